@@ -1,0 +1,1 @@
+"""The `modelservice` command; the only package that may import the other two."""

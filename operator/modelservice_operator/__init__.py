@@ -1,0 +1,1 @@
+"""The ModelService operator: reconciles ModelService objects into Kubernetes workloads."""

@@ -1,0 +1,1 @@
+"""The ModelService runtime: serves ONNX models in a container and fetches their files."""
