@@ -1,0 +1,17 @@
+"""Every label, annotation and manager name that the operator writes or reads. Pure data."""
+
+GROUP = "modelservice.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+NAME = f"{GROUP}/name"
+"""Identity of a service's pods; part of selectors, fixed for ever."""
+REVISION = f"{GROUP}/revision"
+"""Identity of a revision's pods; part of selectors, fixed for ever."""
+DEFAULT_RUNTIME = f"{GROUP}/is-default-runtime"
+"""Annotation on the ModelRuntime that serves ModelServices without `spec.runtime.ref`."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "modelservice-operator"
+"""Value of `app.kubernetes.io/managed-by` and the field manager of every write."""
+MANAGED_BY_SELECTOR = f"{MANAGED_BY}={MANAGER}"

@@ -1,0 +1,88 @@
+"""What the operator knows about one ModelService: immutable facts, projected from Kubernetes objects.
+
+`ingest` makes them, `store` keeps them, the pure modules (`decide`, `rollout`, `status`, `diagnose`)
+read them. They hold only what a decision needs: thousands of them stay in memory. No I/O here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  msgspec reads the annotations at run time
+from typing import Any
+
+import msgspec
+
+
+class Child(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that a ModelService may own.
+
+    `fingerprint` is the hash of the canonical form of exactly those fields that our field manager owns
+    in the object (by `metadata.managedFields`). It equals the fingerprint of the desired object when
+    there is nothing to write, and differs as soon as somebody took or changed one of our fields.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    owner_uid: str | None
+    """UID of the controller owner reference, None for an orphan."""
+    owner_name: str | None
+    deleting: bool
+    created_at: str
+    """RFC 3339, as the API server wrote it."""
+    labels: Mapping[str, str]
+    fingerprint: str
+
+
+class RevisionChild(Child, frozen=True, kw_only=True):
+    """A ControllerRevision: the snapshot of one revision."""
+
+    number: int
+    """`revision` of the ControllerRevision: rises with every new or newly wanted revision."""
+    data: bytes
+    """The snapshot as canonical JSON (see `revision.Snapshot`)."""
+
+
+class DeploymentChild(Child, frozen=True, kw_only=True):
+    """A Deployment of one revision, with its observed status."""
+
+    revision: str
+    """The label `modelservice.dev/revision`."""
+    generation: int
+    observed_generation: int
+    spec_replicas: int
+    replicas: int
+    ready_replicas: int
+    available_replicas: int
+    conditions: tuple[Mapping[str, Any], ...] = ()
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """One consistent view of a ModelService and of everything around it."""
+
+    service: Mapping[str, Any]
+    """The ModelService as read: metadata, raw spec, raw status. Parsed only by `api`."""
+    runtimes: tuple[Mapping[str, Any], ...]
+    """All ModelRuntimes of the cluster, as read."""
+    revisions: tuple[RevisionChild, ...]
+    deployments: tuple[DeploymentChild, ...]
+    others: tuple[Child, ...]
+    """Services, ServiceAccounts, HorizontalPodAutoscalers, PodDisruptionBudgets, NetworkPolicies."""
+    pods: tuple[Mapping[str, Any], ...] | None = None
+    """Pods of the live revisions, as read; None where nobody asked for them."""
+    pod_events: tuple[Mapping[str, Any], ...] = ()
+    """Core events (type Warning) of those pods."""
+
+
+class ApplyFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """A write that the API server refused, or that the operator refused to make."""
+
+    kind: str
+    name: str
+    reason: str
+    """`NameConflict` (a foreign object holds the name), `QuotaExceeded`, `Forbidden`, `Rejected` (422/400),
+    `NamespaceTerminating`, `Unavailable` (anything that a retry may heal)."""
+    message: str
+    """The API server's sentence, or ours."""
+    transient: bool
