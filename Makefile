@@ -1,0 +1,79 @@
+# Every task of the project. `make help` lists them.
+#   make demo   from nothing to a prediction on a real Kubernetes
+#   make test   everything that must hold
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+TRAIN_VENV := .venv-train
+CODE := operator runtime cli hack tests benchmarks examples
+PYTEST := $(VENV)/bin/pytest
+
+.PHONY: help fmt lint type test test-unit test-integration e2e generate verify lock cluster demo demo-down clean
+
+help: ## List the tasks
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(VENV)/.installed: pyproject.toml requirements/dev.txt
+	@echo "==> Python packages for development into $(VENV)"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; python3 is $$(python3 -V)."; exit 1; }
+	@test -x $(PY) || python3 -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv."; exit 1; }
+	@$(PY) -m pip install --quiet 'uv>=0.5'
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements/dev.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
+	@touch $@
+
+$(TRAIN_VENV)/.installed: requirements/train.txt $(VENV)/.installed
+	@echo "==> Python packages for training into $(TRAIN_VENV) (torch: about 5 GB)"
+	@test -x $(TRAIN_VENV)/bin/python || python3 -m venv $(TRAIN_VENV)
+	@$(VENV)/bin/uv pip install --quiet --python $(TRAIN_VENV)/bin/python --require-hashes -r requirements/train.txt
+	@touch $@
+
+fmt: $(VENV)/.installed ## Format the code and mend what the linter can mend
+	@$(VENV)/bin/ruff format $(CODE)
+	@$(VENV)/bin/ruff check --fix $(CODE)
+
+lint: $(VENV)/.installed ## Format, lint and layer checks
+	@$(VENV)/bin/ruff format --check $(CODE)
+	@$(VENV)/bin/ruff check $(CODE)
+	@$(VENV)/bin/lint-imports
+
+type: $(VENV)/.installed ## Type checks (mypy --strict)
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy hack
+
+cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 15 minutes once, then cached)
+	@$(PY) -m hack.cluster prepare
+
+test-unit: $(VENV)/.installed ## Unit tests: seconds, no cluster
+	@$(PYTEST) tests/unit
+
+test-integration: cluster ## Integration tests: a real control plane with fake nodes
+	@$(PYTEST) tests/integration
+
+e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real containers
+	@$(PYTEST) tests/e2e
+
+test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
+	@$(PYTEST) tests/unit tests/integration tests/e2e
+
+generate: $(VENV)/.installed ## Write CRDs, install manifests and reference docs from their sources
+	@$(PY) -m hack.generate
+
+verify: lint type generate ## Regenerate everything; fail where the tree differs
+	@git diff --exit-code -- crds charts manifests docs || { echo "Generated files are stale: commit what 'make generate' wrote."; exit 1; }
+
+lock: $(VENV)/.installed ## Lock the dependencies again (requirements/*.txt)
+	@hack/lock.sh
+
+demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a prediction on a real Kubernetes (CONTEXT=... uses yours)
+	@$(PY) -m hack.demo up $(if $(CONTEXT),--context $(CONTEXT)) $(if $(REGISTRY),--registry $(REGISTRY))
+
+demo-down: $(VENV)/.installed ## Remove the demo and its cluster
+	@$(PY) -m hack.demo down $(if $(CONTEXT),--context $(CONTEXT))
+
+clean: ## Remove build output and caches of this checkout
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
