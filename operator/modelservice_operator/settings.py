@@ -1,0 +1,127 @@
+"""The operator's settings: frozen, read once from flags and environment. Nothing else reads either.
+
+Every tuned default has its reason next to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseSettings:
+    """Leader election. 15/10/2 seconds are the defaults of Kubernetes' own components."""
+
+    namespace: str
+    name: str = "modelservice-operator"
+    identity: str
+    duration_seconds: float = 15.0
+    """A standby takes the Lease over after it has seen no renewal for this long."""
+    renew_deadline_seconds: float = 10.0
+    """A leader that could not renew for this long stops writing and ends."""
+    retry_seconds: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be chosen at start-up."""
+
+    lease: LeaseSettings
+    cluster_url: str | None = None
+    """Address of the API server for a pod's service account; None where a kubeconfig is used."""
+    kubeconfig: str = ""
+    """Path of the kubeconfig file; empty for kubectl's default."""
+    context: str | None = None
+    namespace: str | None = None
+    """Serve only this namespace; None serves all."""
+    workers: int = 8
+    """Measured: 8 keep the API server busy, 16 only queue there."""
+    http_host: str = "0.0.0.0"  # noqa: S104  the kubelet and Prometheus come from outside the pod
+    http_port: int = 8081
+    audit_interval_seconds: float = 300.0
+    log_level: str = "INFO"
+
+
+def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Settings from command line arguments and environment; exits with a usage message on bad ones."""
+    args = _parser().parse_args(argv)
+    in_cluster = args.kubeconfig is None and args.context is None
+    return Settings(
+        lease=LeaseSettings(
+            namespace=args.lease_namespace or environ.get("POD_NAMESPACE") or "default",
+            name=args.lease_name,
+            identity=environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
+            duration_seconds=args.lease_duration_seconds,
+            renew_deadline_seconds=args.lease_renew_deadline_seconds,
+            retry_seconds=args.lease_retry_seconds,
+        ),
+        cluster_url=_cluster_url(environ) if in_cluster else None,
+        kubeconfig=args.kubeconfig or environ.get("KUBECONFIG") or "",
+        context=args.context,
+        namespace=args.namespace,
+        workers=args.workers,
+        http_host=args.http_host,
+        http_port=args.http_port,
+        audit_interval_seconds=args.audit_interval_seconds,
+        log_level=args.log_level,
+    )
+
+
+def _cluster_url(environ: Mapping[str, str]) -> str | None:
+    """Where the kubelet says that the API server is; None outside a pod."""
+    host = environ.get("KUBERNETES_SERVICE_HOST")
+    if not host:
+        return None
+    host = f"[{host}]" if ":" in host else host
+    return f"https://{host}:{environ.get('KUBERNETES_SERVICE_PORT', '443')}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="modelservice_operator", description="Reconciles ModelService objects into Kubernetes workloads."
+    )
+    add = parser.add_argument
+    add(
+        "--kubeconfig",
+        help="path of a kubeconfig file (default: in a pod its service account, else $KUBECONFIG)",
+    )
+    add("--context", help="context in the kubeconfig file")
+    add("--namespace", help="serve only this namespace")
+    add("--workers", type=_positive_int, default=Settings.workers, help="objects reconciled at the same time")
+    add("--http-host", default=Settings.http_host, help="address of /healthz, /readyz and /metrics")
+    add("--http-port", type=int, default=Settings.http_port, help="port of the same")
+    add("--audit-interval-seconds", type=_positive_float, default=Settings.audit_interval_seconds,
+        help="how often the cache is compared with the API server")  # fmt: skip
+    add("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=Settings.log_level)
+    add(
+        "--lease-namespace",
+        help="namespace of the leader election Lease (default: $POD_NAMESPACE, else default)",
+    )
+    add("--lease-name", default=LeaseSettings.name)
+    add("--lease-duration-seconds", type=_positive_float, default=LeaseSettings.duration_seconds,
+        help="silence after which a standby takes over")  # fmt: skip
+    add("--lease-renew-deadline-seconds", type=_positive_float, default=LeaseSettings.renew_deadline_seconds,
+        help="time without renewal after which the leader ends; less than the duration")  # fmt: skip
+    add("--lease-retry-seconds", type=_positive_float, default=LeaseSettings.retry_seconds)
+    return parser
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 86_400:
+        raise argparse.ArgumentTypeError(f"expected seconds between 0 and a day, got {text}")
+    return value
