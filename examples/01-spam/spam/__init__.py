@@ -1,0 +1,1 @@
+"""The spam example: read the data, train, evaluate, export to ONNX."""
