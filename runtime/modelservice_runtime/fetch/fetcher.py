@@ -1,0 +1,155 @@
+"""One fetch from request to result: chooses the scheme and bounds the whole."""
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelservice_runtime.fetch.addresses import AddressPolicy
+from modelservice_runtime.fetch.client import GuardedClient
+from modelservice_runtime.fetch.credentials import Credentials, build_ssl_context, read_credentials
+from modelservice_runtime.fetch.destination import Destination, StoredFile
+from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.limits import Budget, TransferLimits
+from modelservice_runtime.fetch.local import verify_file
+from modelservice_runtime.fetch.names import MODEL_FILE
+from modelservice_runtime.fetch.oci import RegistryAccess, fetch_oci
+from modelservice_runtime.fetch.redaction import Redactor
+from modelservice_runtime.fetch.s3 import fetch_s3
+from modelservice_runtime.fetch.transfer import Transfer
+from modelservice_runtime.fetch.uri import FileUri, ModelUri, OciUri, S3Uri, WebUri, invalid_uri, parse_uri
+from modelservice_runtime.fetch.web import fetch_web
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """What to fetch, where to, and what is allowed.
+
+    Attributes:
+        uri: the model URI: oci, s3, https, http with ``sha256``; file where ``allow_file``.
+        destination: the directory that receives the files.
+        max_bytes: the most bytes to store, over all files.
+        sha256: digest of the ONNX file, 64 hex digits.
+        credentials_directory: files of the credentials; None for anonymous access.
+        allow_file: accept ``file://``, checked in place and never copied.
+        file_root: the directory a ``file://`` must lie in; None for anywhere.
+        addresses: which addresses may be connected to.
+        limits: bounds of the transfer.
+        redactor: learns every secret that is met, so that logs and messages can leave them out.
+    """
+
+    uri: str
+    destination: Path
+    max_bytes: int
+    sha256: str | None = None
+    credentials_directory: Path | None = None
+    allow_file: bool = False
+    file_root: Path | None = None
+    addresses: AddressPolicy = field(default_factory=AddressPolicy)
+    limits: TransferLimits = field(default_factory=TransferLimits)
+    redactor: Redactor = field(default_factory=Redactor)
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """What was fetched.
+
+    Attributes:
+        model_path: the ONNX file.
+        sha256: digest of the ONNX file, lower-case hex.
+        size_bytes: size of all files together.
+        file_count: number of files.
+    """
+
+    model_path: Path
+    sha256: str
+    size_bytes: int
+    file_count: int
+
+
+def fetch_model(request: FetchRequest) -> FetchResult:
+    """Fetch a model; blocks until it is there.
+
+    Raises:
+        FetchError: with the reason and a sentence without secrets.
+    """
+    return asyncio.run(fetch_model_async(request))
+
+
+async def fetch_model_async(request: FetchRequest) -> FetchResult:
+    """Fetch a model; see :func:`fetch_model`."""
+    limits = request.limits
+    try:
+        async with asyncio.timeout(limits.total_timeout_seconds):
+            return await _fetch(request)
+    except TimeoutError as error:
+        raise FetchError(
+            FetchReason.DOWNLOAD_FAILED,
+            f"not finished after {limits.total_timeout_seconds:.0f} seconds; use a faster or nearer store",
+        ) from error
+    except FetchError as error:
+        clean = request.redactor.clean(error.message)
+        if clean == error.message:
+            raise
+        raise FetchError(error.reason, clean) from None  # the cause may carry the secret
+
+
+async def _fetch(request: FetchRequest) -> FetchResult:
+    uri = parse_uri(request.uri)
+    sha256 = _normalize_sha256(request.sha256)
+    if isinstance(uri, FileUri):
+        return _verify(uri, sha256, request)
+    if isinstance(uri, WebUri):
+        request.redactor.add(*uri.url.query.values())
+    credentials = read_credentials(request.credentials_directory)
+    request.redactor.add(*credentials.secrets)
+    with Destination(request.destination) as destination:
+        transfer = Transfer(destination, Budget(request.max_bytes), request.limits)
+        files = await _fetch_remote(uri, sha256, request, credentials, transfer)
+    return _summarize(files, request.destination)
+
+
+async def _fetch_remote(
+    uri: ModelUri, sha256: str | None, request: FetchRequest, credentials: Credentials, transfer: Transfer
+) -> list[StoredFile]:
+    tls = build_ssl_context(credentials)
+    async with GuardedClient(request.addresses, tls, request.limits) as client:
+        match uri:
+            case OciUri():
+                access = RegistryAccess(client, credentials, request.redactor)
+                return await fetch_oci(uri, sha256, access, transfer)
+            case S3Uri():
+                return await fetch_s3(uri, sha256, client, credentials, transfer)
+            case WebUri():
+                return await fetch_web(uri, sha256, client, credentials, transfer)
+    raise AssertionError(f"no fetcher for {type(uri).__name__}")
+
+
+def _verify(uri: FileUri, sha256: str | None, request: FetchRequest) -> FetchResult:
+    if not request.allow_file:
+        raise invalid_uri("file:// is not allowed here; use oci://, s3://, https://, pvc:// or configmap://")
+    path, digest = verify_file(uri, sha256, request.max_bytes, request.file_root)
+    return FetchResult(path, digest.sha256, digest.size_bytes, 1)
+
+
+def _summarize(files: list[StoredFile], directory: Path) -> FetchResult:
+    """The model is the last file: every fetcher stores it after the others."""
+    model = files[-1]
+    assert model.name == MODEL_FILE or model.name.endswith(".onnx")
+    return FetchResult(
+        model_path=directory / model.name,
+        sha256=model.digest.sha256,
+        size_bytes=sum(file.digest.size_bytes for file in files),
+        file_count=len(files),
+    )
+
+
+def _normalize_sha256(text: str | None) -> str | None:
+    if text is None:
+        return None
+    digest = text.lower().removeprefix("sha256:")
+    if _SHA256.fullmatch(digest) is None:
+        raise invalid_uri("sha256 needs 64 hex digits, as sha256sum prints them")
+    return digest

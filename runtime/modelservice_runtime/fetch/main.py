@@ -1,0 +1,161 @@
+"""The init container ``fetch``: arguments in, model files and a termination message out."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelservice_runtime.fetch.addresses import AddressPolicy
+from modelservice_runtime.fetch.client import resolve_endpoint
+from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.fetcher import FetchRequest, FetchResult, fetch_model_async
+from modelservice_runtime.fetch.limits import TransferLimits
+from modelservice_runtime.fetch.log import LOGGER, log, make_handler
+from modelservice_runtime.fetch.redaction import redact_url
+
+_DEFAULT_MAX_BYTES = 10 * 1024**3
+# Kubernetes reads 4096 bytes of a termination message; the operator shows the first 1000 characters.
+_MAX_MESSAGE_LENGTH = 1000
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the fetcher.
+
+    Args:
+        argv: arguments after the subcommand.
+
+    Returns:
+        0 with the reason ``Fetched`` in the termination message, 1 with the reason of the failure.
+    """
+    arguments = build_parser().parse_args(argv)
+    request = build_request(arguments)
+    handler = make_handler(request.redactor)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    try:
+        outcome = _run_request(request)
+        report = request.redactor.clean(json.dumps(outcome))
+        level = logging.INFO if outcome["reason"] == FetchReason.FETCHED else logging.ERROR
+        log("result", outcome, level)
+        write_termination_message(arguments.termination_log, report)
+    finally:
+        LOGGER.removeHandler(handler)
+    return 0 if outcome["reason"] == FetchReason.FETCHED else 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of ``fetch``."""
+    parser = argparse.ArgumentParser(
+        prog="modelservice_runtime fetch", description="Fetch a model into a directory."
+    )
+    parser.add_argument("--uri", required=True, help="oci://, s3://, https://, http:// with --sha256")
+    parser.add_argument(
+        "--destination", type=Path, default=Path("/mnt/models"), help="directory for the files"
+    )
+    parser.add_argument(
+        "--max-bytes", type=_positive_int, default=_DEFAULT_MAX_BYTES, help="most bytes to store"
+    )
+    parser.add_argument("--sha256", help="digest of the ONNX file, 64 hex digits")
+    parser.add_argument(
+        "--credentials-dir", type=Path, help="directory with the keys of the credentials Secret"
+    )
+    parser.add_argument(
+        "--verify-only", action="store_true", help="check a file:// inside --destination in place"
+    )
+    parser.add_argument("--timeout-seconds", type=_positive_int, default=3600, help="for the whole fetch")
+    parser.add_argument(
+        "--deny-private-addresses", action="store_true", help="connect to public addresses only"
+    )
+    parser.add_argument(
+        "--allow-loopback-addresses", action="store_true", help="for trying it on one machine"
+    )
+    parser.add_argument(
+        "--termination-log", type=Path, default=Path("/dev/termination-log"), help="file for the result"
+    )
+    return parser
+
+
+def build_request(arguments: argparse.Namespace) -> FetchRequest:
+    """Turn arguments and Kubernetes' own environment variables into a request."""
+    api_server = resolve_endpoint(
+        os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "")
+    )
+    return FetchRequest(
+        uri=arguments.uri,
+        destination=arguments.destination,
+        max_bytes=arguments.max_bytes,
+        sha256=arguments.sha256,
+        credentials_directory=arguments.credentials_dir,
+        allow_file=arguments.verify_only,
+        file_root=arguments.destination,
+        addresses=AddressPolicy(
+            allow_private=not arguments.deny_private_addresses,
+            allow_loopback=arguments.allow_loopback_addresses,
+            forbidden_endpoints=api_server,
+        ),
+        limits=TransferLimits(total_timeout_seconds=arguments.timeout_seconds),
+    )
+
+
+def write_termination_message(path: Path, text: str) -> None:
+    """Write ``text`` where Kubernetes reads it; outside a container there is no such file."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC), "w") as file:
+            file.write(text)
+    except OSError as error:
+        log("no termination message written", {"path": str(path), "error": error.strerror}, logging.DEBUG)
+
+
+def _run_request(request: FetchRequest) -> dict[str, str | int]:
+    try:
+        result = asyncio.run(_fetch_until_signalled(request))
+    except FetchError as error:
+        return _failure(error.reason, error.message)
+    return _success(request, result)
+
+
+async def _fetch_until_signalled(request: FetchRequest) -> FetchResult:
+    """Fetch, but end cleanly on SIGTERM: a container's first process does not die of it by itself."""
+    task = asyncio.ensure_future(fetch_model_async(request))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError as error:
+        raise FetchError(
+            FetchReason.DOWNLOAD_FAILED, "the fetch was stopped before it was finished"
+        ) from error
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _success(request: FetchRequest, result: FetchResult) -> dict[str, str | int]:
+    files = "1 file" if result.file_count == 1 else f"{result.file_count} files"
+    message = f"{files}, {result.size_bytes} bytes from {redact_url(request.uri)}"
+    return {
+        "reason": str(FetchReason.FETCHED),
+        "message": message[:_MAX_MESSAGE_LENGTH],
+        "sha256": result.sha256,
+        "sizeBytes": result.size_bytes,
+    }
+
+
+def _failure(reason: FetchReason, message: str) -> dict[str, str | int]:
+    return {"reason": str(reason), "message": message[:_MAX_MESSAGE_LENGTH], "sha256": "", "sizeBytes": 0}
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,188 @@
+"""Model URIs: one parser, so that no two places read the same text differently. Pure.
+
+The text is refused unless every part has exactly one reading: no user information, no dot segments,
+encoded or not, no control characters, no backslashes.
+"""
+
+import re
+from dataclasses import dataclass
+
+from yarl import URL
+
+from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.redaction import redact_url
+
+SUPPORTED_SCHEMES = ("oci", "s3", "https", "http", "pvc", "configmap")
+_MAX_URI_LENGTH = 2048
+_MAX_PORT = 65535
+
+_SHAPE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
+_ENCODED_TRAP = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# Names and tags as the OCI distribution specification 1.1 defines them.
+_REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+_REFERENCE = re.compile(
+    rf"(?P<repository>{_REPOSITORY})(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+@dataclass(frozen=True)
+class WebUri:
+    """A file on a web server."""
+
+    url: URL
+
+
+@dataclass(frozen=True)
+class OciUri:
+    """An artifact in an OCI registry; ``reference`` is the digest if there is one, else the tag."""
+
+    registry: str
+    repository: str
+    tag: str | None
+    digest: str | None
+
+    @property
+    def reference(self) -> str:
+        """What the registry is asked for."""
+        return self.digest or self.tag or ""
+
+
+@dataclass(frozen=True)
+class S3Uri:
+    """An object, or with a key that ends in a slash all objects directly below it."""
+
+    bucket: str
+    key: str
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether several objects are meant."""
+        return self.key.endswith("/")
+
+
+@dataclass(frozen=True)
+class FileUri:
+    """A file that is already on this machine."""
+
+    path: str
+
+
+ModelUri = WebUri | OciUri | S3Uri | FileUri
+
+
+def invalid_uri(message: str) -> FetchError:
+    """A refused URI."""
+    return FetchError(FetchReason.INVALID_URI, message)
+
+
+def parse_uri(text: str) -> ModelUri:
+    """Parse a model URI.
+
+    Args:
+        text: the URI as the user wrote it.
+
+    Raises:
+        FetchError: ``InvalidUri``, with the form that was expected.
+    """
+    _check_characters(text)
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        raise invalid_uri(
+            f"the model URI needs the form SCHEME://...; schemes: {', '.join(SUPPORTED_SCHEMES)}"
+        )
+    scheme, authority, rest = match["scheme"].lower(), match["authority"], match["rest"]
+    if "@" in authority:
+        raise invalid_uri(
+            "the model URI carries a user name or password; put it into a Secret and name it in "
+            "spec.model.credentials.secretName"
+        )
+    _check_path(rest.partition("?")[0])
+    match scheme:
+        case "https" | "http":
+            return _parse_web(scheme, authority, rest)
+        case "oci":
+            return _parse_oci(authority, rest)
+        case "s3":
+            return _parse_s3(authority, rest)
+        case "file":
+            return _parse_file(authority, rest)
+        case "pvc" | "configmap":
+            raise invalid_uri(f"{scheme}:// is mounted into the pod by the operator and is never downloaded")
+    raise invalid_uri(f"scheme {scheme!r} is not supported; use one of {', '.join(SUPPORTED_SCHEMES)}")
+
+
+def split_host_port(authority: str) -> tuple[str, int | None]:
+    """Split ``host[:port]``; IPv6 literals keep their brackets.
+
+    Raises:
+        FetchError: ``InvalidUri``.
+    """
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or (match["port"] and not 0 < int(match["port"]) <= _MAX_PORT):
+        raise invalid_uri(f"{authority!r} is not a host name or address with an optional port")
+    return match["host"], int(match["port"]) if match["port"] else None
+
+
+def _check_characters(text: str) -> None:
+    if len(text) > _MAX_URI_LENGTH:
+        raise invalid_uri(f"the model URI is longer than {_MAX_URI_LENGTH} characters")
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise invalid_uri(
+            "the model URI may contain printable ASCII without spaces and backslashes only; "
+            "percent-encode everything else"
+        )
+
+
+def _check_path(path: str) -> None:
+    if _ENCODED_TRAP.search(path):
+        raise invalid_uri(
+            "the path of the model URI contains an encoded dot, slash, backslash or NUL; write it plainly"
+        )
+    if any(segment in (".", "..") for segment in path.split("/")):
+        raise invalid_uri("the path of the model URI contains '.' or '..'; write the full path")
+    if "#" in path:
+        raise invalid_uri("the model URI has a fragment (#...); remove it")
+
+
+def _parse_web(scheme: str, authority: str, rest: str) -> WebUri:
+    split_host_port(authority)
+    if "#" in rest:
+        raise invalid_uri("the model URI has a fragment (#...); remove it")
+    if rest.partition("?")[0] in ("", "/"):
+        raise invalid_uri(f"{scheme}:// needs the path of a file, as in {scheme}://host/path/model.onnx")
+    try:
+        return WebUri(URL(f"{scheme}://{authority}{rest}", encoded=True))
+    except ValueError as error:
+        raise invalid_uri(
+            f"{redact_url(f'{scheme}://{authority}{rest}')} is not a valid URL: {error}"
+        ) from error
+
+
+def _parse_oci(authority: str, rest: str) -> OciUri:
+    split_host_port(authority)
+    match = _REFERENCE.fullmatch(rest.removeprefix("/"))
+    if match is None or not rest.startswith("/"):
+        raise invalid_uri(
+            "oci:// needs the form oci://registry/repository:tag or oci://registry/repository@sha256:..."
+        )
+    if match["tag"] is None and match["digest"] is None:
+        raise invalid_uri("oci:// needs a tag or a digest, as in oci://registry/models/spam:1")
+    return OciUri(authority, match["repository"], match["tag"], match["digest"])
+
+
+def _parse_s3(authority: str, rest: str) -> S3Uri:
+    if _BUCKET.fullmatch(authority) is None:
+        raise invalid_uri(f"{authority!r} is not a bucket name; the form is s3://bucket/key")
+    key = rest.removeprefix("/")
+    if not key or "//" in rest or "?" in rest:
+        raise invalid_uri("s3:// needs the form s3://bucket/key, or s3://bucket/prefix/ for several files")
+    return S3Uri(authority, key)
+
+
+def _parse_file(authority: str, rest: str) -> FileUri:
+    if authority or not rest.startswith("/") or rest.endswith("/") or "?" in rest:
+        raise invalid_uri("file:// needs an absolute path to a file, as in file:///mnt/models/model.onnx")
+    return FileUri(rest)

@@ -1,0 +1,67 @@
+"""Fetches one file from a web server: ``https://``, and ``http://`` where a digest pins the content."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from modelservice_runtime.fetch.client import GuardedClient, check_status
+from modelservice_runtime.fetch.credentials import Credentials
+from modelservice_runtime.fetch.destination import StoredFile
+from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.names import MODEL_FILE
+from modelservice_runtime.fetch.redaction import redact_url
+from modelservice_runtime.fetch.transfer import Expected, Transfer
+from modelservice_runtime.fetch.uri import WebUri, invalid_uri
+
+
+@dataclass(frozen=True)
+class WebSource:
+    """A URL with the headers that authorize its reader."""
+
+    client: GuardedClient
+    url: URL
+    secret_headers: Mapping[str, str]
+
+    async def open(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Ask for the file."""
+        response = await self.client.get(self.url, headers, self.secret_headers)
+        try:
+            check_status(response, redact_url(str(self.url)), authenticated=bool(self.secret_headers))
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+
+async def fetch_web(
+    uri: WebUri, sha256: str | None, client: GuardedClient, credentials: Credentials, transfer: Transfer
+) -> list[StoredFile]:
+    """Fetch the file as ``model.onnx``.
+
+    Raises:
+        FetchError: with the reason.
+    """
+    secret_headers = build_authorization(credentials)
+    if uri.url.scheme == "http":
+        if sha256 is None:
+            raise invalid_uri(
+                "http:// is allowed only together with spec.model.sha256; add it or use https://"
+            )
+        if secret_headers:
+            raise FetchError(
+                FetchReason.ACCESS_DENIED,
+                "credentials are never sent over plain http; use https:// in the model URI",
+            )
+    source = WebSource(client, uri.url, secret_headers)
+    return [await transfer.store(source, Expected(MODEL_FILE, sha256))]
+
+
+def build_authorization(credentials: Credentials) -> dict[str, str]:
+    """The Authorization header of the keys ``token``, or ``username`` and ``password``."""
+    token = credentials.first("token")
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    pair = credentials.pair("username", "password")
+    return {"Authorization": aiohttp.BasicAuth(*pair, encoding="utf-8").encode()} if pair else {}
