@@ -1,0 +1,68 @@
+"""The API `modelservice.dev/v1alpha1` as typed objects: the source of the CRDs and of the reference pages.
+
+Everything that reads or writes a ModelService may import this package; it imports pydantic only, so the
+command line can use it without a cluster. `parse_*` is the only place where a raw spec is read.
+"""
+
+from modelservice_operator.api.canonical import to_canonical
+from modelservice_operator.api.errors import InvalidSpec, Problem
+from modelservice_operator.api.kubernetes import (
+    Affinity,
+    LocalObjectReference,
+    ObjectMeta,
+    ScalingBehavior,
+    Toleration,
+)
+from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
+from modelservice_operator.api.modelservice import (
+    Autoscaling,
+    Batching,
+    Credentials,
+    Metric,
+    MetricTarget,
+    ModelService,
+    ModelServiceSpec,
+    ModelSpec,
+    PodMetadata,
+    Rollout,
+    RuntimeSpec,
+    Scheduling,
+)
+from modelservice_operator.api.parse import parse_model_runtime, parse_model_service
+from modelservice_operator.api.quantity import canonical_quantity, parse_quantity
+from modelservice_operator.api.resources import GpuSpec, Resources
+from modelservice_operator.api.status import Condition, ModelServiceStatus, TrafficShare
+
+__all__ = [
+    "Affinity",
+    "Autoscaling",
+    "Batching",
+    "Condition",
+    "Credentials",
+    "GpuSpec",
+    "InvalidSpec",
+    "LocalObjectReference",
+    "Metric",
+    "MetricTarget",
+    "ModelRuntime",
+    "ModelRuntimeSpec",
+    "ModelService",
+    "ModelServiceSpec",
+    "ModelServiceStatus",
+    "ModelSpec",
+    "ObjectMeta",
+    "PodMetadata",
+    "Problem",
+    "Resources",
+    "Rollout",
+    "RuntimeSpec",
+    "ScalingBehavior",
+    "Scheduling",
+    "Toleration",
+    "TrafficShare",
+    "canonical_quantity",
+    "parse_model_runtime",
+    "parse_model_service",
+    "parse_quantity",
+    "to_canonical",
+]

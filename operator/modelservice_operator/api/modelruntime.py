@@ -1,0 +1,44 @@
+"""ModelRuntime: the images that serve models, and defaults for the ModelServices that use them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from modelservice_operator.api.base import ApiModel, NoneIfEmpty
+from modelservice_operator.api.kubernetes import ObjectMeta
+from modelservice_operator.api.resources import ExecutionProviders, IntraOpThreads, Resources
+from modelservice_operator.api.rules import must_match
+
+Image = Annotated[
+    str,
+    Field(min_length=1, max_length=512),
+    must_match(
+        r"[a-z0-9\[][-A-Za-z0-9._:/\[\]]*[A-Za-z0-9_](@sha256:[0-9a-f]{64})?",
+        "expected an image such as registry.example/team/runtime:1.2 or runtime@sha256:<64 digits>",
+    ),
+]
+
+
+class ModelRuntimeSpec(ApiModel):
+    """The images, and defaults for ModelServices that use this runtime."""
+
+    image: Image
+    """The image for ModelServices without a GPU; used as written, tag or digest."""
+    gpu_image: Image | None = None
+    """The image for ModelServices with spec.gpu. Without it they are refused, with a sentence."""
+    resources: Annotated[Resources | None, NoneIfEmpty] = None
+    """CPU and memory for ModelServices without spec.resources."""
+    execution_providers: ExecutionProviders | None = None
+    """For ModelServices with spec.gpu and without executionProviders; those without a GPU run on CPU."""
+    intra_op_threads: IntraOpThreads | None = None
+    """Threads for one inference, for ModelServices without intraOpThreads."""
+
+
+class ModelRuntime(ApiModel):
+    """An image that serves models, for the whole cluster.
+
+    Changing or deleting one restarts nothing: every revision keeps the image that it was made with.
+    """
+
+    metadata: ObjectMeta
+    spec: ModelRuntimeSpec

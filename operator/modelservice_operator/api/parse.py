@@ -1,0 +1,129 @@
+"""From a manifest to typed objects: the only place where a raw spec is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from modelservice_operator.api.errors import InvalidSpec, Problem
+from modelservice_operator.api.kubernetes import ObjectMeta
+from modelservice_operator.api.modelruntime import ModelRuntime
+from modelservice_operator.api.modelservice import ModelService
+from modelservice_operator.api.rules import shorten
+from modelservice_operator.labels import API_VERSION
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from modelservice_operator.api.base import ApiModel
+
+Model = TypeVar("Model", bound="ApiModel")
+
+_TOP_LEVEL = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+
+
+def parse_model_service(obj: Mapping[str, Any], *, strict: bool = False) -> ModelService:
+    """Return the ModelService of a manifest or of an object as the API server gave it.
+
+    `strict` refuses unknown fields, as kubectl does; without it they are ignored, so that an object of
+    a newer API can be read.
+
+    Raises:
+        InvalidSpec: with every bad field.
+
+    """
+    return _parse(obj, ModelService, strict=strict)
+
+
+def parse_model_runtime(obj: Mapping[str, Any], *, strict: bool = False) -> ModelRuntime:
+    """Return the ModelRuntime of a manifest; the arguments and errors are those of `parse_model_service`."""
+    return _parse(obj, ModelRuntime, strict=strict)
+
+
+def _parse(obj: Mapping[str, Any], kind: type[Model], *, strict: bool) -> Model:
+    problems = list(_identity_problems(obj, kind.__name__, strict=strict))
+    parts = {part: obj[part] for part in ("metadata", "spec") if part in obj}
+    if isinstance(parts.get("metadata"), Mapping):
+        parts["metadata"] = _known_metadata(parts["metadata"])
+    try:
+        parsed = kind.model_validate(
+            parts, extra="forbid" if strict else "ignore", by_alias=True, by_name=False
+        )
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems += [problem for detail in details for problem in _as_problems(detail)]
+        raise InvalidSpec(tuple(problems)) from None
+    if problems:
+        raise InvalidSpec(tuple(problems))
+    return parsed
+
+
+def _identity_problems(obj: Mapping[str, Any], kind: str, *, strict: bool) -> Iterator[Problem]:
+    for field, expected in (("apiVersion", API_VERSION), ("kind", kind)):
+        if obj.get(field) != expected:
+            yield Problem(field, f"expected {expected}, got {shorten(obj.get(field))}")
+    if strict:
+        for field in sorted(set(obj) - _TOP_LEVEL):
+            yield Problem(str(field), "unknown field: remove it, or correct its spelling")
+
+
+def _known_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that we read; Kubernetes owns the rest and judges it."""
+    aliases = {field.alias for field in ObjectMeta.model_fields.values()}
+    return {key: value for key, value in metadata.items() if key in aliases}
+
+
+def _as_problems(detail: ErrorDetails) -> list[Problem]:
+    path = format_path(detail["loc"])
+    if detail["type"] == "rules":
+        return [Problem(path + field, message) for field, message in detail["ctx"]["broken"]]
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    value = detail["input"]
+    # pydantic counts only the valid items: with a bad item the list is no longer long enough for it.
+    if detail["type"] == "too_short" and len(value) >= context["min_length"]:
+        return []
+    sentence = _SENTENCES.get(detail["type"])
+    return [Problem(path, sentence(context, value) if sentence else detail["msg"])]
+
+
+def format_path(location: Sequence[int | str]) -> str:
+    """Return a path as Kubernetes writes it: `spec.scheduling.tolerations[0].key`."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", part):
+            path += f".{part}" if path else part
+        else:
+            path += f"[{part}]"
+    return path
+
+
+def _expected(what: str) -> Callable[[Mapping[str, Any], object], str]:
+    def sentence(context: Mapping[str, Any], value: object) -> str:
+        shown = "null" if value is None else shorten(value)
+        return f"expected {what.format(**context)}, got {shown}"
+
+    return sentence
+
+
+_SENTENCES: dict[str, Callable[[Mapping[str, Any], object], str]] = {
+    "missing": lambda _context, _value: "required: add it",
+    "extra_forbidden": lambda _context, _value: "unknown field: remove it, or correct its spelling",
+    "model_type": _expected("an object"),
+    "dict_type": _expected("an object"),
+    "tuple_type": _expected("a list"),
+    "string_type": _expected("a string (in quotes)"),
+    "int_type": _expected("a whole number"),
+    "int_from_float": _expected("a whole number"),
+    "literal_error": _expected("{expected}"),
+    "greater_than_equal": _expected("at least {ge}"),
+    "less_than_equal": _expected("at most {le}"),
+    "string_too_short": _expected("at least {min_length} characters"),
+    "string_too_long": _expected("at most {max_length} characters"),
+    "too_short": _expected("at least {min_length} items"),
+    "too_long": _expected("at most {max_length} items"),
+}

@@ -1,0 +1,94 @@
+"""The status of a ModelService: what the operator reports. Written by the operator only."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelservice_operator.api.base import LIST_MAP_KEYS, LIST_TYPE, ApiModel, between, limited
+
+Count = Annotated[int, between(0, 2**31 - 1)]
+Percent = Annotated[int, between(0, 100)]
+RevisionName = Annotated[str, limited(63)]
+
+
+class Condition(ApiModel):
+    """One aspect of the state, as in metav1.Condition."""
+
+    type: Annotated[str, Field(min_length=1, max_length=316)]
+    """Ready, Available, Progressing, Degraded, Reconciling or Stalled."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    observed_generation: Annotated[int, between(0, 2**53)] | None = None
+    """The generation of the ModelService that this was decided for."""
+    last_transition_time: Annotated[str, limited(64), Field(json_schema_extra={"format": "date-time"})]
+    """When `status` changed last."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Why, as one CamelCase word."""
+    message: Annotated[str, limited(32768)] = ""
+    """The root cause and the remedy, for people."""
+
+
+class TrafficShare(ApiModel):
+    """How much of the traffic a revision gets."""
+
+    revision: RevisionName
+    """The revision."""
+    desired: Percent
+    """Percent that it should get."""
+    actual: Percent
+    """Percent of the available pods that are its own."""
+
+
+class ServedModel(ApiModel):
+    """The model that is served now."""
+
+    sha256: Annotated[str, limited(64)] | None = None
+    """The SHA-256 of the model file."""
+    size_bytes: Annotated[int, between(0, 2**53)] | None = None
+    """Its size in bytes."""
+    version: Annotated[str, limited(63)] | None = None
+    """The version of spec.model."""
+
+
+class ResolvedRuntime(ApiModel):
+    """The runtime that the target revision was made with."""
+
+    ref: Annotated[str, limited(253)]
+    """The ModelRuntime."""
+    image: Annotated[str, limited(512)]
+    """Its image."""
+
+
+class ModelServiceStatus(ApiModel):
+    """What the operator reports."""
+
+    observed_generation: Annotated[int, between(0, 2**53)] | None = None
+    """The generation of the spec that this status speaks of."""
+    url: Annotated[str, limited(512)] | None = None
+    """Where the model answers inside the cluster."""
+    replicas: Count | None = None
+    """Pods that exist, of all revisions."""
+    ready_replicas: Count | None = None
+    """Pods that are ready."""
+    available_replicas: Count | None = None
+    """Pods that are ready and may get requests."""
+    selector: Annotated[str, limited(512)] | None = None
+    """The label selector of the pods, for the autoscaler."""
+    stable_revision: RevisionName | None = None
+    """The revision that was fully available last."""
+    target_revision: RevisionName | None = None
+    """The revision of the current spec."""
+    traffic: Annotated[
+        tuple[TrafficShare, ...],
+        Field(max_length=32, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["revision"]}),
+    ] = ()
+    """How the traffic is split."""
+    model: ServedModel | None = None
+    """The model that is served now."""
+    runtime: ResolvedRuntime | None = None
+    """The runtime that the target revision was made with."""
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(max_length=32, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["type"]}),
+    ] = ()
+    """The state in six aspects; Ready sums them up."""
