@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Writes requirements/*.txt: every package of an extra with its exact version and the hashes of its files.
+# Without arguments all files are renewed within the versions they already pin; `hack/lock.sh --upgrade`
+# moves to the newest versions that pyproject.toml allows.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+UV=${UV:-.venv/bin/uv}
+mkdir -p requirements
+
+# One file: `lock NAME EXTRA [OPTION...]`.
+lock() {
+    local file="requirements/$1.txt" extra="$2"
+    shift 2
+    echo "==> $file" >&2
+    "$UV" pip compile pyproject.toml --extra "$extra" --output-file "$file" \
+        --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet "$@"
+}
+
+lock operator operator "$@"
+lock runtime runtime "$@"
+lock runtime-gpu gpu "$@"
+lock train train "$@"
+lock dev dev "$@"
