@@ -109,11 +109,6 @@ ObjectName = Annotated[str, Field(max_length=253), must_match(DNS_SUBDOMAIN, _NA
 OptionalObjectName = Annotated[str, Field(max_length=253), must_match(f"({DNS_SUBDOMAIN})?", _NAME_EXPECTED)]
 """The same, or an empty string for none."""
 
-LabelKey = Annotated[
-    str,
-    Field(min_length=1, max_length=317),
-    must_match(QUALIFIED_NAME, "expected a label key such as zone or topology.kubernetes.io/zone"),
-]
 _LABEL_VALUE_EXPECTED = (
     "expected label values of at most 63 letters, digits, '-', '_' and '.', "
     "beginning and ending with a letter or digit"

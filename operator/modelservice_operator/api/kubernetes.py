@@ -6,11 +6,11 @@ from pydantic import Field
 
 from modelservice_operator.api.base import (
     ATOMIC_MAP,
+    LABEL_KEYS,
+    LABEL_VALUES,
     LIST_MAP_KEYS,
     LIST_TYPE,
     ApiModel,
-    LabelKey,
-    Labels,
     LabelValue,
     ObjectName,
     between,
@@ -73,7 +73,11 @@ class Toleration(ApiModel):
     )
 
 
-_Texts = Annotated[tuple[LabelValue, ...], Field(max_length=64)]
+# Keys and values of affinities are bounded, but their characters are left to the API server, which checks
+# them in the pod template: rules at this depth exceed its budget for CEL, four times over.
+_Key = Annotated[str, Field(min_length=1, max_length=317)]
+_Value = Annotated[str, limited(63)]
+_Values = Annotated[tuple[_Value, ...], Field(max_length=64)]
 
 
 def _needs_values(operators: str) -> Rule:
@@ -87,11 +91,11 @@ def _needs_values(operators: str) -> Rule:
 class NodeSelectorRequirement(ApiModel):
     """A condition on a node's labels or fields."""
 
-    key: LabelKey
+    key: _Key
     """The label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
     """How it is compared."""
-    values: _Texts | None = None
+    values: _Values | None = None
     """What it is compared with."""
 
     rules = (_needs_values("'In', 'NotIn', 'Gt', 'Lt'"),)
@@ -136,11 +140,11 @@ class NodeAffinity(ApiModel):
 class LabelSelectorRequirement(ApiModel):
     """A condition on labels."""
 
-    key: LabelKey
+    key: _Key
     """The label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     """How it is compared."""
-    values: _Texts | None = None
+    values: _Values | None = None
     """What it is compared with."""
 
     rules = (_needs_values("'In', 'NotIn'"),)
@@ -149,7 +153,7 @@ class LabelSelectorRequirement(ApiModel):
 class LabelSelector(ApiModel):
     """Conditions on labels that must all hold; an empty one matches everything."""
 
-    match_labels: Labels | None = None
+    match_labels: Annotated[dict[str, _Value], Field(max_length=64)] | None = None
     """Labels with exactly these values."""
     match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], Field(max_length=32)] | None = None
     """Conditions."""
@@ -158,11 +162,11 @@ class LabelSelector(ApiModel):
 class PodAffinityTerm(ApiModel):
     """Pods near which, or away from which, ours should run."""
 
-    topology_key: LabelKey
+    topology_key: _Key
     """The node label that says what "near" is, such as topology.kubernetes.io/zone."""
     label_selector: LabelSelector | None = None
     """The other pods."""
-    namespaces: Annotated[tuple[ObjectName, ...], Field(max_length=16)] | None = None
+    namespaces: Annotated[tuple[_Value, ...], Field(max_length=16)] | None = None
     """Their namespaces; without it, ours."""
     namespace_selector: LabelSelector | None = None
     """Their namespaces, by label; an empty selector is all of them."""
@@ -232,7 +236,12 @@ class ScalingBehavior(ApiModel):
     """Downwards."""
 
 
-NodeLabels = Annotated[Labels, Field(max_length=32, json_schema_extra=ATOMIC_MAP)]
+NodeLabels = Annotated[
+    dict[str, Annotated[str, limited(63)]],
+    Field(max_length=32, json_schema_extra=ATOMIC_MAP),
+    LABEL_KEYS,
+    LABEL_VALUES,
+]
 """Labels that a node must have."""
 
 PullSecrets = Annotated[

@@ -1,0 +1,36 @@
+"""Write every generated file: `python -m hack.generate`, from the repository's root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
+from hack.generate.reference import reference_page
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def generated_files() -> dict[Path, str]:
+    """Return the content of every generated file, by its path from the root."""
+    files = {}
+    for crd in (model_service_crd(), model_runtime_crd()):
+        names = crd["spec"]["names"]
+        for folder in (Path("crds"), Path("charts/modelservice-operator/files/crds")):
+            files[folder / f"{names['plural']}.yaml"] = to_yaml(crd)
+        files[Path(f"docs/reference/{names['singular']}.md")] = reference_page(crd)
+    return files
+
+
+def main() -> None:
+    """Write the files that differ and name them."""
+    for path, text in generated_files().items():
+        target = ROOT / path
+        if target.exists() and target.read_text(encoding="utf-8") == text:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
