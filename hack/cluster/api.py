@@ -1,0 +1,169 @@
+"""A small client of the API server for starting clusters and for tests: plain HTTPS, objects as dicts.
+
+It exists because a kubectl process for each look costs more than a tenth of a second of CPU.
+"""
+
+import http.client
+import json
+import ssl
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+FIELD_MANAGER = "hack-cluster"
+REQUEST_TIMEOUT_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+Object = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The API server refused a request; `code` is the HTTP status, `reason` and the text are the server's."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+
+class Api:
+    """Requests to one API server with one client certificate; safe to use from several threads."""
+
+    def __init__(self, host: str, port: int, pki: Path, identity: str = "admin") -> None:
+        self._address = (host, port)
+        self._context = ssl.create_default_context(cafile=pki / "ca.crt")
+        self._context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
+        self._resources: dict[tuple[str, str], Object] = {}
+
+    def request(
+        self, method: str, path: str, body: object = None, content_type: str = "application/json"
+    ) -> Any:
+        """Send one request; return the parsed answer (text where it is not JSON) or raise ApiError."""
+        connection = http.client.HTTPSConnection(
+            *self._address, timeout=REQUEST_TIMEOUT_SECONDS, context=self._context
+        )
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(
+                method, path, payload, {"Content-Type": content_type, "Accept": "application/json"}
+            )
+            response = connection.getresponse()
+            text = response.read().decode()
+            is_json = response.headers.get_content_type() == "application/json"
+        finally:
+            connection.close()
+        answer = json.loads(text) if is_json else text
+        if response.status >= 400:
+            status = answer if isinstance(answer, dict) else {"message": text}
+            raise ApiError(response.status, status.get("reason", ""), status.get("message", ""))
+        return answer
+
+    def is_ready(self) -> bool:
+        """Return whether the API server answers and says that it is ready."""
+        try:
+            return bool(self.request("GET", "/readyz") == "ok")
+        except (ApiError, OSError, http.client.HTTPException):
+            return False
+
+    def get(self, path: str) -> Any:
+        """Return the object or list at `path`."""
+        return self.request("GET", path)
+
+    def find(self, path: str) -> Object | None:
+        """Return the object at `path`, or None where there is none."""
+        try:
+            found: Object = self.request("GET", path)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found
+
+    def create(self, path: str, body: Mapping[str, Any]) -> Object:
+        """Create an object in the collection `path`."""
+        created: Object = self.request("POST", path, body)
+        return created
+
+    def patch(self, path: str, body: object, kind: str = "merge") -> Object:
+        """Patch the object at `path`; `kind` is `merge`, `json` or `strategic-merge`."""
+        patched: Object = self.request("PATCH", path, body, f"application/{kind}-patch+json")
+        return patched
+
+    def delete(self, path: str) -> None:
+        """Delete what is at `path`; that it is gone already is fine."""
+        try:
+            self.request("DELETE", path)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, manager: str = FIELD_MANAGER, subresource: str = ""
+    ) -> Object:
+        """Apply a manifest (server-side, forced), of any kind the server knows; return the stored object."""
+        query = urllib.parse.urlencode(
+            {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        )
+        path = self.path_of(manifest) + (f"/{subresource}" if subresource else "")
+        applied: Object = self.request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
+        return applied
+
+    def path_of(self, manifest: Mapping[str, Any]) -> str:
+        """Return the path of the object that a manifest describes, found by discovery."""
+        version, kind = manifest["apiVersion"], manifest["kind"]
+        base = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+        resource = self._resources.get((version, kind)) or self._discover(base, version, kind)
+        metadata = manifest["metadata"]
+        if resource["namespaced"]:
+            base += f"/namespaces/{metadata.get('namespace', 'default')}"
+        return f"{base}/{resource['name']}/{metadata['name']}"
+
+    def _discover(self, base: str, version: str, kind: str) -> Object:
+        for resource in self.get(base)["resources"]:
+            if resource["kind"] == kind and "/" not in resource["name"]:
+                self._resources[version, kind] = resource
+                return dict(resource)
+        raise ApiError(404, "NotFound", f"the server has no kind {kind} in {version}")
+
+    def wait_for(
+        self, path: str, condition: Callable[[Object], bool], *, what: str = "", timeout_seconds: float = 60.0
+    ) -> Object:
+        """Return the object at `path` once `condition` holds for it.
+
+        Raises TimeoutError that shows the last object seen, without its managed fields.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            found = self.find(path)
+            if found is not None and condition(found):
+                return found
+            if time.monotonic() > deadline:
+                missed = f"{what or 'the condition'} not within {timeout_seconds:.0f} s"
+                raise TimeoutError(f"{path}: {missed}; saw {_describe(found)}")
+            time.sleep(POLL_SECONDS)
+
+    def wait_gone(self, path: str, timeout_seconds: float = 60.0) -> None:
+        """Return once nothing is at `path`; raise TimeoutError with the object where it stays."""
+        deadline = time.monotonic() + timeout_seconds
+        while (found := self.find(path)) is not None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} still exists: {_describe(found)}")
+            time.sleep(POLL_SECONDS)
+
+
+def _describe(found: Object | None) -> str:
+    if found is None:
+        return "nothing"
+    metadata = {key: value for key, value in found.get("metadata", {}).items() if key != "managedFields"}
+    return json.dumps({**found, "metadata": metadata}, indent=1)
+
+
+def condition_status(found: Mapping[str, Any], condition_type: str) -> str:
+    """Return the status (`True`, `False`, `Unknown`, or empty) of a condition of an object."""
+    for condition in found.get("status", {}).get("conditions", []):
+        if condition["type"] == condition_type:
+            return str(condition["status"])
+    return ""

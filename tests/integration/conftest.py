@@ -1,0 +1,24 @@
+"""A real API server with its controllers and a fake node, for tests that need no running container."""
+
+from collections.abc import Iterator
+
+import pytest
+from hack.cluster import testing
+from hack.cluster.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def control_plane(prepared: None) -> Iterator[Cluster]:
+    """A control plane whose pods run on the fake node `kwok-0`, shared by all tests of the run.
+
+    MODELSERVICE_TEST_CONTROL_PLANE names a running cluster to use instead.
+    """
+    with testing.running_cluster("integration", "MODELSERVICE_TEST_CONTROL_PLANE", node=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def namespace(control_plane: Cluster) -> Iterator[str]:
+    """A fresh namespace for one test."""
+    with testing.fresh_namespace(control_plane.api) as name:
+        yield name
