@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import socket
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
