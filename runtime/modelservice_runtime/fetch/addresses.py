@@ -67,6 +67,8 @@ def _readings(address: IpAddress) -> Iterator[IpAddress]:
         yield address.ipv4_mapped
         return
     yield address
+    if address.is_loopback or address.is_unspecified:  # ::1 and :: embed nothing
+        return
     if address.sixtofour:
         yield address.sixtofour
     if any(address in network for network in _EMBEDDING):

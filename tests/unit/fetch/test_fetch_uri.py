@@ -1,0 +1,105 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.uri import FileUri, OciUri, S3Uri, WebUri, parse_uri
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://host/m.onnx", WebUri(URL("https://host/m.onnx"))),
+        ("HTTPS://host:8443/a/m.onnx", WebUri(URL("https://host:8443/a/m.onnx"))),
+        ("https://[2001:db8::1]:443/m.onnx", WebUri(URL("https://[2001:db8::1]:443/m.onnx", encoded=True))),
+        ("http://10.0.0.1/m.onnx", WebUri(URL("http://10.0.0.1/m.onnx"))),
+        ("oci://r.example/models/spam:3", OciUri("r.example", "models/spam", "3", None)),
+        ("oci://10.0.0.1:5000/models/spam:1", OciUri("10.0.0.1:5000", "models/spam", "1", None)),
+        (f"oci://r.example/spam@{DIGEST}", OciUri("r.example", "spam", None, DIGEST)),
+        (f"oci://r.example/spam:v1@{DIGEST}", OciUri("r.example", "spam", "v1", DIGEST)),
+        ("s3://models/spam/3.onnx", S3Uri("models", "spam/3.onnx")),
+        ("s3://models/spam/", S3Uri("models", "spam/")),
+        ("file:///mnt/models/m.onnx", FileUri("/mnt/models/m.onnx")),
+    ],
+)
+def test_parse_uri_good_form_gives_its_parts(text, expected):
+    assert parse_uri(text) == expected
+
+
+def test_parse_uri_keeps_the_signature_of_a_presigned_url_as_written():
+    text = "https://host/m.onnx?X-Amz-Signature=a%2Fb%3D&X-Amz-Date=1"
+    parsed = parse_uri(text)
+    assert isinstance(parsed, WebUri)
+    assert str(parsed.url) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "SCHEME://"),
+        ("model.onnx", "SCHEME://"),
+        ("gopher://host/m", "not supported"),
+        ("hf://org/model", "oci, s3, https"),
+        ("gs://bucket/m.onnx", "oci, s3, https"),
+        ("az://bucket/m.onnx", "oci, s3, https"),
+        ("pvc://claim/m.onnx", "mounted"),
+        ("https://user:pass@host/m.onnx", "Secret"),
+        ("https://good.example@evil.example/m.onnx", "Secret"),
+        ("oci://user@r.example/spam:1", "Secret"),
+        ("https://host/../etc/passwd", "'..'"),
+        ("https://host/a/%2e%2e/b", "encoded"),
+        ("https://host/a/%2E%2e/b", "encoded"),
+        ("https://host/a%00b", "encoded"),
+        ("https://host/a%2Fb", "encoded"),
+        ("https://host/a\x00b", "printable"),
+        ("https://host/a b", "spaces"),
+        ("https://host\\@evil/m", "backslashes"),
+        ("https://höst/m.onnx", "ASCII"),
+        ("https://host/m.onnx#part", "fragment"),
+        ("https://host/m.onnx?x=1#part", "fragment"),
+        ("https://host:99999/m.onnx", "port"),
+        ("https://host:0/m.onnx", "port"),
+        ("https:///m.onnx", "host name"),
+        ("https://host", "path of a file"),
+        ("https://host/", "path of a file"),
+        ("oci://r.example/spam", "a tag or a digest"),
+        ("oci://r.example/Spam:1", "oci://registry/repository:tag"),
+        ("oci://r.example/spam@sha256:12", "oci://registry/repository:tag"),
+        ("oci://r.example/spam@sha512:12", "oci://registry/repository:tag"),
+        ("oci://r.example", "oci://registry/repository:tag"),
+        ("s3://Bucket/m.onnx", "bucket name"),
+        ("s3://bucket", "s3://bucket/key"),
+        ("s3://bucket//m.onnx", "s3://bucket/key"),
+        ("s3://bucket/../other/m.onnx", "'..'"),
+        ("file://host/m.onnx", "absolute path"),
+        ("file:///mnt/../etc/passwd", "'..'"),
+        ("https://host/" + "a" * 2100, "longer"),
+    ],
+)
+def test_parse_uri_bad_form_is_refused_with_a_hint(text, hint):
+    with pytest.raises(FetchError) as caught:
+        parse_uri(text)
+    assert caught.value.reason is FetchReason.INVALID_URI
+    assert hint in caught.value.message
+
+
+def test_parse_uri_password_in_the_uri_is_not_repeated():
+    with pytest.raises(FetchError) as caught:
+        parse_uri("https://user:hunter22@host/m.onnx")
+    assert "hunter22" not in caught.value.message
+
+
+@given(st.text(max_size=80), st.sampled_from(["", "https://", "oci://", "s3://", "file://", "https://h/"]))
+def test_parse_uri_any_text_parses_or_is_refused(text, prefix):
+    parsed, reason = None, None
+    try:
+        parsed = parse_uri(prefix + text)
+    except FetchError as error:
+        reason = error.reason
+    assert (reason is FetchReason.INVALID_URI) == (parsed is None)
+    if isinstance(parsed, WebUri):
+        assert parsed.url.host
+        assert not parsed.url.user
