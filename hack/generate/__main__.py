@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
+from hack.generate.manifests import rendered_manifests
 from hack.generate.reference import reference_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +24,13 @@ def generated_files() -> dict[Path, str]:
 
 def main() -> None:
     """Write the files that differ and name them."""
-    for path, text in generated_files().items():
+    _write(generated_files())
+    # The chart holds copies of the definitions, so it is rendered after they are written.
+    _write(rendered_manifests(ROOT))
+
+
+def _write(files: dict[Path, str]) -> None:
+    for path, text in files.items():
         target = ROOT / path
         if target.exists() and target.read_text(encoding="utf-8") == text:
             continue
