@@ -51,7 +51,14 @@ def model_runtime_crd() -> dict[str, Any]:
 
 def to_yaml(crd: dict[str, Any]) -> str:
     """Return a CRD as the text of its file."""
-    return HEADER + yaml.safe_dump(crd, sort_keys=False, width=110, allow_unicode=True)
+    return HEADER + yaml.dump(crd, Dumper=_PlainDumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes equal parts out instead of referring to the first one."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
 
 
 def _object_schema(model: type[ModelService | ModelRuntime], spec: Schema, kind: str) -> Schema:

@@ -44,8 +44,6 @@ def _convert(source: Schema, definitions: Mapping[str, Schema]) -> Schema:
     schema = {key: source[key] for key in _KEPT if key in source}
     if "const" in source:
         schema["enum"] = [source["const"]]
-    if source.get("x-kubernetes-int-or-string"):
-        schema["anyOf"] = source["anyOf"]
     if schema.get("type") == "array":
         schema["items"] = _convert(source["items"], definitions)
         schema["x-kubernetes-list-type"] = "atomic"

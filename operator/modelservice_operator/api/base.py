@@ -87,6 +87,25 @@ NoneIfBlank = AfterValidator(lambda value: value or None)
 """For optional strings in which `""` says no more than leaving them out."""
 
 
+def unique_by(field: str) -> AfterValidator:
+    """Annotation of a map-keyed list: the API server's `x-kubernetes-list-map-keys` does the same."""
+
+    def validate(items: tuple[Model, ...]) -> tuple[Model, ...]:
+        if len({getattr(item, field) for item in items}) < len(items):
+            raise PydanticCustomError(
+                "unique", "{sentence}", {"sentence": f"each {field} is listed at most once"}
+            )
+        return items
+
+    return AfterValidator(validate)
+
+
+def list_map(field: str, maximum: int, minimum: int = 0) -> Any:
+    """Annotation of a list of at most `maximum` objects that are known by `field`."""
+    extra: dict[str, Any] = {LIST_TYPE: "map", LIST_MAP_KEYS: [field]}
+    return Field(min_length=minimum or None, max_length=maximum, json_schema_extra=extra)
+
+
 def between(minimum: int, maximum: int) -> Any:
     """Annotation of a whole number from `minimum` to `maximum`."""
     return Field(strict=True, ge=minimum, le=maximum)

@@ -8,13 +8,13 @@ from modelservice_operator.api.base import (
     ATOMIC_MAP,
     LABEL_KEYS,
     LABEL_VALUES,
-    LIST_MAP_KEYS,
-    LIST_TYPE,
     ApiModel,
     LabelValue,
     ObjectName,
     between,
     limited,
+    list_map,
+    unique_by,
 )
 from modelservice_operator.api.rules import Rule
 
@@ -244,8 +244,5 @@ NodeLabels = Annotated[
 ]
 """Labels that a node must have."""
 
-PullSecrets = Annotated[
-    tuple[LocalObjectReference, ...],
-    Field(max_length=16, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["name"]}),
-]
+PullSecrets = Annotated[tuple[LocalObjectReference, ...], list_map("name", 16), unique_by("name")]
 """Secrets of the same namespace with registry credentials."""

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from modelservice_operator.api.base import ApiModel, NoneIfEmpty
 from modelservice_operator.api.kubernetes import ObjectMeta
+from modelservice_operator.api.oci import DIGEST, HOST, REPOSITORY, TAG
 from modelservice_operator.api.resources import ExecutionProviders, IntraOpThreads, Resources
 from modelservice_operator.api.rules import must_match
 
@@ -13,7 +14,7 @@ Image = Annotated[
     str,
     Field(min_length=1, max_length=512),
     must_match(
-        r"[a-z0-9\[][-A-Za-z0-9._:/\[\]]*[A-Za-z0-9_](@sha256:[0-9a-f]{64})?",
+        f"({HOST}/)?{REPOSITORY}({TAG})?({DIGEST})?",
         "expected an image such as registry.example/team/runtime:1.2 or runtime@sha256:<64 digits>",
     ),
 ]

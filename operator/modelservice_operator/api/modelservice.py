@@ -9,8 +9,6 @@ from pydantic_core import PydanticCustomError
 from modelservice_operator.api.base import (
     LABEL_KEYS,
     LABEL_NAME,
-    LIST_MAP_KEYS,
-    LIST_TYPE,
     ApiModel,
     IntOrPercent,
     Labels,
@@ -21,6 +19,8 @@ from modelservice_operator.api.base import (
     Quantity,
     between,
     limited,
+    list_map,
+    unique_by,
 )
 from modelservice_operator.api.kubernetes import (
     Affinity,
@@ -189,10 +189,9 @@ class Autoscaling(ApiModel):
     """The fewest pods. Default: 1."""
     max_replicas: Annotated[int, between(1, 10_000)]
     """The most pods."""
-    metrics: Annotated[
-        tuple[Metric, ...],
-        Field(min_length=1, max_length=2, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["type"]}),
-    ] = (Metric(type="CPU", target=MetricTarget(average_utilization=80)),)
+    metrics: Annotated[tuple[Metric, ...], list_map("type", 2, minimum=1), unique_by("type")] = (
+        Metric(type="CPU", target=MetricTarget(average_utilization=80)),
+    )
     """What the autoscaler looks at, each type once. Default: CPU at 80 % of the request."""
     behavior: Annotated[ScalingBehavior | None, NoneIfEmpty] = None
     """How fast it scales, as in Kubernetes."""
@@ -203,12 +202,6 @@ class Autoscaling(ApiModel):
             message="minReplicas must not be above maxReplicas",
             check=lambda self: self.min_replicas <= self.max_replicas,
             field_path=".minReplicas",
-        ),
-        Rule(
-            cel="!has(self.metrics) || self.metrics.all(m, self.metrics.exists_one(n, n.type == m.type))",
-            message="each type of metric is listed at most once",
-            check=lambda self: len({metric.type for metric in self.metrics}) == len(self.metrics),
-            field_path=".metrics",
         ),
     )
 

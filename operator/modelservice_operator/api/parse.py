@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="ApiModel")
 
+_IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelector", "requests"})
+"""Fields whose keys are the user's."""
 _TOP_LEVEL = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
@@ -90,15 +93,13 @@ def _as_problems(detail: ErrorDetails) -> list[Problem]:
 
 
 def format_path(location: Sequence[int | str]) -> str:
-    """Return a path as Kubernetes writes it: `spec.scheduling.tolerations[0].key`."""
+    """Return a path as Kubernetes writes it: `spec.scheduling.tolerations[0].key`, `requests[cpu]`."""
     path = ""
-    for part in location:
-        if isinstance(part, int):
+    for before, part in zip(("", *location), location, strict=False):
+        if isinstance(part, int) or before in _MAPS or not _IDENTIFIER.fullmatch(part):
             path += f"[{part}]"
-        elif re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", part):
-            path += f".{part}" if path else part
         else:
-            path += f"[{part}]"
+            path += f".{part}" if path else part
     return path
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelservice_operator.api.base import LIST_MAP_KEYS, LIST_TYPE, ApiModel, between, limited
+from modelservice_operator.api.base import ApiModel, between, limited, list_map
 
 Count = Annotated[int, between(0, 2**31 - 1)]
 Percent = Annotated[int, between(0, 100)]
@@ -80,7 +80,7 @@ class ModelServiceStatus(ApiModel):
     """The revision of the current spec."""
     traffic: Annotated[
         tuple[TrafficShare, ...],
-        Field(max_length=32, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["revision"]}),
+        list_map("revision", 32),
     ] = ()
     """How the traffic is split."""
     model: ServedModel | None = None
@@ -89,6 +89,6 @@ class ModelServiceStatus(ApiModel):
     """The runtime that the target revision was made with."""
     conditions: Annotated[
         tuple[Condition, ...],
-        Field(max_length=32, json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["type"]}),
+        list_map("type", 32),
     ] = ()
     """The state in six aspects; Ready sums them up."""

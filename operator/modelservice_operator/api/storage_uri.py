@@ -8,14 +8,11 @@ from typing import Annotated
 from pydantic import Field
 
 from modelservice_operator.api.base import DNS_SUBDOMAIN
+from modelservice_operator.api.oci import DIGEST, HOST, REPOSITORY, TAG
 from modelservice_operator.api.rules import Rule, must_match, must_not_contain
 
 MOUNTED_SCHEMES = ("pvc://", "configmap://")
 """Models that are mounted into the pod, not downloaded."""
-
-_HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-_OCI_REPOSITORY = "[a-z0-9]+(([._]|__|-+|/)[a-z0-9]+)*"
-_OCI_VERSION = "(:[A-Za-z0-9_][-A-Za-z0-9._]{0,127})?(@sha256:[0-9a-f]{64})?"
 
 
 def _form(scheme: str, rest: str, message: str) -> Rule:
@@ -26,7 +23,7 @@ StorageUri = Annotated[
     str,
     Field(min_length=1, max_length=2048),
     must_match(
-        "(oci|s3|https|http|pvc|configmap)://.*",
+        r"(oci|s3|https|http|pvc|configmap)://[\s\S]*",
         "expected oci://, s3://, https://, http:// (with sha256), pvc:// or configmap:// "
         "at the beginning: other sources are not supported",
         echo=False,
@@ -50,7 +47,7 @@ StorageUri = Annotated[
     ),
     _form(
         "oci",
-        f"{_HOST}/{_OCI_REPOSITORY}{_OCI_VERSION}",
+        f"{HOST}/{REPOSITORY}({TAG}({DIGEST})?|{DIGEST})",
         "expected oci://REGISTRY/REPOSITORY:TAG or oci://REGISTRY/REPOSITORY@sha256:DIGEST",
     ),
     _form(
@@ -58,8 +55,8 @@ StorageUri = Annotated[
         "[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]/[^?#]+",
         "expected s3://BUCKET/KEY or s3://BUCKET/PREFIX/, without '?' and '#'",
     ),
-    _form("https", f"{_HOST}/[^#]+", "expected https://HOST[:PORT]/PATH, without '#'"),
-    _form("http", f"{_HOST}/[^#]+", "expected http://HOST[:PORT]/PATH, without '#'"),
+    _form("https", f"{HOST}/[^#]+", "expected https://HOST[:PORT]/PATH, without '#'"),
+    _form("http", f"{HOST}/[^#]+", "expected http://HOST[:PORT]/PATH, without '#'"),
     _form(
         "pvc",
         f"{DNS_SUBDOMAIN}(/[-A-Za-z0-9._=+@,~]+)+/?",
