@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from hack.cluster import access, kwok, netns, teardown
+from hack.cluster import access, kwok, netns, preflight, teardown
 from hack.cluster.api import Api
 from hack.cluster.binaries import find_programs
 from hack.cluster.components import Endpoints
 from hack.cluster.errors import ClusterError
+from hack.cluster.packages import NODE_PROGRAMS, ensure_packages
 from hack.cluster.paths import ClusterPaths, file_lock, state_directory
 from hack.cluster.processes import ProcessIdentity, ProcessTable, current_boot_id
 from hack.cluster.record import Record, read_record, write_record
@@ -79,6 +80,9 @@ class Cluster:
         lines of the log where a component died.
         """
         self._check_rights()
+        if self._node:
+            preflight.check_node(self.paths)
+            ensure_packages(NODE_PROGRAMS)
         with self._lock():
             record = self._resume_or_begin()
             families = ["kubernetes", "etcd", *(["kwok"] if record.kwok else [])]

@@ -2,18 +2,22 @@
 
 import datetime
 import http.client
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hack.cluster import access, netns
+from hack.cluster import access, kwok, netns, teardown
 from hack.cluster.api import Api, ApiError
 from hack.cluster.components import ControlPlane
 from hack.cluster.errors import ClusterError
 from hack.cluster.kubeconfig import write_kubeconfig
+from hack.cluster.node import NODE_NAME, Node
 from hack.cluster.paths import REPOSITORY, ClusterPaths
+from hack.cluster.pause import pause_archive
 from hack.cluster.pki import write_pki
+from hack.cluster.preflight import choose_snapshotter
 from hack.cluster.processes import ProcessTable
 from hack.cluster.record import Record
 
@@ -21,6 +25,8 @@ LOOPBACK = "127.0.0.1"
 START_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.05
 COMPONENT_IDENTITIES = ("controller-manager", "scheduler", "kwok", "kubelet", "kube-proxy")
+# In the order in which they are stopped.
+NODE_COMPONENTS = ("kubelet", "kube-proxy", "containerd", "mounts")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -33,6 +39,8 @@ class Startup:
         self._record = record
         self._table = ProcessTable(paths.processes, paths.logs)
         self._control_plane = ControlPlane(paths, record.endpoints, programs)
+        self._environment = component_environment(paths)
+        self._node = Node(name, paths, programs)
 
     def run(self) -> None:
         """Start everything and wait until it works; raise ClusterError with the cause where it does not."""
@@ -40,6 +48,8 @@ class Startup:
             self._prepare()
         if self._record.namespace:
             self._ensure_access()
+        if self._record.node:
+            self._ensure_runtime()
         self._ensure("etcd", self._control_plane.etcd())
         self._ensure("apiserver", self._control_plane.apiserver())
         api = self._connect()
@@ -47,11 +57,11 @@ class Startup:
         self._ensure("scheduler", self._control_plane.scheduler())
         if self._record.kwok:
             self._ensure("kwok", self._control_plane.kwok())
+        if self._record.node:
+            self._ensure_node(api)
         # Pods are refused until the controller manager has made this account.
-        self._wait(
-            "the default service account",
-            lambda: _exists(api, "/api/v1/namespaces/default/serviceaccounts/default"),
-        )
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        self._wait("the default service account", lambda: _exists(api, account))
 
     def _prepare(self) -> None:
         if self._record.namespace:
@@ -67,15 +77,51 @@ class Startup:
             self._paths.access_socket.unlink(missing_ok=True)
             command = [sys.executable, "-m", access.__name__]
             arguments = [netns.namespace_path(self._name), self._paths.access_socket]
-            environment = {**component_environment(self._paths), "PYTHONPATH": str(REPOSITORY)}
+            environment = {**self._environment, "PYTHONPATH": str(REPOSITORY)}
             self._table.start("access", [*command, *arguments], environment)
         self._wait("host access", self._paths.access_socket.exists)
 
+    def _ensure_runtime(self) -> None:
+        """Start the registry and containerd; they need no API server, so they start beside it."""
+        if self._table.pid("mounts") is None or self._table.pid("containerd") is None:
+            self._begin_node()
+        self._ensure("registry", self._node.registry_command())
+        self._ensure("mounts", self._node.mounts_command())
+        self._wait("the node's mounts", self._node.mounts_ready.exists)
+        self._ensure("containerd", self._enter_mounts(self._node.containerd_command()))
+
+    def _begin_node(self) -> None:
+        """Clear what an earlier node of this cluster left and write the configuration."""
+        self._table.kill(NODE_COMPONENTS)
+        teardown.kill_containers(self._name, self._paths)
+        self._node.mounts_ready.unlink(missing_ok=True)
+        for directory in ("containerd", "cni", "kubelet"):
+            teardown.remove_directory(self._paths.root / directory)
+        self._node.write_configuration(choose_snapshotter(self._paths))
+
+    def _ensure_node(self, api: Api) -> None:
+        self._wait("containerd", self._import_pause_image)
+        self._ensure("kubelet", self._enter_mounts(self._node.kubelet_command()))
+        self._ensure("kube-proxy", self._enter_mounts(self._node.kube_proxy_command()))
+        self._wait("the node", lambda: _node_is_ready(api))
+
+    def _import_pause_image(self) -> bool:
+        command = self._enter(self._node.import_command(pause_archive()))
+        return (
+            subprocess.run(command, capture_output=True, check=False, env=self._environment).returncode == 0
+        )
+
     def _ensure(self, name: str, command: Sequence[str]) -> None:
-        if self._table.pid(name) is not None:
-            return
-        enter = ["nsenter", f"--net={netns.namespace_path(self._name)}"] if self._record.namespace else []
-        self._table.start(name, [*enter, *command], component_environment(self._paths))
+        if self._table.pid(name) is None:
+            self._table.start(name, self._enter(command), self._environment)
+
+    def _enter(self, command: Sequence[str]) -> list[str]:
+        if not self._record.namespace:
+            return list(command)
+        return ["nsenter", f"--net={netns.namespace_path(self._name)}", *command]
+
+    def _enter_mounts(self, command: Sequence[str]) -> list[str]:
+        return ["nsenter", f"--mount=/proc/{self._table.pid('mounts')}/ns/mnt", *command]
 
     def _connect(self) -> Api:
         """Wait for the API server and write the administrator's kubeconfig with its address on the host."""
@@ -110,3 +156,8 @@ def _exists(api: Api, path: str) -> bool:
         return api.find(path) is not None
     except (ApiError, OSError, http.client.HTTPException):
         return False
+
+
+def _node_is_ready(api: Api) -> bool:
+    node = api.find(f"/api/v1/nodes/{NODE_NAME}")
+    return node is not None and kwok.is_schedulable(node)

@@ -1,0 +1,61 @@
+"""Checks of the machine before a node starts, each with a sentence that says what is missing."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from hack.cluster.errors import ClusterError
+from hack.cluster.node import PRIVATE_DIRECTORIES
+from hack.cluster.paths import ClusterPaths, cache_directory
+
+# Without these controllers runc cannot start a container that has limits.
+NEEDED_CONTROLLERS = ("cpu", "memory", "pids")
+
+
+def check_node(paths: ClusterPaths) -> None:
+    """Raise ClusterError when this machine cannot run a node."""
+    check_directories(paths)
+    _check_cgroups()
+
+
+def check_directories(paths: ClusterPaths) -> None:
+    """Raise ClusterError when the state or the cache is where a node has directories of its own."""
+    for directory in (paths.root, cache_directory()):
+        resolved = directory.resolve()
+        for private in PRIVATE_DIRECTORIES:
+            if resolved.is_relative_to(private):
+                raise ClusterError(
+                    f"{directory} is below {private}, which a node replaces by a directory of its own: "
+                    "set MODELSERVICE_STATE and MODELSERVICE_CACHE to other places"
+                )
+
+
+def _check_cgroups() -> None:
+    unified = Path("/sys/fs/cgroup/cgroup.controllers")
+    if unified.exists():
+        available = unified.read_text().split()
+    else:
+        available = [name for name in NEEDED_CONTROLLERS if Path(f"/sys/fs/cgroup/{name}").is_dir()]
+    if missing := [name for name in NEEDED_CONTROLLERS if name not in available]:
+        raise ClusterError(f"no cgroup controllers {', '.join(missing)} below /sys/fs/cgroup; mount them")
+    if not os.access("/sys/fs/cgroup", os.W_OK):
+        raise ClusterError(
+            "/sys/fs/cgroup is read-only: run as root of the machine or of a privileged container"
+        )
+
+
+def choose_snapshotter(paths: ClusterPaths) -> str:
+    """Return containerd's snapshotter for the state directory: overlayfs, or native (slow) without overlays."""
+    paths.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=paths.root, prefix=".overlay-") as name:
+        parts = [Path(name) / part for part in ("lower", "upper", "work", "merged")]
+        for part in parts:
+            part.mkdir()
+        lower, upper, work, merged = parts
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        script = 'mount -t overlay -o "$0" overlay "$1"'
+        # In a mount namespace of its own: the test mount ends with its process.
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, options, str(merged)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "overlayfs" if result.returncode == 0 else "native"
