@@ -20,6 +20,7 @@ from modelservice_runtime.fetch.errors import FetchError, FetchReason, NotTlsErr
 from modelservice_runtime.fetch.limits import MAX_DOCUMENT_BYTES, MAX_REDIRECTS, TransferLimits
 from modelservice_runtime.fetch.redaction import redact_url
 from modelservice_runtime.fetch.retry import parse_retry_after
+from modelservice_runtime.fetch.uri import is_disguised_address
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
@@ -252,6 +253,8 @@ def _resolve_redirect(url: URL, location: str) -> URL:
         ) from error
     if not location or not host:
         raise FetchError(FetchReason.DOWNLOAD_FAILED, f"{url.host} redirects to nowhere")
+    if is_disguised_address(host):
+        raise forbidden_address(host, f"{url.host} redirects to a disguised address")
     if target.scheme not in ("https", "http"):
         raise forbidden_address(host, f"{url.host} redirects to the scheme {target.scheme!r}")
     if url.scheme == "https" and target.scheme == "http":

@@ -3,6 +3,7 @@
 Only known keys are read, so a Secret that also holds other things does no harm.
 """
 
+import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,6 +71,11 @@ class Credentials:
 def credentials_missing(message: str) -> FetchError:
     """The failure of absent or incomplete credentials."""
     return FetchError(FetchReason.CREDENTIALS_MISSING, message)
+
+
+def basic_authorization(username: str, password: str) -> str:
+    """The value of an Authorization header of the scheme Basic, in UTF-8 (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 def read_credentials(directory: Path | None) -> Credentials:

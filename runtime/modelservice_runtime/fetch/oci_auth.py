@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 from yarl import URL
 
 from modelservice_runtime.fetch.client import GuardedClient, check_status, read_document
-from modelservice_runtime.fetch.credentials import REGISTRY_KEYS, Credentials, credentials_missing
+from modelservice_runtime.fetch.credentials import (
+    REGISTRY_KEYS,
+    Credentials,
+    basic_authorization,
+    credentials_missing,
+)
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.redaction import Redactor
 from modelservice_runtime.fetch.uri import OciUri
@@ -32,7 +36,7 @@ class Login:
     @property
     def basic(self) -> str:
         """The value of a Basic Authorization header."""
-        return aiohttp.BasicAuth(self.username, self.password, encoding="utf-8").encode()
+        return basic_authorization(self.username, self.password)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The text is refused unless every part has exactly one reading: no user informati
 encoded or not, no control characters, no backslashes.
 """
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ _MAX_PORT = 65535
 
 _SHAPE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _ENCODED_TRAP = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # Names and tags as the OCI distribution specification 1.1 defines them.
@@ -123,7 +125,26 @@ def split_host_port(authority: str) -> tuple[str, int | None]:
     match = _AUTHORITY.fullmatch(authority)
     if match is None or (match["port"] and not 0 < int(match["port"]) <= _MAX_PORT):
         raise invalid_uri(f"{authority!r} is not a host name or address with an optional port")
+    if is_disguised_address(match["host"]):
+        raise invalid_uri(
+            f"{match['host']!r} is a disguised address; write it as four decimal numbers, as in 10.0.0.1"
+        )
     return match["host"], int(match["port"]) if match["port"] else None
+
+
+def is_disguised_address(host: str) -> bool:
+    """Whether resolvers take ``host`` for an IPv4 address although it does not look like one.
+
+    Decimal (2130706433), hexadecimal (0x7f.1) and short forms (127.1) have a numeric last label, which
+    no host name has.
+    """
+    if _NUMERIC_LABEL.fullmatch(host.rstrip(".").rpartition(".")[2]) is None:
+        return False
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _check_characters(text: str) -> None:

@@ -7,7 +7,7 @@ import aiohttp
 from yarl import URL
 
 from modelservice_runtime.fetch.client import GuardedClient, check_status
-from modelservice_runtime.fetch.credentials import Credentials
+from modelservice_runtime.fetch.credentials import Credentials, basic_authorization
 from modelservice_runtime.fetch.destination import StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.names import MODEL_FILE
@@ -64,4 +64,4 @@ def build_authorization(credentials: Credentials) -> dict[str, str]:
     if token:
         return {"Authorization": f"Bearer {token}"}
     pair = credentials.pair("username", "password")
-    return {"Authorization": aiohttp.BasicAuth(*pair, encoding="utf-8").encode()} if pair else {}
+    return {"Authorization": basic_authorization(*pair)} if pair else {}
