@@ -1,0 +1,1 @@
+"""The demo: from nothing to a prediction on a real Kubernetes. Run it with `make demo`."""

@@ -1,0 +1,70 @@
+"""Ask the served model about messages, over the Open Inference Protocol (V2 REST)."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hack.demo.errors import DemoError
+
+MODEL = "spam"
+MESSAGES = (
+    "Are we still meeting for lunch at noon? I can book the table by the window.",
+    "URGENT! You have WON a 1000 pound prize. Call 09061701461 now to claim. Valid 12 hours only.",
+)
+_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says about one message."""
+
+    text: str
+    label: str
+    probability: float
+
+
+def build_request(messages: Sequence[str]) -> dict[str, Any]:
+    """Return the body of one inference request for a batch of messages."""
+    return {
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [len(messages)], "data": list(messages)}]
+    }
+
+
+def parse_answers(messages: Sequence[str], body: dict[str, Any]) -> list[Answer]:
+    """Return one answer for each message."""
+    outputs = {output["name"]: output["data"] for output in body["outputs"]}
+    rows = zip(messages, outputs["label"], outputs["probability"], strict=True)
+    return [Answer(text, label, float(probability)) for text, label, probability in rows]
+
+
+def ask(base_url: str, messages: Sequence[str]) -> list[Answer]:
+    """Send the messages in one request.
+
+    Raises:
+        DemoError: the service does not answer with 200.
+
+    """
+    request = urllib.request.Request(
+        f"{base_url}/v2/models/{MODEL}/infer",
+        json.dumps(build_request(messages)).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+            return parse_answers(messages, json.load(answer))
+    except urllib.error.HTTPError as error:
+        body = error.read(500).decode(errors="replace")
+        raise DemoError(f"the model answered {error.code}: {body}") from error
+    except OSError as error:
+        raise DemoError(f"the Service does not answer at {base_url}: {error}") from error
+
+
+def render_answers(answers: Sequence[Answer]) -> str:
+    """Return the answers as lines for a person."""
+    return "\n".join(
+        f'  {answer.label:4}  (spam with probability {answer.probability:.3f})  "{answer.text}"'
+        for answer in answers
+    )
