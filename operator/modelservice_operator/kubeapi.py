@@ -166,6 +166,10 @@ class ApiClient:
         page: Page = _decode(PAGE_DECODER, raw)
         return page.items or []
 
+    async def check_served(self, resource: Resource, namespace: str | None) -> None:
+        """Raise where the API server does not serve this kind (yet), or does not let us list it."""
+        await self._send("GET", resource, resource.path(namespace), params={"limit": "1"})
+
     async def list_pages(
         self, resource: Resource, namespace: str | None, *, metadata_only: bool = False, selector: str = ""
     ) -> AsyncIterator[Page]:

@@ -1,0 +1,46 @@
+"""The operator's own HTTP: `/healthz`, `/readyz` and `/metrics`. Served by us: a probe must never wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from modelservice_operator import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class HealthServer:
+    """Answers probes from two functions and metrics from the registry."""
+
+    def __init__(self, host: str, port: int, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
+        self._host = host
+        self._port = port
+        self._checks = {"/healthz": alive, "/readyz": ready}
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen; raises OSError where the port is taken."""
+        application = web.Application()
+        for path in self._checks:
+            application.router.add_get(path, self._probe)
+        application.router.add_get("/metrics", _metrics)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1.0).start()
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _probe(self, request: web.Request) -> web.Response:
+        good = self._checks[request.path]()
+        return web.Response(text="ok" if good else "not ready", status=200 if good else 503)
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

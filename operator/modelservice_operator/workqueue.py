@@ -1,0 +1,221 @@
+"""The work queue: which ModelService is reconciled next, never two workers on one.
+
+The semantics are those of client-go's workqueue (a dirty and a processing set), with what we need on top:
+two priorities (a person's edit goes before a child's status), turns between namespaces (one tenant with
+ten thousand objects delays nobody else), a delay per addition (debounce) and a backoff per key.
+Everything here runs in the event loop; nothing blocks and nothing is locked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import heapq
+import random
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelservice_operator import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BASE_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 300.0
+STARVATION_LIMIT = 8
+"""After this many urgent keys in a row, one that is not urgent gets its turn."""
+
+
+class Key(NamedTuple):
+    """Which ModelService."""
+
+    namespace: str
+    name: str
+
+
+class Priority(enum.IntEnum):
+    """What goes first."""
+
+    URGENT = 0
+    """Somebody changed the spec, or a child is gone."""
+    NORMAL = 1
+    """A child's status, an audit, a retry."""
+
+
+class _Lane:
+    """Keys of one priority; namespaces take turns, keys of one namespace keep their order."""
+
+    def __init__(self) -> None:
+        self._namespaces: OrderedDict[str, deque[Key]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._namespaces)
+
+    def push(self, key: Key) -> None:
+        self._namespaces.setdefault(key.namespace, deque()).append(key)
+
+    def pop(self) -> Key:
+        namespace, keys = next(iter(self._namespaces.items()))
+        key = keys.popleft()
+        if keys:
+            self._namespaces.move_to_end(namespace)
+        else:
+            del self._namespaces[namespace]
+        return key
+
+    def remove(self, key: Key) -> None:
+        keys = self._namespaces[key.namespace]
+        keys.remove(key)
+        if not keys:
+            del self._namespaces[key.namespace]
+
+
+class WorkQueue:
+    """Keys that need a reconciliation."""
+
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+        self._jitter = jitter
+        self._lanes = {priority: _Lane() for priority in Priority}
+        self._waiting: dict[Key, tuple[Priority, float]] = {}
+        """Keys in a lane, with the time at which they came."""
+        self._processing: set[Key] = set()
+        self._again: dict[Key, Priority] = {}
+        """Keys that were added while a worker had them."""
+        self._due: dict[Key, tuple[float, Priority]] = {}
+        self._timers: list[tuple[float, Key]] = []
+        """Heap of due times; an entry that does not agree with `_due` is void."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._failures: dict[Key, int] = {}
+        self._urgent_in_a_row = 0
+        self._getters: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, key: Key, priority: Priority = Priority.NORMAL, after_seconds: float = 0.0) -> None:
+        """Ask for a reconciliation of `key`, now or later; the earliest wish of several wins."""
+        if after_seconds > 0:
+            self._add_later(key, priority, asyncio.get_running_loop().time() + after_seconds)
+        elif key in self._processing:
+            self._again[key] = min(priority, self._again.get(key, priority))
+        else:
+            self._add_now(key, priority)
+
+    def retry(self, key: Key, at_least_seconds: float = 0.0) -> float:
+        """Put a failed key back with the next backoff; returns the delay in seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        backoff: float = min(BASE_BACKOFF_SECONDS * 2 ** min(failures, 32), MAX_BACKOFF_SECONDS)
+        # Half of it is random: keys that failed together do not come back together.
+        delay = max(backoff * (0.5 + self._jitter() / 2), at_least_seconds)
+        metrics.RETRIES.inc()
+        self.add(key, Priority.NORMAL, delay)
+        return delay
+
+    def forget(self, key: Key) -> None:
+        """Start the key's backoff anew: it succeeded, or it is gone."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> Key:
+        """The next key; call `done` with it afterwards."""
+        while self._closed or not self._waiting:
+            getter = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except asyncio.CancelledError:
+                if getter.done() and not getter.cancelled():
+                    self._wake_one()  # this wake-up was for a key that somebody else can take
+                raise
+        key = self._pop()
+        self._processing.add(key)
+        self._idle.clear()
+        # Whatever was due later is covered by the reconciliation that starts now.
+        self._due.pop(key, None)
+        return key
+
+    def done(self, key: Key) -> None:
+        """The worker has finished with `key`."""
+        self._processing.discard(key)
+        if not self._processing:
+            self._idle.set()
+        priority = self._again.pop(key, None)
+        if priority is not None:
+            self._add_now(key, priority)
+
+    def close(self) -> None:
+        """Hand out no more keys."""
+        self._closed = True
+
+    async def drained(self) -> None:
+        """Wait until no worker has a key."""
+        await self._idle.wait()
+
+    def _add_now(self, key: Key, priority: Priority) -> None:
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            if priority >= waiting[0]:
+                return
+            self._lanes[waiting[0]].remove(key)
+        since = waiting[1] if waiting is not None else asyncio.get_running_loop().time()
+        self._waiting[key] = (priority, since)
+        self._lanes[priority].push(key)
+        metrics.QUEUE_DEPTH.set(len(self._waiting))
+        self._wake_one()
+
+    def _pop(self) -> Key:
+        urgent, normal = self._lanes[Priority.URGENT], self._lanes[Priority.NORMAL]
+        starving = self._urgent_in_a_row >= STARVATION_LIMIT and bool(normal)
+        if urgent and not starving:
+            self._urgent_in_a_row += 1
+            key = urgent.pop()
+        else:
+            self._urgent_in_a_row = 0
+            key = normal.pop()
+        _, since = self._waiting.pop(key)
+        metrics.QUEUE_SECONDS.observe(asyncio.get_running_loop().time() - since)
+        metrics.QUEUE_DEPTH.set(len(self._waiting))
+        return key
+
+    def _wake_one(self) -> None:
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return
+
+    def _add_later(self, key: Key, priority: Priority, due: float) -> None:
+        known = self._due.get(key)
+        if known is not None:
+            priority = min(priority, known[1])
+            due = min(due, known[0])
+            if (due, priority) == known:
+                return
+        self._due[key] = (due, priority)
+        heapq.heappush(self._timers, (due, key))
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the one timer to the earliest due time."""
+        while self._timers and self._due.get(self._timers[0][1], (None,))[0] != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        when = self._timers[0][0] if self._timers else None
+        if self._timer is not None:
+            if self._timer.when() == when:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, self._fire) if when is not None else None
+
+    def _fire(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        while self._timers and self._timers[0][0] <= now:
+            due, key = heapq.heappop(self._timers)
+            known = self._due.get(key)
+            if known is not None and known[0] == due:
+                del self._due[key]
+                self.add(key, known[1])
+        self._arm()
