@@ -186,7 +186,7 @@ class Cluster:
         return Endpoints(LOOPBACK, *_free_ports(3))
 
     def _stop(self) -> None:
-        teardown.kill_everything(self.name, self.paths)
+        teardown.kill_everything(self.paths)
         netns.delete_namespace(self.name)
 
 

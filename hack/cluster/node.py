@@ -15,7 +15,6 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.netns import NODE_ADDRESS
 from hack.cluster.paths import ClusterPaths
 from hack.cluster.pause import PAUSE_IMAGE
-from hack.cluster.teardown import cgroup_name
 
 NODE_NAME = "node1"
 NODE_POD_CIDR = "10.244.1.0/24"
@@ -39,9 +38,8 @@ exec sleep infinity
 
 @dataclass(frozen=True)
 class Node:
-    """The files and commands of the real node of the cluster `name`."""
+    """The files and commands of the real node of one cluster."""
 
-    name: str
     paths: ClusterPaths
     programs: Mapping[str, Path]
 
@@ -156,9 +154,7 @@ class Node:
         return {
             "failCgroupV1": False,
             "cgroupDriver": "cgroupfs",
-            # With these two every container's cgroup is right below the cluster's own.
             "cgroupsPerQOS": False,
-            "cgroupRoot": f"/{cgroup_name(self.name)}",
             "enforceNodeAllocatable": [],
             "oomScoreAdj": 0,
             "failSwapOn": False,

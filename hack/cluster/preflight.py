@@ -46,7 +46,7 @@ def _check_cgroups() -> None:
 
 
 def choose_snapshotter(paths: ClusterPaths) -> str:
-    """Return containerd's snapshotter for the state directory: overlayfs, or native (slow) without overlays."""
+    """Return containerd's snapshotter for the state directory: overlayfs, or native where it cannot be."""
     paths.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.root, prefix=".overlay-") as name:
         parts = [Path(name) / part for part in ("lower", "upper", "work", "merged")]

@@ -40,7 +40,7 @@ class Startup:
         self._table = ProcessTable(paths.processes, paths.logs)
         self._control_plane = ControlPlane(paths, record.endpoints, programs)
         self._environment = component_environment(paths)
-        self._node = Node(name, paths, programs)
+        self._node = Node(paths, programs)
 
     def run(self) -> None:
         """Start everything and wait until it works; raise ClusterError with the cause where it does not."""
@@ -93,7 +93,7 @@ class Startup:
     def _begin_node(self) -> None:
         """Clear what an earlier node of this cluster left and write the configuration."""
         self._table.kill(NODE_COMPONENTS)
-        teardown.kill_containers(self._name, self._paths)
+        teardown.kill_containers(self._paths)
         self._node.mounts_ready.unlink(missing_ok=True)
         for directory in ("containerd", "cni", "kubelet"):
             teardown.remove_directory(self._paths.root / directory)

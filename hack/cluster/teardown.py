@@ -1,7 +1,7 @@
 """Removes what a cluster left in the kernel and on disk, whatever state it died in.
 
 Everything is found by names and places that only this cluster uses: its recorded processes, the shims that
-point to its containerd, its cgroup, its network namespace, mounts below its directory.
+point to its containerd, the cgroups of its containers, its network namespace, mounts below its directory.
 """
 
 import contextlib
@@ -17,29 +17,27 @@ from hack.cluster.processes import ProcessIdentity, ProcessTable, kill_all, read
 
 REMOVE_TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.05
+# containerd's name for what belongs to Kubernetes; every container has a cgroup with its id below it.
+CGROUP = "k8s.io"
 
 
-def cgroup_name(cluster: str) -> str:
-    """Return the cgroup, below the root of each hierarchy, that holds all containers of a cluster."""
-    return f"msvc-{cluster}"
-
-
-def kill_everything(cluster: str, paths: ClusterPaths) -> None:
+def kill_everything(paths: ClusterPaths) -> None:
     """Kill the cluster's components, shims and containers, until none is left."""
     table = ProcessTable(paths.processes, paths.logs)
     table.kill(table.names())
-    kill_containers(cluster, paths)
+    kill_containers(paths)
 
 
-def kill_containers(cluster: str, paths: ClusterPaths) -> None:
+def kill_containers(paths: ClusterPaths) -> None:
     """Kill the shims and the containers of the cluster's node, and remove their cgroups."""
     deadline = time.monotonic() + REMOVE_TIMEOUT_SECONDS
     # A shim that is starting a container can add a process between two looks: look until nothing is left.
-    while found := [*_shims(paths), *_cgroup_processes(cluster)]:
+    while found := [*_shims(paths), *_container_processes(paths)]:
         kill_all(found)
         if time.monotonic() > deadline:
-            raise ClusterError(f"containers of cluster {cluster!r} keep starting; try `down` again")
-    _remove_cgroups(cluster)
+            raise ClusterError(f"containers below {paths.root} keep starting; try `down` again")
+    for cgroup in list(_container_cgroups(paths)):
+        _remove_cgroup(cgroup, deadline)
 
 
 def _shims(paths: ClusterPaths) -> Iterator[ProcessIdentity]:
@@ -55,19 +53,23 @@ def _shims(paths: ClusterPaths) -> Iterator[ProcessIdentity]:
                     yield identity
 
 
-def _cgroup_directories(cluster: str) -> Iterator[Path]:
-    """Yield the cluster's cgroup in every mounted hierarchy, version 1 or 2."""
+def _container_cgroups(paths: ClusterPaths) -> Iterator[Path]:
+    """Yield the cgroup of every container that the cluster's containerd knows, in every hierarchy."""
+    containers = {
+        task.name
+        for kind in ("root", "state")
+        for task in (paths.root / "containerd" / kind / "io.containerd.runtime.v2.task" / CGROUP).glob("*")
+    }
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
-        if right.split()[0] in {"cgroup", "cgroup2"}:
-            directory = Path(left.split()[4]) / cgroup_name(cluster)
-            if directory.is_dir():
-                yield directory
+        if containers and right.split()[0] in {"cgroup", "cgroup2"}:
+            top = Path(left.split()[4]) / CGROUP
+            yield from (top / name for name in containers if (top / name).is_dir())
 
 
-def _cgroup_processes(cluster: str) -> Iterator[ProcessIdentity]:
-    for directory in _cgroup_directories(cluster):
-        for listing in directory.rglob("cgroup.procs"):
+def _container_processes(paths: ClusterPaths) -> Iterator[ProcessIdentity]:
+    for cgroup in _container_cgroups(paths):
+        for listing in cgroup.rglob("cgroup.procs"):
             with contextlib.suppress(OSError):
                 for pid in listing.read_text().split():
                     identity = read_identity(int(pid))
@@ -75,20 +77,21 @@ def _cgroup_processes(cluster: str) -> Iterator[ProcessIdentity]:
                         yield identity
 
 
-def _remove_cgroups(cluster: str) -> None:
-    deadline = time.monotonic() + REMOVE_TIMEOUT_SECONDS
-    for top in list(_cgroup_directories(cluster)):
-        while top.is_dir():
-            for directory in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
-                with contextlib.suppress(OSError):
-                    directory.rmdir()
+def _remove_cgroup(cgroup: Path, deadline: float) -> None:
+    while cgroup.is_dir():
+        for directory in sorted((path for path in cgroup.rglob("*") if path.is_dir()), reverse=True):
             with contextlib.suppress(OSError):
-                top.rmdir()
-                break
-            # The kernel empties a cgroup a moment after its last process died.
-            if time.monotonic() > deadline:
-                raise ClusterError(f"cgroup {top} cannot be removed; something still runs in it")
-            time.sleep(POLL_SECONDS)
+                directory.rmdir()
+        with contextlib.suppress(OSError):
+            cgroup.rmdir()
+            break
+        # The kernel empties a cgroup a moment after its last process died.
+        if time.monotonic() > deadline:
+            raise ClusterError(f"cgroup {cgroup} cannot be removed; something still runs in it")
+        time.sleep(POLL_SECONDS)
+    # The parent is shared by all clusters: it goes with its last container.
+    with contextlib.suppress(OSError):
+        cgroup.parent.rmdir()
 
 
 def remove_directory(root: Path) -> None:
