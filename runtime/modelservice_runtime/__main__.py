@@ -1,0 +1,29 @@
+"""``python -m modelservice_runtime serve|fetch``: the container's entry point."""
+
+import sys
+from collections.abc import Sequence
+
+_USAGE = """usage: python -m modelservice_runtime {serve,fetch} ...
+
+serve  serve ONNX models
+fetch  fetch a model's files"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a subcommand; returns the exit code. Each imports only what it needs."""
+    command, rest = (argv[0], list(argv[1:])) if argv else ("", [])
+    if command == "serve":
+        from modelservice_runtime import serve
+
+        return serve.run(rest)
+    if command == "fetch":
+        from modelservice_runtime.fetch import main as fetch
+
+        return fetch.run(rest)
+    asked = command in ("-h", "--help")
+    print(_USAGE, file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

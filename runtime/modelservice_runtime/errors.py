@@ -1,0 +1,101 @@
+"""Domain errors of the runtime: what went wrong, without any protocol's status codes.
+
+One table per protocol maps them to codes (``server/status.py`` for HTTP). Messages are for people: they
+name the field, what was expected and what to do, and never hold file paths or stack traces of requests.
+"""
+
+
+class ServingError(Exception):
+    """A request cannot be answered; ``str(error)`` is the sentence for the client."""
+
+
+class InvalidRequestError(ServingError):
+    """The request itself is wrong: syntax, names, datatypes, shapes or sizes."""
+
+
+class PayloadTooLargeError(ServingError):
+    """The body, before or after decompression, exceeds the limit."""
+
+
+class UnsupportedEncodingError(ServingError):
+    """The Content-Encoding is not one the server can decode."""
+
+
+class NotFoundError(ServingError):
+    """No such route, model or version."""
+
+
+class ModelUnavailableError(ServingError):
+    """The model is known but cannot answer now: loading, failed, or the server is leaving."""
+
+
+class OverloadedError(ServingError):
+    """A queue or a buffer is full; the client should come back later."""
+
+
+class DeadlineExceededError(ServingError):
+    """The time the client allowed has passed."""
+
+
+class CancelledError(ServingError):
+    """The client went away before the answer."""
+
+
+class UnsupportedOperationError(ServingError):
+    """A part of a known protocol that this server deliberately lacks."""
+
+
+class OutputTooLargeError(ServingError):
+    """The model could not get the memory that this input asks for."""
+
+
+class InferenceFailedError(ServingError):
+    """The model failed on a request that looked right."""
+
+
+class StartupError(Exception):
+    """The server cannot start; it exits 1 and prints ``reason: message`` as its last line.
+
+    ``reason`` is CamelCase and part of the contract with the operator.
+    """
+
+    reason = "StartupFailed"
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {super().__str__()}"
+
+
+class InvalidSettingsError(StartupError):
+    """A flag's value, or a combination of flags, makes no sense."""
+
+    reason = "InvalidSettings"
+
+
+class AddressUnavailableError(StartupError):
+    """A port cannot be listened on."""
+
+    reason = "AddressUnavailable"
+
+
+class ModelNotFoundError(StartupError):
+    """The model's path does not lead to one model file."""
+
+    reason = "ModelNotFound"
+
+
+class ModelLoadFailedError(StartupError):
+    """The file is not a model that ONNX Runtime can load."""
+
+    reason = "ModelLoadFailed"
+
+
+class ModelRejectedError(StartupError):
+    """The model asks for something the server refuses by policy or cannot serve."""
+
+    reason = "ModelRejected"
+
+
+class ExecutionProviderUnavailableError(StartupError):
+    """An execution provider was asked for and ONNX Runtime did not give it."""
+
+    reason = "ExecutionProviderUnavailable"

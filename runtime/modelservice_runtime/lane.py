@@ -1,0 +1,282 @@
+"""A lane runs one model's requests: at once on the event loop, or on its own threads; singly or in batches.
+
+Each model has its own lane, so a slow model never holds up a fast one. A model whose runs take less than
+about 200 us runs inline, because a hop to a thread and back costs 60-80 us; a slower one runs on threads,
+where ``run`` drops the GIL. Run times are measured at load and while serving, and the choice follows them.
+Everything here but ``run_batch`` happens on the event loop's thread, so nothing needs a lock.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from modelservice_runtime.batching import BatchKey, BatchQueue, BatchResult, batch_key, batch_rows, run_batch
+from modelservice_runtime.errors import DeadlineExceededError, OverloadedError, ServingError
+from modelservice_runtime.model import Model, Run
+from modelservice_runtime.statistics import ModelStatistics, Timing
+from modelservice_runtime.tensors import Array, InferRequest
+
+# Weight of a new measurement in the moving average: follows a change within some 30 runs.
+_NEW_WEIGHT = 1 / 16
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """``max_batch_size`` 1 means no batching; ``max_delay_seconds`` is how long a batch may wait to fill."""
+
+    max_batch_size: int = 1
+    max_delay_seconds: float = 0.0
+    max_queue_size: int = 512
+    runner_threads: int = 1
+    inline_below_seconds: float = 200e-6
+
+
+@dataclass(slots=True)
+class InferResult:
+    """The outputs in the requested order, and where the time went."""
+
+    outputs: list[Array]
+    timing: Timing
+
+
+Done: TypeAlias = Callable[[InferResult | ServingError], None]
+
+
+class Job:
+    """One request on its way through a lane."""
+
+    __slots__ = ("arrived_ns", "batch", "done", "finished", "key", "request", "rows", "timer")
+
+    def __init__(self, request: InferRequest, done: Done, key: BatchKey | None, rows: int) -> None:
+        self.request = request
+        self.done = done
+        self.key = key
+        self.rows = rows
+        self.arrived_ns = time.perf_counter_ns()
+        self.finished = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.batch: _RunningBatch | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _RunningBatch:
+    jobs: list[Job]
+    handle: Run
+    started_ns: int
+
+
+class Lane:
+    """See the module's text. ``run_seconds`` is the measured time of a small run, None where unknown."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: LaneSettings,
+        statistics: ModelStatistics,
+        loop: asyncio.AbstractEventLoop,
+        run_seconds: float | None,
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._statistics = statistics
+        self._loop = loop
+        self._max_rows = settings.max_batch_size
+        self._run_ns = 1e9 if run_seconds is None else run_seconds * 1e9
+        self._queue: BatchQueue[Job] = BatchQueue()
+        self._pending = 0
+        self._running: set[_RunningBatch] = set()
+        self._executor: ThreadPoolExecutor | None = None
+        self._wakeup: asyncio.Handle | None = None
+        self._on_idle: Callable[[], None] | None = None
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait or run."""
+        return self._pending
+
+    @property
+    def runs_inline(self) -> bool:
+        """True while the model is fast enough to run on the event loop."""
+        return self._run_ns < self._settings.inline_below_seconds * 1e9
+
+    @property
+    def max_batch_size(self) -> int:
+        """Rows that may share a run; 1 when batching is off."""
+        return self._max_rows
+
+    def submit(self, request: InferRequest, done: Done) -> Job | None:
+        """Run ``request``; ``done`` is called once, perhaps before this returns (then the result is None).
+
+        Raises OverloadedError when the queue is full.
+        """
+        if self._max_rows == 1 and self.runs_inline and not self._pending:
+            self._run_inline(request, done)
+            return None
+        if self._pending >= self._settings.max_queue_size:
+            raise OverloadedError(
+                f"model '{self._model.spec.name}' has {self._pending} requests waiting; try again later"
+            )
+        job = self._make_job(request, done)
+        self._pending += 1
+        self._queue.add(job)
+        if request.timeout_seconds is not None:
+            job.timer = self._loop.call_later(request.timeout_seconds, self._expire, job)
+        self._wake_up()
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """The client went away: the job's ``done`` will not be called any more."""
+        self._abandon(job)
+
+    def stop_runs(self) -> None:
+        """Ask every running batch to end early."""
+        for batch in self._running:
+            batch.handle.stop()
+
+    def close_when_idle(self, closed: Callable[[], None]) -> None:
+        """Release the threads after the last request, then call ``closed``."""
+
+        def close() -> None:
+            if self._executor is not None:
+                self._executor.shutdown(wait=False)
+                self._executor = None
+            closed()
+
+        if self._pending == 0:
+            close()
+        else:
+            self._on_idle = close
+
+    def _make_job(self, request: InferRequest, done: Done) -> Job:
+        spec = self._model.spec
+        if self._max_rows == 1:
+            return Job(request, done, None, 1)
+        rows = batch_rows(spec, request.inputs)
+        return Job(request, done, batch_key(spec, request) if rows else None, max(rows, 1))
+
+    def _run_inline(self, request: InferRequest, done: Done) -> None:
+        started_ns = time.perf_counter_ns()
+        try:
+            outputs = self._model.run(request.inputs, request.output_names)
+        except ServingError as error:
+            done(error)
+            return
+        elapsed_ns = time.perf_counter_ns() - started_ns
+        self._run_ns += (elapsed_ns - self._run_ns) * _NEW_WEIGHT
+        timing = Timing(0, 0, elapsed_ns, 0)
+        self._statistics.record_execution(1, timing)
+        done(InferResult(outputs, timing))
+
+    def _wake_up(self) -> None:
+        """Dispatch soon: what arrives in the same turn of the loop can share a batch."""
+        if self._wakeup is None and self._queue and len(self._running) < self._settings.runner_threads:
+            self._wakeup = self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._wakeup = None
+        while self._queue and len(self._running) < self._settings.runner_threads:
+            wait_seconds = self._wait_seconds()
+            if wait_seconds > 0:
+                self._wakeup = self._loop.call_later(wait_seconds, self._dispatch)
+                return
+            self._start(self._queue.take(self._max_rows))
+            if self.runs_inline:
+                break
+        self._wake_up()
+
+    def _wait_seconds(self) -> float:
+        """How long the next batch may still wait to fill; the deadline counts from its oldest request."""
+        delay_seconds = self._settings.max_delay_seconds
+        if delay_seconds == 0 or self._max_rows == 1 or self._queue.peek().key is None:
+            return 0.0
+        if self._queue.next_rows(self._max_rows) >= self._max_rows:
+            return 0.0
+        waited_seconds = (time.perf_counter_ns() - self._queue.peek().arrived_ns) / 1e9
+        return delay_seconds - waited_seconds
+
+    def _start(self, jobs: list[Job]) -> None:
+        batch = _RunningBatch(jobs, self._model.new_run(), time.perf_counter_ns())
+        self._running.add(batch)
+        for job in jobs:
+            job.batch = batch
+        requests = [job.request for job in jobs]
+        rows = [job.rows for job in jobs]
+        if self.runs_inline:
+            self._finish(batch, run_batch(self._model, requests, rows, batch.handle))
+            return
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(
+                self._settings.runner_threads, thread_name_prefix=f"run-{self._model.spec.name}"
+            )
+        future = self._executor.submit(run_batch, self._model, requests, rows, batch.handle)
+        future.add_done_callback(
+            lambda done: self._loop.call_soon_threadsafe(self._finish_future, batch, done)
+        )
+
+    def _finish_future(self, batch: _RunningBatch, future: Future[BatchResult]) -> None:
+        self._finish(batch, future.result())
+
+    def _finish(self, batch: _RunningBatch, result: BatchResult) -> None:
+        self._running.discard(batch)
+        if result.rows_mismatched:
+            self._max_rows = 1
+        timing = self._record(result)
+        for job, outcome in zip(batch.jobs, result.outcomes, strict=True):
+            if not job.finished:
+                self._leave(job)
+                queue_ns = batch.started_ns - job.arrived_ns
+                job.done(_result(outcome, timing, queue_ns))
+        self._notice_idle()
+        self._wake_up()
+
+    def _record(self, result: BatchResult) -> Timing:
+        infer_ns = 0
+        for rows, elapsed_ns in result.executions:
+            infer_ns += elapsed_ns
+            self._run_ns += (elapsed_ns - self._run_ns) * _NEW_WEIGHT
+            self._statistics.record_execution(
+                rows, Timing(0, result.compute_input_ns, elapsed_ns, result.compute_output_ns)
+            )
+        return Timing(0, result.compute_input_ns, infer_ns, result.compute_output_ns)
+
+    def _expire(self, job: Job) -> None:
+        if self._abandon(job):
+            job.done(DeadlineExceededError("the request's timeout passed before the answer was ready"))
+
+    def _abandon(self, job: Job) -> bool:
+        """Take a job out of the lane; a run that nobody waits for any more is stopped."""
+        if job.finished:
+            return False
+        if job.batch is None:
+            self._queue.remove(job)
+        self._leave(job)
+        if job.batch is not None and all(other.finished for other in job.batch.jobs):
+            job.batch.handle.stop()
+        self._notice_idle()
+        return True
+
+    def _leave(self, job: Job) -> None:
+        job.finished = True
+        self._pending -= 1
+        if job.timer is not None:
+            job.timer.cancel()
+            job.timer = None
+
+    def _notice_idle(self) -> None:
+        if self._pending == 0 and self._on_idle is not None:
+            on_idle, self._on_idle = self._on_idle, None
+            on_idle()
+
+
+def _result(
+    outcome: Sequence[Array] | ServingError, timing: Timing, queue_ns: int
+) -> InferResult | ServingError:
+    if isinstance(outcome, ServingError):
+        return outcome
+    return InferResult(
+        list(outcome),
+        Timing(queue_ns, timing.compute_input_ns, timing.compute_infer_ns, timing.compute_output_ns),
+    )

@@ -1,0 +1,35 @@
+"""Structured logs: one JSON object for each line, on stderr.
+
+JSON escapes line breaks, so nothing a client sends can forge a line.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import orjson
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Time, level, message, the record's extra fields, and the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See the class."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode("utf-8")
+
+
+def configure_logging() -> None:
+    """Send every logger's records of level INFO and above to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,0 +1,68 @@
+"""What a model is to the rest of the server: its specs, and something that runs.
+
+Nothing here imports ONNX Runtime; ``onnx_model.py`` provides the implementation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelservice_runtime.tensors import Array, TensorSpec
+
+PLATFORM = "onnx_onnxv1"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """The signature of one version of a model; fixed from load to unload."""
+
+    name: str
+    version: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_by_name: Mapping[str, TensorSpec] = field(init=False, repr=False)
+    output_by_name: Mapping[str, TensorSpec] = field(init=False, repr=False)
+    output_names: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_by_name", {spec.name: spec for spec in self.inputs})
+        object.__setattr__(self, "output_by_name", {spec.name: spec for spec in self.outputs})
+        object.__setattr__(self, "output_names", tuple(spec.name for spec in self.outputs))
+
+
+class Run(Protocol):
+    """One call of a model, which another thread may stop."""
+
+    def stop(self) -> None:
+        """Ask the run to end early; it then raises DeadlineExceededError."""
+
+
+class Model(Protocol):
+    """A loaded model. ``run`` may be called from several threads at once."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's signature."""
+
+    def new_run(self) -> Run:
+        """A handle to pass to ``run`` when the call may have to be stopped."""
+
+    def run(
+        self, inputs: Mapping[str, Array], output_names: Sequence[str], handle: Run | None = None
+    ) -> list[Array]:
+        """Compute the named outputs, in that order.
+
+        Raises InvalidRequestError, InferenceFailedError, OutputTooLargeError or DeadlineExceededError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """What warm-up learned: the median time of one small run, and whether rows can be batched.
+
+    ``run_seconds`` is None when the model could not run on synthetic inputs.
+    """
+
+    run_seconds: float | None
+    batchable: bool
+    note: str = ""

@@ -1,0 +1,234 @@
+"""The server's life: listen, load, warm up, serve, drain.
+
+The ports open first, so liveness and the state of loading can be asked for; readiness follows when every
+model is loaded and warm. On SIGTERM readiness ends at once and requests go on being answered for the drain
+delay, until every proxy has learned of it; then the last ones finish. SIGINT skips the delay.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from modelservice_runtime.errors import StartupError
+from modelservice_runtime.health import Health
+from modelservice_runtime.lane import Lane, LaneSettings
+from modelservice_runtime.logs import configure_logging
+from modelservice_runtime.metrics import MetricsApplication
+from modelservice_runtime.model import Model, WarmUp
+from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.server.application import Application
+from modelservice_runtime.server.http import HttpLimits
+from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.settings import ModelSource, ServeSettings, parse_serve_arguments
+from modelservice_runtime.statistics import ModelStatistics
+
+log = logging.getLogger(__name__)
+
+TERMINATION_LOG = Path("/dev/termination-log")
+# A run that was told to stop does so within about 50 ms; what is left after this is beyond our reach.
+_STOP_GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model, and what its warm-up learned."""
+
+    model: Model
+    warm_up: WarmUp
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``serve`` with these flags; returns the exit code."""
+    try:
+        settings = parse_serve_arguments(argv)
+    except StartupError as error:
+        return report_fatal(error)
+    return run_server(settings)
+
+
+def run_server(settings: ServeSettings) -> int:
+    """Serve until a signal; returns the exit code."""
+    configure_logging()
+    server = Server(settings)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            clean = runner.run(server.serve())
+    except StartupError as error:
+        return report_fatal(error)
+    log.info("stopped")
+    if not clean:
+        # A runaway model holds a thread that Python would wait for without end.
+        logging.shutdown()
+        os._exit(0)
+    return 0
+
+
+def report_fatal(error: StartupError, termination_log: Path = TERMINATION_LOG) -> int:
+    """Print the sentence as the last line, leave it where Kubernetes looks for it, and return 1."""
+    sentence = str(error)
+    print(sentence, file=sys.stderr, flush=True)
+    if termination_log.exists() and os.access(termination_log, os.W_OK):
+        termination_log.write_text(sentence, encoding="utf-8")
+    return 1
+
+
+class Server:
+    """One process's ports, models and life cycle."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._table = ModelTable()
+        self._health = Health(self._table)
+        self._stop = asyncio.Event()
+        self._skip_delay = False
+
+    async def serve(self) -> bool:
+        """Serve until a signal; False when requests had to be cut off. Raises StartupError."""
+        started = time.monotonic()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._on_signal, name)
+        rest, metrics = await self._listen(loop)
+        if not await self._load_models(loop):
+            return False
+        # Everything made so far lives as long as the process: keep the collector from visiting it again.
+        gc.collect()
+        gc.freeze()
+        log.info("ready", extra={"start_seconds": round(time.monotonic() - started, 3)})
+        await self._stop.wait()
+        clean = await self._drain(rest)
+        await metrics.drain(0)
+        return clean
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        log.info("signal received", extra={"signal": number.name})
+        self._health.start_draining()
+        if number is signal.SIGINT:
+            self._skip_delay = True
+        self._stop.set()
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> tuple[HttpServer, HttpServer]:
+        settings = self._settings
+        for source in settings.models:
+            self._table.declare(source.name, settings.model_version)
+        limits = HttpLimits(max_body_bytes=settings.max_request_bytes)
+        rest = HttpServer(Application(self._table, self._health, settings.max_request_bytes), limits, loop)
+        metrics = HttpServer(MetricsApplication(self._table), HttpLimits(max_body_bytes=0), loop)
+        http_port = await rest.listen(settings.host, settings.http_port)
+        metrics_port = await metrics.listen(settings.host, settings.metrics_port)
+        log.info(
+            "listening", extra={"host": settings.host, "http_port": http_port, "metrics_port": metrics_port}
+        )
+        return rest, metrics
+
+    async def _load_models(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Load all models beside the event loop; False when a signal came first."""
+        for source in self._settings.models:
+            loading = _in_daemon_thread(loop, source, self._settings)
+            stopped = asyncio.ensure_future(self._stop.wait())
+            await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if not loading.done():
+                return False
+            self._publish(loading.result(), loop)
+        return True
+
+    def _publish(self, loaded: LoadedModel, loop: asyncio.AbstractEventLoop) -> None:
+        settings, warm_up = self._settings, loaded.warm_up
+        spec = loaded.model.spec
+        batching = settings.max_batch_size > 1 and warm_up.batchable
+        if settings.max_batch_size > 1 and not batching:
+            log.warning(
+                "batching is off: two rows in must give two rows out, in a variable first dimension",
+                extra={"model": spec.name, "note": warm_up.note},
+            )
+        lane_settings = LaneSettings(
+            max_batch_size=settings.max_batch_size if batching else 1,
+            max_delay_seconds=settings.max_batch_delay_seconds,
+            max_queue_size=settings.max_queue_size,
+        )
+        statistics = ModelStatistics()
+        lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up.run_seconds)
+        self._table.publish(ModelHandle(spec, lane, statistics))
+        log.info("model ready", extra=_model_fields(loaded, lane))
+
+    async def _drain(self, rest: HttpServer) -> bool:
+        rest.start_closing()
+        if not self._skip_delay:
+            await asyncio.sleep(self._settings.drain_delay_seconds)
+        clean = await rest.drain(self._settings.drain_timeout_seconds)
+        lanes = [handle.lane for handle in self._table.handles()]
+        if not clean:
+            for lane in lanes:
+                lane.stop_runs()
+            await asyncio.sleep(_STOP_GRACE_SECONDS)
+        for lane in lanes:
+            lane.close_when_idle(lambda: None)
+        return clean
+
+
+def load_and_warm_up(source: ModelSource, settings: ServeSettings) -> LoadedModel:
+    """Load one model and run it once. Raises StartupError."""
+    # Imported here: it takes longer than everything else, and the ports are open by now.
+    from modelservice_runtime import onnx_model
+
+    session_settings = onnx_model.SessionSettings(settings.execution_providers, settings.intra_op_threads)
+    model = onnx_model.load_onnx_model(source.path, source.name, settings.model_version, session_settings)
+    log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
+    if model.skipped_outputs:
+        log.warning(
+            "outputs that are not tensors cannot be served (scikit-learn: export with zipmap=False)",
+            extra={"model": source.name, "outputs": list(model.skipped_outputs)},
+        )
+    return LoadedModel(model, onnx_model.warm_up(model))
+
+
+def _in_daemon_thread(
+    loop: asyncio.AbstractEventLoop, source: ModelSource, settings: ServeSettings
+) -> asyncio.Future[LoadedModel]:
+    """Load in a thread that does not keep the process alive when a signal ends it first."""
+    future: asyncio.Future[LoadedModel] = loop.create_future()
+
+    def deliver(loaded: LoadedModel | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        elif loaded is not None:
+            future.set_result(loaded)
+
+    def work() -> None:
+        try:
+            loaded = load_and_warm_up(source, settings)
+        except BaseException as error:  # noqa: BLE001 - carried to the event loop, which raises it
+            loop.call_soon_threadsafe(deliver, None, error)
+        else:
+            loop.call_soon_threadsafe(deliver, loaded, None)
+
+    threading.Thread(target=work, name=f"load-{source.name}", daemon=True).start()
+    return future
+
+
+def _model_fields(loaded: LoadedModel, lane: Lane) -> dict[str, object]:
+    run_seconds = loaded.warm_up.run_seconds
+    fields: dict[str, object] = {
+        "model": loaded.model.spec.name,
+        "version": loaded.model.spec.version,
+        "inline": lane.runs_inline,
+        "max_batch_size": lane.max_batch_size,
+    }
+    if run_seconds is not None:
+        fields["run_microseconds"] = round(run_seconds * 1e6, 1)
+    if loaded.warm_up.note:
+        fields["note"] = loaded.warm_up.note
+    return fields

@@ -1,0 +1,1 @@
+"""The HTTP front end: connection (bytes), routes (paths), codecs (tensors); ONNX Runtime is unknown here."""

@@ -1,0 +1,431 @@
+"""One client's connection: bytes to requests, answers to bytes, in order and within limits.
+
+Requests of a connection are answered one after the other; while one is in flight nothing more is read, so a
+client that pipelines or does not read its answers slows down itself only. llhttp (in httptools) refuses
+malformed framing: Content-Length with Transfer-Encoding, bare LF, folded headers, bad chunk sizes.
+"""
+
+import asyncio
+import time
+from collections import deque
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from modelservice_runtime.server.http import HttpRequest, HttpResponse, render_head
+from modelservice_runtime.server.status import error_body
+
+if TYPE_CHECKING:
+    from modelservice_runtime.server.http_server import HttpServer
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Each wish to upgrade costs a copy of what follows it.
+_MAX_UPGRADES_AT_ONCE = 16
+_UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
+
+
+class Phase(Enum):
+    """What the connection waits for; decides which timeout holds."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    LINGER = auto()
+
+
+class _RefusalError(Exception):
+    """Raised inside parser callbacks to stop parsing; carries the answer."""
+
+    def __init__(self, status: int, sentence: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(sentence)
+        self.response = HttpResponse(status, error_body(sentence), headers=headers, close=True)
+
+
+class Connection(asyncio.Protocol):
+    """See the module's text."""
+
+    _target: bytes
+    _headers: dict[bytes, bytes]
+    _head_bytes: int
+    _header_count: int
+    _head_complete: bool
+    _body: bytes | bytearray
+    _body_bytes: int
+    _body_started: float
+    _chunks: int
+
+    def __init__(self, server: "HttpServer") -> None:
+        self._server = server
+        self._limits = server.limits
+        self._transport: Any = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._phase = Phase.IDLE
+        self._deadline = server.now + server.limits.idle_timeout_seconds
+        self._requests: deque[HttpRequest] = deque()
+        self._current: HttpRequest | None = None
+        self._processing = False
+        self._refusal: HttpResponse | None = None
+        self._last_request_seen = False
+        self._reading_paused = False
+        self._writing_paused = False
+        self._unsent_bytes = 0
+        self._write_deadline = 0.0
+        self._reserved_bytes = 0
+        self._start_message()
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register with the server; turn the client away when there are too many."""
+        self._transport = transport
+        if not self._server.opened(self):
+            self._refuse(_RefusalError(503, "too many connections", ((b"Retry-After", b"1"),)))
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Tell whoever works on the current request that nobody waits any more."""
+        self._server.closed(self)
+        self._release_body()
+        self._requests.clear()
+        request, self._current = self._current, None
+        self._last_request_seen = True
+        if request is not None and request.on_disconnect is not None:
+            request.on_disconnect()
+
+    def eof_received(self) -> bool:
+        """The client will send no more; keep the way back open while it waits for answers."""
+        self._last_request_seen = True
+        return self._current is not None or bool(self._requests) or self._writing_paused
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we answer."""
+        self._writing_paused = True
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._write_deadline = self._server.now + self._limits.write_stall_seconds
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        self._writing_paused = False
+        self._process()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, answer what is complete, and stop reading while an answer is on its way."""
+        if self._phase is Phase.LINGER or self._refusal is not None:
+            return
+        was_in_head = self._phase is Phase.HEAD
+        upgrades = 0
+        rest = self._feed(data)
+        while rest and self._refusal is None:
+            upgrades += 1
+            if upgrades > _MAX_UPGRADES_AT_ONCE:
+                self._refusal = _RefusalError(400, "too many pipelined requests with Upgrade").response
+                break
+            rest = self._feed(rest)
+        if was_in_head and self._phase is Phase.HEAD:
+            self._check_partial_head(len(data))
+        self._process()
+
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        """A request's first byte arrived."""
+        self._start_message()
+        self._phase = Phase.HEAD
+        self._deadline = self._server.now + self._limits.head_timeout_seconds
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the request target, which may come in pieces."""
+        self._target += url
+        if len(self._target) > self._limits.max_target_bytes:
+            raise _RefusalError(414, f"the path is longer than {self._limits.max_target_bytes} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header; a trailer behind a chunked body counts, but is not kept."""
+        self._head_bytes += len(name) + len(value) + 4
+        self._header_count += 1
+        if self._header_count > self._limits.max_headers or self._head_bytes > self._limits.max_head_bytes:
+            raise _RefusalError(
+                431,
+                f"over {self._limits.max_headers} headers or {self._limits.max_head_bytes} bytes of them",
+            )
+        if self._head_complete:
+            return
+        key = name.lower()
+        if key in self._headers:
+            if key == b"host":
+                raise _RefusalError(400, "malformed HTTP: more than one Host header")
+            value = self._headers[key] + b", " + value
+        self._headers[key] = value
+
+    def on_headers_complete(self) -> None:
+        """Refuse what need not be read any further."""
+        self._head_complete = True
+        headers = self._headers
+        version = self._parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise _RefusalError(505, "this server speaks HTTP/1.1 and HTTP/1.0")
+        elif b"host" not in headers:
+            raise _RefusalError(400, "malformed HTTP: HTTP/1.1 needs a Host header")
+        if b"transfer-encoding" in headers:
+            self._check_transfer_encoding(headers[b"transfer-encoding"], version)
+        elif b"content-length" not in headers:
+            return
+        elif int(headers[b"content-length"]) > self._limits.max_body_bytes:
+            raise self._too_large()
+        self._phase = Phase.BODY
+        self._body_started = self._server.now
+        if b"expect" in headers:
+            self._check_expectation(headers[b"expect"])
+
+    def on_chunk_header(self) -> None:
+        """Refuse a body cut into crumbs, whose cost is out of proportion to its size."""
+        self._chunks += 1
+        surplus = self._chunks - self._limits.free_chunks
+        if surplus > 0 and surplus * self._limits.min_mean_chunk_bytes > self._body_bytes:
+            raise _RefusalError(400, "the body comes in too many too small chunks")
+
+    def on_body(self, body: bytes) -> None:
+        """Collect the body; one piece is kept as it is, more are joined in place."""
+        self._body_bytes += len(body)
+        if self._body_bytes > self._limits.max_body_bytes:
+            raise self._too_large()
+        if not self._body:
+            self._body = body
+            return
+        if isinstance(self._body, bytes):
+            self._reserve(len(self._body))
+            self._body = bytearray(self._body)
+        self._reserve(len(body))
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Queue the request."""
+        keep_alive = self._parser.should_keep_alive()
+        self._requests.append(
+            HttpRequest(
+                method=self._parser.get_method(),
+                target=self._target,
+                headers=self._headers,
+                body=self._body,
+                keep_alive=keep_alive,
+                is_http_1_0=self._parser.get_http_version() == "1.0",
+                received_ns=time.perf_counter_ns(),
+                source=self,
+            )
+        )
+        self._last_request_seen = not keep_alive
+        self._phase = Phase.IDLE
+        self._deadline = self._server.now + self._limits.idle_timeout_seconds
+
+    # answers
+
+    def reply(self, request: HttpRequest, response: HttpResponse) -> None:
+        """See ``Replier.reply``."""
+        if request is not self._current:
+            return
+        self._current = None
+        self._release_body()
+        is_last = not self._requests and self._refusal is None
+        close = not request.keep_alive or response.close or (self._server.closing and is_last)
+        self._write(response, close=close, only_head=request.method == b"HEAD", old=request.is_http_1_0)
+        self._deadline = self._server.now + self._limits.idle_timeout_seconds
+        if close:
+            self._requests.clear()
+            self._linger()
+        elif not self._processing:
+            self._process()
+
+    def close_when_idle(self) -> None:
+        """Close now, or after the answers that are still due."""
+        if self._transport is None or (
+            self._current is None and not self._requests and self._phase is Phase.IDLE
+        ):
+            self.close()
+
+    def close(self) -> None:
+        """Close after what is buffered has been sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def check_deadline(self, now: float) -> None:
+        """Called by the server's sweep: end the connection when the client is too slow."""
+        if self._writing_paused:
+            self._check_write_progress(now)
+        elif self._phase is Phase.LINGER:
+            if now > self._deadline:
+                self.abort()
+        elif self._current is None and now > self._current_deadline():
+            if self._phase is Phase.IDLE:
+                self.close()
+            else:
+                self._refuse(_RefusalError(408, "the request took too long to arrive"))
+
+    # inside
+
+    def _start_message(self) -> None:
+        self._target = b""
+        self._headers = {}
+        self._head_bytes = 0
+        self._header_count = 0
+        self._head_complete = False
+        self._body = b""
+        self._body_bytes = 0
+        self._body_started = 0.0
+        self._chunks = 0
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; returns what has to be fed again."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._without_upgrade() + data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            self._remember_refusal(error)
+        except httptools.HttpParserError as error:
+            if not self._last_request_seen:
+                self._refusal = _RefusalError(400, f"malformed HTTP: {error}").response
+        return b""
+
+    def _process(self) -> None:
+        """Hand over queued requests until one stays in flight; then refuse what could not be parsed."""
+        self._processing = True
+        while self._requests and self._current is None and not self._writing_paused:
+            self._current = request = self._requests.popleft()
+            self._server.application(request)
+        self._processing = False
+        if self._phase is Phase.LINGER or self._transport.is_closing():
+            return
+        busy = self._current is not None or self._writing_paused
+        if not busy and self._refusal is not None:
+            self._write(self._refusal, close=True, only_head=False, old=False)
+            self._linger()
+            return
+        self._pause_reading(busy)
+        if not busy and self._last_request_seen:
+            self.close()
+
+    def _pause_reading(self, pause: bool) -> None:
+        """Stop reading only when there is something unread behind the request in flight."""
+        if pause and not self._reading_paused:
+            if self._requests or self._phase is not Phase.IDLE:
+                self._transport.pause_reading()
+                self._reading_paused = True
+        elif not pause and self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+            self._shift_deadline()
+
+    def _shift_deadline(self) -> None:
+        """The time in which we did not read does not count against the client."""
+        if self._phase is Phase.HEAD:
+            self._deadline = self._server.now + self._limits.head_timeout_seconds
+        elif self._phase is Phase.BODY:
+            self._body_started = self._server.now
+
+    def _current_deadline(self) -> float:
+        if self._phase is not Phase.BODY:
+            return self._deadline
+        allowed = self._limits.body_grace_seconds + self._body_bytes / self._limits.min_body_bytes_per_second
+        return self._body_started + allowed
+
+    def _check_write_progress(self, now: float) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < self._unsent_bytes:
+            self._write_deadline = now + self._limits.write_stall_seconds
+        elif now > self._write_deadline:
+            self.abort()
+        self._unsent_bytes = unsent
+
+    def _check_partial_head(self, received_bytes: int) -> None:
+        """A header that grows over many packets is seen by no callback until it ends."""
+        self._head_bytes += received_bytes
+        if self._head_bytes > 2 * self._limits.max_head_bytes:
+            self._refusal = _RefusalError(431, "the request's head is too large").response
+
+    def _check_transfer_encoding(self, value: bytes, version: str) -> None:
+        if version == "1.0":
+            raise _RefusalError(400, "malformed HTTP: HTTP/1.0 has no Transfer-Encoding")
+        if value.strip().lower() != b"chunked":
+            raise _RefusalError(501, "the only Transfer-Encoding supported is chunked")
+
+    def _check_expectation(self, value: bytes) -> None:
+        if value.strip().lower() != b"100-continue":
+            raise _RefusalError(417, "the only Expect supported is 100-continue")
+        # With an answer still due the client must not see it before that; it sends the body unasked then.
+        if self._current is None and not self._requests:
+            self._transport.write(_CONTINUE)
+
+    def _too_large(self) -> _RefusalError:
+        return _RefusalError(413, f"the body exceeds the limit of {self._limits.max_body_bytes} bytes")
+
+    def _reserve(self, size_bytes: int) -> None:
+        self._reserved_bytes += size_bytes
+        self._server.buffered_bytes += size_bytes
+        if self._server.buffered_bytes > self._limits.max_buffered_bytes:
+            raise _RefusalError(
+                503, "the server holds too much request data; try again later", ((b"Retry-After", b"1"),)
+            )
+
+    def _release_body(self) -> None:
+        self._server.buffered_bytes -= self._reserved_bytes
+        self._reserved_bytes = 0
+
+    def _remember_refusal(self, error: httptools.HttpParserCallbackError) -> None:
+        cause = error.__context__
+        if not isinstance(cause, _RefusalError):
+            raise error
+        self._refusal = cause.response
+
+    def _refuse(self, refusal: _RefusalError) -> None:
+        self._refusal = refusal.response
+        self._process()
+
+    def _without_upgrade(self) -> bytes:
+        """Ignore a wish for another protocol, as RFC 9110 7.8 allows, and read the request as plain HTTP.
+
+        llhttp stops behind such a head, so the head is parsed again without the wish.
+        """
+        request = self._requests.pop()
+        self._parser = httptools.HttpRequestParser(self)
+        if request.method == b"CONNECT":
+            allow = ((b"Allow", b"GET, HEAD, POST"),)
+            self._refusal = _RefusalError(405, "CONNECT is not supported", allow).response
+            return b""
+        lines = [b"%b %b HTTP/1.%d" % (request.method, request.target, 0 if request.is_http_1_0 else 1)]
+        lines += [b"%b: %b" % pair for pair in request.headers.items() if pair[0] not in _UPGRADE_HEADERS]
+        if not request.keep_alive:
+            lines.append(b"connection: close")
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _write(self, response: HttpResponse, *, close: bool, only_head: bool, old: bool) -> None:
+        head = render_head(response, self._server.date, close=close, announce_keep_alive=old)
+        if only_head:
+            self._transport.write(head)
+        elif isinstance(response.body, bytes):
+            self._transport.write(head + response.body)
+        else:
+            self._transport.writelines([head, *response.body])
+
+    def _linger(self) -> None:
+        """Send our end of stream and read on for a moment: closing at once could destroy the answer.
+
+        The kernel resets a connection that is closed with unread data (RFC 9112, 9.6).
+        """
+        if self._transport.is_closing():
+            return
+        self._phase = Phase.LINGER
+        self._deadline = self._server.now + self._limits.linger_seconds
+        self._release_body()
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        if self._last_request_seen and self._refusal is None:
+            self._transport.close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()

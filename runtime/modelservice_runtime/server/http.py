@@ -1,0 +1,108 @@
+"""HTTP requests, responses and limits as plain values; no I/O."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+JSON = b"application/json"
+OCTET_STREAM = b"application/octet-stream"
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one client may cost. Times are seconds.
+
+    A body must arrive at ``min_body_bytes_per_second`` on average after a grace of
+    ``body_grace_seconds``; a chunked one may not be cut into crumbs.
+    """
+
+    max_body_bytes: int = 64 * 1024 * 1024
+    max_buffered_bytes: int = 512 * 1024 * 1024
+    max_connections: int = 4096
+    max_target_bytes: int = 8 * 1024
+    max_head_bytes: int = 32 * 1024
+    max_headers: int = 100
+    free_chunks: int = 4096
+    min_mean_chunk_bytes: int = 64
+    head_timeout_seconds: float = 10.0
+    body_grace_seconds: float = 20.0
+    min_body_bytes_per_second: float = 16 * 1024
+    idle_timeout_seconds: float = 75.0
+    write_stall_seconds: float = 20.0
+    linger_seconds: float = 2.0
+    sweep_seconds: float = 0.5
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """A response without its framing; ``headers`` are extra pairs. Several buffers are sent one by one."""
+
+    status: int
+    body: bytes | Sequence[Buffer] = b""
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    close: bool = False
+
+    @property
+    def content_length(self) -> int:
+        """Bytes of the body."""
+        if isinstance(self.body, bytes):
+            return len(self.body)
+        return sum([memoryview(buffer).nbytes for buffer in self.body])
+
+
+class Replier(Protocol):
+    """Where a request came from and its answer goes."""
+
+    def reply(self, request: "HttpRequest", response: HttpResponse) -> None:
+        """Send the answer to ``request``; ignored when the client has gone."""
+
+
+@dataclass(slots=True, eq=False)
+class HttpRequest:
+    """A complete request. Header names are lower case; ``body`` is never modified after this.
+
+    ``on_disconnect`` is called when the client goes away before the answer.
+    """
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes | bytearray
+    keep_alive: bool
+    is_http_1_0: bool
+    received_ns: int
+    source: Replier = field(repr=False)
+    on_disconnect: Callable[[], None] | None = None
+
+    def reply(self, response: HttpResponse) -> None:
+        """Answer this request; call it once, now or later, on the event loop's thread."""
+        self.source.reply(self, response)
+
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
+}
+_EXTRA = b"%b: %b\r\n"
+_CLOSE = b"Connection: close\r\n"
+_KEEP_ALIVE = b"Connection: keep-alive\r\n"
+
+
+def render_head(response: HttpResponse, date: bytes, *, close: bool, announce_keep_alive: bool) -> bytes:
+    """Status line and headers, up to and with the empty line. ``date`` is an IMF-fixdate (RFC 9110)."""
+    extra = b"".join([_EXTRA % pair for pair in response.headers]) if response.headers else b""
+    if close:
+        extra += _CLOSE
+    elif announce_keep_alive:
+        extra += _KEEP_ALIVE
+    return b"%bContent-Type: %b\r\nContent-Length: %d\r\nDate: %b\r\n%b\r\n" % (
+        _STATUS_LINES[response.status],
+        response.content_type,
+        response.content_length,
+        date,
+        extra,
+    )

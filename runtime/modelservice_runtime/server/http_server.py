@@ -1,0 +1,105 @@
+"""Listening, the clock, and the end of a server's life; one instance for each port."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import TypeAlias
+
+from modelservice_runtime.errors import AddressUnavailableError
+from modelservice_runtime.server.connection import Connection
+from modelservice_runtime.server.http import HttpLimits, HttpRequest
+
+Application: TypeAlias = Callable[[HttpRequest], None]
+
+# Kernel queue of connections not yet accepted; the kernel caps it at net.core.somaxconn.
+_BACKLOG = 1024
+
+
+class HttpServer:
+    """Accepts connections and hands complete requests to ``application``.
+
+    ``now`` is the loop's time at the last sweep: exact enough for timeouts of seconds, and free to read.
+    """
+
+    def __init__(self, application: Application, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.application = application
+        self.limits = limits
+        self.now = loop.time()
+        self.date = _http_date()
+        self.buffered_bytes = 0
+        self.closing = False
+        self.connections: set[Connection] = set()
+        self._loop = loop
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Start accepting; returns the port, which the kernel chooses for 0.
+
+        Raises AddressUnavailableError.
+        """
+        try:
+            self._server = await self._loop.create_server(
+                lambda: Connection(self), host, port, backlog=_BACKLOG
+            )
+        except (OSError, OverflowError) as error:
+            cause = error.strerror if isinstance(error, OSError) else str(error)
+            raise AddressUnavailableError(
+                f"cannot listen on {host}:{port} ({cause}); choose another port or stop its user"
+            ) from error
+        self._sweep()
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def start_closing(self) -> None:
+        """From now on every answer closes its connection; new ones are still accepted."""
+        self.closing = True
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Stop accepting, wait for the requests in flight, close everything.
+
+        Returns False when the timeout cut requests off.
+        """
+        self.closing = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.close_when_idle()
+        try:
+            await asyncio.wait_for(self._wait_until_empty(), timeout_seconds)
+        except TimeoutError:
+            for connection in list(self.connections):
+                connection.abort()
+            return False
+        finally:
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+        return True
+
+    def opened(self, connection: Connection) -> bool:
+        """Register a connection; False when there are too many."""
+        self.connections.add(connection)
+        return len(self.connections) <= self.limits.max_connections
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    async def _wait_until_empty(self) -> None:
+        while self.connections:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def _sweep(self) -> None:
+        self.now = self._loop.time()
+        self.date = _http_date()
+        for connection in list(self.connections):
+            connection.check_deadline(self.now)
+        self._sweeper = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
+
+
+def _http_date() -> bytes:
+    return formatdate(time.time(), usegmt=True).encode("ascii")

@@ -1,0 +1,273 @@
+"""OIP V2 infer requests to ``InferRequest`` and results back to bodies; pure.
+
+Sources: Open Inference Protocol ``inference_rest.md``; Triton ``extension_binary_data.md``,
+``extension_parameters.md``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelservice_runtime.errors import InvalidRequestError, UnsupportedOperationError
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server.binary_codec import decode_buffer, decode_text, encode_buffer
+from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
+from modelservice_runtime.server.json_codec import decode_object, decode_tensor, encode_object, encode_tensor
+from modelservice_runtime.tensors import (
+    BYTES,
+    Array,
+    InferRequest,
+    TensorSpec,
+    check_datatype,
+    check_shape,
+    parse_shape,
+)
+
+
+@dataclass(slots=True)
+class DecodedInfer:
+    """A request and, for each wanted output, whether it goes back as binary data."""
+
+    request: InferRequest
+    binary_outputs: Sequence[bool]
+
+
+def decode_infer(
+    spec: ModelSpec, body: bytes | bytearray, header_length: bytes | None, *, batches_rows: bool
+) -> DecodedInfer:
+    """Decode an infer body.
+
+    ``header_length`` is the Inference-Header-Content-Length header; ``batches_rows`` tells that the server
+    batches this model, so that a raw request is one row. Raises InvalidRequestError and its kin.
+    """
+    if header_length is None:
+        return _decode_document(spec, decode_object(body), memoryview(b""), _has_booleans(body))
+    length = _parse_header_length(header_length, len(body))
+    if length == 0:
+        return _decode_raw(spec, memoryview(body), batches_rows=batches_rows)
+    head = body[:length]
+    return _decode_document(spec, decode_object(head), memoryview(body)[length:], _has_booleans(head))
+
+
+def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
+    """Build the response: JSON, or JSON followed by the outputs that were wanted as binary data."""
+    document: dict[str, Any] = {"model_name": spec.name, "model_version": spec.version}
+    if decoded.request.id is not None:
+        document["id"] = decoded.request.id
+    entries: list[dict[str, Any]] = []
+    buffers: list[Buffer] = []
+    for name, array, binary in zip(
+        decoded.request.output_names, outputs, decoded.binary_outputs, strict=True
+    ):
+        tensor = spec.output_by_name[name]
+        entry: dict[str, Any] = {"name": name, "datatype": tensor.datatype.name, "shape": array.shape}
+        if binary:
+            buffer = encode_buffer(tensor, array)
+            entry["parameters"] = {"binary_data_size": buffer.nbytes}
+            buffers.append(buffer)
+        else:
+            entry["data"] = encode_tensor(tensor, array)
+        entries.append(entry)
+    document["outputs"] = entries
+    head = encode_object(document)
+    if not buffers:
+        return HttpResponse(200, head)
+    length = b"%d" % len(head)
+    return HttpResponse(200, [head, *buffers], OCTET_STREAM, ((b"Inference-Header-Content-Length", length),))
+
+
+def _decode_document(
+    spec: ModelSpec, document: dict[str, Any], binary: memoryview, check_booleans: bool
+) -> DecodedInfer:
+    parameters = _parameters(document, "the request")
+    inputs = _decode_inputs(spec, document.get("inputs"), binary, check_booleans)
+    names, binary_outputs = _decode_outputs(spec, document.get("outputs"), parameters)
+    request_id = document.get("id")
+    if request_id is not None and type(request_id) is not str:
+        raise InvalidRequestError("'id' must be a string")
+    return DecodedInfer(InferRequest(inputs, names, request_id, _timeout_seconds(parameters)), binary_outputs)
+
+
+def _decode_inputs(
+    spec: ModelSpec, entries: object, binary: memoryview, check_booleans: bool
+) -> dict[str, Array]:
+    if type(entries) is not list:
+        raise InvalidRequestError(
+            f"the request needs 'inputs', an array; the model takes {_signature(spec.inputs)}"
+        )
+    arrays: dict[str, Array] = {}
+    position = 0
+    for entry in entries:
+        tensor = _input_spec(spec, entry, arrays)
+        check_datatype(tensor, entry.get("datatype"))
+        shape = parse_shape(entry.get("shape"), tensor.name)
+        check_shape(tensor, shape)
+        size = _binary_size(tensor, entry)
+        if size is None:
+            if "data" not in entry:
+                raise InvalidRequestError(f"input '{tensor.name}' has neither 'data' nor 'binary_data_size'")
+            array = decode_tensor(tensor, shape, entry["data"], check_booleans=check_booleans)
+        else:
+            if size > binary.nbytes - position:
+                raise InvalidRequestError(
+                    f"input '{tensor.name}' announces {size} bytes of binary data, "
+                    f"but {binary.nbytes - position} are left in the body"
+                )
+            array = decode_buffer(tensor, shape, binary[position : position + size])
+            position += size
+        arrays[tensor.name] = array
+    _check_complete(spec, arrays)
+    if position != binary.nbytes:
+        raise InvalidRequestError(f"the body has {binary.nbytes - position} bytes that belong to no input")
+    return arrays
+
+
+def _input_spec(spec: ModelSpec, entry: object, seen: dict[str, Array]) -> TensorSpec:
+    if type(entry) is not dict:
+        raise InvalidRequestError("every element of 'inputs' must be an object")
+    name = entry.get("name")
+    tensor = spec.input_by_name.get(name) if type(name) is str else None
+    if tensor is None:
+        what = "an input has no 'name'" if type(name) is not str else f"input {name[:100]!r} is unknown"
+        raise InvalidRequestError(f"{what}; the model takes {_signature(spec.inputs)}")
+    if tensor.name in seen:
+        raise InvalidRequestError(f"input '{tensor.name}' appears twice")
+    return tensor
+
+
+def _check_complete(spec: ModelSpec, arrays: dict[str, Array]) -> None:
+    if len(arrays) != len(spec.inputs):
+        missing = [tensor for tensor in spec.inputs if tensor.name not in arrays]
+        raise InvalidRequestError(f"missing input: {_signature(missing)}")
+
+
+def _binary_size(tensor: TensorSpec, entry: dict[str, Any]) -> int | None:
+    parameters = _parameters(entry, f"input '{tensor.name}'")
+    if parameters is None:
+        return None
+    if "shared_memory_region" in parameters:
+        raise UnsupportedOperationError("shared memory is not supported; send the data in the request")
+    if "binary_data_size" not in parameters:
+        return None
+    size = parameters["binary_data_size"]
+    if type(size) is not int or size < 0:
+        raise InvalidRequestError(
+            f"input '{tensor.name}' needs 'binary_data_size' as an integer of at least 0"
+        )
+    if "data" in entry:
+        raise InvalidRequestError(f"input '{tensor.name}' has both 'data' and 'binary_data_size'")
+    return size
+
+
+def _decode_outputs(
+    spec: ModelSpec, entries: object, parameters: dict[str, Any] | None
+) -> tuple[Sequence[str], Sequence[bool]]:
+    default = _flag(parameters, "binary_data_output", False)
+    if entries is None or entries == []:
+        return spec.output_names, [default] * len(spec.output_names)
+    if type(entries) is not list:
+        raise InvalidRequestError("'outputs' must be an array")
+    if len(entries) > len(spec.outputs):
+        raise InvalidRequestError(f"{len(entries)} outputs are requested; the model has {len(spec.outputs)}")
+    wanted: dict[str, bool] = {}
+    for entry in entries:
+        name = entry.get("name") if type(entry) is dict else None
+        if type(name) is not str or name not in spec.output_by_name:
+            shown = f"output {name[:100]!r} is unknown" if type(name) is str else "an output has no 'name'"
+            raise InvalidRequestError(f"{shown}; the model gives {_signature(spec.outputs)}")
+        if name in wanted:
+            raise InvalidRequestError(f"output '{name}' is requested twice")
+        output_parameters = _parameters(entry, f"output '{name}'")
+        _refuse_output_extensions(output_parameters)
+        wanted[name] = _flag(output_parameters, "binary_data", default)
+    return tuple(wanted), list(wanted.values())
+
+
+def _refuse_output_extensions(parameters: dict[str, Any] | None) -> None:
+    if parameters is not None:
+        for name in ("classification", "shared_memory_region"):
+            if name in parameters:
+                raise UnsupportedOperationError(f"the output parameter '{name}' is not supported")
+
+
+def _decode_raw(spec: ModelSpec, body: memoryview, *, batches_rows: bool) -> DecodedInfer:
+    """A body that is nothing but the one input's data; its shape follows from the size."""
+    if len(spec.inputs) != 1:
+        raise InvalidRequestError(
+            f"a raw request needs a model with one input; this one takes {_signature(spec.inputs)}"
+        )
+    tensor = spec.inputs[0]
+    if tensor.datatype is BYTES:
+        shape = [1 if dimension == -1 else dimension for dimension in tensor.shape or (1,)]
+        if any(dimension != 1 for dimension in shape):
+            raise InvalidRequestError(
+                f"a raw BYTES request needs an input of one element, not {tensor.describe()}"
+            )
+        array: Array = np.empty(1, dtype=object)
+        array[0] = decode_text(tensor, body)
+        array = array.reshape(shape)
+    else:
+        array = decode_buffer(tensor, _raw_shape(tensor, body.nbytes, batches_rows=batches_rows), body)
+    names = spec.output_names
+    return DecodedInfer(InferRequest({tensor.name: array}, names), [True] * len(names))
+
+
+def _raw_shape(tensor: TensorSpec, size_bytes: int, *, batches_rows: bool) -> list[int]:
+    shape = list(tensor.shape) if tensor.shape is not None else [-1]
+    if batches_rows and shape[:1] == [-1]:
+        shape[0] = 1
+    variable = [index for index, dimension in enumerate(shape) if dimension == -1]
+    if len(variable) > 1:
+        raise InvalidRequestError(
+            f"a raw request needs at most one variable dimension; the model takes {tensor.describe()}"
+        )
+    if variable:
+        known = tensor.datatype.item_bytes
+        for dimension in shape:
+            known *= dimension if dimension != -1 else 1
+        shape[variable[0]] = size_bytes // known if known else 0
+    return shape
+
+
+def _parse_header_length(value: bytes, body_bytes: int) -> int:
+    if not value.isdigit() or len(value) > 19 or int(value) > body_bytes:
+        raise InvalidRequestError(
+            f"Inference-Header-Content-Length is {value[:40].decode('latin-1')!r}; "
+            f"it must be a number from 0 to the body's {body_bytes} bytes"
+        )
+    return int(value)
+
+
+def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any] | None:
+    parameters = holder.get("parameters")
+    if parameters is None or type(parameters) is dict:
+        return parameters
+    raise InvalidRequestError(f"'parameters' of {where} must be an object")
+
+
+def _flag(parameters: dict[str, Any] | None, name: str, default: bool) -> bool:
+    value = default if parameters is None else parameters.get(name, default)
+    if type(value) is not bool:
+        raise InvalidRequestError(f"parameter '{name}' must be true or false")
+    return value
+
+
+def _timeout_seconds(parameters: dict[str, Any] | None) -> float | None:
+    """The request parameter ``timeout`` is in microseconds; 0 means none."""
+    value = None if parameters is None else parameters.get("timeout")
+    if value is None or value == 0:
+        return None
+    if type(value) is not int or not 0 < value < 1 << 53:
+        raise InvalidRequestError("parameter 'timeout' must be a positive integer, in microseconds")
+    return value / 1e6
+
+
+def _has_booleans(body: bytes | bytearray) -> bool:
+    return b"true" in body or b"false" in body
+
+
+def _signature(tensors: Sequence[TensorSpec]) -> str:
+    shown = ", ".join(tensor.describe() for tensor in tensors[:20])
+    return shown if len(tensors) <= 20 else f"{shown} and {len(tensors) - 20} more"

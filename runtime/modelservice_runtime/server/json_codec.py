@@ -1,0 +1,208 @@
+"""JSON requests to arrays and arrays to JSON; pure.
+
+orjson bounds nesting (1024) and refuses NaN, Infinity and bad UTF-8. It keeps the last of duplicate keys,
+so those are looked for here. Python numbers become arrays through ``struct``, which is faster than
+``np.array`` and strict: it refuses a float for an integer tensor, text for a number and values out of range.
+
+NaN and infinities in outputs have no JSON form. They are written as the tokens NaN, Infinity and
+-Infinity, which Python's and JavaScript-superset parsers read and TensorFlow Serving writes too; null, which
+orjson would write, would silently make an infinity a NaN. Clients with strict parsers ask for binary data.
+"""
+
+import base64
+import binascii
+import json
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+
+from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError
+from modelservice_runtime.tensors import (
+    BF16,
+    BOOL,
+    BYTES,
+    Array,
+    TensorSpec,
+    bf16_from_fp32,
+    count_elements,
+    fp32_from_bf16,
+)
+
+# An empty array costs 3 bytes on the wire and some 60 in memory.
+MAX_CONTAINERS = 1_000_000
+
+
+def decode_object(body: bytes | bytearray) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Raises InvalidRequestError for syntax, depth, duplicate keys and anything but an object, and
+    PayloadTooLargeError for excessive numbers of arrays and objects.
+    """
+    if len(body) > MAX_CONTAINERS and body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise PayloadTooLargeError(
+            f"the body has more than {MAX_CONTAINERS} arrays and objects; send tensor data as one flat array"
+        )
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        what = "empty" if not body else f"not valid JSON: {error}"
+        raise InvalidRequestError(f"the body is {what}") from None
+    if type(document) is not dict:
+        raise InvalidRequestError("the body must be a JSON object")
+    # Every key brings one colon. Only where there are more, in strings or behind a key used twice, a slower
+    # parser looks again.
+    if body.count(b":") != _count_keys(document):
+        _refuse_duplicate_keys(body)
+    return document
+
+
+def decode_tensor(spec: TensorSpec, shape: Sequence[int], data: object, *, check_booleans: bool) -> Array:
+    """Make an array of ``shape`` from nested or flat JSON data.
+
+    ``check_booleans``: the body holds true or false somewhere, so numbers are checked not to be those.
+    Raises InvalidRequestError naming the input.
+    """
+    values = _flatten(spec, data)
+    expected = count_elements(shape)
+    if len(values) != expected:
+        raise InvalidRequestError(
+            f"input '{spec.name}' has {len(values)} values, but shape {list(shape)} needs {expected}"
+        )
+    if spec.datatype is BYTES:
+        return _strings(spec, values).reshape(shape)
+    if spec.datatype is BOOL:
+        return _booleans(spec, values).reshape(shape)
+    if check_booleans and bool in set(map(type, values)):
+        raise InvalidRequestError(f"input '{spec.name}' has a boolean among {spec.datatype.name} values")
+    return _numbers(spec, values).reshape(shape)
+
+
+def encode_tensor(spec: TensorSpec, array: Array) -> object:
+    """The ``data`` member of an output: something that ``encode_object`` writes as a flat JSON array."""
+    if spec.datatype is BYTES:
+        return array.ravel().tolist()
+    flat = np.ascontiguousarray(array).ravel()
+    return fp32_from_bf16(flat) if spec.datatype is BF16 else flat
+
+
+def encode_object(document: dict[str, Any]) -> bytes:
+    """Serialize a response; numpy arrays become JSON arrays, non-finite numbers tokens."""
+    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" in body and _replace_non_finite(document):
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return body
+
+
+def _replace_non_finite(document: dict[str, Any]) -> bool:
+    """Swap arrays with NaN or infinities for their JSON text; True when there was one."""
+    found = False
+    for output in document.get("outputs", ()):
+        data = output.get("data")
+        if isinstance(data, np.ndarray) and data.dtype.kind == "f":
+            special = data[~np.isfinite(data)]
+            if special.size:
+                output["data"] = orjson.Fragment(_text_with_tokens(data, special))
+                found = True
+    return found
+
+
+def _text_with_tokens(data: Array, special: Array) -> bytes:
+    text = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY).split(b"null")
+    tokens = [b"NaN" if value != value else b"Infinity" if value > 0 else b"-Infinity" for value in special]
+    return b"".join(chain.from_iterable(zip(text, [*tokens, b""], strict=True)))
+
+
+def _flatten(spec: TensorSpec, data: object) -> Sequence[Any]:
+    """Row-major values of a rectangular nested list; a bare value counts as one."""
+    if type(data) is not list:
+        return [data]
+    values: list[Any] = data
+    while values and type(values[0]) is list:
+        if set(map(type, values)) != {list} or len(set(map(len, values))) != 1:
+            raise InvalidRequestError(f"input '{spec.name}' has nested data whose rows differ in length")
+        values = list(chain.from_iterable(values))
+    return values
+
+
+def _numbers(spec: TensorSpec, values: Sequence[Any]) -> Array:
+    datatype = spec.datatype
+    try:
+        packed = struct.pack(f"<{len(values)}{datatype.pack_code}", *values)
+    except (struct.error, OverflowError):
+        kind = "numbers" if datatype.is_float else "integers"
+        raise InvalidRequestError(
+            f"input '{spec.name}' needs {kind} in the range of {datatype.name}{_first_wrong(spec, values)}"
+        ) from None
+    if datatype is BF16:
+        return bf16_from_fp32(np.frombuffer(packed, dtype=np.float32))
+    return np.frombuffer(packed, dtype=datatype.numpy)
+
+
+def _first_wrong(spec: TensorSpec, values: Sequence[Any]) -> str:
+    for index, value in enumerate(values):
+        try:
+            struct.pack(f"<{spec.datatype.pack_code}", value)
+        except (struct.error, OverflowError):
+            return f"; value {index} is {str(value)[:40]!r} ({type(value).__name__})"
+    return ""
+
+
+def _booleans(spec: TensorSpec, values: Sequence[Any]) -> Array:
+    if not all(type(value) is bool or (type(value) is int and value in (0, 1)) for value in values):
+        raise InvalidRequestError(f"input '{spec.name}' needs true or false (or 1 or 0) as BOOL values")
+    return np.array(values, dtype=np.bool_)
+
+
+def _strings(spec: TensorSpec, values: Sequence[Any]) -> Array:
+    array = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        array[index] = value if type(value) is str else _string_from_base64(spec, value)
+    return array
+
+
+def _string_from_base64(spec: TensorSpec, value: object) -> str:
+    if type(value) is dict and len(value) == 1 and type(value.get("b64")) is str:
+        try:
+            return base64.b64decode(value["b64"], validate=True).decode("utf-8")
+        except binascii.Error:
+            raise InvalidRequestError(f"input '{spec.name}' has a 'b64' value that is not base64") from None
+        except UnicodeDecodeError:
+            raise InvalidRequestError(
+                f"input '{spec.name}' has bytes that are not UTF-8; ONNX strings are UTF-8"
+            ) from None
+    raise InvalidRequestError(
+        f'input \'{spec.name}\' needs strings or {{"b64": "..."}} as BYTES values, not {type(value).__name__}'
+    )
+
+
+def _count_keys(value: object) -> int:
+    """Keys of an object and of objects below it; arrays whose first element is no object are passed over."""
+    if type(value) is dict:
+        count = len(value)
+        for member in value.values():
+            if type(member) is dict or (type(member) is list and member and type(member[0]) is dict):
+                count += _count_keys(member)
+        return count
+    return sum([_count_keys(member) for member in value]) if type(value) is list else 0
+
+
+def _refuse_duplicate_keys(body: bytes | bytearray) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_object_without_duplicates)
+    except RecursionError:
+        raise InvalidRequestError("the body is not valid JSON: it is nested too deeply") from None
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidRequestError(f"the key {key[:80]!r} appears twice in one JSON object")
+            seen.add(key)
+    return members

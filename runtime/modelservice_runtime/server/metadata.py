@@ -1,0 +1,114 @@
+"""Bodies of the routes that describe the server and its models; pure.
+
+Sources: Open Inference Protocol ``inference_rest.md``; Triton ``extension_model_repository.md``,
+``extension_model_configuration.md``, ``extension_statistics.md``.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from modelservice_runtime.model import PLATFORM
+from modelservice_runtime.repository import IndexEntry, ModelHandle
+from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
+from modelservice_runtime.tensors import BYTES, TensorSpec
+
+SERVER_NAME = "modelservice"
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
+
+
+@cache
+def server_version() -> str:
+    """The installed distribution's version."""
+    return version("modelservice")
+
+
+def server_metadata() -> dict[str, Any]:
+    """``GET /v2``."""
+    return {"name": SERVER_NAME, "version": server_version(), "extensions": EXTENSIONS}
+
+
+def model_metadata(handle: ModelHandle, versions: Sequence[str]) -> dict[str, Any]:
+    """``GET /v2/models/M``: the signature; -1 marks a variable dimension."""
+    spec = handle.spec
+    return {
+        "name": spec.name,
+        "versions": list(versions),
+        "platform": PLATFORM,
+        "inputs": [_tensor_metadata(tensor) for tensor in spec.inputs],
+        "outputs": [_tensor_metadata(tensor) for tensor in spec.outputs],
+    }
+
+
+def model_config(handle: ModelHandle) -> dict[str, Any]:
+    """``GET /v2/models/M/config``; ``dims`` lack the batch dimension of a batched model, as in Triton."""
+    spec = handle.spec
+    batched = handle.lane.max_batch_size > 1
+    return {
+        "name": spec.name,
+        "platform": PLATFORM,
+        "backend": "onnxruntime",
+        "version_policy": {"specific": {"versions": [spec.version]}},
+        "max_batch_size": handle.lane.max_batch_size if batched else 0,
+        "input": [_tensor_config(tensor, batched=batched) for tensor in spec.inputs],
+        "output": [_tensor_config(tensor, batched=batched) for tensor in spec.outputs],
+    }
+
+
+def repository_index(entries: Sequence[IndexEntry], *, ready_only: bool) -> list[dict[str, str]]:
+    """``POST /v2/repository/index``."""
+    return [
+        {"name": entry.name, "version": entry.version, "state": entry.state.value, "reason": entry.reason}
+        for entry in entries
+        if entry.state.value == "READY" or not ready_only
+    ]
+
+
+def model_statistics(handles: Sequence[ModelHandle]) -> dict[str, Any]:
+    """``GET /v2/models/stats`` and ``/v2/models/M/stats``; times are nanoseconds since the load."""
+    return {"model_stats": [_statistics(handle) for handle in handles]}
+
+
+def _statistics(handle: ModelHandle) -> dict[str, Any]:
+    counted = handle.statistics
+    return {
+        "name": handle.spec.name,
+        "version": handle.spec.version,
+        "last_inference": counted.last_inference_ms,
+        "inference_count": counted.inference_count,
+        "execution_count": counted.execution_count,
+        "inference_stats": _inference_statistics(counted),
+        "batch_stats": [_batch_statistics(rows, batch) for rows, batch in sorted(counted.batches.items())],
+    }
+
+
+def _inference_statistics(counted: ModelStatistics) -> dict[str, Any]:
+    succeeded = counted.success_count
+    return {
+        "success": {"count": succeeded, "ns": counted.success_ns},
+        "fail": {"count": sum(counted.failures.values()), "ns": counted.fail_ns},
+        "queue": {"count": succeeded, "ns": counted.queue_ns},
+        "compute_input": {"count": succeeded, "ns": counted.compute_input_ns},
+        "compute_infer": {"count": succeeded, "ns": counted.compute_infer_ns},
+        "compute_output": {"count": succeeded, "ns": counted.compute_output_ns},
+    }
+
+
+def _batch_statistics(rows: int, batch: BatchStatistics) -> dict[str, Any]:
+    return {
+        "batch_size": rows,
+        "compute_input": {"count": batch.count, "ns": batch.compute_input_ns},
+        "compute_infer": {"count": batch.count, "ns": batch.compute_infer_ns},
+        "compute_output": {"count": batch.count, "ns": batch.compute_output_ns},
+    }
+
+
+def _tensor_metadata(tensor: TensorSpec) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype.name, "shape": tensor.public_shape}
+
+
+def _tensor_config(tensor: TensorSpec, *, batched: bool) -> dict[str, Any]:
+    name = "STRING" if tensor.datatype is BYTES else tensor.datatype.name
+    shape = tensor.public_shape
+    return {"name": tensor.name, "data_type": f"TYPE_{name}", "dims": shape[1:] if batched else shape}

@@ -1,0 +1,208 @@
+"""The server's settings and their flags; the only reader of the command line."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from modelservice_runtime.cpu import available_cpus
+from modelservice_runtime.errors import InvalidSettingsError
+
+# What all three protocols can carry in a path; excludes '.' and '..'.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model to serve: its name in the protocols, and a file or directory."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """Everything ``serve`` can be told. Ports of 0 let the kernel choose."""
+
+    models: tuple[ModelSource, ...]
+    model_version: str = "1"
+    host: str = "0.0.0.0"  # noqa: S104 - a container's server is for others to reach
+    http_port: int = 8080
+    metrics_port: int = 8082
+    execution_providers: tuple[str, ...] = ("CPU",)
+    intra_op_threads: int = field(default_factory=available_cpus)
+    max_batch_size: int = 1
+    max_batch_delay_seconds: float = 0.0
+    max_queue_size: int = 512
+    max_request_bytes: int = 64 * 1024 * 1024
+    drain_delay_seconds: float = 5.0
+    drain_timeout_seconds: float = 30.0
+
+
+class SettingsParser(argparse.ArgumentParser):
+    """Raises InvalidSettingsError instead of exiting, so that the caller can report it its own way."""
+
+    def error(self, message: str) -> NoReturn:
+        """See ``argparse.ArgumentParser.error``."""
+        raise InvalidSettingsError(f"{message}; see '{self.prog} --help'")
+
+
+def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.0.0.0") -> None:  # noqa: S104
+    """Add the flags of ``serve``; all have defaults but ``--model``."""
+    add = parser.add_argument
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a model to serve; PATH is an .onnx file, or a directory with one; may be repeated",
+    )
+    add(
+        "--model-version",
+        default="1",
+        metavar="V",
+        help="version label in the protocols (default: %(default)s)",
+    )
+    add("--host", default=default_host, help="address to listen on (default: %(default)s)")
+    add("--http-port", type=_port, default=8080, metavar="P", help="REST port (default: %(default)s)")
+    add(
+        "--metrics-port", type=_port, default=8082, metavar="P", help="Prometheus port (default: %(default)s)"
+    )
+    add(
+        "--execution-provider",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="ONNX Runtime execution provider, in order of preference; may be repeated; "
+        "'CUDA' alone fails without a GPU, 'CUDA' and 'CPU' fall back (default: CPU)",
+    )
+    add(
+        "--intra-op-threads",
+        type=_positive,
+        metavar="N",
+        help="threads for one run (default: the CPUs this container may use)",
+    )
+    add(
+        "--max-batch-size",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="rows that may share a run; 1 turns batching off (default: %(default)s)",
+    )
+    add(
+        "--max-batch-delay-milliseconds",
+        type=_duration,
+        default=0.0,
+        metavar="M",
+        help="how long a batch may wait to fill (default: 0, never)",
+    )
+    add(
+        "--max-queue-size",
+        type=_positive,
+        default=512,
+        metavar="N",
+        help="requests a model may have waiting before others get 429 (default: %(default)s)",
+    )
+    add(
+        "--max-request-bytes",
+        type=_positive,
+        default=64 * 1024 * 1024,
+        metavar="N",
+        help="largest body, before and after decompression (default: %(default)s)",
+    )
+    add(
+        "--drain-delay-seconds",
+        type=_duration,
+        default=5.0,
+        metavar="D",
+        help="time to go on serving after SIGTERM, while others learn of it (default: %(default)s)",
+    )
+    add("--drain-timeout-seconds", type=_duration, default=30.0, metavar="T",
+        help="time for the last requests after that (default: %(default)s)")  # fmt: skip
+
+
+def parse_serve_arguments(argv: Sequence[str]) -> ServeSettings:
+    """Parse the flags of ``python -m modelservice_runtime serve``. Raises InvalidSettingsError."""
+    parser = SettingsParser(
+        prog="modelservice_runtime serve", description="Serve ONNX models.", allow_abbrev=False
+    )
+    add_serve_arguments(parser)
+    return build_serve_settings(parser.parse_args(argv))
+
+
+def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
+    """Settings from parsed flags. Raises InvalidSettingsError."""
+    sources = tuple(parse_model_source(text) for text in arguments.model)
+    if not sources:
+        raise InvalidSettingsError("no model to serve; give at least one --model NAME=PATH")
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidSettingsError(f"--model: the name {name!r} is used twice")
+    return ServeSettings(
+        models=sources,
+        model_version=parse_model_version(arguments.model_version),
+        host=arguments.host,
+        http_port=arguments.http_port,
+        metrics_port=arguments.metrics_port,
+        execution_providers=tuple(arguments.execution_provider) or ("CPU",),
+        intra_op_threads=arguments.intra_op_threads or available_cpus(),
+        max_batch_size=arguments.max_batch_size,
+        max_batch_delay_seconds=arguments.max_batch_delay_milliseconds / 1000,
+        max_queue_size=arguments.max_queue_size,
+        max_request_bytes=arguments.max_request_bytes,
+        drain_delay_seconds=arguments.drain_delay_seconds,
+        drain_timeout_seconds=arguments.drain_timeout_seconds,
+    )
+
+
+def parse_model_source(text: str) -> ModelSource:
+    """Parse ``NAME=PATH``. Raises InvalidSettingsError."""
+    name, separator, path = text.partition("=")
+    if not separator or not path:
+        raise InvalidSettingsError(f"--model {text!r} must have the form NAME=PATH")
+    if not _MODEL_NAME.fullmatch(name):
+        raise InvalidSettingsError(
+            f"--model: the name {name!r} must be at most 128 letters, digits, '.', '_' or '-', "
+            "and begin with a letter or digit"
+        )
+    return ModelSource(name, Path(path))
+
+
+def parse_model_version(text: str) -> str:
+    """Check a version label: it appears in paths. Raises InvalidSettingsError."""
+    if not _MODEL_NAME.fullmatch(text):
+        raise InvalidSettingsError(f"--model-version {text!r} must be letters, digits, '.', '_' or '-'")
+    return text
+
+
+def _port(text: str) -> int:
+    value = _integer(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = _integer(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
+    return value
+
+
+def _integer(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 0")
+    return value

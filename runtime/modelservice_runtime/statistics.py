@@ -1,0 +1,89 @@
+"""Counts and times of one model version, kept as plain numbers so that the request path stays short.
+
+Read by ``metrics.py`` (Prometheus) and by the statistics routes. Written on the event loop's thread only.
+"""
+
+import time
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+# Upper bounds in seconds: from an inline run of a tiny model to a slow batch on a large one.
+DURATION_BUCKETS_SECONDS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+_BUCKETS_NS = tuple(int(seconds * 1e9) for seconds in DURATION_BUCKETS_SECONDS)
+
+# Triton's reasons of nv_inference_request_failure.
+FAILURE_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
+
+
+@dataclass(slots=True)
+class Timing:
+    """Where one request spent its time, in nanoseconds."""
+
+    queue_ns: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
+
+
+@dataclass(slots=True)
+class BatchStatistics:
+    """Runs of one batch size."""
+
+    count: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
+
+
+@dataclass(slots=True)
+class ModelStatistics:
+    """Everything counted for one model version since it was loaded."""
+
+    success_count: int = 0
+    success_ns: int = 0
+    queue_ns: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
+    fail_ns: int = 0
+    failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
+    inference_count: int = 0
+    execution_count: int = 0
+    last_inference_ms: int = 0
+    batches: dict[int, BatchStatistics] = field(default_factory=dict)
+    duration_counts: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_NS) + 1))
+    duration_sum_ns: int = 0
+
+    def record_success(self, request_ns: int, timing: Timing) -> None:
+        """Count an answered request; ``request_ns`` is the time from its last byte in to its answer."""
+        self.success_count += 1
+        self.success_ns += request_ns
+        self.queue_ns += timing.queue_ns
+        self.compute_input_ns += timing.compute_input_ns
+        self.compute_infer_ns += timing.compute_infer_ns
+        self.compute_output_ns += timing.compute_output_ns
+        self.duration_sum_ns += request_ns
+        self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
+
+    def record_failure(self, reason: str, request_ns: int) -> None:
+        """Count a failed request; ``reason`` is one of FAILURE_REASONS."""
+        self.failures[reason] += 1
+        self.fail_ns += request_ns
+        self.duration_sum_ns += request_ns
+        self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
+
+    def record_execution(self, rows: int, timing: Timing) -> None:
+        """Count one run of the model with ``rows`` rows."""
+        self.execution_count += 1
+        self.inference_count += rows
+        self.last_inference_ms = int(time.time() * 1000)
+        batch = self.batches.get(rows)
+        if batch is None:
+            batch = self.batches[rows] = BatchStatistics()
+        batch.count += 1
+        batch.compute_input_ns += timing.compute_input_ns
+        batch.compute_infer_ns += timing.compute_infer_ns
+        batch.compute_output_ns += timing.compute_output_ns
