@@ -1,0 +1,353 @@
+"""The decision of one reconciliation: from what is observed to what shall exist. Pure.
+
+The steps: read the revisions that exist, parse the spec, resolve the runtime, name the target revision, plan
+the rollout, build the children, find what has to go. A spec that cannot be used stops nothing: the target
+that was accepted last, or the stable revision, is kept alive as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.api import InvalidSpec, ModelService, ModelServiceSpec, parse_model_service
+from modelservice_operator.conditions import condition_of, is_given_up
+from modelservice_operator.resources.children import Family, build_children
+from modelservice_operator.resources.metadata import Owner
+from modelservice_operator.resources.pod import PodBuilder, PodInputs, build_pod_template
+from modelservice_operator.revision import Revision, Snapshot, revision_inputs, revision_name
+from modelservice_operator.rollout.history import (
+    History,
+    forgotten,
+    is_owned,
+    read_history,
+    stable_revision,
+)
+from modelservice_operator.rollout.model import Plan, RevisionState, RolloutSpec, RolloutState
+from modelservice_operator.rollout.planner import hold, plan
+from modelservice_operator.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelservice_operator.observed import Child, DeploymentChild, Observed
+
+_POLL_SECONDS = ((1, 1.0), (3, 2.0), (7, 4.0), (15, 8.0), (600, 15.0))
+"""(elapsed, delay): pods that are not available are looked at 1, 2, 4, 8, then 15 s apart."""
+_SLOW_POLL_SECONDS = 60.0
+"""After ten minutes a person is needed anyway; a Deployment that heals is seen by the watch at once."""
+_MAX_REPLICAS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What one reconciliation has to do.
+
+    `desired` are full objects for server-side apply, in this order; where a ControllerRevision cannot be
+    written, its Deployment must wait. `retire` are owned children to delete, with their UID as precondition.
+    `stable` is the stable revision from now on. `wants_pods` asks for `Observed.pods` in `compute_status`.
+    """
+
+    service: ModelService | None = None
+    problems: InvalidSpec | None = None
+    runtime_problem: RuntimeProblem | None = None
+    desired: tuple[dict[str, Any], ...] = ()
+    retire: tuple[Child, ...] = ()
+    plan: Plan | None = None
+    target: Revision | None = None
+    stable: str | None = None
+    serving: Revision | None = None
+    """The stable revision with its snapshot; the target until there is a stable one."""
+    replicas: int = 0
+    """Pods wanted in total."""
+    wants_pods: bool = False
+    requeue_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What every step reads."""
+
+    observed: Observed
+    owner: Owner
+    status: Mapping[str, Any]
+    history: History
+    stable: str | None
+    now: datetime
+
+    @property
+    def accepted(self) -> Revision | None:
+        """The revision that earlier reconciliations were heading for, else the stable one."""
+        history = self.history
+        return history.revision(self.status.get("targetRevision")) or history.revision(self.stable)
+
+
+def decide(observed: Observed, now: datetime, *, build_pod: PodBuilder = build_pod_template) -> Decision:
+    """Return what to do about one ModelService. `build_pod` makes the templates of new revisions."""
+    metadata = observed.service["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return Decision()
+    facts = _observe_facts(observed, now)
+    try:
+        service = parse_model_service(observed.service)
+    except InvalidSpec as problems:
+        return _decide(
+            facts, _Wish(target=facts.accepted, replicas=_raw_replicas(observed), problems=problems)
+        )
+    target = _target(facts, service, build_pod)
+    problem = target if isinstance(target, RuntimeProblem) else None
+    return _decide(
+        facts,
+        _Wish(
+            service=service,
+            target=facts.accepted if isinstance(target, RuntimeProblem) else target,
+            replicas=wanted_replicas(service.spec),
+            runtime_problem=problem,
+        ),
+    )
+
+
+def _observe_facts(observed: Observed, now: datetime) -> _Facts:
+    metadata = observed.service["metadata"]
+    status = observed.service.get("status") or {}
+    history = read_history(observed)
+    return _Facts(
+        observed=observed,
+        owner=Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"]),
+        status=status,
+        history=history,
+        stable=stable_revision(status, history),
+        now=now,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What the user wants, as far as it can be understood."""
+
+    target: Revision | None
+    replicas: int | None
+    """None where even that cannot be read: then everything stays as it is."""
+    service: ModelService | None = None
+    problems: InvalidSpec | None = None
+    runtime_problem: RuntimeProblem | None = None
+
+    @property
+    def spec(self) -> ModelServiceSpec | None:
+        return self.service.spec if self.service else None
+
+    def next_step(self, state: RolloutState, now: datetime) -> Plan:
+        """Return the next step of the rollout."""
+        if self.replicas is None:
+            return hold(state)
+        if self.spec is None:
+            return plan(RolloutSpec(replicas=self.replicas), state, now)
+        wanted = self.spec.rollout
+        spec = RolloutSpec(
+            replicas=self.replicas,
+            max_surge=wanted.max_surge,
+            max_unavailable=wanted.max_unavailable,
+            progress_deadline_seconds=wanted.progress_deadline_seconds,
+        )
+        return plan(spec, state, now)
+
+
+def wanted_replicas(spec: ModelServiceSpec) -> int:
+    """Return the pods wanted in total; 0 switches a service off, with autoscaling too."""
+    if spec.autoscaling is None or spec.replicas == 0:
+        return spec.replicas
+    return min(max(spec.replicas, spec.autoscaling.min_replicas), spec.autoscaling.max_replicas)
+
+
+def _raw_replicas(observed: Observed) -> int | None:
+    """Return the replicas of a spec that is invalid elsewhere, None where they are invalid too."""
+    spec = observed.service.get("spec")
+    replicas = spec.get("replicas") if isinstance(spec, dict) else None
+    return replicas if type(replicas) is int and 0 <= replicas <= _MAX_REPLICAS else None
+
+
+def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revision | RuntimeProblem:
+    """Return the revision of the current spec; its template is built only if it is not recorded yet."""
+    spec, history = service.spec, facts.history
+    accepted = facts.accepted
+    stable = history.revision(facts.stable)
+    runtime = resolve_runtime(
+        RuntimeRequest(ref=spec.runtime.ref, needs_gpu=spec.gpu is not None),
+        facts.observed.runtimes,
+        stable=stable.snapshot.runtime if stable else None,
+        target=accepted.snapshot.runtime if accepted else None,
+    )
+    if isinstance(runtime, RuntimeProblem):
+        return runtime
+    inputs = revision_inputs(spec)
+    name = revision_name(inputs, runtime)
+    known = history.revision(name)
+    if known is not None:
+        return history.adopt(name, known.snapshot)
+    pod = PodInputs(service=facts.owner.name, revision=name, spec=spec, runtime=runtime)
+    return history.adopt(name, Snapshot(inputs=inputs, runtime=runtime, template=build_pod(pod)))
+
+
+def _decide(facts: _Facts, wish: _Wish) -> Decision:
+    if wish.target is None:
+        return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
+    next_step = wish.next_step(_rollout_state(facts, wish.target), facts.now)
+    live = _live(facts, wish.target, next_step)
+    autoscaling = wish.spec.autoscaling if wish.spec else None
+    children = build_children(Family(owner=facts.owner, live=live, autoscaling=autoscaling))
+    waiting = _has_unavailable_pods(facts, next_step)
+    return Decision(
+        service=wish.service,
+        problems=wish.problems,
+        runtime_problem=wish.runtime_problem,
+        desired=_writable(facts, children),
+        retire=_retired(facts, wish, next_step, children),
+        plan=next_step,
+        target=wish.target,
+        stable=next_step.stable,
+        serving=wish.target
+        if next_step.stable in (None, wish.target.name)
+        else facts.history.revision(next_step.stable),
+        replicas=sum(next_step.replicas.values()) if wish.replicas is None else wish.replicas,
+        # Also once on the way to ready: the pods report which model they loaded.
+        wants_pods=waiting or condition_of(facts.status, "Ready").get("status") != "True",
+        requeue_after_seconds=_requeue(facts, wish.target, next_step, waiting=waiting),
+    )
+
+
+def _rollout_state(facts: _Facts, target: Revision) -> RolloutState:
+    return RolloutState(
+        target=target.name,
+        stable=facts.stable,
+        revisions=tuple(_revision_state(name, one) for name, one in facts.history.deployments.items()),
+        started_at=_started_at(facts, target.name),
+        aborted=is_given_up(facts.status, target.name),
+    )
+
+
+def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
+    return RevisionState(
+        name=name,
+        wanted=0 if deployment.deleting else deployment.spec_replicas,
+        pods=deployment.replicas,
+        available=deployment.available_replicas,
+        settled=deployment.observed_generation >= deployment.generation,
+    )
+
+
+def _started_at(facts: _Facts, target: str) -> datetime | None:
+    """Return since when pods of the target are worked on, None where that has not begun.
+
+    A Deployment may be older than the wish for it (A -> B -> A -> B): the later time counts.
+    """
+    deployment = facts.history.deployments.get(target)
+    if deployment is None:
+        return None
+    if facts.status.get("targetRevision") != target:
+        return facts.now
+    created = parse_time(deployment.created_at) or facts.now
+    progressing = condition_of(facts.status, "Progressing")
+    since = parse_time(progressing.get("lastTransitionTime"))
+    return max(created, since) if since and progressing.get("status") == "True" else created
+
+
+def parse_time(text: object) -> datetime | None:
+    """Return the time in an RFC 3339 text, None for anything else."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _live(facts: _Facts, target: Revision, step: Plan) -> list[tuple[Revision, int]]:
+    """Return the revisions whose Deployments are applied: those with a snapshot to apply them from."""
+    live = []
+    for name, count in sorted(step.replicas.items()):
+        revision = target if name == target.name else facts.history.revision(name)
+        if revision is not None:
+            live.append((revision, count))
+    return live
+
+
+def _writable(facts: _Facts, children: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Leave out children that are being deleted: they are made anew when they are gone."""
+    deleting = {_place(child) for child in _owned(facts) if child.deleting}
+    return tuple(child for child in children if (child["kind"], child["metadata"]["name"]) not in deleting)
+
+
+def _place(child: Child) -> tuple[str, str]:
+    return child.kind, child.name
+
+
+def _owned(facts: _Facts) -> list[Child]:
+    observed = facts.observed
+    children: tuple[Child, ...] = (*observed.deployments, *observed.others)
+    return [child for child in children if is_owned(child, facts.owner.uid)]
+
+
+def _retired(
+    facts: _Facts, wish: _Wish, step: Plan, children: tuple[dict[str, Any], ...]
+) -> tuple[Child, ...]:
+    """Return the owned children that nobody wants any more.
+
+    A Deployment without a snapshot cannot be scaled: it goes as a whole when its last pod may go.
+    """
+    wanted = {(child["kind"], child["metadata"]["name"]) for child in children}
+    busy = {name for name, count in step.replicas.items() if count > 0}
+    kept = {_place(one) for name, one in facts.history.deployments.items() if name in busy}
+    if wish.spec is None:
+        # What the spec says about autoscaling cannot be read: an autoscaler that exists stays.
+        kept |= {_place(one) for one in _owned(facts) if one.kind == "HorizontalPodAutoscaler"}
+    surplus = [one for one in _owned(facts) if not one.deleting and _place(one) not in wanted | kept]
+    if wish.spec is None:
+        return tuple(surplus)
+    live = {
+        *step.replicas,
+        *facts.history.deployments,
+        facts.stable or "",
+        wish.target.name if wish.target else "",
+    }
+    return (*surplus, *forgotten(facts.history, live, wish.spec.rollout.revision_history_limit))
+
+
+def _has_unavailable_pods(facts: _Facts, step: Plan) -> bool:
+    """Whether a live revision is short of available pods, or about to be."""
+    for name, count in step.replicas.items():
+        deployment = facts.history.deployments.get(name)
+        if count > 0 and (deployment is None or deployment.available_replicas < count):
+            return True
+    return False
+
+
+def _requeue(facts: _Facts, target: Revision, step: Plan, *, waiting: bool) -> float | None:
+    deadline = step.requeue_after_seconds
+    if not waiting:
+        return deadline
+    poll = poll_delay_seconds(_seconds_since_change(facts, target.name))
+    return poll if deadline is None else min(poll, deadline)
+
+
+def _seconds_since_change(facts: _Facts, target: str) -> float:
+    """Return the time since the target's Deployment was made, or since pods became unavailable.
+
+    The conditions say when that was; where they do not say it yet, it was just now.
+    """
+    marks = (
+        (condition_of(facts.status, "Ready"), "False"),
+        (condition_of(facts.status, "Progressing"), "True"),
+    )
+    times = [
+        parse_time(condition["lastTransitionTime"])
+        for condition, status in marks
+        if condition.get("status") == status
+    ]
+    newest = max((time for time in times if time), default=facts.now)
+    deployment = facts.history.deployments.get(target)
+    created = parse_time(deployment.created_at) if deployment else facts.now
+    return (facts.now - max(created or newest, newest)).total_seconds()
+
+
+def poll_delay_seconds(elapsed_seconds: float) -> float:
+    """Return when to look at pods again, given how long they have been unavailable."""
+    return next((delay for until, delay in _POLL_SECONDS if elapsed_seconds < until), _SLOW_POLL_SECONDS)

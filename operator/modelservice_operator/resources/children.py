@@ -1,0 +1,64 @@
+"""The whole family: every object that a ModelService wants, in the order in which to apply them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator import names
+from modelservice_operator.resources.autoscaler import build_autoscaler
+from modelservice_operator.resources.controller_revision import build_controller_revision
+from modelservice_operator.resources.deployment import build_deployment
+from modelservice_operator.resources.disruption_budget import build_disruption_budget
+from modelservice_operator.resources.model_source import is_downloaded
+from modelservice_operator.resources.network_policy import build_network_policy
+from modelservice_operator.resources.service import build_revision_service, build_service
+from modelservice_operator.resources.service_account import build_service_account
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelservice_operator.api import Autoscaling
+    from modelservice_operator.resources.metadata import Owner
+    from modelservice_operator.revision import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What the children are made of. `live` pairs each revision that has a Deployment with its replicas."""
+
+    owner: Owner
+    live: Sequence[tuple[Revision, int]]
+    autoscaling: Autoscaling | None
+
+
+def build_children(family: Family) -> tuple[dict[str, Any], ...]:
+    """Return the children; what pods need to start comes before the Deployments.
+
+    A ControllerRevision is built only where it has to be written: its data never changes.
+    """
+    owner = family.owner
+    revisions = [revision for revision, _ in family.live]
+    children: list[dict[str, Any]] = []
+    if any(_uses_own_account(owner, revision) for revision in revisions):
+        children.append(build_service_account(owner))
+    children.append(build_network_policy(owner, downloads=any(map(_downloads, revisions))))
+    children += [
+        build_controller_revision(owner, revision) for revision in revisions if not revision.recorded
+    ]
+    children += [build_deployment(owner, revision, replicas) for revision, replicas in family.live]
+    children.append(build_service(owner))
+    children += [build_revision_service(owner, revision.name) for revision in revisions]
+    children.append(build_disruption_budget(owner))
+    if family.autoscaling is not None:
+        children.append(build_autoscaler(owner, family.autoscaling))
+    return tuple(children)
+
+
+def _uses_own_account(owner: Owner, revision: Revision) -> bool:
+    account = revision.snapshot.template.get("spec", {}).get("serviceAccountName")
+    return bool(account == names.service_account(owner.name))
+
+
+def _downloads(revision: Revision) -> bool:
+    return is_downloaded(str(revision.snapshot.inputs.get("model", {}).get("storageUri", "")))

@@ -1,0 +1,45 @@
+"""Services: one for the ModelService, one for each live revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelservice_operator import names
+from modelservice_operator.resources import ports
+from modelservice_operator.resources.metadata import (
+    Owner,
+    build_metadata,
+    revision_selector,
+    service_selector,
+)
+
+
+def build_service(owner: Owner) -> dict[str, Any]:
+    """Return the Service that clients use: the pods of all revisions, so replicas move the traffic."""
+    return _service(build_metadata(owner, owner.name), service_selector(owner.name))
+
+
+def build_revision_service(owner: Owner, revision: str) -> dict[str, Any]:
+    """Return the Service of one revision, for looking at it alone."""
+    metadata = build_metadata(owner, names.of_revision(owner.name, revision), revision)
+    return _service(metadata, revision_selector(owner.name, revision))
+
+
+def _service(metadata: dict[str, Any], selector: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {
+            "selector": selector,
+            "ports": [
+                {
+                    "name": ports.HTTP_NAME,
+                    "port": 80,
+                    "protocol": "TCP",
+                    "targetPort": ports.HTTP_NAME,
+                    "appProtocol": "http",
+                }
+            ],
+        },
+    }

@@ -1,0 +1,1 @@
+"""Pure rollout decisions: how many pods each revision gets next."""

@@ -1,0 +1,84 @@
+"""What the planner reads and what it answers: plain, immutable values. Imports nothing of the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+Phase = Literal["Complete", "Progressing", "Aborted"]
+"""Complete: the target is the stable revision. Aborted: the target was given up, stable serves on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSpec:
+    """What the user wants of a rollout.
+
+    `max_surge` and `max_unavailable` are a number of pods or a percentage of `replicas` (`"25%"`).
+    """
+
+    replicas: int
+    max_surge: int | str = 1
+    max_unavailable: int | str = 0
+    progress_deadline_seconds: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionState:
+    """The Deployment of one revision, as observed.
+
+    `wanted` is its `spec.replicas`; `pods` and `available` come from its status. `settled` says that the
+    Deployment controller has seen the newest `wanted`; until then `available` may be out of date.
+    """
+
+    name: str
+    wanted: int
+    pods: int
+    available: int
+    settled: bool = True
+
+    @property
+    def occupied(self) -> int:
+        """Pods that exist or are about to."""
+        return max(self.wanted, self.pods)
+
+    @property
+    def serving(self) -> int:
+        """Available pods that stay when the controller has acted on `wanted`."""
+        return min(self.available, self.wanted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutState:
+    """All that the planner may know.
+
+    `revisions` holds one state for each Deployment that exists. `stable` is None until a first rollout is
+    complete. `started_at` is when work on the target began, None where it has not begun. `aborted` says
+    that the target was given up before.
+    """
+
+    target: str
+    stable: str | None
+    revisions: tuple[RevisionState, ...]
+    started_at: datetime | None = None
+    aborted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The next step of a rollout.
+
+    `replicas` has an entry for each revision that shall have a Deployment; a revision whose Deployment
+    exists but is missing here has no pods left and can go. `weights` are percentages of the traffic that
+    the rollout is heading for. `overdue` says that the progress deadline has passed.
+    """
+
+    replicas: Mapping[str, int]
+    weights: Mapping[str, int]
+    stable: str | None
+    phase: Phase
+    overdue: bool = False
+    requeue_after_seconds: float | None = None

@@ -1,0 +1,250 @@
+"""The status of a ModelService: computed as a whole, from what is observed and what was decided. Pure.
+
+Equal input gives equal output, so a status that did not change is not written again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelservice_operator import labels, names
+from modelservice_operator.conditions import (
+    CONTENT_CHANGED,
+    DEADLINE_EXCEEDED,
+    View,
+    compute_conditions,
+    condition_of,
+    stamp,
+)
+from modelservice_operator.diagnose import diagnose, loaded_models
+from modelservice_operator.rollout.history import read_history
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from modelservice_operator.decide import Decision
+    from modelservice_operator.diagnose import Cause, LoadedModel
+    from modelservice_operator.observed import ApplyFailure, DeploymentChild, Observed
+    from modelservice_operator.revision import Revision
+
+_DEFAULT_DEADLINE_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Something worth a Kubernetes Event: it happened now, and did not hold before."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def compute_status(
+    observed: Observed, decision: Decision, failures: Sequence[ApplyFailure], now: datetime
+) -> dict[str, Any]:
+    """Return the whole status.
+
+    `failures` are the writes of this reconciliation that were refused. Of a service that is being deleted
+    the status stays as it is.
+    """
+    metadata = observed.service["metadata"]
+    old = observed.service.get("status") or {}
+    if metadata.get("deletionTimestamp"):
+        return dict(old)
+    deployments = read_history(observed).deployments
+    models = _models(observed, decision)
+    view = _view(observed, decision, failures, deployments, models)
+    generation = int(metadata.get("generation") or 0)
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "url": names.url(metadata["name"], metadata["namespace"]),
+        "replicas": sum(one.replicas for one in deployments.values()),
+        "readyReplicas": sum(one.ready_replicas for one in deployments.values()),
+        "availableReplicas": sum(one.available_replicas for one in deployments.values()),
+        "selector": f"{labels.NAME}={metadata['name']}",
+        "stableRevision": decision.stable,
+        "targetRevision": decision.target.name if decision.target else None,
+        "traffic": _traffic(decision, deployments),
+        "model": _served_model(decision, old, models),
+        "runtime": _runtime(decision.target),
+        "conditions": stamp(compute_conditions(view), old, generation, now),
+    }
+    return {field: value for field, value in status.items() if value is not None}
+
+
+def _view(
+    observed: Observed,
+    decision: Decision,
+    failures: Sequence[ApplyFailure],
+    deployments: Mapping[str, DeploymentChild],
+    models: Sequence[LoadedModel] | None,
+) -> View:
+    target = decision.target.name if decision.target else ""
+    target_deployment = deployments.get(target)
+    rollout = decision.service.spec.rollout if decision.service else None
+    old = observed.service.get("status") or {}
+    others = [one for name, one in deployments.items() if name != target]
+    return View(
+        old=old,
+        generation=int(observed.service["metadata"].get("generation") or 0),
+        problems=decision.problems,
+        runtime_problem=decision.runtime_problem,
+        failures=failures,
+        phase=decision.plan.phase if decision.plan else None,
+        overdue=bool(decision.plan and decision.plan.overdue),
+        target=target,
+        stable=decision.stable,
+        wanted=decision.replicas,
+        needed=_needed(decision),
+        available=sum(one.available_replicas for one in deployments.values()),
+        target_available=min(target_deployment.available_replicas, target_deployment.spec_replicas)
+        if target_deployment
+        else 0,
+        is_settled=_is_settled(target_deployment, decision.replicas),
+        has_old_pods=any(one.replicas or one.spec_replicas for one in others),
+        has_pods=any(one.replicas or one.spec_replicas for one in deployments.values()),
+        deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
+        cause=_cause(observed, decision, deployments),
+        content_changed=_content_changed(decision, old, models),
+    )
+
+
+def _needed(decision: Decision) -> int:
+    """With autoscaling the minimum is enough: an autoscaler that adds pods makes nothing unready."""
+    autoscaling = decision.service.spec.autoscaling if decision.service else None
+    return min(autoscaling.min_replicas, decision.replicas) if autoscaling else decision.replicas
+
+
+def _is_settled(deployment: DeploymentChild | None, replicas: int) -> bool:
+    return (
+        deployment is not None
+        and deployment.spec_replicas == replicas
+        and deployment.observed_generation >= deployment.generation
+    )
+
+
+def _cause(
+    observed: Observed, decision: Decision, deployments: Mapping[str, DeploymentChild]
+) -> Cause | None:
+    """Return why pods are not available: the target's, else those of the revision that serves."""
+    target = decision.target.name if decision.target else None
+    for revision in (target, decision.stable):
+        if revision is not None:
+            found = diagnose(revision, observed.pods or (), observed.pod_events, deployments.get(revision))
+            if found is not None:
+                return found
+    return None
+
+
+def _models(observed: Observed, decision: Decision) -> tuple[LoadedModel, ...] | None:
+    """Return the models that the serving revision's pods report, None where no pods were read."""
+    if observed.pods is None or decision.serving is None:
+        return None
+    return loaded_models(observed.pods, decision.serving.name)
+
+
+def _serving_before(old: Mapping[str, Any]) -> object:
+    return old.get("stableRevision") or old.get("targetRevision")
+
+
+def _served_model(
+    decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
+) -> dict[str, Any] | None:
+    """Return the model of the serving revision; what pods reported once is kept while it serves."""
+    if decision.serving is None:
+        return None
+    inputs = decision.serving.snapshot.inputs.get("model", {})
+    known = (old.get("model") or {}) if _serving_before(old) == decision.serving.name else {}
+    model = {"sha256": known.get("sha256") or inputs.get("sha256"), "sizeBytes": known.get("sizeBytes")}
+    reported = {one.sha256: one.size_bytes for one in models or ()}
+    if reported and model["sha256"] not in reported:
+        model["sha256"] = min(reported)
+    if model["sha256"] in reported:
+        model["sizeBytes"] = reported[model["sha256"]] or None
+    model["version"] = inputs.get("version")
+    return {field: value for field, value in model.items() if value is not None} or None
+
+
+def _content_changed(
+    decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
+) -> str | None:
+    """Return the complaint about pods of one revision that serve different files, until looked at again."""
+    if decision.serving is None:
+        return None
+    if not models:
+        known = condition_of(old, "Degraded")
+        is_known = known.get("reason") == CONTENT_CHANGED and _serving_before(old) == decision.serving.name
+        return str(known.get("message")) if is_known else None
+    if len(models) == 1:
+        return None
+    return (
+        f"Pods of revision {decision.serving.name} loaded different files from the same address "
+        f"(sha256 {', '.join(model.sha256 for model in models)}): set spec.model.sha256 to the right one."
+    )
+
+
+def _runtime(target: Revision | None) -> dict[str, Any] | None:
+    if target is None:
+        return None
+    runtime = target.snapshot.runtime
+    image = runtime.gpu_image if target.snapshot.inputs.get("gpu") else runtime.image
+    return {"ref": runtime.name, "image": image or runtime.image}
+
+
+def _traffic(decision: Decision, deployments: Mapping[str, DeploymentChild]) -> list[dict[str, Any]]:
+    """Return the shares of the traffic: those headed for, and those of the available pods."""
+    desired = decision.plan.weights if decision.plan else {}
+    available = {name: one.available_replicas for name, one in deployments.items() if one.available_replicas}
+    actual = percentages(available)
+    return [
+        {"revision": name, "desired": desired.get(name, 0), "actual": actual.get(name, 0)}
+        for name in sorted({*desired, *available})
+    ]
+
+
+def percentages(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return whole percentages that sum up to 100 (largest remainder); nothing where all counts are 0."""
+    total = sum(counts.values())
+    if total == 0:
+        return {}
+    shares = {name: count * 100 // total for name, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda name: (-(counts[name] * 100 % total), name))
+    for name in by_remainder[: 100 - sum(shares.values())]:
+        shares[name] += 1
+    return shares
+
+
+def compute_transitions(
+    old_status: Mapping[str, Any], new_status: Mapping[str, Any]
+) -> tuple[Transition, ...]:
+    """Return what changed between two statuses and is worth an Event."""
+    found = []
+    target = new_status.get("targetRevision")
+    if target and target != old_status.get("targetRevision"):
+        found.append(Transition("Normal", "RolloutStarted", f"Revision {target} is being rolled out."))
+    stable = new_status.get("stableRevision")
+    if stable and stable != old_status.get("stableRevision"):
+        found.append(Transition("Normal", "RolloutComplete", f"Revision {stable} is the stable one."))
+    found += _condition_transitions(old_status, new_status)
+    return tuple(found)
+
+
+def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[str, Any]) -> list[Transition]:
+    found = []
+    before, after = (condition_of(status, "Degraded") for status in (old_status, new_status))
+    given_up = _is_overdue(new_status) and not _is_overdue(old_status)
+    if after.get("status") == "True" and (before.get("reason") != after.get("reason") or given_up):
+        reason = DEADLINE_EXCEEDED if given_up else str(after.get("reason"))
+        found.append(Transition("Warning", reason, str(after.get("message"))))
+    if before.get("status") == "True" and after.get("status") == "False":
+        found.append(Transition("Normal", "Recovered", f"Solved: {before.get('reason')}."))
+    before, after = (condition_of(status, "Ready") for status in (old_status, new_status))
+    if after.get("status") == "True" and before.get("status") != "True":
+        found.append(Transition("Normal", str(after.get("reason")), str(after.get("message"))))
+    return found
+
+
+def _is_overdue(status: Mapping[str, Any]) -> bool:
+    return bool(condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED)
