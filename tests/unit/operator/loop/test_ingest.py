@@ -1,0 +1,132 @@
+"""Ingest: what counts as news, for whom, and how urgently."""
+
+import asyncio
+
+from tests.support.operator_objects import make_child, make_model_runtime, make_model_service
+
+from modelservice_operator.ingest import Ingest, project_child
+from modelservice_operator.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES, SERVICES
+from modelservice_operator.store import Store
+from modelservice_operator.workqueue import Key, Priority, WorkQueue
+
+KEY = Key("mail", "spam")
+
+
+class RecordingQueue(WorkQueue):
+    """A work queue that notes what was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: list[tuple[Key, Priority, bool]] = []
+
+    def add(self, key: Key, priority: Priority = Priority.NORMAL, after_seconds: float = 0.0) -> None:
+        self.added.append((key, priority, after_seconds > 0))
+        super().add(key, priority, after_seconds)
+
+    def taken(self) -> list[tuple[Key, Priority, bool]]:
+        added, self.added = self.added, []
+        return added
+
+
+async def prepare(**fields) -> tuple[Ingest, Store, RecordingQueue]:
+    await asyncio.sleep(0)
+    store, queue = Store(), RecordingQueue()
+    ingest = Ingest(store, queue)
+    ingest.on_event(MODEL_SERVICES, None, make_model_service(**fields))
+    ingest.on_event(DEPLOYMENTS, "ADDED", make_child(version=10))
+    queue.taken()
+    return ingest, store, queue
+
+
+async def test_listed_service_is_normal_and_new_one_is_urgent():
+    store, queue = Store(), RecordingQueue()
+    ingest = Ingest(store, queue)
+    ingest.on_service(None, make_model_service("listed"))
+    ingest.on_service("ADDED", make_model_service("new"))
+    assert queue.taken() == [
+        (Key("mail", "listed"), Priority.NORMAL, False),
+        (Key("mail", "new"), Priority.URGENT, False),
+    ]
+
+
+async def test_edit_is_urgent_and_status_of_somebody_else_is_normal():
+    ingest, _, queue = await prepare()
+    ingest.on_service("MODIFIED", make_model_service(version=2, generation=2))
+    assert queue.taken() == [(KEY, Priority.URGENT, False)]
+    ingest.on_service("MODIFIED", make_model_service(version=3, generation=2, status={"forged": 1}))
+    assert queue.taken() == [(KEY, Priority.NORMAL, False)]
+
+
+async def test_event_that_repeats_our_status_write_is_no_news():
+    ingest, _, queue = await prepare()
+    answer = make_model_service(version=2, status={"replicas": 1})
+    ingest.on_service_written(answer)
+    ingest.on_service("MODIFIED", answer)
+    assert queue.taken() == []
+
+
+async def test_answer_of_status_write_that_shows_an_edit_is_urgent():
+    # The event of the edit is older than the answer and will be ignored: nothing else tells of it.
+    ingest, store, queue = await prepare()
+    ingest.on_service_written(make_model_service(version=12, generation=2, status={"replicas": 1}))
+    ingest.on_service("MODIFIED", make_model_service(version=11, generation=2))
+    assert queue.taken() == [(KEY, Priority.URGENT, False)]
+    assert store.service(KEY).generation == 2
+
+
+async def test_child_status_change_is_debounced_and_irrelevant_change_ignored():
+    ingest, _, queue = await prepare()
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, available=1))
+    assert queue.taken() == [(KEY, Priority.NORMAL, True)]
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=12, available=1))
+    assert queue.taken() == []
+
+
+async def test_child_deleted_by_somebody_is_urgent():
+    ingest, _, queue = await prepare()
+    ingest.on_child(DEPLOYMENTS, "DELETED", make_child(version=11))
+    assert queue.taken() == [(KEY, Priority.URGENT, False)]
+    ingest.on_child(DEPLOYMENTS, "DELETED", make_child(version=11))
+    assert queue.taken() == []
+
+
+async def test_child_that_loses_its_owner_wakes_the_former_owner():
+    ingest, _, queue = await prepare()
+    orphan = make_child(
+        version=11, owner=None, labels={"app.kubernetes.io/managed-by": "modelservice-operator"}
+    )
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", orphan)
+    assert queue.taken() == [(KEY, Priority.NORMAL, True)]
+
+
+async def test_child_of_an_unknown_service_wakes_nobody():
+    ingest, _, queue = await prepare()
+    ingest.on_child(SERVICES, "ADDED", make_child("Service", "ham", owner="ham", owner_uid="uid-ham"))
+    assert queue.taken() == []
+
+
+async def test_answer_of_our_apply_wakes_nobody_and_is_readable_at_once():
+    ingest, store, queue = await prepare()
+    answer = make_child(version=20, replicas=3)
+    ingest.on_child_written(DEPLOYMENTS, answer, project_child(DEPLOYMENTS, answer).fingerprint)
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", answer)
+    assert queue.taken() == []
+    assert store.observe(KEY).deployments[0].spec_replicas == 3
+
+
+async def test_runtime_wakes_services_that_use_it():
+    ingest, _, queue = await prepare()
+    ingest.on_event(MODEL_RUNTIMES, "ADDED", make_model_runtime("gpu"))
+    assert queue.taken() == []
+    ingest.on_event(MODEL_RUNTIMES, "ADDED", make_model_runtime("onnx", default=True))
+    assert queue.taken() == [(KEY, Priority.NORMAL, False)]
+    # It is no longer the default one: services that relied on that have to know.
+    ingest.on_event(MODEL_RUNTIMES, "MODIFIED", make_model_runtime("onnx", version=2))
+    assert queue.taken() == [(KEY, Priority.NORMAL, False)]
+
+
+async def test_deleted_service_is_forgotten():
+    ingest, store, queue = await prepare()
+    ingest.on_service("DELETED", make_model_service(version=30))
+    assert store.observe(KEY) is None
+    assert [added[0] for added in queue.taken()] == [KEY]

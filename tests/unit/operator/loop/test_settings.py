@@ -1,0 +1,35 @@
+"""Settings come from flags and environment, and bad ones are refused with a sentence."""
+
+import pytest
+
+from modelservice_operator.settings import parse_settings
+
+POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443", "POD_NAME": "operator-0"}
+
+
+def test_parse_settings_in_a_pod_uses_its_service_account():
+    settings = parse_settings([], POD | {"POD_NAMESPACE": "modelservice-system"})
+    assert settings.cluster_url == "https://10.96.0.1:443"
+    assert settings.lease.namespace == "modelservice-system"
+    assert settings.lease.identity == "operator-0"
+
+
+def test_parse_settings_with_ipv6_service_address_brackets_it():
+    assert parse_settings([], {"KUBERNETES_SERVICE_HOST": "fd00::1"}).cluster_url == "https://[fd00::1]:443"
+
+
+def test_parse_settings_with_kubeconfig_flag_wins_over_the_pod():
+    settings = parse_settings(["--kubeconfig", "/tmp/k"], POD)
+    assert (settings.cluster_url, settings.kubeconfig) == (None, "/tmp/k")
+
+
+def test_parse_settings_outside_a_pod_takes_kubeconfig_from_the_environment():
+    settings = parse_settings([], {"KUBECONFIG": "/tmp/k"})
+    assert (settings.cluster_url, settings.kubeconfig) == (None, "/tmp/k")
+
+
+@pytest.mark.parametrize("argv", [["--workers", "0"], ["--lease-retry-seconds", "-1"], ["--log-level", "X"]])
+def test_parse_settings_with_bad_value_names_the_flag(argv, capsys):
+    with pytest.raises(SystemExit):
+        parse_settings(argv, {})
+    assert argv[0] in capsys.readouterr().err

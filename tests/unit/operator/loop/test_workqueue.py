@@ -1,0 +1,211 @@
+"""The work queue: semantics of client-go's, two priorities, turns between namespaces, delays, backoff."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelservice_operator.workqueue import (
+    BASE_BACKOFF_SECONDS,
+    MAX_BACKOFF_SECONDS,
+    STARVATION_LIMIT,
+    Key,
+    Priority,
+    WorkQueue,
+)
+
+A, B, C = Key("one", "a"), Key("one", "b"), Key("two", "c")
+
+
+async def take(queue: WorkQueue, count: int) -> list[Key]:
+    """Get and finish `count` keys."""
+    keys = []
+    for _ in range(count):
+        key = await asyncio.wait_for(queue.get(), 5)
+        queue.done(key)
+        keys.append(key)
+    return keys
+
+
+async def is_empty(queue: WorkQueue) -> bool:
+    await asyncio.sleep(0)
+    return len(queue) == 0
+
+
+async def test_add_same_key_twice_gives_it_once():
+    queue = WorkQueue()
+    queue.add(A)
+    queue.add(A)
+    assert await take(queue, 1) == [A]
+    assert await is_empty(queue)
+
+
+async def test_add_while_processing_gives_key_again_after_done_only():
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    queue.add(A)
+    assert len(queue) == 0
+    queue.done(key)
+    assert await take(queue, 1) == [A]
+    assert await is_empty(queue)
+
+
+async def test_get_waits_until_a_key_is_added():
+    queue = WorkQueue()
+    getter = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not getter.done()
+    queue.add(A)
+    assert await asyncio.wait_for(getter, 5) == A
+
+
+async def test_get_cancelled_after_wake_up_passes_the_wake_up_on():
+    queue = WorkQueue()
+    first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add(A)
+    first.cancel()
+    assert await asyncio.wait_for(second, 5) == A
+
+
+async def test_urgent_key_goes_before_normal_ones():
+    queue = WorkQueue()
+    queue.add(A)
+    queue.add(C, Priority.URGENT)
+    assert await take(queue, 2) == [C, A]
+
+
+async def test_waiting_key_that_becomes_urgent_moves_forward():
+    queue = WorkQueue()
+    queue.add(A)
+    queue.add(B)
+    queue.add(B, Priority.URGENT)
+    queue.add(B)
+    assert await take(queue, 2) == [B, A]
+    assert await is_empty(queue)
+
+
+async def test_many_urgent_keys_do_not_starve_a_normal_one():
+    queue = WorkQueue()
+    queue.add(A)
+    for number in range(3 * STARVATION_LIMIT):
+        queue.add(Key("one", f"urgent-{number}"), Priority.URGENT)
+    assert A in await take(queue, STARVATION_LIMIT + 1)
+
+
+async def test_namespaces_take_turns():
+    queue = WorkQueue()
+    for number in range(100):
+        queue.add(Key("crowd", str(number)))
+    queue.add(C)
+    assert C in await take(queue, 2)
+
+
+async def test_delayed_key_comes_after_its_delay_and_once():
+    queue = WorkQueue()
+    queue.add(A, after_seconds=0.02)
+    queue.add(A, after_seconds=0.01)
+    assert len(queue) == 0
+    assert await take(queue, 1) == [A]
+    queue.add(B, after_seconds=0.03)
+    assert await take(queue, 1) == [B]  # and not A again, whose later wish was covered
+    assert await is_empty(queue)
+
+
+async def test_delay_keeps_the_earliest_wish():
+    queue = WorkQueue()
+    queue.add(A, after_seconds=0.01)
+    queue.add(A, after_seconds=60)
+    assert await take(queue, 1) == [A]
+
+
+async def test_immediate_add_covers_a_delayed_one():
+    queue = WorkQueue()
+    queue.add(A, after_seconds=0.01)
+    queue.add(A)
+    assert await take(queue, 1) == [A]
+    queue.add(B, after_seconds=0.05)
+    assert await take(queue, 1) == [B]
+
+
+async def test_delayed_add_while_processing_is_kept():
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    queue.add(A, after_seconds=0.01)
+    queue.done(key)
+    assert await take(queue, 1) == [A]
+
+
+async def test_retry_doubles_up_to_the_cap_and_forget_starts_anew():
+    queue = WorkQueue(jitter=lambda: 1.0)
+    delays = [queue.retry(A) for _ in range(20)]
+    assert delays[:4] == pytest.approx([BASE_BACKOFF_SECONDS * 2**n for n in range(4)])
+    assert delays[-1] == MAX_BACKOFF_SECONDS
+    queue.forget(A)
+    assert queue.retry(A) == pytest.approx(BASE_BACKOFF_SECONDS)
+
+
+async def test_retry_honours_the_servers_wish_and_jitters():
+    assert WorkQueue().retry(A, at_least_seconds=7.0) == 7.0
+    assert WorkQueue(jitter=lambda: 0.0).retry(A) == pytest.approx(BASE_BACKOFF_SECONDS / 2)
+
+
+async def test_failing_key_does_not_delay_others():
+    queue = WorkQueue()
+    queue.retry(A, at_least_seconds=60)
+    queue.add(B)
+    assert await take(queue, 1) == [B]
+
+
+async def test_closed_queue_gives_no_key_and_drains():
+    queue = WorkQueue()
+    queue.add(A)
+    queue.add(B)
+    key = await queue.get()
+    queue.close()
+    waiter = asyncio.create_task(queue.drained())
+    getter = asyncio.create_task(queue.get())
+    await asyncio.sleep(0.01)
+    assert not waiter.done()
+    assert not getter.done()
+    queue.done(key)
+    await asyncio.wait_for(waiter, 5)
+    getter.cancel()
+
+
+KEYS = st.builds(Key, st.sampled_from(["one", "two", "three"]), st.sampled_from("abcd"))
+STEPS = st.one_of(
+    st.tuples(st.just("add"), KEYS, st.sampled_from(list(Priority))),
+    st.tuples(st.just("get"), st.none(), st.none()),
+    st.tuples(st.just("done"), st.integers(0, 3), st.none()),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEPS, max_size=60))
+def test_any_order_of_steps_loses_no_key_and_never_gives_one_twice(steps):
+    async def run() -> None:
+        queue = WorkQueue()
+        held: list[Key] = []
+        owed: set[Key] = set()  # added and not yet handed out since
+        for step, subject, priority in steps:
+            if step == "add":
+                queue.add(subject, priority)
+                owed.add(subject)
+            elif step == "get" and len(queue):
+                key = await asyncio.wait_for(queue.get(), 1)
+                assert key not in held
+                held.append(key)
+                owed.discard(key)
+            elif step == "done" and held:
+                queue.done(held.pop(subject % len(held)))
+        for key in held:
+            queue.done(key)
+        rest = [await asyncio.wait_for(queue.get(), 1) for _ in range(len(queue))]
+        assert Counter(rest) == Counter(owed)
+
+    asyncio.run(run())
