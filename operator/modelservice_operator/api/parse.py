@@ -48,7 +48,7 @@ def parse_model_runtime(obj: Mapping[str, Any], *, strict: bool = False) -> Mode
 
 def _parse(obj: Mapping[str, Any], kind: type[Model], *, strict: bool) -> Model:
     problems = list(_identity_problems(obj, kind.__name__, strict=strict))
-    parts = {part: obj[part] for part in ("metadata", "spec") if part in obj}
+    parts = {part: _without_nulls(obj[part]) for part in ("metadata", "spec") if part in obj}
     if isinstance(parts.get("metadata"), Mapping):
         parts["metadata"] = _known_metadata(parts["metadata"])
     try:
@@ -71,6 +71,15 @@ def _identity_problems(obj: Mapping[str, Any], kind: str, *, strict: bool) -> It
     if strict:
         for field in sorted(set(obj) - _TOP_LEVEL):
             yield Problem(str(field), "unknown field: remove it, or correct its spelling")
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return `value` without null fields: to the API server, null is a field that was left out."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _known_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Kubernetes quantities (`500m`, `2Gi`): exact values and the form in which the API server stores them.
 
-Follows `k8s.io/apimachinery/pkg/api/resource`: values are rounded up to the next 1e-9 and end at
-2^63 - 1; a quantity keeps the family of its suffix (decimal, binary, exponent).
+Follows `k8s.io/apimachinery/pkg/api/resource`: values are rounded up to the next 1e-9, binary ones end
+at 2^63 - 1; a quantity keeps the family of its suffix (decimal, binary, exponent).
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ def parse_quantity(text: str) -> Decimal:
 def canonical_quantity(text: str) -> str:
     """Return the form in which the API server stores a quantity: `1000m` -> `1`, `2.5Gi` -> `2560Mi`.
 
+    The API server keeps some other spellings as they are (`1.234`, `007`, `1E3`); it stores what this
+    function returns unchanged, and both spellings of one quantity have the same canonical form.
+
     Raises:
         ValueError: `text` is not a quantity.
 
@@ -48,7 +51,8 @@ def canonical_quantity(text: str) -> str:
     mantissa, power = _split_thousands(value)
     if suffix[:1] in ("e", "E") and len(suffix) > 1 and suffix not in _BINARY:
         return f"{mantissa}e{power}" if power else str(mantissa)
-    return f"{mantissa}{_DECIMAL_SUFFIX[power]}"
+    largest = min(power, max(_DECIMAL_SUFFIX))
+    return f"{mantissa * 10 ** (power - largest)}{_DECIMAL_SUFFIX[largest]}"
 
 
 def _parse(text: str) -> tuple[Decimal, str]:
@@ -63,7 +67,9 @@ def _parse(text: str) -> tuple[Decimal, str]:
     else:
         power = int(match["exponent"]) if match["exponent"] else _DECIMAL[suffix]
         value = _EXACT.scaleb(number, power)
-    value = min(value.quantize(_SMALLEST, ROUND_UP, _EXACT), _LARGEST)
+    value = value.quantize(_SMALLEST, ROUND_UP, _EXACT)
+    if suffix in _BINARY:
+        value = min(value, _LARGEST)
     return (_EXACT.minus(value) if match["sign"] == "-" else value), suffix
 
 

@@ -1,0 +1,96 @@
+"""What the generator makes of the models, and that the committed files are its work."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
+from hack.generate.reference import reference_page
+from pydantic.alias_generators import to_camel
+from tests.support.manifests import DATA
+
+from modelservice_operator.api import ModelServiceSpec, ModelServiceStatus
+from modelservice_operator.api.base import ApiModel
+
+ROOT = DATA.parents[2]
+CRDS = [model_service_crd(), model_runtime_crd()]
+KEYWORDS_OF_STRUCTURAL_SCHEMAS = {
+    "type", "description", "properties", "required", "items", "additionalProperties", "enum", "format",
+    "default", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties",
+    "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type", "x-kubernetes-int-or-string",
+}  # fmt: skip
+
+
+def kind(crd: dict[str, Any]) -> str:
+    return str(crd["spec"]["names"]["kind"])
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from nodes(inner, f"{path}.{name}")
+    for word in ("items", "additionalProperties"):
+        if word in schema:
+            yield from nodes(schema[word], f"{path}[{word}]")
+
+
+def fields(crd: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Every value below spec and status: the rest of the object belongs to Kubernetes."""
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    return [node for part in ("spec", "status") if part in schema for node in nodes(schema[part], part)]
+
+
+@pytest.mark.parametrize("crd", CRDS, ids=kind)
+def test_committed_files_are_generated(crd: dict[str, Any]) -> None:
+    names = crd["spec"]["names"]
+    for folder in ("crds", "charts/modelservice-operator/files/crds"):
+        assert (ROOT / folder / f"{names['plural']}.yaml").read_text(encoding="utf-8") == to_yaml(crd)
+    page = ROOT / "docs" / "reference" / f"{names['singular']}.md"
+    assert page.read_text(encoding="utf-8") == reference_page(crd)
+
+
+@pytest.mark.parametrize("crd", CRDS, ids=kind)
+def test_crd_stays_small(crd: dict[str, Any]) -> None:
+    assert len(to_yaml(crd).encode()) < 100_000
+
+
+@pytest.mark.parametrize("crd", CRDS, ids=kind)
+def test_schema_is_structural(crd: dict[str, Any]) -> None:
+    for path, schema in fields(crd):
+        assert set(schema) <= KEYWORDS_OF_STRUCTURAL_SCHEMAS, path
+        assert "type" in schema or schema.get("x-kubernetes-int-or-string"), path
+        assert schema.get("type") != "number", path
+
+
+@pytest.mark.parametrize("crd", CRDS, ids=kind)
+def test_schema_bounds_everything(crd: dict[str, Any]) -> None:
+    bounds = {"string": "maxLength", "array": "maxItems", "integer": "maximum"}
+    for path, schema in fields(crd):
+        kind_of_value = schema.get("type", "string")
+        if kind_of_value in bounds and "enum" not in schema:
+            assert bounds[kind_of_value] in schema, path
+        if "additionalProperties" in schema:
+            assert "maxProperties" in schema, path
+
+
+@pytest.mark.parametrize("crd", CRDS, ids=kind)
+def test_every_field_is_described(crd: dict[str, Any]) -> None:
+    undescribed = [
+        path for path, schema in fields(crd) if not path.endswith("]") and not schema.get("description")
+    ]
+    assert undescribed == []
+
+
+def test_only_default_in_the_schema_is_replicas() -> None:
+    defaults = {
+        path: schema["default"] for crd in CRDS for path, schema in fields(crd) if "default" in schema
+    }
+    assert defaults == {"spec.replicas": 1}
+
+
+@pytest.mark.parametrize("model", [ModelServiceSpec, ModelServiceStatus])
+def test_schema_has_every_field_of_the_model(model: type[ApiModel]) -> None:
+    part = "spec" if model is ModelServiceSpec else "status"
+    schema = CRDS[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
+    assert set(schema["properties"]) == {to_camel(name) for name in model.model_fields}
