@@ -1,0 +1,80 @@
+"""A ModelService manifest on disk, reduced to what a server without a cluster needs."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelservice_cli.errors import CommandError
+from modelservice_operator.api import InvalidSpec, ModelService, parse_model_service, parse_quantity
+
+# Parts of the spec that only a cluster can act on.
+_CLUSTER_ONLY = (
+    "autoscaling", "image_pull_secrets", "pod_metadata", "replicas", "resources", "rollout", "scheduling",
+    "service_account_name", "termination_grace_period_seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """What to serve, and how; None where the manifest leaves the choice to the server."""
+
+    name: str
+    storage_uri: str
+    sha256: str | None
+    max_size_bytes: int | None
+    version: str | None
+    execution_providers: tuple[str, ...]
+    intra_op_threads: int | None
+    max_batch_size: int
+    max_batch_delay_milliseconds: int
+    ignored_fields: tuple[str, ...]
+
+
+def read_manifest(path: str) -> LocalService:
+    """Read the one ModelService in a YAML file (``-``: standard input). Raises CommandError."""
+    text = _read_text(path)
+    try:
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    except yaml.YAMLError as error:
+        raise CommandError(f"{path} is not valid YAML: {error}") from None
+    services = [doc for doc in documents if isinstance(doc, dict) and doc.get("kind") == "ModelService"]
+    if len(services) != 1:
+        raise CommandError(f"{path} holds {len(services)} objects of kind ModelService; one is needed")
+    try:
+        return _to_local_service(parse_model_service(services[0], strict=True), services[0]["spec"])
+    except InvalidSpec as error:
+        raise CommandError(f"{path}: {error}") from None
+
+
+def _read_text(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise CommandError(f"cannot read {path}: {cause}") from None
+
+
+def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalService:
+    spec = service.spec
+    default_providers = ("CUDA",) if spec.gpu is not None else ("CPU",)
+    batching = spec.batching
+    max_size = spec.model.max_size
+    return LocalService(
+        name=service.metadata.name,
+        storage_uri=spec.model.storage_uri,
+        sha256=spec.model.sha256,
+        max_size_bytes=None if max_size is None else int(parse_quantity(max_size)),
+        version=spec.model.version,
+        execution_providers=tuple(spec.runtime.execution_providers or default_providers),
+        intra_op_threads=spec.runtime.intra_op_threads,
+        max_batch_size=1 if batching is None else batching.max_batch_size,
+        max_batch_delay_milliseconds=0 if batching is None else batching.max_delay_milliseconds,
+        ignored_fields=tuple(name for name in sorted(raw_spec) if _snake_case(name) in _CLUSTER_ONLY),
+    )
+
+
+def _snake_case(name: str) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name)

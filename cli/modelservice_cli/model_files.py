@@ -1,0 +1,77 @@
+"""From a manifest's storageUri to a file on this machine: verified in place, or fetched into a cache."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelservice_cli.errors import CommandError
+from modelservice_cli.manifest import LocalService
+
+_DEFAULT_MAX_BYTES = 10 * 1024**3
+_CLUSTER_SCHEMES = ("pvc://", "configmap://")
+
+
+def locate_model(
+    service: LocalService, given_path: Path | None, credentials_directory: Path | None, cache: Path
+) -> Path:
+    """Return the model's path: ``given_path`` where there is one, else the cached or fetched file.
+
+    Raises CommandError; a wrong sha256 is refused either way.
+    """
+    if given_path is not None:
+        if service.sha256 is not None:
+            _verify(service, given_path)
+        return given_path
+    if service.storage_uri.startswith(_CLUSTER_SCHEMES):
+        raise CommandError(f"{service.storage_uri} exists in a cluster only; give the file with --model PATH")
+    directory = cache / _cache_key(service)
+    cached = directory / "model.onnx"
+    if service.sha256 is not None and cached.is_file():
+        _verify(service, cached)
+        return cached
+    directory.mkdir(parents=True, exist_ok=True)
+    return _fetch(service, service.storage_uri, directory, credentials_directory)
+
+
+def default_cache_directory(environment: Mapping[str, str]) -> Path:
+    """The user's cache by the XDG base directory specification."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME", "/tmp")) / ".cache")  # noqa: S108
+    return Path(base) / "modelservice" / "models"
+
+
+def _cache_key(service: LocalService) -> str:
+    identity = f"{service.storage_uri}\n{service.sha256 or ''}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def _verify(service: LocalService, path: Path) -> None:
+    if not path.is_file():
+        raise CommandError(f"{path} must be a file, because spec.model.sha256 is the digest of a file")
+    _fetch(service, path.resolve().as_uri(), path.parent, None)
+
+
+def _fetch(service: LocalService, uri: str, directory: Path, credentials_directory: Path | None) -> Path:
+    # Imported here: its HTTP client takes half a second, and a local file without a digest needs none of it.
+    from modelservice_runtime.fetch import FetchError, FetchRequest, fetch_model
+    from modelservice_runtime.fetch.addresses import AddressPolicy
+
+    request = FetchRequest(
+        uri=uri,
+        destination=directory,
+        max_bytes=service.max_size_bytes or _DEFAULT_MAX_BYTES,
+        sha256=service.sha256,
+        credentials_directory=credentials_directory,
+        allow_file=True,
+        # The user's own machine: a registry or store on it is as good as any other.
+        addresses=AddressPolicy(allow_loopback=True),
+    )
+    try:
+        return fetch_model(request).model_path
+    except FetchError as error:
+        raise CommandError(f"{error.reason}: {error.message}") from None
+
+
+def cache_directory() -> Path:
+    """The cache of the user who runs the command."""
+    return default_cache_directory(os.environ)

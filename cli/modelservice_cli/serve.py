@@ -1,0 +1,79 @@
+"""``modelservice serve``: the cluster's runtime on this machine, from files or from a ModelService's YAML."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from modelservice_cli.errors import CommandError
+from modelservice_cli.manifest import LocalService, read_manifest
+from modelservice_runtime.settings import ServeSettings, add_serve_arguments, build_serve_settings
+
+_RUNTIME_PACKAGES = ("httptools", "numpy", "onnxruntime", "orjson", "prometheus_client", "uvloop")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags: the server's own, and those that read a manifest."""
+    parser.add_argument(
+        "-f", "--file", metavar="FILE", help="YAML of a ModelService ('-': standard input); flags win over it"
+    )
+    parser.add_argument(
+        "--credentials-dir", type=Path, metavar="DIR", help="with -f: files of the model store's credentials"
+    )
+    add_serve_arguments(parser, default_host="127.0.0.1")
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
+    """Serve until interrupted; returns the exit code. Raises CommandError or InvalidSettingsError."""
+    settings = build_settings(parser, argv)
+    _check_packages()
+    # Imported here, so that help and errors need no more than the base installation.
+    from modelservice_runtime.serve import run_server
+
+    return run_server(settings)
+
+
+def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> ServeSettings:
+    """Settings from flags, and from the manifest for what no flag says."""
+    arguments = parser.parse_args(argv)
+    if arguments.file is None:
+        if arguments.credentials_dir is not None:
+            parser.error("--credentials-dir needs -f")
+        return build_serve_settings(arguments)
+    if len(arguments.model) > 1:
+        parser.error("with -f give at most one --model PATH")
+    service = read_manifest(arguments.file)
+    if service.ignored_fields:
+        ignored = ", ".join(f"spec.{name}" for name in service.ignored_fields)
+        print(f"modelservice: without a cluster these have no effect: {ignored}", file=sys.stderr)
+    parser.set_defaults(
+        model_version=service.version or "1",
+        intra_op_threads=service.intra_op_threads,
+        max_batch_size=service.max_batch_size,
+        max_batch_delay_milliseconds=float(service.max_batch_delay_milliseconds),
+    )
+    arguments = parser.parse_args(argv)
+    arguments.execution_provider = arguments.execution_provider or list(service.execution_providers)
+    arguments.model = [f"{service.name}={_model_path(arguments, service)}"]
+    return build_serve_settings(arguments)
+
+
+def _model_path(arguments: argparse.Namespace, service: LocalService) -> Path:
+    _check_packages()
+    from modelservice_cli.model_files import cache_directory, locate_model
+
+    given = None
+    if arguments.model:
+        text = arguments.model[0]
+        given = Path(text.removeprefix(f"{service.name}="))
+    return locate_model(service, given, arguments.credentials_dir, cache_directory())
+
+
+def _check_packages() -> None:
+    missing = [name for name in _RUNTIME_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"the runtime's packages are not installed ({', '.join(missing)}); "
+            "install them with: pip install 'modelservice[runtime]'"
+        )
