@@ -14,6 +14,7 @@ MESSAGES = (
     "Are we still meeting for lunch at noon? I can book the table by the window.",
     "URGENT! You have WON a 1000 pound prize. Call 09061701461 now to claim. Valid 12 hours only.",
 )
+EXPECTED = ("ham", "spam")
 _TIMEOUT_SECONDS = 30
 
 

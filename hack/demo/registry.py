@@ -16,6 +16,8 @@ ARTIFACT_TYPE = "application/vnd.modelservice.model.v1"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY = b"{}"
 MODEL_TYPE = "application/onnx"
+# docker pushes images in its own format.
+_ACCEPTED_TYPES = f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"
 _TIMEOUT_SECONDS = 60
 
 
@@ -48,13 +50,14 @@ class Registry:
     """A registry that takes pushes without a login, by the URL under which this machine reaches it."""
 
     url: str
+    prefix: str = ""
+    """Put before every repository: empty, or a path that ends in `/`."""
 
     def has(self, repository: str, reference: str) -> bool:
         """Return whether a manifest is there, by tag or digest."""
         try:
-            self._request(
-                "HEAD", f"/v2/{repository}/manifests/{reference}", headers={"Accept": MANIFEST_TYPE}
-            )
+            path = f"/v2/{self.prefix}{repository}/manifests/{reference}"
+            self._request("HEAD", path, headers={"Accept": _ACCEPTED_TYPES})
         except urllib.error.HTTPError as error:
             if error.code == http.client.NOT_FOUND:
                 return False
@@ -73,13 +76,13 @@ class Registry:
             for blob in (EMPTY, model):
                 self._push_blob(repository, blob)
             headers = {"Content-Type": MANIFEST_TYPE}
-            self._request("PUT", f"/v2/{repository}/manifests/{tag}", manifest, headers)
+            self._request("PUT", f"/v2/{self.prefix}{repository}/manifests/{tag}", manifest, headers)
         except urllib.error.HTTPError as error:
             raise self._refused("a push", error) from error
         return digest_of(manifest)
 
     def _push_blob(self, repository: str, blob: bytes) -> None:
-        location = self._request("POST", f"/v2/{repository}/blobs/uploads/").get("Location", "")
+        location = self._request("POST", f"/v2/{self.prefix}{repository}/blobs/uploads/").get("Location", "")
         # A registry behind a forward may name itself differently: only the path is taken from its answer.
         parts = urlsplit(location)
         query = "&".join(part for part in (parts.query, urlencode({"digest": digest_of(blob)})) if part)
