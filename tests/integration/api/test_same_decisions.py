@@ -116,7 +116,7 @@ def model_refusal(manifest: dict[str, Any]) -> str:
     return ""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spec=changes())
 @example(spec={"model": {"storageUri": "https://h.example/a\n"}})
 @example(spec={"rollout": {"maxSurge": "0%", "maxUnavailable": None}})
