@@ -82,5 +82,13 @@ FAMILIES: dict[str, Family] = {
             version_arguments=("version",),
             stamps={"helm.sh/helm/v4/internal/version.version": "v4.3.1"},
         ),
+        Family(
+            name="versitygw",
+            version="v1.8.0",
+            programs={"versitygw": "github.com/versity/versitygw/cmd/versitygw"},
+            build_seconds=130,
+            version_text="v1.8.0",
+            stamps={"main.Version": "v1.8.0"},
+        ),
     )
 }

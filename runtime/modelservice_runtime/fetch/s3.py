@@ -29,6 +29,8 @@ from modelservice_runtime.fetch.uri import S3Uri, invalid_uri
 _DEFAULT_REGION = "us-east-1"
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
+# Amazon answers 403 with the first code, versitygw 404 with the second.
+_UNKNOWN_KEY_CODES = ("InvalidAccessKeyId", "XAdminUserNotFound")
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -83,19 +85,21 @@ class ObjectSource:
         if response.status < 300 or response.status == 416:
             check_status(response, "s3", authenticated=True)
             return
-        code = _ERROR_CODE.search(await read_document(response))
+        found = _ERROR_CODE.search(await read_document(response))
+        code = found[1].decode() if found else ""
+        if code in _UNKNOWN_KEY_CODES:
+            raise FetchError(
+                FetchReason.ACCESS_DENIED,
+                f"the store does not know the access key ({code}); "
+                "correct AWS_ACCESS_KEY_ID in the credentials Secret",
+            )
         if response.status == 403 and self.bucket.key is None:
             raise credentials_missing(
                 "the bucket denies anonymous access; name a Secret with AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY in spec.model.credentials.secretName, and check the model URI"
             )
         subject = f"{self.url.host}{self.url.raw_path}"
-        check_status(
-            response,
-            subject,
-            authenticated=self.bucket.key is not None,
-            detail=code[1].decode() if code else "",
-        )
+        check_status(response, subject, authenticated=self.bucket.key is not None, detail=code)
 
 
 @dataclass(frozen=True)

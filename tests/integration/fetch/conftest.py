@@ -1,40 +1,19 @@
-"""Real servers on loopback for the fetcher: web servers with faults, OCI registries, an S3 store."""
+"""Real servers on loopback for the fetcher; the stores have their fixtures beside their tests."""
 
-import datetime
-import ipaddress
-import os
-import shutil
-import socket
-import ssl
-import subprocess
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from modelservice_runtime.fetch import FetchError, FetchRequest, FetchResult, TransferLimits
-from modelservice_runtime.fetch.addresses import AddressPolicy
-from modelservice_runtime.fetch.fetcher import fetch_model_async
-
-FAST = TransferLimits(max_attempts=3, backoff_base_seconds=0.01, read_timeout_seconds=10)
-LOOPBACK = AddressPolicy(allow_loopback=True)
-START_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class TlsFiles:
-    """A self-made authority and a server certificate for loopback."""
-
-    authority: Path
-    certificate: Path
-    key: Path
+from tests.integration.fetch.fetch_servers import (
+    Fetcher,
+    TlsFiles,
+    WebServer,
+    make_certificate,
+    run_web_server,
+    server_context,
+)
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +22,10 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     directory = tmp_path_factory.mktemp("tls")
     files = TlsFiles(directory / "ca.crt", directory / "server.crt", directory / "server.key")
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = _make_certificate(
+    authority = make_certificate(
         "Test Authority", authority_key.public_key(), "Test Authority", authority_key
     )
-    certificate = _make_certificate("localhost", key.public_key(), "Test Authority", authority_key)
+    certificate = make_certificate("localhost", key.public_key(), "Test Authority", authority_key)
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     files.key.write_bytes(
@@ -57,192 +36,24 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     return files
 
 
-def _make_certificate(
-    subject: str, public_key: ec.EllipticCurvePublicKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    names: list[x509.GeneralName] = [x509.DNSName("localhost")]
-    names += [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
-    is_authority = subject == issuer
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
-    )
-    if not is_authority:
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        builder = builder.add_extension(usage, critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
-
-
-@dataclass
-class Fetcher:
-    """Fetches into a fresh directory with fast limits; loopback is allowed unless told otherwise."""
-
-    directory: Path
-    authority: Path
-
-    @property
-    def destination(self) -> Path:
-        return self.directory / "models"
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """Everything in the destination, temporary files included."""
-        return {path.name: path.read_bytes() for path in self.destination.iterdir()}
-
-    def credentials(self, **values: str) -> Path:
-        """A mounted Secret; it always has the authority of the test servers."""
-        directory = self.directory / "credentials"
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir()
-        (directory / "ca.crt").write_bytes(self.authority.read_bytes())
-        for key, value in values.items():
-            (directory / key).write_text(value)
-        return directory
-
-    async def fetch(self, uri: str, **changes: object) -> FetchResult:
-        settings: dict[str, object] = {
-            "destination": self.destination,
-            "max_bytes": 10_000_000,
-            "addresses": LOOPBACK,
-            "limits": FAST,
-            **changes,
-        }
-        if "credentials_directory" not in settings:
-            settings["credentials_directory"] = self.credentials()
-        return await fetch_model_async(FetchRequest(uri, **settings))  # type: ignore[arg-type]
-
-    async def fail(self, uri: str, **changes: object) -> FetchError:
-        """Fetch what cannot be fetched; nothing may be left behind."""
-        with pytest.raises(FetchError) as caught:
-            await self.fetch(uri, **changes)
-        assert not self.destination.exists() or self.files == {}
-        assert len(caught.value.message) > 20
-        return caught.value
-
-
 @pytest.fixture
 def fetcher(tmp_path: Path, tls: TlsFiles) -> Fetcher:
     return Fetcher(tmp_path, tls.authority)
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class WebServer:
-    """A web server whose paths are handlers given by the test; it remembers the requests."""
-
-    scheme: str
-    port: int = 0
-    handlers: dict[str, Handler] = field(default_factory=dict)
-    requests: list[web.Request] = field(default_factory=list)
-
-    def url(self, path: str) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
-
-    def serve(self, path: str, data: bytes, **headers: str) -> str:
-        async def handler(request: web.Request) -> web.StreamResponse:
-            return web.Response(body=data, headers=headers)
-
-        self.handlers[path] = handler
-        return self.url(path)
-
-    def answer(self, path: str, status: int, **headers: str) -> str:
-        async def handler(request: web.Request) -> web.StreamResponse:
-            return web.Response(status=status, headers=headers, text="body that must not be shown")
-
-        self.handlers[path] = handler
-        return self.url(path)
-
-    async def dispatch(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(request)
-        return await self.handlers[request.path](request)
-
-
-async def _run(server: WebServer, context: ssl.SSLContext | None) -> AsyncIterator[WebServer]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.dispatch)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
-    server.port = runner.addresses[0][1]
-    try:
-        yield server
-    finally:
-        await runner.cleanup()
-
-
-def _server_context(tls: TlsFiles) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls.certificate, tls.key)
-    return context
-
-
 @pytest.fixture
 async def https(tls: TlsFiles) -> AsyncIterator[WebServer]:
-    async for server in _run(WebServer("https"), _server_context(tls)):
+    async for server in run_web_server(WebServer("https"), server_context(tls)):
         yield server
 
 
 @pytest.fixture
 async def other_https(tls: TlsFiles) -> AsyncIterator[WebServer]:
-    async for server in _run(WebServer("https"), _server_context(tls)):
+    async for server in run_web_server(WebServer("https"), server_context(tls)):
         yield server
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[WebServer]:
-    async for server in _run(WebServer("http"), None):
+    async for server in run_web_server(WebServer("http"), None):
         yield server
-
-
-def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def require_program(name: str, package: str) -> str:
-    """The path of a Debian program; the test is skipped where it is not installed."""
-    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
-    if path is None:
-        pytest.skip(f"{name} is not installed (apt-get install {package})")
-    return path
-
-
-def run_server(command: list[str], port: int, log: Path) -> Iterator[None]:
-    """Run a server until the fixture ends; wait until its port answers."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"{command[0]} does not answer: {log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(START_SECONDS)
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True

@@ -177,6 +177,7 @@ async def test_fetch_endless_body_ends_at_the_cap(fetcher, https):
         await response.prepare(request)
         while True:
             await response.write(b"\x08" * 65536)
+            await asyncio.sleep(0)  # a write to a closed connection does not yield
 
     https.handlers["/m.onnx"] = handler
     error = await fetcher.fail(https.url("/m.onnx"), max_bytes=3_000_000)

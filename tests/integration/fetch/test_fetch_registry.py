@@ -1,0 +1,400 @@
+"""The fetcher against Debian's docker-registry: anonymous, with passwords, with tokens, over TLS and not."""
+
+import base64
+import hashlib
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from tests.integration.fetch.fetch_servers import TlsFiles, free_port, require_program, run_server
+
+from modelservice_runtime.fetch.addresses import AddressPolicy
+from modelservice_runtime.fetch.errors import FetchReason
+
+MODEL = b"\x08\x08spam" + bytes(range(256)) * 400
+WEIGHTS = b"weights" * 5000
+SHA256 = hashlib.sha256(MODEL).hexdigest()
+TITLE = "org.opencontainers.image.title"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+# bcrypt of "hunter22": docker-registry reads no other hash.
+HTPASSWD = "anna:$2b$05$abcdefghijklmnopqrstuuZ6QNu0NKXZkZHC5hsQUItfxcGamvB8i\n"
+
+
+@dataclass
+class RegistryServer:
+    """A running registry; all of one test run share their storage, so one push serves every kind."""
+
+    port: int
+    storage: Path
+
+    @property
+    def name(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def push(self, repository: str, tag: str, *files: tuple[str, bytes], **changes: object) -> str:
+        """Push files as an artifact; returns the manifest's digest."""
+        layers = []
+        for title, data in files:
+            layer = {
+                "mediaType": "application/octet-stream",
+                "digest": self._push_blob(repository, data),
+                "size": len(data),
+                "annotations": {TITLE: title},
+            }
+            layers.append({**layer, **changes})
+        config = {
+            "mediaType": "application/vnd.oci.empty.v1+json",
+            "digest": self._push_blob(repository, b"{}"),
+            "size": 2,
+        }
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
+        return self.push_manifest(repository, tag, MANIFEST, manifest)
+
+    def push_manifest(self, repository: str, tag: str, media_type: str, manifest: object) -> str:
+        body = json.dumps(manifest).encode()
+        self._send("PUT", f"/v2/{repository}/manifests/{tag}", body, {"Content-Type": media_type})
+        return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+    def spoil(self, data: bytes) -> None:
+        """Change a stored blob behind the registry's back."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.storage / f"docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data"
+        path.write_bytes(b"\x08\x08evil" + data[6:])
+
+    def _push_blob(self, repository: str, data: bytes) -> str:
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        location = self._send("POST", f"/v2/{repository}/blobs/uploads/", b"", {})
+        target = location.split(f":{self.port}", 1)[1]
+        self._send("PUT", f"{target}&digest={digest}", data, {"Content-Type": "application/octet-stream"})
+        return digest
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            text = response.read()
+            assert response.status in (201, 202), text
+            return response.getheader("Location", "")
+        finally:
+            connection.close()
+
+
+@dataclass
+class RegistryStarter:
+    """Starts registries that share one storage directory."""
+
+    directory: Path
+    storage: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.storage = self.directory / "storage"
+
+    def run(
+        self, kind: str, http_settings: dict[str, object], auth: dict[str, object]
+    ) -> Iterator[RegistryServer]:
+        program = require_program("docker-registry", "docker-registry")
+        port = free_port()
+        config = {
+            "version": 0.1,
+            "log": {"level": "error"},
+            "storage": {"filesystem": {"rootdirectory": str(self.storage)}},
+            "http": {"addr": f"127.0.0.1:{port}", "secret": "test", **http_settings},
+            **({"auth": auth} if auth else {}),
+        }
+        path = self.directory / f"{kind}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        for _ in run_server([program, "serve", str(path)], port, self.directory / f"{kind}.log"):
+            yield RegistryServer(port, self.storage)
+
+
+@pytest.fixture(scope="module")
+def starter(tmp_path_factory: pytest.TempPathFactory) -> RegistryStarter:
+    return RegistryStarter(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="module")
+def registry(starter: RegistryStarter) -> Iterator[RegistryServer]:
+    """A registry without TLS and without passwords, as in a test cluster; everything is pushed here."""
+    yield from starter.run("plain", {}, {})
+
+
+def tls_settings(tls: TlsFiles) -> dict[str, object]:
+    return {"tls": {"certificate": str(tls.certificate), "key": str(tls.key)}}
+
+
+@pytest.fixture(scope="module")
+def tls_registry(starter: RegistryStarter, tls: TlsFiles) -> Iterator[RegistryServer]:
+    yield from starter.run("tls", tls_settings(tls), {})
+
+
+def htpasswd_settings(starter: RegistryStarter) -> dict[str, object]:
+    path = starter.directory / "htpasswd"
+    path.write_text(HTPASSWD)
+    return {"htpasswd": {"realm": "test", "path": str(path)}}
+
+
+@pytest.fixture(scope="module")
+def password_registry(starter: RegistryStarter, tls: TlsFiles) -> Iterator[RegistryServer]:
+    yield from starter.run("password", tls_settings(tls), htpasswd_settings(starter))
+
+
+@pytest.fixture(scope="module")
+def plain_password_registry(starter: RegistryStarter) -> Iterator[RegistryServer]:
+    yield from starter.run("plain-password", {}, htpasswd_settings(starter))
+
+
+@pytest.fixture
+def artifact(registry: RegistryServer) -> str:
+    """The digest of models/spam:1, a single file."""
+    return registry.push("models/spam", "1", ("spam.onnx", MODEL))
+
+
+@pytest.fixture
+def large_artifact(registry: RegistryServer) -> str:
+    """The digest of models/large:1, a model with external data."""
+    return registry.push("models/large", "1", ("large.onnx", MODEL), ("large.onnx.data", WEIGHTS))
+
+
+def docker_config(registry: RegistryServer, password: str = "hunter22") -> dict[str, str]:
+    auth = base64.b64encode(f"anna:{password}".encode()).decode()
+    return {".dockerconfigjson": json.dumps({"auths": {registry.name: {"auth": auth}}})}
+
+
+async def test_fetch_oci_over_tls_by_tag(fetcher, tls_registry, artifact):
+    result = await fetcher.fetch(f"oci://{tls_registry.name}/models/spam:1")
+    assert fetcher.files == {"model.onnx": MODEL}
+    assert (result.sha256, result.size_bytes) == (SHA256, len(MODEL))
+
+
+async def test_fetch_oci_several_files_keep_their_names(fetcher, tls_registry, large_artifact):
+    result = await fetcher.fetch(f"oci://{tls_registry.name}/models/large:1", sha256=SHA256)
+    assert fetcher.files == {"large.onnx": MODEL, "large.onnx.data": WEIGHTS}
+    assert result.model_path.name == "large.onnx"
+    assert (result.sha256, result.size_bytes, result.file_count) == (SHA256, len(MODEL) + len(WEIGHTS), 2)
+
+
+async def test_fetch_oci_several_files_share_the_cap(fetcher, tls_registry, large_artifact):
+    with pytest.raises(Exception, match="maxSize") as caught:
+        await fetcher.fetch(f"oci://{tls_registry.name}/models/large:1", max_bytes=len(MODEL) + 10)
+    assert caught.value.reason is FetchReason.MODEL_TOO_LARGE
+    assert "large.onnx" not in fetcher.files
+
+
+async def test_fetch_oci_index_of_one_manifest(fetcher, registry, tls_registry, artifact):
+    media_type = "application/vnd.oci.image.index.v1+json"
+    size = len(
+        (
+            registry.storage / f"docker/registry/v2/blobs/sha256/{artifact[7:9]}/{artifact[7:]}/data"
+        ).read_bytes()
+    )
+    entry = {"mediaType": MANIFEST, "digest": artifact, "size": size}
+    index = {"schemaVersion": 2, "mediaType": media_type, "manifests": [entry]}
+    registry.push_manifest("models/spam", "index", media_type, index)
+    await fetcher.fetch(f"oci://{tls_registry.name}/models/spam:index")
+    assert fetcher.files == {"model.onnx": MODEL}
+
+
+@pytest.mark.parametrize("pin", ["sha256", "digest"])
+async def test_fetch_oci_plain_http_is_used_for_pinned_content(fetcher, registry, artifact, pin):
+    reference, sha256 = (":1", SHA256) if pin == "sha256" else (f"@{artifact}", None)
+    await fetcher.fetch(
+        f"oci://{registry.name}/models/spam{reference}", sha256=sha256, credentials_directory=None
+    )
+    assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_oci_plain_http_unpinned_is_refused_with_the_remedy(fetcher, registry, artifact):
+    error = await fetcher.fail(f"oci://{registry.name}/models/spam:1")
+    assert error.reason is FetchReason.INVALID_URI
+    assert "spec.model.sha256" in error.message
+
+
+async def test_fetch_oci_plain_http_several_files_need_the_manifest_digest(fetcher, registry, large_artifact):
+    error = await fetcher.fail(f"oci://{registry.name}/models/large:1", sha256=SHA256)
+    assert error.reason is FetchReason.INVALID_URI
+    await fetcher.fetch(f"oci://{registry.name}/models/large@{large_artifact}")
+    assert set(fetcher.files) == {"large.onnx", "large.onnx.data"}
+
+
+async def test_fetch_oci_plain_http_with_passwords_never_sends_one(
+    fetcher, plain_password_registry, artifact
+):
+    credentials = fetcher.credentials(**docker_config(plain_password_registry))
+    error = await fetcher.fail(
+        f"oci://{plain_password_registry.name}/models/spam:1",
+        sha256=SHA256,
+        credentials_directory=credentials,
+    )
+    assert error.reason is FetchReason.ACCESS_DENIED
+    assert "plain http" in error.message
+
+
+async def test_fetch_oci_password_opens_the_registry(fetcher, password_registry, artifact):
+    credentials = fetcher.credentials(**docker_config(password_registry))
+    await fetcher.fetch(f"oci://{password_registry.name}/models/spam:1", credentials_directory=credentials)
+    assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_oci_wrong_password_is_access_denied(fetcher, password_registry, artifact):
+    credentials = fetcher.credentials(**docker_config(password_registry, "wrong-password"))
+    error = await fetcher.fail(
+        f"oci://{password_registry.name}/models/spam:1", credentials_directory=credentials
+    )
+    assert error.reason is FetchReason.ACCESS_DENIED
+    assert "wrong-password" not in error.message
+
+
+async def test_fetch_oci_no_password_is_credentials_missing(fetcher, password_registry, artifact):
+    error = await fetcher.fail(f"oci://{password_registry.name}/models/spam:1")
+    assert error.reason is FetchReason.CREDENTIALS_MISSING
+    assert ".dockerconfigjson" in error.message
+
+
+@pytest.mark.parametrize("name", ["models/spam:absent", "models/none:1", f"models/spam@sha256:{'0' * 64}"])
+async def test_fetch_oci_missing_artifact_is_model_not_found(fetcher, tls_registry, artifact, name):
+    error = await fetcher.fail(f"oci://{tls_registry.name}/{name}")
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+
+
+async def test_fetch_oci_wrong_sha256_is_known_before_the_download(fetcher, tls_registry, artifact):
+    error = await fetcher.fail(f"oci://{tls_registry.name}/models/spam:1", sha256="0" * 64)
+    assert error.reason is FetchReason.DIGEST_MISMATCH
+
+
+async def test_fetch_oci_blob_changed_in_the_store_is_digest_mismatch(fetcher, registry, tls_registry):
+    model = MODEL + b"to be spoiled"
+    registry.push("models/spoiled", "1", ("spam.onnx", model))
+    registry.spoil(model)
+    error = await fetcher.fail(f"oci://{tls_registry.name}/models/spoiled:1")
+    assert error.reason is FetchReason.DIGEST_MISMATCH
+
+
+async def test_fetch_oci_archive_layer_is_refused(fetcher, registry, tls_registry):
+    media_type = "application/vnd.oci.image.layer.v1.tar+gzip"
+    registry.push("models/tar", "1", ("model", b"\x1f\x8b\x08"), mediaType=media_type)
+    error = await fetcher.fail(f"oci://{tls_registry.name}/models/tar:1")
+    assert error.reason is FetchReason.ARCHIVE_REFUSED
+
+
+async def test_fetch_oci_forbidden_address_is_not_contacted(fetcher, tls_registry, artifact):
+    error = await fetcher.fail(f"oci://{tls_registry.name}/models/spam:1", addresses=AddressPolicy())
+    assert error.reason is FetchReason.ADDRESS_FORBIDDEN
+
+
+class TokenService:
+    """A token service as the distribution specification describes it; signs what the registry trusts."""
+
+    def __init__(self, tls: TlsFiles) -> None:
+        key = serialization.load_pem_private_key(tls.key.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+        certificate = x509.load_pem_x509_certificate(tls.certificate.read_bytes())
+        self._chain = [base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()]
+        self.password: str | None = None
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        expected = f"Basic {base64.b64encode(f'anna:{self.password}'.encode()).decode()}"
+        if self.password and request.headers.get("Authorization") != expected:
+            return web.Response(status=401)
+        kind, name, actions = request.query["scope"].split(":")
+        access = [{"type": kind, "name": name, "actions": actions.split(",")}]
+        return web.json_response({"token": self._sign(request.query["service"], access)})
+
+    def _sign(self, service: str, access: list[dict[str, object]]) -> str:
+        now = int(time.time())
+        header = {"typ": "JWT", "alg": "ES256", "x5c": self._chain}
+        claims = {
+            "iss": "test-issuer",
+            "sub": "anna",
+            "aud": service,
+            "exp": now + 300,
+            "nbf": now - 300,
+            "iat": now,
+            "jti": "1",
+            "access": access,
+        }
+        signed = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+        r, s = decode_dss_signature(self._key.sign(signed, ec.ECDSA(hashes.SHA256())))
+        return (signed + b"." + _base64url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))).decode()
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+@pytest.fixture
+def token_service(https, tls: TlsFiles) -> TokenService:
+    https.handlers["/token"] = service = TokenService(tls)
+    return service
+
+
+@pytest.fixture
+def token_registry(starter: RegistryStarter, tls: TlsFiles, https, token_service) -> Iterator[RegistryServer]:
+    token = {
+        "realm": https.url("/token"),
+        "service": "test-registry",
+        "issuer": "test-issuer",
+        "rootcertbundle": str(tls.authority),
+    }
+    yield from starter.run("token", tls_settings(tls), {"token": token})
+
+
+async def test_fetch_oci_anonymous_token_opens_the_registry(fetcher, token_registry, artifact):
+    await fetcher.fetch(f"oci://{token_registry.name}/models/spam:1")
+    assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_oci_token_for_a_password_opens_the_registry(
+    fetcher, token_registry, token_service, artifact
+):
+    token_service.password = "hunter22"
+    credentials = fetcher.credentials(**docker_config(token_registry))
+    await fetcher.fetch(f"oci://{token_registry.name}/models/spam:1", credentials_directory=credentials)
+    assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_oci_token_service_without_password_is_credentials_missing(
+    fetcher, token_registry, token_service, artifact
+):
+    token_service.password = "hunter22"
+    error = await fetcher.fail(f"oci://{token_registry.name}/models/spam:1")
+    assert error.reason is FetchReason.CREDENTIALS_MISSING
+
+
+async def test_fetch_oci_token_service_at_a_forbidden_address_is_refused(fetcher, https, tls):
+    https.answer(
+        "/v2/models/spam/manifests/1", 401, **{"WWW-Authenticate": 'Bearer realm="https://169.254.169.254/t"'}
+    )
+    error = await fetcher.fail(f"oci://127.0.0.1:{https.port}/models/spam:1")
+    assert error.reason is FetchReason.ADDRESS_FORBIDDEN
+
+
+@pytest.mark.parametrize("realm", ["http://127.0.0.1/t", "file:///etc/passwd", "", "https://u:p@127.0.0.1/t"])
+async def test_fetch_oci_token_service_without_tls_is_refused(fetcher, https, realm):
+    https.answer("/v2/models/spam/manifests/1", 401, **{"WWW-Authenticate": f'Bearer realm="{realm}"'})
+    error = await fetcher.fail(f"oci://127.0.0.1:{https.port}/models/spam:1")
+    assert error.reason is FetchReason.ACCESS_DENIED
+
+
+async def test_fetch_oci_other_manifest_than_its_digest_is_digest_mismatch(fetcher, https):
+    digest = f"sha256:{'0' * 64}"
+    https.serve(f"/v2/models/spam/manifests/{digest}", b'{"layers": []}')
+    error = await fetcher.fail(f"oci://127.0.0.1:{https.port}/models/spam@{digest}")
+    assert error.reason is FetchReason.DIGEST_MISMATCH
+
+
+async def test_fetch_oci_endless_manifest_is_cut_off(fetcher, https):
+    https.serve("/v2/models/spam/manifests/1", b" " * 5_000_000)
+    error = await fetcher.fail(f"oci://127.0.0.1:{https.port}/models/spam:1")
+    assert error.reason is FetchReason.DOWNLOAD_FAILED
