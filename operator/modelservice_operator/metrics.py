@@ -12,7 +12,7 @@ from prometheus_client import (
 )
 
 # The `_created` series double the size of a scrape and say nothing that a rate does not.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)

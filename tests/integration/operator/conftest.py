@@ -1,0 +1,202 @@
+"""The real operator process against a real API server, directly or through a proxy that makes faults."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hack.cluster.api import Api, condition_status
+from kubernetes.client import Configuration
+from kubernetes.config import load_kube_config
+from tests.support.fault_proxy import FaultProxy
+from tests.support.operator_process import (
+    OperatorOptions,
+    OperatorProcess,
+    proxy_kubeconfig,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from hack.cluster.cluster import Cluster
+
+ROOT = Path(__file__).parents[3]
+RUNTIME = {
+    "apiVersion": "modelservice.dev/v1alpha1",
+    "kind": "ModelRuntime",
+    "metadata": {"name": "onnx", "annotations": {"modelservice.dev/is-default-runtime": "true"}},
+    "spec": {"image": "registry.example/modelservice-runtime:1"},
+}
+FAST_LEASE = (
+    *("--lease-duration-seconds", "3"),
+    *("--lease-renew-deadline-seconds", "2"),
+    *("--lease-retry-seconds", "0.3"),
+)
+"""A killed leader's Lease expires within the patience of a test."""
+
+
+@pytest.fixture(scope="session")
+def installed(control_plane: Cluster) -> Cluster:
+    """The control plane with CRDs and the default ModelRuntime."""
+    for file in sorted((ROOT / "crds").glob("model*.yaml")):
+        crd = control_plane.api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
+        path = control_plane.api.path_of(crd)
+        control_plane.api.wait_for(
+            path, lambda found: condition_status(found, "Established") == "True", what="established"
+        )
+    control_plane.api.apply(RUNTIME)
+    return control_plane
+
+
+@pytest.fixture
+def kube(installed: Cluster, namespace: str) -> Kube:
+    """What tests do as a user of the cluster."""
+    return Kube(installed.api, namespace)
+
+
+@pytest.fixture
+def proxy(installed: Cluster) -> Iterator[FaultProxy]:
+    """A proxy in front of the API server."""
+    configuration = Configuration()
+    load_kube_config(str(installed.kubeconfig), client_configuration=configuration, persist_config=False)
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    with FaultProxy(configuration.host, context) as running:
+        yield running
+
+
+StartOperator = Callable[..., OperatorProcess]
+
+
+@pytest.fixture
+def make_operator(installed: Cluster, namespace: str, tmp_path: Path) -> Iterator[StartOperator]:
+    """Make replicas that serve the test's namespace; all are killed at the end."""
+    made: list[OperatorProcess] = []
+
+    def make(
+        *flags: str,
+        proxy: FaultProxy | None = None,
+        identity: str = "operator-0",
+        kubeconfig: Path | None = None,
+    ) -> OperatorProcess:
+        if proxy is not None:
+            kubeconfig = proxy_kubeconfig(tmp_path / "proxy-kubeconfig", proxy.url)
+        options = OperatorOptions(
+            kubeconfig=kubeconfig or installed.kubeconfig,
+            namespace=namespace,
+            log=tmp_path / f"{identity}.log",
+            identity=identity,
+            flags=(*FAST_LEASE, *flags),
+        )
+        made.append(OperatorProcess(options))
+        return made[-1]
+
+    yield make
+    for process in made:
+        process.kill()
+
+
+def is_ready(service: dict[str, Any]) -> bool:
+    """Ready, for the current generation."""
+    current = service.get("status", {}).get("observedGeneration") == service["metadata"]["generation"]
+    return current and condition_status(service, "Ready") == "True"
+
+
+@dataclass(frozen=True)
+class Kube:
+    """A user's view of one namespace."""
+
+    api: Api
+    namespace: str
+
+    def path(self, kind: str, name: str = "") -> str:
+        """Path of a collection or an object of the namespace."""
+        group = {
+            "modelservices": "apis/modelservice.dev/v1alpha1",
+            "deployments": "apis/apps/v1",
+            "controllerrevisions": "apis/apps/v1",
+            "horizontalpodautoscalers": "apis/autoscaling/v2",
+            "poddisruptionbudgets": "apis/policy/v1",
+            "networkpolicies": "apis/networking.k8s.io/v1",
+            "leases": "apis/coordination.k8s.io/v1",
+        }.get(kind, "api/v1")
+        return f"/{group}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
+
+    def apply_service(self, name: str = "spam", tag: str = "1", **spec: Any) -> dict[str, Any]:
+        """Apply a ModelService whose model is the image tag `tag`."""
+        return self.api.apply(
+            {
+                "apiVersion": "modelservice.dev/v1alpha1",
+                "kind": "ModelService",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {
+                    "model": {"storageUri": f"oci://registry.example/models/spam:{tag}"},
+                    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+                    **spec,
+                },
+            }
+        )
+
+    def service(self, name: str = "spam") -> dict[str, Any]:
+        """A ModelService, as it is now."""
+        found: dict[str, Any] = self.api.get(self.path("modelservices", name))
+        return found
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """Objects of one kind in the namespace that are not being deleted."""
+        items = self.api.get(self.path(kind))["items"]
+        return [item for item in items if "deletionTimestamp" not in item["metadata"]]
+
+    def wait_ready(self, name: str = "spam", timeout_seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until a ModelService is ready, and return it."""
+        path = self.path("modelservices", name)
+        return self.api.wait_for(path, is_ready, what="Ready", timeout_seconds=timeout_seconds)
+
+    def condition(self, condition_type: str = "Ready", name: str = "spam") -> dict[str, Any]:
+        """One condition, empty where it is not there yet."""
+        conditions = self.service(name).get("status", {}).get("conditions", [])
+        return next((one for one in conditions if one["type"] == condition_type), {})
+
+    def wait_reason(self, reason: str, name: str = "spam", timeout_seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until Ready has this reason, and return the condition."""
+        wait_until(
+            lambda: self.condition("Ready", name).get("reason") == reason,
+            f"Ready has the reason {reason}, not {self.condition('Ready', name)}",
+            timeout_seconds,
+        )
+        return self.condition("Ready", name)
+
+    def children(self) -> dict[str, tuple[str, ...]]:
+        """Names of the children by kind, without what Kubernetes puts into every namespace."""
+        kinds = (
+            *("deployments", "controllerrevisions", "services", "serviceaccounts"),
+            *("horizontalpodautoscalers", "poddisruptionbudgets", "networkpolicies"),
+        )
+        return {
+            kind: tuple(
+                sorted(
+                    item["metadata"]["name"]
+                    for item in self.items(kind)
+                    if item["metadata"]["name"] != "default"
+                )
+            )
+            for kind in kinds
+        }
+
+    def versions(self) -> dict[str, str]:
+        """resourceVersions of the ModelServices and of the metadata and spec of their children."""
+        found = {}
+        for kind in ("modelservices", *self.children()):
+            for item in self.items(kind):
+                metadata = item["metadata"]
+                managed = [
+                    entry.get("time", "")
+                    for entry in metadata.get("managedFields", [])
+                    if entry["manager"] == "modelservice-operator"
+                ]
+                found[f"{kind}/{metadata['name']}"] = f"{metadata.get('generation', '')} {managed}"
+        return found

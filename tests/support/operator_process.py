@@ -1,0 +1,153 @@
+"""The real operator as a child process of a test, and what a test asks it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on now."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = 60.0) -> None:
+    """Poll until `condition` is true; AssertionError saying `what` after the timeout."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_seconds:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+def proxy_kubeconfig(path: Path, url: str) -> Path:
+    """A kubeconfig for a plain HTTP address that needs no credentials."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "proxy", "cluster": {"server": url}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
+        "current-context": "proxy",
+    }
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorOptions:
+    """How one replica is started."""
+
+    kubeconfig: Path
+    namespace: str
+    """The namespace that it serves and that holds its Lease: tests share a cluster."""
+    log: Path
+    identity: str = "operator-0"
+    flags: tuple[str, ...] = ()
+
+
+class OperatorProcess:
+    """One replica. `start` may be called again after `kill` or `stop`."""
+
+    def __init__(self, options: OperatorOptions) -> None:
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+
+    def start(self) -> OperatorProcess:
+        """Start the process without waiting for anything."""
+        options = self._options
+        command = [
+            *(sys.executable, "-m", "modelservice_operator"),
+            *("--kubeconfig", str(options.kubeconfig)),
+            *("--namespace", options.namespace),
+            *("--lease-namespace", options.namespace),
+            *("--http-host", "127.0.0.1", "--http-port", str(self.port)),
+            *options.flags,
+        ]
+        with options.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stderr=log,
+                stdout=log,
+                cwd=ROOT / "operator",
+                env={**os.environ, "POD_NAME": options.identity},
+            )
+        return self
+
+    def wait_ready(self) -> OperatorProcess:
+        """Wait until the cache is synced."""
+        wait_until(self.is_ready, "the operator is ready", START_TIMEOUT_SECONDS)
+        return self
+
+    def wait_leading(self) -> OperatorProcess:
+        """Wait until this replica holds the Lease."""
+        wait_until(lambda: self.metric("modelservice_operator_leader") == 1, "the operator leads")
+        return self
+
+    def is_ready(self) -> bool:
+        """What `/readyz` says; AssertionError with the log's end if the process has ended."""
+        assert self.process.poll() is None, f"the operator ended with {self.process.returncode}: {self.log_tail()}"
+        return self._get("/readyz") is not None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def is_running(self) -> bool:
+        """Whether the process exists."""
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to this process."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, as a node's death or the kernel's OOM killer would."""
+        if self.is_running():
+            self.process.kill()
+        if self._process is not None:
+            self._process.wait(10)
+
+    def stop(self, timeout_seconds: float = 20.0) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout_seconds)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of the samples of one metric with these labels; 0 where there are none or no answer."""
+        text = self._get("/metrics") or ""
+        total = 0.0
+        for line in text.splitlines():
+            series, _, value = line.rpartition(" ")
+            head, _, rest = series.partition("{")
+            if head == name and all(f'{key}="{wanted}"' in rest for key, wanted in labels.items()):
+                total += float(value)
+        return total
+
+    def log_tail(self, lines: int = 30) -> str:
+        """The end of the log."""
+        return "\n".join(self._options.log.read_text(encoding="utf-8").splitlines()[-lines:])
+
+    def _get(self, path: str) -> str | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except (urllib.error.URLError, OSError):
+            return None
