@@ -8,14 +8,12 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hack.cluster.commands import last_lines, run_with_progress
 from hack.cluster.errors import ClusterError
 from hack.cluster.families import FAMILIES, Family
 from hack.cluster.paths import GO_MODULES, cache_directory, file_lock
@@ -23,7 +21,6 @@ from hack.cluster.progress import Progress
 
 # The share of a build that is compiling; the rest is linking, about which `go build -v` says nothing.
 COMPILE_SHARE = 0.95
-POLL_SECONDS = 0.2
 GO_MINIMUM = (1, 26)
 GO_FETCHES_TOOLCHAINS = (1, 21)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -98,7 +95,12 @@ def _build(family: Family, directory: Path) -> None:
         stamps = " ".join(f"-X {key}={value}" for key, value in family.stamps.items())
         total = _count_packages(module, packages, environment)
         command = ["go", "build", "-v", "-ldflags", f"-s -w {stamps}", "-o", output, *packages]
-        _compile(command, module, environment, total, progress)
+
+        def share_done(lines: Sequence[str]) -> float:
+            # `go build -v` prints the name of each package as it is compiled.
+            return min(len(lines) / total, 1.0) * COMPILE_SHARE
+
+        run_with_progress(command, progress, share_done, directory=module, environment=environment)
         temporary.chmod(0o755)
         temporary.rename(directory)
         progress.finish()
@@ -146,39 +148,3 @@ def _count_packages(module: Path, packages: list[str], environment: dict[str, st
             f"{last_lines(result.stderr)}"
         )
     return max(len(result.stdout.splitlines()), 1)
-
-
-def _compile(
-    command: list[str], module: Path, environment: dict[str, str], total: int, progress: Progress
-) -> None:
-    """Run `go build -v`, which prints each package as it is compiled."""
-    lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        cwd=module,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as build:
-        assert build.stderr is not None
-        reader = threading.Thread(target=lines.extend, args=(build.stderr,), daemon=True)
-        reader.start()
-        try:
-            while build.poll() is None:
-                progress.update(min(len(lines) / total, 1.0) * COMPILE_SHARE)
-                time.sleep(POLL_SECONDS)
-        finally:
-            if build.poll() is None:
-                os.killpg(build.pid, signal.SIGKILL)
-        reader.join()
-    if build.returncode != 0:
-        progress.finish("failed")
-        raise ClusterError(
-            f"building {module.name} failed; the last lines were:\n{last_lines(''.join(lines))}"
-        )
-
-
-def last_lines(text: str, count: int = 20) -> str:
-    """Return the last `count` lines of `text`, indented, as part of an error message."""
-    return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-count:])

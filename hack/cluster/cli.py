@@ -1,15 +1,22 @@
-"""The command line: `python -m hack.cluster up|down|status|env|tool`."""
+"""The command line: `python -m hack.cluster COMMAND`."""
 
 import argparse
+import dataclasses
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from hack.cluster.binaries import find_family
 from hack.cluster.cluster import Cluster
 from hack.cluster.errors import ClusterError
 from hack.cluster.families import FAMILIES
+from hack.cluster.images import ImageBuild, build_and_push, load_archive
+from hack.cluster.node import REGISTRY
+from hack.cluster.paths import REPOSITORY
+from hack.cluster.registry import push_model
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Command: TypeAlias = Callable[[argparse.Namespace], int]
@@ -43,6 +50,23 @@ def make_parser() -> argparse.ArgumentParser:
     _add_command(commands, "down", _run_down, "remove the cluster and everything it left")
     _add_command(commands, "status", _run_status, "show each component; exit 1 unless all run")
     _add_command(commands, "env", _run_env, "print `export KUBECONFIG=...` for the shell")
+
+    build = _add_command(commands, "build-image", _run_build, "build an image and push it to the registry")
+    build.add_argument("image", metavar="REPOSITORY:TAG", help="the image's name in the registry")
+    build.add_argument("--file", type=Path, required=True, help="the Dockerfile")
+    build.add_argument("--context", type=Path, default=REPOSITORY, help="default: the repository's root")
+    build.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
+    build.add_argument("--base-image", default="", help="a real base image instead of the stand-in")
+
+    load = _add_command(commands, "load-image", _run_load, "push an image file to the registry")
+    load.add_argument("archive", type=Path, help="made by `docker save`, `podman save` or as an OCI archive")
+    load.add_argument("image", metavar="REPOSITORY:TAG", help="the image's name in the registry")
+
+    push = _add_command(
+        commands, "push-model", _run_push, "push a model as an OCI artifact; print it as JSON"
+    )
+    push.add_argument("model", type=Path, help="the file")
+    push.add_argument("reference", help=f"oci://{REGISTRY}/REPOSITORY:TAG")
 
     tool = commands.add_parser("tool", help="build the programs of a family on demand and print their paths")
     tool.add_argument("family", choices=sorted(FAMILIES))
@@ -85,6 +109,32 @@ def _run_env(options: argparse.Namespace) -> int:
     if not cluster.kubeconfig.exists():
         raise ClusterError(f"cluster {options.name!r} does not run: start it with `up --name {options.name}`")
     print(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
+    return 0
+
+
+def _run_build(options: argparse.Namespace) -> int:
+    for argument in options.build_arg:
+        if "=" not in argument:
+            raise ClusterError(f"--build-arg {argument!r}: expected NAME=VALUE")
+    build = ImageBuild(
+        name=options.image,
+        dockerfile=options.file.absolute(),
+        context=options.context.absolute(),
+        arguments=dict(argument.split("=", 1) for argument in options.build_arg),
+        base_image=options.base_image,
+    )
+    print(build_and_push(Cluster(options.name), build))
+    return 0
+
+
+def _run_load(options: argparse.Namespace) -> int:
+    print(load_archive(Cluster(options.name), options.archive, options.image))
+    return 0
+
+
+def _run_push(options: argparse.Namespace) -> int:
+    pushed = push_model(Cluster(options.name).registry, options.model, options.reference)
+    print(json.dumps(dataclasses.asdict(pushed)))
     return 0
 
 

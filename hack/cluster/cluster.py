@@ -13,6 +13,7 @@ from hack.cluster.api import Api
 from hack.cluster.binaries import find_programs
 from hack.cluster.components import Endpoints
 from hack.cluster.errors import ClusterError
+from hack.cluster.node import REGISTRY_PORT
 from hack.cluster.packages import NODE_PROGRAMS, ensure_packages
 from hack.cluster.paths import ClusterPaths, file_lock, state_directory
 from hack.cluster.processes import ProcessIdentity, ProcessTable, current_boot_id
@@ -72,6 +73,11 @@ class Cluster:
         """A client of the API server with the administrator's certificate."""
         endpoints = self._require_record().endpoints
         return Api(LOOPBACK, self.forward(endpoints.host, endpoints.api_port), self.paths.pki)
+
+    @property
+    def registry(self) -> str:
+        """`HOST:PORT` at which the host reaches the registry that pods know as `10.0.0.1:5000`."""
+        return f"{LOOPBACK}:{self.forward(netns.NODE_ADDRESS, REGISTRY_PORT)}"
 
     def up(self) -> None:
         """Start the cluster, or what is missing of it; return at once where all of it runs.

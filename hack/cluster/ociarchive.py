@@ -27,6 +27,8 @@ def write_oci_archive(archive: Path, name: str, layer: Path, config: Mapping[str
             "os": "linux",
             "config": dict(config),
             "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+            # buildah refuses to build on an image whose history does not account for its layers.
+            "history": [{"created_by": f"hack/cluster: {name}"}],
         }
     )
     manifest = _encode(

@@ -45,10 +45,10 @@ def _check_cgroups() -> None:
         )
 
 
-def choose_snapshotter(paths: ClusterPaths) -> str:
-    """Return containerd's snapshotter for the state directory: overlayfs, or native where it cannot be."""
-    paths.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=paths.root, prefix=".overlay-") as name:
+def overlay_works(directory: Path) -> bool:
+    """Return whether an overlay can be mounted below `directory`; not where that is an overlay itself."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".overlay-") as name:
         parts = [Path(name) / part for part in ("lower", "upper", "work", "merged")]
         for part in parts:
             part.mkdir()
@@ -57,5 +57,4 @@ def choose_snapshotter(paths: ClusterPaths) -> str:
         script = 'mount -t overlay -o "$0" overlay "$1"'
         # In a mount namespace of its own: the test mount ends with its process.
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, options, str(merged)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "overlayfs" if result.returncode == 0 else "native"
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0

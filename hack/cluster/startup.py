@@ -17,7 +17,7 @@ from hack.cluster.node import NODE_NAME, Node
 from hack.cluster.paths import REPOSITORY, ClusterPaths
 from hack.cluster.pause import pause_archive
 from hack.cluster.pki import write_pki
-from hack.cluster.preflight import choose_snapshotter
+from hack.cluster.preflight import overlay_works
 from hack.cluster.processes import ProcessTable
 from hack.cluster.record import Record
 
@@ -97,7 +97,8 @@ class Startup:
         self._node.mounts_ready.unlink(missing_ok=True)
         for directory in ("containerd", "cni", "kubelet"):
             teardown.remove_directory(self._paths.root / directory)
-        self._node.write_configuration(choose_snapshotter(self._paths))
+        snapshotter = "overlayfs" if overlay_works(self._paths.root) else "native"
+        self._node.write_configuration(snapshotter)
 
     def _ensure_node(self, api: Api) -> None:
         self._wait("containerd", self._import_pause_image)
