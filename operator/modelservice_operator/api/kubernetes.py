@@ -8,6 +8,7 @@ from modelservice_operator.api.base import (
     ATOMIC_MAP,
     LABEL_KEYS,
     LABEL_VALUES,
+    QUALIFIED_NAME,
     ApiModel,
     LabelValue,
     ObjectName,
@@ -16,7 +17,7 @@ from modelservice_operator.api.base import (
     list_map,
     unique_by,
 )
-from modelservice_operator.api.rules import Rule
+from modelservice_operator.api.rules import Rule, must_match
 
 
 class ObjectMeta(ApiModel):
@@ -40,10 +41,13 @@ class LocalObjectReference(ApiModel):
     """Its name."""
 
 
+_TAINT_KEY = must_match(f"({QUALIFIED_NAME})?", "expected a taint's key such as spot or nvidia.com/gpu")
+
+
 class Toleration(ApiModel):
     """Lets pods run on nodes with a matching taint."""
 
-    key: Annotated[str, limited(317)] | None = None
+    key: Annotated[str, limited(317), _TAINT_KEY] | None = None
     """The taint's key; without it, with operator Exists, every taint is tolerated."""
     operator: Literal["Equal", "Exists"] | None = None
     """How key and value are compared. Default: Equal."""
@@ -241,6 +245,7 @@ NodeLabels = Annotated[
     Field(max_length=32, json_schema_extra=ATOMIC_MAP),
     LABEL_KEYS,
     LABEL_VALUES,
+    QUALIFIED_NAME,
 ]
 """Labels that a node must have."""
 

@@ -15,7 +15,7 @@ Image = Annotated[
     Field(min_length=1, max_length=512),
     must_match(
         f"({HOST}/)?{REPOSITORY}({TAG})?({DIGEST})?",
-        "expected an image such as registry.example/team/runtime:1.2 or runtime@sha256:<64 digits>",
+        "expected an image such as registry.example/team/runtime:1.2 or runtime@sha256:DIGEST",
     ),
 ]
 
@@ -26,9 +26,9 @@ class ModelRuntimeSpec(ApiModel):
     image: Image
     """The image for ModelServices without a GPU; used as written, tag or digest."""
     gpu_image: Image | None = None
-    """The image for ModelServices with spec.gpu. Without it they are refused, with a sentence."""
+    """The image for ModelServices with spec.gpu. Without it they do not run: Ready says so."""
     resources: Annotated[Resources | None, NoneIfEmpty] = None
-    """CPU and memory for ModelServices without spec.resources."""
+    """CPU and memory, for what the spec.resources of a ModelService leaves out."""
     execution_providers: ExecutionProviders | None = None
     """For ModelServices with spec.gpu and without executionProviders; those without a GPU run on CPU."""
     intra_op_threads: IntraOpThreads | None = None

@@ -57,6 +57,14 @@ class Credentials(ApiModel):
 _MOUNTED_CEL = "(self.storageUri.startsWith('pvc://') || self.storageUri.startsWith('configmap://'))"
 
 
+_SMALLEST_MODEL = "1"
+_LARGEST_MODEL = "1Pi"
+
+
+def _is_model_size(quantity: str) -> bool:
+    return parse_quantity(_SMALLEST_MODEL) <= parse_quantity(quantity) <= parse_quantity(_LARGEST_MODEL)
+
+
 class ModelSpec(ApiModel):
     """Which model is served."""
 
@@ -93,9 +101,13 @@ class ModelSpec(ApiModel):
             field_path=".maxSize",
         ),
         Rule(
-            cel="!has(self.maxSize) || string(self.maxSize).matches('[1-9].*')",
-            message="expected more than 0 bytes, such as 10Gi",
-            check=lambda self: self.max_size is None or parse_quantity(self.max_size) > 0,
+            cel=(
+                "!has(self.maxSize) || !isQuantity(string(self.maxSize)) || "
+                f"(quantity(string(self.maxSize)).compareTo(quantity('{_SMALLEST_MODEL}')) >= 0 && "
+                f"quantity(string(self.maxSize)).compareTo(quantity('{_LARGEST_MODEL}')) <= 0)"
+            ),
+            message=f"expected from {_SMALLEST_MODEL} byte to {_LARGEST_MODEL}, such as 10Gi",
+            check=lambda self: self.max_size is None or _is_model_size(self.max_size),
             field_path=".maxSize",
         ),
     )

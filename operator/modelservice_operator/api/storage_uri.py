@@ -55,8 +55,8 @@ StorageUri = Annotated[
         "[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]/[^?#]+",
         "expected s3://BUCKET/KEY or s3://BUCKET/PREFIX/, without '?' and '#'",
     ),
-    _form("https", f"{HOST}/[^#]+", "expected https://HOST[:PORT]/PATH, without '#'"),
-    _form("http", f"{HOST}/[^#]+", "expected http://HOST[:PORT]/PATH, without '#'"),
+    _form("https", f"{HOST}/[^?#][^#]*", "expected https://HOST[:PORT]/PATH, without '#'"),
+    _form("http", f"{HOST}/[^?#][^#]*", "expected http://HOST[:PORT]/PATH, without '#'"),
     _form(
         "pvc",
         f"{DNS_SUBDOMAIN}(/[-A-Za-z0-9._=+@,~]+)+/?",
