@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import socket
+import struct
 import sys
 from pathlib import Path
 
@@ -92,14 +93,15 @@ class HostAccess:
 
 
 async def _relay(host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry one connection in both directions until both ended."""
     try:
         inner_reader, inner_writer = await asyncio.open_connection(host, port, limit=CHUNK_BYTES)
     except OSError as error:
         print(f"{host}:{port}: {error}", file=sys.stderr, flush=True)
-        # A reset tells the client at once what a close would hide: nobody answers there.
-        writer.transport.abort()
+        _reset(writer)
         return
-    await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+    with contextlib.closing(writer), contextlib.closing(inner_writer):
+        await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -108,10 +110,19 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         while data := await source.read(CHUNK_BYTES):
             sink.write(data)
             await sink.drain()
-        if sink.can_write_eof():
-            sink.write_eof()
-    except ConnectionError:
-        sink.transport.abort()
+        sink.write_eof()
+    except OSError:
+        # One end is broken: the other must see that too, and not a proper end of the data.
+        _reset(sink)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection so that its peer sees a reset."""
+    connection = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        # Lingering for zero seconds sends RST (socket(7)).
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def main() -> None:

@@ -175,6 +175,8 @@ class Node:
             "clusterCIDR": POD_CIDR,
             "hostnameOverride": NODE_NAME,
             "clientConnection": {"kubeconfig": str(self.paths.config / "kube-proxy.kubeconfig")},
+            # The default of 1 s would keep a new endpoint out of its Service for as long.
+            "nftables": {"minSyncPeriod": "100ms"},
             # Zero leaves the machine's connection tracking alone; a namespace may not change it.
             "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         }
