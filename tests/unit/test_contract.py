@@ -1,0 +1,155 @@
+"""What the operator writes into a pod is what the runtime in that pod understands.
+
+The two packages never import each other; this is the one place that holds them together.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelservice_operator import labels
+from modelservice_operator.api import parse_model_service
+from modelservice_operator.diagnose import diagnose
+from modelservice_operator.resources import ports
+from modelservice_operator.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.revision import RecordedRuntime
+from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.main import build_parser, build_request
+from modelservice_runtime.server.routes import Endpoint, Route, match_route
+from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
+
+SHA256 = "0123456789abcdef" * 4
+
+SPECS: dict[str, dict[str, Any]] = {
+    "plain": {"model": {"storageUri": "oci://registry.example/models/spam:3"}},
+    "everything": {
+        "model": {
+            "storageUri": "s3://models/spam.onnx",
+            "sha256": SHA256,
+            "version": "3",
+            "maxSize": "1Gi",
+            "credentials": {"secretName": "s3-models"},
+        },
+        "runtime": {"executionProviders": ["CUDA", "CPU"], "intraOpThreads": 4},
+        "gpu": {"count": 1},
+        "batching": {"maxBatchSize": 32, "maxDelayMilliseconds": 5},
+        "terminationGracePeriodSeconds": 30,
+    },
+    "http": {"model": {"storageUri": "http://models.example/spam.onnx", "sha256": SHA256}},
+    "pvc": {"model": {"storageUri": "pvc://claim/models/spam.onnx", "sha256": SHA256}},
+    "configmap": {"model": {"storageUri": "configmap://models/spam.onnx", "sha256": SHA256}},
+}
+
+
+def make_pod(spec: dict[str, Any]) -> dict[str, Any]:
+    service = parse_model_service(
+        {
+            "apiVersion": "modelservice.dev/v1alpha1",
+            "kind": "ModelService",
+            "metadata": {"name": "spam", "namespace": "mail"},
+            "spec": spec,
+        }
+    )
+    runtime = RecordedRuntime(name="onnx", image="runtime:1", gpu_image="runtime:1-gpu")
+    pod: dict[str, Any] = build_pod_template(
+        PodInputs(service="spam", revision="bx5c9d7fgz", spec=service.spec, runtime=runtime)
+    )["spec"]
+    return pod
+
+
+def parse_server(pod: dict[str, Any]) -> ServeSettings:
+    subcommand, *arguments = pod["containers"][0]["args"]
+    assert subcommand == "serve"
+    return parse_serve_arguments(arguments)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_server_arguments_of_every_spec_are_understood(name: str) -> None:
+    spec = SPECS[name]
+
+    settings = parse_server(make_pod(spec))
+
+    assert [source.name for source in settings.models] == ["spam"]
+    assert settings.models[0].path.is_relative_to("/mnt/models")
+    assert settings.model_version == spec["model"].get("version", "1")
+    batching = spec.get("batching", {"maxBatchSize": 1, "maxDelayMilliseconds": 0})
+    assert settings.max_batch_size == batching["maxBatchSize"]
+    assert settings.max_batch_delay_seconds == batching["maxDelayMilliseconds"] / 1000
+    assert settings.execution_providers == tuple(
+        spec.get("runtime", {}).get("executionProviders", ("CUDA",) if "gpu" in spec else ("CPU",))
+    )
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_drain_of_every_spec_ends_before_the_grace_period(name: str) -> None:
+    pod = make_pod(SPECS[name])
+
+    settings = parse_server(pod)
+
+    drain_seconds = settings.drain_delay_seconds + settings.drain_timeout_seconds
+    assert drain_seconds < pod["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_fetch_arguments_of_every_spec_are_understood(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    pod = make_pod(SPECS[name])
+    (container,) = pod["initContainers"]
+    subcommand, *arguments = container["args"]
+
+    request = build_request(build_parser().parse_args(arguments))
+
+    assert subcommand == "fetch"
+    assert request.destination == Path("/mnt/models")
+    assert request.sha256 == SPECS[name]["model"].get("sha256")
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert str(request.destination) in mounts
+    if request.credentials_directory is not None:
+        assert str(request.credentials_directory) in mounts
+
+
+def test_ports_of_a_pod_are_the_ones_the_server_listens_on() -> None:
+    pod = make_pod(SPECS["plain"])
+    declared = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+
+    settings = parse_server(pod)
+    defaults = parse_serve_arguments(["--model", "spam=/mnt/models"])
+
+    assert declared == {ports.HTTP_NAME: settings.http_port, ports.METRICS_NAME: settings.metrics_port}
+    assert (settings.http_port, settings.metrics_port) == (defaults.http_port, defaults.metrics_port)
+
+
+def test_probes_of_a_pod_are_health_routes_of_the_server() -> None:
+    (server,) = make_pod(SPECS["plain"])["containers"]
+
+    probes = {kind: server[kind]["httpGet"] for kind in ("startupProbe", "readinessProbe", "livenessProbe")}
+
+    assert {probe["port"] for probe in probes.values()} == {ports.HTTP_NAME}
+    assert match_route(probes["startupProbe"]["path"].encode()) == Route(Endpoint.READY)
+    assert match_route(probes["readinessProbe"]["path"].encode()) == Route(Endpoint.READY)
+    assert match_route(probes["livenessProbe"]["path"].encode()) == Route(Endpoint.LIVE)
+
+
+def report_of_fetch(outcome: dict[str, Any]) -> dict[str, Any]:
+    """A pod whose fetcher left this termination message."""
+    state = {"terminated": {"exitCode": 1, "reason": "Error", "message": json.dumps(outcome)}}
+    return {
+        "metadata": {"uid": "1", "name": "spam-1", "labels": {labels.REVISION: "bx5c9d7fgz"}},
+        "spec": make_pod(SPECS["plain"]),
+        "status": {"phase": "Pending", "initContainerStatuses": [{"name": "fetch", "state": state}]},
+    }
+
+
+@pytest.mark.parametrize("reason", sorted(set(FetchReason) - {FetchReason.FETCHED}))
+def test_every_failure_of_the_fetcher_reaches_the_user_as_it_is(reason: FetchReason) -> None:
+    pod = report_of_fetch(
+        {"reason": reason, "message": "What happened: do this.", "sha256": "", "sizeBytes": 0}
+    )
+
+    cause = diagnose("bx5c9d7fgz", [pod], [], None)
+
+    assert cause is not None
+    assert cause.reason == reason
+    assert "What happened: do this." in cause.message
