@@ -8,14 +8,17 @@ cd "$(dirname "$0")/.."
 UV=${UV:-.venv/bin/uv}
 mkdir -p requirements
 
+OPTIONS=(
+    --universal --python-version 3.11 --generate-hashes
+    --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+)
+
 # One file: `lock NAME EXTRA [OPTION...]`.
 lock() {
     local file="requirements/$1.txt" extra="$2"
     shift 2
     echo "==> $file" >&2
-    "$UV" pip compile pyproject.toml --extra "$extra" --output-file "$file" \
-        --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet "$@"
+    "$UV" pip compile pyproject.toml --extra "$extra" --output-file "$file" "${OPTIONS[@]}" "$@"
 }
 
 lock operator operator "$@"
@@ -23,3 +26,7 @@ lock runtime runtime "$@"
 lock runtime-gpu gpu "$@"
 lock train train "$@"
 lock dev dev "$@"
+
+echo "==> requirements/build.txt" >&2
+python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+    | "$UV" pip compile - --output-file requirements/build.txt "${OPTIONS[@]}" "$@"
