@@ -3,12 +3,14 @@
 import argparse
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from hack.cluster import testing
 from hack.cluster.binaries import find_family
 from hack.cluster.cluster import Cluster
 from hack.cluster.errors import ClusterError
@@ -67,6 +69,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     push.add_argument("model", type=Path, help="the file")
     push.add_argument("reference", help=f"oci://{REGISTRY}/REPOSITORY:TAG")
+
+    prepare = commands.add_parser("prepare", help="build and install all that tests need, so that none waits")
+    prepare.set_defaults(run=_run_prepare)
 
     tool = commands.add_parser("tool", help="build the programs of a family on demand and print their paths")
     tool.add_argument("family", choices=sorted(FAMILIES))
@@ -135,6 +140,14 @@ def _run_load(options: argparse.Namespace) -> int:
 def _run_push(options: argparse.Namespace) -> int:
     pushed = push_model(Cluster(options.name).registry, options.model, options.reference)
     print(json.dumps(dataclasses.asdict(pushed)))
+    return 0
+
+
+def _run_prepare(_: argparse.Namespace) -> int:
+    testing.prepare_control_plane()
+    testing.prepare_servers()
+    if os.geteuid() == 0:
+        testing.prepare_node()
     return 0
 
 

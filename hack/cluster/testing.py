@@ -6,17 +6,37 @@ import secrets
 from collections.abc import Iterator
 
 from hack.cluster.api import Api
+from hack.cluster.baseimage import find_base_image
 from hack.cluster.binaries import find_programs
 from hack.cluster.cluster import Cluster, remove_orphans
+from hack.cluster.packages import BUILD_PROGRAMS, NODE_PROGRAMS, ensure_packages
+from hack.cluster.pause import pause_archive
 from hack.cluster.processes import current_identity
 
-FAMILIES = ("kubernetes", "etcd", "kwok")
 NAMESPACE_TIMEOUT_SECONDS = 30.0
+# The programs of a test cluster, and the S3 store of the fetcher's tests.
+CLUSTER_FAMILIES = ("kubernetes", "etcd", "kwok")
+STORE_FAMILIES = ("versitygw",)
+REGISTRY_PROGRAMS = {"docker-registry": "docker-registry"}
 
 
-def prepare() -> None:
-    """Find or build everything that starting a cluster needs; the first time takes many minutes."""
-    find_programs(FAMILIES)
+def prepare_control_plane() -> None:
+    """Find or build the programs of a control plane; the first time takes many minutes."""
+    find_programs(CLUSTER_FAMILIES)
+
+
+def prepare_servers() -> None:
+    """Find or build the servers from which the fetcher's tests fetch."""
+    find_programs(STORE_FAMILIES)
+    ensure_packages(REGISTRY_PROGRAMS)
+
+
+def prepare_node() -> None:
+    """Find, install or make everything that a node and builds of images need, as root."""
+    prepare_control_plane()
+    ensure_packages({**NODE_PROGRAMS, **BUILD_PROGRAMS})
+    pause_archive()
+    find_base_image()
 
 
 @contextlib.contextmanager

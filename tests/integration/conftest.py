@@ -8,11 +8,13 @@ from hack.cluster.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
-def control_plane(prepared: None) -> Iterator[Cluster]:
+def control_plane(preparation_errors: dict[str, str]) -> Iterator[Cluster]:
     """A control plane whose pods run on the fake node `kwok-0`, shared by all tests of the run.
 
     MODELSERVICE_TEST_CONTROL_PLANE names a running cluster to use instead.
     """
+    if message := preparation_errors.get("control_plane"):
+        pytest.fail(message, pytrace=False)
     with testing.running_cluster("integration", "MODELSERVICE_TEST_CONTROL_PLANE", node=False) as cluster:
         yield cluster
 
