@@ -93,9 +93,8 @@ def test_push_model_twice_stores_one_artifact(cluster: Cluster, tmp_path: Path) 
     pushed = push_model(cluster.registry, model, "oci://10.0.0.1:5000/tests/model:1")
     assert push_model(cluster.registry, model, "oci://10.0.0.1:5000/tests/model:1") == pushed
 
-    with urllib.request.urlopen(
-        f"http://{cluster.registry}/v2/tests/model/blobs/sha256:{pushed.sha256}"
-    ) as blob:
+    repository = f"http://{cluster.registry}/v2/tests/model"
+    with urllib.request.urlopen(f"{repository}/blobs/sha256:{pushed.sha256}") as blob:
         assert blob.read() == model.read_bytes()
     request = urllib.request.Request(
         f"{repository}/manifests/{pushed.manifest_digest}",
