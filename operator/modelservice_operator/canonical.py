@@ -9,21 +9,27 @@ the hash of that. Runs on every watch event, so it is written for speed. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from modelservice_operator import labels
 from modelservice_operator.api.quantity import canonical_quantity
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _METADATA = ("labels", "annotations", "ownerReferences", "finalizers")
 """The metadata that an intent may carry; everything else there is identity or bookkeeping."""
 _IDENTITY = frozenset({"apiVersion", "kind", "metadata", "status"})
 _OPAQUE = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "data"})
 """Maps of free text, and the snapshot of a revision: compared as they are."""
-_MISSING = object()
+_AMOUNTS = frozenset({"requests", "limits"})
+_DROPPED_WHEN_EMPTY = (_OPAQUE | _AMOUNTS) - {"data"}
+_QUANTITIES = frozenset({"sizeLimit", "averageValue", "value"})
+"""`sizeLimit` of a volume; the others only in the `target` of a metric."""
+_NESTED = (dict, list)
 
 
 def canonicalise(obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,29 +46,37 @@ def canonicalise(obj: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _counts(key: str, value: object) -> bool:
-    return value is not None and key not in _IDENTITY
+def _counts(key: str, value: Any) -> bool:
+    return key not in _IDENTITY and not _is_unset(key, value)
+
+
+def _is_unset(key: str, value: Any) -> bool:
+    """Whether the API server would not store this: nothing, an empty list, an empty map of free text.
+
+    Other empty objects mean something (`emptyDir: {}`, `podSelector: {}`).
+    """
+    return value is None or (not value and (type(value) is list or key in _DROPPED_WHEN_EMPTY))
 
 
 def _value(value: Any, key: str) -> Any:
-    if isinstance(value, Mapping):
+    if type(value) is dict:
         if key in _OPAQUE:
             return value
-        if key in ("requests", "limits"):
+        if key in _AMOUNTS:
             return {name: _quantity(amount) for name, amount in value.items()}
-        is_target = key == "target"
         return {
-            name: _quantity(item) if _is_quantity(name, is_target) else _value(item, name)
+            name: _value(item, name)
+            if type(item) in _NESTED
+            else _quantity(item)
+            if name in _QUANTITIES and (name == "sizeLimit" or key == "target")
+            else item
             for name, item in value.items()
-            if item is not None
+            if item or not _is_unset(name, item)
         }
-    if isinstance(value, list | tuple):
-        return [_value(item, key) for item in value]
+    if type(value) is list:
+        # Scalars first: most lists are arguments.
+        return [_value(item, key) if type(item) in _NESTED else item for item in value]
     return value
-
-
-def _is_quantity(name: str, in_metric_target: bool) -> bool:
-    return name == "sizeLimit" or (in_metric_target and name in ("averageValue", "value"))
 
 
 def _quantity(value: Any) -> Any:
@@ -103,13 +117,14 @@ def _merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 def _project(value: Any, fields: Mapping[str, Any]) -> Any:
     """Return the owned part of `value`; a node without children owns all of it."""
-    if isinstance(value, Mapping):
+    if type(value) is dict:
         owned = {}
         for path, children in fields.items():
-            if path[:2] == "f:" and (item := value.get(path[2:], _MISSING)) is not _MISSING:
-                owned[path[2:]] = _project(item, children) if children else item
+            name = path[2:]
+            if name in value and path[:2] == "f:":
+                owned[name] = _project(value[name], children) if children else value[name]
         return owned if owned or _has_children(fields) else value
-    if isinstance(value, list) and _has_children(fields):
+    if type(value) is list and _has_children(fields):
         return _project_list(value, fields)
     return value
 
@@ -122,46 +137,36 @@ def _project_list(items: list[Any], fields: Mapping[str, Any]) -> list[Any]:
     """Return the owned items in their observed order: by key (`k:`), by value (`v:`) or by place (`i:`)."""
     owned: dict[int, Any] = {}
     for path, children in fields.items():
-        if path == ".":
-            continue
         index = _find(items, path[:2], path[2:])
         if index is not None:
-            owned[index] = _project_item(items[index], children, path)
+            # The key of an item is owned with the item, also where it is not listed among the fields.
+            item = items[index]
+            owned[index] = {**_decode_key(path[2:]), **_project(item, children)} if children else item
     return [owned[index] for index in sorted(owned)]
-
-
-def _project_item(item: Any, children: Mapping[str, Any], path: str) -> Any:
-    if not children:
-        return item
-    projected = _project(item, children)
-    if path[:2] == "k:" and isinstance(projected, dict):
-        return {**_decode_key(path[2:]), **projected}
-    return projected
 
 
 def _find(items: list[Any], marker: str, text: str) -> int | None:
     if marker == "k:":
-        key = _decode_key(text)
-        matches = (
-            index
-            for index, item in enumerate(items)
-            if isinstance(item, Mapping) and all(item.get(name) == part for name, part in key.items())
-        )
-        return next(matches, None)
-    wanted = _decode(text)
+        return _find_by_key(items, _decode_key(text))
     if marker == "v:":
+        wanted = msgspec.json.decode(text)
         return items.index(wanted) if wanted in items else None
-    return wanted if marker == "i:" and isinstance(wanted, int) and wanted < len(items) else None
+    return int(text) if marker == "i:" and int(text) < len(items) else None
+
+
+def _find_by_key(items: list[Any], key: Mapping[str, Any]) -> int | None:
+    for index, item in enumerate(items):
+        for name, part in key.items():
+            if item.get(name) != part:
+                break
+        else:
+            return index
+    return None
 
 
 @lru_cache(maxsize=4096)
 def _decode_key(text: str) -> dict[str, Any]:
-    key = msgspec.json.decode(text)
-    return key if isinstance(key, dict) else {}
-
-
-def _decode(text: str) -> Any:
-    return msgspec.json.decode(text)
+    return msgspec.json.decode(text, type=dict[str, Any])
 
 
 def fingerprint(canonical: Mapping[str, Any]) -> str:

@@ -221,9 +221,9 @@ def _gone(pod: Mapping[str, Any], _events: Any) -> Cause | None:
 
 
 def _progress(pod: Mapping[str, Any], _events: Any) -> Cause | None:
-    if podlib.state(podlib.server(pod), "running"):
+    if podlib.is_running(podlib.server(pod)):
         return Cause(reason="Loading", message="The server is running and loads the model.", failing=False)
-    if podlib.state(podlib.fetcher(pod), "running"):
+    if podlib.is_running(podlib.fetcher(pod)):
         return Cause(reason="Fetching", message="The model is being fetched.", failing=False)
     return Cause(reason="Starting", message="A pod is being started.", failing=False)
 

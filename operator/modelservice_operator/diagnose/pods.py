@@ -55,8 +55,13 @@ def server(pod: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def state(container: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Return the container's present state if it is `waiting`, `running` or `terminated`, else nothing."""
+    """Return the container's present state if it is `waiting` or `terminated`, else nothing."""
     return (container.get("state") or {}).get(kind) or {}
+
+
+def is_running(container: Mapping[str, Any]) -> bool:
+    """Whether the container runs now."""
+    return (container.get("state") or {}).get("running") is not None
 
 
 def failure(container: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -70,9 +75,7 @@ def failure(container: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def has_started(pod: Mapping[str, Any]) -> bool:
     """Whether any container of the pod has ever run: all its volumes are mounted then."""
-    return any(
-        state(one, "running") or state(one, "terminated") or one.get("lastState") for one in containers(pod)
-    )
+    return any(is_running(one) or state(one, "terminated") or one.get("lastState") for one in containers(pod))
 
 
 def container_spec(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -19,18 +19,13 @@ Amounts = dict[str, str]
 def container_resources(spec: ModelServiceSpec, runtime: RecordedRuntime) -> dict[str, Amounts]:
     """Return requests and limits of CPU, memory and ephemeral storage, without GPUs.
 
-    The user's amounts stand; the ModelRuntime's fill the gaps, moved where they would contradict.
+    The ModelRuntime's count only where the ModelService names none: mixing both would put a small request
+    under a large limit, or one above the other.
     """
-    wanted = spec.resources
-    requests = dict(wanted.requests) if wanted else {}
-    limits = dict(wanted.limits) if wanted else {}
-    for name, amount in runtime.resources.limits.items():
-        limits.setdefault(name, _larger(amount, requests.get(name)))
-    for name, amount in runtime.resources.requests.items():
-        requests.setdefault(name, _smaller(amount, limits.get(name)))
+    wanted = spec.resources or runtime.resources
     return {
         kind: {name: _in_thousandths(amount) for name, amount in amounts.items()}
-        for kind, amounts in (("requests", requests), ("limits", limits))
+        for kind, amounts in (("requests", wanted.requests), ("limits", wanted.limits))
         if amounts
     }
 

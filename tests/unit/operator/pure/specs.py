@@ -1,0 +1,96 @@
+"""Specs that between them use every field; shared by the golden files and the round trip through a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SHA = "0123456789abcdef" * 4
+
+SPECS: dict[str, dict[str, Any]] = {
+    "smallest": {"model": {"storageUri": "oci://registry.example/models/spam:1"}},
+    "full": {
+        "model": {
+            "storageUri": "s3://models/spam/3/model.onnx",
+            "sha256": SHA,
+            "version": "3",
+            "maxSize": "2.5Gi",
+            "credentials": {"secretName": "s3-models"},
+        },
+        "runtime": {"ref": "onnx", "executionProviders": ["CPU"], "intraOpThreads": 3},
+        "replicas": 2,
+        "resources": {
+            "requests": {"cpu": "500m", "memory": "1024Mi"},
+            "limits": {"cpu": "1500m", "memory": "2Gi", "ephemeral-storage": "20G"},
+        },
+        "scheduling": {
+            "nodeSelector": {"pool": "serving"},
+            "tolerations": [
+                {"key": "team", "operator": "Equal", "value": "mail", "effect": "NoSchedule"},
+                {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30},
+            ],
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": "arch", "operator": "In", "values": ["amd64"]}]}
+                        ]
+                    }
+                },
+                "podAntiAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {
+                            "weight": 50,
+                            "podAffinityTerm": {
+                                "topologyKey": "kubernetes.io/hostname",
+                                "labelSelector": {"matchLabels": {"app": "database"}},
+                                "namespaceSelector": {},
+                                "namespaces": [],
+                            },
+                        }
+                    ]
+                },
+            },
+            "priorityClassName": "system-cluster-critical",
+            "topologySpread": "Required",
+        },
+        "podMetadata": {
+            "labels": {"team": "mail", "app": ""},
+            "annotations": {"example.com/note": "hello"},
+        },
+        "imagePullSecrets": [{"name": "regcred"}, {"name": "other"}],
+        "serviceAccountName": "workload",
+        "terminationGracePeriodSeconds": 10,
+        "autoscaling": {
+            "minReplicas": 2,
+            "maxReplicas": 8,
+            "metrics": [
+                {"type": "CPU", "target": {"averageUtilization": 70}},
+                {"type": "Memory", "target": {"averageValue": "1024Mi"}},
+            ],
+            "behavior": {
+                "scaleUp": {"policies": []},
+                "scaleDown": {
+                    "stabilizationWindowSeconds": 60,
+                    "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}],
+                },
+            },
+        },
+        "batching": {"maxBatchSize": 32, "maxDelayMilliseconds": 5},
+    },
+    "gpu": {
+        "model": {"storageUri": "https://models.example/spam.onnx?version=2", "sha256": SHA},
+        "gpu": {"count": 1, "product": "NVIDIA-L4"},
+        "resources": {"limits": {"memory": "8Gi"}},
+        "scheduling": {
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        },
+    },
+    "mig": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "gpu": {"count": 2, "resource": "nvidia.com/mig-1g.5gb"},
+        "scheduling": {"topologySpread": "Disabled"},
+        "autoscaling": {"maxReplicas": 3},
+    },
+    "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
+    "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},
+}

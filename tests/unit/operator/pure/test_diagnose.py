@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.operator.pure.builders import SHA_A, SHA_B, make_pod, make_ready_pod
+
+from modelservice_operator.diagnose import Cause, LoadedModel, diagnose, loaded_models
+from modelservice_operator.observed import DeploymentChild
+
+REVISION = "bcdfghjklm"
+
+
+def waiting(name: str, reason: str, message: str = "") -> dict[str, Any]:
+    return {"name": name, "state": {"waiting": {"reason": reason, "message": message}}}
+
+
+def failed(name: str, message: str = "", *, reason: str = "Error", code: int = 1) -> dict[str, Any]:
+    ended = {"exitCode": code, "reason": reason, "message": message}
+    return {
+        "name": name,
+        "restartCount": 1,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+        "lastState": {"terminated": ended},
+    }
+
+
+def running(name: str, **facts: Any) -> dict[str, Any]:
+    return {"name": name, "state": {"running": {}}, **facts}
+
+
+def explain(pod: dict[str, Any], *events: dict[str, Any]) -> Cause:
+    cause = diagnose(REVISION, [pod], events, None)
+    assert cause is not None
+    return cause
+
+
+def pod_with(*, fetch: Any = None, server: Any = None, **status: Any) -> dict[str, Any]:
+    if fetch:
+        status["initContainerStatuses"] = [fetch]
+    if server:
+        status["containerStatuses"] = [server]
+    return make_pod(REVISION, **status)
+
+
+def mount_event(message: str, pod: str = "pod-1", time: str = "2026-01-02T03:04:05Z") -> dict[str, Any]:
+    return {
+        "reason": "FailedMount",
+        "message": message,
+        "involvedObject": {"uid": f"uid-{pod}"},
+        "lastTimestamp": time,
+    }
+
+
+def unschedulable(message: str) -> dict[str, Any]:
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return pod_with(conditions=[scheduled])
+
+
+# Images
+
+PULL_ERROR = (
+    'rpc error: code = NotFound desc = failed to pull and unpack image "registry.example/onnx:1": not found'
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("ErrImagePull", PULL_ERROR),
+        ("ImagePullBackOff", f'Back-off pulling image "registry.example/onnx:1": ErrImagePull: {PULL_ERROR}'),
+    ],
+)
+def test_diagnose_image_that_cannot_be_pulled_says_the_same_between_tries(reason: str, message: str) -> None:
+    cause = explain(pod_with(fetch=waiting("fetch", reason, message)))
+
+    assert cause == Cause(
+        reason="ImagePullFailed",
+        message=(
+            "Image registry.example/onnx:1 cannot be pulled (failed to pull and unpack image "
+            '"registry.example/onnx:1": not found): correct the image of the ModelRuntime; a private '
+            "registry needs spec.imagePullSecrets."
+        ),
+    )
+
+
+# Scheduling
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", "enough free nvidia.com/gpu: add one"),
+        ("0/3 nodes are available: 3 Insufficient nvidia.com/mig-1g.5gb.", "free nvidia.com/mig-1g.5gb:"),
+        ("0/1 nodes are available: 1 Insufficient cpu.", "spec.resources.requests"),
+        ("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", "spec.gpu.product"),
+        ("0/1 nodes are available: 1 node(s) had untolerated taint(s).", "spec.scheduling.tolerations"),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints.",
+            "spec.scheduling.topologySpread",
+        ),
+    ],
+)
+def test_diagnose_unschedulable_gives_the_schedulers_sentence_and_a_remedy(message: str, remedy: str) -> None:
+    cause = explain(unschedulable(f"{message} preemption: 0/3 nodes are available: 3 No preemption victims."))
+
+    assert cause.reason == "Unschedulable"
+    assert cause.message.startswith(message)
+    assert "preemption" not in cause.message
+    assert remedy in cause.message
+
+
+def test_diagnose_missing_claim_is_named() -> None:
+    cause = explain(unschedulable('0/1 nodes are available: persistentvolumeclaim "models" not found.'))
+
+    assert cause.reason == "ClaimNotFound"
+    assert "PersistentVolumeClaim 'models'" in cause.message
+
+
+# Mounts
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "part"),
+    [
+        (
+            'MountVolume.SetUp failed for volume "credentials" : secret "s3" not found',
+            "SecretNotFound",
+            "'s3'",
+        ),
+        (
+            'MountVolume.SetUp failed for volume "model" : configmap "tiny" not found',
+            "ConfigMapNotFound",
+            "'tiny'",
+        ),
+        (
+            'MountVolume.SetUp failed for volume "model" : references non-existent config key: m.onnx',
+            "ConfigMapKeyNotFound",
+            "m.onnx",
+        ),
+        ("MountVolume.SetUp failed: timed out", "FailedMount", "timed out"),
+    ],
+)
+def test_diagnose_failed_mount_names_what_is_missing(message: str, reason: str, part: str) -> None:
+    pod = pod_with(fetch=waiting("fetch", "PodInitializing"))
+
+    cause = explain(pod, mount_event(message))
+
+    assert cause.reason == reason
+    assert part in cause.message
+
+
+def test_diagnose_mount_event_of_a_pod_that_started_is_history() -> None:
+    pod = pod_with(fetch=running("fetch"))
+
+    assert explain(pod, mount_event('secret "s3" not found')).reason == "Fetching"
+
+
+def test_diagnose_mount_event_of_another_pod_does_not_count() -> None:
+    pod = pod_with(fetch=waiting("fetch", "PodInitializing"))
+
+    assert explain(pod, mount_event('secret "s3" not found', pod="other")).reason == "Starting"
+
+
+def test_diagnose_latest_mount_event_counts() -> None:
+    events = [
+        mount_event('secret "new" not found', time="2026-01-02T03:05:00Z"),
+        mount_event('secret "old" not found', time="2026-01-02T03:04:00Z"),
+    ]
+
+    assert "'new'" in explain(pod_with(fetch=waiting("fetch", "PodInitializing")), *events).message
+
+
+# Fetching
+
+
+def test_diagnose_fetchers_report_is_passed_on() -> None:
+    report = json.dumps({"reason": "DigestMismatch", "message": "expected sha256 a, got b: correct it"})
+
+    cause = explain(pod_with(fetch=failed("fetch", report)))
+
+    assert cause == Cause(reason="DigestMismatch", message="expected sha256 a, got b: correct it")
+
+
+def test_diagnose_fetch_tried_again_still_counts_as_failed() -> None:
+    report = json.dumps({"reason": "ModelNotFound", "message": "no such model"})
+    container = {**failed("fetch", report), "state": {"running": {}}}
+
+    assert explain(pod_with(fetch=container)).reason == "ModelNotFound"
+
+
+def test_diagnose_fetch_that_succeeded_after_a_failure_is_no_cause() -> None:
+    container = {**failed("fetch", "{}"), "state": {"terminated": {"exitCode": 0}}}
+
+    assert explain(pod_with(fetch=container, server=running("server"))).reason == "Loading"
+
+
+def test_diagnose_fetch_without_a_report_gives_the_last_log_line() -> None:
+    cause = explain(pod_with(fetch=failed("fetch", "Traceback\nKeyError: 'x'")))
+
+    assert cause.reason == "FetchFailed"
+    assert "KeyError: 'x'" in cause.message
+
+
+# The server
+
+
+def test_diagnose_load_failure_becomes_the_reason() -> None:
+    log = '{"message":"starting"}\nModelLoadFailed: opset 99 is not supported: export with opset 21'
+
+    cause = explain(pod_with(server=failed("server", log)))
+
+    assert cause == Cause(reason="ModelLoadFailed", message="opset 99 is not supported: export with opset 21")
+
+
+@pytest.mark.parametrize("container", ["server", "fetch"])
+def test_diagnose_out_of_memory_says_what_to_raise(container: str) -> None:
+    status = failed(container, reason="OOMKilled", code=137)
+    cause = explain(pod_with(server=status) if container == "server" else pod_with(fetch=status))
+
+    assert cause.reason == "OutOfMemory"
+    assert "spec.resources" in cause.message
+
+
+def test_diagnose_out_of_memory_names_the_limit() -> None:
+    assert "64Mi" in explain(pod_with(server=failed("server", reason="OOMKilled", code=137))).message
+
+
+def test_diagnose_crash_gives_exit_code_and_last_line() -> None:
+    log = 'first\n{"level": "error", "message": "segmentation fault in libfoo"}\n'
+    cause = explain(pod_with(server=failed("server", log, code=139)))
+
+    assert cause.reason == "CrashLoop"
+    assert "139" in cause.message
+    assert cause.message.endswith("segmentation fault in libfoo")
+
+
+def test_diagnose_container_that_cannot_be_created() -> None:
+    cause = explain(pod_with(server=waiting("server", "CreateContainerError", "no such device")))
+
+    assert cause == Cause(reason="CreateContainerError", message="no such device")
+
+
+def test_diagnose_evicted_pod() -> None:
+    cause = explain(pod_with(phase="Failed", reason="Evicted", message="Usage of EmptyDir volume exceeds"))
+
+    assert cause == Cause(reason="Evicted", message="Usage of EmptyDir volume exceeds")
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (pod_with(), "Starting"),
+        (pod_with(fetch=running("fetch")), "Fetching"),
+        (pod_with(server=running("server")), "Loading"),
+    ],
+)
+def test_diagnose_steps_that_take_their_time_are_no_failures(pod: dict[str, Any], reason: str) -> None:
+    cause = explain(pod)
+
+    assert (cause.reason, cause.failing) == (reason, False)
+
+
+# Several pods, and none
+
+
+def test_diagnose_failure_of_one_pod_comes_before_the_progress_of_another() -> None:
+    starting = make_pod(REVISION, "a")
+    broken = make_pod(REVISION, "b", containerStatuses=[failed("server", "ModelLoadFailed: bad")])
+
+    cause = diagnose(REVISION, [starting, broken], [], None)
+
+    assert cause is not None
+    assert cause.reason == "ModelLoadFailed"
+
+
+def test_diagnose_ready_deleted_and_foreign_pods_do_not_count() -> None:
+    going = make_pod(REVISION, "going")
+    going["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+
+    assert diagnose(REVISION, [make_ready_pod(REVISION), going, make_pod("other")], [], None) is None
+
+
+def deployment_refused(message: str) -> DeploymentChild:
+    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    return DeploymentChild(
+        kind="Deployment", namespace="mail", name="spam-x", uid="u", resource_version="1", owner_uid="o",
+        owner_name="spam", deleting=False, created_at="", labels={}, fingerprint="", revision=REVISION,
+        generation=1, observed_generation=1, spec_replicas=1, replicas=0, ready_replicas=0,
+        available_replicas=0, conditions=(refused,),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ('pods "x" is forbidden: exceeded quota: team, requested: cpu=2', "QuotaExceeded"),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', "PodSecurityViolation"),
+        ('pods "x" is forbidden: no PriorityClass with name high was found', "PriorityClassNotFound"),
+        ('error looking up service account mail/y: serviceaccount "y" not found', "ServiceAccountNotFound"),
+        ("denied by webhook", "PodsRefused"),
+    ],
+)
+def test_diagnose_pods_that_cannot_be_created(message: str, reason: str) -> None:
+    cause = diagnose(REVISION, [], [], deployment_refused(message))
+
+    assert cause is not None
+    assert cause.reason == reason
+    assert message in cause.message
+
+
+# Models
+
+
+def test_loaded_models_pods_that_agree_one() -> None:
+    pods = [make_ready_pod(REVISION, "a", SHA_A), make_ready_pod(REVISION, "b", SHA_A)]
+
+    assert loaded_models(pods, REVISION) == (LoadedModel(sha256=SHA_A, size_bytes=7),)
+
+
+def test_loaded_models_pods_that_differ_all() -> None:
+    pods = [make_ready_pod(REVISION, "a", SHA_B), make_ready_pod(REVISION, "b", SHA_A)]
+
+    assert [one.sha256 for one in loaded_models(pods, REVISION)] == [SHA_A, SHA_B]
+
+
+def test_loaded_models_failed_fetch_and_other_revisions_none() -> None:
+    report = json.dumps({"reason": "DigestMismatch", "sha256": SHA_A})
+
+    pods = [
+        pod_with(fetch=failed("fetch", report)),
+        make_ready_pod("other", "b", SHA_B),
+        make_ready_pod(REVISION),
+    ]
+    assert loaded_models(pods, REVISION) == ()

@@ -1,0 +1,506 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.operator.pure.builders import (
+    NOW,
+    SHA_A,
+    SHA_B,
+    World,
+    make_model_service,
+    make_pod,
+    make_ready_pod,
+    model,
+    timestamp,
+)
+
+from modelservice_operator.api import ModelServiceStatus
+from modelservice_operator.decide import decide
+from modelservice_operator.observed import ApplyFailure
+from modelservice_operator.status import Transition, compute_status, compute_transitions, percentages
+
+
+def settled_world(**spec: Any) -> World:
+    world = World(**spec)
+    world.settle()
+    return world
+
+
+def truth(world: World) -> dict[str, bool]:
+    return {one["type"]: one["status"] == "True" for one in world.status["conditions"]}
+
+
+ALL_WELL = {
+    "Ready": True,
+    "Available": True,
+    "Progressing": False,
+    "Degraded": False,
+    "Reconciling": False,
+    "Stalled": False,
+}
+
+
+def test_compute_status_settled_service_is_complete() -> None:
+    world = settled_world(replicas=2, model=model(1, version="7", sha256=SHA_A))
+    revision = world.status["stableRevision"]
+    conditions = world.status.pop("conditions")
+
+    assert world.status == {
+        "observedGeneration": 1,
+        "url": "http://spam.mail.svc/v2/models/spam",
+        "replicas": 2,
+        "readyReplicas": 2,
+        "availableReplicas": 2,
+        "selector": "modelservice.dev/name=spam",
+        "stableRevision": revision,
+        "targetRevision": revision,
+        "traffic": [{"revision": revision, "desired": 100, "actual": 100}],
+        "model": {"version": "7", "sha256": SHA_A},
+        "runtime": {"ref": "onnx", "image": "registry.example/onnx:1"},
+    }
+    assert {one["type"]: one["status"] == "True" for one in conditions} == ALL_WELL
+
+
+def test_compute_status_every_field_is_in_the_schema() -> None:
+    world = settled_world(replicas=2, model=model(1, version="7", sha256=SHA_A))
+
+    parsed = ModelServiceStatus.model_validate(world.status, extra="forbid")
+
+    assert parsed.to_dict() == world.status
+
+
+def test_compute_status_same_input_same_output() -> None:
+    world = settled_world(replicas=2)
+    observed = world.observe()
+    decision = decide(observed, NOW)
+
+    assert compute_status(observed, decision, (), NOW) == compute_status(observed, decision, (), NOW)
+
+
+def test_compute_status_while_pods_start_is_reconciling_not_stalled() -> None:
+    world = World()
+    world.reconcile()
+
+    assert truth(world) == {
+        **ALL_WELL,
+        "Ready": False,
+        "Available": False,
+        "Progressing": True,
+        "Reconciling": True,
+    }
+
+
+def test_compute_status_never_ready_before_the_new_revision_is_available() -> None:
+    world = settled_world(replicas=2)
+    world.edit(model=model(2))
+    old = world.status["stableRevision"]
+    for _ in range(30):
+        world.reconcile()
+        if world.condition("Ready")["status"] == "True":
+            break
+        assert truth(world)["Available"]
+        world.run_controllers()
+
+    [deployment] = world.deployments().values()
+    assert deployment.revision != old
+    assert deployment.available_replicas == 2
+    assert world.condition("Ready")["observedGeneration"] == 2
+
+
+def test_compute_status_more_replicas_wanted_is_not_ready_until_they_are_there() -> None:
+    world = settled_world(replicas=1)
+    world.edit(replicas=2)
+    world.reconcile()
+    assert (world.condition("Ready")["status"], world.status["observedGeneration"]) == ("False", 2)
+
+    world.settle()
+
+    assert truth(world) == ALL_WELL
+
+
+def test_compute_status_autoscaled_service_is_ready_with_its_minimum() -> None:
+    world = settled_world(replicas=1, autoscaling={"maxReplicas": 5})
+    world.edit(replicas=3)
+    world.reconcile()
+    world.set_deployment(world.status["stableRevision"], observed_generation=99, replicas=3)
+    world.reconcile()
+
+    assert truth(world) == {**ALL_WELL, "Progressing": True, "Reconciling": True}
+
+
+def test_compute_status_scaled_to_zero_is_ready_and_not_available() -> None:
+    world = settled_world(replicas=2)
+    world.edit(replicas=0)
+    world.reconcile()
+    assert world.condition("Ready")["reason"] == "ScalingToZero"
+
+    world.settle()
+
+    assert truth(world) == {**ALL_WELL, "Available": False}
+    assert world.condition("Ready")["reason"] == "ScaledToZero"
+
+
+def test_compute_status_times_stay_while_the_condition_holds() -> None:
+    world = settled_world()
+    since = world.condition("Ready")["lastTransitionTime"]
+    world.wait(60)
+    world.edit(rollout={"maxSurge": 2})
+    world.settle()
+    assert world.condition("Ready") | {"observedGeneration": 2} == world.condition("Ready")
+    assert world.condition("Ready")["lastTransitionTime"] == since
+
+    world.broken.add(world.status["stableRevision"])
+    world.settle()
+
+    assert world.condition("Ready")["lastTransitionTime"] == timestamp(world.now)
+
+
+def test_compute_status_being_deleted_stays_as_it_is() -> None:
+    service = make_model_service(status={"url": "x"})
+    service["metadata"]["deletionTimestamp"] = timestamp(NOW)
+    world = World()
+    world.service = service
+    observed = world.observe()
+
+    assert compute_status(observed, decide(observed, NOW), (), NOW) == {"url": "x"}
+
+
+# Causes
+
+
+def broken_world(**pod: Any) -> World:
+    world = World()
+    target = world.reconcile().target
+    assert target is not None
+    world.broken.add(target.name)
+    world.pods = (make_pod(target.name, **pod),)
+    world.settle()
+    return world
+
+
+LOAD_FAILURE = {
+    "containerStatuses": [
+        {
+            "name": "server",
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": 1, "message": "ModelLoadFailed: opset 99"}},
+        }
+    ]
+}
+
+
+def test_compute_status_root_cause_reaches_ready_and_degraded() -> None:
+    world = broken_world(**LOAD_FAILURE)
+
+    for kind in ("Ready", "Degraded"):
+        found = world.condition(kind)
+        assert (found["reason"], found["message"]) == ("ModelLoadFailed", "opset 99")
+    assert not truth(world)["Stalled"]
+
+
+def test_compute_status_cause_mended_clears() -> None:
+    world = broken_world(**LOAD_FAILURE)
+    world.pods = ()
+    world.broken.clear()
+    world.settle()
+
+    assert truth(world) == ALL_WELL
+
+
+def test_compute_status_progress_of_the_pods_is_told() -> None:
+    world = broken_world(initContainerStatuses=[{"name": "fetch", "state": {"running": {}}}])
+
+    assert "The model is being fetched." in world.condition("Ready")["message"]
+    assert not truth(world)["Degraded"]
+
+
+def test_compute_status_given_up_keeps_the_cause_when_its_pods_are_gone() -> None:
+    world = settled_world(rollout={"progressDeadlineSeconds": 60})
+    old = world.status["stableRevision"]
+    world.edit(model=model(2))
+    target = world.reconcile().target
+    assert target is not None
+    world.broken.add(target.name)
+    world.pods = (make_pod(target.name, **LOAD_FAILURE),)
+    world.settle()
+    world.wait(61)
+    world.reconcile()
+    world.pods = None
+    world.settle()
+
+    ready = world.condition("Ready")
+    assert ready["reason"] == "ModelLoadFailed"
+    assert ready["message"] == (
+        f"Revision {target.name} did not become available in 60 s and was given up; "
+        f"revision {old} serves on. Change the spec to try again. Cause: opset 99"
+    )
+    assert world.condition("Degraded")["message"] == ready["message"]
+    assert truth(world)["Available"]
+
+
+# Refused writes
+
+
+def with_failure(world: World, **facts: Any) -> World:
+    failure = {"kind": "Service", "name": "spam", "reason": "NameConflict", "message": "", "transient": False}
+    world.failures = (ApplyFailure(**{**failure, **facts}),)
+    world.reconcile()
+    return world
+
+
+def test_compute_status_foreign_object_is_named_and_stalls() -> None:
+    sentence = "Service 'spam' exists and was not made by this operator: delete or rename it"
+    world = with_failure(settled_world(), message=sentence)
+
+    ready = world.condition("Ready")
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", "NameConflict", sentence)
+    assert truth(world)["Stalled"]
+    assert truth(world)["Degraded"]
+
+    world.failures = ()
+    world.reconcile()
+
+    assert truth(world) == ALL_WELL
+
+
+def test_compute_status_refusal_of_the_server_gets_the_objects_name() -> None:
+    world = with_failure(settled_world(), reason="Rejected", message="spec.x: Invalid value")
+
+    assert world.condition("Ready")["message"] == "Service 'spam' cannot be written: spec.x: Invalid value"
+
+
+def test_compute_status_passing_hiccup_makes_a_ready_service_not_unready() -> None:
+    world = with_failure(settled_world(), reason="Unavailable", message="timeout", transient=True)
+
+    assert truth(world)["Ready"]
+
+
+def test_compute_status_passing_hiccup_of_a_new_spec_is_not_ready_and_not_stalled() -> None:
+    world = settled_world()
+    world.edit(autoscaling={"maxReplicas": 3})
+    with_failure(
+        world, kind="HorizontalPodAutoscaler", reason="Unavailable", message="timeout", transient=True
+    )
+
+    assert not truth(world)["Ready"]
+    assert truth(world)["Reconciling"]
+    assert not truth(world)["Stalled"]
+    assert not truth(world)["Degraded"]
+
+
+# The model
+
+
+def test_compute_status_model_is_what_the_pods_report() -> None:
+    world = World()
+    target = world.reconcile().target
+    assert target is not None
+    world.run_controllers()
+    world.pods = (make_ready_pod(target.name, sha256=SHA_A),)
+    world.settle()
+    world.pods = None
+    world.settle()
+
+    assert world.status["model"] == {"sha256": SHA_A, "sizeBytes": 7}
+
+
+def test_compute_status_model_of_the_old_revision_stays_while_it_serves() -> None:
+    world = settled_world()
+    world.pods = (make_ready_pod(world.status["stableRevision"], sha256=SHA_A),)
+    world.reconcile()
+    world.edit(model=model(2))
+    target = world.reconcile().target
+    assert target is not None
+    assert world.status["model"]["sha256"] == SHA_A
+
+    world.pods = (make_ready_pod(target.name, sha256=SHA_B),)
+    world.settle()
+
+    assert world.status["model"]["sha256"] == SHA_B
+
+
+def test_compute_status_pods_with_different_models_degrade_until_they_agree() -> None:
+    world = settled_world(replicas=2)
+    stable = world.status["stableRevision"]
+    world.pods = (make_ready_pod(stable, "a", SHA_A), make_ready_pod(stable, "b", SHA_B))
+    world.reconcile()
+    degraded = world.condition("Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "ModelContentChanged")
+    assert SHA_A in degraded["message"]
+    assert SHA_B in degraded["message"]
+    assert "spec.model.sha256" in degraded["message"]
+    assert truth(world)["Ready"]
+
+    world.pods = None
+    world.reconcile()
+    assert truth(world)["Degraded"]
+
+    world.pods = (make_ready_pod(stable, "a", SHA_A), make_ready_pod(stable, "c", SHA_A))
+    world.reconcile()
+
+    assert not truth(world)["Degraded"]
+
+
+# Traffic
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 1000), min_size=1))
+def test_percentages_any_counts_sum_up_to_a_hundred(counts: dict[str, int]) -> None:
+    shares = percentages(counts)
+
+    assert sum(shares.values()) == 100
+    total = sum(counts.values())
+    assert all(abs(share - counts[name] * 100 / total) < 1 for name, share in shares.items())
+
+
+def test_percentages_of_nothing_is_nothing() -> None:
+    assert percentages({"a": 0}) == {}
+
+
+def test_compute_status_traffic_follows_the_available_pods() -> None:
+    world = settled_world(replicas=3)
+    old = world.status["stableRevision"]
+    world.edit(model=model(2))
+    for _ in range(2):
+        world.reconcile()
+        world.run_controllers()
+    world.reconcile()
+
+    shares = {one["revision"]: (one["desired"], one["actual"]) for one in world.status["traffic"]}
+    assert shares[old] == (0, 67)
+    assert shares[world.status["targetRevision"]] == (100, 33)
+
+
+# Events
+
+
+def test_compute_transitions_no_change_says_nothing() -> None:
+    status = settled_world().status
+
+    assert compute_transitions(status, status) == ()
+
+
+def test_compute_transitions_of_a_rollout() -> None:
+    world = settled_world()
+    revision = world.status["stableRevision"]
+
+    assert world.events == [
+        Transition("Normal", "RolloutStarted", f"Revision {revision} is being rolled out."),
+        Transition("Normal", "RolloutComplete", f"Revision {revision} is the stable one."),
+        Transition("Normal", "Ready", "1 of 1 replicas are available."),
+    ]
+
+
+def test_compute_transitions_failure_warns_once_and_recovery_is_told() -> None:
+    world = broken_world(**LOAD_FAILURE)
+    world.events.clear()
+    for _ in range(3):
+        world.wait(10)
+        world.reconcile()
+    assert world.events == []
+
+    world.pods = ()
+    world.broken.clear()
+    world.settle()
+
+    assert Transition("Normal", "Recovered", "Solved: ModelLoadFailed.") in world.events
+
+
+def test_compute_transitions_giving_up_warns() -> None:
+    world = broken_world(**LOAD_FAILURE)
+    world.events.clear()
+    world.wait(601)
+    world.settle()
+
+    assert world.events == [Transition("Warning", "ProgressDeadlineExceeded", "opset 99")]
+
+
+# All together
+
+PEOPLE = st.lists(
+    st.one_of(
+        st.tuples(st.just("model"), st.integers(1, 4)),
+        st.tuples(st.just("replicas"), st.integers(0, 4)),
+        st.tuples(st.just("break"), st.booleans()),
+        st.tuples(st.just("wait"), st.sampled_from([1, 100, 1000])),
+        st.tuples(st.just("step"), st.integers(1, 6)),
+        st.tuples(st.just("invalid"), st.none()),
+    ),
+    max_size=25,
+)
+
+
+@given(PEOPLE)
+def test_any_history_ends_in_the_state_of_the_last_spec(history: list[tuple[str, Any]]) -> None:
+    world = World(replicas=2)
+    for action, value in history:
+        act(world, action, value)
+        check_status(world)
+    world.broken.clear()
+    # A target that was given up comes again only when the spec asks for another one in between.
+    world.edit(model=model("last"), replicas=3)
+    world.settle(80)
+
+    assert world.replicas() == {world.status["targetRevision"]: 3}
+    assert {name: value for name, value in truth(world).items() if name != "Degraded"} == {
+        name: value for name, value in ALL_WELL.items() if name != "Degraded"
+    }
+    assert len(world.names("Service")) == 2
+
+
+def act(world: World, action: str, value: Any) -> None:
+    if action == "model":
+        world.edit(model=model(value))
+    elif action == "invalid":
+        world.edit(model={"storageUri": "ftp://x/y"})
+    elif action == "replicas":
+        world.edit(replicas=value)
+    elif action == "wait":
+        world.wait(value)
+    elif action == "break":
+        target = world.service.get("status", {}).get("targetRevision")
+        world.broken = {target} if value and target else set()
+    else:
+        for _ in range(value):
+            world.reconcile()
+            world.run_controllers()
+
+
+def check_status(world: World) -> None:
+    """What must hold of every status that was ever written."""
+    if "status" not in world.service:
+        return
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
+    found = truth(world)
+    assert list(found) == list(ALL_WELL)
+    assert not (found["Reconciling"] and found["Stalled"])
+    assert not (found["Ready"] and found["Stalled"])
+    assert found["Ready"] or found["Reconciling"] or found["Stalled"]
+    for one in world.status["conditions"]:
+        assert one["reason"]
+    for left, right in itertools.pairwise(world.events[-2:]):
+        assert left != right
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_operator_killed_after_any_step_ends_in_the_same_state(steps: int) -> None:
+    """Nothing is remembered between runs: losing the status write of any step changes nothing."""
+    world = settled_world(replicas=2)
+    world.edit(model=model(2), replicas=3)
+    for step in range(steps):
+        before = dict(world.status)
+        world.reconcile()
+        if step == steps - 1:
+            world.service["status"] = before
+        world.run_controllers()
+    world.settle()
+
+    reference = settled_world(replicas=2)
+    reference.edit(model=model(2), replicas=3)
+    reference.settle()
+    assert world.objects == reference.objects
+    assert world.status == reference.status
