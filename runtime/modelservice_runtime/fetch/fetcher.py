@@ -30,7 +30,7 @@ class FetchRequest:
     Attributes:
         uri: the model URI: oci, s3, https, http with ``sha256``; file where ``allow_file``.
         destination: the directory that receives the files.
-        max_bytes: the most bytes to store, over all files.
+        max_bytes: the most bytes to store, over all files; a ``file://`` stores none.
         sha256: digest of the ONNX file, 64 hex digits.
         credentials_directory: files of the credentials; None for anonymous access.
         allow_file: accept ``file://``, checked in place and never copied.
@@ -130,7 +130,7 @@ async def _fetch_remote(
 def _verify(uri: FileUri, sha256: str | None, request: FetchRequest) -> FetchResult:
     if not request.allow_file:
         raise invalid_uri("file:// is not allowed here; use oci://, s3://, https://, pvc:// or configmap://")
-    path, digest = verify_file(uri, sha256, request.max_bytes, request.file_root)
+    path, digest = verify_file(uri, sha256, request.file_root)
     return FetchResult(path, digest.sha256, digest.size_bytes, 1)
 
 

@@ -1,5 +1,9 @@
-"""Checks a file that is already there: a mounted volume, or a path given to the command line."""
+"""Checks a file that is already there: in a mounted volume, or given to the command line.
 
+Nothing is copied, so there is no limit of its size.
+"""
+
+import os
 import stat
 from pathlib import Path
 
@@ -9,20 +13,17 @@ from modelservice_runtime.fetch.transfer import check_digest
 from modelservice_runtime.fetch.uri import FileUri
 
 
-def verify_file(
-    uri: FileUri, sha256: str | None, max_bytes: int, root: Path | None
-) -> tuple[Path, FileDigest]:
+def verify_file(uri: FileUri, sha256: str | None, root: Path | None) -> tuple[Path, FileDigest]:
     """Digest a file in place.
 
     Args:
         uri: the file.
         sha256: the expected digest, if any.
-        max_bytes: the largest allowed size.
         root: the directory the file must lie in after links are resolved (a mounted ConfigMap is made
             of links); None for anywhere.
 
     Raises:
-        FetchError: ``ModelNotFound``, ``InvalidUri``, ``ModelTooLarge`` or ``DigestMismatch``.
+        FetchError: ``ModelNotFound``, ``AccessDenied``, ``InvalidUri`` or ``DigestMismatch``.
     """
     path = Path(uri.path)
     try:
@@ -31,16 +32,15 @@ def verify_file(
             raise FetchError(
                 FetchReason.INVALID_URI, f"{path} leads outside {root}; name a file of the volume itself"
             )
-        info = resolved.stat()
-        if not stat.S_ISREG(info.st_mode):
+        if not stat.S_ISREG(resolved.stat().st_mode):
             raise FetchError(FetchReason.INVALID_URI, f"{path} is not a file; name the model file itself")
-        if info.st_size > max_bytes:
-            raise FetchError(
-                FetchReason.MODEL_TOO_LARGE,
-                f"{path} has {info.st_size} bytes, allowed are {max_bytes}; raise spec.model.maxSize",
-            )
         with resolved.open("rb") as file:
             digest = digest_stream(file)
+    except PermissionError as error:
+        raise FetchError(
+            FetchReason.ACCESS_DENIED,
+            f"cannot read {path}: permission denied; make it readable for user {os.geteuid()} of the container",
+        ) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise FetchError(
             FetchReason.MODEL_NOT_FOUND,

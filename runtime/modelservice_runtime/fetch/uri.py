@@ -7,6 +7,7 @@ encoded or not, no control characters, no backslashes.
 import ipaddress
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from yarl import URL
 
@@ -197,8 +198,8 @@ def _parse_oci(authority: str, rest: str) -> OciUri:
 def _parse_s3(authority: str, rest: str) -> S3Uri:
     if _BUCKET.fullmatch(authority) is None:
         raise invalid_uri(f"{authority!r} is not a bucket name; the form is s3://bucket/key")
-    key = rest.removeprefix("/")
-    if not key or "//" in rest or "?" in rest:
+    key = rest[1:]
+    if not key or "?" in rest:
         raise invalid_uri("s3:// needs the form s3://bucket/key, or s3://bucket/prefix/ for several files")
     return S3Uri(authority, key)
 
@@ -206,4 +207,4 @@ def _parse_s3(authority: str, rest: str) -> S3Uri:
 def _parse_file(authority: str, rest: str) -> FileUri:
     if authority or not rest.startswith("/") or rest.endswith("/") or "?" in rest:
         raise invalid_uri("file:// needs an absolute path to a file, as in file:///mnt/models/model.onnx")
-    return FileUri(rest)
+    return FileUri(unquote(rest))
