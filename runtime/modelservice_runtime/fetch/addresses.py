@@ -32,6 +32,7 @@ class AddressPolicy:
         allow_public: everything else in the Internet.
         allow_loopback: this machine itself; for tests and for the command line only.
         forbidden_endpoints: addresses with ports that are refused always: the API server.
+
     """
 
     allow_private: bool = True
@@ -47,6 +48,7 @@ def find_refusal(policy: AddressPolicy, address: str, port: int) -> str | None:
         policy: what is allowed.
         address: a numeric IPv4 or IPv6 address, a zone (``%eth0``) is ignored.
         port: TCP port.
+
     """
     outer = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(outer, ipaddress.IPv6Address) and outer.teredo:

@@ -101,6 +101,7 @@ class GuardedClient:
         Raises:
             FetchError: ``AddressForbidden`` or ``DownloadFailed``.
             TransientError: where another attempt may help.
+
         """
         origin, secrets = url.origin(), dict(secret_headers or {})
         for _ in range(MAX_REDIRECTS + 1):
@@ -172,6 +173,7 @@ def check_status(
     Raises:
         FetchError: for good.
         TransientError: worth another attempt.
+
     """
     status = response.status
     if status in (200, 206, 416):
@@ -201,6 +203,7 @@ async def read_document(response: aiohttp.ClientResponse) -> bytes:
     Raises:
         FetchError: ``DownloadFailed`` where it is larger than 4 MiB.
         TransientError: the connection broke.
+
     """
     body = bytearray()
     try:
@@ -224,6 +227,7 @@ def resolve_endpoint(host: str, port: str) -> frozenset[tuple[str, int]]:
     Args:
         host: ``KUBERNETES_SERVICE_HOST``, an address or a name; empty outside a cluster.
         port: ``KUBERNETES_SERVICE_PORT``.
+
     """
     if not host or not port.isdigit():
         return frozenset()

@@ -38,6 +38,7 @@ class Credentials:
 
     Attributes:
         values: known keys to their text, without the line break at the end.
+
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Credentials:
 
         Raises:
             FetchError: ``CredentialsMissing`` where only one is there.
+
         """
         values = self.first(first), self.first(second)
         if values[0] is not None and values[1] is not None:
@@ -83,6 +85,7 @@ def read_credentials(directory: Path | None) -> Credentials:
 
     Raises:
         FetchError: ``CredentialsMissing`` where the directory has none of the known keys.
+
     """
     if directory is None:
         return Credentials()
@@ -99,6 +102,7 @@ def build_ssl_context(credentials: Credentials) -> ssl.SSLContext:
 
     Raises:
         FetchError: ``CredentialsMissing`` where ``ca.crt`` is not PEM.
+
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -48,6 +48,7 @@ class Destination:
 
         Raises:
             FetchError: ``DownloadFailed`` where it cannot be used.
+
         """
         with translated_os_errors(f"open the destination {self.path}"):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ class Destination:
 
         Raises:
             FetchError: ``DiskFull``.
+
         """
         volume = os.fstatvfs(self._fd)
         if volume.f_bavail * volume.f_frsize < size_bytes:
@@ -124,6 +126,7 @@ class PartialFile:
 
         Raises:
             FetchError: ``DiskFull`` or ``DownloadFailed``.
+
         """
         view = memoryview(data)
         with translated_os_errors(f"write {self.name}"):

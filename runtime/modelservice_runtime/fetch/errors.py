@@ -32,6 +32,7 @@ class FetchError(Exception):
     Attributes:
         reason: the machine-readable reason.
         message: one sentence: what happened and what to do.
+
     """
 
     def __init__(self, reason: FetchReason, message: str) -> None:
@@ -50,6 +51,7 @@ class TransientError(Exception):
     Attributes:
         message: what happened.
         retry_after_seconds: how long the server asked to wait, if it did.
+
     """
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
@@ -64,6 +66,7 @@ def translated_os_errors(action: str) -> Iterator[None]:
 
     Args:
         action: what was being done, for the message, for example "write model.onnx".
+
     """
     try:
         yield

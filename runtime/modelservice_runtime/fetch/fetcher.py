@@ -38,6 +38,7 @@ class FetchRequest:
         addresses: which addresses may be connected to.
         limits: bounds of the transfer.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
+
     """
 
     uri: str
@@ -61,6 +62,7 @@ class FetchResult:
         sha256: digest of the ONNX file, lower-case hex.
         size_bytes: size of all files together.
         file_count: number of files.
+
     """
 
     model_path: Path
@@ -74,6 +76,7 @@ def fetch_model(request: FetchRequest) -> FetchResult:
 
     Raises:
         FetchError: with the reason and a sentence without secrets.
+
     """
     return asyncio.run(fetch_model_async(request))
 

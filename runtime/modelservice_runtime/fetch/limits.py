@@ -19,6 +19,7 @@ class TransferLimits:
         low_speed_window_seconds: the window for the low-speed rule.
         total_timeout_seconds: for the whole fetch; an hour carries 180 GB at 50 MB/s.
         progress_interval_seconds: longest time between two progress lines while bytes arrive.
+
     """
 
     max_attempts: int = 6

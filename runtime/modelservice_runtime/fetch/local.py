@@ -24,6 +24,7 @@ def verify_file(uri: FileUri, sha256: str | None, root: Path | None) -> tuple[Pa
 
     Raises:
         FetchError: ``ModelNotFound``, ``AccessDenied``, ``InvalidUri`` or ``DigestMismatch``.
+
     """
     path = Path(uri.path)
     try:
@@ -39,7 +40,7 @@ def verify_file(uri: FileUri, sha256: str | None, root: Path | None) -> tuple[Pa
     except PermissionError as error:
         raise FetchError(
             FetchReason.ACCESS_DENIED,
-            f"cannot read {path}: permission denied; make it readable for user {os.geteuid()} of the container",
+            f"cannot read {path}: permission denied; make it readable for user {os.geteuid()}",
         ) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise FetchError(

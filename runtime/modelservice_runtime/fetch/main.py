@@ -31,6 +31,7 @@ def run(argv: Sequence[str]) -> int:
 
     Returns:
         0 with the reason ``Fetched`` in the termination message, 1 with the reason of the failure.
+
     """
     arguments = build_parser().parse_args(argv)
     request = build_request(arguments)

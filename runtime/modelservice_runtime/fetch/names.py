@@ -15,6 +15,7 @@ def validate_file_name(name: str) -> str:
 
     Raises:
         FetchError: ``ArchiveRefused`` for directories, dot files and unusual characters.
+
     """
     if len(name) > _MAX_NAME_LENGTH or _PLAIN_NAME.fullmatch(name) is None:
         raise FetchError(
@@ -30,6 +31,7 @@ def choose_model_file(names: Sequence[str]) -> str:
 
     Raises:
         FetchError: ``ArchiveRefused`` for doubled names, ``ModelNotFound`` where there is no such file.
+
     """
     if len(set(names)) != len(names):
         raise FetchError(FetchReason.ARCHIVE_REFUSED, "two files have the same name; give every file its own")

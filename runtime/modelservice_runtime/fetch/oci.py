@@ -49,6 +49,7 @@ class Registry:
 
         Raises:
             FetchError, TransientError: see :func:`check_status`.
+
         """
         url = URL(
             f"{self.scheme}://{_api_host(self.uri.registry)}/v2/{self.uri.repository}/{path}", encoded=True
@@ -110,6 +111,7 @@ async def fetch_oci(
 
     Raises:
         FetchError: with the reason.
+
     """
     async with AsyncExitStack() as stack:
         registry, body = await _reach(uri, sha256, access, transfer, stack)

@@ -64,6 +64,7 @@ def find_login(credentials: Credentials, uri: OciUri) -> Login | None:
 
     Raises:
         FetchError: ``CredentialsMissing`` where the file or the entry cannot be read.
+
     """
     text = credentials.first(*REGISTRY_KEYS)
     if text is None:
@@ -86,6 +87,7 @@ class RegistryAuthorizer:
         uri: the artifact; its repository is the scope.
         login: what the Secret has for this registry.
         redactor: learns every secret that is met.
+
     """
 
     def __init__(self, client: GuardedClient, uri: OciUri, login: Login | None, redactor: Redactor) -> None:
@@ -108,6 +110,7 @@ class RegistryAuthorizer:
         Raises:
             FetchError: ``CredentialsMissing`` or ``AccessDenied``.
             TransientError: the token service is not well.
+
         """
         challenge = parse_challenge(header)
         if challenge is None:

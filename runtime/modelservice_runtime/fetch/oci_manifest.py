@@ -63,6 +63,7 @@ def parse_manifest(body: bytes) -> Artifact | Index:
     Raises:
         FetchError: ``ArchiveRefused`` where the files cannot be stored as they are, ``ModelNotFound``
             where none is a model.
+
     """
     manifest = _parse_object(body)
     if "manifests" in manifest:

@@ -17,6 +17,7 @@ class ProgressLog:
         name: the file.
         interval_seconds: the longest time between two lines while bytes arrive.
         clock: a monotonic clock in seconds.
+
     """
 
     def __init__(self, name: str, interval_seconds: float, clock: Callable[[], float]) -> None:
@@ -56,6 +57,7 @@ class LowSpeedRule:
 
         Raises:
             TransientError: the last window was too slow.
+
         """
         self._window_bytes += received_bytes
         elapsed = self._clock() - self._window_start

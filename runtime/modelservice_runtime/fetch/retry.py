@@ -25,6 +25,7 @@ def compute_delay_seconds(
         retry_after_seconds: what the server asked for; it wins, up to its own cap.
         limits: base and caps.
         chance: a random number in [0, 1); the jitter keeps a fleet of pods from asking in step.
+
     """
     if retry_after_seconds is not None:
         return min(retry_after_seconds, limits.retry_after_cap_seconds)
@@ -59,6 +60,7 @@ async def retried(
 
     Raises:
         FetchError: ``DownloadFailed`` after the last attempt; every other failure at once.
+
     """
     failures = 0
     while True:

@@ -118,6 +118,7 @@ async def fetch_s3(
 
     Raises:
         FetchError: with the reason.
+
     """
     bucket = build_bucket(uri.bucket, credentials)
     if bucket.base_url.startswith("http://") and (sha256 is None or uri.is_prefix):
@@ -149,6 +150,7 @@ def build_bucket(name: str, credentials: Credentials) -> Bucket:
 
     Raises:
         FetchError: ``CredentialsMissing`` for half a key, ``InvalidUri`` for a bad endpoint or region.
+
     """
     pair = credentials.pair("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     key = SigningKey(*pair, token=credentials.first("AWS_SESSION_TOKEN")) if pair else None
@@ -175,6 +177,7 @@ def parse_listing(body: bytes, prefix: str) -> list[ListedObject]:
     Raises:
         FetchError: ``ModelNotFound`` for an empty prefix, ``ArchiveRefused`` for unusable names,
             ``DownloadFailed`` for anything that is not a listing.
+
     """
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise FetchError(

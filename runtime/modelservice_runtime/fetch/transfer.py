@@ -44,6 +44,7 @@ class Expected:
         sha256: its digest, lower-case hex.
         size_bytes: its exact size.
         is_model: whether it is the ONNX file; archives in its place are refused.
+
     """
 
     name: str
@@ -65,6 +66,7 @@ class Transfer:
 
         Raises:
             FetchError: with the reason.
+
         """
         if expected.sha256:
             present = self.destination.find(expected.name, expected.sha256)
@@ -93,6 +95,7 @@ def check_digest(expected: str | None, actual: str, name: str) -> None:
 
     Raises:
         FetchError: ``DigestMismatch``.
+
     """
     if expected is not None and expected != actual:
         raise FetchError(
@@ -129,6 +132,7 @@ class _Download:
         Raises:
             TransientError: the connection broke or the server asks to wait.
             FetchError: for good.
+
         """
         response = await self._source.open(self._range_headers())
         try:

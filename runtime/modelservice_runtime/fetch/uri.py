@@ -89,6 +89,7 @@ def parse_uri(text: str) -> ModelUri:
 
     Raises:
         FetchError: ``InvalidUri``, with the form that was expected.
+
     """
     _check_characters(text)
     match = _SHAPE.fullmatch(text)
@@ -122,6 +123,7 @@ def split_host_port(authority: str) -> tuple[str, int | None]:
 
     Raises:
         FetchError: ``InvalidUri``.
+
     """
     match = _AUTHORITY.fullmatch(authority)
     if match is None or (match["port"] and not 0 < int(match["port"]) <= _MAX_PORT):

@@ -42,6 +42,7 @@ async def fetch_web(
 
     Raises:
         FetchError: with the reason.
+
     """
     secret_headers = build_authorization(credentials)
     if uri.url.scheme == "http":
