@@ -1,11 +1,14 @@
 """Real servers on loopback for the fetcher; the stores have their fixtures beside their tests."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hack.cluster.binaries import find_programs
+from hack.cluster.errors import ClusterError
 from tests.integration.fetch.fetch_servers import (
     Fetcher,
     TlsFiles,
@@ -14,6 +17,17 @@ from tests.integration.fetch.fetch_servers import (
     run_web_server,
     server_context,
 )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the S3 server where a collected test needs it: the first time takes longer than a test may."""
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if session.config.option.collectonly or not fixtures & {"store", "plain_store"}:
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    # Where it fails, the fixtures of those tests fail again, with the reason; all others can still run.
+    with capture.global_and_fixture_disabled(), contextlib.suppress(ClusterError):
+        find_programs(["versitygw"])
 
 
 @pytest.fixture(scope="session")

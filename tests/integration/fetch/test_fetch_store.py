@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import http.client
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ class Store:
 
 
 def _run_store(directory: Path, tls: TlsFiles, scheme: str) -> Iterator[Store]:
-    program = shutil.which("versitygw") or str(find_programs(["versitygw"])["versitygw"])
+    program = str(find_programs(["versitygw"])["versitygw"])
     port = free_port()
     (directory / "root").mkdir()
     command = [
