@@ -15,7 +15,6 @@ from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.names import MODEL_FILE
 from modelservice_runtime.fetch.oci import RegistryAccess, fetch_oci
 from modelservice_runtime.fetch.redaction import Redactor
-from modelservice_runtime.fetch.s3 import fetch_s3
 from modelservice_runtime.fetch.transfer import Transfer
 from modelservice_runtime.fetch.uri import FileUri, ModelUri, OciUri, S3Uri, WebUri, invalid_uri, parse_uri
 from modelservice_runtime.fetch.web import fetch_web
@@ -124,6 +123,9 @@ async def _fetch_remote(
                 access = RegistryAccess(client, credentials, request.redactor)
                 return await fetch_oci(uri, sha256, access, transfer)
             case S3Uri():
+                # Imported here: the signer takes half a second, and the other sources need none of it.
+                from modelservice_runtime.fetch.s3 import fetch_s3
+
                 return await fetch_s3(uri, sha256, client, credentials, transfer)
             case WebUri():
                 return await fetch_web(uri, sha256, client, credentials, transfer)

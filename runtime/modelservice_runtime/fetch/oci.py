@@ -52,7 +52,8 @@ class Registry:
 
         """
         url = URL(
-            f"{self.scheme}://{_api_host(self.uri.registry)}/v2/{self.uri.repository}/{path}", encoded=True
+            f"{self.scheme}://{build_api_host(self.uri.registry)}/v2/{self.uri.repository}/{path}",
+            encoded=True,
         )
         response = await self.client.get(url, headers, self.authorizer.headers)
         challenge = response.headers.get("WWW-Authenticate")
@@ -166,6 +167,6 @@ def _unpinned(uri: OciUri, remedy: str) -> FetchError:
     )
 
 
-def _api_host(registry: str) -> str:
+def build_api_host(registry: str) -> str:
     """Docker Hub's API lives at another host than its name says."""
     return "registry-1.docker.io" if registry == "docker.io" else registry

@@ -5,6 +5,7 @@ import pytest
 
 from modelservice_runtime.fetch.credentials import Credentials
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.oci import build_api_host
 from modelservice_runtime.fetch.oci_auth import Challenge, Login, find_login, parse_challenge
 from modelservice_runtime.fetch.uri import OciUri
 
@@ -53,6 +54,11 @@ def test_find_login_longest_path_wins():
 def test_find_login_docker_hub_goes_by_its_old_address():
     credentials = docker_config(**{"https://index.docker.io/v1/": {"username": "u", "password": "p"}})
     assert find_login(credentials, OciUri("docker.io", "org/spam", "1", None)) == Login("u", "p")
+
+
+def test_registry_docker_hub_is_asked_at_the_host_of_its_api():
+    assert build_api_host("docker.io") == "registry-1.docker.io"
+    assert build_api_host("r.example:5000") == "r.example:5000"
 
 
 def test_find_login_token_entry_is_used_as_it_is():
