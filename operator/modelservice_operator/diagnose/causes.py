@@ -36,7 +36,7 @@ _IMAGE_REASONS = frozenset(
 )
 _BACK_OFF = re.compile(r"^Back-off pulling image \"[^\"]*\"(?:: \w+: ?)?")
 _RPC = re.compile(r"rpc error: code = \w+ desc = ")
-_PREEMPTION = re.compile(r"\s*preemption: .*$", re.DOTALL)
+_PREEMPTION = re.compile(r"\s*(?:no new claims to deallocate,?\s*)?preemption: .*$", re.DOTALL)
 _SENTENCE = re.compile(r"^(?P<reason>[A-Z][A-Za-z0-9]{3,62}): (?P<message>.+)$")
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 

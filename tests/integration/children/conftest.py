@@ -1,0 +1,75 @@
+"""A control plane with our CRDs, for children made by the builders and applied without the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hack.cluster.api import Object, condition_status
+from tests.unit.operator.pure.builders import NOW, make_model_service, make_observed, make_runtime
+
+from modelservice_operator.decide import decide
+from modelservice_operator.labels import MANAGER
+
+if TYPE_CHECKING:
+    from hack.cluster.api import Api
+    from hack.cluster.cluster import Cluster
+
+ROOT = Path(__file__).parents[3]
+RUNTIME = make_runtime(default=True, gpuImage="registry.example/gpu:1")
+
+
+@dataclass(frozen=True)
+class Family:
+    """A ModelService in the cluster and the children that it wants."""
+
+    api: Api
+    service: Object
+    children: tuple[Object, ...]
+
+    def child(self, kind: str) -> Object:
+        return next(body for body in self.children if body["kind"] == kind)
+
+    def apply(self) -> None:
+        for body in self.children:
+            self.api.apply(body, manager=MANAGER)
+
+
+@dataclass(frozen=True)
+class Families:
+    """Makes ModelServices in one namespace."""
+
+    api: Api
+    namespace: str
+
+    def create(self, spec: dict[str, Any]) -> Family:
+        manifest = make_model_service(**spec)
+        manifest["metadata"] = {"name": "spam", "namespace": self.namespace}
+        service = self.api.apply(manifest)
+        return Family(self.api, service, decide(make_observed(service, RUNTIME), NOW).desired)
+
+
+@pytest.fixture(scope="session")
+def crds(control_plane: Cluster) -> Cluster:
+    """The control plane with the CRDs: children need an owner that exists, or they are collected."""
+    for file in sorted((ROOT / "crds").glob("model*.yaml")):
+        crd = control_plane.api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
+        path = control_plane.api.path_of(crd)
+        control_plane.api.wait_for(path, is_established, what="established")
+    return control_plane
+
+
+def is_established(crd: Object) -> bool:
+    # A CRD is stored with `conditions: null` for a moment.
+    return bool(crd["status"]["conditions"]) and condition_status(crd, "Established") == "True"
+
+
+@pytest.fixture
+def families(crds: Cluster, namespace: str) -> Families:
+    """A namespace that refuses pods which do not meet Pod Security "restricted"."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    crds.api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
+    return Families(crds.api, namespace)
