@@ -7,7 +7,7 @@ an object into the store and enqueue a key. Everything else about reconciliation
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
+    from kopf._core.engines.peering import Identity
+
     from modelservice_operator.ingest import Ingest
     from modelservice_operator.kubeapi import ApiClient
 
+KOPF_IDENTITY = cast("Identity", "modelservice-operator")
+"""Only peering would use it, which is off. kopf's own choice asks for the user's name: a pod's has none."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -110,6 +114,7 @@ async def run_kopf(api: ApiClient, ingest: Ingest, namespace: str | None, flags:
     await kopf.operator(
         registry=build_registry(api, ingest),
         settings=build_settings(),
+        identity=KOPF_IDENTITY,
         clusterwide=namespace is None,
         namespaces=() if namespace is None else (namespace,),
         ready_flag=flags.started,

@@ -1,0 +1,48 @@
+"""kopf starts wherever a pod may run."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+
+from modelservice_operator.framework import KopfFlags, run_kopf
+
+if TYPE_CHECKING:
+    import pytest
+
+    from modelservice_operator.ingest import Ingest
+    from modelservice_operator.kubeapi import ApiClient
+
+
+@dataclass
+class UnreachableApi:
+    """An API server that is not there: starting needs no answer from it."""
+
+    server: str = "http://127.0.0.1:1"
+
+    def new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+
+async def test_run_kopf_user_without_a_name_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images and OpenShift run us as a number that no /etc/passwd knows."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    flags = KopfFlags(started=asyncio.Event(), stop=asyncio.Event())
+    kopf_run = asyncio.create_task(
+        run_kopf(cast("ApiClient", UnreachableApi()), cast("Ingest", None), None, flags)
+    )
+    started = asyncio.create_task(flags.started.wait())
+    done, _ = await asyncio.wait({kopf_run, started}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    assert started in done, kopf_run.exception()
+    flags.stop.set()
+    await asyncio.wait_for(kopf_run, timeout=30)
