@@ -15,12 +15,18 @@ from typing import TypeAlias
 
 from modelservice_runtime.batching import BatchKey, BatchQueue, BatchResult, batch_key, batch_rows, run_batch
 from modelservice_runtime.errors import DeadlineExceededError, OverloadedError, ServingError
-from modelservice_runtime.model import Model, Run
+from modelservice_runtime.model import Model, Run, WarmUp
 from modelservice_runtime.statistics import ModelStatistics, Timing
 from modelservice_runtime.tensors import Array, InferRequest
 
-# Weight of a new measurement in the moving average: follows a change within some 30 runs.
-_NEW_WEIGHT = 1 / 16
+# A model that became ten times slower is noticed within 25 runs.
+_MEDIAN_STEP = 1.1
+_SIZE_WEIGHT = 1 / 16
+# Runs of up to this many times the limit are tried on the event loop, this often: 5 ms once a second.
+_PROBE_BELOW = 25
+_PROBE_SECONDS = 1.0
+# How long queued batches may keep the event loop busy before everybody else has a turn.
+_TURN_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,13 @@ Done: TypeAlias = Callable[[InferResult | ServingError], None]
 class Job:
     """One request on its way through a lane."""
 
-    __slots__ = ("arrived_ns", "batch", "done", "finished", "key", "request", "rows", "timer")
+    __slots__ = ("arrived_ns", "batch", "done", "elements", "finished", "key", "request", "rows", "timer")
 
-    def __init__(self, request: InferRequest, done: Done, key: BatchKey | None, rows: int) -> None:
+    def __init__(
+        self, request: InferRequest, done: Done, elements: int, key: BatchKey | None, rows: int
+    ) -> None:
         self.request = request
+        self.elements = elements
         self.done = done
         self.key = key
         self.rows = rows
@@ -69,7 +78,7 @@ class _RunningBatch:
 
 
 class Lane:
-    """See the module's text. ``run_seconds`` is the measured time of a small run, None where unknown."""
+    """See the module's text."""
 
     def __init__(
         self,
@@ -77,14 +86,19 @@ class Lane:
         settings: LaneSettings,
         statistics: ModelStatistics,
         loop: asyncio.AbstractEventLoop,
-        run_seconds: float | None,
+        warm_up: WarmUp,
     ) -> None:
         self._model = model
         self._settings = settings
         self._statistics = statistics
         self._loop = loop
-        self._max_rows = settings.max_batch_size
-        self._run_ns = 1e9 if run_seconds is None else run_seconds * 1e9
+        self._max_rows = settings.max_batch_size if warm_up.batchable else 1
+        self._inline_below_ns = 0.0 if warm_up.time_varies else settings.inline_below_seconds * 1e9
+        # A run's time (median) and its input's elements (mean), as observed.
+        self._run_ns = 1e9 if warm_up.run_seconds is None else warm_up.run_seconds * 1e9
+        self._run_elements = float(max(warm_up.input_elements, 1))
+        self._next_probe = 0.0
+        self._probing = False
         self._queue: BatchQueue[Job] = BatchQueue()
         self._pending = 0
         self._running: set[_RunningBatch] = set()
@@ -100,7 +114,7 @@ class Lane:
     @property
     def runs_inline(self) -> bool:
         """True while the model is fast enough to run on the event loop."""
-        return self._run_ns < self._settings.inline_below_seconds * 1e9
+        return self._run_ns < self._inline_below_ns
 
     @property
     def max_batch_size(self) -> int:
@@ -112,14 +126,15 @@ class Lane:
 
         Raises OverloadedError when the queue is full.
         """
-        if self._max_rows == 1 and self.runs_inline and not self._pending:
-            self._run_inline(request, done)
+        elements = sum([array.size for array in request.inputs.values()])
+        if self._max_rows == 1 and not self._running and self._is_short(elements):
+            self._run_inline(request, done, elements)
             return None
         if self._pending >= self._settings.max_queue_size:
             raise OverloadedError(
                 f"model '{self._model.spec.name}' has {self._pending} requests waiting; try again later"
             )
-        job = self._make_job(request, done)
+        job = self._make_job(request, done, elements)
         self._pending += 1
         self._queue.add(job)
         if request.timeout_seconds is not None:
@@ -150,14 +165,42 @@ class Lane:
         else:
             self._on_idle = close
 
-    def _make_job(self, request: InferRequest, done: Done) -> Job:
+    def _is_short(self, elements: int) -> bool:
+        """Whether a run is expected to be fast enough for the event loop; larger inputs take longer."""
+        expected_ns = self._run_ns * max(elements / self._run_elements, 1.0)
+        if expected_ns < self._inline_below_ns:
+            return True
+        return expected_ns < _PROBE_BELOW * self._inline_below_ns and self._may_probe()
+
+    def _may_probe(self) -> bool:
+        """Once a second a run that looks a little too long happens on the event loop all the same.
+
+        On a thread a run's time includes waiting for the interpreter, so a model that was slow for a moment
+        would never be seen to be fast again.
+        """
+        now = self._loop.time()
+        if now < self._next_probe:
+            return False
+        self._next_probe = now + _PROBE_SECONDS
+        self._probing = True
+        return True
+
+    def _observe(self, elapsed_ns: int, elements: int) -> None:
+        if self._probing:
+            self._probing = False
+            self._run_ns = min(float(elapsed_ns), self._run_ns)
+        # Follows the median: runs that the machine held up, however long, do not count for more than others.
+        self._run_ns *= _MEDIAN_STEP if elapsed_ns > self._run_ns else 1 / _MEDIAN_STEP
+        self._run_elements += (elements - self._run_elements) * _SIZE_WEIGHT
+
+    def _make_job(self, request: InferRequest, done: Done, elements: int) -> Job:
         spec = self._model.spec
         if self._max_rows == 1:
-            return Job(request, done, None, 1)
+            return Job(request, done, elements, None, 1)
         rows = batch_rows(spec, request.inputs)
-        return Job(request, done, batch_key(spec, request) if rows else None, max(rows, 1))
+        return Job(request, done, elements, batch_key(spec, request) if rows else None, max(rows, 1))
 
-    def _run_inline(self, request: InferRequest, done: Done) -> None:
+    def _run_inline(self, request: InferRequest, done: Done, elements: int) -> None:
         started_ns = time.perf_counter_ns()
         try:
             outputs = self._model.run(request.inputs, request.output_names)
@@ -165,7 +208,7 @@ class Lane:
             done(error)
             return
         elapsed_ns = time.perf_counter_ns() - started_ns
-        self._run_ns += (elapsed_ns - self._run_ns) * _NEW_WEIGHT
+        self._observe(elapsed_ns, elements)
         timing = Timing(0, 0, elapsed_ns, 0)
         self._statistics.record_execution(1, timing)
         done(InferResult(outputs, timing))
@@ -177,14 +220,15 @@ class Lane:
 
     def _dispatch(self) -> None:
         self._wakeup = None
+        yield_at = self._loop.time() + _TURN_SECONDS
         while self._queue and len(self._running) < self._settings.runner_threads:
             wait_seconds = self._wait_seconds()
             if wait_seconds > 0:
                 self._wakeup = self._loop.call_later(wait_seconds, self._dispatch)
                 return
-            self._start(self._queue.take(self._max_rows))
-            if self.runs_inline:
-                break
+            ran_here = self._start(self._queue.take(self._max_rows))
+            if ran_here and self._loop.time() > yield_at:
+                break  # other clients have their turn on the event loop
         self._wake_up()
 
     def _wait_seconds(self) -> float:
@@ -197,16 +241,17 @@ class Lane:
         waited_seconds = (time.perf_counter_ns() - self._queue.peek().arrived_ns) / 1e9
         return delay_seconds - waited_seconds
 
-    def _start(self, jobs: list[Job]) -> None:
+    def _start(self, jobs: list[Job]) -> bool:
+        """Run a batch, here or on a thread; True when it ran here and is finished."""
         batch = _RunningBatch(jobs, self._model.new_run(), time.perf_counter_ns())
         self._running.add(batch)
         for job in jobs:
             job.batch = batch
         requests = [job.request for job in jobs]
         rows = [job.rows for job in jobs]
-        if self.runs_inline:
+        if self._is_short(sum([job.elements for job in jobs])):
             self._finish(batch, run_batch(self._model, requests, rows, batch.handle))
-            return
+            return True
         if self._executor is None:
             self._executor = ThreadPoolExecutor(
                 self._settings.runner_threads, thread_name_prefix=f"run-{self._model.spec.name}"
@@ -215,6 +260,7 @@ class Lane:
         future.add_done_callback(
             lambda done: self._loop.call_soon_threadsafe(self._finish_future, batch, done)
         )
+        return False
 
     def _finish_future(self, batch: _RunningBatch, future: Future[BatchResult]) -> None:
         self._finish(batch, future.result())
@@ -223,7 +269,7 @@ class Lane:
         self._running.discard(batch)
         if result.rows_mismatched:
             self._max_rows = 1
-        timing = self._record(result)
+        timing = self._record(batch, result)
         for job, outcome in zip(batch.jobs, result.outcomes, strict=True):
             if not job.finished:
                 self._leave(job)
@@ -232,11 +278,12 @@ class Lane:
         self._notice_idle()
         self._wake_up()
 
-    def _record(self, result: BatchResult) -> Timing:
+    def _record(self, batch: _RunningBatch, result: BatchResult) -> Timing:
         infer_ns = 0
+        elements = sum([job.elements for job in batch.jobs]) // max(len(result.executions), 1)
         for rows, elapsed_ns in result.executions:
             infer_ns += elapsed_ns
-            self._run_ns += (elapsed_ns - self._run_ns) * _NEW_WEIGHT
+            self._observe(elapsed_ns, elements)
             self._statistics.record_execution(
                 rows, Timing(0, result.compute_input_ns, elapsed_ns, result.compute_output_ns)
             )

@@ -58,11 +58,15 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """What warm-up learned: the median time of one small run, and whether rows can be batched.
+    """What warm-up learned of a model.
 
-    ``run_seconds`` is None when the model could not run on synthetic inputs.
+    ``run_seconds``: median time of a run on ``input_elements`` elements, None where it did not run.
+    ``batchable``: two rows in gave two rows out. ``time_varies``: the graph has loops, so values in a request
+    decide how long it takes.
     """
 
     run_seconds: float | None
+    input_elements: int
     batchable: bool
+    time_varies: bool
     note: str = ""

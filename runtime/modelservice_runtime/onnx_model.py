@@ -9,6 +9,7 @@ import ctypes
 import os
 import re
 import statistics
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from modelservice_runtime.errors import (
 )
 from modelservice_runtime.model import ModelSpec, Run, WarmUp
 from modelservice_runtime.onnx_scan import ModelScan, scan_model_file
-from modelservice_runtime.tensors import BF16, BYTES, DATATYPES, Array, Datatype, TensorSpec
+from modelservice_runtime.tensors import BF16, BYTES, DATATYPES, Array, Datatype, TensorSpec, count_elements
 
 _BFLOAT16_ELEMENT_TYPE = 16  # onnx.TensorProto.BFLOAT16
 _DATATYPE_BY_ORT_TYPE: dict[str, Datatype] = {
@@ -44,6 +45,10 @@ _DATATYPE_BY_ORT_TYPE: dict[str, Datatype] = {
     }.items()
 }  # fmt: skip
 
+# A gigabyte of FP32; a model with larger fixed inputs is warmed up by its first request.
+_MAX_SYNTHETIC_ELEMENTS = 1 << 28
+_WARM_UP_LIMIT_SECONDS = 60.0
+_FATAL = 4  # everything below is raised as an exception too, and would only break the JSON log
 _LOAD_ERRORS = (
     ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf,
     ort_errors.NoModel, ort_errors.NoSuchFile, ort_errors.NotImplemented, ort_errors.RuntimeException,
@@ -70,6 +75,7 @@ class OnnxRun:
 
     def __init__(self) -> None:
         self.options = ort.RunOptions()
+        self.options.log_severity_level = _FATAL
 
     def stop(self) -> None:
         """Ask ONNX Runtime to end the run."""
@@ -80,10 +86,16 @@ class OnnxModel:
     """A loaded ONNX model; ``skipped_outputs`` names outputs that no protocol can carry."""
 
     def __init__(
-        self, spec: ModelSpec, session: ort.InferenceSession, skipped_outputs: tuple[str, ...]
+        self,
+        spec: ModelSpec,
+        session: ort.InferenceSession,
+        skipped_outputs: tuple[str, ...],
+        *,
+        has_loops: bool,
     ) -> None:
         self.spec = spec
         self.skipped_outputs = skipped_outputs
+        self.has_loops = has_loops
         self._session = session
         self._has_bf16 = any(tensor.datatype is BF16 for tensor in (*spec.inputs, *spec.outputs))
 
@@ -154,29 +166,49 @@ def warm_up(model: OnnxModel) -> WarmUp:
 
     A model may dislike synthetic inputs; that is noted, not fatal.
     """
-    names = model.spec.output_names
+    elements = sum(count_elements(_synthetic_shape(spec, rows=1)) for spec in model.spec.inputs)
+    if elements > _MAX_SYNTHETIC_ELEMENTS:
+        return WarmUp(None, elements, False, model.has_loops, "the inputs are too large to make up")
     try:
         inputs = {spec.name: synthetic_input(spec, rows=1) for spec in model.spec.inputs}
-        model.run(inputs, names)
+        _first_run(model, inputs)
         run_seconds = _median_run_seconds(model, inputs)
     except ServingError as error:
-        return WarmUp(None, batchable=False, note=f"the model did not run on synthetic inputs: {error}")
+        note = f"the model did not run on synthetic inputs: {error}"
+        return WarmUp(None, elements, False, model.has_loops, note)
     try:
-        return WarmUp(run_seconds, _is_batchable(model))
+        return WarmUp(run_seconds, elements, _is_batchable(model), model.has_loops)
     except ServingError as error:
-        return WarmUp(run_seconds, batchable=False, note=f"the model did not run on a batch of two: {error}")
+        note = f"the model did not run on a batch of two: {error}"
+        return WarmUp(run_seconds, elements, False, model.has_loops, note)
+
+
+def _first_run(model: OnnxModel, inputs: Mapping[str, Array]) -> None:
+    """Run once, but not for ever: a loop may never end on made-up values."""
+    handle = model.new_run()
+    timer = threading.Timer(_WARM_UP_LIMIT_SECONDS, handle.stop)
+    timer.start()
+    try:
+        model.run(inputs, model.spec.output_names, handle)
+    finally:
+        timer.cancel()
 
 
 def synthetic_input(spec: TensorSpec, rows: int) -> Array:
     """Ones (or short texts) of the input's datatype; ``rows`` in a variable first dimension, 1 in others."""
-    shape = [1 if dimension == -1 else dimension for dimension in spec.shape or ()]
-    if spec.shape and spec.shape[0] == -1:
-        shape[0] = rows
+    shape = _synthetic_shape(spec, rows)
     if spec.datatype is BYTES:
         return np.full(shape, "warm up", dtype=object)
     if spec.datatype is BF16:
         return np.full(shape, 0x3F80, dtype=np.uint16)
     return np.ones(shape, dtype=spec.datatype.numpy)
+
+
+def _synthetic_shape(spec: TensorSpec, rows: int) -> list[int]:
+    shape = [1 if dimension == -1 else dimension for dimension in spec.shape or ()]
+    if spec.shape and spec.shape[0] == -1:
+        shape[0] = rows
+    return shape
 
 
 def _median_run_seconds(model: OnnxModel, inputs: Mapping[str, Array]) -> float:
@@ -222,7 +254,7 @@ def _session_options(settings: SessionSettings) -> ort.SessionOptions:
     options.intra_op_num_threads = settings.intra_op_threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
+    options.log_severity_level = _FATAL
     # Threads that spin after a run take the CPU from the server's own work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
@@ -272,7 +304,8 @@ def _describe(session: ort.InferenceSession, name: str, version: str, scan: Mode
             "no output of the model is a tensor of a known datatype; export it with tensor outputs "
             "(for scikit-learn: zipmap=False)"
         )
-    return OnnxModel(ModelSpec(name, version, tuple(inputs), specs), session, skipped)
+    signature = ModelSpec(name, version, tuple(inputs), specs)
+    return OnnxModel(signature, session, skipped, has_loops=scan.has_loops)
 
 
 def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:

@@ -30,6 +30,7 @@ KNOWN_DOMAINS = frozenset(
 # Precompiled device code hidden in a node: it runs outside every check.
 REFUSED_OPERATORS = frozenset({("com.microsoft", "EPContext")})
 MAX_GRAPH_DEPTH = 32
+_LOOP_OPERATORS = frozenset({"Loop", "Scan"})
 
 _FOREIGN_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip archive, as torch.save writes it; export the model with torch.onnx.export"),
@@ -49,12 +50,17 @@ Value: TypeAlias = int | memoryview
 
 @dataclass(slots=True)
 class ModelScan:
-    """What the file declares: tensors without a stated rank, and its external data files."""
+    """What the file declares: tensors without a stated rank, its external data files, its control flow."""
 
     unranked: set[str] = field(default_factory=set)
     external_locations: set[str] = field(default_factory=set)
     _operators: set[tuple[str, str]] = field(default_factory=set)
     _local_functions: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def has_loops(self) -> bool:
+        """True when a value in a request may decide how long a run takes."""
+        return any(operator in _LOOP_OPERATORS for _, operator in self._operators)
 
 
 def scan_model_file(path: Path) -> ModelScan:

@@ -146,19 +146,18 @@ class Server:
     def _publish(self, loaded: LoadedModel, loop: asyncio.AbstractEventLoop) -> None:
         settings, warm_up = self._settings, loaded.warm_up
         spec = loaded.model.spec
-        batching = settings.max_batch_size > 1 and warm_up.batchable
-        if settings.max_batch_size > 1 and not batching:
+        if settings.max_batch_size > 1 and not warm_up.batchable:
             log.warning(
                 "batching is off: two rows in must give two rows out, in a variable first dimension",
                 extra={"model": spec.name, "note": warm_up.note},
             )
         lane_settings = LaneSettings(
-            max_batch_size=settings.max_batch_size if batching else 1,
+            max_batch_size=settings.max_batch_size,
             max_delay_seconds=settings.max_batch_delay_seconds,
             max_queue_size=settings.max_queue_size,
         )
         statistics = ModelStatistics()
-        lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up.run_seconds)
+        lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)
         self._table.publish(ModelHandle(spec, lane, statistics))
         log.info("model ready", extra=_model_fields(loaded, lane))
 

@@ -93,9 +93,12 @@ class Connection(asyncio.Protocol):
             request.on_disconnect()
 
     def eof_received(self) -> bool:
-        """The client will send no more; keep the way back open while it waits for answers."""
-        self._last_request_seen = True
-        return self._current is not None or bool(self._requests) or self._writing_paused
+        """The client left, or half-closed, which looks the same: what it asked for is cancelled.
+
+        Answers already written still go out. Clients that half-close while they wait are rare; clients that
+        time out, close and ask again are not, and their old requests must not hold up the new ones.
+        """
+        return False
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we answer."""

@@ -1,0 +1,229 @@
+"""REST throughput and latency of the runtime, beside ONNX Runtime alone on the same model in the same run.
+
+    python benchmarks/rest_latency.py [--seconds 5] [--connections 16]
+
+The server runs in a process of its own and the client in this one, so two free cores are wanted. The client
+writes one prepared request and counts the bytes of the answers, which are all alike; it is not the limit, as
+the row "HTTP only" (a route that does nothing) shows.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import uvloop
+from onnx import TensorProto, helper, numpy_helper
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    per_second: float
+    p50_us: float
+    p99_us: float
+
+
+class Client(asyncio.Protocol):
+    """Sends the same request again as soon as its answer is complete."""
+
+    def __init__(self, request: bytes, latencies: list[float]) -> None:
+        self.request = request
+        self.latencies = latencies
+        self.answer_bytes = 0
+        self.received = 0
+        self.sent_at = 0.0
+        self.running = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.send()
+
+    def send(self) -> None:
+        self.sent_at = time.perf_counter()
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.answer_bytes:
+            assert data.startswith(b"HTTP/1.1 200"), data
+            head, _, _ = data.partition(b"\r\n\r\n")
+            length = re.search(rb"Content-Length: (\d+)", head)
+            assert length is not None
+            self.answer_bytes = len(head) + 4 + int(length[1])
+        self.received += len(data)
+        if self.received == self.answer_bytes:
+            self.received = 0
+            self.latencies.append(time.perf_counter() - self.sent_at)
+            if self.running:
+                self.send()
+
+
+def save_mlp(path: Path, inputs: int, width: int, outputs: int) -> None:
+    random = np.random.default_rng(0)
+    shapes = {"w1": (inputs, width), "b1": (width,), "w2": (width, outputs), "b2": (outputs,)}
+    weights = [
+        numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "w2", "b2"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mlp",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", inputs])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", outputs])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, path)
+
+
+def build_request(port: int, path: str, body: bytes, headers: str = "", method: str = "POST") -> bytes:
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    )
+    return head.encode() + body
+
+
+def json_body(array: np.ndarray) -> bytes:
+    tensor = {"name": "x", "shape": list(array.shape), "datatype": "FP32", "data": array.ravel().tolist()}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def binary_body(array: np.ndarray) -> tuple[bytes, str]:
+    tensor = {
+        "name": "x",
+        "shape": list(array.shape),
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": array.nbytes},
+    }
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    return head + array.tobytes(), f"Inference-Header-Content-Length: {len(head)}\r\n"
+
+
+@contextmanager
+def running_server(models: dict[str, Path]) -> Iterator[int]:
+    flags = [flag for name, path in models.items() for flag in ("--model", f"{name}={path}")]
+    command = [sys.executable, "-m", "modelservice_runtime", "serve", *flags, "--host", "127.0.0.1"]
+    command += [
+        "--http-port",
+        "0",
+        "--metrics-port",
+        "0",
+        "--drain-delay-seconds",
+        "0",
+        "--intra-op-threads",
+        "1",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        port = 0
+        for line in process.stderr:
+            record = json.loads(line)
+            port = record.get("http_port", port)
+            if record["message"] == "ready":
+                break
+        try:
+            yield port
+        finally:
+            process.terminate()
+
+
+async def load(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
+    loop = asyncio.get_running_loop()
+    latencies: list[float] = []
+    clients = []
+    for _ in range(connections):
+        _, client = await loop.create_connection(lambda: Client(request, latencies), "127.0.0.1", port)
+        clients.append(client)
+    await asyncio.sleep(0.5)
+    latencies.clear()
+    await asyncio.sleep(seconds)
+    for client in clients:
+        client.running = False
+        client.transport.close()
+    return latencies
+
+
+def measure_rest(name: str, port: int, request: bytes, arguments: argparse.Namespace) -> Row:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        latencies = runner.run(load(port, request, arguments.connections, arguments.seconds))
+    p50, p99 = np.percentile(latencies, [50, 99]) * 1e6
+    return Row(name, len(latencies) / arguments.seconds, float(p50), float(p99))
+
+
+def measure_call(name: str, call: Callable[[], object], seconds: float) -> Row:
+    times = []
+    end = time.perf_counter() + seconds
+    while (before := time.perf_counter()) < end:
+        call()
+        times.append(time.perf_counter() - before)
+    p50, p99 = np.percentile(times, [50, 99]) * 1e6
+    return Row(name, len(times) / seconds, float(p50), float(p99))
+
+
+def raw_run(path: Path, array: np.ndarray) -> Callable[[], object]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(["y"], {"x": array})
+
+
+def measure_all(directory: Path, arguments: argparse.Namespace) -> list[Row]:
+    models = {"tiny": directory / "tiny.onnx", "mid": directory / "mid.onnx"}
+    save_mlp(models["tiny"], 4, 8, 3)
+    save_mlp(models["mid"], 512, 4096, 512)
+    tiny = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
+    mid = np.ones((1, 512), np.float32)
+    rows = [measure_call("tiny: raw session.run", raw_run(models["tiny"], tiny), arguments.seconds)]
+    rows.append(measure_call("mid: raw session.run", raw_run(models["mid"], mid), arguments.seconds))
+    with running_server(models) as port:
+        live = build_request(port, "/v2/health/live", b"", method="GET")
+        rows.append(measure_rest("HTTP only: GET /v2/health/live", port, live, arguments))
+        request = build_request(port, "/v2/models/tiny/infer", json_body(tiny))
+        rows.append(measure_rest("tiny: REST, JSON", port, request, arguments))
+        body, headers = binary_body(tiny)
+        request = build_request(port, "/v2/models/tiny/infer", body, headers)
+        rows.append(measure_rest("tiny: REST, binary", port, request, arguments))
+        body, headers = binary_body(mid)
+        request = build_request(port, "/v2/models/mid/infer", body, headers)
+        rows.append(measure_rest("mid: REST, binary", port, request, arguments))
+    return rows
+
+
+def print_table(rows: list[Row]) -> None:
+    print(f"{'case':<32} {'requests/s':>12} {'p50 us':>10} {'p99 us':>10}")
+    for row in rows:
+        print(f"{row.name:<32} {row.per_second:>12,.0f} {row.p50_us:>10,.1f} {row.p99_us:>10,.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--connections", type=int, default=16)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        print_table(measure_all(Path(directory), arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A real server on a loopback port, in a thread of the test process."""
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from modelservice_runtime.health import Health
+from modelservice_runtime.lane import Lane, LaneSettings
+from modelservice_runtime.metrics import MetricsApplication
+from modelservice_runtime.onnx_model import SessionSettings, load_onnx_model, warm_up
+from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.server.application import Application
+from modelservice_runtime.server.http import HttpLimits
+from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.statistics import ModelStatistics
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class ServerThread:
+    """Serves ``models`` (name -> file) until ``stop``."""
+
+    def __init__(
+        self,
+        models: Mapping[str, Path],
+        limits: HttpLimits | None = None,
+        lane: LaneSettings | None = None,
+    ) -> None:
+        self.limits = replace(limits or HttpLimits(), sweep_seconds=0.05)
+        self._lane = lane or LaneSettings()
+        self._models = models
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.port = self.metrics_port = 0
+        self.table = ModelTable()
+        self.health = Health(self.table)
+        self.server: HttpServer
+        self.loop: asyncio.AbstractEventLoop
+
+    def __enter__(self) -> "ServerThread":
+        self._thread.start()
+        assert self._started.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def request(
+        self, method: str, path: str, body: bytes | object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            connection.request(method, path, data, dict(headers or {}))
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.headers), response.read())
+        finally:
+            connection.close()
+
+    def infer(self, model: str, inputs: Sequence[Mapping[str, Any]], **fields: Any) -> Answer:
+        return self.request("POST", f"/v2/models/{model}/infer", {"inputs": list(inputs), **fields})
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        for name, path in self._models.items():
+            model = load_onnx_model(path, name, "1", SessionSettings(("CPU",), 1))
+            warmed = warm_up(model)
+            statistics = ModelStatistics()
+            lane = Lane(model, self._lane, statistics, self.loop, warmed)
+            self.table.publish(ModelHandle(model.spec, lane, statistics))
+        application = Application(self.table, self.health, self.limits.max_body_bytes)
+        self.server = HttpServer(application, self.limits, self.loop)
+        metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
+        self.port = await self.server.listen("127.0.0.1", 0)
+        self.metrics_port = await metrics.listen("127.0.0.1", 0)
+        self._started.set()
+        await self._stop.wait()
+        await self.server.drain(0.2)
+        await metrics.drain(0)
+
+
+def read_until_closed(connection: socket.socket) -> bytes:
+    parts = []
+    try:
+        while part := connection.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        parts.append(b"<reset>")
+    return b"".join(parts)
+
+
+def read_answer(connection: socket.socket) -> tuple[int, bytes]:
+    """Read one response with a Content-Length: its status and body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(1)
+        assert part, f"closed after {data!r}"
+        data += part
+    head = data.decode("latin-1")
+    length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0] or 0)
+    body = b""
+    while len(body) < length:
+        part = connection.recv(length - len(body))
+        assert part, "closed within the body"
+        body += part
+    return int(head.split(" ", 2)[1]), body

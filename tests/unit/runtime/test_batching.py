@@ -1,0 +1,188 @@
+"""Merging, splitting and queueing; with hypothesis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from modelservice_runtime.batching import (
+    BatchQueue,
+    RowMismatchError,
+    batch_key,
+    batch_rows,
+    merge_inputs,
+    run_batch,
+    split_outputs,
+)
+from modelservice_runtime.errors import InferenceFailedError, ServingError
+from modelservice_runtime.model import ModelSpec, Run
+from modelservice_runtime.tensors import BYTES, FP32, Array, InferRequest, TensorSpec
+
+SPEC = ModelSpec(
+    "m",
+    "1",
+    (TensorSpec("a", FP32, (-1, -1)), TensorSpec("t", BYTES, (-1,))),
+    (TensorSpec("b", FP32, (-1, -1)), TensorSpec("u", BYTES, (-1,))),
+)
+
+
+def make_request(rows: int, width: int = 2, start: float = 0.0) -> InferRequest:
+    numbers = (np.arange(rows * width, dtype=np.float32) + start).reshape(rows, width)
+    texts = np.array([f"{start}:{row}" for row in range(rows)], dtype=object)
+    return InferRequest({"a": numbers, "t": texts}, SPEC.output_names)
+
+
+@dataclass
+class EchoModel:
+    """Gives its inputs back; fails when a batch holds ``poison``."""
+
+    spec: ModelSpec = SPEC
+    poison: float | None = None
+    extra_rows: int = 0
+    calls: list[int] = field(default_factory=list)
+
+    def new_run(self) -> Run:
+        raise NotImplementedError
+
+    def run(
+        self, inputs: Mapping[str, Array], output_names: Sequence[str], handle: Run | None = None
+    ) -> list[Array]:
+        rows = inputs["a"].shape[0]
+        self.calls.append(rows)
+        if self.poison is not None and self.poison in inputs["a"]:
+            raise InferenceFailedError("poisoned")
+        if self.extra_rows and rows > 1:
+            return [np.zeros((rows + self.extra_rows, 1), np.float32)] * 2
+        return [inputs["a"], inputs["t"]]
+
+
+@given(rows=st.lists(st.integers(1, 7), min_size=1, max_size=8))
+def test_run_batch_gives_each_request_what_it_would_get_alone(rows: list[int]) -> None:
+    requests = [make_request(count, start=100.0 * index) for index, count in enumerate(rows)]
+    model = EchoModel()
+    result = run_batch(model, requests, rows, None)
+    assert model.calls == [sum(rows)]
+    assert [count for count, _ in result.executions] == [sum(rows)]
+    for request, outcome in zip(requests, result.outcomes, strict=True):
+        assert not isinstance(outcome, ServingError)
+        assert np.array_equal(outcome[0], request.inputs["a"])
+        assert outcome[1].tolist() == request.inputs["t"].tolist()
+
+
+@given(
+    outputs=st.lists(hnp.arrays(np.int64, st.tuples(st.just(12), st.integers(0, 3))), min_size=1, max_size=3),
+    cuts=st.lists(st.integers(1, 11), max_size=4, unique=True).map(sorted),
+)
+def test_split_outputs_loses_and_moves_nothing(outputs: list[Array], cuts: list[int]) -> None:
+    rows = [end - begin for begin, end in zip([0, *cuts], [*cuts, 12], strict=True)]
+    pieces = split_outputs(outputs, rows)
+    for index, output in enumerate(outputs):
+        assert np.array_equal(np.concatenate([piece[index] for piece in pieces]), output)
+    assert [piece[0].shape[0] for piece in pieces] == rows
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (), (5,)])
+def test_split_outputs_with_other_rows_raises(shape: tuple[int, ...]) -> None:
+    with pytest.raises(RowMismatchError, match="4 rows went in"):
+        split_outputs([np.zeros(shape)], [2, 2])
+
+
+def test_run_batch_retries_singly_so_that_one_bad_request_fails_alone() -> None:
+    requests = [make_request(1, start=0), make_request(2, start=700), make_request(1, start=10)]
+    model = EchoModel(poison=701.0)
+    result = run_batch(model, requests, [1, 2, 1], None)
+    assert model.calls == [4, 1, 2, 1]
+    assert [isinstance(outcome, ServingError) for outcome in result.outcomes] == [False, True, False]
+    assert not result.rows_mismatched
+
+
+def test_run_batch_of_a_model_that_mixes_rows_runs_singly_and_says_so() -> None:
+    model = EchoModel(extra_rows=1)
+    result = run_batch(model, [make_request(1), make_request(1)], [1, 1], None)
+    assert result.rows_mismatched
+    assert len(result.outcomes) == 2
+
+
+def test_merge_inputs_of_one_request_copies_nothing() -> None:
+    request = make_request(3)
+    assert merge_inputs(SPEC, [request]) is request.inputs
+
+
+@pytest.mark.parametrize(
+    ("inputs", "rows"),
+    [
+        ({"a": np.zeros((3, 2)), "t": np.zeros(3)}, 3),
+        ({"a": np.zeros((3, 2)), "t": np.zeros(2)}, 0),
+        ({"a": np.zeros(()), "t": np.zeros(3)}, 0),
+        ({"a": np.zeros((0, 2)), "t": np.zeros(0)}, 0),
+    ],
+)
+def test_batch_rows_are_what_all_inputs_agree_on(inputs: dict[str, Array], rows: int) -> None:
+    assert batch_rows(SPEC, inputs) == rows
+
+
+def test_batch_key_differs_by_shape_and_by_outputs_only() -> None:
+    key = batch_key(SPEC, make_request(1))
+    assert key == batch_key(SPEC, make_request(5, start=3))
+    assert key != batch_key(SPEC, make_request(1, width=3))
+    assert key != batch_key(SPEC, InferRequest(make_request(1).inputs, ("b",)))
+
+
+@dataclass(eq=False)
+class Entry:
+    key: tuple[object, ...] | None
+    rows: int
+    number: int
+
+
+entries = st.lists(st.tuples(st.sampled_from([("x",), ("y",), None]), st.integers(1, 5)), max_size=30).map(
+    lambda items: [Entry(key, rows, number) for number, (key, rows) in enumerate(items)]
+)
+
+
+@given(waiting=entries, limit=st.integers(1, 8))
+def test_batch_queue_gives_every_entry_once_in_order_within_its_key(waiting: list[Entry], limit: int) -> None:
+    queue: BatchQueue[Entry] = BatchQueue()
+    for entry in waiting:
+        queue.add(entry)
+    taken = []
+    while queue:
+        expected_rows = queue.next_rows(limit)
+        batch = queue.take(limit)
+        assert expected_rows == sum(entry.rows for entry in batch)
+        assert len({entry.key for entry in batch}) == 1
+        assert len(batch) == 1 or (batch[0].key is not None and sum(entry.rows for entry in batch) <= limit)
+        taken += batch
+    assert sorted(entry.number for entry in taken) == [entry.number for entry in waiting]
+    for key in (("x",), ("y",)):
+        numbers = [entry.number for entry in taken if entry.key == key]
+        assert numbers == sorted(numbers)
+
+
+@given(waiting=entries, removed=st.sets(st.integers(0, 29)))
+def test_batch_queue_remove_forgets_only_that_entry(waiting: list[Entry], removed: set[int]) -> None:
+    queue: BatchQueue[Entry] = BatchQueue()
+    for entry in waiting:
+        queue.add(entry)
+    for entry in waiting:
+        if entry.number in removed:
+            assert queue.remove(entry)
+            assert not queue.remove(entry)
+    left = []
+    while queue:
+        left += [entry.number for entry in queue.take(100)]
+    assert sorted(left) == [entry.number for entry in waiting if entry.number not in removed]
+
+
+def test_batch_queue_keys_take_turns() -> None:
+    queue: BatchQueue[Entry] = BatchQueue()
+    for number in range(4):
+        queue.add(Entry(("busy",), 1, number))
+    queue.add(Entry(("quiet",), 1, 9))
+    assert [entry.number for entry in queue.take(2)] == [0, 1]
+    assert [entry.number for entry in queue.take(2)] == [9]
+    assert [entry.number for entry in queue.take(2)] == [2, 3]

@@ -1,0 +1,420 @@
+"""What hostile, slow and merely unusual clients meet; over raw sockets."""
+
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
+
+from modelservice_runtime.server.http import HttpLimits
+
+SMALL = HttpLimits(
+    max_body_bytes=200_000,
+    max_buffered_bytes=600_000,
+    max_connections=12,
+    head_timeout_seconds=0.4,
+    body_grace_seconds=0.4,
+    min_body_bytes_per_second=1e9,
+    idle_timeout_seconds=0.8,
+    write_stall_seconds=0.5,
+    linger_seconds=0.5,
+)
+LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+BODY = json.dumps(
+    {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
+).encode()
+
+
+def post(body: bytes = BODY, path: bytes = b"/v2/models/mlp/infer", headers: bytes = b"") -> bytes:
+    return b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n%b" % (path, len(body), headers, body)
+
+
+def chunked(chunks: list[bytes]) -> bytes:
+    head = b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def small(model_files: dict[str, Path]) -> Iterator[ServerThread]:
+    """A server with small limits and short timeouts."""
+    models = {name: model_files[name] for name in ("mlp", "any", "loop", "text")}
+    with ServerThread(models, SMALL) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(small: ServerThread) -> Iterator[Callable[[], socket.socket]]:
+    opened: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        opened.append(small.connect())
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+    wait_until(lambda: not small.server.connections)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.01)
+
+
+Connect = Callable[[], socket.socket]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\na\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n", 400),
+        (b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /\r\n\r\n", 505),
+        (b"GET / HTTP/3.7\r\nHost: a\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 40_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200001\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: a-miracle\r\n\r\n", 417),
+    ],
+)
+def test_malformed_request_is_refused_and_the_connection_closed(
+    connect: Connect, request_bytes: bytes, status: int
+) -> None:
+    connection = connect()
+    connection.sendall(request_bytes)
+    assert read_answer(connection)[0] == status
+    assert read_until_closed(connection) == b""
+
+
+def test_requests_before_a_malformed_one_are_answered_first(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(LIVE + post() + b"nonsense\r\n\r\n")
+    assert [read_answer(connection)[0] for _ in range(3)] == [200, 200, 400]
+    assert read_until_closed(connection) == b""
+
+
+def test_endless_header_is_refused_with_bounded_memory(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+    answer = b""
+    for _ in range(64):
+        try:
+            connection.sendall(b"y" * 16_384)
+        except (BrokenPipeError, ConnectionResetError):
+            break
+    answer = read_until_closed(connection)
+    assert b" 431 " in answer or answer == b"<reset>"
+
+
+def test_body_larger_than_announced_limit_is_413_while_it_is_sent(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(
+        b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + bytes(100_000)
+    )
+    status, body = read_answer(connection)
+    assert status == 413
+    assert b"limit of 200000 bytes" in body
+
+
+def test_chunked_body_over_the_limit_is_413(connect: Connect, small: ServerThread) -> None:
+    connection = connect()
+    connection.sendall(chunked([b" " * 50_000] * 5))
+    assert read_answer(connection)[0] == 413
+    wait_until(lambda: small.server.buffered_bytes == 0)
+
+
+def test_body_of_crumbs_is_refused(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(chunked([b" "] * 20_000))
+    status, body = read_answer(connection)
+    assert (status, b"too small chunks" in body) == (400, True)
+
+
+def test_chunked_body_with_trailer_and_extension_is_answered(connect: Connect) -> None:
+    connection = connect()
+    head = b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
+    connection.sendall(head + b"%x;ext=1\r\n%b\r\n0\r\nX-Trailer: 1\r\n\r\n" % (len(BODY), BODY) + LIVE)
+    assert [read_answer(connection)[0] for _ in range(2)] == [200, 200]
+
+
+def test_gzip_bomb_is_413(connect: Connect) -> None:
+    bomb = gzip.compress(b" " * 100_000_000)
+    connection = connect()
+    connection.sendall(post(bomb, headers=b"Content-Encoding: gzip\r\n"))
+    status, body = read_answer(connection)
+    assert (status, b"decompressed" in body) == (413, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [gzip.compress(BODY)[:-9], b"not gzip", gzip.compress(BODY) + b"x", gzip.compress(BODY) * 2],
+    ids=["truncated", "no gzip", "trailing bytes", "two members"],
+)
+def test_damaged_gzip_is_400(connect: Connect, data: bytes) -> None:
+    connection = connect()
+    connection.sendall(post(data, headers=b"Content-Encoding: gzip\r\n"))
+    assert read_answer(connection)[0] == 400
+
+
+def test_pipelined_requests_are_answered_in_order(connect: Connect) -> None:
+    connection = connect()
+    slow = json.dumps(
+        {"id": "0", "inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [3000]}]}
+    ).encode()
+    bodies = [json.dumps({"id": str(number), **json.loads(BODY)}).encode() for number in range(1, 50)]
+    connection.sendall(post(slow, b"/v2/models/loop/infer") + b"".join(post(body) for body in bodies))
+    answers = [read_answer(connection) for _ in range(50)]
+    assert [json.loads(body)["id"] for _, body in answers] == [str(number) for number in range(50)]
+
+
+def test_request_in_single_bytes_is_answered(connect: Connect) -> None:
+    connection = connect()
+    for byte in post():
+        connection.send(bytes([byte]))
+    assert read_answer(connection)[0] == 200
+
+
+def test_keep_alive_of_http_1_0_is_announced(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    head = connection.recv(4096)
+    assert b"Connection: keep-alive\r\n" in head
+    connection.sendall(b"GET /v2/health/live HTTP/1.0\r\n\r\n")
+    assert b"Connection: close\r\n" in read_until_closed(connection)
+
+
+def test_connection_close_is_honoured(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert read_until_closed(connection).count(b"HTTP/1.1 200") == 1
+
+
+def test_half_closed_client_gets_the_answers_that_are_ready(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(LIVE * 2)
+    connection.shutdown(socket.SHUT_WR)
+    assert read_until_closed(connection).count(b"HTTP/1.1 200") == 2
+
+
+def test_expect_100_continue_is_answered_before_the_body(connect: Connect) -> None:
+    connection = connect()
+    request = post(headers=b"Expect: 100-continue\r\n")
+    connection.sendall(request[: -len(BODY)])
+    assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sendall(BODY)
+    assert read_answer(connection)[0] == 200
+
+
+def test_expect_100_continue_with_too_large_a_body_is_413_at_once(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\nExpect: 100-continue\r\n\r\n"
+    )
+    assert read_answer(connection)[0] == 413
+
+
+def test_upgrade_is_ignored_and_the_body_kept(connect: Connect) -> None:
+    connection = connect()
+    headers = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    connection.sendall(post(headers=headers) * 3 + LIVE)
+    assert [read_answer(connection)[0] for _ in range(4)] == [200] * 4
+
+
+def test_upgrade_with_the_body_in_another_packet_is_answered(connect: Connect) -> None:
+    connection = connect()
+    request = post(headers=b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    connection.sendall(request[: -len(BODY)])
+    time.sleep(0.05)
+    connection.sendall(BODY)
+    assert read_answer(connection)[0] == 200
+
+
+def test_many_pipelined_upgrades_are_refused(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" * 1000)
+    answers = read_until_closed(connection)
+    assert b"HTTP/1.1 400" in answers
+
+
+def test_slow_head_is_408(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"GET /v2/health/live HTTP/1.1\r\n")
+    assert read_answer(connection)[0] == 408
+    assert read_until_closed(connection) == b""
+
+
+def test_slow_drip_of_headers_is_408(connect: Connect) -> None:
+    connection = connect()
+    connection.settimeout(0.02)
+    answer = b""
+    for _ in range(500):
+        try:
+            connection.sendall(b"G" if not answer else b"")
+            answer += connection.recv(4096)
+        except TimeoutError:
+            continue
+        except (BrokenPipeError, ConnectionResetError):
+            break
+        if answer:
+            break
+    assert answer.startswith((b"HTTP/1.1 408", b"HTTP/1.1 400"))
+
+
+def test_slow_body_is_408_while_others_are_served(connect: Connect) -> None:
+    slow, other = connect(), connect()
+    slow.sendall(post()[:-1])
+    other.sendall(post())
+    assert read_answer(other)[0] == 200
+    assert read_answer(slow)[0] == 408
+
+
+def test_idle_connection_is_closed_silently(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(LIVE)
+    read_answer(connection)
+    assert read_until_closed(connection) == b""
+
+
+def test_client_that_does_not_read_is_cut_off(connect: Connect, small: ServerThread) -> None:
+    connection = connect()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    data = b'{"inputs":[{"name":"x","shape":[1,20000],"datatype":"FP32","data":[%b]}]}' % b",".join(
+        [b"0.1234567"] * 20_000
+    )
+    request = post(data, b"/v2/models/any/infer")
+
+    def send() -> None:
+        try:
+            for _ in range(200):
+                connection.sendall(request)
+        except OSError:
+            return
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    wait_until(lambda: not small.server.connections)
+    sender.join(10)
+    assert not sender.is_alive()
+
+
+def test_slow_reader_gets_everything(connect: Connect) -> None:
+    connection = connect()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    data = b'{"inputs":[{"name":"x","shape":[1,15000],"datatype":"FP32","data":[%b]}]}' % b",".join(
+        [b"0.1234567"] * 15_000
+    )
+    connection.sendall(post(data, b"/v2/models/any/infer") * 3)
+    time.sleep(0.2)
+    for _ in range(3):
+        status, body = read_answer(connection)
+        assert status == 200
+        assert len(json.loads(body)["outputs"][0]["data"]) == 15_000
+
+
+def test_too_many_connections_are_turned_away_with_503(connect: Connect) -> None:
+    kept = [connect() for _ in range(12)]
+    for connection in kept:
+        connection.sendall(LIVE)
+        assert read_answer(connection)[0] == 200
+    extra = connect()
+    assert b"HTTP/1.1 503" in read_until_closed(extra)
+
+
+def test_buffered_bodies_are_bounded_over_all_connections(connect: Connect, small: ServerThread) -> None:
+    uploads = [connect() for _ in range(4)]
+    for connection in uploads:
+        connection.sendall(post(b" " * 199_000)[:-1])
+    answers = [read_answer(connection) for connection in uploads]
+    assert {status for status, _ in answers} <= {408, 503}
+    assert 503 in {status for status, _ in answers}
+    for connection in uploads:
+        connection.close()
+    wait_until(lambda: small.server.buffered_bytes == 0)
+
+
+def test_client_that_leaves_takes_its_request_along(connect: Connect, small: ServerThread) -> None:
+    lane = small.table.find("loop", None).lane
+    body = json.dumps(
+        {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [10_000_000]}]}
+    ).encode()
+    connection = connect()
+    connection.sendall(post(body, b"/v2/models/loop/infer"))
+    wait_until(lambda: lane.pending == 1)
+    connection.close()
+    wait_until(lambda: lane.pending == 0)
+    # The run was stopped as well: another request does not wait for ten million turns.
+    quick = body.replace(b"10000000", b"1")
+    other = connect()
+    other.sendall(post(quick, b"/v2/models/loop/infer"))
+    assert read_answer(other)[0] == 200
+
+
+def test_many_clients_that_leave_at_once_leave_nothing_behind(small: ServerThread) -> None:
+    lane = small.table.find("loop", None).lane
+    body = json.dumps({"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [5000]}]}).encode()
+    for _ in range(300):
+        connection = small.connect()
+        connection.sendall(post(body, b"/v2/models/loop/infer"))
+        connection.close()
+    wait_until(lambda: lane.pending == 0 and not small.server.connections)
+    assert small.server.buffered_bytes == 0
+
+
+def test_timeout_parameter_stops_a_running_model(connect: Connect) -> None:
+    connection = connect()
+    document = {
+        "inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [10_000_000]}],
+        "parameters": {"timeout": 50_000},
+    }
+    connection.sendall(post(json.dumps(document).encode(), b"/v2/models/loop/infer"))
+    status, body = read_answer(connection)
+    assert (status, b"timeout" in body) == (504, True)
+
+
+def test_draining_server_is_not_ready_and_closes_after_answers(model_files: dict[str, Path]) -> None:
+    with ServerThread({"mlp": model_files["mlp"]}, replace(SMALL, idle_timeout_seconds=30)) as leaving:
+        kept = leaving.connect()
+        kept.sendall(LIVE)
+        read_answer(kept)
+        leaving.loop.call_soon_threadsafe(leaving.health.start_draining)
+        leaving.loop.call_soon_threadsafe(leaving.server.start_closing)
+        wait_until(lambda: leaving.request("GET", "/v2/health/ready").status == 503)
+        assert leaving.request("GET", "/v2/models/mlp/ready").status == 503
+        assert leaving.request("GET", "/v2/health/live").status == 200
+        kept.sendall(post())
+        answer = read_until_closed(kept)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"Connection: close\r\n" in answer
+        kept.close()

@@ -1,0 +1,175 @@
+"""Lanes: inline, on threads, in batches; with a model made of plain Python."""
+
+import asyncio
+
+import pytest
+from tests.unit.runtime.gated_model import (
+    FAST,
+    SLOW,
+    GatedModel,
+    Results,
+    entered,
+    make_lane,
+    make_request,
+    values,
+)
+
+from modelservice_runtime.errors import DeadlineExceededError, OverloadedError
+from modelservice_runtime.model import WarmUp
+
+
+async def test_submit_to_a_fast_model_answers_before_it_returns() -> None:
+    results = Results()
+    lane = make_lane(GatedModel(), FAST)
+    assert lane.submit(make_request(1, 2), results.append) is None
+    assert values(results.items[0]) == [2, 4]
+    assert lane.pending == 0
+
+
+async def test_submit_to_a_slow_model_runs_on_a_thread() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW)
+    assert lane.submit(make_request(1), results.append) is not None
+    await entered(model)
+    assert (lane.pending, results.items) == (1, [])
+    model.gate.set()
+    await results.wait(1)
+    assert values(results.items[0]) == [2]
+
+
+async def test_submit_of_a_large_input_to_a_fast_model_runs_on_a_thread() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, WarmUp(50e-6, 1, batchable=False, time_varies=False))
+    lane._next_probe = float("inf")  # no trial on the event loop in this test
+    assert lane.submit(make_request(*range(1000)), results.append) is not None
+    model.gate.set()
+    await results.wait(1)
+
+
+async def test_submit_to_a_model_with_loops_never_runs_inline() -> None:
+    model = GatedModel()
+    model.gate.set()
+    results = Results()
+    lane = make_lane(model, WarmUp(1e-6, 1, batchable=False, time_varies=True))
+    for _ in range(5):
+        assert lane.submit(make_request(1), results.append) is not None
+    await results.wait(5)
+
+
+async def test_waiting_requests_share_the_next_run_up_to_the_maximum() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW, max_batch_size=3)
+    lane.submit(make_request(0), results.append)
+    await entered(model)
+    for number in range(1, 6):
+        lane.submit(make_request(number), results.append)
+    model.gate.set()
+    await results.wait(6)
+    assert model.calls == [[0], [1, 2, 3], [4, 5]]
+    assert [values(result) for result in results.items] == [[2 * number] for number in range(6)]
+
+
+async def test_batch_delay_collects_requests_and_a_full_batch_does_not_wait() -> None:
+    model = GatedModel()
+    model.gate.set()
+    results = Results()
+    lane = make_lane(model, SLOW, max_batch_size=2, max_delay_seconds=5.0)
+    lane.submit(make_request(1), results.append)
+    await asyncio.sleep(0.02)
+    assert model.calls == []
+    lane.submit(make_request(2), results.append)
+    await results.wait(2)
+    assert model.calls == [[1, 2]]
+
+
+async def test_batch_delay_ends_at_the_oldest_requests_deadline() -> None:
+    model = GatedModel()
+    model.gate.set()
+    results = Results()
+    lane = make_lane(model, SLOW, max_batch_size=8, max_delay_seconds=0.05)
+    lane.submit(make_request(1), results.append)
+    await results.wait(1)
+    assert model.calls == [[1]]
+
+
+async def test_full_queue_refuses_with_overloaded() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW, max_queue_size=2)
+    lane.submit(make_request(1), results.append)
+    lane.submit(make_request(2), results.append)
+    with pytest.raises(OverloadedError, match="try again later"):
+        lane.submit(make_request(3), results.append)
+    model.gate.set()
+    await results.wait(2)
+    lane.submit(make_request(3), results.append)
+    await results.wait(3)
+
+
+async def test_cancelled_waiting_request_never_runs() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW)
+    lane.submit(make_request(1), results.append)
+    await entered(model)
+    waiting = lane.submit(make_request(2), results.append)
+    assert waiting is not None
+    lane.cancel(waiting)
+    lane.cancel(waiting)
+    assert lane.pending == 1
+    model.gate.set()
+    await results.wait(1)
+    assert model.calls == [[1]]
+
+
+async def test_cancelling_the_last_request_of_a_run_stops_it() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW)
+    running = lane.submit(make_request(1), results.append)
+    assert running is not None
+    await entered(model)
+    lane.cancel(running)
+    lane.submit(make_request(2), results.append)
+    await entered(model)
+    model.gate.set()
+    await results.wait(1)
+    assert values(results.items[0]) == [4]
+
+
+async def test_timeout_answers_and_stops_the_run() -> None:
+    results = Results()
+    lane = make_lane(GatedModel(), SLOW)
+    lane.submit(make_request(1, timeout_seconds=0.05), results.append)
+    await results.wait(1)
+    assert isinstance(results.items[0], DeadlineExceededError)
+    assert lane.pending == 0
+
+
+async def test_close_when_idle_waits_for_the_last_request() -> None:
+    model = GatedModel()
+    results = Results()
+    closed: list[bool] = []
+    lane = make_lane(model, SLOW)
+    lane.submit(make_request(1), results.append)
+    await entered(model)
+    lane.close_when_idle(lambda: closed.append(True))
+    assert closed == []
+    model.gate.set()
+    await results.wait(1)
+    assert closed == [True]
+
+
+async def test_slow_model_that_became_fast_returns_to_the_event_loop() -> None:
+    model = GatedModel()
+    model.gate.set()
+    results = Results()
+    warm_up = WarmUp(20.0, 1, batchable=False, time_varies=False)
+    lane = make_lane(model, warm_up, inline_below_seconds=10.0)
+    assert not lane.runs_inline
+    lane.submit(make_request(1), results.append)
+    await results.wait(1)
+    assert lane.runs_inline
