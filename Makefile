@@ -12,7 +12,7 @@ TRAIN_VENV := .venv-train
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type test test-unit test-integration e2e generate verify lock cluster demo demo-down clean
+.PHONY: help fmt lint type test test-unit test-integration e2e generate verify lock cluster train demo demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -45,7 +45,7 @@ type: $(VENV)/.installed ## Type checks (mypy --strict)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy hack
 
-cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 15 minutes once, then cached)
+cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 15 minutes once)
 	@$(PY) -m hack.cluster prepare
 
 test-unit: $(VENV)/.installed ## Unit tests: seconds, no cluster
@@ -59,6 +59,9 @@ e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real con
 
 test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
 	@$(PYTEST) tests/unit tests/integration tests/e2e
+
+train: $(TRAIN_VENV)/.installed ## Train the spam example into build/examples/01-spam
+	@$(TRAIN_VENV)/bin/python examples/01-spam/train.py --output build/examples/01-spam
 
 generate: $(VENV)/.installed ## Write CRDs, install manifests and reference docs from their sources
 	@$(PY) -m hack.generate
