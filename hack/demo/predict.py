@@ -1,6 +1,7 @@
 """Ask the served model about messages, over the Open Inference Protocol (V2 REST)."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ MESSAGES = (
 )
 EXPECTED = ("ham", "spam")
 _TIMEOUT_SECONDS = 30
+_RETRY_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,42 @@ def parse_answers(messages: Sequence[str], body: dict[str, Any]) -> list[Answer]
     return [Answer(text, label, float(probability)) for text, label, probability in rows]
 
 
-def ask(base_url: str, messages: Sequence[str]) -> list[Answer]:
+def ask(base_url: str, messages: Sequence[str], patience_seconds: float = 15.0) -> list[Answer]:
     """Send the messages in one request.
 
+    A Service takes traffic a moment after its pod is ready, when kube-proxy has written its rules: until
+    then, and for `patience_seconds` at most, a refused connection is tried again.
+
     Raises:
-        DemoError: the service does not answer with 200.
+        DemoError: the service does not answer, or not with 200.
 
     """
-    request = urllib.request.Request(
-        f"{base_url}/v2/models/{MODEL}/infer",
-        json.dumps(build_request(messages)).encode(),
-        {"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            return parse_answers(messages, json.load(answer))
-    except urllib.error.HTTPError as error:
-        body = error.read(500).decode(errors="replace")
-        raise DemoError(f"the model answered {error.code}: {body}") from error
-    except OSError as error:
-        raise DemoError(f"the Service does not answer at {base_url}: {error}") from error
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return parse_answers(
+                messages, _post(f"{base_url}/v2/models/{MODEL}/infer", build_request(messages))
+            )
+        except urllib.error.HTTPError as error:
+            body = error.read(500).decode(errors="replace")
+            raise DemoError(f"the model answered {error.code}: {body}") from error
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise DemoError(f"the Service does not answer at {base_url}: {error}") from error
+            time.sleep(_RETRY_SECONDS)
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+        parsed: dict[str, Any] = json.load(answer)
+        return parsed
 
 
 def render_answers(answers: Sequence[Answer]) -> str:
     """Return the answers as lines for a person."""
     return "\n".join(
-        f'  {answer.label:4}  (spam with probability {answer.probability:.3f})  "{answer.text}"'
+        f'  {answer.label:4}  (spam with probability {answer.probability:.4f})  "{answer.text}"'
         for answer in answers
     )

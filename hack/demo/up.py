@@ -20,8 +20,9 @@ MODEL_SERVICE = "modelservice/spam"
 MODEL_REPOSITORY = "models/spam"
 MODEL_TAG = "1"
 
-# Pulling an image of some hundred megabytes over a slow line takes minutes.
-_TIMEOUT = "--timeout=300s"
+_OPERATOR_LABEL = "app.kubernetes.io/name=modelservice-operator"
+# Pulling two images of about 100 MB over a slow line takes a minute or two.
+_TIMEOUT = "--timeout=180s"
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ class Demo:
             self._wait(
                 ("rollout", "status", DEPLOYMENT, *namespace, _TIMEOUT),
                 ("get", "pods", *namespace, "-o", "wide"),
-                ("logs", DEPLOYMENT, *namespace, "--tail=20"),
-                ("get", "events", *namespace, "--sort-by=.lastTimestamp"),
+                ("logs", *namespace, "--selector", _OPERATOR_LABEL, "--prefix", "--tail=5"),
+                ("get", "events", *namespace, "--field-selector=type=Warning", "--sort-by=.lastTimestamp"),
             )
 
     def _serve(self, manifest: Path) -> None:
@@ -96,7 +97,6 @@ class Demo:
                 ("get", MODEL_SERVICE, *namespace, "-o", "wide"),
                 ("describe", MODEL_SERVICE, *namespace),
                 ("get", "pods", *namespace, "-o", "wide"),
-                ("logs", DEPLOYMENT, "--namespace", SYSTEM_NAMESPACE, "--tail=20"),
             )
 
     def _wait(self, command: tuple[str, ...], *explanations: tuple[str, ...]) -> None:
