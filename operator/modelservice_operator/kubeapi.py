@@ -105,7 +105,7 @@ class ApiClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
-        await self._connector.close()
+        await self._connector.close(abort_ssl=True)  # no farewells: the process ends
 
     @property
     def server(self) -> str:

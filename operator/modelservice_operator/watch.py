@@ -80,7 +80,7 @@ class ChildWatch:
             return "broken"
         except ApiError as error:
             log.warning("cannot list or watch %s: %s", self._resource.plural, error.message)
-            if self._failures >= RELIST_AFTER_FAILURES:
+            if (self._failures + 1) % RELIST_AFTER_FAILURES == 0:
                 self._version = None
             return f"http-{error.status}"
         return "ended"

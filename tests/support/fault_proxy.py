@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import ClientConnectionError, ClientSession, ClientTimeout, TCPConnector, web
 
-HOP_HEADERS = {"connection", "transfer-encoding", "content-length", "host", "authorization", "keep-alive"}
+HOP_HEADERS = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Rule:
     matches: Callable[[Request], bool]
     action: str
     """`lose` (not forwarded, connection cut), `lose-answer` (forwarded, then cut), `refuse` (see status),
-    `events` (a watch: these lines, then the end), `hold` (forwarded, answered after `resume`)."""
+    `events` (a watch: these lines, then the end), `hold` (a watch that stays open and silent)."""
     times: int = 1_000_000
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
@@ -127,6 +127,8 @@ class FaultProxy:
         await self._cut_watches()
         await self._runner.cleanup()
         await self._session.close()
+        # Transports of cut requests close in the background; nothing tells when the last one has.
+        await asyncio.sleep(0.3)
 
     async def _cut_watches(self) -> None:
         tasks = list(self._watches)
@@ -159,6 +161,8 @@ class FaultProxy:
             )
         if rule and action == "events":
             return web.Response(text="".join(json.dumps(line) + "\n" for line in rule.lines))
+        if rule and action == "hold":
+            return await self._hold(request)
         if seen.is_watch:
             return await self._forward_watch(request)
         response = await self._forward(request)
@@ -174,6 +178,18 @@ class FaultProxy:
         request.transport.abort()
         return web.Response()
 
+    async def _hold(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        task = asyncio.current_task()
+        assert task is not None
+        self._watches.add(task)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._watches.discard(task)
+        return response
+
     def _upstream(self, request: web.Request, data: bytes | None) -> Any:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_HEADERS}
         return self._session.request(
@@ -181,11 +197,12 @@ class FaultProxy:
             self._server + request.raw_path,
             data=data,
             headers=headers,
+            skip_auto_headers=("Content-Type",),
             timeout=ClientTimeout(total=None),
         )
 
     async def _forward(self, request: web.Request) -> web.Response:
-        async with self._upstream(request, await request.read()) as answer:
+        async with self._upstream(request, await request.read() or None) as answer:
             headers = {key: value for key, value in answer.headers.items() if key.lower() not in HOP_HEADERS}
             return web.Response(body=await answer.read(), status=answer.status, headers=headers)
 

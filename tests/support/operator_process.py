@@ -102,7 +102,9 @@ class OperatorProcess:
 
     def is_ready(self) -> bool:
         """What `/readyz` says; AssertionError with the log's end if the process has ended."""
-        assert self.process.poll() is None, f"the operator ended with {self.process.returncode}: {self.log_tail()}"
+        assert self.process.poll() is None, (
+            f"the operator ended with {self.process.returncode}: {self.log_tail()}"
+        )
         return self._get("/readyz") is not None
 
     @property
@@ -124,6 +126,10 @@ class OperatorProcess:
             self.process.kill()
         if self._process is not None:
             self._process.wait(10)
+
+    def kill_now(self) -> None:
+        """SIGKILL without waiting for the end, for use inside a proxy."""
+        self.process.kill()
 
     def stop(self, timeout_seconds: float = 20.0) -> int:
         """SIGTERM; returns the exit code."""

@@ -151,6 +151,10 @@ class Kube:
         items = self.api.get(self.path(kind))["items"]
         return [item for item in items if "deletionTimestamp" not in item["metadata"]]
 
+    def is_ready(self, name: str = "spam") -> bool:
+        """Whether a ModelService is ready now."""
+        return is_ready(self.service(name))
+
     def wait_ready(self, name: str = "spam", timeout_seconds: float = 60.0) -> dict[str, Any]:
         """Wait until a ModelService is ready, and return it."""
         path = self.path("modelservices", name)

@@ -1,0 +1,190 @@
+"""What is ours is kept as it must be; what is not ours is never touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hack.cluster.api import ApiError
+from tests.support.operator_process import wait_until
+
+LABELS = {"app.kubernetes.io/managed-by": "modelservice-operator", "modelservice.dev/name": "spam"}
+
+
+def foreign_service(kube, **metadata: Any) -> dict[str, Any]:
+    """A Service that somebody else made."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "spam", "namespace": kube.namespace, **metadata},
+        "spec": {"ports": [{"port": 9999}], "selector": {"app": "theirs"}},
+    }
+
+
+@pytest.mark.parametrize("labels", [{}, LABELS], ids=["foreign", "foreign-with-our-labels"])
+def test_foreign_object_of_the_same_name_is_never_touched_and_reported(kube, make_operator, labels):
+    before = kube.api.create(kube.path("services"), foreign_service(kube, labels=labels))
+    make_operator().start()
+    kube.apply_service()
+    condition = kube.wait_reason("NameConflict")
+    assert "Service 'spam' exists" in condition["message"]
+    # Everything else is there: one refused child does not block the others.
+    wait_until(lambda: len(kube.children()["deployments"]) == 1, "the Deployment is there")
+    after = kube.api.get(kube.path("services", "spam"))
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    kube.api.delete(kube.path("services", "spam"))
+    kube.wait_ready(timeout_seconds=60)
+    owner = kube.api.get(kube.path("services", "spam"))["metadata"]["ownerReferences"][0]
+    assert owner["uid"] == kube.service()["metadata"]["uid"]
+
+
+def test_foreign_service_account_keeps_new_pods_from_running_under_it(kube, make_operator):
+    account = {"metadata": {"name": "spam-runtime", "namespace": kube.namespace}}
+    kube.api.create(kube.path("serviceaccounts"), account)
+    make_operator().start()
+    kube.apply_service()
+    kube.wait_reason("NameConflict")
+    assert kube.children()["deployments"] == ()
+    kube.api.delete(kube.path("serviceaccounts", "spam-runtime"))
+    kube.wait_ready()
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        ("deployments", {"spec": {"replicas": 5}}),
+        ("deployments", {"metadata": {"labels": {"modelservice.dev/name": "stolen"}}}),
+        ("services", {"spec": {"selector": {"modelservice.dev/name": "stolen"}}}),
+        ("networkpolicies", {"spec": {"podSelector": {"matchLabels": {"modelservice.dev/name": "x"}}}}),
+        ("poddisruptionbudgets", {"spec": {"maxUnavailable": 7}}),
+        # Without this label our watch loses sight of it.
+        ("services", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}),
+        ("deployments", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "them"}}}),
+        # An orphan: still ours, by the fields that we manage in it.
+        ("services", {"metadata": {"ownerReferences": None}}),
+    ],
+)
+def test_drift_of_a_child_is_mended(kube, make_operator, kind, patch):
+    make_operator().start()
+    kube.apply_service()
+    kube.wait_ready()
+    child = kube.items(kind)[0]
+    path = kube.path(kind, child["metadata"]["name"])
+    wanted = essence(child)
+    kube.api.patch(path, patch)
+    wait_until(lambda: essence(kube.api.get(path)) == wanted, f"{kind} is as before")
+    kube.wait_ready()
+
+
+def essence(obj: dict[str, Any]) -> dict[str, Any]:
+    """What must not drift."""
+    metadata = obj["metadata"]
+    kept = {key: metadata.get(key) for key in ("uid", "labels", "ownerReferences")}
+    return {"metadata": kept, "spec": obj["spec"]}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "deployments",
+        "services",
+        "serviceaccounts",
+        "poddisruptionbudgets",
+        "networkpolicies",
+        "controllerrevisions",
+    ],
+)
+def test_deleted_child_is_made_anew(kube, make_operator, kind):
+    make_operator().start()
+    kube.apply_service()
+    kube.wait_ready()
+    before = kube.children()
+    child = next(item for item in kube.items(kind) if item["metadata"]["name"].startswith("spam"))
+    path = kube.path(kind, child["metadata"]["name"])
+    kube.api.delete(path)
+    uid = child["metadata"]["uid"]
+    wait_until(lambda: (kube.api.find(path) or child)["metadata"]["uid"] != uid, f"{kind} made anew")
+    wait_until(lambda: kube.children() == before, "all children are there")
+    kube.wait_ready()
+
+
+def test_fields_of_another_manager_are_left_alone(kube, make_operator):
+    operator = make_operator().start()
+    kube.apply_service()
+    revision = kube.wait_ready()["status"]["stableRevision"]
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": f"spam-{revision}",
+            "namespace": kube.namespace,
+            "annotations": {"mesh.example/injected": "yes"},
+        },
+    }
+    writes = operator.metric("modelservice_operator_writes_total", kind="Deployment")
+    kube.api.apply(deployment, manager="mesh")
+    wait_until(lambda: operator.metric("modelservice_operator_queue_depth") == 0, "nothing is waiting")
+    kube.wait_ready()
+    metadata = kube.items("deployments")[0]["metadata"]
+    assert metadata["annotations"]["mesh.example/injected"] == "yes"
+    assert operator.metric("modelservice_operator_writes_total", kind="Deployment") == writes
+
+
+def test_orphans_of_a_deleted_service_are_taken_up_by_its_successor(kube, make_operator):
+    operator = make_operator().start()
+    kube.apply_service()
+    kube.wait_ready()
+    uids = {item["metadata"]["uid"] for item in kube.items("services")}
+    operator.stop()
+    kube.api.request("DELETE", kube.path("modelservices", "spam"), {"propagationPolicy": "Orphan"})
+    kube.api.wait_gone(kube.path("modelservices", "spam"))
+    operator.start()
+    kube.apply_service()
+    service = kube.wait_ready()
+    assert {item["metadata"]["uid"] for item in kube.items("services")} == uids
+    for item in kube.items("services"):
+        assert [one["uid"] for one in item["metadata"]["ownerReferences"]] == [service["metadata"]["uid"]]
+
+
+def test_forged_status_is_computed_anew(kube, make_operator):
+    make_operator().start()
+    kube.apply_service()
+    true = kube.wait_ready()["status"]
+    path = kube.path("modelservices", "spam") + "/status"
+    kube.api.patch(path, {"status": {"readyReplicas": 99, "stableRevision": "bforged222", "conditions": []}})
+    wait_until(
+        lambda: kube.service()["status"].get("readyReplicas") == true["readyReplicas"] and kube.is_ready(),
+        "the status is true again",
+    )
+    assert kube.service()["status"]["stableRevision"] == true["stableRevision"]
+
+
+def test_quota_is_reported_and_raising_it_heals(kube, make_operator):
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": kube.namespace},
+        "spec": {"hard": {"count/deployments.apps": "0"}},
+    }
+    kube.api.apply(quota)
+    wait_until(
+        lambda: "used" in kube.api.get(kube.path("resourcequotas", "small")).get("status", {}),
+        "the quota is in force",
+    )
+    make_operator().start()
+    kube.apply_service()
+    assert "exceeded quota" in kube.wait_reason("QuotaExceeded")["message"]
+    kube.api.delete(kube.path("resourcequotas", "small"))
+    kube.wait_ready(timeout_seconds=120)
+
+
+def test_deletion_of_the_namespace_is_not_disturbed(installed, make_operator, kube):
+    operator = make_operator().start()
+    kube.apply_service()
+    kube.wait_ready()
+    path = f"/api/v1/namespaces/{kube.namespace}"
+    kube.api.delete(path)
+    kube.api.wait_gone(path, timeout_seconds=120)
+    assert operator.is_running()
+    with pytest.raises(ApiError):
+        kube.service()
