@@ -1,0 +1,29 @@
+"""The operator as a Deployment in the real cluster, and users with namespaces of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hack.cluster import testing
+from hack.cluster.cluster import Cluster
+from tests.support.installation import Installation, install
+from tests.support.serving import User
+
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> Installation:
+    """The operator, installed from the manifests with images built from this tree."""
+    return install(cluster)
+
+
+@pytest.fixture(scope="module")
+def user(operator: Installation) -> Iterator[User]:
+    """A user whose namespace enforces the Pod Security Standard "restricted", shared by a module's tests."""
+    api = operator.cluster.api
+    with testing.fresh_namespace(api) as namespace:
+        api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": RESTRICTED}})
+        yield User(operator.cluster, namespace)

@@ -1,0 +1,68 @@
+"""Small ONNX models whose answers tell which of them answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+# Both are older than any ONNX Runtime that the project supports.
+OPSET = 17
+IR_VERSION = 8
+
+
+def make_adder(addend: float) -> bytes:
+    """A model with `sum = values + addend`, for float32 vectors of any length."""
+    node = helper.make_node("Add", ["values", "addend"], ["sum"])
+    constant = numpy_helper.from_array(np.array([addend], dtype=np.float32), "addend")
+    return _serialize([node], "values", TensorProto.FLOAT, ["n"], "sum", [constant])
+
+
+def make_counter() -> bytes:
+    """A model that counts to the int64 it is given, one loop step at a time: it takes as long as is asked."""
+    step = helper.make_graph(
+        [
+            helper.make_node("Identity", ["keep_going"], ["keep_going_out"]),
+            helper.make_node("Add", ["count", "one"], ["count_out"]),
+        ],
+        "step",
+        [
+            helper.make_tensor_value_info("iteration", TensorProto.INT64, []),
+            helper.make_tensor_value_info("keep_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("count", TensorProto.INT64, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("keep_going_out", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("count_out", TensorProto.INT64, [1]),
+        ],
+    )
+    nodes = [
+        helper.make_node("Squeeze", ["values"], ["steps"]),
+        helper.make_node("Loop", ["steps", "yes", "zero"], ["sum"], body=step),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(True), "yes"),
+        numpy_helper.from_array(np.array([0], dtype=np.int64), "zero"),
+        numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
+    ]
+    return _serialize(nodes, "values", TensorProto.INT64, [1], "sum", constants)
+
+
+def _serialize(
+    nodes: list[onnx.NodeProto],
+    input_name: str,
+    datatype: int,
+    shape: list[int | str],
+    output_name: str,
+    constants: list[onnx.TensorProto],
+) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(input_name, datatype, shape)],
+        [helper.make_tensor_value_info(output_name, datatype, shape)],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
