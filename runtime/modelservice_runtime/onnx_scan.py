@@ -6,7 +6,6 @@ nothing of the file's size, and bounds nesting, so a hostile file cannot crash i
 """
 
 import mmap
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -71,12 +70,9 @@ def scan_model_file(path: Path) -> ModelScan:
     size_bytes = path.stat().st_size
     if size_bytes == 0:
         raise ModelLoadFailedError("the model file is empty; fetch or export it again")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        view = memoryview(mapped)
-        try:
-            scan = scan_model(view)
-        finally:
-            _release(view)
+    with path.open("rb") as file:
+        # Unmapped when the last slice is gone; an exception in flight may hold slices for a moment longer.
+        scan = scan_model(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     for location in sorted(scan.external_locations):
         check_external_file(path.parent, location)
     return scan
@@ -138,14 +134,6 @@ def check_external_file(directory: Path, location: str) -> None:
         raise ModelRejectedError(
             f"external data {location[:200]!r} must be a regular file without hard links"
         )
-
-
-def _release(view: memoryview) -> None:
-    # The exception in flight may still hold slices through its traceback; then the mapping ends with them.
-    try:
-        view.release()
-    except BufferError:
-        os.sched_yield()
 
 
 def _refuse_foreign_format(content: memoryview) -> None:

@@ -1,0 +1,169 @@
+"""ONNX Runtime behind the Model protocol: loading, warm-up, providers."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from tests.unit.runtime import onnx_models
+
+from modelservice_runtime.errors import (
+    DeadlineExceededError,
+    ExecutionProviderUnavailableError,
+    InferenceFailedError,
+    InvalidRequestError,
+    ModelLoadFailedError,
+    ModelNotFoundError,
+    ModelRejectedError,
+)
+from modelservice_runtime.onnx_model import SessionSettings, find_model_file, load_onnx_model, warm_up
+
+CPU = SessionSettings(("CPU",), 1)
+
+
+def load(path: Path, settings: SessionSettings = CPU):  # type: ignore[no-untyped-def]
+    return load_onnx_model(path, "m", "1", settings)
+
+
+def test_load_describes_the_signature(model_files: dict[str, Path]) -> None:
+    spec = load(model_files["mlp"]).spec
+    assert [(tensor.name, tensor.datatype.name, tensor.shape) for tensor in spec.inputs] == [
+        ("x", "FP32", (-1, 4))
+    ]
+    assert [(tensor.name, tensor.shape) for tensor in spec.outputs] == [("y", (-1, 3))]
+    assert load(model_files["expand"]).spec.outputs[0].shape is None
+    assert load(model_files["total"]).spec.outputs[0].shape == ()
+
+
+def test_load_through_a_symbolic_link_works(model_files: dict[str, Path], tmp_path: Path) -> None:
+    link = tmp_path / "model.onnx"
+    link.symlink_to(model_files["mlp"])
+    assert load(link).spec.name == "m"
+
+
+def test_load_of_a_damaged_graph_is_one_sentence(model_files: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_files["mlp"].read_bytes().replace(b"Gemm", b"Gemx"))
+    with pytest.raises(
+        ModelLoadFailedError, match=r"ModelLoadFailed: ONNX Runtime cannot load the model: "
+    ) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert ".cc:" not in str(caught.value)
+
+
+def test_load_of_a_model_that_needs_a_missing_locale_names_the_remedy(tmp_path: Path) -> None:
+    node = helper.make_node(
+        "StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale="xx_NOWHERE.UTF-8"
+    )
+    inputs, outputs = [onnx_models.value("x", "BYTES", ["n"])], [onnx_models.value("y", "BYTES", ["n"])]
+    path = onnx_models.save(tmp_path / "model.onnx", [node], inputs, outputs)
+    with pytest.raises(ModelLoadFailedError, match=r"locale xx_NOWHERE.UTF-8, which is missing.*C\.UTF-8"):
+        load(path)
+
+
+def test_load_of_a_model_with_sequence_input_is_refused(tmp_path: Path) -> None:
+    sequence = helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, None)
+    node = helper.make_node("ConcatFromSequence", ["x"], ["y"], axis=0)
+    path = onnx_models.save(tmp_path / "m.onnx", [node], [sequence], [onnx_models.value("y", "FP32", None)])
+    with pytest.raises(ModelRejectedError, match="tensor inputs"):
+        load(path)
+
+
+def test_load_leaves_out_outputs_that_are_no_tensors(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("SequenceConstruct", ["x"], ["seq"]),
+        helper.make_node("Identity", ["x"], ["y"]),
+    ]
+    outputs = [
+        onnx_models.value("y", "FP32", ["n"]),
+        helper.make_tensor_sequence_value_info("seq", TensorProto.FLOAT, None),
+    ]
+    model = load(
+        onnx_models.save(tmp_path / "m.onnx", nodes, [onnx_models.value("x", "FP32", ["n"])], outputs)
+    )
+    assert model.spec.output_names == ("y",)
+    assert model.skipped_outputs == ("seq",)
+
+
+def test_load_with_an_unavailable_provider_fails_loudly(model_files: dict[str, Path]) -> None:
+    with pytest.raises(ExecutionProviderUnavailableError, match=r"ExecutionProviderUnavailable: .*Nonesuch"):
+        load(model_files["mlp"], SessionSettings(("Nonesuch",), 1))
+
+
+def test_load_with_cpu_listed_falls_back(model_files: dict[str, Path]) -> None:
+    model = load(model_files["mlp"], SessionSettings(("Nonesuch", "CPU"), 1))
+    assert model.execution_providers == ["CPUExecutionProvider"]
+
+
+def test_load_unsets_the_models_own_configuration(
+    model_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORT_LOAD_CONFIG_FROM_MODEL", "1")
+    load(model_files["mlp"])
+    assert "ORT_LOAD_CONFIG_FROM_MODEL" not in os.environ
+
+
+@pytest.mark.parametrize("datatype", list(onnx_models.ONNX_TYPES))
+def test_warm_up_runs_every_datatype_and_finds_it_batchable(
+    model_files: dict[str, Path], datatype: str
+) -> None:
+    learned = warm_up(load(model_files[f"identity_{datatype}"]))
+    assert learned.run_seconds is not None
+    assert learned.batchable
+
+
+def test_warm_up_of_a_model_that_reduces_rows_finds_it_not_batchable(model_files: dict[str, Path]) -> None:
+    assert not warm_up(load(model_files["total"])).batchable
+
+
+def test_warm_up_of_a_model_that_dislikes_ones_is_noted_and_not_fatal(tmp_path: Path) -> None:
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [onnx_models.value("x", "FP32", ["n"])],
+        [onnx_models.value("y", "FP32", None)],
+        {"shape": np.array([2, -1], np.int64)},
+    )
+    learned = warm_up(load(path))
+    assert learned.run_seconds is None
+    assert "did not run on synthetic inputs" in learned.note
+
+
+def test_run_with_an_index_out_of_range_is_an_error_without_paths(model_files: dict[str, Path]) -> None:
+    model = load(model_files["gather"])
+    with pytest.raises((InferenceFailedError, InvalidRequestError), match="out of data bounds") as caught:
+        model.run({"x": np.array([9], np.int64)}, ["y"])
+    assert "/" not in str(caught.value)
+
+
+def test_run_that_is_stopped_raises_deadline_exceeded(model_files: dict[str, Path]) -> None:
+    model = load(model_files["loop"])
+    handle = model.new_run()
+    handle.stop()
+    with pytest.raises(DeadlineExceededError):
+        model.run({"x": np.array([1000], np.int64)}, ["y"], handle)
+
+
+def test_run_of_bf16_keeps_the_bits_and_the_shape(tmp_path: Path) -> None:
+    model = load(onnx_models.save_identity(tmp_path / "m.onnx", "BF16", ["n", 2]))
+    bits = np.array([[0x3F80, 0x7FC0], [0x0001, 0xFF80]], np.uint16)
+    (output,) = model.run({"x": bits}, ["y"])
+    assert np.array_equal(output, bits)
+    (empty,) = model.run({"x": np.zeros((0, 2), np.uint16)}, ["y"])
+    assert empty.shape == (0, 2)
+
+
+def test_find_model_file_prefers_model_onnx_and_names_ambiguity(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model at"):
+        find_model_file(tmp_path / "nothing")
+    with pytest.raises(ModelNotFoundError, match="found none"):
+        find_model_file(tmp_path)
+    (tmp_path / "a.onnx").touch()
+    assert find_model_file(tmp_path).name == "a.onnx"
+    (tmp_path / "b.onnx").touch()
+    with pytest.raises(ModelNotFoundError, match=r"found a\.onnx, b\.onnx"):
+        find_model_file(tmp_path)
+    (tmp_path / "model.onnx").touch()
+    assert find_model_file(tmp_path).name == "model.onnx"
