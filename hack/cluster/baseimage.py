@@ -5,6 +5,7 @@ The project's Dockerfiles take it as BASE_IMAGE; whoever has a registry builds t
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from hack.cluster import debian
 from hack.cluster.commands import run_with_progress
+from hack.cluster.errors import ClusterError
 from hack.cluster.ociarchive import write_oci_archive
 from hack.cluster.packages import BUILD_PROGRAMS, ensure_packages
 from hack.cluster.paths import cache_directory, file_lock
@@ -61,6 +63,10 @@ class BaseImage:
 
 def find_base_image() -> BaseImage:
     """Return the base image, made once into the cache; the tag says from what it was made."""
+    if os.geteuid() != 0:
+        raise ClusterError(
+            "making the base image needs root (debootstrap): run as root, or give --base-image"
+        )
     ensure_packages(BUILD_PROGRAMS)
     recipe = {
         "suite": SUITE,

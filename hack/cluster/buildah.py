@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hack.cluster.commands import last_lines, run_with_progress
 from hack.cluster.errors import ClusterError
-from hack.cluster.packages import BUILD_PROGRAMS, SEARCH_PATH, ensure_packages
+from hack.cluster.packages import BUILD_PROGRAMS, ensure_packages, search_path
 from hack.cluster.paths import cache_directory, file_lock
 from hack.cluster.preflight import overlay_works
 from hack.cluster.progress import Progress
@@ -55,13 +55,15 @@ class Buildah:
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"PATH": SEARCH_PATH},
+            env=os.environ | {"PATH": search_path()},
         )
 
 
 @contextlib.contextmanager
 def open_buildah() -> Iterator[Buildah]:
     """Yield buildah while holding its storage's lock; other builds on this machine wait."""
+    if os.geteuid() != 0:
+        raise ClusterError("building and pushing images needs root (mounts): run as root")
     ensure_packages(BUILD_PROGRAMS)
     directory = cache_directory() / "buildah"
     with file_lock(directory / ".lock", "another run is building an image; waiting for that"):

@@ -14,7 +14,7 @@ from hack.cluster.binaries import find_programs
 from hack.cluster.components import Endpoints
 from hack.cluster.errors import ClusterError
 from hack.cluster.node import REGISTRY_PORT
-from hack.cluster.packages import NODE_PROGRAMS, ensure_packages
+from hack.cluster.packages import NAMESPACE_PROGRAMS, NODE_PROGRAMS, ensure_packages
 from hack.cluster.paths import ClusterPaths, file_lock, state_directory
 from hack.cluster.processes import ProcessIdentity, ProcessTable, current_boot_id
 from hack.cluster.record import Record, read_record, write_record
@@ -86,6 +86,8 @@ class Cluster:
         lines of the log where a component died.
         """
         self._check_rights()
+        if self._namespace:
+            ensure_packages(NAMESPACE_PROGRAMS)
         if self._node:
             preflight.check_node(self.paths)
             ensure_packages(NODE_PROGRAMS)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hack.cluster.errors import ClusterError
-from hack.cluster.packages import SEARCH_PATH
+from hack.cluster.packages import search_path
 from hack.cluster.progress import Progress
 
 POLL_SECONDS = 0.2
@@ -31,9 +31,10 @@ def run_with_progress(
     """
     lines: list[str] = []
     with subprocess.Popen(
-        command,
+        # Should we be killed, the kernel ends the command too.
+        ["setpriv", "--pdeathsig", "KILL", *command],
         cwd=directory,
-        env={**(os.environ if environment is None else environment), "PATH": SEARCH_PATH},
+        env={**(os.environ if environment is None else environment), "PATH": search_path()},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -21,18 +21,23 @@ NODE_PROGRAMS = {
     "docker-registry": "docker-registry",
     "ip": "iproute2",
 }
+NAMESPACE_PROGRAMS = {"ip": "iproute2"}
 BUILD_PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 COMPILER_PROGRAMS = {"gcc": "gcc", "/usr/include/stdio.h": "libc6-dev"}
 
-SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 # Debian's interface to forbid that a package starts its service: exit status 101 (invoke-rc.d(8)).
 POLICY_FILE = Path("/usr/sbin/policy-rc.d")
 POLICY = "#!/bin/sh\nexit 101\n"
 
 
+def search_path() -> str:
+    """Return PATH with the directories of system programs, which a user's PATH may lack."""
+    return os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+
+
 def find_program(program: str) -> str | None:
     """Return the path of an installed program, or None."""
-    return shutil.which(program, path=SEARCH_PATH)
+    return shutil.which(program, path=search_path())
 
 
 def missing_packages(programs: Mapping[str, str]) -> list[str]:

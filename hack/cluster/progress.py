@@ -8,15 +8,18 @@ from typing import TextIO
 BAR_WIDTH = 30
 TERMINAL_INTERVAL_SECONDS = 0.2
 PLAIN_INTERVAL_SECONDS = 15.0
-# Below this share the elapsed time says little; the recorded time of the step is the better estimate.
-TRUSTED_SHARE = 0.1
+# From this share on only the pace so far counts; before, the usual duration counts too.
+TRUSTED_SHARE = 0.2
 
 
 def estimate_left_seconds(elapsed_seconds: float, share: float, expected_seconds: float) -> float:
     """Return the seconds still to go, from the share done (0 to 1) and the usual duration."""
-    if share < TRUSTED_SHARE:
-        return max(expected_seconds - elapsed_seconds, 1.0)
-    return elapsed_seconds * (1.0 - share) / share
+    usual = max(expected_seconds - elapsed_seconds, 0.0)
+    if share <= 0.0:
+        return usual
+    weight = min(share / TRUSTED_SHARE, 1.0)
+    pace = elapsed_seconds * (1.0 - share) / share
+    return weight * pace + (1.0 - weight) * usual
 
 
 def format_duration(seconds: float) -> str:
