@@ -254,7 +254,7 @@ SPECS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SPECS, ACTIONS)
 def test_plan_any_history_keeps_the_limits_and_comes_to_rest(
     spec: RolloutSpec, actions: list[tuple[str, int]]

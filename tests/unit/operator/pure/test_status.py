@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.pure.builders import (
     NOW,
@@ -434,6 +434,7 @@ PEOPLE = st.lists(
 )
 
 
+@settings(max_examples=60)
 @given(PEOPLE)
 def test_any_history_ends_in_the_state_of_the_last_spec(history: list[tuple[str, Any]]) -> None:
     world = World(replicas=2)
