@@ -13,7 +13,7 @@ from typing import Any
 
 from hack.cluster.api import Object, condition_status
 from hack.cluster.cluster import Cluster
-from hack.cluster.registry import PushedModel, push_model
+from hack.cluster.registry import push_model
 from hack.demo.kubectl import Kubectl
 from tests.support.tiny_models import make_adder
 
@@ -69,18 +69,21 @@ class User:
         found: list[Object] = self.cluster.api.get(self.path(kind) + query)["items"]
         return found
 
-    def push(self, content: bytes, tag: str) -> PushedModel:
-        """Push a model file to the cluster's registry, under this namespace's own repository."""
+    def push(self, content: bytes, tag: str) -> Object:
+        """Push a model file to the cluster's registry, under this namespace's own repository.
+
+        Returns the `spec.model` that names it by address and digest: the registry speaks plain HTTP.
+        """
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
             file.write_bytes(content)
             reference = f"oci://10.0.0.1:5000/models/{self.namespace}:{tag}"
-            return push_model(self.cluster.registry, file, reference)
+            pushed = push_model(self.cluster.registry, file, reference)
+        return {"storageUri": pushed.uri, "sha256": pushed.sha256}
 
     def push_adder(self, addend: float) -> Object:
-        """Push the model that adds `addend`; return the `spec.model` that names it by address and digest."""
-        pushed = self.push(make_adder(addend), f"adder-{addend}")
-        return {"storageUri": pushed.uri, "sha256": pushed.sha256}
+        """Push the model that adds `addend`; return its `spec.model`."""
+        return self.push(make_adder(addend), f"adder-{addend}")
 
     def apply(self, name: str, **spec: Any) -> Object:
         """Apply a ModelService with small resources."""
@@ -123,9 +126,7 @@ class User:
     def pods(self, name: str) -> dict[str, Object]:
         """Pods of a ModelService that are not being deleted, by UID."""
         pods = self.items("pods", name=name)
-        return {
-            pod["metadata"]["uid"]: pod for pod in pods if "deletionTimestamp" not in pod["metadata"]
-        }
+        return {pod["metadata"]["uid"]: pod for pod in pods if "deletionTimestamp" not in pod["metadata"]}
 
     def address(self, name: str) -> tuple[str, int]:
         """Host and port here that lead to the Service's cluster address, past kube-proxy as from a pod."""

@@ -1,0 +1,110 @@
+"""`modelservice serve`, as a user runs it: the same runtime and the same YAML, without a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.support.operator_process import free_port, wait_until
+from tests.support.serving import ask_adder
+from tests.support.tiny_models import make_adder
+
+COMMAND = Path(sys.executable).with_name("modelservice")
+START_TIMEOUT_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file on this machine."""
+    file = tmp_path_factory.mktemp("model") / "adder.onnx"
+    file.write_bytes(make_adder(1))
+    return file
+
+
+def write_manifest(folder: Path, sha256: str) -> Path:
+    """A ModelService as one would apply it; its address is only good inside a cluster."""
+    manifest = {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "ModelService",
+        "metadata": {"name": "adder"},
+        "spec": {
+            "model": {"storageUri": "oci://registry.example/models/adder:1", "sha256": sha256},
+            "replicas": 2,
+            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+        },
+    }
+    file = folder / "modelservice.yaml"
+    file.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    return file
+
+
+@contextmanager
+def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The command, ready to answer; the process and its port."""
+    port = free_port()
+    ports = ("--http-port", str(port), "--metrics-port", str(free_port()))
+    with subprocess.Popen(
+        [COMMAND, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            wait_until(lambda: is_ready(process, port), "the server is ready", START_TIMEOUT_SECONDS)
+            yield process, port
+        finally:
+            process.kill()
+
+
+def is_ready(process: subprocess.Popen[str], port: int) -> bool:
+    assert process.poll() is None, process.stderr and process.stderr.read()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def ask(port: int, name: str, value: float) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        return ask_adder(connection, name, value)
+    finally:
+        connection.close()
+
+
+def test_serve_files_answers_for_every_model(model: Path) -> None:
+    with serving("--model", f"one={model}", "--model", f"two={model}") as (process, port):
+        assert ask(port, "one", 41) == 42
+        assert ask(port, "two", 1) == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_serve_manifest_answers_under_its_name(model: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, hashlib.sha256(model.read_bytes()).hexdigest())
+    with serving("-f", manifest, "--model", model) as (process, port):
+        assert ask(port, "adder", 41) == 42
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, 130)
+
+
+def test_serve_manifest_wrong_digest_is_refused(model: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, "0" * 64)
+    refused = subprocess.run(
+        [COMMAND, "serve", "-f", manifest, "--model", model],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "DigestMismatch" in refused.stderr
