@@ -22,7 +22,12 @@ NODE_PROGRAMS = {
     "ip": "iproute2",
 }
 NAMESPACE_PROGRAMS = {"ip": "iproute2"}
-BUILD_PROGRAMS = {"buildah": "buildah", "debootstrap": "debootstrap"}
+BUILD_PROGRAMS = {
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
 COMPILER_PROGRAMS = {"gcc": "gcc", "/usr/include/stdio.h": "libc6-dev"}
 
 # Debian's interface to forbid that a package starts its service: exit status 101 (invoke-rc.d(8)).

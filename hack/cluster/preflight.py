@@ -9,6 +9,7 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.node import PRIVATE_DIRECTORIES
 from hack.cluster.paths import ClusterPaths, cache_directory
 
+CGROUPS = Path("/sys/fs/cgroup")
 # Without these controllers runc cannot start a container that has limits.
 NEEDED_CONTROLLERS = ("cpu", "memory", "pids")
 
@@ -32,17 +33,31 @@ def check_directories(paths: ClusterPaths) -> None:
 
 
 def _check_cgroups() -> None:
-    unified = Path("/sys/fs/cgroup/cgroup.controllers")
-    if unified.exists():
-        available = unified.read_text().split()
+    unified = (CGROUPS / "cgroup.controllers").exists()
+    if unified:
+        available = (CGROUPS / "cgroup.controllers").read_text().split()
     else:
-        available = [name for name in NEEDED_CONTROLLERS if Path(f"/sys/fs/cgroup/{name}").is_dir()]
+        available = [name for name in NEEDED_CONTROLLERS if (CGROUPS / name).is_dir()]
     if missing := [name for name in NEEDED_CONTROLLERS if name not in available]:
-        raise ClusterError(f"no cgroup controllers {', '.join(missing)} below /sys/fs/cgroup; mount them")
-    if not os.access("/sys/fs/cgroup", os.W_OK):
+        raise ClusterError(f"no cgroup controllers {', '.join(missing)} below {CGROUPS}; mount them")
+    if os.statvfs(CGROUPS).f_flag & os.ST_RDONLY:
+        raise ClusterError(f"{CGROUPS} is read-only: run as root of the machine or of a privileged container")
+    if unified:
+        delegate_controllers(CGROUPS / "cgroup.subtree_control")
+
+
+def delegate_controllers(control: Path) -> None:
+    """Let containers have the controllers (cgroup v2), as runc would do it itself."""
+    delegated = control.read_text().split()
+    wanted = [f"+{name}" for name in NEEDED_CONTROLLERS if name not in delegated]
+    try:
+        if wanted:
+            control.write_text(" ".join(wanted))
+    except OSError as error:
         raise ClusterError(
-            "/sys/fs/cgroup is read-only: run as root of the machine or of a privileged container"
-        )
+            f"cannot write {' '.join(wanted)} to {control} ({error.strerror}): move the processes of this "
+            f"container to a cgroup below {CGROUPS} first, or start the container with --cgroupns=host"
+        ) from error
 
 
 def overlay_works(directory: Path) -> bool:

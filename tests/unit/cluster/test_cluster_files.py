@@ -19,7 +19,7 @@ from hack.cluster.node import Node
 from hack.cluster.ociarchive import write_oci_archive
 from hack.cluster.paths import ClusterPaths, cache_directory, file_lock, state_directory
 from hack.cluster.pki import write_pki
-from hack.cluster.preflight import check_directories
+from hack.cluster.preflight import check_directories, delegate_controllers
 from hack.cluster.processes import current_boot_id
 from hack.cluster.progress import Progress, estimate_left_seconds, format_duration
 from hack.cluster.record import Record, read_record, write_record
@@ -150,6 +150,19 @@ def test_node_configuration_stays_in_cluster_directory(paths: ClusterPaths) -> N
 def test_check_directories_below_private_ones_is_refused(directory: str) -> None:
     with pytest.raises(ClusterError, match="MODELSERVICE_STATE"):
         check_directories(ClusterPaths(Path(directory)))
+
+
+def test_delegate_controllers_refused_by_kernel_says_what_to_do() -> None:
+    # A file that root, too, can read and not write.
+    with pytest.raises(ClusterError, match=r"cannot write \+cpu \+memory \+pids .* --cgroupns=host"):
+        delegate_controllers(Path("/proc/sys/kernel/random/boot_id"))
+
+
+def test_delegate_controllers_asks_for_missing_ones_only(tmp_path: Path) -> None:
+    control = tmp_path / "cgroup.subtree_control"
+    control.write_text("cpu pids io\n")
+    delegate_controllers(control)
+    assert control.read_text() == "+memory"
 
 
 def test_write_oci_archive_describes_each_blob_by_its_digest(tmp_path: Path) -> None:
