@@ -18,7 +18,6 @@ Nothing is remembered between steps: every step follows from the observed pods a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelservice_operator.rollout.model import Phase, Plan, RevisionState, RolloutSpec, RolloutState
@@ -105,8 +104,6 @@ def _next_replicas(spec: RolloutSpec, observed: RolloutState, goal: str) -> dict
     """Return the replicas of the goal and of every existing Deployment."""
     states = {state.name: state for state in observed.revisions}
     goal_state = states.pop(goal, None) or RevisionState(name=goal, wanted=0, pods=0, available=0)
-    # Fewer replicas wanted: the surplus of the goal goes first, unavailable pods before available ones.
-    goal_state = replace(goal_state, wanted=min(goal_state.wanted, spec.replicas))
     others = _in_order_of_removal(observed, states)
     replicas = _scale_down(spec, goal_state, others, observed)
     occupied = sum(state.occupied for state in (goal_state, *others))

@@ -75,6 +75,12 @@ def test_plan_revision_in_between_that_serves_stays_while_needed() -> None:
     assert result.replicas == {"old": 1, "between": 1, "new": 1}
 
 
+def test_plan_several_old_revisions_share_what_can_be_spared() -> None:
+    result = step(RolloutSpec(replicas=3), make_state("old", 2), make_state("between", 2))
+
+    assert result.replicas == {"old": 2, "between": 1, "new": 0}
+
+
 def test_plan_broken_stable_does_not_block_the_fix() -> None:
     spec = RolloutSpec(replicas=2)
 
