@@ -1,0 +1,85 @@
+"""The metrics' names and values, read by Prometheus' own parser."""
+
+import json
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.unit.runtime.server_thread import ServerThread
+
+from modelservice_runtime.logs import JsonFormatter
+
+TRITON_COUNTERS = {
+    "nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count",
+    "nv_inference_exec_count", "nv_inference_request_duration_us", "nv_inference_queue_duration_us",
+    "nv_inference_compute_input_duration_us", "nv_inference_compute_infer_duration_us",
+    "nv_inference_compute_output_duration_us",
+}  # fmt: skip
+
+
+def scrape(server: ServerThread) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics") as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        return str(response.read().decode())
+
+
+def values(text: str, model: str) -> Mapping[str, float]:
+    # The parser gives counters the suffix that OpenMetrics wants.
+    return {
+        sample.name.removesuffix("_total")
+        + sample.labels.get("reason", "")
+        + sample.labels.get("le", ""): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.labels.get("model") == model
+    }
+
+
+def test_counters_keep_tritons_names_and_types(server: ServerThread) -> None:
+    text = scrape(server)
+    for name in TRITON_COUNTERS:
+        assert f"# TYPE {name} counter\n" in text
+        assert f'{name}{{model="mlp"' in text
+    assert "# TYPE nv_inference_pending_request_count gauge\n" in text
+    assert "# TYPE modelservice_request_duration_seconds histogram\n" in text
+    assert "process_resident_memory_bytes" in text
+
+
+def test_requests_are_counted_by_outcome(server: ServerThread) -> None:
+    before = values(scrape(server), "mlp")
+    good = {"name": "x", "shape": [2, 4], "datatype": "FP32", "data": [0] * 8}
+    assert server.infer("mlp", [good]).status == 200
+    assert server.infer("mlp", [good | {"shape": [3, 4]}]).status == 400
+    after = values(scrape(server), "mlp")
+
+    def grown(name: str) -> float:
+        return after[name] - before[name]
+
+    assert grown("nv_inference_request_success") == 1
+    assert grown("nv_inference_request_failureOTHER") == 1
+    assert grown("nv_inference_exec_count") == 1
+    assert grown("modelservice_request_duration_seconds_count") == 2
+    assert grown("modelservice_request_duration_seconds_bucket+Inf") == 2
+    assert grown("modelservice_request_duration_seconds_sum") > 0
+    assert after["nv_inference_pending_request_count"] == 0
+
+
+@pytest.mark.parametrize(("path", "method", "code"), [("/", "GET", 404), ("/metrics", "POST", 405)])
+def test_metrics_port_serves_nothing_else(server: ServerThread, path: str, method: str, code: int) -> None:
+    request = urllib.request.Request(f"http://127.0.0.1:{server.metrics_port}{path}", method=method)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == code
+    caught.value.close()
+
+
+def test_log_lines_are_json_and_cannot_be_forged() -> None:
+    record = logging.LogRecord("n", logging.WARNING, "f", 1, "bad %s", ("name\n{}",), None)
+    record.model = "m"
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    document = json.loads(line)
+    assert (document["level"], document["message"], document["model"]) == ("warning", "bad name\n{}", "m")

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from modelservice_runtime.cpu import available_cpus
+from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.settings import ModelSource, parse_serve_arguments
+
+
+def test_parse_of_the_operators_arguments() -> None:
+    settings = parse_serve_arguments(
+        [
+            *("--model", "spam=/mnt/models/model.onnx", "--model-version", "3", "--host", "0.0.0.0"),
+            *("--http-port", "8080", "--metrics-port", "8082", "--intra-op-threads", "4"),
+            *("--execution-provider", "CUDA", "--execution-provider", "CPU", "--max-batch-size", "32"),
+            *("--max-batch-delay-milliseconds", "5", "--drain-delay-seconds", "10"),
+            *("--drain-timeout-seconds", "45"),
+        ]
+    )
+    assert settings.models == (ModelSource("spam", Path("/mnt/models/model.onnx")),)
+    assert (settings.model_version, settings.http_port, settings.metrics_port) == ("3", 8080, 8082)
+    assert settings.execution_providers == ("CUDA", "CPU")
+    assert (settings.intra_op_threads, settings.max_batch_size) == (4, 32)
+    assert settings.max_batch_delay_seconds == 0.005
+    assert (settings.drain_delay_seconds, settings.drain_timeout_seconds) == (10, 45)
+
+
+def test_parse_of_defaults() -> None:
+    settings = parse_serve_arguments(["--model", "m=a=b.onnx"])
+    assert settings.models[0].path == Path("a=b.onnx")
+    assert settings.model_version == "1"
+    assert settings.execution_providers == ("CPU",)
+    assert settings.max_batch_size == 1
+    assert settings.intra_op_threads == available_cpus() >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "no model to serve"),
+        (["--model", "path.onnx"], "NAME=PATH"),
+        (["--model", "=path.onnx"], "the name ''"),
+        (["--model", "../x=path.onnx"], "the name '../x'"),
+        (["--model", "m="], "NAME=PATH"),
+        (["--model", "m=a", "--model", "m=b"], "'m' is used twice"),
+        (["--model", "m=a", "--model-version", "1/2"], "--model-version '1/2'"),
+        (["--model", "m=a", "--http-port", "65536"], "not a port"),
+        (["--model", "m=a", "--intra-op-threads", "0"], "at least 1"),
+        (["--model", "m=a", "--max-batch-size", "1.5"], "not a whole number"),
+        (["--model", "m=a", "--drain-delay-seconds", "-1"], "a time of at least 0"),
+        (["--model", "m=a", "--drain-delay-seconds", "nan"], "a time of at least 0"),
+        (["--model", "m=a", "--max-batch", "3"], "unrecognized arguments"),
+    ],
+)
+def test_parse_of_wrong_flags_names_them(arguments: list[str], part: str) -> None:
+    with pytest.raises(InvalidSettingsError) as caught:
+        parse_serve_arguments(arguments)
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "cpus"),
+    [("100000 100000", 1), ("1000 100000", 1), ("max 100000", None), ("", None), ("9 0", None)],
+)
+def test_available_cpus_follow_the_cgroup(tmp_path: Path, limit: str, cpus: int | None) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text(limit)
+    unlimited = available_cpus(tmp_path / "absent")
+    assert available_cpus(file) == (cpus or unlimited)
