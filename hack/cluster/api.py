@@ -163,7 +163,8 @@ def _describe(found: Object | None) -> str:
 
 def condition_status(found: Mapping[str, Any], condition_type: str) -> str:
     """Return the status (`True`, `False`, `Unknown`, or empty) of a condition of an object."""
-    for condition in found.get("status", {}).get("conditions", []):
+    # A new definition has `conditions: null` for a moment.
+    for condition in found.get("status", {}).get("conditions") or []:
         if condition["type"] == condition_type:
             return str(condition["status"])
     return ""

@@ -1,11 +1,13 @@
 """The steps of the demo, in order. Each can be repeated: what is there and unchanged is left alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hack.demo import predict
 from hack.demo.errors import DemoError
 from hack.demo.images import IMAGES
+from hack.demo.kubectl import Kubectl
 from hack.demo.manifests import build_model_service, find_names, replace_images
 from hack.demo.steps import Steps
 from hack.demo.targets import Target
@@ -23,6 +25,8 @@ MODEL_TAG = "1"
 _OPERATOR_LABEL = "app.kubernetes.io/name=modelservice-operator"
 # Pulling two images of about 100 MB over a slow line takes a minute or two.
 _TIMEOUT = "--timeout=180s"
+_NULL_CONDITIONS = ".status.conditions accessor error"
+_NULL_CONDITIONS_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,7 @@ class Demo:
         names = find_names(crds.read_text(encoding="utf-8"), "CustomResourceDefinition")
         with self.steps.step(f"installing the API: kubectl apply -f {CRDS}, then wait for Established"):
             self.target.kubectl.run("apply", "-f", str(crds))
-            self.target.kubectl.run(
-                "wait", "--for=condition=Established", _TIMEOUT, *(f"crd/{name}" for name in names)
-            )
+            wait_established(self.target.kubectl, [f"crd/{name}" for name in names])
 
     def _install_operator(self, images: dict[str, str]) -> None:
         text = (self.root / INSTALL).read_text(encoding="utf-8")
@@ -120,3 +122,20 @@ class Demo:
         print(self.target.kubectl.run("get", "msvc", "--namespace", NAMESPACE, "-o", "wide"))
         self.steps.say("the demo runs. Go on with:")
         print("\n".join(f"  {line}" for line in self.target.next_steps()))
+
+
+def wait_established(kubectl: Kubectl, definitions: Sequence[str]) -> None:
+    """Wait until the API server serves the definitions.
+
+    Conditions of a definition are null for its first milliseconds. `kubectl wait` fails on that instead of
+    waiting, so it is called again.
+    """
+    for _ in range(_NULL_CONDITIONS_TRIES):
+        try:
+            kubectl.run("wait", "--for=condition=Established", _TIMEOUT, *definitions)
+        except DemoError as error:
+            if _NULL_CONDITIONS not in str(error):
+                raise
+        else:
+            return
+    kubectl.run("wait", "--for=condition=Established", _TIMEOUT, *definitions)
