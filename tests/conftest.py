@@ -1,8 +1,16 @@
 """Prepares what clusters need before the first test, because a first build takes longer than any test may."""
 
+import os
+
 import pytest
 from hack.cluster import testing
 from hack.cluster.errors import ClusterError
+from hypothesis import settings
+
+# A busy machine is no bug, so an example has no time limit. Hypothesis's own profile for CI has none either,
+# and draws the same examples each time: what CI says depends on the change alone.
+settings.register_profile("local", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Fixture -> what makes it quick. `make test` has done this before: then all of it is found at once.
 PREPARATIONS = {"control_plane": testing.prepare_control_plane, "cluster": testing.prepare_node}
