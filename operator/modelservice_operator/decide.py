@@ -237,19 +237,14 @@ def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
 
 
 def _started_at(facts: _Facts, target: str) -> datetime | None:
-    """Return since when pods of the target are worked on, None where that has not begun.
-
-    A Deployment may be older than the wish for it (A -> B -> A -> B): the later time counts.
-    """
+    """Return since when pods of the target are worked on, None where that has not begun."""
     deployment = facts.history.deployments.get(target)
     if deployment is None:
         return None
     if facts.status.get("targetRevision") != target:
+        # The Deployment may be older than the wish for it: A -> B -> A -> B.
         return facts.now
-    created = parse_time(deployment.created_at) or facts.now
-    progressing = condition_of(facts.status, "Progressing")
-    since = parse_time(progressing.get("lastTransitionTime"))
-    return max(created, since) if since and progressing.get("status") == "True" else created
+    return parse_time(deployment.created_at)
 
 
 def parse_time(text: object) -> datetime | None:

@@ -371,6 +371,18 @@ def test_decide_wrong_image_mended_before_the_first_rollout_is_complete_heals() 
     assert len(world.deployments()) == 1
 
 
+def test_decide_first_rollout_half_done_has_no_stable_revision_yet() -> None:
+    world = World(replicas=2)
+    target = world.reconcile().target
+    assert target is not None
+    world.set_deployment(target.name, observed_generation=1, replicas=2, available_replicas=1)
+    world.reconcile()
+
+    assert "stableRevision" not in world.status
+    assert world.condition("Available")["status"] == "True"
+    assert world.condition("Ready")["status"] == "False"
+
+
 def test_decide_unknown_runtime_keeps_the_old_revision_and_says_why() -> None:
     world = settled_world(replicas=2)
     before = dict(world.children)

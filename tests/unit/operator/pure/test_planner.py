@@ -93,6 +93,12 @@ def test_plan_status_out_of_date_takes_no_available_pod() -> None:
     assert step(RolloutSpec(replicas=3), make_state("old", 3), stale).replicas["old"] == 3
 
 
+def test_plan_pods_about_to_be_removed_do_not_count_as_available() -> None:
+    going = make_state("old", 1, 3, pods=3)
+
+    assert step(RolloutSpec(replicas=3), going, make_state("between", 2)).replicas["between"] == 2
+
+
 def test_plan_zero_replicas_promotes_at_once() -> None:
     result = step(RolloutSpec(replicas=0), make_state("old", 2))
 

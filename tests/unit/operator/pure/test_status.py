@@ -19,6 +19,7 @@ from tests.unit.operator.pure.builders import (
 )
 
 from modelservice_operator.api import ModelServiceStatus
+from modelservice_operator.conditions import is_given_up
 from modelservice_operator.decide import decide
 from modelservice_operator.observed import ApplyFailure
 from modelservice_operator.status import Transition, compute_status, compute_transitions, percentages
@@ -240,6 +241,26 @@ def test_compute_status_given_up_keeps_the_cause_when_its_pods_are_gone() -> Non
     )
     assert world.condition("Degraded")["message"] == ready["message"]
     assert truth(world)["Available"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"targetRevision": "other"}, False),
+        ({"stableRevision": "new"}, False),
+        ({"stableRevision": None}, False),
+        ({"conditions": [{"type": "Progressing", "reason": "Complete"}]}, False),
+    ],
+)
+def test_is_given_up_needs_target_stable_and_reason(changes: dict[str, Any], expected: bool) -> None:
+    status = {
+        "targetRevision": "new",
+        "stableRevision": "old",
+        "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}],
+    }
+
+    assert is_given_up({**status, **changes}, "new") is expected
 
 
 # Refused writes
