@@ -1,7 +1,5 @@
 """`modelservice serve`, as a user runs it: the same runtime and the same YAML, without a cluster."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import signal

@@ -1,7 +1,5 @@
 """The operator in a cluster, installed as a user installs it: CRDs first, then `manifests/install.yaml`."""
 
-from __future__ import annotations
-
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path

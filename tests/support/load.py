@@ -1,11 +1,10 @@
 """Clients that ask an adder without a pause, and count what they are told."""
 
-from __future__ import annotations
-
 import http.client
 import threading
 from collections import Counter
 from types import TracebackType
+from typing import Self
 
 from tests.support.serving import User, ask_adder
 
@@ -24,7 +23,7 @@ class Load:
         self.answers: Counter[float] = Counter()
         self.failures: list[str] = []
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

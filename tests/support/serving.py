@@ -1,7 +1,5 @@
 """What a user of a cluster with the operator does: push a model, apply a ModelService, wait, ask."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import json

@@ -1,7 +1,5 @@
 """Small ONNX models whose answers tell which of them answered."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -16,6 +14,22 @@ def make_adder(addend: float) -> bytes:
     node = helper.make_node("Add", ["values", "addend"], ["sum"])
     constant = numpy_helper.from_array(np.array([addend], dtype=np.float32), "addend")
     return _serialize([node], "values", TensorProto.FLOAT, ["n"], "sum", [constant])
+
+
+def make_hungry_adder(addend: float, megabytes: int) -> bytes:
+    """An adder of a few bytes that fills as many megabytes of memory to answer."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        helper.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["addend", "zero"], ["same_addend"]),
+        helper.make_node("Add", ["values", "same_addend"], ["sum"]),
+    ]
+    floats = megabytes * 2**20 // 4
+    constants = [
+        numpy_helper.from_array(np.array([addend], dtype=np.float32), "addend"),
+        numpy_helper.from_array(np.array([floats], dtype=np.int64), "shape"),
+    ]
+    return _serialize(nodes, "values", TensorProto.FLOAT, ["n"], "sum", constants)
 
 
 def make_counter() -> bytes:
@@ -65,4 +79,4 @@ def _serialize(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

@@ -1,7 +1,5 @@
 """The operator as a Deployment in the real cluster, and users with namespaces of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Edits of a running ModelService: each is seen in its status, and nothing is left after the last one."""
 
-from __future__ import annotations
-
 import pytest
 from hack.cluster.api import Object, condition_status
 from tests.support.installation import Installation

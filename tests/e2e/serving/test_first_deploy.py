@@ -1,7 +1,5 @@
 """From `kubectl apply` to a prediction, and then silence."""
 
-from __future__ import annotations
-
 import time
 
 import pytest
@@ -46,7 +44,12 @@ def test_first_deploy_answers_through_the_service(user: User, deployed: Object) 
 
 def test_ready_service_fits_kstatus(deployed: Object) -> None:
     """Argo CD, Flux and kubectl read these: Reconciling and Stalled False mean Current."""
-    for kind, expected in {"Ready": "True", "Available": "True", "Reconciling": "False", "Stalled": "False"}.items():
+    for kind, expected in {
+        "Ready": "True",
+        "Available": "True",
+        "Reconciling": "False",
+        "Stalled": "False",
+    }.items():
         found = condition(deployed, kind)
         assert found["status"] == expected, found
         assert found["observedGeneration"] == deployed["metadata"]["generation"]

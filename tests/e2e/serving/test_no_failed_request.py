@@ -1,7 +1,5 @@
 """While clients ask without a pause, models change and pods go: no request fails."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import threading

@@ -1,0 +1,98 @@
+"""The operator may die or be replaced at any moment: the end is the same, and no pod restarts for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hack.cluster.images import ImageBuild, build_and_push, build_image
+from hack.demo.images import OPERATOR
+from tests.support.installation import NAMESPACE, ROOT, Installation
+from tests.support.operator_process import wait_until
+from tests.support.serving import CHILDREN, User, is_current
+
+VARIANT = Path(__file__).parent / "variant"
+ANNOTATION = "tests.example/builder"
+KILLED = "killed"
+UPGRADED = "upgraded"
+
+
+@pytest.fixture
+def variant_image(operator: Installation) -> str:
+    """The operator with a pod builder that gives new pods an annotation."""
+    build = ImageBuild(
+        "tests/operator-variant:1",
+        VARIANT / "Dockerfile",
+        context=VARIANT,
+        base_image=build_image(OPERATOR.make_build(ROOT)),
+    )
+    return build_and_push(operator.cluster, build)
+
+
+@pytest.fixture
+def upgrade(operator: Installation, variant_image: str) -> Iterator[None]:
+    """The operator is the variant, until the test ends."""
+    operator.set_operator_image(variant_image)
+    yield
+    operator.set_operator_image(operator.operator_image)
+
+
+def child_names(user: User, name: str) -> set[str]:
+    """Kind and name of the children, which is what a rollout leaves behind."""
+    return {
+        f"{kind}/{one['metadata']['name']}"
+        for kind in CHILDREN
+        for one in user.items(kind)
+        if one["metadata"]["name"].startswith(name)
+    }
+
+
+def test_leader_killed_mid_rollout_ends_in_the_same_state(user: User, operator: Installation) -> None:
+    first, second = user.push_adder(1), user.push_adder(2)
+    for name in (KILLED, "control"):
+        user.apply(name, model=first)
+    for name in (KILLED, "control"):
+        user.wait_ready(name)
+    user.edit("control", {"model": second})
+    user.edit(KILLED, {"model": second})
+    user.wait(KILLED, is_current, "a rollout that has begun")
+    leader = operator.leader()
+    user.kubectl.run("delete", "pod", leader, "--namespace", NAMESPACE, "--grace-period=0", "--force")
+    wait_until(lambda: operator.leader() not in ("", leader), "the other replica leads", 60)
+
+    ready = user.wait_ready(KILLED)["status"]
+    control = user.wait_ready("control")["status"]
+    assert user.ask(KILLED, 40) == 42
+    for field in ("stableRevision", "targetRevision", "traffic", "replicas", "availableReplicas"):
+        assert ready[field] == control[field]
+    expected = {name.replace("control", KILLED) for name in child_names(user, "control")}
+    wait_until(lambda: child_names(user, KILLED) == expected, "the same children")
+    operator.wait_rolled_out()
+
+
+def test_operator_with_another_pod_builder_restarts_no_pod(
+    user: User, operator: Installation, request: pytest.FixtureRequest
+) -> None:
+    user.apply(UPGRADED, model=user.push_adder(1))
+    user.wait_ready(UPGRADED)
+    before = user.pods(UPGRADED)
+    versions = user.versions(UPGRADED)
+
+    request.getfixturevalue("upgrade")
+    user.apply("newer", model=user.push_adder(1))
+    user.wait_ready("newer")
+    (newer,) = user.pods("newer").values()
+    assert newer["metadata"]["annotations"][ANNOTATION] == "variant"
+
+    # The new operator has seen this one too: it was there when the cache was filled.
+    assert user.versions(UPGRADED) == versions
+    after = user.pods(UPGRADED)
+    assert after.keys() == before.keys()
+    (pod,) = after.values()
+    assert ANNOTATION not in pod["metadata"]["annotations"]
+    assert all(one["restartCount"] == 0 for one in pod["status"]["containerStatuses"])
+
+    # Its next revision comes from the new builder.
+    user.edit(UPGRADED, {"model": user.push_adder(2)})
+    user.wait_ready(UPGRADED)
+    (pod,) = user.pods(UPGRADED).values()
+    assert pod["metadata"]["annotations"][ANNOTATION] == "variant"

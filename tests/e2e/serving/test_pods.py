@@ -1,0 +1,86 @@
+"""What pods get and keep: GPUs, mounted models, and a model that outlives its server."""
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+from hack.cluster import kwok
+from hack.cluster.node import NODE_NAME
+from tests.support.faults import default_image, gpu_runtime
+from tests.support.serving import User, sha256_of
+from tests.support.tiny_models import make_adder
+
+NODE = f"/api/v1/nodes/{NODE_NAME}"
+RUNTIME = "e2e-gpu"
+EXIT_SERVER = ("/opt/venv/bin/python", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
+
+
+@pytest.fixture
+def gpu_node(user: User) -> Iterator[None]:
+    """The real node has a GPU that nothing backs, and the taint that keeps other pods away from GPU nodes."""
+    api = user.cluster.api
+    kwok.add_extended_resource(api, NODE_NAME, kwok.GPU_RESOURCE, 1)
+    labels = {kwok.GPU_PRODUCT_LABEL: "NVIDIA-L4"}
+    taints = api.get(NODE)["spec"].get("taints", [])
+    api.patch(NODE, {"metadata": {"labels": labels}, "spec": {"taints": [*taints, kwok.GPU_TAINT]}})
+    yield
+    api.patch(
+        NODE, {"metadata": {"labels": {kwok.GPU_PRODUCT_LABEL: None}}, "spec": {"taints": taints or None}}
+    )
+
+
+@pytest.fixture
+def runtime_with_gpu_image(user: User) -> Iterator[str]:
+    runtime = gpu_runtime(RUNTIME, default_image(user))
+    user.cluster.api.apply(runtime)
+    yield RUNTIME
+    user.cluster.api.delete(user.cluster.api.path_of(runtime))
+
+
+def test_gpu_service_runs_on_the_gpu_node(user: User, gpu_node: None, runtime_with_gpu_image: str) -> None:
+    user.apply(
+        "gpu",
+        model=user.push_adder(1),
+        gpu={"count": 1, "product": "NVIDIA-L4"},
+        runtime={"ref": runtime_with_gpu_image, "executionProviders": ["CPU"]},
+    )
+    user.wait_ready("gpu")
+    assert user.ask("gpu", 41) == 42
+    (pod,) = user.pods("gpu").values()
+    server = pod["spec"]["containers"][0]
+    assert server["resources"]["limits"][kwok.GPU_RESOURCE] == "1"
+    assert any(
+        toleration.get("key") == kwok.GPU_RESOURCE and toleration["effect"] == "NoSchedule"
+        for toleration in pod["spec"]["tolerations"]
+    )
+    user.run_kubectl("delete", "msvc", "gpu")
+
+
+def test_model_of_a_config_map_is_mounted_and_verified(user: User) -> None:
+    content = make_adder(1)
+    data = {"model.onnx": base64.b64encode(content).decode()}
+    user.cluster.api.create(user.path("configmaps"), {"metadata": {"name": "models"}, "binaryData": data})
+    user.apply("mounted", model={"storageUri": "configmap://models/model.onnx", "sha256": sha256_of(content)})
+    user.wait_ready("mounted")
+    assert user.ask("mounted", 41) == 42
+
+
+def test_restarted_server_does_not_download_again(user: User) -> None:
+    user.apply("restarted", model=user.push_adder(1))
+    user.wait_ready("restarted")
+    (before,) = user.pods("restarted").values()
+    user.run_kubectl("exec", before["metadata"]["name"], "-c", "server", "--", *EXIT_SERVER)
+    after = user.cluster.api.wait_for(
+        user.path("pods", before["metadata"]["name"]),
+        lambda pod: (
+            pod["status"]["containerStatuses"][0]["restartCount"] == 1
+            and pod["status"]["containerStatuses"][0]["ready"]
+        ),
+        what="the server ready again in the same pod",
+    )
+    fetched_before, fetched_after = (
+        pod["status"]["initContainerStatuses"][0]["containerID"] for pod in (before, after)
+    )
+    assert fetched_after == fetched_before
+    user.wait_ready("restarted")
+    assert user.ask("restarted", 41) == 42
