@@ -13,6 +13,7 @@ from hack.demo.images import Image
 from hack.demo.kubectl import Kubectl
 from hack.demo.registry import Registry
 from hack.demo.steps import Steps
+from hack.demo.targets import ASK_WITH_CURL
 
 NAME = "demo"
 _SERVICE_PORT = 80
@@ -64,12 +65,6 @@ class LocalTarget:
             *ASK_WITH_CURL,
             "make demo-down                                 # removes the cluster and everything in it",
         ]
-
-
-ASK_WITH_CURL = (
-    'curl -s http://127.0.0.1:8000/v2/models/spam/infer -d \'{"inputs": [{"name": "text",',
-    '  "datatype": "BYTES", "shape": [1], "data": ["Free entry! Text WIN to 80086"]}]}\'',
-)
 
 
 def start(steps: Steps) -> LocalTarget:

@@ -21,6 +21,12 @@ _FORWARD_SECONDS = 30
 _BUILDERS = ("docker", "podman", "buildah")
 
 
+ASK_WITH_CURL = (
+    'curl -s http://127.0.0.1:8000/v2/models/spam/infer -d \'{"inputs": [{"name": "text",',
+    '  "datatype": "BYTES", "shape": [1], "data": ["Free entry! Text WIN to 80086"]}]}\'',
+)
+
+
 class Target(Protocol):
     """A cluster, and a registry that its nodes and pods pull from."""
 
@@ -66,12 +72,10 @@ class ContextTarget:
         return Registry(f"{_find_scheme(host)}://{host}", f"{path}/" if path else "")
 
     def provide_image(self, image: Image, root: Path) -> str:
-        """Build and push with the first of docker, podman and buildah that this machine has."""
+        """Build and push with the first of docker, podman and buildah that works here."""
         tag = image.compute_tag(root)
         if not self.registry.has(image.name, tag):
-            builder = next((path for path in map(shutil.which, _BUILDERS) if path), None)
-            if builder is None:
-                raise DemoError(f"building images needs one of {', '.join(_BUILDERS)} on PATH: install one")
+            builder = _find_builder()
             reference = f"{self.push_name}/{image.name}:{tag}"
             insecure = self.registry.url.startswith("http://") and Path(builder).name != "docker"
             _run_builder([builder, "build", "--file", str(image.dockerfile), "--tag", reference, "."], root)
@@ -97,9 +101,18 @@ class ContextTarget:
         kubectl = f"kubectl --context {self.context}"
         return [
             f"{kubectl} get msvc -o wide",
-            f"{kubectl} port-forward service/spam 8000:80",
+            f"{kubectl} port-forward service/spam 8000:80 &",
+            *ASK_WITH_CURL,
             f"make demo-down CONTEXT={self.context}",
         ]
+
+
+def _find_builder() -> str:
+    """Return the first builder that works: a docker command without its daemon is no builder."""
+    for path in filter(None, map(shutil.which, _BUILDERS)):
+        if subprocess.run([path, "info"], capture_output=True, check=False).returncode == 0:
+            return path
+    raise DemoError(f"building images needs one of {', '.join(_BUILDERS)}, and none works here")
 
 
 def _run_builder(command: list[str], root: Path) -> None:
