@@ -123,6 +123,14 @@ def test_compute_status_more_replicas_wanted_is_not_ready_until_they_are_there()
     assert truth(world) == ALL_WELL
 
 
+def test_compute_status_deployment_that_nobody_acted_on_yet_is_not_ready() -> None:
+    world = settled_world(replicas=2)
+    world.set_deployment(world.status["stableRevision"], generation=9)
+    world.reconcile()
+
+    assert not truth(world)["Ready"]
+
+
 def test_compute_status_autoscaled_service_is_ready_with_its_minimum() -> None:
     world = settled_world(replicas=1, autoscaling={"maxReplicas": 5})
     world.edit(replicas=3)
@@ -342,6 +350,17 @@ def test_compute_status_model_of_the_old_revision_stays_while_it_serves() -> Non
     world.settle()
 
     assert world.status["model"]["sha256"] == SHA_B
+
+
+def test_compute_status_model_of_the_old_revision_says_nothing_about_the_new_one() -> None:
+    world = settled_world()
+    world.pods = (make_ready_pod(world.status["stableRevision"], sha256=SHA_A),)
+    world.reconcile()
+    world.pods = None
+    world.edit(model=model(2, version="2"))
+    world.settle()
+
+    assert world.status["model"] == {"version": "2"}
 
 
 def test_compute_status_pods_with_different_models_degrade_until_they_agree() -> None:
