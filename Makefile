@@ -61,7 +61,7 @@ test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, uni
 	@$(PYTEST) tests/unit tests/integration tests/e2e
 
 train: $(TRAIN_VENV)/.installed ## Train the spam example into build/examples/01-spam
-	@$(TRAIN_VENV)/bin/python examples/01-spam/train.py --output build/examples/01-spam
+	@$(PY) -m hack.demo train
 
 generate: $(VENV)/.installed ## Write CRDs, install manifests and reference docs from their sources
 	@$(PY) -m hack.generate
@@ -73,7 +73,7 @@ lock: $(VENV)/.installed ## Lock the dependencies again (requirements/*.txt)
 	@hack/lock.sh
 
 demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a prediction on a real Kubernetes (CONTEXT=... uses yours)
-	@$(PY) -m hack.demo up $(if $(CONTEXT),--context $(CONTEXT)) $(if $(REGISTRY),--registry $(REGISTRY))
+	@$(PY) -m hack.demo up $(if $(CONTEXT),--context $(CONTEXT)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH_REGISTRY),--push-registry $(PUSH_REGISTRY))
 
 demo-down: $(VENV)/.installed ## Remove the demo and its cluster
 	@$(PY) -m hack.demo down $(if $(CONTEXT),--context $(CONTEXT))
