@@ -112,8 +112,7 @@ class Reconciler:
     ) -> bool:
         """Write the status if it changed, and events for what changed in it; False if the service is gone."""
         if decision.wants_pods:
-            found = await self.pods.read(key, now)
-            observed = replace(observed, pods=found.pods, pod_events=found.events)
+            observed = await self._with_pods(key, observed, now)
         else:
             self.pods.forget(key)
         old = observed.service.get("status") or {}
@@ -133,6 +132,15 @@ class Reconciler:
         for transition in compute_transitions(old, new):
             self.recorder.record(observed.service, transition)
         return True
+
+    async def _with_pods(self, key: Key, observed: Observed, now: datetime) -> Observed:
+        """Add the pods; without the right to list them there is a status all the same, without causes."""
+        try:
+            found = await self.pods.read(key, now)
+        except ApiError as error:
+            log.warning("cannot read pods: %s", error.message, extra=_log_fields(key))
+            return observed
+        return replace(observed, pods=found.pods, pod_events=found.events)
 
     def _forget(self, key: Key) -> None:
         self.pods.forget(key)
@@ -180,23 +188,32 @@ async def work(queue: WorkQueue, reconciler: Reconciler) -> None:
         key = await queue.get()
         started = time.perf_counter()
         try:
-            outcome = await reconciler.reconcile(key)
-        except LeadershipLostError:
-            raise
-        except ApiError as error:
-            log.warning("reconcile failed: %s", error.message, extra=key._asdict())
-            outcome = Outcome(failed=True, retry_after_seconds=error.retry_after_seconds or 0.0)
-            metrics.RECONCILES.labels("retry").inc()
-        except Exception:
-            log.exception("reconcile broke", extra=key._asdict())
-            outcome = Outcome(failed=True)
-            metrics.RECONCILES.labels("error").inc()
-        else:
-            metrics.RECONCILES.labels("retry" if outcome.failed else "ok").inc()
+            # Before `done`: what came meanwhile must not overtake the API server's wish to wait.
+            settle(queue, key, await _attempt(reconciler, key))
         finally:
             metrics.RECONCILE_SECONDS.observe(time.perf_counter() - started)
             queue.done(key)
-        settle(queue, key, outcome)
+
+
+async def _attempt(reconciler: Reconciler, key: Key) -> Outcome:
+    """Reconcile, and turn whatever goes wrong into a retry of this one key."""
+    try:
+        outcome = await reconciler.reconcile(key)
+    except LeadershipLostError:
+        raise
+    except ApiError as error:
+        log.warning("reconcile failed: %s", error.message, extra=_log_fields(key))
+        outcome = Outcome(failed=True, retry_after_seconds=error.retry_after_seconds or 0.0)
+    except Exception:
+        log.exception("reconcile broke", extra=_log_fields(key))
+        metrics.RECONCILES.labels("error").inc()
+        return Outcome(failed=True)
+    metrics.RECONCILES.labels("retry" if outcome.failed else "ok").inc()
+    return outcome
+
+
+def _log_fields(key: Key) -> dict[str, str]:
+    return {"namespace": key.namespace, "service": key.name}
 
 
 def settle(queue: WorkQueue, key: Key, outcome: Outcome) -> None:

@@ -86,6 +86,8 @@ class WorkQueue:
         """Heap of due times; an entry that does not agree with `_due` is void."""
         self._timer: asyncio.TimerHandle | None = None
         self._failures: dict[Key, int] = {}
+        self._not_before: dict[Key, float] = {}
+        """Keys that the API server asked to leave alone until then (Retry-After), whatever happens."""
         self._urgent_in_a_row = 0
         self._getters: deque[asyncio.Future[None]] = deque()
         self._closed = False
@@ -97,8 +99,10 @@ class WorkQueue:
 
     def add(self, key: Key, priority: Priority = Priority.NORMAL, after_seconds: float = 0.0) -> None:
         """Ask for a reconciliation of `key`, now or later; the earliest wish of several wins."""
-        if after_seconds > 0:
-            self._add_later(key, priority, asyncio.get_running_loop().time() + after_seconds)
+        now = asyncio.get_running_loop().time()
+        due = max(now + after_seconds, self._not_before.get(key, now))
+        if due > now:
+            self._add_later(key, priority, due)
         elif key in self._processing:
             self._again[key] = min(priority, self._again.get(key, priority))
         else:
@@ -111,6 +115,8 @@ class WorkQueue:
         backoff: float = min(BASE_BACKOFF_SECONDS * 2 ** min(failures, 32), MAX_BACKOFF_SECONDS)
         # Half of it is random: keys that failed together do not come back together.
         delay = max(backoff * (0.5 + self._jitter() / 2), at_least_seconds)
+        if at_least_seconds > 0:
+            self._not_before[key] = asyncio.get_running_loop().time() + at_least_seconds
         metrics.RETRIES.inc()
         self.add(key, Priority.NORMAL, delay)
         return delay
@@ -135,6 +141,7 @@ class WorkQueue:
         self._idle.clear()
         # Whatever was due later is covered by the reconciliation that starts now.
         self._due.pop(key, None)
+        self._not_before.pop(key, None)
         return key
 
     def done(self, key: Key) -> None:
@@ -144,7 +151,7 @@ class WorkQueue:
             self._idle.set()
         priority = self._again.pop(key, None)
         if priority is not None:
-            self._add_now(key, priority)
+            self.add(key, priority)
 
     def close(self) -> None:
         """Hand out no more keys."""

@@ -154,6 +154,20 @@ async def test_retry_honours_the_servers_wish_and_jitters():
     assert WorkQueue(jitter=lambda: 0.0).retry(A) == pytest.approx(BASE_BACKOFF_SECONDS / 2)
 
 
+async def test_servers_wish_holds_against_events():
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    queue.add(A, Priority.URGENT)
+    queue.retry(A, at_least_seconds=0.1)
+    queue.done(key)
+    queue.add(A, Priority.URGENT)
+    assert len(queue) == 0
+    assert await take(queue, 1) == [A]
+    queue.add(A)
+    assert len(queue) == 1
+
+
 async def test_failing_key_does_not_delay_others():
     queue = WorkQueue()
     queue.retry(A, at_least_seconds=60)
