@@ -82,6 +82,19 @@ def test_server_arguments_of_every_spec_are_understood(name: str) -> None:
     )
 
 
+def test_options_of_a_full_spec_arrive_in_the_server_and_the_fetcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    pod = make_pod(SPECS["everything"])
+
+    settings = parse_server(pod)
+    request = build_request(build_parser().parse_args(pod["initContainers"][0]["args"][1:]))
+
+    assert settings.intra_op_threads == 4
+    assert (settings.drain_delay_seconds, settings.drain_timeout_seconds) == (5, 20)
+    assert (request.uri, request.max_bytes) == ("s3://models/spam.onnx", 1024**3)
+    assert request.credentials_directory == Path("/mnt/credentials")
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_drain_of_every_spec_ends_before_the_grace_period(name: str) -> None:
     pod = make_pod(SPECS[name])
