@@ -98,12 +98,13 @@ def _bucket_name(entry: Batchable) -> object:
 class BatchResult:
     """What became of a batch: one outcome for each request, and what the model was really asked.
 
-    ``executions`` holds (rows, nanoseconds in the model) of every run; ``rows_mismatched`` tells that the
-    model must not be batched any more.
+    ``started_ns`` is the performance counter's time; ``executions`` holds (rows, nanoseconds in the model) of
+    every run; ``rows_mismatched`` tells that the model must not be batched any more.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     executions: list[tuple[int, int]] = field(default_factory=list)
+    started_ns: int = 0
     compute_input_ns: int = 0
     compute_output_ns: int = 0
     rows_mismatched: bool = False
@@ -157,7 +158,7 @@ def run_batch(
     model: Model, requests: Sequence[InferRequest], rows: Sequence[int], handle: Run | None
 ) -> BatchResult:
     """Run the requests together, or singly when that fails. Never raises a ServingError."""
-    result = BatchResult()
+    result = BatchResult(started_ns=time.perf_counter_ns())
     if len(requests) > 1 and _run_together(model, requests, rows, handle, result):
         return result
     for request, count in zip(requests, rows, strict=True):

@@ -74,7 +74,6 @@ class Job:
 class _RunningBatch:
     jobs: list[Job]
     handle: Run
-    started_ns: int
 
 
 class Lane:
@@ -92,7 +91,7 @@ class Lane:
         self._settings = settings
         self._statistics = statistics
         self._loop = loop
-        self._max_rows = settings.max_batch_size if warm_up.batchable else 1
+        self._set_max_rows(settings.max_batch_size if warm_up.batchable else 1)
         self._inline_below_ns = 0.0 if warm_up.time_varies else settings.inline_below_seconds * 1e9
         # A run's time (median) and its input's elements (mean), as observed.
         self._run_ns = 1e9 if warm_up.run_seconds is None else warm_up.run_seconds * 1e9
@@ -193,6 +192,12 @@ class Lane:
         self._run_ns *= _MEDIAN_STEP if elapsed_ns > self._run_ns else 1 / _MEDIAN_STEP
         self._run_elements += (elements - self._run_elements) * _SIZE_WEIGHT
 
+    def _set_max_rows(self, rows: int) -> None:
+        self._max_rows = rows
+        # Without batching one more run than threads is handed over, so that a thread that ends a run finds
+        # the next one at once. With batching that would only take requests away from a fuller batch.
+        self._slots = self._settings.runner_threads + (1 if rows == 1 else 0)
+
     def _make_job(self, request: InferRequest, done: Done, elements: int) -> Job:
         spec = self._model.spec
         if self._max_rows == 1:
@@ -215,13 +220,13 @@ class Lane:
 
     def _wake_up(self) -> None:
         """Dispatch soon: what arrives in the same turn of the loop can share a batch."""
-        if self._wakeup is None and self._queue and len(self._running) < self._settings.runner_threads:
+        if self._wakeup is None and self._queue and len(self._running) < self._slots:
             self._wakeup = self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         self._wakeup = None
         yield_at = self._loop.time() + _TURN_SECONDS
-        while self._queue and len(self._running) < self._settings.runner_threads:
+        while self._queue and len(self._running) < self._slots:
             wait_seconds = self._wait_seconds()
             if wait_seconds > 0:
                 self._wakeup = self._loop.call_later(wait_seconds, self._dispatch)
@@ -243,24 +248,29 @@ class Lane:
 
     def _start(self, jobs: list[Job]) -> bool:
         """Run a batch, here or on a thread; True when it ran here and is finished."""
-        batch = _RunningBatch(jobs, self._model.new_run(), time.perf_counter_ns())
+        batch = _RunningBatch(jobs, self._model.new_run())
         self._running.add(batch)
         for job in jobs:
             job.batch = batch
-        requests = [job.request for job in jobs]
-        rows = [job.rows for job in jobs]
         if self._is_short(sum([job.elements for job in jobs])):
-            self._finish(batch, run_batch(self._model, requests, rows, batch.handle))
+            self._finish(batch, self._run(batch))
             return True
         if self._executor is None:
             self._executor = ThreadPoolExecutor(
                 self._settings.runner_threads, thread_name_prefix=f"run-{self._model.spec.name}"
             )
-        future = self._executor.submit(run_batch, self._model, requests, rows, batch.handle)
+        future = self._executor.submit(self._run, batch)
         future.add_done_callback(
             lambda done: self._loop.call_soon_threadsafe(self._finish_future, batch, done)
         )
         return False
+
+    def _run(self, batch: _RunningBatch) -> BatchResult:
+        """Called on a runner thread; touches nothing but the batch."""
+        if all(job.finished for job in batch.jobs):
+            return BatchResult()  # everybody left while the batch waited for the thread
+        requests = [job.request for job in batch.jobs]
+        return run_batch(self._model, requests, [job.rows for job in batch.jobs], batch.handle)
 
     def _finish_future(self, batch: _RunningBatch, future: Future[BatchResult]) -> None:
         self._finish(batch, future.result())
@@ -268,13 +278,12 @@ class Lane:
     def _finish(self, batch: _RunningBatch, result: BatchResult) -> None:
         self._running.discard(batch)
         if result.rows_mismatched:
-            self._max_rows = 1
+            self._set_max_rows(1)
         timing = self._record(batch, result)
-        for job, outcome in zip(batch.jobs, result.outcomes, strict=True):
+        for job, outcome in zip(batch.jobs, result.outcomes, strict=False):
             if not job.finished:
                 self._leave(job)
-                queue_ns = batch.started_ns - job.arrived_ns
-                job.done(_result(outcome, timing, queue_ns))
+                job.done(_result(outcome, timing, result.started_ns - job.arrived_ns))
         self._notice_idle()
         self._wake_up()
 

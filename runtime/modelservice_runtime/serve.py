@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvloop
 
+from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import StartupError
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane, LaneSettings
@@ -37,6 +38,11 @@ log = logging.getLogger(__name__)
 TERMINATION_LOG = Path("/dev/termination-log")
 # A run that was told to stop does so within about 50 ms; what is left after this is beyond our reach.
 _STOP_GRACE_SECONDS = 1.0
+# Bodies in flight over all connections: enough for a queue of images, little enough for a small container.
+_MIN_BUFFERED_BYTES = 512 * 1024 * 1024
+# A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
+# default of 5 ms is longer than most models run.
+_SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ def run(argv: Sequence[str]) -> int:
 def run_server(settings: ServeSettings) -> int:
     """Serve until a signal; returns the exit code."""
     configure_logging()
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     server = Server(settings)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -121,7 +128,8 @@ class Server:
         settings = self._settings
         for source in settings.models:
             self._table.declare(source.name, settings.model_version)
-        limits = HttpLimits(max_body_bytes=settings.max_request_bytes)
+        largest = settings.max_request_bytes
+        limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=max(_MIN_BUFFERED_BYTES, 2 * largest))
         rest = HttpServer(Application(self._table, self._health, settings.max_request_bytes), limits, loop)
         metrics = HttpServer(MetricsApplication(self._table), HttpLimits(max_body_bytes=0), loop)
         http_port = await rest.listen(settings.host, settings.http_port)
@@ -155,6 +163,7 @@ class Server:
             max_batch_size=settings.max_batch_size,
             max_delay_seconds=settings.max_batch_delay_seconds,
             max_queue_size=settings.max_queue_size,
+            runner_threads=max(1, available_cpus() // settings.intra_op_threads),
         )
         statistics = ModelStatistics()
         lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)

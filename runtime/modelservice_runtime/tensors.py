@@ -141,7 +141,7 @@ def check_shape(spec: TensorSpec, shape: Sequence[int]) -> None:
     if expected is None:
         return
     if len(expected) == len(shape):
-        for want, got in zip(expected, shape, strict=True):
+        for want, got in zip(expected, shape):  # noqa: B905 - equal lengths, and this is the hot path
             if want != got and want != -1:
                 break
         else:

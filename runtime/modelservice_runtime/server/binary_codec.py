@@ -29,11 +29,12 @@ def decode_buffer(spec: TensorSpec, shape: Sequence[int], buffer: memoryview) ->
             f"input '{spec.name}' has {buffer.nbytes} bytes of binary data, "
             f"but {spec.datatype.name} {list(shape)} needs {expected}"
         )
-    if spec.datatype is BOOL and any(byte > 1 for byte in buffer):
+    if spec.datatype is BOOL and count and np.frombuffer(buffer, dtype=np.uint8).max() > 1:
         raise InvalidRequestError(f"input '{spec.name}' has BOOL bytes other than 0 and 1")
     array = np.frombuffer(buffer, dtype=spec.datatype.numpy)
-    # Vector instructions in the model's kernels may need aligned memory.
-    return np.require(array, requirements="A").reshape(shape)
+    if not array.flags.aligned:
+        array = array.copy()  # vector instructions in the model's kernels may need aligned memory
+    return array.reshape(shape)
 
 
 def encode_buffer(spec: TensorSpec, array: Array) -> memoryview:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from modelservice_runtime.server.http_server import HttpServer
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# A client that pipelines thousands of requests lets others in between.
+_MAX_REQUESTS_AT_ONCE = 32
 # Each wish to upgrade costs a copy of what follows it.
 _MAX_UPGRADES_AT_ONCE = 16
 _UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
@@ -298,13 +300,17 @@ class Connection(asyncio.Protocol):
     def _process(self) -> None:
         """Hand over queued requests until one stays in flight; then refuse what could not be parsed."""
         self._processing = True
-        while self._requests and self._current is None and not self._writing_paused:
+        turns = _MAX_REQUESTS_AT_ONCE
+        while self._requests and turns and self._current is None and not self._writing_paused:
+            turns -= 1
             self._current = request = self._requests.popleft()
             self._server.application(request)
         self._processing = False
+        if not turns and self._current is None:
+            self._server.call_soon(self._process)
         if self._phase is Phase.LINGER or self._transport.is_closing():
             return
-        busy = self._current is not None or self._writing_paused
+        busy = self._current is not None or self._writing_paused or bool(self._requests)
         if not busy and self._refusal is not None:
             self._write(self._refusal, close=True, only_head=False, old=False)
             self._linger()

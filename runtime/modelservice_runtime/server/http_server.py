@@ -29,6 +29,7 @@ class HttpServer:
         self.date = _http_date()
         self.buffered_bytes = 0
         self.closing = False
+        self.call_soon = loop.call_soon
         self.connections: set[Connection] = set()
         self._loop = loop
         self._server: asyncio.Server | None = None

@@ -25,6 +25,8 @@ from modelservice_runtime.tensors import (
     parse_shape,
 )
 
+_NO_BINARY = memoryview(b"")
+
 
 @dataclass(slots=True)
 class DecodedInfer:
@@ -43,12 +45,11 @@ def decode_infer(
     batches this model, so that a raw request is one row. Raises InvalidRequestError and its kin.
     """
     if header_length is None:
-        return _decode_document(spec, decode_object(body), memoryview(b""), _has_booleans(body))
+        return _decode_document(spec, body, _NO_BINARY)
     length = _parse_header_length(header_length, len(body))
     if length == 0:
         return _decode_raw(spec, memoryview(body), batches_rows=batches_rows)
-    head = body[:length]
-    return _decode_document(spec, decode_object(head), memoryview(body)[length:], _has_booleans(head))
+    return _decode_document(spec, body[:length], memoryview(body)[length:])
 
 
 def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
@@ -78,11 +79,12 @@ def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array
     return HttpResponse(200, [head, *buffers], OCTET_STREAM, ((b"Inference-Header-Content-Length", length),))
 
 
-def _decode_document(
-    spec: ModelSpec, document: dict[str, Any], binary: memoryview, check_booleans: bool
-) -> DecodedInfer:
-    parameters = _parameters(document, "the request")
-    inputs = _decode_inputs(spec, document.get("inputs"), binary, check_booleans)
+def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer:
+    document = decode_object(head)
+    inputs = _decode_inputs(spec, document.get("inputs"), head, binary)
+    parameters = document.get("parameters")
+    if parameters is not None:
+        _check_parameters(parameters, "the request")
     names, binary_outputs = _decode_outputs(spec, document.get("outputs"), parameters)
     request_id = document.get("id")
     if request_id is not None and type(request_id) is not str:
@@ -91,7 +93,7 @@ def _decode_document(
 
 
 def _decode_inputs(
-    spec: ModelSpec, entries: object, binary: memoryview, check_booleans: bool
+    spec: ModelSpec, entries: object, head: bytes | bytearray, binary: memoryview
 ) -> dict[str, Array]:
     if type(entries) is not list:
         raise InvalidRequestError(
@@ -104,24 +106,27 @@ def _decode_inputs(
         check_datatype(tensor, entry.get("datatype"))
         shape = parse_shape(entry.get("shape"), tensor.name)
         check_shape(tensor, shape)
-        size = _binary_size(tensor, entry)
-        if size is None:
-            if "data" not in entry:
-                raise InvalidRequestError(f"input '{tensor.name}' has neither 'data' nor 'binary_data_size'")
-            array = decode_tensor(tensor, shape, entry["data"], check_booleans=check_booleans)
-        else:
-            if size > binary.nbytes - position:
-                raise InvalidRequestError(
-                    f"input '{tensor.name}' announces {size} bytes of binary data, "
-                    f"but {binary.nbytes - position} are left in the body"
-                )
-            array = decode_buffer(tensor, shape, binary[position : position + size])
+        size = _binary_size(tensor, entry) if "parameters" in entry else None
+        if size is not None:
+            arrays[tensor.name] = decode_buffer(tensor, shape, _take(tensor, binary, position, size))
             position += size
-        arrays[tensor.name] = array
+        elif "data" in entry:
+            arrays[tensor.name] = decode_tensor(tensor, shape, entry["data"], head)
+        else:
+            raise InvalidRequestError(f"input '{tensor.name}' has neither 'data' nor 'binary_data_size'")
     _check_complete(spec, arrays)
     if position != binary.nbytes:
         raise InvalidRequestError(f"the body has {binary.nbytes - position} bytes that belong to no input")
     return arrays
+
+
+def _take(tensor: TensorSpec, binary: memoryview, position: int, size: int) -> memoryview:
+    if size > binary.nbytes - position:
+        raise InvalidRequestError(
+            f"input '{tensor.name}' announces {size} bytes of binary data, "
+            f"but {binary.nbytes - position} are left in the body"
+        )
+    return binary[position : position + size]
 
 
 def _input_spec(spec: ModelSpec, entry: object, seen: dict[str, Array]) -> TensorSpec:
@@ -144,9 +149,10 @@ def _check_complete(spec: ModelSpec, arrays: dict[str, Array]) -> None:
 
 
 def _binary_size(tensor: TensorSpec, entry: dict[str, Any]) -> int | None:
-    parameters = _parameters(entry, f"input '{tensor.name}'")
+    parameters = entry["parameters"]
     if parameters is None:
         return None
+    _check_parameters(parameters, f"input '{tensor.name}'")
     if "shared_memory_region" in parameters:
         raise UnsupportedOperationError("shared memory is not supported; send the data in the request")
     if "binary_data_size" not in parameters:
@@ -164,9 +170,9 @@ def _binary_size(tensor: TensorSpec, entry: dict[str, Any]) -> int | None:
 def _decode_outputs(
     spec: ModelSpec, entries: object, parameters: dict[str, Any] | None
 ) -> tuple[Sequence[str], Sequence[bool]]:
-    default = _flag(parameters, "binary_data_output", False)
-    if entries is None or entries == []:
-        return spec.output_names, [default] * len(spec.output_names)
+    default = parameters is not None and _flag(parameters, "binary_data_output", False)
+    if not entries and (entries is None or type(entries) is list):
+        return spec.output_names, (default,) * len(spec.output_names)
     if type(entries) is not list:
         raise InvalidRequestError("'outputs' must be an array")
     if len(entries) > len(spec.outputs):
@@ -179,17 +185,18 @@ def _decode_outputs(
             raise InvalidRequestError(f"{shown}; the model gives {_signature(spec.outputs)}")
         if name in wanted:
             raise InvalidRequestError(f"output '{name}' is requested twice")
-        output_parameters = _parameters(entry, f"output '{name}'")
-        _refuse_output_extensions(output_parameters)
+        output_parameters = entry.get("parameters")
+        if output_parameters is not None:
+            _check_parameters(output_parameters, f"output '{name}'")
+            _refuse_output_extensions(output_parameters)
         wanted[name] = _flag(output_parameters, "binary_data", default)
     return tuple(wanted), list(wanted.values())
 
 
-def _refuse_output_extensions(parameters: dict[str, Any] | None) -> None:
-    if parameters is not None:
-        for name in ("classification", "shared_memory_region"):
-            if name in parameters:
-                raise UnsupportedOperationError(f"the output parameter '{name}' is not supported")
+def _refuse_output_extensions(parameters: dict[str, Any]) -> None:
+    for name in ("classification", "shared_memory_region"):
+        if name in parameters:
+            raise UnsupportedOperationError(f"the output parameter '{name}' is not supported")
 
 
 def _decode_raw(spec: ModelSpec, body: memoryview, *, batches_rows: bool) -> DecodedInfer:
@@ -240,11 +247,9 @@ def _parse_header_length(value: bytes, body_bytes: int) -> int:
     return int(value)
 
 
-def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any] | None:
-    parameters = holder.get("parameters")
-    if parameters is None or type(parameters) is dict:
-        return parameters
-    raise InvalidRequestError(f"'parameters' of {where} must be an object")
+def _check_parameters(parameters: object, where: str) -> None:
+    if type(parameters) is not dict:
+        raise InvalidRequestError(f"'parameters' of {where} must be an object")
 
 
 def _flag(parameters: dict[str, Any] | None, name: str, default: bool) -> bool:
@@ -262,10 +267,6 @@ def _timeout_seconds(parameters: dict[str, Any] | None) -> float | None:
     if type(value) is not int or not 0 < value < 1 << 53:
         raise InvalidRequestError("parameter 'timeout' must be a positive integer, in microseconds")
     return value / 1e6
-
-
-def _has_booleans(body: bytes | bytearray) -> bool:
-    return b"true" in body or b"false" in body
 
 
 def _signature(tensors: Sequence[TensorSpec]) -> str:

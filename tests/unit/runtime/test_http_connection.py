@@ -418,3 +418,14 @@ def test_draining_server_is_not_ready_and_closes_after_answers(model_files: dict
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"Connection: close\r\n" in answer
         kept.close()
+
+
+def test_thousands_of_pipelined_requests_are_all_answered(connect: Connect) -> None:
+    connection = connect()
+    sender = threading.Thread(
+        target=connection.sendall,
+        args=(LIVE * 3000 + LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),),
+    )
+    sender.start()
+    assert read_until_closed(connection).count(b"HTTP/1.1 200 OK") == 3001
+    sender.join()
