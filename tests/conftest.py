@@ -6,6 +6,7 @@ import pytest
 from hack.cluster import testing
 from hack.cluster.errors import ClusterError
 from hypothesis import settings
+from tests.support.installation import prepare_images
 
 # A busy machine is no bug, so an example has no time limit. Hypothesis's own profile for CI has none either,
 # and draws the same examples each time: what CI says depends on the change alone.
@@ -13,7 +14,12 @@ settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Fixture -> what makes it quick. `make test` has done this before: then all of it is found at once.
-PREPARATIONS = {"control_plane": testing.prepare_control_plane, "cluster": testing.prepare_node}
+# In this order: images are built on the base image that a node needs too.
+PREPARATIONS = {
+    "control_plane": testing.prepare_control_plane,
+    "cluster": testing.prepare_node,
+    "installation": prepare_images,
+}
 PREPARATION_ERRORS = pytest.StashKey[dict[str, str]]()
 
 
@@ -25,7 +31,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        for fixture in sorted(fixtures & PREPARATIONS.keys()):
+        for fixture in [name for name in PREPARATIONS if name in fixtures]:
             try:
                 PREPARATIONS[fixture]()
             except ClusterError as error:

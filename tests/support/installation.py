@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hack.cluster.api import Object, condition_status
 from hack.cluster.cluster import Cluster
+from hack.cluster.images import build_image
 from hack.demo.images import IMAGES, OPERATOR, RUNTIME
 from hack.demo.kubectl import Kubectl
 from hack.demo.local import LocalTarget
@@ -65,8 +66,14 @@ class Installation:
         return sum(float(line.rpartition(" ")[2]) for line in samples)
 
 
+def prepare_images() -> None:
+    """Build the two images where something changed; the first time takes minutes, and needs no cluster."""
+    for image in IMAGES:
+        build_image(image.make_build(ROOT))
+
+
 def install(cluster: Cluster) -> Installation:
-    """Build and push the two images where something changed, and install."""
+    """Push the two images where something changed, and install."""
     target = LocalTarget(cluster)
     images = {image.repository: target.provide_image(image, ROOT) for image in IMAGES}
     target.kubectl.run("apply", "-f", str(CRDS))

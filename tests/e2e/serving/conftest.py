@@ -13,15 +13,17 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Cluster) -> Installation:
+def installation(cluster: Cluster, preparation_errors: dict[str, str]) -> Installation:
     """The operator, installed from the manifests with images built from this tree."""
+    if message := preparation_errors.get("installation"):
+        pytest.fail(message, pytrace=False)
     return install(cluster)
 
 
 @pytest.fixture(scope="module")
-def user(operator: Installation) -> Iterator[User]:
+def user(installation: Installation) -> Iterator[User]:
     """A user whose namespace enforces the Pod Security Standard "restricted", shared by a module's tests."""
-    api = operator.cluster.api
+    api = installation.cluster.api
     with testing.fresh_namespace(api) as namespace:
         api.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": RESTRICTED}})
-        yield User(operator.cluster, namespace)
+        yield User(installation.cluster, namespace)

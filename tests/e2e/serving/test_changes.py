@@ -52,16 +52,16 @@ def test_changed_resources_reach_the_pod(user: User, service: Object) -> None:
     assert server_of(user)["resources"]["limits"]["memory"] == "640Mi"
 
 
-def test_changed_runtime_is_used(user: User, service: Object, operator: Installation) -> None:
+def test_changed_runtime_is_used(user: User, service: Object, installation: Installation) -> None:
     runtime = {
         "apiVersion": "modelservice.dev/v1alpha1",
         "kind": "ModelRuntime",
         "metadata": {"name": RUNTIME},
-        "spec": {"image": operator.runtime_image, "intraOpThreads": 2},
+        "spec": {"image": installation.runtime_image, "intraOpThreads": 2},
     }
     user.cluster.api.apply(runtime)
     ready = edit_and_wait_ready(user, {"runtime": {"ref": RUNTIME}})
-    assert ready["status"]["runtime"] == {"ref": RUNTIME, "image": operator.runtime_image}
+    assert ready["status"]["runtime"] == {"ref": RUNTIME, "image": installation.runtime_image}
     arguments = server_of(user)["args"]
     assert arguments[arguments.index("--intra-op-threads") + 1] == "2"
 

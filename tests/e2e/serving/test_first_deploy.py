@@ -74,21 +74,21 @@ def test_pods_meet_pod_security_restricted(user: User, deployed: Object) -> None
     assert user_id.strip() == "65532"
 
 
-def test_nothing_is_written_at_rest(user: User, deployed: Object, operator: Installation) -> None:
-    versions, writes = user.versions(NAME), operator.metric(WRITES)
+def test_nothing_is_written_at_rest(user: User, deployed: Object, installation: Installation) -> None:
+    versions, writes = user.versions(NAME), installation.metric(WRITES)
     assert len(versions) >= 7, versions
     # The absence of writes takes time to see; there is no condition to wait for.
     time.sleep(REST_SECONDS)
     assert user.versions(NAME) == versions
-    assert operator.metric(WRITES) == writes
+    assert installation.metric(WRITES) == writes
 
 
-def test_second_reconcile_writes_nothing(user: User, deployed: Object, operator: Installation) -> None:
-    versions, writes = user.versions(NAME), operator.metric(WRITES)
-    reconciles = operator.metric(RECONCILES)
+def test_second_reconcile_writes_nothing(user: User, deployed: Object, installation: Installation) -> None:
+    versions, writes = user.versions(NAME), installation.metric(WRITES)
+    reconciles = installation.metric(RECONCILES)
     user.run_kubectl("annotate", "msvc", NAME, "tests.example/cause=any")
-    wait_until(lambda: operator.metric(RECONCILES) > reconciles, "the operator reconciles again")
+    wait_until(lambda: installation.metric(RECONCILES) > reconciles, "the operator reconciles again")
     changed = user.versions(NAME)
     del versions[f"modelservices/{NAME}"], changed[f"modelservices/{NAME}"]
     assert changed == versions
-    assert operator.metric(WRITES) == writes
+    assert installation.metric(WRITES) == writes

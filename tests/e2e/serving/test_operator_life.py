@@ -8,16 +8,17 @@ from hack.cluster.images import ImageBuild, build_and_push, build_image
 from hack.demo.images import OPERATOR
 from tests.support.installation import NAMESPACE, ROOT, Installation
 from tests.support.operator_process import wait_until
-from tests.support.serving import CHILDREN, User, is_current
+from tests.support.serving import CHILDREN, User, is_current, is_ready
 
 VARIANT = Path(__file__).parent / "variant"
 ANNOTATION = "tests.example/builder"
 KILLED = "killed"
+UNDISTURBED = "undisturbed"
 UPGRADED = "upgraded"
 
 
 @pytest.fixture
-def variant_image(operator: Installation) -> str:
+def variant_image(installation: Installation) -> str:
     """The operator with a pod builder that gives new pods an annotation."""
     build = ImageBuild(
         "tests/operator-variant:1",
@@ -25,15 +26,15 @@ def variant_image(operator: Installation) -> str:
         context=VARIANT,
         base_image=build_image(OPERATOR.make_build(ROOT)),
     )
-    return build_and_push(operator.cluster, build)
+    return build_and_push(installation.cluster, build)
 
 
 @pytest.fixture
-def upgrade(operator: Installation, variant_image: str) -> Iterator[None]:
+def upgrade(installation: Installation, variant_image: str) -> Iterator[None]:
     """The operator is the variant, until the test ends."""
-    operator.set_operator_image(variant_image)
+    installation.set_operator_image(variant_image)
     yield
-    operator.set_operator_image(operator.operator_image)
+    installation.set_operator_image(installation.operator_image)
 
 
 def child_names(user: User, name: str) -> set[str]:
@@ -46,31 +47,32 @@ def child_names(user: User, name: str) -> set[str]:
     }
 
 
-def test_leader_killed_mid_rollout_ends_in_the_same_state(user: User, operator: Installation) -> None:
+def test_leader_killed_mid_rollout_ends_in_the_same_state(user: User, installation: Installation) -> None:
     first, second = user.push_adder(1), user.push_adder(2)
-    for name in (KILLED, "control"):
+    for name in (KILLED, UNDISTURBED):
         user.apply(name, model=first)
-    for name in (KILLED, "control"):
+    for name in (KILLED, UNDISTURBED):
         user.wait_ready(name)
-    user.edit("control", {"model": second})
+    user.edit(UNDISTURBED, {"model": second})
     user.edit(KILLED, {"model": second})
     user.wait(KILLED, is_current, "a rollout that has begun")
-    leader = operator.leader()
+    assert not is_ready(user.service(KILLED))
+    leader = installation.leader()
     user.kubectl.run("delete", "pod", leader, "--namespace", NAMESPACE, "--grace-period=0", "--force")
-    wait_until(lambda: operator.leader() not in ("", leader), "the other replica leads", 60)
+    wait_until(lambda: installation.leader() not in ("", leader), "the other replica leads", 60)
 
     ready = user.wait_ready(KILLED)["status"]
-    control = user.wait_ready("control")["status"]
+    undisturbed = user.wait_ready(UNDISTURBED)["status"]
     assert user.ask(KILLED, 40) == 42
     for field in ("stableRevision", "targetRevision", "traffic", "replicas", "availableReplicas"):
-        assert ready[field] == control[field]
-    expected = {name.replace("control", KILLED) for name in child_names(user, "control")}
+        assert ready[field] == undisturbed[field]
+    expected = {name.replace(UNDISTURBED, KILLED) for name in child_names(user, UNDISTURBED)}
     wait_until(lambda: child_names(user, KILLED) == expected, "the same children")
-    operator.wait_rolled_out()
+    installation.wait_rolled_out()
 
 
 def test_operator_with_another_pod_builder_restarts_no_pod(
-    user: User, operator: Installation, request: pytest.FixtureRequest
+    user: User, installation: Installation, request: pytest.FixtureRequest
 ) -> None:
     user.apply(UPGRADED, model=user.push_adder(1))
     user.wait_ready(UPGRADED)
