@@ -1,4 +1,4 @@
-"""Pushes a model to a cluster's registry as an OCI artifact of one file.
+"""Pushes a model to a registry as an OCI artifact of one file.
 
 https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md (push), and the image specification's
 guidelines for artifacts: an empty config, an artifact type, the file's name as the layer's title.
@@ -6,12 +6,15 @@ guidelines for artifacts: an empty config, an artifact type, the file's name as 
 
 import hashlib
 import http.client
+import io
 import json
 import re
-import urllib.parse
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from hack.cluster.errors import ClusterError
 from hack.cluster.node import REGISTRY
@@ -22,7 +25,9 @@ MODEL_TYPE = "application/vnd.modelservice.model.layer.v1.onnx"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY_BLOB = b"{}"
-TIMEOUT_SECONDS = 300.0
+# docker pushes images in its own format.
+_ACCEPTED_TYPES = f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"
+_TIMEOUT_SECONDS = 300.0
 _REFERENCE = re.compile(r"(?:oci://)?([^/]+)/([a-z0-9]+(?:[._/-]+[a-z0-9]+)*):([\w][\w.-]{0,127})")
 
 
@@ -47,73 +52,120 @@ def parse_reference(reference: str) -> tuple[str, str]:
 def push_model(address: str, model: Path, reference: str) -> PushedModel:
     """Push the file `model` as `reference`; `address` is the registry's `HOST:PORT` as seen from here."""
     repository, tag = parse_reference(reference)
-    if not model.is_file():
-        raise ClusterError(f"{model} is not a file: train and export the model first")
-    with model.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    size_bytes = model.stat().st_size
-    registry = _Registry(address, repository)
-    with model.open("rb") as stream:
-        registry.push_blob(f"sha256:{sha256}", size_bytes, stream)
-    empty = describe_blob(EMPTY_TYPE, EMPTY_BLOB)
-    registry.push_blob(empty["digest"], len(EMPTY_BLOB), EMPTY_BLOB)
+    layer, digest = Registry(f"http://{address}").push_model(repository, tag, model)
+    sha256 = str(layer["digest"]).removeprefix("sha256:")
+    return PushedModel(f"oci://{REGISTRY}/{repository}:{tag}", digest, sha256, int(str(layer["size"])))
+
+
+def build_manifest(layer: dict[str, object]) -> bytes:
+    """Return the manifest of an artifact with one layer; the same layer gives the same bytes."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "artifactType": ARTIFACT_TYPE,
-        "config": empty,
-        "layers": [
-            {
-                "mediaType": MODEL_TYPE,
-                "digest": f"sha256:{sha256}",
-                "size": size_bytes,
-                "annotations": {"org.opencontainers.image.title": model.name},
-            }
-        ],
+        "config": describe_blob(EMPTY_TYPE, EMPTY_BLOB),
+        "layers": [layer],
     }
-    digest = registry.push_manifest(tag, json.dumps(manifest).encode())
-    return PushedModel(f"oci://{REGISTRY}/{repository}:{tag}", digest, sha256, size_bytes)
+    return json.dumps(manifest, sort_keys=True).encode()
 
 
-class _Registry:
-    """One repository of a registry that speaks plain HTTP."""
+@dataclass(frozen=True)
+class Registry:
+    """A registry that takes pushes without a login, by the URL under which this machine reaches it."""
 
-    def __init__(self, address: str, repository: str) -> None:
-        self._address = address
-        self._path = f"/v2/{repository}"
+    url: str
+    prefix: str = ""
+    """Put before every repository: empty, or a path that ends in `/`."""
 
-    def push_blob(self, digest: str, size_bytes: int, content: bytes | IO[bytes]) -> None:
-        if self._request("HEAD", f"{self._path}/blobs/{digest}", accept=(200, 404)).status == 200:
+    def has(self, repository: str, reference: str) -> bool:
+        """Return whether a manifest is there, by tag or digest."""
+        path = f"{self._path(repository)}/manifests/{reference}"
+        return self._exists(path, {"Accept": _ACCEPTED_TYPES})
+
+    def push_model(self, repository: str, tag: str, model: Path) -> tuple[dict[str, object], str]:
+        """Push one ONNX file as an artifact; return its layer's descriptor and the manifest's digest.
+
+        Raises ClusterError where there is no such file, the registry does not answer, or it refuses.
+        """
+        if not model.is_file():
+            raise ClusterError(f"{model} is not a file: train and export the model first")
+        layer = _describe_file(model)
+        with model.open("rb") as stream:
+            self._push_blob(repository, str(layer["digest"]), model.stat().st_size, stream)
+        empty = describe_blob(EMPTY_TYPE, EMPTY_BLOB)
+        self._push_blob(repository, empty["digest"], len(EMPTY_BLOB), io.BytesIO(EMPTY_BLOB))
+        manifest = build_manifest(layer)
+        path = f"{self._path(repository)}/manifests/{tag}"
+        self._request("PUT", path, manifest, {"Content-Type": MANIFEST_TYPE})
+        return layer, f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+
+    def _push_blob(self, repository: str, digest: str, size_bytes: int, content: IO[bytes]) -> None:
+        blobs = f"{self._path(repository)}/blobs"
+        if self._exists(f"{blobs}/{digest}", {}):
             return
-        started = self._request("POST", f"{self._path}/blobs/uploads/", accept=(202,))
-        # The registry names its own address, which the host cannot reach: only path and query count.
-        location = urllib.parse.urlsplit(started.headers["Location"])
-        query = "&".join(part for part in (location.query, f"digest={digest}") if part)
+        location = self._request("POST", f"{blobs}/uploads/").get("Location", "")
+        # A registry behind a forward names an address of its own: only path and query of its answer count.
+        parts = urlsplit(location)
+        query = "&".join(part for part in (parts.query, urlencode({"digest": digest})) if part)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
-        self._request("PUT", f"{location.path}?{query}", content, headers, accept=(201,))
+        self._request("PUT", f"{parts.path}?{query}", content, headers)
 
-    def push_manifest(self, tag: str, manifest: bytes) -> str:
-        headers = {"Content-Type": MANIFEST_TYPE}
-        self._request("PUT", f"{self._path}/manifests/{tag}", manifest, headers, accept=(201,))
-        return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    def _path(self, repository: str) -> str:
+        return f"/v2/{self.prefix}{repository}"
+
+    def _exists(self, path: str, headers: dict[str, str]) -> bool:
+        try:
+            self._send("HEAD", path, None, headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code == http.client.NOT_FOUND:
+                    return False
+                raise self._refusal("HEAD", path, error) from error
+        return True
 
     def _request(
         self,
         method: str,
-        target: str,
-        body: bytes | IO[bytes] | None = None,
+        path: str,
+        data: bytes | IO[bytes] | None = None,
         headers: dict[str, str] | None = None,
-        *,
-        accept: tuple[int, ...],
-    ) -> http.client.HTTPResponse:
-        host, _, port = self._address.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_SECONDS)
+    ) -> http.client.HTTPMessage:
         try:
-            connection.request(method, target, body, headers or {})
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
-        finally:
-            connection.close()
-        if response.status not in accept:
-            raise ClusterError(f"registry: {method} {target} answered {response.status}: {text[:500]}")
-        return response
+            return self._send(method, path, data, headers or {})
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(method, path, error) from error
+
+    def _send(
+        self, method: str, path: str, data: bytes | IO[bytes] | None, headers: dict[str, str]
+    ) -> http.client.HTTPMessage:
+        request = urllib.request.Request(urljoin(self.url, path), data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+                message: http.client.HTTPMessage = answer.headers
+                return message
+        except urllib.error.HTTPError:
+            raise
+        except OSError as error:
+            raise ClusterError(
+                f"the registry {self.url} does not answer ({error}); is it running?"
+            ) from error
+
+    def _refusal(self, method: str, path: str, error: urllib.error.HTTPError) -> ClusterError:
+        body = error.read(500).decode(errors="replace").strip()
+        return ClusterError(
+            f"the registry {self.url} answered {method} {path} with status {error.code}: {body}; "
+            "pushes are made without a login, so name a registry that allows it"
+        )
+
+
+def _describe_file(model: Path) -> dict[str, object]:
+    """Return the descriptor of the layer that a model file becomes."""
+    with model.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {
+        "mediaType": MODEL_TYPE,
+        "digest": f"sha256:{digest}",
+        "size": model.stat().st_size,
+        "annotations": {"org.opencontainers.image.title": model.name},
+    }

@@ -9,9 +9,9 @@ from pathlib import Path
 from hack.cluster.cluster import Cluster
 from hack.cluster.images import build_image, push_image
 from hack.cluster.node import REGISTRY
+from hack.cluster.registry import Registry
 from hack.demo.images import Image
 from hack.demo.kubectl import Kubectl
-from hack.demo.registry import Registry
 from hack.demo.steps import Steps
 from hack.demo.targets import ASK_WITH_CURL
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hack.cluster.registry import Registry
 from hack.demo.errors import DemoError
 from hack.demo.images import Image
 from hack.demo.kubectl import Kubectl
-from hack.demo.registry import Registry
 
 _FORWARD_SECONDS = 30
 _BUILDERS = ("docker", "podman", "buildah")

@@ -64,7 +64,7 @@ class Demo:
         """Push the model and write the ModelService that names it; returns the manifest's path."""
         uri = f"oci://{self.target.registry_name}/{MODEL_REPOSITORY}:{MODEL_TAG}"
         with self.steps.step(f"pushing the model as {uri}"):
-            self.target.registry.push_model(MODEL_REPOSITORY, MODEL_TAG, trained.model.read_bytes())
+            self.target.registry.push_model(MODEL_REPOSITORY, MODEL_TAG, trained.model)
         committed = (self.root / EXAMPLE / "modelservice.yaml").read_text(encoding="utf-8")
         manifest = self.root / OUTPUT / "modelservice.yaml"
         manifest.write_text(build_model_service(committed, uri, trained.sha256), encoding="utf-8")

@@ -160,7 +160,7 @@ def refusing_registry() -> Iterator[str]:
 def test_push_model_refused_by_registry_shows_its_answer(refusing_registry: str, tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes(b"x")
-    with pytest.raises(ClusterError, match=r"answered 507: .*disk full"):
+    with pytest.raises(ClusterError, match=r"answered POST .* with status 507: .*disk full"):
         push_model(refusing_registry, model, "oci://10.0.0.1:5000/models/x:1")
 
 

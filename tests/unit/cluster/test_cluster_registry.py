@@ -6,12 +6,17 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
-from hack.demo.errors import DemoError
-from hack.demo.registry import MANIFEST_TYPE, Registry, digest_of
+from hack.cluster.errors import ClusterError
+from hack.cluster.registry import MANIFEST_TYPE, Registry
 
 MODEL = b"not really a model"
+
+
+def digest_of(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 class RegistryHandler(BaseHTTPRequestHandler):
@@ -30,7 +35,8 @@ class RegistryHandler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers["Content-Length"] or 0))
 
     def do_HEAD(self) -> None:
-        self._answer(200 if self.path in self.server.manifests else 404)
+        is_blob = self.path.rpartition("/")[2] in self.server.blobs
+        self._answer(200 if is_blob or self.path in self.server.manifests else 404)
 
     def do_POST(self) -> None:
         # Absolute, under a name that this client cannot reach: as behind a forward.
@@ -82,35 +88,52 @@ def server() -> Iterator[RegistryServer]:
         thread.join()
 
 
-def test_push_model_stores_blobs_and_a_manifest_that_names_them(server):
-    digest = Registry(server.url).push_model("models/spam", "1", MODEL)
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(MODEL)
+    return path
+
+
+def test_push_model_stores_blobs_and_a_manifest_that_names_them(server: RegistryServer, model: Path) -> None:
+    pushed, digest = Registry(server.url).push_model("models/spam", "1", model)
+
     stored = server.manifests["/v2/models/spam/manifests/1"]
     (layer,) = json.loads(stored)["layers"]
+    assert layer == pushed
     assert digest == digest_of(stored)
-    assert layer["digest"] == f"sha256:{hashlib.sha256(MODEL).hexdigest()}"
+    assert (layer["digest"], layer["size"]) == (digest_of(MODEL), len(MODEL))
     assert layer["annotations"] == {"org.opencontainers.image.title": "model.onnx"}
     assert set(server.blobs.values()) == {MODEL, b"{}"}
 
 
-def test_push_model_twice_gives_the_same_digest(server):
+def test_push_model_twice_gives_the_same_digest(server: RegistryServer, model: Path) -> None:
     registry = Registry(server.url)
-    assert registry.push_model("models/spam", "1", MODEL) == registry.push_model("models/spam", "1", MODEL)
+
+    assert registry.push_model("models/spam", "1", model) == registry.push_model("models/spam", "1", model)
 
 
-def test_has_tells_pushed_from_absent(server):
+def test_has_tells_pushed_from_absent(server: RegistryServer, model: Path) -> None:
     registry = Registry(server.url)
+
     assert not registry.has("models/spam", "1")
-    registry.push_model("models/spam", "1", MODEL)
+    registry.push_model("models/spam", "1", model)
     assert registry.has("models/spam", "1")
 
 
-def test_push_model_refused_says_so(server):
-    with pytest.raises(DemoError, match="refused a push with status 400"):
-        Registry(server.url).push_model("other/repository", "1", MODEL)
+def test_push_model_with_prefix_goes_below_it(server: RegistryServer, model: Path) -> None:
+    Registry(server.url, prefix="models/").push_model("spam", "1", model)
+
+    assert "/v2/models/spam/manifests/1" in server.manifests
 
 
-def test_push_model_no_registry_says_which(server):
+def test_push_model_refused_says_so(server: RegistryServer, model: Path) -> None:
+    with pytest.raises(ClusterError, match=r"answered PUT .* with status 400"):
+        Registry(server.url).push_model("other/repository", "1", model)
+
+
+def test_push_model_no_registry_says_which(server: RegistryServer, model: Path) -> None:
     url = server.url
     server.server_close()
-    with pytest.raises(DemoError, match=f"the registry {url} does not answer"):
-        Registry(url).push_model("models/spam", "1", MODEL)
+    with pytest.raises(ClusterError, match=f"the registry {url} does not answer"):
+        Registry(url).push_model("models/spam", "1", model)
