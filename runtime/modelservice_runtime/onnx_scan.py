@@ -6,6 +6,7 @@ nothing of the file's size, and bounds nesting, so a hostile file cannot crash i
 """
 
 import mmap
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -105,35 +106,35 @@ def check_external_file(directory: Path, location: str) -> None:
     ``location`` comes from the model. Raises ModelRejectedError for absolute paths, '..', symbolic links,
     hard links and anything that is not a regular file; ModelLoadFailedError when the file is missing.
     """
-    parts = PurePosixPath(location).parts
-    if (
-        not parts
-        or location.startswith("*")
-        or "\0" in location
-        or PurePosixPath(location).is_absolute()
-        or ".." in parts
-    ):
+    path = PurePosixPath(location)
+    # ONNX Runtime reads "*/_ORT_MEM_ADDR_/..." as an address in memory.
+    if not path.parts or path.is_absolute() or ".." in path.parts or location[0] == "*" or "\0" in location:
         raise ModelRejectedError(
             f"external data location {location[:200]!r} leads outside the model's directory; "
             "save the data as a file beside the model"
         )
     current = directory
-    for part in parts:
+    for part in path.parts:
         current = current / part
-        try:
-            status = current.lstat()
-        except OSError:
-            raise ModelLoadFailedError(
-                f"external data file {location[:200]!r} is missing; fetch it together with the model"
-            ) from None
-        if stat.S_ISLNK(status.st_mode):
-            raise ModelRejectedError(
-                f"external data {location[:200]!r} is a symbolic link; store the file itself"
-            )
+        status = _status_without_following(current, location)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         raise ModelRejectedError(
             f"external data {location[:200]!r} must be a regular file without hard links"
         )
+
+
+def _status_without_following(path: Path, location: str) -> os.stat_result:
+    try:
+        status = path.lstat()
+    except OSError:
+        raise ModelLoadFailedError(
+            f"external data file {location[:200]!r} is missing; fetch it together with the model"
+        ) from None
+    if stat.S_ISLNK(status.st_mode):
+        raise ModelRejectedError(
+            f"external data {location[:200]!r} is a symbolic link; store the file itself"
+        )
+    return status
 
 
 def _refuse_foreign_format(content: memoryview) -> None:

@@ -51,76 +51,98 @@ class SettingsParser(argparse.ArgumentParser):
 
 def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.0.0.0") -> None:  # noqa: S104
     """Add the flags of ``serve``; all have defaults but ``--model``."""
-    add = parser.add_argument
-    add(
+    _add_model_arguments(parser)
+    _add_address_arguments(parser, default_host)
+    _add_execution_arguments(parser)
+    _add_limit_arguments(parser)
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--model",
         action="append",
         default=[],
         metavar="NAME=PATH",
         help="a model to serve; PATH is an .onnx file, or a directory with one; may be repeated",
     )
-    add(
+    parser.add_argument(
         "--model-version",
         default="1",
         metavar="V",
         help="version label in the protocols (default: %(default)s)",
     )
-    add("--host", default=default_host, help="address to listen on (default: %(default)s)")
-    add("--http-port", type=_port, default=8080, metavar="P", help="REST port (default: %(default)s)")
-    add(
+
+
+def _add_address_arguments(parser: argparse.ArgumentParser, default_host: str) -> None:
+    parser.add_argument("--host", default=default_host, help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--http-port", type=_port, default=8080, metavar="P", help="REST port (default: %(default)s)"
+    )
+    parser.add_argument(
         "--metrics-port", type=_port, default=8082, metavar="P", help="Prometheus port (default: %(default)s)"
     )
-    add(
+
+
+def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--execution-provider",
         action="append",
         default=[],
         metavar="NAME",
-        help="ONNX Runtime execution provider, in order of preference; may be repeated; "
-        "'CUDA' alone fails without a GPU, 'CUDA' and 'CPU' fall back (default: CPU)",
+        help="ONNX Runtime execution provider, in order of preference; may be repeated; 'CUDA' alone fails "
+        "without a GPU, 'CUDA' and 'CPU' fall back (default: CPU)",
     )
-    add(
+    parser.add_argument(
         "--intra-op-threads",
         type=_positive,
         metavar="N",
         help="threads for one run (default: the CPUs this container may use)",
     )
-    add(
+    parser.add_argument(
         "--max-batch-size",
         type=_positive,
         default=1,
         metavar="N",
         help="rows that may share a run; 1 turns batching off (default: %(default)s)",
     )
-    add(
+    parser.add_argument(
         "--max-batch-delay-milliseconds",
         type=_duration,
         default=0.0,
         metavar="M",
         help="how long a batch may wait to fill (default: 0, never)",
     )
-    add(
+
+
+def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--max-queue-size",
         type=_positive,
         default=512,
         metavar="N",
         help="requests a model may have waiting before others get 429 (default: %(default)s)",
     )
-    add(
+    parser.add_argument(
         "--max-request-bytes",
         type=_positive,
         default=64 * 1024 * 1024,
         metavar="N",
         help="largest body, before and after decompression (default: %(default)s)",
     )
-    add(
+    parser.add_argument(
         "--drain-delay-seconds",
         type=_duration,
         default=5.0,
         metavar="D",
         help="time to go on serving after SIGTERM, while others learn of it (default: %(default)s)",
     )
-    add("--drain-timeout-seconds", type=_duration, default=30.0, metavar="T",
-        help="time for the last requests after that (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--drain-timeout-seconds",
+        type=_duration,
+        default=30.0,
+        metavar="T",
+        help="time for the last requests after that (default: %(default)s)",
+    )
 
 
 def parse_serve_arguments(argv: Sequence[str]) -> ServeSettings:

@@ -2,13 +2,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_thread import ServerThread
-
-# A busy machine is slow now and then; that is no failure of what is tested.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
