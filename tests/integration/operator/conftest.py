@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from hack.cluster import testing
 from hack.cluster.api import Api, condition_status
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
@@ -22,6 +22,8 @@ from tests.support.operator_process import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hack.cluster.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
@@ -61,43 +63,76 @@ def kube(installed: Cluster, namespace: str) -> Kube:
 @pytest.fixture
 def proxy(installed: Cluster) -> Iterator[FaultProxy]:
     """A proxy in front of the API server."""
-    configuration = Configuration()
-    load_kube_config(str(installed.kubeconfig), client_configuration=configuration, persist_config=False)
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    context.load_cert_chain(configuration.cert_file, configuration.key_file)
-    with FaultProxy(configuration.host, context) as running:
+    with open_proxy(installed) as running:
         yield running
 
 
-StartOperator = Callable[..., OperatorProcess]
+def open_proxy(cluster: Cluster) -> FaultProxy:
+    """A proxy with the cluster administrator's credentials."""
+    configuration = Configuration()
+    load_kube_config(str(cluster.kubeconfig), client_configuration=configuration, persist_config=False)
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return FaultProxy(configuration.host, context)
 
 
-@pytest.fixture
-def make_operator(installed: Cluster, namespace: str, tmp_path: Path) -> Iterator[StartOperator]:
-    """Make replicas that serve the test's namespace; all are killed at the end."""
-    made: list[OperatorProcess] = []
+class OperatorFactory:
+    """Makes replicas that serve one namespace; `kill_all` ends them."""
 
-    def make(
-        *flags: str,
-        proxy: FaultProxy | None = None,
-        identity: str = "operator-0",
-        kubeconfig: Path | None = None,
+    def __init__(self, cluster: Cluster, namespace: str, directory: Path) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._directory = directory
+        self._made: list[OperatorProcess] = []
+
+    def __call__(
+        self, *flags: str, proxy: FaultProxy | None = None, identity: str = "operator-0"
     ) -> OperatorProcess:
+        """A replica that is not started yet."""
+        kubeconfig = self._cluster.kubeconfig
         if proxy is not None:
-            kubeconfig = proxy_kubeconfig(tmp_path / "proxy-kubeconfig", proxy.url)
+            kubeconfig = proxy_kubeconfig(self._directory / "proxy-kubeconfig", proxy.url)
         options = OperatorOptions(
-            kubeconfig=kubeconfig or installed.kubeconfig,
-            namespace=namespace,
-            log=tmp_path / f"{identity}.log",
+            kubeconfig=kubeconfig,
+            namespace=self._namespace,
+            log=self._directory / f"{identity}.log",
             identity=identity,
             flags=(*FAST_LEASE, *flags),
         )
-        made.append(OperatorProcess(options))
-        return made[-1]
+        self._made.append(OperatorProcess(options))
+        return self._made[-1]
 
-    yield make
-    for process in made:
-        process.kill()
+    def kill_all(self) -> None:
+        """End what still runs."""
+        for process in self._made:
+            process.kill()
+
+
+@pytest.fixture
+def make_operator(installed: Cluster, namespace: str, tmp_path: Path) -> Iterator[OperatorFactory]:
+    """Make replicas for this test."""
+    factory = OperatorFactory(installed, namespace, tmp_path)
+    yield factory
+    factory.kill_all()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """An operator behind a proxy, for tests that can share one: starting it is what takes their time."""
+
+    kube: Kube
+    proxy: FaultProxy
+    operator: OperatorProcess
+
+
+@pytest.fixture(scope="module")
+def shared(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """One running operator and namespace for the tests of a module."""
+    with open_proxy(installed) as running, testing.fresh_namespace(installed.api) as namespace:
+        factory = OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator"))
+        operator = factory(proxy=running).start().wait_leading()
+        yield Shared(Kube(installed.api, namespace), running, operator)
+        factory.kill_all()
 
 
 def is_ready(service: dict[str, Any]) -> bool:
@@ -174,8 +209,8 @@ class Kube:
         )
         return self.condition("Ready", name)
 
-    def children(self) -> dict[str, tuple[str, ...]]:
-        """Names of the children by kind, without what Kubernetes puts into every namespace."""
+    def children(self, service: str = "spam") -> dict[str, tuple[str, ...]]:
+        """Names of a service's children by kind."""
         kinds = (
             *("deployments", "controllerrevisions", "services", "serviceaccounts"),
             *("horizontalpodautoscalers", "poddisruptionbudgets", "networkpolicies"),
@@ -185,7 +220,7 @@ class Kube:
                 sorted(
                     item["metadata"]["name"]
                     for item in self.items(kind)
-                    if item["metadata"]["name"] != "default"
+                    if item["metadata"].get("labels", {}).get("modelservice.dev/name") == service
                 )
             )
             for kind in kinds

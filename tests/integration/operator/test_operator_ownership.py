@@ -64,16 +64,15 @@ def test_foreign_service_account_keeps_new_pods_from_running_under_it(kube, make
         ("services", {"metadata": {"ownerReferences": None}}),
     ],
 )
-def test_drift_of_a_child_is_mended(kube, make_operator, kind, patch):
-    make_operator().start()
-    kube.apply_service()
-    kube.wait_ready()
-    child = kube.items(kind)[0]
-    path = kube.path(kind, child["metadata"]["name"])
-    wanted = essence(child)
+def test_drift_of_a_child_is_mended(shared, kind, patch):
+    kube = shared.kube
+    kube.apply_service("drift")
+    kube.wait_ready("drift")
+    path = kube.path(kind, kube.children("drift")[kind][0])
+    wanted = essence(kube.api.get(path))
     kube.api.patch(path, patch)
     wait_until(lambda: essence(kube.api.get(path)) == wanted, f"{kind} is as before")
-    kube.wait_ready()
+    kube.wait_ready("drift")
 
 
 def essence(obj: dict[str, Any]) -> dict[str, Any]:
@@ -94,40 +93,45 @@ def essence(obj: dict[str, Any]) -> dict[str, Any]:
         "controllerrevisions",
     ],
 )
-def test_deleted_child_is_made_anew(kube, make_operator, kind):
-    make_operator().start()
-    kube.apply_service()
-    kube.wait_ready()
-    before = kube.children()
-    child = next(item for item in kube.items(kind) if item["metadata"]["name"].startswith("spam"))
-    path = kube.path(kind, child["metadata"]["name"])
+def test_deleted_child_is_made_anew(shared, kind):
+    kube = shared.kube
+    kube.apply_service("drift")
+    kube.wait_ready("drift")
+    before = kube.children("drift")
+    path = kube.path(kind, before[kind][0])
+    uid = kube.api.get(path)["metadata"]["uid"]
     kube.api.delete(path)
-    uid = child["metadata"]["uid"]
-    wait_until(lambda: (kube.api.find(path) or child)["metadata"]["uid"] != uid, f"{kind} made anew")
-    wait_until(lambda: kube.children() == before, "all children are there")
-    kube.wait_ready()
+    wait_until(
+        lambda: (kube.api.find(path) or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid,
+        f"{kind} made anew",
+    )
+    wait_until(lambda: kube.children("drift") == before, "all children are there")
+    kube.wait_ready("drift")
 
 
-def test_fields_of_another_manager_are_left_alone(kube, make_operator):
-    operator = make_operator().start()
-    kube.apply_service()
-    revision = kube.wait_ready()["status"]["stableRevision"]
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": f"spam-{revision}",
-            "namespace": kube.namespace,
-            "annotations": {"mesh.example/injected": "yes"},
-        },
+def test_fields_of_another_manager_are_left_alone(shared):
+    kube = shared.kube
+    kube.apply_service("drift")
+    kube.wait_ready("drift")
+    name = kube.children("drift")["deployments"][0]
+    metadata = {
+        "name": name,
+        "namespace": kube.namespace,
+        "annotations": {"mesh.example/injected": "yes"},
     }
-    writes = operator.metric("modelservice_operator_writes_total", kind="Deployment")
-    kube.api.apply(deployment, manager="mesh")
-    wait_until(lambda: operator.metric("modelservice_operator_queue_depth") == 0, "nothing is waiting")
-    kube.wait_ready()
-    metadata = kube.items("deployments")[0]["metadata"]
-    assert metadata["annotations"]["mesh.example/injected"] == "yes"
-    assert operator.metric("modelservice_operator_writes_total", kind="Deployment") == writes
+    writes = shared.operator.metric("modelservice_operator_writes_total", kind="Deployment")
+    events = shared.operator.metric("modelservice_operator_watch_events_total", resource="deployments")
+    kube.api.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}, manager="mesh")
+    wait_until(
+        lambda: (
+            shared.operator.metric("modelservice_operator_watch_events_total", resource="deployments")
+            > events
+        ),
+        "the operator saw it",
+    )
+    kube.wait_ready("drift")
+    assert kube.api.get(kube.path("deployments", name))["metadata"]["annotations"]["mesh.example/injected"]
+    assert shared.operator.metric("modelservice_operator_writes_total", kind="Deployment") == writes
 
 
 def test_orphans_of_a_deleted_service_are_taken_up_by_its_successor(kube, make_operator):
@@ -146,17 +150,19 @@ def test_orphans_of_a_deleted_service_are_taken_up_by_its_successor(kube, make_o
         assert [one["uid"] for one in item["metadata"]["ownerReferences"]] == [service["metadata"]["uid"]]
 
 
-def test_forged_status_is_computed_anew(kube, make_operator):
-    make_operator().start()
-    kube.apply_service()
-    true = kube.wait_ready()["status"]
-    path = kube.path("modelservices", "spam") + "/status"
+def test_forged_status_is_computed_anew(shared):
+    kube = shared.kube
+    kube.apply_service("drift")
+    true = kube.wait_ready("drift")["status"]
+    path = kube.path("modelservices", "drift") + "/status"
     kube.api.patch(path, {"status": {"readyReplicas": 99, "stableRevision": "bforged222", "conditions": []}})
-    wait_until(
-        lambda: kube.service()["status"].get("readyReplicas") == true["readyReplicas"] and kube.is_ready(),
-        "the status is true again",
-    )
-    assert kube.service()["status"]["stableRevision"] == true["stableRevision"]
+
+    def is_true_again() -> bool:
+        status = kube.service("drift")["status"]
+        return kube.is_ready("drift") and status["readyReplicas"] == true["readyReplicas"]
+
+    wait_until(is_true_again, "the status is true again")
+    assert kube.service("drift")["status"]["stableRevision"] == true["stableRevision"]
 
 
 def test_quota_is_reported_and_raising_it_heals(kube, make_operator):
