@@ -348,8 +348,12 @@ def _array(value: Any, spec: TensorSpec) -> Array:
     return np.frombuffer(bits, dtype=np.uint16).reshape(shape)
 
 
-_SOURCE_LOCATION = re.compile(r"(?:/[\w.+-]+)+\.(?:cc|h|cpp|cu)(?::\d+)?\s*(?:[\w:~<>]+\([^)]*\)\s*)?")
-_CODE_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+# A source file with its line, and the C++ signature behind it.
+_SOURCE_LOCATION = re.compile(
+    r"/?(?:[\w.+-]+/)*[\w+-]+\.(?:cc|h|cpp|cu|cuh):\d+\s+"
+    r"(?:[^()]{0,200}::[^()]{0,200}\([^()]{0,2000}\)(?:\s+const)?(?:\s+\[[^\]]*\])?\s+)?"
+)
+_CODE_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model (?:from )?\S+ failed[:.]")
 
 
 def _sentence(error: BaseException, limit: int = 400) -> str:
@@ -365,13 +369,14 @@ def _serving_error(error: BaseException, *, terminated: bool) -> ServingError:
         return DeadlineExceededError("the run was stopped at the request's deadline")
     if isinstance(error, ort_errors.InvalidArgument):
         return InvalidRequestError(f"the model refused the input: {sentence}")
-    if isinstance(error, MemoryError) or "allocate memory" in sentence or "bad_alloc" in sentence:
+    if isinstance(error, MemoryError) or any(text in sentence for text in _OUT_OF_MEMORY):
         return OutputTooLargeError(
             "the model could not get the memory this input needs; send a smaller input"
         )
     return InferenceFailedError(f"the model failed on this input: {sentence}")
 
 
+_OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "Integer overflow", "shape.Size() must be")
 _LOCALE = re.compile(r"construct locale with name:\s*([\w.@-]+)")
 
 

@@ -16,6 +16,7 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "log": onnx_models.save_log(directory / "log.onnx"),
         "total": onnx_models.save_total(directory / "total.onnx"),
         "gather": onnx_models.save_gather(directory / "gather.onnx"),
+        "pairs": onnx_models.save_pairs(directory / "pairs.onnx"),
         "expand": onnx_models.save_expand(directory / "expand.onnx"),
         "loop": onnx_models.save_loop(directory / "loop.onnx"),
         "any": onnx_models.save_identity(directory / "any.onnx", "FP32", ["n", "m"]),

@@ -113,6 +113,17 @@ def save_gather(path: Path) -> Path:
     )
 
 
+def save_pairs(path: Path) -> Path:
+    """y = x as two rows: the run fails for an odd number of values."""
+    return save(
+        path,
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [value("x", "FP32", ["n"])],
+        [value("y", "FP32", None)],
+        {"shape": np.array([2, -1], np.int64)},
+    )
+
+
 def save_expand(path: Path) -> Path:
     """y = zeros(x): the input says how large the output gets."""
     return save(

@@ -16,6 +16,7 @@ from modelservice_runtime.errors import (
     ModelLoadFailedError,
     ModelNotFoundError,
     ModelRejectedError,
+    OutputTooLargeError,
 )
 from modelservice_runtime.onnx_model import SessionSettings, find_model_file, load_onnx_model, warm_up
 
@@ -118,15 +119,8 @@ def test_warm_up_of_a_model_that_reduces_rows_finds_it_not_batchable(model_files
     assert not warm_up(load(model_files["total"])).batchable
 
 
-def test_warm_up_of_a_model_that_dislikes_ones_is_noted_and_not_fatal(tmp_path: Path) -> None:
-    path = onnx_models.save(
-        tmp_path / "m.onnx",
-        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
-        [onnx_models.value("x", "FP32", ["n"])],
-        [onnx_models.value("y", "FP32", None)],
-        {"shape": np.array([2, -1], np.int64)},
-    )
-    learned = warm_up(load(path))
+def test_warm_up_of_a_model_that_dislikes_ones_is_noted_and_not_fatal(model_files: dict[str, Path]) -> None:
+    learned = warm_up(load(model_files["pairs"]))
     assert learned.run_seconds is None
     assert "did not run on synthetic inputs" in learned.note
 
@@ -167,3 +161,12 @@ def test_find_model_file_prefers_model_onnx_and_names_ambiguity(tmp_path: Path) 
         find_model_file(tmp_path)
     (tmp_path / "model.onnx").touch()
     assert find_model_file(tmp_path).name == "model.onnx"
+
+
+@pytest.mark.parametrize("shape", [[10**6, 10**6, 1000], [10**18, 100], [-5]])
+def test_run_whose_output_cannot_be_allocated_is_too_large(
+    model_files: dict[str, Path], shape: list[int]
+) -> None:
+    model = load(model_files["expand"])
+    with pytest.raises(OutputTooLargeError, match="send a smaller input"):
+        model.run({"x": np.array(shape, np.int64)}, ["y"])
