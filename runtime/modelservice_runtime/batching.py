@@ -7,7 +7,7 @@ one bad request does not fail its neighbours.
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -63,31 +63,41 @@ class BatchQueue(Generic[Entry]):
             del self._buckets[_bucket_name(entry)]
         return True
 
-    def peek(self) -> Entry:
-        """Return the entry whose turn it is; the queue must not be empty."""
-        return next(iter(self._buckets.values()))[0]
+    def choose(self, limit: int, wait_seconds: Callable[[Entry, int], float]) -> tuple[object, float]:
+        """Find whose turn it is: the first bucket that need not wait, else the one that waits the least.
 
-    def next_rows(self, limit: int) -> int:
-        """Rows that ``take(limit)`` would return now."""
-        rows = 0
-        for entry in next(iter(self._buckets.values())):
-            if rows and rows + entry.rows > limit:
-                break
-            rows += entry.rows
-        return rows
+        ``wait_seconds`` gets a bucket's oldest entry and the rows that ``take`` would return. Returns what
+        ``take`` wants, and the seconds to wait (0: none). The queue must not be empty.
+        """
+        waits: list[tuple[float, object]] = []
+        for name, bucket in self._buckets.items():
+            seconds = wait_seconds(bucket[0], _rows_to_take(bucket, limit))
+            if seconds <= 0:
+                return name, 0.0
+            waits.append((seconds, name))
+        seconds, name = min(waits, key=lambda wait: wait[0])
+        return name, seconds
 
-    def take(self, limit: int) -> list[Entry]:
-        """Remove entries of one key, in order, of at most ``limit`` rows in sum (but at least one entry)."""
-        name, bucket = next(iter(self._buckets.items()))
+    def take(self, limit: int, name: object) -> list[Entry]:
+        """Remove a bucket's first entries, of at most ``limit`` rows in sum (but at least one entry)."""
+        bucket = self._buckets.pop(name)
         taken = [bucket.popleft()]
         rows = taken[0].rows
         while bucket and rows + bucket[0].rows <= limit:
             rows += bucket[0].rows
             taken.append(bucket.popleft())
-        del self._buckets[name]
         if bucket:
             self._buckets[name] = bucket  # to the end: the next key has its turn
         return taken
+
+
+def _rows_to_take(bucket: Iterable[Batchable], limit: int) -> int:
+    rows = 0
+    for entry in bucket:
+        if rows and rows + entry.rows > limit:
+            break
+        rows += entry.rows
+    return rows
 
 
 def _bucket_name(entry: Batchable) -> object:

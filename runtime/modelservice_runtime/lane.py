@@ -103,6 +103,7 @@ class Lane:
         self._running: set[_RunningBatch] = set()
         self._executor: ThreadPoolExecutor | None = None
         self._wakeup: asyncio.Handle | None = None
+        self._delay_timer: asyncio.TimerHandle | None = None
         self._on_idle: Callable[[], None] | None = None
 
     @property
@@ -221,30 +222,30 @@ class Lane:
     def _wake_up(self) -> None:
         """Dispatch soon: what arrives in the same turn of the loop can share a batch."""
         if self._wakeup is None and self._queue and len(self._running) < self._slots:
+            if self._delay_timer is not None:
+                self._delay_timer.cancel()
+                self._delay_timer = None
             self._wakeup = self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
-        self._wakeup = None
+        self._wakeup = self._delay_timer = None
         yield_at = self._loop.time() + _TURN_SECONDS
         while self._queue and len(self._running) < self._slots:
-            wait_seconds = self._wait_seconds()
+            bucket, wait_seconds = self._queue.choose(self._max_rows, self._wait_seconds)
             if wait_seconds > 0:
-                self._wakeup = self._loop.call_later(wait_seconds, self._dispatch)
+                self._delay_timer = self._loop.call_later(wait_seconds, self._dispatch)
                 return
-            ran_here = self._start(self._queue.take(self._max_rows))
+            ran_here = self._start(self._queue.take(self._max_rows, bucket))
             if ran_here and self._loop.time() > yield_at:
                 break  # other clients have their turn on the event loop
         self._wake_up()
 
-    def _wait_seconds(self) -> float:
-        """How long the next batch may still wait to fill; the deadline counts from its oldest request."""
+    def _wait_seconds(self, oldest: Job, rows: int) -> float:
+        """How long a batch may still wait to fill; its deadline counts from its oldest request."""
         delay_seconds = self._settings.max_delay_seconds
-        if delay_seconds == 0 or self._max_rows == 1 or self._queue.peek().key is None:
+        if delay_seconds == 0 or oldest.key is None or rows >= self._max_rows:
             return 0.0
-        if self._queue.next_rows(self._max_rows) >= self._max_rows:
-            return 0.0
-        waited_seconds = (time.perf_counter_ns() - self._queue.peek().arrived_ns) / 1e9
-        return delay_seconds - waited_seconds
+        return delay_seconds - (time.perf_counter_ns() - oldest.arrived_ns) / 1e9
 
     def _start(self, jobs: list[Job]) -> bool:
         """Run a batch, here or on a thread; True when it ran here and is finished."""

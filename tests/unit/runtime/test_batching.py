@@ -139,6 +139,11 @@ class Entry:
     number: int
 
 
+def take(queue: BatchQueue[Entry], limit: int) -> list[Entry]:
+    name, _ = queue.choose(limit, lambda *_: 0.0)
+    return queue.take(limit, name)
+
+
 entries = st.lists(st.tuples(st.sampled_from([("x",), ("y",), None]), st.integers(1, 5)), max_size=30).map(
     lambda items: [Entry(key, rows, number) for number, (key, rows) in enumerate(items)]
 )
@@ -151,9 +156,10 @@ def test_batch_queue_gives_every_entry_once_in_order_within_its_key(waiting: lis
         queue.add(entry)
     taken = []
     while queue:
-        expected_rows = queue.next_rows(limit)
-        batch = queue.take(limit)
-        assert expected_rows == sum(entry.rows for entry in batch)
+        # The wait says how many rows would come: the fewest rows have their turn here.
+        name, rows = queue.choose(limit, lambda _, rows: float(rows))
+        batch = queue.take(limit, name)
+        assert sum(entry.rows for entry in batch) == rows
         assert len({entry.key for entry in batch}) == 1
         assert len(batch) == 1 or (batch[0].key is not None and sum(entry.rows for entry in batch) <= limit)
         taken += batch
@@ -174,7 +180,7 @@ def test_batch_queue_remove_forgets_only_that_entry(waiting: list[Entry], remove
             assert not queue.remove(entry)
     left = []
     while queue:
-        left += [entry.number for entry in queue.take(100)]
+        left += [entry.number for entry in take(queue, 100)]
     assert sorted(left) == [entry.number for entry in waiting if entry.number not in removed]
 
 
@@ -183,6 +189,15 @@ def test_batch_queue_keys_take_turns() -> None:
     for number in range(4):
         queue.add(Entry(("busy",), 1, number))
     queue.add(Entry(("quiet",), 1, 9))
-    assert [entry.number for entry in queue.take(2)] == [0, 1]
-    assert [entry.number for entry in queue.take(2)] == [9]
-    assert [entry.number for entry in queue.take(2)] == [2, 3]
+    assert [entry.number for entry in take(queue, 2)] == [0, 1]
+    assert [entry.number for entry in take(queue, 2)] == [9]
+    assert [entry.number for entry in take(queue, 2)] == [2, 3]
+
+
+def test_batch_queue_choose_passes_over_keys_that_wait() -> None:
+    queue: BatchQueue[Entry] = BatchQueue()
+    queue.add(Entry(("waits",), 1, 0))
+    queue.add(Entry(("full",), 4, 1))
+    queue.add(Entry(("waits less",), 2, 2))
+    assert queue.choose(4, lambda _, rows: 4.0 - rows) == (("full",), 0.0)
+    assert queue.choose(8, lambda _, rows: 8.0 - rows) == (("full",), 4.0)

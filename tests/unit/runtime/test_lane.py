@@ -76,7 +76,7 @@ async def test_batch_delay_collects_requests_and_a_full_batch_does_not_wait() ->
     model = GatedModel()
     model.gate.set()
     results = Results()
-    lane = make_lane(model, SLOW, max_batch_size=2, max_delay_seconds=5.0)
+    lane = make_lane(model, SLOW, max_batch_size=2, max_delay_seconds=1000.0)
     lane.submit(make_request(1), results.append)
     await asyncio.sleep(0.02)
     assert model.calls == []
