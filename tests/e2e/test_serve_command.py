@@ -92,7 +92,7 @@ def test_serve_manifest_answers_under_its_name(model: Path, tmp_path: Path) -> N
     with serving("-f", manifest, "--model", model) as (process, port):
         assert ask(port, "adder", 41) == 42
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) in (0, 130)
+        assert process.wait(30) == 0
 
 
 def test_serve_manifest_wrong_digest_is_refused(model: Path, tmp_path: Path) -> None:
