@@ -1,6 +1,7 @@
 """From a manifest's storageUri to a file on this machine: verified in place, or fetched into a cache."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,7 @@ def _fetch(service: LocalService, uri: str, directory: Path, credentials_directo
     # Imported here: its HTTP client takes half a second, and a local file without a digest needs none of it.
     from modelservice_runtime.fetch import FetchError, FetchRequest, fetch_model
     from modelservice_runtime.fetch.addresses import AddressPolicy
+    from modelservice_runtime.fetch.log import LOGGER, make_handler
 
     request = FetchRequest(
         uri=uri,
@@ -66,10 +68,15 @@ def _fetch(service: LocalService, uri: str, directory: Path, credentials_directo
         # The user's own machine: a registry or store on it is as good as any other.
         addresses=AddressPolicy(allow_loopback=True),
     )
+    handler = make_handler(request.redactor)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
     try:
         return fetch_model(request).model_path
     except FetchError as error:
         raise CommandError(f"{error.reason}: {error.message}") from None
+    finally:
+        LOGGER.removeHandler(handler)
 
 
 def cache_directory() -> Path:
