@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import tritonclient.http as httpclient
 from tests.unit.runtime.server_thread import ServerThread
-
-httpclient = pytest.importorskip("tritonclient.http")
 
 
 @pytest.fixture(scope="module")
