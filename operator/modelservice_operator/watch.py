@@ -52,6 +52,8 @@ class ChildWatch:
         self._namespace = namespace
         self._selector = selector
         self._failures = 0
+        self._progressed = False
+        """Whether the current attempt has brought anything."""
         self._version: str | None = None
         """The last state that was handled; None: list first."""
         self.listed = asyncio.Event()
@@ -67,6 +69,7 @@ class ChildWatch:
 
     async def _list_and_watch(self) -> str:
         """One attempt; returns why it ended. What was handled so far is resumed from, if that can be."""
+        self._progressed = False
         try:
             if self._version is None:
                 self._version = await self._list()
@@ -113,12 +116,16 @@ class ChildWatch:
             if event.type != "BOOKMARK":
                 self._ingest.on_child(self._resource, event.type, event.object)
             self._version = event.object["metadata"]["resourceVersion"]
+            self._progressed = True
 
     def _backoff_seconds(self, lived_seconds: float) -> float:
-        """No pause after a healthy watch, else exponential: an instant EOF must not become a busy loop."""
+        """No pause after a long watch, a short one after progress, else exponential.
+
+        An instant end must not become a busy loop; cuts while there is news must not delay the news.
+        """
         if lived_seconds >= HEALTHY_SECONDS:
             self._failures = 0
             return 0.0
-        self._failures += 1
-        backoff = min(BASE_BACKOFF_SECONDS * 2 ** min(self._failures - 1, 16), MAX_BACKOFF_SECONDS)
+        self._failures = 0 if self._progressed else self._failures + 1
+        backoff = min(BASE_BACKOFF_SECONDS * 2 ** max(0, min(self._failures, 16) - 1), MAX_BACKOFF_SECONDS)
         return float(backoff * (0.5 + random.random() / 2))  # noqa: S311  jitter is no secret
