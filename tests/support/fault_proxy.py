@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientConnectionError, ClientSession, ClientTimeout, TCPConnector, web
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
 
 HOP_HEADERS = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_SECONDS = 60.0
