@@ -98,9 +98,13 @@ def pod_credentials(server: str, directory: Path = SERVICE_ACCOUNT_DIR) -> Crede
 
 def kubeconfig_credentials(path: str, context: str | None) -> Credentials:
     """Credentials of a kubeconfig file; an empty path means kubectl's default."""
-    from kubernetes.client import Configuration  # heavy, and not needed in a pod
-    from kubernetes.config import ConfigException, load_kube_config
-
+    try:
+        from kubernetes.client import Configuration  # heavy, and not needed in a pod
+        from kubernetes.config import ConfigException, load_kube_config
+    except ImportError as error:
+        raise OperatorError(
+            "Reading a kubeconfig needs the Python package `kubernetes`: pip install kubernetes."
+        ) from error
     configuration = Configuration()
     try:
         load_kube_config(  # type: ignore[no-untyped-call]

@@ -28,9 +28,9 @@ class HealthServer:
         for path in self._checks:
             application.router.add_get(path, self._probe)
         application.router.add_get("/metrics", _metrics)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1.0).start()
+        await web.TCPSite(self._runner, self._host, self._port).start()
 
     async def stop(self) -> None:
         """Close the port."""

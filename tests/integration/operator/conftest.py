@@ -86,10 +86,14 @@ class OperatorFactory:
         self._made: list[OperatorProcess] = []
 
     def __call__(
-        self, *flags: str, proxy: FaultProxy | None = None, identity: str = "operator-0"
+        self,
+        *flags: str,
+        proxy: FaultProxy | None = None,
+        identity: str = "operator-0",
+        kubeconfig: Path | None = None,
     ) -> OperatorProcess:
         """A replica that is not started yet."""
-        kubeconfig = self._cluster.kubeconfig
+        kubeconfig = kubeconfig or self._cluster.kubeconfig
         if proxy is not None:
             kubeconfig = proxy_kubeconfig(self._directory / "proxy-kubeconfig", proxy.url)
         options = OperatorOptions(

@@ -1,0 +1,171 @@
+"""What runs beside reconciliation: events, pods on demand, watchdog, probes."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+from tests.support.operator_objects import make_model_service
+
+from modelservice_operator import events as events_module
+from modelservice_operator import watchdog as watchdog_module
+from modelservice_operator.errors import ApiError, OperatorError
+from modelservice_operator.events import Recorder, build_event
+from modelservice_operator.health import HealthServer
+from modelservice_operator.pods import PodReader, stuck_pods
+from modelservice_operator.status import Transition
+from modelservice_operator.watchdog import Heartbeat, guard_tasks
+from modelservice_operator.workqueue import Key
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+READY = Transition("Normal", "Ready", "it is ready")
+
+
+class EventApi:
+    """Takes events, or refuses them."""
+
+    def __init__(self, *, works: bool = True) -> None:
+        self.works = works
+        self.sent: list[dict] = []
+
+    async def create(self, _resource: object, _namespace: str, event: dict) -> dict:
+        if not self.works:
+            raise ApiError("no", status=403)
+        self.sent.append(event)
+        return event
+
+
+async def run_recorder(recorder: Recorder) -> None:
+    task = asyncio.create_task(recorder.run())
+    await asyncio.sleep(0.02)
+    assert not task.done()
+    task.cancel()
+
+
+async def test_recorder_sends_a_sentence_once():
+    api = EventApi()
+    recorder = Recorder(api, "operator-0")  # type: ignore[arg-type]
+    for _ in range(3):
+        recorder.record(make_model_service(), READY)
+    recorder.record(make_model_service(), Transition("Warning", "Ready", "not any more"))
+    recorder.record(make_model_service("ham", uid="uid-ham"), READY)
+    await run_recorder(recorder)
+    assert len(api.sent) == 3
+
+
+async def test_recorder_survives_refusals_and_overload(monkeypatch):
+    monkeypatch.setattr(events_module, "BACKLOG", 2)
+    recorder = Recorder(EventApi(works=False), "operator-0")  # type: ignore[arg-type]
+    for number in range(10):
+        recorder.record(make_model_service(uid=str(number)), READY)
+    await run_recorder(recorder)
+
+
+def test_build_event_keeps_to_the_apis_limits():
+    transition = Transition("Warning", "R" * 200, "ä" * 2000)
+    event = build_event(make_model_service(), transition, "i" * 300, NOW)
+    assert len(event["note"].encode()) <= 1024
+    assert len(event["reason"]) <= 128
+    assert len(event["reportingInstance"]) <= 128
+    assert event["eventTime"] == "2026-01-01T12:00:00.000000Z"
+    assert event["regarding"]["uid"] == "uid-spam"
+
+
+def make_pod(*, age_seconds: float = 60, node: str = "node-1", waiting: bool = True, **fields) -> dict:
+    created = (NOW - timedelta(seconds=age_seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    state = {"waiting": {"reason": "ContainerCreating"}} if waiting else {"running": {}}
+    statuses = [{"state": state, "restartCount": fields.get("restarts", 0)}]
+    metadata = {"uid": "uid-pod", "creationTimestamp": created}
+    if fields.get("deleting"):
+        metadata["deletionTimestamp"] = created
+    return {
+        "metadata": metadata,
+        "spec": {"nodeName": node} if node else {},
+        "status": {"phase": fields.get("phase", "Pending"), "containerStatuses": statuses},
+    }
+
+
+@pytest.mark.parametrize(
+    ("pod", "stuck"),
+    [
+        (make_pod(), True),
+        (make_pod(age_seconds=1), False),
+        (make_pod(node=""), False),
+        (make_pod(waiting=False), False),
+        (make_pod(restarts=1), False),
+        (make_pod(phase="Running"), False),
+        (make_pod(deleting=True), False),
+    ],
+)
+def test_stuck_pods_are_those_whose_containers_never_started(pod, stuck):
+    assert bool(stuck_pods([pod], NOW)) is stuck
+
+
+async def test_pod_reader_reads_events_of_stuck_pods_only_and_not_twice_a_second():
+    class Api:
+        calls: list[str]
+
+        def __init__(self) -> None:
+            self.calls = []
+
+        async def list_by(self, resource, _namespace, *, labels: str = "", fields: str = "") -> list:
+            self.calls.append(resource.kind)
+            return (
+                [make_pod(), make_pod(waiting=False)]
+                if resource.kind == "Pod"
+                else [{"reason": "FailedMount"}]
+            )
+
+    api = Api()
+    reader = PodReader(api)  # type: ignore[arg-type]
+    found = await reader.read(Key("mail", "spam"), NOW)
+    assert (len(found.pods), found.events) == (2, ({"reason": "FailedMount"},))
+    assert await reader.read(Key("mail", "spam"), NOW) == found
+    assert api.calls == ["Pod", "Event"]
+    reader.forget(Key("mail", "spam"))
+    await reader.read(Key("mail", "spam"), NOW)
+    assert len(api.calls) == 4
+
+
+async def test_guard_tasks_raises_once_a_task_stays_away():
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    kept = asyncio.create_task(forever(), name="kept")
+    lost = asyncio.create_task(forever(), name="lost")
+    guard = asyncio.create_task(guard_tasks(["kept", "lost"], check_seconds=0.01))
+    await asyncio.sleep(0.1)
+    assert not guard.done()
+    lost.cancel()
+    with pytest.raises(OperatorError, match="lost"):
+        await asyncio.wait_for(guard, 5)
+    kept.cancel()
+
+
+async def test_heartbeat_stays_young_while_the_loop_turns(monkeypatch):
+    monkeypatch.setattr(watchdog_module, "BEAT_SECONDS", 0.01)
+    heartbeat = Heartbeat()
+    task = asyncio.create_task(heartbeat.run())
+    await asyncio.sleep(0.1)
+    assert heartbeat.age_seconds < 5
+    task.cancel()
+
+
+async def test_health_server_answers_probes_and_metrics():
+    ready = False
+    server = HealthServer("127.0.0.1", 0, alive=lambda: True, ready=lambda: ready)
+    await server.start()
+    assert server._runner is not None
+    url = f"http://127.0.0.1:{server._runner.addresses[0][1]}"
+    async with aiohttp.ClientSession() as session:
+
+        async def get(path: str) -> tuple[int, str]:
+            async with session.get(url + path) as response:
+                return response.status, await response.text()
+
+        assert (await get("/healthz"))[0] == 200
+        assert (await get("/readyz"))[0] == 503
+        ready = True
+        assert (await get("/readyz"))[0] == 200
+        assert "modelservice_operator_queue_depth" in (await get("/metrics"))[1]
+    await server.stop()
