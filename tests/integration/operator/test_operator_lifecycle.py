@@ -9,46 +9,76 @@ from tests.support.operator_process import wait_until
 AUTOSCALING = {"maxReplicas": 3, "metrics": [{"type": "CPU", "target": {"averageUtilization": 80}}]}
 
 
-def test_create_makes_every_child_and_becomes_ready(kube, make_operator):
-    make_operator().start()
-    kube.apply_service(autoscaling=AUTOSCALING)
-    service = kube.wait_ready()
+def test_create_makes_every_child_and_becomes_ready(shared):
+    kube, name = shared.kube, "created"
+    kube.apply_service(name, autoscaling=AUTOSCALING)
+    service = kube.wait_ready(name)
     revision = service["status"]["stableRevision"]
     assert service["status"]["targetRevision"] == revision
-    assert kube.children() == {
-        "deployments": (f"spam-{revision}",),
-        "controllerrevisions": (f"spam-{revision}",),
-        "services": ("spam", f"spam-{revision}"),
-        "serviceaccounts": ("spam-runtime",),
-        "horizontalpodautoscalers": ("spam",),
-        "poddisruptionbudgets": ("spam",),
-        "networkpolicies": ("spam",),
+    children = kube.children(name)
+    assert children == {
+        "deployments": (f"{name}-{revision}",),
+        "controllerrevisions": (f"{name}-{revision}",),
+        "services": (name, f"{name}-{revision}"),
+        "serviceaccounts": (f"{name}-runtime",),
+        "horizontalpodautoscalers": (name,),
+        "poddisruptionbudgets": (name,),
+        "networkpolicies": (name,),
     }
-    for kind in kube.children():
-        for item in kube.items(kind):
-            if item["metadata"]["name"] != "default":
-                assert item["metadata"]["ownerReferences"][0]["uid"] == service["metadata"]["uid"]
+    assert owners(kube, name) == {service["metadata"]["uid"]}
 
 
-def test_change_of_model_rolls_to_a_new_revision_and_old_pods_go(kube, make_operator):
-    make_operator().start()
-    kube.apply_service(replicas=2)
-    old = kube.wait_ready()["status"]["stableRevision"]
-    kube.apply_service(tag="2", replicas=2)
-    new = kube.wait_ready()["status"]["stableRevision"]
+def owners(kube, service: str) -> set[str]:
+    """UIDs of the owners of all children of a service."""
+    return {
+        kube.api.get(kube.path(kind, name))["metadata"]["ownerReferences"][0]["uid"]
+        for kind, names in kube.children(service).items()
+        for name in names
+    }
+
+
+def test_change_of_model_rolls_to_a_new_revision_and_old_pods_go(shared):
+    kube, name = shared.kube, "changed"
+    kube.apply_service(name, replicas=2)
+    old = kube.wait_ready(name)["status"]["stableRevision"]
+    kube.apply_service(name, tag="2", replicas=2)
+    new = kube.wait_ready(name)["status"]["stableRevision"]
     assert new != old
-    wait_until(lambda: kube.children()["deployments"] == (f"spam-{new}",), "only the new Deployment is left")
-    assert kube.children()["controllerrevisions"] == tuple(sorted((f"spam-{old}", f"spam-{new}")))
+    wait_until(
+        lambda: kube.children(name)["deployments"] == (f"{name}-{new}",), "only the new Deployment is left"
+    )
+    revisions = tuple(sorted((f"{name}-{old}", f"{name}-{new}")))
+    assert kube.children(name)["controllerrevisions"] == revisions
 
 
-def test_scale_subresource_changes_replicas_of_the_deployment(kube, make_operator):
-    make_operator().start()
-    kube.apply_service()
-    kube.wait_ready()
-    kube.api.patch(kube.path("modelservices", "spam") + "/scale", {"spec": {"replicas": 3}})
-    wait_until(lambda: kube.service()["status"].get("availableReplicas") == 3, "three replicas are available")
-    kube.wait_ready()
-    assert kube.items("deployments")[0]["spec"]["replicas"] == 3
+def test_scale_subresource_changes_replicas_of_the_deployment(shared):
+    kube, name = shared.kube, "scaled"
+    kube.apply_service(name)
+    revision = kube.wait_ready(name)["status"]["stableRevision"]
+    kube.api.patch(kube.path("modelservices", name) + "/scale", {"spec": {"replicas": 3}})
+    service = kube.wait_ready(name)
+    assert service["status"]["availableReplicas"] == 3
+    assert kube.api.get(kube.path("deployments", f"{name}-{revision}"))["spec"]["replicas"] == 3
+
+
+def test_delete_leaves_nothing_behind(shared):
+    kube, name = shared.kube, "deleted"
+    kube.apply_service(name, autoscaling=AUTOSCALING)
+    kube.wait_ready(name)
+    kube.api.delete(kube.path("modelservices", name))
+    kube.api.wait_gone(kube.path("modelservices", name))
+    wait_until(lambda: not any(kube.children(name).values()), "all children are gone", 90)
+
+
+def test_deleted_and_recreated_under_the_same_name_gets_its_own_children(shared):
+    kube, name = shared.kube, "again"
+    kube.apply_service(name)
+    first = kube.wait_ready(name)["metadata"]["uid"]
+    kube.api.delete(kube.path("modelservices", name))
+    kube.apply_service(name)
+    second = kube.wait_ready(name, timeout_seconds=120)["metadata"]["uid"]
+    assert first != second
+    wait_until(lambda: owners(kube, name) == {second}, "all children belong to the new object")
 
 
 def test_second_reconcile_and_restart_write_nothing(kube, make_operator):
@@ -74,35 +104,6 @@ def test_second_reconcile_and_restart_write_nothing(kube, make_operator):
     time.sleep(1)
     assert operator.metric("modelservice_operator_writes_total") == 0
     assert kube.versions() == versions
-
-
-def test_delete_leaves_nothing_behind(kube, make_operator):
-    make_operator().start()
-    kube.apply_service(autoscaling=AUTOSCALING)
-    kube.wait_ready()
-    kube.api.delete(kube.path("modelservices", "spam"))
-    kube.api.wait_gone(kube.path("modelservices", "spam"))
-    wait_until(lambda: not any(kube.children().values()), "all children are gone", 90)
-
-
-def test_deleted_and_recreated_under_the_same_name_gets_its_own_children(kube, make_operator):
-    make_operator().start()
-    kube.apply_service()
-    first = kube.wait_ready()["metadata"]["uid"]
-    kube.api.delete(kube.path("modelservices", "spam"))
-    kube.apply_service()
-    second = kube.wait_ready(timeout_seconds=120)["metadata"]["uid"]
-    assert first != second
-
-    def owners() -> set[str]:
-        return {
-            item["metadata"]["ownerReferences"][0]["uid"]
-            for kind in kube.children()
-            for item in kube.items(kind)
-            if item["metadata"]["name"] != "default"
-        }
-
-    wait_until(lambda: owners() == {second}, "all children belong to the new object")
 
 
 def test_sigterm_finishes_and_releases_the_lease(kube, make_operator):
