@@ -131,6 +131,9 @@ class ControlPlane:
             f"--manage-nodes-with-annotation-selector={FAKE_NODE_ANNOTATION}=fake",
             f"--cidr={KWOK_POD_CIDR}",
             "--node-ip=10.0.0.2",
+            # Without a Lease a node is heard of only through its status, too seldom for the controller
+            # manager: it then marks the node, and for ever its pods, as not ready.
+            "--node-lease-duration-seconds=40",
         ]
 
     def kubeconfig(self, identity: str) -> Path:

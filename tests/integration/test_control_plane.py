@@ -25,6 +25,16 @@ def test_up_without_node_makes_kwok_node_ready(control_plane: Cluster) -> None:
     assert kwok.is_schedulable(node)
 
 
+def test_kwok_node_renews_a_lease(control_plane: Cluster) -> None:
+    path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/kwok-0"
+    first = control_plane.api.wait_for(path, lambda lease: "renewTime" in lease["spec"])
+
+    # Without renewals the controller manager marks the node and its pods as not ready after 50 seconds.
+    control_plane.api.wait_for(
+        path, lambda lease: lease["spec"]["renewTime"] != first["spec"]["renewTime"], timeout_seconds=60
+    )
+
+
 def test_deployment_on_kwok_node_becomes_available(control_plane: Cluster, namespace: str) -> None:
     api = control_plane.api
     manifest = make_deployment(namespace, replicas=2)
