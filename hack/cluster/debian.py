@@ -12,8 +12,6 @@ SOURCES = Path("/etc/apt")
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 # Options that a build on this machine needs as much as the machine itself: proxies, clocks of frozen mirrors.
 APT_OPTIONS = re.compile(r"^Acquire::(http|https)::|^Acquire::Check-(Valid-Until|Date) ")
-PIP_CACHE = "/var/cache/pip"
-"""Of the base image: image builds mount the cache of this machine there."""
 PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host")
 
 
@@ -53,10 +51,10 @@ def apt_configuration() -> str:
 
 
 def pip_configuration(machine: Path = Path("/etc/pip.conf")) -> str:
-    """Return a pip.conf with the machine's certificates and index, and the cache that builds mount."""
+    """Return a pip.conf with the machine's certificates and package index."""
     known = configparser.ConfigParser(interpolation=None)
     known.read(machine)
-    options = {"cert": str(CA_BUNDLE), "cache-dir": PIP_CACHE}
+    options = {"cert": str(CA_BUNDLE)}
     for option in PIP_OPTIONS:
         variable = f"PIP_{option.upper().replace('-', '_')}"
         if value := os.environ.get(variable) or known.get("global", option, fallback=""):

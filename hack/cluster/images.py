@@ -12,10 +12,9 @@ from pathlib import Path
 from hack.cluster.baseimage import find_base_image
 from hack.cluster.buildah import Buildah, open_buildah
 from hack.cluster.cluster import Cluster
-from hack.cluster.debian import PIP_CACHE
 from hack.cluster.errors import ClusterError
 from hack.cluster.node import REGISTRY
-from hack.cluster.paths import REPOSITORY, cache_directory
+from hack.cluster.paths import REPOSITORY
 from hack.cluster.progress import Progress
 
 BUILD_SECONDS = 120
@@ -117,12 +116,9 @@ def _expand(context: Path, source: str) -> Iterator[Path]:
 
 
 def _make_arguments(build: ImageBuild, arguments: Mapping[str, str], local: str) -> list[str]:
-    pip_cache = cache_directory() / "pip"
-    pip_cache.mkdir(parents=True, exist_ok=True)
     return [
         *("--isolation", "chroot", "--layers", "--network", "host", "--tag", local),
         *(["--pull-never"] if not build.base_image else []),
-        *("--volume", f"{pip_cache}:{PIP_CACHE}"),
         *(part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")),
         *("--file", str(build.dockerfile), str(build.context)),
     ]
