@@ -5,9 +5,11 @@ import json
 import shlex
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hack.cluster.baseimage import find_base_image
 from hack.cluster.buildah import Buildah, open_buildah
@@ -17,6 +19,7 @@ from hack.cluster.node import REGISTRY
 from hack.cluster.paths import REPOSITORY
 from hack.cluster.progress import Progress
 
+KEPT_SECONDS = 6 * 3600.0
 BUILD_SECONDS = 120
 BASE_IMAGE_ARGUMENT = "BASE_IMAGE"
 
@@ -125,11 +128,25 @@ def _make_arguments(build: ImageBuild, arguments: Mapping[str, str], local: str)
 
 
 def _remove_older(buildah: Buildah, newest: str) -> None:
+    images = json.loads(buildah.run("images", "--json"))
+    outdated = find_outdated(images, newest, time.time())
+    if outdated:
+        buildah.run("rmi", *outdated)
+
+
+def find_outdated(images: Sequence[Mapping[str, Any]], newest: str, now: float) -> list[str]:
+    """Return the names of old builds of the image `newest`, from the answer of `buildah images --json`.
+
+    Checkouts share the storage: a build of the last hours may be the one that another run pushes next.
+    """
     repository = newest.rpartition(":")[0]
-    names = buildah.run("images", "--format", "{{.Name}}:{{.Tag}}").split()
-    older = [name for name in names if name.startswith(f"{repository}:") and name != newest]
-    if older:
-        buildah.run("rmi", *older)
+    return [
+        name
+        for image in images
+        if image["created"] < now - KEPT_SECONDS
+        for name in image["names"] or ()
+        if name.startswith(f"{repository}:") and name != newest
+    ]
 
 
 def _is_oci_archive(archive: Path) -> bool:

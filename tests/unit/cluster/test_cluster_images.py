@@ -8,7 +8,7 @@ import pytest
 from hack.cluster.buildah import share_of_steps
 from hack.cluster.debian import parse_mirror, pip_configuration
 from hack.cluster.errors import ClusterError
-from hack.cluster.images import ImageBuild, copied_sources, hash_inputs
+from hack.cluster.images import ImageBuild, copied_sources, find_outdated, hash_inputs
 from hack.cluster.kwok import make_gpu_node
 from hack.cluster.packages import ensure_packages, missing_packages
 from hack.cluster.registry import parse_reference, push_model
@@ -129,6 +129,18 @@ def test_pip_configuration_keeps_index_of_machine(tmp_path: Path, monkeypatch: p
 def test_parse_reference_elsewhere_is_refused(reference: str) -> None:
     with pytest.raises(ClusterError, match=r"expected oci://10\.0\.0\.1:5000/REPOSITORY:TAG"):
         parse_reference(reference)
+
+
+def test_find_outdated_leaves_what_another_checkout_may_be_pushing() -> None:
+    images = [
+        {"names": ["localhost/build/app:old"], "created": 1_000},
+        {"names": ["localhost/build/app:recent"], "created": 99_000},
+        {"names": ["localhost/build/app:newest"], "created": 1_000},
+        {"names": ["localhost/build/app-too:old"], "created": 1_000},
+        {"names": None, "created": 1_000},
+    ]
+
+    assert find_outdated(images, "localhost/build/app:newest", 100_000.0) == ["localhost/build/app:old"]
 
 
 class RefusingRegistry(http.server.BaseHTTPRequestHandler):
