@@ -37,6 +37,7 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._beat_at = time.monotonic()
+        self._ended = threading.Event()
 
     @property
     def age_seconds(self) -> float:
@@ -44,18 +45,22 @@ class Heartbeat:
         return time.monotonic() - self._beat_at
 
     async def run(self) -> None:
-        """Beat, for ever."""
+        """Beat until cancelled; a heart that was stopped on purpose has not stalled."""
         self._beat_at = time.monotonic()
         threading.Thread(target=self._listen, name="heartbeat", daemon=True).start()
-        while True:
-            due = time.monotonic() + BEAT_SECONDS
-            await asyncio.sleep(BEAT_SECONDS)
-            self._beat_at = time.monotonic()
-            metrics.LOOP_LAG_SECONDS.set(max(0.0, self._beat_at - due))
+        try:
+            while True:
+                due = time.monotonic() + BEAT_SECONDS
+                await asyncio.sleep(BEAT_SECONDS)
+                self._beat_at = time.monotonic()
+                metrics.LOOP_LAG_SECONDS.set(max(0.0, self._beat_at - due))
+        finally:
+            self._ended.set()
 
     def _listen(self) -> None:
         while self.age_seconds < STALLED_SECONDS:
-            time.sleep(BEAT_SECONDS)
+            if self._ended.wait(BEAT_SECONDS):
+                return
         log.critical("the event loop has stalled for %.0f seconds: exiting", self.age_seconds)
         faulthandler.dump_traceback(sys.stderr)
         os._exit(EXIT_STALLED)

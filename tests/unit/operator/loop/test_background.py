@@ -1,6 +1,9 @@
 """What runs beside reconciliation: events, pods on demand, watchdog, probes."""
 
 import asyncio
+import subprocess
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -149,6 +152,36 @@ async def test_heartbeat_stays_young_while_the_loop_turns(monkeypatch):
     await asyncio.sleep(0.1)
     assert heartbeat.age_seconds < 5
     task.cancel()
+
+
+async def test_heartbeat_that_is_cancelled_does_not_end_the_process(monkeypatch):
+    exits: list[int] = []
+    monkeypatch.setattr(watchdog_module.os, "_exit", exits.append)
+    monkeypatch.setattr(watchdog_module, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(watchdog_module, "STALLED_SECONDS", 0.2)
+    task = asyncio.create_task(Heartbeat().run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    for listener in [thread for thread in threading.enumerate() if thread.name == "heartbeat"]:
+        await asyncio.to_thread(listener.join, 5)
+        assert not listener.is_alive()
+    assert exits == []
+
+
+def test_heartbeat_ends_a_process_whose_loop_stalls():
+    program = (
+        "import asyncio, time\n"
+        "from modelservice_operator import watchdog\n"
+        "watchdog.BEAT_SECONDS, watchdog.STALLED_SECONDS = 0.01, 0.2\n"
+        "async def stall():\n"
+        "    task = asyncio.create_task(watchdog.Heartbeat().run())\n"
+        "    await asyncio.sleep(0.05)\n"
+        "    time.sleep(60)\n"
+        "asyncio.run(stall())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == watchdog_module.EXIT_STALLED
+    assert "in stall" in ended.stderr
 
 
 async def test_health_server_answers_probes_and_metrics():
