@@ -5,7 +5,6 @@ model's lane and encoded when the lane is done; for a fast model all of that hap
 """
 
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
@@ -19,7 +18,6 @@ from modelservice_runtime.errors import (
     UnsupportedOperationError,
 )
 from modelservice_runtime.health import Health
-from modelservice_runtime.lane import InferResult, Job
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server import metadata
 from modelservice_runtime.server.content_encoding import (
@@ -29,10 +27,11 @@ from modelservice_runtime.server.content_encoding import (
     encode_body,
 )
 from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse
-from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer, encode_infer
+from modelservice_runtime.server.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.server.inference import InferCall, record_failure
 from modelservice_runtime.server.json_codec import decode_object
 from modelservice_runtime.server.routes import METHODS, Endpoint, Route, match_route
-from modelservice_runtime.server.status import ERRORS, error_body, error_response
+from modelservice_runtime.server.status import error_body, error_response
 
 log = logging.getLogger(__name__)
 
@@ -137,40 +136,17 @@ class Application:
                 request.headers.get(b"inference-header-content-length"),
                 batches_rows=handle.lane.max_batch_size > 1,
             )
-            decode_ns = time.perf_counter_ns() - request.received_ns
-            job = handle.lane.submit(
-                decoded.request, partial(self._finish_infer, request, handle, decoded, decode_ns)
+            call = InferCall(
+                handle,
+                request.received_ns,
+                lambda outputs: _compressed(request, encode_infer(handle.spec, decoded, outputs)),
+                partial(_reply, request),
             )
+            if call.start(decoded.request):
+                request.on_disconnect = call.cancel
         except ServingError as error:
-            _record_failure(handle, request, error)
+            record_failure(handle, request.received_ns, error)
             raise
-        if job is not None:
-            request.on_disconnect = partial(_cancel, handle, job, request)
-
-    def _finish_infer(
-        self,
-        request: HttpRequest,
-        handle: ModelHandle,
-        decoded: DecodedInfer,
-        decode_ns: int,
-        result: InferResult | ServingError,
-    ) -> None:
-        if isinstance(result, ServingError):
-            _record_failure(handle, request, result)
-            if result.__cause__ is not None:
-                log.warning(
-                    "inference failed", extra={"model": handle.spec.name, "error": str(result.__cause__)}
-                )
-            request.reply(_compressed(request, error_response(result)))
-            return
-        started_ns = time.perf_counter_ns()
-        response = _compressed(request, encode_infer(handle.spec, decoded, result.outputs))
-        ended_ns = time.perf_counter_ns()
-        timing = result.timing
-        timing.compute_input_ns += decode_ns
-        timing.compute_output_ns += ended_ns - started_ns
-        handle.statistics.record_success(ended_ns - request.received_ns, timing)
-        request.reply(response)
 
     def _find(self, route: Route) -> ModelHandle:
         return self._table.find(route.model or "", route.version)
@@ -180,14 +156,10 @@ class Application:
         return decode_body(request.body, encoding, self._max_body_bytes)
 
 
-def _cancel(handle: ModelHandle, job: Job, request: HttpRequest) -> None:
-    handle.lane.cancel(job)
-    handle.statistics.record_failure("CANCELED", time.perf_counter_ns() - request.received_ns)
-
-
-def _record_failure(handle: ModelHandle, request: HttpRequest, error: ServingError) -> None:
-    reason = ERRORS[type(error)].failure_reason
-    handle.statistics.record_failure(reason, time.perf_counter_ns() - request.received_ns)
+def _reply(request: HttpRequest, answer: HttpResponse | ServingError) -> None:
+    if isinstance(answer, ServingError):
+        answer = _compressed(request, error_response(answer))
+    request.reply(answer)
 
 
 def _json(document: object, status: int = 200) -> HttpResponse:

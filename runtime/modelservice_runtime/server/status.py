@@ -1,4 +1,4 @@
-"""The one table from domain errors to HTTP: status, retry advice, and Triton's failure reason."""
+"""The one table from domain errors to HTTP: status and retry advice."""
 
 from dataclasses import dataclass
 
@@ -22,10 +22,9 @@ from modelservice_runtime.server.http import HttpResponse
 
 @dataclass(frozen=True, slots=True)
 class ErrorMapping:
-    """``failure_reason`` is the label of nv_inference_request_failure."""
+    """How one kind of error is answered; ``headers`` are extra pairs."""
 
     status: int
-    failure_reason: str = "OTHER"
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -36,12 +35,12 @@ ERRORS: dict[type[ServingError], ErrorMapping] = {
     NotFoundError: ErrorMapping(404),
     PayloadTooLargeError: ErrorMapping(413),
     UnsupportedEncodingError: ErrorMapping(415, headers=((b"Accept-Encoding", b"gzip, deflate"),)),
-    OverloadedError: ErrorMapping(429, "REJECTED", _RETRY_SOON),
-    InferenceFailedError: ErrorMapping(500, "BACKEND"),
+    OverloadedError: ErrorMapping(429, _RETRY_SOON),
+    InferenceFailedError: ErrorMapping(500),
     UnsupportedOperationError: ErrorMapping(501),
-    ModelUnavailableError: ErrorMapping(503, "REJECTED", _RETRY_SOON),
-    DeadlineExceededError: ErrorMapping(504, "REJECTED"),
-    OutputTooLargeError: ErrorMapping(507, "BACKEND"),
+    ModelUnavailableError: ErrorMapping(503, _RETRY_SOON),
+    DeadlineExceededError: ErrorMapping(504),
+    OutputTooLargeError: ErrorMapping(507),
 }
 
 

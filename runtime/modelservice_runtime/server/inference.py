@@ -1,0 +1,99 @@
+"""One infer request between its protocol and its model's lane; every front end goes through here.
+
+The front end decodes the request and says how to encode the outputs; this module submits, times, counts
+success and failure, and cancels when the client leaves. Event loop's thread only.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from modelservice_runtime.errors import (
+    DeadlineExceededError,
+    InferenceFailedError,
+    ModelUnavailableError,
+    OutputTooLargeError,
+    OverloadedError,
+    ServingError,
+)
+from modelservice_runtime.lane import InferResult, Job
+from modelservice_runtime.repository import ModelHandle
+from modelservice_runtime.tensors import Array, InferRequest
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+_REASON_BY_ERROR: dict[type[ServingError], str] = {
+    OverloadedError: "REJECTED",
+    ModelUnavailableError: "REJECTED",
+    DeadlineExceededError: "REJECTED",
+    InferenceFailedError: "BACKEND",
+    OutputTooLargeError: "BACKEND",
+}
+
+
+def failure_reason(error: ServingError) -> str:
+    """Triton's ``reason`` label of nv_inference_request_failure."""
+    return _REASON_BY_ERROR.get(type(error), "OTHER")
+
+
+class InferCall(Generic[Answer]):
+    """A request to ``handle``, received whole at ``received_ns`` (performance counter).
+
+    ``encode`` turns the outputs, in the requested order, into the protocol's answer; its time counts as
+    compute_output. ``reply`` gets that answer or the error, at most once; after ``cancel`` never.
+    """
+
+    __slots__ = ("_decode_ns", "_encode", "_handle", "_job", "_received_ns", "_reply")
+
+    def __init__(
+        self,
+        handle: ModelHandle,
+        received_ns: int,
+        encode: Callable[[list[Array]], Answer],
+        reply: Callable[[Answer | ServingError], None],
+    ) -> None:
+        self._handle = handle
+        self._received_ns = received_ns
+        self._encode = encode
+        self._reply = reply
+        self._decode_ns = 0
+        self._job: Job | None = None
+
+    def start(self, request: InferRequest) -> bool:
+        """Run the decoded request; True when the answer is still to come.
+
+        Raises OverloadedError, uncounted.
+        """
+        self._decode_ns = time.perf_counter_ns() - self._received_ns
+        self._job = self._handle.lane.submit(request, self._finish)
+        return self._job is not None
+
+    def cancel(self) -> None:
+        """The client has gone: stop what nobody waits for."""
+        if self._job is not None:
+            self._handle.lane.cancel(self._job)
+            self._handle.statistics.record_failure("CANCELED", time.perf_counter_ns() - self._received_ns)
+
+    def _finish(self, result: InferResult | ServingError) -> None:
+        if isinstance(result, ServingError):
+            record_failure(self._handle, self._received_ns, result)
+            self._reply(result)
+            return
+        started_ns = time.perf_counter_ns()
+        answer = self._encode(result.outputs)
+        ended_ns = time.perf_counter_ns()
+        timing = result.timing
+        timing.compute_input_ns += self._decode_ns
+        timing.compute_output_ns += ended_ns - started_ns
+        self._handle.statistics.record_success(ended_ns - self._received_ns, timing)
+        self._reply(answer)
+
+
+def record_failure(handle: ModelHandle, received_ns: int, error: ServingError) -> None:
+    """Count a request that failed; its cause, which the client does not see, goes to the log."""
+    handle.statistics.record_failure(failure_reason(error), time.perf_counter_ns() - received_ns)
+    if isinstance(error, InferenceFailedError | OutputTooLargeError) and error.__cause__ is not None:
+        log.warning("inference failed", extra={"model": handle.spec.name, "error": str(error.__cause__)})
