@@ -179,7 +179,9 @@ def test_heartbeat_ends_a_process_whose_loop_stalls():
         "    time.sleep(60)\n"
         "asyncio.run(stall())\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+    )
     assert ended.returncode == watchdog_module.EXIT_STALLED
     assert "in stall" in ended.stderr
 
