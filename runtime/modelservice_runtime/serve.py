@@ -27,7 +27,7 @@ from modelservice_runtime.logs import configure_logging
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.repository import ModelHandle, ModelTable
-from modelservice_runtime.server.application import Application
+from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.settings import ModelSource, ServeSettings, parse_serve_arguments
@@ -130,7 +130,8 @@ class Server:
             self._table.declare(source.name, settings.model_version)
         largest = settings.max_request_bytes
         limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=max(_MIN_BUFFERED_BYTES, 2 * largest))
-        rest = HttpServer(Application(self._table, self._health, settings.max_request_bytes), limits, loop)
+        application = build_application(self._table, self._health, settings.max_request_bytes)
+        rest = HttpServer(application, limits, loop)
         metrics = HttpServer(MetricsApplication(self._table), HttpLimits(max_body_bytes=0), loop)
         http_port = await rest.listen(settings.host, settings.http_port)
         metrics_port = await metrics.listen(settings.host, settings.metrics_port)

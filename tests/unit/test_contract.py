@@ -17,6 +17,7 @@ from modelservice_operator.resources.pod import PodInputs, build_pod_template
 from modelservice_operator.revision import RecordedRuntime
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
+from modelservice_runtime.server.front_end import split_target
 from modelservice_runtime.server.routes import Endpoint, Route, match_route
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 
@@ -138,11 +139,12 @@ def test_probes_of_a_pod_are_health_routes_of_the_server() -> None:
     (server,) = make_pod(SPECS["plain"])["containers"]
 
     probes = {kind: server[kind]["httpGet"] for kind in ("startupProbe", "readinessProbe", "livenessProbe")}
+    segments = {kind: split_target(probe["path"].encode()) or () for kind, probe in probes.items()}
 
     assert {probe["port"] for probe in probes.values()} == {ports.HTTP_NAME}
-    assert match_route(probes["startupProbe"]["path"].encode()) == Route(Endpoint.READY)
-    assert match_route(probes["readinessProbe"]["path"].encode()) == Route(Endpoint.READY)
-    assert match_route(probes["livenessProbe"]["path"].encode()) == Route(Endpoint.LIVE)
+    assert match_route(segments["startupProbe"]) == Route(Endpoint.READY)
+    assert match_route(segments["readinessProbe"]) == Route(Endpoint.READY)
+    assert match_route(segments["livenessProbe"]) == Route(Endpoint.LIVE)
 
 
 def report_of_fetch(outcome: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""Paths to routes; pure.
+"""The Open Inference Protocol's paths to routes; pure.
 
-A path is split first and each segment percent-decoded once, so an encoded slash or dot can never change
-which route is meant; names are only looked up, never joined to file paths. ``/v2/models/stats`` is everyone's
-statistics, as in Triton: of a model of that name only the plain metadata is out of reach.
+``/v2/models/stats`` is everyone's statistics, as in Triton: of a model of that name only the plain metadata
+is out of reach.
 """
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from urllib.parse import unquote_to_bytes
+
+from modelservice_runtime.server.front_end import READ, WRITE
 
 
 class Endpoint(Enum):
@@ -27,17 +27,17 @@ class Endpoint(Enum):
 
 
 METHODS: dict[Endpoint, tuple[bytes, ...]] = {
-    Endpoint.SERVER_METADATA: (b"GET", b"HEAD"),
-    Endpoint.LIVE: (b"GET", b"HEAD"),
-    Endpoint.READY: (b"GET", b"HEAD"),
-    Endpoint.MODEL_METADATA: (b"GET", b"HEAD"),
-    Endpoint.MODEL_READY: (b"GET", b"HEAD"),
-    Endpoint.MODEL_CONFIG: (b"GET", b"HEAD"),
-    Endpoint.MODEL_STATISTICS: (b"GET", b"HEAD"),
-    Endpoint.INFER: (b"POST",),
-    Endpoint.REPOSITORY_INDEX: (b"POST",),
-    Endpoint.MODEL_CONTROL: (b"POST",),
-    Endpoint.SHARED_MEMORY: (b"GET", b"HEAD", b"POST"),
+    Endpoint.SERVER_METADATA: READ,
+    Endpoint.LIVE: READ,
+    Endpoint.READY: READ,
+    Endpoint.MODEL_METADATA: READ,
+    Endpoint.MODEL_READY: READ,
+    Endpoint.MODEL_CONFIG: READ,
+    Endpoint.MODEL_STATISTICS: READ,
+    Endpoint.INFER: WRITE,
+    Endpoint.REPOSITORY_INDEX: WRITE,
+    Endpoint.MODEL_CONTROL: WRITE,
+    Endpoint.SHARED_MEMORY: (*READ, *WRITE),
 }
 
 
@@ -67,12 +67,11 @@ _MODEL_ENDPOINTS: dict[tuple[str, ...], Endpoint] = {
 }
 
 
-def match_route(target: bytes) -> Route | None:
-    """Find the route of a request target (origin or absolute form), or None."""
-    segments = _split_target(target)
-    if segments is None or segments[0] != "v2":
+def match_route(segments: tuple[str, ...]) -> Route | None:
+    """Find the route of a path's segments, or None."""
+    if segments[0] != "v2":
         return None
-    rest = tuple(segments[1:])
+    rest = segments[1:]
     fixed = _FIXED.get(rest)
     if fixed is not None:
         return fixed
@@ -94,16 +93,3 @@ def _match_model(rest: tuple[str, ...]) -> Route | None:
         version, rest = rest[1], rest[2:]
     endpoint = _MODEL_ENDPOINTS.get(rest)
     return None if endpoint is None else Route(endpoint, model, version)
-
-
-def _split_target(target: bytes) -> list[str] | None:
-    """Decoded segments of the path behind its first slash; None where it is not a path in UTF-8."""
-    path = target.partition(b"?")[0].partition(b"#")[0]
-    if path[:7].lower() == b"http://" or path[:8].lower() == b"https://":
-        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
-    if not path.startswith(b"/"):
-        return None
-    try:
-        return [unquote_to_bytes(segment).decode("utf-8") for segment in path[1:].split(b"/")]
-    except UnicodeDecodeError:
-        return None

@@ -17,7 +17,7 @@ from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.onnx_model import SessionSettings, load_onnx_model, warm_up
 from modelservice_runtime.repository import ModelHandle, ModelTable
-from modelservice_runtime.server.application import Application
+from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.statistics import ModelStatistics
@@ -96,7 +96,7 @@ class ServerThread:
             statistics = ModelStatistics()
             lane = Lane(model, self._lane, statistics, self.loop, warmed)
             self.table.publish(ModelHandle(model.spec, lane, statistics))
-        application = Application(self.table, self.health, self.limits.max_body_bytes)
+        application = build_application(self.table, self.health, self.limits.max_body_bytes)
         self.server = HttpServer(application, self.limits, self.loop)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
         self.port = await self.server.listen("127.0.0.1", 0)

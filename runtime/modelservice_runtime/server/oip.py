@@ -1,0 +1,121 @@
+"""The Open Inference Protocol's REST interface ("V2") over one model table.
+
+Infer requests are decoded here, run in their model's lane and encoded when the lane is done; for a fast model
+all of that happens in one call.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import orjson
+
+from modelservice_runtime.errors import InvalidRequestError, ServingError, UnsupportedOperationError
+from modelservice_runtime.health import Health
+from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.server import metadata
+from modelservice_runtime.server.answers import compressed, decoded_body, reply
+from modelservice_runtime.server.front_end import Binding
+from modelservice_runtime.server.http import HttpRequest, HttpResponse
+from modelservice_runtime.server.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.server.inference import InferCall, record_failure
+from modelservice_runtime.server.json_codec import decode_object
+from modelservice_runtime.server.routes import METHODS, Endpoint, Route, match_route
+
+_RouteHandler: TypeAlias = Callable[[Route, HttpRequest], HttpResponse | None]
+
+
+class OipFrontEnd:
+    """See ``FrontEnd``."""
+
+    def __init__(self, table: ModelTable, health: Health, max_body_bytes: int) -> None:
+        self._table = table
+        self._health = health
+        self._max_body_bytes = max_body_bytes
+        self._handlers: dict[Endpoint, _RouteHandler] = {
+            Endpoint.SERVER_METADATA: self._server_metadata,
+            Endpoint.LIVE: self._live,
+            Endpoint.READY: self._ready,
+            Endpoint.MODEL_METADATA: self._model_metadata,
+            Endpoint.MODEL_READY: self._model_ready,
+            Endpoint.MODEL_CONFIG: self._model_config,
+            Endpoint.MODEL_STATISTICS: self._model_statistics,
+            Endpoint.INFER: self._infer,
+            Endpoint.REPOSITORY_INDEX: self._repository_index,
+            Endpoint.MODEL_CONTROL: self._model_control,
+            Endpoint.SHARED_MEMORY: self._shared_memory,
+        }
+
+    def bind(self, segments: tuple[str, ...]) -> Binding | None:
+        """See ``FrontEnd.bind``."""
+        route = match_route(segments)
+        if route is None:
+            return None
+        return Binding(METHODS[route.endpoint], partial(self._handlers[route.endpoint], route))
+
+    def _server_metadata(self, _route: Route, _request: HttpRequest) -> HttpResponse:
+        return _json(metadata.server_metadata())
+
+    def _live(self, _route: Route, _request: HttpRequest) -> HttpResponse:
+        return _json({"live": True})
+
+    def _ready(self, _route: Route, _request: HttpRequest) -> HttpResponse:
+        ready = self._health.ready
+        return _json({"ready": ready}, status=200 if ready else 503)
+
+    def _model_metadata(self, route: Route, _request: HttpRequest) -> HttpResponse:
+        handle = self._find(route)
+        return _json(metadata.model_metadata(handle, self._table.versions(handle.spec.name)))
+
+    def _model_ready(self, route: Route, _request: HttpRequest) -> HttpResponse:
+        ready = self._find(route) is not None and not self._health.draining
+        return _json({"name": route.model, "ready": ready}, status=200 if ready else 503)
+
+    def _model_config(self, route: Route, _request: HttpRequest) -> HttpResponse:
+        return _json(metadata.model_config(self._find(route)))
+
+    def _model_statistics(self, route: Route, _request: HttpRequest) -> HttpResponse:
+        handles = self._table.handles() if route.model is None else [self._find(route)]
+        return _json(metadata.model_statistics(handles))
+
+    def _repository_index(self, _route: Route, request: HttpRequest) -> HttpResponse:
+        body = decoded_body(request, self._max_body_bytes)
+        ready_only = decode_object(body).get("ready", False) if body else False
+        if type(ready_only) is not bool:
+            raise InvalidRequestError("'ready' must be true or false")
+        return _json(metadata.repository_index(self._table.index(), ready_only=ready_only))
+
+    def _model_control(self, _route: Route, _request: HttpRequest) -> HttpResponse:
+        raise UnsupportedOperationError("models are not loaded or unloaded by requests; deploy a new version")
+
+    def _shared_memory(self, _route: Route, _request: HttpRequest) -> HttpResponse:
+        raise UnsupportedOperationError("shared memory is not supported; send the data in the request")
+
+    def _infer(self, route: Route, request: HttpRequest) -> None:
+        handle = self._find(route)
+        try:
+            body = decoded_body(request, self._max_body_bytes)
+            decoded = decode_infer(
+                handle.spec,
+                body,
+                request.headers.get(b"inference-header-content-length"),
+                batches_rows=handle.lane.max_batch_size > 1,
+            )
+            call = InferCall(
+                handle,
+                request.received_ns,
+                lambda outputs: compressed(request, encode_infer(handle.spec, decoded, outputs)),
+                partial(reply, request),
+            )
+            if call.start(decoded.request):
+                request.on_disconnect = call.cancel
+        except ServingError as error:
+            record_failure(handle, request.received_ns, error)
+            raise
+
+    def _find(self, route: Route) -> ModelHandle:
+        return self._table.find(route.model or "", route.version)
+
+
+def _json(document: object, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, orjson.dumps(document))
