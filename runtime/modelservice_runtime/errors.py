@@ -49,6 +49,10 @@ class OutputTooLargeError(ServingError):
     """The model could not get the memory that this input asks for."""
 
 
+class DeviceLostError(ServingError):
+    """The accelerator failed for good; another server may answer, this one is about to end."""
+
+
 class InferenceFailedError(ServingError):
     """The model failed on a request that looked right."""
 
@@ -99,3 +103,9 @@ class ExecutionProviderUnavailableError(StartupError):
     """An execution provider was asked for and ONNX Runtime did not give it."""
 
     reason = "ExecutionProviderUnavailable"
+
+
+class AcceleratorFailedError(StartupError):
+    """The accelerator failed while serving; only a new process gets a working one."""
+
+    reason = "AcceleratorFailed"

@@ -56,6 +56,14 @@ class Model(Protocol):
         """
 
 
+class WarmableModel(Model, Protocol):
+    """A model as it comes from its file."""
+
+    @property
+    def has_loops(self) -> bool:
+        """True when values in a request may decide how long a run takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class WarmUp:
     """What warm-up learned of a model.

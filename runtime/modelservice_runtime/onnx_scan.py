@@ -31,6 +31,7 @@ KNOWN_DOMAINS = frozenset(
 REFUSED_OPERATORS = frozenset({("com.microsoft", "EPContext")})
 MAX_GRAPH_DEPTH = 32
 _LOOP_OPERATORS = frozenset({"Loop", "Scan"})
+_CONTROL_FLOW_OPERATORS = _LOOP_OPERATORS | {"If"}
 
 _FOREIGN_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip archive, as torch.save writes it; export the model with torch.onnx.export"),
@@ -61,6 +62,11 @@ class ModelScan:
     def has_loops(self) -> bool:
         """True when a value in a request may decide how long a run takes."""
         return any(operator in _LOOP_OPERATORS for _, operator in self._operators)
+
+    @property
+    def has_control_flow(self) -> bool:
+        """True when a run may take one of several ways through the graph."""
+        return any(operator in _CONTROL_FLOW_OPERATORS for _, operator in self._operators)
 
 
 def scan_model_file(path: Path) -> ModelScan:

@@ -13,14 +13,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvloop
 
 from modelservice_runtime.cpu import available_cpus
-from modelservice_runtime.errors import StartupError
+from modelservice_runtime.errors import AcceleratorFailedError, StartupError
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.logs import configure_logging
@@ -47,10 +48,11 @@ _SWITCH_INTERVAL_SECONDS = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model, and what its warm-up learned."""
+    """A model, and what its warm-up learned; ``runs_in_turns`` tells that one thread is all it can use."""
 
     model: Model
     warm_up: WarmUp
+    runs_in_turns: bool
 
 
 def run(argv: Sequence[str]) -> int:
@@ -73,11 +75,12 @@ def run_server(settings: ServeSettings) -> int:
     except StartupError as error:
         return report_fatal(error)
     log.info("stopped")
-    if not clean:
-        # A runaway model holds a thread that Python would wait for without end.
+    code = 0 if server.failure is None else report_fatal(server.failure)
+    if not clean or server.failure is not None:
+        # A runaway model holds a thread that Python would wait for without end; so may a failed driver.
         logging.shutdown()
-        os._exit(0)
-    return 0
+        os._exit(code)
+    return code
 
 
 def report_fatal(error: StartupError, termination_log: Path = TERMINATION_LOG) -> int:
@@ -98,6 +101,11 @@ class Server:
         self._health = Health(self._table)
         self._stop = asyncio.Event()
         self._skip_delay = False
+
+    @property
+    def failure(self) -> StartupError | None:
+        """Why this process cannot go on although nobody asked it to end, or None."""
+        return self._health.failure
 
     async def serve(self) -> bool:
         """Serve until a signal; False when requests had to be cut off. Raises StartupError."""
@@ -124,6 +132,18 @@ class Server:
             self._skip_delay = True
         self._stop.set()
 
+    def _on_device_lost(self) -> None:
+        """No call of this process reaches the accelerator any more: leave, so that a new process starts."""
+        if self._health.failure is None:
+            log.error("the accelerator failed; this process drains and ends")
+        self._health.fail(
+            AcceleratorFailedError(
+                "the accelerator reported an error that only a new process can clear; "
+                "look for Xid messages in the node's kernel log if it comes back"
+            )
+        )
+        self._stop.set()
+
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> tuple[HttpServer, HttpServer]:
         settings = self._settings
         for source in settings.models:
@@ -141,9 +161,14 @@ class Server:
         return rest, metrics
 
     async def _load_models(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Load all models beside the event loop; False when a signal came first."""
+        """Load all models beside the event loop; False when a signal or a failure came first."""
+
+        def on_device_lost() -> None:
+            loop.call_soon_threadsafe(self._on_device_lost)
+
         for source in self._settings.models:
-            loading = _in_daemon_thread(loop, source, self._settings)
+            load = partial(load_and_warm_up, source, self._settings, on_device_lost)
+            loading = _in_daemon_thread(loop, load, source.name)
             stopped = asyncio.ensure_future(self._stop.wait())
             await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
@@ -164,7 +189,9 @@ class Server:
             max_batch_size=settings.max_batch_size,
             max_delay_seconds=settings.max_batch_delay_seconds,
             max_queue_size=settings.max_queue_size,
-            runner_threads=max(1, available_cpus() // settings.intra_op_threads),
+            runner_threads=(
+                1 if loaded.runs_in_turns else max(1, available_cpus() // settings.intra_op_threads)
+            ),
         )
         statistics = ModelStatistics()
         lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)
@@ -186,24 +213,27 @@ class Server:
         return clean
 
 
-def load_and_warm_up(source: ModelSource, settings: ServeSettings) -> LoadedModel:
-    """Load one model and run it once. Raises StartupError."""
+def load_and_warm_up(
+    source: ModelSource, settings: ServeSettings, on_device_lost: Callable[[], None]
+) -> LoadedModel:
+    """Load one model and run it once; ``on_device_lost`` may be called on any thread. Raises StartupError."""
     # Imported here: it takes longer than everything else, and the ports are open by now.
-    from modelservice_runtime import onnx_model
+    from modelservice_runtime.onnx_model import load_onnx_model
+    from modelservice_runtime.warm_up import warm_up
 
-    session_settings = onnx_model.SessionSettings(settings.execution_providers, settings.intra_op_threads)
-    model = onnx_model.load_onnx_model(source.path, source.name, settings.model_version, session_settings)
+    model = load_onnx_model(source.path, source.name, settings.model_version, settings.session)
+    model.on_device_lost = on_device_lost
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:
         log.warning(
             "outputs that are not tensors cannot be served (scikit-learn: export with zipmap=False)",
             extra={"model": source.name, "outputs": list(model.skipped_outputs)},
         )
-    return LoadedModel(model, onnx_model.warm_up(model))
+    return LoadedModel(model, warm_up(model), runs_in_turns=model.runs_in_turns)
 
 
 def _in_daemon_thread(
-    loop: asyncio.AbstractEventLoop, source: ModelSource, settings: ServeSettings
+    loop: asyncio.AbstractEventLoop, load: Callable[[], LoadedModel], name: str
 ) -> asyncio.Future[LoadedModel]:
     """Load in a thread that does not keep the process alive when a signal ends it first."""
     future: asyncio.Future[LoadedModel] = loop.create_future()
@@ -218,13 +248,13 @@ def _in_daemon_thread(
 
     def work() -> None:
         try:
-            loaded = load_and_warm_up(source, settings)
+            loaded = load()
         except BaseException as error:  # noqa: BLE001 - carried to the event loop, which raises it
             loop.call_soon_threadsafe(deliver, None, error)
         else:
             loop.call_soon_threadsafe(deliver, loaded, None)
 
-    threading.Thread(target=work, name=f"load-{source.name}", daemon=True).start()
+    threading.Thread(target=work, name=f"load-{name}", daemon=True).start()
     return future
 
 

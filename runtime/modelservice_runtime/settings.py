@@ -7,8 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from modelservice_runtime.accelerator_arguments import (
+    add_accelerator_arguments,
+    build_cuda_options,
+    build_tensorrt_options,
+)
+from modelservice_runtime.argument_types import parse_count, parse_duration, parse_port
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.session_settings import CudaOptions, SessionSettings, TensorRtOptions
 
 # What all three protocols can carry in a path; excludes '.' and '..'.
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -33,12 +40,22 @@ class ServeSettings:
     metrics_port: int = 8082
     execution_providers: tuple[str, ...] = ("CPU",)
     intra_op_threads: int = field(default_factory=available_cpus)
+    device_id: int = 0
+    cuda: CudaOptions = field(default_factory=CudaOptions)
+    tensorrt: TensorRtOptions = field(default_factory=TensorRtOptions)
     max_batch_size: int = 1
     max_batch_delay_seconds: float = 0.0
     max_queue_size: int = 512
     max_request_bytes: int = 64 * 1024 * 1024
     drain_delay_seconds: float = 5.0
     drain_timeout_seconds: float = 30.0
+
+    @property
+    def session(self) -> SessionSettings:
+        """How every model's session is made."""
+        return SessionSettings(
+            self.execution_providers, self.intra_op_threads, self.device_id, self.cuda, self.tensorrt
+        )
 
 
 class SettingsParser(argparse.ArgumentParser):
@@ -54,6 +71,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.
     _add_model_arguments(parser)
     _add_address_arguments(parser, default_host)
     _add_execution_arguments(parser)
+    add_accelerator_arguments(parser)
     _add_limit_arguments(parser)
 
 
@@ -76,10 +94,14 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_address_arguments(parser: argparse.ArgumentParser, default_host: str) -> None:
     parser.add_argument("--host", default=default_host, help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--http-port", type=_port, default=8080, metavar="P", help="REST port (default: %(default)s)"
+        "--http-port", type=parse_port, default=8080, metavar="P", help="REST port (default: %(default)s)"
     )
     parser.add_argument(
-        "--metrics-port", type=_port, default=8082, metavar="P", help="Prometheus port (default: %(default)s)"
+        "--metrics-port",
+        type=parse_port,
+        default=8082,
+        metavar="P",
+        help="Prometheus port (default: %(default)s)",
     )
 
 
@@ -94,20 +116,20 @@ def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--intra-op-threads",
-        type=_positive,
+        type=parse_count,
         metavar="N",
         help="threads for one run (default: the CPUs this container may use)",
     )
     parser.add_argument(
         "--max-batch-size",
-        type=_positive,
+        type=parse_count,
         default=1,
         metavar="N",
         help="rows that may share a run; 1 turns batching off (default: %(default)s)",
     )
     parser.add_argument(
         "--max-batch-delay-milliseconds",
-        type=_duration,
+        type=parse_duration,
         default=0.0,
         metavar="M",
         help="how long a batch may wait to fill (default: 0, never)",
@@ -117,28 +139,28 @@ def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-queue-size",
-        type=_positive,
+        type=parse_count,
         default=512,
         metavar="N",
         help="requests a model may have waiting before others get 429 (default: %(default)s)",
     )
     parser.add_argument(
         "--max-request-bytes",
-        type=_positive,
+        type=parse_count,
         default=64 * 1024 * 1024,
         metavar="N",
         help="largest body, before and after decompression (default: %(default)s)",
     )
     parser.add_argument(
         "--drain-delay-seconds",
-        type=_duration,
+        type=parse_duration,
         default=5.0,
         metavar="D",
         help="time to go on serving after SIGTERM, while others learn of it (default: %(default)s)",
     )
     parser.add_argument(
         "--drain-timeout-seconds",
-        type=_duration,
+        type=parse_duration,
         default=30.0,
         metavar="T",
         help="time for the last requests after that (default: %(default)s)",
@@ -171,6 +193,9 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         metrics_port=arguments.metrics_port,
         execution_providers=tuple(arguments.execution_provider) or ("CPU",),
         intra_op_threads=arguments.intra_op_threads or available_cpus(),
+        device_id=arguments.device_id,
+        cuda=build_cuda_options(arguments),
+        tensorrt=build_tensorrt_options(arguments),
         max_batch_size=arguments.max_batch_size,
         max_batch_delay_seconds=arguments.max_batch_delay_milliseconds / 1000,
         max_queue_size=arguments.max_queue_size,
@@ -198,33 +223,3 @@ def parse_model_version(text: str) -> str:
     if not _MODEL_NAME.fullmatch(text):
         raise InvalidSettingsError(f"--model-version {text!r} must be letters, digits, '.', '_' or '-'")
     return text
-
-
-def _port(text: str) -> int:
-    value = _integer(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = _integer(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
-    return value
-
-
-def _integer(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _duration(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 86_400_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 0")
-    return value

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from modelservice_runtime.errors import (
     DeadlineExceededError,
+    DeviceLostError,
     InferenceFailedError,
     ModelUnavailableError,
     OutputTooLargeError,
@@ -29,6 +30,7 @@ _REASON_BY_ERROR: dict[type[ServingError], str] = {
     OverloadedError: "REJECTED",
     ModelUnavailableError: "REJECTED",
     DeadlineExceededError: "REJECTED",
+    DeviceLostError: "BACKEND",
     InferenceFailedError: "BACKEND",
     OutputTooLargeError: "BACKEND",
 }
@@ -95,5 +97,8 @@ class InferCall(Generic[Answer]):
 def record_failure(handle: ModelHandle, received_ns: int, error: ServingError) -> None:
     """Count a request that failed; its cause, which the client does not see, goes to the log."""
     handle.statistics.record_failure(failure_reason(error), time.perf_counter_ns() - received_ns)
-    if isinstance(error, InferenceFailedError | OutputTooLargeError) and error.__cause__ is not None:
+    if (
+        isinstance(error, DeviceLostError | InferenceFailedError | OutputTooLargeError)
+        and error.__cause__ is not None
+    ):
         log.warning("inference failed", extra={"model": handle.spec.name, "error": str(error.__cause__)})

@@ -57,7 +57,8 @@ class OipFrontEnd:
         return _json(metadata.server_metadata())
 
     def _live(self, _route: Route, _request: HttpRequest) -> HttpResponse:
-        return _json({"live": True})
+        live = self._health.live
+        return _json({"live": live}, status=200 if live else 503)
 
     def _ready(self, _route: Route, _request: HttpRequest) -> HttpResponse:
         ready = self._health.ready

@@ -6,6 +6,7 @@ import orjson
 
 from modelservice_runtime.errors import (
     DeadlineExceededError,
+    DeviceLostError,
     InferenceFailedError,
     InvalidRequestError,
     ModelUnavailableError,
@@ -39,6 +40,7 @@ ERRORS: dict[type[ServingError], ErrorMapping] = {
     InferenceFailedError: ErrorMapping(500),
     UnsupportedOperationError: ErrorMapping(501),
     ModelUnavailableError: ErrorMapping(503, _RETRY_SOON),
+    DeviceLostError: ErrorMapping(503, _RETRY_SOON),
     DeadlineExceededError: ErrorMapping(504),
     OutputTooLargeError: ErrorMapping(507),
 }

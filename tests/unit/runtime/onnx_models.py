@@ -49,7 +49,9 @@ def save_identity(path: Path, datatype: str = "FP32", shape: Shape = ("n", 4)) -
     )
 
 
-def save_mlp(path: Path, width: int = 8, inputs: int = 4, outputs: int = 3) -> Path:
+def save_mlp(
+    path: Path, width: int = 8, inputs: int = 4, outputs: int = 3, batch: int | str = "batch"
+) -> Path:
     """A small network: x FP32 [batch, inputs] -> y FP32 [batch, outputs]."""
     random = np.random.default_rng(0)
     weights = {
@@ -69,8 +71,8 @@ def save_mlp(path: Path, width: int = 8, inputs: int = 4, outputs: int = 3) -> P
     return save(
         path,
         nodes,
-        [value("x", "FP32", ["batch", inputs])],
-        [value("y", "FP32", ["batch", outputs])],
+        [value("x", "FP32", [batch, inputs])],
+        [value("y", "FP32", [batch, outputs])],
         weights,
     )
 

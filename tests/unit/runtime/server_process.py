@@ -14,11 +14,15 @@ ROOT = Path(__file__).parents[3]
 
 
 class ServerProcess:
-    """``python -m modelservice_runtime serve`` with ports chosen by the kernel."""
+    """``python -m modelservice_runtime serve`` with ports chosen by the kernel.
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    ``program`` is Python text that runs ``serve`` in its own way.
+    """
+
+    def __init__(self, arguments: Sequence[str], program: str | None = None) -> None:
         ports = ["--host", "127.0.0.1", "--http-port", "0", "--metrics-port", "0"]
-        command = [sys.executable, "-m", "modelservice_runtime", "serve", *ports, *arguments]
+        start = ["-m", "modelservice_runtime", "serve"] if program is None else ["-c", program]
+        command = [sys.executable, *start, *ports, *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "runtime")}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.records: list[dict[str, Any]] = []
@@ -41,8 +45,8 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(*arguments: str) -> Iterator[ServerProcess]:
-    server = ServerProcess(arguments)
+def server_process(*arguments: str, program: str | None = None) -> Iterator[ServerProcess]:
+    server = ServerProcess(arguments, program)
     try:
         yield server
     finally:

@@ -15,12 +15,14 @@ import uvloop
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.metrics import MetricsApplication
-from modelservice_runtime.onnx_model import SessionSettings, load_onnx_model, warm_up
+from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.warm_up import warm_up
 
 
 @dataclass

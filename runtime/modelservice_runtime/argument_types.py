@@ -1,0 +1,49 @@
+"""Types of command line values; each raises argparse.ArgumentTypeError with a sentence."""
+
+import argparse
+import re
+
+_BYTE_UNITS = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4}
+_BYTES = re.compile(r"([1-9][0-9]{0,14})(|Ki|Mi|Gi|Ti)")
+
+
+def parse_port(text: str) -> int:
+    """A TCP port; 0 lets the kernel choose."""
+    value = parse_index(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return value
+
+
+def parse_count(text: str) -> int:
+    """A whole number of at least 1."""
+    value = parse_index(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
+    return value
+
+
+def parse_index(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def parse_bytes(text: str) -> int:
+    """A size: bytes, or with a unit as in 512Mi or 8Gi."""
+    match = _BYTES.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size in bytes such as 1048576, 512Mi or 8Gi")
+    return int(match[1]) * _BYTE_UNITS[match[2]]
+
+
+def parse_duration(text: str) -> float:
+    """A time of at least 0, in the flag's own unit."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 0")
+    return value

@@ -1,0 +1,69 @@
+"""Arrays to ONNX Runtime's values and back, and values at fixed places in a device's memory."""
+
+import ctypes
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.tensors import BF16, Array, TensorSpec
+
+_BFLOAT16_ELEMENT_TYPE = 16  # onnx.TensorProto.BFLOAT16
+
+
+def to_ort_value(array: Array, spec: TensorSpec) -> Any:
+    """An ``OrtValue`` over the array; BF16, which numpy lacks, by its bits."""
+    if spec.datatype is BF16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
+            np.ascontiguousarray(array), _BFLOAT16_ELEMENT_TYPE
+        )
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
+def to_array(value: Any, spec: TensorSpec) -> Array:
+    """The array of an ``OrtValue`` in the CPU's memory."""
+    if spec.datatype is not BF16:
+        array: Array = value.numpy()
+        return array
+    shape = value.shape()
+    size_bytes = int(np.prod(shape, dtype=np.int64)) * BF16.item_bytes
+    # OrtValue.numpy() knows no bfloat16; the memory behind it is plain and on the CPU.
+    bits = ctypes.string_at(value.data_ptr(), size_bytes) if size_bytes else b""
+    return np.frombuffer(bits, dtype=np.uint16).reshape(shape)
+
+
+class FixedBinding:
+    """Runs a model of fixed shapes on values that stay where they are, as CUDA graphs need it.
+
+    Runs take turns: the memory is shared. ``device`` is ``cuda`` or ``cpu``.
+    """
+
+    def __init__(self, session: ort.InferenceSession, spec: ModelSpec, device: str, device_id: int) -> None:
+        self._session = session
+        self._turn = threading.Lock()
+        self._inputs = {tensor.name: _allocate(tensor, device, device_id) for tensor in spec.inputs}
+        self._outputs = {tensor.name: _allocate(tensor, device, device_id) for tensor in spec.outputs}
+        self._binding = session.io_binding()
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in self._outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
+
+    def run(self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any) -> list[Array]:
+        """Copy the inputs to the device, run, and copy the named outputs back."""
+        with self._turn:
+            for name, value in self._inputs.items():
+                value.update_inplace(np.ascontiguousarray(inputs[name]))
+            self._session.run_with_iobinding(self._binding, options)
+            # numpy() may give a view of the memory that the next run writes to.
+            return [np.array(self._outputs[name].numpy()) for name in output_names]
+
+
+def _allocate(tensor: TensorSpec, device: str, device_id: int) -> Any:
+    assert tensor.shape is not None
+    return ort.OrtValue.ortvalue_from_shape_and_type(
+        list(tensor.shape), tensor.datatype.numpy.type, device, device_id
+    )
