@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from modelservice_cli import serve
+from modelservice_cli import api_key, serve
 from modelservice_cli.errors import CommandError
 from modelservice_runtime.errors import InvalidSettingsError, StartupError
 from modelservice_runtime.settings import SettingsParser
@@ -28,6 +28,8 @@ def _run(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command == "serve":
         return serve.run(arguments.serve_parser, argv[1:])
+    if arguments.command == "api-key":
+        return api_key.run(arguments)
     if arguments.command == "version":
         print(f"modelservice {version('modelservice')}")
         return 0
@@ -48,6 +50,10 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     serve.add_arguments(serve_parser)
     serve_parser.set_defaults(serve_parser=serve_parser)
+    api_key_parser = commands.add_parser(
+        "api-key", help="make keys that clients of a server need", allow_abbrev=False
+    )
+    api_key.add_arguments(api_key_parser)
     commands.add_parser("version", help="print the version")
     return parser
 

@@ -13,6 +13,14 @@ class InvalidRequestError(ServingError):
     """The request itself is wrong: syntax, names, datatypes, shapes or sizes."""
 
 
+class UnauthenticatedError(ServingError):
+    """The request carries no key, token or certificate, or one that is not valid (any more)."""
+
+
+class PermissionDeniedError(ServingError):
+    """The client is known, but not allowed to do this."""
+
+
 class PayloadTooLargeError(ServingError):
     """The body, before or after decompression, exceeds the limit."""
 

@@ -22,6 +22,7 @@ import uvloop
 
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import AcceleratorFailedError, StartupError
+from modelservice_runtime.file_watch import FilePoller
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.logs import configure_logging
@@ -29,6 +30,7 @@ from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
+from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.settings import ModelSource, ServeSettings, parse_serve_arguments
@@ -113,7 +115,9 @@ class Server:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_signal, name)
-        rest, metrics = await self._listen(loop)
+        access = load_guard(self._settings.security)
+        rest, metrics = await self._listen(loop, access)
+        poller = FilePoller(access.files, loop)
         if not await self._load_models(loop):
             return False
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
@@ -123,6 +127,7 @@ class Server:
         await self._stop.wait()
         clean = await self._drain(rest)
         await metrics.drain(0)
+        poller.stop()
         return clean
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -144,14 +149,16 @@ class Server:
         )
         self._stop.set()
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop) -> tuple[HttpServer, HttpServer]:
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, access: LoadedGuard
+    ) -> tuple[HttpServer, HttpServer]:
         settings = self._settings
         for source in settings.models:
             self._table.declare(source.name, settings.model_version)
         largest = settings.max_request_bytes
         limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=max(_MIN_BUFFERED_BYTES, 2 * largest))
         application = build_application(self._table, self._health, settings.max_request_bytes)
-        rest = HttpServer(application, limits, loop)
+        rest = HttpServer(access.protect(application), limits, loop)
         metrics = HttpServer(MetricsApplication(self._table), HttpLimits(max_body_bytes=0), loop)
         http_port = await rest.listen(settings.host, settings.http_port)
         metrics_port = await metrics.listen(settings.host, settings.metrics_port)

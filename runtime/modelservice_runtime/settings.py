@@ -15,6 +15,11 @@ from modelservice_runtime.accelerator_arguments import (
 from modelservice_runtime.argument_types import parse_count, parse_duration, parse_port
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.security_settings import (
+    SecuritySettings,
+    add_security_arguments,
+    build_security_settings,
+)
 from modelservice_runtime.session_settings import CudaOptions, SessionSettings, TensorRtOptions
 
 # What all three protocols can carry in a path; excludes '.' and '..'.
@@ -49,6 +54,7 @@ class ServeSettings:
     max_request_bytes: int = 64 * 1024 * 1024
     drain_delay_seconds: float = 5.0
     drain_timeout_seconds: float = 30.0
+    security: SecuritySettings = field(default_factory=SecuritySettings)
 
     @property
     def session(self) -> SessionSettings:
@@ -73,6 +79,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.
     _add_execution_arguments(parser)
     add_accelerator_arguments(parser)
     _add_limit_arguments(parser)
+    add_security_arguments(parser)
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -202,6 +209,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         max_request_bytes=arguments.max_request_bytes,
         drain_delay_seconds=arguments.drain_delay_seconds,
         drain_timeout_seconds=arguments.drain_timeout_seconds,
+        security=build_security_settings(arguments),
     )
 
 

@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._write_deadline = 0.0
         self._reserved_bytes = 0
+        self.has_client_certificate = False
         self._start_message()
 
     # asyncio's callbacks
@@ -81,6 +82,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register with the server; turn the client away when there are too many."""
         self._transport = transport
+        # Only a verified certificate is shown here.
+        self.has_client_certificate = bool(transport.get_extra_info("peercert"))
         if not self._server.opened(self):
             self._refuse(_RefusalError(503, "too many connections", ((b"Retry-After", b"1"),)))
 

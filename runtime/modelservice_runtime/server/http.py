@@ -56,7 +56,12 @@ class HttpResponse:
 
 
 class Replier(Protocol):
-    """Where a request came from and its answer goes."""
+    """Where a request came from and its answer goes.
+
+    ``has_client_certificate`` tells that the client showed a certificate of a configured authority.
+    """
+
+    has_client_certificate: bool
 
     def reply(self, request: "HttpRequest", response: HttpResponse) -> None:
         """Send the answer to ``request``; ignored when the client has gone."""

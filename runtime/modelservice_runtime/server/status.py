@@ -14,7 +14,9 @@ from modelservice_runtime.errors import (
     OutputTooLargeError,
     OverloadedError,
     PayloadTooLargeError,
+    PermissionDeniedError,
     ServingError,
+    UnauthenticatedError,
     UnsupportedEncodingError,
     UnsupportedOperationError,
 )
@@ -30,9 +32,14 @@ class ErrorMapping:
 
 
 _RETRY_SOON = ((b"Retry-After", b"1"),)
+# RFC 6750, 3.
+_CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="modelservice"'),)
+_SCOPE_CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="modelservice", error="insufficient_scope"'),)
 
 ERRORS: dict[type[ServingError], ErrorMapping] = {
     InvalidRequestError: ErrorMapping(400),
+    UnauthenticatedError: ErrorMapping(401, _CHALLENGE),
+    PermissionDeniedError: ErrorMapping(403, _SCOPE_CHALLENGE),
     NotFoundError: ErrorMapping(404),
     PayloadTooLargeError: ErrorMapping(413),
     UnsupportedEncodingError: ErrorMapping(415, headers=((b"Accept-Encoding", b"gzip, deflate"),)),

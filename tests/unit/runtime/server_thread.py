@@ -17,7 +17,9 @@ from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.security_settings import SecuritySettings
 from modelservice_runtime.server.application import build_application
+from modelservice_runtime.server.auth.loading import load_guard
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.session_settings import SessionSettings
@@ -43,10 +45,12 @@ class ServerThread:
         models: Mapping[str, Path],
         limits: HttpLimits | None = None,
         lane: LaneSettings | None = None,
+        security: SecuritySettings | None = None,
     ) -> None:
         self.limits = replace(limits or HttpLimits(), sweep_seconds=0.05)
         self._lane = lane or LaneSettings()
         self._models = models
+        self._access = load_guard(security or SecuritySettings())
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.port = self.metrics_port = 0
@@ -99,7 +103,7 @@ class ServerThread:
             lane = Lane(model, self._lane, statistics, self.loop, warmed)
             self.table.publish(ModelHandle(model.spec, lane, statistics))
         application = build_application(self.table, self.health, self.limits.max_body_bytes)
-        self.server = HttpServer(application, self.limits, self.loop)
+        self.server = HttpServer(self._access.protect(application), self.limits, self.loop)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
         self.port = await self.server.listen("127.0.0.1", 0)
         self.metrics_port = await metrics.listen("127.0.0.1", 0)

@@ -1,0 +1,89 @@
+"""Files that are read again when they change: keys, key sets, certificates.
+
+The files are looked at every two seconds: a Kubernetes volume swaps a symbolic link above them, which no
+notification about the file itself reports. A new content that cannot be used is logged and the old one kept.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from modelservice_runtime.errors import InvalidSettingsError
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_SECONDS = 2.0
+# No key file, key set or certificate chain comes near; bounds what a wrong path costs.
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+class WatchedFiles:
+    """``load`` reads ``paths``: once now, and again whenever ``poll`` sees that one of them changed.
+
+    ``load`` raises InvalidSettingsError, the constructor too.
+    """
+
+    def __init__(self, what: str, paths: Sequence[Path], load: Callable[[], None]) -> None:
+        self._what = what
+        self._paths = paths
+        self._load = load
+        # Taken before reading: a change in between is seen by the next poll.
+        self._seen = self._signature()
+        load()
+
+    def poll(self) -> None:
+        """Load again where something changed."""
+        signature = self._signature()
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            self._load()
+        except InvalidSettingsError as error:
+            log.error(
+                "%s changed and cannot be used; the old one stays", self._what, extra={"error": str(error)}
+            )
+        else:
+            log.info("%s loaded again", self._what)
+
+    def _signature(self) -> list[tuple[int, ...] | None]:
+        return [_file_signature(path) for path in self._paths]
+
+
+class FilePoller:
+    """Polls watched files on the event loop until it is stopped."""
+
+    def __init__(self, files: Sequence[WatchedFiles], loop: asyncio.AbstractEventLoop) -> None:
+        self._files = files
+        self._loop = loop
+        self._timer = loop.call_later(_INTERVAL_SECONDS, self._poll)
+
+    def stop(self) -> None:
+        """Do not look any more."""
+        self._timer.cancel()
+
+    def _poll(self) -> None:
+        for files in self._files:
+            files.poll()
+        self._timer = self._loop.call_later(_INTERVAL_SECONDS, self._poll)
+
+
+def read_settings_file(path: Path, flag: str) -> bytes:
+    """Read a small file named by ``flag``. Raises InvalidSettingsError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidSettingsError(f"{flag}: cannot read {str(path)!r} ({error.strerror})") from None
+    if len(content) > _MAX_BYTES:
+        raise InvalidSettingsError(f"{flag}: {str(path)!r} is larger than {_MAX_BYTES} bytes")
+    return content
+
+
+def _file_signature(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

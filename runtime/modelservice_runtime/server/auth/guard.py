@@ -1,0 +1,58 @@
+"""The one check in front of every protocol's dispatch.
+
+It wraps a whole front end, so a route that is added later is guarded without doing anything. Only what a
+kubelet asks stays open, by exact name: it has no key, and learns nothing but whether to send traffic.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from modelservice_runtime.errors import ServingError, UnauthenticatedError
+from modelservice_runtime.server.auth.authenticator import Authenticator
+from modelservice_runtime.server.http import HttpRequest
+from modelservice_runtime.server.status import error_response
+
+HttpApplication: TypeAlias = Callable[[HttpRequest], None]
+
+# Compared with the target as it came: any other spelling of the path needs a key.
+OPEN_HTTP_TARGETS = frozenset({b"/v2/health/live", b"/v2/health/ready"})
+
+
+class Guard:
+    """Every configured check must pass: the client's certificate, and its key or token."""
+
+    def __init__(self, authenticator: Authenticator | None, *, needs_client_certificate: bool) -> None:
+        self._authenticator = authenticator
+        self._needs_client_certificate = needs_client_certificate
+
+    def check(
+        self, authorization: bytes | None, api_key: bytes | None, *, has_client_certificate: bool
+    ) -> None:
+        """Raise UnauthenticatedError or PermissionDeniedError unless the request may go on."""
+        if self._needs_client_certificate and not has_client_certificate:
+            raise UnauthenticatedError("this server needs a client certificate")
+        if self._authenticator is not None:
+            self._authenticator.check(authorization, api_key)
+
+
+class GuardedApplication:
+    """An HTTP application behind a guard."""
+
+    def __init__(self, application: HttpApplication, guard: Guard) -> None:
+        self._application = application
+        self._guard = guard
+
+    def __call__(self, request: HttpRequest) -> None:
+        """Hand the request on, or answer 401 or 403."""
+        if request.target not in OPEN_HTTP_TARGETS:
+            headers = request.headers
+            try:
+                self._guard.check(
+                    headers.get(b"authorization"),
+                    headers.get(b"x-api-key"),
+                    has_client_certificate=request.source.has_client_certificate,
+                )
+            except ServingError as error:
+                request.reply(error_response(error))
+                return
+        self._application(request)

@@ -1,0 +1,106 @@
+"""Keys that are replaced while the server runs."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from modelservice_runtime import file_watch
+from modelservice_runtime.errors import InvalidSettingsError, UnauthenticatedError
+from modelservice_runtime.file_watch import FilePoller, WatchedFiles, read_settings_file
+from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
+from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
+from modelservice_runtime.server.auth.guard import Guard
+from modelservice_runtime.server.auth.loading import load_guard
+
+OLD, NEW = new_api_key(), new_api_key()
+
+
+def accepts(guard: Guard | None, key: str) -> bool:
+    assert guard is not None
+    try:
+        guard.check(None, key.encode(), has_client_certificate=False)
+    except UnauthenticatedError:
+        return False
+    return True
+
+
+def publish(directory: Path, generation: str, key: str) -> None:
+    """Write the key file as the kubelet does: a new directory, and a symbolic link that is swapped."""
+    (directory / generation).mkdir()
+    (directory / generation / "keys").write_text(api_key_line("alice", key))
+    (directory / "..tmp").symlink_to(generation)
+    (directory / "..tmp").rename(directory / "..data")
+    if not (directory / "keys").is_symlink():
+        (directory / "keys").symlink_to(Path("..data", "keys"))
+
+
+def test_keys_follow_a_swapped_symbolic_link(tmp_path: Path) -> None:
+    publish(tmp_path, "first", OLD)
+    loaded = load_guard(SecuritySettings(api_key_file=tmp_path / "keys"))
+    assert (accepts(loaded.guard, OLD), accepts(loaded.guard, NEW)) == (True, False)
+    publish(tmp_path, "second", NEW)
+    loaded.files[0].poll()
+    assert (accepts(loaded.guard, OLD), accepts(loaded.guard, NEW)) == (False, True)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense", b"\xff\xfe"])
+def test_file_that_cannot_be_used_leaves_the_old_keys_and_is_logged_once(
+    tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(api_key_line("alice", OLD))
+    loaded = load_guard(SecuritySettings(api_key_file=file))
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    for _ in range(3):
+        loaded.files[0].poll()
+    assert accepts(loaded.guard, OLD)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    file.write_text(api_key_line("alice", NEW))
+    loaded.files[0].poll()
+    assert accepts(loaded.guard, NEW)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
+def test_start_with_an_unusable_file_fails(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(InvalidSettingsError):
+        load_guard(SecuritySettings(api_key_file=file))
+    with pytest.raises(InvalidSettingsError):
+        load_guard(SecuritySettings(jwt=JwtSettings(file, "issuer", "audience")))
+
+
+def test_read_of_a_large_file_is_refused() -> None:
+    with pytest.raises(InvalidSettingsError, match=r"--flag: .* larger than"):
+        read_settings_file(Path("/dev/zero"), "--flag")
+
+
+async def test_poller_looks_until_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(file_watch, "_INTERVAL_SECONDS", 0.001)
+    file = tmp_path / "file"
+    file.write_text("1")
+    seen: list[str] = []
+    changed = asyncio.Event()
+
+    def load() -> None:
+        seen.append(file.read_text())
+        changed.set()
+
+    poller = FilePoller([WatchedFiles("the file", [file], load)], asyncio.get_running_loop())
+    for text in ("22", "333"):
+        changed.clear()
+        file.write_text(text)
+        await asyncio.wait_for(changed.wait(), 10)
+    poller.stop()
+    assert seen[0] == "1"
+    assert seen[-1] == "333"
+    assert "the file loaded again" in caplog.messages
