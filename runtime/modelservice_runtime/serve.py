@@ -28,12 +28,13 @@ from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.logs import configure_logging
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model import Model, WarmUp
+from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
-from modelservice_runtime.settings import ModelSource, ServeSettings, parse_serve_arguments
+from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.statistics import ModelStatistics
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Server:
         self._table = ModelTable()
         self._health = Health(self._table)
         self._stop = asyncio.Event()
+        self._sources: list[VersionSource] = []
         self._skip_delay = False
 
     @property
@@ -153,8 +155,9 @@ class Server:
         self, loop: asyncio.AbstractEventLoop, access: LoadedGuard
     ) -> tuple[HttpServer, HttpServer]:
         settings = self._settings
-        for source in settings.models:
-            self._table.declare(source.name, settings.model_version)
+        self._sources = find_sources(settings)
+        for source in self._sources:
+            self._table.declare(source.name, source.version)
         largest = settings.max_request_bytes
         limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=max(_MIN_BUFFERED_BYTES, 2 * largest))
         application = build_application(self._table, self._health, settings.max_request_bytes)
@@ -173,7 +176,8 @@ class Server:
         def on_device_lost() -> None:
             loop.call_soon_threadsafe(self._on_device_lost)
 
-        for source in self._settings.models:
+        for source in self._sources:
+            self._table.start_loading(source.name, source.version)
             load = partial(load_and_warm_up, source, self._settings, on_device_lost)
             loading = _in_daemon_thread(loop, load, source.name)
             stopped = asyncio.ensure_future(self._stop.wait())
@@ -203,6 +207,9 @@ class Server:
         statistics = ModelStatistics()
         lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)
         self._table.publish(ModelHandle(spec, lane, statistics))
+        for label in settings.version_labels:
+            if (label.model, label.version) == (spec.name, spec.version):
+                self._table.set_label(label.model, label.label, label.version)
         log.info("model ready", extra=_model_fields(loaded, lane))
 
     async def _drain(self, rest: HttpServer) -> bool:
@@ -215,20 +222,31 @@ class Server:
             for lane in lanes:
                 lane.stop_runs()
             await asyncio.sleep(_STOP_GRACE_SECONDS)
-        for lane in lanes:
-            lane.close_when_idle(lambda: None)
+        for handle in self._table.handles():
+            self._table.retire(handle.spec.name, handle.spec.version)
         return clean
 
 
+def find_sources(settings: ServeSettings) -> list[VersionSource]:
+    """Every version to serve. Raises StartupError."""
+    sources = [
+        source
+        for model in settings.models
+        for source in find_versions(model.name, model.path, settings.model_version, settings.version_policy)
+    ]
+    check_labels(settings.version_labels, sources)
+    return sources
+
+
 def load_and_warm_up(
-    source: ModelSource, settings: ServeSettings, on_device_lost: Callable[[], None]
+    source: VersionSource, settings: ServeSettings, on_device_lost: Callable[[], None]
 ) -> LoadedModel:
     """Load one model and run it once; ``on_device_lost`` may be called on any thread. Raises StartupError."""
     # Imported here: it takes longer than everything else, and the ports are open by now.
     from modelservice_runtime.onnx_model import load_onnx_model
     from modelservice_runtime.warm_up import warm_up
 
-    model = load_onnx_model(source.path, source.name, settings.model_version, settings.session)
+    model = load_onnx_model(source.path, source.name, source.version, settings.session)
     model.on_device_lost = on_device_lost
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:

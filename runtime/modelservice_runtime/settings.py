@@ -15,6 +15,7 @@ from modelservice_runtime.accelerator_arguments import (
 from modelservice_runtime.argument_types import parse_count, parse_duration, parse_port
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
 from modelservice_runtime.security_settings import (
     SecuritySettings,
     add_security_arguments,
@@ -40,6 +41,8 @@ class ServeSettings:
 
     models: tuple[ModelSource, ...]
     model_version: str = "1"
+    version_policy: VersionPolicy = VersionPolicy.LATEST
+    version_labels: tuple[VersionLabel, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 - a container's server is for others to reach
     http_port: int = 8080
     metrics_port: int = 8082
@@ -88,13 +91,27 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="a model to serve; PATH is an .onnx file, or a directory with one; may be repeated",
+        help="a model to serve; PATH is an .onnx file, a directory with one, or a directory of versions "
+        "(PATH/1/model.onnx, PATH/2/model.onnx); may be repeated",
     )
     parser.add_argument(
         "--model-version",
         default="1",
         metavar="V",
-        help="version label in the protocols (default: %(default)s)",
+        help="version in the protocols of a model without a directory of versions (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model-version-policy",
+        choices=[policy.value for policy in VersionPolicy],
+        default=VersionPolicy.LATEST.value,
+        help="which versions of a directory to serve (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--version-label",
+        action="append",
+        default=[],
+        metavar="NAME:LABEL=V",
+        help="a name for a served version, such as m:stable=3; may be repeated",
     )
 
 
@@ -192,9 +209,14 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
     for name in names:
         if names.count(name) > 1:
             raise InvalidSettingsError(f"--model: the name {name!r} is used twice")
+    labels = tuple(parse_version_label(text, names) for text in arguments.version_label)
+    if len({(label.model, label.label) for label in labels}) != len(labels):
+        raise InvalidSettingsError("--version-label: a label of a model is given twice")
     return ServeSettings(
         models=sources,
         model_version=parse_model_version(arguments.model_version),
+        version_policy=VersionPolicy(arguments.model_version_policy),
+        version_labels=labels,
         host=arguments.host,
         http_port=arguments.http_port,
         metrics_port=arguments.metrics_port,
@@ -231,3 +253,14 @@ def parse_model_version(text: str) -> str:
     if not _MODEL_NAME.fullmatch(text):
         raise InvalidSettingsError(f"--model-version {text!r} must be letters, digits, '.', '_' or '-'")
     return text
+
+
+def parse_version_label(text: str, models: Sequence[str]) -> VersionLabel:
+    """Parse ``NAME:LABEL=VERSION``. Raises InvalidSettingsError."""
+    target, _, version = text.partition("=")
+    model, _, label = target.partition(":")
+    if not all(_MODEL_NAME.fullmatch(part) for part in (model, label, version)):
+        raise InvalidSettingsError(f"--version-label {text!r} must have the form NAME:LABEL=VERSION")
+    if model not in models:
+        raise InvalidSettingsError(f"--version-label {text!r} names a model that no --model gives")
+    return VersionLabel(model, label, version)

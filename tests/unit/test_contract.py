@@ -17,8 +17,8 @@ from modelservice_operator.resources.pod import PodInputs, build_pod_template
 from modelservice_operator.revision import RecordedRuntime
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
-from modelservice_runtime.server.front_end import split_target
 from modelservice_runtime.server.routes import Endpoint, Route, match_route
+from modelservice_runtime.server.routing import split_target
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 
 SHA256 = "0123456789abcdef" * 4

@@ -11,9 +11,10 @@ from modelservice_runtime.errors import NotFoundError, ServingError
 from modelservice_runtime.health import Health
 from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.server.answers import compressed
-from modelservice_runtime.server.front_end import Binding, FrontEnd, split_target
+from modelservice_runtime.server.front_end import Binding, FrontEnd
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.oip import OipFrontEnd
+from modelservice_runtime.server.routing import split_target
 from modelservice_runtime.server.status import error_body, error_response
 
 log = logging.getLogger(__name__)

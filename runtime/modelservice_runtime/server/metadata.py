@@ -10,11 +10,19 @@ from importlib.metadata import version
 from typing import Any
 
 from modelservice_runtime.model import PLATFORM
-from modelservice_runtime.repository import IndexEntry, ModelHandle
+from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelState
 from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
 from modelservice_runtime.tensors import BYTES, TensorSpec
 
 SERVER_NAME = "modelservice"
+# Triton's words (extension_model_repository.md) for a version's life.
+_INDEX_STATES = {
+    ModelState.START: "LOADING",
+    ModelState.LOADING: "LOADING",
+    ModelState.AVAILABLE: "READY",
+    ModelState.UNLOADING: "UNLOADING",
+    ModelState.END: "UNAVAILABLE",
+}
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
 
 
@@ -59,9 +67,14 @@ def model_config(handle: ModelHandle) -> dict[str, Any]:
 def repository_index(entries: Sequence[IndexEntry], *, ready_only: bool) -> list[dict[str, str]]:
     """``POST /v2/repository/index``."""
     return [
-        {"name": entry.name, "version": entry.version, "state": entry.state.value, "reason": entry.reason}
+        {
+            "name": entry.name,
+            "version": entry.version,
+            "state": _INDEX_STATES[entry.state],
+            "reason": "unloaded" if entry.state is ModelState.END else "",
+        }
         for entry in entries
-        if entry.state.value == "READY" or not ready_only
+        if entry.state is ModelState.AVAILABLE or not ready_only
     ]
 
 

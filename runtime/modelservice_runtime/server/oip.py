@@ -10,7 +10,12 @@ from typing import TypeAlias
 
 import orjson
 
-from modelservice_runtime.errors import InvalidRequestError, ServingError, UnsupportedOperationError
+from modelservice_runtime.errors import (
+    InvalidRequestError,
+    ModelUnavailableError,
+    ServingError,
+    UnsupportedOperationError,
+)
 from modelservice_runtime.health import Health
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server import metadata
@@ -41,12 +46,13 @@ class OipFrontEnd:
             Endpoint.MODEL_CONFIG: self._model_config,
             Endpoint.MODEL_STATISTICS: self._model_statistics,
             Endpoint.INFER: self._infer,
+            Endpoint.GENERATE: self._generate,
             Endpoint.REPOSITORY_INDEX: self._repository_index,
             Endpoint.MODEL_CONTROL: self._model_control,
             Endpoint.SHARED_MEMORY: self._shared_memory,
         }
 
-    def bind(self, segments: tuple[str, ...]) -> Binding | None:
+    def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
         """See ``FrontEnd.bind``."""
         route = match_route(segments)
         if route is None:
@@ -69,14 +75,24 @@ class OipFrontEnd:
         return _json(metadata.model_metadata(handle, self._table.versions(handle.spec.name)))
 
     def _model_ready(self, route: Route, _request: HttpRequest) -> HttpResponse:
-        ready = self._find(route) is not None and not self._health.draining
+        try:
+            self._find(route)
+            ready = not self._health.draining
+        except ModelUnavailableError:
+            ready = False
         return _json({"name": route.model, "ready": ready}, status=200 if ready else 503)
 
     def _model_config(self, route: Route, _request: HttpRequest) -> HttpResponse:
         return _json(metadata.model_config(self._find(route)))
 
     def _model_statistics(self, route: Route, _request: HttpRequest) -> HttpResponse:
-        handles = self._table.handles() if route.model is None else [self._find(route)]
+        if route.version is not None:
+            handles = [self._find(route)]
+        elif route.model is not None:
+            self._find(route)
+            handles = [handle for handle in self._table.handles() if handle.spec.name == route.model]
+        else:
+            handles = self._table.handles()
         return _json(metadata.model_statistics(handles))
 
     def _repository_index(self, _route: Route, request: HttpRequest) -> HttpResponse:
@@ -85,6 +101,12 @@ class OipFrontEnd:
         if type(ready_only) is not bool:
             raise InvalidRequestError("'ready' must be true or false")
         return _json(metadata.repository_index(self._table.index(), ready_only=ready_only))
+
+    def _generate(self, route: Route, _request: HttpRequest) -> HttpResponse:
+        self._find(route)
+        raise UnsupportedOperationError(
+            f"model '{route.model}' takes tensors and generates no text; POST to its /infer"
+        )
 
     def _model_control(self, _route: Route, _request: HttpRequest) -> HttpResponse:
         raise UnsupportedOperationError("models are not loaded or unloaded by requests; deploy a new version")

@@ -1,13 +1,15 @@
-"""The Open Inference Protocol's paths to routes; pure.
+"""The Open Inference Protocol's paths; pure.
 
 ``/v2/models/stats`` is everyone's statistics, as in Triton: of a model of that name only the plain metadata
 is out of reach.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from modelservice_runtime.server.front_end import READ, WRITE
+from modelservice_runtime.server.routing import RouteTable, decode_segments
 
 
 class Endpoint(Enum):
@@ -21,6 +23,7 @@ class Endpoint(Enum):
     MODEL_CONFIG = auto()
     MODEL_STATISTICS = auto()
     INFER = auto()
+    GENERATE = auto()
     REPOSITORY_INDEX = auto()
     MODEL_CONTROL = auto()
     SHARED_MEMORY = auto()
@@ -35,10 +38,45 @@ METHODS: dict[Endpoint, tuple[bytes, ...]] = {
     Endpoint.MODEL_CONFIG: READ,
     Endpoint.MODEL_STATISTICS: READ,
     Endpoint.INFER: WRITE,
+    Endpoint.GENERATE: WRITE,
     Endpoint.REPOSITORY_INDEX: WRITE,
     Endpoint.MODEL_CONTROL: WRITE,
     Endpoint.SHARED_MEMORY: (*READ, *WRITE),
 }
+
+_MODEL_ENDPOINTS = {
+    "": Endpoint.MODEL_METADATA,
+    "/ready": Endpoint.MODEL_READY,
+    "/config": Endpoint.MODEL_CONFIG,
+    "/stats": Endpoint.MODEL_STATISTICS,
+    "/infer": Endpoint.INFER,
+    "/generate": Endpoint.GENERATE,
+    "/generate_stream": Endpoint.GENERATE,
+}
+
+
+def _model_routes() -> Iterator[tuple[str, Endpoint]]:
+    for path, endpoint in _MODEL_ENDPOINTS.items():
+        yield f"/v2/models/{{model}}{path}", endpoint
+        yield f"/v2/models/{{model}}/versions/{{version}}{path}", endpoint
+
+
+ROUTES: RouteTable[Endpoint] = RouteTable(
+    {
+        "/v2": Endpoint.SERVER_METADATA,
+        "/v2/health/live": Endpoint.LIVE,
+        "/v2/health/ready": Endpoint.READY,
+        "/v2/models/stats": Endpoint.MODEL_STATISTICS,
+        **dict(_model_routes()),
+        "/v2/repository/index": Endpoint.REPOSITORY_INDEX,
+        "/v2/repository/models/{model}/load": Endpoint.MODEL_CONTROL,
+        "/v2/repository/models/{model}/unload": Endpoint.MODEL_CONTROL,
+        "/v2/systemsharedmemory/{action}": Endpoint.SHARED_MEMORY,
+        "/v2/systemsharedmemory/region/{region}/{action}": Endpoint.SHARED_MEMORY,
+        "/v2/cudasharedmemory/{action}": Endpoint.SHARED_MEMORY,
+        "/v2/cudasharedmemory/region/{region}/{action}": Endpoint.SHARED_MEMORY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +88,12 @@ class Route:
     version: str | None = None
 
 
-_FIXED: dict[tuple[str, ...], Route] = {
-    (): Route(Endpoint.SERVER_METADATA),
-    ("",): Route(Endpoint.SERVER_METADATA),
-    ("health", "live"): Route(Endpoint.LIVE),
-    ("health", "ready"): Route(Endpoint.READY),
-    ("models", "stats"): Route(Endpoint.MODEL_STATISTICS),
-    ("repository", "index"): Route(Endpoint.REPOSITORY_INDEX),
-}
-_MODEL_ENDPOINTS: dict[tuple[str, ...], Endpoint] = {
-    (): Endpoint.MODEL_METADATA,
-    ("ready",): Endpoint.MODEL_READY,
-    ("config",): Endpoint.MODEL_CONFIG,
-    ("stats",): Endpoint.MODEL_STATISTICS,
-    ("infer",): Endpoint.INFER,
-}
-
-
-def match_route(segments: tuple[str, ...]) -> Route | None:
+def match_route(segments: tuple[bytes, ...]) -> Route | None:
     """Find the route of a path's segments, or None."""
-    if segments[0] != "v2":
+    decoded = decode_segments(segments)
+    if decoded is None or decoded[0] != "v2":
         return None
-    rest = segments[1:]
-    fixed = _FIXED.get(rest)
-    if fixed is not None:
-        return fixed
-    if rest[0] == "models":
-        return _match_model(rest[1:])
-    if rest[0] == "repository" and len(rest) == 4 and rest[1] == "models" and rest[3] in ("load", "unload"):
-        return Route(Endpoint.MODEL_CONTROL, rest[2])
-    if rest[0] in ("systemsharedmemory", "cudasharedmemory"):
-        return Route(Endpoint.SHARED_MEMORY)
-    return None
-
-
-def _match_model(rest: tuple[str, ...]) -> Route | None:
-    if not rest:
+    match = ROUTES.match(decoded[:1] if decoded == ("v2", "") else decoded)
+    if match is None:
         return None
-    model, rest = rest[0], rest[1:]
-    version = None
-    if len(rest) >= 2 and rest[0] == "versions":
-        version, rest = rest[1], rest[2:]
-    endpoint = _MODEL_ENDPOINTS.get(rest)
-    return None if endpoint is None else Route(endpoint, model, version)
+    return Route(match.target, match.parameters.get("model"), match.parameters.get("version"))

@@ -7,7 +7,7 @@ from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.repository import ModelHandle, ModelState, ModelTable
 from modelservice_runtime.statistics import ModelStatistics
 
 
@@ -53,6 +53,75 @@ async def test_readiness_needs_every_declared_model_and_ends_with_draining() -> 
     assert health.ready
     health.start_draining()
     assert not health.ready
+
+
+@pytest.mark.parametrize(
+    ("published", "default"),
+    [(["2", "10", "9"], "10"), (["10", "b", "a"], "10"), (["a", "b"], "b"), (["b", "1", "c"], "1")],
+)
+async def test_find_without_a_version_takes_the_highest_number_or_the_last(
+    published: list[str], default: str
+) -> None:
+    table = ModelTable()
+    for version in published:
+        table.publish(make_handle("m", version))
+    assert table.find("m", None).spec.version == default
+
+
+async def test_label_leads_to_an_available_version_and_moves() -> None:
+    table = ModelTable()
+    table.declare("m", "1")
+    with pytest.raises(ModelUnavailableError, match="loading"):
+        table.set_label("m", "stable", "1")
+    with pytest.raises(ModelUnavailableError, match="loading"):
+        table.find_label("m", "stable")
+    first, second = make_handle("m", "1"), make_handle("m", "2")
+    table.publish(first)
+    table.publish(second)
+    table.set_label("m", "stable", "1")
+    assert table.find_label("m", "stable") is first
+    table.set_label("m", "stable", "2")
+    assert table.find_label("m", "stable") is second
+    with pytest.raises(NotFoundError, match=r"no version label 'canary'; it has \['stable'\]"):
+        table.find_label("m", "canary")
+    with pytest.raises(NotFoundError, match="no version '3'"):
+        table.set_label("m", "stable", "3")
+    with pytest.raises(NotFoundError, match="'q' is unknown"):
+        table.find_label("q", "stable")
+
+
+async def test_retire_drains_the_version_and_leaves_the_others() -> None:
+    table = ModelTable()
+    model = GatedModel()
+    old, new = make_handle("m", "2", model, SLOW), make_handle("m", "1")
+    table.publish(old)
+    table.publish(new)
+    table.set_label("m", "stable", "2")
+    results = Results()
+    table.find("m", None).lane.submit(make_request(1), results.append)
+    closed: list[bool] = []
+    table.retire("m", "2", lambda: closed.append(True))
+    assert table.find("m", None) is new
+    assert [entry.state for entry in table.entries("m")] == [ModelState.UNLOADING, ModelState.AVAILABLE]
+    with pytest.raises(NotFoundError, match="no version label 'stable'"):
+        table.find_label("m", "stable")
+    with pytest.raises(ModelUnavailableError, match="unloaded"):
+        table.find("m", "2")
+    model.gate.set()
+    await results.wait(1)
+    assert closed == [True]
+    assert table.entries("m")[0].state is ModelState.END
+    assert table.all_ready
+    with pytest.raises(NotFoundError, match="to retire"):
+        table.retire("m", "2")
+
+
+async def test_retire_of_the_only_version_makes_the_model_unavailable() -> None:
+    table = ModelTable()
+    table.publish(make_handle("m", "1"))
+    table.retire("m", "1")
+    with pytest.raises(ModelUnavailableError, match="unloaded"):
+        table.find("m", None)
 
 
 async def test_publish_of_the_same_version_lets_the_old_one_finish() -> None:

@@ -117,6 +117,38 @@ def test_infer_with_flat_or_nested_data_answers(server: ServerThread, data: obje
     assert len(document["outputs"][0]["data"]) == 3
 
 
+def test_statistics_of_a_version_and_of_an_unknown_one(server: ServerThread) -> None:
+    stats = server.request("GET", "/v2/models/mlp/versions/1/stats").json()["model_stats"]
+    assert [(entry["name"], entry["version"]) for entry in stats] == [("mlp", "1")]
+    assert server.request("GET", "/v2/models/mlp/versions/2/stats").status == 404
+    assert server.request("GET", "/v2/models/nope/stats").status == 404
+
+
+def test_model_that_loads_is_known_and_not_ready(server: ServerThread) -> None:
+    server.loop.call_soon_threadsafe(server.table.declare, "loading", "1")
+    try:
+        ready = server.request("GET", "/v2/models/loading/ready")
+        assert (ready.status, ready.json()) == (503, {"name": "loading", "ready": False})
+        answer = server.request("GET", "/v2/health/ready")
+        assert (answer.status, answer.json()) == (503, {"ready": False})
+        answer = server.infer("loading", [])
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        index = server.request("POST", "/v2/repository/index", {}).json()
+        assert {"name": "loading", "version": "1", "state": "LOADING", "reason": ""} in index
+        ready_only = server.request("POST", "/v2/repository/index", {"ready": True}).json()
+        assert "loading" not in {entry["name"] for entry in ready_only}
+    finally:
+        server.table._entries.pop(("loading", "1"))
+
+
+@pytest.mark.parametrize("path", ["generate", "generate_stream", "versions/1/generate"])
+def test_generate_of_a_model_that_is_no_text_model_is_501(server: ServerThread, path: str) -> None:
+    answer = server.request("POST", f"/v2/models/mlp/{path}", {"text_input": "hello"})
+    assert answer.status == 501
+    assert "'mlp' takes tensors" in error_of(answer)
+    assert server.request("POST", f"/v2/models/nope/{path}", {"text_input": "hello"}).status == 404
+
+
 def test_infer_with_version_answers_and_unknown_version_is_404(server: ServerThread) -> None:
     body = {"inputs": [tensor("x", "FP32", [1, 4], [1, 2, 3, 4])]}
     assert server.request("POST", "/v2/models/mlp/versions/1/infer", body).status == 200
@@ -528,6 +560,8 @@ def test_infer_giant_output_is_507_and_the_server_lives(server: ServerThread) ->
         "/v2/models/mlp/versions/1/1/ready",
         "/v2/models/MLP",
         "/v2/models/mlp/",
+        "/v2/models/mlp/versions/1/",
+        "/v2/health/live/",
         "/v2/models/" + "a" * 4000,
         "/v2/repository/models/mlp",
     ],
@@ -547,7 +581,13 @@ def test_wrong_method_is_405_with_allow(server: ServerThread) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v2/repository/models/mlp/load", "/v2/repository/models/mlp/unload", "/v2/systemsharedmemory/register"],
+    [
+        "/v2/repository/models/mlp/load",
+        "/v2/repository/models/mlp/unload",
+        "/v2/systemsharedmemory/register",
+        "/v2/systemsharedmemory/region/r/register",
+        "/v2/cudasharedmemory/region/r/unregister",
+    ],
 )
 def test_deliberately_missing_parts_are_501(server: ServerThread, path: str) -> None:
     answer = server.request("POST", path)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import signal
 import socket
 import threading
@@ -212,3 +213,29 @@ def test_report_fatal_writes_the_termination_log_where_there_is_one(tmp_path: Pa
     assert report_fatal(error, present) == report_fatal(error, absent) == 1
     assert present.read_text() == "ModelLoadFailed: the file is empty"
     assert not absent.exists()
+
+
+def test_serve_of_a_directory_of_versions_serves_those_the_policy_names(
+    model_files: dict[str, Path], tmp_path: Path
+) -> None:
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        shutil.copy(model_files["mlp"], tmp_path / version / "model.onnx")
+    arguments = [
+        "--model",
+        f"mlp={tmp_path}",
+        "--version-label",
+        "mlp:stable=1",
+        "--drain-delay-seconds",
+        "0",
+    ]
+    code, text = run_to_the_end(*arguments)
+    assert code == 1
+    assert "InvalidSettings: --version-label: mlp:stable names version '1'" in text.splitlines()[-1]
+    with server_process(*arguments, "--model-version-policy", "all") as server:
+        server.wait_for("ready")
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.http_port}/v2/models/mlp") as response:
+            assert json.load(response)["versions"] == ["1", "2"]
+        assert json.loads(post(server.http_port, "mlp", BODY)[1])["model_version"] == "2"
+        assert json.loads(post(server.http_port, "mlp/versions/1", BODY)[1])["model_version"] == "1"
+        assert server.end() == 0

@@ -4,6 +4,7 @@ import pytest
 
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
 from modelservice_runtime.settings import ModelSource, parse_serve_arguments
 
 
@@ -25,10 +26,19 @@ def test_parse_of_the_operators_arguments() -> None:
     assert (settings.drain_delay_seconds, settings.drain_timeout_seconds) == (10, 45)
 
 
+def test_parse_of_version_policy_and_labels() -> None:
+    settings = parse_serve_arguments(
+        ["--model", "m=a", "--model-version-policy", "all", "--version-label", "m:stable=3"]
+    )
+    assert settings.version_policy is VersionPolicy.ALL
+    assert settings.version_labels == (VersionLabel("m", "stable", "3"),)
+
+
 def test_parse_of_defaults() -> None:
     settings = parse_serve_arguments(["--model", "m=a=b.onnx"])
     assert settings.models[0].path == Path("a=b.onnx")
     assert settings.model_version == "1"
+    assert (settings.version_policy, settings.version_labels) == (VersionPolicy.LATEST, ())
     assert settings.execution_providers == ("CPU",)
     assert settings.max_batch_size == 1
     assert settings.intra_op_threads == available_cpus() >= 1
@@ -44,6 +54,11 @@ def test_parse_of_defaults() -> None:
         (["--model", "m="], "NAME=PATH"),
         (["--model", "m=a", "--model", "m=b"], "'m' is used twice"),
         (["--model", "m=a", "--model-version", "1/2"], "--model-version '1/2'"),
+        (["--model", "m=a", "--model-version-policy", "some"], "--model-version-policy"),
+        (["--model", "m=a", "--version-label", "m:stable"], "NAME:LABEL=VERSION"),
+        (["--model", "m=a", "--version-label", "m:a/b=1"], "NAME:LABEL=VERSION"),
+        (["--model", "m=a", "--version-label", "q:stable=1"], "names a model that no --model gives"),
+        (["--model", "m=a", "--version-label", "m:a=1", "--version-label", "m:a=2"], "given twice"),
         (["--model", "m=a", "--http-port", "65536"], "not a port"),
         (["--model", "m=a", "--intra-op-threads", "0"], "at least 1"),
         (["--model", "m=a", "--max-batch-size", "1.5"], "not a whole number"),

@@ -14,8 +14,8 @@ from tests.unit.runtime.server_thread import ServerThread, read_answer
 
 from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
 from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
-from modelservice_runtime.server.front_end import split_target
 from modelservice_runtime.server.routes import METHODS, Endpoint, match_route
+from modelservice_runtime.server.routing import split_target
 
 KEY = new_api_key()
 
@@ -28,6 +28,7 @@ PATHS: dict[Endpoint, str] = {
     Endpoint.MODEL_CONFIG: "/v2/models/mlp/config",
     Endpoint.MODEL_STATISTICS: "/v2/models/stats",
     Endpoint.INFER: "/v2/models/mlp/infer",
+    Endpoint.GENERATE: "/v2/models/mlp/generate",
     Endpoint.REPOSITORY_INDEX: "/v2/repository/index",
     Endpoint.MODEL_CONTROL: "/v2/repository/models/mlp/load",
     Endpoint.SHARED_MEMORY: "/v2/systemsharedmemory/status",

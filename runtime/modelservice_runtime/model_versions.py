@@ -1,0 +1,86 @@
+"""Which versions of a model a path holds, and which of them are served.
+
+A directory whose entries are numbers holds one version in each, as TensorFlow Serving and Triton lay models
+out: ``NAME/1/model.onnx``, ``NAME/2/model.onnx``. Anything else is one version, named by a setting.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from modelservice_runtime.errors import InvalidSettingsError, ModelNotFoundError
+
+_MAX_VERSION_DIGITS = 18
+
+
+class VersionPolicy(StrEnum):
+    """Which of the versions in a directory are served (TensorFlow Serving's ``model_version_policy``)."""
+
+    LATEST = "latest"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSource:
+    """One version of a model: what the protocols call it, and its file or directory."""
+
+    name: str
+    version: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLabel:
+    """A name such as ``stable`` for one version of a model."""
+
+    model: str
+    label: str
+    version: str
+
+
+def find_versions(name: str, path: Path, default_version: str, policy: VersionPolicy) -> list[VersionSource]:
+    """The versions of the model ``name`` to serve, lowest first.
+
+    A path without version directories is the one version ``default_version``; whether a model is there is
+    left to its loading. Raises ModelNotFoundError for an unreadable directory and for a version given twice.
+    """
+    directories = _version_directories(path)
+    if not directories:
+        return [VersionSource(name, default_version, path)]
+    numbers = sorted(directories)
+    served = numbers[-1:] if policy is VersionPolicy.LATEST else numbers
+    return [VersionSource(name, str(number), directories[number]) for number in served]
+
+
+def check_labels(labels: Sequence[VersionLabel], sources: Sequence[VersionSource]) -> None:
+    """Raise InvalidSettingsError for a label whose version is not served."""
+    for label in labels:
+        served = [source.version for source in sources if source.name == label.model]
+        if label.version not in served:
+            raise InvalidSettingsError(
+                f"--version-label: {label.model}:{label.label} names version {label.version!r}, but the "
+                f"versions served are {', '.join(served)}; choose one of them or --model-version-policy all"
+            )
+
+
+def _version_directories(path: Path) -> dict[int, Path]:
+    """Version directories by number; none where the directory holds a model itself."""
+    try:
+        if not path.is_dir() or any(path.glob("*.onnx")):
+            return {}
+        entries = [entry for entry in path.iterdir() if _is_version(entry.name) and entry.is_dir()]
+    except OSError as error:
+        raise ModelNotFoundError(
+            f"cannot read directory {str(path)!r} ({error.strerror}); check its permissions and its volume"
+        ) from error
+    directories = {int(entry.name): entry for entry in entries}
+    if len(directories) != len(entries):
+        raise ModelNotFoundError(
+            f"directory {str(path)!r} holds a version twice, once with leading zeros; remove one"
+        )
+    return directories
+
+
+def _is_version(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) <= _MAX_VERSION_DIGITS
