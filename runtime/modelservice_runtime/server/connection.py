@@ -3,6 +3,10 @@
 Requests of a connection are answered one after the other; while one is in flight nothing more is read, so a
 client that pipelines or does not read its answers slows down itself only. llhttp (in httptools) refuses
 malformed framing: Content-Length with Transfer-Encoding, bare LF, folded headers, bad chunk sizes.
+
+Two shortcuts lead around the parser, and neither changes what is accepted: a request whose head has the same
+bytes as one that was parsed before needs no parsing, and a large body of announced length is read straight
+into its memory.
 """
 
 import asyncio
@@ -13,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from modelservice_runtime.server.http import HttpRequest, HttpResponse, render_head
+from modelservice_runtime.server.body import (
+    MIN_DIRECT_BYTES,
+    DirectReceiver,
+    RequestBody,
+    TooMuchBufferedError,
+)
+from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead, render_head
 from modelservice_runtime.server.status import error_body
 
 if TYPE_CHECKING:
@@ -36,6 +46,9 @@ class Phase(Enum):
     LINGER = auto()
 
 
+_IDLE = Phase.IDLE  # read with every request; an enum's members are slow to look up
+
+
 class _RefusalError(Exception):
     """Raised inside parser callbacks to stop parsing; carries the answer."""
 
@@ -52,8 +65,8 @@ class Connection(asyncio.Protocol):
     _head_bytes: int
     _header_count: int
     _head_complete: bool
-    _body: bytes | bytearray
-    _body_bytes: int
+    _announced_bytes: int
+    _body: RequestBody
     _body_started: float
     _chunks: int
 
@@ -75,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._write_deadline = 0.0
         self._reserved_bytes = 0
         self.has_client_certificate = False
+        self._receiver: DirectReceiver | None = None
         self._start_message()
 
     # asyncio's callbacks
@@ -118,9 +132,33 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, answer what is complete, and stop reading while an answer is on its way."""
+        if self._phase is not _IDLE or self._is_busy() or self._last_request_seen:
+            self._parse(data)
+            return
+        end = data.find(b"\r\n\r\n") + 4
+        head = self._server.known_heads.get(data[:end])
+        if head is None or len(data) - end != head.body_bytes:
+            self._parse(data)
+            return
+        self._current = request = HttpRequest(head, data[end:], time.perf_counter_ns(), self)
+        self._processing = True
+        self._server.application(request)
+        self._processing = False
+        if self._current is None and self._last_request_seen:
+            self.close()
+
+    def _is_busy(self) -> bool:
+        return (
+            self._current is not None
+            or bool(self._requests)
+            or self._writing_paused
+            or self._refusal is not None
+        )
+
+    def _parse(self, data: bytes) -> None:
         if self._phase is Phase.LINGER or self._refusal is not None:
             return
-        was_in_head = self._phase is Phase.HEAD
+        was_idle, was_in_head = self._phase is _IDLE, self._phase is Phase.HEAD
         upgrades = 0
         rest = self._feed(data)
         while rest and self._refusal is None:
@@ -131,7 +169,17 @@ class Connection(asyncio.Protocol):
             rest = self._feed(rest)
         if was_in_head and self._phase is Phase.HEAD:
             self._check_partial_head(len(data))
+        if was_idle and not upgrades and len(self._requests) == 1:
+            self._remember_head(data, self._requests[0].head)
         self._process()
+        if self._phase is Phase.BODY and not self._is_busy():
+            self._receive_directly()
+
+    def _remember_head(self, data: bytes, head: RequestHead) -> None:
+        """Keep the head for the next request, where ``data`` was this one request from end to end."""
+        end = data.find(b"\r\n\r\n") + 4
+        if len(data) - end == head.body_bytes and head.keep_alive and b"expect" not in head.headers:
+            self._server.remember(data[:end], head)
 
     # httptools' callbacks
 
@@ -177,10 +225,13 @@ class Connection(asyncio.Protocol):
             raise _RefusalError(400, "malformed HTTP: HTTP/1.1 needs a Host header")
         if b"transfer-encoding" in headers:
             self._check_transfer_encoding(headers[b"transfer-encoding"], version)
+            self._announced_bytes = -1
         elif b"content-length" not in headers:
             return
-        elif int(headers[b"content-length"]) > self._limits.max_body_bytes:
-            raise self._too_large()
+        else:
+            self._announced_bytes = int(headers[b"content-length"])
+            if self._announced_bytes > self._limits.max_body_bytes:
+                raise self._too_large()
         self._phase = Phase.BODY
         self._body_started = self._server.now
         if b"expect" in headers:
@@ -190,40 +241,37 @@ class Connection(asyncio.Protocol):
         """Refuse a body cut into crumbs, whose cost is out of proportion to its size."""
         self._chunks += 1
         surplus = self._chunks - self._limits.free_chunks
-        if surplus > 0 and surplus * self._limits.min_mean_chunk_bytes > self._body_bytes:
+        if surplus > 0 and surplus * self._limits.min_mean_chunk_bytes > self._body.size_bytes:
             raise _RefusalError(400, "the body comes in too many too small chunks")
 
     def on_body(self, body: bytes) -> None:
-        """Collect the body; one piece is kept as it is, more are joined in place."""
-        self._body_bytes += len(body)
-        if self._body_bytes > self._limits.max_body_bytes:
+        """Collect the body."""
+        if self._body.size_bytes + len(body) > self._limits.max_body_bytes:
             raise self._too_large()
-        if not self._body:
-            self._body = body
-            return
-        if isinstance(self._body, bytes):
-            self._reserve(len(self._body))
-            self._body = bytearray(self._body)
-        self._reserve(len(body))
-        self._body += body
+        try:
+            self._body.append(body)
+        except TooMuchBufferedError:
+            raise _no_room() from None
 
     def on_message_complete(self) -> None:
         """Queue the request."""
-        keep_alive = self._parser.should_keep_alive()
-        self._requests.append(
-            HttpRequest(
-                method=self._parser.get_method(),
-                target=self._target,
-                headers=self._headers,
-                body=self._body,
-                keep_alive=keep_alive,
-                is_http_1_0=self._parser.get_http_version() == "1.0",
-                received_ns=time.perf_counter_ns(),
-                source=self,
-            )
+        self._queue_request(self._make_head())
+
+    def _make_head(self) -> RequestHead:
+        parser = self._parser
+        return RequestHead(
+            parser.get_method(),
+            self._target,
+            self._headers,
+            parser.should_keep_alive(),
+            parser.get_http_version() == "1.0",
+            self._announced_bytes,
         )
-        self._last_request_seen = not keep_alive
-        self._phase = Phase.IDLE
+
+    def _queue_request(self, head: RequestHead) -> None:
+        self._requests.append(HttpRequest(head, self._body.content, time.perf_counter_ns(), self))
+        self._last_request_seen = not head.keep_alive
+        self._phase = _IDLE
         self._deadline = self._server.now + self._limits.idle_timeout_seconds
 
     # answers
@@ -234,9 +282,10 @@ class Connection(asyncio.Protocol):
             return
         self._current = None
         self._release_body()
+        head = request.head
         is_last = not self._requests and self._refusal is None
-        close = not request.keep_alive or response.close or (self._server.closing and is_last)
-        self._write(response, close=close, only_head=request.method == b"HEAD", old=request.is_http_1_0)
+        close = not head.keep_alive or response.close or (self._server.closing and is_last)
+        self._write(response, close=close, only_head=head.method == b"HEAD", old=head.is_http_1_0)
         self._deadline = self._server.now + self._limits.idle_timeout_seconds
         if close:
             self._requests.clear()
@@ -282,8 +331,8 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._header_count = 0
         self._head_complete = False
-        self._body = b""
-        self._body_bytes = 0
+        self._announced_bytes = 0
+        self._body = RequestBody(self._reserve)
         self._body_started = 0.0
         self._chunks = 0
 
@@ -343,7 +392,9 @@ class Connection(asyncio.Protocol):
     def _current_deadline(self) -> float:
         if self._phase is not Phase.BODY:
             return self._deadline
-        allowed = self._limits.body_grace_seconds + self._body_bytes / self._limits.min_body_bytes_per_second
+        allowed = (
+            self._limits.body_grace_seconds + self._body.size_bytes / self._limits.min_body_bytes_per_second
+        )
         return self._body_started + allowed
 
     def _check_write_progress(self, now: float) -> None:
@@ -380,13 +431,36 @@ class Connection(asyncio.Protocol):
         self._reserved_bytes += size_bytes
         self._server.buffered_bytes += size_bytes
         if self._server.buffered_bytes > self._limits.max_buffered_bytes:
-            raise _RefusalError(
-                503, "the server holds too much request data; try again later", ((b"Retry-After", b"1"),)
-            )
+            raise TooMuchBufferedError
 
     def _release_body(self) -> None:
-        self._server.buffered_bytes -= self._reserved_bytes
-        self._reserved_bytes = 0
+        if self._reserved_bytes:
+            self._server.buffered_bytes -= self._reserved_bytes
+            self._reserved_bytes = 0
+
+    def _receive_directly(self) -> None:
+        """Let the rest of a large body come straight into its memory; the parser sees no more of it."""
+        if self._announced_bytes - self._body.size_bytes < MIN_DIRECT_BYTES or not self._body.size_bytes:
+            return
+        head = self._make_head()
+
+        def complete() -> None:
+            self._leave_receiver()
+            self._queue_request(head)
+            self._process()
+
+        self._receiver = DirectReceiver(self, self._body, self._announced_bytes, complete)
+        self._transport.set_protocol(self._receiver)
+
+    def _leave_receiver(self) -> None:
+        if self._receiver is not None:
+            self._receiver = None
+            self._parser = httptools.HttpRequestParser(self)  # the old one still waits for the body
+            self._transport.set_protocol(self)
+
+    def body_refused(self) -> None:
+        """See ``BodyOwner.body_refused``."""
+        self._refuse(_no_room())
 
     def _remember_refusal(self, error: httptools.HttpParserCallbackError) -> None:
         cause = error.__context__
@@ -409,20 +483,26 @@ class Connection(asyncio.Protocol):
             allow = ((b"Allow", b"GET, HEAD, POST"),)
             self._refusal = _RefusalError(405, "CONNECT is not supported", allow).response
             return b""
-        lines = [b"%b %b HTTP/1.%d" % (request.method, request.target, 0 if request.is_http_1_0 else 1)]
+        old = request.head.is_http_1_0
+        lines = [b"%b %b HTTP/1.%d" % (request.method, request.target, 0 if old else 1)]
         lines += [b"%b: %b" % pair for pair in request.headers.items() if pair[0] not in _UPGRADE_HEADERS]
-        if not request.keep_alive:
+        if not request.head.keep_alive:
             lines.append(b"connection: close")
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _write(self, response: HttpResponse, *, close: bool, only_head: bool, old: bool) -> None:
-        head = render_head(response, self._server.date, close=close, announce_keep_alive=old)
+        start = self._server.response_start(response.status, response.content_type)
+        body = response.body
+        if isinstance(body, bytes) and not (response.headers or close or only_head or old):
+            self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
+            return
+        head = render_head(start, response, close=close, announce_keep_alive=old)
         if only_head:
             self._transport.write(head)
-        elif isinstance(response.body, bytes):
-            self._transport.write(head + response.body)
+        elif isinstance(body, bytes):
+            self._transport.write(head + body)
         else:
-            self._transport.writelines([head, *response.body])
+            self._transport.writelines([head, *body])
 
     def _linger(self) -> None:
         """Send our end of stream and read on for a moment: closing at once could destroy the answer.
@@ -431,6 +511,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport.is_closing():
             return
+        self._leave_receiver()
         self._phase = Phase.LINGER
         self._deadline = self._server.now + self._limits.linger_seconds
         self._release_body()
@@ -441,3 +522,9 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif self._transport.can_write_eof():
             self._transport.write_eof()
+
+
+def _no_room() -> _RefusalError:
+    return _RefusalError(
+        503, "the server holds too much request data; try again later", ((b"Retry-After", b"1"),)
+    )

@@ -1,9 +1,9 @@
 """HTTP requests, responses and limits as plain values; no I/O."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -68,21 +68,52 @@ class Replier(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class HttpRequest:
-    """A complete request. Header names are lower case; ``body`` is never modified after this.
+class RequestHead:
+    """A request's start line and headers, which all requests with the same bytes share; never modified.
 
-    ``on_disconnect`` is called when the client goes away before the answer.
+    Header names are lower case. ``body_bytes`` is the announced length, -1 where the body is chunked.
+    ``plan`` belongs to the application: what it worked out from the head alone, for the next request.
     """
 
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
-    body: bytes | bytearray
     keep_alive: bool
     is_http_1_0: bool
-    received_ns: int
-    source: Replier = field(repr=False)
-    on_disconnect: Callable[[], None] | None = None
+    body_bytes: int
+    plan: Any = None
+
+
+class HttpRequest:
+    """A complete request; ``body`` is never modified after this.
+
+    ``received_ns`` is the performance counter's time of the last byte. ``on_disconnect`` is called when the
+    client goes away before the answer.
+    """
+
+    __slots__ = ("body", "head", "on_disconnect", "received_ns", "source")
+
+    def __init__(self, head: RequestHead, body: bytes | bytearray, received_ns: int, source: Replier) -> None:
+        self.head = head
+        self.body = body
+        self.received_ns = received_ns
+        self.source = source
+        self.on_disconnect: Callable[[], None] | None = None
+
+    @property
+    def method(self) -> bytes:
+        """As sent: upper case for every standard method."""
+        return self.head.method
+
+    @property
+    def target(self) -> bytes:
+        """Path and query, or an absolute URI, as sent."""
+        return self.head.target
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Values by name; values of a repeated name are joined with commas."""
+        return self.head.headers
 
     def reply(self, response: HttpResponse) -> None:
         """Answer this request; call it once, now or later, on the event loop's thread."""
@@ -97,17 +128,19 @@ _CLOSE = b"Connection: close\r\n"
 _KEEP_ALIVE = b"Connection: keep-alive\r\n"
 
 
-def render_head(response: HttpResponse, date: bytes, *, close: bool, announce_keep_alive: bool) -> bytes:
-    """Status line and headers, up to and with the empty line. ``date`` is an IMF-fixdate (RFC 9110)."""
+def render_start(status: int, content_type: bytes, date: bytes) -> bytes:
+    """The part of a head that answers share: up to the Content-Length, whose number is still missing.
+
+    ``date`` is an IMF-fixdate (RFC 9110).
+    """
+    return b"%bDate: %b\r\nContent-Type: %b\r\nContent-Length: " % (_STATUS_LINES[status], date, content_type)
+
+
+def render_head(start: bytes, response: HttpResponse, *, close: bool, announce_keep_alive: bool) -> bytes:
+    """Status line and headers, up to and with the empty line; ``start`` comes from ``render_start``."""
     extra = b"".join([_EXTRA % pair for pair in response.headers]) if response.headers else b""
     if close:
         extra += _CLOSE
     elif announce_keep_alive:
         extra += _KEEP_ALIVE
-    return b"%bContent-Type: %b\r\nContent-Length: %d\r\nDate: %b\r\n%b\r\n" % (
-        _STATUS_LINES[response.status],
-        response.content_type,
-        response.content_length,
-        date,
-        extra,
-    )
+    return b"%b%d\r\n%b\r\n" % (start, response.content_length, extra)

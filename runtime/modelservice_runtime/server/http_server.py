@@ -8,25 +8,31 @@ from typing import TypeAlias
 
 from modelservice_runtime.errors import AddressUnavailableError
 from modelservice_runtime.server.connection import Connection
-from modelservice_runtime.server.http import HttpLimits, HttpRequest
+from modelservice_runtime.server.http import HttpLimits, HttpRequest, RequestHead, render_start
 
 Application: TypeAlias = Callable[[HttpRequest], None]
 
 # Kernel queue of connections not yet accepted; the kernel caps it at net.core.somaxconn.
 _BACKLOG = 1024
+# Clients that put something new into every head fill this; it is emptied then.
+_MAX_KNOWN_HEADS = 512
+_MAX_KNOWN_HEAD_BYTES = 2048
 
 
 class HttpServer:
     """Accepts connections and hands complete requests to ``application``.
 
     ``now`` is the loop's time at the last sweep: exact enough for timeouts of seconds, and free to read.
+    ``known_heads`` holds parsed heads by their bytes: clients say the same with every request, and the same
+    bytes mean the same.
     """
 
     def __init__(self, application: Application, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.application = application
         self.limits = limits
         self.now = loop.time()
-        self.date = _http_date()
+        self.known_heads: dict[bytes, RequestHead] = {}
+        self._starts: dict[tuple[int, bytes], bytes] = {}
         self.buffered_bytes = 0
         self.closing = False
         self.call_soon = loop.call_soon
@@ -89,6 +95,22 @@ class HttpServer:
         if not self.connections:
             self._empty.set()
 
+    def remember(self, data: bytes, head: RequestHead) -> None:
+        """Keep a parsed head, the bytes of which are ``data``, unless it is unusually large."""
+        if len(data) <= _MAX_KNOWN_HEAD_BYTES:
+            if len(self.known_heads) >= _MAX_KNOWN_HEADS:
+                self.known_heads.clear()
+            self.known_heads[data] = head
+
+    def response_start(self, status: int, content_type: bytes) -> bytes:
+        """See ``http.render_start``; rendered once for each sweep."""
+        key = (status, content_type)
+        start = self._starts.get(key)
+        if start is None:
+            date = formatdate(time.time(), usegmt=True).encode("ascii")
+            start = self._starts[key] = render_start(status, content_type, date)
+        return start
+
     async def _wait_until_empty(self) -> None:
         while self.connections:
             self._empty.clear()
@@ -96,11 +118,7 @@ class HttpServer:
 
     def _sweep(self) -> None:
         self.now = self._loop.time()
-        self.date = _http_date()
+        self._starts.clear()  # they carry the date
         for connection in list(self.connections):
             connection.check_deadline(self.now)
         self._sweeper = self._loop.call_later(self.limits.sweep_seconds, self._sweep)
-
-
-def _http_date() -> bytes:
-    return formatdate(time.time(), usegmt=True).encode("ascii")

@@ -1,0 +1,132 @@
+"""A request's body as it comes in: kept as it is, joined in place, or read straight into its memory.
+
+A large body of announced length is received by ``DirectReceiver``: the kernel writes into the body's own
+buffer, which the tensors then lie in, so no byte is copied twice.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from modelservice_runtime.server.http import HttpLimits
+
+# Below this, what is still to come is likely to be here already, or soon.
+MIN_DIRECT_BYTES = 64 * 1024
+# Room for a body is made for this many times of what has come: nobody gets memory for a mere announcement.
+_GROWTH = 4
+
+
+class TooMuchBufferedError(Exception):
+    """The bodies of all connections together exceed the limit."""
+
+
+class RequestBody:
+    """One body; ``size_bytes`` counts what has come.
+
+    ``reserve`` accounts for bytes that are held longer than one packet; it may raise TooMuchBufferedError.
+    """
+
+    __slots__ = ("_content", "_reserve", "size_bytes")
+
+    def __init__(self, reserve: Callable[[int], None]) -> None:
+        self._reserve = reserve
+        self._content: bytes | bytearray = b""
+        self.size_bytes = 0
+
+    @property
+    def content(self) -> bytes | bytearray:
+        """All bytes, once the last one has come."""
+        return self._content
+
+    def append(self, piece: bytes) -> None:
+        """Add a piece; a first one is kept as it is. Raises TooMuchBufferedError."""
+        self.size_bytes += len(piece)
+        if not self._content:
+            self._content = piece
+            return
+        if isinstance(self._content, bytes):
+            self._reserve(len(self._content))
+            self._content = bytearray(self._content)
+        self._reserve(len(piece))
+        self._content += piece
+
+    def room(self, total_bytes: int) -> memoryview:
+        """Memory for the next bytes of a body of ``total_bytes``, never empty before it is complete.
+
+        Raises TooMuchBufferedError.
+        """
+        received = self.size_bytes
+        if isinstance(self._content, bytes):
+            capacity = min(total_bytes, received * _GROWTH)
+            self._reserve(capacity)
+            grown = bytearray(capacity)
+            grown[:received] = self._content
+            self._content = grown
+        elif len(self._content) == received:
+            added = min(total_bytes - received, received * (_GROWTH - 1))
+            self._reserve(added)
+            self._content.extend(bytes(added))
+        return memoryview(self._content)[received:]
+
+
+class BodyOwner(Protocol):
+    """The connection that a body arrives on."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See ``asyncio.BaseProtocol``."""
+
+    def pause_writing(self) -> None:
+        """See ``asyncio.BaseProtocol``."""
+
+    def resume_writing(self) -> None:
+        """See ``asyncio.BaseProtocol``."""
+
+    def body_refused(self) -> None:
+        """There is no room for more of the body."""
+
+
+class DirectReceiver(asyncio.BufferedProtocol):
+    """Stands in for a connection as its transport's protocol until the body is complete."""
+
+    def __init__(
+        self, owner: BodyOwner, body: RequestBody, total_bytes: int, complete: Callable[[], None]
+    ) -> None:
+        self._owner = owner
+        self._body = body
+        self._total_bytes = total_bytes
+        self._complete = complete
+        self._refused = False
+
+    def get_buffer(self, _size_hint: int) -> memoryview:
+        """Where the next bytes go; after a refusal to nowhere."""
+        if not self._refused:
+            try:
+                return self._body.room(self._total_bytes)
+            except TooMuchBufferedError:
+                self._refused = True
+        return memoryview(bytearray(MIN_DIRECT_BYTES))
+
+    def buffer_updated(self, size_bytes: int) -> None:
+        """Count what came."""
+        if self._refused:
+            self._owner.body_refused()
+            return
+        self._body.size_bytes += size_bytes
+        if self._body.size_bytes == self._total_bytes:
+            self._complete()
+
+    def eof_received(self) -> bool:
+        """A body cut short is of no use."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Passed on."""
+        self._owner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Passed on."""
+        self._owner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Passed on."""
+        self._owner.resume_writing()

@@ -1,0 +1,178 @@
+"""The ways around the parser: heads seen before, and large bodies read straight into their memory."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
+
+from modelservice_runtime.server.http import HttpLimits
+
+LIMITS = HttpLimits(
+    max_body_bytes=8_000_000,
+    max_buffered_bytes=8_000_000,
+    body_grace_seconds=0.5,
+    min_body_bytes_per_second=1e9,
+    linger_seconds=0.5,
+)
+PATH = b"/v2/models/any/infer"
+
+
+@pytest.fixture(scope="module")
+def serving(model_files: dict[str, Path]) -> Iterator[ServerThread]:
+    with ServerThread({"any": model_files["any"], "mlp": model_files["mlp"]}, LIMITS) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(serving: ServerThread) -> Iterator[Callable[[], socket.socket]]:
+    opened: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        opened.append(serving.connect())
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+Connect = Callable[[], socket.socket]
+
+
+def json_request(values: list[float], headers: bytes = b"") -> bytes:
+    tensor = {"name": "x", "shape": [1, len(values)], "datatype": "FP32", "data": values}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    return b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n%b" % (PATH, len(body), headers, body)
+
+
+def binary_request(array: np.ndarray) -> bytes:
+    tensor = {"name": "x", "shape": list(array.shape), "datatype": "FP32"}
+    document = {
+        "inputs": [tensor | {"parameters": {"binary_data_size": array.nbytes}}],
+        "parameters": {"binary_data_output": True},
+    }
+    head = json.dumps(document).encode()
+    return b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n%b%b" % (
+        PATH,
+        len(head) + array.nbytes,
+        b"Inference-Header-Content-Length: %d\r\n" % len(head),
+        head,
+        array.tobytes(),
+    )
+
+
+def echoed(connection: socket.socket) -> list[float]:
+    status, body = read_answer(connection)
+    assert status == 200, body
+    values: list[float] = json.loads(body)["outputs"][0]["data"]
+    return values
+
+
+def echoed_binary(connection: socket.socket, count: int) -> np.ndarray:
+    status, body = read_answer(connection)
+    assert status == 200, body[:200]
+    return np.frombuffer(body[-4 * count :], np.float32)
+
+
+def test_known_head_with_another_body_gets_its_own_answer(connect: Connect, serving: ServerThread) -> None:
+    connection = connect()
+    for values in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0]):
+        connection.sendall(json_request(values))
+        assert echoed(connection) == values
+    request = json_request([1.0, 2.0])
+    assert request[: request.index(b"\r\n\r\n") + 4] in serving.server.known_heads
+
+
+def test_known_head_in_pieces_or_pipelined_gets_every_answer(connect: Connect) -> None:
+    connection = connect()
+    first, second = json_request([1.0, 2.0]), json_request([3.0, 4.0])
+    connection.sendall(first)
+    assert echoed(connection) == [1.0, 2.0]
+    connection.sendall(first + second)
+    assert [echoed(connection), echoed(connection)] == [[1.0, 2.0], [3.0, 4.0]]
+    for cut in (5, second.index(b"\r\n\r\n") + 2, len(second) - 1):
+        connection.sendall(second[:cut])
+        time.sleep(0.01)
+        connection.sendall(second[cut:])
+        assert echoed(connection) == [3.0, 4.0]
+
+
+def test_known_head_followed_by_bytes_beyond_its_body_is_not_taken_for_one_request(connect: Connect) -> None:
+    connection = connect()
+    request = json_request([1.0, 2.0])
+    connection.sendall(request)
+    assert echoed(connection) == [1.0, 2.0]
+    connection.sendall(request + b"nonsense\r\n\r\n")
+    assert echoed(connection) == [1.0, 2.0]
+    assert read_until_closed(connection).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("header", [b"Connection: close\r\n", b"Expect: 100-continue\r\n"])
+def test_head_that_says_something_of_the_connection_is_parsed_every_time(
+    connect: Connect, serving: ServerThread, header: bytes
+) -> None:
+    connection = connect()
+    request = json_request([1.0, 2.0], header)
+    connection.sendall(request)
+    assert b"200 OK" in connection.recv(65536).replace(b"100 Continue", b"") or b"200 OK" in connection.recv(65536)
+    assert request[: request.index(b"\r\n\r\n") + 4] not in serving.server.known_heads
+
+
+def test_known_heads_are_bounded(connect: Connect, serving: ServerThread) -> None:
+    connection = connect()
+    for number in range(600):
+        connection.sendall(b"GET /v2 HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number)
+        assert read_answer(connection)[0] == 200
+    assert len(serving.server.known_heads) <= 512
+    large = b"GET /v2 HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * 3000)
+    connection.sendall(large)
+    assert read_answer(connection)[0] == 200
+    assert large not in serving.server.known_heads
+
+
+def test_large_body_in_pieces_arrives_whole_and_so_does_what_follows(connect: Connect) -> None:
+    connection = connect()
+    array = np.arange(500_000, dtype=np.float32).reshape(1, -1)
+    data = binary_request(array) + json_request([7.0])
+    for start in range(0, len(data), 300_001):
+        connection.sendall(data[start : start + 300_001])
+        time.sleep(0.002)
+    np.testing.assert_array_equal(echoed_binary(connection, array.size), array.ravel())
+    assert echoed(connection) == [7.0]
+    connection.sendall(binary_request(array))
+    np.testing.assert_array_equal(echoed_binary(connection, array.size), array.ravel())
+
+
+def test_large_body_that_stops_is_answered_408(connect: Connect, serving: ServerThread) -> None:
+    connection = connect()
+    data = binary_request(np.zeros((1, 500_000), np.float32))
+    connection.sendall(data[:1_000_000])
+    assert read_until_closed(connection).startswith(b"HTTP/1.1 408")
+    assert serving.server.buffered_bytes == 0
+
+
+def test_large_bodies_without_room_are_answered_503(connect: Connect, serving: ServerThread) -> None:
+    data = binary_request(np.zeros((1, 1_900_000), np.float32))
+    uploads = [connect(), connect()]
+    for connection in uploads:
+        connection.sendall(data[:6_000_000])
+    answers = [read_until_closed(connection) for connection in uploads]
+    assert any(answer.startswith(b"HTTP/1.1 503") for answer in answers)
+    assert serving.server.buffered_bytes == 0
+
+
+def test_client_that_leaves_within_a_large_body_leaves_nothing_behind(
+    connect: Connect, serving: ServerThread
+) -> None:
+    connection = connect()
+    connection.sendall(binary_request(np.zeros((1, 500_000), np.float32))[:1_000_000])
+    connection.close()
+    deadline = time.monotonic() + 10
+    while serving.server.connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (len(serving.server.connections), serving.server.buffered_bytes) == (0, 0)
