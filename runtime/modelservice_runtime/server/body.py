@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from modelservice_runtime.server.http import HttpLimits
-
 # Below this, what is still to come is likely to be here already, or soon.
 MIN_DIRECT_BYTES = 64 * 1024
 # Room for a body is made for this many times of what has come: nobody gets memory for a mere announcement.

@@ -119,7 +119,9 @@ def test_head_that_says_something_of_the_connection_is_parsed_every_time(
     connection = connect()
     request = json_request([1.0, 2.0], header)
     connection.sendall(request)
-    assert b"200 OK" in connection.recv(65536).replace(b"100 Continue", b"") or b"200 OK" in connection.recv(65536)
+    assert b"200 OK" in connection.recv(65536).replace(b"100 Continue", b"") or b"200 OK" in connection.recv(
+        65536
+    )
     assert request[: request.index(b"\r\n\r\n") + 4] not in serving.server.known_heads
 
 
