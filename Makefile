@@ -12,7 +12,7 @@ TRAIN_VENV := .venv-train
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type test test-unit test-integration e2e generate verify lock cluster train demo demo-down clean
+.PHONY: help fmt lint type test test-unit test-integration e2e generate verify conformance lock cluster train demo demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -68,6 +68,9 @@ generate: $(VENV)/.installed ## Write CRDs, install manifests and reference docs
 
 verify: lint type generate ## Regenerate everything; fail where the tree differs
 	@git diff --exit-code -- crds charts manifests docs || { echo "Generated files are stale: commit what 'make generate' wrote."; exit 1; }
+
+conformance: $(VENV)/.installed ## All operator tests of the ONNX project through a real server: half a minute
+	@PYTHONPATH=operator:runtime:cli:. $(PY) -m tests.conformance
 
 lock: $(VENV)/.installed ## Lock the dependencies again (requirements/*.txt)
 	@hack/lock.sh

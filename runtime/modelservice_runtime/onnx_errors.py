@@ -31,7 +31,7 @@ RUN_ERRORS = (
 # A source file with its line, and the C++ signature behind it.
 _SOURCE_LOCATION = re.compile(
     r"/?(?:[\w.+-]+/)*[\w+-]+\.(?:cc|h|cpp|cu|cuh):\d+\s+"
-    r"(?:[^()]{0,200}::[^()]{0,200}\([^()]{0,2000}\)(?:\s+const)?(?:\s+\[[^\]]*\])?\s+)?"
+    r"(?:[^()]{0,200}::[^()]{0,200}(?:\(\))?\([^()]{0,2000}\)(?:\s+const)?(?:\s+\[[^\]]*\])?\s+)?"
 )
 _CODE_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model (?:from )?\S+ failed[:.]")
 _OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "Integer overflow", "shape.Size() must be")

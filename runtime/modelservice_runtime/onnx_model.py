@@ -174,7 +174,7 @@ def describe_session(
         if spec is None:
             raise ModelRejectedError(
                 f"input {node.name!r} has the type {node.type}, which no protocol can send; "
-                "export the model with tensor inputs"
+                "export the model with tensors of booleans, strings or numbers of 8 to 64 bits as inputs"
             )
         inputs.append(spec)
     outputs = [(node.name, _tensor_spec(node, scan)) for node in session.get_outputs()]
