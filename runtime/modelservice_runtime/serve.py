@@ -34,6 +34,7 @@ from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.server.tls import LoadedTls, load_tls
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.statistics import ModelStatistics
 
@@ -117,9 +118,9 @@ class Server:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_signal, name)
-        access = load_guard(self._settings.security)
-        rest, metrics = await self._listen(loop, access)
-        poller = FilePoller(access.files, loop)
+        access, tls = load_guard(self._settings.security), load_tls(self._settings.security.tls)
+        rest, metrics = await self._listen(loop, access, tls)
+        poller = FilePoller((*access.files, *tls.files), loop)
         if not await self._load_models(loop):
             return False
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
@@ -152,7 +153,7 @@ class Server:
         self._stop.set()
 
     async def _listen(
-        self, loop: asyncio.AbstractEventLoop, access: LoadedGuard
+        self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls
     ) -> tuple[HttpServer, HttpServer]:
         settings = self._settings
         self._sources = find_sources(settings)
@@ -163,7 +164,7 @@ class Server:
         application = build_application(self._table, self._health, settings.max_request_bytes)
         rest = HttpServer(access.protect(application), limits, loop)
         metrics = HttpServer(MetricsApplication(self._table), HttpLimits(max_body_bytes=0), loop)
-        http_port = await rest.listen(settings.host, settings.http_port)
+        http_port = await rest.listen(settings.host, settings.http_port, tls.http)
         metrics_port = await metrics.listen(settings.host, settings.metrics_port)
         log.info(
             "listening", extra={"host": settings.host, "http_port": http_port, "metrics_port": metrics_port}

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TypeAlias
 
-from modelservice_runtime.errors import AddressUnavailableError
 from modelservice_runtime.server.connection import Connection
 from modelservice_runtime.server.http import HttpLimits, HttpRequest, RequestHead, render_start
+from modelservice_runtime.server.listener import Listener, open_listener
+from modelservice_runtime.server.tls import TlsContext
 
 Application: TypeAlias = Callable[[HttpRequest], None]
 
-# Kernel queue of connections not yet accepted; the kernel caps it at net.core.somaxconn.
-_BACKLOG = 1024
 # Clients that put something new into every head fill this; it is emptied then.
 _MAX_KNOWN_HEADS = 512
 _MAX_KNOWN_HEAD_BYTES = 2048
@@ -38,26 +37,18 @@ class HttpServer:
         self.call_soon = loop.call_soon
         self.connections: set[Connection] = set()
         self._loop = loop
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
-    async def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int, tls: TlsContext | None = None) -> int:
         """Start accepting; returns the port, which the kernel chooses for 0.
 
         Raises AddressUnavailableError.
         """
-        try:
-            self._server = await self._loop.create_server(
-                lambda: Connection(self), host, port, backlog=_BACKLOG
-            )
-        except (OSError, OverflowError) as error:
-            cause = error.strerror if isinstance(error, OSError) else str(error)
-            raise AddressUnavailableError(
-                f"cannot listen on {host}:{port} ({cause}); choose another port or stop its user"
-            ) from error
+        self._listener = await open_listener(self._loop, lambda: Connection(self), host, port, tls)
         self._sweep()
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._listener.port
 
     def start_closing(self) -> None:
         """From now on every answer closes its connection; new ones are still accepted."""
@@ -69,8 +60,8 @@ class HttpServer:
         Returns False when the timeout cut requests off.
         """
         self.closing = True
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         for connection in list(self.connections):
             connection.close_when_idle()
         try:

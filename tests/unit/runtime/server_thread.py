@@ -22,6 +22,7 @@ from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import load_guard
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.server.tls import load_tls
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.warm_up import warm_up
@@ -50,7 +51,8 @@ class ServerThread:
         self.limits = replace(limits or HttpLimits(), sweep_seconds=0.05)
         self._lane = lane or LaneSettings()
         self._models = models
-        self._access = load_guard(security or SecuritySettings())
+        security = security or SecuritySettings()
+        self._access, self.tls = load_guard(security), load_tls(security.tls)
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.port = self.metrics_port = 0
@@ -105,7 +107,7 @@ class ServerThread:
         application = build_application(self.table, self.health, self.limits.max_body_bytes)
         self.server = HttpServer(self._access.protect(application), self.limits, self.loop)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
-        self.port = await self.server.listen("127.0.0.1", 0)
+        self.port = await self.server.listen("127.0.0.1", 0, self.tls.http)
         self.metrics_port = await metrics.listen("127.0.0.1", 0)
         self._started.set()
         await self._stop.wait()
