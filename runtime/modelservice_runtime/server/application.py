@@ -16,6 +16,7 @@ from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.oip import OipFrontEnd
 from modelservice_runtime.server.routing import split_target
 from modelservice_runtime.server.status import error_body, error_response
+from modelservice_runtime.server.tfs.rest import TfsFrontEnd
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ class Application:
                 if binding is not None:
                     self._remember(target, binding)
                     return binding
-        raise NotFoundError("no such path; the Open Inference Protocol starts at /v2")
+        raise NotFoundError(
+            "no such path; the Open Inference Protocol is at /v2, TensorFlow Serving's at /v1/models"
+        )
 
     def _remember(self, target: bytes, binding: Binding) -> None:
         if len(self._bindings) >= _BINDING_CACHE_SIZE:
@@ -65,7 +68,7 @@ class Application:
 
 def build_application(table: ModelTable, health: Health, max_body_bytes: int) -> Application:
     """The REST side: every protocol over one model table."""
-    return Application([OipFrontEnd(table, health, max_body_bytes)])
+    return Application([OipFrontEnd(table, health, max_body_bytes), TfsFrontEnd(table, max_body_bytes)])
 
 
 def _method_not_allowed(binding: Binding) -> HttpResponse:

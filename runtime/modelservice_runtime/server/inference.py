@@ -45,7 +45,8 @@ class InferCall(Generic[Answer]):
     """A request to ``handle``, received whole at ``received_ns`` (performance counter).
 
     ``encode`` turns the outputs, in the requested order, into the protocol's answer; its time counts as
-    compute_output. ``reply`` gets that answer or the error, at most once; after ``cancel`` never.
+    compute_output, and it may raise a ServingError. ``reply`` gets that answer or the error, at most once;
+    after ``cancel`` never.
     """
 
     __slots__ = ("_decode_ns", "_encode", "_handle", "_job", "_received_ns", "_reply")
@@ -85,7 +86,12 @@ class InferCall(Generic[Answer]):
             self._reply(result)
             return
         started_ns = time.perf_counter_ns()
-        answer = self._encode(result.outputs)
+        try:
+            answer = self._encode(result.outputs)
+        except ServingError as error:
+            record_failure(self._handle, self._received_ns, error)
+            self._reply(error)
+            return
         ended_ns = time.perf_counter_ns()
         timing = result.timing
         timing.compute_input_ns += self._decode_ns

@@ -105,12 +105,13 @@ def _replace_non_finite(document: dict[str, Any]) -> bool:
         if isinstance(data, np.ndarray) and data.dtype.kind == "f":
             special = data[~np.isfinite(data)]
             if special.size:
-                output["data"] = orjson.Fragment(_text_with_tokens(data, special))
+                output["data"] = orjson.Fragment(text_with_tokens(data, special))
                 found = True
     return found
 
 
-def _text_with_tokens(data: Array, special: Array) -> bytes:
+def text_with_tokens(data: Array, special: Array) -> bytes:
+    """JSON of an array of floats; ``special`` are its NaN and infinities in row-major order."""
     text = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY).split(b"null")
     tokens = [b"NaN" if value != value else b"Infinity" if value > 0 else b"-Infinity" for value in special]
     return b"".join(chain.from_iterable(zip(text, [*tokens, b""], strict=True)))
@@ -202,12 +203,13 @@ def _count_keys(document: dict[str, Any]) -> int:
 
 def _refuse_duplicate_keys(body: bytes | bytearray) -> None:
     try:
-        json.loads(body, object_pairs_hook=_object_without_duplicates)
+        json.loads(body, object_pairs_hook=refuse_duplicate_members)
     except RecursionError:
         raise InvalidRequestError("the body is not valid JSON: it is nested too deeply") from None
 
 
-def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_duplicate_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """``object_pairs_hook`` of the standard library's parser. Raises InvalidRequestError."""
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()

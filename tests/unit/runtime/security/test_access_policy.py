@@ -16,6 +16,7 @@ from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
 from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
 from modelservice_runtime.server.routes import METHODS, Endpoint, match_route
 from modelservice_runtime.server.routing import split_target
+from modelservice_runtime.server.tfs.routes import TFS_METHODS, TfsEndpoint, match_tfs_route
 
 KEY = new_api_key()
 
@@ -32,6 +33,13 @@ PATHS: dict[Endpoint, str] = {
     Endpoint.REPOSITORY_INDEX: "/v2/repository/index",
     Endpoint.MODEL_CONTROL: "/v2/repository/models/mlp/load",
     Endpoint.SHARED_MEMORY: "/v2/systemsharedmemory/status",
+}
+TFS_PATHS: dict[TfsEndpoint, str] = {
+    TfsEndpoint.STATUS: "/v1/models/mlp",
+    TfsEndpoint.METADATA: "/v1/models/mlp/metadata",
+    TfsEndpoint.PREDICT: "/v1/models/mlp:predict",
+    TfsEndpoint.CLASSIFY: "/v1/models/mlp:classify",
+    TfsEndpoint.REGRESS: "/v1/models/mlp:regress",
 }
 OPEN = {Endpoint.LIVE, Endpoint.READY}
 
@@ -60,22 +68,29 @@ def guarded(model_files: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
 
 def test_every_endpoint_has_a_path_here() -> None:
     assert set(PATHS) == set(Endpoint)
+    assert set(TFS_PATHS) == set(TfsEndpoint)
     for endpoint, path in PATHS.items():
-        segments = split_target(path.encode())
-        assert segments is not None
-        route = match_route(segments)
+        route = match_route(split_target(path.encode()) or ())
         assert route is not None
         assert route.endpoint is endpoint
+    for tfs_endpoint, path in TFS_PATHS.items():
+        tfs_route = match_tfs_route(split_target(path.encode()) or ())
+        assert tfs_route is not None
+        assert tfs_route.endpoint is tfs_endpoint
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
-@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("endpoint", [*Endpoint, *TfsEndpoint])
 def test_endpoint_is_open_to_whom_the_policy_says(
-    guarded: ServerThread, endpoint: Endpoint, credential: str
+    guarded: ServerThread, endpoint: Endpoint | TfsEndpoint, credential: str
 ) -> None:
     headers, refused = CREDENTIALS[credential]
-    method = METHODS[endpoint][0].decode()
-    answer = guarded.request(method, PATHS[endpoint], {} if method == "POST" else None, headers)
+    if isinstance(endpoint, TfsEndpoint):
+        path, methods = TFS_PATHS[endpoint], TFS_METHODS[endpoint]
+    else:
+        path, methods = PATHS[endpoint], METHODS[endpoint]
+    method = methods[0].decode()
+    answer = guarded.request(method, path, {} if method == "POST" else None, headers)
     if refused is None or endpoint in OPEN:
         assert answer.status not in (401, 403)
     else:

@@ -1,0 +1,139 @@
+"""Predict requests in row and column format, and their answers; pure.
+
+Row format has one entry per instance, column format one tensor per input.
+Source: tensorflow/serving ``g3doc/api_rest.md``, ``util/json_tensor.cc``.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server.json_codec import decode_tensor
+from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
+from modelservice_runtime.server.tfs.json_values import encode_answer, is_base64, make_rows, make_value
+from modelservice_runtime.server.tfs.prepared_call import PreparedCall, check_signature_name
+from modelservice_runtime.tensors import MAX_RANK, Array, InferRequest, TensorSpec, check_shape
+
+METHOD_NAME = "tensorflow/serving/predict"
+
+
+def prepare_predict(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
+    """Decode a predict body. Raises InvalidRequestError and PayloadTooLargeError."""
+    document = decode_object_with_tokens(body)
+    check_signature_name(document, METHOD_NAME)
+    if ("instances" in document) == ("inputs" in document):
+        raise InvalidRequestError("the request needs either 'instances' or 'inputs'")
+    if "instances" in document:
+        values = _values_of_rows(spec, document["instances"])
+        encode = partial(_encode_rows, spec)
+    else:
+        values = _values_of_columns(spec, document["inputs"])
+        encode = partial(_encode_columns, spec)
+    inputs = {tensor.name: _decode_input(tensor, values[tensor.name], body) for tensor in spec.inputs}
+    return PreparedCall(InferRequest(inputs, spec.output_names), encode)
+
+
+def _values_of_rows(spec: ModelSpec, rows: object) -> dict[str, Any]:
+    """JSON data by input, from one entry per instance."""
+    if type(rows) is not list or not rows:
+        raise InvalidRequestError("'instances' must be an array with at least one instance")
+    if _is_object(rows[0]):
+        return _values_of_objects(spec, rows)
+    if len(spec.inputs) != 1:
+        raise InvalidRequestError(
+            f"every instance must be an object with the inputs {_names(spec)}; the model has not just one"
+        )
+    for index, row in enumerate(rows):
+        if _is_object(row):
+            raise InvalidRequestError(f"instance {index} is an object, but those before it are not")
+    return {spec.inputs[0].name: rows}
+
+
+def _values_of_objects(spec: ModelSpec, rows: list[Any]) -> dict[str, Any]:
+    names = spec.input_by_name.keys()
+    for index, row in enumerate(rows):
+        if not _is_object(row):
+            raise InvalidRequestError(f"instance {index} is no object, but those before it are")
+        if row.keys() != names:
+            wrong = [f"{name[:100]!r} is unknown" for name in row if name not in names]
+            wrong += [f"{name!r} is missing" for name in names if name not in row]
+            raise InvalidRequestError(
+                f"instance {index} must have exactly the inputs {_names(spec)}: {', '.join(wrong[:10])}"
+            )
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _values_of_columns(spec: ModelSpec, columns: object) -> dict[str, Any]:
+    """JSON data by input, from one entry per input; further keys do not matter."""
+    if not _is_object(columns):
+        if len(spec.inputs) != 1:
+            raise InvalidRequestError(
+                f"'inputs' must be an object with {_names(spec)}; the model has not just one input"
+            )
+        return {spec.inputs[0].name: columns}
+    assert isinstance(columns, dict)
+    missing = [tensor.describe() for tensor in spec.inputs if tensor.name not in columns]
+    if missing:
+        raise InvalidRequestError(f"missing input: {', '.join(missing[:20])}")
+    return columns
+
+
+def _decode_input(tensor: TensorSpec, value: object, body: bytes | bytearray) -> Array:
+    shape = _nested_shape(tensor, value)
+    check_shape(tensor, shape)
+    return decode_tensor(tensor, shape, value, body)
+
+
+def _nested_shape(tensor: TensorSpec, value: object) -> list[int]:
+    """Lengths of the outermost lists, down to the first value; the decoder checks the others against it."""
+    shape: list[int] = []
+    while type(value) is list:
+        shape.append(len(value))
+        if len(shape) > MAX_RANK:
+            raise InvalidRequestError(
+                f"input '{tensor.name}' is nested more deeply than {MAX_RANK} dimensions"
+            )
+        if not value:
+            break
+        value = value[0]
+    return shape
+
+
+def _encode_rows(spec: ModelSpec, outputs: Sequence[Array]) -> bytes:
+    """``{"predictions": [...]}``: bare values of a single output, else an object per instance."""
+    count = None
+    for tensor, array in zip(spec.outputs, outputs, strict=True):
+        if array.ndim == 0:
+            raise InvalidRequestError(
+                f"output '{tensor.name}' has no dimension of instances; ask in column format, with 'inputs'"
+            )
+        if count not in (None, array.shape[0]):
+            raise InvalidRequestError(
+                f"output '{tensor.name}' has {array.shape[0]} instances, but others have {count}; "
+                "ask in column format, with 'inputs'"
+            )
+        count = array.shape[0]
+    if len(outputs) == 1:
+        return encode_answer("predictions", make_value(spec.outputs[0], outputs[0]))
+    columns = [make_rows(tensor, array) for tensor, array in zip(spec.outputs, outputs, strict=True)]
+    rows = [dict(zip(spec.output_names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return encode_answer("predictions", rows)
+
+
+def _encode_columns(spec: ModelSpec, outputs: Sequence[Array]) -> bytes:
+    """``{"outputs": ...}``: the bare value of a single output, else an object with each."""
+    if len(outputs) == 1:
+        return encode_answer("outputs", make_value(spec.outputs[0], outputs[0]))
+    columns = zip(spec.outputs, outputs, strict=True)
+    return encode_answer("outputs", {tensor.name: make_value(tensor, array) for tensor, array in columns})
+
+
+def _is_object(value: object) -> bool:
+    return type(value) is dict and not is_base64(value)
+
+
+def _names(spec: ModelSpec) -> str:
+    names = list(spec.input_by_name)
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

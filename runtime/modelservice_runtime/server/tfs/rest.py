@@ -1,0 +1,86 @@
+"""TensorFlow Serving's REST interface over one model table."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import orjson
+
+from modelservice_runtime.errors import NotFoundError, ServingError
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelTable
+from modelservice_runtime.server.answers import compressed, decoded_body, reply
+from modelservice_runtime.server.front_end import Binding
+from modelservice_runtime.server.http import HttpRequest, HttpResponse
+from modelservice_runtime.server.inference import InferCall, record_failure
+from modelservice_runtime.server.tfs import documents
+from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.server.tfs.predict_codec import prepare_predict
+from modelservice_runtime.server.tfs.prepared_call import PreparedCall
+from modelservice_runtime.server.tfs.routes import TFS_METHODS, TfsEndpoint, TfsRoute, match_tfs_route
+
+_RouteHandler: TypeAlias = Callable[[TfsRoute, HttpRequest], HttpResponse | None]
+_Prepare: TypeAlias = Callable[[ModelSpec, bytes | bytearray], PreparedCall]
+
+
+class TfsFrontEnd:
+    """See ``FrontEnd``."""
+
+    def __init__(self, table: ModelTable, max_body_bytes: int) -> None:
+        self._table = table
+        self._max_body_bytes = max_body_bytes
+        self._handlers: dict[TfsEndpoint, _RouteHandler] = {
+            TfsEndpoint.STATUS: self._status,
+            TfsEndpoint.METADATA: self._metadata,
+            TfsEndpoint.PREDICT: partial(self._run, prepare_predict),
+            TfsEndpoint.CLASSIFY: partial(self._run, prepare_classify),
+            TfsEndpoint.REGRESS: partial(self._run, prepare_regress),
+        }
+
+    def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
+        """See ``FrontEnd.bind``."""
+        route = match_tfs_route(segments)
+        if route is None:
+            return None
+        return Binding(TFS_METHODS[route.endpoint], partial(self._handlers[route.endpoint], route))
+
+    def _status(self, route: TfsRoute, _request: HttpRequest) -> HttpResponse:
+        return _json(documents.model_status(self._entries(route)))
+
+    def _metadata(self, route: TfsRoute, _request: HttpRequest) -> HttpResponse:
+        return _json(documents.model_metadata(self._find(route).spec))
+
+    def _run(self, prepare: _Prepare, route: TfsRoute, request: HttpRequest) -> None:
+        handle = self._find(route)
+        try:
+            prepared = prepare(handle.spec, decoded_body(request, self._max_body_bytes))
+            call = InferCall(
+                handle,
+                request.received_ns,
+                lambda outputs: compressed(request, HttpResponse(200, prepared.encode(outputs))),
+                partial(reply, request),
+            )
+            if call.start(prepared.request):
+                request.on_disconnect = call.cancel
+        except ServingError as error:
+            record_failure(handle, request.received_ns, error)
+            raise
+
+    def _find(self, route: TfsRoute) -> ModelHandle:
+        if route.label is not None:
+            return self._table.find_label(route.model, route.label)
+        return self._table.find(route.model, route.version)
+
+    def _entries(self, route: TfsRoute) -> list[IndexEntry]:
+        """The versions asked for, whatever their state."""
+        version = self._find(route).spec.version if route.label is not None else route.version
+        known = self._table.entries(route.model)
+        entries = [entry for entry in known if version in (None, entry.version)]
+        if not entries:
+            what = f"version {version[:100]!r} of it" if known and version else repr(route.model[:100])
+            raise NotFoundError(f"no status: the server has no {what}")
+        return entries
+
+
+def _json(document: object) -> HttpResponse:
+    return HttpResponse(200, orjson.dumps(document))

@@ -1,0 +1,157 @@
+"""Row and column format as pure functions: what goes in comes out, whatever the shapes and values."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server.tfs.example_codec import prepare_regress
+from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
+from modelservice_runtime.server.tfs.predict_codec import prepare_predict
+from modelservice_runtime.tensors import BYTES, DATATYPES, Array, TensorSpec
+
+NUMERIC = [name for name in DATATYPES if name not in ("BYTES", "BF16")]
+
+
+def make_spec(*tensors: TensorSpec) -> ModelSpec:
+    """A model whose outputs are its inputs."""
+    return ModelSpec("m", "1", tensors, tensors)
+
+
+@st.composite
+def tensors(draw: st.DrawFn, name: str, rows: int) -> tuple[TensorSpec, Array]:
+    """A tensor with ``rows`` in its first dimension, and a spec that it fits."""
+    shape = (rows, *draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)))
+    datatype = DATATYPES[draw(st.sampled_from([*NUMERIC, "BYTES"]))]
+    if datatype is BYTES:
+        text = st.text(max_size=5)
+        count = math.prod(shape)
+        array = np.empty(count, dtype=object)
+        array[:] = draw(st.lists(text, min_size=count, max_size=count))
+        array = array.reshape(shape)
+    else:
+        array = draw(hnp.arrays(datatype.numpy, shape, elements=hnp.from_dtype(datatype.numpy)))
+    variable = [draw(st.booleans()) for _ in shape]
+    spec_shape = tuple(-1 if free else size for free, size in zip(variable, shape, strict=True))
+    return TensorSpec(name, datatype, spec_shape), array
+
+
+@st.composite
+def tensor_sets(draw: st.DrawFn) -> list[tuple[TensorSpec, Array]]:
+    rows = draw(st.integers(1, 3))
+    names = draw(st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=3, unique=True))
+    # Of its own, {"b64": text} is a binary value.
+    return [draw(tensors(name, rows)) for name in names if name != "b64"] or [draw(tensors("x", rows))]
+
+
+def as_json(array: Array) -> Any:
+    return array.tolist()
+
+
+def assert_same(actual: Array, expected: Array) -> None:
+    assert actual.shape == expected.shape
+    if expected.dtype == object:
+        assert actual.tolist() == expected.tolist()
+    else:
+        np.testing.assert_array_equal(actual, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tensor_sets())
+def test_prepare_predict_rows_and_columns_make_the_same_tensors(
+    named: list[tuple[TensorSpec, Array]],
+) -> None:
+    spec = make_spec(*(tensor for tensor, _ in named))
+    columns = {tensor.name: as_json(array) for tensor, array in named}
+    count = named[0][1].shape[0]
+    rows = [{name: column[index] for name, column in columns.items()} for index in range(count)]
+    for document in ({"instances": rows}, {"inputs": columns}):
+        body = json.dumps(document).encode()
+        request = prepare_predict(spec, body).request
+        for tensor, array in named:
+            assert_same(request.inputs[tensor.name], array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tensor_sets())
+def test_encode_of_a_prepared_predict_is_its_request_again(named: list[tuple[TensorSpec, Array]]) -> None:
+    named = [(tensor, array) for tensor, array in named if not tensor.name.endswith("_bytes")]
+    spec = make_spec(*(tensor for tensor, _ in named))
+    outputs = [array for _, array in named]
+    for key, answer_key in (("instances", "predictions"), ("inputs", "outputs")):
+        columns = {tensor.name: as_json(array) for tensor, array in named}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        body = json.dumps({key: rows if key == "instances" else columns}).encode()
+        encoded = prepare_predict(spec, body).encode(outputs)
+        again = json.dumps({key: json.loads(encoded)[answer_key]}).encode()
+        request = prepare_predict(spec, again).request
+        for tensor, array in named:
+            assert_same(request.inputs[tensor.name], array)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["x", "y", "b64"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["instances", "inputs", "examples"]), JSON, st.sampled_from([*NUMERIC, "BYTES", "BF16"])
+)
+def test_prepare_of_any_document_gives_fitting_tensors_or_a_sentence(
+    key: str, value: Any, datatype: str
+) -> None:
+    spec = make_spec(
+        TensorSpec("x", DATATYPES[datatype], (-1, -1)), TensorSpec("y", DATATYPES["FP32"], (-1,))
+    )
+    prepare = prepare_regress if key == "examples" else prepare_predict
+    body = json.dumps({key: value}, ensure_ascii=False).encode()
+    try:
+        request = prepare(spec, body).request
+    except InvalidRequestError as error:
+        sentence, inputs = str(error), None
+    else:
+        sentence, inputs = "", request.inputs
+    assert len(sentence) < 1000
+    assert inputs is None or (inputs["x"].ndim, inputs["y"].ndim) == (2, 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(JSON)
+def test_decode_object_with_tokens_reads_what_the_standard_parser_reads(value: Any) -> None:
+    body = json.dumps({"a": value, "b": math.nan}).encode()
+    assert repr(decode_object_with_tokens(body)) == repr(json.loads(body))
+
+
+def test_decode_feature_takes_booleans_as_numbers_and_scalars_as_rows() -> None:
+    spec = make_spec(
+        TensorSpec("x", DATATYPES["INT64"], (-1,)), TensorSpec("y", DATATYPES["FP32"], (-1, 2, -1))
+    )
+    body = json.dumps({"examples": [{"x": True, "y": [1, 2, 3, 4]}, {"x": 5, "y": [5, 6, 7, 8]}]}).encode()
+    inputs = prepare_regress(spec, body).request.inputs
+    assert inputs["x"].tolist() == [1, 5]
+    assert inputs["y"].tolist() == [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
+
+
+def test_decode_feature_for_an_input_of_two_variable_dimensions_is_refused() -> None:
+    spec = make_spec(TensorSpec("x", DATATYPES["FP32"], (-1, -1, -1)))
+    with pytest.raises(InvalidRequestError, match="cannot be made of a flat list"):
+        prepare_regress(spec, b'{"examples": [{"x": [1, 2]}]}')
+
+
+def test_encode_rows_of_outputs_with_unlike_rows_is_refused() -> None:
+    spec = make_spec(TensorSpec("x", DATATYPES["FP32"], (-1,)), TensorSpec("y", DATATYPES["FP32"], (-1,)))
+    prepared = prepare_predict(spec, b'{"instances": [{"x": 1, "y": 2}]}')
+    with pytest.raises(InvalidRequestError, match="output 'y' has 2 instances, but others have 1"):
+        prepared.encode([np.ones(1, np.float32), np.ones(2, np.float32)])
