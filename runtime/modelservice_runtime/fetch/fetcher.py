@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelservice_runtime.fetch.addresses import AddressPolicy
+from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.client import GuardedClient
 from modelservice_runtime.fetch.credentials import Credentials, build_ssl_context, read_credentials
 from modelservice_runtime.fetch.destination import Destination, StoredFile
@@ -36,6 +37,7 @@ class FetchRequest:
         file_root: the directory a ``file://`` must lie in; None for anywhere.
         addresses: which addresses may be connected to.
         limits: bounds of the transfer.
+        cache: where files of known digest are kept for other fetches; None for nowhere.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
 
     """
@@ -49,6 +51,7 @@ class FetchRequest:
     file_root: Path | None = None
     addresses: AddressPolicy = field(default_factory=AddressPolicy)
     limits: TransferLimits = field(default_factory=TransferLimits)
+    cache: ModelCache | None = None
     redactor: Redactor = field(default_factory=Redactor)
 
 
@@ -108,7 +111,7 @@ async def _fetch(request: FetchRequest) -> FetchResult:
     credentials = read_credentials(request.credentials_directory)
     request.redactor.add(*credentials.secrets)
     with Destination(request.destination) as destination:
-        transfer = Transfer(destination, Budget(request.max_bytes), request.limits)
+        transfer = Transfer(destination, Budget(request.max_bytes), request.limits, request.cache)
         files = await _fetch_remote(uri, sha256, request, credentials, transfer)
     return _summarize(files, request.destination)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelservice_runtime.fetch.addresses import AddressPolicy
+from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.client import resolve_endpoint
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.fetcher import FetchRequest, FetchResult, fetch_model_async
@@ -19,6 +20,7 @@ from modelservice_runtime.fetch.log import LOGGER, log, make_handler
 from modelservice_runtime.fetch.redaction import redact_url
 
 _DEFAULT_MAX_BYTES = 10 * 1024**3
+_DEFAULT_CACHE_BYTES = 50 * 1024**3
 # Kubernetes reads 4096 bytes of a termination message; the operator shows the first 1000 characters.
 _MAX_MESSAGE_LENGTH = 1000
 
@@ -67,6 +69,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--credentials-dir", type=Path, help="directory with the keys of the credentials Secret"
     )
     parser.add_argument(
+        "--cache-dir", type=Path, help="directory shared with other fetches, for files of known digest"
+    )
+    parser.add_argument(
+        "--cache-max-bytes",
+        type=_positive_int,
+        default=_DEFAULT_CACHE_BYTES,
+        help="most bytes to keep there; the longest unused files go first (default: %(default)s)",
+    )
+    parser.add_argument(
         "--verify-only", action="store_true", help="check a file:// inside --destination in place"
     )
     parser.add_argument("--timeout-seconds", type=_positive_int, default=3600, help="for the whole fetch")
@@ -100,6 +111,7 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
             allow_loopback=arguments.allow_loopback_addresses,
             forbidden_endpoints=api_server,
         ),
+        cache=arguments.cache_dir and ModelCache(arguments.cache_dir, arguments.cache_max_bytes),
         limits=TransferLimits(total_timeout_seconds=arguments.timeout_seconds),
     )
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import aiohttp
 
+from modelservice_runtime.fetch.cache import CacheEntry, ModelCache
 from modelservice_runtime.fetch.client import describe_network_error
 from modelservice_runtime.fetch.destination import Destination, PartialFile, StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
@@ -60,20 +61,45 @@ class Transfer:
     destination: Destination
     budget: Budget
     limits: TransferLimits
+    cache: ModelCache | None = None
 
     async def store(self, source: Source, expected: Expected) -> StoredFile:
-        """Fetch one file, or keep it where it is already there with the right digest.
+        """Fetch one file, unless it is already there, or in the cache, with the right digest.
 
         Raises:
             FetchError: with the reason.
 
         """
-        if expected.sha256:
-            present = self.destination.find(expected.name, expected.sha256)
-            if present is not None:
-                log("already present", {"file": present.name, "bytes": present.digest.size_bytes})
-                self.budget.take(present.digest.size_bytes)
-                return present
+        if expected.sha256 is None:
+            return await self._download(source, expected)
+        present = self.destination.find(expected.name, expected.sha256)
+        if present is not None:
+            log("already present", {"file": present.name, "bytes": present.digest.size_bytes})
+            self.budget.take(present.digest.size_bytes)
+            return present
+        if self.cache is None:
+            return await self._download(source, expected)
+        async with self.cache.entry(expected.sha256) as entry:
+            stored = None if entry is None else await self._take_from_cache(entry, expected)
+            if stored is None:
+                stored = await self._download(source, expected)
+                if entry is not None:
+                    await entry.keep(self.destination.path / stored.name, stored.digest.size_bytes)
+            return stored
+
+    async def _take_from_cache(self, entry: CacheEntry, expected: Expected) -> StoredFile | None:
+        size_bytes = entry.size_bytes
+        if size_bytes is None:
+            return None
+        check_budget(self.budget, size_bytes, expected.name)
+        self.destination.require_space(size_bytes, expected.name)
+        stored = await entry.copy_to(self.destination, expected.name)
+        if stored is not None:
+            log("taken from the cache", {"file": stored.name, "bytes": stored.digest.size_bytes})
+            self.budget.take(stored.digest.size_bytes)
+        return stored
+
+    async def _download(self, source: Source, expected: Expected) -> StoredFile:
         with self.destination.create_partial(expected.name) as partial:
             download = _Download(self, source, expected, partial)
             await retried(download.attempt, self.limits, lambda: partial.size_bytes)
@@ -88,6 +114,21 @@ class Transfer:
             },
         )
         return stored
+
+
+def check_budget(budget: Budget, size_bytes: int, name: str) -> None:
+    """Refuse a file of more than the bytes that are left.
+
+    Raises:
+        FetchError: ``ModelTooLarge``.
+
+    """
+    if size_bytes > budget.remaining_bytes:
+        raise FetchError(
+            FetchReason.MODEL_TOO_LARGE,
+            f"{name} needs more than the allowed {budget.max_bytes} bytes; "
+            "raise spec.model.maxSize or use a smaller model",
+        )
 
 
 def check_digest(expected: str | None, actual: str, name: str) -> None:
@@ -202,13 +243,7 @@ class _Download:
             self.progress.update(self._partial.size_bytes, self._total_bytes)
 
     def _check_size(self, size_bytes: int) -> None:
-        budget = self._transfer.budget
-        if size_bytes > budget.remaining_bytes:
-            raise FetchError(
-                FetchReason.MODEL_TOO_LARGE,
-                f"{self._expected.name} needs more than the allowed {budget.max_bytes} bytes; "
-                "raise spec.model.maxSize or use a smaller model",
-            )
+        check_budget(self._transfer.budget, size_bytes, self._expected.name)
 
     def _check_head(self, chunk: bytes) -> None:
         if not self._expected.is_model or len(self._head) >= _HEAD_BYTES:
