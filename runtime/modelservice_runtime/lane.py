@@ -49,6 +49,8 @@ class InferResult:
 
 
 Done: TypeAlias = Callable[[InferResult | ServingError], None]
+# Outputs in the requested order, and when the run started and ended (performance counter).
+InlineRun: TypeAlias = tuple[list[Array], int, int]
 
 
 class Job:
@@ -121,20 +123,34 @@ class Lane:
         """Rows that may share a run; 1 when batching is off."""
         return self._max_rows
 
-    def submit(self, request: InferRequest, done: Done) -> Job | None:
-        """Run ``request``; ``done`` is called once, perhaps before this returns (then the result is None).
+    def run_inline(self, request: InferRequest) -> InlineRun | None:
+        """Run ``request`` here and now, where that is expected to be short and nobody waits; else None.
+
+        Raises ServingErrors of the model. The caller counts the run, by ``ModelStatistics.record_inline``.
+        """
+        if self._max_rows != 1 or self._running:
+            return None
+        elements = 0
+        for array in request.inputs.values():
+            elements += array.size
+        if not self._is_short(elements):
+            return None
+        started_ns = time.perf_counter_ns()
+        outputs = self._model.run(request.inputs, request.output_names)
+        ended_ns = time.perf_counter_ns()
+        self._observe(ended_ns - started_ns, elements)
+        return outputs, started_ns, ended_ns
+
+    def submit(self, request: InferRequest, done: Done) -> Job:
+        """Run ``request`` in its turn; ``done`` is called once, later.
 
         Raises OverloadedError when the queue is full.
         """
-        elements = sum([array.size for array in request.inputs.values()])
-        if self._max_rows == 1 and not self._running and self._is_short(elements):
-            self._run_inline(request, done, elements)
-            return None
         if self._pending >= self._settings.max_queue_size:
             raise OverloadedError(
                 f"model '{self._model.spec.name}' has {self._pending} requests waiting; try again later"
             )
-        job = self._make_job(request, done, elements)
+        job = self._make_job(request, done)
         self._pending += 1
         self._queue.add(job)
         if request.timeout_seconds is not None:
@@ -167,7 +183,9 @@ class Lane:
 
     def _is_short(self, elements: int) -> bool:
         """Whether a run is expected to be fast enough for the event loop; larger inputs take longer."""
-        expected_ns = self._run_ns * max(elements / self._run_elements, 1.0)
+        expected_ns = self._run_ns
+        if elements > self._run_elements:
+            expected_ns *= elements / self._run_elements
         if expected_ns < self._inline_below_ns:
             return True
         return expected_ns < _PROBE_BELOW * self._inline_below_ns and self._may_probe()
@@ -199,25 +217,13 @@ class Lane:
         # the next one at once. With batching that would only take requests away from a fuller batch.
         self._slots = self._settings.runner_threads + (1 if rows == 1 else 0)
 
-    def _make_job(self, request: InferRequest, done: Done, elements: int) -> Job:
+    def _make_job(self, request: InferRequest, done: Done) -> Job:
         spec = self._model.spec
+        elements = sum([array.size for array in request.inputs.values()])
         if self._max_rows == 1:
             return Job(request, done, elements, None, 1)
         rows = batch_rows(spec, request.inputs)
         return Job(request, done, elements, batch_key(spec, request) if rows else None, max(rows, 1))
-
-    def _run_inline(self, request: InferRequest, done: Done, elements: int) -> None:
-        started_ns = time.perf_counter_ns()
-        try:
-            outputs = self._model.run(request.inputs, request.output_names)
-        except ServingError as error:
-            done(error)
-            return
-        elapsed_ns = time.perf_counter_ns() - started_ns
-        self._observe(elapsed_ns, elements)
-        timing = Timing(0, 0, elapsed_ns, 0)
-        self._statistics.record_execution(1, timing)
-        done(InferResult(outputs, timing))
 
     def _wake_up(self) -> None:
         """Dispatch soon: what arrives in the same turn of the loop can share a batch."""
@@ -290,12 +296,13 @@ class Lane:
 
     def _record(self, batch: _RunningBatch, result: BatchResult) -> Timing:
         infer_ns = 0
+        now_ns = time.perf_counter_ns()
         elements = sum([job.elements for job in batch.jobs]) // max(len(result.executions), 1)
         for rows, elapsed_ns in result.executions:
             infer_ns += elapsed_ns
             self._observe(elapsed_ns, elements)
             self._statistics.record_execution(
-                rows, Timing(0, result.compute_input_ns, elapsed_ns, result.compute_output_ns)
+                rows, now_ns, Timing(0, result.compute_input_ns, elapsed_ns, result.compute_output_ns)
             )
         return Timing(0, result.compute_input_ns, infer_ns, result.compute_output_ns)
 

@@ -50,12 +50,31 @@ class ModelStatistics:
     compute_output_ns: int = 0
     fail_ns: int = 0
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
-    inference_count: int = 0
-    execution_count: int = 0
-    last_inference_ms: int = 0
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     duration_counts: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_NS) + 1))
-    duration_sum_ns: int = 0
+    last_run_ns: int | None = None
+
+    @property
+    def execution_count(self) -> int:
+        """Runs of the model."""
+        return sum(batch.count for batch in self.batches.values())
+
+    @property
+    def inference_count(self) -> int:
+        """Rows that went through the model."""
+        return sum(rows * batch.count for rows, batch in self.batches.items())
+
+    @property
+    def duration_sum_ns(self) -> int:
+        """Time of all requests, answered and failed."""
+        return self.success_ns + self.fail_ns
+
+    @property
+    def last_inference_ms(self) -> int:
+        """End of the last run, in milliseconds since 1970; 0 before the first."""
+        if self.last_run_ns is None:
+            return 0
+        return int(time.time() * 1e3 - (time.perf_counter_ns() - self.last_run_ns) / 1e6)
 
     def record_success(self, request_ns: int, timing: Timing) -> None:
         """Count an answered request; ``request_ns`` is the time from its last byte in to its answer."""
@@ -65,21 +84,34 @@ class ModelStatistics:
         self.compute_input_ns += timing.compute_input_ns
         self.compute_infer_ns += timing.compute_infer_ns
         self.compute_output_ns += timing.compute_output_ns
-        self.duration_sum_ns += request_ns
         self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
+
+    def record_inline(self, received_ns: int, started_ns: int, ran_ns: int, answered_ns: int) -> None:
+        """Count a request that was decoded, run alone and answered in one go, by the time of each step."""
+        request_ns = answered_ns - received_ns
+        infer_ns = ran_ns - started_ns
+        self.success_count += 1
+        self.success_ns += request_ns
+        self.compute_input_ns += started_ns - received_ns
+        self.compute_infer_ns += infer_ns
+        self.compute_output_ns += answered_ns - ran_ns
+        self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
+        self.last_run_ns = ran_ns
+        batch = self.batches.get(1)
+        if batch is None:
+            batch = self.batches[1] = BatchStatistics()
+        batch.count += 1
+        batch.compute_infer_ns += infer_ns
 
     def record_failure(self, reason: str, request_ns: int) -> None:
         """Count a failed request; ``reason`` is one of FAILURE_REASONS."""
         self.failures[reason] += 1
         self.fail_ns += request_ns
-        self.duration_sum_ns += request_ns
         self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
 
-    def record_execution(self, rows: int, timing: Timing) -> None:
-        """Count one run of the model with ``rows`` rows."""
-        self.execution_count += 1
-        self.inference_count += rows
-        self.last_inference_ms = int(time.time() * 1000)
+    def record_execution(self, rows: int, ended_ns: int, timing: Timing) -> None:
+        """Count one run of ``rows`` rows, which ended at ``ended_ns`` (performance counter)."""
+        self.last_run_ns = ended_ns
         batch = self.batches.get(rows)
         if batch is None:
             batch = self.batches[rows] = BatchStatistics()

@@ -11,8 +11,8 @@ from modelservice_runtime.errors import NotFoundError, ServingError
 from modelservice_runtime.health import Health
 from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.server.answers import compressed
-from modelservice_runtime.server.front_end import Binding, FrontEnd
-from modelservice_runtime.server.http import HttpRequest, HttpResponse
+from modelservice_runtime.server.front_end import Binding, FrontEnd, Handler
+from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.server.oip import OipFrontEnd
 from modelservice_runtime.server.routing import split_target
 from modelservice_runtime.server.status import error_body, error_response
@@ -33,20 +33,25 @@ class Application:
     def __call__(self, request: HttpRequest) -> None:
         """Answer ``request``, now or later; never raises."""
         try:
-            response = self._respond(request)
+            # The same head as an earlier request's has its handler already.
+            handler = request.head.plan or self._find_handler(request.head)
+            response = handler(request)
         except ServingError as error:
             response = error_response(error)
         except Exception:  # the last boundary: one faulty request must not end the others
             log.exception("internal error", extra={"method": repr(request.method)})
             response = HttpResponse(500, error_body("internal error; the server's log has the details"))
         if response is not None:
-            request.reply(compressed(request, response))
+            if b"accept-encoding" in request.head.headers:
+                response = compressed(request, response)
+            request.source.reply(request, response)
 
-    def _respond(self, request: HttpRequest) -> HttpResponse | None:
-        binding = self._bindings.get(request.target) or self._bind(request.target)
-        if request.method not in binding.methods:
-            return _method_not_allowed(binding)
-        return binding.handler(request)
+    def _find_handler(self, head: RequestHead) -> Handler:
+        binding = self._bindings.get(head.target) or self._bind(head.target)
+        if head.method in binding.methods:
+            head.plan = binding.handler
+            return binding.handler
+        return lambda _request: _method_not_allowed(binding)
 
     def _bind(self, target: bytes) -> Binding:
         segments = split_target(target)

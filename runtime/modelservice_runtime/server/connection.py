@@ -132,7 +132,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, answer what is complete, and stop reading while an answer is on its way."""
-        if self._phase is not _IDLE or self._is_busy() or self._last_request_seen:
+        if (
+            self._phase is not _IDLE
+            or self._current is not None
+            or self._requests
+            or self._writing_paused
+            or self._last_request_seen
+            or self._refusal is not None
+        ):
             self._parse(data)
             return
         end = data.find(b"\r\n\r\n") + 4
@@ -281,10 +288,23 @@ class Connection(asyncio.Protocol):
         if request is not self._current:
             return
         self._current = None
-        self._release_body()
-        head = request.head
+        if self._reserved_bytes:
+            self._release_body()
+        head, server = request.head, self._server
+        body = response.body
+        if (
+            head.is_plain
+            and type(body) is bytes
+            and not (response.headers or response.close or server.closing)
+        ):
+            start = server.response_start(response.status, response.content_type)
+            self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
+            self._deadline = server.now + self._limits.idle_timeout_seconds
+            if not self._processing:
+                self._process()
+            return
         is_last = not self._requests and self._refusal is None
-        close = not head.keep_alive or response.close or (self._server.closing and is_last)
+        close = not head.keep_alive or response.close or (server.closing and is_last)
         self._write(response, close=close, only_head=head.method == b"HEAD", old=head.is_http_1_0)
         self._deadline = self._server.now + self._limits.idle_timeout_seconds
         if close:
@@ -434,9 +454,8 @@ class Connection(asyncio.Protocol):
             raise TooMuchBufferedError
 
     def _release_body(self) -> None:
-        if self._reserved_bytes:
-            self._server.buffered_bytes -= self._reserved_bytes
-            self._reserved_bytes = 0
+        self._server.buffered_bytes -= self._reserved_bytes
+        self._reserved_bytes = 0
 
     def _receive_directly(self) -> None:
         """Let the rest of a large body come straight into its memory; the parser sees no more of it."""
@@ -492,17 +511,13 @@ class Connection(asyncio.Protocol):
 
     def _write(self, response: HttpResponse, *, close: bool, only_head: bool, old: bool) -> None:
         start = self._server.response_start(response.status, response.content_type)
-        body = response.body
-        if isinstance(body, bytes) and not (response.headers or close or only_head or old):
-            self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
-            return
         head = render_head(start, response, close=close, announce_keep_alive=old)
         if only_head:
             self._transport.write(head)
-        elif isinstance(body, bytes):
-            self._transport.write(head + body)
+        elif isinstance(response.body, bytes):
+            self._transport.write(head + response.body)
         else:
-            self._transport.writelines([head, *body])
+            self._transport.writelines([head, *response.body])
 
     def _linger(self) -> None:
         """Send our end of stream and read on for a moment: closing at once could destroy the answer.

@@ -1,9 +1,9 @@
 """HTTP requests, responses and limits as plain values; no I/O."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -72,7 +72,8 @@ class RequestHead:
     """A request's start line and headers, which all requests with the same bytes share; never modified.
 
     Header names are lower case. ``body_bytes`` is the announced length, -1 where the body is chunked.
-    ``plan`` belongs to the application: what it worked out from the head alone, for the next request.
+    ``is_plain`` tells that the answer has a body and neither says anything of the connection nor ends it.
+    ``plan`` belongs to the application: what answers such requests, once it knows.
     """
 
     method: bytes
@@ -81,7 +82,11 @@ class RequestHead:
     keep_alive: bool
     is_http_1_0: bool
     body_bytes: int
-    plan: Any = None
+    plan: "Callable[[HttpRequest], HttpResponse | None] | None" = None
+    is_plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_plain = self.keep_alive and not self.is_http_1_0 and self.method != b"HEAD"
 
 
 class HttpRequest:

@@ -30,10 +30,16 @@ _NO_BINARY = memoryview(b"")
 
 @dataclass(slots=True)
 class DecodedInfer:
-    """A request and, for each wanted output, whether it goes back as binary data."""
+    """A request and, for each wanted output, whether it goes back as binary data.
+
+    ``is_plain`` and ``is_all_binary`` tell of an answer that is the model's alone, for it repeats no id: all
+    JSON, or all binary.
+    """
 
     request: InferRequest
     binary_outputs: Sequence[bool]
+    is_plain: bool = False
+    is_all_binary: bool = False
 
 
 def decode_infer(
@@ -89,7 +95,13 @@ def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryvie
     request_id = document.get("id")
     if request_id is not None and type(request_id) is not str:
         raise InvalidRequestError("'id' must be a string")
-    return DecodedInfer(InferRequest(inputs, names, request_id, _timeout_seconds(parameters)), binary_outputs)
+    request = InferRequest(inputs, names, request_id, _timeout_seconds(parameters))
+    return DecodedInfer(
+        request,
+        binary_outputs,
+        is_plain=request_id is None and True not in binary_outputs,
+        is_all_binary=request_id is None and False not in binary_outputs,
+    )
 
 
 def _decode_inputs(
@@ -218,7 +230,7 @@ def _decode_raw(spec: ModelSpec, body: memoryview, *, batches_rows: bool) -> Dec
     else:
         array = decode_buffer(tensor, _raw_shape(tensor, body.nbytes, batches_rows=batches_rows), body)
     names = spec.output_names
-    return DecodedInfer(InferRequest({tensor.name: array}, names), [True] * len(names))
+    return DecodedInfer(InferRequest({tensor.name: array}, names), [True] * len(names), is_all_binary=True)
 
 
 def _raw_shape(tensor: TensorSpec, size_bytes: int, *, batches_rows: bool) -> list[int]:

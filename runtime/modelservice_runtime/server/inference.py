@@ -41,6 +41,25 @@ def failure_reason(error: ServingError) -> str:
     return _REASON_BY_ERROR.get(type(error), "OTHER")
 
 
+def infer_inline(
+    handle: ModelHandle,
+    request: InferRequest,
+    received_ns: int,
+    encode: Callable[[list[Array]], Answer],
+) -> Answer | None:
+    """Answer at once where the model is fast and free; None where it takes an ``InferCall``.
+
+    Arguments as of ``InferCall``. Raises ServingError, uncounted.
+    """
+    run = handle.lane.run_inline(request)
+    if run is None:
+        return None
+    outputs, started_ns, ended_ns = run
+    answer = encode(outputs)
+    handle.statistics.record_inline(received_ns, started_ns, ended_ns, time.perf_counter_ns())
+    return answer
+
+
 class InferCall(Generic[Answer]):
     """A request to ``handle``, received whole at ``received_ns`` (performance counter).
 
@@ -68,11 +87,19 @@ class InferCall(Generic[Answer]):
     def start(self, request: InferRequest) -> bool:
         """Run the decoded request; True when the answer is still to come.
 
-        Raises OverloadedError, uncounted.
+        Raises ServingError, uncounted, where it fails at once.
         """
+        answer = infer_inline(self._handle, request, self._received_ns, self._encode)
+        if answer is not None:
+            self._reply(answer)
+            return False
+        self.enqueue(request)
+        return True
+
+    def enqueue(self, request: InferRequest) -> None:
+        """Run the decoded request in its turn. Raises OverloadedError, uncounted."""
         self._decode_ns = time.perf_counter_ns() - self._received_ns
         self._job = self._handle.lane.submit(request, self._finish)
-        return self._job is not None
 
     def cancel(self) -> None:
         """The client has gone: stop what nobody waits for."""

@@ -1,8 +1,4 @@
-"""The Open Inference Protocol's REST interface ("V2") over one model table.
-
-Infer requests are decoded here, run in their model's lane and encoded when the lane is done; for a fast model
-all of that happens in one call.
-"""
+"""The Open Inference Protocol's REST interface ("V2") over one model table; infer is ``oip_infer``'s."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,18 +9,16 @@ import orjson
 from modelservice_runtime.errors import (
     InvalidRequestError,
     ModelUnavailableError,
-    ServingError,
     UnsupportedOperationError,
 )
 from modelservice_runtime.health import Health
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server import metadata
-from modelservice_runtime.server.answers import compressed, decoded_body, reply
+from modelservice_runtime.server.answers import decoded_body
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
-from modelservice_runtime.server.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.server.inference import InferCall, record_failure
 from modelservice_runtime.server.json_codec import decode_object
+from modelservice_runtime.server.oip_infer import InferRoute
 from modelservice_runtime.server.routes import METHODS, Endpoint, Route, match_route
 
 _RouteHandler: TypeAlias = Callable[[Route, HttpRequest], HttpResponse | None]
@@ -45,7 +39,6 @@ class OipFrontEnd:
             Endpoint.MODEL_READY: self._model_ready,
             Endpoint.MODEL_CONFIG: self._model_config,
             Endpoint.MODEL_STATISTICS: self._model_statistics,
-            Endpoint.INFER: self._infer,
             Endpoint.GENERATE: self._generate,
             Endpoint.REPOSITORY_INDEX: self._repository_index,
             Endpoint.MODEL_CONTROL: self._model_control,
@@ -57,6 +50,8 @@ class OipFrontEnd:
         route = match_route(segments)
         if route is None:
             return None
+        if route.endpoint is Endpoint.INFER:
+            return Binding(METHODS[route.endpoint], InferRoute(self._table, route, self._max_body_bytes))
         return Binding(METHODS[route.endpoint], partial(self._handlers[route.endpoint], route))
 
     def _server_metadata(self, _route: Route, _request: HttpRequest) -> HttpResponse:
@@ -113,28 +108,6 @@ class OipFrontEnd:
 
     def _shared_memory(self, _route: Route, _request: HttpRequest) -> HttpResponse:
         raise UnsupportedOperationError("shared memory is not supported; send the data in the request")
-
-    def _infer(self, route: Route, request: HttpRequest) -> None:
-        handle = self._find(route)
-        try:
-            body = decoded_body(request, self._max_body_bytes)
-            decoded = decode_infer(
-                handle.spec,
-                body,
-                request.headers.get(b"inference-header-content-length"),
-                batches_rows=handle.lane.max_batch_size > 1,
-            )
-            call = InferCall(
-                handle,
-                request.received_ns,
-                lambda outputs: compressed(request, encode_infer(handle.spec, decoded, outputs)),
-                partial(reply, request),
-            )
-            if call.start(decoded.request):
-                request.on_disconnect = call.cancel
-        except ServingError as error:
-            record_failure(handle, request.received_ns, error)
-            raise
 
     def _find(self, route: Route) -> ModelHandle:
         return self._table.find(route.model or "", route.version)

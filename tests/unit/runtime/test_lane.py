@@ -18,12 +18,25 @@ from modelservice_runtime.errors import DeadlineExceededError, OverloadedError
 from modelservice_runtime.model import WarmUp
 
 
-async def test_submit_to_a_fast_model_answers_before_it_returns() -> None:
-    results = Results()
+async def test_run_inline_of_a_fast_model_answers_at_once() -> None:
     lane = make_lane(GatedModel(), FAST)
-    assert lane.submit(make_request(1, 2), results.append) is None
-    assert values(results.items[0]) == [2, 4]
-    assert lane.pending == 0
+    run = lane.run_inline(make_request(1, 2))
+    assert run is not None
+    (output,), started_ns, ended_ns = run
+    assert (output.tolist(), lane.pending) == ([2, 4], 0)
+    assert ended_ns >= started_ns
+
+
+async def test_run_inline_while_a_run_is_under_way_leaves_it_to_submit() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW)
+    lane.submit(make_request(1), results.append)
+    await entered(model)
+    lane._run_ns = 0.0
+    assert lane.run_inline(make_request(2)) is None
+    model.gate.set()
+    await results.wait(1)
 
 
 async def test_submit_to_a_slow_model_runs_on_a_thread() -> None:

@@ -1,0 +1,274 @@
+"""Short ways for infer requests that look like earlier ones; the same results as ``infer_codec``'s.
+
+Clients send one request again and again, with other numbers in it. What two equal beginnings and ends, or two
+equal headers of binary tensors, decode to need not be worked out twice: a *plan* keeps it. Where a plan does
+not fit exactly, or anything at all is wrong, ``infer_codec`` decodes the request from the start.
+
+A plan is made when the same text comes a second time, and a model's plans are few and small, so that clients
+that put something new into every request cost little.
+"""
+
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import orjson
+
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server.binary_codec import decode_buffer, encode_buffer
+from modelservice_runtime.server.http import OCTET_STREAM, HttpResponse
+from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer, encode_infer
+from modelservice_runtime.server.json_codec import decode_tensor
+from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, InferRequest, TensorSpec, count_elements
+
+_DATA = b'"data":'
+_MAX_PLANS = 64
+_MAX_TEXT_BYTES = 4096
+_MAX_BODY_BYTES = 64 * 1024
+_BRACKET = re.compile(rb"[\[\]]")
+
+Plan = TypeVar("Plan")
+
+
+class _Plans(Generic[Plan]):
+    """Plans by the text that they are for."""
+
+    __slots__ = ("_seen_once", "by_text")
+
+    def __init__(self) -> None:
+        self.by_text: dict[bytes, Plan] = {}
+        self._seen_once: set[int] = set()
+
+    def wants(self, text: bytes) -> bool:
+        """True where ``text`` came before, so that a plan is worth its while."""
+        if len(text) > _MAX_TEXT_BYTES:
+            return False
+        name = hash(text)
+        if name in self._seen_once:
+            return True
+        if len(self._seen_once) >= _MAX_PLANS:
+            self._seen_once.clear()
+        self._seen_once.add(name)
+        return False
+
+    def add(self, text: bytes, plan: Plan) -> None:
+        """Keep a plan; when there are too many the others go."""
+        _make_room(self.by_text)
+        self.by_text[text] = plan
+
+
+@dataclass(frozen=True, slots=True)
+class _JsonPlan:
+    """A request of one input whose text is known before and behind its data."""
+
+    tensor: TensorSpec
+    shape: tuple[int, ...]
+    count: int
+    numbers: struct.Struct | None
+    suffix: bytes
+    example: DecodedInfer
+
+
+@dataclass(frozen=True, slots=True)
+class _BinaryPlan:
+    """A request whose inputs are all binary, at known places behind a known header."""
+
+    tensors: tuple[tuple[TensorSpec, tuple[int, ...], slice], ...]
+    total_bytes: int
+    example: DecodedInfer
+
+
+class InferCodec:
+    """Decodes requests to, and encodes answers of, one version of a model."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self._json: _Plans[_JsonPlan] = _Plans()
+        self._binary: _Plans[_BinaryPlan] = _Plans()
+        # Answers of one output by (outputs' names, shape): the text before the data.
+        self._answers: dict[tuple[Sequence[str], tuple[int, ...]], bytes] = {}
+        # Binary answers by (outputs' names, shapes): the JSON, and the HTTP headers.
+        self._binary_heads: dict[Any, tuple[bytes, tuple[tuple[bytes, bytes], ...]]] = {}
+
+    def decode(
+        self, body: bytes | bytearray, header_length: bytes | None, batches_rows: bool
+    ) -> DecodedInfer:
+        """See ``infer_codec.decode_infer``."""
+        if header_length is None:
+            if type(body) is bytes and len(body) <= _MAX_BODY_BYTES:
+                start = body.find(_DATA) + len(_DATA)
+                plan = self._json.by_text.get(body[:start])
+                if plan is not None and body.endswith(plan.suffix):
+                    decoded = _decode_by_plan(plan, body[start : len(body) - len(plan.suffix)])
+                    if decoded is not None:
+                        return decoded
+                return self._decode_json(body, start, may_plan=plan is None)
+        elif len(header_length) <= 4 and header_length.isdigit() and header_length != b"0":
+            planned = self._decode_binary(body, header_length)
+            if planned is not None:
+                return planned
+        return decode_infer(self.spec, body, header_length, batches_rows=batches_rows)
+
+    def encode(self, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
+        """See ``infer_codec.encode_infer``."""
+        if len(outputs) == 1 and decoded.is_plain:
+            # One output, whose text around the data is known for its shape.
+            output = outputs[0]
+            around = self._answers.get((decoded.request.output_names, output.shape))
+            if around is not None:
+                data = orjson.dumps(output.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
+                if b"null" not in data:  # neither NaN nor an infinity
+                    return HttpResponse(200, b"%b%b}]}" % (around, data))
+            else:
+                self._plan_answer(decoded.request.output_names, output.shape)
+        elif decoded.is_all_binary:
+            return self._encode_binary(decoded, outputs)
+        return encode_infer(self.spec, decoded, outputs)
+
+    def _decode_json(self, body: bytes, start: int, *, may_plan: bool) -> DecodedInfer:
+        """Decode in full; plan for the next one whose text is the same up to ``start``, behind "data"."""
+        decoded = decode_infer(self.spec, body, None, batches_rows=False)
+        if may_plan and start >= len(_DATA) and len(self.spec.inputs) == 1:
+            prefix = body[:start]
+            plan = _plan_json(self.spec.inputs[0], decoded, body, start) if self._json.wants(prefix) else None
+            if plan is not None:
+                self._json.add(prefix, plan)
+        return decoded
+
+    def _decode_binary(self, body: bytes | bytearray, header_length: bytes) -> DecodedInfer | None:
+        length = int(header_length)
+        header = bytes(body[:length])
+        plan = self._binary.by_text.get(header)
+        if plan is None:
+            if len(header) == length and self._binary.wants(header):
+                decoded = decode_infer(self.spec, body, header_length, batches_rows=False)
+                plan = _plan_binary(self.spec, decoded, header)
+                if plan is not None:
+                    self._binary.add(header, plan)
+                return decoded
+            return None
+        if len(body) - length != plan.total_bytes:
+            return None
+        binary = memoryview(body)[length:]
+        inputs = {
+            tensor.name: decode_buffer(tensor, shape, binary[place]) for tensor, shape, place in plan.tensors
+        }
+        return _like(plan.example, inputs)
+
+    def _encode_binary(self, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
+        names = decoded.request.output_names
+        key = (names, tuple([output.shape for output in outputs]))
+        head = self._binary_heads.get(key)
+        if head is None:
+            response = encode_infer(self.spec, decoded, outputs)
+            # The length of texts is not in their shape.
+            if not any(self.spec.output_by_name[name].datatype is BYTES for name in names):
+                _make_room(self._binary_heads)
+                self._binary_heads[key] = (bytes(response.body[0]), response.headers)
+            return response
+        specs = self.spec.output_by_name
+        buffers = [encode_buffer(specs[name], output) for name, output in zip(names, outputs)]  # noqa: B905
+        return HttpResponse(200, [head[0], *buffers], OCTET_STREAM, head[1])
+
+    def _plan_answer(self, names: Sequence[str], shape: tuple[int, ...]) -> None:
+        """Keep the text before the data of an answer of one output."""
+        tensor = self.spec.output_by_name[names[0]]
+        if tensor.datatype in (BYTES, BF16):  # their text is not what orjson makes of the array
+            return
+        document = {
+            "model_name": self.spec.name,
+            "model_version": self.spec.version,
+            "outputs": [{"name": tensor.name, "datatype": tensor.datatype.name, "shape": shape}],
+        }
+        _make_room(self._answers)
+        self._answers[(names, shape)] = orjson.dumps(document).removesuffix(b"}]}") + b"," + _DATA
+
+
+def _make_room(plans: dict[Any, Any]) -> None:
+    if len(plans) >= _MAX_PLANS:
+        plans.clear()
+
+
+def _decode_by_plan(plan: _JsonPlan, data: bytes) -> DecodedInfer | None:
+    """Decode the data alone; None where it is no JSON. Raises InvalidRequestError like ``decode_tensor``."""
+    try:
+        values = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    name = plan.tensor.name
+    # A boolean counts as a number for struct; no number has a t or an f.
+    if (
+        plan.numbers is not None
+        and type(values) is list
+        and len(values) == plan.count
+        and b"t" not in data
+        and b"f" not in data
+    ):
+        try:
+            packed = plan.numbers.pack(*values)
+        except (struct.error, OverflowError):
+            pass  # nested, or wrong: seen to below
+        else:
+            array: Array = np.ndarray(plan.shape, plan.tensor.datatype.numpy, packed)
+            return _like(plan.example, {name: array})
+    return _like(plan.example, {name: decode_tensor(plan.tensor, plan.shape, values, data)})
+
+
+def _like(example: DecodedInfer, inputs: dict[str, Array]) -> DecodedInfer:
+    request = example.request
+    return DecodedInfer(
+        InferRequest(inputs, request.output_names, request.id, request.timeout_seconds),
+        example.binary_outputs,
+        example.is_plain,
+        example.is_all_binary,
+    )
+
+
+def _plan_json(tensor: TensorSpec, decoded: DecodedInfer, body: bytes, start: int) -> _JsonPlan | None:
+    """Plan for bodies like ``body``, whose first "data" ends at ``start``; None where it is not the input's.
+
+    To be sure, another value is put there: it must come out as the input's data.
+    """
+    end = _end_of_array(body, start)
+    if tensor.datatype is BYTES or end is None or len(body) - end > _MAX_TEXT_BYTES:
+        return None
+    try:
+        document = orjson.loads(body[:start] + b"[null]" + body[end:])
+    except orjson.JSONDecodeError:
+        return None
+    if document["inputs"][0].get("data") != [None]:
+        return None
+    shape = decoded.request.inputs[tensor.name].shape
+    count = count_elements(shape)
+    packable = tensor.datatype not in (BF16, BOOL)
+    numbers = struct.Struct(f"<{count}{tensor.datatype.pack_code}") if packable else None
+    return _JsonPlan(tensor, shape, count, numbers, body[end:], decoded)
+
+
+def _end_of_array(body: bytes, start: int) -> int | None:
+    """Where the array that begins at ``start`` ends, if it holds no text with brackets."""
+    depth = 0
+    if not body[start:].lstrip(b" \t\r\n").startswith(b"["):
+        return None
+    for bracket in _BRACKET.finditer(body, start):
+        depth += 1 if bracket.group() == b"[" else -1
+        if depth == 0:
+            return bracket.end()
+    return None
+
+
+def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> _BinaryPlan | None:
+    tensors: list[tuple[TensorSpec, tuple[int, ...], slice]] = []
+    position = 0
+    for entry in orjson.loads(header)["inputs"]:
+        size_bytes = (entry.get("parameters") or {}).get("binary_data_size")
+        if size_bytes is None:
+            return None
+        tensor = spec.input_by_name[entry["name"]]
+        shape = decoded.request.inputs[tensor.name].shape
+        tensors.append((tensor, shape, slice(position, position + size_bytes)))
+        position += size_bytes
+    return _BinaryPlan(tuple(tensors), position, decoded)
