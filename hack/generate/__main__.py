@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
 from hack.generate.manifests import rendered_manifests
+from hack.generate.protos import proto_modules
 from hack.generate.reference import reference_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ def generated_files() -> dict[Path, str]:
 def main() -> None:
     """Write the files that differ and name them."""
     _write(generated_files())
+    _write(proto_modules(ROOT))
     # The chart holds copies of the definitions, so it is rendered after they are written.
     _write(rendered_manifests(ROOT))
 
