@@ -55,7 +55,9 @@ def _module_text(file: FileDescriptorProto, ours: set[str]) -> str:
     lines += [f"    {serialized[at : at + _LINE]!r}" for at in range(0, len(serialized), _LINE)]
     lines[-1] += ","
     lines += [")", ""]
-    lines += [f'{message.name} = message_class(DESCRIPTOR, "{message.name}")' for message in file.message_type]
+    lines += [
+        f'{message.name} = message_class(DESCRIPTOR, "{message.name}")' for message in file.message_type
+    ]
     for enum in file.enum_type:
         lines += [f'{enum.name} = enum_type(DESCRIPTOR, "{enum.name}")']
         lines += [f"{value.name} = {value.number}" for value in enum.value]

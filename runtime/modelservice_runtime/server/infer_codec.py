@@ -10,11 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_runtime.errors import InvalidRequestError, UnsupportedOperationError
+from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server.binary_codec import decode_buffer, decode_text, encode_buffer
 from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
 from modelservice_runtime.server.json_codec import decode_object, decode_tensor, encode_object, encode_tensor
+from modelservice_runtime.server.parameters import (
+    flag_parameter,
+    refuse_output_extensions,
+    refuse_shared_memory,
+    timeout_parameter,
+)
+from modelservice_runtime.server.signature import (
+    check_complete,
+    check_output_count,
+    describe_tensors,
+    find_input,
+    find_output,
+)
 from modelservice_runtime.tensors import (
     BYTES,
     Array,
@@ -95,7 +108,7 @@ def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryvie
     request_id = document.get("id")
     if request_id is not None and type(request_id) is not str:
         raise InvalidRequestError("'id' must be a string")
-    request = InferRequest(inputs, names, request_id, _timeout_seconds(parameters))
+    request = InferRequest(inputs, names, request_id, timeout_parameter(parameters))
     return DecodedInfer(
         request,
         binary_outputs,
@@ -109,12 +122,14 @@ def _decode_inputs(
 ) -> dict[str, Array]:
     if type(entries) is not list:
         raise InvalidRequestError(
-            f"the request needs 'inputs', an array; the model takes {_signature(spec.inputs)}"
+            f"the request needs 'inputs', an array; the model takes {describe_tensors(spec.inputs)}"
         )
     arrays: dict[str, Array] = {}
     position = 0
     for entry in entries:
-        tensor = _input_spec(spec, entry, arrays)
+        if type(entry) is not dict:
+            raise InvalidRequestError("every element of 'inputs' must be an object")
+        tensor = find_input(spec, entry.get("name"), arrays)
         check_datatype(tensor, entry.get("datatype"))
         shape = parse_shape(entry.get("shape"), tensor.name)
         check_shape(tensor, shape)
@@ -126,7 +141,7 @@ def _decode_inputs(
             arrays[tensor.name] = decode_tensor(tensor, shape, entry["data"], head)
         else:
             raise InvalidRequestError(f"input '{tensor.name}' has neither 'data' nor 'binary_data_size'")
-    _check_complete(spec, arrays)
+    check_complete(spec, arrays)
     if position != binary.nbytes:
         raise InvalidRequestError(f"the body has {binary.nbytes - position} bytes that belong to no input")
     return arrays
@@ -141,32 +156,12 @@ def _take(tensor: TensorSpec, binary: memoryview, position: int, size: int) -> m
     return binary[position : position + size]
 
 
-def _input_spec(spec: ModelSpec, entry: object, seen: dict[str, Array]) -> TensorSpec:
-    if type(entry) is not dict:
-        raise InvalidRequestError("every element of 'inputs' must be an object")
-    name = entry.get("name")
-    tensor = spec.input_by_name.get(name) if type(name) is str else None
-    if tensor is None:
-        what = "an input has no 'name'" if type(name) is not str else f"input {name[:100]!r} is unknown"
-        raise InvalidRequestError(f"{what}; the model takes {_signature(spec.inputs)}")
-    if tensor.name in seen:
-        raise InvalidRequestError(f"input '{tensor.name}' appears twice")
-    return tensor
-
-
-def _check_complete(spec: ModelSpec, arrays: dict[str, Array]) -> None:
-    if len(arrays) != len(spec.inputs):
-        missing = [tensor for tensor in spec.inputs if tensor.name not in arrays]
-        raise InvalidRequestError(f"missing input: {_signature(missing)}")
-
-
 def _binary_size(tensor: TensorSpec, entry: dict[str, Any]) -> int | None:
     parameters = entry["parameters"]
     if parameters is None:
         return None
     _check_parameters(parameters, f"input '{tensor.name}'")
-    if "shared_memory_region" in parameters:
-        raise UnsupportedOperationError("shared memory is not supported; send the data in the request")
+    refuse_shared_memory(parameters)
     if "binary_data_size" not in parameters:
         return None
     size = parameters["binary_data_size"]
@@ -182,40 +177,28 @@ def _binary_size(tensor: TensorSpec, entry: dict[str, Any]) -> int | None:
 def _decode_outputs(
     spec: ModelSpec, entries: object, parameters: dict[str, Any] | None
 ) -> tuple[Sequence[str], Sequence[bool]]:
-    default = parameters is not None and _flag(parameters, "binary_data_output", False)
+    default = parameters is not None and flag_parameter(parameters, "binary_data_output", False)
     if not entries and (entries is None or type(entries) is list):
         return spec.output_names, (default,) * len(spec.output_names)
     if type(entries) is not list:
         raise InvalidRequestError("'outputs' must be an array")
-    if len(entries) > len(spec.outputs):
-        raise InvalidRequestError(f"{len(entries)} outputs are requested; the model has {len(spec.outputs)}")
+    check_output_count(spec, len(entries))
     wanted: dict[str, bool] = {}
     for entry in entries:
-        name = entry.get("name") if type(entry) is dict else None
-        if type(name) is not str or name not in spec.output_by_name:
-            shown = f"output {name[:100]!r} is unknown" if type(name) is str else "an output has no 'name'"
-            raise InvalidRequestError(f"{shown}; the model gives {_signature(spec.outputs)}")
-        if name in wanted:
-            raise InvalidRequestError(f"output '{name}' is requested twice")
+        name = find_output(spec, entry.get("name") if type(entry) is dict else None, wanted)
         output_parameters = entry.get("parameters")
         if output_parameters is not None:
             _check_parameters(output_parameters, f"output '{name}'")
-            _refuse_output_extensions(output_parameters)
-        wanted[name] = _flag(output_parameters, "binary_data", default)
+            refuse_output_extensions(output_parameters)
+        wanted[name] = flag_parameter(output_parameters, "binary_data", default)
     return tuple(wanted), list(wanted.values())
-
-
-def _refuse_output_extensions(parameters: dict[str, Any]) -> None:
-    for name in ("classification", "shared_memory_region"):
-        if name in parameters:
-            raise UnsupportedOperationError(f"the output parameter '{name}' is not supported")
 
 
 def _decode_raw(spec: ModelSpec, body: memoryview, *, batches_rows: bool) -> DecodedInfer:
     """A body that is nothing but the one input's data; its shape follows from the size."""
     if len(spec.inputs) != 1:
         raise InvalidRequestError(
-            f"a raw request needs a model with one input; this one takes {_signature(spec.inputs)}"
+            f"a raw request needs a model with one input; this one takes {describe_tensors(spec.inputs)}"
         )
     tensor = spec.inputs[0]
     if tensor.datatype is BYTES:
@@ -262,25 +245,3 @@ def _parse_header_length(value: bytes, body_bytes: int) -> int:
 def _check_parameters(parameters: object, where: str) -> None:
     if type(parameters) is not dict:
         raise InvalidRequestError(f"'parameters' of {where} must be an object")
-
-
-def _flag(parameters: dict[str, Any] | None, name: str, default: bool) -> bool:
-    value = default if parameters is None else parameters.get(name, default)
-    if type(value) is not bool:
-        raise InvalidRequestError(f"parameter '{name}' must be true or false")
-    return value
-
-
-def _timeout_seconds(parameters: dict[str, Any] | None) -> float | None:
-    """The request parameter ``timeout`` is in microseconds; 0 means none."""
-    value = None if parameters is None else parameters.get("timeout")
-    if value is None or value == 0:
-        return None
-    if type(value) is not int or not 0 < value < 1 << 53:
-        raise InvalidRequestError("parameter 'timeout' must be a positive integer, in microseconds")
-    return value / 1e6
-
-
-def _signature(tensors: Sequence[TensorSpec]) -> str:
-    shown = ", ".join(tensor.describe() for tensor in tensors[:20])
-    return shown if len(tensors) <= 20 else f"{shown} and {len(tensors) - 20} more"

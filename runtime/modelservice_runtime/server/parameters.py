@@ -1,0 +1,39 @@
+"""The parameters of an infer request that mean the same in every protocol; pure.
+
+Source: Triton, ``extension_parameters.md`` and ``extension_binary_data.md``.
+"""
+
+from collections.abc import Mapping
+
+from modelservice_runtime.errors import InvalidRequestError, UnsupportedOperationError
+
+
+def flag_parameter(parameters: Mapping[str, object] | None, name: str, default: bool) -> bool:
+    """Return a true-or-false parameter. Raises InvalidRequestError for anything else."""
+    value = default if parameters is None else parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"parameter '{name}' must be true or false")
+    return value
+
+
+def timeout_parameter(parameters: Mapping[str, object] | None) -> float | None:
+    """The parameter ``timeout``, given in microseconds, as seconds; None where it is absent or 0."""
+    value = None if parameters is None else parameters.get("timeout")
+    if value is None or value == 0:
+        return None
+    if type(value) is not int or not 0 < value < 1 << 53:
+        raise InvalidRequestError("parameter 'timeout' must be a positive integer, in microseconds")
+    return value / 1e6
+
+
+def refuse_shared_memory(parameters: Mapping[str, object]) -> None:
+    """Raise UnsupportedOperationError for tensors that are not in the message."""
+    if "shared_memory_region" in parameters:
+        raise UnsupportedOperationError("shared memory is not supported; send the data in the request")
+
+
+def refuse_output_extensions(parameters: Mapping[str, object]) -> None:
+    """Raise UnsupportedOperationError for what a requested output cannot be."""
+    for name in ("classification", "shared_memory_region"):
+        if name in parameters:
+            raise UnsupportedOperationError(f"the output parameter '{name}' is not supported")
