@@ -1,6 +1,6 @@
 """Domain errors of the runtime: what went wrong, without any protocol's status codes.
 
-One table per protocol maps them to codes (``server/status.py`` for HTTP). Messages are for people: they
+One table (``server/status.py``) maps them to the codes of HTTP and gRPC. Messages are for people: they
 name the field, what was expected and what to do, and never hold file paths or stack traces of requests.
 """
 
@@ -43,10 +43,6 @@ class OverloadedError(ServingError):
 
 class DeadlineExceededError(ServingError):
     """The time the client allowed has passed."""
-
-
-class CancelledError(ServingError):
-    """The client went away before the answer."""
 
 
 class UnsupportedOperationError(ServingError):

@@ -1,4 +1,4 @@
-"""The one table from domain errors to HTTP: status and retry advice."""
+"""The one table from domain errors to protocols: HTTP status and retry advice, gRPC status."""
 
 from dataclasses import dataclass
 
@@ -20,36 +20,39 @@ from modelservice_runtime.errors import (
     UnsupportedEncodingError,
     UnsupportedOperationError,
 )
+from modelservice_runtime.server.grpc.stream import GrpcError, GrpcStatus
 from modelservice_runtime.server.http import HttpResponse
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorMapping:
-    """How one kind of error is answered; ``headers`` are extra pairs."""
+    """How one kind of error is answered; ``headers`` are extra pairs of an HTTP answer."""
 
     status: int
+    grpc_status: GrpcStatus
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+_ENCODINGS = ((b"Accept-Encoding", b"gzip, deflate"),)
 _RETRY_SOON = ((b"Retry-After", b"1"),)
 # RFC 6750, 3.
 _CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="modelservice"'),)
 _SCOPE_CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="modelservice", error="insufficient_scope"'),)
 
 ERRORS: dict[type[ServingError], ErrorMapping] = {
-    InvalidRequestError: ErrorMapping(400),
-    UnauthenticatedError: ErrorMapping(401, _CHALLENGE),
-    PermissionDeniedError: ErrorMapping(403, _SCOPE_CHALLENGE),
-    NotFoundError: ErrorMapping(404),
-    PayloadTooLargeError: ErrorMapping(413),
-    UnsupportedEncodingError: ErrorMapping(415, headers=((b"Accept-Encoding", b"gzip, deflate"),)),
-    OverloadedError: ErrorMapping(429, _RETRY_SOON),
-    InferenceFailedError: ErrorMapping(500),
-    UnsupportedOperationError: ErrorMapping(501),
-    ModelUnavailableError: ErrorMapping(503, _RETRY_SOON),
-    DeviceLostError: ErrorMapping(503, _RETRY_SOON),
-    DeadlineExceededError: ErrorMapping(504),
-    OutputTooLargeError: ErrorMapping(507),
+    InvalidRequestError: ErrorMapping(400, GrpcStatus.INVALID_ARGUMENT),
+    UnauthenticatedError: ErrorMapping(401, GrpcStatus.UNAUTHENTICATED, _CHALLENGE),
+    PermissionDeniedError: ErrorMapping(403, GrpcStatus.PERMISSION_DENIED, _SCOPE_CHALLENGE),
+    NotFoundError: ErrorMapping(404, GrpcStatus.NOT_FOUND),
+    PayloadTooLargeError: ErrorMapping(413, GrpcStatus.RESOURCE_EXHAUSTED),
+    UnsupportedEncodingError: ErrorMapping(415, GrpcStatus.UNIMPLEMENTED, _ENCODINGS),
+    OverloadedError: ErrorMapping(429, GrpcStatus.RESOURCE_EXHAUSTED, _RETRY_SOON),
+    InferenceFailedError: ErrorMapping(500, GrpcStatus.INTERNAL),
+    UnsupportedOperationError: ErrorMapping(501, GrpcStatus.UNIMPLEMENTED),
+    ModelUnavailableError: ErrorMapping(503, GrpcStatus.UNAVAILABLE, _RETRY_SOON),
+    DeviceLostError: ErrorMapping(503, GrpcStatus.UNAVAILABLE, _RETRY_SOON),
+    DeadlineExceededError: ErrorMapping(504, GrpcStatus.DEADLINE_EXCEEDED),
+    OutputTooLargeError: ErrorMapping(507, GrpcStatus.RESOURCE_EXHAUSTED),
 }
 
 
@@ -57,6 +60,11 @@ def error_response(error: ServingError) -> HttpResponse:
     """Turn a domain error into the protocol's ``{"error": "..."}``."""
     mapping = ERRORS[type(error)]
     return HttpResponse(mapping.status, error_body(str(error)), headers=mapping.headers)
+
+
+def grpc_error(error: ServingError) -> GrpcError:
+    """Turn a domain error into the end of a call."""
+    return GrpcError(ERRORS[type(error)].grpc_status, str(error))
 
 
 def error_body(sentence: str) -> bytes:

@@ -7,18 +7,18 @@ import numpy as np
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protos import inference_pb2
 from modelservice_runtime.server.binary_codec import decode_text
-from modelservice_runtime.server.grpc.typed_values import (
-    Encoding,
-    count_values,
-    decode_values,
-    join_packed,
-)
-from modelservice_runtime.server.grpc.wire import (
+from modelservice_runtime.server.grpc.protobuf_wire import (
     LENGTH_DELIMITED,
     MAX_FIELDS,
     FieldBudget,
     malformed,
     read_fields,
+)
+from modelservice_runtime.server.grpc.typed_values import (
+    Encoding,
+    count_values,
+    decode_values,
+    join_packed,
 )
 from modelservice_runtime.tensors import BYTES, Array, TensorSpec, count_elements
 

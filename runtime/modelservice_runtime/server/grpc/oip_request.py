@@ -16,7 +16,7 @@ from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protos import inference_pb2
 from modelservice_runtime.server.binary_codec import decode_buffer
 from modelservice_runtime.server.grpc.oip_contents import check_typed_outputs, decode_contents
-from modelservice_runtime.server.grpc.wire import (
+from modelservice_runtime.server.grpc.protobuf_wire import (
     LENGTH_DELIMITED,
     MAX_FIELDS,
     FieldBudget,
@@ -205,11 +205,15 @@ def parse_head(head: bytes) -> InferHead:
     )
 
 
-def decode_request(head: InferHead, split: SplitRequest, spec: ModelSpec) -> InferRequest:
-    """Check a request against ``spec`` and decode its tensors. Raises InvalidRequestError."""
-    bound = head.bound
-    if bound is None or bound.spec is not spec:
-        bound = head.bound = bind_head(head, spec)
+def bind_head(head: InferHead, spec: ModelSpec) -> BoundHead:
+    """Check names, datatypes, shapes and requested outputs, once for a model. Raises InvalidRequestError."""
+    if head.bound is None or head.bound.spec is not spec:
+        head.bound = _bind(head, spec)
+    return head.bound
+
+
+def decode_inputs(head: InferHead, bound: BoundHead, split: SplitRequest) -> InferRequest:
+    """Decode the tensors. Raises InvalidRequestError."""
     arrays: dict[str, Array] = {}
     if split.raw:
         if head.has_contents:
@@ -224,33 +228,6 @@ def decode_request(head: InferHead, split: SplitRequest, spec: ModelSpec) -> Inf
         for (tensor, shape), described in zip(bound.inputs, head.inputs, strict=True):
             arrays[tensor.name] = decode_contents(tensor, shape, described.contents)
     return InferRequest(arrays, bound.output_names, None, head.timeout_seconds)
-
-
-def bind_head(head: InferHead, spec: ModelSpec) -> BoundHead:
-    """Check names, datatypes, shapes and requested outputs. Raises InvalidRequestError."""
-    inputs: dict[str, tuple[TensorSpec, list[int]]] = {}
-    for described in head.inputs:
-        tensor = find_input(spec, described.name, inputs)
-        check_datatype(tensor, described.datatype)
-        shape = parse_shape(described.shape, tensor.name)
-        check_shape(tensor, shape)
-        inputs[tensor.name] = (tensor, shape)
-    check_complete(spec, inputs)
-    check_output_count(spec, len(head.output_names))
-    wanted: dict[str, None] = {}
-    for name in head.output_names:
-        wanted[find_output(spec, name, wanted)] = None
-    names = tuple(wanted) or spec.output_names
-    outputs = [spec.output_by_name[name] for name in names]
-    if head.typed_outputs:
-        check_typed_outputs(outputs)
-    return BoundHead(
-        spec,
-        list(inputs.values()),
-        names,
-        encode_field(1, spec.name.encode()) + encode_field(2, spec.version.encode()),
-        [encode_field(1, out.name.encode()) + encode_field(2, out.datatype.name.encode()) for out in outputs],
-    )
 
 
 def read_parameters(parameters: Mapping[str, inference_pb2.InferParameter]) -> dict[str, object]:
@@ -300,3 +277,29 @@ def _wants_typed_outputs(
         refuse_output_extensions(own)
         binary.append(flag_parameter(own, "binary_data", default))
     return not (any(binary) if binary else default)
+
+
+def _bind(head: InferHead, spec: ModelSpec) -> BoundHead:
+    inputs: dict[str, tuple[TensorSpec, list[int]]] = {}
+    for described in head.inputs:
+        tensor = find_input(spec, described.name, inputs)
+        check_datatype(tensor, described.datatype)
+        shape = parse_shape(described.shape, tensor.name)
+        check_shape(tensor, shape)
+        inputs[tensor.name] = (tensor, shape)
+    check_complete(spec, inputs)
+    check_output_count(spec, len(head.output_names))
+    wanted: dict[str, None] = {}
+    for name in head.output_names:
+        wanted[find_output(spec, name, wanted)] = None
+    names = tuple(wanted) or spec.output_names
+    outputs = [spec.output_by_name[name] for name in names]
+    if head.typed_outputs:
+        check_typed_outputs(outputs)
+    return BoundHead(
+        spec,
+        list(inputs.values()),
+        names,
+        encode_field(1, spec.name.encode()) + encode_field(2, spec.version.encode()),
+        [encode_field(1, out.name.encode()) + encode_field(2, out.datatype.name.encode()) for out in outputs],
+    )

@@ -10,7 +10,7 @@ from modelservice_runtime.protos import inference_pb2
 from modelservice_runtime.server.binary_codec import encode_buffer
 from modelservice_runtime.server.grpc.oip_contents import encode_contents
 from modelservice_runtime.server.grpc.oip_request import BoundHead
-from modelservice_runtime.server.grpc.wire import encode_field, encode_varint, field_head
+from modelservice_runtime.server.grpc.protobuf_wire import encode_field, encode_varint, field_head
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.tensors import BYTES, Array
 
@@ -28,7 +28,7 @@ _FINAL_RESPONSE = encode_field(
 
 
 def encode_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array]) -> list[Buffer]:
-    """Encode the outputs, in the requested order, with raw contents."""
+    """Encode the outputs, in the requested order, with raw contents; a small answer is one buffer."""
     small = bytearray(bound.response_prefix)
     if request_id:
         small += encode_field(_ID, request_id)
@@ -49,7 +49,8 @@ def encode_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array
         else:
             buffers += (bytes(small), content)
             small = bytearray()
-    buffers.append(bytes(small))
+    if small:
+        buffers.append(bytes(small))
     return buffers
 
 

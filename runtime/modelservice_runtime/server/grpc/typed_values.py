@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.server.grpc.wire import (
+from modelservice_runtime.server.grpc.protobuf_wire import (
     FIXED32,
     FIXED64,
     LENGTH_DELIMITED,

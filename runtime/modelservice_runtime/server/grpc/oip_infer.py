@@ -1,0 +1,167 @@
+"""ModelInfer and ModelStreamInfer: from bytes to a model's lane and back."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from modelservice_runtime.errors import ServingError
+from modelservice_runtime.repository import ModelTable
+from modelservice_runtime.server.grpc.oip_request import (
+    HeadCache,
+    SplitRequest,
+    bind_head,
+    decode_inputs,
+    split_request,
+)
+from modelservice_runtime.server.grpc.oip_response import (
+    encode_response,
+    encode_stream_error,
+    encode_stream_response,
+    encode_typed_response,
+)
+from modelservice_runtime.server.grpc.open_streams import OpenStreams
+from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
+from modelservice_runtime.server.grpc.unary import UnaryHandler
+from modelservice_runtime.server.http import Buffer
+from modelservice_runtime.server.inference import InferCall, record_failure
+from modelservice_runtime.server.status import grpc_error
+
+Reply: TypeAlias = Callable[[list[Buffer] | ServingError], None]
+Cancel: TypeAlias = Callable[[], None]
+
+
+class OipInference:
+    """Runs ModelInferRequests over one model table."""
+
+    def __init__(self, table: ModelTable) -> None:
+        self._table = table
+        self._heads = HeadCache()
+
+    def start(self, split: SplitRequest, call: GrpcCall, reply: Reply) -> Cancel | None:
+        """Run a request; returns what cancels it, or None when it is answered already.
+
+        ``reply`` gets the encoded ModelInferResponse, or the error. Raises ServingError before that.
+        """
+        received_ns = call.received_ns
+        head = self._heads.parse(split.head)
+        handle = self._table.find(head.model_name, head.model_version or None)
+        try:
+            bound = bind_head(head, handle.spec)
+            request = decode_inputs(head, bound, split)
+            request.timeout_seconds = _shorter(head.timeout_seconds, call.timeout_seconds)
+            encode = encode_typed_response if head.typed_outputs else encode_response
+            infer = InferCall(handle, received_ns, partial(encode, bound, split.id), reply)
+            return infer.cancel if infer.start(request) else None
+        except ServingError as error:
+            record_failure(handle, received_ns, error)
+            raise
+
+
+def infer_service(inference: OipInference) -> Service:
+    """ModelInfer."""
+
+    def service(call: GrpcCall) -> CallHandler:
+        return _InferHandler(call, inference)
+
+    return service
+
+
+def stream_infer_service(inference: OipInference, streams: OpenStreams) -> Service:
+    """ModelStreamInfer: the answers come in the order of the requests, and an error ends no stream."""
+
+    def service(call: GrpcCall) -> CallHandler:
+        return _StreamHandler(call, inference, streams)
+
+    return service
+
+
+class _InferHandler(UnaryHandler):
+    __slots__ = ("_cancel", "_inference")
+
+    def __init__(self, call: GrpcCall, inference: OipInference) -> None:
+        super().__init__(call)
+        self._inference = inference
+        self._cancel: Cancel | None = None
+
+    def handle(self, message: bytes) -> None:
+        self._cancel = self._inference.start(split_request(message), self.call, self._reply)
+
+    def on_cancel(self) -> None:
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+
+    def _reply(self, answer: list[Buffer] | ServingError) -> None:
+        self._cancel = None
+        if isinstance(answer, ServingError):
+            error = grpc_error(answer)
+            self.call.finish(error.status, error.message)
+            return
+        self.call.send(answer[0] if len(answer) == 1 else answer)
+        self.call.finish()
+
+
+class _Slot:
+    """One request of a stream, and its answer when it is there."""
+
+    __slots__ = ("answer", "cancel", "id")
+
+    def __init__(self) -> None:
+        self.id = b""
+        self.answer: Sequence[Buffer] | None = None
+        self.cancel: Cancel | None = None
+
+
+class _StreamHandler:
+    def __init__(self, call: GrpcCall, inference: OipInference, streams: OpenStreams) -> None:
+        self._call = call
+        self._inference = inference
+        self._slots: deque[_Slot] = deque()
+        self._end: tuple[GrpcStatus, str] | None = None
+        streams.add(self)
+
+    def on_message(self, message: bytes) -> None:
+        slot = _Slot()
+        self._slots.append(slot)
+        reply = partial(self._reply, slot)
+        try:
+            split = split_request(message)
+            slot.id = split.id
+            slot.cancel = self._inference.start(split, self._call, reply)
+        except ServingError as error:
+            reply(error)
+
+    def on_end(self) -> None:
+        self.end_when_idle(GrpcStatus.OK, "")
+
+    def on_cancel(self) -> None:
+        while self._slots:
+            slot = self._slots.popleft()
+            if slot.cancel is not None and slot.answer is None:
+                slot.cancel()
+
+    def end_when_idle(self, status: GrpcStatus, message: str) -> None:
+        """See ``Endable``."""
+        if self._end is None:
+            self._end = (status, message)
+        self._flush()
+
+    def _reply(self, slot: _Slot, answer: list[Buffer] | ServingError) -> None:
+        if isinstance(answer, ServingError):
+            slot.answer = [encode_stream_error(slot.id, str(answer))]
+        else:
+            slot.answer = encode_stream_response(answer)
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._slots and self._slots[0].answer is not None:
+            self._call.send(self._slots.popleft().answer or ())
+        if not self._slots and self._end is not None:
+            self._call.finish(*self._end)
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
