@@ -47,3 +47,17 @@ def parse_duration(text: str) -> float:
     if not 0 <= value <= 86_400_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 0")
     return value
+
+
+def parse_rate(text: str) -> float:
+    """A share: ``off``, ``all``, or a number from 0 to 1."""
+    named = {"off": 0.0, "all": 1.0}.get(text)
+    if named is not None:
+        return named
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'off', 'all' or a share from 0 to 1")
+    return value

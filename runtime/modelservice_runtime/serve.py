@@ -29,6 +29,7 @@ from modelservice_runtime.logs import configure_logging
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
+from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
@@ -105,6 +106,7 @@ class Server:
         self._health = Health(self._table)
         self._stop = asyncio.Event()
         self._sources: list[VersionSource] = []
+        self._observation = make_observation(settings.access_log_rate, os.environ)
         self._skip_delay = False
 
     @property
@@ -131,6 +133,7 @@ class Server:
         clean = await self._drain(rest)
         await metrics.drain(0)
         poller.stop()
+        await asyncio.to_thread(self._observation.close)
         return clean
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -162,7 +165,7 @@ class Server:
         largest = settings.max_request_bytes
         limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=max(_MIN_BUFFERED_BYTES, 2 * largest))
         application = build_application(self._table, self._health, settings.max_request_bytes)
-        rest = HttpServer(access.protect(application), limits, loop)
+        rest = HttpServer(self._observation.watch(access.protect(application)), limits, loop)
         metrics = HttpServer(MetricsApplication(self._table), HttpLimits(max_body_bytes=0), loop)
         http_port = await rest.listen(settings.host, settings.http_port, tls.http)
         metrics_port = await metrics.listen(settings.host, settings.metrics_port)

@@ -12,7 +12,7 @@ from modelservice_runtime.accelerator_arguments import (
     build_cuda_options,
     build_tensorrt_options,
 )
-from modelservice_runtime.argument_types import parse_count, parse_duration, parse_port
+from modelservice_runtime.argument_types import parse_count, parse_duration, parse_port, parse_rate
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
@@ -57,6 +57,7 @@ class ServeSettings:
     max_request_bytes: int = 64 * 1024 * 1024
     drain_delay_seconds: float = 5.0
     drain_timeout_seconds: float = 30.0
+    access_log_rate: float = 0.0
     security: SecuritySettings = field(default_factory=SecuritySettings)
 
     @property
@@ -82,6 +83,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.
     _add_execution_arguments(parser)
     add_accelerator_arguments(parser)
     _add_limit_arguments(parser)
+    _add_log_arguments(parser)
     add_security_arguments(parser)
 
 
@@ -191,6 +193,17 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--access-log",
+        type=parse_rate,
+        default=0.0,
+        metavar="off|all|RATE",
+        help="log a line for each request, or for a share of them such as 0.01; never what was sent "
+        "(default: off)",
+    )
+
+
 def parse_serve_arguments(argv: Sequence[str]) -> ServeSettings:
     """Parse the flags of ``python -m modelservice_runtime serve``. Raises InvalidSettingsError."""
     parser = SettingsParser(
@@ -231,6 +244,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         max_request_bytes=arguments.max_request_bytes,
         drain_delay_seconds=arguments.drain_delay_seconds,
         drain_timeout_seconds=arguments.drain_timeout_seconds,
+        access_log_rate=arguments.access_log,
         security=build_security_settings(arguments),
     )
 

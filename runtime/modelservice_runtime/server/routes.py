@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from modelservice_runtime.server.front_end import READ, WRITE
-from modelservice_runtime.server.routing import RouteTable, decode_segments
+from modelservice_runtime.server.routing import Match, RouteTable, decode_segments
 
 
 class Endpoint(Enum):
@@ -88,12 +88,17 @@ class Route:
     version: str | None = None
 
 
-def match_route(segments: tuple[bytes, ...]) -> Route | None:
-    """Find the route of a path's segments, or None."""
+def match_template(segments: tuple[bytes, ...]) -> Match[Endpoint] | None:
+    """Find the template of a path's segments, or None."""
     decoded = decode_segments(segments)
     if decoded is None or decoded[0] != "v2":
         return None
-    match = ROUTES.match(decoded[:1] if decoded == ("v2", "") else decoded)
+    return ROUTES.match(decoded[:1] if decoded == ("v2", "") else decoded)
+
+
+def match_route(segments: tuple[bytes, ...]) -> Route | None:
+    """Find the route of a path's segments, or None."""
+    match = match_template(segments)
     if match is None:
         return None
     return Route(match.target, match.parameters.get("model"), match.parameters.get("version"))

@@ -18,9 +18,10 @@ _PIECES = re.compile(r"/|(?=:)")
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[Target]):
-    """What a path leads to, and the values of the template's parameters."""
+    """What a path leads to, by which template, and the values of the template's parameters."""
 
     target: Target
+    template: str
     parameters: Mapping[str, str]
 
 
@@ -33,10 +34,10 @@ class RouteTable(Generic[Target]):
     def __init__(self, targets: Mapping[str, Target], *, ignore_case: bool = False) -> None:
         self._targets = targets
         self._ignore_case = ignore_case
-        self._by_length: dict[int, list[tuple[tuple[str, ...], Target]]] = {}
+        self._by_length: dict[int, list[tuple[tuple[str, ...], str, Target]]] = {}
         for template, target in targets.items():
             pieces = tuple(_PIECES.split(template[1:]))
-            self._by_length.setdefault(len(pieces), []).append((pieces, target))
+            self._by_length.setdefault(len(pieces), []).append((pieces, template, target))
 
     def __iter__(self) -> Iterator[tuple[str, Target]]:
         """Every template with its target."""
@@ -44,10 +45,10 @@ class RouteTable(Generic[Target]):
 
     def match(self, segments: Sequence[str]) -> Match[Target] | None:
         """Find the template of decoded segments."""
-        for pieces, target in self._by_length.get(len(segments), ()):
+        for pieces, template, target in self._by_length.get(len(segments), ()):
             parameters = self._parameters(pieces, segments)
             if parameters is not None:
-                return Match(target, parameters)
+                return Match(target, template, parameters)
         return None
 
     def _parameters(self, pieces: Sequence[str], segments: Sequence[str]) -> dict[str, str] | None:

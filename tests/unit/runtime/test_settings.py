@@ -65,6 +65,7 @@ def test_parse_of_defaults() -> None:
         (["--model", "m=a", "--drain-delay-seconds", "-1"], "a time of at least 0"),
         (["--model", "m=a", "--drain-delay-seconds", "nan"], "a time of at least 0"),
         (["--model", "m=a", "--max-batch", "3"], "unrecognized arguments"),
+        (["--model", "m=a", "--access-log", "2"], "a share from 0 to 1"),
     ],
 )
 def test_parse_of_wrong_flags_names_them(arguments: list[str], part: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from modelservice_runtime.server.front_end import READ, WRITE
-from modelservice_runtime.server.routing import RouteTable, decode_segments
+from modelservice_runtime.server.routing import Match, RouteTable, decode_segments
 
 
 class TfsEndpoint(Enum):
@@ -57,11 +57,16 @@ class TfsRoute:
     label: str | None = None
 
 
-def match_tfs_route(segments: tuple[bytes, ...]) -> TfsRoute | None:
-    """Find the route of a path's segments, or None."""
+def match_tfs_template(segments: tuple[bytes, ...]) -> Match[TfsEndpoint] | None:
+    """Find the template of a path's segments, or None."""
     name, colon, verb = segments[-1].partition(b":")
     decoded = decode_segments((*segments[:-1], name, colon + verb) if colon else segments)
-    match = None if decoded is None else TFS_ROUTES.match(decoded)
+    return None if decoded is None else TFS_ROUTES.match(decoded)
+
+
+def match_tfs_route(segments: tuple[bytes, ...]) -> TfsRoute | None:
+    """Find the route of a path's segments, or None."""
+    match = match_tfs_template(segments)
     if match is None:
         return None
     found = match.parameters

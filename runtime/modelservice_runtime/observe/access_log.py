@@ -1,0 +1,40 @@
+"""One log line for a request: what was asked for and what came of it, never what was sent."""
+
+import logging
+
+from modelservice_runtime.observe.exchange import Exchange
+
+log = logging.getLogger("modelservice_runtime.access")
+
+
+class AccessLog:
+    """Logs a share of the requests, evenly spread: with a rate of 0.1 every tenth."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._due = 1.0 - rate
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Log the exchange if it is its turn."""
+        self._due += self._rate
+        if self._due >= 1.0:
+            self._due -= 1.0
+            log.info("request", extra=access_fields(exchange))
+
+
+def access_fields(exchange: Exchange) -> dict[str, object]:
+    """The fields of a line; what is not known is left out."""
+    fields: dict[str, object] = {
+        "protocol": exchange.protocol,
+        "method": exchange.method,
+        "route": exchange.route,
+        "model": exchange.model,
+        "status": exchange.status,
+        "request_bytes": exchange.request_bytes,
+        "response_bytes": exchange.response_bytes,
+        "milliseconds": round(exchange.duration_ns / 1e6, 3),
+        "request_id": exchange.request_id,
+    }
+    if exchange.trace is not None:
+        fields |= {"trace_id": exchange.trace.trace_id, "span_id": exchange.trace.span_id}
+    return {name: value for name, value in fields.items() if value is not None}

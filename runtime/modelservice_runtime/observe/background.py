@@ -1,0 +1,51 @@
+"""A thread that takes work off the request path; when it falls behind, work is dropped and counted."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from modelservice_runtime.observe.exchange import Exchange, Observer
+
+log = logging.getLogger(__name__)
+
+# Some seconds of a busy server; an exchange takes less than a kilobyte.
+_CAPACITY = 10_000
+
+
+class BackgroundObserver:
+    """Hands exchanges to observers on a thread of its own."""
+
+    def __init__(self, observers: Sequence[Observer], capacity: int = _CAPACITY) -> None:
+        self._observers = tuple(observers)
+        self._queue: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
+        self._capacity = capacity
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name="observe", daemon=True)
+        self._thread.start()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Never blocks."""
+        if self._queue.qsize() >= self._capacity:
+            self._dropped += 1
+        else:
+            self._queue.put(exchange)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Let the thread finish what is queued, for a bounded time."""
+        self._queue.put(None)
+        self._thread.join(timeout_seconds)
+        if self._dropped:
+            log.warning("requests were left out of the access log and traces", extra={"count": self._dropped})
+
+    def _work(self) -> None:
+        while (exchange := self._queue.get()) is not None:
+            for observer in self._observers:
+                _guarded(observer, exchange)
+
+
+def _guarded(observer: Callable[[Exchange], None], exchange: Exchange) -> None:
+    try:
+        observer(exchange)
+    except Exception:
+        log.warning("a request could not be logged or traced", exc_info=True)

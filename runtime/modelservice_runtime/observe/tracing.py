@@ -1,0 +1,95 @@
+"""OpenTelemetry spans of the requests, exported over OTLP/HTTP; needs the extra ``otel``.
+
+Off unless the standard environment variables name a collector (OpenTelemetry specification, "Environment
+Variable Specification" and "OTLP Exporter Configuration"); the SDK reads them: endpoint, headers, service
+name, resource attributes, sampler and batching. Attribute names are those of the semantic conventions for
+HTTP and RPC servers.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+from modelservice_runtime.observe.exchange import Exchange, TraceContext
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_SERVICE_NAME = "modelservice-runtime"
+_FLUSH_MILLISECONDS = 3000
+
+
+class Tracer:
+    """Makes a finished span of every exchange, as a child of the caller's where there is one."""
+
+    def __init__(self, exporter: SpanExporter, environment: Mapping[str, str]) -> None:
+        named = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get(
+            "OTEL_RESOURCE_ATTRIBUTES", ""
+        )
+        resource = Resource.create({} if named else {SERVICE_NAME: _DEFAULT_SERVICE_NAME})
+        # Spans are flushed by our own drain, not by an exit handler that might wait for a dead collector.
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("modelservice_runtime")
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Record the exchange's span."""
+        span = self._tracer.start_span(
+            f"{exchange.method} {exchange.route}",
+            context=_parent(exchange.trace),
+            kind=trace.SpanKind.SERVER,
+            attributes=span_attributes(exchange),
+            start_time=exchange.ended_unix_ns - exchange.duration_ns,
+        )
+        if exchange.failed:
+            span.set_status(trace.StatusCode.ERROR)
+        span.end(exchange.ended_unix_ns)
+
+    def close(self) -> None:
+        """Send what is left, for at most a few seconds."""
+        self._provider.force_flush(_FLUSH_MILLISECONDS)
+        self._provider.shutdown()
+
+
+def make_tracer(environment: Mapping[str, str]) -> Tracer:
+    """A tracer that exports to the collector the environment names."""
+    return Tracer(OTLPSpanExporter(), environment)
+
+
+def span_attributes(exchange: Exchange) -> dict[str, str | int]:
+    """Attributes by the semantic conventions, and the model's name."""
+    attributes: dict[str, str | int]
+    if exchange.protocol == "grpc":
+        attributes = {
+            "rpc.system.name": "grpc",
+            "rpc.method": exchange.route,
+            "rpc.response.status_code": exchange.status,
+        }
+    else:
+        attributes = {
+            "http.request.method": exchange.method,
+            "http.route": exchange.route,
+            "http.response.status_code": exchange.status,
+            "http.request.body.size": exchange.request_bytes,
+            "http.response.body.size": exchange.response_bytes,
+        }
+    if exchange.model is not None:
+        attributes["modelservice.model"] = exchange.model
+    return attributes
+
+
+def _parent(caller: TraceContext | None) -> Context | None:
+    if caller is None:
+        return None
+    context = trace.SpanContext(
+        int(caller.trace_id, 16),
+        int(caller.span_id, 16),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(int(caller.sampled)),
+    )
+    return trace.set_span_in_context(trace.NonRecordingSpan(context))
