@@ -6,102 +6,22 @@ one bad request does not fail its neighbours.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 
+from modelservice_runtime.batch_queue import BatchKey
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import Model, ModelSpec, Run
 from modelservice_runtime.tensors import Array, InferRequest
 
-BatchKey: TypeAlias = tuple[object, ...]
 Outcome: TypeAlias = list[Array] | ServingError
 
 
 class RowMismatchError(Exception):
     """A model gave another number of rows than it got: its batches cannot be split."""
-
-
-class Batchable(Protocol):
-    """What the queue needs to know of an entry."""
-
-    @property
-    def key(self) -> BatchKey | None:
-        """Entries with equal keys may run together; None runs alone."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of the first dimension, at least 1."""
-
-
-Entry = TypeVar("Entry", bound=Batchable)
-
-
-class BatchQueue(Generic[Entry]):
-    """Waiting entries, by key. Keys take turns; within a key it is first come, first served."""
-
-    def __init__(self) -> None:
-        self._buckets: dict[object, deque[Entry]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._buckets)
-
-    def add(self, entry: Entry) -> None:
-        """Append ``entry``; without a key it gets a bucket of its own."""
-        self._buckets.setdefault(_bucket_name(entry), deque()).append(entry)
-
-    def remove(self, entry: Entry) -> bool:
-        """Forget a waiting entry; False when it is not waiting."""
-        bucket = self._buckets.get(_bucket_name(entry))
-        if bucket is None or entry not in bucket:
-            return False
-        bucket.remove(entry)
-        if not bucket:
-            del self._buckets[_bucket_name(entry)]
-        return True
-
-    def choose(self, limit: int, wait_seconds: Callable[[Entry, int], float]) -> tuple[object, float]:
-        """Find whose turn it is: the first bucket that need not wait, else the one that waits the least.
-
-        ``wait_seconds`` gets a bucket's oldest entry and the rows that ``take`` would return. Returns what
-        ``take`` wants, and the seconds to wait (0: none). The queue must not be empty.
-        """
-        waits: list[tuple[float, object]] = []
-        for name, bucket in self._buckets.items():
-            seconds = wait_seconds(bucket[0], _rows_to_take(bucket, limit))
-            if seconds <= 0:
-                return name, 0.0
-            waits.append((seconds, name))
-        seconds, name = min(waits, key=lambda wait: wait[0])
-        return name, seconds
-
-    def take(self, limit: int, name: object) -> list[Entry]:
-        """Remove a bucket's first entries, of at most ``limit`` rows in sum (but at least one entry)."""
-        bucket = self._buckets.pop(name)
-        taken = [bucket.popleft()]
-        rows = taken[0].rows
-        while bucket and rows + bucket[0].rows <= limit:
-            rows += bucket[0].rows
-            taken.append(bucket.popleft())
-        if bucket:
-            self._buckets[name] = bucket  # to the end: the next key has its turn
-        return taken
-
-
-def _rows_to_take(bucket: Iterable[Batchable], limit: int) -> int:
-    rows = 0
-    for entry in bucket:
-        if rows and rows + entry.rows > limit:
-            break
-        rows += entry.rows
-    return rows
-
-
-def _bucket_name(entry: Batchable) -> object:
-    return id(entry) if entry.key is None else entry.key
 
 
 @dataclass(slots=True)

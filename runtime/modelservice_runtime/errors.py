@@ -38,7 +38,11 @@ class ModelUnavailableError(ServingError):
 
 
 class OverloadedError(ServingError):
-    """A queue or a buffer is full; the client should come back later."""
+    """A queue or a buffer is full; the client should come back in ``retry_after_seconds``."""
+
+    def __init__(self, sentence: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(sentence)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class DeadlineExceededError(ServingError):

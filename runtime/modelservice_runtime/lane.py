@@ -7,13 +7,15 @@ Everything here but ``run_batch`` happens on the event loop's thread, so nothing
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from modelservice_runtime.batching import BatchKey, BatchQueue, BatchResult, batch_key, batch_rows, run_batch
+from modelservice_runtime.batch_queue import BatchKey, BatchQueue
+from modelservice_runtime.batching import BatchResult, batch_key, batch_rows, run_batch
 from modelservice_runtime.errors import DeadlineExceededError, OverloadedError, ServingError
 from modelservice_runtime.model import Model, Run, WarmUp
 from modelservice_runtime.statistics import ModelStatistics, Timing
@@ -27,15 +29,24 @@ _PROBE_BELOW = 25
 _PROBE_SECONDS = 1.0
 # How long queued batches may keep the event loop busy before everybody else has a turn.
 _TURN_SECONDS = 0.001
+# What no priority, or 0, stands for: between the urgent (1 is first) and what can wait.
+_DEFAULT_PRIORITY = 5
+_BATCH_WEIGHT = 1 / 8
+_MAX_RETRY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
-    """``max_batch_size`` 1 means no batching; ``max_delay_seconds`` is how long a batch may wait to fill."""
+    """``max_batch_size`` 1 means no batching; ``max_delay_seconds`` is how long a batch may wait to fill.
+
+    A request is refused when ``max_queue_size`` wait or run already, or when it could be expected to wait for
+    more than ``max_queue_seconds``.
+    """
 
     max_batch_size: int = 1
     max_delay_seconds: float = 0.0
     max_queue_size: int = 512
+    max_queue_seconds: float = 30.0
     runner_threads: int = 1
     inline_below_seconds: float = 200e-6
 
@@ -56,7 +67,18 @@ InlineRun: TypeAlias = tuple[list[Array], int, int]
 class Job:
     """One request on its way through a lane."""
 
-    __slots__ = ("arrived_ns", "batch", "done", "elements", "finished", "key", "request", "rows", "timer")
+    __slots__ = (
+        "arrived_ns",
+        "batch",
+        "done",
+        "elements",
+        "finished",
+        "key",
+        "priority",
+        "request",
+        "rows",
+        "timer",
+    )
 
     def __init__(
         self, request: InferRequest, done: Done, elements: int, key: BatchKey | None, rows: int
@@ -66,6 +88,7 @@ class Job:
         self.done = done
         self.key = key
         self.rows = rows
+        self.priority = request.priority or _DEFAULT_PRIORITY
         self.arrived_ns = time.perf_counter_ns()
         self.finished = False
         self.timer: asyncio.TimerHandle | None = None
@@ -102,6 +125,9 @@ class Lane:
         self._probing = False
         self._queue: BatchQueue[Job] = BatchQueue()
         self._pending = 0
+        # A batch's time on a runner (mean), and when one was started last; both None at first.
+        self._batch_seconds: float | None = None
+        self._last_start_ns: int | None = None
         self._running: set[_RunningBatch] = set()
         self._executor: ThreadPoolExecutor | None = None
         self._wakeup: asyncio.Handle | None = None
@@ -144,12 +170,9 @@ class Lane:
     def submit(self, request: InferRequest, done: Done) -> Job:
         """Run ``request`` in its turn; ``done`` is called once, later.
 
-        Raises OverloadedError when the queue is full.
+        Raises OverloadedError when the queue is too long, in requests or in time.
         """
-        if self._pending >= self._settings.max_queue_size:
-            raise OverloadedError(
-                f"model '{self._model.spec.name}' has {self._pending} requests waiting; try again later"
-            )
+        self._check_queue()
         job = self._make_job(request, done)
         self._pending += 1
         self._queue.add(job)
@@ -157,6 +180,17 @@ class Lane:
             job.timer = self._loop.call_later(request.timeout_seconds, self._expire, job)
         self._wake_up()
         return job
+
+    def expected_wait_seconds(self) -> float:
+        """How long a request that comes now will wait for its run, by what is known; 0 with a free runner."""
+        if len(self._running) < self._slots or self._last_start_ns is None:
+            return 0.0
+        # A run that does not end keeps everybody waiting, whatever earlier ones took.
+        stalled_seconds = (time.perf_counter_ns() - self._last_start_ns) / 1e9 if self._queue else 0.0
+        if self._batch_seconds is None:
+            return stalled_seconds
+        batches = len(self._running) + self._queue.rows / self._max_rows
+        return max(stalled_seconds, batches * self._batch_seconds / self._settings.runner_threads)
 
     def cancel(self, job: Job) -> None:
         """The client went away: the job's ``done`` will not be called any more."""
@@ -180,6 +214,20 @@ class Lane:
             close()
         else:
             self._on_idle = close
+
+    def _check_queue(self) -> None:
+        settings = self._settings
+        if self._pending < settings.max_queue_size and not self._queue:
+            return
+        wait_seconds = self.expected_wait_seconds()
+        if self._pending < settings.max_queue_size and wait_seconds <= settings.max_queue_seconds:
+            return
+        retry_after_seconds = min(max(math.ceil(wait_seconds), 1), _MAX_RETRY_SECONDS)
+        raise OverloadedError(
+            f"model '{self._model.spec.name}' has {self._pending} requests waiting, "
+            f"for about {wait_seconds:.1f} s; try again later",
+            retry_after_seconds,
+        )
 
     def _is_short(self, elements: int) -> bool:
         """Whether a run is expected to be fast enough for the event loop; larger inputs take longer."""
@@ -210,6 +258,10 @@ class Lane:
         # Follows the median: runs that the machine held up, however long, do not count for more than others.
         self._run_ns *= _MEDIAN_STEP if elapsed_ns > self._run_ns else 1 / _MEDIAN_STEP
         self._run_elements += (elements - self._run_elements) * _SIZE_WEIGHT
+
+    def _observe_batch(self, seconds: float) -> None:
+        mean = self._batch_seconds
+        self._batch_seconds = seconds if mean is None else mean + (seconds - mean) * _BATCH_WEIGHT
 
     def _set_max_rows(self, rows: int) -> None:
         self._max_rows = rows
@@ -257,6 +309,7 @@ class Lane:
         """Run a batch, here or on a thread; True when it ran here and is finished."""
         batch = _RunningBatch(jobs, self._model.new_run())
         self._running.add(batch)
+        self._last_start_ns = time.perf_counter_ns()
         for job in jobs:
             job.batch = batch
         if self._is_short(sum([job.elements for job in jobs])):
@@ -286,6 +339,8 @@ class Lane:
         self._running.discard(batch)
         if result.rows_mismatched:
             self._set_max_rows(1)
+        if result.executions:
+            self._observe_batch((time.perf_counter_ns() - result.started_ns) / 1e9)
         timing = self._record(batch, result)
         for job, outcome in zip(batch.jobs, result.outcomes, strict=False):
             if not job.finished:

@@ -204,6 +204,7 @@ class Server:
             max_batch_size=settings.max_batch_size,
             max_delay_seconds=settings.max_batch_delay_seconds,
             max_queue_size=settings.max_queue_size,
+            max_queue_seconds=settings.max_queue_seconds,
             runner_threads=(
                 1 if loaded.runs_in_turns else max(1, available_cpus() // settings.intra_op_threads)
             ),

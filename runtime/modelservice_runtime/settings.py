@@ -54,6 +54,7 @@ class ServeSettings:
     max_batch_size: int = 1
     max_batch_delay_seconds: float = 0.0
     max_queue_size: int = 512
+    max_queue_seconds: float = 30.0
     max_request_bytes: int = 64 * 1024 * 1024
     drain_delay_seconds: float = 5.0
     drain_timeout_seconds: float = 30.0
@@ -171,6 +172,13 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
         help="requests a model may have waiting before others get 429 (default: %(default)s)",
     )
     parser.add_argument(
+        "--max-queue-seconds",
+        type=parse_duration,
+        default=30.0,
+        metavar="S",
+        help="time a request may be expected to wait before it gets 429 instead (default: %(default)s)",
+    )
+    parser.add_argument(
         "--max-request-bytes",
         type=parse_count,
         default=64 * 1024 * 1024,
@@ -241,6 +249,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         max_batch_size=arguments.max_batch_size,
         max_batch_delay_seconds=arguments.max_batch_delay_milliseconds / 1000,
         max_queue_size=arguments.max_queue_size,
+        max_queue_seconds=arguments.max_queue_seconds,
         max_request_bytes=arguments.max_request_bytes,
         drain_delay_seconds=arguments.drain_delay_seconds,
         drain_timeout_seconds=arguments.drain_timeout_seconds,

@@ -96,12 +96,16 @@ class TensorSpec:
 
 @dataclass(slots=True)
 class InferRequest:
-    """A decoded request: arrays by input name, the outputs wanted in order, and the client's options."""
+    """A decoded request: arrays by input name, the outputs wanted in order, and the client's options.
+
+    ``priority`` 1 is served first, larger numbers later; 0 leaves it to the server.
+    """
 
     inputs: dict[str, Array]
     output_names: Sequence[str]
     id: str | None = None
     timeout_seconds: float | None = None
+    priority: int = 0
 
 
 def count_elements(shape: Sequence[int]) -> int:

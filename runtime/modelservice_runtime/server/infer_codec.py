@@ -17,6 +17,7 @@ from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
 from modelservice_runtime.server.json_codec import decode_object, decode_tensor, encode_object, encode_tensor
 from modelservice_runtime.server.parameters import (
     flag_parameter,
+    priority_parameter,
     refuse_output_extensions,
     refuse_shared_memory,
     timeout_parameter,
@@ -108,7 +109,9 @@ def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryvie
     request_id = document.get("id")
     if request_id is not None and type(request_id) is not str:
         raise InvalidRequestError("'id' must be a string")
-    request = InferRequest(inputs, names, request_id, timeout_parameter(parameters))
+    request = InferRequest(
+        inputs, names, request_id, timeout_parameter(parameters), priority_parameter(parameters)
+    )
     return DecodedInfer(
         request,
         binary_outputs,

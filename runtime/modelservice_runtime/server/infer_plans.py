@@ -220,7 +220,7 @@ def _decode_by_plan(plan: _JsonPlan, data: bytes) -> DecodedInfer | None:
 def _like(example: DecodedInfer, inputs: dict[str, Array]) -> DecodedInfer:
     request = example.request
     return DecodedInfer(
-        InferRequest(inputs, request.output_names, request.id, request.timeout_seconds),
+        InferRequest(inputs, request.output_names, request.id, request.timeout_seconds, request.priority),
         example.binary_outputs,
         example.is_plain,
         example.is_all_binary,
@@ -245,7 +245,7 @@ def _plan_json(tensor: TensorSpec, decoded: DecodedInfer, body: bytes, start: in
     count = count_elements(shape)
     packable = tensor.datatype not in (BF16, BOOL)
     numbers = struct.Struct(f"<{count}{tensor.datatype.pack_code}") if packable else None
-    return _JsonPlan(tensor, shape, count, numbers, body[end:], decoded)
+    return _JsonPlan(tensor, shape, count, numbers, body[end:], _like(decoded, {}))
 
 
 def _end_of_array(body: bytes, start: int) -> int | None:
@@ -271,4 +271,4 @@ def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> _Bina
         shape = decoded.request.inputs[tensor.name].shape
         tensors.append((tensor, shape, slice(position, position + size_bytes)))
         position += size_bytes
-    return _BinaryPlan(tuple(tensors), position, decoded)
+    return _BinaryPlan(tuple(tensors), position, _like(decoded, {}))

@@ -4,16 +4,19 @@ For a fast model all of that happens in one call, and this is the path whose len
 a core can answer.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.answers import compressed, decoded_body, reply
+from modelservice_runtime.server.deadline import header_timeout_seconds, shorter
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer
 from modelservice_runtime.server.infer_plans import InferCodec
 from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
 from modelservice_runtime.server.routes import Route
+from modelservice_runtime.tensors import InferRequest
 
 
 class InferRoute:
@@ -41,6 +44,8 @@ class InferRoute:
                 headers.get(b"inference-header-content-length"),
                 handle.lane.max_batch_size > 1,
             )
+            if b"x-request-timeout" in headers or b"x-envoy-expected-rq-timeout-ms" in headers:
+                _limit_time(decoded.request, headers)
             encode = partial(codec.encode, decoded)
             response = infer_inline(handle, decoded.request, request.received_ns, encode)
             if response is None:
@@ -49,6 +54,10 @@ class InferRoute:
             record_failure(handle, request.received_ns, error)
             raise
         return response
+
+
+def _limit_time(request: InferRequest, headers: Mapping[bytes, bytes]) -> None:
+    request.timeout_seconds = shorter(request.timeout_seconds, header_timeout_seconds(headers))
 
 
 def _enqueue(handle: ModelHandle, codec: InferCodec, decoded: DecodedInfer, request: HttpRequest) -> None:

@@ -26,6 +26,14 @@ def timeout_parameter(parameters: Mapping[str, object] | None) -> float | None:
     return value / 1e6
 
 
+def priority_parameter(parameters: Mapping[str, object] | None) -> int:
+    """Triton's parameter ``priority``: 1 is the most urgent, 0 (or none) leaves it to the server."""
+    value = 0 if parameters is None else parameters.get("priority", 0)
+    if type(value) is not int or not 0 <= value < 1 << 32:
+        raise InvalidRequestError("parameter 'priority' must be an integer of at least 0; 1 is served first")
+    return value
+
+
 def refuse_shared_memory(parameters: Mapping[str, object]) -> None:
     """Raise UnsupportedOperationError for tensors that are not in the message."""
     if "shared_memory_region" in parameters:

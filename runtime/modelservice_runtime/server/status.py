@@ -46,7 +46,7 @@ ERRORS: dict[type[ServingError], ErrorMapping] = {
     NotFoundError: ErrorMapping(404, GrpcStatus.NOT_FOUND),
     PayloadTooLargeError: ErrorMapping(413, GrpcStatus.RESOURCE_EXHAUSTED),
     UnsupportedEncodingError: ErrorMapping(415, GrpcStatus.UNIMPLEMENTED, _ENCODINGS),
-    OverloadedError: ErrorMapping(429, GrpcStatus.RESOURCE_EXHAUSTED, _RETRY_SOON),
+    OverloadedError: ErrorMapping(429, GrpcStatus.RESOURCE_EXHAUSTED),
     InferenceFailedError: ErrorMapping(500, GrpcStatus.INTERNAL),
     UnsupportedOperationError: ErrorMapping(501, GrpcStatus.UNIMPLEMENTED),
     ModelUnavailableError: ErrorMapping(503, GrpcStatus.UNAVAILABLE, _RETRY_SOON),
@@ -59,7 +59,10 @@ ERRORS: dict[type[ServingError], ErrorMapping] = {
 def error_response(error: ServingError) -> HttpResponse:
     """Turn a domain error into the protocol's ``{"error": "..."}``."""
     mapping = ERRORS[type(error)]
-    return HttpResponse(mapping.status, error_body(str(error)), headers=mapping.headers)
+    headers = mapping.headers
+    if isinstance(error, OverloadedError):
+        headers = ((b"Retry-After", b"%d" % error.retry_after_seconds),)
+    return HttpResponse(mapping.status, error_body(str(error)), headers=headers)
 
 
 def grpc_error(error: ServingError) -> GrpcError:

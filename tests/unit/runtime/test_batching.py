@@ -1,4 +1,4 @@
-"""Merging, splitting and queueing; with hypothesis."""
+"""Merging and splitting; with hypothesis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from modelservice_runtime.batching import (
-    BatchQueue,
     RowMismatchError,
     batch_key,
     batch_rows,
@@ -130,74 +129,3 @@ def test_batch_key_differs_by_shape_and_by_outputs_only() -> None:
     assert key == batch_key(SPEC, make_request(5, start=3))
     assert key != batch_key(SPEC, make_request(1, width=3))
     assert key != batch_key(SPEC, InferRequest(make_request(1).inputs, ("b",)))
-
-
-@dataclass(eq=False)
-class Entry:
-    key: tuple[object, ...] | None
-    rows: int
-    number: int
-
-
-def take(queue: BatchQueue[Entry], limit: int) -> list[Entry]:
-    name, _ = queue.choose(limit, lambda *_: 0.0)
-    return queue.take(limit, name)
-
-
-entries = st.lists(st.tuples(st.sampled_from([("x",), ("y",), None]), st.integers(1, 5)), max_size=30).map(
-    lambda items: [Entry(key, rows, number) for number, (key, rows) in enumerate(items)]
-)
-
-
-@given(waiting=entries, limit=st.integers(1, 8))
-def test_batch_queue_gives_every_entry_once_in_order_within_its_key(waiting: list[Entry], limit: int) -> None:
-    queue: BatchQueue[Entry] = BatchQueue()
-    for entry in waiting:
-        queue.add(entry)
-    taken = []
-    while queue:
-        # The wait says how many rows would come: the fewest rows have their turn here.
-        name, rows = queue.choose(limit, lambda _, rows: float(rows))
-        batch = queue.take(limit, name)
-        assert sum(entry.rows for entry in batch) == rows
-        assert len({entry.key for entry in batch}) == 1
-        assert len(batch) == 1 or (batch[0].key is not None and sum(entry.rows for entry in batch) <= limit)
-        taken += batch
-    assert sorted(entry.number for entry in taken) == [entry.number for entry in waiting]
-    for key in (("x",), ("y",)):
-        numbers = [entry.number for entry in taken if entry.key == key]
-        assert numbers == sorted(numbers)
-
-
-@given(waiting=entries, removed=st.sets(st.integers(0, 29)))
-def test_batch_queue_remove_forgets_only_that_entry(waiting: list[Entry], removed: set[int]) -> None:
-    queue: BatchQueue[Entry] = BatchQueue()
-    for entry in waiting:
-        queue.add(entry)
-    for entry in waiting:
-        if entry.number in removed:
-            assert queue.remove(entry)
-            assert not queue.remove(entry)
-    left = []
-    while queue:
-        left += [entry.number for entry in take(queue, 100)]
-    assert sorted(left) == [entry.number for entry in waiting if entry.number not in removed]
-
-
-def test_batch_queue_keys_take_turns() -> None:
-    queue: BatchQueue[Entry] = BatchQueue()
-    for number in range(4):
-        queue.add(Entry(("busy",), 1, number))
-    queue.add(Entry(("quiet",), 1, 9))
-    assert [entry.number for entry in take(queue, 2)] == [0, 1]
-    assert [entry.number for entry in take(queue, 2)] == [9]
-    assert [entry.number for entry in take(queue, 2)] == [2, 3]
-
-
-def test_batch_queue_choose_passes_over_keys_that_wait() -> None:
-    queue: BatchQueue[Entry] = BatchQueue()
-    queue.add(Entry(("waits",), 1, 0))
-    queue.add(Entry(("full",), 4, 1))
-    queue.add(Entry(("waits less",), 2, 2))
-    assert queue.choose(4, lambda _, rows: 4.0 - rows) == (("full",), 0.0)
-    assert queue.choose(8, lambda _, rows: 8.0 - rows) == (("full",), 4.0)

@@ -403,6 +403,20 @@ def test_timeout_parameter_stops_a_running_model(connect: Connect) -> None:
     assert (status, b"timeout" in body) == (504, True)
 
 
+def test_timeout_header_stops_a_running_model(connect: Connect) -> None:
+    tensor = {"name": "x", "shape": [1], "datatype": "INT64", "data": [10_000_000]}
+    body = json.dumps({"inputs": [tensor], "parameters": {"timeout": 3_600_000_000}}).encode()
+    connection = connect()
+    for _ in range(3):  # a time limit of one request is not kept for the next that looks like it
+        connection.sendall(post(body, b"/v2/models/loop/infer", b"X-Request-Timeout: 0.05\r\n"))
+        assert read_answer(connection)[0] == 504
+        quick = body.replace(b"10000000", b"1")
+        connection.sendall(post(quick, b"/v2/models/loop/infer"))
+        assert read_answer(connection)[0] == 200
+    connection.sendall(post(body, b"/v2/models/loop/infer", b"X-Request-Timeout: soon\r\n"))
+    assert read_answer(connection)[0] == 400
+
+
 def test_draining_server_is_not_ready_and_closes_after_answers(model_files: dict[str, Path]) -> None:
     with ServerThread({"mlp": model_files["mlp"]}, replace(SMALL, idle_timeout_seconds=30)) as leaving:
         kept = leaving.connect()

@@ -122,6 +122,57 @@ async def test_full_queue_refuses_with_overloaded() -> None:
     await results.wait(3)
 
 
+async def test_urgent_request_overtakes_those_that_wait() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW, max_batch_size=2)
+    lane.submit(make_request(0), results.append)
+    await entered(model)
+    for number in (1, 2, 3):
+        lane.submit(make_request(number), results.append)
+    urgent = make_request(4)
+    urgent.priority = 1
+    lane.submit(urgent, results.append)
+    model.gate.set()
+    await results.wait(5)
+    assert model.calls == [[0], [4, 1], [2, 3]]
+
+
+async def test_queue_that_would_take_too_long_refuses_and_says_when_to_come_back() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW, max_batch_size=2, max_queue_seconds=10.0)
+    assert lane.expected_wait_seconds() == 0
+    lane._batch_seconds = 4.0
+    lane.submit(make_request(0), results.append)
+    await entered(model)
+    assert lane.expected_wait_seconds() == pytest.approx(4.0)
+    for number in range(1, 5):
+        lane.submit(make_request(number), results.append)
+    with pytest.raises(OverloadedError, match=r"about 12\.0 s") as refused:
+        lane.submit(make_request(5), results.append)
+    assert refused.value.retry_after_seconds == 12
+    model.gate.set()
+    await results.wait(5)
+    assert lane.expected_wait_seconds() == 0
+    assert lane._batch_seconds < 4.0
+
+
+async def test_queue_behind_a_run_that_does_not_end_refuses() -> None:
+    model = GatedModel()
+    results = Results()
+    lane = make_lane(model, SLOW, max_batch_size=2, max_queue_seconds=10.0)
+    lane.submit(make_request(0), results.append)
+    await entered(model)
+    lane.submit(make_request(1), results.append)
+    assert lane._last_start_ns is not None
+    lane._last_start_ns -= 11_000_000_000
+    with pytest.raises(OverloadedError):
+        lane.submit(make_request(2), results.append)
+    model.gate.set()
+    await results.wait(2)
+
+
 async def test_cancelled_waiting_request_never_runs() -> None:
     model = GatedModel()
     results = Results()

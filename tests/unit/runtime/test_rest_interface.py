@@ -390,6 +390,7 @@ BAD_REQUESTS: list[tuple[str, object, str]] = [
         "must be true or false",
     ),
     ("bad timeout", {"inputs": [X], "parameters": {"timeout": -5}}, "'timeout' must be"),
+    ("bad priority", {"inputs": [X], "parameters": {"priority": "high"}}, "'priority' must be"),
     ("outputs no list", {"inputs": [X], "outputs": {}}, "'outputs' must be an array"),
     (
         "unknown output",

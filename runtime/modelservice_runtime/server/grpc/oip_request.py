@@ -29,6 +29,7 @@ from modelservice_runtime.server.grpc.protobuf_wire import (
 )
 from modelservice_runtime.server.parameters import (
     flag_parameter,
+    priority_parameter,
     refuse_output_extensions,
     refuse_shared_memory,
     timeout_parameter,
@@ -97,6 +98,7 @@ class InferHead:
     output_names: list[str]
     typed_outputs: bool
     timeout_seconds: float | None
+    priority: int
     has_contents: bool
     bound: BoundHead | None = field(default=None, repr=False)
 
@@ -201,6 +203,7 @@ def parse_head(head: bytes) -> InferHead:
         [output.name for output in message.outputs],
         _wants_typed_outputs(message.outputs, parameters),
         timeout_parameter(parameters),
+        priority_parameter(parameters),
         any(contents),
     )
 
@@ -227,7 +230,7 @@ def decode_inputs(head: InferHead, bound: BoundHead, split: SplitRequest) -> Inf
     else:
         for (tensor, shape), described in zip(bound.inputs, head.inputs, strict=True):
             arrays[tensor.name] = decode_contents(tensor, shape, described.contents)
-    return InferRequest(arrays, bound.output_names, None, head.timeout_seconds)
+    return InferRequest(arrays, bound.output_names, None, head.timeout_seconds, head.priority)
 
 
 def read_parameters(parameters: Mapping[str, inference_pb2.InferParameter]) -> dict[str, object]:

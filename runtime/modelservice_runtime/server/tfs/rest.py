@@ -10,6 +10,7 @@ from modelservice_runtime.errors import NotFoundError, ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelTable
 from modelservice_runtime.server.answers import compressed, decoded_body, reply
+from modelservice_runtime.server.deadline import header_timeout_seconds
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.inference import InferCall, record_failure
@@ -54,6 +55,7 @@ class TfsFrontEnd:
         handle = self._find(route)
         try:
             prepared = prepare(handle.spec, decoded_body(request, self._max_body_bytes))
+            prepared.request.timeout_seconds = header_timeout_seconds(request.headers)
             call = InferCall(
                 handle,
                 request.received_ns,
