@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from modelservice_cli import api_key, serve
+from modelservice_cli import api_key, runtime, serve
 from modelservice_cli.errors import CommandError
 from modelservice_runtime.errors import InvalidSettingsError, StartupError
 from modelservice_runtime.settings import SettingsParser
@@ -30,6 +30,8 @@ def _run(argv: Sequence[str]) -> int:
         return serve.run(arguments.serve_parser, argv[1:])
     if arguments.command == "api-key":
         return api_key.run(arguments)
+    if arguments.command == "runtime":
+        return runtime.run(arguments)
     if arguments.command == "version":
         print(f"modelservice {version('modelservice')}")
         return 0
@@ -54,6 +56,10 @@ def _build_parser() -> argparse.ArgumentParser:
         "api-key", help="make keys that clients of a server need", allow_abbrev=False
     )
     api_key.add_arguments(api_key_parser)
+    runtime_parser = commands.add_parser(
+        "runtime", help="show what the runtime finds on this machine", allow_abbrev=False
+    )
+    runtime.add_arguments(runtime_parser)
     commands.add_parser("version", help="print the version")
     return parser
 

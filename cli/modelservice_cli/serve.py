@@ -3,14 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from modelservice_cli.errors import CommandError
 from modelservice_cli.manifest import LocalService, read_manifest
+from modelservice_cli.packages import check_runtime_packages
 from modelservice_runtime.settings import ServeSettings, add_serve_arguments, build_serve_settings
-
-_RUNTIME_PACKAGES = ("httptools", "numpy", "onnxruntime", "orjson", "prometheus_client", "uvloop")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Serve until interrupted; returns the exit code. Raises CommandError or InvalidSettingsError."""
     settings = build_settings(parser, argv)
-    _check_packages()
+    check_runtime_packages()
     # Imported here, so that help and errors need no more than the base installation.
     from modelservice_runtime.serve import run_server
 
@@ -60,7 +57,7 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
 
 
 def _model_path(arguments: argparse.Namespace, service: LocalService) -> Path:
-    _check_packages()
+    check_runtime_packages()
     from modelservice_cli.model_files import cache_directory, locate_model
 
     given = None
@@ -68,12 +65,3 @@ def _model_path(arguments: argparse.Namespace, service: LocalService) -> Path:
         text = arguments.model[0]
         given = Path(text.removeprefix(f"{service.name}="))
     return locate_model(service, given, arguments.credentials_dir, cache_directory())
-
-
-def _check_packages() -> None:
-    missing = [name for name in _RUNTIME_PACKAGES if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"the runtime's packages are not installed ({', '.join(missing)}); "
-            "install them with: pip install 'modelservice[runtime]'"
-        )

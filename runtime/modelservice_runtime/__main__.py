@@ -1,12 +1,13 @@
-"""``python -m modelservice_runtime serve|fetch``: the container's entry point."""
+"""``python -m modelservice_runtime serve|fetch|info``: the container's entry point."""
 
 import sys
 from collections.abc import Sequence
 
-_USAGE = """usage: python -m modelservice_runtime {serve,fetch} ...
+_USAGE = """usage: python -m modelservice_runtime {serve,fetch,info} ...
 
 serve  serve ONNX models
-fetch  fetch a model's files"""
+fetch  fetch a model's files
+info   show what this machine offers, and what a model asks for"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -20,6 +21,10 @@ def main(argv: Sequence[str]) -> int:
         from modelservice_runtime.fetch import main as fetch
 
         return fetch.run(rest)
+    if command == "info":
+        from modelservice_runtime import info
+
+        return info.run(rest)
     asked = command in ("-h", "--help")
     print(_USAGE, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

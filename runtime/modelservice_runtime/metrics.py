@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, UntypedMetricFamily
 from prometheus_client.registry import Collector
 
+from modelservice_runtime.gpu_devices import GpuReader
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.http import TEXT, HttpRequest, HttpResponse
 from modelservice_runtime.server.status import error_body
@@ -45,12 +46,34 @@ class ModelCollector(Collector):
         yield _durations(handles)
 
 
+class GpuCollector(Collector):
+    """Every device at the moment of the scrape; one that tells no utilization has none."""
+
+    def __init__(self, gpus: GpuReader) -> None:
+        self._gpus = gpus
+
+    def collect(self) -> Iterable[Metric]:
+        """See ``prometheus_client.registry.Collector``."""
+        labels = ("gpu_uuid",)
+        utilization = GaugeMetricFamily("nv_gpu_utilization", "Busy share, 0 to 1.", labels=labels)
+        total = GaugeMetricFamily("nv_gpu_memory_total_bytes", "Memory of the device.", labels=labels)
+        used = GaugeMetricFamily("nv_gpu_memory_used_bytes", "Memory in use, by anybody.", labels=labels)
+        for device in self._gpus.read():
+            if device.utilization is not None:
+                utilization.add_metric((device.uuid,), device.utilization)
+            total.add_metric((device.uuid,), device.memory_total_bytes)
+            used.add_metric((device.uuid,), device.memory_used_bytes)
+        yield from (utilization, total, used)
+
+
 class MetricsApplication:
     """Answers ``GET /metrics``, and nothing else."""
 
-    def __init__(self, table: ModelTable) -> None:
+    def __init__(self, table: ModelTable, gpus: GpuReader | None = None) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(ModelCollector(table))
+        if gpus is not None:
+            self._registry.register(GpuCollector(gpus))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 

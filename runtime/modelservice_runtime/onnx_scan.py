@@ -51,8 +51,10 @@ Value: TypeAlias = int | memoryview
 
 @dataclass(slots=True)
 class ModelScan:
-    """What the file declares: tensors without a stated rank, its external data files, its control flow."""
+    """What the file declares: versions, tensors without a stated rank, external data files, control flow."""
 
+    ir_version: int = 0
+    opsets: dict[str, int] = field(default_factory=dict)
     unranked: set[str] = field(default_factory=set)
     external_locations: set[str] = field(default_factory=set)
     _operators: set[tuple[str, str]] = field(default_factory=set)
@@ -96,6 +98,10 @@ def scan_model(content: memoryview) -> ModelScan:
             _scan_graph(value, scan, depth=0)
         elif number == 25 and isinstance(value, memoryview):
             _scan_function(value, scan)
+        elif number == 1 and isinstance(value, int):
+            scan.ir_version = value
+        elif number == 8 and isinstance(value, memoryview):
+            _scan_opset(value, scan)
         elif number == 20:
             raise ModelRejectedError("the model carries training information; export it for inference only")
     if not seen_graph:
@@ -181,6 +187,16 @@ def _scan_graph(graph: memoryview, scan: ModelScan, depth: int) -> None:
             _scan_sparse_tensor(value, scan)
         elif number in (11, 12) and depth == 0:
             _scan_value_info(value, scan)
+
+
+def _scan_opset(opset: memoryview, scan: ModelScan) -> None:
+    domain, version = "", 0
+    for number, value in _fields(opset):
+        if number == 1 and isinstance(value, memoryview):
+            domain = _text(value)
+        elif number == 2 and isinstance(value, int):
+            version = value
+    scan.opsets[domain] = version
 
 
 def _scan_function(function: memoryview, scan: ModelScan) -> None:

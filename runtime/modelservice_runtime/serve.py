@@ -23,6 +23,7 @@ import uvloop
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import AcceleratorFailedError, StartupError
 from modelservice_runtime.file_watch import FilePoller
+from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane, LaneSettings
 from modelservice_runtime.logs import configure_logging
@@ -166,7 +167,7 @@ class Server:
         limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=max(_MIN_BUFFERED_BYTES, 2 * largest))
         application = build_application(self._table, self._health, settings.max_request_bytes)
         rest = HttpServer(self._observation.watch(access.protect(application)), limits, loop)
-        metrics = HttpServer(MetricsApplication(self._table), HttpLimits(max_body_bytes=0), loop)
+        metrics = HttpServer(MetricsApplication(self._table, open_gpus()), HttpLimits(max_body_bytes=0), loop)
         http_port = await rest.listen(settings.host, settings.http_port, tls.http)
         metrics_port = await metrics.listen(settings.host, settings.metrics_port)
         log.info(

@@ -8,9 +8,13 @@ from collections.abc import Mapping
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.unit.runtime.fake_nvml import make_nvml
 from tests.unit.runtime.server_thread import ServerThread
 
+from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.logs import JsonFormatter
+from modelservice_runtime.metrics import MetricsApplication
+from modelservice_runtime.repository import ModelTable
 
 TRITON_COUNTERS = {
     "nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count",
@@ -83,3 +87,13 @@ def test_log_lines_are_json_and_cannot_be_forged() -> None:
     assert "\n" not in line
     document = json.loads(line)
     assert (document["level"], document["message"], document["model"]) == ("warning", "bad name\n{}", "m")
+
+
+def test_gpus_are_gauges_where_there_are_any() -> None:
+    table = ModelTable()
+    text = MetricsApplication(table, open_gpus(lambda _: make_nvml(2))).render().decode()
+    assert 'nv_gpu_utilization{gpu_uuid="GPU-0"} 0.25' in text
+    assert 'nv_gpu_utilization{gpu_uuid="GPU-1"}' not in text
+    assert 'nv_gpu_memory_total_bytes{gpu_uuid="GPU-1"} 1000.0' in text
+    assert 'nv_gpu_memory_used_bytes{gpu_uuid="GPU-1"} 101.0' in text
+    assert "nv_gpu" not in MetricsApplication(table, None).render().decode()

@@ -1,0 +1,17 @@
+"""Whether the packages that a command needs are installed."""
+
+from importlib.util import find_spec
+
+from modelservice_cli.errors import CommandError
+
+_RUNTIME_PACKAGES = ("httptools", "numpy", "onnxruntime", "orjson", "prometheus_client", "uvloop")
+
+
+def check_runtime_packages() -> None:
+    """Raise CommandError where a package of the runtime is missing."""
+    missing = [name for name in _RUNTIME_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"the runtime's packages are not installed ({', '.join(missing)}); "
+            "install them with: pip install 'modelservice[runtime]'"
+        )

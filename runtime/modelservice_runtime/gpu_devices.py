@@ -1,0 +1,68 @@
+"""NVIDIA devices as the driver's management library (NVML) sees them; needs the package nvidia-ml-py.
+
+Where the package or a device is missing there is simply nothing to tell.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class GpuDevice:
+    """One device now; ``utilization`` is from 0 to 1, None where the driver does not tell (MIG)."""
+
+    uuid: str
+    name: str
+    memory_total_bytes: int
+    memory_used_bytes: int
+    utilization: float | None
+
+
+class GpuReader:
+    """Reads the devices of an initialized NVML."""
+
+    def __init__(self, nvml: ModuleType) -> None:
+        self._nvml: Any = nvml
+        self.driver_version = _text(self._nvml.nvmlSystemGetDriverVersion())
+        self._handles = [
+            self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(self._nvml.nvmlDeviceGetCount())
+        ]
+
+    def read(self) -> list[GpuDevice]:
+        """Every device that still answers."""
+        return [device for handle in self._handles if (device := self._read_device(handle)) is not None]
+
+    def _read_device(self, handle: Any) -> GpuDevice | None:
+        nvml = self._nvml
+        try:
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            uuid, name = _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle))
+        except nvml.NVMLError:
+            return None
+        try:
+            utilization: float | None = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
+        except nvml.NVMLError:
+            utilization = None
+        return GpuDevice(uuid, name, int(memory.total), int(memory.used), utilization)
+
+
+def open_gpus(load: Callable[[str], ModuleType] = importlib.import_module) -> GpuReader | None:
+    """A reader where there are devices to read, else None."""
+    try:
+        nvml: Any = load("pynvml")
+    except ImportError:
+        return None
+    try:
+        nvml.nvmlInit()
+        reader = GpuReader(nvml)
+    except nvml.NVMLError:
+        return None
+    return reader if reader.read() else None
+
+
+def _text(value: str | bytes) -> str:
+    """Older bindings give bytes."""
+    return value.decode() if isinstance(value, bytes) else value
