@@ -4,9 +4,10 @@ Sources: Open Inference Protocol ``inference_rest.md``; Triton ``extension_binar
 ``extension_parameters.md``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,7 +15,19 @@ from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server.binary_codec import decode_buffer, decode_text, encode_buffer
 from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
-from modelservice_runtime.server.json_codec import decode_object, decode_tensor, encode_object, encode_tensor
+from modelservice_runtime.server.json_codec import (
+    decode_object,
+    decode_tensor,
+    decode_value,
+    encode_object,
+    encode_tensor,
+)
+from modelservice_runtime.server.large_arrays import (
+    MIN_ARRAY_BYTES,
+    LargeArrays,
+    cut_large_arrays,
+    decode_large_array,
+)
 from modelservice_runtime.server.parameters import (
     flag_parameter,
     priority_parameter,
@@ -40,6 +53,8 @@ from modelservice_runtime.tensors import (
 )
 
 _NO_BINARY = memoryview(b"")
+# An input's array from its shape and its "data" member.
+_DecodeData: TypeAlias = Callable[[TensorSpec, list[int], object], Array]
 
 
 @dataclass(slots=True)
@@ -100,8 +115,42 @@ def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array
 
 
 def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer:
-    document = decode_object(head)
-    inputs = _decode_inputs(spec, document.get("inputs"), head, binary)
+    if len(head) >= MIN_ARRAY_BYTES:
+        decoded = _decode_large(spec, head, binary)
+        if decoded is not None:
+            return decoded
+    return _decode_members(spec, decode_object(head), binary, partial(_decode_data, head))
+
+
+def _decode_large(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer | None:
+    """Decode with the large arrays cut out; None without any, and for all that is wrong."""
+    large = cut_large_arrays(head)
+    if large is None:
+        return None
+    try:
+        document = decode_object(large.rest)
+        decoded = _decode_members(spec, document, binary, partial(_decode_cut_data, large))
+    except InvalidRequestError:
+        return None
+    return decoded if large.all_used else None
+
+
+def _decode_data(head: bytes | bytearray, tensor: TensorSpec, shape: list[int], data: object) -> Array:
+    return decode_tensor(tensor, shape, data, head)
+
+
+def _decode_cut_data(large: LargeArrays, tensor: TensorSpec, shape: list[int], data: object) -> Array:
+    text = large.find(data)
+    if text is None:
+        return decode_tensor(tensor, shape, data, large.rest)
+    array = decode_large_array(tensor, shape, text)
+    return decode_tensor(tensor, shape, decode_value(text), text) if array is None else array
+
+
+def _decode_members(
+    spec: ModelSpec, document: dict[str, Any], binary: memoryview, decode_data: _DecodeData
+) -> DecodedInfer:
+    inputs = _decode_inputs(spec, document.get("inputs"), binary, decode_data)
     parameters = document.get("parameters")
     if parameters is not None:
         _check_parameters(parameters, "the request")
@@ -121,7 +170,7 @@ def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryvie
 
 
 def _decode_inputs(
-    spec: ModelSpec, entries: object, head: bytes | bytearray, binary: memoryview
+    spec: ModelSpec, entries: object, binary: memoryview, decode_data: _DecodeData
 ) -> dict[str, Array]:
     if type(entries) is not list:
         raise InvalidRequestError(
@@ -141,7 +190,7 @@ def _decode_inputs(
             arrays[tensor.name] = decode_buffer(tensor, shape, _take(tensor, binary, position, size))
             position += size
         elif "data" in entry:
-            arrays[tensor.name] = decode_tensor(tensor, shape, entry["data"], head)
+            arrays[tensor.name] = decode_data(tensor, shape, entry["data"])
         else:
             raise InvalidRequestError(f"input '{tensor.name}' has neither 'data' nor 'binary_data_size'")
     check_complete(spec, arrays)

@@ -37,21 +37,30 @@ MAX_CONTAINERS = 1_000_000
 _FEW_VALUES = 32
 
 
-def decode_object(body: bytes | bytearray) -> dict[str, Any]:
-    """Parse a JSON object.
+def decode_value(body: bytes | bytearray) -> Any:
+    """Parse any JSON value, without a look at duplicate keys.
 
-    Raises InvalidRequestError for syntax, depth, duplicate keys and anything but an object, and
-    PayloadTooLargeError for excessive numbers of arrays and objects.
+    Raises InvalidRequestError for syntax and depth, PayloadTooLargeError for excessive numbers of arrays and
+    objects.
     """
     if len(body) > MAX_CONTAINERS and body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
         raise PayloadTooLargeError(
             f"the body has more than {MAX_CONTAINERS} arrays and objects; send tensor data as one flat array"
         )
     try:
-        document = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         what = "empty" if not body else f"not valid JSON: {error}"
         raise InvalidRequestError(f"the body is {what}") from None
+
+
+def decode_object(body: bytes | bytearray) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Raises InvalidRequestError for syntax, depth, duplicate keys and anything but an object, and
+    PayloadTooLargeError for excessive numbers of arrays and objects.
+    """
+    document = decode_value(body)
     if type(document) is not dict:
         raise InvalidRequestError("the body must be a JSON object")
     # Every key brings one colon. Only where there are more, in strings or behind a key used twice, a slower

@@ -1,0 +1,146 @@
+"""Large arrays of numbers in JSON, parsed without a Python object for each number; pure.
+
+Such arrays are cut out of the body. A placeholder takes their place in what remains, which the ordinary
+decoder reads with all its checks; the arrays themselves are simdjson's, which writes the numbers side by side
+into memory. JSON's grammar makes that safe: what the decoder sees and what the body says differ only in the
+value of a member, and every cut value is parsed as one JSON array of its own. A placeholder that comes out
+anywhere but in an input's data means that the cut was wrong: the whole body is decoded then.
+
+simdjson refuses what orjson refuses. What it cannot do (integers beyond 64 bits) and every error is left to
+the ordinary decoder, whose sentences say more.
+"""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import simdjson
+
+from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, TensorSpec, bf16_from_fp32, count_elements
+
+# Below this the ordinary decoder is about as fast.
+MIN_ARRAY_BYTES = 16 * 1024
+_MAX_ARRAYS = 64
+_DATA = b'"data":'
+# All that may stand in an array of numbers but brackets and commas.
+_NUMBERS = b"0123456789+-.eE \t\r\n"
+# Nobody can guess it, so nobody can send it.
+_TOKEN = secrets.token_hex(16)
+_BufferType: TypeAlias = Literal["d", "i", "u"]
+_SIMDJSON_ERRORS = (RuntimeError, TypeError, ValueError)
+
+
+class LargeArrays:
+    """The large arrays of one body. ``rest`` is the body with placeholders in their places."""
+
+    def __init__(self, rest: bytes, arrays: list[bytes]) -> None:
+        self.rest = rest
+        self._arrays = arrays
+        self._used: set[int] = set()
+
+    @property
+    def all_used(self) -> bool:
+        """True when every array was an input's data."""
+        return len(self._used) == len(self._arrays)
+
+    def find(self, data: object) -> bytes | None:
+        """The text of the array that ``data`` is the placeholder of; None where it is none."""
+        if type(data) is not list or len(data) != 2 or data[0] != _TOKEN:
+            return None
+        self._used.add(data[1])
+        return self._arrays[data[1]]
+
+
+def cut_large_arrays(body: bytes | bytearray) -> LargeArrays | None:
+    """Cut arrays that follow a "data" key out of a body; None where none is large.
+
+    What is cut holds neither a quote nor the end of an object, so no text and no member is in it.
+    """
+    pieces: list[bytes | bytearray] = []
+    arrays: list[bytes] = []
+    position = kept_from = 0
+    while len(arrays) < _MAX_ARRAYS:
+        start = body.find(_DATA, position)
+        if start < 0:
+            break
+        start += len(_DATA)
+        end = _end_of_numbers(body, start)
+        position = max(end, start)
+        if end - start >= MIN_ARRAY_BYTES:
+            pieces += [body[kept_from:start], b'["%b",%d]' % (_TOKEN.encode("ascii"), len(arrays))]
+            arrays.append(bytes(body[start:end]))
+            kept_from = end
+    if not arrays:
+        return None
+    return LargeArrays(b"".join([*pieces, body[kept_from:]]), arrays)
+
+
+def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: bytes) -> Array | None:
+    """Make an array of ``shape``; None where the ordinary decoder has to look, or to say what is wrong."""
+    if spec.datatype in (BOOL, BYTES):
+        return None
+    flat = _parse_numbers(text, _buffer_type(spec))
+    if flat is None or flat.size != count_elements(shape):
+        return None
+    values = _convert(spec, flat)
+    return None if values is None else values.reshape(shape)
+
+
+def _end_of_numbers(body: bytes | bytearray, start: int) -> int:
+    """Behind the last bracket before anything that no array of numbers holds; -1 without one."""
+    stops = [stop for stop in (body.find(b"}", start), body.find(b'"', start)) if stop >= 0]
+    return body.rfind(b"]", start, min(stops, default=start)) + 1
+
+
+def _buffer_type(spec: TensorSpec) -> _BufferType:
+    if spec.datatype.is_float:
+        return "d"
+    return "u" if spec.datatype.name == "UINT64" else "i"
+
+
+def _parse_numbers(text: bytes, buffer_type: _BufferType) -> Array | None:
+    """All numbers of a rectangular array, nested or flat, as float64, int64 or uint64."""
+    try:
+        # A parser of its own: a kept one would keep memory for the largest body ever seen.
+        array: Any = simdjson.Parser().parse(text)
+        if not isinstance(array, simdjson.Array) or not _is_rectangular(array, text):
+            return None
+        buffer = array.as_buffer(of_type=buffer_type)
+    except _SIMDJSON_ERRORS:
+        return None
+    return np.frombuffer(buffer, dtype={"d": np.float64, "i": np.int64, "u": np.uint64}[buffer_type])
+
+
+def _is_rectangular(array: Any, text: bytes) -> bool:
+    """Whether the brackets and commas are those of nested rows of equal length."""
+    if text.find(b"[", text.find(b"[") + 1) < 0:
+        return True
+    lengths = []
+    row = array
+    while isinstance(row, simdjson.Array):
+        lengths.append(len(row))
+        if not len(row):
+            return False
+        row = row[0]
+    if count_elements(lengths) > len(text):
+        return False  # rows of other lengths; what these would look like might not fit in memory
+    structure = b"," * (lengths.pop() - 1)
+    for length in reversed(lengths):
+        structure = b",".join([b"[" + structure + b"]"] * length)
+    return text.translate(None, delete=_NUMBERS) == b"[" + structure + b"]"
+
+
+def _convert(spec: TensorSpec, flat: Array) -> Array | None:
+    """To the input's datatype; None where a value is out of its range."""
+    datatype = spec.datatype
+    if datatype.is_float:
+        with np.errstate(over="ignore"):
+            narrow = flat.astype(np.float32 if datatype is BF16 else datatype.numpy, copy=False)
+        if np.isinf(narrow).any():
+            return None
+        return bf16_from_fp32(narrow) if datatype is BF16 else narrow
+    limits = np.iinfo(datatype.numpy)
+    if flat.size and (flat.min() < limits.min or flat.max() > limits.max):
+        return None
+    return flat.astype(datatype.numpy, copy=False)

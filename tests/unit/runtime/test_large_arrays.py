@@ -1,0 +1,149 @@
+"""Large arrays parsed beside the rest of a body: the same results as the ordinary decoder's."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelservice_runtime.errors import ServingError
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server import infer_codec, large_arrays
+from modelservice_runtime.server.infer_codec import decode_infer
+from modelservice_runtime.server.json_codec import decode_tensor
+from modelservice_runtime.server.large_arrays import cut_large_arrays, decode_large_array
+from modelservice_runtime.tensors import DATATYPES, TensorSpec
+
+COUNT = 8000
+VALUES = [
+    "0", "1", "-1", "1.5", "255", "1e39", "70000", "18446744073709551615", "18446744073709551616",
+    "true", "null", '"1"', "[1]", "NaN", "01", "",
+]  # fmt: skip
+
+
+def make_spec(datatype: str = "FP32", inputs: int = 1) -> ModelSpec:
+    tensors = [TensorSpec(f"x{number}", DATATYPES[datatype], None) for number in range(inputs)]
+    return ModelSpec("m", "1", tuple(tensors), tuple(tensors))
+
+
+def make_tensor(text: str, name: str = "x0", shape: Any = (COUNT,), datatype: str = "FP32") -> str:
+    return f'{{"name": "{name}", "shape": {list(shape)}, "datatype": "{datatype}", "data": {text}}}'
+
+
+def make_body(*tensors: str, rest: str = "") -> bytes:
+    return f'{{"inputs": [{", ".join(tensors)}]{rest}}}'.encode()
+
+
+def outcome(spec: ModelSpec, body: bytes) -> object:
+    try:
+        inputs = decode_infer(spec, body, None, batches_rows=False).request.inputs
+    except ServingError as error:
+        return type(error), str(error)
+    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in inputs.items()}
+
+
+def assert_same(spec: ModelSpec, body: bytes, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Decoding with and without the shortcut gives the same; returns that."""
+    with monkeypatch.context() as patch:
+        patch.setattr(infer_codec, "MIN_ARRAY_BYTES", 1 << 40)
+        expected = outcome(spec, body)
+    assert outcome(spec, body) == expected
+    return expected
+
+
+@pytest.mark.parametrize("datatype", sorted(DATATYPES))
+@pytest.mark.parametrize("value", VALUES)
+def test_decode_of_a_large_array_gives_what_ordinary_decoding_gives(
+    datatype: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "[" + ", ".join(["1"] * (COUNT - 1) + [value]) + "]"
+    assert_same(make_spec(datatype), make_body(make_tensor(text, datatype=datatype)), monkeypatch)
+
+
+def test_decode_of_large_arrays_makes_no_python_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(0).normal(size=COUNT).astype(np.float32)
+    flat, nested = json.dumps(array.tolist()), json.dumps(array.reshape(20, 50, 8).tolist())
+    body = make_body(make_tensor(flat), make_tensor(nested, "x1", (20, 50, 8)))
+    monkeypatch.setattr(infer_codec, "decode_tensor", None)
+    decoded = decode_infer(make_spec(inputs=2), body, None, batches_rows=False)
+    np.testing.assert_array_equal(decoded.request.inputs["x0"], array)
+    np.testing.assert_array_equal(decoded.request.inputs["x1"].ravel(), array)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda rows: rows.replace("[1, 2]", "[1, [2]]", 1),
+        lambda rows: rows.replace("[1, 2], [1, 2]", "[1, 2, 1], [2]", 1),
+        lambda rows: rows.replace("[1, 2]", "[1, 2], []", 1),
+        lambda rows: rows.replace("[1, 2], ", "[1, 2] ", 1),
+        lambda rows: rows.replace("[1, 2], ", "[1, 2]3, ", 1),
+        lambda rows: rows[:-1],
+        lambda rows: rows + "]",
+        lambda rows: "[" + rows + ", 5]",
+    ],
+)
+def test_decode_of_rows_that_are_not_equal_gives_what_ordinary_decoding_gives(
+    text: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "[" + ", ".join(["[1, 2]"] * (COUNT // 2)) + "]"
+    error, _ = assert_same(make_spec(), make_body(make_tensor(text(rows))), monkeypatch)  # type: ignore[misc]
+    assert error.__name__ == "InvalidRequestError"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        ', "parameters": {"data": ARRAY}',
+        ', "parameters": {"x": {"data": ARRAY}}',
+        ', "outputs": [{"name": "x0", "data": ARRAY}]',
+        ', "parameters": {"data": [1 2 3]}',
+        ', "inputs": []',
+        ', "id": 7',
+        ', "id": "\\"data\\": ARRAY"',
+        "}",
+    ],
+)
+def test_decode_of_bodies_with_more_in_them_gives_what_ordinary_decoding_gives(
+    rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = "[" + ", ".join(["1"] * COUNT) + "]"
+    body = make_body(make_tensor(array), rest=rest.replace("ARRAY", array))
+    assert_same(make_spec(), body, monkeypatch)
+    assert_same(make_spec(), body.replace(b"1, 1, 1]", b"1, 1 1]"), monkeypatch)
+
+
+def test_decode_of_a_placeholder_that_a_client_sent_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = "[" + ", ".join(["1"] * COUNT) + "]"
+    body = make_body(make_tensor(array), make_tensor('["0", 0]', "x1", (2,)))
+    assert_same(make_spec(inputs=2), body, monkeypatch)
+
+
+def test_structure_of_rows_of_many_lengths_is_not_built() -> None:
+    row = "[" + "1," * 200_000 + "1]"
+    text = "[" + ",".join([row] + ["1"] * 200_000) + "]"
+    tensor = make_spec().inputs[0]
+    assert decode_large_array(tensor, (400_002,), text.encode()) is None
+
+
+@given(
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1),
+    st.sampled_from(["FP32", "FP64", "BF16"]),
+)
+def test_decode_large_array_rounds_as_the_ordinary_decoder(values: list[float], datatype: str) -> None:
+    tensor = make_spec(datatype).inputs[0]
+    text = json.dumps(values).encode()
+    array = decode_large_array(tensor, (len(values),), text)
+    assert array is not None
+    assert array.tobytes() == decode_tensor(tensor, (len(values),), values, text).tobytes()
+
+
+def test_cut_large_arrays_leaves_small_ones_and_bounds_their_number() -> None:
+    large = json.dumps([0] * 6000)
+    assert cut_large_arrays(make_body(make_tensor("[1, 2]"))) is None
+    cut = cut_large_arrays(make_body(*[make_tensor(large)] * 70))
+    assert cut is not None
+    assert cut.rest.count(large_arrays._TOKEN.encode()) == 64
+    assert not cut.all_used
