@@ -1,13 +1,13 @@
 """Structured logs: one JSON object for each line, on stderr.
 
-JSON escapes line breaks, so nothing a client sends can forge a line.
+Everything but printable ASCII is escaped: line breaks of any alphabet, terminal codes and lone surrogates, so
+nothing a client sends can forge a line or lose one.
 """
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
-
-import orjson
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode("utf-8")
+        return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 def configure_logging() -> None:

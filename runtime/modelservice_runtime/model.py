@@ -60,7 +60,7 @@ class WarmableModel(Model, Protocol):
     """A model as it comes from its file."""
 
     @property
-    def has_loops(self) -> bool:
+    def time_varies(self) -> bool:
         """True when values in a request may decide how long a run takes."""
 
 
@@ -69,8 +69,8 @@ class WarmUp:
     """What warm-up learned of a model.
 
     ``run_seconds``: median time of a run on ``input_elements`` elements, None where it did not run.
-    ``batchable``: two rows in gave two rows out. ``time_varies``: the graph has loops, so values in a request
-    decide how long it takes.
+    ``batchable``: two rows in gave two rows out. ``time_varies``: values in a request decide how long it
+    takes, as in a graph with loops.
     """
 
     run_seconds: float | None

@@ -25,7 +25,15 @@ from modelservice_runtime.onnx_scan import ModelScan, scan_model_file
 from modelservice_runtime.onnx_session import FATAL, create_session
 from modelservice_runtime.onnx_values import FixedBinding, to_array, to_ort_value
 from modelservice_runtime.session_settings import SessionSettings
-from modelservice_runtime.tensors import BF16, DATATYPES, Array, Datatype, TensorSpec
+from modelservice_runtime.tensors import (
+    BF16,
+    DATATYPES,
+    MAX_ELEMENTS,
+    Array,
+    Datatype,
+    TensorSpec,
+    count_elements,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +74,12 @@ class OnnxModel:
         session: ort.InferenceSession,
         skipped_outputs: tuple[str, ...],
         *,
-        has_loops: bool,
+        time_varies: bool,
         binding: FixedBinding | None = None,
     ) -> None:
         self.spec = spec
         self.skipped_outputs = skipped_outputs
-        self.has_loops = has_loops
+        self.time_varies = time_varies
         self.on_device_lost: Callable[[], None] = lambda: None
         self._session = session
         self._binding = binding
@@ -139,7 +147,7 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
         return _load_with_graphs(file, scan, name, version, settings)
     session = create_session(file, settings)
     spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(spec, session, skipped, has_loops=scan.has_loops)
+    return OnnxModel(spec, session, skipped, time_varies=scan.time_varies)
 
 
 def find_model_file(path: Path) -> Path:
@@ -202,11 +210,11 @@ def _load_with_graphs(
         obstacle = str(error)
     if obstacle is None:
         binding = FixedBinding(session, spec, "cuda", settings.device_id)
-        return OnnxModel(spec, session, skipped, has_loops=scan.has_loops, binding=binding)
+        return OnnxModel(spec, session, skipped, time_varies=scan.time_varies, binding=binding)
     log.warning("CUDA graphs are off", extra={"model": name, "cause": obstacle})
     session = create_session(file, replace(settings, cuda=replace(settings.cuda, graphs=False)))
     spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(spec, session, skipped, has_loops=scan.has_loops)
+    return OnnxModel(spec, session, skipped, time_varies=scan.time_varies)
 
 
 def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:
@@ -215,6 +223,9 @@ def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:
         return None
     if node.name in scan.unranked and not node.shape:
         return TensorSpec(node.name, datatype, None)
-    return TensorSpec(
-        node.name, datatype, tuple(d if isinstance(d, int) and d >= 0 else -1 for d in node.shape)
-    )
+    shape = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in node.shape)
+    if count_elements([dimension for dimension in shape if dimension > 0]) > MAX_ELEMENTS:
+        raise ModelRejectedError(
+            f"{node.name!r} has the shape {list(shape)}, which no request or answer can carry"
+        )
+    return TensorSpec(node.name, datatype, shape)

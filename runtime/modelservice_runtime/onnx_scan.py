@@ -6,47 +6,44 @@ nothing of the file's size, and bounds nesting, so a hostile file cannot crash i
 """
 
 import mmap
-import os
-import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeAlias
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-
-# Operators that ONNX Runtime itself brings; any other domain needs a custom operator library.
-KNOWN_DOMAINS = frozenset(
-    {
-        "",
-        "ai.onnx",
-        "ai.onnx.ml",
-        "ai.onnx.preview",
-        "com.microsoft",
-        "com.microsoft.nchwc",
-        "com.ms.internal.nhwc",
-    }
+from modelservice_runtime.onnx_policy import (
+    Nodes,
+    OperatorId,
+    check_external_file,
+    check_operators,
+    refuse_foreign_format,
 )
-# Precompiled device code hidden in a node: it runs outside every check.
-REFUSED_OPERATORS = frozenset({("com.microsoft", "EPContext")})
+
 MAX_GRAPH_DEPTH = 32
-_LOOP_OPERATORS = frozenset({"Loop", "Scan"})
+# As long as a path may be; names are compared with short ones only.
+_MAX_TEXT_BYTES = 4096
+# The last four decode sequences of a length that the request may ask for.
+_LOOP_OPERATORS = frozenset({"Loop", "Scan", "BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"})
 _CONTROL_FLOW_OPERATORS = _LOOP_OPERATORS | {"If"}
-
-_FOREIGN_FORMATS: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "a zip archive, as torch.save writes it; export the model with torch.onnx.export"),
-    (b"\x80\x02", "a Python pickle, which is never opened here; export the model to ONNX"),
-    (b"\x80\x03", "a Python pickle, which is never opened here; export the model to ONNX"),
-    (b"\x80\x04", "a Python pickle, which is never opened here; export the model to ONNX"),
-    (b"\x80\x05", "a Python pickle, which is never opened here; export the model to ONNX"),
-    (b"\x89HDF", "an HDF5 file, as Keras writes it; convert the model with tf2onnx"),
-    (b"\x1f\x8b", "gzip-compressed; store the plain .onnx file"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'"),
-    (b"<", "an HTML or XML page, perhaps a login or an error page; check the model's address"),
-    (b"{", "JSON, not an ONNX model"),
-)
+# Operators whose output is as large as the values of these inputs say.
+_SIZE_INPUTS: dict[str, tuple[int, ...]] = {
+    "ConstantOfShape": (0,), "Range": (0, 1, 2), "Expand": (1,), "Tile": (1,), "Upsample": (1,),
+    "Resize": (2, 3), "Pad": (1,), "CenterCropPad": (1,), "OneHot": (1,), "DFT": (1,), "BlackmanWindow": (0,),
+    "HammingWindow": (0,), "HannWindow": (0,), "MelWeightMatrix": (0, 1),
+}  # fmt: skip
+# Their outputs depend on how large an input is, not on its values.
+_SHAPE_OPERATORS = frozenset({"Shape", "Size"})
 
 Value: TypeAlias = int | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    operator: OperatorId
+    inputs: list[str]
+    outputs: list[str]
 
 
 @dataclass(slots=True)
@@ -57,18 +54,43 @@ class ModelScan:
     opsets: dict[str, int] = field(default_factory=dict)
     unranked: set[str] = field(default_factory=set)
     external_locations: set[str] = field(default_factory=set)
-    _operators: set[tuple[str, str]] = field(default_factory=set)
-    _local_functions: set[tuple[str, str]] = field(default_factory=set)
+    _inputs: set[str] = field(default_factory=set)
+    _initializers: set[str] = field(default_factory=set)
+    _main: list[_Node] = field(default_factory=list)
+    _nodes: Nodes = field(default_factory=Counter)
+    _functions: dict[OperatorId, Nodes] = field(default_factory=dict)
 
     @property
-    def has_loops(self) -> bool:
+    def time_varies(self) -> bool:
         """True when a value in a request may decide how long a run takes."""
-        return any(operator in _LOOP_OPERATORS for _, operator in self._operators)
+        if not _LOOP_OPERATORS.isdisjoint(self._names()):
+            return True
+        inner = self._names() if self._functions else {node[1] for node in self._nested()}
+        return not inner.isdisjoint(_SIZE_INPUTS) or self._values_decide_sizes()
 
     @property
     def has_control_flow(self) -> bool:
         """True when a run may take one of several ways through the graph."""
-        return any(operator in _CONTROL_FLOW_OPERATORS for _, operator in self._operators)
+        return not _CONTROL_FLOW_OPERATORS.isdisjoint(self._names())
+
+    def _names(self) -> set[str]:
+        return {node[1] for nodes in (self._nodes, *self._functions.values()) for node in nodes}
+
+    def _nested(self) -> Nodes:
+        return self._nodes - Counter(node.operator for node in self._main)
+
+    def _values_decide_sizes(self) -> bool:
+        """Follow the request's values through the main graph, to where one says how large something gets."""
+        from_request = self._inputs - self._initializers
+        for node in self._main:
+            name = node.operator[1]
+            if any(
+                node.inputs[at] in from_request for at in _SIZE_INPUTS.get(name, ()) if at < len(node.inputs)
+            ):
+                return True
+            if name not in _SHAPE_OPERATORS and not from_request.isdisjoint(node.inputs):
+                from_request.update(node.outputs)
+        return False
 
 
 def scan_model_file(path: Path) -> ModelScan:
@@ -89,104 +111,53 @@ def scan_model_file(path: Path) -> ModelScan:
 
 def scan_model(content: memoryview) -> ModelScan:
     """Scan a serialized ModelProto; see ``scan_model_file``. External files are only listed."""
-    _refuse_foreign_format(content)
+    refuse_foreign_format(content)
     scan = ModelScan()
     seen_graph = False
     for number, value in _fields(content):
-        if number == 7 and isinstance(value, memoryview):
+        if isinstance(value, int):
+            scan.ir_version = value if number == 1 else scan.ir_version
+        elif number == 7:
             seen_graph = True
-            _scan_graph(value, scan, depth=0)
-        elif number == 25 and isinstance(value, memoryview):
-            _scan_function(value, scan)
-        elif number == 1 and isinstance(value, int):
-            scan.ir_version = value
-        elif number == 8 and isinstance(value, memoryview):
+            _scan_main_graph(value, scan)
+        elif number == 8:
             _scan_opset(value, scan)
         elif number == 20:
             raise ModelRejectedError("the model carries training information; export it for inference only")
+        elif number == 25:
+            _scan_function(value, scan)
     if not seen_graph:
         raise ModelLoadFailedError(
             "the file holds no ONNX graph; check that it is the right file and complete"
         )
-    _check_operators(scan)
+    check_operators(scan._nodes, scan._functions)
     return scan
 
 
-def check_external_file(directory: Path, location: str) -> None:
-    """Accept external data only as a plain file of its own inside the model's directory.
-
-    ``location`` comes from the model. Raises ModelRejectedError for absolute paths, '..', symbolic links,
-    hard links and anything that is not a regular file; ModelLoadFailedError when the file is missing.
-    """
-    path = PurePosixPath(location)
-    # ONNX Runtime reads "*/_ORT_MEM_ADDR_/..." as an address in memory.
-    if not path.parts or path.is_absolute() or ".." in path.parts or location[0] == "*" or "\0" in location:
-        raise ModelRejectedError(
-            f"external data location {location[:200]!r} leads outside the model's directory; "
-            "save the data as a file beside the model"
-        )
-    current = directory
-    for part in path.parts:
-        current = current / part
-        status = _status_without_following(current, location)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        raise ModelRejectedError(
-            f"external data {location[:200]!r} must be a regular file without hard links"
-        )
-
-
-def _status_without_following(path: Path, location: str) -> os.stat_result:
-    try:
-        status = path.lstat()
-    except OSError:
-        raise ModelLoadFailedError(
-            f"external data file {location[:200]!r} is missing; fetch it together with the model"
-        ) from None
-    if stat.S_ISLNK(status.st_mode):
-        raise ModelRejectedError(
-            f"external data {location[:200]!r} is a symbolic link; store the file itself"
-        )
-    return status
-
-
-def _refuse_foreign_format(content: memoryview) -> None:
-    head = bytes(content[:32])
-    if head[4:8] == b"ORTM":
-        raise ModelRejectedError(
-            "the file is in the ORT format, which is not accepted; provide the .onnx file"
-        )
-    for magic, meaning in _FOREIGN_FORMATS:
-        if head.startswith(magic):
-            raise ModelLoadFailedError(f"the file is {meaning}")
-
-
-def _check_operators(scan: ModelScan) -> None:
-    for domain, operator in sorted(scan._operators - scan._local_functions):
-        if (domain, operator) in REFUSED_OPERATORS:
-            raise ModelRejectedError(
-                f"operator {operator!r} of domain {domain!r} is refused; export the plain model"
-            )
-        if domain not in KNOWN_DOMAINS and not domain.startswith("ai.onnx."):
-            raise ModelRejectedError(
-                f"operator {operator[:80]!r} of domain {domain[:80]!r} is a custom operator; "
-                "this server loads no operator libraries, export the model with standard operators"
-            )
-
-
-def _scan_graph(graph: memoryview, scan: ModelScan, depth: int) -> None:
-    if depth > MAX_GRAPH_DEPTH:
-        raise ModelRejectedError(f"graphs are nested more than {MAX_GRAPH_DEPTH} deep")
-    for number, value in _fields(graph):
-        if not isinstance(value, memoryview):
-            continue
+def _scan_main_graph(graph: memoryview, scan: ModelScan) -> None:
+    for number, value in _parts(graph):
         if number == 1:
-            _scan_node(value, scan, depth)
+            scan._main.append(_scan_node(value, scan, scan._nodes, depth=0))
         elif number == 5:
-            _scan_tensor(value, scan, may_be_external=depth == 0)
+            scan._initializers.add(_scan_tensor(value, scan, may_be_external=True))
+        elif number == 11:
+            scan._inputs.add(_scan_value_info(value, scan))
+        elif number == 12:
+            _scan_value_info(value, scan)
         elif number == 15:
             _scan_sparse_tensor(value, scan)
-        elif number in (11, 12) and depth == 0:
-            _scan_value_info(value, scan)
+
+
+def _scan_inner_graph(graph: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> None:
+    if depth > MAX_GRAPH_DEPTH:
+        raise ModelRejectedError(f"graphs are nested more than {MAX_GRAPH_DEPTH} deep")
+    for number, value in _parts(graph):
+        if number == 1:
+            _scan_node(value, scan, nodes, depth)
+        elif number == 5:
+            _scan_tensor(value, scan, may_be_external=False)
+        elif number == 15:
+            _scan_sparse_tensor(value, scan)
 
 
 def _scan_opset(opset: memoryview, scan: ModelScan) -> None:
@@ -200,66 +171,69 @@ def _scan_opset(opset: memoryview, scan: ModelScan) -> None:
 
 
 def _scan_function(function: memoryview, scan: ModelScan) -> None:
-    name = domain = ""
-    for number, value in _fields(function):
-        if not isinstance(value, memoryview):
-            continue
-        if number == 1:
-            name = _text(value)
-        elif number == 10:
-            domain = _text(value)
+    texts: dict[int, str] = {}
+    nodes: Nodes = Counter()
+    for number, value in _parts(function):
+        if number in (1, 10, 13):
+            texts[number] = _text(value)
         elif number == 7:
-            _scan_node(value, scan, depth=1)
+            _scan_node(value, scan, nodes, depth=1)
         elif number == 11:
-            _scan_attribute(value, scan, depth=1)
-    scan._local_functions.add((domain, name))
+            _scan_attribute(value, scan, nodes, depth=1)
+    name = (texts.get(10, ""), texts.get(1, ""), texts.get(13, ""))
+    scan._functions.setdefault(name, Counter()).update(nodes)
 
 
-def _scan_node(node: memoryview, scan: ModelScan, depth: int) -> None:
-    operator = domain = ""
-    for number, value in _fields(node):
-        if not isinstance(value, memoryview):
-            continue
-        if number == 4:
-            operator = _text(value)
-        elif number == 7:
-            domain = _text(value)
+def _scan_node(node: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> _Node:
+    texts: dict[int, str] = {}
+    inputs: list[str] = []
+    outputs: list[str] = []
+    for number, value in _parts(node):
+        if number == 1:
+            inputs.append(_text(value))
+        elif number == 2:
+            outputs.append(_text(value))
+        elif number in (4, 7, 8):
+            texts[number] = _text(value)
         elif number == 5:
-            _scan_attribute(value, scan, depth)
-    scan._operators.add((domain, operator))
+            _scan_attribute(value, scan, nodes, depth)
+    operator = (texts.get(7, ""), texts.get(4, ""), texts.get(8, ""))
+    nodes[operator] += 1
+    return _Node(operator, inputs, outputs)
 
 
-def _scan_attribute(attribute: memoryview, scan: ModelScan, depth: int) -> None:
-    for number, value in _fields(attribute):
-        if not isinstance(value, memoryview):
-            continue
+def _scan_attribute(attribute: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> None:
+    for number, value in _parts(attribute):
         if number in (5, 10):
             _scan_tensor(value, scan, may_be_external=False)
         elif number in (6, 11):
-            _scan_graph(value, scan, depth + 1)
+            _scan_inner_graph(value, scan, nodes, depth + 1)
         elif number in (22, 23):
             _scan_sparse_tensor(value, scan)
 
 
 def _scan_sparse_tensor(sparse: memoryview, scan: ModelScan) -> None:
-    for number, value in _fields(sparse):
-        if number in (1, 2) and isinstance(value, memoryview):
+    for number, value in _parts(sparse):
+        if number in (1, 2):
             _scan_tensor(value, scan, may_be_external=False)
 
 
-def _scan_tensor(tensor: memoryview, scan: ModelScan, *, may_be_external: bool) -> None:
+def _scan_tensor(tensor: memoryview, scan: ModelScan, *, may_be_external: bool) -> str:
+    """Note external data; returns the tensor's name."""
+    name = ""
     locations: list[str] = []
     external = False
     for number, value in _fields(tensor):
-        if number == 14:
-            external = external or value == 1
+        if number == 8 and isinstance(value, memoryview):
+            name = _text(value)
+        elif number == 14:
+            # Whatever it says: a parser with 32 bits may read another number than this one.
+            external = external or value != 0
         elif number == 13 and isinstance(value, memoryview):
             external = True
-            entry = {n: _text(v) for n, v in _fields(value) if isinstance(v, memoryview)}
-            if entry.get(1) == "location":
-                locations.append(entry.get(2, ""))
+            locations += _location(value)
     if not external:
-        return
+        return name
     if not may_be_external:
         raise ModelRejectedError(
             "only the main graph's initializers may have external data; store the others inline"
@@ -267,9 +241,22 @@ def _scan_tensor(tensor: memoryview, scan: ModelScan, *, may_be_external: bool) 
     if not locations:
         raise ModelLoadFailedError("a tensor has external data without a location; export the model again")
     scan.external_locations.update(locations)
+    return name
 
 
-def _scan_value_info(info: memoryview, scan: ModelScan) -> None:
+def _location(entry: memoryview) -> list[str]:
+    """The file's name, where this entry of the external data's description holds it."""
+    parts = dict(_parts(entry))
+    if _text(parts.get(1, memoryview(b""))) != "location":
+        return []
+    value = parts.get(2, memoryview(b""))
+    if len(value) > _MAX_TEXT_BYTES:
+        raise ModelRejectedError("the model has external data under a name longer than any path")
+    return [_text(value)]
+
+
+def _scan_value_info(info: memoryview, scan: ModelScan) -> str:
+    """Note a missing rank; returns the value's name."""
     name = ""
     has_shape = True
     for number, value in _fields(info):
@@ -281,10 +268,18 @@ def _scan_value_info(info: memoryview, scan: ModelScan) -> None:
                     has_shape = any(n == 2 for n, _ in _fields(tensor_type))
     if not has_shape:
         scan.unranked.add(name)
+    return name
 
 
 def _text(value: memoryview) -> str:
-    return bytes(value[:4096]).decode("utf-8", "replace")
+    return bytes(value[:_MAX_TEXT_BYTES]).decode("utf-8", "replace")
+
+
+def _parts(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The fields that are no single numbers: texts, bytes and messages."""
+    for number, value in _fields(message):
+        if isinstance(value, memoryview):
+            yield number, value
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
@@ -292,6 +287,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     position, end = 0, len(message)
     while position < end:
         key, position = _varint(message, position)
+        if key >> 32:  # ONNX Runtime's parser would drop the upper bits and see another field
+            raise ModelLoadFailedError(_DAMAGED)
         wire_type = key & 7
         if wire_type == 0:
             number, position = _varint(message, position)

@@ -23,19 +23,19 @@ def warm_up(model: WarmableModel) -> WarmUp:
     """
     elements = sum(count_elements(_synthetic_shape(spec, rows=1)) for spec in model.spec.inputs)
     if elements > _MAX_SYNTHETIC_ELEMENTS:
-        return WarmUp(None, elements, False, model.has_loops, "the inputs are too large to make up")
+        return WarmUp(None, elements, False, model.time_varies, "the inputs are too large to make up")
     try:
         inputs = {spec.name: synthetic_input(spec, rows=1) for spec in model.spec.inputs}
         _first_run(model, inputs)
         run_seconds = _median_run_seconds(model, inputs)
     except ServingError as error:
         note = f"the model did not run on synthetic inputs: {error}"
-        return WarmUp(None, elements, False, model.has_loops, note)
+        return WarmUp(None, elements, False, model.time_varies, note)
     try:
-        return WarmUp(run_seconds, elements, _is_batchable(model), model.has_loops)
+        return WarmUp(run_seconds, elements, _is_batchable(model), model.time_varies)
     except ServingError as error:
         note = f"the model did not run on a batch of two: {error}"
-        return WarmUp(run_seconds, elements, False, model.has_loops, note)
+        return WarmUp(run_seconds, elements, False, model.time_varies, note)
 
 
 def synthetic_input(spec: TensorSpec, rows: int) -> Array:

@@ -63,10 +63,13 @@ def decode_object(body: bytes | bytearray) -> dict[str, Any]:
     document = decode_value(body)
     if type(document) is not dict:
         raise InvalidRequestError("the body must be a JSON object")
-    # Every key brings one colon. Only where there are more, in strings or behind a key used twice, a slower
-    # parser looks again.
-    if body.count(b":") != _count_keys(document):
-        _refuse_duplicate_keys(body)
+    try:
+        # Every key brings one colon. Only where there are more, in strings or behind a key used twice, a
+        # slower parser looks again.
+        if body.count(b":") != _count_keys(document):
+            _refuse_duplicate_keys(body)
+    except RecursionError:  # Python's own limit is a little below orjson's
+        raise InvalidRequestError("the body is not valid JSON: it is nested too deeply") from None
     return document
 
 

@@ -80,13 +80,18 @@ def test_metrics_port_serves_nothing_else(server: ServerThread, path: str, metho
     caught.value.close()
 
 
-def test_log_lines_are_json_and_cannot_be_forged() -> None:
-    record = logging.LogRecord("n", logging.WARNING, "f", 1, "bad %s", ("name\n{}",), None)
-    record.model = "m"
+@pytest.mark.parametrize(
+    "text",
+    ["\n{}", "\r\n", "\u2028", "\u2029", "\x85", "\x1b[2J", "\x7f", "\x9b2J", "\ud800", '"}', "\u202e"],
+)
+def test_log_lines_are_json_and_cannot_be_forged(text: str) -> None:
+    record = logging.LogRecord("n", logging.WARNING, "f", 1, "bad %s", (text,), None)
+    record.model = text
     line = JsonFormatter().format(record)
-    assert "\n" not in line
+    assert line.isascii()
+    assert line.isprintable()
     document = json.loads(line)
-    assert (document["level"], document["message"], document["model"]) == ("warning", "bad name\n{}", "m")
+    assert (document["level"], document["message"], document["model"]) == ("warning", f"bad {text}", text)
 
 
 def test_gpus_are_gauges_where_there_are_any() -> None:

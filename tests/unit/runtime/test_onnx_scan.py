@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.unit.runtime import onnx_models
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-from modelservice_runtime.onnx_scan import ModelScan, check_external_file, scan_model, scan_model_file
+from modelservice_runtime.onnx_policy import check_external_file
+from modelservice_runtime.onnx_scan import ModelScan, scan_model, scan_model_file
 
 
 def external_tensor(location: str, name: str = "w") -> onnx.TensorProto:
@@ -44,11 +45,11 @@ def test_scan_of_plain_models_finds_nothing(model_files: dict[str, Path]) -> Non
     for name in ("mlp", "two", "text"):
         scan = scan_model_file(model_files[name])
         assert not scan.external_locations
-        assert not scan.has_loops
+        assert not scan.time_varies
 
 
 def test_scan_finds_loops_and_missing_ranks(model_files: dict[str, Path]) -> None:
-    assert scan_model_file(model_files["loop"]).has_loops
+    assert scan_model_file(model_files["loop"]).time_varies
     assert scan_model_file(model_files["expand"]).unranked == {"y"}
     assert scan_model_file(model_files["total"]).unranked == set()
 
@@ -131,7 +132,7 @@ def test_scan_of_custom_operators_is_refused_unless_the_model_defines_them(tmp_p
     body = helper.make_node("Identity", ["a"], ["b"])
     opsets = [helper.make_opsetid("", 17)]
     model.functions.append(helper.make_function("com.example", "Magic", ["a"], ["b"], [body], opsets))
-    assert not scan_model(memoryview(model.SerializeToString())).has_loops
+    assert not scan_model(memoryview(model.SerializeToString())).time_varies
 
 
 def test_scan_of_precompiled_contexts_is_refused(tmp_path: Path) -> None:

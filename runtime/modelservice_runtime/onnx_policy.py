@@ -1,0 +1,140 @@
+"""What a model file may not bring, whatever ONNX Runtime would make of it; see ``onnx_scan``."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
+
+# Domain, name and overload, by which a node says what it does.
+OperatorId: TypeAlias = tuple[str, str, str]
+# The nodes of a graph and all graphs within.
+Nodes: TypeAlias = Counter[OperatorId]
+
+# Operators that ONNX Runtime itself brings; any other domain needs a custom operator library.
+KNOWN_DOMAINS = frozenset(
+    {
+        "",
+        "ai.onnx",
+        "ai.onnx.ml",
+        "ai.onnx.preview",
+        "com.microsoft",
+        "com.microsoft.nchwc",
+        "com.ms.internal.nhwc",
+    }
+)
+# Precompiled device code, or Python, hidden in a node: it runs outside every check. No function of the
+# model's own makes up for the name.
+REFUSED_OPERATORS = frozenset({("com.microsoft", "EPContext"), ("com.microsoft", "PythonOp")})
+# ONNX Runtime copies the body of a function to wherever it is called, and a node takes about 2 KB.
+MAX_EXPANDED_NODES = 1_000_000
+
+_FOREIGN_FORMATS: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "a zip archive, as torch.save writes it; export the model with torch.onnx.export"),
+    (b"\x80\x02", "a Python pickle, which is never opened here; export the model to ONNX"),
+    (b"\x80\x03", "a Python pickle, which is never opened here; export the model to ONNX"),
+    (b"\x80\x04", "a Python pickle, which is never opened here; export the model to ONNX"),
+    (b"\x80\x05", "a Python pickle, which is never opened here; export the model to ONNX"),
+    (b"\x89HDF", "an HDF5 file, as Keras writes it; convert the model with tf2onnx"),
+    (b"\x1f\x8b", "gzip-compressed; store the plain .onnx file"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'"),
+    (b"<", "an HTML or XML page, perhaps a login or an error page; check the model's address"),
+    (b"{", "JSON, not an ONNX model"),
+)
+
+
+def check_operators(nodes: Nodes, functions: Mapping[OperatorId, Nodes]) -> None:
+    """Accept what ONNX Runtime brings itself, and functions that the model defines.
+
+    ``nodes`` are those of the graph, ``functions`` the nodes of each function. Raises ModelRejectedError.
+    """
+    used = Counter(nodes)
+    for body in functions.values():
+        used.update(body)
+    for domain, operator, overload in sorted(used):
+        if (domain, operator) in REFUSED_OPERATORS:
+            raise ModelRejectedError(
+                f"operator {operator!r} of domain {domain!r} is refused; export the plain model"
+            )
+        known = domain in KNOWN_DOMAINS or domain.startswith("ai.onnx.")
+        if not known and (domain, operator, overload) not in functions:
+            raise ModelRejectedError(
+                f"operator {operator[:80]!r} of domain {domain[:80]!r} is a custom operator; "
+                "this server loads no operator libraries, export the model with standard operators"
+            )
+    _check_expansion(nodes, functions)
+
+
+def _check_expansion(nodes: Nodes, functions: Mapping[OperatorId, Nodes]) -> None:
+    """Count the nodes with every function called in place: thirty functions can make a billion."""
+    calls = {name: [used for used in body if used in functions] for name, body in functions.items()}
+    sizes: dict[OperatorId, int] = {}
+    try:
+        for name in TopologicalSorter(calls).static_order():
+            sizes[name] = _expanded(functions[name], sizes)
+    except CycleError:
+        raise ModelRejectedError(
+            "a function of the model calls itself; export the model without it"
+        ) from None
+    if max([_expanded(nodes, sizes), *sizes.values()]) > MAX_EXPANDED_NODES:
+        raise ModelRejectedError(
+            f"with its functions called in place the model has over {MAX_EXPANDED_NODES} nodes; "
+            "export it with fewer function calls"
+        )
+
+
+def _expanded(nodes: Nodes, sizes: Mapping[OperatorId, int]) -> int:
+    return sum(count * max(sizes.get(name, 1), 1) for name, count in nodes.items())
+
+
+def refuse_foreign_format(content: memoryview) -> None:
+    """Name the format of a file that is no ONNX. Raises ModelLoadFailedError or ModelRejectedError."""
+    head = bytes(content[:32])
+    if head[4:8] == b"ORTM":
+        raise ModelRejectedError(
+            "the file is in the ORT format, which is not accepted; provide the .onnx file"
+        )
+    for magic, meaning in _FOREIGN_FORMATS:
+        if head.startswith(magic):
+            raise ModelLoadFailedError(f"the file is {meaning}")
+
+
+def check_external_file(directory: Path, location: str) -> None:
+    """Accept external data only as a plain file of its own inside the model's directory.
+
+    ``location`` comes from the model. Raises ModelRejectedError for absolute paths, '..', symbolic links,
+    hard links and anything that is not a regular file; ModelLoadFailedError when the file is missing.
+    """
+    path = PurePosixPath(location)
+    # ONNX Runtime reads "*/_ORT_MEM_ADDR_/..." as an address in memory.
+    if not path.parts or path.is_absolute() or ".." in path.parts or location[0] == "*" or "\0" in location:
+        raise ModelRejectedError(
+            f"external data location {location[:200]!r} leads outside the model's directory; "
+            "save the data as a file beside the model"
+        )
+    current = directory
+    for part in path.parts:
+        current = current / part
+        status = _status_without_following(current, location)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise ModelRejectedError(
+            f"external data {location[:200]!r} must be a regular file without hard links"
+        )
+
+
+def _status_without_following(path: Path, location: str) -> os.stat_result:
+    try:
+        status = path.lstat()
+    except OSError:
+        raise ModelLoadFailedError(
+            f"external data file {location[:200]!r} is missing; fetch it together with the model"
+        ) from None
+    if stat.S_ISLNK(status.st_mode):
+        raise ModelRejectedError(
+            f"external data {location[:200]!r} is a symbolic link; store the file itself"
+        )
+    return status
