@@ -19,11 +19,15 @@ from modelservice_runtime.server.http2.fields import split_fields
 from modelservice_runtime.server.http2.hpack import Header
 
 _MAX_SHOWN_PATH = 100
+_TIMEOUT = b"grpc-timeout"
+# Clients that put something new into every head fill this; it is emptied then.
+_MAX_KNOWN_HEADS = 512
+_MAX_KNOWN_HEAD_BYTES = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallHead:
-    """The same for all calls with equal headers.
+    """The same for all calls with equal headers; never modified.
 
     ``encoding`` is that of the client's messages; ``answer_encoding`` that of ours: the client's own, if it
     chose one and accepts it. ``refusal`` is the header block that answers the call at once.
@@ -39,42 +43,87 @@ class CallHead:
     refusal: bytes | None
 
 
-def parse_head(headers: list[Header] | None, services: Mapping[str, Service]) -> CallHead:
-    """The head of a call. None stands for headers over the limit.
+class HeadParser:
+    """Parses the heads of calls to ``services``, a function for each full method path.
 
-    Raises StreamFailedError for what is no HTTP/2 request.
+    Heads are kept by their headers, without the timeout: that is what differs between the calls of a client.
     """
-    if headers is None:
-        return _refused(_trailers_only(GrpcStatus.RESOURCE_EXHAUSTED, "the metadata is too large"))
-    pseudo, fields = split_fields(headers)
-    if pseudo[b":method"] != b"POST":
-        return _refused(build_http_error_block(405))
-    if not is_grpc_content_type(fields.get(b"content-type", b"")):
-        return _refused(build_http_error_block(415))
-    path = pseudo[b":path"].decode("latin-1")
+
+    def __init__(self, services: Mapping[str, Service]) -> None:
+        self._services = services
+        self._known: dict[tuple[Header, ...], CallHead] = {}
+
+    def parse(self, headers: list[Header] | None) -> CallHead:
+        """The head of a call. None stands for headers over the limit.
+
+        Raises StreamFailedError for what is no HTTP/2 request.
+        """
+        if headers is None:
+            return _refused(_trailers_only(GrpcStatus.RESOURCE_EXHAUSTED, "the metadata is too large"))
+        timeout = None
+        for place, (name, value) in enumerate(headers):
+            if name == _TIMEOUT:
+                timeout = value
+                headers = headers[:place] + headers[place + 1 :]
+                break
+        key = tuple(headers)
+        head = self._known.get(key)
+        if head is None:
+            head = self._parse(headers)
+            self._remember(key, head)
+        return head if timeout is None or head.service is None else _with_timeout(head, timeout)
+
+    def _parse(self, headers: list[Header]) -> CallHead:
+        pseudo, fields = split_fields(headers)
+        if pseudo[b":method"] != b"POST":
+            return _refused(build_http_error_block(405))
+        if not is_grpc_content_type(fields.get(b"content-type", b"")):
+            return _refused(build_http_error_block(415))
+        try:
+            return self._accept(pseudo[b":path"].decode("latin-1"), fields)
+        except GrpcError as error:
+            block = _trailers_only(error.status, error.message)
+            return _refused(block + ACCEPT_ENCODING_BLOCK if b"grpc-encoding" in fields else block)
+
+    def _accept(self, path: str, fields: dict[bytes, bytes]) -> CallHead:
+        service = self._services.get(path)
+        if service is None:
+            raise GrpcError(GrpcStatus.UNIMPLEMENTED, f"there is no method {path[:_MAX_SHOWN_PATH]!r}")
+        encoding = _parse_encoding(fields)
+        accepted = fields.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b",")
+        answer_encoding = encoding if encoding in accepted else b""
+        return CallHead(
+            path=path,
+            metadata=MappingProxyType(fields),
+            service=service,
+            timeout_seconds=None,
+            encoding=encoding,
+            answer_encoding=answer_encoding,
+            answer_block=build_head_block(answer_encoding),
+            refusal=None,
+        )
+
+    def _remember(self, key: tuple[Header, ...], head: CallHead) -> None:
+        if sum([len(name) + len(value) for name, value in key]) <= _MAX_KNOWN_HEAD_BYTES:
+            if len(self._known) >= _MAX_KNOWN_HEADS:
+                self._known.clear()
+            self._known[key] = head
+
+
+def _with_timeout(head: CallHead, value: bytes) -> CallHead:
     try:
-        return _accepted(path, fields, services)
-    except GrpcError as error:
-        block = _trailers_only(error.status, error.message)
-        return _refused(block + ACCEPT_ENCODING_BLOCK if b"grpc-encoding" in fields else block)
-
-
-def _accepted(path: str, fields: dict[bytes, bytes], services: Mapping[str, Service]) -> CallHead:
-    service = services.get(path)
-    if service is None:
-        raise GrpcError(GrpcStatus.UNIMPLEMENTED, f"there is no method {path[:_MAX_SHOWN_PATH]!r}")
-    encoding = _parse_encoding(fields)
-    accepted = [item.strip() for item in fields.get(b"grpc-accept-encoding", b"").split(b",")]
-    answer_encoding = encoding if encoding in accepted else b""
+        seconds = parse_timeout(value)
+    except ValueError as error:
+        return _refused(_trailers_only(GrpcStatus.INVALID_ARGUMENT, str(error)))
     return CallHead(
-        path=path,
-        metadata=MappingProxyType(fields),
-        service=service,
-        timeout_seconds=_parse_timeout(fields),
-        encoding=encoding,
-        answer_encoding=answer_encoding,
-        answer_block=build_head_block(answer_encoding),
-        refusal=None,
+        head.path,
+        head.metadata,
+        head.service,
+        seconds,
+        head.encoding,
+        head.answer_encoding,
+        head.answer_block,
+        None,
     )
 
 
@@ -88,16 +137,6 @@ def _parse_encoding(fields: dict[bytes, bytes]) -> bytes:
             f"grpc-encoding {encoding[:40].decode('latin-1')!r} is unknown; use gzip, deflate or identity",
         )
     return encoding
-
-
-def _parse_timeout(fields: dict[bytes, bytes]) -> float | None:
-    value = fields.get(b"grpc-timeout")
-    if value is None:
-        return None
-    try:
-        return parse_timeout(value)
-    except ValueError as error:
-        raise GrpcError(GrpcStatus.INVALID_ARGUMENT, str(error)) from None
 
 
 def _refused(block: bytes) -> CallHead:

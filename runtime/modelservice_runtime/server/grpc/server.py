@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from modelservice_runtime.server.grpc.call import ServerCall
-from modelservice_runtime.server.grpc.head import CallHead, parse_head
+from modelservice_runtime.server.grpc.head import CallHead, HeadParser
 from modelservice_runtime.server.grpc.stream import Service
 from modelservice_runtime.server.http2.hpack import Header
 from modelservice_runtime.server.http2.limits import Http2Limits
@@ -35,11 +35,11 @@ class GrpcServer(Http2Server):
     ) -> None:
         super().__init__(limits, loop)
         self.admit = admit
-        self._services = services
+        self._parser = HeadParser(services)
 
     def parse_head(self, headers: list[Header] | None) -> CallHead:
         """See ``Http2Server``."""
-        return parse_head(headers, self._services)
+        return self._parser.parse(headers)
 
     def open_stream(self, session: Session, stream_id: int, head: CallHead) -> ServerCall:
         """See ``Http2Server``."""

@@ -21,9 +21,9 @@ def split_fields(headers: list[Header]) -> tuple[dict[bytes, bytes], dict[bytes,
     """
     pseudo: dict[bytes, bytes] = {}
     fields: dict[bytes, bytes] = {}
+    if _FORBIDDEN_IN_VALUES.search(b"".join([value for _, value in headers])):
+        raise _malformed("a header value holds NUL, CR or LF")
     for name, value in headers:
-        if _FORBIDDEN_IN_VALUES.search(value):
-            raise _malformed("a header value holds NUL, CR or LF")
         if name.startswith(b":"):
             if name not in _PSEUDO or name in pseudo or fields:
                 raise _malformed("a pseudo header is unknown, repeated or late")
@@ -31,7 +31,7 @@ def split_fields(headers: list[Header]) -> tuple[dict[bytes, bytes], dict[bytes,
             continue
         _check_name(name, value)
         fields[name] = fields[name] + b"," + value if name in fields else value
-    if any(not pseudo.get(name) for name in _REQUIRED):
+    if not all(pseudo.get(name) for name in _REQUIRED):
         raise _malformed("a request needs :method, :scheme and :path")
     return pseudo, fields
 

@@ -112,7 +112,12 @@ class HeaderDecoder:
         try:
             position = self._resize(block)
             while position < len(block):
-                header, position = self._field(block, position)
+                index = block[position] & 0x7F
+                if index == block[position] or index == 0x7F:
+                    header, position = self._field(block, position)
+                else:  # an index in one byte: most of what clients send
+                    header = self._entry(index)
+                    position += 1
                 list_bytes += len(header[0]) + len(header[1]) + ENTRY_OVERHEAD_BYTES
                 if list_bytes <= self._max_list_bytes:
                     headers.append(header)

@@ -1,4 +1,4 @@
-"""The Huffman code of HPACK (RFC 7541, 5.2 and appendix B); decoding only, four bits at a time; pure."""
+"""The Huffman code of HPACK (RFC 7541, 5.2 and appendix B); decoding only; pure but for its table."""
 
 # The code is canonical: the codes of a length follow each other in the order of their symbols.
 _SYMBOLS_BY_BITS: dict[int, bytes] = {
@@ -73,18 +73,26 @@ def _follow(prefix: str, bits: str, codes: dict[str, int], states: dict[str, int
 _TRANSITIONS, _FINAL_STATES = _build_transitions()
 
 
+# A byte's way through two nibbles, made when it is first needed: next state times 256, and the symbols.
+_STEPS: list[tuple[int, bytes] | None] = [None] * (16 * len(_TRANSITIONS))
+
+
 def decode_huffman(data: bytes) -> bytes:
     """Decode a string literal; raises ValueError for EOS in it or wrong padding."""
-    transitions = _TRANSITIONS
+    steps = _STEPS
     decoded = bytearray()
     state = 0
     for byte in data:
-        state, symbol = transitions[state << 4 | byte >> 4]
-        if symbol >= 0:
-            decoded.append(symbol)
-        state, symbol = transitions[state << 4 | byte & 15]
-        if symbol >= 0:
-            decoded.append(symbol)
-    if state not in _FINAL_STATES:
+        state, symbols = steps[state + byte] or _build_step(state, byte)
+        decoded += symbols
+    if state >> 8 not in _FINAL_STATES:
         raise ValueError("EOS or wrong padding in a Huffman string")
     return bytes(decoded)
+
+
+def _build_step(state: int, byte: int) -> tuple[int, bytes]:
+    middle, first = _TRANSITIONS[state >> 4 | byte >> 4]
+    after, second = _TRANSITIONS[middle << 4 | byte & 15]
+    symbols = bytes([symbol for symbol in (first, second) if symbol != _NO_SYMBOL])
+    step = _STEPS[state + byte] = (after << 8, symbols)
+    return step
