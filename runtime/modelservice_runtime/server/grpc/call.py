@@ -15,6 +15,7 @@ from modelservice_runtime.server.grpc.messages import PREFIX_BYTES, MessageReade
 from modelservice_runtime.server.grpc.stream import CallHandler, GrpcError, GrpcStatus
 from modelservice_runtime.server.grpc.wire import HEAD_BLOCK, TRAILERS_OK_BLOCK, build_trailers_block
 from modelservice_runtime.server.http import Buffer
+from modelservice_runtime.server.http2.errors import ErrorCode
 from modelservice_runtime.server.http2.frames import END_HEADERS, END_STREAM, FrameType
 from modelservice_runtime.server.http2.stream import Stream
 
@@ -34,6 +35,8 @@ _HEAD_LENGTH_AND_TYPE = len(HEAD_BLOCK) << 8 | FrameType.HEADERS
 _TRAILERS_LENGTH_AND_TYPE = len(TRAILERS_OK_BLOCK) << 8 | FrameType.HEADERS
 _PREFIX = struct.Struct(">BI")
 _MAX_ANSWER_BYTES = 2**32 - 1
+# Some clients say "never" with a deadline in some thousands of years.
+_MAX_TIMER_SECONDS = 30 * 24 * 3600.0
 # A client that puts thousands of messages into one frame lets others in between.
 _MAX_MESSAGES_AT_ONCE = 64
 _LAST = END_HEADERS | END_STREAM
@@ -43,6 +46,7 @@ class ServerCall(Stream):
     """The transport's side of ``GrpcCall``."""
 
     __slots__ = (
+        "_body_bytes_left",
         "_done",
         "_handler",
         "_head",
@@ -66,6 +70,7 @@ class ServerCall(Stream):
         self._handler: CallHandler | None = None
         self._head_sent = False
         self._done = False
+        self._body_bytes_left = head.content_length
         self._reader: MessageReader | None = None
         self._held: list[bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -171,7 +176,7 @@ class ServerCall(Stream):
         """Give complete messages to the handler; nearly always that is one, in one piece."""
         if ended:
             self.remote_ended = True
-        if self._done:
+        if self._done or (self._body_bytes_left is not None and not self._check_length(stop - start)):
             return
         begin = start + PREFIX_BYTES
         if (
@@ -211,9 +216,10 @@ class ServerCall(Stream):
 
     def turn_ended(self) -> None:
         """Start the clock of the deadline, unless the call is over already."""
-        if not self._done and self._head.timeout_seconds is not None:
+        timeout_seconds = self._head.timeout_seconds
+        if not self._done and timeout_seconds is not None and timeout_seconds < _MAX_TIMER_SECONDS:
             passed = (time.perf_counter_ns() - self._opened_ns) / 1e9
-            self._timer = self._server.loop.call_later(self._head.timeout_seconds - passed, self._expire)
+            self._timer = self._server.loop.call_later(timeout_seconds - passed, self._expire)
 
     def check_deadline(self, now: float) -> None:
         """End a call whose client is too slow with a message, or with the next one."""
@@ -256,6 +262,7 @@ class ServerCall(Stream):
     def _deliver(self, message: bytes) -> None:
         """Every message of a client earns what its small frame has cost."""
         self.received_ns = time.perf_counter_ns()
+        self._idle_since = self._server.now
         self.session.allowance += 1
         assert self._handler is not None
         self._guard(self._handler.on_message, message)
@@ -286,8 +293,17 @@ class ServerCall(Stream):
             message, start = reader.read(data, start, stop)
             if message is not None:
                 turns -= 1
-                self._idle_since = self._server.now
                 self._deliver(message)
+
+    def _check_length(self, size: int) -> bool:
+        """False, and the call is over, when it does not have the length it announced (RFC 9113, 8.1.1)."""
+        assert self._body_bytes_left is not None
+        self._body_bytes_left -= size
+        if self._body_bytes_left >= 0 and not (self._body_bytes_left and self.remote_ended):
+            return True
+        self.reset(ErrorCode.PROTOCOL_ERROR)
+        self.dropped()
+        return False
 
     def _half_close(self) -> None:
         if self._reader is not None and self._reader.is_within_message:
@@ -313,6 +329,8 @@ class ServerCall(Stream):
             return
         data = b"".join(held)
         self.session.release(len(data))
+        if self._body_bytes_left is not None:
+            self._body_bytes_left += len(data)  # counted when it came
         self.received(data, 0, len(data), int(self.remote_ended))
 
     def _dispatch(self) -> None:
@@ -338,9 +356,14 @@ class ServerCall(Stream):
 
     def _give_up(self, status: GrpcStatus, message: str) -> None:
         """End the call for a reason outside the service."""
-        if not self._done:
+        if self._done:
+            return
+        if self.queued_bytes:  # behind a part of a message no status can follow
+            self._end()
+            self.reset(ErrorCode.CANCEL)
+        else:
             self.finish(status, message)
-            self._cancel_handler()
+        self._cancel_handler()
 
     def _cancel_handler(self) -> None:
         if self._handler is not None:

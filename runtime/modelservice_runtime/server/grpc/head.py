@@ -19,6 +19,7 @@ from modelservice_runtime.server.http2.fields import split_fields
 from modelservice_runtime.server.http2.hpack import Header
 
 _MAX_SHOWN_PATH = 100
+_MAX_LENGTH_DIGITS = 18
 _TIMEOUT = b"grpc-timeout"
 # Clients that put something new into every head fill this; it is emptied then.
 _MAX_KNOWN_HEADS = 512
@@ -40,7 +41,8 @@ class CallHead:
     encoding: bytes
     answer_encoding: bytes
     answer_block: bytes
-    refusal: bytes | None
+    refusal: bytes | None = None
+    content_length: int | None = None
 
 
 class HeadParser:
@@ -100,7 +102,7 @@ class HeadParser:
             encoding=encoding,
             answer_encoding=answer_encoding,
             answer_block=build_head_block(answer_encoding),
-            refusal=None,
+            content_length=_parse_length(fields),
         )
 
     def _remember(self, key: tuple[Header, ...], head: CallHead) -> None:
@@ -123,7 +125,7 @@ def _with_timeout(head: CallHead, value: bytes) -> CallHead:
         head.encoding,
         head.answer_encoding,
         head.answer_block,
-        None,
+        content_length=head.content_length,
     )
 
 
@@ -137,6 +139,15 @@ def _parse_encoding(fields: dict[bytes, bytes]) -> bytes:
             f"grpc-encoding {encoding[:40].decode('latin-1')!r} is unknown; use gzip, deflate or identity",
         )
     return encoding
+
+
+def _parse_length(fields: dict[bytes, bytes]) -> int | None:
+    value = fields.get(b"content-length")
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+        raise GrpcError(GrpcStatus.INVALID_ARGUMENT, "content-length must be a number of bytes")
+    return int(value)
 
 
 def _refused(block: bytes) -> CallHead:

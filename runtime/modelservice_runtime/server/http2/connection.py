@@ -108,7 +108,7 @@ class Connection(Session, asyncio.Protocol):
             return
         self.outbox.corked = True
         try:
-            if not self.feed(data):
+            if not self.feed(data) and not self._ended:
                 self._defer()
         except ConnectionFailedError as failure:
             self._fail(failure)
@@ -217,8 +217,12 @@ class Connection(Session, asyncio.Protocol):
         self._linger_deadline = self._server.now + self.limits.linger_seconds
         if self._transport.is_closing():
             return
+        if self._deferred:
+            self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def _drop_streams(self) -> None:
         streams, self.streams = self.streams, {}

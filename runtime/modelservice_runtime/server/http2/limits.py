@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from modelservice_runtime.server.http2.frames import DEFAULT_WINDOW_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class Http2Limits:
@@ -40,3 +42,8 @@ class Http2Limits:
     stream_stall_seconds: float = 60.0  # the client grants no window to an answer
     linger_seconds: float = 2.0
     sweep_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        """RFC 9113 knows no way to grant less than its defaults before a client has begun to send."""
+        if self.connection_window_bytes <= DEFAULT_WINDOW_BYTES:
+            raise ValueError(f"connection_window_bytes must exceed {DEFAULT_WINDOW_BYTES}")

@@ -66,6 +66,7 @@ class Http2Server(ABC):
         self.closing = True
         if self._listener is not None:
             self._listener.close()
+            self._listener = None
         for connection in list(self.connections):
             connection.close_when_idle()
         try:

@@ -22,7 +22,7 @@ from modelservice_runtime.server.http2.frames import (
     build_window_update,
     parse_settings,
 )
-from modelservice_runtime.server.http2.hpack import HeaderDecoder, HpackError
+from modelservice_runtime.server.http2.hpack import Header, HeaderDecoder, HpackError
 from modelservice_runtime.server.http2.outbox import Outbox
 from modelservice_runtime.server.http2.reader import FrameReader
 from modelservice_runtime.server.http2.stream import Stream
@@ -38,8 +38,10 @@ _EARNED_BY_DATA_FRAME = 2
 _CRUMB_BYTES = 64
 # Streams that we reset while the client still sends on them; the oldest are forgotten.
 _MAX_RESET_IDS = 1024
-_MAX_KNOWN_BLOCKS = 64
-_MAX_KNOWN_BLOCK_BYTES = 1024
+# Clients repeat a few blocks of a few bytes each; more is not worth its memory.
+_MAX_KNOWN_BLOCKS = 16
+_MAX_KNOWN_BLOCK_BYTES = 512
+_MAX_KNOWN_LIST_BYTES = 2048
 DRAIN_PING = b"draining"
 
 
@@ -292,7 +294,7 @@ class Session(FrameReader):
             return failure
         if generation != self._decoder.generation or len(self._known_blocks) >= _MAX_KNOWN_BLOCKS:
             self._known_blocks.clear()
-        elif len(block) <= _MAX_KNOWN_BLOCK_BYTES:
+        elif len(block) <= _MAX_KNOWN_BLOCK_BYTES and _is_small(headers):
             self._known_blocks[block] = head
         return head
 
@@ -390,3 +392,7 @@ class Session(FrameReader):
         self._reset_ids[stream_id] = None
         if len(self._reset_ids) > _MAX_RESET_IDS:
             del self._reset_ids[next(iter(self._reset_ids))]
+
+
+def _is_small(headers: list[Header] | None) -> bool:
+    return headers is not None and sum([len(n) + len(v) for n, v in headers]) <= _MAX_KNOWN_LIST_BYTES

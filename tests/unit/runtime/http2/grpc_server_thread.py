@@ -12,6 +12,7 @@ import uvloop
 from modelservice_runtime.server.grpc.server import Admission, GrpcServer
 from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus
 from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.server.tls import TlsContext
 
 
 class Echo:
@@ -113,12 +114,18 @@ SERVICES = {
 class GrpcServerThread:
     """Serves ``SERVICES`` until the end of the ``with`` block."""
 
-    def __init__(self, limits: Http2Limits | None = None, admit: Admission | None = None) -> None:
+    def __init__(
+        self,
+        limits: Http2Limits | None = None,
+        admit: Admission | None = None,
+        tls: TlsContext | None = None,
+    ) -> None:
         self.limits = replace(limits or Http2Limits(), sweep_seconds=0.02)
         self.port = 0
         self.server: GrpcServer
         self.loop: asyncio.AbstractEventLoop
         self._admit = admit
+        self._tls = tls
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -149,7 +156,7 @@ class GrpcServerThread:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self.server = GrpcServer(SERVICES, self.limits, self.loop, self._admit)
-        self.port = await self.server.listen("127.0.0.1", 0)
+        self.port = await self.server.listen("127.0.0.1", 0, self._tls)
         self._started.set()
         await self._stop.wait()
         await self.server.drain(0.2)

@@ -117,6 +117,18 @@ def test_cancelled_calls_leave_nothing_behind(channel: grpc.Channel, server: Grp
     assert channel.unary_unary("/test.Test/Echo")(b"still here", timeout=20) == b"still here"
 
 
+def test_thousands_of_cancelled_calls_leave_nothing_behind(
+    channel: grpc.Channel, server: GrpcServerThread
+) -> None:
+    never, echo = channel.unary_unary("/test.Test/Never"), channel.unary_unary("/test.Test/Echo")
+    for _ in range(15):
+        futures = [never.future(b"") for _ in range(200)]
+        for future in futures:
+            future.cancel()
+    assert echo(b"still here", timeout=20, wait_for_ready=True) == b"still here"
+    wait_until(lambda: server.server.open_streams == 0)
+
+
 def test_client_that_closes_cancels_its_calls(server: GrpcServerThread) -> None:
     cancelled = Never.cancelled
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:

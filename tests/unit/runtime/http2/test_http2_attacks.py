@@ -364,6 +364,58 @@ def test_client_that_vanished_is_cut_off_with_its_calls(connect_impatient: Conne
     assert Never.cancelled == cancelled + 1
 
 
+@pytest.mark.parametrize(("length", "correct"), [("7", True), ("6", False), ("8", False)])
+def test_content_length_must_be_that_of_the_data(connect_small: Connect, length: str, correct: bool) -> None:
+    client = connect_small()
+    client.send(call(1, **{"content-length": length}))
+    if correct:
+        assert client.answer(1)[1] == prefixed(b"hi")
+    else:
+        assert client.reset_code(1) is PROTOCOL
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1" * 19])
+def test_content_length_that_is_no_number_is_an_invalid_argument(connect_small: Connect, length: str) -> None:
+    client = connect_small()
+    client.send(call(1, **{"content-length": length}))
+    assert client.answer(1)[0]["grpc-status"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "path", "status"),
+    [
+        ("99999999H", "/test.Test/Later", "0"),
+        ("10S", "/test.Test/Later", "0"),
+        ("0n", "/test.Test/Never", "4"),
+        ("20m", "/test.Test/Never", "4"),
+        ("1x", "/test.Test/Echo", "3"),
+        ("20m", "/no/such", "12"),
+    ],
+)
+def test_grpc_timeout_of_any_size(connect_small: Connect, timeout: str, path: str, status: str) -> None:
+    client = connect_small()
+    client.send(call(1, path=path, **{"grpc-timeout": timeout}))
+    assert client.answer(1)[0]["grpc-status"] == status
+
+
+def test_deadline_within_an_answer_resets_the_call(connect_small: Connect) -> None:
+    client = connect_small(PREFACE + settings((0x4, 1000)))
+    client.send(call(1, None, "/test.Test/Chat", **{"grpc-timeout": "50m"}))
+    client.send(frame(DATA, 0, 1, prefixed(b"size 5000")))
+    assert client.reset_code(1) is ErrorCode.CANCEL
+
+
+def test_call_with_messages_now_and_then_is_not_idle(connect_impatient: Connect) -> None:
+    client = connect_impatient()
+    client.send(call(1, None, "/test.Test/Chat"))
+    for _ in range(15):
+        client.send(frame(DATA, 0, 1, prefixed(b"a")))
+        client.next(DATA)
+        time.sleep(0.1)
+    client.send(frame(DATA, END_STREAM, 1))
+    assert client.answer(1)[0]["grpc-status"] == "0"
+
+
 def test_ping_is_answered_with_the_same_bytes(connect_small: Connect) -> None:
     client = connect_small()
     client.send(frame(PING, payload=b"01234567"))

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,12 +18,15 @@ from tests.unit.runtime.http2.raw_client import (
     frame,
     prefixed,
 )
+from tests.unit.runtime.security.certificates import Authority, client_context, write_server
+from tests.unit.runtime.server_thread import read_until_closed
 
 from modelservice_runtime.errors import AddressUnavailableError
 from modelservice_runtime.server.grpc.server import GrpcServer
 from modelservice_runtime.server.grpc.stream import GrpcError, GrpcStatus
 from modelservice_runtime.server.http2.errors import ErrorCode
 from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.server.tls import HTTP_2, TlsContext
 
 
 def goaway_of(client: RawClient) -> tuple[int, int]:
@@ -115,6 +119,31 @@ def test_admission_is_asked_before_every_call() -> None:
         client.socket.close()
     assert statuses == ["16", "0", "16"]
     assert seen == ["/test.Test/Echo"] * 3
+
+
+def test_calls_over_tls_are_answered_and_drained(tmp_path: Path) -> None:
+    authority = Authority()
+    tls = TlsContext(write_server(tmp_path, authority.issue("server")), HTTP_2)
+    with GrpcServerThread(tls=tls) as server:
+        credentials = grpc.ssl_channel_credentials(authority.certificate)
+        with grpc.secure_channel(f"127.0.0.1:{server.port}", credentials) as channel:
+            echo = channel.unary_unary("/test.Test/Echo")
+            for size in (1, 1_000_000):
+                assert echo(bytes(size), timeout=20) == bytes(size)
+            later = channel.unary_unary("/test.Test/Later").future(b"last")
+            wait_until(lambda: server.server.open_streams == 1)
+            assert server.drain(20)
+            assert later.result(timeout=20) == b"last"
+
+
+def test_tls_client_that_means_another_protocol_is_turned_away(tmp_path: Path) -> None:
+    authority = Authority()
+    tls = TlsContext(write_server(tmp_path, authority.issue("server")), HTTP_2)
+    context = client_context(authority)
+    with GrpcServerThread(tls=tls) as server:
+        with context.wrap_socket(server.connect(), server_hostname="127.0.0.1") as connection:
+            assert read_until_closed(connection) in (b"", b"<reset>")
+        wait_until(lambda: not server.server.connections)
 
 
 async def test_listen_on_a_used_port_is_address_unavailable() -> None:
