@@ -1,4 +1,4 @@
-"""Listening, the clock, and the end of a server's life; one instance for each port."""
+"""What the connections of an HTTP/1 port share: application, limits, and what need not be done twice."""
 
 import asyncio
 import time
@@ -8,8 +8,7 @@ from typing import TypeAlias
 
 from modelservice_runtime.server.connection import Connection
 from modelservice_runtime.server.http import HttpLimits, HttpRequest, RequestHead, render_start
-from modelservice_runtime.server.listener import Listener, open_listener
-from modelservice_runtime.server.tls import TlsContext
+from modelservice_runtime.server.port_server import PortServer
 
 Application: TypeAlias = Callable[[HttpRequest], None]
 
@@ -18,73 +17,28 @@ _MAX_KNOWN_HEADS = 512
 _MAX_KNOWN_HEAD_BYTES = 2048
 
 
-class HttpServer:
+class HttpServer(PortServer[Connection]):
     """Accepts connections and hands complete requests to ``application``.
 
-    ``now`` is the loop's time at the last sweep: exact enough for timeouts of seconds, and free to read.
     ``known_heads`` holds parsed heads by their bytes: clients say the same with every request, and the same
-    bytes mean the same.
+    bytes mean the same. From ``start_closing`` on every answer closes its connection.
     """
 
     def __init__(self, application: Application, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limits, loop)
         self.application = application
         self.limits = limits
-        self.now = loop.time()
         self.known_heads: dict[bytes, RequestHead] = {}
         self._starts: dict[tuple[int, bytes], bytes] = {}
-        self.buffered_bytes = 0
-        self.closing = False
-        self.call_soon = loop.call_soon
-        self.connections: set[Connection] = set()
-        self._loop = loop
-        self._listener: Listener | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._empty = asyncio.Event()
 
-    async def listen(self, host: str, port: int, tls: TlsContext | None = None) -> int:
-        """Start accepting; returns the port, which the kernel chooses for 0.
+    def make_connection(self) -> Connection:
+        """See ``PortServer``."""
+        return Connection(self)
 
-        Raises AddressUnavailableError.
-        """
-        self._listener = await open_listener(self._loop, lambda: Connection(self), host, port, tls)
-        self._sweep()
-        return self._listener.port
-
-    def start_closing(self) -> None:
-        """From now on every answer closes its connection; new ones are still accepted."""
-        self.closing = True
-
-    async def drain(self, timeout_seconds: float) -> bool:
-        """Stop accepting, wait for the requests in flight, close everything.
-
-        Returns False when the timeout cut requests off.
-        """
-        self.closing = True
-        if self._listener is not None:
-            self._listener.close()
-        for connection in list(self.connections):
-            connection.close_when_idle()
-        try:
-            await asyncio.wait_for(self._wait_until_empty(), timeout_seconds)
-        except TimeoutError:
-            for connection in list(self.connections):
-                connection.abort()
-            return False
-        finally:
-            if self._sweeper is not None:
-                self._sweeper.cancel()
-        return True
-
-    def opened(self, connection: Connection) -> bool:
-        """Register a connection; False when there are too many."""
-        self.connections.add(connection)
-        return len(self.connections) <= self.limits.max_connections
-
-    def closed(self, connection: Connection) -> None:
-        """Forget a connection."""
-        self.connections.discard(connection)
-        if not self.connections:
-            self._empty.set()
+    def sweep(self) -> None:
+        """See ``PortServer``."""
+        self._starts.clear()  # they carry the date
+        super().sweep()
 
     def remember(self, data: bytes, head: RequestHead) -> None:
         """Keep a parsed head, the bytes of which are ``data``, unless it is unusually large."""
@@ -101,15 +55,3 @@ class HttpServer:
             date = formatdate(time.time(), usegmt=True).encode("ascii")
             start = self._starts[key] = render_start(status, content_type, date)
         return start
-
-    async def _wait_until_empty(self) -> None:
-        while self.connections:
-            self._empty.clear()
-            await self._empty.wait()
-
-    def _sweep(self) -> None:
-        self.now = self._loop.time()
-        self._starts.clear()  # they carry the date
-        for connection in list(self.connections):
-            connection.check_deadline(self.now)
-        self._sweeper = self._loop.call_later(self.limits.sweep_seconds, self._sweep)

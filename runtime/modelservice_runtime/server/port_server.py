@@ -1,0 +1,127 @@
+"""Listening, the clock, and the end of a server's life; the same for every protocol."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import Generic, Protocol, TypeVar
+
+from modelservice_runtime.server.listener import Listener, open_listener
+from modelservice_runtime.server.tls import TlsContext
+
+
+class PortLimits(Protocol):
+    """What every protocol's limits hold; times are seconds."""
+
+    @property
+    def max_connections(self) -> int:
+        """Connections at once; those beyond are turned away."""
+
+    @property
+    def sweep_seconds(self) -> float:
+        """Between two looks at the clock and at every connection."""
+
+
+class ServedConnection(Protocol):
+    """What a server asks of its connections."""
+
+    def check_deadline(self, now: float) -> None:
+        """End what takes too long; called at every sweep with the loop's time."""
+
+    def close_when_idle(self) -> None:
+        """Close now, or behind what is in flight."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+ConnectionT = TypeVar("ConnectionT", bound=ServedConnection)
+
+
+class PortServer(ABC, Generic[ConnectionT]):
+    """Accepts connections and ends them.
+
+    ``now`` is the loop's time at the last sweep: exact enough for timeouts of seconds, and free to read.
+    """
+
+    def __init__(self, limits: PortLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.now = loop.time()
+        self.buffered_bytes = 0
+        self.closing = False
+        self.call_soon = loop.call_soon
+        self.connections: set[ConnectionT] = set()
+        self._max_connections = limits.max_connections
+        self._sweep_seconds = limits.sweep_seconds
+        self._listener: Listener | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+
+    @abstractmethod
+    def make_connection(self) -> asyncio.Protocol:
+        """A connection that calls ``opened`` when it is made and ``closed`` when it is lost."""
+
+    async def listen(self, host: str, port: int, tls: TlsContext | None = None) -> int:
+        """Start accepting; returns the port, which the kernel chooses for 0.
+
+        Raises AddressUnavailableError.
+        """
+        self._listener = await open_listener(self.loop, self.make_connection, host, port, tls)
+        self._tick()
+        return self._listener.port
+
+    def start_closing(self) -> None:
+        """Ask clients to go elsewhere; new connections are still served."""
+        self.closing = True
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Stop accepting, wait for the requests in flight, close everything.
+
+        Returns False when the timeout cut requests off.
+        """
+        self.closing = True
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for connection in list(self.connections):
+            connection.close_when_idle()
+        try:
+            await asyncio.wait_for(self._wait_until_empty(), timeout_seconds)
+        except TimeoutError:
+            was_idle = self.is_idle
+            for connection in list(self.connections):
+                connection.abort()
+            return was_idle
+        finally:
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is in flight."""
+        return not self.connections
+
+    def opened(self, connection: ConnectionT) -> bool:
+        """Register a connection; False when there are too many."""
+        self.connections.add(connection)
+        return len(self.connections) <= self._max_connections
+
+    def closed(self, connection: ConnectionT) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    def sweep(self) -> None:
+        """Look at the clock and at every connection."""
+        self.now = self.loop.time()
+        for connection in list(self.connections):
+            connection.check_deadline(self.now)
+
+    async def _wait_until_empty(self) -> None:
+        while self.connections:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def _tick(self) -> None:
+        self.sweep()
+        self._sweeper = self.loop.call_later(self._sweep_seconds, self._tick)
