@@ -223,9 +223,10 @@ class Session(FrameReader):
             self.spend(1)
             return
         self.spend(1 + len(payload) // 6 + len(self.streams) // 8)
+        # The acknowledgement goes ahead of data that a wider window lets out: clients count from there on.
+        self.outbox.write(SETTINGS_ACK)
         for name, value in parse_settings(payload):
             self._apply_setting(name, value)
-        self.outbox.write(SETTINGS_ACK)
 
     def on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         """Answer, or learn that an answer came back."""

@@ -77,6 +77,16 @@ def test_smaller_initial_window_makes_open_windows_negative(connect: Connect) ->
     assert len(rest) == 3005 - 1001
 
 
+def test_settings_are_acknowledged_before_the_data_that_they_allow(connect: Connect) -> None:
+    client = connect(PREFACE + settings((0x4, 0)))
+    client.send(call(1, b"size 5000"))
+    client.next(HEADERS)
+    client.send(settings((0x4, 100)))
+    kinds = [item.kind for _, item in zip(range(2), client.frames(), strict=False)]
+    assert kinds == [SETTINGS, DATA]
+    client.socket.close()
+
+
 def test_small_answers_go_past_one_that_waits(connect: Connect) -> None:
     client = connect(PREFACE + settings((0x4, 100)))
     client.send(call(1, b"size 5000") + call(3))
