@@ -14,6 +14,8 @@ from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelState
 from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
 from modelservice_runtime.tensors import BYTES, TensorSpec
 
+_MAX_INT64 = (1 << 63) - 1
+
 SERVER_NAME = "modelservice"
 # Triton's words (extension_model_repository.md) for a version's life.
 _INDEX_STATES = {
@@ -35,6 +37,12 @@ def server_version() -> str:
 def server_metadata() -> dict[str, Any]:
     """``GET /v2``."""
     return {"name": SERVER_NAME, "version": server_version(), "extensions": EXTENSIONS}
+
+
+def version_number(version: str) -> int | None:
+    """A version where protocols have numbers of 64 bits for it, or None."""
+    number = int(version) if version.isascii() and version.isdigit() else _MAX_INT64 + 1
+    return number if number <= _MAX_INT64 else None
 
 
 def model_metadata(handle: ModelHandle, versions: Sequence[str]) -> dict[str, Any]:

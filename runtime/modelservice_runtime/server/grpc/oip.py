@@ -8,7 +8,8 @@ from modelservice_runtime.health import Health
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server import metadata
-from modelservice_runtime.server.grpc.oip_infer import OipInference, infer_service, stream_infer_service
+from modelservice_runtime.server.grpc.infer_handler import infer_service
+from modelservice_runtime.server.grpc.oip_infer import OipInference, stream_infer_service
 from modelservice_runtime.server.grpc.open_streams import OpenStreams
 from modelservice_runtime.server.grpc.stream import Service
 from modelservice_runtime.server.grpc.unary import unary_service
@@ -54,7 +55,8 @@ class OipMethods:
         """ModelConfig; versions that are not numbers have no place in it."""
         config = metadata.model_config(self._find(request.name, request.version))
         specific = config["version_policy"]["specific"]
-        specific["versions"] = [int(version) for version in specific["versions"] if _is_int64(version)]
+        numbers = [metadata.version_number(version) for version in specific["versions"]]
+        specific["versions"] = [number for number in numbers if number is not None]
         return pb.ModelConfigResponse(config=config)
 
     def model_statistics(self, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
@@ -82,7 +84,7 @@ def oip_services(table: ModelTable, health: Health, streams: OpenStreams) -> dic
     methods = OipMethods(table, health)
     inference = OipInference(table)
     services = {
-        "ModelInfer": infer_service(inference),
+        "ModelInfer": infer_service(inference.start),
         "ModelStreamInfer": stream_infer_service(inference, streams),
         "ServerLive": unary_service(pb.ServerLiveRequest, methods.server_live),
         "ServerReady": unary_service(pb.ServerReadyRequest, methods.server_ready),
@@ -94,7 +96,3 @@ def oip_services(table: ModelTable, health: Health, streams: OpenStreams) -> dic
         "RepositoryIndex": unary_service(pb.RepositoryIndexRequest, methods.repository_index),
     }
     return {f"/{SERVICE}/{method}": service for method, service in services.items()}
-
-
-def _is_int64(version: str) -> bool:
-    return version.isascii() and version.isdigit() and int(version) < 1 << 63

@@ -1,26 +1,20 @@
 """InferTensorContents, the protocol's typed way to send a tensor, to arrays and back; pure."""
 
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Iterator, Sequence
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protos import inference_pb2
-from modelservice_runtime.server.binary_codec import decode_text
-from modelservice_runtime.server.grpc.protobuf_wire import (
-    LENGTH_DELIMITED,
-    MAX_FIELDS,
-    FieldBudget,
-    malformed,
-    read_fields,
-)
+from modelservice_runtime.server.grpc.protobuf_wire import MAX_FIELDS, FieldBudget, read_fields
 from modelservice_runtime.server.grpc.typed_values import (
+    MAX_TYPED_TEXTS,
     Encoding,
+    check_count,
     count_values,
+    decode_texts,
     decode_values,
     join_packed,
 )
-from modelservice_runtime.tensors import BYTES, Array, TensorSpec, count_elements
+from modelservice_runtime.tensors import BYTES, Array, TensorSpec
 
 # Field number and name of InferTensorContents, and how its elements are written.
 _FIELDS: dict[str, tuple[int, str, Encoding | None]] = {
@@ -50,45 +44,28 @@ def decode_contents(spec: TensorSpec, shape: Sequence[int], contents: Sequence[m
             f"input '{spec.name}' is {spec.datatype.name}, which has no typed contents; "
             "send it in raw_input_contents"
         )
-    number, name, encoding = _FIELDS[spec.datatype.name]
-    expected = count_elements(shape)
-    chunks: list[tuple[int, memoryview]] = []
-    budget = FieldBudget(max(expected, MAX_FIELDS) if encoding is None else MAX_FIELDS)
-    for piece in contents:
-        for number_found, wire_type, _, start, end in read_fields(piece, budget):
-            if number_found == number:
-                chunks.append((wire_type, piece[start:end]))
-            elif number_found in _FIELD_NAMES:
-                raise InvalidRequestError(
-                    f"input '{spec.name}' has {_FIELD_NAMES[number_found]}, "
-                    f"but {spec.datatype.name} belongs in {name}"
-                )
+    encoding = _FIELDS[spec.datatype.name][2]
     if encoding is None:
-        return _decode_bytes(spec, shape, expected, chunks)
-    packed = join_packed(encoding, chunks)
+        return decode_texts(spec, shape, _values(spec, contents, MAX_TYPED_TEXTS))
+    packed = join_packed(encoding, list(_values(spec, contents, MAX_FIELDS)))
     count = count_values(encoding, packed)
-    _check_count(spec, shape, count, name)
+    check_count(spec, shape, count)
     return decode_values(spec, encoding, packed, count).reshape(shape)
 
 
-def _decode_bytes(
-    spec: TensorSpec, shape: Sequence[int], expected: int, chunks: list[tuple[int, memoryview]]
-) -> Array:
-    _check_count(spec, shape, len(chunks), "bytes_contents")
-    array = np.empty(expected, dtype=object)
-    for index, (wire_type, content) in enumerate(chunks):
-        if wire_type != LENGTH_DELIMITED:
-            raise malformed("a field has the wrong type")
-        array[index] = decode_text(spec, content)
-    return array.reshape(shape)
-
-
-def _check_count(spec: TensorSpec, shape: Sequence[int], count: int, name: str) -> None:
-    if count != count_elements(shape):
-        raise InvalidRequestError(
-            f"input '{spec.name}' has {count} elements in {name}, "
-            f"but {spec.datatype.name} {list(shape)} needs {count_elements(shape)}"
-        )
+def _values(spec: TensorSpec, contents: Sequence[memoryview], limit: int) -> Iterator[tuple[int, memoryview]]:
+    """Wire type and bytes of each value of the input's field; the other fields must be empty."""
+    number, name, _ = _FIELDS[spec.datatype.name]
+    budget = FieldBudget(limit)
+    for piece in contents:
+        for found, wire_type, _, start, end in read_fields(piece, budget):
+            if found == number:
+                yield wire_type, piece[start:end]
+            elif found in _FIELD_NAMES:
+                raise InvalidRequestError(
+                    f"input '{spec.name}' has {_FIELD_NAMES[found]}, "
+                    f"but {spec.datatype.name} belongs in {name}"
+                )
 
 
 def check_typed_outputs(outputs: Sequence[TensorSpec]) -> None:

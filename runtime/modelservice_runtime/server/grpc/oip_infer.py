@@ -1,12 +1,11 @@
 """ModelInfer and ModelStreamInfer: from bytes to a model's lane and back."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.repository import ModelTable
+from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, shorter, start_infer
 from modelservice_runtime.server.grpc.oip_request import (
     HeadCache,
     SplitRequest,
@@ -22,13 +21,8 @@ from modelservice_runtime.server.grpc.oip_response import (
 )
 from modelservice_runtime.server.grpc.open_streams import OpenStreams
 from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
-from modelservice_runtime.server.grpc.unary import UnaryHandler
 from modelservice_runtime.server.http import Buffer
-from modelservice_runtime.server.inference import InferCall, record_failure
-from modelservice_runtime.server.status import grpc_error
-
-Reply: TypeAlias = Callable[[list[Buffer] | ServingError], None]
-Cancel: TypeAlias = Callable[[], None]
+from modelservice_runtime.server.inference import record_failure
 
 
 class OipInference:
@@ -38,33 +32,24 @@ class OipInference:
         self._table = table
         self._heads = HeadCache()
 
-    def start(self, split: SplitRequest, call: GrpcCall, reply: Reply) -> Cancel | None:
-        """Run a request; returns what cancels it, or None when it is answered already.
+    def start(self, message: bytes, call: GrpcCall, reply: Reply) -> Cancel | None:
+        """See ``Start``; the answer is an encoded ModelInferResponse."""
+        return self.start_split(split_request(message), call, reply)
 
-        ``reply`` gets the encoded ModelInferResponse, or the error. Raises ServingError before that.
-        """
+    def start_split(self, split: SplitRequest, call: GrpcCall, reply: Reply) -> Cancel | None:
+        """The same for a request that is cut apart already."""
         received_ns = call.received_ns
         head = self._heads.parse(split.head)
         handle = self._table.find(head.model_name, head.model_version or None)
         try:
             bound = bind_head(head, handle.spec)
             request = decode_inputs(head, bound, split)
-            request.timeout_seconds = _shorter(head.timeout_seconds, call.timeout_seconds)
+            request.timeout_seconds = shorter(head.timeout_seconds, call.timeout_seconds)
             encode = encode_typed_response if head.typed_outputs else encode_response
-            infer = InferCall(handle, received_ns, partial(encode, bound, split.id), reply)
-            return infer.cancel if infer.start(request) else None
+            return start_infer(handle, request, received_ns, partial(encode, bound, split.id), reply)
         except ServingError as error:
             record_failure(handle, received_ns, error)
             raise
-
-
-def infer_service(inference: OipInference) -> Service:
-    """ModelInfer."""
-
-    def service(call: GrpcCall) -> CallHandler:
-        return _InferHandler(call, inference)
-
-    return service
 
 
 def stream_infer_service(inference: OipInference, streams: OpenStreams) -> Service:
@@ -76,32 +61,6 @@ def stream_infer_service(inference: OipInference, streams: OpenStreams) -> Servi
     return service
 
 
-class _InferHandler(UnaryHandler):
-    __slots__ = ("_cancel", "_inference")
-
-    def __init__(self, call: GrpcCall, inference: OipInference) -> None:
-        super().__init__(call)
-        self._inference = inference
-        self._cancel: Cancel | None = None
-
-    def handle(self, message: bytes) -> None:
-        self._cancel = self._inference.start(split_request(message), self.call, self._reply)
-
-    def on_cancel(self) -> None:
-        if self._cancel is not None:
-            self._cancel()
-            self._cancel = None
-
-    def _reply(self, answer: list[Buffer] | ServingError) -> None:
-        self._cancel = None
-        if isinstance(answer, ServingError):
-            error = grpc_error(answer)
-            self.call.finish(error.status, error.message)
-            return
-        self.call.send(answer[0] if len(answer) == 1 else answer)
-        self.call.finish()
-
-
 class _Slot:
     """One request of a stream, and its answer when it is there."""
 
@@ -109,7 +68,7 @@ class _Slot:
 
     def __init__(self) -> None:
         self.id = b""
-        self.answer: Sequence[Buffer] | None = None
+        self.answer: list[Buffer] | None = None
         self.cancel: Cancel | None = None
 
 
@@ -128,7 +87,7 @@ class _StreamHandler:
         try:
             split = split_request(message)
             slot.id = split.id
-            slot.cancel = self._inference.start(split, self._call, reply)
+            slot.cancel = self._inference.start_split(split, self._call, reply)
         except ServingError as error:
             reply(error)
 
@@ -159,9 +118,3 @@ class _StreamHandler:
             self._call.send(self._slots.popleft().answer or ())
         if not self._slots and self._end is not None:
             self._call.finish(*self._end)
-
-
-def _shorter(one: float | None, other: float | None) -> float | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from modelservice_runtime.health import Health
 from modelservice_runtime.repository import ModelTable
-from modelservice_runtime.server.grpc import health_service, oip, reflection
+from modelservice_runtime.server.grpc import health_service, oip, reflection, tfs
 from modelservice_runtime.server.grpc.open_streams import OpenStreams
 from modelservice_runtime.server.grpc.stream import Service
 
@@ -18,12 +18,15 @@ class GrpcServices:
     streams: OpenStreams
 
 
-def build_grpc_services(table: ModelTable, health: Health, loop: asyncio.AbstractEventLoop) -> GrpcServices:
+def build_grpc_services(
+    table: ModelTable, health: Health, loop: asyncio.AbstractEventLoop, max_message_bytes: int
+) -> GrpcServices:
     """Every service over one model table."""
     streams = OpenStreams()
-    serving = (oip.SERVICE,)
+    serving = (oip.SERVICE, tfs.PREDICTION_SERVICE, tfs.MODEL_SERVICE)
     all_names = (*serving, health_service.SERVICE, *reflection.SERVICES)
     services = oip.oip_services(table, health, streams)
+    services |= tfs.tfs_services(table, max_message_bytes)
     services |= health_service.health_services(health, serving, streams, loop)
     services |= reflection.reflection_services(all_names, streams)
     return GrpcServices(services, streams)

@@ -4,13 +4,14 @@ OIP's typed contents and TensorFlow's ``*_val`` fields are the same on the wire:
 of datatypes, packed or not. An encoding tells how a field's elements are written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Any
 
 import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.server.binary_codec import decode_text
 from modelservice_runtime.server.grpc.protobuf_wire import (
     FIXED32,
     FIXED64,
@@ -21,7 +22,10 @@ from modelservice_runtime.server.grpc.protobuf_wire import (
     malformed,
 )
 from modelservice_runtime.server.http import Buffer
-from modelservice_runtime.tensors import Array, TensorSpec
+from modelservice_runtime.tensors import Array, TensorSpec, count_elements
+
+# Each element is a field of its own, and is read in Python: some tenths of a second for the largest number.
+MAX_TYPED_TEXTS = 1 << 18
 
 
 class Encoding(Enum):
@@ -87,6 +91,36 @@ def decode_values(spec: TensorSpec, encoding: Encoding, packed: Buffer, count: i
     # As protobuf does: what is longer than the field's type loses its upper bits.
     integers = values.astype(_INTEGER[encoding])
     return _narrow(spec, integers)
+
+
+def decode_texts(spec: TensorSpec, shape: Sequence[int], values: Iterable[tuple[int, memoryview]]) -> Array:
+    """Decode a BYTES input from its elements, each a wire type and the bytes.
+
+    Raises InvalidRequestError for another number of them than ``shape`` has, and for what is not UTF-8.
+    """
+    expected = count_elements(shape)
+    if expected > MAX_TYPED_TEXTS:
+        raise InvalidRequestError(
+            f"input '{spec.name}' has {expected} elements; the limit for single fields is {MAX_TYPED_TEXTS}"
+        )
+    texts: list[str] = []
+    for wire_type, content in values:
+        if wire_type != LENGTH_DELIMITED:
+            raise malformed("a field has the wrong type")
+        texts.append(decode_text(spec, content))
+    check_count(spec, shape, len(texts))
+    array = np.empty(expected, dtype=object)
+    array[:] = texts
+    return array.reshape(shape)
+
+
+def check_count(spec: TensorSpec, shape: Sequence[int], count: int) -> None:
+    """Raise InvalidRequestError unless there are as many elements as ``shape`` has."""
+    if count != count_elements(shape):
+        raise InvalidRequestError(
+            f"input '{spec.name}' has {count} elements, "
+            f"but {spec.datatype.name} {list(shape)} needs {count_elements(shape)}"
+        )
 
 
 def _narrow(spec: TensorSpec, integers: Array) -> Array:

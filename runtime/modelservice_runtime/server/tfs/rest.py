@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import orjson
 
-from modelservice_runtime.errors import NotFoundError, ServingError
+from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelTable
+from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.answers import compressed, decoded_body, reply
 from modelservice_runtime.server.deadline import header_timeout_seconds
 from modelservice_runtime.server.front_end import Binding
@@ -16,6 +16,7 @@ from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.inference import InferCall, record_failure
 from modelservice_runtime.server.tfs import documents
 from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.server.tfs.lookup import find_entries, find_handle
 from modelservice_runtime.server.tfs.predict_codec import prepare_predict
 from modelservice_runtime.server.tfs.prepared_call import PreparedCall
 from modelservice_runtime.server.tfs.routes import TFS_METHODS, TfsEndpoint, TfsRoute, match_tfs_route
@@ -46,7 +47,8 @@ class TfsFrontEnd:
         return Binding(TFS_METHODS[route.endpoint], partial(self._handlers[route.endpoint], route))
 
     def _status(self, route: TfsRoute, _request: HttpRequest) -> HttpResponse:
-        return _json(documents.model_status(self._entries(route)))
+        entries = find_entries(self._table, route.model, route.version, route.label)
+        return _json(documents.model_status(entries))
 
     def _metadata(self, route: TfsRoute, _request: HttpRequest) -> HttpResponse:
         return _json(documents.model_metadata(self._find(route).spec))
@@ -69,19 +71,7 @@ class TfsFrontEnd:
             raise
 
     def _find(self, route: TfsRoute) -> ModelHandle:
-        if route.label is not None:
-            return self._table.find_label(route.model, route.label)
-        return self._table.find(route.model, route.version)
-
-    def _entries(self, route: TfsRoute) -> list[IndexEntry]:
-        """The versions asked for, whatever their state."""
-        version = self._find(route).spec.version if route.label is not None else route.version
-        known = self._table.entries(route.model)
-        entries = [entry for entry in known if version in (None, entry.version)]
-        if not entries:
-            what = f"version {version[:100]!r} of it" if known and version else repr(route.model[:100])
-            raise NotFoundError(f"no status: the server has no {what}")
-        return entries
+        return find_handle(self._table, route.model, route.version, route.label)
 
 
 def _json(document: object) -> HttpResponse:

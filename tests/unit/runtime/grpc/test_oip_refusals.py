@@ -41,8 +41,8 @@ def changed(change: Callable[[pb.ModelInferRequest], object]) -> Callable[[], pb
 
 RANKS = {"FP32": 2}
 WRONG: dict[str, tuple[str, Callable[[], pb.ModelInferRequest | bytes], str]] = {
-    "no data": ("FP32", make_request, r"'x' has 0 elements in fp32_contents, but FP32 \[1, 2\] needs 2"),
-    "too few": ("FP32", two_values("FP32", "fp32_contents", [1]), "has 1 elements in fp32_contents"),
+    "no data": ("FP32", make_request, r"'x' has 0 elements, but FP32 \[1, 2\] needs 2"),
+    "too few": ("FP32", two_values("FP32", "fp32_contents", [1]), "has 1 elements"),
     "other field": (
         "FP32",
         two_values("FP32", "fp64_contents", [1, 2]),
@@ -55,7 +55,7 @@ WRONG: dict[str, tuple[str, Callable[[], pb.ModelInferRequest | bytes], str]] = 
     "many strings": (
         "BYTES",
         two_values("BYTES", "bytes_contents", [b""] * 9),
-        "9 elements in bytes_contents",
+        "9 elements",
     ),
     "datatype": ("FP64", make_raw_request, "has datatype 'FP32', but the model expects FP64"),
     "unknown datatype": (
