@@ -43,13 +43,6 @@ def start_infer(
     return call.cancel
 
 
-def shorter(one: float | None, other: float | None) -> float | None:
-    """The smaller of two timeouts; None is none."""
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
-
-
 class _InferHandler(UnaryHandler):
     __slots__ = ("_cancel", "_start")
 

@@ -5,7 +5,8 @@ from functools import partial
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.repository import ModelTable
-from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, shorter, start_infer
+from modelservice_runtime.server.deadline import shorter
+from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, start_infer
 from modelservice_runtime.server.grpc.oip_request import (
     HeadCache,
     SplitRequest,

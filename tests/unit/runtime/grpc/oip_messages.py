@@ -1,5 +1,6 @@
 """Builders of ModelInferRequests and a call that remembers its answers."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,14 +35,30 @@ class FakeCall:
     on_writable: Callable[[], None] | None = None
     sent: list[bytes] = field(default_factory=list)
     finished: tuple[GrpcStatus, str] | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def send(self, message: Buffer | Sequence[Buffer]) -> None:
         assert self.finished is None
         self.sent.append(bytes(message) if isinstance(message, Buffer) else b"".join(message))
+        self.changed.set()
 
     def finish(self, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
         assert self.finished is None
         self.finished = (status, message)
+        self.changed.set()
+
+    async def until_finished(self) -> tuple[GrpcStatus, str]:
+        async with asyncio.timeout(10):
+            while self.finished is None:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.finished
+
+    async def until_sent(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.sent) < count:
+                self.changed.clear()
+                await self.changed.wait()
 
 
 def make_request(

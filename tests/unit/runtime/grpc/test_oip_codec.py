@@ -210,6 +210,11 @@ def test_timeout_is_in_microseconds(choice: str) -> None:
     assert decode(MODEL, with_parameter("timeout", **{choice: 0})).timeout_seconds is None
 
 
+def test_priority_reaches_the_queue() -> None:
+    assert decode(MODEL, with_parameter("priority", uint64_param=1)).priority == 1
+    assert decode(MODEL, make_raw_request()).priority == 0
+
+
 def test_sequence_parameters_are_ignored_as_triton_does_for_such_models() -> None:
     request = with_parameter("sequence_id", int64_param=5)
     request.parameters["sequence_start"].bool_param = True
