@@ -15,6 +15,11 @@ def parse_port(text: str) -> int:
     return value
 
 
+def parse_optional_port(text: str) -> int | None:
+    """A TCP port, or ``off`` (None)."""
+    return None if text == "off" else parse_port(text)
+
+
 def parse_count(text: str) -> int:
     """A whole number of at least 1."""
     value = parse_index(text)

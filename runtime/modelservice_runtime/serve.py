@@ -31,11 +31,11 @@ from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.observe.setup import make_observation
+from modelservice_runtime.ports import Applications, Ports, open_ports
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
-from modelservice_runtime.server.http import HttpLimits
-from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.server.grpc.services import build_grpc_services
 from modelservice_runtime.server.tls import LoadedTls, load_tls
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.statistics import ModelStatistics
@@ -45,8 +45,6 @@ log = logging.getLogger(__name__)
 TERMINATION_LOG = Path("/dev/termination-log")
 # A run that was told to stop does so within about 50 ms; what is left after this is beyond our reach.
 _STOP_GRACE_SECONDS = 1.0
-# Bodies in flight over all connections: enough for a queue of images, little enough for a small container.
-_MIN_BUFFERED_BYTES = 512 * 1024 * 1024
 # A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
 # default of 5 ms is longer than most models run.
 _SWITCH_INTERVAL_SECONDS = 0.0005
@@ -122,7 +120,7 @@ class Server:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_signal, name)
         access, tls = load_guard(self._settings.security), load_tls(self._settings.security.tls)
-        rest, metrics = await self._listen(loop, access, tls)
+        ports = await self._listen(loop, access, tls)
         poller = FilePoller((*access.files, *tls.files), loop)
         if not await self._load_models(loop):
             return False
@@ -131,8 +129,8 @@ class Server:
         gc.freeze()
         log.info("ready", extra={"start_seconds": round(time.monotonic() - started, 3)})
         await self._stop.wait()
-        clean = await self._drain(rest)
-        await metrics.drain(0)
+        clean = await self._drain(ports)
+        await ports.metrics.drain(0)
         poller.stop()
         await asyncio.to_thread(self._observation.close)
         return clean
@@ -156,24 +154,19 @@ class Server:
         )
         self._stop.set()
 
-    async def _listen(
-        self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls
-    ) -> tuple[HttpServer, HttpServer]:
+    async def _listen(self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls) -> Ports:
         settings = self._settings
         self._sources = find_sources(settings)
         for source in self._sources:
             self._table.declare(source.name, source.version)
-        largest = settings.max_request_bytes
-        limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=max(_MIN_BUFFERED_BYTES, 2 * largest))
-        application = build_application(self._table, self._health, settings.max_request_bytes)
-        rest = HttpServer(self._observation.watch(access.protect(application)), limits, loop)
-        metrics = HttpServer(MetricsApplication(self._table, open_gpus()), HttpLimits(max_body_bytes=0), loop)
-        http_port = await rest.listen(settings.host, settings.http_port, tls.http)
-        metrics_port = await metrics.listen(settings.host, settings.metrics_port)
-        log.info(
-            "listening", extra={"host": settings.host, "http_port": http_port, "metrics_port": metrics_port}
+        rest = build_application(self._table, self._health, settings.max_request_bytes)
+        applications = Applications(
+            rest=self._observation.watch(access.protect(rest)),
+            metrics=MetricsApplication(self._table, open_gpus()),
+            grpc=build_grpc_services(self._table, self._health, loop, settings.max_request_bytes),
+            admit=access.admission,
         )
-        return rest, metrics
+        return await open_ports(settings, applications, tls, loop)
 
     async def _load_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Load all models beside the event loop; False when a signal or a failure came first."""
@@ -218,11 +211,11 @@ class Server:
                 self._table.set_label(label.model, label.label, label.version)
         log.info("model ready", extra=_model_fields(loaded, lane))
 
-    async def _drain(self, rest: HttpServer) -> bool:
-        rest.start_closing()
+    async def _drain(self, ports: Ports) -> bool:
+        ports.start_closing()
         if not self._skip_delay:
             await asyncio.sleep(self._settings.drain_delay_seconds)
-        clean = await rest.drain(self._settings.drain_timeout_seconds)
+        clean = await ports.drain(self._settings.drain_timeout_seconds)
         lanes = [handle.lane for handle in self._table.handles()]
         if not clean:
             for lane in lanes:

@@ -12,7 +12,13 @@ from modelservice_runtime.accelerator_arguments import (
     build_cuda_options,
     build_tensorrt_options,
 )
-from modelservice_runtime.argument_types import parse_count, parse_duration, parse_port, parse_rate
+from modelservice_runtime.argument_types import (
+    parse_count,
+    parse_duration,
+    parse_optional_port,
+    parse_port,
+    parse_rate,
+)
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
@@ -37,7 +43,7 @@ class ModelSource:
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """Everything ``serve`` can be told. Ports of 0 let the kernel choose."""
+    """Everything ``serve`` can be told. Ports of 0 let the kernel choose; a gRPC port of None is off."""
 
     models: tuple[ModelSource, ...]
     model_version: str = "1"
@@ -45,6 +51,7 @@ class ServeSettings:
     version_labels: tuple[VersionLabel, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 - a container's server is for others to reach
     http_port: int = 8080
+    grpc_port: int | None = 9000
     metrics_port: int = 8082
     execution_providers: tuple[str, ...] = ("CPU",)
     intra_op_threads: int = field(default_factory=available_cpus)
@@ -122,6 +129,13 @@ def _add_address_arguments(parser: argparse.ArgumentParser, default_host: str) -
     parser.add_argument("--host", default=default_host, help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--http-port", type=parse_port, default=8080, metavar="P", help="REST port (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--grpc-port",
+        type=parse_optional_port,
+        default=9000,
+        metavar="P",
+        help="gRPC port, or 'off' (default: %(default)s)",
     )
     parser.add_argument(
         "--metrics-port",
@@ -240,6 +254,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         version_labels=labels,
         host=arguments.host,
         http_port=arguments.http_port,
+        grpc_port=arguments.grpc_port,
         metrics_port=arguments.metrics_port,
         execution_providers=tuple(arguments.execution_provider) or ("CPU",),
         intra_op_threads=arguments.intra_op_threads or available_cpus(),

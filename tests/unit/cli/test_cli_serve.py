@@ -118,7 +118,7 @@ def test_serve_verifies_the_digest_of_a_local_file(
         (["serve", "-f", "{manifest}", "--model", "a", "--model", "b"], 2, "at most one --model"),
         (["serve", "-f", "/nowhere.yaml"], 1, "cannot read /nowhere.yaml"),
         (["unknown"], 2, "invalid choice"),
-        (["serve", "--grpc-port", "1"], 2, "unrecognized arguments"),
+        (["serve", "--tcp-port", "1"], 2, "unrecognized arguments"),
     ],
 )
 def test_wrong_usage_is_a_sentence(
@@ -213,7 +213,17 @@ def test_serve_fetches_a_remote_model_once_into_the_cache(tmp_path: Path, model:
 
 
 def test_the_command_serves_and_stops_on_interrupt(model: Path) -> None:
-    arguments = ["serve", "--model", f"mlp={model}", "--http-port", "0", "--metrics-port", "0"]
+    arguments = [
+        "serve",
+        "--model",
+        f"mlp={model}",
+        "--http-port",
+        "0",
+        "--metrics-port",
+        "0",
+        "--grpc-port",
+        "0",
+    ]
     program = "import sys; from modelservice_cli.main import main; sys.exit(main(sys.argv[1:]))"
     paths = os.pathsep.join(str(Path(__file__).parents[3] / name) for name in ("cli", "runtime", "operator"))
     with subprocess.Popen(

@@ -20,13 +20,13 @@ class ServerProcess:
     """
 
     def __init__(self, arguments: Sequence[str], program: str | None = None) -> None:
-        ports = ["--host", "127.0.0.1", "--http-port", "0", "--metrics-port", "0"]
+        ports = ["--host", "127.0.0.1", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
         start = ["-m", "modelservice_runtime", "serve"] if program is None else ["-c", program]
         command = [sys.executable, *start, *ports, *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "runtime")}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.records: list[dict[str, Any]] = []
-        self.http_port = self.metrics_port = 0
+        self.http_port = self.grpc_port = self.metrics_port = 0
 
     def wait_for(self, message: str) -> dict[str, Any]:
         assert self.process.stderr is not None
@@ -35,6 +35,7 @@ class ServerProcess:
             self.records.append(record)
             if record["message"] == "listening":
                 self.http_port, self.metrics_port = record["http_port"], record["metrics_port"]
+                self.grpc_port = record.get("grpc_port", 0)
             if record["message"] == message:
                 return record
         raise AssertionError(f"ended without {message!r}: {self.records}")

@@ -20,7 +20,10 @@ from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.security_settings import SecuritySettings
 from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import load_guard
+from modelservice_runtime.server.grpc.server import GrpcServer
+from modelservice_runtime.server.grpc.services import build_grpc_services
 from modelservice_runtime.server.http import HttpLimits
+from modelservice_runtime.server.http2.limits import Http2Limits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.server.tls import load_tls
 from modelservice_runtime.session_settings import SessionSettings
@@ -55,10 +58,11 @@ class ServerThread:
         self._access, self.tls = load_guard(security), load_tls(security.tls)
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.port = self.metrics_port = 0
+        self.port = self.grpc_port = self.metrics_port = 0
         self.table = ModelTable()
         self.health = Health(self.table)
         self.server: HttpServer
+        self.grpc_paths: list[str]
         self.loop: asyncio.AbstractEventLoop
 
     def __enter__(self) -> "ServerThread":
@@ -107,10 +111,17 @@ class ServerThread:
         application = build_application(self.table, self.health, self.limits.max_body_bytes)
         self.server = HttpServer(self._access.protect(application), self.limits, self.loop)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
+        services = build_grpc_services(self.table, self.health, self.loop, self.limits.max_body_bytes)
+        self.grpc_paths = sorted(services.by_path)
+        limits = Http2Limits(max_message_bytes=self.limits.max_body_bytes, sweep_seconds=0.05)
+        grpc = GrpcServer(services.by_path, limits, self.loop, self._access.admission)
         self.port = await self.server.listen("127.0.0.1", 0, self.tls.http)
+        self.grpc_port = await grpc.listen("127.0.0.1", 0, self.tls.grpc)
         self.metrics_port = await metrics.listen("127.0.0.1", 0)
         self._started.set()
         await self._stop.wait()
+        services.streams.end_all()
+        await grpc.drain(0.2)
         await self.server.drain(0.2)
         await metrics.drain(0)
 

@@ -12,14 +12,16 @@ def test_parse_of_the_operators_arguments() -> None:
     settings = parse_serve_arguments(
         [
             *("--model", "spam=/mnt/models/model.onnx", "--model-version", "3", "--host", "0.0.0.0"),
-            *("--http-port", "8080", "--metrics-port", "8082", "--intra-op-threads", "4"),
+            *("--http-port", "8080", "--metrics-port", "8082", "--grpc-port", "9000"),
+            *("--intra-op-threads", "4"),
             *("--execution-provider", "CUDA", "--execution-provider", "CPU", "--max-batch-size", "32"),
             *("--max-batch-delay-milliseconds", "5", "--drain-delay-seconds", "10"),
             *("--drain-timeout-seconds", "45"),
         ]
     )
     assert settings.models == (ModelSource("spam", Path("/mnt/models/model.onnx")),)
-    assert (settings.model_version, settings.http_port, settings.metrics_port) == ("3", 8080, 8082)
+    assert settings.model_version == "3"
+    assert (settings.http_port, settings.metrics_port, settings.grpc_port) == (8080, 8082, 9000)
     assert settings.execution_providers == ("CUDA", "CPU")
     assert (settings.intra_op_threads, settings.max_batch_size) == (4, 32)
     assert settings.max_batch_delay_seconds == 0.005
@@ -42,6 +44,10 @@ def test_parse_of_defaults() -> None:
     assert settings.execution_providers == ("CPU",)
     assert settings.max_batch_size == 1
     assert settings.intra_op_threads == available_cpus() >= 1
+
+
+def test_grpc_port_may_be_off() -> None:
+    assert parse_serve_arguments(["--model", "m=a", "--grpc-port", "off"]).grpc_port is None
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,19 @@ It wraps a whole front end, so a route that is added later is guarded without do
 kubelet asks stays open, by exact name: it has no key, and learns nothing but whether to send traffic.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from modelservice_runtime.errors import ServingError, UnauthenticatedError
 from modelservice_runtime.server.auth.authenticator import Authenticator
 from modelservice_runtime.server.http import HttpRequest
-from modelservice_runtime.server.status import error_response
+from modelservice_runtime.server.status import error_response, grpc_error
 
 HttpApplication: TypeAlias = Callable[[HttpRequest], None]
 
 # Compared with the target as it came: any other spelling of the path needs a key.
 OPEN_HTTP_TARGETS = frozenset({b"/v2/health/live", b"/v2/health/ready"})
+OPEN_GRPC_PATHS = frozenset({"/grpc.health.v1.Health/Check"})
 
 
 class Guard:
@@ -56,3 +57,23 @@ class GuardedApplication:
                 request.reply(error_response(error))
                 return
         self._application(request)
+
+
+class GrpcAdmission:
+    """The guard in front of every gRPC call; see ``Admission``."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __call__(self, path: str, metadata: Mapping[bytes, bytes], *, has_client_certificate: bool) -> None:
+        """Raise GrpcError, UNAUTHENTICATED or PERMISSION_DENIED, unless the call may go on."""
+        if path in OPEN_GRPC_PATHS:
+            return
+        try:
+            self._guard.check(
+                metadata.get(b"authorization"),
+                metadata.get(b"x-api-key"),
+                has_client_certificate=has_client_certificate,
+            )
+        except ServingError as error:
+            raise grpc_error(error) from error

@@ -8,7 +8,12 @@ from modelservice_runtime.file_watch import WatchedFiles, read_settings_file
 from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
 from modelservice_runtime.server.auth.api_keys import parse_api_keys
 from modelservice_runtime.server.auth.authenticator import Authenticator
-from modelservice_runtime.server.auth.guard import Guard, GuardedApplication, HttpApplication
+from modelservice_runtime.server.auth.guard import (
+    GrpcAdmission,
+    Guard,
+    GuardedApplication,
+    HttpApplication,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,11 @@ class LoadedGuard:
     def protect(self, application: HttpApplication) -> HttpApplication:
         """Put the guard in front of an HTTP front end."""
         return application if self.guard is None else GuardedApplication(application, self.guard)
+
+    @property
+    def admission(self) -> GrpcAdmission | None:
+        """The guard for gRPC calls."""
+        return None if self.guard is None else GrpcAdmission(self.guard)
 
 
 def load_guard(settings: SecuritySettings) -> LoadedGuard:

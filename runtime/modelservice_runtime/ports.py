@@ -1,0 +1,76 @@
+"""The ports of one server: opened together, and drained together."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from modelservice_runtime.server.auth.guard import HttpApplication
+from modelservice_runtime.server.grpc.server import Admission, GrpcServer
+from modelservice_runtime.server.grpc.services import GrpcServices
+from modelservice_runtime.server.http import HttpLimits
+from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.server.tls import LoadedTls
+from modelservice_runtime.settings import ServeSettings
+
+log = logging.getLogger(__name__)
+
+# Bodies in flight over all connections: enough for a queue of images, little enough for a small container.
+_MIN_BUFFERED_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Applications:
+    """What answers on each port; ``admit`` is asked before every gRPC call."""
+
+    rest: HttpApplication
+    metrics: HttpApplication
+    grpc: GrpcServices
+    admit: Admission | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Open ports; gRPC's may be off."""
+
+    rest: HttpServer
+    metrics: HttpServer
+    grpc: GrpcServer | None
+    grpc_services: GrpcServices
+
+    def start_closing(self) -> None:
+        """From now on clients are asked to go elsewhere; new connections are still accepted."""
+        self.rest.start_closing()
+        if self.grpc is not None:
+            self.grpc.start_closing()
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Stop accepting and finish what is under way; False when the timeout cut requests off."""
+        drains = [self.rest.drain(timeout_seconds)]
+        if self.grpc is not None:
+            self.grpc_services.streams.end_all()
+            drains.append(self.grpc.drain(timeout_seconds))
+        return all(await asyncio.gather(*drains))
+
+
+async def open_ports(
+    settings: ServeSettings, applications: Applications, tls: LoadedTls, loop: asyncio.AbstractEventLoop
+) -> Ports:
+    """Listen on every port and log which they are. Raises AddressUnavailableError."""
+    largest = settings.max_request_bytes
+    buffered = max(_MIN_BUFFERED_BYTES, 2 * largest)
+    limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered)
+    rest = HttpServer(applications.rest, limits, loop)
+    metrics = HttpServer(applications.metrics, HttpLimits(max_body_bytes=0), loop)
+    grpc = None
+    listening: dict[str, object] = {
+        "host": settings.host,
+        "http_port": await rest.listen(settings.host, settings.http_port, tls.http),
+        "metrics_port": await metrics.listen(settings.host, settings.metrics_port),
+    }
+    if settings.grpc_port is not None:
+        grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered)
+        grpc = GrpcServer(applications.grpc.by_path, grpc_limits, loop, applications.admit)
+        listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc)
+    log.info("listening", extra=listening)
+    return Ports(rest, metrics, grpc, applications.grpc)
