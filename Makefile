@@ -9,10 +9,11 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 TRAIN_VENV := .venv-train
+SCHEMATHESIS_VENV := .venv-schemathesis
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type test test-unit test-integration e2e generate verify conformance lock cluster train demo demo-down clean
+.PHONY: help fmt lint type test test-unit test-integration e2e generate verify conformance lock cluster schemathesis train demo demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -59,6 +60,15 @@ e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real con
 
 test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
 	@$(PYTEST) tests/unit tests/integration tests/e2e
+
+$(SCHEMATHESIS_VENV)/.installed: $(VENV)/.installed
+	@echo "==> schemathesis into $(SCHEMATHESIS_VENV)"
+	@test -x $(SCHEMATHESIS_VENV)/bin/python || python3 -m venv $(SCHEMATHESIS_VENV)
+	@$(VENV)/bin/uv pip install --quiet --python $(SCHEMATHESIS_VENV)/bin/python 'schemathesis>=4.30'
+	@touch $@
+
+schemathesis: $(SCHEMATHESIS_VENV)/.installed ## Search the REST side for answers that its OpenAPI document lacks
+	@$(PY) -m hack.schemathesis $(abspath $(SCHEMATHESIS_VENV))/bin/schemathesis --max-examples 20 --phases examples,coverage,fuzzing
 
 train: $(TRAIN_VENV)/.installed ## Train the spam example into build/examples/01-spam
 	@$(PY) -m hack.demo train

@@ -140,6 +140,10 @@ class ModelTable:
         """Every known version of ``name`` with its state."""
         return [entry for entry in self._entries.values() if entry.name == name]
 
+    def labels(self) -> dict[str, dict[str, str]]:
+        """Versions by label, by model."""
+        return {name: dict(labels) for name, labels in self._labels.items()}
+
     def index(self) -> list[IndexEntry]:
         """Every known version with its state."""
         return list(self._entries.values())

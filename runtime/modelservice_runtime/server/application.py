@@ -14,6 +14,7 @@ from modelservice_runtime.server.answers import compressed
 from modelservice_runtime.server.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.server.oip import OipFrontEnd
+from modelservice_runtime.server.openapi.rest import OpenApiFrontEnd
 from modelservice_runtime.server.routing import split_target
 from modelservice_runtime.server.status import error_body, error_response
 from modelservice_runtime.server.tfs.rest import TfsFrontEnd
@@ -62,7 +63,8 @@ class Application:
                     self._remember(target, binding)
                     return binding
         raise NotFoundError(
-            "no such path; the Open Inference Protocol is at /v2, TensorFlow Serving's at /v1/models"
+            "no such path; the Open Inference Protocol is at /v2, TensorFlow Serving's at /v1/models; "
+            "/openapi.json lists all paths"
         )
 
     def _remember(self, target: bytes, binding: Binding) -> None:
@@ -73,7 +75,13 @@ class Application:
 
 def build_application(table: ModelTable, health: Health, max_body_bytes: int) -> Application:
     """The REST side: every protocol over one model table."""
-    return Application([OipFrontEnd(table, health, max_body_bytes), TfsFrontEnd(table, max_body_bytes)])
+    return Application(
+        [
+            OipFrontEnd(table, health, max_body_bytes),
+            TfsFrontEnd(table, max_body_bytes),
+            OpenApiFrontEnd(table),
+        ]
+    )
 
 
 def _method_not_allowed(binding: Binding) -> HttpResponse:

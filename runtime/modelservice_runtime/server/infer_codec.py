@@ -52,6 +52,7 @@ from modelservice_runtime.tensors import (
     parse_shape,
 )
 
+_PARAMETER_TYPES = (str, int, float, bool)
 _NO_BINARY = memoryview(b"")
 # An input's array from its shape and its "data" member.
 _DecodeData: TypeAlias = Callable[[TensorSpec, list[int], object], Array]
@@ -252,6 +253,8 @@ def _decode_raw(spec: ModelSpec, body: memoryview, *, batches_rows: bool) -> Dec
         raise InvalidRequestError(
             f"a raw request needs a model with one input; this one takes {describe_tensors(spec.inputs)}"
         )
+    if not body:
+        raise InvalidRequestError("the body is empty; a raw request is the one input's data")
     tensor = spec.inputs[0]
     if tensor.datatype is BYTES:
         shape = [1 if dimension == -1 else dimension for dimension in tensor.shape or (1,)]
@@ -297,3 +300,8 @@ def _parse_header_length(value: bytes, body_bytes: int) -> int:
 def _check_parameters(parameters: object, where: str) -> None:
     if type(parameters) is not dict:
         raise InvalidRequestError(f"'parameters' of {where} must be an object")
+    for name, value in parameters.items():
+        if type(value) not in _PARAMETER_TYPES:
+            raise InvalidRequestError(
+                f"parameter {name[:100]!r} of {where} must be a string, a number, true or false"
+            )

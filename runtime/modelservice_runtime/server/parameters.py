@@ -19,11 +19,11 @@ def flag_parameter(parameters: Mapping[str, object] | None, name: str, default: 
 def timeout_parameter(parameters: Mapping[str, object] | None) -> float | None:
     """The parameter ``timeout``, given in microseconds, as seconds; None where it is absent or 0."""
     value = None if parameters is None else parameters.get("timeout")
-    if value is None or value == 0:
+    if value is None:
         return None
-    if type(value) is not int or not 0 < value < 1 << 53:
+    if type(value) is not int or not 0 <= value < 1 << 53:
         raise InvalidRequestError("parameter 'timeout' must be a positive integer, in microseconds")
-    return value / 1e6
+    return value / 1e6 if value else None
 
 
 def priority_parameter(parameters: Mapping[str, object] | None) -> int:

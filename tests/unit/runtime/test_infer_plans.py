@@ -99,7 +99,7 @@ def test_decode_by_plan_is_used_for_another_value_and_every_nesting(monkeypatch:
 def test_decode_takes_no_other_member_for_the_data() -> None:
     spec = make_spec()
     for number in range(3):
-        fields = {"parameters": {"data": [number, number]}}
+        fields = {"unknown": {"data": [number, number]}}
         tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
         body = json.dumps({**fields, "inputs": [tensor]}).encode()
         codec = trained(body, spec)

@@ -264,6 +264,7 @@ def test_infer_raw_request_of_bytes_is_one_element(server: ServerThread) -> None
         ("two", b"", "a raw request needs a model with one input"),
         ("any", bytes(16), "at most one variable dimension"),
         ("mlp", bytes(15), "has 15 bytes of binary data"),
+        ("mlp", b"", "the body is empty"),
         ("text", b"\xff", "not UTF-8"),
     ],
 )
@@ -391,6 +392,17 @@ BAD_REQUESTS: list[tuple[str, object, str]] = [
     ),
     ("bad timeout", {"inputs": [X], "parameters": {"timeout": -5}}, "'timeout' must be"),
     ("bad priority", {"inputs": [X], "parameters": {"priority": "high"}}, "'priority' must be"),
+    ("timeout no integer", {"inputs": [X], "parameters": {"timeout": 0.0}}, "'timeout' must be"),
+    (
+        "parameter no plain value",
+        {"inputs": [X], "parameters": {"own": [1]}},
+        "parameter 'own' of the request must be a string, a number, true or false",
+    ),
+    (
+        "parameter of an input is null",
+        {"inputs": [X | {"parameters": {"own": None}}]},
+        "parameter 'own' of input 'x' must be",
+    ),
     ("outputs no list", {"inputs": [X], "outputs": {}}, "'outputs' must be an array"),
     (
         "unknown output",

@@ -36,7 +36,7 @@ def prepare_classify(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
     classes = spec.output_by_name.get("classes")
     if classes is not None and classes.datatype is not BYTES:
         classes = None
-    scores = _find_float_output(spec, "scores")
+    scores = find_float_output(spec, "scores")
     wanted = [tensor for tensor in (scores, classes) if tensor is not None]
     if not wanted:
         raise InvalidRequestError(
@@ -50,7 +50,7 @@ def prepare_classify(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
 
 def prepare_regress(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
     """Decode a regress body. Raises InvalidRequestError and PayloadTooLargeError."""
-    output = _find_float_output(spec, "outputs")
+    output = find_float_output(spec, "outputs")
     if output is None:
         raise InvalidRequestError(
             f"model '{spec.name}' cannot regress: that needs a float output 'outputs', or just one float "
@@ -60,8 +60,8 @@ def prepare_regress(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
     return PreparedCall(InferRequest(inputs, (output.name,)), partial(_encode_values, output, count))
 
 
-def _find_float_output(spec: ModelSpec, name: str) -> TensorSpec | None:
-    """The float output of that name, or else the only float output."""
+def find_float_output(spec: ModelSpec, name: str) -> TensorSpec | None:
+    """The float output of that name, or else the only float output; None where there is neither."""
     floats = [tensor for tensor in spec.outputs if tensor.datatype.is_float]
     named = [tensor for tensor in floats if tensor.name == name]
     if named:

@@ -13,7 +13,7 @@ from modelservice_runtime.server.answers import compressed, decoded_body, reply
 from modelservice_runtime.server.deadline import header_timeout_seconds
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
-from modelservice_runtime.server.inference import InferCall, record_failure
+from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
 from modelservice_runtime.server.tfs import documents
 from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
 from modelservice_runtime.server.tfs.lookup import find_entries, find_handle
@@ -53,25 +53,33 @@ class TfsFrontEnd:
     def _metadata(self, route: TfsRoute, _request: HttpRequest) -> HttpResponse:
         return _json(documents.model_metadata(self._find(route).spec))
 
-    def _run(self, prepare: _Prepare, route: TfsRoute, request: HttpRequest) -> None:
+    def _run(self, prepare: _Prepare, route: TfsRoute, request: HttpRequest) -> HttpResponse | None:
         handle = self._find(route)
         try:
             prepared = prepare(handle.spec, decoded_body(request, self._max_body_bytes))
             prepared.request.timeout_seconds = header_timeout_seconds(request.headers)
-            call = InferCall(
-                handle,
-                request.received_ns,
-                lambda outputs: compressed(request, HttpResponse(200, prepared.encode(outputs))),
-                partial(reply, request),
-            )
-            if call.start(prepared.request):
-                request.on_disconnect = call.cancel
+            body = infer_inline(handle, prepared.request, request.received_ns, prepared.encode)
+            if body is not None:
+                return HttpResponse(200, body)
+            _enqueue(handle, prepared, request)
         except ServingError as error:
             record_failure(handle, request.received_ns, error)
             raise
+        return None
 
     def _find(self, route: TfsRoute) -> ModelHandle:
         return find_handle(self._table, route.model, route.version, route.label)
+
+
+def _enqueue(handle: ModelHandle, prepared: PreparedCall, request: HttpRequest) -> None:
+    call = InferCall(
+        handle,
+        request.received_ns,
+        lambda outputs: compressed(request, HttpResponse(200, prepared.encode(outputs))),
+        partial(reply, request),
+    )
+    request.on_disconnect = call.cancel
+    call.enqueue(prepared.request)
 
 
 def _json(document: object) -> HttpResponse:

@@ -101,7 +101,16 @@ def test_endpoint_is_open_to_whom_the_policy_says(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/nothing", "/v2/health/live/", "/v2/health/%6Cive", "/v2//health/live", "/v2/health/live?x", "*"],
+    [
+        "/",
+        "/nothing",
+        "/openapi.json",
+        "/v2/health/live/",
+        "/v2/health/%6Cive",
+        "/v2//health/live",
+        "/v2/health/live?x",
+        "*",
+    ],
 )
 def test_any_other_spelling_of_an_open_path_needs_a_key(guarded: ServerThread, path: str) -> None:
     assert guarded.request("GET", path).status == 401

@@ -1,0 +1,32 @@
+"""Serves the OpenAPI document."""
+
+import orjson
+
+from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.server.front_end import READ, Binding
+from modelservice_runtime.server.http import HttpRequest, HttpResponse
+from modelservice_runtime.server.openapi.document import Labels, build_document
+from modelservice_runtime.server.openapi.operations import DOCUMENT_PATH
+from modelservice_runtime.server.routing import split_target
+
+_SEGMENTS = split_target(DOCUMENT_PATH.encode("ascii"))
+
+
+class OpenApiFrontEnd:
+    """See ``FrontEnd``. The document is built anew when the models change."""
+
+    def __init__(self, table: ModelTable) -> None:
+        self._table = table
+        self._shown: tuple[list[ModelHandle], Labels] = ([], {})
+        self._document = b""
+
+    def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
+        """See ``FrontEnd.bind``."""
+        return Binding(READ, self._answer) if segments == _SEGMENTS else None
+
+    def _answer(self, _request: HttpRequest) -> HttpResponse:
+        handles, labels = self._table.handles(), self._table.labels()
+        if not self._document or (handles, labels) != self._shown:
+            self._document = orjson.dumps(build_document([handle.spec for handle in handles], labels))
+            self._shown = handles, labels
+        return HttpResponse(200, self._document)
