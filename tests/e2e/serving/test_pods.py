@@ -2,12 +2,13 @@
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hack.cluster import kwok
 from hack.cluster.node import NODE_NAME
 from tests.support.faults import default_image, gpu_runtime
-from tests.support.serving import User, sha256_of
+from tests.support.serving import User, condition, sha256_of
 from tests.support.tiny_models import make_adder
 
 NODE = f"/api/v1/nodes/{NODE_NAME}"
@@ -63,6 +64,46 @@ def test_model_of_a_config_map_is_mounted_and_verified(user: User) -> None:
     user.apply("mounted", model={"storageUri": "configmap://models/model.onnx", "sha256": sha256_of(content)})
     user.wait_ready("mounted")
     assert user.ask("mounted", 41) == 42
+
+
+@pytest.fixture
+def claim(user: User, tmp_path: Path) -> Iterator[str]:
+    """A claim bound to a volume of the node, as an administrator without a provisioner makes it."""
+    (tmp_path / "spam").mkdir()
+    model = tmp_path / "spam" / "adder.onnx"
+    model.write_bytes(make_adder(1))
+    for path in (tmp_path, model.parent):
+        path.chmod(0o755)  # the server runs as a user of its own
+    name = f"models-{user.namespace}"
+    size = {"storage": "1Mi"}
+    shared = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    volume = {
+        **shared,
+        "capacity": size,
+        "hostPath": {"path": str(tmp_path), "type": "Directory"},
+        "claimRef": {"namespace": user.namespace, "name": "models"},
+    }
+    claim = {**shared, "volumeName": name, "resources": {"requests": size}}
+    api = user.cluster.api
+    api.create("/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": volume})
+    api.create(user.path("persistentvolumeclaims"), {"metadata": {"name": "models"}, "spec": claim})
+    yield "models"
+    api.delete(f"/api/v1/persistentvolumes/{name}")
+
+
+def test_model_of_a_claim_is_mounted_and_verified(user: User, claim: str) -> None:
+    uri, digest = f"pvc://{claim}/spam/adder.onnx", sha256_of(make_adder(1))
+    user.apply("claimed", model={"storageUri": uri, "sha256": "0" * 64})
+    refused = user.wait(
+        "claimed",
+        lambda one: condition(one, "Ready").get("reason") == "DigestMismatch",
+        "Ready=False with the reason DigestMismatch",
+    )
+    assert digest in condition(refused, "Ready")["message"]
+    user.edit("claimed", {"model": {"sha256": digest}})
+    user.wait_ready("claimed")
+    assert user.ask("claimed", 41) == 42
+    user.run_kubectl("delete", "msvc", "claimed", "--cascade=foreground", "--timeout=60s")
 
 
 def test_restarted_server_does_not_download_again(user: User) -> None:
