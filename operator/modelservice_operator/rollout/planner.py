@@ -42,9 +42,11 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     aborted = given_up or (overdue and stable is not None)
     goal = stable if aborted and stable is not None else observed.target
     replicas = _next_replicas(spec, observed, goal)
+    # The age of the target's Deployment is why it is given up: it stays until that has been recorded.
+    keep = {goal, stable} if given_up else {goal, stable, observed.target}
     phase: Phase = "Complete" if is_complete else "Aborted" if aborted else "Progressing"
     return Plan(
-        replicas=_without_finished(replicas, states, keep={goal, stable}),
+        replicas=_without_finished(replicas, states, keep=keep),
         weights={goal: 100},
         stable=stable,
         phase=phase,

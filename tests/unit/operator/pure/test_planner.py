@@ -117,6 +117,20 @@ def test_plan_deadline_passed_fills_stable_and_empties_target() -> None:
     assert result.weights == {"old": 100}
 
 
+def test_plan_target_given_up_keeps_its_empty_deployment_until_that_is_recorded() -> None:
+    overdue = {"started_at": NOW - timedelta(seconds=61)}
+    spec, states = (
+        RolloutSpec(replicas=1, progress_deadline_seconds=60),
+        (make_state("old", 1), make_state("new", 0)),
+    )
+
+    decided = step(spec, *states, **overdue)
+    recorded = step(spec, *states, **overdue, aborted=True)
+
+    assert (decided.phase, decided.replicas) == ("Aborted", {"old": 1, "new": 0})
+    assert (recorded.phase, recorded.replicas) == ("Aborted", {"old": 1})
+
+
 def test_plan_deadline_to_come_is_when_to_look_again() -> None:
     started_at = NOW - timedelta(seconds=45)
     result = step(
