@@ -30,6 +30,7 @@ from modelservice_operator.labels import MANAGED_BY_SELECTOR
 from modelservice_operator.leader import LeaderElector
 from modelservice_operator.pods import PodReader
 from modelservice_operator.reconcile import Reconciler, work
+from modelservice_operator.report import Reporter
 from modelservice_operator.store import Store
 from modelservice_operator.watch import ChildWatch
 from modelservice_operator.watchdog import Heartbeat, guard_tasks, is_alive
@@ -67,12 +68,9 @@ class Operator:
         ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._reconciler = Reconciler(
-            api=api,
             store=self._store,
-            ingest=self._ingest,
             applier=Applier(api, self._store, self._ingest),
-            pods=PodReader(api),
-            recorder=self._recorder,
+            reporter=Reporter(api=api, ingest=self._ingest, pods=PodReader(api), recorder=self._recorder),
         )
         self._stop = asyncio.Event()
         """Somebody asked us to end, or something of ours did."""

@@ -8,38 +8,25 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-from msgspec.structs import replace
+from typing import TYPE_CHECKING
 
 from modelservice_operator import metrics
 from modelservice_operator.apply import Applied, Owner
 from modelservice_operator.decide import Decision, decide
-from modelservice_operator.errors import ApiError, LeadershipLostError, NotFoundError, is_namespace_gone
-from modelservice_operator.kinds import MODEL_SERVICES
-from modelservice_operator.status import compute_status, compute_transitions
+from modelservice_operator.errors import ApiError, LeadershipLostError
+from modelservice_operator.report import LAZY_SECONDS, View, log_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from modelservice_operator.apply import Applier
-    from modelservice_operator.events import Recorder
-    from modelservice_operator.ingest import Ingest
-    from modelservice_operator.kubeapi import ApiClient
-    from modelservice_operator.observed import Observed
-    from modelservice_operator.pods import PodReader
+    from modelservice_operator.report import Reporter
     from modelservice_operator.store import Store
     from modelservice_operator.workqueue import Key, WorkQueue
 
 log = logging.getLogger(__name__)
-
-LAZY_STATUS_SECONDS = 0.25
-"""After a Deployment was written its controller answers within this time: one status write says both."""
-LAZY_STATUS_LIMIT_SECONDS = 1.0
-"""Status does not wait longer than this, however often Deployments are written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,25 +48,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reconciler:
     """Runs `reconcile` for one key at a time per key (the queue sees to that)."""
 
-    api: ApiClient
     store: Store
-    ingest: Ingest
     applier: Applier
-    pods: PodReader
-    recorder: Recorder
+    reporter: Reporter
     now: Callable[[], datetime] = utc_now
-    _status_owed_since: dict[Key, float] = field(default_factory=dict)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Bring one ModelService to its spec, as far as that goes now."""
         observed = self.store.observe(key)
         if observed is None or "deletionTimestamp" in observed.service["metadata"]:
             # Children go with their owner: the garbage collector deletes them, in the order that was asked.
-            self._forget(key)
+            self.reporter.forget(key)
             return DONE
         now = self.now()
         decision = decide(observed, now)
@@ -87,92 +70,19 @@ class Reconciler:
         applied = await self.applier.apply(owner, decision.desired, decision.retire)
         if applied.is_hopeless:
             return DONE
-        if self._may_wait_with_status(key, applied):
-            return _outcome(decision, applied, soonest=LAZY_STATUS_SECONDS)
+        view = View(key=key, observed=observed, decision=decision, applied=applied, now=now)
+        if self.reporter.may_wait(view):
+            return _outcome(decision, applied, LAZY_SECONDS)
         if applied.written:
             # Report what is there now, not what was there before.
             fresh = self.store.observe(key)
             if fresh is None:
                 return DONE
-            observed, decision = fresh, decide(fresh, now)
-        if await self._report(key, observed, decision, applied, now):
-            self._status_owed_since.pop(key, None)
-            return _outcome(decision, applied)
-        return DONE
-
-    def _may_wait_with_status(self, key: Key, applied: Applied) -> bool:
-        """Whether the status is better written in a moment: not after a failure, and not for ever."""
-        if applied.failures or "Deployment" not in applied.written:
-            return False
-        owed_since = self._status_owed_since.setdefault(key, time.monotonic())
-        return time.monotonic() - owed_since < LAZY_STATUS_LIMIT_SECONDS
-
-    async def _report(
-        self, key: Key, observed: Observed, decision: Decision, applied: Applied, now: datetime
-    ) -> bool:
-        """Write the status if it changed, and events for what changed in it; False if the service is gone."""
-        if decision.wants_pods:
-            observed = await self._with_pods(key, observed, now)
-        else:
-            self.pods.forget(key)
-        old = observed.service.get("status") or {}
-        new = compute_status(observed, decision, applied.failures, now)
-        patch = merge_patch(old, new)
-        if not patch:
-            return True
-        try:
-            answer = await self.api.patch_status(MODEL_SERVICES, key.namespace, key.name, {"status": patch})
-        except NotFoundError:
-            return False
-        except ApiError as error:
-            if is_namespace_gone(error):
-                return False
-            raise
-        self.ingest.on_service_written(answer)
-        for transition in compute_transitions(old, new):
-            self.recorder.record(observed.service, transition)
-        return True
-
-    async def _with_pods(self, key: Key, observed: Observed, now: datetime) -> Observed:
-        """Add the pods; without the right to list them there is a status all the same, without causes."""
-        try:
-            found = await self.pods.read(key, now)
-        except ApiError as error:
-            log.warning("cannot read pods: %s", error.message, extra=_log_fields(key))
-            return observed
-        return replace(observed, pods=found.pods, pod_events=found.events)
-
-    def _forget(self, key: Key) -> None:
-        self.pods.forget(key)
-        self._status_owed_since.pop(key, None)
+            view = View(key=key, observed=fresh, decision=decide(fresh, now), applied=applied, now=now)
+        return _outcome(view.decision, applied, await self.reporter.report(view))
 
 
-def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON merge patch (RFC 7386) that turns `old` into `new`; empty where they are equal.
-
-    Fields that are only in `old` become null, so nothing stale and nothing forged stays. A merge patch
-    without a resourceVersion cannot conflict with an edit of the spec.
-    """
-    patch: dict[str, Any] = {name: None for name in old if name not in new}
-    for name, value in new.items():
-        known = old.get(name)
-        if isinstance(value, dict) and isinstance(known, dict):
-            nested = merge_patch(known, value)
-            if nested:
-                patch[name] = nested
-        elif name not in old or not _is_same(known, value):
-            patch[name] = value
-    return patch
-
-
-def _is_same(left: object, right: object) -> bool:
-    """Equality as JSON: a tuple and a list are one."""
-    return left == right or msgspec.json.encode(left, order="sorted") == msgspec.json.encode(
-        right, order="sorted"
-    )
-
-
-def _outcome(decision: Decision, applied: Applied, soonest: float | None = None) -> Outcome:
+def _outcome(decision: Decision, applied: Applied, soonest: float | None) -> Outcome:
     wishes = [decision.requeue_after_seconds, soonest, applied.recheck_seconds]
     delays = [delay for delay in wishes if delay is not None]
     return Outcome(
@@ -202,18 +112,15 @@ async def _attempt(reconciler: Reconciler, key: Key) -> Outcome:
     except LeadershipLostError:
         raise
     except ApiError as error:
-        log.warning("reconcile failed: %s", error.message, extra=_log_fields(key))
+        log.warning("reconcile failed: %s", error.message, extra=log_fields(key))
         outcome = Outcome(failed=True, retry_after_seconds=error.retry_after_seconds or 0.0)
     except Exception:
-        log.exception("reconcile broke", extra=_log_fields(key))
+        # One poison object must not end the worker that serves all.
+        log.exception("reconcile broke", extra=log_fields(key))
         metrics.RECONCILES.labels("error").inc()
         return Outcome(failed=True)
     metrics.RECONCILES.labels("retry" if outcome.failed else "ok").inc()
     return outcome
-
-
-def _log_fields(key: Key) -> dict[str, str]:
-    return {"namespace": key.namespace, "service": key.name}
 
 
 def settle(queue: WorkQueue, key: Key, outcome: Outcome) -> None:

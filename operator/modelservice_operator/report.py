@@ -1,0 +1,206 @@
+"""Reporting: the status is computed once, written once, at the end, and only where it changed.
+
+What a person waits for is written at once: a new generation seen, a condition that changed, a refused write.
+What changes many times a second while pods come and go (replica counts) is written once a second, and pods
+are read only when they have not become available by themselves within a second. Nothing of this pacing
+needs to survive a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from modelservice_operator.errors import ApiError, NotFoundError, is_namespace_gone
+from modelservice_operator.kinds import MODEL_SERVICES
+from modelservice_operator.status import compute_status, compute_transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from modelservice_operator.apply import Applied
+    from modelservice_operator.decide import Decision
+    from modelservice_operator.events import Recorder
+    from modelservice_operator.ingest import Ingest
+    from modelservice_operator.kubeapi import ApiClient
+    from modelservice_operator.observed import Observed
+    from modelservice_operator.pods import PodReader
+    from modelservice_operator.workqueue import Key
+
+log = logging.getLogger(__name__)
+
+LAZY_SECONDS = 0.25
+"""After a Deployment was written its controller answers within this time: one status write says both."""
+PATIENCE_SECONDS = 1.0
+"""Nothing waits longer than this, however often things change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What one reconciliation saw, decided and did."""
+
+    key: Key
+    observed: Observed
+    decision: Decision
+    applied: Applied
+    now: datetime
+
+
+@dataclass(kw_only=True)
+class _Pace:
+    """When things happened to one service, on the monotonic clock."""
+
+    owed_since: float | None = None
+    """A Deployment was written and the status has not been since."""
+    pods_wanted_since: float | None = -math.inf
+    """Since when its pods are worth a look; None: they are not. From before this process began: for ever."""
+    written_at: float | None = None
+
+
+@dataclass(kw_only=True)
+class Reporter:
+    """Writes status and events, and reads pods for them."""
+
+    api: ApiClient
+    ingest: Ingest
+    pods: PodReader
+    recorder: Recorder
+    clock: Callable[[], float] = time.monotonic
+    _paces: dict[Key, _Pace] = field(default_factory=dict)
+
+    def may_wait(self, view: View) -> bool:
+        """Whether the status is better written in LAZY_SECONDS: never after a failure, and not for ever."""
+        if view.applied.failures or "Deployment" not in view.applied.written:
+            return False
+        pace = self._paces.setdefault(view.key, _Pace())
+        if pace.owed_since is None:
+            pace.owed_since = self.clock()
+        return self.clock() - pace.owed_since < PATIENCE_SECONDS
+
+    async def report(self, view: View) -> float | None:
+        """Write what changed, and events about it; returns seconds after which to come back, or None.
+
+        Raises ApiError; that the service is gone is no error.
+        """
+        pace = self._paces.setdefault(view.key, _Pace())
+        old = view.observed.service.get("status") or {}
+        new = await self._compute(view, pace)
+        patch = merge_patch(old, new)
+        pace.owed_since = None
+        if not patch:
+            return None
+        if not is_news(old, new) and (wait := self._wait_seconds(pace)) > 0:
+            return wait
+        pace.written_at = self.clock()
+        if await self._write(view.key, patch):
+            for transition in compute_transitions(old, new):
+                self.recorder.record(view.observed.service, transition)
+        return None
+
+    def forget(self, key: Key) -> None:
+        """The service is gone."""
+        self.pods.forget(key)
+        self._paces.pop(key, None)
+
+    def _wait_seconds(self, pace: _Pace) -> float:
+        return 0.0 if pace.written_at is None else pace.written_at + PATIENCE_SECONDS - self.clock()
+
+    async def _compute(self, view: View, pace: _Pace) -> dict[str, Any]:
+        """The status; with pods where they are wanted and did not just become so."""
+        status = compute_status(view.observed, view.decision, view.applied.failures, view.now)
+        if not view.decision.wants_pods:
+            pace.pods_wanted_since = None
+            self.pods.forget(view.key)
+            return status
+        if pace.pods_wanted_since is None or not view.observed.service.get("status"):
+            pace.pods_wanted_since = self.clock()
+        if self._is_too_early(view, pace) and not _is_ready(status):
+            return status
+        observed = await self._with_pods(view)
+        return compute_status(observed, view.decision, view.applied.failures, view.now)
+
+    def _is_too_early(self, view: View, pace: _Pace) -> bool:
+        """Whether pods may still become available by themselves, and the next look at them is due soon."""
+        soon = view.decision.requeue_after_seconds
+        since = pace.pods_wanted_since
+        if since is None or soon is None or soon > PATIENCE_SECONDS:
+            return False
+        return self.clock() - since < PATIENCE_SECONDS
+
+    async def _with_pods(self, view: View) -> Observed:
+        """Add the pods; without the right to list them there is a status all the same, without causes."""
+        try:
+            found = await self.pods.read(view.key, view.now)
+        except ApiError as error:
+            log.warning("cannot read pods: %s", error.message, extra=log_fields(view.key))
+            return view.observed
+        return replace(view.observed, pods=found.pods, pod_events=found.events)
+
+    async def _write(self, key: Key, patch: Mapping[str, Any]) -> bool:
+        """Whether the patch was applied; False where the service, or its namespace, is gone."""
+        try:
+            answer = await self.api.patch_status(MODEL_SERVICES, key.namespace, key.name, {"status": patch})
+        except NotFoundError:
+            return False
+        except ApiError as error:
+            if is_namespace_gone(error):
+                return False
+            raise
+        self.ingest.on_service_written(answer)
+        return True
+
+
+def log_fields(key: Key) -> dict[str, str]:
+    """A key as fields of a log line."""
+    return {"namespace": key.namespace, "service": key.name}
+
+
+def _is_ready(status: Mapping[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+
+
+def is_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a change is more than counts and wording: a generation, a revision, a condition's state."""
+    return _headline(old) != _headline(new)
+
+
+def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
+    conditions = {
+        (one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", ())
+    }
+    fields = ("observedGeneration", "stableRevision", "targetRevision", "model")
+    return (conditions, *(status.get(name) for name in fields))
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch (RFC 7386) that turns `old` into `new`; empty where they are equal.
+
+    Fields that are only in `old` become null, so nothing stale and nothing forged stays. A merge patch
+    without a resourceVersion cannot conflict with an edit of the spec.
+    """
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        known = old.get(name)
+        if isinstance(value, dict) and isinstance(known, dict):
+            nested = merge_patch(known, value)
+            if nested:
+                patch[name] = nested
+        elif name not in old or not _is_same(known, value):
+            patch[name] = value
+    return patch
+
+
+def _is_same(left: object, right: object) -> bool:
+    """Equality as JSON: a tuple and a list are one."""
+    return left == right or _json(left) == _json(right)
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")

@@ -1,0 +1,179 @@
+"""When the status is written, when pods are read, and when both wait."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.support.operator_objects import make_model_service
+
+from modelservice_operator import report as report_module
+from modelservice_operator.apply import Applied
+from modelservice_operator.decide import Decision
+from modelservice_operator.errors import ApiError, NotFoundError
+from modelservice_operator.observed import ApplyFailure, Observed
+from modelservice_operator.pods import Pods
+from modelservice_operator.report import PATIENCE_SECONDS, Reporter, View
+from modelservice_operator.workqueue import Key
+
+KEY = Key("mail", "spam")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FAILURE = ApplyFailure(kind="Service", name="spam", reason="Forbidden", message="no", transient=False)
+
+
+def make_status(ready: str = "False", *, count: int = 0, generation: int = 1) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": ready, "reason": "R", "message": f"{count} of 3"}]
+    return {"observedGeneration": generation, "replicas": count, "conditions": conditions}
+
+
+class Desk:
+    """A Reporter whose surroundings are in memory; `status` is what will be computed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.status = make_status()
+        self.stored: dict[str, Any] | None = None
+        self.patches: list[dict[str, Any]] = []
+        self.pod_reads = 0
+        self.recorded: list[object] = []
+        self.error: ApiError | None = None
+        monkeypatch.setattr(report_module, "compute_status", lambda *_: self.status)
+        monkeypatch.setattr(report_module, "compute_transitions", lambda *_: ["transition"])
+        self.reporter = Reporter(api=self, ingest=self, pods=self, recorder=self, clock=lambda: self.now)  # type: ignore[arg-type]
+
+    async def patch_status(self, *args: Any) -> dict[str, Any]:
+        if self.error is not None:
+            raise self.error
+        self.patches.append(args[-1]["status"])
+        return {}
+
+    async def read(self, *_: object) -> Pods:
+        self.pod_reads += 1
+        return Pods((), ())
+
+    def on_service_written(self, _: object) -> None:
+        self.stored = self.status
+
+    def forget(self, _: Key) -> None:
+        pass
+
+    def record(self, _: object, transition: object) -> None:
+        self.recorded.append(transition)
+
+    def view(
+        self, *, written: str = "", failures=(), wants_pods: bool = False, soon: float | None = 1.0
+    ) -> View:
+        fields = {"status": self.stored} if self.stored is not None else {}
+        return View(
+            key=KEY,
+            observed=Observed(
+                service=make_model_service(**fields), runtimes=(), revisions=(), deployments=(), others=()
+            ),
+            decision=Decision(wants_pods=wants_pods, requeue_after_seconds=soon),
+            applied=Applied(written=frozenset([written] if written else []), failures=tuple(failures)),
+            now=NOW,
+        )
+
+    async def report(self, **fields: Any) -> float | None:
+        return await self.reporter.report(self.view(**fields))
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(monkeypatch)
+
+
+async def test_equal_status_is_not_written(desk):
+    desk.stored = make_status()
+    assert await desk.report() is None
+    assert (desk.patches, desk.recorded) == ([], [])
+
+
+async def test_status_is_written_with_an_event_and_then_not_again(desk):
+    await desk.report()
+    await desk.report()
+    assert (len(desk.patches), len(desk.recorded)) == (1, 1)
+
+
+async def test_counts_wait_a_second_after_a_write_and_come_back(desk):
+    await desk.report()
+    desk.status = make_status(count=1)
+    wait = await desk.report()
+    assert 0 < wait <= PATIENCE_SECONDS
+    assert len(desk.patches) == 1
+    desk.now += wait
+    assert await desk.report() is None
+    assert desk.patches[1]["replicas"] == 1
+
+
+@pytest.mark.parametrize("news", [make_status("True"), make_status(generation=2)])
+async def test_conditions_and_generations_do_not_wait(desk, news):
+    await desk.report()
+    desk.status = news
+    assert await desk.report() is None
+    assert len(desk.patches) == 2
+
+
+def test_status_waits_after_a_deployment_was_written_but_not_for_ever(desk):
+    view = desk.view(written="Deployment")
+    assert desk.reporter.may_wait(view)
+    desk.now += PATIENCE_SECONDS / 2
+    assert desk.reporter.may_wait(view)
+    desk.now += PATIENCE_SECONDS
+    assert not desk.reporter.may_wait(view)
+
+
+def test_status_does_not_wait_after_other_writes_or_failures(desk):
+    assert not desk.reporter.may_wait(desk.view(written="Service"))
+    assert not desk.reporter.may_wait(desk.view(written="Deployment", failures=[FAILURE]))
+
+
+async def test_pods_of_a_service_that_was_fine_are_read_after_a_second(desk):
+    desk.stored = make_status("True")
+    await desk.report(wants_pods=False)
+    await desk.report(wants_pods=True)
+    assert desk.pod_reads == 0
+    desk.now += PATIENCE_SECONDS
+    await desk.report(wants_pods=True)
+    assert desk.pod_reads == 1
+
+
+async def test_pods_are_read_at_once_where_this_process_has_just_begun(desk):
+    # Otherwise a restart would write a status without the cause, and then one with it.
+    desk.stored = make_status("False")
+    await desk.report(wants_pods=True)
+    assert desk.pod_reads == 1
+
+
+async def test_pods_are_read_at_once_where_the_next_look_is_far_away(desk):
+    desk.stored = make_status("True")
+    await desk.report(wants_pods=False)
+    await desk.report(wants_pods=True, soon=15.0)
+    assert desk.pod_reads == 1
+
+
+async def test_pods_are_read_before_ready_is_told(desk):
+    await desk.report(wants_pods=True)
+    desk.status = make_status("True")
+    await desk.report(wants_pods=True)
+    assert desk.pod_reads == 1
+
+
+async def test_status_of_a_service_that_is_gone_is_no_error(desk):
+    desk.error = NotFoundError("gone", status=404)
+    assert await desk.report() is None
+    desk.error = ApiError("terminating", status=403, details={"causes": [{"reason": "NamespaceTerminating"}]})
+    assert await desk.report() is None
+    assert desk.recorded == []
+
+
+async def test_status_that_cannot_be_written_is_tried_again_at_once(desk):
+    await desk.report()
+    desk.status = make_status("True")
+    desk.error = ApiError("oops", status=500)
+    with pytest.raises(ApiError):
+        await desk.report()
+    desk.error = None
+    await desk.report()
+    assert len(desk.patches) == 2
