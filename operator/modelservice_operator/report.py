@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
+from modelservice_operator.conditions import is_given_up
 from modelservice_operator.errors import ApiError, NotFoundError, is_namespace_gone
 from modelservice_operator.kinds import MODEL_SERVICES
 from modelservice_operator.status import compute_status, compute_transitions
@@ -99,10 +100,11 @@ class Reporter:
         if not is_news(old, new) and (wait := self._wait_seconds(pace)) > 0:
             return wait
         pace.written_at = self.clock()
-        if await self._write(view.key, patch):
-            for transition in compute_transitions(old, new):
-                self.recorder.record(view.observed.service, transition)
-        return None
+        if not await self._write(view.key, patch):
+            return None
+        for transition in compute_transitions(old, new):
+            self.recorder.record(view.observed.service, transition)
+        return None if _decided(old) == _decided(new) else 0.0
 
     def forget(self, key: Key) -> None:
         """The service is gone."""
@@ -169,6 +171,15 @@ def _is_ready(status: Mapping[str, Any]) -> bool:
 def is_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a change is more than counts and wording: a generation, a revision, a condition's state."""
     return _headline(old) != _headline(new)
+
+
+def _decided(status: Mapping[str, Any]) -> tuple[object, ...]:
+    """What the next decision reads of a status: no event may follow, so it has to be made at once.
+
+    Only when it is recorded that a revision became stable, or was given up, may what it replaced go.
+    """
+    target = status.get("targetRevision")
+    return target, status.get("stableRevision"), is_given_up(status, str(target))
 
 
 def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:

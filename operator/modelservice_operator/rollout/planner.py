@@ -51,9 +51,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         stable=stable,
         phase=phase,
         overdue=overdue,
-        requeue_after_seconds=None
-        if remaining is None or is_complete or given_up or (overdue and not aborted)
-        else max(remaining, 0.0),
+        requeue_after_seconds=None if is_complete or aborted or overdue else remaining,
     )
 
 

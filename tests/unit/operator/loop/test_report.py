@@ -115,6 +115,22 @@ async def test_conditions_and_generations_do_not_wait(desk, news):
     assert len(desk.patches) == 2
 
 
+@pytest.mark.parametrize(
+    "decided",
+    [
+        {"stableRevision": "b"},
+        {"targetRevision": "c"},
+        {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]},
+    ],
+)
+async def test_decision_that_was_recorded_asks_for_the_next_one(desk, decided):
+    desk.status = {**make_status(), "stableRevision": "a", "targetRevision": "b"}
+    await desk.report()
+    desk.status = {**desk.status, **decided}
+    assert await desk.report() == 0
+    assert await desk.report() is None
+
+
 def test_status_waits_after_a_deployment_was_written_but_not_for_ever(desk):
     view = desk.view(written="Deployment")
     assert desk.reporter.may_wait(view)

@@ -129,8 +129,6 @@ def test_plan_target_given_up_keeps_its_empty_deployment_until_that_is_recorded(
 
     assert (decided.phase, decided.replicas) == ("Aborted", {"old": 1, "new": 0})
     assert (recorded.phase, recorded.replicas) == ("Aborted", {"old": 1})
-    # The next step follows at once, whether or not another event comes.
-    assert (decided.requeue_after_seconds, recorded.requeue_after_seconds) == (0, None)
 
 
 def test_plan_deadline_to_come_is_when_to_look_again() -> None:
