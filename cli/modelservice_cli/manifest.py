@@ -1,6 +1,8 @@
 """A ModelService manifest on disk, reduced to what a server without a cluster needs."""
 
+import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,15 @@ from typing import Any
 import yaml
 
 from modelservice_cli.errors import CommandError
-from modelservice_operator.api import InvalidSpec, ModelService, parse_model_service, parse_quantity
+from modelservice_operator.api import (
+    InvalidSpec,
+    ModelService,
+    RuntimeSpec,
+    parse_model_service,
+    parse_quantity,
+)
+from modelservice_operator.resources.accelerator import accelerator_args
+from modelservice_runtime.accelerator_arguments import add_accelerator_arguments
 
 # Parts of the spec that only a cluster can act on.
 _CLUSTER_ONLY = (
@@ -28,6 +38,8 @@ class LocalService:
     version: str | None
     execution_providers: tuple[str, ...]
     intra_op_threads: int | None
+    accelerator: Mapping[str, object]
+    """Flags of the server that the options of CUDA and TensorRT stand for, by their names in argparse."""
     max_batch_size: int
     max_batch_delay_milliseconds: int
     ignored_fields: tuple[str, ...]
@@ -70,10 +82,20 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
         version=spec.model.version,
         execution_providers=tuple(spec.runtime.execution_providers or default_providers),
         intra_op_threads=spec.runtime.intra_op_threads,
+        accelerator=_accelerator_flags(spec.runtime),
         max_batch_size=1 if batching is None else batching.max_batch_size,
         max_batch_delay_milliseconds=0 if batching is None else batching.max_delay_milliseconds,
         ignored_fields=tuple(name for name in sorted(raw_spec) if _snake_case(name) in _CLUSTER_ONLY),
     )
+
+
+def _accelerator_flags(runtime: RuntimeSpec) -> dict[str, object]:
+    """The server reads the pod's arguments, so the manifest's options go the same way."""
+    parser = argparse.ArgumentParser()
+    add_accelerator_arguments(parser)
+    flags = vars(parser.parse_args(accelerator_args(runtime)))
+    # The engines' directory exists in a pod only.
+    return {name: value for name, value in flags.items() if name != "tensorrt_engine_cache"}
 
 
 def _snake_case(name: str) -> str:

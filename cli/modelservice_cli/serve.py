@@ -49,6 +49,7 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
         intra_op_threads=service.intra_op_threads,
         max_batch_size=service.max_batch_size,
         max_batch_delay_milliseconds=float(service.max_batch_delay_milliseconds),
+        **service.accelerator,
     )
     arguments = parser.parse_args(argv)
     arguments.execution_provider = arguments.execution_provider or list(service.execution_providers)

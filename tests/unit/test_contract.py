@@ -15,10 +15,18 @@ from modelservice_operator.diagnose import diagnose
 from modelservice_operator.resources import ports
 from modelservice_operator.resources.pod import PodInputs, build_pod_template
 from modelservice_operator.revision import RecordedRuntime
+from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
 from modelservice_runtime.server.routes import Endpoint, Route, match_route
 from modelservice_runtime.server.routing import split_target
+from modelservice_runtime.session_settings import (
+    ArenaExtendStrategy,
+    ConvolutionSearch,
+    CudaOptions,
+    ShapeProfile,
+    TensorRtOptions,
+)
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 
 SHA256 = "0123456789abcdef" * 4
@@ -37,6 +45,28 @@ SPECS: dict[str, dict[str, Any]] = {
         "gpu": {"count": 1},
         "batching": {"maxBatchSize": 32, "maxDelayMilliseconds": 5},
         "terminationGracePeriodSeconds": 30,
+    },
+    "accelerated": {
+        "model": {
+            "storageUri": "oci://registry.example/models/spam:3",
+            "cache": {"claimName": "models", "maxSize": "20Gi"},
+        },
+        "gpu": {"count": 1},
+        "runtime": {
+            "executionProviders": ["TensorRT", "CPU"],
+            "cuda": {
+                "memoryLimit": "8Gi",
+                "arenaExtendStrategy": "SameAsRequested",
+                "convolutionSearch": "Default",
+                "tf32": False,
+                "graphs": True,
+            },
+            "tensorrt": {
+                "fp16": True,
+                "engineCacheSize": "4Gi",
+                "profiles": [{"input": "x:0", "minimum": [1, 4], "optimum": [8, 4], "maximum": [32, 4]}],
+            },
+        },
     },
     "http": {"model": {"storageUri": "http://models.example/spam.onnx", "sha256": SHA256}},
     "pvc": {"model": {"storageUri": "pvc://claim/models/spam.onnx", "sha256": SHA256}},
@@ -94,6 +124,23 @@ def test_options_of_a_full_spec_arrive_in_the_server_and_the_fetcher(monkeypatch
     assert (settings.drain_delay_seconds, settings.drain_timeout_seconds) == (5, 20)
     assert (request.uri, request.max_bytes) == ("s3://models/spam.onnx", 1024**3)
     assert request.credentials_directory == Path("/mnt/credentials")
+
+
+def test_accelerator_options_and_the_cache_arrive_in_the_server_and_the_fetcher(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    pod = make_pod(SPECS["accelerated"])
+
+    session = parse_server(pod).session
+    request = build_request(build_parser().parse_args(pod["initContainers"][0]["args"][1:]))
+
+    assert session.cuda == CudaOptions(
+        8 << 30, ArenaExtendStrategy.SAME_AS_REQUESTED, ConvolutionSearch.DEFAULT, tf32=False, graphs=True
+    )
+    profile = ShapeProfile("x:0", (1, 4), (8, 4), (32, 4))
+    assert session.tensorrt == TensorRtOptions(True, Path("/mnt/engines"), None, (profile,))
+    assert request.cache == ModelCache(Path("/mnt/cache"), 20 << 30)
 
 
 @pytest.mark.parametrize("name", SPECS)

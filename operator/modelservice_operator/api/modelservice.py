@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from modelservice_operator.api.accelerator import CudaSpec, TensorRtSpec
 from modelservice_operator.api.base import (
     LABEL_KEYS,
     LABEL_NAME,
@@ -54,15 +55,48 @@ class Credentials(ApiModel):
     """A Secret of the same namespace; only the fetcher sees it, as files."""
 
 
-_MOUNTED_CEL = "(self.storageUri.startsWith('pvc://') || self.storageUri.startsWith('configmap://'))"
-
-
 _SMALLEST_MODEL = "1"
 _LARGEST_MODEL = "1Pi"
 
 
 def _is_model_size(quantity: str) -> bool:
     return parse_quantity(_SMALLEST_MODEL) <= parse_quantity(quantity) <= parse_quantity(_LARGEST_MODEL)
+
+
+def _size_cel(field: str) -> str:
+    cel = f"quantity(string(self.{field}))"
+    return (
+        f"!has(self.{field}) || !isQuantity(string(self.{field})) || "
+        f"({cel}.compareTo(quantity('{_SMALLEST_MODEL}')) >= 0 && "
+        f"{cel}.compareTo(quantity('{_LARGEST_MODEL}')) <= 0)"
+    )
+
+
+_SIZE_MESSAGE = f"expected from {_SMALLEST_MODEL} byte to {_LARGEST_MODEL}, such as 10Gi"
+
+
+class ModelCache(ApiModel):
+    """A volume on which downloaded files are kept by digest, for all pods that mount it."""
+
+    claim_name: ObjectName
+    """A PersistentVolumeClaim of the same namespace: ReadWriteMany, or one on the node of all pods."""
+    max_size: Quantity | None = None
+    """The most bytes to keep; the longest unused files go first. Default: 50Gi."""
+    fs_group: Annotated[int, between(1, 2_147_483_647)] | None = None
+    """The group that owns the volume, where new volumes belong to root: such as 65532. Leave it out where
+    the cluster chooses it, as OpenShift does."""
+
+    rules = (
+        Rule(
+            cel=_size_cel("maxSize"),
+            message=_SIZE_MESSAGE,
+            check=lambda self: self.max_size is None or _is_model_size(self.max_size),
+            field_path=".maxSize",
+        ),
+    )
+
+
+_MOUNTED_CEL = "(self.storageUri.startsWith('pvc://') || self.storageUri.startsWith('configmap://'))"
 
 
 class ModelSpec(ApiModel):
@@ -80,6 +114,8 @@ class ModelSpec(ApiModel):
     """The most bytes that are downloaded, such as 10Gi. Default: the operator's setting."""
     credentials: Credentials | None = None
     """Credentials for the download."""
+    cache: ModelCache | None = None
+    """Keeps downloads, so that many pods download once. Default: every pod downloads."""
 
     rules = (
         Rule(
@@ -101,14 +137,23 @@ class ModelSpec(ApiModel):
             field_path=".maxSize",
         ),
         Rule(
-            cel=(
-                "!has(self.maxSize) || !isQuantity(string(self.maxSize)) || "
-                f"(quantity(string(self.maxSize)).compareTo(quantity('{_SMALLEST_MODEL}')) >= 0 && "
-                f"quantity(string(self.maxSize)).compareTo(quantity('{_LARGEST_MODEL}')) <= 0)"
-            ),
-            message=f"expected from {_SMALLEST_MODEL} byte to {_LARGEST_MODEL}, such as 10Gi",
+            cel=_size_cel("maxSize"),
+            message=_SIZE_MESSAGE,
             check=lambda self: self.max_size is None or _is_model_size(self.max_size),
             field_path=".maxSize",
+        ),
+        Rule(
+            cel=(
+                "!has(self.cache) || self.storageUri.startsWith('oci://') || "
+                f"(has(self.sha256) && !{_MOUNTED_CEL})"
+            ),
+            message="only downloads of known digest are kept: use oci://, or add sha256, or leave cache out",
+            check=lambda self: (
+                self.cache is None
+                or self.storage_uri.startswith("oci://")
+                or (self.sha256 is not None and not self.storage_uri.startswith(MOUNTED_SCHEMES))
+            ),
+            field_path=".cache",
         ),
     )
 
@@ -120,9 +165,31 @@ class RuntimeSpec(ApiModel):
     """A ModelRuntime. Default: the one annotated modelservice.dev/is-default-runtime: "true"."""
     execution_providers: ExecutionProviders | None = None
     """ONNX Runtime's execution providers, best first. [CUDA] fails without a working GPU, [CUDA, CPU] allows
-    a slow fallback. Default: CUDA with spec.gpu, else CPU."""
+    a slow fallback. TensorRT needs an image that brings it. Default: CUDA with spec.gpu, else CPU."""
     intra_op_threads: IntraOpThreads | None = None
     """Threads that work on one inference. Default: the CPU limit, else the CPU request, rounded up."""
+    cuda: CudaSpec | None = None
+    """Options of the CUDA execution provider, also where TensorRT brings it."""
+    tensorrt: TensorRtSpec | None = None
+    """Options of the TensorRT execution provider."""
+
+    rules = (
+        Rule(
+            cel="!has(self.cuda) || !has(self.executionProviders) || self.executionProviders[0] != 'CPU'",
+            message="nothing would run on CUDA: add CUDA to executionProviders, or leave cuda out",
+            check=lambda self: self.cuda is None or (self.execution_providers or ("CUDA",))[0] != "CPU",
+            field_path=".cuda",
+        ),
+        Rule(
+            cel=(
+                "!has(self.tensorrt) || "
+                "(has(self.executionProviders) && 'TensorRT' in self.executionProviders)"
+            ),
+            message="nothing would run on TensorRT: add it to executionProviders, or leave tensorrt out",
+            check=lambda self: self.tensorrt is None or "TensorRT" in (self.execution_providers or ()),
+            field_path=".tensorrt",
+        ),
+    )
 
 
 class Scheduling(ApiModel):
@@ -298,6 +365,23 @@ class ModelServiceSpec(ApiModel):
             message="CUDA needs a GPU: add spec.gpu, or leave CUDA out",
             check=lambda self: self.gpu is not None or "CUDA" not in (self.runtime.execution_providers or ()),
             field_path=".runtime.executionProviders",
+        ),
+        Rule(
+            cel=(
+                "!has(self.runtime) || !has(self.runtime.executionProviders) || has(self.gpu)"
+                " || !('TensorRT' in self.runtime.executionProviders)"
+            ),
+            message="TensorRT needs a GPU: add spec.gpu, or leave TensorRT out",
+            check=lambda self: (
+                self.gpu is not None or "TensorRT" not in (self.runtime.execution_providers or ())
+            ),
+            field_path=".runtime.executionProviders",
+        ),
+        Rule(
+            cel="!has(self.runtime) || !has(self.runtime.cuda) || has(self.gpu)",
+            message="CUDA needs a GPU: add spec.gpu, or leave cuda out",
+            check=lambda self: self.gpu is not None or self.runtime.cuda is None,
+            field_path=".runtime.cuda",
         ),
     )
 

@@ -127,6 +127,7 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any], object], str]] = {
     "dict_type": _expected("an object"),
     "tuple_type": _expected("a list"),
     "string_type": _expected("a string (in quotes)"),
+    "bool_type": _expected("true or false"),
     "int_type": _expected("a whole number"),
     "int_from_float": _expected("a whole number"),
     "literal_error": _expected("{expected}"),

@@ -77,7 +77,7 @@ class GpuSpec(ApiModel):
 
 
 ExecutionProviders = Annotated[
-    tuple[Literal["CPU", "CUDA"], ...],
+    tuple[Literal["CPU", "CUDA", "TensorRT"], ...],
     Field(min_length=1, max_length=4),
     Rule(
         cel="self.all(one, self.exists_one(other, other == one))",

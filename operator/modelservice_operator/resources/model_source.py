@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MODEL_DIRECTORY = "/mnt/models"
 CREDENTIALS_DIRECTORY = "/mnt/credentials"
+CACHE_DIRECTORY = "/mnt/cache"
 DEFAULT_MAX_SIZE = "10Gi"
 _VOLUME_SLACK_BYTES = 16 * 1024**2
 """The kubelet evicts a pod whose volume grows over its limit: the fetcher's own cap must come first."""
@@ -31,6 +32,8 @@ class ModelSource:
     volumes: list[dict[str, Any]]
     fetch_args: list[str] | None
     fetch_mounts: list[dict[str, Any]] = field(default_factory=list)
+    security_context: dict[str, Any] = field(default_factory=dict)
+    """What the pod's own security context has to add."""
 
 
 def is_downloaded(storage_uri: str) -> bool:
@@ -62,7 +65,26 @@ def _downloaded(model: ModelSpec) -> ModelSource:
         secret = {"secretName": model.credentials.secret_name, "defaultMode": _READABLE_BY_ALL}
         volumes.append({"name": "credentials", "secret": secret})
         mounts.append({"name": "credentials", "mountPath": CREDENTIALS_DIRECTORY, "readOnly": True})
-    return ModelSource(path=MODEL_DIRECTORY, volumes=volumes, fetch_args=args, fetch_mounts=mounts)
+    security_context: dict[str, Any] = {}
+    if model.cache:
+        args += ["--cache-dir", CACHE_DIRECTORY]
+        if model.cache.max_size:
+            args += ["--cache-max-bytes", str(int(parse_quantity(model.cache.max_size)))]
+        volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": model.cache.claim_name}})
+        mounts.append({"name": "cache", "mountPath": CACHE_DIRECTORY})
+        if model.cache.fs_group is not None:
+            # The volume may be large: its files are changed only where the top is not the group's yet.
+            security_context = {
+                "fsGroup": model.cache.fs_group,
+                "fsGroupChangePolicy": "OnRootMismatch",
+            }
+    return ModelSource(
+        path=MODEL_DIRECTORY,
+        volumes=volumes,
+        fetch_args=args,
+        fetch_mounts=mounts,
+        security_context=security_context,
+    )
 
 
 def _size_limit(max_bytes: int) -> str:

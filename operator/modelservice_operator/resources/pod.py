@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelservice_operator import names
 from modelservice_operator.resources import ports
+from modelservice_operator.resources.accelerator import accelerator_args, engine_mounts, engine_volumes
 from modelservice_operator.resources.metadata import revision_selector
 from modelservice_operator.resources.model_source import ModelSource, build_model_source, model_mount
 from modelservice_operator.resources.scheduling import scheduling_fields
@@ -64,9 +65,17 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": spec.termination_grace_period_seconds,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            **source.security_context,
+        },
         "containers": [_server(inputs, source, resources)],
-        "volumes": [*source.volumes, {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}}],
+        "volumes": [
+            *source.volumes,
+            {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}},
+            *engine_volumes(spec.runtime),
+        ],
         **scheduling_fields(inputs.service, inputs.revision, spec),
     }
     if source.fetch_args is not None:
@@ -96,7 +105,7 @@ def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts
             {"name": ports.HTTP_NAME, "containerPort": ports.HTTP, "protocol": "TCP"},
             {"name": ports.METRICS_NAME, "containerPort": ports.METRICS, "protocol": "TCP"},
         ],
-        "volumeMounts": [model_mount(read_only=True), _tmp_mount()],
+        "volumeMounts": [model_mount(read_only=True), _tmp_mount(), *engine_mounts(inputs.spec.runtime)],
         "startupProbe": {
             **_probe(_READY_PATH),
             # Every second: a pod is ready one second after its model, not one long period later.
@@ -154,6 +163,7 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     for provider in execution_providers(spec, inputs.runtime):
         args += ["--execution-provider", provider]
     args += ["--intra-op-threads", str(intra_op_threads(spec, inputs.runtime, resources))]
+    args += accelerator_args(spec.runtime)
     if spec.batching:
         args += ["--max-batch-size", str(spec.batching.max_batch_size)]
         args += ["--max-batch-delay-milliseconds", str(spec.batching.max_delay_milliseconds)]

@@ -17,6 +17,7 @@ from modelservice_cli import main as command
 from modelservice_cli.errors import CommandError
 from modelservice_cli.manifest import read_manifest
 from modelservice_cli.model_files import default_cache_directory, locate_model
+from modelservice_runtime.session_settings import CudaOptions
 from modelservice_runtime.settings import ModelSource, ServeSettings
 
 SERVER_FIELDS = {"model": {"storageUri": "oci://registry.example/models/spam:3"}}
@@ -95,6 +96,16 @@ def test_serve_with_gpu_in_the_manifest_asks_for_cuda(
     manifest = write_manifest(tmp_path, SERVER_FIELDS | {"gpu": {"count": 1}})
     assert command.main(["serve", "-f", str(manifest), "--model", str(model)]) == 0
     assert served[0].execution_providers == ("CUDA",)
+
+
+def test_serve_takes_accelerator_options_from_the_manifest_below_flags(
+    served: list[ServeSettings], model: Path, tmp_path: Path
+) -> None:
+    options = {"cuda": {"memoryLimit": "8Gi", "graphs": True}}
+    manifest = write_manifest(tmp_path, SERVER_FIELDS | {"gpu": {"count": 1}, "runtime": options})
+    arguments = ["--cuda-memory-limit", "1Gi"]
+    assert command.main(["serve", "-f", str(manifest), "--model", str(model), *arguments]) == 0
+    assert served[0].cuda == CudaOptions(memory_limit_bytes=1 << 30, graphs=True)
 
 
 def test_serve_verifies_the_digest_of_a_local_file(

@@ -91,6 +91,30 @@ SPECS: dict[str, dict[str, Any]] = {
         "scheduling": {"topologySpread": "Disabled"},
         "autoscaling": {"maxReplicas": 3},
     },
+    "tensorrt": {
+        "model": {
+            "storageUri": "oci://registry.example/models/spam:1",
+            "cache": {"claimName": "models", "maxSize": "20Gi", "fsGroup": 65532},
+        },
+        "gpu": {"count": 1},
+        "runtime": {
+            "executionProviders": ["TensorRT", "CUDA"],
+            "cuda": {
+                "memoryLimit": "8Gi",
+                "arenaExtendStrategy": "SameAsRequested",
+                "convolutionSearch": "Heuristic",
+                "tf32": False,
+                "graphs": True,
+            },
+            "tensorrt": {
+                "fp16": True,
+                "engineCacheSize": "4Gi",
+                "profiles": [
+                    {"input": "x", "minimum": [1, 4], "optimum": [8, 4], "maximum": [32, 4]},
+                ],
+            },
+        },
+    },
     "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
     "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},
 }

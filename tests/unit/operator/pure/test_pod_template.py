@@ -48,7 +48,10 @@ def arguments(container: dict[str, Any]) -> dict[str, list[str]]:
 def test_build_pod_template_any_spec_meets_pod_security_restricted(name: str) -> None:
     pod = build(**SPECS[name])["spec"]
 
-    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    ours = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    extra = {key for key in pod["securityContext"] if key not in ours}
+    assert pod["securityContext"].items() >= ours.items()
+    assert extra <= {"fsGroup", "fsGroupChangePolicy"}
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
     for container in (*pod["containers"], *pod.get("initContainers", ())):
@@ -250,3 +253,24 @@ def test_drain_seconds_any_grace_period_leaves_time_to_end(grace_period_seconds:
 
 def test_drain_seconds_default_grace_period() -> None:
     assert drain_seconds(60) == (5, 50)
+
+
+def test_build_pod_template_cache_is_mounted_in_the_fetcher_only() -> None:
+    pod = build(model=model(1, cache={"claimName": "models", "maxSize": "1Gi"}))["spec"]
+    (fetch,), (server,) = pod["initContainers"], pod["containers"]
+
+    assert {"name": "cache", "persistentVolumeClaim": {"claimName": "models"}} in pod["volumes"]
+    assert {"name": "cache", "mountPath": "/mnt/cache"} in fetch["volumeMounts"]
+    assert "cache" not in {mount["name"] for mount in server["volumeMounts"]}
+    assert fetch["args"][-4:] == ["--cache-dir", "/mnt/cache", "--cache-max-bytes", str(1 << 30)]
+    assert "fsGroup" not in pod["securityContext"]
+
+
+def test_build_pod_template_engines_are_kept_in_a_volume_of_the_pod() -> None:
+    tensorrt = {"executionProviders": ["TensorRT"], "tensorrt": {"engineCacheSize": "4Gi"}}
+    pod = build(gpu={"count": 1}, runtime=tensorrt)["spec"]
+    (server,) = pod["containers"]
+
+    assert {"name": "engines", "emptyDir": {"sizeLimit": "4Gi"}} in pod["volumes"]
+    assert {"name": "engines", "mountPath": "/mnt/engines"} in server["volumeMounts"]
+    assert server["args"][server["args"].index("--tensorrt-engine-cache") + 1] == "/mnt/engines"
