@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +102,12 @@ class Client(asyncio.Protocol):
     """Keeps ``streams`` calls in flight on one connection.
 
     The first request's header block fills the server's table; all others are the same few indices, as those
-    of real clients are.
+    of real clients are, and with ``deadlines`` a ``grpc-timeout`` that differs from call to call.
     """
 
-    def __init__(self, message: bytes, streams: int, ends: list[float], latencies: list[float]) -> None:
-        prefixed = b"\0" + len(message).to_bytes(4) + message
-        self.data = prefixed
+    def __init__(self, load: "Load", streams: int, ends: list[float], latencies: list[float]) -> None:
+        self.data = b"\0" + len(load.message).to_bytes(4) + load.message
+        self.blocks = itertools.cycle(_blocks_with_deadlines() if load.deadlines else [_INDEXED_BLOCK])
         self.streams = streams
         self.ends = ends
         self.latencies = latencies
@@ -121,7 +121,7 @@ class Client(asyncio.Protocol):
         settings = build_settings([(Setting.INITIAL_WINDOW_SIZE, _LARGE_WINDOW)])
         first = self.request(_first_block())
         self.transport.write(PREFACE + settings + build_window_update(0, _LARGE_WINDOW) + first)
-        self.transport.write(b"".join([self.request(_INDEXED_BLOCK) for _ in range(self.streams - 1)]))
+        self.transport.write(b"".join([self.request(next(self.blocks)) for _ in range(self.streams - 1)]))
 
     def request(self, block: bytes) -> bytes:
         stream_id = next(self.stream_ids)
@@ -149,7 +149,7 @@ class Client(asyncio.Protocol):
                 if flags & END_STREAM:
                     self.completed(stream_id)
                     if self.running:
-                        answers.append(self.request(_INDEXED_BLOCK))
+                        answers.append(self.request(next(self.blocks)))
             elif kind != FrameType.DATA:
                 answers += self.control(kind, flags, data[position + 9 : stop])
             position = stop
@@ -186,7 +186,23 @@ def _first_block() -> bytes:
 _INDEXED_BLOCK = b"\x83\x86" + bytes([0x80 | index for index in range(66, 61, -1)])
 
 
+def _blocks_with_deadlines() -> list[bytes]:
+    timeouts = [b"%dm" % milliseconds for milliseconds in range(29_000, 30_000)]
+    return [_INDEXED_BLOCK + b"\0%cgrpc-timeout%c%b" % (12, len(value), value) for value in timeouts]
+
+
 # measuring
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the client sends."""
+
+    message: bytes
+    streams: int
+    connections: int
+    seconds: float
+    deadlines: bool = False
 
 
 def cpu_seconds(pid: int) -> float:
@@ -194,25 +210,23 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def load(
-    port: int, pid: int, message: bytes, arguments: argparse.Namespace
-) -> tuple[list[float], list[float], float]:
+async def run(load: Load, port: int, pid: int) -> tuple[list[float], list[float], float]:
     """Times of the answers, latencies, and the server's CPU time, of one measured stretch; in seconds."""
     loop = asyncio.get_running_loop()
     ends: list[float] = []
     latencies: list[float] = []
     clients = []
-    streams = max(1, arguments.streams // arguments.connections)
-    for _ in range(arguments.connections):
+    streams = max(1, load.streams // load.connections)
+    for _ in range(load.connections):
         _, client = await loop.create_connection(
-            lambda: Client(message, streams, ends, latencies), "127.0.0.1", port
+            lambda: Client(load, streams, ends, latencies), "127.0.0.1", port
         )
         clients.append(client)
     await asyncio.sleep(_WARM_UP_SECONDS)
     ends.clear()
     latencies.clear()
     cpu_before = cpu_seconds(pid)
-    await asyncio.sleep(arguments.seconds)
+    await asyncio.sleep(load.seconds)
     cpu = cpu_seconds(pid) - cpu_before
     measured = list(ends), list(latencies)
     for client in clients:
@@ -221,18 +235,18 @@ async def load(
     return *measured, cpu
 
 
-def measure(name: str, server: str, arguments: argparse.Namespace, message: bytes) -> Row:
+def measure(name: str, server: str, load: Load) -> Row:
     command = [sys.executable, __file__, "--serve", server]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                ends, latencies, cpu = runner.run(load(port, process.pid, message, arguments))
+                ends, latencies, cpu = runner.run(run(load, port, process.pid))
         finally:
             process.kill()
     p50, p99 = np.percentile(latencies, [50, 99]) * 1e6
-    rate = len(latencies) / arguments.seconds
+    rate = len(latencies) / load.seconds
     return Row(name, rate, best_rate(ends), float(p50), float(p99), cpu / len(latencies) * 1e6)
 
 
@@ -250,9 +264,10 @@ def print_table(rows: list[Row]) -> None:
             f"{row.name:<28} {row.per_second:>10,.0f} {row.best_per_second:>10,.0f} "
             f"{row.p50_us:>10,.1f} {row.p99_us:>10,.1f} {row.cpu_us:>10,.1f}"
         )
-    own, grpcio = rows
-    rate, best = own.per_second / grpcio.per_second, own.best_per_second / grpcio.best_per_second
-    print(f"ours / grpcio: rate {rate:.2f}, best {best:.2f}, CPU of a call {own.cpu_us / grpcio.cpu_us:.3f}")
+    grpcio = rows[-1]
+    for row in rows[:-1]:
+        rate, best = row.per_second / grpcio.per_second, row.best_per_second / grpcio.best_per_second
+        print(f"{row.name} / grpcio: rate {rate:.1f}, best {best:.1f}, CPU {row.cpu_us / grpcio.cpu_us:.3f}")
 
 
 def main() -> None:
@@ -272,8 +287,11 @@ def main() -> None:
         serve_grpcio()
     else:
         message = bytes(arguments.message_bytes)
-        names = {"own": "own HTTP/2", "grpcio": "grpcio, sync server"}
-        print_table([measure(name, server, arguments, message) for server, name in names.items()])
+        load = Load(message, arguments.streams, arguments.connections, arguments.seconds)
+        rows = [measure("own HTTP/2", "own", load)]
+        rows.append(measure("own HTTP/2, with deadlines", "own", replace(load, deadlines=True)))
+        rows.append(measure("grpcio, synchronous server", "grpcio", load))
+        print_table(rows)
 
 
 if __name__ == "__main__":

@@ -134,16 +134,20 @@ class FrameReader(ABC):
         position = self._continue_data(data) if self._data_left or self._padding_left else 0
         end = len(data)
         frames_left = self.limits.max_frames_per_turn
-        max_frame_bytes = self.limits.max_frame_bytes
+        too_long = (self.limits.max_frame_bytes + 1) << 8
         while end - position >= FRAME_HEADER_BYTES:
             length_and_type, flags, stream_id = FRAME_HEADER.unpack_from(data, position)
             start = position + FRAME_HEADER_BYTES
             stop = start + (length_and_type >> 8)
             kind = length_and_type & 0xFF
+            if length_and_type >= too_long:
+                raise ConnectionFailedError(
+                    ErrorCode.FRAME_SIZE_ERROR, f"a frame exceeds {self.limits.max_frame_bytes} bytes"
+                )
             if self._block_stream_id and kind != _CONTINUATION:
                 raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "a header block was interrupted")
             if kind == _DATA:
-                if stop <= end and not flags & PADDED and stop - start <= max_frame_bytes:
+                if stop <= end and not flags & PADDED:
                     self.on_data(
                         flags, stream_id & _STREAM_ID_MASK, stop - start, data, start, stop, complete=True
                     )
@@ -194,10 +198,6 @@ class FrameReader(ABC):
     def _begin_data(self, flags: int, stream_id: int, data: bytes, start: int, stop: int) -> int:
         """A padded or incomplete DATA frame; returns the position behind what was used, -1 to wait."""
         length = stop - start
-        if length > self.limits.max_frame_bytes:
-            raise ConnectionFailedError(
-                ErrorCode.FRAME_SIZE_ERROR, f"a frame exceeds {self.limits.max_frame_bytes} bytes"
-            )
         padding = 0
         if flags & PADDED:
             if length and start == len(data):

@@ -98,7 +98,7 @@ class Session(FrameReader):
         if head is None:
             head = self._decode(stream_id, block)
         if stream_id <= self._last_stream_id:
-            self._on_trailers(stream_id, ended)
+            self._on_trailers(stream_id, head, ended)
             return
         if not stream_id & 1:
             raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "a client's streams have odd numbers")
@@ -202,6 +202,8 @@ class Session(FrameReader):
             raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != 5:
             raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY has 5 bytes")
+        if int.from_bytes(payload[:4]) & MAX_STREAM_ID == stream_id:
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
 
     def on_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
         """The client gives a call up."""
@@ -288,7 +290,7 @@ class Session(FrameReader):
         if headers is None:
             self.spend(len(block) // _CRUMB_BYTES)
         if stream_id <= self._last_stream_id:
-            return headers
+            return headers or ()
         try:
             head = self._server.parse_head(headers)
         except StreamFailedError as failure:
@@ -299,13 +301,14 @@ class Session(FrameReader):
             self._known_blocks[block] = head
         return head
 
-    def _on_trailers(self, stream_id: int, ended: int) -> None:
+    def _on_trailers(self, stream_id: int, trailers: Any, ended: int) -> None:
+        """Their content means nothing to us, but a request's head, which is no list, is none."""
         stream = self.streams.get(stream_id)
         if stream is None:
             self._on_stray_frame(stream_id)
         elif stream.remote_ended:
             self._drop(stream, ErrorCode.STREAM_CLOSED)
-        elif not ended:
+        elif not ended or not isinstance(trailers, list) or any(n.startswith(b":") for n, _ in trailers):
             self._drop(stream, ErrorCode.PROTOCOL_ERROR)
         else:
             stream.received(b"", 0, 0, END_STREAM)

@@ -83,6 +83,7 @@ def test_wrong_greeting_is_a_protocol_error(connect_small: Connect, greeting: by
         (frame(CONTINUATION, END_HEADERS, 1), PROTOCOL),
         (frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL),
         (frame(PRIORITY, 0, 1, bytes(4)), SIZE),
+        (frame(PRIORITY, 0, 1, b"\x80\0\0\1\x10"), PROTOCOL),
         (reset(0), PROTOCOL),
         (reset(1), PROTOCOL),
         (OPEN + frame(RST_STREAM, 0, 1, bytes(3)), SIZE),
@@ -104,7 +105,9 @@ def test_wrong_greeting_is_a_protocol_error(connect_small: Connect, greeting: by
         (window_update(5, 1), PROTOCOL),
         (OPEN + window_update(1, 2**31 - 65_536) + settings((0x4, 70_000)), FLOW),
         (frame(PING, 0, 0, bytes(16_385))[:9], SIZE),
-        (frame(HEADERS, END_HEADERS, 1, bytes(20_001))[:9], CALM),
+        (frame(HEADERS, END_HEADERS, 1, bytes(16_385))[:9], SIZE),
+        (frame(HEADERS, END_HEADERS, 1, block() + bytes(16_385)), SIZE),
+        (frame(0xEE, 0, 0, bytes(16_385)), SIZE),
         (frame(HEADERS, 0, 1, bytes(15_000)) + frame(CONTINUATION, 0, 1, bytes(6000)), CALM),
     ],
 )
@@ -429,6 +432,23 @@ def test_trailers_of_a_client_end_the_call(connect_small: Connect) -> None:
     client.send(call(1, None, "/test.Test/Chat") + frame(DATA, 0, 1, prefixed(b"a")) + trailers)
     headers, data = client.answer(1)
     assert (headers["grpc-status"], data) == ("0", prefixed(b"a"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "trailers"),
+    [
+        (END_HEADERS, literals([("x-trailer", "1")])),
+        (END_HEADERS | END_STREAM, literals([(":path", "/")])),
+        (END_HEADERS | END_STREAM, block("/test.Test/Never")),
+    ],
+)
+def test_malformed_trailers_end_their_stream_only(
+    connect_small: Connect, flags: int, trailers: bytes
+) -> None:
+    client = connect_small()
+    client.send(call(1, None, "/test.Test/Never") + frame(HEADERS, flags, 1, trailers))
+    assert client.reset_code(1) is PROTOCOL
+    client.ping()
 
 
 def test_headers_in_many_continuations_and_padding_are_joined(connect_small: Connect) -> None:
