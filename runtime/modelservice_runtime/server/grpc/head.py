@@ -62,18 +62,15 @@ class HeadParser:
         """
         if headers is None:
             return _refused(_trailers_only(GrpcStatus.RESOURCE_EXHAUSTED, "the metadata is too large"))
-        timeout = None
-        for place, (name, value) in enumerate(headers):
-            if name == _TIMEOUT:
-                timeout = value
-                headers = headers[:place] + headers[place + 1 :]
-                break
-        key = tuple(headers)
+        others = [header for header in headers if header[0] != _TIMEOUT]
+        key = tuple(others)
         head = self._known.get(key)
         if head is None:
-            head = self._parse(headers)
+            head = self._parse(others)
             self._remember(key, head)
-        return head if timeout is None or head.service is None else _with_timeout(head, timeout)
+        if len(others) == len(headers) or head.service is None:
+            return head
+        return _with_timeout(head, next(value for name, value in headers if name == _TIMEOUT))
 
     def _parse(self, headers: list[Header]) -> CallHead:
         pseudo, fields = split_fields(headers)

@@ -108,16 +108,19 @@ class HeaderDecoder:
         into a large entry costs no memory.
         """
         headers: list[Header] = []
+        end = len(block)
         list_bytes = position = 0
         try:
-            position = self._resize(block)
-            while position < len(block):
-                index = block[position] & 0x7F
-                if index == block[position] or index == 0x7F:
-                    header, position = self._field(block, position)
-                else:  # an index in one byte: most of what clients send
-                    header = self._entry(index)
+            if block and block[0] & 0xE0 == 0x20:
+                position = self._resize(block)
+            while position < end:
+                first = block[position]
+                if 0x80 < first < 0xFF:  # an index in one byte: most of what clients send
+                    index = first & 0x7F
                     position += 1
+                    header = self._entry(index) if index > _STATIC_COUNT else _STATIC_TABLE[index - 1]
+                else:
+                    header, position = self._field(block, position)
                 list_bytes += len(header[0]) + len(header[1]) + ENTRY_OVERHEAD_BYTES
                 if list_bytes <= self._max_list_bytes:
                     headers.append(header)
@@ -150,7 +153,11 @@ class HeaderDecoder:
         return self._literal(block, position, 0x0F)
 
     def _literal(self, block: bytes, position: int, prefix: int) -> tuple[Header, int]:
-        index, position = _integer(block, position, prefix)
+        index = block[position] & prefix
+        if index < prefix:
+            position += 1
+        else:
+            index, position = _integer(block, position, prefix)
         if index:
             name = self._entry(index)[0]
         else:
@@ -210,13 +217,17 @@ def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
 
 
 def _string(block: bytes, position: int) -> tuple[bytes, int]:
-    is_huffman = block[position] & 0x80
-    length, position = _integer(block, position, 0x7F)
+    first = block[position]
+    length = first & 0x7F
+    if length == 0x7F:
+        length, position = _integer(block, position, 0x7F)
+    else:
+        position += 1
     end = position + length
     if end > len(block):
         raise HpackError("a string is cut off")
     text = block[position:end]
-    if not is_huffman:
+    if first < 0x80:
         return text, end
     try:
         return decode_huffman(text), end

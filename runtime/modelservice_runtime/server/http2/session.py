@@ -67,6 +67,7 @@ class Session(FrameReader):
         self._server = server
         self._decoder = HeaderDecoder(limits.max_header_list_bytes)
         self._known_blocks: dict[bytes, Any] = {}
+        self._seen_blocks: set[bytes] = set()
         self._last_stream_id = 0
         self._last_accepted_id = MAX_STREAM_ID
         self._reset_ids: dict[int, None] = {}
@@ -295,11 +296,24 @@ class Session(FrameReader):
             head = self._server.parse_head(headers)
         except StreamFailedError as failure:
             return failure
-        if generation != self._decoder.generation or len(self._known_blocks) >= _MAX_KNOWN_BLOCKS:
+        if generation != self._decoder.generation:
             self._known_blocks.clear()
-        elif len(block) <= _MAX_KNOWN_BLOCK_BYTES and _is_small(headers):
-            self._known_blocks[block] = head
+            self._seen_blocks.clear()
+        elif block in self._seen_blocks:
+            self._remember_block(block, headers, head)
+        elif len(block) <= _MAX_KNOWN_BLOCK_BYTES:
+            if len(self._seen_blocks) >= _MAX_KNOWN_BLOCKS:
+                self._seen_blocks.clear()
+            self._seen_blocks.add(block)
         return head
+
+    def _remember_block(self, block: bytes, headers: list[Header] | None, head: Any) -> None:
+        """Keep what a block means, the second time that it comes: many have a deadline of their own."""
+        if headers is None or sum([len(n) + len(v) for n, v in headers]) > _MAX_KNOWN_LIST_BYTES:
+            return
+        if len(self._known_blocks) >= _MAX_KNOWN_BLOCKS:
+            self._known_blocks.clear()
+        self._known_blocks[block] = head
 
     def _on_trailers(self, stream_id: int, trailers: Any, ended: int) -> None:
         """Their content means nothing to us, but a request's head, which is no list, is none."""
@@ -396,7 +410,3 @@ class Session(FrameReader):
         self._reset_ids[stream_id] = None
         if len(self._reset_ids) > _MAX_RESET_IDS:
             del self._reset_ids[next(iter(self._reset_ids))]
-
-
-def _is_small(headers: list[Header] | None) -> bool:
-    return headers is not None and sum([len(n) + len(v) for n, v in headers]) <= _MAX_KNOWN_LIST_BYTES
