@@ -11,6 +11,7 @@ _RUNTIME_PACKAGES = (
     "onnxruntime",
     "orjson",
     "prometheus_client",
+    "simdjson",
     "uvloop",
 )
 

@@ -25,6 +25,10 @@ def main(argv: Sequence[str]) -> int:
         from modelservice_runtime import info
 
         return info.run(rest)
+    if command == "worker":  # started by serve itself
+        from modelservice_runtime.workers.process import run_worker
+
+        return run_worker(int(rest[0]))
     asked = command in ("-h", "--help")
     print(_USAGE, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

@@ -107,6 +107,17 @@ class ModelRejectedError(StartupError):
     reason = "ModelRejected"
 
 
+class WorkerFailedError(StartupError):
+    """A worker process could not start; ``reason`` is its own where it told one."""
+
+    reason = "WorkerFailed"
+
+    def __init__(self, sentence: str, reason: str = "") -> None:
+        super().__init__(sentence)
+        if reason:
+            self.reason = reason
+
+
 class ExecutionProviderUnavailableError(StartupError):
     """An execution provider was asked for and ONNX Runtime did not give it."""
 

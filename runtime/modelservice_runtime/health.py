@@ -14,6 +14,15 @@ class Health:
         self._table = table
         self._draining = False
         self._failure: StartupError | None = None
+        self._waiting_for_others = False
+
+    def wait_for_others(self) -> None:
+        """Report not ready until ``stop_waiting``: other processes serve the same port and are not ready."""
+        self._waiting_for_others = True
+
+    def stop_waiting(self) -> None:
+        """The other processes are ready."""
+        self._waiting_for_others = False
 
     def start_draining(self) -> None:
         """Report not ready from now on; requests are still answered."""
@@ -42,4 +51,4 @@ class Health:
     @property
     def ready(self) -> bool:
         """True when new traffic is welcome."""
-        return not self._draining and self._table.all_ready
+        return not self._draining and not self._waiting_for_others and self._table.all_ready

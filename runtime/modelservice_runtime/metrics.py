@@ -8,14 +8,16 @@ Source of the names: Triton, ``docs/user_guide/metrics.md``.
 
 from collections.abc import Iterable, Iterator
 
+import orjson
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, UntypedMetricFamily
 from prometheus_client.registry import Collector
 
 from modelservice_runtime.gpu_devices import GpuReader
-from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.http import TEXT, HttpRequest, HttpResponse
+from modelservice_runtime.server.metadata import model_statistics
 from modelservice_runtime.server.status import error_body
+from modelservice_runtime.snapshots import ModelSnapshot, Snapshots, SnapshotSource
 from modelservice_runtime.statistics import DURATION_BUCKETS_SECONDS, ModelStatistics
 
 _LABELS = ("model", "version")
@@ -32,18 +34,18 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
 
 
 class ModelCollector(Collector):
-    """Every model's counters at the moment of the scrape."""
+    """Every model's counters, as they were put into ``snapshots``."""
 
-    def __init__(self, table: ModelTable) -> None:
-        self._table = table
+    def __init__(self) -> None:
+        self.snapshots: Snapshots = []
 
     def collect(self) -> Iterable[Metric]:
         """See ``prometheus_client.registry.Collector``."""
-        handles = self._table.handles()
-        yield from (_counter(name, text, attribute, handles) for name, text, attribute in _COUNTERS)
-        yield _failures(handles)
-        yield _pending(handles)
-        yield _durations(handles)
+        snapshots = self.snapshots
+        yield from (_counter(name, text, attribute, snapshots) for name, text, attribute in _COUNTERS)
+        yield _failures(snapshots)
+        yield _pending(snapshots)
+        yield _durations(snapshots)
 
 
 class GpuCollector(Collector):
@@ -67,69 +69,86 @@ class GpuCollector(Collector):
 
 
 class MetricsApplication:
-    """Answers ``GET /metrics``, and nothing else."""
+    """Answers ``GET /metrics``, and ``GET /v2/models/stats`` as the REST port does; nothing else."""
 
-    def __init__(self, table: ModelTable, gpus: GpuReader | None = None) -> None:
+    def __init__(
+        self, source: SnapshotSource, gpus: GpuReader | None = None, collectors: Iterable[Collector] = ()
+    ) -> None:
+        self._source = source
+        self._models = ModelCollector()
         self._registry = CollectorRegistry()
-        self._registry.register(ModelCollector(table))
+        self._registry.register(self._models)
         if gpus is not None:
             self._registry.register(GpuCollector(gpus))
+        for collector in collectors:
+            self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
     def __call__(self, request: HttpRequest) -> None:
         """Answer one request."""
-        if request.target.partition(b"?")[0] != b"/metrics":
+        build = {b"/metrics": self._metrics, b"/v2/models/stats": _statistics}.get(
+            request.target.partition(b"?")[0]
+        )
+        if build is None:
             request.reply(HttpResponse(404, error_body("the metrics are at /metrics")))
         elif request.method not in (b"GET", b"HEAD"):
             allow = ((b"Allow", b"GET, HEAD"),)
             request.reply(HttpResponse(405, error_body("this path takes GET, HEAD"), headers=allow))
         else:
-            request.reply(HttpResponse(200, self.render(), TEXT))
+            self._source.gather(lambda snapshots: request.reply(build(snapshots)))
 
-    def render(self) -> bytes:
+    def _metrics(self, snapshots: Snapshots) -> HttpResponse:
+        return HttpResponse(200, self.render(snapshots), TEXT)
+
+    def render(self, snapshots: Snapshots) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""
+        self._models.snapshots = snapshots
         return generate_latest(self._registry).replace(b" untyped\n", b" counter\n")
 
 
-def _counter(name: str, text: str, attribute: str, handles: list[ModelHandle]) -> Metric:
+def _statistics(snapshots: Snapshots) -> HttpResponse:
+    return HttpResponse(200, orjson.dumps(model_statistics(snapshots)))
+
+
+def _counter(name: str, text: str, attribute: str, snapshots: Snapshots) -> Metric:
     metric = UntypedMetricFamily(name, text, labels=_LABELS)
-    for handle in handles:
-        value = getattr(handle.statistics, attribute)
+    for snapshot in snapshots:
+        value = getattr(snapshot.statistics, attribute)
         scale = 1000 if attribute.endswith("_ns") else 1
-        metric.add_metric(_labels(handle), value // scale)
+        metric.add_metric(_labels(snapshot), value // scale)
     return metric
 
 
-def _failures(handles: list[ModelHandle]) -> Metric:
+def _failures(snapshots: Snapshots) -> Metric:
     metric = UntypedMetricFamily(
         "nv_inference_request_failure", "Requests that failed, by reason.", labels=(*_LABELS, "reason")
     )
-    for handle in handles:
-        for reason, count in handle.statistics.failures.items():
-            metric.add_metric((*_labels(handle), reason), count)
+    for snapshot in snapshots:
+        for reason, count in snapshot.statistics.failures.items():
+            metric.add_metric((*_labels(snapshot), reason), count)
     return metric
 
 
-def _pending(handles: list[ModelHandle]) -> Metric:
+def _pending(snapshots: Snapshots) -> Metric:
     metric = GaugeMetricFamily(
         "nv_inference_pending_request_count", "Requests that wait or run.", labels=_LABELS
     )
-    for handle in handles:
-        metric.add_metric(_labels(handle), handle.lane.pending)
+    for snapshot in snapshots:
+        metric.add_metric(_labels(snapshot), snapshot.pending)
     return metric
 
 
-def _durations(handles: list[ModelHandle]) -> Metric:
+def _durations(snapshots: Snapshots) -> Metric:
     metric = HistogramMetricFamily(
         "modelservice_request_duration_seconds",
         "Time from a request's last byte to its answer.",
         labels=_LABELS,
     )
-    for handle in handles:
-        counted = handle.statistics
+    for snapshot in snapshots:
+        counted = snapshot.statistics
         metric.add_metric(
-            _labels(handle), list(_cumulative(counted)), sum_value=counted.duration_sum_ns / 1e9
+            _labels(snapshot), list(_cumulative(counted)), sum_value=counted.duration_sum_ns / 1e9
         )
     return metric
 
@@ -142,5 +161,5 @@ def _cumulative(counted: ModelStatistics) -> Iterator[tuple[str, float]]:
         yield bound, total
 
 
-def _labels(handle: ModelHandle) -> tuple[str, str]:
-    return handle.spec.name, handle.spec.version
+def _labels(snapshot: ModelSnapshot) -> tuple[str, str]:
+    return snapshot.name, snapshot.version

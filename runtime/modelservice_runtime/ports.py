@@ -21,20 +21,23 @@ _MIN_BUFFERED_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Applications:
-    """What answers on each port; ``admit`` is asked before every gRPC call."""
+    """What answers on each port; ``admit`` is asked before every gRPC call.
+
+    Without ``metrics`` this is a worker: its parent has that port, and other workers share the rest.
+    """
 
     rest: HttpApplication
-    metrics: HttpApplication
+    metrics: HttpApplication | None
     grpc: GrpcServices
     admit: Admission | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Open ports; gRPC's may be off."""
+    """Open ports; gRPC's may be off, and a worker has none for metrics."""
 
     rest: HttpServer
-    metrics: HttpServer
+    metrics: HttpServer | None
     grpc: GrpcServer | None
     grpc_services: GrpcServices
 
@@ -60,17 +63,19 @@ async def open_ports(
     largest = settings.max_request_bytes
     buffered = max(_MIN_BUFFERED_BYTES, 2 * largest)
     limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered)
+    shared = applications.metrics is None
     rest = HttpServer(applications.rest, limits, loop)
-    metrics = HttpServer(applications.metrics, HttpLimits(max_body_bytes=0), loop)
-    grpc = None
+    metrics = grpc = None
     listening: dict[str, object] = {
         "host": settings.host,
-        "http_port": await rest.listen(settings.host, settings.http_port, tls.http),
-        "metrics_port": await metrics.listen(settings.host, settings.metrics_port),
+        "http_port": await rest.listen(settings.host, settings.http_port, tls.http, shared=shared),
     }
+    if applications.metrics is not None:
+        metrics = HttpServer(applications.metrics, HttpLimits(max_body_bytes=0), loop)
+        listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
     if settings.grpc_port is not None:
         grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered)
         grpc = GrpcServer(applications.grpc.by_path, grpc_limits, loop, applications.admit)
-        listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc)
-    log.info("listening", extra=listening)
+        listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
+    log.info("worker listening" if shared else "listening", extra=listening)
     return Ports(rest, metrics, grpc, applications.grpc)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
 from modelservice_runtime.lane import Lane
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.snapshots import ModelSnapshot, Snapshots
 from modelservice_runtime.statistics import ModelStatistics
 
 
@@ -34,6 +35,16 @@ class ModelHandle:
     spec: ModelSpec
     lane: Lane
     statistics: ModelStatistics
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.spec.name
+
+    @property
+    def version(self) -> str:
+        """The version's name."""
+        return self.spec.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,15 @@ class ModelTable:
     def index(self) -> list[IndexEntry]:
         """Every known version with its state."""
         return list(self._entries.values())
+
+    def gather(self, done: Callable[[Snapshots], None]) -> None:
+        """See ``SnapshotSource.gather``."""
+        done(
+            [
+                ModelSnapshot(handle.spec.name, handle.spec.version, handle.lane.pending, handle.statistics)
+                for handle in self.handles()
+            ]
+        )
 
     def handles(self) -> list[ModelHandle]:
         """Every version that can answer."""

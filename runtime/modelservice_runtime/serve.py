@@ -39,6 +39,7 @@ from modelservice_runtime.server.grpc.services import build_grpc_services
 from modelservice_runtime.server.tls import LoadedTls, load_tls
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.workers.worker import WorkerLink
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,12 @@ def run(argv: Sequence[str]) -> int:
 
 def run_server(settings: ServeSettings) -> int:
     """Serve until a signal; returns the exit code."""
-    configure_logging()
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+    configure_process()
+    if settings.workers > 1:
+        # Imported here: one process alone needs none of it.
+        from modelservice_runtime.workers.supervisor import supervise
+
+        return supervise(settings)
     server = Server(settings)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -80,11 +85,24 @@ def run_server(settings: ServeSettings) -> int:
         return report_fatal(error)
     log.info("stopped")
     code = 0 if server.failure is None else report_fatal(server.failure)
-    if not clean or server.failure is not None:
-        # A runaway model holds a thread that Python would wait for without end; so may a failed driver.
+    end_process(code, clean=clean and server.failure is None)
+    return code
+
+
+def configure_process() -> None:
+    """What every process that serves needs before its event loop starts."""
+    configure_logging()
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+
+
+def end_process(code: int, *, clean: bool) -> None:
+    """End at once unless ``clean``.
+
+    A runaway model holds a thread that Python would wait for without end; so may a failed driver.
+    """
+    if not clean:
         logging.shutdown()
         os._exit(code)
-    return code
 
 
 def report_fatal(error: StartupError, termination_log: Path = TERMINATION_LOG) -> int:
@@ -97,10 +115,15 @@ def report_fatal(error: StartupError, termination_log: Path = TERMINATION_LOG) -
 
 
 class Server:
-    """One process's ports, models and life cycle."""
+    """One process's ports, models and life cycle; with ``link`` it is one of several workers.
 
-    def __init__(self, settings: ServeSettings) -> None:
+    A worker listens when its models are loaded, for the kernel would send it requests before, and its parent
+    has the metrics port.
+    """
+
+    def __init__(self, settings: ServeSettings, link: WorkerLink | None = None) -> None:
         self._settings = settings
+        self._link = link
         self._table = ModelTable()
         self._health = Health(self._table)
         self._stop = asyncio.Event()
@@ -120,17 +143,25 @@ class Server:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_signal, name)
         access, tls = load_guard(self._settings.security), load_tls(self._settings.security.tls)
-        ports = await self._listen(loop, access, tls)
         poller = FilePoller((*access.files, *tls.files), loop)
+        self._declare_models()
+        if self._link is None:
+            ports = await self._listen(loop, access, tls)
         if not await self._load_models(loop):
             return False
+        if self._link is not None:
+            self._health.wait_for_others()
+            ports = await self._listen(loop, access, tls)
+            self._link.serve(self._table, self._health.stop_waiting)
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
         gc.collect()
         gc.freeze()
-        log.info("ready", extra={"start_seconds": round(time.monotonic() - started, 3)})
+        seconds = round(time.monotonic() - started, 3)
+        log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
         await self._stop.wait()
         clean = await self._drain(ports)
-        await ports.metrics.drain(0)
+        if ports.metrics is not None:
+            await ports.metrics.drain(0)
         poller.stop()
         await asyncio.to_thread(self._observation.close)
         return clean
@@ -154,19 +185,21 @@ class Server:
         )
         self._stop.set()
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls) -> Ports:
-        settings = self._settings
-        self._sources = find_sources(settings)
+    def _declare_models(self) -> None:
+        self._sources = find_sources(self._settings)
         for source in self._sources:
             self._table.declare(source.name, source.version)
-        rest = build_application(self._table, self._health, settings.max_request_bytes)
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls) -> Ports:
+        largest = self._settings.max_request_bytes
+        rest = build_application(self._table, self._health, largest)
         applications = Applications(
             rest=self._observation.watch(access.protect(rest)),
-            metrics=MetricsApplication(self._table, open_gpus()),
-            grpc=build_grpc_services(self._table, self._health, loop, settings.max_request_bytes),
+            metrics=MetricsApplication(self._table, open_gpus()) if self._link is None else None,
+            grpc=build_grpc_services(self._table, self._health, loop, largest),
             admit=access.admission,
         )
-        return await open_ports(settings, applications, tls, loop)
+        return await open_ports(self._settings, applications, tls, loop)
 
     async def _load_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Load all models beside the event loop; False when a signal or a failure came first."""
@@ -200,7 +233,9 @@ class Server:
             max_queue_size=settings.max_queue_size,
             max_queue_seconds=settings.max_queue_seconds,
             runner_threads=(
-                1 if loaded.runs_in_turns else max(1, available_cpus() // settings.intra_op_threads)
+                1
+                if loaded.runs_in_turns
+                else max(1, available_cpus() // settings.workers // settings.intra_op_threads)
             ),
         )
         statistics = ModelStatistics()

@@ -53,6 +53,7 @@ class ServeSettings:
     http_port: int = 8080
     grpc_port: int | None = 9000
     metrics_port: int = 8082
+    workers: int = 1
     execution_providers: tuple[str, ...] = ("CPU",)
     intra_op_threads: int = field(default_factory=available_cpus)
     device_id: int = 0
@@ -148,6 +149,14 @@ def _add_address_arguments(parser: argparse.ArgumentParser, default_host: str) -
 
 def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--workers",
+        type=parse_count,
+        default=1,
+        metavar="N",
+        help="processes that share the ports, each with its own copy of the models: for models so fast that "
+        "one Python process is the limit (default: %(default)s)",
+    )
+    parser.add_argument(
         "--execution-provider",
         action="append",
         default=[],
@@ -159,7 +168,7 @@ def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
         "--intra-op-threads",
         type=parse_count,
         metavar="N",
-        help="threads for one run (default: the CPUs this container may use)",
+        help="threads for one run (default: the CPUs this container may use, shared out among the workers)",
     )
     parser.add_argument(
         "--max-batch-size",
@@ -256,8 +265,9 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         http_port=arguments.http_port,
         grpc_port=arguments.grpc_port,
         metrics_port=arguments.metrics_port,
+        workers=arguments.workers,
         execution_providers=tuple(arguments.execution_provider) or ("CPU",),
-        intra_op_threads=arguments.intra_op_threads or available_cpus(),
+        intra_op_threads=arguments.intra_op_threads or max(1, available_cpus() // arguments.workers),
         device_id=arguments.device_id,
         cuda=build_cuda_options(arguments),
         tensorrt=build_tensorrt_options(arguments),

@@ -14,6 +14,16 @@ DURATION_BUCKETS_SECONDS = (
 )  # fmt: skip
 _BUCKETS_NS = tuple(int(seconds * 1e9) for seconds in DURATION_BUCKETS_SECONDS)
 
+_SUMS = (
+    "success_count",
+    "success_ns",
+    "queue_ns",
+    "compute_input_ns",
+    "compute_infer_ns",
+    "compute_output_ns",
+    "fail_ns",
+)
+
 # Triton's reasons of nv_inference_request_failure.
 FAILURE_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 
@@ -36,6 +46,13 @@ class BatchStatistics:
     compute_input_ns: int = 0
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
+
+    def add(self, other: "BatchStatistics") -> None:
+        """Count what ``other`` counted too."""
+        self.count += other.count
+        self.compute_input_ns += other.compute_input_ns
+        self.compute_infer_ns += other.compute_infer_ns
+        self.compute_output_ns += other.compute_output_ns
 
 
 @dataclass(slots=True)
@@ -75,6 +92,20 @@ class ModelStatistics:
         if self.last_run_ns is None:
             return 0
         return int(time.time() * 1e3 - (time.perf_counter_ns() - self.last_run_ns) / 1e6)
+
+    def add(self, other: "ModelStatistics") -> None:
+        """Count everything that ``other`` counted too."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for reason, count in other.failures.items():
+            self.failures[reason] = self.failures.get(reason, 0) + count
+        self.duration_counts = [
+            one + two for one, two in zip(self.duration_counts, other.duration_counts, strict=True)
+        ]
+        for rows, batch in other.batches.items():
+            self.batches.setdefault(rows, BatchStatistics()).add(batch)
+        if other.last_run_ns is not None:
+            self.last_run_ns = max(self.last_run_ns or 0, other.last_run_ns)
 
     def record_success(self, request_ns: int, timing: Timing) -> None:
         """Count an answered request; ``request_ns`` is the time from its last byte in to its answer."""

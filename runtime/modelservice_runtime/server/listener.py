@@ -43,13 +43,19 @@ async def open_listener(
     host: str,
     port: int,
     tls: TlsContext | None,
+    *,
+    shared: bool = False,
 ) -> Listener:
-    """Start accepting on ``port``, which the kernel chooses for 0. Raises AddressUnavailableError."""
+    """Start accepting on ``port``, which the kernel chooses for 0.
+
+    With ``shared`` other processes may listen on it too, and the kernel gives each connection to one of them
+    (SO_REUSEPORT). Raises AddressUnavailableError.
+    """
     try:
         if tls is None:
-            server = await loop.create_server(make_protocol, host, port, backlog=_BACKLOG)
+            server = await loop.create_server(make_protocol, host, port, backlog=_BACKLOG, reuse_port=shared)
             return Listener(server.sockets[0].getsockname()[1], server.close)
-        sockets = await _bind(loop, host, port)
+        sockets = await _bind(loop, host, port, shared=shared)
     except (OSError, OverflowError) as error:
         cause = error.strerror if isinstance(error, OSError) else str(error)
         raise AddressUnavailableError(
@@ -58,12 +64,14 @@ async def open_listener(
     return Listener(sockets[0].getsockname()[1], _TlsEntrance(loop, make_protocol, sockets, tls).close)
 
 
-async def _bind(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[socket.socket]:
+async def _bind(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, *, shared: bool
+) -> list[socket.socket]:
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
-            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=shared))
             sockets[-1].setblocking(False)
     except OSError:
         for opened in sockets:

@@ -4,13 +4,14 @@ Sources: Open Inference Protocol ``inference_rest.md``; Triton ``extension_model
 ``extension_model_configuration.md``, ``extension_statistics.md``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from modelservice_runtime.model import PLATFORM
 from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelState
+from modelservice_runtime.snapshots import ModelSnapshot
 from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
 from modelservice_runtime.tensors import BYTES, TensorSpec
 
@@ -86,16 +87,16 @@ def repository_index(entries: Sequence[IndexEntry], *, ready_only: bool) -> list
     ]
 
 
-def model_statistics(handles: Sequence[ModelHandle]) -> dict[str, Any]:
+def model_statistics(models: Iterable[ModelHandle | ModelSnapshot]) -> dict[str, Any]:
     """``GET /v2/models/stats`` and ``/v2/models/M/stats``; times are nanoseconds since the load."""
-    return {"model_stats": [_statistics(handle) for handle in handles]}
+    return {"model_stats": [_statistics(model) for model in models]}
 
 
-def _statistics(handle: ModelHandle) -> dict[str, Any]:
-    counted = handle.statistics
+def _statistics(model: ModelHandle | ModelSnapshot) -> dict[str, Any]:
+    counted = model.statistics
     return {
-        "name": handle.spec.name,
-        "version": handle.spec.version,
+        "name": model.name,
+        "version": model.version,
         "last_inference": counted.last_inference_ms,
         "inference_count": counted.inference_count,
         "execution_count": counted.execution_count,

@@ -59,12 +59,14 @@ class PortServer(ABC, Generic[ConnectionT]):
     def make_connection(self) -> asyncio.Protocol:
         """A connection that calls ``opened`` when it is made and ``closed`` when it is lost."""
 
-    async def listen(self, host: str, port: int, tls: TlsContext | None = None) -> int:
+    async def listen(
+        self, host: str, port: int, tls: TlsContext | None = None, *, shared: bool = False
+    ) -> int:
         """Start accepting; returns the port, which the kernel chooses for 0.
 
-        Raises AddressUnavailableError.
+        ``shared`` lets other processes listen on it too. Raises AddressUnavailableError.
         """
-        self._listener = await open_listener(self.loop, self.make_connection, host, port, tls)
+        self._listener = await open_listener(self.loop, self.make_connection, host, port, tls, shared=shared)
         self._tick()
         return self._listener.port
 

@@ -96,9 +96,9 @@ def test_log_lines_are_json_and_cannot_be_forged(text: str) -> None:
 
 def test_gpus_are_gauges_where_there_are_any() -> None:
     table = ModelTable()
-    text = MetricsApplication(table, open_gpus(lambda _: make_nvml(2))).render().decode()
+    text = MetricsApplication(table, open_gpus(lambda _: make_nvml(2))).render([]).decode()
     assert 'nv_gpu_utilization{gpu_uuid="GPU-0"} 0.25' in text
     assert 'nv_gpu_utilization{gpu_uuid="GPU-1"}' not in text
     assert 'nv_gpu_memory_total_bytes{gpu_uuid="GPU-1"} 1000.0' in text
     assert 'nv_gpu_memory_used_bytes{gpu_uuid="GPU-1"} 101.0' in text
-    assert "nv_gpu" not in MetricsApplication(table, None).render().decode()
+    assert "nv_gpu" not in MetricsApplication(table, None).render([]).decode()

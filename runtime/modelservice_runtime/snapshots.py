@@ -1,0 +1,60 @@
+"""Counters of every model at one moment: of this process, or summed over several; pure.
+
+Plain dictionaries carry them between processes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias
+
+from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
+
+
+@dataclass(slots=True)
+class ModelSnapshot:
+    """One version of a model: requests that wait or run, and what was counted."""
+
+    name: str
+    version: str
+    pending: int
+    statistics: ModelStatistics
+
+
+Snapshots: TypeAlias = list[ModelSnapshot]
+
+
+class SnapshotSource(Protocol):
+    """Where snapshots come from."""
+
+    def gather(self, done: Callable[[Snapshots], None]) -> None:
+        """Call ``done`` with a snapshot of every model, now or later."""
+
+
+def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
+    """Sum the snapshots of the same version, in the order in which versions first appear."""
+    merged: dict[tuple[str, str], ModelSnapshot] = {}
+    for part in parts:
+        for snapshot in part:
+            key = (snapshot.name, snapshot.version)
+            into = merged.setdefault(key, ModelSnapshot(*key, 0, ModelStatistics()))
+            into.pending += snapshot.pending
+            into.statistics.add(snapshot.statistics)
+    return list(merged.values())
+
+
+def plain_snapshots(snapshots: Snapshots) -> list[dict[str, Any]]:
+    """As JSON values."""
+    return [asdict(snapshot) for snapshot in snapshots]
+
+
+def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
+    """The reverse of ``plain_snapshots``, where JSON has turned the batches' sizes into text."""
+    return [
+        ModelSnapshot(item["name"], item["version"], item["pending"], _parse_statistics(item["statistics"]))
+        for item in plain
+    ]
+
+
+def _parse_statistics(plain: Mapping[str, Any]) -> ModelStatistics:
+    batches = {int(rows): BatchStatistics(**batch) for rows, batch in plain["batches"].items()}
+    return ModelStatistics(**{**plain, "batches": batches})

@@ -1,0 +1,62 @@
+"""A worker process: its settings and its orders come over the link, its state and its counters go back.
+
+When the parent has gone, however that came about, the worker finishes what is under way and ends.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from modelservice_runtime.plain_values import from_plain
+from modelservice_runtime.settings import ServeSettings
+from modelservice_runtime.snapshots import SnapshotSource, plain_snapshots
+from modelservice_runtime.workers.link import Link
+from modelservice_runtime.workers.messages import FATAL, GROUP_READY, MODELS, READY, REPORT, SETTINGS
+
+
+class WorkerLink:
+    """The worker's end of the link."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings: asyncio.Future[ServeSettings] = loop.create_future()
+        self._link: Link
+        self._source: SnapshotSource | None = None
+        self._on_group_ready: Callable[[], None] | None = None
+        self._closing = False
+
+    async def open(self, end: socket.socket) -> ServeSettings:
+        """Wait for the settings."""
+        self._link = await Link.open(end, self._obey, self._on_lost)
+        return await self._settings
+
+    def serve(self, source: SnapshotSource, on_group_ready: Callable[[], None]) -> None:
+        """Tell the parent that this worker is ready, and report from ``source`` when asked."""
+        self._source = source
+        self._on_group_ready = on_group_ready
+        self._link.send({READY: True})
+
+    async def close(self, fatal: str = "") -> None:
+        """Tell the parent why this worker ends, where there is something to tell."""
+        self._closing = True
+        if fatal:
+            self._link.send({FATAL: fatal})
+        await self._link.close()
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        if SETTINGS in message:
+            self._settings.set_result(from_plain(ServeSettings, message[SETTINGS]))
+        if GROUP_READY in message and self._on_group_ready is not None:
+            self._on_group_ready()
+        if REPORT in message and self._source is not None:
+            number = message[REPORT]
+            self._source.gather(
+                lambda snapshots: self._link.send({REPORT: number, MODELS: plain_snapshots(snapshots)})
+            )
+
+    def _on_lost(self) -> None:
+        """As after an interrupt: nobody is there any more who could tell clients to go elsewhere."""
+        if not self._closing:
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,225 @@
+"""Several workers behind one port: settings and counters on their way, and real processes."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from tests.unit.runtime.server_process import ServerProcess, run_to_the_end, server_process
+from tests.unit.runtime.test_serve_process import BODY, Caller, post
+
+from modelservice_runtime.errors import AddressUnavailableError
+from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
+from modelservice_runtime.plain_values import from_plain, to_plain
+from modelservice_runtime.security_settings import JwtSettings, SecuritySettings, TlsSettings
+from modelservice_runtime.session_settings import (
+    ArenaExtendStrategy,
+    CudaOptions,
+    ShapeProfile,
+    TensorRtOptions,
+)
+from modelservice_runtime.settings import ModelSource, ServeSettings
+from modelservice_runtime.snapshots import (
+    ModelSnapshot,
+    Snapshots,
+    merge_snapshots,
+    parse_snapshots,
+    plain_snapshots,
+)
+from modelservice_runtime.statistics import ModelStatistics, Timing
+from modelservice_runtime.workers.messages import MODELS, REPORT
+from modelservice_runtime.workers.reports import WorkerReports
+from modelservice_runtime.workers.shared_port import SharedPort
+
+PLAIN = ServeSettings(models=(ModelSource("m", Path("/m")),))
+EVERYTHING = replace(
+    PLAIN,
+    version_policy=VersionPolicy.ALL,
+    version_labels=(VersionLabel("m", "stable", "3"),),
+    execution_providers=("CUDA", "CPU"),
+    cuda=CudaOptions(memory_limit_bytes=5, arena_extend_strategy=ArenaExtendStrategy.SAME_AS_REQUESTED),
+    tensorrt=TensorRtOptions(True, Path("/c"), profiles=(ShapeProfile("x", (1,), (2,), (3,)),)),
+    max_batch_delay_seconds=0.5,
+    security=SecuritySettings(
+        Path("/k"), JwtSettings(Path("/j"), "i", "a"), TlsSettings(Path("/c"), Path("/d"))
+    ),
+)
+
+
+@pytest.mark.parametrize("settings", [PLAIN, EVERYTHING])
+def test_settings_reach_another_process_unchanged(settings: ServeSettings) -> None:
+    text = orjson.dumps(to_plain(settings))
+    assert from_plain(ServeSettings, orjson.loads(text)) == settings
+
+
+def make_snapshots(count: int, pending: int = 0, name: str = "m") -> Snapshots:
+    statistics = ModelStatistics()
+    for number in range(count):
+        statistics.record_inline(0, 1000, 5000, 9_000_000)
+        statistics.record_execution(2, number, Timing(0, 1, 2, 3))
+        statistics.record_failure("OTHER", 5)
+    return [ModelSnapshot(name, "1", pending, statistics)]
+
+
+def test_merged_snapshots_count_what_each_process_counted() -> None:
+    (merged,) = merge_snapshots([make_snapshots(2, pending=1), make_snapshots(3, pending=4)])
+    (whole,) = make_snapshots(5, pending=5)
+    whole.statistics.last_run_ns = merged.statistics.last_run_ns
+    assert merged == whole
+    assert merged.statistics.execution_count == 10
+    assert merge_snapshots([make_snapshots(1), make_snapshots(1, name="n")])[1].name == "n"
+
+
+def test_snapshots_reach_another_process_unchanged() -> None:
+    snapshots = make_snapshots(3, pending=2)
+    text = orjson.dumps(plain_snapshots(snapshots), option=orjson.OPT_NON_STR_KEYS)
+    assert parse_snapshots(orjson.loads(text)) == snapshots
+
+
+class FakeLink:
+    """A worker that answers when the test wants."""
+
+    def __init__(self, reports: WorkerReports) -> None:
+        self._reports = reports
+        self.asked: list[int] = []
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.asked.append(message[REPORT])
+
+    def answer(self, count: int, pending: int = 0) -> None:
+        plain = orjson.dumps(plain_snapshots(make_snapshots(count, pending)), option=orjson.OPT_NON_STR_KEYS)
+        message = {REPORT: self.asked[-1], MODELS: orjson.loads(plain)}
+        self._reports.receive(self, message)  # type: ignore[arg-type]
+
+
+async def test_reports_wait_for_all_and_keep_what_a_dead_worker_counted() -> None:
+    reports = WorkerReports(asyncio.get_running_loop())
+    one, two = FakeLink(reports), FakeLink(reports)
+    gathered: list[Snapshots] = []
+    reports.gather(gathered.append)
+    assert gathered == [[]]
+    reports.add(one)  # type: ignore[arg-type]
+    reports.add(two)  # type: ignore[arg-type]
+    reports.gather(gathered.append)
+    one.answer(2, pending=7)
+    assert len(gathered) == 1
+    two.answer(3)
+    assert gathered[1][0].statistics.success_count == 5
+    reports.gather(gathered.append)
+    two.answer(4)
+    reports.remove(one)  # type: ignore[arg-type]
+    (summed,) = gathered[2]
+    assert (summed.statistics.success_count, summed.pending) == (6, 0)
+
+
+async def test_reports_of_a_busy_worker_are_those_of_the_last_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelservice_runtime.workers.reports._PATIENCE_SECONDS", 0.02)
+    reports = WorkerReports(asyncio.get_running_loop())
+    busy = FakeLink(reports)
+    reports.add(busy)  # type: ignore[arg-type]
+    gathered: list[Snapshots] = []
+    reports.gather(gathered.append)
+    busy.answer(2)
+    answered = asyncio.Event()
+    reports.gather(lambda snapshots: (gathered.append(snapshots), answered.set())[0])
+    await asyncio.wait_for(answered.wait(), 10)
+    busy.answer(9)  # too late for that scrape, in time for the next
+    assert [snapshots[0].statistics.success_count for snapshots in gathered] == [2, 2]
+
+
+def test_shared_port_is_refused_where_somebody_listens() -> None:
+    with SharedPort("127.0.0.1", 0) as held, socket.socket() as user:
+        user.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        user.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        user.bind(("127.0.0.1", held.number))
+        user.listen()
+        with (
+            pytest.raises(AddressUnavailableError, match="stop its user"),
+            SharedPort("127.0.0.1", held.number),
+        ):
+            pass
+
+
+def metrics(server: ServerProcess) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics") as response:
+        return str(response.read().decode())
+
+
+def worker_pids(server: ServerProcess) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
+def wait_for_metric(server: ServerProcess, line: str) -> None:
+    deadline = time.monotonic() + 60
+    while line not in metrics(server):
+        assert time.monotonic() < deadline, metrics(server)
+        time.sleep(0.05)
+
+
+def test_workers_share_the_port_and_one_that_dies_is_replaced(model_files: dict[str, Path]) -> None:
+    with server_process(
+        "--model", f"mlp={model_files['mlp']}", "--workers", "2", "--drain-delay-seconds", "0.2"
+    ) as server:
+        server.wait_for("ready")
+        for _ in range(20):
+            assert post(server.http_port, "mlp", BODY)[0] == 200
+        assert 'nv_inference_request_success{model="mlp",version="1"} 20.0' in metrics(server)
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/v2/models/stats") as response:
+            assert json.load(response)["model_stats"][0]["inference_count"] == 20
+        os.kill(worker_pids(server)[0], signal.SIGKILL)
+        server.wait_for("a worker ended; it is started again")
+        assert post(server.http_port, "mlp", BODY)[0] == 200
+        wait_for_metric(server, "modelservice_workers_ready 2.0")
+        assert "modelservice_worker_restarts_total 1.0" in metrics(server)
+        assert 'nv_inference_request_success{model="mlp",version="1"} 21.0' in metrics(server)
+        stop = threading.Event()
+        callers = [Caller(server.http_port, stop) for _ in range(4)]
+        threads = [threading.Thread(target=caller.run) for caller in callers]
+        for thread in threads:
+            thread.start()
+        while min(len(caller.statuses) for caller in callers) < 20:
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("signal received")
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        assert [caller.failures for caller in callers] == [[]] * 4
+        assert server.process.wait(30) == 0
+
+
+def test_workers_that_cannot_start_end_the_server_with_their_own_sentence(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    code, text = run_to_the_end("--model", f"m={tmp_path}", "--workers", "2")
+    assert code == 1
+    assert text.splitlines()[-1].startswith("ModelLoadFailed: ") or text.splitlines()[-1].startswith(
+        "ModelRejected: "
+    )
+
+
+def test_workers_end_when_their_parent_is_killed(model_files: dict[str, Path]) -> None:
+    with server_process("--model", f"mlp={model_files['mlp']}", "--workers", "2") as server:
+        server.wait_for("ready")
+        workers = worker_pids(server)
+        server.process.kill()
+        deadline = time.monotonic() + 30
+        while any(is_running(pid) for pid in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
