@@ -84,18 +84,6 @@ class InferCall(Generic[Answer]):
         self._decode_ns = 0
         self._job: Job | None = None
 
-    def start(self, request: InferRequest) -> bool:
-        """Run the decoded request; True when the answer is still to come.
-
-        Raises ServingError, uncounted, where it fails at once.
-        """
-        answer = infer_inline(self._handle, request, self._received_ns, self._encode)
-        if answer is not None:
-            self._reply(answer)
-            return False
-        self.enqueue(request)
-        return True
-
     def enqueue(self, request: InferRequest) -> None:
         """Run the decoded request in its turn. Raises OverloadedError, uncounted."""
         self._decode_ns = time.perf_counter_ns() - self._received_ns
