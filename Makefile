@@ -9,6 +9,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 TRAIN_VENV := .venv-train
+FUZZ_VENV := .venv-fuzz
+FUZZ_SECONDS := 60
 SCHEMATHESIS_VENV := .venv-schemathesis
 KSERVE_VENV := .venv-kserve
 CODE := operator runtime cli hack tests benchmarks examples
@@ -46,6 +48,19 @@ lint: $(VENV)/.installed ## Format, lint and layer checks
 type: $(VENV)/.installed ## Type checks (mypy --strict)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy hack
+
+$(FUZZ_VENV)/.installed: requirements/fuzz.txt $(VENV)/.installed
+	@echo "==> Python packages for fuzzing into $(FUZZ_VENV)"
+	@test -x $(FUZZ_VENV)/bin/python || python3 -m venv $(FUZZ_VENV)
+	@$(VENV)/bin/uv pip install --quiet --python $(FUZZ_VENV)/bin/python --require-hashes -r requirements/fuzz.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(FUZZ_VENV)/bin/python --no-deps --editable .
+	@touch $@
+
+fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer makes up (FUZZ_SECONDS=60 each)
+	@for target in json binary tfs protobuf onnx token http http2; do \
+		echo "==> $$target"; \
+		$(FUZZ_VENV)/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS) 2>&1 | grep -vE '^(INFO|WARNING|#[0-9])'; \
+	done
 
 cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 15 minutes once)
 	@$(PY) -m hack.cluster prepare

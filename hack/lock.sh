@@ -26,6 +26,7 @@ lock runtime runtime "$@"
 lock runtime-gpu gpu "$@"
 lock train train "$@"
 lock dev dev "$@"
+lock fuzz fuzz "$@"
 
 echo "==> requirements/build.txt" >&2
 python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \

@@ -140,6 +140,8 @@ class InferCodec:
 
     def _decode_binary(self, body: bytes | bytearray, header_length: bytes) -> DecodedInfer | None:
         length = int(header_length)
+        if length == 0:  # "00" is a raw request as well
+            return None
         header = bytes(body[:length])
         plan = self._binary.by_text.get(header)
         if plan is None:

@@ -16,7 +16,13 @@ HttpApplication: TypeAlias = Callable[[HttpRequest], None]
 
 # Compared with the target as it came: any other spelling of the path needs a key.
 OPEN_HTTP_TARGETS = frozenset({b"/v2/health/live", b"/v2/health/ready"})
-OPEN_GRPC_PATHS = frozenset({"/grpc.health.v1.Health/Check"})
+OPEN_GRPC_PATHS = frozenset(
+    {
+        "/grpc.health.v1.Health/Check",
+        "/inference.GRPCInferenceService/ServerLive",
+        "/inference.GRPCInferenceService/ServerReady",
+    }
+)
 
 
 class Guard:

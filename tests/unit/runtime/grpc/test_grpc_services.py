@@ -1,8 +1,6 @@
 """Health, reflection, typed contents and TensorFlow Serving, through grpcio and its unmodified clients."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,8 +14,6 @@ from tests.unit.runtime.server_thread import ServerThread
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from modelservice_runtime.protos import tensorflow_serving_pb2 as tfs
-from modelservice_runtime.security_settings import SecuritySettings
-from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
 
 SERVICES = [
     "grpc.health.v1.Health",
@@ -149,25 +145,3 @@ def test_tensorflow_client_reads_metadata_and_status(channel: grpc.Channel) -> N
         channel, "ModelService/GetModelStatus", asked, tfs.GetModelStatusResponse
     )().model_version_status
     assert (version.version, version.state) == (1, tfs.ModelVersionStatus.AVAILABLE)
-
-
-def test_a_key_is_needed_for_all_but_the_health_check(model_files: dict[str, Path], tmp_path: Path) -> None:
-    key = new_api_key()
-    keys = tmp_path / "keys"
-    keys.write_text(api_key_line("me", key))
-    with (
-        ServerThread({"mlp": model_files["mlp"]}, security=SecuritySettings(api_key_file=keys)) as server,
-        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
-    ):
-        health = health_pb2_grpc.HealthStub(channel)
-        assert health.Check(health_pb2.HealthCheckRequest()).status == 1
-        guarded = [path for path in server.grpc_paths if path != "/grpc.health.v1.Health/Check"]
-        assert len(guarded) == len(server.grpc_paths) - 1
-        for path in guarded:
-            for metadata in ([], [("x-api-key", "wrong")]):
-                call = partial(channel.unary_unary(path), b"", metadata=metadata)
-                assert status_of(call) is grpc.StatusCode.UNAUTHENTICATED, path
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        for pair in (("authorization", f"Bearer {key}"), ("x-api-key", key)):
-            answer = stub.ServerMetadata(service_pb2.ServerMetadataRequest(), metadata=[pair])
-            assert answer.name == "modelservice"

@@ -4,9 +4,11 @@ The guard stands in front of the whole application, so this also holds for route
 walk over the endpoints proves that none got around it.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from tests.unit.runtime.security import signed_tokens
 from tests.unit.runtime.security.signed_tokens import ALL_KEYS, sign
@@ -14,34 +16,34 @@ from tests.unit.runtime.server_thread import ServerThread, read_answer
 
 from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
 from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
-from modelservice_runtime.server.routes import METHODS, Endpoint, match_route
-from modelservice_runtime.server.routing import split_target
-from modelservice_runtime.server.tfs.routes import TFS_METHODS, TfsEndpoint, match_tfs_route
+from modelservice_runtime.server.openapi.operations import DOCUMENT_PATH
+from modelservice_runtime.server.routes import METHODS, ROUTES, Endpoint
+from modelservice_runtime.server.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
 
 KEY = new_api_key()
 
-PATHS: dict[Endpoint, str] = {
-    Endpoint.SERVER_METADATA: "/v2",
-    Endpoint.LIVE: "/v2/health/live",
-    Endpoint.READY: "/v2/health/ready",
-    Endpoint.MODEL_METADATA: "/v2/models/mlp",
-    Endpoint.MODEL_READY: "/v2/models/mlp/ready",
-    Endpoint.MODEL_CONFIG: "/v2/models/mlp/config",
-    Endpoint.MODEL_STATISTICS: "/v2/models/stats",
-    Endpoint.INFER: "/v2/models/mlp/infer",
-    Endpoint.GENERATE: "/v2/models/mlp/generate",
-    Endpoint.REPOSITORY_INDEX: "/v2/repository/index",
-    Endpoint.MODEL_CONTROL: "/v2/repository/models/mlp/load",
-    Endpoint.SHARED_MEMORY: "/v2/systemsharedmemory/status",
+OPEN = {"/v2/health/live", "/v2/health/ready"}
+OPEN_GRPC = {
+    "/grpc.health.v1.Health/Check",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
 }
-TFS_PATHS: dict[TfsEndpoint, str] = {
-    TfsEndpoint.STATUS: "/v1/models/mlp",
-    TfsEndpoint.METADATA: "/v1/models/mlp/metadata",
-    TfsEndpoint.PREDICT: "/v1/models/mlp:predict",
-    TfsEndpoint.CLASSIFY: "/v1/models/mlp:classify",
-    TfsEndpoint.REGRESS: "/v1/models/mlp:regress",
-}
-OPEN = {Endpoint.LIVE, Endpoint.READY}
+
+
+def paths() -> Iterator[tuple[str, str]]:
+    """A method and a path of every route of every protocol."""
+    for template, endpoint in ROUTES:
+        yield METHODS[endpoint][0].decode(), template
+    for template, tfs_endpoint in TFS_ROUTES:
+        yield TFS_METHODS[tfs_endpoint][0].decode(), template
+    yield "GET", DOCUMENT_PATH
+
+
+def example(template: str) -> str:
+    return re.sub(r"{\w+}", "1", template.replace("{model}", "mlp"))
+
+
+PATHS = [(method, example(template)) for method, template in paths()]
 
 CREDENTIALS: dict[str, tuple[dict[str, str], int | None]] = {
     "none": ({}, 401),
@@ -66,37 +68,42 @@ def guarded(model_files: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
         yield running
 
 
-def test_every_endpoint_has_a_path_here() -> None:
-    assert set(PATHS) == set(Endpoint)
-    assert set(TFS_PATHS) == set(TfsEndpoint)
-    for endpoint, path in PATHS.items():
-        route = match_route(split_target(path.encode()) or ())
-        assert route is not None
-        assert route.endpoint is endpoint
-    for tfs_endpoint, path in TFS_PATHS.items():
-        tfs_route = match_tfs_route(split_target(path.encode()) or ())
-        assert tfs_route is not None
-        assert tfs_route.endpoint is tfs_endpoint
-
-
 @pytest.mark.parametrize("credential", CREDENTIALS)
-@pytest.mark.parametrize("endpoint", [*Endpoint, *TfsEndpoint])
-def test_endpoint_is_open_to_whom_the_policy_says(
-    guarded: ServerThread, endpoint: Endpoint | TfsEndpoint, credential: str
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_path_is_open_to_whom_the_policy_says(
+    guarded: ServerThread, method: str, path: str, credential: str
 ) -> None:
     headers, refused = CREDENTIALS[credential]
-    if isinstance(endpoint, TfsEndpoint):
-        path, methods = TFS_PATHS[endpoint], TFS_METHODS[endpoint]
-    else:
-        path, methods = PATHS[endpoint], METHODS[endpoint]
-    method = methods[0].decode()
     answer = guarded.request(method, path, {} if method == "POST" else None, headers)
-    if refused is None or endpoint in OPEN:
+    if refused is None or path in OPEN:
         assert answer.status not in (401, 403)
     else:
         assert answer.status == refused
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert set(answer.json()) == {"error"}
+
+
+def test_every_endpoint_is_among_the_paths() -> None:
+    assert {endpoint for _, endpoint in ROUTES} == set(Endpoint)
+    assert {endpoint for _, endpoint in TFS_ROUTES} == set(TfsEndpoint)
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_grpc_method_is_open_to_whom_the_policy_says(guarded: ServerThread, credential: str) -> None:
+    headers, refused = CREDENTIALS[credential]
+    metadata = [(name.lower(), value) for name, value in headers.items()]
+    statuses = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}
+    with grpc.insecure_channel(f"127.0.0.1:{guarded.grpc_port}") as channel:
+        for path in guarded.grpc_paths:
+            is_open = refused is None or path in OPEN_GRPC
+            # A watch that is let in never ends by itself.
+            timeout = 0.2 if path.endswith("/Watch") and is_open else 20
+            status = channel.unary_unary(path).future(b"", metadata=metadata, timeout=timeout).code()
+            if is_open:
+                assert status not in statuses.values(), path
+            else:
+                assert status is statuses[refused], path
+    assert set(guarded.grpc_paths) > OPEN_GRPC
 
 
 @pytest.mark.parametrize(

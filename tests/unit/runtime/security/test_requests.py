@@ -154,3 +154,11 @@ def test_name_in_an_error_is_short_and_escaped(server: ServerThread, name: str) 
     assert sentence.isprintable()
     assert len(sentence) < 300
     assert "Traceback" not in json.dumps(sentence)
+
+
+@pytest.mark.parametrize("length", ["0", "00", "0000"])
+def test_infer_of_a_raw_request_with_any_zero_is_answered(server: ServerThread, length: str) -> None:
+    for _ in range(3):  # the second time there is a plan for requests like the first
+        headers = {"Inference-Header-Content-Length": length}
+        answer = server.request("POST", "/v2/models/identity_FP32/infer", bytes(8), headers)
+        assert answer.status == 200
