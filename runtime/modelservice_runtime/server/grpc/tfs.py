@@ -10,6 +10,7 @@ from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
 from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.server.grpc.infer_handler import infer_service
 from modelservice_runtime.server.grpc.stream import Service
+from modelservice_runtime.server.grpc.tfs_examples import tfs_classification, tfs_regression
 from modelservice_runtime.server.grpc.tfs_predict import (
     TfsPrediction,
     find_model,
@@ -58,6 +59,8 @@ def tfs_services(table: ModelTable, max_bytes: int) -> dict[str, Service]:
     methods = TfsMethods(table)
     return {
         f"/{PREDICTION_SERVICE}/Predict": infer_service(TfsPrediction(table, max_bytes).start),
+        f"/{PREDICTION_SERVICE}/Classify": infer_service(tfs_classification(table).start),
+        f"/{PREDICTION_SERVICE}/Regress": infer_service(tfs_regression(table).start),
         f"/{PREDICTION_SERVICE}/GetModelMetadata": unary_service(
             pb.GetModelMetadataRequest, methods.metadata
         ),

@@ -5,7 +5,7 @@ from typing import Any
 
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server.routes import Endpoint
-from modelservice_runtime.server.tfs.example_codec import find_float_output
+from modelservice_runtime.server.tfs.examples import find_float_output
 from modelservice_runtime.server.tfs.routes import TfsEndpoint
 from modelservice_runtime.tensors import BOOL, BYTES, TensorSpec, count_elements
 
