@@ -10,19 +10,31 @@ simdjson refuses what orjson refuses. What it cannot do (integers beyond 64 bits
 the ordinary decoder, whose sentences say more.
 """
 
+import json
+import re
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import simdjson
 
-from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, TensorSpec, bf16_from_fp32, count_elements
+from modelservice_runtime.tensors import (
+    BF16,
+    BOOL,
+    BYTES,
+    MAX_RANK,
+    Array,
+    TensorSpec,
+    bf16_from_fp32,
+    count_elements,
+)
 
 # Below this the ordinary decoder is about as fast.
 MIN_ARRAY_BYTES = 16 * 1024
 _MAX_ARRAYS = 64
-_DATA = b'"data":'
+_DATA = ("data",)
 # All that may stand in an array of numbers but brackets and commas.
 _NUMBERS = b"0123456789+-.eE \t\r\n"
 # Nobody can guess it, so nobody can send it.
@@ -52,19 +64,20 @@ class LargeArrays:
         return self._arrays[data[1]]
 
 
-def cut_large_arrays(body: bytes | bytearray) -> LargeArrays | None:
-    """Cut arrays that follow a "data" key out of a body; None where none is large.
+def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> LargeArrays | None:
+    """Cut arrays that follow one of ``keys`` out of a body; None where none is large.
 
     What is cut holds neither a quote nor the end of an object, so no text and no member is in it.
     """
     pieces: list[bytes | bytearray] = []
     arrays: list[bytes] = []
     position = kept_from = 0
+    pattern = _key_pattern(keys)
     while len(arrays) < _MAX_ARRAYS:
-        start = body.find(_DATA, position)
-        if start < 0:
+        key = pattern.search(body, position)
+        if key is None:
             break
-        start += len(_DATA)
+        start = key.end()
         end = _end_of_numbers(body, start)
         position = max(end, start)
         if end - start >= MIN_ARRAY_BYTES:
@@ -80,11 +93,29 @@ def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: bytes) -> A
     """Make an array of ``shape``; None where the ordinary decoder has to look, or to say what is wrong."""
     if spec.datatype in (BOOL, BYTES):
         return None
-    flat = _parse_numbers(text, _buffer_type(spec))
-    if flat is None or flat.size != count_elements(shape):
+    parsed = _parse_numbers(text, _buffer_type(spec))
+    if parsed is None or parsed[0].size != count_elements(shape):
         return None
-    values = _convert(spec, flat)
+    values = _convert(spec, parsed[0])
     return None if values is None else values.reshape(shape)
+
+
+def decode_nested_array(spec: TensorSpec, text: bytes) -> Array | None:
+    """Make an array of the shape that the brackets in ``text`` have; None as above."""
+    if spec.datatype in (BOOL, BYTES):
+        return None
+    parsed = _parse_numbers(text, _buffer_type(spec))
+    if parsed is None or len(parsed[1]) > MAX_RANK:
+        return None
+    values = _convert(spec, parsed[0])
+    return None if values is None else values.reshape(parsed[1])
+
+
+@lru_cache(maxsize=64)
+def _key_pattern(keys: Sequence[str]) -> re.Pattern[bytes]:
+    """Matches any of the keys as JSON has them, with the colon behind."""
+    quoted = (json.dumps(key, ensure_ascii=False).encode("utf-8") for key in keys)
+    return re.compile(b"(?:" + b"|".join(map(re.escape, quoted)) + b"):")
 
 
 def _end_of_numbers(body: bytes | bytearray, start: int) -> int:
@@ -99,36 +130,38 @@ def _buffer_type(spec: TensorSpec) -> _BufferType:
     return "u" if spec.datatype.name == "UINT64" else "i"
 
 
-def _parse_numbers(text: bytes, buffer_type: _BufferType) -> Array | None:
-    """All numbers of a rectangular array, nested or flat, as float64, int64 or uint64."""
+def _parse_numbers(text: bytes, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
+    """All numbers of a rectangular array as float64, int64 or uint64, and the lengths of its rows."""
     try:
         # A parser of its own: a kept one would keep memory for the largest body ever seen.
         array: Any = simdjson.Parser().parse(text)
-        if not isinstance(array, simdjson.Array) or not _is_rectangular(array, text):
+        lengths = _row_lengths(array, text) if isinstance(array, simdjson.Array) else None
+        if lengths is None:
             return None
         buffer = array.as_buffer(of_type=buffer_type)
     except _SIMDJSON_ERRORS:
         return None
-    return np.frombuffer(buffer, dtype={"d": np.float64, "i": np.int64, "u": np.uint64}[buffer_type])
+    flat = np.frombuffer(buffer, dtype={"d": np.float64, "i": np.int64, "u": np.uint64}[buffer_type])
+    return flat, lengths
 
 
-def _is_rectangular(array: Any, text: bytes) -> bool:
-    """Whether the brackets and commas are those of nested rows of equal length."""
+def _row_lengths(array: Any, text: bytes) -> list[int] | None:
+    """Lengths of nested rows, outermost first; None where brackets and commas are not those of such rows."""
     if text.find(b"[", text.find(b"[") + 1) < 0:
-        return True
-    lengths = []
+        return [len(array)]
+    lengths: list[int] = []
     row = array
     while isinstance(row, simdjson.Array):
         lengths.append(len(row))
         if not len(row):
-            return False
+            return None
         row = row[0]
     if count_elements(lengths) > len(text):
-        return False  # rows of other lengths; what these would look like might not fit in memory
-    structure = b"," * (lengths.pop() - 1)
-    for length in reversed(lengths):
+        return None  # rows of other lengths; what these would look like might not fit in memory
+    structure = b"," * (lengths[-1] - 1)
+    for length in reversed(lengths[:-1]):
         structure = b",".join([b"[" + structure + b"]"] * length)
-    return text.translate(None, delete=_NUMBERS) == b"[" + structure + b"]"
+    return lengths if text.translate(None, delete=_NUMBERS) == b"[" + structure + b"]" else None
 
 
 def _convert(spec: TensorSpec, flat: Array) -> Array | None:

@@ -4,24 +4,54 @@ Row format has one entry per instance, column format one tensor per input.
 Source: tensorflow/serving ``g3doc/api_rest.md``, ``util/json_tensor.cc``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.server.json_codec import decode_tensor
+from modelservice_runtime.server.json_codec import decode_object, decode_tensor
+from modelservice_runtime.server.large_arrays import (
+    MIN_ARRAY_BYTES,
+    LargeArrays,
+    cut_large_arrays,
+    decode_nested_array,
+)
 from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.json_values import encode_answer, is_base64, make_rows, make_value
 from modelservice_runtime.server.tfs.prepared_call import PreparedCall, check_signature_name
 from modelservice_runtime.tensors import MAX_RANK, Array, InferRequest, TensorSpec, check_shape
+
+# An input's array from its JSON value.
+_DecodeInput: TypeAlias = Callable[[TensorSpec, object], Array]
 
 METHOD_NAME = "tensorflow/serving/predict"
 
 
 def prepare_predict(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
     """Decode a predict body. Raises InvalidRequestError and PayloadTooLargeError."""
-    document = decode_object_with_tokens(body)
+    if len(body) >= MIN_ARRAY_BYTES:
+        prepared = _prepare_large(spec, body)
+        if prepared is not None:
+            return prepared
+    return _prepare(spec, decode_object_with_tokens(body), partial(_decode_input, body))
+
+
+def _prepare_large(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall | None:
+    """Prepare with the large arrays cut out; None without any, and for all that is wrong."""
+    large = cut_large_arrays(body, ("instances", "inputs", *spec.input_by_name))
+    if large is None:
+        return None
+    try:
+        prepared = _prepare(spec, decode_object(large.rest), partial(_decode_cut_input, large))
+    except InvalidRequestError:
+        return None
+    return prepared if large.all_used else None
+
+
+def _prepare(spec: ModelSpec, document: dict[str, Any], decode_input: _DecodeInput) -> PreparedCall:
     check_signature_name(document, METHOD_NAME)
     if ("instances" in document) == ("inputs" in document):
         raise InvalidRequestError("the request needs either 'instances' or 'inputs'")
@@ -31,7 +61,7 @@ def prepare_predict(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
     else:
         values = _values_of_columns(spec, document["inputs"])
         encode = partial(_encode_columns, spec)
-    inputs = {tensor.name: _decode_input(tensor, values[tensor.name], body) for tensor in spec.inputs}
+    inputs = {tensor.name: decode_input(tensor, values[tensor.name]) for tensor in spec.inputs}
     return PreparedCall(InferRequest(inputs, spec.output_names), encode)
 
 
@@ -80,10 +110,33 @@ def _values_of_columns(spec: ModelSpec, columns: object) -> dict[str, Any]:
     return columns
 
 
-def _decode_input(tensor: TensorSpec, value: object, body: bytes | bytearray) -> Array:
+def _decode_input(body: bytes | bytearray, tensor: TensorSpec, value: object) -> Array:
     shape = _nested_shape(tensor, value)
     check_shape(tensor, shape)
     return decode_tensor(tensor, shape, value, body)
+
+
+def _decode_cut_input(large: LargeArrays, tensor: TensorSpec, value: object) -> Array:
+    """An input that is a large array, or has one in every row, or is none."""
+    text = large.find(value)
+    if text is not None:
+        array = _decode_text(tensor, text)
+    elif type(value) is list and value and large.find(value[0]) is not None:
+        rows = [_decode_text(tensor, large.find(row)) for row in value]
+        if len({row.shape for row in rows}) != 1:
+            raise InvalidRequestError(f"input '{tensor.name}' has rows that differ in shape")
+        array = np.stack(rows)
+    else:
+        return _decode_input(large.rest, tensor, value)
+    check_shape(tensor, array.shape)
+    return array
+
+
+def _decode_text(tensor: TensorSpec, text: bytes | None) -> Array:
+    array = None if text is None else decode_nested_array(tensor, text)
+    if array is None:
+        raise InvalidRequestError(f"input '{tensor.name}' is no array of {tensor.datatype.name} values")
+    return array
 
 
 def _nested_shape(tensor: TensorSpec, value: object) -> list[int]:

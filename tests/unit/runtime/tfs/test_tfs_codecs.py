@@ -96,6 +96,103 @@ def test_encode_of_a_prepared_predict_is_its_request_again(named: list[tuple[Ten
             assert_same(request.inputs[tensor.name], array)
 
 
+def large_arrays(rows: int) -> dict[str, Array]:
+    random = np.random.default_rng(0)
+    return {
+        "image": random.normal(size=(rows, 30, 40)).astype(np.float32),
+        "ids": random.integers(-(2**62), 2**62, size=(rows, 1200)),
+        "small": random.normal(size=(rows, 2)).astype(np.float32),
+    }
+
+
+LARGE = make_spec(
+    TensorSpec("image", DATATYPES["FP32"], (-1, 30, -1)),
+    TensorSpec("ids", DATATYPES["INT64"], (-1, -1)),
+    TensorSpec("small", DATATYPES["FP32"], (-1, 2)),
+)
+
+
+IMAGE = make_spec(TensorSpec("image", DATATYPES["FP32"], (-1, 30, 40)))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_prepare_predict_of_large_arrays_keeps_every_value(rows: int, separators: tuple[str, str]) -> None:
+    arrays = large_arrays(rows)
+    columns = {name: array.tolist() for name, array in arrays.items()}
+    instances = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for document in ({"instances": instances}, {"inputs": columns, "ignored": {"image": [1]}}):
+        body = json.dumps(document, separators=separators).encode()
+        inputs = prepare_predict(LARGE, body).request.inputs
+        for name, array in arrays.items():
+            assert_same(inputs[name], array)
+
+
+def test_prepare_predict_of_one_large_input_takes_all_forms() -> None:
+    array = large_arrays(2)["image"]
+    for document in (
+        {"instances": array.tolist()},
+        {"inputs": array.tolist()},
+        {"inputs": {"image": array.tolist()}},
+    ):
+        assert_same(prepare_predict(IMAGE, json.dumps(document).encode()).request.inputs["image"], array)
+    rows = [{"image": row.tolist()} for row in array]
+    assert_same(
+        prepare_predict(IMAGE, json.dumps({"instances": rows}).encode()).request.inputs["image"], array
+    )
+    array[0, 0, 0] = np.nan
+    body = json.dumps({"instances": array.tolist()}).encode()
+    assert_same(prepare_predict(IMAGE, body).request.inputs["image"], array)
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ([1.0], "value 2399 is '[1.0]'"),
+        (True, "a boolean among FP32 values"),
+        (None, "value 2399 is 'None'"),
+        (1e39, "in the range of FP32"),
+        ("a", "value 2399 is 'a'"),
+    ],
+)
+def test_prepare_predict_of_a_wrong_value_in_a_large_array_names_it(value: object, part: str) -> None:
+    data = large_arrays(2)["image"].tolist()
+    data[1][29][39] = value
+    with pytest.raises(InvalidRequestError) as caught:
+        prepare_predict(IMAGE, json.dumps({"inputs": data}).encode())
+    assert part in str(caught.value)
+
+
+def test_prepare_predict_of_large_rows_that_differ_says_so() -> None:
+    data = large_arrays(2)["image"].tolist()
+    data[1][29].pop()
+    with pytest.raises(InvalidRequestError, match="rows differ in length"):
+        prepare_predict(IMAGE, json.dumps({"inputs": data}).encode())
+    rows = [{"image": data[0]}, {"image": data[1][:-1]}]
+    with pytest.raises(InvalidRequestError, match="rows differ in length"):
+        prepare_predict(IMAGE, json.dumps({"instances": rows}).encode())
+
+
+@pytest.mark.parametrize(
+    ("members", "part"),
+    [
+        ('"instances":[],"inputs"', "either 'instances' or 'inputs'"),
+        ('"inputs":1,"inputs"', "'inputs' appears twice"),
+        ('"signature_name":"q","inputs"', "signature 'q' is unknown"),
+        ('"text":"\\"inputs\\":","inputs"', ""),
+    ],
+)
+def test_prepare_predict_looks_at_what_stands_beside_a_large_array(members: str, part: str) -> None:
+    array = large_arrays(2)["image"]
+    body = json.dumps({"inputs": array.tolist()}).replace('"inputs"', members).encode()
+    if part:
+        with pytest.raises(InvalidRequestError) as caught:
+            prepare_predict(IMAGE, body)
+        assert part in str(caught.value)
+    else:
+        assert_same(prepare_predict(IMAGE, body).request.inputs["image"], array)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: (
