@@ -17,6 +17,7 @@ from modelservice_runtime.errors import (
     ModelLoadFailedError,
     ModelNotFoundError,
     ModelRejectedError,
+    OutputTooLargeError,
 )
 from modelservice_runtime.execution_providers import CUDA, find_graph_obstacle, uses_cuda
 from modelservice_runtime.model import ModelSpec, Run
@@ -75,6 +76,7 @@ class OnnxModel:
         skipped_outputs: tuple[str, ...],
         *,
         time_varies: bool,
+        max_output_bytes: int,
         binding: FixedBinding | None = None,
     ) -> None:
         self.spec = spec
@@ -83,6 +85,7 @@ class OnnxModel:
         self.on_device_lost: Callable[[], None] = lambda: None
         self._session = session
         self._binding = binding
+        self._max_output_bytes = max_output_bytes
         self._on_cuda = uses_cuda(session.get_providers())
         # The binding below the public class: the same arguments without the checks made here already, a
         # fifth of a tiny model's time.
@@ -110,16 +113,23 @@ class OnnxModel:
         options = handle.options if isinstance(handle, OnnxRun) else None
         try:
             if self._binding is not None:
-                return self._binding.run(inputs, output_names, options)
-            if self._has_bf16:
-                return self._run_with_ort_values(inputs, output_names, options)
-            return self._run_session(output_names, inputs, options)
+                outputs = self._binding.run(inputs, output_names, options)
+            elif self._has_bf16:
+                outputs = self._run_with_ort_values(inputs, output_names, options)
+            else:
+                outputs = self._run_session(output_names, inputs, options)
         except RUN_ERRORS as error:
             terminated = options is not None and options.terminate
             translated = translate_run_error(error, terminated=terminated, on_cuda=self._on_cuda)
             if isinstance(translated, DeviceLostError):
                 self.on_device_lost()
             raise translated from error
+        size_bytes = sum([output.nbytes for output in outputs])
+        if size_bytes > self._max_output_bytes:
+            raise OutputTooLargeError(
+                f"the outputs have {size_bytes} bytes and the limit is {self._max_output_bytes}; ask for less"
+            )
+        return outputs
 
     def _run_with_ort_values(
         self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any
@@ -147,7 +157,9 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
         return _load_with_graphs(file, scan, name, version, settings)
     session = create_session(file, settings)
     spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(spec, session, skipped, time_varies=scan.time_varies)
+    return OnnxModel(
+        spec, session, skipped, time_varies=scan.time_varies, max_output_bytes=settings.max_output_bytes
+    )
 
 
 def find_model_file(path: Path) -> Path:
@@ -210,11 +222,20 @@ def _load_with_graphs(
         obstacle = str(error)
     if obstacle is None:
         binding = FixedBinding(session, spec, "cuda", settings.device_id)
-        return OnnxModel(spec, session, skipped, time_varies=scan.time_varies, binding=binding)
+        return OnnxModel(
+            spec,
+            session,
+            skipped,
+            time_varies=scan.time_varies,
+            max_output_bytes=settings.max_output_bytes,
+            binding=binding,
+        )
     log.warning("CUDA graphs are off", extra={"model": name, "cause": obstacle})
     session = create_session(file, replace(settings, cuda=replace(settings.cuda, graphs=False)))
     spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(spec, session, skipped, time_varies=scan.time_varies)
+    return OnnxModel(
+        spec, session, skipped, time_varies=scan.time_varies, max_output_bytes=settings.max_output_bytes
+    )
 
 
 def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:

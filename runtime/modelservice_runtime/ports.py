@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from modelservice_runtime.server.auth.guard import HttpApplication
 from modelservice_runtime.server.grpc.server import Admission, GrpcServer
@@ -62,7 +62,8 @@ async def open_ports(
     """Listen on every port and log which they are. Raises AddressUnavailableError."""
     largest = settings.max_request_bytes
     buffered = max(_MIN_BUFFERED_BYTES, 2 * largest)
-    limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered)
+    slowness = asdict(settings.connections)
+    limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
     shared = applications.metrics is None
     rest = HttpServer(applications.rest, limits, loop)
     metrics = grpc = None
@@ -74,7 +75,8 @@ async def open_ports(
         metrics = HttpServer(applications.metrics, HttpLimits(max_body_bytes=0), loop)
         listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
     if settings.grpc_port is not None:
-        grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered)
+        del slowness["idle_timeout_seconds"]  # calls of a long-lived channel come when they come
+        grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
         grpc = GrpcServer(applications.grpc.by_path, grpc_limits, loop, applications.admit)
         listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
     log.info("worker listening" if shared else "listening", extra=listening)

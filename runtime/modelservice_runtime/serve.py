@@ -21,12 +21,14 @@ from pathlib import Path
 import uvloop
 
 from modelservice_runtime.cpu import available_cpus
-from modelservice_runtime.errors import AcceleratorFailedError, StartupError
+from modelservice_runtime.errors import AcceleratorFailedError, ModelLoadFailedError, StartupError
 from modelservice_runtime.file_watch import FilePoller
 from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane, LaneSettings
+from modelservice_runtime.last_words import TERMINATION_LOG, last_words, leave
 from modelservice_runtime.logs import configure_logging
+from modelservice_runtime.memory import limit_growth, memory_limit_bytes
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
@@ -43,7 +45,6 @@ from modelservice_runtime.workers.worker import WorkerLink
 
 log = logging.getLogger(__name__)
 
-TERMINATION_LOG = Path("/dev/termination-log")
 # A run that was told to stop does so within about 50 ms; what is left after this is beyond our reach.
 _STOP_GRACE_SECONDS = 1.0
 # A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
@@ -109,8 +110,7 @@ def report_fatal(error: StartupError, termination_log: Path = TERMINATION_LOG) -
     """Print the sentence as the last line, leave it where Kubernetes looks for it, and return 1."""
     sentence = str(error)
     print(sentence, file=sys.stderr, flush=True)
-    if termination_log.exists() and os.access(termination_log, os.W_OK):
-        termination_log.write_text(sentence, encoding="utf-8")
+    leave(sentence, termination_log)
     return 1
 
 
@@ -156,6 +156,7 @@ class Server:
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
         gc.collect()
         gc.freeze()
+        self._limit_memory()
         seconds = round(time.monotonic() - started, 3)
         log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
         await self._stop.wait()
@@ -165,6 +166,11 @@ class Server:
         poller.stop()
         await asyncio.to_thread(self._observation.close)
         return clean
+
+    def _limit_memory(self) -> None:
+        """Accelerators map more memory than there is; what they really take is limited by other means."""
+        if all(name.upper() == "CPU" for name in self._settings.execution_providers):
+            limit_growth(memory_limit_bytes() // self._settings.workers)
 
     def _on_signal(self, number: signal.Signals) -> None:
         log.info("signal received", extra={"signal": number.name})
@@ -280,15 +286,21 @@ def load_and_warm_up(
     from modelservice_runtime.onnx_model import load_onnx_model
     from modelservice_runtime.warm_up import warm_up
 
-    model = load_onnx_model(source.path, source.name, source.version, settings.session)
-    model.on_device_lost = on_device_lost
+    crash = ModelLoadFailedError(
+        f"the server died while it loaded or first ran the model {source.name!r}; "
+        "try the file with ONNX Runtime alone, and export it again"
+    )
+    with last_words(crash):
+        model = load_onnx_model(source.path, source.name, source.version, settings.session)
+        model.on_device_lost = on_device_lost
+        warmed = warm_up(model)
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:
         log.warning(
             "outputs that are not tensors cannot be served (scikit-learn: export with zipmap=False)",
             extra={"model": source.name, "outputs": list(model.skipped_outputs)},
         )
-    return LoadedModel(model, warm_up(model), runs_in_turns=model.runs_in_turns)
+    return LoadedModel(model, warmed, runs_in_turns=model.runs_in_turns)
 
 
 def _in_daemon_thread(

@@ -60,10 +60,14 @@ class TensorRtOptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """How to run a model: execution providers in order of preference (short names), threads and devices."""
+    """How to run a model: execution providers in order of preference (short names), threads and devices.
+
+    A request whose outputs are larger than ``max_output_bytes`` fails.
+    """
 
     execution_providers: tuple[str, ...]
     intra_op_threads: int
     device_id: int = 0
     cuda: CudaOptions = field(default_factory=CudaOptions)
     tensorrt: TensorRtOptions = field(default_factory=TensorRtOptions)
+    max_output_bytes: int = 512 * 1024 * 1024

@@ -19,6 +19,11 @@ from modelservice_runtime.argument_types import (
     parse_port,
     parse_rate,
 )
+from modelservice_runtime.connection_settings import (
+    ConnectionSettings,
+    add_connection_arguments,
+    build_connection_settings,
+)
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
@@ -64,16 +69,23 @@ class ServeSettings:
     max_queue_size: int = 512
     max_queue_seconds: float = 30.0
     max_request_bytes: int = 64 * 1024 * 1024
+    max_response_bytes: int = 512 * 1024 * 1024
     drain_delay_seconds: float = 5.0
     drain_timeout_seconds: float = 30.0
     access_log_rate: float = 0.0
+    connections: ConnectionSettings = field(default_factory=ConnectionSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
 
     @property
     def session(self) -> SessionSettings:
         """How every model's session is made."""
         return SessionSettings(
-            self.execution_providers, self.intra_op_threads, self.device_id, self.cuda, self.tensorrt
+            self.execution_providers,
+            self.intra_op_threads,
+            self.device_id,
+            self.cuda,
+            self.tensorrt,
+            self.max_response_bytes,
         )
 
 
@@ -93,6 +105,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.
     add_accelerator_arguments(parser)
     _add_limit_arguments(parser)
     _add_log_arguments(parser)
+    add_connection_arguments(parser)
     add_security_arguments(parser)
 
 
@@ -209,6 +222,13 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest body, before and after decompression (default: %(default)s)",
     )
     parser.add_argument(
+        "--max-response-bytes",
+        type=parse_count,
+        default=512 * 1024 * 1024,
+        metavar="N",
+        help="largest outputs of a request together, as tensors; larger ones get 507 (default: %(default)s)",
+    )
+    parser.add_argument(
         "--drain-delay-seconds",
         type=parse_duration,
         default=5.0,
@@ -276,9 +296,11 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         max_queue_size=arguments.max_queue_size,
         max_queue_seconds=arguments.max_queue_seconds,
         max_request_bytes=arguments.max_request_bytes,
+        max_response_bytes=arguments.max_response_bytes,
         drain_delay_seconds=arguments.drain_delay_seconds,
         drain_timeout_seconds=arguments.drain_timeout_seconds,
         access_log_rate=arguments.access_log,
+        connections=build_connection_settings(arguments),
         security=build_security_settings(arguments),
     )
 

@@ -55,7 +55,10 @@ def infer_inline(
     if run is None:
         return None
     outputs, started_ns, ended_ns = run
-    answer = encode(outputs)
+    try:
+        answer = encode(outputs)
+    except MemoryError as error:
+        raise _no_memory() from error
     handle.statistics.record_inline(received_ns, started_ns, ended_ns, time.perf_counter_ns())
     return answer
 
@@ -103,9 +106,10 @@ class InferCall(Generic[Answer]):
         started_ns = time.perf_counter_ns()
         try:
             answer = self._encode(result.outputs)
-        except ServingError as error:
-            record_failure(self._handle, self._received_ns, error)
-            self._reply(error)
+        except (ServingError, MemoryError) as error:
+            failure = error if isinstance(error, ServingError) else _no_memory()
+            record_failure(self._handle, self._received_ns, failure)
+            self._reply(failure)
             return
         ended_ns = time.perf_counter_ns()
         timing = result.timing
@@ -113,6 +117,10 @@ class InferCall(Generic[Answer]):
         timing.compute_output_ns += ended_ns - started_ns
         self._handle.statistics.record_success(ended_ns - self._received_ns, timing)
         self._reply(answer)
+
+
+def _no_memory() -> OutputTooLargeError:
+    return OutputTooLargeError("there is no memory for an answer of this size; ask for less at once")
 
 
 def record_failure(handle: ModelHandle, received_ns: int, error: ServingError) -> None:

@@ -1,9 +1,19 @@
+import asyncio
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from modelservice_runtime.connection_settings import ConnectionSettings
 from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.health import Health
+from modelservice_runtime.ports import Applications, open_ports
+from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.security_settings import JwtSettings, SecuritySettings, TlsSettings
+from modelservice_runtime.server.grpc.services import build_grpc_services
+from modelservice_runtime.server.http import HttpLimits
+from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.server.tls import load_tls
 from modelservice_runtime.settings import parse_serve_arguments
 
 MODEL = ["--model", "m=m.onnx"]
@@ -41,3 +51,38 @@ def test_parse_of_all_flags() -> None:
 def test_parse_of_half_a_configuration_is_refused(flags: str, part: str) -> None:
     with pytest.raises(InvalidSettingsError, match=part):
         parse_serve_arguments([*MODEL, *flags.split()])
+
+
+def test_parse_of_connection_limits() -> None:
+    flags = ["--max-connections=10", "--min-body-bytes-per-second=100", "--head-timeout-seconds=1"]
+    flags += ["--body-grace-seconds=2", "--write-stall-seconds=3", "--idle-timeout-seconds=4"]
+    parsed = parse_serve_arguments([*MODEL, *flags]).connections
+    assert parsed == ConnectionSettings(10, 1, 2, 100, 3, 4)
+
+
+async def test_connection_limits_reach_the_ports() -> None:
+    settings = replace(
+        parse_serve_arguments([*MODEL, "--host=127.0.0.1", "--http-port=0", "--grpc-port=0"]),
+        connections=ConnectionSettings(7, 1, 2, 100, 3, 4),
+    )
+    loop = asyncio.get_running_loop()
+    table = ModelTable()
+    grpc = build_grpc_services(table, Health(table), loop, 1000)
+    applications = Applications(lambda _request: None, None, grpc, None)
+    ports = await open_ports(settings, applications, load_tls(None), loop)
+    try:
+        assert ports.grpc is not None
+        for limits in (ports.rest.limits, ports.grpc.limits):
+            assert (limits.max_connections, limits.min_body_bytes_per_second) == (7, 100)
+            assert (limits.head_timeout_seconds, limits.body_grace_seconds) == (1, 2)
+            assert limits.write_stall_seconds == 3
+        assert ports.rest.limits.idle_timeout_seconds == 4
+    finally:
+        await ports.drain(1)
+
+
+def test_settings_have_the_defaults_of_the_ports() -> None:
+    defaults = asdict(ConnectionSettings())
+    assert {name: getattr(HttpLimits(), name) for name in defaults} == defaults
+    shared = {name: value for name, value in defaults.items() if name != "idle_timeout_seconds"}
+    assert {name: getattr(Http2Limits(), name) for name in shared} == shared

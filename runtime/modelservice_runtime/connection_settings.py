@@ -1,0 +1,63 @@
+"""What ``serve`` can be told about clients that are slow or many; values and their flags."""
+
+import argparse
+from dataclasses import dataclass
+
+from modelservice_runtime.argument_types import parse_count, parse_duration
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """Limits of each port, the same for REST and gRPC; ``idle_timeout_seconds`` is for REST alone."""
+
+    max_connections: int = 4096
+    head_timeout_seconds: float = 10.0
+    body_grace_seconds: float = 20.0
+    min_body_bytes_per_second: int = 16 * 1024
+    write_stall_seconds: float = 20.0
+    idle_timeout_seconds: float = 75.0
+
+
+def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    group = parser.add_argument_group("slow and many clients")
+    defaults = ConnectionSettings()
+    group.add_argument(
+        "--max-connections",
+        type=parse_count,
+        default=defaults.max_connections,
+        metavar="N",
+        help="connections of a port; others get 503 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--min-body-bytes-per-second",
+        type=parse_count,
+        default=defaults.min_body_bytes_per_second,
+        metavar="N",
+        help="how fast a body must arrive on average, after its grace (default: %(default)s)",
+    )
+    for flag, default, meaning in (
+        ("--head-timeout-seconds", defaults.head_timeout_seconds, "time for a request's line and headers"),
+        ("--body-grace-seconds", defaults.body_grace_seconds, "time in which a body may arrive slowly"),
+        ("--write-stall-seconds", defaults.write_stall_seconds, "time in which a client reads nothing"),
+        (
+            "--idle-timeout-seconds",
+            defaults.idle_timeout_seconds,
+            "time a REST client may stay silent",
+        ),
+    ):
+        group.add_argument(
+            flag, type=parse_duration, default=default, metavar="S", help=f"{meaning} (default: %(default)s)"
+        )
+
+
+def build_connection_settings(arguments: argparse.Namespace) -> ConnectionSettings:
+    """Settings from parsed flags."""
+    return ConnectionSettings(
+        max_connections=arguments.max_connections,
+        head_timeout_seconds=arguments.head_timeout_seconds,
+        body_grace_seconds=arguments.body_grace_seconds,
+        min_body_bytes_per_second=arguments.min_body_bytes_per_second,
+        write_stall_seconds=arguments.write_stall_seconds,
+        idle_timeout_seconds=arguments.idle_timeout_seconds,
+    )

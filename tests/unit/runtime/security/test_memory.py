@@ -1,0 +1,103 @@
+"""Outputs that are larger than they should be, and memory that is not there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.unit.runtime import onnx_models
+from tests.unit.runtime.gated_model import FAST, SLOW, SPEC, GatedModel, Results, make_lane, make_request
+
+from modelservice_runtime.errors import OutputTooLargeError
+from modelservice_runtime.memory import memory_limit_bytes
+from modelservice_runtime.model import WarmUp
+from modelservice_runtime.onnx_model import load_onnx_model
+from modelservice_runtime.repository import ModelHandle
+from modelservice_runtime.server.inference import InferCall, infer_inline
+from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.tensors import Array
+
+MIB = 1024 * 1024
+# Nothing here is touched, so a machine without the limit would grant it and fail the test only.
+PROGRAM = """
+import sys
+from pathlib import Path
+import numpy as np
+from modelservice_runtime.errors import OutputTooLargeError
+from modelservice_runtime.memory import limit_growth
+from modelservice_runtime.onnx_model import load_onnx_model
+from modelservice_runtime.session_settings import SessionSettings
+
+model = load_onnx_model(Path(sys.argv[1]), "m", "1", SessionSettings(("CPU",), 1, max_output_bytes=2**40))
+model.run({"x": np.array([1000], np.int64)}, ["y"])
+limit_growth(600 * 2**20)
+small = model.run({"x": np.array([25_000_000], np.int64)}, ["y"])[0]
+assert small.nbytes == 100_000_000
+try:
+    model.run({"x": np.array([500_000_000], np.int64)}, ["y"])
+except OutputTooLargeError as error:
+    print("refused:", error)
+try:
+    np.empty(2_000_000_000, np.uint8)
+except MemoryError:
+    print("refused by numpy")
+print(model.run({"x": np.array([3], np.int64)}, ["y"])[0].tolist())
+"""
+
+
+def test_allocation_beyond_the_limit_fails_and_the_process_lives(model_files: dict[str, Path]) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(model_files["expand"])]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = ended.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["refused", "refused by numpy", "[0.0, 0.0, 0.0]"], (
+        ended
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1048576\n", MIB), ("max\n", None), ("9223372036854771712", None), (None, None)]
+)
+def test_memory_limit_is_the_containers_or_the_machines(
+    tmp_path: Path, text: str | None, expected: int | None
+) -> None:
+    machine = memory_limit_bytes(())
+    file = tmp_path / "memory.max"
+    if text is not None:
+        file.write_text(text)
+    assert memory_limit_bytes((tmp_path / "absent", file)) == (machine if expected is None else expected)
+    assert machine > 100 * MIB
+
+
+def test_run_whose_outputs_exceed_the_limit_is_too_large(tmp_path: Path) -> None:
+    settings = SessionSettings(("CPU",), 1, max_output_bytes=1000)
+    model = load_onnx_model(onnx_models.save_expand(tmp_path / "m.onnx"), "m", "1", settings)
+    assert model.run({"x": np.array([250], np.int64)}, ["y"])[0].nbytes == 1000
+    with pytest.raises(OutputTooLargeError, match="1004 bytes and the limit is 1000"):
+        model.run({"x": np.array([251], np.int64)}, ["y"])
+
+
+def encode(_outputs: list[Array]) -> bytes:
+    raise MemoryError
+
+
+def make_handle(warm_up: WarmUp) -> tuple[ModelHandle, GatedModel]:
+    model = GatedModel()
+    return ModelHandle(SPEC, make_lane(model, warm_up), ModelStatistics()), model
+
+
+async def test_answer_without_memory_to_write_it_is_too_large_and_not_lost() -> None:
+    handle, model = make_handle(SLOW)
+    results = Results()
+    model.gate.set()
+    for _ in range(2):
+        InferCall(handle, 0, encode, results.append).enqueue(make_request(1.0))  # type: ignore[arg-type]
+    await results.wait(2)
+    assert [type(item) for item in results.items] == [OutputTooLargeError] * 2
+
+
+async def test_inline_answer_without_memory_to_write_it_is_too_large() -> None:
+    handle, _ = make_handle(FAST)
+    with pytest.raises(OutputTooLargeError, match="no memory"):
+        infer_inline(handle, make_request(1.0), 0, encode)
