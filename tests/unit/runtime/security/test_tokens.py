@@ -78,7 +78,7 @@ FORGED: dict[str, bytes] = {
     "not base64": b"\xff.\xff.\xff",
     "empty": b"..",
     "expired": sign(exp=int(time.time()) - LEEWAY_SECONDS - 2),
-    "not yet valid": sign(nbf=int(time.time()) + LEEWAY_SECONDS + 60),
+    "not yet valid": sign(nbf=int(time.time()) + signed_tokens.DAY_SECONDS),
     "no expiry": sign(exp=None),
     "infinite expiry": sign(exp=float("inf")),
     "expiry no number": sign(exp={}),
