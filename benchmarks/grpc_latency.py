@@ -1,27 +1,35 @@
-"""Throughput and latency of the gRPC transport beside grpcio's synchronous server, in the same run.
+"""gRPC throughput and latency of the runtime beside grpcio's synchronous server, in the same run.
 
     python benchmarks/grpc_latency.py [--seconds 5] [--connections 1] [--streams 16]
 
-Both servers answer a tiny unary call with the bytes of its request. Each runs in a process of its own and the
-client in this one, so two free cores are wanted. The client writes prepared frames and counts the ends of
-streams in what comes back, so that it is not the limit. "CPU us" is the server's own CPU time for one call:
-on a machine that others use too it says more than the rate. "best" is the rate of the best half second.
+"echo" is the transport alone: a tiny unary call answered with the bytes of its request. "infer" is a
+ModelInfer of a tiny model, by `serve` and by a grpcio server written by hand (protobuf, NumPy, ONNX Runtime).
+Each server runs in a process of its own and the client in this one, so two free cores are wanted. The client
+writes prepared frames and counts the ends of streams in what comes back, so that it is not the limit.
+"CPU us" is the server's own CPU time for one call: on a machine that others use too it says more than the
+rate. "best" is the rate of the best half second.
 """
 
 import argparse
 import asyncio
 import itertools
-import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import grpc
 import numpy as np
+import onnxruntime as ort
 import uvloop
+from measuring import Row, best_rate, cpu_seconds, print_table, running_server, save_mlp
 
+from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.server.grpc.server import GrpcServer
 from modelservice_runtime.server.grpc.stream import GrpcCall
 from modelservice_runtime.server.http2.frames import (
@@ -38,22 +46,12 @@ from modelservice_runtime.server.http2.frames import (
 )
 from modelservice_runtime.server.http2.limits import Http2Limits
 
-_PATH = "/benchmark.Benchmark/Echo"
-_SERVER_THREADS = 10  # grpcio's own examples use ten
+_ECHO = "/benchmark.Benchmark/Echo"
+_INFER = "/inference.GRPCInferenceService/ModelInfer"
+_GRPCIO_THREADS = 10  # as in grpcio's own examples
 _WARM_UP_SECONDS = 0.5
 _LARGE_WINDOW = 2**30
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    per_second: float
-    best_per_second: float
-    p50_us: float
-    p99_us: float
-    cpu_us: float
+_TINY = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
 
 
 # servers
@@ -77,25 +75,71 @@ class Echo:
 
 
 async def serve_own() -> None:
-    server = GrpcServer({_PATH: Echo}, Http2Limits(), asyncio.get_running_loop())
+    server = GrpcServer({_ECHO: Echo}, Http2Limits(), asyncio.get_running_loop())
     print(await server.listen("127.0.0.1", 0), flush=True)
     await asyncio.Event().wait()
 
 
-def serve_grpcio() -> None:
-    import grpc
-
-    server = grpc.server(ThreadPoolExecutor(_SERVER_THREADS))
-    handler = grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
-    service, _, method = _PATH[1:].partition("/")
-    server.add_registered_method_handlers(service, {method: handler})
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+def serve_grpcio(model: Path) -> None:
+    """Both methods as one would write them with grpcio."""
+    handlers = {
+        _ECHO: grpc.unary_unary_rpc_method_handler(lambda request, _context: request),
+        _INFER: grpc.unary_unary_rpc_method_handler(
+            infer_by_hand(model), pb.ModelInferRequest.FromString, pb.ModelInferResponse.SerializeToString
+        ),
+    }
+    server = grpc.server(ThreadPoolExecutor(_GRPCIO_THREADS))
+    for path, handler in handlers.items():
+        service, _, method = path[1:].partition("/")
+        server.add_registered_method_handlers(service, {method: handler})
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
     server.wait_for_termination()
 
 
+def infer_by_hand(model: Path) -> Callable[[pb.ModelInferRequest, object], pb.ModelInferResponse]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+    def infer(request: pb.ModelInferRequest, _context: object) -> pb.ModelInferResponse:
+        tensor = request.inputs[0]
+        array = np.frombuffer(request.raw_input_contents[0], np.float32).reshape(tensor.shape)
+        (output,) = session.run(["y"], {tensor.name: array})
+        response = pb.ModelInferResponse(model_name=request.model_name, model_version="1")
+        response.outputs.add(name="y", datatype="FP32", shape=output.shape)
+        response.raw_output_contents.append(output.tobytes())
+        return response
+
+    return infer
+
+
+@contextmanager
+def running_benchmark_server(kind: str, model: Path) -> Iterator[tuple[int, int]]:
+    """Port and process id."""
+    command = [sys.executable, __file__, "--serve", kind, "--model", str(model)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline()), process.pid
+        finally:
+            process.kill()
+
+
 # client
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the client sends."""
+
+    path: str
+    message: bytes
+    streams: int
+    connections: int
+    seconds: float
+    deadlines: bool = False
 
 
 class Client(asyncio.Protocol):
@@ -105,9 +149,10 @@ class Client(asyncio.Protocol):
     of real clients are, and with ``deadlines`` a ``grpc-timeout`` that differs from call to call.
     """
 
-    def __init__(self, load: "Load", streams: int, ends: list[float], latencies: list[float]) -> None:
+    def __init__(self, load: Load, streams: int, ends: list[float], latencies: list[float]) -> None:
+        self.first_block = build_first_block(load.path)
+        self.blocks = itertools.cycle(build_blocks_with_deadlines() if load.deadlines else [_INDEXED_BLOCK])
         self.data = b"\0" + len(load.message).to_bytes(4) + load.message
-        self.blocks = itertools.cycle(_blocks_with_deadlines() if load.deadlines else [_INDEXED_BLOCK])
         self.streams = streams
         self.ends = ends
         self.latencies = latencies
@@ -119,8 +164,8 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         settings = build_settings([(Setting.INITIAL_WINDOW_SIZE, _LARGE_WINDOW)])
-        first = self.request(_first_block())
-        self.transport.write(PREFACE + settings + build_window_update(0, _LARGE_WINDOW) + first)
+        self.transport.write(PREFACE + settings + build_window_update(0, _LARGE_WINDOW))
+        self.transport.write(self.request(self.first_block))
         self.transport.write(b"".join([self.request(next(self.blocks)) for _ in range(self.streams - 1)]))
 
     def request(self, block: bytes) -> bytes:
@@ -147,7 +192,7 @@ class Client(asyncio.Protocol):
             kind = length_and_type & 0xFF
             if kind == FrameType.HEADERS:
                 if flags & END_STREAM:
-                    self.completed(stream_id)
+                    self.completed(stream_id, data[position:stop])
                     if self.running:
                         answers.append(self.request(next(self.blocks)))
             elif kind != FrameType.DATA:
@@ -157,7 +202,8 @@ class Client(asyncio.Protocol):
         if answers:
             self.transport.write(b"".join(answers))
 
-    def completed(self, stream_id: int) -> None:
+    def completed(self, stream_id: int, trailers: bytes) -> None:
+        assert b"grpc-status" not in trailers or b"grpc-status\x010" in trailers, trailers
         now = time.perf_counter()
         self.ends.append(now)
         self.latencies.append(now - self.sent_at.pop(stream_id))
@@ -169,9 +215,9 @@ class Client(asyncio.Protocol):
         return []
 
 
-def _first_block() -> bytes:
+def build_first_block(path: str) -> bytes:
     headers = [
-        (b":path", _PATH.encode()),
+        (b":path", path.encode()),
         (b":authority", b"127.0.0.1"),
         (b"content-type", b"application/grpc"),
         (b"te", b"trailers"),
@@ -186,28 +232,18 @@ def _first_block() -> bytes:
 _INDEXED_BLOCK = b"\x83\x86" + bytes([0x80 | index for index in range(66, 61, -1)])
 
 
-def _blocks_with_deadlines() -> list[bytes]:
+def build_blocks_with_deadlines() -> list[bytes]:
     timeouts = [b"%dm" % milliseconds for milliseconds in range(29_000, 30_000)]
     return [_INDEXED_BLOCK + b"\0%cgrpc-timeout%c%b" % (12, len(value), value) for value in timeouts]
 
 
+def build_infer_message() -> bytes:
+    request = pb.ModelInferRequest(model_name="tiny", raw_input_contents=[_TINY.tobytes()])
+    request.inputs.add(name="x", datatype="FP32", shape=_TINY.shape)
+    return request.SerializeToString()
+
+
 # measuring
-
-
-@dataclass(frozen=True)
-class Load:
-    """What the client sends."""
-
-    message: bytes
-    streams: int
-    connections: int
-    seconds: float
-    deadlines: bool = False
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def run(load: Load, port: int, pid: int) -> tuple[list[float], list[float], float]:
@@ -235,39 +271,38 @@ async def run(load: Load, port: int, pid: int) -> tuple[list[float], list[float]
     return *measured, cpu
 
 
-def measure(name: str, server: str, load: Load) -> Row:
-    command = [sys.executable, __file__, "--serve", server]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                ends, latencies, cpu = runner.run(run(load, port, process.pid))
-        finally:
-            process.kill()
+def measure(name: str, load: Load, port: int, pid: int) -> Row:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        ends, latencies, cpu = runner.run(run(load, port, pid))
     p50, p99 = np.percentile(latencies, [50, 99]) * 1e6
     rate = len(latencies) / load.seconds
     return Row(name, rate, best_rate(ends), float(p50), float(p99), cpu / len(latencies) * 1e6)
 
 
-def best_rate(ends: list[float]) -> float:
-    """Events per second in the half second that held the most."""
-    times = np.array(ends)
-    behind = np.searchsorted(times, times + 0.5)
-    return float(np.max(behind - np.arange(len(times))) / 0.5)
+def measure_all(directory: Path, arguments: argparse.Namespace) -> dict[str, list[Row]]:
+    """Rows of each case; the last is grpcio's."""
+    model = directory / "tiny.onnx"
+    save_mlp(model, 4, 8, 3)
+    message = bytes(arguments.message_bytes)
+    echo = Load(_ECHO, message, arguments.streams, arguments.connections, arguments.seconds)
+    infer = replace(echo, path=_INFER, message=build_infer_message())
+    with running_benchmark_server("own", model) as server:
+        deadlines = replace(echo, deadlines=True)
+        echoes = [measure("echo: own HTTP/2", echo, *server)]
+        echoes.append(measure("echo: own, with deadlines", deadlines, *server))
+    with running_server({"tiny": model}) as serve:
+        infers = [measure("infer: serve", infer, serve.grpc_port, serve.pid)]
+    with running_benchmark_server("grpcio", model) as server:
+        echoes.append(measure("echo: grpcio", echo, *server))
+        infers.append(measure("infer: grpcio by hand", infer, *server))
+    return {"echo": echoes, "infer": infers}
 
 
-def print_table(rows: list[Row]) -> None:
-    print(f"{'case':<28} {'calls/s':>10} {'best':>10} {'p50 us':>10} {'p99 us':>10} {'CPU us':>10}")
-    for row in rows:
-        print(
-            f"{row.name:<28} {row.per_second:>10,.0f} {row.best_per_second:>10,.0f} "
-            f"{row.p50_us:>10,.1f} {row.p99_us:>10,.1f} {row.cpu_us:>10,.1f}"
-        )
-    grpcio = rows[-1]
-    for row in rows[:-1]:
-        rate, best = row.per_second / grpcio.per_second, row.best_per_second / grpcio.best_per_second
-        print(f"{row.name} / grpcio: rate {rate:.1f}, best {best:.1f}, CPU {row.cpu_us / grpcio.cpu_us:.3f}")
+def print_ratios(cases: dict[str, list[Row]]) -> None:
+    for case, (own, *_, grpcio) in cases.items():
+        rate, best = own.per_second / grpcio.per_second, own.best_per_second / grpcio.best_per_second
+        cpu = own.cpu_us / grpcio.cpu_us
+        print(f"{case}: {rate:.1f} times grpcio's rate, best {best:.1f}, {cpu:.3f} times its CPU")
 
 
 def main() -> None:
@@ -277,21 +312,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--streams", type=int, default=16, help="calls in flight, over all connections")
-    parser.add_argument("--message-bytes", type=int, default=64)
+    parser.add_argument("--message-bytes", type=int, default=64, help="of an echo")
     parser.add_argument("--serve", choices=("own", "grpcio"), help=argparse.SUPPRESS)
+    parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve == "own":
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_own())
     elif arguments.serve == "grpcio":
-        serve_grpcio()
+        serve_grpcio(arguments.model)
     else:
-        message = bytes(arguments.message_bytes)
-        load = Load(message, arguments.streams, arguments.connections, arguments.seconds)
-        rows = [measure("own HTTP/2", "own", load)]
-        rows.append(measure("own HTTP/2, with deadlines", "own", replace(load, deadlines=True)))
-        rows.append(measure("grpcio, synchronous server", "grpcio", load))
-        print_table(rows)
+        with tempfile.TemporaryDirectory() as directory:
+            cases = measure_all(Path(directory), arguments)
+        print_table([row for rows in cases.values() for row in rows])
+        print_ratios(cases)
 
 
 if __name__ == "__main__":

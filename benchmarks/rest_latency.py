@@ -11,34 +11,16 @@ on a machine that others use too it says more than the rate. "best" is the rate 
 import argparse
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import uvloop
-from onnx import TensorProto, helper, numpy_helper
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    per_second: float
-    best_per_second: float
-    p50_us: float
-    p99_us: float
-    cpu_us: float
+from measuring import Row, Server, best_rate, cpu_seconds, print_table, running_server, save_mlp
 
 
 class Client(asyncio.Protocol):
@@ -78,30 +60,6 @@ class Client(asyncio.Protocol):
                 self.send()
 
 
-def save_mlp(path: Path, inputs: int, width: int, outputs: int) -> None:
-    random = np.random.default_rng(0)
-    shapes = {"w1": (inputs, width), "b1": (width,), "w2": (width, outputs), "b2": (outputs,)}
-    weights = [
-        numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
-        for name, shape in shapes.items()
-    ]
-    nodes = [
-        helper.make_node("Gemm", ["x", "w1", "b1"], ["h"]),
-        helper.make_node("Relu", ["h"], ["r"]),
-        helper.make_node("Gemm", ["r", "w2", "b2"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "mlp",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", inputs])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", outputs])],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, path)
-
-
 def build_request(port: int, path: str, body: bytes, headers: str = "", method: str = "POST") -> bytes:
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
@@ -123,40 +81,6 @@ def binary_body(array: np.ndarray) -> tuple[bytes, str]:
     }
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     return head + array.tobytes(), f"Inference-Header-Content-Length: {len(head)}\r\n"
-
-
-@contextmanager
-def running_server(models: dict[str, Path]) -> Iterator[tuple[int, int]]:
-    """Start a server; yields its port and process id."""
-    flags = [flag for name, path in models.items() for flag in ("--model", f"{name}={path}")]
-    command = [sys.executable, "-m", "modelservice_runtime", "serve", *flags, "--host", "127.0.0.1"]
-    command += [
-        "--http-port",
-        "0",
-        "--metrics-port",
-        "0",
-        "--drain-delay-seconds",
-        "0",
-        "--intra-op-threads",
-        "1",
-    ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        port = 0
-        for line in process.stderr:
-            record = json.loads(line)
-            port = record.get("http_port", port)
-            if record["message"] == "ready":
-                break
-        try:
-            yield port, process.pid
-        finally:
-            process.terminate()
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def load(
@@ -183,9 +107,9 @@ async def load(
     return *measured, cpu
 
 
-def measure_rest(name: str, server: tuple[int, int], request: bytes, arguments: argparse.Namespace) -> Row:
+def measure_rest(name: str, server: Server, request: bytes, arguments: argparse.Namespace) -> Row:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        ends, latencies, cpu = runner.run(load(*server, request, arguments))
+        ends, latencies, cpu = runner.run(load(server.http_port, server.pid, request, arguments))
     p50, p99 = np.percentile(latencies, [50, 99]) * 1e6
     rate, cpu_us = len(latencies) / arguments.seconds, cpu / len(latencies) * 1e6
     return Row(name, rate, best_rate(ends), float(p50), float(p99), cpu_us)
@@ -205,13 +129,6 @@ def measure_call(name: str, call: Callable[[], object], seconds: float) -> Row:
     return Row(name, len(times) / seconds, best_rate(ends), float(p50), float(p99), cpu_us)
 
 
-def best_rate(ends: list[float]) -> float:
-    """Events per second in the half second that held the most."""
-    times = np.array(ends)
-    behind = np.searchsorted(times, times + 0.5)
-    return float(np.max(behind - np.arange(len(times))) / 0.5)
-
-
 def raw_run(path: Path, array: np.ndarray) -> Callable[[], object]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -228,7 +145,7 @@ def measure_all(directory: Path, arguments: argparse.Namespace) -> list[Row]:
     rows = [measure_call("tiny: raw session.run", raw_run(models["tiny"], tiny), arguments.seconds)]
     rows.append(measure_call("mid: raw session.run", raw_run(models["mid"], mid), arguments.seconds))
     with running_server(models) as server:
-        port = server[0]
+        port = server.http_port
         live = build_request(port, "/v2/health/live", b"", method="GET")
         rows.append(measure_rest("HTTP only: GET /v2/health/live", server, live, arguments))
         request = build_request(port, "/v2/models/tiny/infer", json_body(tiny))
@@ -240,15 +157,6 @@ def measure_all(directory: Path, arguments: argparse.Namespace) -> list[Row]:
         request = build_request(port, "/v2/models/mid/infer", body, headers)
         rows.append(measure_rest("mid: REST, binary", server, request, arguments))
     return rows
-
-
-def print_table(rows: list[Row]) -> None:
-    print(f"{'case':<32} {'requests/s':>12} {'best':>10} {'p50 us':>10} {'p99 us':>10} {'CPU us':>10}")
-    for row in rows:
-        print(
-            f"{row.name:<32} {row.per_second:>12,.0f} {row.best_per_second:>10,.0f} "
-            f"{row.p50_us:>10,.1f} {row.p99_us:>10,.1f} {row.cpu_us:>10,.1f}"
-        )
 
 
 def main() -> None:
