@@ -37,6 +37,7 @@ _PREFIX = struct.Struct(">BI")
 _MAX_ANSWER_BYTES = 2**32 - 1
 # Some clients say "never" with a deadline in some thousands of years.
 _MAX_TIMER_SECONDS = 30 * 24 * 3600.0
+_MAX_JOINED_BYTES = 16 * 1024
 # A client that puts thousands of messages into one frame lets others in between.
 _MAX_MESSAGES_AT_ONCE = 64
 _LAST = END_HEADERS | END_STREAM
@@ -103,6 +104,8 @@ class ServerCall(Stream):
         if self._done:
             return
         outbox = self.outbox
+        if type(message) is not bytes:
+            message = _join_small(message)
         size = len(message) + PREFIX_BYTES
         if (
             type(message) is not bytes
@@ -379,3 +382,11 @@ class ServerCall(Stream):
         if self._held is not None:
             self.session.release(sum(map(len, self._held)))
             self._held = None
+
+
+def _join_small(message: Buffer | Sequence[Buffer]) -> Buffer | Sequence[Buffer]:
+    """A message whose copy costs less than buffers of its own as one."""
+    if isinstance(message, bytes | bytearray | memoryview):
+        return bytes(message) if memoryview(message).nbytes <= _MAX_JOINED_BYTES else message
+    size = sum([memoryview(buffer).nbytes for buffer in message])
+    return b"".join(message) if size <= _MAX_JOINED_BYTES else message

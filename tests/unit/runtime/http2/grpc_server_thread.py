@@ -24,7 +24,7 @@ class Echo:
     def on_message(self, message: bytes) -> None:
         if message.startswith(b"size "):
             size = int(message[5:])
-            self.call.send([bytes(size // 2), bytes(size - size // 2)])
+            self.call.send([bytes(size // 2), memoryview(bytearray(size - size // 2))])
         else:
             self.call.send(message)
         self.call.finish()
