@@ -52,6 +52,8 @@ def serve(model: Path) -> Iterator[str]:
         "127.0.0.1",
         "--http-port",
         "0",
+        "--grpc-port",
+        "off",
         "--metrics-port",
         "0",
         "--drain-delay-seconds",

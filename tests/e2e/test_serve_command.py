@@ -48,7 +48,7 @@ def write_manifest(folder: Path, sha256: str) -> Path:
 def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The command, ready to answer; the process and its port."""
     port = free_port()
-    ports = ("--http-port", str(port), "--metrics-port", str(free_port()))
+    ports = ("--http-port", str(port), "--metrics-port", str(free_port()), "--grpc-port", "off")
     with subprocess.Popen(
         [COMMAND, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
     ) as process:

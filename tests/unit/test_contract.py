@@ -178,8 +178,13 @@ def test_ports_of_a_pod_are_the_ones_the_server_listens_on() -> None:
     settings = parse_server(pod)
     defaults = parse_serve_arguments(["--model", "spam=/mnt/models"])
 
-    assert declared == {ports.HTTP_NAME: settings.http_port, ports.METRICS_NAME: settings.metrics_port}
-    assert (settings.http_port, settings.metrics_port) == (defaults.http_port, defaults.metrics_port)
+    assert declared == {
+        ports.HTTP_NAME: settings.http_port,
+        ports.GRPC_NAME: settings.grpc_port,
+        ports.METRICS_NAME: settings.metrics_port,
+    }
+    for name in ("http_port", "grpc_port", "metrics_port"):
+        assert getattr(settings, name) == getattr(defaults, name)
 
 
 def test_probes_of_a_pod_are_health_routes_of_the_server() -> None:

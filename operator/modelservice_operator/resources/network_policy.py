@@ -31,7 +31,9 @@ def build_network_policy(owner: Owner, *, downloads: bool) -> dict[str, Any]:
         "spec": {
             "podSelector": {"matchLabels": service_selector(owner.name)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"ports": [_port(ports.HTTP, "TCP"), _port(ports.METRICS, "TCP")]}],
+            "ingress": [
+                {"ports": [_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]}
+            ],
             "egress": egress,
         },
     }

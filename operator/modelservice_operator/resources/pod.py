@@ -103,6 +103,7 @@ def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts
         "args": _server_args(inputs, source, resources),
         "ports": [
             {"name": ports.HTTP_NAME, "containerPort": ports.HTTP, "protocol": "TCP"},
+            {"name": ports.GRPC_NAME, "containerPort": ports.GRPC, "protocol": "TCP"},
             {"name": ports.METRICS_NAME, "containerPort": ports.METRICS, "protocol": "TCP"},
         ],
         "volumeMounts": [model_mount(read_only=True), _tmp_mount(), *engine_mounts(inputs.spec.runtime)],
@@ -159,7 +160,8 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     if spec.model.version:
         args += ["--model-version", spec.model.version]
     args += ["--host", "0.0.0.0"]  # noqa: S104  clients come from outside the pod
-    args += ["--http-port", str(ports.HTTP), "--metrics-port", str(ports.METRICS)]
+    args += ["--http-port", str(ports.HTTP), "--grpc-port", str(ports.GRPC)]
+    args += ["--metrics-port", str(ports.METRICS)]
     for provider in execution_providers(spec, inputs.runtime):
         args += ["--execution-provider", provider]
     args += ["--intra-op-threads", str(intra_op_threads(spec, inputs.runtime, resources))]

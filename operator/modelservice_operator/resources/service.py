@@ -33,13 +33,19 @@ def _service(metadata: dict[str, Any], selector: dict[str, str]) -> dict[str, An
         "spec": {
             "selector": selector,
             "ports": [
-                {
-                    "name": ports.HTTP_NAME,
-                    "port": 80,
-                    "protocol": "TCP",
-                    "targetPort": ports.HTTP_NAME,
-                    "appProtocol": "http",
-                }
+                _port(ports.HTTP_NAME, 80, "http"),
+                # HTTP/2 without TLS and without an upgrade: proxies need to be told (RFC 9113, 3.3).
+                _port(ports.GRPC_NAME, ports.GRPC, "kubernetes.io/h2c"),
             ],
         },
+    }
+
+
+def _port(name: str, number: int, app_protocol: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "port": number,
+        "protocol": "TCP",
+        "targetPort": name,
+        "appProtocol": app_protocol,
     }
