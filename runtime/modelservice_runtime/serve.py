@@ -198,7 +198,7 @@ class Server:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls) -> Ports:
         largest = self._settings.max_request_bytes
-        rest = build_application(self._table, self._health, largest)
+        rest = build_application(self._table, self._health, largest, self._settings.security)
         applications = Applications(
             rest=self._observation.watch(access.protect(rest)),
             metrics=MetricsApplication(self._table, open_gpus()) if self._link is None else None,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from modelservice_runtime.errors import NotFoundError, ServingError
 from modelservice_runtime.health import Health
 from modelservice_runtime.repository import ModelTable
+from modelservice_runtime.security_settings import SecuritySettings
 from modelservice_runtime.server.answers import compressed
 from modelservice_runtime.server.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead
@@ -73,13 +74,15 @@ class Application:
         self._bindings[target] = binding
 
 
-def build_application(table: ModelTable, health: Health, max_body_bytes: int) -> Application:
-    """The REST side: every protocol over one model table."""
+def build_application(
+    table: ModelTable, health: Health, max_body_bytes: int, security: SecuritySettings
+) -> Application:
+    """The REST side: every protocol over one model table. ``security`` is described, not applied, here."""
     return Application(
         [
             OipFrontEnd(table, health, max_body_bytes),
             TfsFrontEnd(table, max_body_bytes),
-            OpenApiFrontEnd(table),
+            OpenApiFrontEnd(table, security),
         ]
     )
 

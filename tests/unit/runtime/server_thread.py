@@ -55,6 +55,7 @@ class ServerThread:
         self._lane = lane or LaneSettings()
         self._models = models
         security = security or SecuritySettings()
+        self._security = security
         self._access, self.tls = load_guard(security), load_tls(security.tls)
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -95,6 +96,13 @@ class ServerThread:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
+    def load(self, name: str, path: Path, version: str = "1") -> ModelHandle:
+        """A version of a model, ready to be published on the loop's thread."""
+        model = load_onnx_model(path, name, version, SessionSettings(("CPU",), 1))
+        statistics = ModelStatistics()
+        lane = Lane(model, self._lane, statistics, self.loop, warm_up(model))
+        return ModelHandle(model.spec, lane, statistics)
+
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve())
@@ -103,12 +111,8 @@ class ServerThread:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         for name, path in self._models.items():
-            model = load_onnx_model(path, name, "1", SessionSettings(("CPU",), 1))
-            warmed = warm_up(model)
-            statistics = ModelStatistics()
-            lane = Lane(model, self._lane, statistics, self.loop, warmed)
-            self.table.publish(ModelHandle(model.spec, lane, statistics))
-        application = build_application(self.table, self.health, self.limits.max_body_bytes)
+            self.table.publish(self.load(name, path))
+        application = build_application(self.table, self.health, self.limits.max_body_bytes, self._security)
         self.server = HttpServer(self._access.protect(application), self.limits, self.loop)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
         services = build_grpc_services(self.table, self.health, self.loop, self.limits.max_body_bytes)

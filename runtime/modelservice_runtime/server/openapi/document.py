@@ -6,11 +6,17 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.security_settings import SecuritySettings
 from modelservice_runtime.server.http import JSON, OCTET_STREAM
 from modelservice_runtime.server.metadata import SERVER_NAME, server_version
 from modelservice_runtime.server.openapi.examples import find_example
 from modelservice_runtime.server.openapi.operations import Operation, PathOperation, path_operations
 from modelservice_runtime.server.openapi.schemas import SCHEMAS, ref
+from modelservice_runtime.server.openapi.security import (
+    open_operation,
+    security_requirements,
+    security_schemes,
+)
 
 Labels: TypeAlias = Mapping[str, Mapping[str, str]]
 
@@ -27,8 +33,11 @@ _BINARY = (
 )
 
 
-def build_document(specs: Sequence[ModelSpec], labels: Labels) -> dict[str, Any]:
+def build_document(
+    specs: Sequence[ModelSpec], labels: Labels, security: SecuritySettings | None = None
+) -> dict[str, Any]:
     """The document, with the given models and version labels as examples."""
+    settings = security or SecuritySettings()
     paths = {entry.path: _path_item(entry, specs, labels) for entry in path_operations()}
     return {
         "openapi": "3.1.0",
@@ -38,8 +47,10 @@ def build_document(specs: Sequence[ModelSpec], labels: Labels) -> dict[str, Any]
             "description": "ONNX models over the Open Inference Protocol (V2) and TensorFlow Serving's "
             "REST interface (v1).",
         },
+        "security": security_requirements(settings),
         "paths": paths,
         "components": {
+            "securitySchemes": security_schemes(settings),
             "schemas": SCHEMAS,
             "responses": {"Error": {"description": "What is wrong", "content": _content(ref("Error"))}},
         },
@@ -94,6 +105,7 @@ def _operation(entry: PathOperation, method: bytes, body_example: Any) -> dict[s
         "summary": operation.summary,
         "tags": [entry.tag],
         "responses": _responses(entry, only_head=method == b"HEAD"),
+        **open_operation(entry.path),
     }
     if operation.body is not None:
         described["requestBody"] = _request_body(operation, operation.body, body_example)

@@ -3,6 +3,7 @@
 import orjson
 
 from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.security_settings import SecuritySettings
 from modelservice_runtime.server.front_end import READ, Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.openapi.document import Labels, build_document
@@ -15,8 +16,9 @@ _SEGMENTS = split_target(DOCUMENT_PATH.encode("ascii"))
 class OpenApiFrontEnd:
     """See ``FrontEnd``. The document is built anew when the models change."""
 
-    def __init__(self, table: ModelTable) -> None:
+    def __init__(self, table: ModelTable, security: SecuritySettings) -> None:
         self._table = table
+        self._security = security
         self._shown: tuple[list[ModelHandle], Labels] = ([], {})
         self._document = b""
 
@@ -27,6 +29,7 @@ class OpenApiFrontEnd:
     def _answer(self, _request: HttpRequest) -> HttpResponse:
         handles, labels = self._table.handles(), self._table.labels()
         if not self._document or (handles, labels) != self._shown:
-            self._document = orjson.dumps(build_document([handle.spec for handle in handles], labels))
+            specs = [handle.spec for handle in handles]
+            self._document = orjson.dumps(build_document(specs, labels, self._security))
             self._shown = handles, labels
         return HttpResponse(200, self._document)

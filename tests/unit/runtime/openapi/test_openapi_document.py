@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.runtime.server_thread import Answer, ServerThread
 
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.security_settings import JwtSettings, SecuritySettings, TlsSettings
 from modelservice_runtime.server.openapi.document import build_document
 from modelservice_runtime.server.openapi.operations import DOCUMENT_PATH, REFUSING
 from modelservice_runtime.server.routes import METHODS, ROUTES
@@ -111,6 +112,31 @@ def test_document_names_the_models_and_shows_only_examples_they_answer() -> None
     labelled = document["paths"]["/v1/models/{model}/labels/{label}:regress"]["parameters"]
     assert [parameter["example"] for parameter in labelled] == ["value", "stable"]
     assert build_document([], {})["paths"]["/v2/models/{model}"]["parameters"][0]["description"] == "a model"
+
+
+KEYS, TOKENS = Path("keys"), JwtSettings(Path("jwks"), "issuer", "audience")
+TLS = TlsSettings(Path("chain"), Path("key"), Path("ca"))
+
+
+@pytest.mark.parametrize(
+    ("security", "requirements"),
+    [
+        (SecuritySettings(), []),
+        (SecuritySettings(tls=TlsSettings(Path("chain"), Path("key"))), []),
+        (SecuritySettings(jwt=TOKENS), [{"bearer": []}]),
+        (SecuritySettings(api_key_file=KEYS), [{"bearer": []}, {"apiKey": []}]),
+        (SecuritySettings(tls=TLS), [{"certificate": []}]),
+        (SecuritySettings(jwt=TOKENS, tls=TLS), [{"bearer": [], "certificate": []}]),
+    ],
+)
+def test_document_says_what_a_request_needs(
+    security: SecuritySettings, requirements: list[dict[str, list[str]]]
+) -> None:
+    document = build_document([], {}, security)
+    assert document["security"] == requirements
+    assert set(document["components"]["securitySchemes"]) == {name for each in requirements for name in each}
+    free = {path for method, path in OPERATIONS if document["paths"][path][method].get("security") == []}
+    assert free == {"/v2/health/live", "/v2/health/ready"}
 
 
 def test_every_example_is_answered_as_described(server: ServerThread) -> None:
