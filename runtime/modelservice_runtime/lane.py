@@ -40,13 +40,15 @@ class LaneSettings:
     """``max_batch_size`` 1 means no batching; ``max_delay_seconds`` is how long a batch may wait to fill.
 
     A request is refused when ``max_queue_size`` wait or run already, or when it could be expected to wait for
-    more than ``max_queue_seconds``.
+    more than ``max_queue_seconds``. ``max_request_seconds`` ends requests to a model that a request could
+    keep busy for ever, where the client sets no shorter time itself.
     """
 
     max_batch_size: int = 1
     max_delay_seconds: float = 0.0
     max_queue_size: int = 512
     max_queue_seconds: float = 30.0
+    max_request_seconds: float = 300.0
     runner_threads: int = 1
     inline_below_seconds: float = 200e-6
 
@@ -117,6 +119,7 @@ class Lane:
         self._statistics = statistics
         self._loop = loop
         self._set_max_rows(settings.max_batch_size if warm_up.batchable else 1)
+        self._max_request_seconds = settings.max_request_seconds if warm_up.time_varies else None
         self._inline_below_ns = 0.0 if warm_up.time_varies else settings.inline_below_seconds * 1e9
         # A run's time (median) and its input's elements (mean), as observed.
         self._run_ns = 1e9 if warm_up.run_seconds is None else warm_up.run_seconds * 1e9
@@ -176,8 +179,11 @@ class Lane:
         job = self._make_job(request, done)
         self._pending += 1
         self._queue.add(job)
-        if request.timeout_seconds is not None:
-            job.timer = self._loop.call_later(request.timeout_seconds, self._expire, job)
+        timeout_seconds = request.timeout_seconds
+        if self._max_request_seconds is not None:
+            timeout_seconds = min(timeout_seconds or self._max_request_seconds, self._max_request_seconds)
+        if timeout_seconds is not None:
+            job.timer = self._loop.call_later(timeout_seconds, self._expire, job)
         self._wake_up()
         return job
 

@@ -238,6 +238,7 @@ class Server:
             max_delay_seconds=settings.max_batch_delay_seconds,
             max_queue_size=settings.max_queue_size,
             max_queue_seconds=settings.max_queue_seconds,
+            max_request_seconds=settings.max_request_seconds,
             runner_threads=(
                 1
                 if loaded.runs_in_turns

@@ -68,6 +68,7 @@ class ServeSettings:
     max_batch_delay_seconds: float = 0.0
     max_queue_size: int = 512
     max_queue_seconds: float = 30.0
+    max_request_seconds: float = 300.0
     max_request_bytes: int = 64 * 1024 * 1024
     max_response_bytes: int = 512 * 1024 * 1024
     drain_delay_seconds: float = 5.0
@@ -215,6 +216,13 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
         help="time a request may be expected to wait before it gets 429 instead (default: %(default)s)",
     )
     parser.add_argument(
+        "--max-request-seconds",
+        type=parse_duration,
+        default=300.0,
+        metavar="S",
+        help="time for a request to a model whose loops or sizes follow its values (default: %(default)s)",
+    )
+    parser.add_argument(
         "--max-request-bytes",
         type=parse_count,
         default=64 * 1024 * 1024,
@@ -295,6 +303,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         max_batch_delay_seconds=arguments.max_batch_delay_milliseconds / 1000,
         max_queue_size=arguments.max_queue_size,
         max_queue_seconds=arguments.max_queue_seconds,
+        max_request_seconds=arguments.max_request_seconds,
         max_request_bytes=arguments.max_request_bytes,
         max_response_bytes=arguments.max_response_bytes,
         drain_delay_seconds=arguments.drain_delay_seconds,

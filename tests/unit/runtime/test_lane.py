@@ -213,6 +213,20 @@ async def test_timeout_answers_and_stops_the_run() -> None:
     assert lane.pending == 0
 
 
+@pytest.mark.parametrize("own_timeout", [None, 1000.0])
+async def test_request_that_could_run_for_ever_is_stopped_after_the_servers_time(
+    own_timeout: float | None,
+) -> None:
+    results = Results()
+    lane = make_lane(
+        GatedModel(), WarmUp(1.0, 1, batchable=False, time_varies=True), max_request_seconds=0.05
+    )
+    lane.submit(make_request(1, timeout_seconds=own_timeout), results.append)
+    await results.wait(1)
+    assert isinstance(results.items[0], DeadlineExceededError)
+    assert lane.pending == 0
+
+
 async def test_close_when_idle_waits_for_the_last_request() -> None:
     model = GatedModel()
     results = Results()
