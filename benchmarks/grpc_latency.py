@@ -51,6 +51,7 @@ _INFER = "/inference.GRPCInferenceService/ModelInfer"
 _GRPCIO_THREADS = 10  # as in grpcio's own examples
 _WARM_UP_SECONDS = 0.5
 _LARGE_WINDOW = 2**30
+_MAX_MESSAGE_BYTES = 16_000  # one frame, within every server's first window
 _TINY = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
 
 
@@ -159,6 +160,7 @@ class Client(asyncio.Protocol):
         self.stream_ids = itertools.count(1, 2)
         self.sent_at: dict[int, float] = {}
         self.rest = b""
+        self.unacknowledged_bytes = 0
         self.running = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -181,9 +183,13 @@ class Client(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
+        self.unacknowledged_bytes += len(data)
         data = self.rest + data
         position = 0
         answers: list[bytes] = []
+        if self.unacknowledged_bytes > _LARGE_WINDOW // 2:
+            answers.append(build_window_update(0, self.unacknowledged_bytes))
+            self.unacknowledged_bytes = 0
         while len(data) - position >= 9:
             length_and_type, flags, stream_id = FRAME_HEADER.unpack_from(data, position)
             stop = position + 9 + (length_and_type >> 8)
@@ -316,6 +322,8 @@ def main() -> None:
     parser.add_argument("--serve", choices=("own", "grpcio"), help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.message_bytes > _MAX_MESSAGE_BYTES:
+        parser.error(f"--message-bytes: at most {_MAX_MESSAGE_BYTES}")
     if arguments.serve == "own":
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_own())

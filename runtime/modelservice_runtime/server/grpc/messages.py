@@ -1,10 +1,14 @@
 """From the bytes of a stream to its messages: length prefixes, limits, compression."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from modelservice_runtime.errors import PayloadTooLargeError, ServingError
 from modelservice_runtime.server.content_encoding import decode_body
 from modelservice_runtime.server.grpc.stream import GrpcError, GrpcStatus
+
+if TYPE_CHECKING:
+    from modelservice_runtime.server.http import Buffer
 
 PREFIX_BYTES = 5
 # Smaller pieces are joined as they come, so that crumbs do not cost an object each.
@@ -44,7 +48,7 @@ class MessageReader:
         self._prefix = b""
         self._compressed = False
         self._left = 0
-        self._pieces: list[memoryview | bytearray] = []
+        self._pieces: list[Buffer] = []
         self.received_bytes = 0
 
     @property
@@ -97,8 +101,10 @@ class MessageReader:
         if not self._reserve(size):
             raise GrpcError(GrpcStatus.RESOURCE_EXHAUSTED, "the server's buffers are full; try again later")
         self.received_bytes += size
-        if size >= _MIN_PIECE_BYTES and 2 * size >= len(data):
-            self._pieces.append(memoryview(data)[start:stop])
+        if size >= _MIN_PIECE_BYTES:
+            # A view keeps the whole packet alive: only where that is not much more.
+            is_most = 2 * size >= len(data)
+            self._pieces.append(memoryview(data)[start:stop] if is_most else data[start:stop])
         elif self._pieces and isinstance(self._pieces[-1], bytearray):
             self._pieces[-1] += data[start:stop]
         else:
