@@ -9,10 +9,11 @@ from modelservice_runtime.server.deadline import shorter
 from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, start_infer
 from modelservice_runtime.server.grpc.oip_request import (
     HeadCache,
+    InferHead,
     SplitRequest,
     bind_head,
     decode_inputs,
-    split_request,
+    find_request_id,
 )
 from modelservice_runtime.server.grpc.oip_response import (
     encode_response,
@@ -35,12 +36,16 @@ class OipInference:
 
     def start(self, message: bytes, call: GrpcCall, reply: Reply) -> Cancel | None:
         """See ``Start``; the answer is an encoded ModelInferResponse."""
-        return self.start_split(split_request(message), call, reply)
+        head, split = self.open(message)
+        return self.run(head, split, call, reply)
 
-    def start_split(self, split: SplitRequest, call: GrpcCall, reply: Reply) -> Cancel | None:
-        """The same for a request that is cut apart already."""
+    def open(self, message: bytes) -> tuple[InferHead, SplitRequest]:
+        """Cut a request apart. Raises ServingError."""
+        return self._heads.open(message)
+
+    def run(self, head: InferHead, split: SplitRequest, call: GrpcCall, reply: Reply) -> Cancel | None:
+        """Run a request that is cut apart; returns and raises as ``start`` does."""
         received_ns = call.received_ns
-        head = self._heads.parse(split.head)
         handle = self._table.find(head.model_name, head.model_version or None)
         try:
             bound = bind_head(head, handle.spec)
@@ -86,10 +91,11 @@ class _StreamHandler:
         self._slots.append(slot)
         reply = partial(self._reply, slot)
         try:
-            split = split_request(message)
+            head, split = self._inference.open(message)
             slot.id = split.id
-            slot.cancel = self._inference.start_split(split, self._call, reply)
+            slot.cancel = self._inference.run(head, split, self._call, reply)
         except ServingError as error:
+            slot.id = slot.id or find_request_id(message)
             reply(error)
 
     def on_end(self) -> None:

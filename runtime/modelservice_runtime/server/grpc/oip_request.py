@@ -60,11 +60,15 @@ _INPUT_CONTENTS = 5
 
 @dataclass(slots=True)
 class SplitRequest:
-    """A ModelInferRequest cut apart: ``head`` is a message without the id and the raw contents."""
+    """A ModelInferRequest cut apart: ``head`` is a message without the id and the raw contents.
+
+    ``raw_start`` is where the only raw contents begin if they end the message, as they usually do; else 0.
+    """
 
     head: bytes
     id: bytes
     raw: list[memoryview]
+    raw_start: int
 
 
 @dataclass(slots=True)
@@ -84,8 +88,11 @@ class BoundHead:
     spec: ModelSpec
     inputs: list[tuple[TensorSpec, list[int]]]
     output_names: Sequence[str]
+    outputs: list[TensorSpec]
     response_prefix: bytes
     output_prefixes: list[bytes]
+    # What answers of these shapes have around their contents; see ``oip_response``.
+    frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
@@ -111,12 +118,20 @@ def split_request(message: bytes) -> SplitRequest:
         raise malformed() from None
 
 
+def find_request_id(message: bytes) -> bytes:
+    """The id of a request that may be wrong in any other way; empty where it has none."""
+    try:
+        return split_request(message).id
+    except InvalidRequestError:
+        return b""
+
+
 def _split(message: bytes) -> SplitRequest:
     view = memoryview(message)
     raw: list[memoryview] = []
     kept: list[memoryview] = []
     request_id = b""
-    position = kept_from = 0
+    position = kept_from = raw_start = 0
     end = len(message)
     for _ in range(MAX_FIELDS):
         if position >= end:
@@ -130,6 +145,7 @@ def _split(message: bytes) -> SplitRequest:
             number, value, position = _read_any_field(message, start)
         if number == _RAW_INPUT_CONTENTS:
             raw.append(view[value:position])
+            raw_start = value
         elif number == _ID:
             request_id = message[value:position]
         else:
@@ -141,7 +157,8 @@ def _split(message: bytes) -> SplitRequest:
         raise malformed() if position > end else too_many_fields()
     kept.append(view[kept_from:])
     head = message if kept_from == 0 else b"".join(kept)
-    return SplitRequest(head, check_text(request_id), raw)
+    is_last = len(raw) == 1 and raw_start + len(raw[0]) == end
+    return SplitRequest(head, check_text(request_id), raw, raw_start if is_last else 0)
 
 
 def _read_any_field(message: bytes, start: int) -> tuple[int, int, int]:
@@ -161,10 +178,37 @@ def check_text(content: bytes) -> bytes:
 
 
 class HeadCache:
-    """Heads by their bytes; those with tensors in them, or unusually long ones, are parsed each time."""
+    """Heads by their bytes; those with tensors in them, or unusually long ones, are parsed each time.
+
+    Most messages are one head, without an id, and one tensor. Of those everything before the tensor is kept
+    too: a message of the same length that begins the same is cut at the same place.
+    """
 
     def __init__(self) -> None:
         self._heads: dict[bytes, InferHead] = {}
+        self._beginnings: dict[bytes, InferHead] = {}
+        self._raw_starts: dict[int, int] = {}
+
+    def open(self, message: bytes) -> tuple[InferHead, SplitRequest]:
+        """Cut a message apart and parse its head.
+
+        Raises InvalidRequestError and UnsupportedOperationError.
+        """
+        start = self._raw_starts.get(len(message))
+        if start is not None:
+            beginning = message[:start]
+            known = self._beginnings.get(beginning)
+            if known is not None:
+                return known, SplitRequest(beginning, b"", [memoryview(message)[start:]], start)
+        split = split_request(message)
+        head = self.parse(split.head)
+        if split.raw_start and not split.id and split.head in self._heads:
+            if len(self._beginnings) >= _CACHED_HEADS:
+                self._beginnings.clear()
+                self._raw_starts.clear()
+            self._raw_starts[len(message)] = split.raw_start
+            self._beginnings[message[: split.raw_start]] = head
+        return head, split
 
     def parse(self, head: bytes) -> InferHead:
         """Return the parsed head. Raises InvalidRequestError and UnsupportedOperationError."""
@@ -303,6 +347,7 @@ def _bind(head: InferHead, spec: ModelSpec) -> BoundHead:
         spec,
         list(inputs.values()),
         names,
+        outputs,
         encode_field(1, spec.name.encode()) + encode_field(2, spec.version.encode()),
         [encode_field(1, out.name.encode()) + encode_field(2, out.datatype.name.encode()) for out in outputs],
     )

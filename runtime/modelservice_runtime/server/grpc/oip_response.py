@@ -12,10 +12,12 @@ from modelservice_runtime.server.grpc.oip_contents import encode_contents
 from modelservice_runtime.server.grpc.oip_request import BoundHead
 from modelservice_runtime.server.grpc.protobuf_wire import encode_field, encode_varint, field_head
 from modelservice_runtime.server.http import Buffer
-from modelservice_runtime.tensors import BYTES, Array
+from modelservice_runtime.tensors import BYTES, Array, count_elements
 
 # Below this a copy costs less than a buffer of its own.
 _COPIED_BYTES = 16 * 1024
+# Shapes of answers to one head: a few, unless the model's output has a size of its own each time.
+_MAX_FRAMES = 64
 
 _ID, _PARAMETERS, _OUTPUTS, _RAW_OUTPUT_CONTENTS = 3, 4, 5, 6
 _SHAPE = 3
@@ -29,29 +31,62 @@ _FINAL_RESPONSE = encode_field(
 
 def encode_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array]) -> list[Buffer]:
     """Encode the outputs, in the requested order, with raw contents; a small answer is one buffer."""
-    small = bytearray(bound.response_prefix)
-    if request_id:
-        small += encode_field(_ID, request_id)
-    for prefix, array in zip(bound.output_prefixes, outputs, strict=True):
-        output = prefix + _encode_shape(array.shape)
-        small += field_head(_OUTPUTS, len(output))
-        small += output
+    shapes = tuple([array.shape for array in outputs])
+    frames = bound.frames.get(shapes) or _build_frames(bound, shapes)
     buffers: list[Buffer] = []
-    for name, array in zip(bound.output_names, outputs, strict=True):
-        tensor = bound.spec.output_by_name[name]
-        if array.nbytes < _COPIED_BYTES and tensor.datatype is not BYTES:
-            content: Buffer = array.tobytes()
+    small = b""
+    for frame, tensor, array in zip(frames, bound.outputs, outputs, strict=True):
+        if tensor.datatype is BYTES:
+            content: Buffer = encode_buffer(tensor, array)
+            small += frame + field_head(_RAW_OUTPUT_CONTENTS, len(content))
+        elif array.nbytes < _COPIED_BYTES:
+            small += frame + array.tobytes()
+            continue
         else:
             content = encode_buffer(tensor, array)
-        small += field_head(_RAW_OUTPUT_CONTENTS, len(content))
-        if len(content) < _COPIED_BYTES:
-            small += content
-        else:
-            buffers += (bytes(small), content)
-            small = bytearray()
+            small += frame
+        buffers += (small, content)
+        small = b""
+    if request_id:
+        small += encode_field(_ID, request_id)
     if small:
-        buffers.append(bytes(small))
-    return buffers
+        buffers.append(small)
+    return buffers if len(buffers) < 2 else _joined(buffers)
+
+
+def _build_frames(bound: BoundHead, shapes: tuple[tuple[int, ...], ...]) -> list[bytes]:
+    """What comes before each output's contents: at first all but the contents, then their tag and length.
+
+    The length of BYTES contents differs from answer to answer, so their tag is left out.
+    """
+    described = bytearray(bound.response_prefix)
+    for prefix, shape in zip(bound.output_prefixes, shapes, strict=True):
+        output = prefix + _encode_shape(shape)
+        described += field_head(_OUTPUTS, len(output)) + output
+    frames = [
+        b""
+        if tensor.datatype is BYTES
+        else field_head(_RAW_OUTPUT_CONTENTS, count_elements(shape) * tensor.datatype.item_bytes)
+        for tensor, shape in zip(bound.outputs, shapes, strict=True)
+    ]
+    frames[0] = bytes(described) + frames[0]
+    if len(bound.frames) >= _MAX_FRAMES:
+        bound.frames.clear()
+    bound.frames[shapes] = frames
+    return frames
+
+
+def _joined(buffers: list[Buffer]) -> list[Buffer]:
+    """Small neighbours as one buffer."""
+    joined: list[Buffer] = []
+    small: list[Buffer] = []
+    for buffer in buffers:
+        if len(buffer) < _COPIED_BYTES:
+            small.append(buffer)
+            continue
+        joined += (b"".join(small), buffer)
+        small = []
+    return [*joined, b"".join(small)] if small else joined
 
 
 def encode_typed_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array]) -> list[Buffer]:
@@ -59,10 +94,9 @@ def encode_typed_response(bound: BoundHead, request_id: bytes, outputs: Sequence
     response = inference_pb2.ModelInferResponse(
         model_name=bound.spec.name, model_version=bound.spec.version, id=request_id.decode("utf-8")
     )
-    for name, array in zip(bound.output_names, outputs, strict=True):
-        tensor = bound.spec.output_by_name[name]
+    for tensor, array in zip(bound.outputs, outputs, strict=True):
         response.outputs.add(
-            name=name,
+            name=tensor.name,
             datatype=tensor.datatype.name,
             shape=array.shape,
             contents=encode_contents(tensor, array),

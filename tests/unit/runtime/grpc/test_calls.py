@@ -154,6 +154,14 @@ async def test_stream_answers_in_the_order_of_the_requests_and_survives_errors()
     assert ["unknown" in error for _, error in answers(call)] == [False, True, False, False]
 
 
+async def test_stream_error_names_the_request_even_when_its_head_is_wrong() -> None:
+    call, handler = Server(FAST).open(STREAM)
+    parameters = {"timeout": pb.InferParameter(int64_param=-1)}
+    handler.on_message(message(1, id="a", parameters=parameters))
+    ((request_id, error),) = answers(call)
+    assert (request_id, "'timeout'" in error) == ("a", True)
+
+
 async def test_stream_of_a_fast_model_answers_each_request_at_once() -> None:
     call, handler = Server(FAST).open(STREAM)
     for number in range(3):

@@ -21,6 +21,7 @@ from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.server.grpc.oip_request import (
     HeadCache,
     bind_head,
+    decode_inputs,
     parse_head,
     split_request,
 )
@@ -168,6 +169,24 @@ def test_head_is_parsed_once_and_checked_once_for_a_model() -> None:
     assert bind_head(second, MODEL) is bound
     other = model_of("FP32")
     assert bind_head(second, other).spec is other
+
+
+def test_messages_that_begin_alike_are_cut_alike() -> None:
+    cache = HeadCache()
+    messages = [
+        make_raw_request(np.full((rows, 2), rows + number, np.float32), id=request_id).SerializeToString()
+        for number in range(3)
+        for rows in (1, 2, 40)
+        for request_id in ("", "7")
+    ]
+    for message in [*messages, *messages]:
+        head, split = cache.open(message)
+        expected = split_request(message)
+        assert (split.id, split.raw) == (expected.id, expected.raw)
+        assert decode_inputs(head, bind_head(head, MODEL), split).inputs["x"].tobytes() == split.raw[0]
+    longer = make_raw_request(np.ones((2, 2), np.float32)).SerializeToString()
+    renamed = longer.replace(b"\x0a\x01m", b"\x0a\x01w")
+    assert [cache.open(message)[0].model_name for message in (longer, renamed, longer)] == ["m", "w", "m"]
 
 
 def test_heads_with_tensors_in_them_are_not_kept() -> None:
