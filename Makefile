@@ -16,7 +16,7 @@ KSERVE_VENV := .venv-kserve
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type test test-unit test-integration e2e generate verify conformance lock cluster schemathesis kserve train demo demo-down clean
+.PHONY: help fmt lint type bench test test-unit test-integration e2e generate verify conformance lock cluster schemathesis kserve train demo demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -111,6 +111,9 @@ conformance: $(VENV)/.installed ## All operator tests of the ONNX project throug
 
 lock: $(VENV)/.installed ## Lock the dependencies again (requirements/*.txt)
 	@hack/lock.sh
+
+bench: $(VENV)/.installed ## Measure the runtime beside others; draws docs/benchmarks.svg (about 5 minutes)
+	@$(PY) -m benchmarks --chart docs/benchmarks.svg
 
 demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a prediction on a real Kubernetes (CONTEXT=... uses yours)
 	@$(PY) -m hack.demo up $(if $(CONTEXT),--context $(CONTEXT)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH_REGISTRY),--push-registry $(PUSH_REGISTRY))

@@ -1,6 +1,6 @@
 """gRPC throughput and latency of the runtime beside grpcio's synchronous server, in the same run.
 
-    python benchmarks/grpc_latency.py [--seconds 5] [--connections 1] [--streams 16]
+    python -m benchmarks.grpc_latency [--seconds 5] [--connections 1] [--streams 16]
 
 "echo" is the transport alone: a tiny unary call answered with the bytes of its request. "infer" is a
 ModelInfer of a tiny model, by `serve` and by a grpcio server written by hand (protobuf, NumPy, ONNX Runtime).
@@ -27,8 +27,8 @@ import grpc
 import numpy as np
 import onnxruntime as ort
 import uvloop
-from measuring import Row, best_rate, cpu_seconds, print_table, running_server, save_mlp
 
+from benchmarks.measuring import Row, best_rate, cpu_seconds, print_table, running_server, save_mlp
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.server.grpc.server import GrpcServer
 from modelservice_runtime.server.grpc.stream import GrpcCall
@@ -47,7 +47,7 @@ from modelservice_runtime.server.http2.frames import (
 from modelservice_runtime.server.http2.limits import Http2Limits
 
 _ECHO = "/benchmark.Benchmark/Echo"
-_INFER = "/inference.GRPCInferenceService/ModelInfer"
+INFER_PATH = "/inference.GRPCInferenceService/ModelInfer"
 _GRPCIO_THREADS = 10  # as in grpcio's own examples
 _WARM_UP_SECONDS = 0.5
 _LARGE_WINDOW = 2**30
@@ -85,7 +85,7 @@ def serve_grpcio(model: Path) -> None:
     """Both methods as one would write them with grpcio."""
     handlers = {
         _ECHO: grpc.unary_unary_rpc_method_handler(lambda request, _context: request),
-        _INFER: grpc.unary_unary_rpc_method_handler(
+        INFER_PATH: grpc.unary_unary_rpc_method_handler(
             infer_by_hand(model), pb.ModelInferRequest.FromString, pb.ModelInferResponse.SerializeToString
         ),
     }
@@ -119,7 +119,7 @@ def infer_by_hand(model: Path) -> Callable[[pb.ModelInferRequest, object], pb.Mo
 @contextmanager
 def running_benchmark_server(kind: str, model: Path) -> Iterator[tuple[int, int]]:
     """Port and process id."""
-    command = [sys.executable, __file__, "--serve", kind, "--model", str(model)]
+    command = [sys.executable, "-m", "benchmarks.grpc_latency", "--serve", kind, "--model", str(model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -291,7 +291,7 @@ def measure_all(directory: Path, arguments: argparse.Namespace) -> dict[str, lis
     save_mlp(model, 4, 8, 3)
     message = bytes(arguments.message_bytes)
     echo = Load(_ECHO, message, arguments.streams, arguments.connections, arguments.seconds)
-    infer = replace(echo, path=_INFER, message=build_infer_message())
+    infer = replace(echo, path=INFER_PATH, message=build_infer_message())
     with running_benchmark_server("own", model) as server:
         deadlines = replace(echo, deadlines=True)
         echoes = [measure("echo: own HTTP/2", echo, *server)]

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import uvloop
 
+from modelservice_runtime.allocator import keep_freed_memory
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import AcceleratorFailedError, ModelLoadFailedError, StartupError
 from modelservice_runtime.file_watch import FilePoller
@@ -93,6 +94,7 @@ def run_server(settings: ServeSettings) -> int:
 def configure_process() -> None:
     """What every process that serves needs before its event loop starts."""
     configure_logging()
+    keep_freed_memory()
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
 
 

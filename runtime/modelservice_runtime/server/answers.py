@@ -16,10 +16,10 @@ def decoded_body(request: HttpRequest, max_body_bytes: int) -> bytes | bytearray
 
     Raises UnsupportedEncodingError, InvalidRequestError and PayloadTooLargeError.
     """
+    # A view is what a large body with binary tensors comes as; only their decoder can do something with it.
+    body = bytes(request.body) if isinstance(request.body, memoryview) else request.body
     encoding = request.headers.get(b"content-encoding")
-    if encoding is None:
-        return request.body
-    return decode_body(request.body, encoding, max_body_bytes)
+    return body if encoding is None else decode_body(body, encoding, max_body_bytes)
 
 
 def reply(request: HttpRequest, answer: HttpResponse | ServingError) -> None:

@@ -5,13 +5,16 @@ buffer, which the tensors then lie in, so no byte is copied twice.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
+
+from modelservice_runtime.server.http import Buffer, RequestHead
 
 # Below this, what is still to come is likely to be here already, or soon.
 MIN_DIRECT_BYTES = 64 * 1024
 # Room for a body is made for this many times of what has come: nobody gets memory for a mere announcement.
 _GROWTH = 4
+_ALIGNMENT = 16  # also malloc's
 
 
 class TooMuchBufferedError(Exception):
@@ -24,17 +27,17 @@ class RequestBody:
     ``reserve`` accounts for bytes that are held longer than one packet; it may raise TooMuchBufferedError.
     """
 
-    __slots__ = ("_content", "_reserve", "size_bytes")
+    __slots__ = ("_content", "_padding", "_reserve", "size_bytes")
 
     def __init__(self, reserve: Callable[[int], None]) -> None:
         self._reserve = reserve
         self._content: bytes | bytearray = b""
+        self._padding = 0
         self.size_bytes = 0
 
-    @property
-    def content(self) -> bytes | bytearray:
+    def finish(self) -> Buffer:
         """All bytes, once the last one has come."""
-        return self._content
+        return memoryview(self._content)[self._padding :] if self._padding else self._content
 
     def append(self, piece: bytes) -> None:
         """Add a piece; a first one is kept as it is. Raises TooMuchBufferedError."""
@@ -48,23 +51,32 @@ class RequestBody:
         self._reserve(len(piece))
         self._content += piece
 
-    def room(self, total_bytes: int) -> memoryview:
+    def room(self, total_bytes: int, padding_bytes: int) -> memoryview:
         """Memory for the next bytes of a body of ``total_bytes``, never empty before it is complete.
 
-        Raises TooMuchBufferedError.
+        The body begins ``padding_bytes`` behind an aligned address. Raises TooMuchBufferedError.
         """
         received = self.size_bytes
         if isinstance(self._content, bytes):
             capacity = min(total_bytes, received * _GROWTH)
             self._reserve(capacity)
-            grown = bytearray(capacity)
-            grown[:received] = self._content
-            self._content = grown
-        elif len(self._content) == received:
+            grown = bytearray(padding_bytes + capacity)
+            grown[padding_bytes : padding_bytes + received] = self._content
+            self._content, self._padding = grown, padding_bytes
+        elif len(self._content) == self._padding + received:
             added = min(total_bytes - received, received * (_GROWTH - 1))
             self._reserve(added)
             self._content.extend(bytes(added))
-        return memoryview(self._content)[received:]
+        return memoryview(self._content)[self._padding + received :]
+
+
+def padding_bytes(headers: Mapping[bytes, bytes]) -> int:
+    """How far behind an aligned address a body has to begin so that the tensors in it are aligned.
+
+    Binary tensors follow the JSON, whose length a header tells; numbers at odd addresses would be copied.
+    """
+    length = headers.get(b"inference-header-content-length", b"")
+    return -int(length) % _ALIGNMENT if length.isdigit() and len(length) < 20 else 0
 
 
 class BodyOwner(Protocol):
@@ -87,11 +99,16 @@ class DirectReceiver(asyncio.BufferedProtocol):
     """Stands in for a connection as its transport's protocol until the body is complete."""
 
     def __init__(
-        self, owner: BodyOwner, body: RequestBody, total_bytes: int, complete: Callable[[], None]
+        self,
+        owner: BodyOwner,
+        body: RequestBody,
+        head: RequestHead,
+        complete: Callable[[], None],
     ) -> None:
         self._owner = owner
         self._body = body
-        self._total_bytes = total_bytes
+        self._total_bytes = head.body_bytes
+        self._padding_bytes = padding_bytes(head.headers)
         self._complete = complete
         self._refused = False
 
@@ -99,7 +116,7 @@ class DirectReceiver(asyncio.BufferedProtocol):
         """Where the next bytes go; after a refusal to nowhere."""
         if not self._refused:
             try:
-                return self._body.room(self._total_bytes)
+                return self._body.room(self._total_bytes, self._padding_bytes)
             except TooMuchBufferedError:
                 self._refused = True
         return memoryview(bytearray(MIN_DIRECT_BYTES))

@@ -276,7 +276,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _queue_request(self, head: RequestHead) -> None:
-        self._requests.append(HttpRequest(head, self._body.content, time.perf_counter_ns(), self))
+        self._requests.append(HttpRequest(head, self._body.finish(), time.perf_counter_ns(), self))
         self._last_request_seen = not head.keep_alive
         self._phase = _IDLE
         self._deadline = self._server.now + self._limits.idle_timeout_seconds
@@ -468,7 +468,7 @@ class Connection(asyncio.Protocol):
             self._queue_request(head)
             self._process()
 
-        self._receiver = DirectReceiver(self, self._body, self._announced_bytes, complete)
+        self._receiver = DirectReceiver(self, self._body, head, complete)
         self._transport.set_protocol(self._receiver)
 
     def _leave_receiver(self) -> None:

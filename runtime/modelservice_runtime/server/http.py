@@ -98,7 +98,7 @@ class HttpRequest:
 
     __slots__ = ("body", "head", "on_disconnect", "received_ns", "source")
 
-    def __init__(self, head: RequestHead, body: bytes | bytearray, received_ns: int, source: Replier) -> None:
+    def __init__(self, head: RequestHead, body: Buffer, received_ns: int, source: Replier) -> None:
         self.head = head
         self.body = body
         self.received_ns = received_ns

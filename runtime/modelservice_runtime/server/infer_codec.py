@@ -73,7 +73,7 @@ class DecodedInfer:
 
 
 def decode_infer(
-    spec: ModelSpec, body: bytes | bytearray, header_length: bytes | None, *, batches_rows: bool
+    spec: ModelSpec, body: Buffer, header_length: bytes | None, *, batches_rows: bool
 ) -> DecodedInfer:
     """Decode an infer body.
 
@@ -81,11 +81,11 @@ def decode_infer(
     batches this model, so that a raw request is one row. Raises InvalidRequestError and its kin.
     """
     if header_length is None:
-        return _decode_document(spec, body, _NO_BINARY)
+        return _decode_document(spec, bytes(body) if isinstance(body, memoryview) else body, _NO_BINARY)
     length = _parse_header_length(header_length, len(body))
     if length == 0:
         return _decode_raw(spec, memoryview(body), batches_rows=batches_rows)
-    return _decode_document(spec, body[:length], memoryview(body)[length:])
+    return _decode_document(spec, bytes(body[:length]), memoryview(body)[length:])
 
 
 def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:

@@ -19,7 +19,7 @@ import orjson
 
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server.binary_codec import decode_buffer, encode_buffer
-from modelservice_runtime.server.http import OCTET_STREAM, HttpResponse
+from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer, encode_infer
 from modelservice_runtime.server.json_codec import decode_tensor
 from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, InferRequest, TensorSpec, count_elements
@@ -93,9 +93,7 @@ class InferCodec:
         # Binary answers by (outputs' names, shapes): the JSON, and the HTTP headers.
         self._binary_heads: dict[Any, tuple[bytes, tuple[tuple[bytes, bytes], ...]]] = {}
 
-    def decode(
-        self, body: bytes | bytearray, header_length: bytes | None, batches_rows: bool
-    ) -> DecodedInfer:
+    def decode(self, body: Buffer, header_length: bytes | None, batches_rows: bool) -> DecodedInfer:
         """See ``infer_codec.decode_infer``."""
         if header_length is None:
             if type(body) is bytes and len(body) <= _MAX_BODY_BYTES:
@@ -138,7 +136,7 @@ class InferCodec:
                 self._json.add(prefix, plan)
         return decoded
 
-    def _decode_binary(self, body: bytes | bytearray, header_length: bytes) -> DecodedInfer | None:
+    def _decode_binary(self, body: Buffer, header_length: bytes) -> DecodedInfer | None:
         length = int(header_length)
         if length == 0:  # "00" is a raw request as well
             return None

@@ -82,7 +82,7 @@ def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> La
         position = max(end, start)
         if end - start >= MIN_ARRAY_BYTES:
             pieces += [body[kept_from:start], b'["%b",%d]' % (_TOKEN.encode("ascii"), len(arrays))]
-            arrays.append(bytes(body[start:end]))
+            arrays.append(bytes(memoryview(body)[start:end]))
             kept_from = end
     if not arrays:
         return None

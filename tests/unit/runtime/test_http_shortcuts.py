@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,13 +51,13 @@ def json_request(values: list[float], headers: bytes = b"") -> bytes:
     return b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n%b" % (PATH, len(body), headers, body)
 
 
-def binary_request(array: np.ndarray) -> bytes:
+def binary_request(array: np.ndarray, spaces: int = 0) -> bytes:
     tensor = {"name": "x", "shape": list(array.shape), "datatype": "FP32"}
     document = {
         "inputs": [tensor | {"parameters": {"binary_data_size": array.nbytes}}],
         "parameters": {"binary_data_output": True},
     }
-    head = json.dumps(document).encode()
+    head = json.dumps(document).encode() + b" " * spaces
     return b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n%b%b" % (
         PATH,
         len(head) + array.nbytes,
@@ -178,3 +179,27 @@ def test_client_that_leaves_within_a_large_body_leaves_nothing_behind(
     while serving.server.connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert (len(serving.server.connections), serving.server.buffered_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("spaces", range(5))
+def test_tensors_of_a_large_body_are_aligned_whatever_the_length_of_the_json_before(
+    connect: Connect, serving: ServerThread, monkeypatch: pytest.MonkeyPatch, spaces: int
+) -> None:
+    addresses: list[int] = []
+    lane = serving.table.find("any", None).lane
+    run = lane._model.run
+
+    def spy(inputs: Any, *arguments: Any) -> Any:
+        addresses.append(inputs["x"].ctypes.data)
+        assert isinstance(inputs["x"].base.base.obj, bytearray)  # the body itself, not a copy
+        return run(inputs, *arguments)
+
+    monkeypatch.setattr(lane._model, "run", spy)
+    array = np.arange(300_000, dtype=np.float32).reshape(1, -1)
+    connection = connect()
+    request = binary_request(array, spaces)
+    connection.sendall(request[:100_000])
+    time.sleep(0.02)
+    connection.sendall(request[100_000:])
+    np.testing.assert_array_equal(echoed_binary(connection, array.size), array.ravel())
+    assert [address % 4 for address in addresses] == [0]
