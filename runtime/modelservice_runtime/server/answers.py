@@ -1,5 +1,8 @@
 """Answers as every front end gives them: JSON documents, compression, and results that come later."""
 
+import asyncio
+from functools import partial
+
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.server.content_encoding import (
     MIN_COMPRESSED_BYTES,
@@ -8,7 +11,8 @@ from modelservice_runtime.server.content_encoding import (
     encode_body,
 )
 from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse
-from modelservice_runtime.server.status import error_response
+from modelservice_runtime.server.offload import LARGE_BYTES, offload
+from modelservice_runtime.server.status import error_body, error_response
 
 
 def decoded_body(request: HttpRequest, max_body_bytes: int) -> bytes | bytearray:
@@ -23,20 +27,39 @@ def decoded_body(request: HttpRequest, max_body_bytes: int) -> bytes | bytearray
 
 
 def reply(request: HttpRequest, answer: HttpResponse | ServingError) -> None:
-    """Answer later: with a response that is compressed already, or with an error."""
-    if isinstance(answer, ServingError):
-        answer = compressed(request, error_response(answer))
-    request.reply(answer)
+    """Answer later: with a response, or with an error."""
+    send(request, error_response(answer) if isinstance(answer, ServingError) else answer)
 
 
-def compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """Compress a larger answer where the client accepts it."""
+def send(request: HttpRequest, response: HttpResponse) -> None:
+    """Reply; a larger answer is compressed where the client accepts it, a large one on a thread."""
     accepted = request.headers.get(b"accept-encoding")
-    if accepted is None or response.content_length < MIN_COMPRESSED_BYTES:
-        return response
-    encoding = choose_encoding(accepted)
+    encoding = None
+    if accepted is not None and response.content_length >= MIN_COMPRESSED_BYTES:
+        encoding = choose_encoding(accepted)
     if encoding is None:
-        return response
+        request.reply(response)
+    elif response.content_length < LARGE_BYTES:
+        request.reply(_compressed(response, encoding))
+    else:
+        offload(partial(_compressed, response, encoding), partial(_reply_compressed, request, response))
+
+
+def internal_error() -> HttpResponse:
+    """The answer where the server itself is at fault."""
+    return HttpResponse(500, error_body("internal error; the server's log has the details"))
+
+
+def _reply_compressed(
+    request: HttpRequest, response: HttpResponse, finished: asyncio.Future[HttpResponse]
+) -> None:
+    try:
+        request.reply(finished.result())
+    except MemoryError:
+        request.reply(response)  # as it is: that memory is there
+
+
+def _compressed(response: HttpResponse, encoding: bytes) -> HttpResponse:
     buffers: list[Buffer] = [response.body] if isinstance(response.body, bytes) else list(response.body)
     return HttpResponse(
         response.status,

@@ -11,7 +11,7 @@ from modelservice_runtime.errors import NotFoundError, ServingError
 from modelservice_runtime.health import Health
 from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.security_settings import SecuritySettings
-from modelservice_runtime.server.answers import compressed
+from modelservice_runtime.server.answers import internal_error, send
 from modelservice_runtime.server.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.server.oip import OipFrontEnd
@@ -42,10 +42,12 @@ class Application:
             response = error_response(error)
         except Exception:  # the last boundary: one faulty request must not end the others
             log.exception("internal error", extra={"method": repr(request.method)})
-            response = HttpResponse(500, error_body("internal error; the server's log has the details"))
-        if response is not None:
-            if b"accept-encoding" in request.head.headers:
-                response = compressed(request, response)
+            response = internal_error()
+        if response is None:
+            return
+        if b"accept-encoding" in request.head.headers:
+            send(request, response)
+        else:
             request.source.reply(request, response)
 
     def _find_handler(self, head: RequestHead) -> Handler:

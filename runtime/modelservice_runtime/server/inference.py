@@ -96,7 +96,7 @@ class InferCall(Generic[Answer]):
         """The client has gone: stop what nobody waits for."""
         if self._job is not None:
             self._handle.lane.cancel(self._job)
-            self._handle.statistics.record_failure("CANCELED", time.perf_counter_ns() - self._received_ns)
+            record_cancelled(self._handle, self._received_ns)
 
     def _finish(self, result: InferResult | ServingError) -> None:
         if isinstance(result, ServingError):
@@ -121,6 +121,11 @@ class InferCall(Generic[Answer]):
 
 def _no_memory() -> OutputTooLargeError:
     return OutputTooLargeError("there is no memory for an answer of this size; ask for less at once")
+
+
+def record_cancelled(handle: ModelHandle, received_ns: int) -> None:
+    """Count a request whose client has gone."""
+    handle.statistics.record_failure("CANCELED", time.perf_counter_ns() - received_ns)
 
 
 def record_failure(handle: ModelHandle, received_ns: int, error: ServingError) -> None:

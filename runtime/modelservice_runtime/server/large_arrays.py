@@ -34,6 +34,8 @@ from modelservice_runtime.tensors import (
 # Below this the ordinary decoder is about as fast.
 MIN_ARRAY_BYTES = 16 * 1024
 _MAX_ARRAYS = 64
+# simdjson keeps the interpreter to itself for about a millisecond for this much.
+_PIECE_BYTES = 512 * 1024
 _DATA = ("data",)
 # All that may stand in an array of numbers but brackets and commas.
 _NUMBERS = b"0123456789+-.eE \t\r\n"
@@ -132,6 +134,36 @@ def _buffer_type(spec: TensorSpec) -> _BufferType:
 
 def _parse_numbers(text: bytes, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
     """All numbers of a rectangular array as float64, int64 or uint64, and the lengths of its rows."""
+    pieces = _split(text)
+    parts: list[Array] = []
+    for piece in pieces:
+        parsed = _parse_piece(piece, buffer_type)
+        if parsed is None or len(pieces) == 1:
+            return parsed
+        if not parsed[0].size:
+            return None  # there was nothing between two commas
+        parts.append(parsed[0])
+    flat = np.concatenate(parts)
+    return flat, [flat.size]
+
+
+def _split(text: bytes) -> list[bytes]:
+    """Cut a flat array into shorter ones, at commas; it is valid where each of them is, and not empty."""
+    if text.find(b"[", text.find(b"[") + 1) >= 0:
+        return [text]
+    pieces: list[bytes] = []
+    start, before = 0, b""
+    while len(text) - start > 2 * _PIECE_BYTES:
+        comma = text.find(b",", start + _PIECE_BYTES)
+        if comma < 0:
+            break
+        pieces.append(before + text[start:comma] + b"]")
+        start, before = comma + 1, b"["
+    pieces.append(before + text[start:])
+    return pieces
+
+
+def _parse_piece(text: bytes, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
     try:
         # A parser of its own: a kept one would keep memory for the largest body ever seen.
         array: Any = simdjson.Parser().parse(text)

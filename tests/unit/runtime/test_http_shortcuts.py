@@ -1,5 +1,6 @@
 """The ways around the parser: heads seen before, and large bodies read straight into their memory."""
 
+import gzip
 import json
 import socket
 import time
@@ -203,3 +204,43 @@ def test_tensors_of_a_large_body_are_aligned_whatever_the_length_of_the_json_bef
     connection.sendall(request[100_000:])
     np.testing.assert_array_equal(echoed_binary(connection, array.size), array.ravel())
     assert [address % 4 for address in addresses] == [0]
+
+
+def test_large_json_and_compressed_bodies_are_answered_in_order_with_others(connect: Connect) -> None:
+    array = np.random.default_rng(0).random(60_000, dtype=np.float32).astype(float).tolist()
+    plain = json_request(array)
+    head, _, body = plain.partition(b"\r\n\r\n")
+    packed = gzip.compress(body, 1)
+    compressed = head.replace(b"Content-Length: %d" % len(body), b"Content-Length: %d" % len(packed))
+    compressed += b"\r\nContent-Encoding: gzip\r\nAccept-Encoding: gzip\r\n\r\n" + packed
+    connection = connect()
+    connection.sendall(plain + compressed + json_request([1.0]))
+    assert echoed(connection) == pytest.approx(array)
+    status, answer = read_answer(connection)
+    assert status == 200
+    assert json.loads(gzip.decompress(answer))["outputs"][0]["data"] == pytest.approx(array)
+    assert echoed(connection) == [1.0]
+
+
+def test_large_json_body_that_is_wrong_is_told_so(connect: Connect, serving: ServerThread) -> None:
+    failures = sum(serving.table.find("any", None).statistics.failures.values())
+    connection = connect()
+    connection.sendall(json_request([1.0] * 60_000).replace(b"[1, 60000]", b"[1, 59999]"))
+    status, body = read_answer(connection)
+    assert (status, b"60000 values" in body) == (400, True)
+    assert sum(serving.table.find("any", None).statistics.failures.values()) == failures + 1
+
+
+def test_client_that_leaves_while_its_large_body_is_decoded_is_counted(
+    connect: Connect, serving: ServerThread
+) -> None:
+    statistics = serving.table.find("any", None).statistics
+    cancelled = statistics.failures["CANCELED"]
+    handled = cancelled + statistics.success_count
+    connection = connect()
+    connection.sendall(json_request([1.0] * 60_000))
+    connection.close()
+    deadline = time.monotonic() + 10
+    while statistics.failures["CANCELED"] + statistics.success_count == handled:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

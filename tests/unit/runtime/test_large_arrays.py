@@ -147,3 +147,21 @@ def test_cut_large_arrays_leaves_small_ones_and_bounds_their_number() -> None:
     assert cut is not None
     assert cut.rest.count(large_arrays._TOKEN.encode()) == 64
     assert not cut.all_used
+
+
+@pytest.mark.parametrize(
+    "damage", [("5,", "5,,"), ("5,", "5 5,"), ("5,", "],"), ("5,", "[5],"), ("[5", "[,5")]
+)
+def test_decode_large_array_in_pieces_is_as_strict_as_in_one(
+    monkeypatch: pytest.MonkeyPatch, damage: tuple[str, str]
+) -> None:
+    tensor = make_spec().inputs[0]
+    good = "[" + "5," * 999 + "7]"
+    for piece_bytes in (1, 2, 3, 100, 1500, 5000):
+        monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
+        array = decode_large_array(tensor, (1000,), good.encode())
+        assert array is not None
+        assert array.tolist() == [5.0] * 999 + [7.0]
+        for place in (0, 500, 900):
+            bad = good[:place] + good[place:].replace(*damage, 1) if damage[0] in good[place:] else "[,]"
+            assert decode_large_array(tensor, (1000,), bad.encode()) is None

@@ -9,7 +9,7 @@ import orjson
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.repository import ModelHandle, ModelTable
-from modelservice_runtime.server.answers import compressed, decoded_body, reply
+from modelservice_runtime.server.answers import decoded_body, reply
 from modelservice_runtime.server.deadline import header_timeout_seconds
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
@@ -75,7 +75,7 @@ def _enqueue(handle: ModelHandle, prepared: PreparedCall, request: HttpRequest) 
     call = InferCall(
         handle,
         request.received_ns,
-        lambda outputs: compressed(request, HttpResponse(200, prepared.encode(outputs))),
+        lambda outputs: HttpResponse(200, prepared.encode(outputs)),
         partial(reply, request),
     )
     request.on_disconnect = call.cancel
