@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import numpy as np
+
 from modelservice_runtime.server.http import Buffer, RequestHead
 
 # Below this, what is still to come is likely to be here already, or soon.
@@ -31,13 +33,13 @@ class RequestBody:
 
     def __init__(self, reserve: Callable[[int], None]) -> None:
         self._reserve = reserve
-        self._content: bytes | bytearray = b""
+        self._content: Buffer = b""
         self._padding = 0
         self.size_bytes = 0
 
     def finish(self) -> Buffer:
         """All bytes, once the last one has come."""
-        return memoryview(self._content)[self._padding :] if self._padding else self._content
+        return self._content[self._padding :] if isinstance(self._content, memoryview) else self._content
 
     def append(self, piece: bytes) -> None:
         """Add a piece; a first one is kept as it is. Raises TooMuchBufferedError."""
@@ -49,34 +51,55 @@ class RequestBody:
             self._reserve(len(self._content))
             self._content = bytearray(self._content)
         self._reserve(len(piece))
+        assert isinstance(self._content, bytearray)
         self._content += piece
 
-    def room(self, total_bytes: int, padding_bytes: int) -> memoryview:
+    def room(self, total_bytes: int, padding_bytes: int | None) -> memoryview:
         """Memory for the next bytes of a body of ``total_bytes``, never empty before it is complete.
 
-        The body begins ``padding_bytes`` behind an aligned address. Raises TooMuchBufferedError.
+        With ``padding_bytes`` the body begins so far behind an aligned address, and ``finish`` gives a view.
+        Raises TooMuchBufferedError.
         """
         received = self.size_bytes
         if isinstance(self._content, bytes):
-            capacity = min(total_bytes, received * _GROWTH)
-            self._reserve(capacity)
-            grown = bytearray(padding_bytes + capacity)
-            grown[padding_bytes : padding_bytes + received] = self._content
-            self._content, self._padding = grown, padding_bytes
+            self.begin(self._content, total_bytes, padding_bytes)
         elif len(self._content) == self._padding + received:
-            added = min(total_bytes - received, received * (_GROWTH - 1))
-            self._reserve(added)
-            self._content.extend(bytes(added))
+            self._grow(min(total_bytes - received, received * (_GROWTH - 1)))
         return memoryview(self._content)[self._padding + received :]
 
+    def begin(self, piece: bytes | memoryview, total_bytes: int, padding_bytes: int | None) -> None:
+        """Make room for more of a body of which ``piece`` is the beginning. Raises TooMuchBufferedError."""
+        self.size_bytes = len(piece)
+        capacity = min(total_bytes, self.size_bytes * _GROWTH)
+        self._reserve(capacity)
+        if padding_bytes is None:
+            self._content = grown = bytearray(capacity)
+            grown[: len(piece)] = piece
+        else:
+            # Without the zeros that a bytearray is filled with.
+            self._content = view = np.empty(padding_bytes + capacity, np.uint8).data
+            view[padding_bytes : padding_bytes + len(piece)] = piece
+            self._padding = padding_bytes
 
-def padding_bytes(headers: Mapping[bytes, bytes]) -> int:
+    def _grow(self, added_bytes: int) -> None:
+        self._reserve(added_bytes)
+        if isinstance(self._content, bytearray):
+            self._content.extend(bytes(added_bytes))
+        else:
+            used = len(self._content)
+            grown = np.empty(used + added_bytes, np.uint8).data
+            grown[:used] = self._content
+            self._content = grown
+
+
+def padding_bytes(headers: Mapping[bytes, bytes]) -> int | None:
     """How far behind an aligned address a body has to begin so that the tensors in it are aligned.
 
     Binary tensors follow the JSON, whose length a header tells; numbers at odd addresses would be copied.
+    None where there are no such tensors.
     """
     length = headers.get(b"inference-header-content-length", b"")
-    return -int(length) % _ALIGNMENT if length.isdigit() and len(length) < 20 else 0
+    return -int(length) % _ALIGNMENT if length.isdigit() and len(length) < 20 else None
 
 
 class BodyOwner(Protocol):

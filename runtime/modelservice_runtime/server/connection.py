@@ -22,6 +22,7 @@ from modelservice_runtime.server.body import (
     DirectReceiver,
     RequestBody,
     TooMuchBufferedError,
+    padding_bytes,
 )
 from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead, render_head
 from modelservice_runtime.server.status import error_body
@@ -145,7 +146,10 @@ class Connection(asyncio.Protocol):
         end = data.find(b"\r\n\r\n") + 4
         head = self._server.known_heads.get(data[:end])
         if head is None or len(data) - end != head.body_bytes:
-            self._parse(data)
+            if head is not None and head.body_bytes + end - len(data) >= MIN_DIRECT_BYTES and len(data) > end:
+                self._receive_known(head, memoryview(data)[end:])
+            else:
+                self._parse(data)
             return
         self._current = request = HttpRequest(head, data[end:], time.perf_counter_ns(), self)
         self._processing = True
@@ -177,16 +181,35 @@ class Connection(asyncio.Protocol):
         if was_in_head and self._phase is Phase.HEAD:
             self._check_partial_head(len(data))
         if was_idle and not upgrades and len(self._requests) == 1:
-            self._remember_head(data, self._requests[0].head)
+            head = self._requests[0].head
+            self._remember_head(data, head, head.body_bytes)
         self._process()
-        if self._phase is Phase.BODY and not self._is_busy():
-            self._receive_directly()
+        missing_bytes = self._announced_bytes - self._body.size_bytes
+        if self._phase is Phase.BODY and missing_bytes >= MIN_DIRECT_BYTES and not self._is_busy():
+            if not self._body.size_bytes:
+                return  # the head came alone
+            head = self._make_head()
+            if was_idle and not upgrades:
+                self._remember_head(data, head, self._body.size_bytes)
+            self._receive_directly(head)
 
-    def _remember_head(self, data: bytes, head: RequestHead) -> None:
-        """Keep the head for the next request, where ``data`` was this one request from end to end."""
+    def _remember_head(self, data: bytes, head: RequestHead, body_bytes: int) -> None:
+        """Keep the head for the next request, where ``data`` was all of it and ``body_bytes`` of the body."""
         end = data.find(b"\r\n\r\n") + 4
-        if len(data) - end == head.body_bytes and head.keep_alive and b"expect" not in head.headers:
+        if len(data) - end == body_bytes and head.keep_alive and b"expect" not in head.headers:
             self._server.remember(data[:end], head)
+
+    def _receive_known(self, head: RequestHead, piece: memoryview) -> None:
+        """A large body begins behind a known head."""
+        self._start_message()
+        self._phase = Phase.BODY
+        self._body_started = self._server.now
+        try:
+            self._body.begin(piece, head.body_bytes, padding_bytes(head.headers))
+        except TooMuchBufferedError:
+            self._refuse(_no_room())
+        else:
+            self._receive_directly(head)
 
     # httptools' callbacks
 
@@ -457,11 +480,8 @@ class Connection(asyncio.Protocol):
         self._server.buffered_bytes -= self._reserved_bytes
         self._reserved_bytes = 0
 
-    def _receive_directly(self) -> None:
+    def _receive_directly(self, head: RequestHead) -> None:
         """Let the rest of a large body come straight into its memory; the parser sees no more of it."""
-        if self._announced_bytes - self._body.size_bytes < MIN_DIRECT_BYTES or not self._body.size_bytes:
-            return
-        head = self._make_head()
 
         def complete() -> None:
             self._leave_receiver()
