@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import asdict, dataclass
 
-from modelservice_runtime.server.auth.guard import HttpApplication
+from modelservice_runtime.server.auth.guard import HttpAdmission, HttpApplication
 from modelservice_runtime.server.grpc.server import Admission, GrpcServer
 from modelservice_runtime.server.grpc.services import GrpcServices
 from modelservice_runtime.server.http import HttpLimits
@@ -21,7 +21,7 @@ _MIN_BUFFERED_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Applications:
-    """What answers on each port; ``admit`` is asked before every gRPC call.
+    """What answers on each port; ``admit`` is asked before gRPC calls, ``admit_http`` before large bodies.
 
     Without ``metrics`` this is a worker: its parent has that port, and other workers share the rest.
     """
@@ -30,6 +30,7 @@ class Applications:
     metrics: HttpApplication | None
     grpc: GrpcServices
     admit: Admission | None
+    admit_http: HttpAdmission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ async def open_ports(
     slowness = asdict(settings.connections)
     limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
     shared = applications.metrics is None
-    rest = HttpServer(applications.rest, limits, loop)
+    rest = HttpServer(applications.rest, limits, loop, applications.admit_http)
     metrics = grpc = None
     listening: dict[str, object] = {
         "host": settings.host,

@@ -206,6 +206,7 @@ class Server:
             metrics=MetricsApplication(self._table, open_gpus()) if self._link is None else None,
             grpc=build_grpc_services(self._table, self._health, loop, largest),
             admit=access.admission,
+            admit_http=access.http_admission,
         )
         return await open_ports(self._settings, applications, tls, loop)
 

@@ -100,6 +100,7 @@ def json_seeds() -> Iterator[bytes]:
         values: object = ["a"] * 4 if spec.inputs[0].datatype.name == "BYTES" else [1, 0, 1, 1]
         shape = [1, 4] if spec.inputs[0].shape == (-1, 4) else [4]
         entry = {"name": "x", "shape": shape, "datatype": spec.inputs[0].datatype.name, "data": values}
+        yield bytes([which]) + json.dumps({"inputs": [entry | {"data": [{"b64": "YQ=="}] * 4}]}).encode()
         yield bytes([which]) + json.dumps({"inputs": [entry]}).encode()
         document = {"id": "7", "parameters": {"timeout": 5, "binary_data_output": True}, "inputs": [entry]}
         yield bytes([which]) + json.dumps(document | {"outputs": [{"name": "y"}]}).encode()

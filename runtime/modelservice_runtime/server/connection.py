@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from modelservice_runtime.errors import ServingError
 from modelservice_runtime.server.body import (
     MIN_DIRECT_BYTES,
     DirectReceiver,
@@ -25,7 +26,7 @@ from modelservice_runtime.server.body import (
     padding_bytes,
 )
 from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead, render_head
-from modelservice_runtime.server.status import error_body
+from modelservice_runtime.server.status import error_body, error_response
 
 if TYPE_CHECKING:
     from modelservice_runtime.server.http_server import HttpServer
@@ -35,6 +36,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_REQUESTS_AT_ONCE = 32
 # Each wish to upgrade costs a copy of what follows it.
 _MAX_UPGRADES_AT_ONCE = 16
+# Larger bodies, and those of unknown size, are read from clients only who may ask.
+_MAX_UNASKED_BYTES = 64 * 1024
 _UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -262,6 +265,8 @@ class Connection(asyncio.Protocol):
             self._announced_bytes = int(headers[b"content-length"])
             if self._announced_bytes > self._limits.max_body_bytes:
                 raise self._too_large()
+        if not 0 <= self._announced_bytes <= _MAX_UNASKED_BYTES:
+            self._check_admission()
         self._phase = Phase.BODY
         self._body_started = self._server.now
         if b"expect" in headers:
@@ -459,6 +464,16 @@ class Connection(asyncio.Protocol):
             raise _RefusalError(400, "malformed HTTP: HTTP/1.0 has no Transfer-Encoding")
         if value.strip().lower() != b"chunked":
             raise _RefusalError(501, "the only Transfer-Encoding supported is chunked")
+
+    def _check_admission(self) -> None:
+        """Whoever may not ask anything shall not fill the memory either."""
+        if self._server.admit is not None:
+            certified = self.has_client_certificate
+            try:
+                self._server.admit(self._target, self._headers, has_client_certificate=certified)
+            except ServingError as error:
+                response = error_response(error)
+                raise _RefusalError(response.status, str(error), response.headers) from None
 
     def _check_expectation(self, value: bytes) -> None:
         if value.strip().lower() != b"100-continue":

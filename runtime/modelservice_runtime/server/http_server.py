@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from modelservice_runtime.server.connection import Connection
 from modelservice_runtime.server.http import HttpLimits, HttpRequest, RequestHead, render_start
@@ -17,15 +17,32 @@ _MAX_KNOWN_HEADS = 512
 _MAX_KNOWN_HEAD_BYTES = 2048
 
 
+class Admission(Protocol):
+    """Decides who may send a body."""
+
+    def __call__(
+        self, target: bytes, headers: Mapping[bytes, bytes], *, has_client_certificate: bool
+    ) -> None:
+        """Raise ServingError to turn a request away."""
+
+
 class HttpServer(PortServer[Connection]):
     """Accepts connections and hands complete requests to ``application``.
 
     ``known_heads`` holds parsed heads by their bytes: clients say the same with every request, and the same
-    bytes mean the same. From ``start_closing`` on every answer closes its connection.
+    bytes mean the same. From ``start_closing`` on every answer closes its connection. ``admit``, if set, is
+    asked before a large body is read; the application has to ask for every request all the same.
     """
 
-    def __init__(self, application: Application, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        application: Application,
+        limits: HttpLimits,
+        loop: asyncio.AbstractEventLoop,
+        admit: Admission | None = None,
+    ) -> None:
         super().__init__(limits, loop)
+        self.admit = admit
         self.application = application
         self.limits = limits
         self.known_heads: dict[bytes, RequestHead] = {}

@@ -10,7 +10,6 @@ orjson would write, would silently make an infinity a NaN. Clients with strict p
 """
 
 import base64
-import binascii
 import json
 import struct
 from collections.abc import Sequence
@@ -188,12 +187,12 @@ def _string_from_base64(spec: TensorSpec, value: object) -> str:
     if type(value) is dict and len(value) == 1 and type(value.get("b64")) is str:
         try:
             return base64.b64decode(value["b64"], validate=True).decode("utf-8")
-        except binascii.Error:
-            raise InvalidRequestError(f"input '{spec.name}' has a 'b64' value that is not base64") from None
         except UnicodeDecodeError:
             raise InvalidRequestError(
                 f"input '{spec.name}' has bytes that are not UTF-8; ONNX strings are UTF-8"
             ) from None
+        except ValueError:  # binascii's error, or letters that are not even ASCII
+            raise InvalidRequestError(f"input '{spec.name}' has a 'b64' value that is not base64") from None
     raise InvalidRequestError(
         f'input \'{spec.name}\' needs strings or {{"b64": "..."}} as BYTES values, not {type(value).__name__}'
     )

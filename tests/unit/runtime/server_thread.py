@@ -113,7 +113,8 @@ class ServerThread:
         for name, path in self._models.items():
             self.table.publish(self.load(name, path))
         application = build_application(self.table, self.health, self.limits.max_body_bytes, self._security)
-        self.server = HttpServer(self._access.protect(application), self.limits, self.loop)
+        guarded, admit = self._access.protect(application), self._access.http_admission
+        self.server = HttpServer(guarded, self.limits, self.loop, admit)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
         services = build_grpc_services(self.table, self.health, self.loop, self.limits.max_body_bytes)
         self.grpc_paths = sorted(services.by_path)

@@ -42,27 +42,40 @@ class Guard:
             self._authenticator.check(authorization, api_key)
 
 
+class HttpAdmission:
+    """The guard in front of every HTTP request, which a connection may ask before it reads a large body."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __call__(
+        self, target: bytes, headers: Mapping[bytes, bytes], *, has_client_certificate: bool
+    ) -> None:
+        """Raise UnauthenticatedError or PermissionDeniedError unless the request may go on."""
+        if target not in OPEN_HTTP_TARGETS:
+            self._guard.check(
+                headers.get(b"authorization"),
+                headers.get(b"x-api-key"),
+                has_client_certificate=has_client_certificate,
+            )
+
+
 class GuardedApplication:
     """An HTTP application behind a guard."""
 
-    def __init__(self, application: HttpApplication, guard: Guard) -> None:
+    def __init__(self, application: HttpApplication, admit: HttpAdmission) -> None:
         self._application = application
-        self._guard = guard
+        self._admit = admit
 
     def __call__(self, request: HttpRequest) -> None:
         """Hand the request on, or answer 401 or 403."""
-        if request.target not in OPEN_HTTP_TARGETS:
-            headers = request.headers
-            try:
-                self._guard.check(
-                    headers.get(b"authorization"),
-                    headers.get(b"x-api-key"),
-                    has_client_certificate=request.source.has_client_certificate,
-                )
-            except ServingError as error:
-                request.reply(error_response(error))
-                return
-        self._application(request)
+        certified = request.source.has_client_certificate
+        try:
+            self._admit(request.target, request.headers, has_client_certificate=certified)
+        except ServingError as error:
+            request.reply(error_response(error))
+        else:
+            self._application(request)
 
 
 class GrpcAdmission:

@@ -12,6 +12,7 @@ from modelservice_runtime.server.auth.guard import (
     GrpcAdmission,
     Guard,
     GuardedApplication,
+    HttpAdmission,
     HttpApplication,
 )
 
@@ -25,7 +26,13 @@ class LoadedGuard:
 
     def protect(self, application: HttpApplication) -> HttpApplication:
         """Put the guard in front of an HTTP front end."""
-        return application if self.guard is None else GuardedApplication(application, self.guard)
+        admit = self.http_admission
+        return application if admit is None else GuardedApplication(application, admit)
+
+    @property
+    def http_admission(self) -> HttpAdmission | None:
+        """The guard for HTTP requests of which only the head has come."""
+        return None if self.guard is None else HttpAdmission(self.guard)
 
     @property
     def admission(self) -> GrpcAdmission | None:

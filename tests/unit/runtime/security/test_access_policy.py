@@ -12,7 +12,7 @@ import grpc
 import pytest
 from tests.unit.runtime.security import signed_tokens
 from tests.unit.runtime.security.signed_tokens import ALL_KEYS, sign
-from tests.unit.runtime.server_thread import ServerThread, read_answer
+from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
 
 from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
 from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
@@ -139,3 +139,24 @@ def test_repeated_header_is_not_a_way_around(guarded: ServerThread) -> None:
 
 def test_server_without_settings_asks_nobody(server: ServerThread) -> None:
     assert server.request("GET", "/v2").status == 200
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 10000000\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 70000\r\nExpect: 100-continue\r\n",
+    ],
+)
+@pytest.mark.parametrize("header", [b"", b"X-Api-Key: wrong\r\n"])
+def test_body_of_a_stranger_is_not_even_read(guarded: ServerThread, framing: bytes, header: bytes) -> None:
+    with guarded.connect() as connection:
+        connection.sendall(b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\n" + header + framing + b"\r\n")
+        assert read_answer(connection)[0] == 401
+        assert read_until_closed(connection) == b""
+
+
+def test_large_body_of_a_client_is_read(guarded: ServerThread) -> None:
+    answer = guarded.request("POST", "/v2/models/mlp/infer", b" " * 200_000, {"X-Api-Key": KEY})
+    assert answer.status == 400

@@ -162,3 +162,11 @@ def test_infer_of_a_raw_request_with_any_zero_is_answered(server: ServerThread, 
         headers = {"Inference-Header-Content-Length": length}
         answer = server.request("POST", "/v2/models/identity_FP32/infer", bytes(8), headers)
         assert answer.status == 200
+
+
+@pytest.mark.parametrize("text", ["\u016f==", "YQ", "YQ==\n", "Y Q==", "=", "_w==", "/w==", "\u0000"])
+def test_infer_of_bad_base64_is_400_in_every_protocol(server: ServerThread, text: str) -> None:
+    value = {"b64": text}
+    tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "data": [value]}
+    assert server.infer("text", [tensor]).status == 400
+    assert server.request("POST", "/v1/models/text:predict", {"instances": [value]}).status == 400
