@@ -1,7 +1,6 @@
 """What hostile, slow and merely broken HTTP/2 clients meet; over raw sockets."""
 
 import gzip
-import time
 
 import pytest
 from tests.unit.runtime.http2.conftest import SMALL, Connect
@@ -338,35 +337,6 @@ def test_slow_message_ends_its_call_while_others_are_served(connect_impatient: C
     assert client.answer(1)[0]["grpc-status"] == "4"
 
 
-def test_call_without_messages_ends_after_a_while(connect_impatient: Connect) -> None:
-    client = connect_impatient()
-    client.send(call(1, None, "/test.Test/Chat"))
-    deadline = time.monotonic() + 5
-    for item in client.frames():
-        if item.kind == PING:
-            client.send(frame(PING, ACK, payload=item.payload))
-        elif item.kind == HEADERS:
-            break
-        assert time.monotonic() < deadline
-    assert dict(client.decoder.decode(item.payload))["grpc-status"] == "4"
-
-
-def test_idle_connection_is_told_to_leave(connect_impatient: Connect) -> None:
-    client = connect_impatient()
-    client.send(call(1))
-    client.answer(1)
-    assert client.goaway() == (2**31 - 1, ErrorCode.NO_ERROR)
-
-
-def test_client_that_vanished_is_cut_off_with_its_calls(connect_impatient: Connect) -> None:
-    cancelled = Never.cancelled
-    client = connect_impatient()
-    client.send(call(1, b"hi", "/test.Test/Never"))
-    kinds = [item.kind for item in client.frames()]
-    assert PING in kinds
-    assert Never.cancelled == cancelled + 1
-
-
 @pytest.mark.parametrize(("length", "correct"), [("7", True), ("6", False), ("8", False)])
 def test_content_length_must_be_that_of_the_data(connect_small: Connect, length: str, correct: bool) -> None:
     client = connect_small()
@@ -406,17 +376,6 @@ def test_deadline_within_an_answer_resets_the_call(connect_small: Connect) -> No
     client.send(call(1, None, "/test.Test/Chat", **{"grpc-timeout": "50m"}))
     client.send(frame(DATA, 0, 1, prefixed(b"size 5000")))
     assert client.reset_code(1) is ErrorCode.CANCEL
-
-
-def test_call_with_messages_now_and_then_is_not_idle(connect_impatient: Connect) -> None:
-    client = connect_impatient()
-    client.send(call(1, None, "/test.Test/Chat"))
-    for _ in range(15):
-        client.send(frame(DATA, 0, 1, prefixed(b"a")))
-        client.next(DATA)
-        time.sleep(0.1)
-    client.send(frame(DATA, END_STREAM, 1))
-    assert client.answer(1)[0]["grpc-status"] == "0"
 
 
 def test_ping_is_answered_with_the_same_bytes(connect_small: Connect) -> None:
