@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from modelservice_runtime.observe.access_log import AccessLog
 from modelservice_runtime.observe.background import BackgroundObserver
 from modelservice_runtime.observe.exchange import Exchange, Observer
+from modelservice_runtime.observe.grpc import observe_services
 from modelservice_runtime.observe.http import HttpApplication, ObservedApplication
+from modelservice_runtime.server.grpc.services import GrpcServices
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,12 @@ class Observation:
     def watch(self, application: HttpApplication) -> HttpApplication:
         """Put the observers around an HTTP front end."""
         return application if self._background is None else ObservedApplication(application, self._background)
+
+    def watch_services(self, services: GrpcServices) -> GrpcServices:
+        """Put the observers around the gRPC services."""
+        if self._background is None:
+            return services
+        return replace(services, by_path=observe_services(services.by_path, self._background))
 
     def close(self) -> None:
         """Write and send what is left, for a bounded time."""

@@ -113,8 +113,12 @@ def test_sigterm_under_load_fails_no_request(model_files: dict[str, Path]) -> No
 
 
 def readiness(port: int) -> int:
+    return get_status(port, "/v2/health/ready")
+
+
+def get_status(port: int, path: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", "/v2/health/ready")
+    connection.request("GET", path)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -168,6 +172,41 @@ def test_sigint_skips_the_drain_delay(model_files: dict[str, Path]) -> None:
     with server_process("--model", f"mlp={model_files['mlp']}", "--drain-delay-seconds", "1000") as server:
         server.wait_for("ready")
         assert server.end(signal.SIGINT) == 0
+
+
+WAITS_IN_WARM_UP = """
+import os, pathlib, sys, time
+from modelservice_runtime import serve, warm_up
+warm = warm_up.warm_up
+
+def wait_and_warm_up(model):
+    while not pathlib.Path(os.environ["GATE"]).exists():
+        time.sleep(0.01)
+    return warm(model)
+
+warm_up.warm_up = wait_and_warm_up
+sys.exit(serve.run(sys.argv[1:]))
+"""
+
+
+def test_ports_open_before_the_model_and_readiness_follows_the_warm_up(
+    model_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATE", str(tmp_path / "gate"))
+    arguments = ("--model", f"mlp={model_files['mlp']}", "--drain-delay-seconds", "0")
+    with server_process(*arguments, program=WAITS_IN_WARM_UP) as server:
+        server.wait_for("model loaded")
+        assert get_status(server.http_port, "/v2/health/live") == 200
+        assert get_status(server.http_port, "/v2/health/ready") == 503
+        assert get_status(server.http_port, "/v2/models/mlp/ready") == 503
+        assert post(server.http_port, "mlp", BODY)[0] == 503
+        assert get_status(server.metrics_port, "/metrics") == 200
+        (tmp_path / "gate").touch()
+        server.wait_for("ready")
+        assert get_status(server.http_port, "/v2/health/ready") == 200
+        assert get_status(server.http_port, "/v2/models/mlp/ready") == 200
+        assert post(server.http_port, "mlp", BODY)[0] == 200
+        assert server.end() == 0
 
 
 def test_sigterm_before_ready_exits_0(model_files: dict[str, Path]) -> None:
