@@ -1,4 +1,6 @@
-"""``make conformance``: every operator test of the ONNX project through a real server, in JSON and binary.
+"""``make conformance``: every operator test of the ONNX project through a real server.
+
+Each goes as binary data, as JSON where that is exact, and over gRPC.
 
 Prints what did not come out as the reference says, then counts. Exits 1 where the server is to blame.
 """
@@ -19,8 +21,11 @@ def main() -> int:
     cases = [
         case for case in load_cases() if not sys.argv[1:] or any(part in case.name for part in sys.argv[1:])
     ]
-    with tempfile.TemporaryDirectory() as directory, ServerThread({}) as server:
-        sweep = Sweep(server, Path(directory))
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        ServerThread({}) as server,
+        Sweep(server, Path(directory)) as sweep,
+    ):
         verdicts = {case.name: sweep.check(case) for case in cases}
     for name, verdict in sorted(verdicts.items(), key=lambda item: (item[1].outcome, item[0])):
         if verdict.outcome is not Outcome.SAME:

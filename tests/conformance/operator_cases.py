@@ -6,11 +6,12 @@ import enum
 import importlib
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import grpc
 import ml_dtypes
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ import onnxruntime as ort
 from onnx import numpy_helper
 from tests.conformance import wire
 from tests.unit.runtime.server_thread import ServerThread
+from tritonclient.grpc import service_pb2
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
 from modelservice_runtime.lane import Lane, LaneSettings
@@ -82,15 +84,31 @@ def load_cases(modules: Sequence[str] | None = None) -> list[Any]:
     return list(node._NodeTestCases)
 
 
+class RefusedError(Exception):
+    """The server answered with an error."""
+
+
 class Sweep:
-    """Loads one case after the other into a running server and asks it over REST."""
+    """Loads one case after the other into a running server and asks it in every form; use with ``with``."""
 
     def __init__(self, server: ServerThread, directory: Path) -> None:
         self._server = server
         self._path = directory / "model.onnx"
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}")
+        self._infer = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=service_pb2.ModelInferRequest.SerializeToString,
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
 
     def check(self, case: Any) -> Verdict:
-        """Load the case's model, send every data set in both forms, and compare."""
+        """Load the case's model, send every data set in every form, and compare."""
         onnx.save(_lowered(case.model), self._path)
         try:
             model = load_onnx_model(self._path, case.name, "1", SessionSettings(("CPU",), 1))
@@ -117,18 +135,15 @@ class Sweep:
         expected = _carried_outputs(case, model, wanted)
         sent_as_json = wire.is_exact_in_json(inputs)
         problems, engine = [], None
-        for body in [wire.binary_body(inputs), *([wire.json_body(inputs)] if sent_as_json else [])]:
-            answer = self._server.request("POST", f"/v2/models/{case.name}/infer", body.content, body.headers)
-            if answer.status != 200:
-                outcome = (
-                    Outcome.FAILED if self._engine_runs(inputs, list(expected)) else Outcome.ENGINE_FAILS
-                )
-                return Verdict(outcome, f"{answer.status} {answer.body[:300]!r}")
-            got = wire.outputs(answer.body, answer.headers)
-            difference = _difference(case, got, expected)
-            if difference is not None:
-                engine = engine or _run_directly(self._path, inputs, list(expected))
-                problems.append((difference, _difference(case, got, engine, exact=True)))
+        try:
+            for got in self._answers(case.name, inputs, sent_as_json=sent_as_json):
+                difference = _difference(case, got, expected)
+                if difference is not None:
+                    engine = engine or _run_directly(self._path, inputs, list(expected))
+                    problems.append((difference, _difference(case, got, engine, exact=True)))
+        except RefusedError as error:
+            runs = self._engine_runs(inputs, list(expected))
+            return Verdict(Outcome.FAILED if runs else Outcome.ENGINE_FAILS, str(error))
         tensors = (*inputs.values(), *expected.values())
         seen = Verdict(
             Outcome.SAME,
@@ -141,6 +156,20 @@ class Sweep:
                 return replace(seen, outcome=Outcome.FAILED, detail=from_engine)
             seen = replace(seen, outcome=Outcome.ENGINE_DIFFERS, detail=difference)
         return seen
+
+    def _answers(
+        self, model: str, inputs: Mapping[str, np.ndarray], *, sent_as_json: bool
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Ask in every form: binary data, JSON where it is exact, and gRPC."""
+        for body in [wire.binary_body(inputs), *([wire.json_body(inputs)] if sent_as_json else [])]:
+            answer = self._server.request("POST", f"/v2/models/{model}/infer", body.content, body.headers)
+            if answer.status != 200:
+                raise RefusedError(f"{answer.status} {answer.body[:300]!r}")
+            yield wire.outputs(answer.body, answer.headers)
+        try:
+            yield wire.grpc_outputs(self._infer(wire.grpc_request(model, inputs), timeout=60))
+        except grpc.RpcError as error:
+            raise RefusedError(str(error)) from error
 
     def _engine_runs(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> bool:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from tritonclient.grpc import service_pb2
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _NAMES = {
@@ -52,6 +53,24 @@ def binary_body(inputs: Mapping[str, np.ndarray]) -> Body:
     document = {"inputs": entries, "parameters": {"binary_data_output": True}}
     head = json.dumps(document).encode()
     return Body(b"".join([head, *buffers]), {HEADER_LENGTH: str(len(head))})
+
+
+def grpc_request(model: str, inputs: Mapping[str, np.ndarray]) -> service_pb2.ModelInferRequest:
+    """All tensors as raw contents of a gRPC request."""
+    request = service_pb2.ModelInferRequest(model_name=model)
+    for name, array in inputs.items():
+        request.inputs.add(**_head(name, array))
+        request.raw_input_contents.append(_to_bytes(array))
+    return request
+
+
+def grpc_outputs(response: service_pb2.ModelInferResponse) -> dict[str, np.ndarray]:
+    """The output tensors of a gRPC answer, by name."""
+    assert len(response.outputs) == len(response.raw_output_contents)
+    return {
+        tensor.name: _from_bytes(tensor.datatype, content).reshape(list(tensor.shape))
+        for tensor, content in zip(response.outputs, response.raw_output_contents, strict=True)
+    }
 
 
 def outputs(content: bytes, headers: Mapping[str, str]) -> dict[str, np.ndarray]:

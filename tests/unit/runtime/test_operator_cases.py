@@ -16,8 +16,7 @@ MODULES = (
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Verdict]]:
-    with ServerThread({}) as server:
-        sweep = Sweep(server, tmp_path_factory.mktemp("cases"))
+    with ServerThread({}) as server, Sweep(server, tmp_path_factory.mktemp("cases")) as sweep:
         yield {case.name: sweep.check(case) for case in load_cases(MODULES)}
 
 
