@@ -180,9 +180,12 @@ from modelservice_runtime import serve, warm_up
 warm = warm_up.warm_up
 
 def wait_and_warm_up(model):
-    while not pathlib.Path(os.environ["GATE"]).exists():
+    print('{"message": "warming up"}', file=sys.stderr, flush=True)
+    for _ in range(6000):
+        if pathlib.Path(os.environ["GATE"]).exists():
+            return warm(model)
         time.sleep(0.01)
-    return warm(model)
+    raise SystemExit("the gate never opened")
 
 warm_up.warm_up = wait_and_warm_up
 sys.exit(serve.run(sys.argv[1:]))
@@ -195,7 +198,7 @@ def test_ports_open_before_the_model_and_readiness_follows_the_warm_up(
     monkeypatch.setenv("GATE", str(tmp_path / "gate"))
     arguments = ("--model", f"mlp={model_files['mlp']}", "--drain-delay-seconds", "0")
     with server_process(*arguments, program=WAITS_IN_WARM_UP) as server:
-        server.wait_for("model loaded")
+        server.wait_for("warming up")
         assert get_status(server.http_port, "/v2/health/live") == 200
         assert get_status(server.http_port, "/v2/health/ready") == 503
         assert get_status(server.http_port, "/v2/models/mlp/ready") == 503
