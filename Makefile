@@ -57,7 +57,7 @@ $(FUZZ_VENV)/.installed: requirements/fuzz.txt $(VENV)/.installed
 	@touch $@
 
 fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer makes up (FUZZ_SECONDS=60 each)
-	@for target in json binary tfs protobuf onnx token http http2; do \
+	@for target in json binary tfs protobuf tensorflow onnx token http http2; do \
 		echo "==> $$target"; \
 		$(FUZZ_VENV)/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS) 2>&1 | grep -vE '^(INFO|WARNING|#[0-9])'; \
 	done

@@ -8,6 +8,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -16,12 +17,14 @@ from tests.unit.runtime.security.signed_tokens import ALL_KEYS, AUDIENCE, ISSUER
 from modelservice_runtime.errors import ServingError, StartupError, UnauthenticatedError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.onnx_scan import scan_model
-from modelservice_runtime.protos import inference_pb2
+from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
 from modelservice_runtime.security_settings import JwtSettings
 from modelservice_runtime.server.auth.tokens import TokenVerifier, parse_jwks
 from modelservice_runtime.server.grpc import oip_request
+from modelservice_runtime.server.grpc.tfs_predict import cut_predict_request, decode_predict_request
 from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer
 from modelservice_runtime.server.infer_plans import InferCodec
+from modelservice_runtime.server.tfs.documents import TF_DTYPES
 from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
 from modelservice_runtime.server.tfs.predict_codec import prepare_predict
 from modelservice_runtime.tensors import DATATYPES, InferRequest, TensorSpec, count_elements
@@ -39,6 +42,7 @@ SPECS = [
         OUTPUT,
     )
 ]
+HEADS = oip_request.HeadCache()
 CODECS = [InferCodec(spec) for spec in SPECS]
 
 
@@ -167,6 +171,9 @@ def check_protobuf(data: bytes) -> None:
         whole = inference_pb2.ModelInferRequest.FromString(message)
         assert whole.id.encode() == bytes(split.id)
         assert whole.model_name == head.model_name
+        for known_head, known in (HEADS.open(message), HEADS.open(message)):
+            assert (known.id, known.raw) == (split.id, split.raw)
+            assert replace(known_head, bound=None) == replace(head, bound=None)
 
 
 def protobuf_seeds() -> Iterator[bytes]:
@@ -185,6 +192,39 @@ def protobuf_seeds() -> Iterator[bytes]:
         entry.ClearField("contents")
         entry.contents.int_contents.extend([1, 0, -1, 4])
         yield bytes([which]) + typed.SerializeToString()
+
+
+def check_tensorflow(data: bytes) -> None:
+    """A PredictRequest; read in full by protobuf too, it must hold the same."""
+    if not data:
+        return
+    which, message = _spec_of(data)
+    with suppress(ServingError):
+        parts = cut_predict_request(message)
+        request = decode_predict_request(SPECS[which], parts, 1 << 16)
+        check_arrays(SPECS[which], request)
+        whole = tensorflow_serving_pb2.PredictRequest.FromString(message)
+        assert set(whole.inputs) == set(parts.inputs)
+        assert whole.model_spec == parts.described.model_spec
+        for name, tensor in whole.inputs.items():
+            assert tensor.tensor_content == bytes(parts.inputs[name].content)
+
+
+def tensorflow_seeds() -> Iterator[bytes]:
+    for which, spec in enumerate(SPECS):
+        request = tensorflow_serving_pb2.PredictRequest(model_spec={"name": "m"}, output_filter=["y"])
+        for tensor in spec.inputs:
+            value = request.inputs[tensor.name]
+            value.dtype = tensorflow_pb2.DataType.Value(TF_DTYPES[tensor.datatype.name])
+            for size in [1, 4] if tensor.shape == (-1, 4) else [4]:
+                value.tensor_shape.dim.add(size=size)
+            value.tensor_content = bytes(4 * tensor.datatype.item_bytes)
+        yield bytes([which]) + request.SerializeToString()
+        value = request.inputs["x"]
+        value.ClearField("tensor_content")
+        value.float_val.extend([1, 2, 3, 4])
+        value.string_val.extend([b"a", b"b"])
+        yield bytes([which]) + request.SerializeToString()
 
 
 def check_onnx(data: bytes) -> None:

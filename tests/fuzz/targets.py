@@ -19,6 +19,7 @@ TARGETS = {
     "binary": Target(decoders.check_binary, decoders.binary_seeds),
     "tfs": Target(decoders.check_tfs, decoders.tfs_seeds),
     "protobuf": Target(decoders.check_protobuf, decoders.protobuf_seeds),
+    "tensorflow": Target(decoders.check_tensorflow, decoders.tensorflow_seeds),
     "onnx": Target(decoders.check_onnx, decoders.onnx_seeds),
     "token": Target(decoders.check_token, decoders.token_seeds),
     "http": Target(streams.check_http, streams.http_seeds),

@@ -147,7 +147,7 @@ def _split(message: bytes) -> SplitRequest:
             raw.append(view[value:position])
             raw_start = value
         elif number == _ID:
-            request_id = message[value:position]
+            request_id = check_text(message[value:position])
         else:
             continue
         if kept_from != start:
@@ -158,7 +158,7 @@ def _split(message: bytes) -> SplitRequest:
     kept.append(view[kept_from:])
     head = message if kept_from == 0 else b"".join(kept)
     is_last = len(raw) == 1 and raw_start + len(raw[0]) == end
-    return SplitRequest(head, check_text(request_id), raw, raw_start if is_last else 0)
+    return SplitRequest(head, request_id, raw, raw_start if is_last else 0)
 
 
 def _read_any_field(message: bytes, start: int) -> tuple[int, int, int]:

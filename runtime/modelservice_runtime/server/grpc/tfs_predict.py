@@ -112,6 +112,8 @@ def cut_predict_request(message: bytes) -> PredictParts:
     for number, wire_type, start, value, end in read_fields(view, budget):
         if number == _INPUTS and wire_type == LENGTH_DELIMITED:
             name, tensor = _cut_entry(view[value:end], budget, texts)
+            if name in inputs:
+                raise InvalidRequestError(f"input {name[:100]!r} appears twice")
             inputs[name] = tensor
         else:
             described.append(view[start:end])
@@ -158,14 +160,16 @@ def encode_predict_response(spec: ModelSpec, names: Sequence[str], outputs: Sequ
 
 
 def _cut_entry(entry: memoryview, budget: FieldBudget, texts: FieldBudget) -> tuple[str, TensorParts]:
-    """Name and tensor of an entry of a map; a field that comes twice counts the last time."""
-    key = tensor = memoryview(b"")
+    """Name and tensor of an entry of a map."""
+    key = tensor = None
     for number, wire_type, _, value, end in read_fields(entry, budget):
-        if wire_type == LENGTH_DELIMITED and number == _KEY:
+        if wire_type == LENGTH_DELIMITED and number == _KEY and key is None:
             key = entry[value:end]
-        elif wire_type == LENGTH_DELIMITED and number == _VALUE:
+        elif wire_type == LENGTH_DELIMITED and number == _VALUE and tensor is None:
             tensor = entry[value:end]
+        elif number in (_KEY, _VALUE):
+            raise malformed("an entry of a map has two keys or values, or one of the wrong type")
     try:
-        return str(key, "utf-8"), cut_tensor(tensor, budget, texts)
+        return str(key or b"", "utf-8"), cut_tensor(tensor or memoryview(b""), budget, texts)
     except UnicodeDecodeError:
         raise malformed("text is not UTF-8") from None

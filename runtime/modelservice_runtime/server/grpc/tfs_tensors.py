@@ -121,6 +121,7 @@ def decode_tensor_proto(spec: TensorSpec, parts: TensorParts, max_bytes: int) ->
     if spec.datatype is BYTES:
         return decode_texts(spec, shape, _string_values(spec, parts))
     if len(parts.content):
+        _check_field(spec, parts, _CONTENT)
         return decode_buffer(spec, shape, parts.content)
     values = _decode_values(spec, parts)
     expected = count_elements(shape)
@@ -179,7 +180,7 @@ def _check_field(spec: TensorSpec, parts: TensorParts, number: int) -> None:
         if found != number:
             raise InvalidRequestError(
                 f"input '{spec.name}' has values in {_NAMES[found]}, "
-                f"which is not for {TF_DTYPES[spec.datatype.name]}"
+                f"which is not for {TF_DTYPES[spec.datatype.name]} or not beside tensor_content"
             )
 
 

@@ -108,6 +108,7 @@ WRONG: dict[str, tuple[str, Callable[[], pb.ModelInferRequest | bytes], str]] = 
         "ends past its data",
     ),
     "id": ("FP32", lambda: make_raw_request().SerializeToString() + b"\x1a\x01\xff", "not UTF-8"),
+    "two ids": ("FP32", lambda: b"\x1a\x01\xff" + make_raw_request(id="7").SerializeToString(), "not UTF-8"),
     "name in Latin-1": ("FP32", lambda: b"\x0a\x01\xff", "not UTF-8"),
     "truncated": ("FP32", lambda: make_raw_request().SerializeToString()[:-1], "ends within a field"),
     "tag only": ("FP32", lambda: make_raw_request().SerializeToString() + b"\x0a", "ends within a field"),

@@ -118,13 +118,6 @@ def test_output_filter_keeps_its_order() -> None:
     assert decode(TWO, make_request(*inputs, output_filter=["z", "y"])).output_names == ("z", "y")
 
 
-def test_the_last_of_two_entries_counts() -> None:
-    entries = [
-        make_request(make_tensor("INT32", [1], int_val=[value])).SerializeToString() for value in (1, 2)
-    ]
-    assert decode(model_of("INT32"), b"".join(entries)).inputs["x"].tolist() == [2]
-
-
 def one(datatype: str, shape: Any, **values: Any) -> Callable[[], pb.PredictRequest]:
     return lambda: make_request(make_tensor(datatype, shape, **values))
 
@@ -142,6 +135,9 @@ WRONG: dict[str, tuple[str, Callable[[], pb.PredictRequest | bytes], str]] = {
     "no UTF-8": ("BYTES", one("BYTES", [1], string_val=[b"\xff"]), "not UTF-8"),
     "other field": ("FP32", one("FP32", [1], double_val=[1]), "double_val, which is not for DT_FLOAT"),
     "out of range": ("UINT8", one("UINT8", [1], int_val=[256]), "out of range for UINT8"),
+    "twice": ("FP32", lambda: one("FP32", [1])().SerializeToString() * 2, "'x' appears twice"),
+    "two values": ("FP32", lambda: encode_field(2, b"\x12\x00\x12\x00"), "two keys or values"),
+    "both": ("FP32", one("FP32", [1], tensor_content=bytes(4), float_val=[1]), "not beside tensor_content"),
     "name": ("FP32", lambda: make_request(make_tensor("FP32", [1]), names="w"), "'w' is unknown"),
     "missing": ("FP32", make_request, "missing input: 'x'"),
     "output": (
@@ -155,7 +151,7 @@ WRONG: dict[str, tuple[str, Callable[[], pb.PredictRequest | bytes], str]] = {
         "signature 'other' is unknown",
     ),
     "truncated": ("FP32", lambda: one("FP32", [1])().SerializeToString()[:-1], "ends within a field"),
-    "crumbs": ("FP32", lambda: b"\x12\x00" * 20_000, "too many fields"),
+    "crumbs": ("FP32", lambda: b"\x1a\x00" * 20_000, "too many fields"),
     "rank": (
         "FP32",
         lambda: tensor_by_hand(b"\x08\x01" + encode_field(2, b"\x12\x00" * 40)),
