@@ -8,6 +8,8 @@ Everything here but ``run_batch`` happens on the event loop's thread, so nothing
 
 import asyncio
 import math
+import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +34,8 @@ _TURN_SECONDS = 0.001
 # What no priority, or 0, stands for: between the urgent (1 is first) and what can wait.
 _DEFAULT_PRIORITY = 5
 _BATCH_WEIGHT = 1 / 8
+# Niceness of runner threads above the event loop's: a tenth of its share where both want the same core.
+_RUNNER_NICE = 10
 _MAX_RETRY_SECONDS = 60
 
 
@@ -323,7 +327,9 @@ class Lane:
             return True
         if self._executor is None:
             self._executor = ThreadPoolExecutor(
-                self._settings.runner_threads, thread_name_prefix=f"run-{self._model.spec.name}"
+                self._settings.runner_threads,
+                thread_name_prefix=f"run-{self._model.spec.name}",
+                initializer=_yield_to_the_event_loop,
             )
         future = self._executor.submit(self._run, batch)
         future.add_done_callback(
@@ -394,6 +400,16 @@ class Lane:
         if self._pending == 0 and self._on_idle is not None:
             on_idle, self._on_idle = self._on_idle, None
             on_idle()
+
+
+def _yield_to_the_event_loop() -> None:
+    """Lower this thread's priority.
+
+    With one core for both, a run would keep the event loop, and every fast model with it, waiting for its
+    time slice; with half this niceness it still did (p99 of 1.7 ms, not 0.25 ms, beside a model of 2.7 ms).
+    """
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _RUNNER_NICE)
 
 
 def _result(

@@ -1,6 +1,10 @@
 """Lanes: inline, on threads, in batches; with a model made of plain Python."""
 
 import asyncio
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from tests.unit.runtime.gated_model import (
@@ -16,6 +20,7 @@ from tests.unit.runtime.gated_model import (
 
 from modelservice_runtime.errors import DeadlineExceededError, OverloadedError
 from modelservice_runtime.model import WarmUp
+from modelservice_runtime.tensors import Array
 
 
 async def test_run_inline_of_a_fast_model_answers_at_once() -> None:
@@ -251,3 +256,20 @@ async def test_slow_model_that_became_fast_returns_to_the_event_loop() -> None:
     lane.submit(make_request(1), results.append)
     await results.wait(1)
     assert lane.runs_inline
+
+
+async def test_runner_threads_leave_the_core_to_the_event_loop() -> None:
+    niceness: list[int] = []
+
+    @dataclass
+    class NosyModel(GatedModel):
+        def run(self, *arguments: Any) -> list[Array]:
+            niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().run(*arguments)
+
+    model = NosyModel()
+    model.gate.set()
+    results = Results()
+    make_lane(model, SLOW).submit(make_request(1), results.append)
+    await results.wait(1)
+    assert niceness == [min(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) + 10, 19)]
