@@ -100,11 +100,11 @@ kserve: $(KSERVE_VENV)/.installed ## Ask a server with KServe's own REST client
 train: $(TRAIN_VENV)/.installed ## Train the spam example into build/examples/01-spam
 	@$(PY) -m hack.demo train
 
-generate: $(VENV)/.installed ## Write CRDs, install manifests, reference docs and protobuf modules from their sources
+generate: $(VENV)/.installed ## Write CRDs, install manifests, reference docs, protobuf modules and the Go stub from their sources
 	@$(PY) -m hack.generate
 
 verify: lint type generate ## Regenerate everything; fail where the tree differs
-	@git diff --exit-code -- crds charts manifests docs runtime/modelservice_runtime/protos || { echo "Generated files are stale: commit what 'make generate' wrote."; exit 1; }
+	@git diff --exit-code -- crds charts manifests docs runtime/modelservice_runtime/protos examples/02-go-client || { echo "Generated files are stale: commit what 'make generate' wrote."; exit 1; }
 
 conformance: $(VENV)/.installed ## All operator tests of the ONNX project through a real server: half a minute
 	@PYTHONPATH=operator:runtime:cli:. $(PY) -m tests.conformance

@@ -81,7 +81,7 @@ def _version_output(family: Family, program: str) -> str:
 
 def _build(family: Family, directory: Path) -> None:
     """Compile into a temporary directory and rename it, so that an interrupted build is never used."""
-    environment = _go_environment()
+    environment = go_environment()
     module = GO_MODULES / family.name
     # Leftovers of killed builds; we hold the family's lock, so nobody is using them.
     for stale in directory.parent.glob(f".{family.name}-build-*"):
@@ -108,13 +108,13 @@ def _build(family: Family, directory: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _go_environment() -> dict[str, str]:
+def go_environment() -> dict[str, str]:
     """Return the environment of `go`, the same on every machine; raise where Go is missing or too old."""
     go = shutil.which("go")
     if go is None:
         raise ClusterError(
             f"`go` is not on PATH: install Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer; "
-            "it builds Kubernetes, once for this machine"
+            "it builds Kubernetes, once for this machine, and the example in Go"
         )
     text = subprocess.run(
         [go, "version"], capture_output=True, text=True, check=True, env=os.environ | {"GOTOOLCHAIN": "local"}

@@ -4,19 +4,13 @@ import hashlib
 import http.client
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.support.operator_process import free_port, wait_until
+from tests.support.serve_command import COMMAND, serving
 from tests.support.serving import ask_adder
 from tests.support.tiny_models import make_adder
-
-COMMAND = Path(sys.executable).with_name("modelservice")
-START_TIMEOUT_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -42,33 +36,6 @@ def write_manifest(folder: Path, sha256: str) -> Path:
     file = folder / "modelservice.yaml"
     file.write_text(yaml.safe_dump(manifest), encoding="utf-8")
     return file
-
-
-@contextmanager
-def serving(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The command, ready to answer; the process and its port."""
-    port = free_port()
-    ports = ("--http-port", str(port), "--metrics-port", str(free_port()), "--grpc-port", "off")
-    with subprocess.Popen(
-        [COMMAND, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            wait_until(lambda: is_ready(process, port), "the server is ready", START_TIMEOUT_SECONDS)
-            yield process, port
-        finally:
-            process.kill()
-
-
-def is_ready(process: subprocess.Popen[str], port: int) -> bool:
-    assert process.poll() is None, process.stderr and process.stderr.read()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == http.client.OK
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def ask(port: int, name: str, value: float) -> float:

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 # Both are older than any ONNX Runtime that the project supports.
 OPSET = 17
 IR_VERSION = 8
+REGEX_OPSET = 20  # the first with RegexFullMatch
 
 
 def make_adder(addend: float) -> bytes:
@@ -62,6 +63,29 @@ def make_counter() -> bytes:
     return _serialize(nodes, "values", TensorProto.INT64, [1], "sum", constants)
 
 
+def make_word_finder(word: str) -> bytes:
+    """A model with the signature of the spam example: texts that have `word` are spam.
+
+    `text` strings [n]; `label` strings [n], spam or ham; `probability` float32 [n], 1 or 0.
+    """
+    nodes = [
+        helper.make_node("RegexFullMatch", ["text"], ["found"], pattern=f".*{word}.*"),
+        helper.make_node("Where", ["found", "spam", "ham"], ["label"]),
+        helper.make_node("Cast", ["found"], ["probability"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("text", TensorProto.STRING, ["n"])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.STRING, ["n"]),
+            helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n"]),
+        ],
+        [helper.make_tensor(name, TensorProto.STRING, [], [name.encode()]) for name in ("spam", "ham")],
+    )
+    return _serialize_graph(graph, REGEX_OPSET)
+
+
 def _serialize(
     nodes: list[onnx.NodeProto],
     input_name: str,
@@ -77,6 +101,10 @@ def _serialize(
         [helper.make_tensor_value_info(output_name, datatype, shape)],
         constants,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return _serialize_graph(graph, OPSET)
+
+
+def _serialize_graph(graph: onnx.GraphProto, opset: int) -> bytes:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
