@@ -126,10 +126,10 @@ class User:
         pods = self.items("pods", name=name)
         return {pod["metadata"]["uid"]: pod for pod in pods if "deletionTimestamp" not in pod["metadata"]}
 
-    def address(self, name: str) -> tuple[str, int]:
+    def address(self, name: str, port: int = 80) -> tuple[str, int]:
         """Host and port here that lead to the Service's cluster address, past kube-proxy as from a pod."""
         address = self.cluster.api.get(self.path("services", name))["spec"]["clusterIP"]
-        return "127.0.0.1", self.cluster.forward(address, 80)
+        return "127.0.0.1", self.cluster.forward(address, port)
 
     def ask(self, name: str, value: float) -> float:
         """What an adder behind the Service answers to `value`."""

@@ -2,7 +2,9 @@
 
 import time
 
+import numpy as np
 import pytest
+import tritonclient.grpc as grpcclient
 import yaml
 from hack.cluster.api import Object
 from tests.support.installation import Installation
@@ -40,6 +42,18 @@ def test_first_deploy_answers_through_the_service(user: User, deployed: Object) 
     assert status["model"]["sha256"] == deployed["spec"]["model"]["sha256"]
     assert status["model"]["sizeBytes"] > 0
     assert status["traffic"] == [{"revision": status["stableRevision"], "desired": 100, "actual": 100}]
+
+
+def test_first_deploy_answers_over_grpc(user: User, deployed: Object) -> None:
+    values = grpcclient.InferInput("values", [1], "FP32")
+    values.set_data_from_numpy(np.array([41], dtype=np.float32))
+    host, port = user.address(NAME, port=9000)
+    with grpcclient.InferenceServerClient(f"{host}:{port}") as client:
+        assert client.is_model_ready(NAME)
+        answer = client.infer(NAME, [values], client_timeout=30)
+    (output,) = answer.get_response().outputs
+    assert answer.as_numpy(output.name).tolist() == [42]
+    assert answer.get_response().model_version == "7"
 
 
 def test_ready_service_fits_kstatus(deployed: Object) -> None:
