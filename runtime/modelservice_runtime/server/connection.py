@@ -1,8 +1,7 @@
 """One client's connection: bytes to requests, answers to bytes, in order and within limits.
 
 Requests of a connection are answered one after the other; while one is in flight nothing more is read, so a
-client that pipelines or does not read its answers slows down itself only. llhttp (in httptools) refuses
-malformed framing: Content-Length with Transfer-Encoding, bare LF, folded headers, bad chunk sizes.
+client that pipelines or does not read its answers slows down itself only.
 
 Two shortcuts lead around the parser, and neither changes what is accepted: a request whose head has the same
 bytes as one that was parsed before needs no parsing, and a large body of announced length is read straight
@@ -11,22 +10,18 @@ into its memory.
 
 import asyncio
 import time
-from collections import deque
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from modelservice_runtime.errors import ServingError
 from modelservice_runtime.server.body import (
     MIN_DIRECT_BYTES,
     DirectReceiver,
-    RequestBody,
     TooMuchBufferedError,
     padding_bytes,
 )
 from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead, render_head
-from modelservice_runtime.server.status import error_body, error_response
+from modelservice_runtime.server.request_reader import Phase, RefusalError, RequestReader, no_room
 
 if TYPE_CHECKING:
     from modelservice_runtime.server.http_server import HttpServer
@@ -36,64 +31,22 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_REQUESTS_AT_ONCE = 32
 # Each wish to upgrade costs a copy of what follows it.
 _MAX_UPGRADES_AT_ONCE = 16
-# Larger bodies, and those of unknown size, are read from clients only who may ask.
-_MAX_UNASKED_BYTES = 64 * 1024
-_UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
-
-
-class Phase(Enum):
-    """What the connection waits for; decides which timeout holds."""
-
-    IDLE = auto()
-    HEAD = auto()
-    BODY = auto()
-    LINGER = auto()
-
-
 _IDLE = Phase.IDLE  # read with every request; an enum's members are slow to look up
 
 
-class _RefusalError(Exception):
-    """Raised inside parser callbacks to stop parsing; carries the answer."""
-
-    def __init__(self, status: int, sentence: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        super().__init__(sentence)
-        self.response = HttpResponse(status, error_body(sentence), headers=headers, close=True)
-
-
-class Connection(asyncio.Protocol):
+class Connection(RequestReader, asyncio.Protocol):
     """See the module's text."""
 
-    _target: bytes
-    _headers: dict[bytes, bytes]
-    _head_bytes: int
-    _header_count: int
-    _head_complete: bool
-    _announced_bytes: int
-    _body: RequestBody
-    _body_started: float
-    _chunks: int
-
     def __init__(self, server: "HttpServer") -> None:
-        self._server = server
-        self._limits = server.limits
+        super().__init__(server)
         self._transport: Any = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._phase = Phase.IDLE
-        self._deadline = server.now + server.limits.idle_timeout_seconds
-        self._requests: deque[HttpRequest] = deque()
         self._current: HttpRequest | None = None
         self._processing = False
-        self._refusal: HttpResponse | None = None
-        self._last_request_seen = False
         self._reading_paused = False
         self._writing_paused = False
         self._unsent_bytes = 0
         self._write_deadline = 0.0
-        self._reserved_bytes = 0
-        self.has_client_certificate = False
         self._receiver: DirectReceiver | None = None
-        self._start_message()
 
     # asyncio's callbacks
 
@@ -103,7 +56,7 @@ class Connection(asyncio.Protocol):
         # Only a verified certificate is shown here.
         self.has_client_certificate = bool(transport.get_extra_info("peercert"))
         if not self._server.opened(self):
-            self._refuse(_RefusalError(503, "too many connections", ((b"Retry-After", b"1"),)))
+            self._refuse(RefusalError(503, "too many connections", ((b"Retry-After", b"1"),)))
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever works on the current request that nobody waits any more."""
@@ -178,7 +131,7 @@ class Connection(asyncio.Protocol):
         while rest and self._refusal is None:
             upgrades += 1
             if upgrades > _MAX_UPGRADES_AT_ONCE:
-                self._refusal = _RefusalError(400, "too many pipelined requests with Upgrade").response
+                self._refusal = RefusalError(400, "too many pipelined requests with Upgrade").response
                 break
             rest = self._feed(rest)
         if was_in_head and self._phase is Phase.HEAD:
@@ -210,106 +163,16 @@ class Connection(asyncio.Protocol):
         try:
             self._body.begin(piece, head.body_bytes, padding_bytes(head.headers))
         except TooMuchBufferedError:
-            self._refuse(_no_room())
+            self._refuse(no_room())
         else:
             self._receive_directly(head)
 
-    # httptools' callbacks
-
-    def on_message_begin(self) -> None:
-        """A request's first byte arrived."""
-        self._start_message()
-        self._phase = Phase.HEAD
-        self._deadline = self._server.now + self._limits.head_timeout_seconds
-
-    def on_url(self, url: bytes) -> None:
-        """Collect the request target, which may come in pieces."""
-        self._target += url
-        if len(self._target) > self._limits.max_target_bytes:
-            raise _RefusalError(414, f"the path is longer than {self._limits.max_target_bytes} bytes")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header; a trailer behind a chunked body counts, but is not kept."""
-        self._head_bytes += len(name) + len(value) + 4
-        self._header_count += 1
-        if self._header_count > self._limits.max_headers or self._head_bytes > self._limits.max_head_bytes:
-            raise _RefusalError(
-                431,
-                f"over {self._limits.max_headers} headers or {self._limits.max_head_bytes} bytes of them",
-            )
-        if self._head_complete:
-            return
-        key = name.lower()
-        if key in self._headers:
-            if key == b"host":
-                raise _RefusalError(400, "malformed HTTP: more than one Host header")
-            value = self._headers[key] + b", " + value
-        self._headers[key] = value
-
-    def on_headers_complete(self) -> None:
-        """Refuse what need not be read any further."""
-        self._head_complete = True
-        headers = self._headers
-        version = self._parser.get_http_version()
-        if version != "1.1":
-            if version != "1.0":
-                raise _RefusalError(505, "this server speaks HTTP/1.1 and HTTP/1.0")
-        elif b"host" not in headers:
-            raise _RefusalError(400, "malformed HTTP: HTTP/1.1 needs a Host header")
-        if b"transfer-encoding" in headers:
-            self._check_transfer_encoding(headers[b"transfer-encoding"], version)
-            self._announced_bytes = -1
-        elif b"content-length" not in headers:
-            return
-        else:
-            self._announced_bytes = int(headers[b"content-length"])
-            if self._announced_bytes > self._limits.max_body_bytes:
-                raise self._too_large()
-        if not 0 <= self._announced_bytes <= _MAX_UNASKED_BYTES:
-            self._check_admission()
-        self._phase = Phase.BODY
-        self._body_started = self._server.now
-        if b"expect" in headers:
-            self._check_expectation(headers[b"expect"])
-
-    def on_chunk_header(self) -> None:
-        """Refuse a body cut into crumbs, whose cost is out of proportion to its size."""
-        self._chunks += 1
-        surplus = self._chunks - self._limits.free_chunks
-        if surplus > 0 and surplus * self._limits.min_mean_chunk_bytes > self._body.size_bytes:
-            raise _RefusalError(400, "the body comes in too many too small chunks")
-
-    def on_body(self, body: bytes) -> None:
-        """Collect the body."""
-        if self._body.size_bytes + len(body) > self._limits.max_body_bytes:
-            raise self._too_large()
-        try:
-            self._body.append(body)
-        except TooMuchBufferedError:
-            raise _no_room() from None
-
-    def on_message_complete(self) -> None:
-        """Queue the request."""
-        self._queue_request(self._make_head())
-
-    def _make_head(self) -> RequestHead:
-        parser = self._parser
-        return RequestHead(
-            parser.get_method(),
-            self._target,
-            self._headers,
-            parser.should_keep_alive(),
-            parser.get_http_version() == "1.0",
-            self._announced_bytes,
-        )
-
-    def _queue_request(self, head: RequestHead) -> None:
-        self._requests.append(HttpRequest(head, self._body.finish(), time.perf_counter_ns(), self))
-        self._last_request_seen = not head.keep_alive
-        self._phase = _IDLE
-        self._deadline = self._server.now + self._limits.idle_timeout_seconds
-
     # answers
+
+    def send_continue(self) -> None:
+        """See ``RequestReader``; with an answer still due the client sends the body unasked."""
+        if self._current is None and not self._requests:
+            self._transport.write(_CONTINUE)
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
         """See ``Replier.reply``."""
@@ -369,33 +232,9 @@ class Connection(asyncio.Protocol):
             if self._phase is Phase.IDLE:
                 self.close()
             else:
-                self._refuse(_RefusalError(408, "the request took too long to arrive"))
+                self._refuse(RefusalError(408, "the request took too long to arrive"))
 
     # inside
-
-    def _start_message(self) -> None:
-        self._target = b""
-        self._headers = {}
-        self._head_bytes = 0
-        self._header_count = 0
-        self._head_complete = False
-        self._announced_bytes = 0
-        self._body = RequestBody(self._reserve)
-        self._body_started = 0.0
-        self._chunks = 0
-
-    def _feed(self, data: bytes) -> bytes:
-        """Parse; returns what has to be fed again."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return self._without_upgrade() + data[upgrade.args[0] :]
-        except httptools.HttpParserCallbackError as error:
-            self._remember_refusal(error)
-        except httptools.HttpParserError as error:
-            if not self._last_request_seen:
-                self._refusal = _RefusalError(400, f"malformed HTTP: {error}").response
-        return b""
 
     def _process(self) -> None:
         """Hand over queued requests until one stays in flight; then refuse what could not be parsed."""
@@ -453,48 +292,6 @@ class Connection(asyncio.Protocol):
             self.abort()
         self._unsent_bytes = unsent
 
-    def _check_partial_head(self, received_bytes: int) -> None:
-        """A header that grows over many packets is seen by no callback until it ends."""
-        self._head_bytes += received_bytes
-        if self._head_bytes > 2 * self._limits.max_head_bytes:
-            self._refusal = _RefusalError(431, "the request's head is too large").response
-
-    def _check_transfer_encoding(self, value: bytes, version: str) -> None:
-        if version == "1.0":
-            raise _RefusalError(400, "malformed HTTP: HTTP/1.0 has no Transfer-Encoding")
-        if value.strip().lower() != b"chunked":
-            raise _RefusalError(501, "the only Transfer-Encoding supported is chunked")
-
-    def _check_admission(self) -> None:
-        """Whoever may not ask anything shall not fill the memory either."""
-        if self._server.admit is not None:
-            certified = self.has_client_certificate
-            try:
-                self._server.admit(self._target, self._headers, has_client_certificate=certified)
-            except ServingError as error:
-                response = error_response(error)
-                raise _RefusalError(response.status, str(error), response.headers) from None
-
-    def _check_expectation(self, value: bytes) -> None:
-        if value.strip().lower() != b"100-continue":
-            raise _RefusalError(417, "the only Expect supported is 100-continue")
-        # With an answer still due the client must not see it before that; it sends the body unasked then.
-        if self._current is None and not self._requests:
-            self._transport.write(_CONTINUE)
-
-    def _too_large(self) -> _RefusalError:
-        return _RefusalError(413, f"the body exceeds the limit of {self._limits.max_body_bytes} bytes")
-
-    def _reserve(self, size_bytes: int) -> None:
-        self._reserved_bytes += size_bytes
-        self._server.buffered_bytes += size_bytes
-        if self._server.buffered_bytes > self._limits.max_buffered_bytes:
-            raise TooMuchBufferedError
-
-    def _release_body(self) -> None:
-        self._server.buffered_bytes -= self._reserved_bytes
-        self._reserved_bytes = 0
-
     def _receive_directly(self, head: RequestHead) -> None:
         """Let the rest of a large body come straight into its memory; the parser sees no more of it."""
 
@@ -514,35 +311,11 @@ class Connection(asyncio.Protocol):
 
     def body_refused(self) -> None:
         """See ``BodyOwner.body_refused``."""
-        self._refuse(_no_room())
+        self._refuse(no_room())
 
-    def _remember_refusal(self, error: httptools.HttpParserCallbackError) -> None:
-        cause = error.__context__
-        if not isinstance(cause, _RefusalError):
-            raise error
-        self._refusal = cause.response
-
-    def _refuse(self, refusal: _RefusalError) -> None:
+    def _refuse(self, refusal: RefusalError) -> None:
         self._refusal = refusal.response
         self._process()
-
-    def _without_upgrade(self) -> bytes:
-        """Ignore a wish for another protocol, as RFC 9110 7.8 allows, and read the request as plain HTTP.
-
-        llhttp stops behind such a head, so the head is parsed again without the wish.
-        """
-        request = self._requests.pop()
-        self._parser = httptools.HttpRequestParser(self)
-        if request.method == b"CONNECT":
-            allow = ((b"Allow", b"GET, HEAD, POST"),)
-            self._refusal = _RefusalError(405, "CONNECT is not supported", allow).response
-            return b""
-        old = request.head.is_http_1_0
-        lines = [b"%b %b HTTP/1.%d" % (request.method, request.target, 0 if old else 1)]
-        lines += [b"%b: %b" % pair for pair in request.headers.items() if pair[0] not in _UPGRADE_HEADERS]
-        if not request.head.keep_alive:
-            lines.append(b"connection: close")
-        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _write(self, response: HttpResponse, *, close: bool, only_head: bool, old: bool) -> None:
         start = self._server.response_start(response.status, response.content_type)
@@ -572,9 +345,3 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif self._transport.can_write_eof():
             self._transport.write_eof()
-
-
-def _no_room() -> _RefusalError:
-    return _RefusalError(
-        503, "the server holds too much request data; try again later", ((b"Retry-After", b"1"),)
-    )
