@@ -75,7 +75,7 @@ e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real con
 	@$(PYTEST) tests/e2e
 
 test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
-	@$(PYTEST) tests/unit tests/integration tests/e2e
+	@$(PY) -m hack.suites
 
 $(SCHEMATHESIS_VENV)/.installed: $(VENV)/.installed
 	@echo "==> schemathesis into $(SCHEMATHESIS_VENV)"

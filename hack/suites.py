@@ -1,0 +1,84 @@
+"""Run every test: unit and integration side by side, then end to end; one summary (`python -m hack.suites`).
+
+Unit tests need a core and integration tests mostly wait, so together they take the time of the longer ones.
+The end-to-end tests come last and alone: they start containers on the same cores.
+"""
+
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+REPORTS = Path("build/tests")
+_COUNTS = ("failures", "errors", "skipped", "tests")
+
+
+@dataclass
+class Suite:
+    """One folder of tests and the pytest that runs it; a quiet one shows its output when it has ended."""
+
+    name: str
+    quiet: bool = False
+
+    @property
+    def report(self) -> Path:
+        """JUnit XML, the format that CI systems read."""
+        return REPORTS / f"{self.name}.xml"
+
+    @property
+    def log(self) -> Path:
+        """The output of a quiet suite."""
+        return REPORTS / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start pytest."""
+        self.report.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "pytest", f"tests/{self.name}", f"--junit-xml={self.report}"]
+        self._started = time.monotonic()
+        if self.quiet:
+            with self.log.open("w") as log:
+                self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        else:
+            self._process = subprocess.Popen(command)
+
+    def wait(self) -> None:
+        """Wait for pytest; show what a quiet suite printed."""
+        self._process.wait()
+        self._seconds = time.monotonic() - self._started
+        if self.quiet:
+            print(self.log.read_text(), flush=True)
+
+    @property
+    def passed(self) -> bool:
+        """Whether pytest ran to its end and nothing failed."""
+        return self._process.returncode == 0
+
+    def describe(self) -> str:
+        """One row of the summary."""
+        if not self.report.exists():
+            return f"{self.name:<12} ended with exit code {self._process.returncode}, without a report"
+        (found,) = ElementTree.parse(self.report).getroot().iter("testsuite")
+        failures, errors, skipped, tests = (int(found.get(count, 0)) for count in _COUNTS)
+        passed = tests - failures - errors - skipped
+        verdict = f"{passed:5} passed {failures + errors:3} failed {skipped:3} skipped"
+        return f"{self.name:<12} {verdict} {self._seconds:6.0f} s"
+
+
+def main() -> int:
+    """Run all; 1 where anything failed."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    unit, integration, e2e = Suite("unit", quiet=True), Suite("integration"), Suite("e2e")
+    for together in ((unit, integration), (e2e,)):
+        for suite in together:
+            suite.start()
+        for suite in reversed(together):
+            suite.wait()
+    suites = (unit, integration, e2e)
+    print("\n" + "\n".join(suite.describe() for suite in suites), flush=True)
+    return 0 if all(suite.passed for suite in suites) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
