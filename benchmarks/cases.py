@@ -12,11 +12,11 @@ import orjson
 import simdjson
 
 from benchmarks import grpc_latency
+from benchmarks.http_requests import binary_infer, http_request, json_document, json_infer
 from benchmarks.load import Measurement, Stream, Target, measure, measure_call
 from benchmarks.measuring import Row, running_server
 from benchmarks.models import IMAGE_SHAPE, open_session
 from benchmarks.peers import PeerUnavailableError, fastapi, mlserver
-from benchmarks.requests import binary_infer, http_request, json_document, json_infer
 from benchmarks.servers import modelservice, written_here
 
 TINY = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)

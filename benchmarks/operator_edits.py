@@ -1,6 +1,6 @@
 """How fast the operator follows edits, and what that costs, on a running cluster with fake nodes.
 
-    python benchmarks/operator_edits.py --kubeconfig PATH [--services 200] [--seconds 30]
+    python -m benchmarks.operator_edits --kubeconfig PATH [--services 200] [--seconds 30]
 
 It starts the operator of this checkout as a process, creates ModelServices all at once, then edits them at
 fixed rates. Latency is measured from outside: from sending the user's edit until a watch of Deployments,
