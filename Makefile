@@ -65,7 +65,7 @@ fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer
 cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 15 minutes once)
 	@$(PY) -m hack.cluster prepare
 
-test-unit: $(VENV)/.installed ## Unit tests: seconds, no cluster
+test-unit: $(VENV)/.installed ## Unit tests: no cluster, about two minutes
 	@$(PYTEST) tests/unit
 
 test-integration: cluster ## Integration tests: a real control plane with fake nodes
