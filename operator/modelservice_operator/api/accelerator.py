@@ -4,32 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelservice_operator.api.base import ApiModel, Quantity, between, list_map, unique_by
-from modelservice_operator.api.quantity import parse_quantity
+from modelservice_operator.api.base import ApiModel, Quantity, between, list_map, quantity_between, unique_by
 from modelservice_operator.api.rules import Rule, must_not_contain
 
 Switch = Annotated[bool, Field(strict=True)]
 
-_SMALLEST_MEMORY = "1Mi"
-_LARGEST_MEMORY = "1Ti"
-
 
 def _memory_rule(field: str, attribute: str) -> Rule:
-    cel = f"quantity(string(self.{field}))"
-    return Rule(
-        cel=(
-            f"!has(self.{field}) || !isQuantity(string(self.{field})) || "
-            f"({cel}.compareTo(quantity('{_SMALLEST_MEMORY}')) >= 0 && "
-            f"{cel}.compareTo(quantity('{_LARGEST_MEMORY}')) <= 0)"
-        ),
-        message=f"expected from {_SMALLEST_MEMORY} to {_LARGEST_MEMORY}, such as 4Gi",
-        check=lambda self: getattr(self, attribute) is None or _is_memory(getattr(self, attribute)),
-        field_path=f".{field}",
-    )
-
-
-def _is_memory(quantity: str) -> bool:
-    return parse_quantity(_SMALLEST_MEMORY) <= parse_quantity(quantity) <= parse_quantity(_LARGEST_MEMORY)
+    return quantity_between(field, attribute, "1Mi", "1Ti", "from 1Mi to 1Ti, such as 4Gi")
 
 
 def _some_field(*fields: str) -> Rule:

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
-from modelservice_operator.api.quantity import canonical_quantity
+from modelservice_operator.api.quantity import canonical_quantity, parse_quantity
 from modelservice_operator.api.rules import (
     VALIDATIONS,
     Rule,
@@ -183,6 +183,28 @@ _INT_OR_PERCENT_RULE = Rule(
         0 <= value <= 10000 if isinstance(value, int) else re.fullmatch(_PERCENT, value) is not None
     ),
 )
+
+
+def quantity_between(field: str, attribute: str, smallest: str, largest: str, expected: str) -> Rule:
+    """Bound an optional quantity of a model; `field` is its name in YAML, `attribute` that in Python.
+
+    What is no quantity at all is refused by the field's own rule, so it passes here.
+    """
+    cel = f"quantity(string(self.{field}))"
+
+    def check(model: object) -> bool:
+        value = getattr(model, attribute)
+        return value is None or parse_quantity(smallest) <= parse_quantity(value) <= parse_quantity(largest)
+
+    return Rule(
+        cel=(
+            f"!has(self.{field}) || !isQuantity(string(self.{field})) || "
+            f"({cel}.compareTo(quantity('{smallest}')) >= 0 && {cel}.compareTo(quantity('{largest}')) <= 0)"
+        ),
+        message=f"expected {expected}",
+        check=check,
+        field_path=f".{field}",
+    )
 
 
 def _int_or_text(value: object) -> int | str:

@@ -21,6 +21,7 @@ from modelservice_operator.api.base import (
     between,
     limited,
     list_map,
+    quantity_between,
     unique_by,
 )
 from modelservice_operator.api.kubernetes import (
@@ -31,7 +32,6 @@ from modelservice_operator.api.kubernetes import (
     ScalingBehavior,
     Toleration,
 )
-from modelservice_operator.api.quantity import parse_quantity
 from modelservice_operator.api.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
 from modelservice_operator.api.rules import Rule, keys_must_not_contain, must_match
 from modelservice_operator.api.storage_uri import MOUNTED_SCHEMES, StorageUri
@@ -55,24 +55,7 @@ class Credentials(ApiModel):
     """A Secret of the same namespace; only the fetcher sees it, as files."""
 
 
-_SMALLEST_MODEL = "1"
-_LARGEST_MODEL = "1Pi"
-
-
-def _is_model_size(quantity: str) -> bool:
-    return parse_quantity(_SMALLEST_MODEL) <= parse_quantity(quantity) <= parse_quantity(_LARGEST_MODEL)
-
-
-def _size_cel(field: str) -> str:
-    cel = f"quantity(string(self.{field}))"
-    return (
-        f"!has(self.{field}) || !isQuantity(string(self.{field})) || "
-        f"({cel}.compareTo(quantity('{_SMALLEST_MODEL}')) >= 0 && "
-        f"{cel}.compareTo(quantity('{_LARGEST_MODEL}')) <= 0)"
-    )
-
-
-_SIZE_MESSAGE = f"expected from {_SMALLEST_MODEL} byte to {_LARGEST_MODEL}, such as 10Gi"
+_MODEL_SIZE = quantity_between("maxSize", "max_size", "1", "1Pi", "from 1 byte to 1Pi, such as 10Gi")
 
 
 class ModelCache(ApiModel):
@@ -86,14 +69,7 @@ class ModelCache(ApiModel):
     """The group that owns the volume, where new volumes belong to root: such as 65532. Leave it out where
     the cluster chooses it, as OpenShift does."""
 
-    rules = (
-        Rule(
-            cel=_size_cel("maxSize"),
-            message=_SIZE_MESSAGE,
-            check=lambda self: self.max_size is None or _is_model_size(self.max_size),
-            field_path=".maxSize",
-        ),
-    )
+    rules = (_MODEL_SIZE,)
 
 
 _MOUNTED_CEL = "(self.storageUri.startsWith('pvc://') || self.storageUri.startsWith('configmap://'))"
@@ -136,12 +112,7 @@ class ModelSpec(ApiModel):
             check=lambda self: self.max_size is None or not self.storage_uri.startswith(MOUNTED_SCHEMES),
             field_path=".maxSize",
         ),
-        Rule(
-            cel=_size_cel("maxSize"),
-            message=_SIZE_MESSAGE,
-            check=lambda self: self.max_size is None or _is_model_size(self.max_size),
-            field_path=".maxSize",
-        ),
+        _MODEL_SIZE,
         Rule(
             cel=(
                 "!has(self.cache) || self.storageUri.startsWith('oci://') || "
