@@ -12,6 +12,8 @@ from typing import TypeVar
 
 # About a millisecond of inflating, parsing or deflating.
 LARGE_BYTES = 128 * 1024
+# What is compressed may become a thousand times larger (deflate's limit is 1032).
+MAX_COMPRESSED_HERE_BYTES = LARGE_BYTES // 1024
 # One thread at a time is busy with one client's large body; a second keeps the next client from waiting.
 _THREADS = 2
 

@@ -9,6 +9,7 @@ import orjson
 from modelservice_runtime.errors import (
     InvalidRequestError,
     ModelUnavailableError,
+    PayloadTooLargeError,
     UnsupportedOperationError,
 )
 from modelservice_runtime.health import Health
@@ -20,6 +21,9 @@ from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.json_codec import decode_object
 from modelservice_runtime.server.oip_infer import InferRoute
 from modelservice_runtime.server.routes import METHODS, Endpoint, Route, match_route
+
+# Bodies without tensors.
+_MAX_PLAIN_BODY_BYTES = 64 * 1024
 
 _RouteHandler: TypeAlias = Callable[[Route, HttpRequest], HttpResponse | None]
 
@@ -91,7 +95,9 @@ class OipFrontEnd:
         return _json(metadata.model_statistics(handles))
 
     def _repository_index(self, _route: Route, request: HttpRequest) -> HttpResponse:
-        body = decoded_body(request, self._max_body_bytes)
+        if len(request.body) > _MAX_PLAIN_BODY_BYTES:
+            raise PayloadTooLargeError(f"the body exceeds this path's limit of {_MAX_PLAIN_BODY_BYTES} bytes")
+        body = decoded_body(request, _MAX_PLAIN_BODY_BYTES)
         ready_only = decode_object(body).get("ready", False) if body else False
         if type(ready_only) is not bool:
             raise InvalidRequestError("'ready' must be true or false")

@@ -4,24 +4,24 @@ For a fast model all of that happens in one call, and this is the path whose len
 a core can answer.
 """
 
-import asyncio
-import logging
-from collections.abc import Callable
 from functools import partial
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.repository import ModelHandle, ModelTable
-from modelservice_runtime.server.answers import decoded_body, internal_error, reply, send
+from modelservice_runtime.server.answers import decoded_body, reply
 from modelservice_runtime.server.deadline import header_timeout_seconds, shorter
+from modelservice_runtime.server.decoding import decode_body_on_a_thread, takes_long
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer
 from modelservice_runtime.server.infer_plans import InferCodec
-from modelservice_runtime.server.inference import InferCall, infer_inline, record_cancelled, record_failure
-from modelservice_runtime.server.offload import LARGE_BYTES, offload
+from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
+from modelservice_runtime.server.offload import LARGE_BYTES
 from modelservice_runtime.server.routes import Route
+from modelservice_runtime.tensors import BYTES
 
-log = logging.getLogger(__name__)
+# JSON of 100,000 bytes or more in front of binary data is large, too.
+_MAX_HEADER_DIGITS = 5
 
 
 class InferRoute:
@@ -44,18 +44,17 @@ class InferRoute:
         header_length = headers.get(b"inference-header-content-length")
         batches_rows = handle.lane.max_batch_size > 1
         try:
-            if b"content-encoding" in headers or (header_length is None and len(request.body) >= LARGE_BYTES):
-                if len(request.body) >= LARGE_BYTES:
-                    _decode_on_a_thread(
-                        request,
-                        partial(_decode_in_full, handle.spec, request, self._max_body_bytes, batches_rows),
-                        partial(_run, handle, codec, request),
-                        handle,
-                    )
-                    return None
-                decoded = _decode_in_full(handle.spec, request, self._max_body_bytes, batches_rows)
-            else:
+            if len(request.body) < LARGE_BYTES and b"content-encoding" not in headers:
                 decoded = codec.decode(request.body, header_length, batches_rows)
+            else:
+                decode = partial(_decode_in_full, handle.spec, request, self._max_body_bytes, batches_rows)
+                if takes_long(request) and not _is_binary(handle.spec, request):
+                    decode_body_on_a_thread(request, handle, decode, partial(_run, handle, codec, request))
+                    return None
+                if b"content-encoding" in headers:
+                    decoded = decode()
+                else:
+                    decoded = codec.decode(request.body, header_length, batches_rows)
             return _run(handle, codec, request, decoded)
         except ServingError as error:
             record_failure(handle, request.received_ns, error)
@@ -87,31 +86,11 @@ def _decode_in_full(
     return decode_infer(spec, decoded_body(request, max_body_bytes), header_length, batches_rows=batches_rows)
 
 
-def _decode_on_a_thread(
-    request: HttpRequest,
-    decode: Callable[[], DecodedInfer],
-    run: Callable[[DecodedInfer], HttpResponse | None],
-    handle: ModelHandle,
-) -> None:
-    """Decode a large body without keeping others waiting, then go on as usual."""
-    gone: list[bool] = []
-    request.on_disconnect = lambda: gone.append(True)
-
-    def go_on(decoded: asyncio.Future[DecodedInfer]) -> None:
-        if gone:
-            decoded.exception()  # seen: nobody waits for it
-            record_cancelled(handle, request.received_ns)
-            return
-        try:
-            response = run(decoded.result())
-        except ServingError as error:
-            record_failure(handle, request.received_ns, error)
-            reply(request, error)
-        except Exception:  # the last boundary, as in Application
-            log.exception("internal error", extra={"method": repr(request.method)})
-            request.reply(internal_error())
-        else:
-            if response is not None:
-                send(request, response)
-
-    offload(decode, go_on)
+def _is_binary(spec: ModelSpec, request: HttpRequest) -> bool:
+    """A large body of binary numbers only, which are not even copied."""
+    header_length = request.head.headers.get(b"inference-header-content-length")
+    if header_length is None or b"content-encoding" in request.head.headers:
+        return False
+    return len(header_length) <= _MAX_HEADER_DIGITS and not any(
+        tensor.datatype is BYTES for tensor in spec.inputs
+    )

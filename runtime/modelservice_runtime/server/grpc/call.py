@@ -7,6 +7,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelservice_runtime.server.content_encoding import MIN_COMPRESSED_BYTES, encode_body
@@ -18,6 +19,7 @@ from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.http2.errors import ErrorCode
 from modelservice_runtime.server.http2.frames import END_HEADERS, END_STREAM, FrameType
 from modelservice_runtime.server.http2.stream import Stream
+from modelservice_runtime.server.offload import MAX_COMPRESSED_HERE_BYTES, offload
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,6 +40,8 @@ _MAX_ANSWER_BYTES = 2**32 - 1
 # Some clients say "never" with a deadline in some thousands of years.
 _MAX_TIMER_SECONDS = 30 * 24 * 3600.0
 _MAX_JOINED_BYTES = 16 * 1024
+# Larger answers go out as they are: compressing one would keep the event loop from others.
+_MAX_COMPRESSED_BYTES = 1024 * 1024
 # A client that puts thousands of messages into one frame lets others in between.
 _MAX_MESSAGES_AT_ONCE = 64
 _LAST = END_HEADERS | END_STREAM
@@ -54,6 +58,7 @@ class ServerCall(Stream):
         "_head_sent",
         "_held",
         "_idle_since",
+        "_inflating",
         "_opened_ns",
         "_reader",
         "_server",
@@ -74,6 +79,7 @@ class ServerCall(Stream):
         self._body_bytes_left = head.content_length
         self._reader: MessageReader | None = None
         self._held: list[bytes] | None = None
+        self._inflating = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = server.now
 
@@ -251,7 +257,7 @@ class ServerCall(Stream):
         buffers: list[Buffer] = [message] if isinstance(message, Buffer) else list(message)
         size = sum([memoryview(buffer).nbytes for buffer in buffers])
         compressed = 0
-        if self._head.answer_encoding and size >= MIN_COMPRESSED_BYTES:
+        if self._head.answer_encoding and MIN_COMPRESSED_BYTES <= size <= _MAX_COMPRESSED_BYTES:
             buffers = [encode_body(buffers, self._head.answer_encoding)]
             size, compressed = len(buffers[0]), 1
         if size > _MAX_ANSWER_BYTES or not self.session.reserve(size + PREFIX_BYTES):
@@ -294,9 +300,32 @@ class ServerCall(Stream):
                 self._hold(data[start:stop])
                 return
             message, start = reader.read(data, start, stop)
-            if message is not None:
-                turns -= 1
-                self._deliver(message)
+            if message is None:
+                return
+            turns -= 1
+            if reader.is_compressed:
+                if len(message) > MAX_COMPRESSED_HERE_BYTES:
+                    self._inflate(reader, message, data[start:stop])
+                    return
+                message = reader.inflate(message)
+            self._deliver(message)
+
+    def _inflate(self, reader: MessageReader, message: bytes, rest: bytes) -> None:
+        """A thread inflates the message; what follows it waits."""
+        self._inflating = True
+        self._hold(rest)
+        offload(partial(reader.inflate, message), self._inflated)
+
+    def _inflated(self, finished: "asyncio.Future[bytes]") -> None:
+        failure = finished.exception()
+        if self._done:
+            return
+        if isinstance(failure, GrpcError):
+            self._give_up(failure.status, failure.message)
+            return
+        self._deliver(finished.result())
+        self._inflating = False
+        self._release_held()
 
     def _check_length(self, size: int) -> bool:
         """False, and the call is over, when it does not have the length it announced (RFC 9113, 8.1.1)."""
@@ -327,6 +356,8 @@ class ServerCall(Stream):
         self._held.append(data)
 
     def _release_held(self) -> None:
+        if self._inflating:
+            return
         held, self._held = self._held, None
         if held is None:
             return

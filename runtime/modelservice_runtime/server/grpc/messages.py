@@ -19,11 +19,11 @@ class MessageReader:
     """Cuts a stream into messages.
 
     ``reserve`` counts bytes of an incomplete message and says whether there is room; ``release`` gives them
-    back. ``received_bytes`` is how much of the incomplete message is here.
+    back. ``received_bytes`` is how much of the incomplete message is here. ``is_compressed`` tells whether
+    the last message that ``read`` gave still has to be inflated.
     """
 
     __slots__ = (
-        "_compressed",
         "_encoding",
         "_left",
         "_max_bytes",
@@ -31,6 +31,7 @@ class MessageReader:
         "_prefix",
         "_release",
         "_reserve",
+        "is_compressed",
         "received_bytes",
     )
 
@@ -46,7 +47,7 @@ class MessageReader:
         self._reserve = reserve
         self._release = release
         self._prefix = b""
-        self._compressed = False
+        self.is_compressed = False
         self._left = 0
         self._pieces: list[Buffer] = []
         self.received_bytes = 0
@@ -57,7 +58,7 @@ class MessageReader:
         return bool(self._prefix)
 
     def read(self, data: bytes, start: int, stop: int) -> tuple[bytes | None, int]:
-        """The next message that ``data[start:stop]`` completes, decompressed, and the position behind it.
+        """The next message that ``data[start:stop]`` completes, and the position behind it.
 
         Raises GrpcError.
         """
@@ -88,7 +89,7 @@ class MessageReader:
             raise GrpcError(GrpcStatus.INTERNAL, "a message's first byte must be 0 or 1")
         if flag and not self._encoding:
             raise GrpcError(GrpcStatus.INTERNAL, "a compressed message without grpc-encoding")
-        self._compressed = bool(flag)
+        self.is_compressed = bool(flag)
         self._left = int.from_bytes(self._prefix[1:])
         if self._left > self._max_bytes:
             raise GrpcError(
@@ -113,13 +114,15 @@ class MessageReader:
     def _complete(self, last: bytes) -> bytes:
         message = b"".join([*self._pieces, last]) if self._pieces else last
         self.discard()
-        return self._decompress(message) if self._compressed else message
+        return message
 
-    def _decompress(self, message: bytes) -> bytes:
-        """Raises GrpcError."""
+    def inflate(self, message: bytes) -> bytes:
+        """Decompress a message; safe on any thread. Raises GrpcError."""
         try:
             return bytes(decode_body(message, self._encoding, self._max_bytes))
         except PayloadTooLargeError as error:
             raise GrpcError(GrpcStatus.RESOURCE_EXHAUSTED, str(error)) from None
         except ServingError as error:
             raise GrpcError(GrpcStatus.INTERNAL, str(error)) from None
+        except MemoryError:
+            raise GrpcError(GrpcStatus.RESOURCE_EXHAUSTED, "there is no memory for this message") from None

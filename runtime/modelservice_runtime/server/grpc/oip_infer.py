@@ -6,14 +6,17 @@ from functools import partial
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.server.deadline import shorter
+from modelservice_runtime.server.decoding import decode_on_a_thread
 from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, start_infer
 from modelservice_runtime.server.grpc.oip_request import (
+    BoundHead,
     HeadCache,
     InferHead,
     SplitRequest,
     bind_head,
     decode_inputs,
     find_request_id,
+    takes_long,
 )
 from modelservice_runtime.server.grpc.oip_response import (
     encode_response,
@@ -25,6 +28,7 @@ from modelservice_runtime.server.grpc.open_streams import OpenStreams
 from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
+from modelservice_runtime.tensors import InferRequest
 
 
 class OipInference:
@@ -49,13 +53,27 @@ class OipInference:
         handle = self._table.find(head.model_name, head.model_version or None)
         try:
             bound = bind_head(head, handle.spec)
-            request = decode_inputs(head, bound, split)
-            request.timeout_seconds = shorter(head.timeout_seconds, call.timeout_seconds)
-            encode = encode_typed_response if head.typed_outputs else encode_response
-            return start_infer(handle, request, received_ns, partial(encode, bound, split.id), reply)
+            encode = partial(
+                encode_typed_response if head.typed_outputs else encode_response, bound, split.id
+            )
+            if (head.has_contents or bound.has_texts) and takes_long(head, bound, split):
+                return decode_on_a_thread(
+                    handle,
+                    received_ns,
+                    partial(_decode, head, bound, split, call),
+                    lambda request: start_infer(handle, request, received_ns, encode, reply),
+                    reply,
+                )
+            return start_infer(handle, _decode(head, bound, split, call), received_ns, encode, reply)
         except ServingError as error:
             record_failure(handle, received_ns, error)
             raise
+
+
+def _decode(head: InferHead, bound: BoundHead, split: SplitRequest, call: GrpcCall) -> InferRequest:
+    request = decode_inputs(head, bound, split)
+    request.timeout_seconds = shorter(head.timeout_seconds, call.timeout_seconds)
+    return request
 
 
 def stream_infer_service(inference: OipInference, streams: OpenStreams) -> Service:

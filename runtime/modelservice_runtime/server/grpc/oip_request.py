@@ -27,6 +27,8 @@ from modelservice_runtime.server.grpc.protobuf_wire import (
     read_fields,
     too_many_fields,
 )
+from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES
+from modelservice_runtime.server.offload import LARGE_BYTES
 from modelservice_runtime.server.parameters import (
     flag_parameter,
     priority_parameter,
@@ -41,6 +43,7 @@ from modelservice_runtime.server.signature import (
     find_output,
 )
 from modelservice_runtime.tensors import (
+    BYTES,
     Array,
     InferRequest,
     TensorSpec,
@@ -91,6 +94,7 @@ class BoundHead:
     outputs: list[TensorSpec]
     response_prefix: bytes
     output_prefixes: list[bytes]
+    has_texts: bool
     # What answers of these shapes have around their contents; see ``oip_response``.
     frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = field(default_factory=dict, repr=False)
 
@@ -259,8 +263,19 @@ def bind_head(head: InferHead, spec: ModelSpec) -> BoundHead:
     return head.bound
 
 
+def takes_long(head: InferHead, bound: BoundHead, split: SplitRequest) -> bool:
+    """Whether decoding the tensors would keep the event loop for more than some milliseconds.
+
+    Numbers as raw contents never do: they are not even copied.
+    """
+    size_bytes = sum([len(piece) for tensor in head.inputs for piece in tensor.contents])
+    if not bound.has_texts:
+        return size_bytes >= LARGE_BYTES
+    return size_bytes + sum([len(buffer) for buffer in split.raw]) >= LARGE_TEXTS_BYTES
+
+
 def decode_inputs(head: InferHead, bound: BoundHead, split: SplitRequest) -> InferRequest:
-    """Decode the tensors. Raises InvalidRequestError."""
+    """Decode the tensors; safe on any thread. Raises InvalidRequestError."""
     arrays: dict[str, Array] = {}
     if split.raw:
         if head.has_contents:
@@ -350,4 +365,5 @@ def _bind(head: InferHead, spec: ModelSpec) -> BoundHead:
         outputs,
         encode_field(1, spec.name.encode()) + encode_field(2, spec.version.encode()),
         [encode_field(1, out.name.encode()) + encode_field(2, out.datatype.name.encode()) for out in outputs],
+        any(tensor.datatype is BYTES for tensor in spec.inputs),
     )

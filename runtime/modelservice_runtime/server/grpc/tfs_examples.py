@@ -13,11 +13,13 @@ from modelservice_runtime.errors import InvalidRequestError, ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protos import tensorflow_pb2 as tf
 from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
-from modelservice_runtime.repository import ModelTable
+from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.server.decoding import decode_on_a_thread
 from modelservice_runtime.server.grpc.infer_handler import Cancel, Encode, Reply, start_infer
-from modelservice_runtime.server.grpc.protobuf_wire import malformed
+from modelservice_runtime.server.grpc.protobuf_wire import FieldBudget, malformed, read_fields
 from modelservice_runtime.server.grpc.stream import GrpcCall
 from modelservice_runtime.server.grpc.tfs_predict import find_model, model_spec
+from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
 from modelservice_runtime.server.tfs.examples import (
@@ -34,6 +36,8 @@ from modelservice_runtime.tensors import BF16, BYTES, Array, InferRequest, Tenso
 
 # protobuf's parser makes up to forty bytes of objects of each byte of these.
 MAX_EXAMPLES_BYTES = 4 * 1024 * 1024
+
+_INPUT = 2
 
 _Request: TypeAlias = pb.ClassificationRequest | pb.RegressionRequest
 _Features: TypeAlias = dict[str, Any]
@@ -55,28 +59,48 @@ class TfsExamples:
     def start(self, message: bytes, call: GrpcCall, reply: Reply) -> Cancel | None:
         """See ``infer_handler.Start``."""
         received_ns = call.received_ns
-        request = self._parse(message)
-        handle = find_model(self._table, request.model_spec)
-        try:
-            check_signature_name({"signature_name": request.model_spec.signature_name}, self._method_name)
-            context, examples = read_examples(request.input)
-            names, encode = self._plan(handle.spec, len(examples))
-            inputs = decode_examples(handle.spec, context, examples)
-            infer = InferRequest(inputs, names, timeout_seconds=call.timeout_seconds)
-            return start_infer(handle, infer, received_ns, encode, reply)
-        except ServingError as error:
-            record_failure(handle, received_ns, error)
-            raise
-
-    def _parse(self, message: bytes) -> _Request:
         if len(message) > MAX_EXAMPLES_BYTES:
             raise InvalidRequestError(
                 f"the request has {len(message)} bytes; examples may have {MAX_EXAMPLES_BYTES}, Predict more"
             )
+        handle = find_model(self._table, self._parse(_without_input(message)).model_spec)
+        decode = partial(self._decode, handle.spec, message, call)
+        run = partial(_run, handle, received_ns, reply)
+        if len(message) >= LARGE_TEXTS_BYTES:
+            return decode_on_a_thread(handle, received_ns, decode, run, reply)
+        try:
+            return run(decode())
+        except ServingError as error:
+            record_failure(handle, received_ns, error)
+            raise
+
+    def _decode(self, spec: ModelSpec, message: bytes, call: GrpcCall) -> tuple[InferRequest, Encode]:
+        request = self._parse(message)
+        check_signature_name({"signature_name": request.model_spec.signature_name}, self._method_name)
+        context, examples = read_examples(request.input)
+        names, encode = self._plan(spec, len(examples))
+        inputs = decode_examples(spec, context, examples)
+        return InferRequest(inputs, names, timeout_seconds=call.timeout_seconds), encode
+
+    def _parse(self, message: bytes) -> _Request:
         try:
             return self._request_class.FromString(message)
         except DecodeError:
             raise malformed("a field has the wrong type, or text is not UTF-8") from None
+
+
+def _without_input(message: bytes) -> bytes:
+    """The message but for its examples."""
+    view = memoryview(message)
+    fields = read_fields(view, FieldBudget())
+    return b"".join([view[field.start : field.end] for field in fields if field.number != _INPUT])
+
+
+def _run(
+    handle: ModelHandle, received_ns: int, reply: Reply, decoded: tuple[InferRequest, Encode]
+) -> Cancel | None:
+    request, encode = decoded
+    return start_infer(handle, request, received_ns, encode, reply)
 
 
 def tfs_classification(table: ModelTable) -> TfsExamples:

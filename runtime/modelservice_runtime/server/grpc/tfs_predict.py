@@ -13,6 +13,7 @@ from modelservice_runtime.errors import InvalidRequestError, ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
 from modelservice_runtime.repository import ModelHandle, ModelTable
+from modelservice_runtime.server.decoding import decode_on_a_thread
 from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, start_infer
 from modelservice_runtime.server.grpc.oip_request import MAX_HEAD_BYTES
 from modelservice_runtime.server.grpc.protobuf_wire import (
@@ -31,7 +32,7 @@ from modelservice_runtime.server.grpc.tfs_tensors import (
     decode_tensor_proto,
     encode_tensor_proto,
 )
-from modelservice_runtime.server.grpc.typed_values import MAX_TYPED_TEXTS
+from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES, MAX_TYPED_TEXTS
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
 from modelservice_runtime.server.metadata import version_number
@@ -53,10 +54,11 @@ _OUTPUTS, _MODEL_SPEC = 1, 2
 
 @dataclass(slots=True)
 class PredictParts:
-    """A PredictRequest cut apart: the message without its inputs, and the inputs by name."""
+    """A PredictRequest cut apart: the message without its inputs, and the inputs, each an entry of a map."""
 
     described: pb.PredictRequest
-    inputs: dict[str, TensorParts]
+    inputs: list[memoryview]
+    budget: FieldBudget
 
 
 class TfsPrediction:
@@ -71,14 +73,25 @@ class TfsPrediction:
         received_ns = call.received_ns
         parts = cut_predict_request(message)
         handle = find_model(self._table, parts.described.model_spec)
+        decode = partial(self._decode, handle.spec, parts, call)
+        run = partial(_run, handle, received_ns, reply)
+        if len(message) >= LARGE_TEXTS_BYTES:
+            return decode_on_a_thread(handle, received_ns, decode, run, reply)
         try:
-            request = decode_predict_request(handle.spec, parts, self._max_bytes)
-            request.timeout_seconds = call.timeout_seconds
-            encode = partial(encode_predict_response, handle.spec, request.output_names)
-            return start_infer(handle, request, received_ns, encode, reply)
+            return run(decode())
         except ServingError as error:
             record_failure(handle, received_ns, error)
             raise
+
+    def _decode(self, spec: ModelSpec, parts: PredictParts, call: GrpcCall) -> InferRequest:
+        request = decode_predict_request(spec, parts, self._max_bytes)
+        request.timeout_seconds = call.timeout_seconds
+        return request
+
+
+def _run(handle: ModelHandle, received_ns: int, reply: Reply, request: InferRequest) -> Cancel | None:
+    encode = partial(encode_predict_response, handle.spec, request.output_names)
+    return start_infer(handle, request, received_ns, encode, reply)
 
 
 def find_model(table: ModelTable, which: pb.ModelSpec) -> ModelHandle:
@@ -106,15 +119,12 @@ def model_spec(spec: ModelSpec, signature_name: str = "") -> pb.ModelSpec:
 def cut_predict_request(message: bytes) -> PredictParts:
     """Cut a serialized PredictRequest apart. Raises InvalidRequestError."""
     view = memoryview(message)
-    budget, texts = FieldBudget(), FieldBudget(MAX_TYPED_TEXTS + MAX_FIELDS)
+    budget = FieldBudget()
     described: list[memoryview] = []
-    inputs: dict[str, TensorParts] = {}
+    inputs: list[memoryview] = []
     for number, wire_type, start, value, end in read_fields(view, budget):
         if number == _INPUTS and wire_type == LENGTH_DELIMITED:
-            name, tensor = _cut_entry(view[value:end], budget, texts)
-            if name in inputs:
-                raise InvalidRequestError(f"input {name[:100]!r} appears twice")
-            inputs[name] = tensor
+            inputs.append(view[value:end])
         else:
             described.append(view[start:end])
     small = b"".join(described)
@@ -123,17 +133,22 @@ def cut_predict_request(message: bytes) -> PredictParts:
             f"the request has {len(small)} bytes beside its tensors; the limit is {MAX_HEAD_BYTES}"
         )
     try:
-        return PredictParts(pb.PredictRequest.FromString(small), inputs)
+        return PredictParts(pb.PredictRequest.FromString(small), inputs, budget)
     except DecodeError:
         raise malformed("a field has the wrong type, or text is not UTF-8") from None
 
 
 def decode_predict_request(spec: ModelSpec, parts: PredictParts, max_bytes: int) -> InferRequest:
-    """Check the request against the model and decode its tensors. Raises InvalidRequestError."""
+    """Check the request against the model and decode its tensors; safe on any thread.
+
+    Raises InvalidRequestError.
+    """
     described = parts.described
     check_signature_name({"signature_name": described.model_spec.signature_name}, METHOD_NAME)
     arrays: dict[str, Array] = {}
-    for name, tensor in parts.inputs.items():
+    texts = FieldBudget(MAX_TYPED_TEXTS + MAX_FIELDS)
+    for entry in parts.inputs:
+        name, tensor = _cut_entry(entry, parts.budget, texts)
         found = find_input(spec, name, arrays)
         arrays[name] = decode_tensor_proto(found, tensor, max_bytes)
     check_complete(spec, arrays)

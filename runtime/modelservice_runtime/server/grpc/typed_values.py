@@ -26,6 +26,8 @@ from modelservice_runtime.tensors import Array, TensorSpec, count_elements
 
 # Each element is a field of its own, and is read in Python: some tenths of a second for the largest number.
 MAX_TYPED_TEXTS = 1 << 18
+# Two bytes may be an element; these are some milliseconds' worth.
+LARGE_TEXTS_BYTES = 16 * 1024
 
 
 class Encoding(Enum):

@@ -11,6 +11,7 @@ from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.answers import decoded_body, reply
 from modelservice_runtime.server.deadline import header_timeout_seconds
+from modelservice_runtime.server.decoding import decode_body_on_a_thread, takes_long
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
@@ -55,23 +56,31 @@ class TfsFrontEnd:
 
     def _run(self, prepare: _Prepare, route: TfsRoute, request: HttpRequest) -> HttpResponse | None:
         handle = self._find(route)
+        decode = partial(_decode, prepare, handle.spec, request, self._max_body_bytes)
+        if takes_long(request):
+            decode_body_on_a_thread(request, handle, decode, partial(_answer, handle, request))
+            return None
         try:
-            prepared = prepare(handle.spec, decoded_body(request, self._max_body_bytes))
-            prepared.request.timeout_seconds = header_timeout_seconds(request.headers)
-            body = infer_inline(handle, prepared.request, request.received_ns, prepared.encode)
-            if body is not None:
-                return HttpResponse(200, body)
-            _enqueue(handle, prepared, request)
+            return _answer(handle, request, decode())
         except ServingError as error:
             record_failure(handle, request.received_ns, error)
             raise
-        return None
 
     def _find(self, route: TfsRoute) -> ModelHandle:
         return find_handle(self._table, route.model, route.version, route.label)
 
 
-def _enqueue(handle: ModelHandle, prepared: PreparedCall, request: HttpRequest) -> None:
+def _decode(prepare: _Prepare, spec: ModelSpec, request: HttpRequest, max_body_bytes: int) -> PreparedCall:
+    """Safe on any thread. Raises ServingError."""
+    return prepare(spec, decoded_body(request, max_body_bytes))
+
+
+def _answer(handle: ModelHandle, request: HttpRequest, prepared: PreparedCall) -> HttpResponse | None:
+    """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
+    prepared.request.timeout_seconds = header_timeout_seconds(request.headers)
+    body = infer_inline(handle, prepared.request, request.received_ns, prepared.encode)
+    if body is not None:
+        return HttpResponse(200, body)
     call = InferCall(
         handle,
         request.received_ns,
@@ -80,6 +89,7 @@ def _enqueue(handle: ModelHandle, prepared: PreparedCall, request: HttpRequest) 
     )
     request.on_disconnect = call.cancel
     call.enqueue(prepared.request)
+    return None
 
 
 def _json(document: object) -> HttpResponse:

@@ -119,7 +119,7 @@ def read_all(reader: MessageReader, pieces: list[bytes]) -> list[bytes]:
         while position < len(piece):
             message, position = reader.read(piece, position, len(piece))
             if message is not None:
-                messages.append(message)
+                messages.append(reader.inflate(message) if reader.is_compressed else message)
     return messages
 
 
