@@ -29,6 +29,10 @@ def main(argv: Sequence[str]) -> int:
         from modelservice_runtime.workers.process import run_worker
 
         return run_worker(int(rest[0]))
+    if command == "trial":  # likewise
+        from modelservice_runtime.trial_process import run_trial
+
+        run_trial()
     asked = command in ("-h", "--help")
     print(_USAGE, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

@@ -1,6 +1,7 @@
 """Types of command line values; each raises argparse.ArgumentTypeError with a sentence."""
 
 import argparse
+import contextlib
 import re
 
 _BYTE_UNITS = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4}
@@ -52,6 +53,16 @@ def parse_duration(text: str) -> float:
     if not 0 <= value <= 86_400_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 0")
     return value
+
+
+def parse_optional_duration(text: str) -> float | None:
+    """A time of more than 0, in the flag's own unit, or ``off`` (None)."""
+    if text == "off":
+        return None
+    with contextlib.suppress(argparse.ArgumentTypeError):
+        if value := parse_duration(text):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a time of more than 0, or 'off'")
 
 
 def parse_rate(text: str) -> float:

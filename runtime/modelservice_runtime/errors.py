@@ -73,8 +73,13 @@ class StartupError(Exception):
 
     reason = "StartupFailed"
 
+    @property
+    def sentence(self) -> str:
+        """The message alone."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        return f"{self.reason}: {super().__str__()}"
+        return f"{self.reason}: {self.sentence}"
 
 
 class InvalidSettingsError(StartupError):

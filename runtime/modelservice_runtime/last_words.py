@@ -1,8 +1,8 @@
 """What is left to say when a process may die without a chance to speak.
 
-A model can crash ONNX Runtime while it is loaded or first run. No Python code runs then, so the sentence is
-written beforehand to where Kubernetes looks for it, and taken back afterwards. A trial run in a process of
-its own would find the same, at twice the time and memory of every start: at a start the pod is the trial.
+A model can crash ONNX Runtime while it is loaded or first run. Mostly that happens in the model's trial, in
+another process. Where it passed that, or had none, no Python code runs any more: the sentence is written
+beforehand to where Kubernetes looks for it, and taken back afterwards.
 """
 
 import os

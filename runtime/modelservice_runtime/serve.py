@@ -1,12 +1,14 @@
-"""The server's life: listen, load, warm up, serve, drain.
+"""The server's life: listen, try the models, load, warm up, serve, drain.
 
 The ports open first, so liveness and the state of loading can be asked for; readiness follows when every
-model is loaded and warm. On SIGTERM readiness ends at once and requests go on being answered for the drain
-delay, until every proxy has learned of it; then the last ones finish. SIGINT skips the delay.
+model has passed its trial and is loaded and warm. On SIGTERM readiness ends at once and requests go on being
+answered for the drain delay, until every proxy has learned of it; then the last ones finish. SIGINT skips the
+delay.
 """
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -32,6 +34,7 @@ from modelservice_runtime.logs import configure_logging
 from modelservice_runtime.memory import limit_growth, memory_limit_bytes
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model import Model, WarmUp
+from modelservice_runtime.model_trial import try_models
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.ports import Applications, Ports, open_ports
@@ -149,7 +152,7 @@ class Server:
         self._declare_models()
         if self._link is None:
             ports = await self._listen(loop, access, tls)
-        if not await self._load_models(loop):
+        if not await self._try_models() or not await self._load_models(loop):
             return False
         if self._link is not None:
             self._health.wait_for_others()
@@ -211,6 +214,22 @@ class Server:
             admit_http=access.http_admission,
         )
         return await open_ports(self._settings, applications, tls, loop)
+
+    async def _try_models(self) -> bool:
+        """See ``model_trial.try_models``. Of several workers none does it, for their parent has."""
+        limit_seconds = self._settings.model_trial_seconds
+        if limit_seconds is None:
+            return True
+        trials = asyncio.ensure_future(
+            try_models(self._sources, self._settings.session, limit_seconds, self._stop)
+        )
+        # Meanwhile this process imports what takes longest; the event loop's end waits for it.
+        importing = asyncio.ensure_future(
+            asyncio.to_thread(importlib.import_module, "modelservice_runtime.onnx_model")
+        )
+        passed = await trials
+        await importing
+        return passed
 
     async def _load_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Load all models beside the event loop; False when a signal or a failure came first."""

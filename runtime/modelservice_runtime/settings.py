@@ -15,6 +15,7 @@ from modelservice_runtime.accelerator_arguments import (
 from modelservice_runtime.argument_types import (
     parse_count,
     parse_duration,
+    parse_optional_duration,
     parse_optional_port,
     parse_port,
     parse_rate,
@@ -34,6 +35,8 @@ from modelservice_runtime.security_settings import (
 )
 from modelservice_runtime.session_settings import CudaOptions, SessionSettings, TensorRtOptions
 
+# Half of the hour that the operator's startup probe grants: the server loads the model once more.
+_MODEL_TRIAL_SECONDS = 1800.0
 # What all three protocols can carry in a path; excludes '.' and '..'.
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -54,6 +57,7 @@ class ServeSettings:
     model_version: str = "1"
     version_policy: VersionPolicy = VersionPolicy.LATEST
     version_labels: tuple[VersionLabel, ...] = ()
+    model_trial_seconds: float | None = _MODEL_TRIAL_SECONDS
     host: str = "0.0.0.0"  # noqa: S104 - a container's server is for others to reach
     http_port: int = 8080
     grpc_port: int | None = 9000
@@ -137,6 +141,15 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME:LABEL=V",
         help="a name for a served version, such as m:stable=3; may be repeated",
+    )
+    parser.add_argument(
+        "--model-trial-seconds",
+        type=parse_optional_duration,
+        default=_MODEL_TRIAL_SECONDS,
+        metavar="S|off",
+        help="time for each model's trial: a process of its own loads and runs it before the server does, so "
+        "a crash or a hang ends with a sentence; 'off' halves the time to load; TensorRT has none without an "
+        "engine cache, for it would build its engines twice (default: %(default)s)",
     )
 
 
@@ -289,6 +302,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         model_version=parse_model_version(arguments.model_version),
         version_policy=VersionPolicy(arguments.model_version_policy),
         version_labels=labels,
+        model_trial_seconds=_model_trial_seconds(arguments),
         host=arguments.host,
         http_port=arguments.http_port,
         grpc_port=arguments.grpc_port,
@@ -312,6 +326,15 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         connections=build_connection_settings(arguments),
         security=build_security_settings(arguments),
     )
+
+
+def _model_trial_seconds(arguments: argparse.Namespace) -> float | None:
+    """None where a trial would build TensorRT's engines, which takes long, and could not hand them on."""
+    uses_tensorrt = any(name.lower().startswith("tensorrt") for name in arguments.execution_provider)
+    if uses_tensorrt and arguments.tensorrt_engine_cache is None:
+        return None
+    seconds: float | None = arguments.model_trial_seconds
+    return seconds
 
 
 def parse_model_source(text: str) -> ModelSource:

@@ -20,8 +20,9 @@ import uvloop
 from modelservice_runtime.errors import StartupError, WorkerFailedError
 from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.metrics import MetricsApplication
+from modelservice_runtime.model_trial import try_models
 from modelservice_runtime.plain_values import to_plain
-from modelservice_runtime.serve import report_fatal
+from modelservice_runtime.serve import find_sources, report_fatal
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.settings import ServeSettings
@@ -91,6 +92,7 @@ class Supervisor:
         metrics = HttpServer(application, HttpLimits(max_body_bytes=0), self._loop)
         with contextlib.ExitStack() as held:
             await self._listen(held, metrics)
+            await self._try_models()
             keepers = [self._loop.create_task(self._keep(index)) for index in range(self._settings.workers)]
             stopped = self._loop.create_task(self._stop.wait())
             await asyncio.wait([stopped, *keepers], return_when=asyncio.FIRST_COMPLETED)
@@ -109,6 +111,13 @@ class Supervisor:
         metrics_port = await metrics.listen(settings.host, settings.metrics_port)
         listening = {"host": settings.host, **ports, "metrics_port": metrics_port}
         log.info("listening", extra={**listening, "workers": settings.workers})
+
+    async def _try_models(self) -> None:
+        """Once for all workers, which then load without a trial. Raises StartupError."""
+        settings, limit_seconds = self._settings, self._settings.model_trial_seconds
+        if limit_seconds is not None:
+            await try_models(find_sources(settings), settings.session, limit_seconds, self._stop)
+            self._settings = replace(settings, model_trial_seconds=None)
 
     def _on_signal(self, number: signal.Signals) -> None:
         log.info("signal received", extra={"signal": number.name})

@@ -136,8 +136,18 @@ def save_expand(path: Path) -> Path:
     )
 
 
-def save_loop(path: Path) -> Path:
-    """A loop of x turns of a matrix product: slow for large x."""
+def save_crash(path: Path) -> Path:
+    """y = x + (the smallest INT64 / -1), which ONNX Runtime 1.31 computes at load, and x86 cannot."""
+    nodes = [
+        helper.make_node("Div", ["smallest", "minus_one"], ["quotient"]),
+        helper.make_node("Add", ["x", "quotient"], ["y"]),
+    ]
+    weights = {"smallest": np.array(-(2**63)), "minus_one": np.array(-1)}
+    return save(path, nodes, [value("x", "INT64", ["n"])], [value("y", "INT64", ["n"])], weights)
+
+
+def save_loop(path: Path, least_turns: int = 0) -> Path:
+    """A loop of ``least_turns`` and x more turns of a matrix product: slow for large x."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["condition"], ["go_on"]),
@@ -156,11 +166,13 @@ def save_loop(path: Path) -> Path:
         ],
     )
     nodes = [
-        helper.make_node("Squeeze", ["x"], ["turns"]),
+        helper.make_node("Squeeze", ["x"], ["more"]),
+        helper.make_node("Add", ["least", "more"], ["turns"]),
         helper.make_node("Loop", ["turns", "true", "start"], ["last"], body=body),
         helper.make_node("ReduceMean", ["last"], ["y"], keepdims=0),
     ]
     weights = {
+        "least": np.array(least_turns),
         "true": np.array(True),
         "start": np.ones((64, 64), dtype=np.float32),
         "matrix": np.eye(64, dtype=np.float32),

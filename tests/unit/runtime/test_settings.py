@@ -46,6 +46,23 @@ def test_parse_of_defaults() -> None:
     assert settings.intra_op_threads == available_cpus() >= 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [
+        ([], 1800),
+        (["--model-trial-seconds", "2.5"], 2.5),
+        (["--model-trial-seconds", "off"], None),
+        (["--execution-provider", "CUDA"], 1800),
+        (["--execution-provider", "TensorRT", "--execution-provider", "CPU"], None),
+        (["--execution-provider", "TensorRT", "--tensorrt-engine-cache", "/engines"], 1800),
+    ],
+)
+def test_trials_are_held_unless_they_are_off_or_would_build_engines_in_vain(
+    arguments: list[str], seconds: float | None
+) -> None:
+    assert parse_serve_arguments(["--model", "m=a", *arguments]).model_trial_seconds == seconds
+
+
 def test_grpc_port_may_be_off() -> None:
     assert parse_serve_arguments(["--model", "m=a", "--grpc-port", "off"]).grpc_port is None
 
@@ -72,6 +89,8 @@ def test_grpc_port_may_be_off() -> None:
         (["--model", "m=a", "--drain-delay-seconds", "nan"], "a time of at least 0"),
         (["--model", "m=a", "--max-batch", "3"], "unrecognized arguments"),
         (["--model", "m=a", "--access-log", "2"], "a share from 0 to 1"),
+        (["--model", "m=a", "--model-trial-seconds", "0"], "a time of more than 0, or 'off'"),
+        (["--model", "m=a", "--model-trial-seconds", "on"], "a time of more than 0, or 'off'"),
     ],
 )
 def test_parse_of_wrong_flags_names_them(arguments: list[str], part: str) -> None:

@@ -171,6 +171,7 @@ def test_workers_share_the_port_and_one_that_dies_is_replaced(model_files: dict[
         "--model", f"mlp={model_files['mlp']}", "--workers", "2", "--drain-delay-seconds", "0.2"
     ) as server:
         server.wait_for("ready")
+        assert [record["message"] for record in server.records].count("model tried") == 1
         for _ in range(20):
             assert post(server.http_port, "mlp", BODY)[0] == 200
         assert 'nv_inference_request_success{model="mlp",version="1"} 20.0' in metrics(server)

@@ -5,7 +5,7 @@
   truncated and random bytes; deep nesting; training information: ``test_onnx_scan.py``
 - ``ORT_LOAD_CONFIG_FROM_MODEL``; links to the model; sequences and maps as inputs: ``test_onnx_model.py``
 - a loop without end: ``test_http_connection.py`` (timeout), ``test_onnx_model.py`` (stop)
-- a crash of ONNX Runtime: ``test_last_words.py``
+- a crash of ONNX Runtime, a load without end: ``test_model_trial.py``, ``test_last_words.py``
 - no unpickling and no eval anywhere: ``test_source_code.py``
 - the rest: here
 """

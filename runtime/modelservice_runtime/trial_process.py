@@ -1,0 +1,72 @@
+"""The trial's own process: ``python -m modelservice_runtime trial``, as ``model_trial`` calls it.
+
+A ``TrialRequest`` comes on standard input; the answer on standard output is ``null`` where the model ran, or
+the reason and the sentence of a StartupError. No answer at all means that the process died.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import orjson
+
+from modelservice_runtime.errors import StartupError
+from modelservice_runtime.model_versions import VersionSource
+from modelservice_runtime.plain_values import from_plain
+from modelservice_runtime.session_settings import SessionSettings
+
+# From Linux's prctl.h.
+_PR_SET_PDEATHSIG = 1
+_OOM_SCORE = Path("/proc/self/oom_score_adj")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRequest:
+    """What to try, and the process that asks for it."""
+
+    source: VersionSource
+    session: SessionSettings
+    parent_pid: int
+
+
+def run_trial() -> NoReturn:
+    """Answer one request and end."""
+    answers = os.dup(sys.stdout.fileno())
+    # What a library prints must not get into the answer.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    request = _read_request()
+    # The server logs the same when it loads the model itself.
+    logging.disable()
+    os.write(answers, orjson.dumps(_try(request)))
+    # Libraries may crash while they are taken down, and the answer is given.
+    os._exit(0)
+
+
+def _read_request() -> TrialRequest:
+    """The request, once this process is bound to end with its parent, and before it for lack of memory."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        _OOM_SCORE.write_text("1000", encoding="ascii")
+    request: TrialRequest = from_plain(TrialRequest, orjson.loads(sys.stdin.buffer.read()))
+    if os.getppid() != request.parent_pid:
+        sys.exit("the server ended before the trial of its model began")
+    return request
+
+
+def _try(request: TrialRequest) -> tuple[str, str] | None:
+    # Imported here: the parent, too, knows this module, and imports ONNX Runtime when its ports are open.
+    from modelservice_runtime.onnx_model import load_onnx_model
+    from modelservice_runtime.warm_up import warm_up
+
+    source = request.source
+    try:
+        warm_up(load_onnx_model(source.path, source.name, source.version, request.session))
+    except StartupError as error:
+        return error.reason, error.sentence
+    return None

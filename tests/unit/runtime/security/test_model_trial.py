@@ -1,0 +1,150 @@
+"""A model that is refused, crashes, hangs or is killed ends its trial; the server lives and says why."""
+
+import asyncio
+import os
+import platform
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tests.unit.runtime import onnx_models
+from tests.unit.runtime.server_process import run_to_the_end, server_process
+from tests.unit.runtime.server_thread import ServerThread
+from tests.unit.runtime.test_workers import is_running
+
+from modelservice_runtime.errors import ModelRejectedError, StartupError
+from modelservice_runtime.model_trial import try_model
+from modelservice_runtime.model_versions import VersionSource
+from modelservice_runtime.onnx_model import load_onnx_model
+from modelservice_runtime.session_settings import SessionSettings
+
+CPU = SessionSettings(("CPU",), 1)
+
+
+def source(path: Path) -> VersionSource:
+    return VersionSource("m", "1", path)
+
+
+@pytest.fixture(scope="module")
+def crashing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if platform.machine() != "x86_64":
+        pytest.skip("other processors compute this quotient")
+    return onnx_models.save_crash(tmp_path_factory.mktemp("crash") / "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return onnx_models.save_loop(tmp_path_factory.mktemp("endless") / "model.onnx", least_turns=2**40)
+
+
+def children(pid: int) -> set[int]:
+    return {
+        int(child)
+        for file in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in file.read_text(encoding="ascii").split()
+    }
+
+
+def wait_for_child(pid: int) -> int:
+    deadline = time.monotonic() + 30
+    while not (found := children(pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (child,) = found
+    return child
+
+
+def wait_until_ended(pid: int) -> None:
+    deadline = time.monotonic() + 30
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+async def test_trial_of_a_good_model_passes(model_files: dict[str, Path]) -> None:
+    await try_model(source(model_files["mlp"]), CPU, 60)
+    assert children(os.getpid()) == set()
+
+
+@pytest.mark.parametrize("case", ["missing", "truncated", "custom operator", "provider"])
+async def test_refusal_is_the_one_of_loading_word_for_word(
+    case: str, model_files: dict[str, Path], tmp_path: Path
+) -> None:
+    path, settings = tmp_path / "model.onnx", CPU
+    if case == "truncated":
+        path.write_bytes(model_files["mlp"].read_bytes()[:200])
+    elif case == "custom operator":
+        custom = onnx_models.helper.make_node("Magic", ["x"], ["y"], domain="com.example")
+        x, y = (onnx_models.value(name, "FP32", ["n"]) for name in "xy")
+        onnx_models.save(path, [custom], [x], [y], domains=["com.example"])
+    elif case == "provider":
+        path, settings = model_files["mlp"], SessionSettings(("CUDA",), 1)
+    with pytest.raises(StartupError) as loading:
+        load_onnx_model(path, "m", "1", settings)
+    with pytest.raises(StartupError) as trial:
+        await try_model(source(path), settings, 60)
+    assert type(trial.value) is type(loading.value)
+    assert str(trial.value) == str(loading.value)
+
+
+async def test_crash_of_onnx_runtime_is_named_and_the_models_beside_it_go_on(
+    crashing: Path, server: ServerThread
+) -> None:
+    with pytest.raises(ModelRejectedError, match=r"crashed ONNX Runtime \(SIGFPE\)") as caught:
+        await try_model(source(crashing), CPU, 60)
+    assert f"'m' at '{crashing}'" in str(caught.value)
+    inputs = [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]
+    assert server.infer("mlp", inputs).status == 200
+
+
+async def test_model_that_never_ends_is_stopped_at_the_limit(endless: Path) -> None:
+    with pytest.raises(ModelRejectedError, match=r"within 1\.5 seconds; if it only needs longer"):
+        await try_model(source(endless), CPU, 1.5)
+    assert children(os.getpid()) == set()
+
+
+async def test_trial_that_is_killed_names_memory(endless: Path) -> None:
+    trial = asyncio.create_task(try_model(source(endless), CPU, 60))
+    os.kill(await asyncio.to_thread(wait_for_child, os.getpid()), signal.SIGKILL)
+    with pytest.raises(ModelRejectedError, match=r"killed \(SIGKILL\).*raise the container's memory limit"):
+        await trial
+
+
+async def test_trial_that_is_cancelled_has_ended(endless: Path) -> None:
+    trial = asyncio.create_task(try_model(source(endless), CPU, 60))
+    await asyncio.to_thread(wait_for_child, os.getpid())
+    trial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trial
+    assert children(os.getpid()) == set()
+
+
+@pytest.mark.parametrize(
+    ("number", "workers", "code"),
+    [(signal.SIGTERM, "1", 0), (signal.SIGTERM, "2", 0), (signal.SIGKILL, "1", -signal.SIGKILL)],
+)
+def test_server_that_ends_during_a_trial_leaves_no_process(
+    endless: Path, number: signal.Signals, workers: str, code: int
+) -> None:
+    with server_process("--model", f"m={endless}", "--workers", workers) as server:
+        server.wait_for("listening")
+        child = wait_for_child(server.process.pid)
+        assert server.end(number) == code
+        wait_until_ended(child)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_server_of_a_crashing_model_exits_1_with_the_reason_as_last_line(
+    crashing: Path, workers: str, model_files: dict[str, Path]
+) -> None:
+    code, text = run_to_the_end(
+        "--model", f"mlp={model_files['mlp']}", "--model", f"m={crashing}", "--workers", workers
+    )
+    assert code == 1
+    assert text.splitlines()[-1].startswith(f"ModelRejected: the model 'm' at '{crashing}' crashed")
+
+
+def test_server_without_trials_loads_at_once(crashing: Path) -> None:
+    code, _ = run_to_the_end("--model", f"m={crashing}", "--model-trial-seconds", "off")
+    assert code == -signal.SIGFPE
