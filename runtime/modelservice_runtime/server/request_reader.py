@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # Larger bodies, and those of unknown size, are read from clients only who may ask.
 _MAX_UNASKED_BYTES = 64 * 1024
-_UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
+# What is left out when a head is parsed again; its expectation has been met then, and once is enough.
+_UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings", b"expect"})
 
 
 class Phase(Enum):
@@ -130,7 +131,7 @@ class RequestReader:
             self._check_admission()
         self._phase = Phase.BODY
         self._body_started = self._server.now
-        if b"expect" in headers:
+        if b"expect" in headers and version != "1.0":  # such clients know no 100 (RFC 9110, 10.1.1)
             self._check_expectation(headers[b"expect"])
 
     def on_chunk_header(self) -> None:

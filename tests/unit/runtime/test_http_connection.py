@@ -228,46 +228,6 @@ def test_half_closed_client_gets_the_answers_that_are_ready(connect: Connect) ->
     assert read_until_closed(connection).count(b"HTTP/1.1 200") == 2
 
 
-def test_expect_100_continue_is_answered_before_the_body(connect: Connect) -> None:
-    connection = connect()
-    request = post(headers=b"Expect: 100-continue\r\n")
-    connection.sendall(request[: -len(BODY)])
-    assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
-    connection.sendall(BODY)
-    assert read_answer(connection)[0] == 200
-
-
-def test_expect_100_continue_with_too_large_a_body_is_413_at_once(connect: Connect) -> None:
-    connection = connect()
-    connection.sendall(
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\nExpect: 100-continue\r\n\r\n"
-    )
-    assert read_answer(connection)[0] == 413
-
-
-def test_upgrade_is_ignored_and_the_body_kept(connect: Connect) -> None:
-    connection = connect()
-    headers = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
-    connection.sendall(post(headers=headers) * 3 + LIVE)
-    assert [read_answer(connection)[0] for _ in range(4)] == [200] * 4
-
-
-def test_upgrade_with_the_body_in_another_packet_is_answered(connect: Connect) -> None:
-    connection = connect()
-    request = post(headers=b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-    connection.sendall(request[: -len(BODY)])
-    time.sleep(0.05)
-    connection.sendall(BODY)
-    assert read_answer(connection)[0] == 200
-
-
-def test_many_pipelined_upgrades_are_refused(connect: Connect) -> None:
-    connection = connect()
-    connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" * 1000)
-    answers = read_until_closed(connection)
-    assert b"HTTP/1.1 400" in answers
-
-
 def test_slow_head_is_408(connect: Connect) -> None:
     connection = connect()
     connection.sendall(b"GET /v2/health/live HTTP/1.1\r\n")
