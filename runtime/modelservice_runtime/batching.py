@@ -95,7 +95,8 @@ def run_batch(
         try:
             result.outcomes.append(_timed_run(model, request.inputs, request, count, handle, result))
         except ServingError as error:
-            result.outcomes.append(error)
+            # Without the traceback, whose frames hold the result and the inputs.
+            result.outcomes.append(error.with_traceback(None))
     return result
 
 

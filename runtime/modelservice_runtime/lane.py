@@ -358,6 +358,7 @@ class Lane:
             if not job.finished:
                 self._leave(job)
                 job.done(_result(outcome, timing, result.started_ns - job.arrived_ns))
+        batch.jobs.clear()  # jobs know their batch, and a cycle would keep their tensors
         self._notice_idle()
         self._wake_up()
 

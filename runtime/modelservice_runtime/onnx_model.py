@@ -18,6 +18,7 @@ from modelservice_runtime.errors import (
     ModelNotFoundError,
     ModelRejectedError,
     OutputTooLargeError,
+    ServingError,
 )
 from modelservice_runtime.execution_providers import CUDA, find_graph_obstacle, uses_cuda
 from modelservice_runtime.model import ModelSpec, Run
@@ -119,17 +120,21 @@ class OnnxModel:
             else:
                 outputs = self._run_session(output_names, inputs, options)
         except RUN_ERRORS as error:
-            terminated = options is not None and options.terminate
-            translated = translate_run_error(error, terminated=terminated, on_cuda=self._on_cuda)
-            if isinstance(translated, DeviceLostError):
-                self.on_device_lost()
-            raise translated from error
+            # The traceback's frames hold the inputs, and whoever keeps the error would keep them too.
+            raise self._translated(error, options) from error.with_traceback(None)
         size_bytes = sum([output.nbytes for output in outputs])
         if size_bytes > self._max_output_bytes:
             raise OutputTooLargeError(
                 f"the outputs have {size_bytes} bytes and the limit is {self._max_output_bytes}; ask for less"
             )
         return outputs
+
+    def _translated(self, error: Exception, options: Any) -> ServingError:
+        terminated = options is not None and options.terminate
+        translated = translate_run_error(error, terminated=terminated, on_cuda=self._on_cuda)
+        if isinstance(translated, DeviceLostError):
+            self.on_device_lost()
+        return translated
 
     def _run_with_ort_values(
         self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any

@@ -38,8 +38,13 @@ class RequestBody:
         self.size_bytes = 0
 
     def finish(self) -> Buffer:
-        """All bytes, once the last one has come."""
-        return self._content[self._padding :] if isinstance(self._content, memoryview) else self._content
+        """All bytes, once the last one has come; they are not kept here."""
+        content, self._content = self._content, b""
+        return content[self._padding :] if isinstance(content, memoryview) else content
+
+    def discard(self) -> None:
+        """Forget what has come."""
+        self._content = b""
 
     def append(self, piece: bytes) -> None:
         """Add a piece; a first one is kept as it is. Raises TooMuchBufferedError."""

@@ -62,6 +62,7 @@ class Connection(RequestReader, asyncio.Protocol):
         """Tell whoever works on the current request that nobody waits any more."""
         self._server.closed(self)
         self._release_body()
+        self._body.discard()
         self._requests.clear()
         request, self._current = self._current, None
         self._last_request_seen = True

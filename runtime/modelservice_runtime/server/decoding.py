@@ -58,16 +58,19 @@ def decode_on_a_thread(
             return
         try:
             cancel_run = run(decoded.result())
-            return
         except ServingError as error:
-            failure = error
+            give_up(error)
         except MemoryError:
-            failure = OutputTooLargeError("there is no memory for a request of this size; send less at once")
+            give_up(OutputTooLargeError("there is no memory for a request of this size; send less at once"))
         except Exception:  # the last boundary, as in Application
             log.exception("internal error", extra={"model": handle.spec.name})
-            failure = InferenceFailedError("internal error; the server's log has the details")
-        record_failure(handle, received_ns, failure)
-        fail(failure)
+            give_up(InferenceFailedError("internal error; the server's log has the details"))
+        finally:
+            del decoded  # an error leads to this frame, which must not lead back to it: it holds the body
+
+    def give_up(error: ServingError) -> None:
+        record_failure(handle, received_ns, error)
+        fail(error)
 
     offload(decode, go_on)
     return cancel

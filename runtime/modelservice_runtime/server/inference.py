@@ -96,27 +96,39 @@ class InferCall(Generic[Answer]):
         """The client has gone: stop what nobody waits for."""
         if self._job is not None:
             self._handle.lane.cancel(self._job)
+            self._forget()
             record_cancelled(self._handle, self._received_ns)
 
+    def _forget(self) -> None:
+        """The job and the callbacks lead back here: a cycle would keep the tensors until it is collected."""
+        self._job = None
+        del self._encode, self._reply
+
     def _finish(self, result: InferResult | ServingError) -> None:
+        encode, reply = self._encode, self._reply
+        self._forget()
         if isinstance(result, ServingError):
-            record_failure(self._handle, self._received_ns, result)
-            self._reply(result)
+            self._fail(result, reply)
             return
         started_ns = time.perf_counter_ns()
         try:
-            answer = self._encode(result.outputs)
-        except (ServingError, MemoryError) as error:
-            failure = error if isinstance(error, ServingError) else _no_memory()
-            record_failure(self._handle, self._received_ns, failure)
-            self._reply(failure)
+            answer = encode(result.outputs)
+        except ServingError as error:
+            self._fail(error, reply)
+            return
+        except MemoryError:
+            self._fail(_no_memory(), reply)
             return
         ended_ns = time.perf_counter_ns()
         timing = result.timing
         timing.compute_input_ns += self._decode_ns
         timing.compute_output_ns += ended_ns - started_ns
         self._handle.statistics.record_success(ended_ns - self._received_ns, timing)
-        self._reply(answer)
+        reply(answer)
+
+    def _fail(self, error: ServingError, reply: Callable[[Answer | ServingError], None]) -> None:
+        record_failure(self._handle, self._received_ns, error)
+        reply(error)
 
 
 def _no_memory() -> OutputTooLargeError:

@@ -1,4 +1,4 @@
-"""Clients that want to be asked for the body, or for another protocol: what they send and what they are told."""
+"""Clients that want to be asked for the body, or to speak another protocol."""
 
 import json
 import socket

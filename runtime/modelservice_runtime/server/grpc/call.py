@@ -212,8 +212,7 @@ class ServerCall(Stream):
     def dropped(self) -> None:
         """The client has gone or reset the call."""
         if not self._done:
-            self._end()
-            self._cancel_handler()
+            self._cancel_handler(self._end())
 
     def drained(self) -> None:
         """Go on with the requests that waited for their predecessors' answers to leave."""
@@ -392,20 +391,26 @@ class ServerCall(Stream):
         """End the call for a reason outside the service."""
         if self._done:
             return
+        handler = self._handler
         if self.queued_bytes:  # behind a part of a message no status can follow
             self._end()
             self.reset(ErrorCode.CANCEL)
         else:
             self.finish(status, message)
-        self._cancel_handler()
+        self._cancel_handler(handler)
 
-    def _cancel_handler(self) -> None:
-        if self._handler is not None:
-            self._guard(self._handler.on_cancel)
+    def _cancel_handler(self, handler: CallHandler | None) -> None:
+        if handler is not None:
+            self._guard(handler.on_cancel)
 
-    def _end(self) -> None:
-        """Nothing more is received or sent beyond what is queued."""
+    def _end(self) -> CallHandler | None:
+        """Nothing more is received or sent beyond what is queued; returns the handler.
+
+        It is forgotten here: it knows its call, and a cycle would keep the messages until it is collected.
+        """
         self._done = True
+        handler, self._handler = self._handler, None
+        self.on_writable = None
         if self._timer is not None:
             self._timer.cancel()
         if self._reader is not None:
@@ -413,6 +418,7 @@ class ServerCall(Stream):
         if self._held is not None:
             self.session.release(sum(map(len, self._held)))
             self._held = None
+        return handler
 
 
 def _join_small(message: Buffer | Sequence[Buffer]) -> Buffer | Sequence[Buffer]:

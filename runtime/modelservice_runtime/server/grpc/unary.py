@@ -43,8 +43,9 @@ class UnaryHandler:
         """See ``CallHandler``."""
         if self._message is None:
             raise GrpcError(GrpcStatus.UNIMPLEMENTED, "this method takes one request, and none came")
+        message, self._message = self._message, None
         try:
-            self.handle(self._message)
+            self.handle(message)
         except ServingError as error:
             raise grpc_error(error) from error
 
