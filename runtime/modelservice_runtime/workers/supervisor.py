@@ -162,7 +162,8 @@ class Supervisor:
     async def _start(self, index: int) -> _Worker:
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "modelservice_runtime", "worker", str(theirs.fileno()),
+            # -P: a module that lies in the directory the server was started in is not meant.
+            sys.executable, "-P", "-m", "modelservice_runtime", "worker", str(theirs.fileno()),
             pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
             # A terminal's interrupt reaches the parent alone, which passes it on.
             start_new_session=True,

@@ -208,6 +208,26 @@ def test_workers_that_cannot_start_end_the_server_with_their_own_sentence(tmp_pa
     )
 
 
+IN_ANOTHER_DIRECTORY = """
+import os, sys
+sys.path.remove("")
+os.chdir(os.environ["DIRECTORY"])
+from modelservice_runtime import serve
+sys.exit(serve.run(sys.argv[1:]))
+"""
+
+
+def test_modules_in_the_directory_of_the_start_are_not_imported(
+    model_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('imported')")
+    monkeypatch.setenv("DIRECTORY", str(tmp_path))
+    arguments = ("--model", f"mlp={model_files['mlp']}", "--workers", "2", "--drain-delay-seconds", "0")
+    with server_process(*arguments, program=IN_ANOTHER_DIRECTORY) as server:
+        server.wait_for("ready")
+        assert server.end() == 0
+
+
 def test_workers_end_when_their_parent_is_killed(model_files: dict[str, Path]) -> None:
     with server_process("--model", f"mlp={model_files['mlp']}", "--workers", "2") as server:
         server.wait_for("ready")
