@@ -21,7 +21,7 @@ from modelservice_runtime.errors import (
 LOAD_ERRORS = (
     ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf,
     ort_errors.NoModel, ort_errors.NoSuchFile, ort_errors.NotImplemented, ort_errors.RuntimeException,
-    ort_errors.EPFail, RuntimeError, ValueError,
+    ort_errors.EPFail, RuntimeError, MemoryError, ValueError,
 )  # fmt: skip
 RUN_ERRORS = (
     ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.NotImplemented, ort_errors.RuntimeException,
@@ -34,7 +34,8 @@ _SOURCE_LOCATION = re.compile(
     r"(?:[^()]{0,200}::[^()]{0,200}(?:\(\))?\([^()]{0,2000}\)(?:\s+const)?(?:\s+\[[^\]]*\])?\s+)?"
 )
 _CODE_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model (?:from )?\S+ failed[:.]")
-_OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "Integer overflow", "shape.Size() must be")
+_NO_MEMORY = ("allocate memory", "bad_alloc")
+_OUT_OF_MEMORY = (*_NO_MEMORY, "Integer overflow", "shape.Size() must be")
 _LOCALE = re.compile(r"construct locale with name:\s*([\w.@-]+)")
 
 
@@ -64,6 +65,11 @@ def translate_load_error(error: BaseException) -> ModelLoadFailedError:
         return ModelLoadFailedError(
             f"the model's text operators need the locale {locale.group(1).rstrip(':')}, which is missing; "
             "generate it (Debian: package 'locales'), or export the model with locale='C.UTF-8'"
+        )
+    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+        return ModelLoadFailedError(
+            f"there is too little memory to load the model ({_sentence(error)}); "
+            "raise the memory limit, or take a smaller model"
         )
     return ModelLoadFailedError(f"ONNX Runtime cannot load the model: {_sentence(error)}")
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.gated_model import FAST, SLOW, SPEC, GatedModel, Results, make_lane, make_request
@@ -45,6 +46,38 @@ except MemoryError:
     print("refused by numpy")
 print(model.run({"x": np.array([3], np.int64)}, ["y"])[0].tolist())
 """
+
+
+LOADS_WITH_LITTLE = """
+import sys, resource
+from pathlib import Path
+from modelservice_runtime.errors import ModelLoadFailedError
+from modelservice_runtime.onnx_model import load_onnx_model
+from modelservice_runtime.session_settings import SessionSettings
+
+resource.setrlimit(resource.RLIMIT_DATA, (600 * 2**20, resource.RLIM_INFINITY))
+try:
+    load_onnx_model(Path(sys.argv[1]), "m", "1", SessionSettings(("CPU",), 1))
+except ModelLoadFailedError as error:
+    print(error)
+"""
+
+
+def test_model_that_finds_no_memory_is_told_so(tmp_path: Path) -> None:
+    """The weights are a hole in a file; ONNX Runtime wants a gigabyte for a copy in another order."""
+    with (tmp_path / "weights").open("wb") as file:
+        file.truncate(2**30)
+    weight = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[2**14, 2**14])
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="weights")
+    x, y = (onnx_models.value(name, "FP32", ["n", 2**14]) for name in "xy")
+    product = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([product], "g", [x], [y], [weight])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    command = [sys.executable, "-c", LOADS_WITH_LITTLE, str(tmp_path / "model.onnx")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("ModelLoadFailed: there is too little memory to load the model")
 
 
 def test_allocation_beyond_the_limit_fails_and_the_process_lives(model_files: dict[str, Path]) -> None:
