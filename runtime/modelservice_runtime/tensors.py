@@ -13,13 +13,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError
 
 Array: TypeAlias = NDArray[Any]
 
 MAX_RANK = 32
 # No tensor of more elements fits in a request; beyond it shape arithmetic in C code overflows.
 MAX_ELEMENTS = 1 << 40
+# Each text is a Python object of some 60 bytes, and ONNX Runtime copies all of them in one go, while nobody
+# else has the interpreter: some 20 ms for this many.
+MAX_TEXTS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +157,14 @@ def check_shape(spec: TensorSpec, shape: Sequence[int]) -> None:
         f"input '{spec.name}' has shape {_shown(list(shape))}, but the model expects {list(expected)}"
         " (-1 is any size)"
     )
+
+
+def check_text_count(spec: TensorSpec, count: int) -> None:
+    """Raise PayloadTooLargeError where a BYTES input has more elements than a request may have."""
+    if count > MAX_TEXTS:
+        raise PayloadTooLargeError(
+            f"input '{spec.name}' has {count} BYTES elements; the limit is {MAX_TEXTS}, so send fewer at once"
+        )
 
 
 def check_datatype(spec: TensorSpec, datatype: object) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.tensors import BOOL, BYTES, Array, TensorSpec, count_elements
+from modelservice_runtime.tensors import BOOL, BYTES, Array, TensorSpec, check_text_count, count_elements
 
 _LENGTH = struct.Struct("<I")
+# Texts that are joined in one go, while no other thread has the interpreter.
+_PIECE = 16 * 1024
 
 
 def decode_buffer(spec: TensorSpec, shape: Sequence[int], buffer: memoryview) -> Array:
@@ -50,41 +52,56 @@ def decode_text(spec: TensorSpec, content: memoryview) -> str:
     try:
         return str(content, "utf-8")
     except UnicodeDecodeError:
-        raise InvalidRequestError(
-            f"input '{spec.name}' has bytes that are not UTF-8; ONNX strings are UTF-8"
-        ) from None
+        raise _not_text(spec) from None
 
 
 def _decode_strings(spec: TensorSpec, count: int, buffer: memoryview) -> Array:
-    # Each element takes 4 bytes at least: this bounds the allocation below by the bytes received.
     if count * _LENGTH.size > buffer.nbytes:
         raise InvalidRequestError(
             f"input '{spec.name}' has {buffer.nbytes} bytes of data, too few for {count} BYTES elements"
         )
-    array = np.empty(count, dtype=object)
+    check_text_count(spec, count)
+    texts: list[str] = []
     position, end = 0, buffer.nbytes
-    for index in range(count):
-        if position + _LENGTH.size > end:
-            raise InvalidRequestError(f"input '{spec.name}' ends within the length of BYTES element {index}")
-        (length,) = _LENGTH.unpack_from(buffer, position)
-        position += _LENGTH.size
-        if length > end - position:
-            raise InvalidRequestError(
-                f"input '{spec.name}' has a BYTES element {index} of {length} bytes that ends past its data"
-            )
-        array[index] = decode_text(spec, buffer[position : position + length])
-        position += length
+    try:
+        for _ in range(count):
+            start = position + _LENGTH.size
+            position = start + _LENGTH.unpack_from(buffer, position)[0]
+            if position > end:
+                raise InvalidRequestError(
+                    f"input '{spec.name}' has a BYTES element {len(texts)} of {position - start} bytes "
+                    "that ends past its data"
+                )
+            texts.append(str(buffer[start:position], "utf-8"))
+    except struct.error:
+        raise InvalidRequestError(
+            f"input '{spec.name}' ends within the length of BYTES element {len(texts)} of {count}"
+        ) from None
+    except UnicodeDecodeError:
+        raise _not_text(spec) from None
     if position != end:
         raise InvalidRequestError(
             f"input '{spec.name}' has {end - position} bytes left over behind {count} BYTES elements"
         )
+    array = np.empty(count, dtype=object)
+    array[:] = texts
     return array
 
 
+def _not_text(spec: TensorSpec) -> InvalidRequestError:
+    return InvalidRequestError(f"input '{spec.name}' has bytes that are not UTF-8; ONNX strings are UTF-8")
+
+
 def _encode_strings(array: Array) -> bytes:
+    flat = array.ravel()
+    pieces = [_join_strings(flat[start : start + _PIECE]) for start in range(0, flat.size, _PIECE)]
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _join_strings(texts: Array) -> bytes:
     parts: list[bytes] = []
-    for value in array.ravel().tolist():
-        encoded = value.encode("utf-8")
+    for text in texts.tolist():
+        encoded = text.encode("utf-8")
         parts.append(_LENGTH.pack(len(encoded)))
         parts.append(encoded)
     return b"".join(parts)

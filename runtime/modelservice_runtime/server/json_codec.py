@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 
 from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError
+from modelservice_runtime.server.pieces import PIECE_BYTES, count_byte, find_word
 from modelservice_runtime.tensors import (
     BF16,
     BOOL,
@@ -27,25 +28,26 @@ from modelservice_runtime.tensors import (
     Array,
     TensorSpec,
     bf16_from_fp32,
+    check_text_count,
     count_elements,
     fp32_from_bf16,
 )
 
 # An empty array costs 3 bytes on the wire and some 60 in memory.
 MAX_CONTAINERS = 1_000_000
+# Parsing that many keeps everybody from the interpreter for a tenth of a second.
+MAX_VALUES = 1_000_000
 _FEW_VALUES = 32
 
 
 def decode_value(body: bytes | bytearray) -> Any:
     """Parse any JSON value, without a look at duplicate keys.
 
-    Raises InvalidRequestError for syntax and depth, PayloadTooLargeError for excessive numbers of arrays and
-    objects.
+    Raises InvalidRequestError for syntax and depth, PayloadTooLargeError for excessive numbers of arrays,
+    objects and other values.
     """
-    if len(body) > MAX_CONTAINERS and body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
-        raise PayloadTooLargeError(
-            f"the body has more than {MAX_CONTAINERS} arrays and objects; send tensor data as one flat array"
-        )
+    if len(body) > MAX_CONTAINERS:
+        _check_counts(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -57,7 +59,7 @@ def decode_object(body: bytes | bytearray) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises InvalidRequestError for syntax, depth, duplicate keys and anything but an object, and
-    PayloadTooLargeError for excessive numbers of arrays and objects.
+    PayloadTooLargeError for excessive numbers of values.
     """
     document = decode_value(body)
     if type(document) is not dict:
@@ -65,7 +67,7 @@ def decode_object(body: bytes | bytearray) -> dict[str, Any]:
     try:
         # Every key brings one colon. Only where there are more, in strings or behind a key used twice, a
         # slower parser looks again.
-        if body.count(b":") != _count_keys(document):
+        if count_byte(body, b":") != _count_keys(document):
             _refuse_duplicate_keys(body)
     except RecursionError:  # Python's own limit is a little below orjson's
         raise InvalidRequestError("the body is not valid JSON: it is nested too deeply") from None
@@ -84,6 +86,7 @@ def decode_tensor(spec: TensorSpec, shape: Sequence[int], data: object, body: by
             f"input '{spec.name}' has {len(values)} values, but shape {list(shape)} needs {expected}"
         )
     if spec.datatype is BYTES:
+        check_text_count(spec, expected)
         return _strings(spec, values).reshape(shape)
     if spec.datatype is BOOL:
         return _booleans(spec, values).reshape(shape)
@@ -128,9 +131,39 @@ def text_with_tokens(data: Array, special: Array) -> bytes:
     return b"".join(chain.from_iterable(zip(text, [*tokens, b""], strict=True)))
 
 
+def _check_counts(body: bytes | bytearray) -> None:
+    """Refuse what would take long, and much memory, before it is parsed. Raises PayloadTooLargeError."""
+    if count_byte(body, b"[") + count_byte(body, b"{") > MAX_CONTAINERS:
+        raise PayloadTooLargeError(
+            f"the body has more than {MAX_CONTAINERS} arrays and objects; send tensor data as one flat array"
+        )
+    if count_byte(body, b",") > MAX_VALUES and _has_more_values(body, MAX_VALUES):
+        raise PayloadTooLargeError(
+            f"the body has more than {MAX_VALUES} values that are not in large arrays of numbers; "
+            "send fewer at once, or binary data"
+        )
+
+
+def _has_more_values(body: bytes | bytearray, limit: int) -> bool:
+    """Whether more than ``limit`` commas stand outside of texts."""
+    commas = start = 0
+    within_text = False
+    while start < len(body) and commas <= limit:
+        piece = bytes(body[start : start + PIECE_BYTES])
+        backslashes = len(piece) - len(piece.rstrip(b"\\"))
+        if backslashes % 2:
+            piece += body[start + len(piece) : start + len(piece) + 1]  # what is escaped
+        start += len(piece)
+        # Without what is escaped every quote is the beginning or the end of a text.
+        parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        commas += sum(part.count(b",") for part in parts[within_text::2])
+        within_text ^= len(parts) % 2 == 0
+    return commas > limit
+
+
 def _holds_booleans(values: Sequence[Any], body: bytes | bytearray) -> bool:
     """``struct`` takes true for 1. Many values are only looked at where the text has a true or false."""
-    if len(values) > _FEW_VALUES and b"true" not in body and b"false" not in body:
+    if len(values) > _FEW_VALUES and find_word(body, b"true") < 0 and find_word(body, b"false") < 0:
         return False
     return bool in map(type, values)
 

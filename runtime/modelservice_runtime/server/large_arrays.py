@@ -18,8 +18,10 @@ from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import orjson
 import simdjson
 
+from modelservice_runtime.server.pieces import PIECE_BYTES, find_word
 from modelservice_runtime.tensors import (
     BF16,
     BOOL,
@@ -37,6 +39,9 @@ _MAX_ARRAYS = 64
 # simdjson keeps the interpreter to itself for about a millisecond for this much.
 _PIECE_BYTES = 512 * 1024
 _DATA = ("data",)
+_OPENING = re.compile(rb"[ \t\r\n]*(\[+)")
+# Keys that are longer are found where they do not lie across two pieces.
+_MAX_KEY_BYTES = 1024
 # All that may stand in an array of numbers but brackets and commas.
 _NUMBERS = b"0123456789+-.eE \t\r\n"
 # Nobody can guess it, so nobody can send it.
@@ -48,7 +53,7 @@ _SIMDJSON_ERRORS = (RuntimeError, TypeError, ValueError)
 class LargeArrays:
     """The large arrays of one body. ``rest`` is the body with placeholders in their places."""
 
-    def __init__(self, rest: bytes, arrays: list[bytes]) -> None:
+    def __init__(self, rest: bytes, arrays: list[bytearray]) -> None:
         self.rest = rest
         self._arrays = arrays
         self._used: set[int] = set()
@@ -58,7 +63,7 @@ class LargeArrays:
         """True when every array was an input's data."""
         return len(self._used) == len(self._arrays)
 
-    def find(self, data: object) -> bytes | None:
+    def find(self, data: object) -> bytearray | None:
         """The text of the array that ``data`` is the placeholder of; None where it is none."""
         if type(data) is not list or len(data) != 2 or data[0] != _TOKEN:
             return None
@@ -72,45 +77,50 @@ def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> La
     What is cut holds neither a quote nor the end of an object, so no text and no member is in it.
     """
     pieces: list[bytes | bytearray] = []
-    arrays: list[bytes] = []
+    arrays: list[bytearray] = []
     position = kept_from = 0
     pattern = _key_pattern(keys)
     while len(arrays) < _MAX_ARRAYS:
-        key = pattern.search(body, position)
-        if key is None:
+        start = _end_of_key(pattern, body, position)
+        if start < 0:
             break
-        start = key.end()
         end = _end_of_numbers(body, start)
         position = max(end, start)
         if end - start >= MIN_ARRAY_BYTES:
             pieces += [body[kept_from:start], b'["%b",%d]' % (_TOKEN.encode("ascii"), len(arrays))]
-            arrays.append(bytes(memoryview(body)[start:end]))
+            arrays.append(_copy(body, start, end))
             kept_from = end
     if not arrays:
         return None
     return LargeArrays(b"".join([*pieces, body[kept_from:]]), arrays)
 
 
-def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: bytes) -> Array | None:
+def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: bytes | bytearray) -> Array | None:
     """Make an array of ``shape``; None where the ordinary decoder has to look, or to say what is wrong."""
-    if spec.datatype in (BOOL, BYTES):
-        return None
-    parsed = _parse_numbers(text, _buffer_type(spec))
-    if parsed is None or parsed[0].size != count_elements(shape):
-        return None
-    values = _convert(spec, parsed[0])
-    return None if values is None else values.reshape(shape)
+    values = decode_nested_array(spec, text)
+    return None if values is None or values.size != count_elements(shape) else values.reshape(shape)
 
 
-def decode_nested_array(spec: TensorSpec, text: bytes) -> Array | None:
+def decode_nested_array(spec: TensorSpec, text: bytes | bytearray) -> Array | None:
     """Make an array of the shape that the brackets in ``text`` have; None as above."""
-    if spec.datatype in (BOOL, BYTES):
+    if spec.datatype is BOOL:
+        return _parse_booleans(text)
+    if spec.datatype is BYTES:
         return None
     parsed = _parse_numbers(text, _buffer_type(spec))
     if parsed is None or len(parsed[1]) > MAX_RANK:
         return None
     values = _convert(spec, parsed[0])
     return None if values is None else values.reshape(parsed[1])
+
+
+def _copy(body: bytes | bytearray, start: int, end: int) -> bytearray:
+    """``body[start:end]``, and others have their turn meanwhile."""
+    copied = bytearray()
+    with memoryview(body) as view:
+        for begin in range(start, end, PIECE_BYTES):
+            copied += view[begin : min(begin + PIECE_BYTES, end)]
+    return copied
 
 
 @lru_cache(maxsize=64)
@@ -120,9 +130,18 @@ def _key_pattern(keys: Sequence[str]) -> re.Pattern[bytes]:
     return re.compile(b"(?:" + b"|".join(map(re.escape, quoted)) + b"):")
 
 
+def _end_of_key(pattern: re.Pattern[bytes], body: bytes | bytearray, start: int) -> int:
+    """Behind the first match of ``_key_pattern`` from ``start`` on; -1 without one."""
+    for begin in range(start, len(body), PIECE_BYTES):
+        key = pattern.search(body, begin, begin + PIECE_BYTES + _MAX_KEY_BYTES)
+        if key is not None:
+            return key.end()
+    return -1
+
+
 def _end_of_numbers(body: bytes | bytearray, start: int) -> int:
     """Behind the last bracket before anything that no array of numbers holds; -1 without one."""
-    stops = [stop for stop in (body.find(b"}", start), body.find(b'"', start)) if stop >= 0]
+    stops = [stop for stop in (find_word(body, b"}", start), find_word(body, b'"', start)) if stop >= 0]
     return body.rfind(b"]", start, min(stops, default=start)) + 1
 
 
@@ -132,33 +151,59 @@ def _buffer_type(spec: TensorSpec) -> _BufferType:
     return "u" if spec.datatype.name == "UINT64" else "i"
 
 
-def _parse_numbers(text: bytes, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
+def _parse_numbers(text: bytes | bytearray, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
     """All numbers of a rectangular array as float64, int64 or uint64, and the lengths of its rows."""
+    if text.startswith(b"[[") and find_word(text, b"]") == len(text) - 2:
+        parsed = _parse_numbers(text[1:-1], buffer_type)  # one row
+        return parsed and (parsed[0], [1, *parsed[1]])
     pieces = _split(text)
     parts: list[Array] = []
+    rows, shape = 0, None
     for piece in pieces:
         parsed = _parse_piece(piece, buffer_type)
         if parsed is None or len(pieces) == 1:
             return parsed
-        if not parsed[0].size:
-            return None  # there was nothing between two commas
-        parts.append(parsed[0])
-    flat = np.concatenate(parts)
-    return flat, [flat.size]
+        flat, lengths = parsed
+        if not flat.size or shape not in (None, lengths[1:]):
+            return None  # there was nothing between two commas, or rows of another shape
+        rows, shape = rows + lengths[0], lengths[1:]
+        parts.append(flat)
+    return np.concatenate(parts), [rows, *(shape or [])]
 
 
-def _split(text: bytes) -> list[bytes]:
-    """Cut a flat array into shorter ones, at commas; it is valid where each of them is, and not empty."""
-    if text.find(b"[", text.find(b"[") + 1) >= 0:
-        return [text]
+def _parse_booleans(text: bytes | bytearray) -> Array | None:
+    """A flat array of true, false, 1 and 0."""
+    parts: list[Array] = []
+    for piece in _split(text):
+        try:
+            values = orjson.loads(piece)
+        except orjson.JSONDecodeError:
+            return None
+        if not values or not set(map(type, values)) <= {bool, int} or not set(values) <= {0, 1}:
+            return None
+        parts.append(np.array(values, np.bool_))
+    return np.concatenate(parts)
+
+
+def _split(text: bytes | bytearray) -> list[bytes]:
+    """Cut an array into shorter ones between its elements; it is valid where each of them is, and not empty.
+
+    A cut within an element would leave two pieces of which neither is an array.
+    """
+    opening = _OPENING.match(text)
+    depth = len(opening.group(1)) if opening else 0
+    if opening is None or (depth == 1 and find_word(text, b"[", opening.end()) >= 0):
+        return [bytes(text)]
+    separator = b"]" * (depth - 1) + b","
     pieces: list[bytes] = []
     start, before = 0, b""
     while len(text) - start > 2 * _PIECE_BYTES:
-        comma = text.find(b",", start + _PIECE_BYTES)
-        if comma < 0:
+        found = find_word(text, separator, start + _PIECE_BYTES)
+        if found < 0:
             break
-        pieces.append(before + text[start:comma] + b"]")
-        start, before = comma + 1, b"["
+        end = found + depth - 1
+        pieces.append(before + text[start:end] + b"]")
+        start, before = end + 1, b"["
     pieces.append(before + text[start:])
     return pieces
 
@@ -174,7 +219,8 @@ def _parse_piece(text: bytes, buffer_type: _BufferType) -> tuple[Array, list[int
     except _SIMDJSON_ERRORS:
         return None
     flat = np.frombuffer(buffer, dtype={"d": np.float64, "i": np.int64, "u": np.uint64}[buffer_type])
-    return flat, lengths
+    # An empty row among rows of one number has no comma too few.
+    return (flat, lengths) if flat.size == count_elements(lengths) else None
 
 
 def _row_lengths(array: Any, text: bytes) -> list[int] | None:

@@ -13,7 +13,11 @@ from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server import infer_codec, large_arrays
 from modelservice_runtime.server.infer_codec import decode_infer
 from modelservice_runtime.server.json_codec import decode_tensor
-from modelservice_runtime.server.large_arrays import cut_large_arrays, decode_large_array
+from modelservice_runtime.server.large_arrays import (
+    cut_large_arrays,
+    decode_large_array,
+    decode_nested_array,
+)
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 COUNT = 8000
@@ -165,3 +169,39 @@ def test_decode_large_array_in_pieces_is_as_strict_as_in_one(
         for place in (0, 500, 900):
             bad = good[:place] + good[place:].replace(*damage, 1) if damage[0] in good[place:] else "[,]"
             assert decode_large_array(tensor, (1000,), bad.encode()) is None
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (6, 5, 4), (1, 120), (1, 1, 120), (120, 1)])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_decode_nested_array_in_pieces_is_as_strict_as_in_one(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], separators: tuple[str, str]
+) -> None:
+    tensor = make_spec().inputs[0]
+    expected = np.arange(120, dtype=np.float32).reshape(shape)
+    good = json.dumps(expected.tolist(), separators=separators)
+    places = ["17.0,", "[17.0]", "", "17.0]", "[17.0", "17.0],,[1.0"]
+    places += ["17.0,1.0"] * (shape[0] > 1) + ["17.0],[1.0"] * (shape[-1] > 1)
+    damaged = [good.replace("17.0", place, 1) for place in places]
+    for piece_bytes in (1, 10, 100, 1000):
+        monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
+        for text in (good, f" {good} "):
+            array = decode_nested_array(tensor, text.encode())
+            assert array is not None
+            np.testing.assert_array_equal(array, expected)
+            assert array.shape == shape
+        for bad in damaged:
+            assert decode_nested_array(tensor, bad.encode()) is None, bad
+
+
+@pytest.mark.parametrize("damage", ["2", "1.0", '"true"', "null", "[true]", ""])
+def test_decode_of_many_booleans_in_pieces_is_strict(monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    tensor = make_spec("BOOL").inputs[0]
+    words = ["true", "false", "1", "0"] * 50
+    for piece_bytes in (1, 10, 100, 1000):
+        monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
+        array = decode_large_array(tensor, (200,), f"[{','.join(words)}]".encode())
+        assert array is not None
+        assert (array.dtype, array.tolist()) == (np.bool_, [True, False, True, False] * 50)
+        for place in (0, 100, 199):
+            bad = [*words[:place], damage, *words[place + 1 :]]
+            assert decode_large_array(tensor, (200,), f"[{','.join(bad)}]".encode()) is None

@@ -22,6 +22,7 @@ from tests.unit.runtime.tfs import tfs_models
 
 from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
 from modelservice_runtime.server import offload
+from modelservice_runtime.tensors import MAX_TEXTS
 
 COUNT = 40_000
 WORDS = ["word"] * COUNT
@@ -241,3 +242,18 @@ def test_repository_index_takes_small_bodies_only(server: ServerThread) -> None:
     for body, headers in ((padding, {}), (gzip.compress(padding), GZIP)):
         assert server.request("POST", "/v2/repository/index", body, headers).status == 413
     assert server.request("POST", "/v2/repository/index", {"ready": True}).status == 200
+
+
+def test_too_many_texts_are_413_and_resource_exhausted(server: ServerThread) -> None:
+    count = MAX_TEXTS + 1
+    words = tensor("x", "BYTES", parameters={"binary_data_size": 4 * count})
+    body, headers = with_binary({**words, "shape": [count]}, bytes(4 * count))
+    answer = server.request("POST", TEXT, body, headers)
+    assert (answer.status, f"the limit is {MAX_TEXTS}" in answer.json()["error"]) == (413, True)
+    message = raw_texts()
+    message.inputs[0].shape[0] = count
+    message.raw_input_contents[0] = bytes(4 * count)
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(f"{OIP}/ModelInfer")(message.SerializeToString(), timeout=20)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -6,7 +6,6 @@ from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protos import inference_pb2
 from modelservice_runtime.server.grpc.protobuf_wire import MAX_FIELDS, FieldBudget, read_fields
 from modelservice_runtime.server.grpc.typed_values import (
-    MAX_TYPED_TEXTS,
     Encoding,
     check_count,
     count_values,
@@ -14,7 +13,7 @@ from modelservice_runtime.server.grpc.typed_values import (
     decode_values,
     join_packed,
 )
-from modelservice_runtime.tensors import BYTES, Array, TensorSpec
+from modelservice_runtime.tensors import BYTES, MAX_TEXTS, Array, TensorSpec
 
 # Field number and name of InferTensorContents, and how its elements are written.
 _FIELDS: dict[str, tuple[int, str, Encoding | None]] = {
@@ -46,7 +45,7 @@ def decode_contents(spec: TensorSpec, shape: Sequence[int], contents: Sequence[m
         )
     encoding = _FIELDS[spec.datatype.name][2]
     if encoding is None:
-        return decode_texts(spec, shape, _values(spec, contents, MAX_TYPED_TEXTS))
+        return decode_texts(spec, shape, _values(spec, contents, MAX_TEXTS))
     packed = join_packed(encoding, list(_values(spec, contents, MAX_FIELDS)))
     count = count_values(encoding, packed)
     check_count(spec, shape, count)

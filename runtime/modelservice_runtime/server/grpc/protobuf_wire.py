@@ -42,9 +42,9 @@ def malformed(what: str = "it ends within a field") -> InvalidRequestError:
     return InvalidRequestError(f"the message is not valid protobuf: {what}")
 
 
-def too_many_fields() -> InvalidRequestError:
+def too_many_fields(limit: int = MAX_FIELDS) -> InvalidRequestError:
     """The error for a message that is made of crumbs."""
-    return InvalidRequestError(f"the message has too many fields; the limit is {MAX_FIELDS}")
+    return InvalidRequestError(f"the message has too many fields; the limit is {limit}")
 
 
 def read_varint(buffer: Buffer, position: int) -> tuple[int, int]:
@@ -59,7 +59,14 @@ def read_varint(buffer: Buffer, position: int) -> tuple[int, int]:
 
 def read_field(buffer: Buffer, position: int) -> Field:
     """Read the field at ``position``. Raises InvalidRequestError where it is not whole."""
-    start = position
+    start, size = position, len(buffer)
+    first = buffer[start]
+    if first & 0x87 == LENGTH_DELIMITED and first > 7 and start + 1 < size and buffer[start + 1] < 0x80:
+        # Nearly all short texts.
+        end = start + 2 + buffer[start + 1]
+        if end > size:
+            raise malformed()
+        return Field(first >> 3, LENGTH_DELIMITED, start, start + 2, end)
     tag, position = read_varint(buffer, position)
     number, wire_type = tag >> 3, tag & 7
     if not 0 < number < 1 << 29:
@@ -73,7 +80,7 @@ def read_field(buffer: Buffer, position: int) -> Field:
         end = position + _FIXED_BYTES[wire_type]
     else:
         raise malformed("a field has an unknown type")
-    if end > len(buffer):
+    if end > size:
         raise malformed()
     return Field(number, wire_type, start, position, end)
 
@@ -81,16 +88,16 @@ def read_field(buffer: Buffer, position: int) -> Field:
 class FieldBudget:
     """How many fields may still be read."""
 
-    __slots__ = ("_remaining",)
+    __slots__ = ("_limit", "_remaining")
 
     def __init__(self, fields: int = MAX_FIELDS) -> None:
-        self._remaining = fields
+        self._limit = self._remaining = fields
 
     def spend(self) -> None:
         """Count a field. Raises InvalidRequestError when there are too many."""
         self._remaining -= 1
         if self._remaining < 0:
-            raise too_many_fields()
+            raise too_many_fields(self._limit)
 
 
 def read_fields(buffer: Buffer, budget: FieldBudget) -> Iterator[Field]:

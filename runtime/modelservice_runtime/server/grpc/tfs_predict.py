@@ -32,7 +32,7 @@ from modelservice_runtime.server.grpc.tfs_tensors import (
     decode_tensor_proto,
     encode_tensor_proto,
 )
-from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES, MAX_TYPED_TEXTS
+from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
 from modelservice_runtime.server.metadata import version_number
@@ -45,7 +45,7 @@ from modelservice_runtime.server.signature import (
 from modelservice_runtime.server.tfs.lookup import find_handle
 from modelservice_runtime.server.tfs.predict_codec import METHOD_NAME
 from modelservice_runtime.server.tfs.prepared_call import DEFAULT_SIGNATURE, check_signature_name
-from modelservice_runtime.tensors import Array, InferRequest
+from modelservice_runtime.tensors import MAX_TEXTS, Array, InferRequest
 
 _INPUTS = 2
 _KEY, _VALUE = 1, 2
@@ -146,7 +146,7 @@ def decode_predict_request(spec: ModelSpec, parts: PredictParts, max_bytes: int)
     described = parts.described
     check_signature_name({"signature_name": described.model_spec.signature_name}, METHOD_NAME)
     arrays: dict[str, Array] = {}
-    texts = FieldBudget(MAX_TYPED_TEXTS + MAX_FIELDS)
+    texts = FieldBudget(MAX_TEXTS + MAX_FIELDS)
     for entry in parts.inputs:
         name, tensor = _cut_entry(entry, parts.budget, texts)
         found = find_input(spec, name, arrays)

@@ -22,7 +22,6 @@ from modelservice_runtime.server.grpc.protobuf_wire import (
     read_fields,
 )
 from modelservice_runtime.server.grpc.typed_values import (
-    MAX_TYPED_TEXTS,
     Encoding,
     count_values,
     decode_texts,
@@ -34,6 +33,7 @@ from modelservice_runtime.server.tfs.documents import TF_DTYPES
 from modelservice_runtime.tensors import (
     BYTES,
     DATATYPES,
+    MAX_TEXTS,
     Array,
     TensorSpec,
     check_datatype,
@@ -156,9 +156,7 @@ def _string_values(spec: TensorSpec, parts: TensorParts) -> Iterator[tuple[int, 
     if len(parts.content):
         raise InvalidRequestError(f"input '{spec.name}' is DT_STRING; send it in string_val")
     _check_field(spec, parts, _STRING_VAL)
-    for number, wire_type, _, value, end in read_fields(
-        parts.whole, FieldBudget(MAX_TYPED_TEXTS + MAX_FIELDS)
-    ):
+    for number, wire_type, _, value, end in read_fields(parts.whole, FieldBudget(MAX_TEXTS + MAX_FIELDS)):
         if number == _STRING_VAL:
             yield wire_type, parts.whole[value:end]
 

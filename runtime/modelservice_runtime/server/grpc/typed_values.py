@@ -22,10 +22,8 @@ from modelservice_runtime.server.grpc.protobuf_wire import (
     malformed,
 )
 from modelservice_runtime.server.http import Buffer
-from modelservice_runtime.tensors import Array, TensorSpec, count_elements
+from modelservice_runtime.tensors import Array, TensorSpec, check_text_count, count_elements
 
-# Each element is a field of its own, and is read in Python: some tenths of a second for the largest number.
-MAX_TYPED_TEXTS = 1 << 18
 # Two bytes may be an element; these are some milliseconds' worth.
 LARGE_TEXTS_BYTES = 16 * 1024
 
@@ -98,13 +96,11 @@ def decode_values(spec: TensorSpec, encoding: Encoding, packed: Buffer, count: i
 def decode_texts(spec: TensorSpec, shape: Sequence[int], values: Iterable[tuple[int, memoryview]]) -> Array:
     """Decode a BYTES input from its elements, each a wire type and the bytes.
 
-    Raises InvalidRequestError for another number of them than ``shape`` has, and for what is not UTF-8.
+    Raises InvalidRequestError for another number of them than ``shape`` has, and for what is not UTF-8;
+    PayloadTooLargeError for too many.
     """
     expected = count_elements(shape)
-    if expected > MAX_TYPED_TEXTS:
-        raise InvalidRequestError(
-            f"input '{spec.name}' has {expected} elements; the limit for single fields is {MAX_TYPED_TEXTS}"
-        )
+    check_text_count(spec, expected)
     texts: list[str] = []
     for wire_type, content in values:
         if wire_type != LENGTH_DELIMITED:

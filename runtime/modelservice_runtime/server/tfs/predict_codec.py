@@ -4,6 +4,7 @@ Row format has one entry per instance, column format one tensor per input.
 Source: tensorflow/serving ``g3doc/api_rest.md``, ``util/json_tensor.cc``.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -12,31 +13,97 @@ import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.server.json_codec import decode_object, decode_tensor
+from modelservice_runtime.server.json_codec import MAX_CONTAINERS, decode_object, decode_tensor
 from modelservice_runtime.server.large_arrays import (
     MIN_ARRAY_BYTES,
     LargeArrays,
     cut_large_arrays,
     decode_nested_array,
 )
+from modelservice_runtime.server.pieces import count_byte, find_word
 from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.json_values import encode_answer, is_base64, make_rows, make_value
 from modelservice_runtime.server.tfs.prepared_call import PreparedCall, check_signature_name
-from modelservice_runtime.tensors import MAX_RANK, Array, InferRequest, TensorSpec, check_shape
+from modelservice_runtime.tensors import (
+    BYTES,
+    MAX_RANK,
+    Array,
+    InferRequest,
+    TensorSpec,
+    check_shape,
+    check_text_count,
+)
 
 # An input's array from its JSON value.
 _DecodeInput: TypeAlias = Callable[[TensorSpec, object], Array]
 
 METHOD_NAME = "tensorflow/serving/predict"
 
+_ROWS_OF_OBJECTS = re.compile(rb'\s*\{\s*"instances"\s*:\s*\[(?=\s*\{)')
+# Some milliseconds of decoding without letting others have the interpreter.
+_ROWS_BYTES = 256 * 1024
+# Ends of objects that are looked at before a piece is given up: what looks like one may stand in a text.
+_TRIES = 8
+
 
 def prepare_predict(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
     """Decode a predict body. Raises InvalidRequestError and PayloadTooLargeError."""
+    return _prepare_rows(spec, body) or _prepare_body(spec, body)
+
+
+def _prepare_body(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
     if len(body) >= MIN_ARRAY_BYTES:
         prepared = _prepare_large(spec, body)
         if prepared is not None:
             return prepared
     return _prepare(spec, decode_object_with_tokens(body), partial(_decode_input, body))
+
+
+def _prepare_rows(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall | None:
+    """Prepare objects for rows a piece at a time; None without many, and for all that is wrong."""
+    opening = _ROWS_OF_OBJECTS.match(body) if len(body) > 2 * _ROWS_BYTES else None
+    if opening is None or count_byte(body, b"{") > MAX_CONTAINERS:
+        return None
+    start, pieces = opening.end(), []
+    while len(body) - start > 2 * _ROWS_BYTES:
+        prepared, start = _prepare_piece(spec, body, start)
+        if prepared is None:
+            return None
+        pieces.append(prepared)
+    try:
+        pieces.append(_prepare_body(spec, b'{"instances":[' + body[start:]))
+    except InvalidRequestError:
+        return None
+    return _join_rows(spec, pieces)
+
+
+def _prepare_piece(spec: ModelSpec, body: bytes | bytearray, start: int) -> tuple[PreparedCall | None, int]:
+    """Prepare some rows from ``start`` on; also where the next ones begin.
+
+    The piece ends behind an object. Where that is not the end of a row, the piece is no array of rows.
+    """
+    end = start + _ROWS_BYTES
+    for _ in range(_TRIES):
+        end = find_word(body, b"},", end) + 1
+        if not end:
+            break
+        try:
+            return _prepare_body(spec, b'{"instances":[' + body[start:end] + b"]}"), end + 1
+        except InvalidRequestError:
+            continue
+    return None, start
+
+
+def _join_rows(spec: ModelSpec, pieces: Sequence[PreparedCall]) -> PreparedCall | None:
+    inputs: dict[str, Array] = {}
+    for tensor in spec.inputs:
+        parts = [piece.request.inputs[tensor.name] for piece in pieces]
+        if len({part.shape[1:] for part in parts}) != 1:
+            return None
+        inputs[tensor.name] = np.concatenate(parts)
+        if tensor.datatype is BYTES:
+            check_text_count(tensor, inputs[tensor.name].size)
+    return PreparedCall(InferRequest(inputs, spec.output_names), pieces[-1].encode)
 
 
 def _prepare_large(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall | None:
@@ -132,7 +199,7 @@ def _decode_cut_input(large: LargeArrays, tensor: TensorSpec, value: object) -> 
     return array
 
 
-def _decode_text(tensor: TensorSpec, text: bytes | None) -> Array:
+def _decode_text(tensor: TensorSpec, text: bytearray | None) -> Array:
     array = None if text is None else decode_nested_array(tensor, text)
     if array is None:
         raise InvalidRequestError(f"input '{tensor.name}' is no array of {tensor.datatype.name} values")

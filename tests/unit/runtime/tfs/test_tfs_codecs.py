@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server.tfs import predict_codec
 from modelservice_runtime.server.tfs.example_codec import prepare_regress
 from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.predict_codec import prepare_predict
@@ -252,3 +254,69 @@ def test_encode_rows_of_outputs_with_unlike_rows_is_refused() -> None:
     prepared = prepare_predict(spec, b'{"instances": [{"x": 1, "y": 2}]}')
     with pytest.raises(InvalidRequestError, match="output 'y' has 2 instances, but others have 1"):
         prepared.encode([np.ones(1, np.float32), np.ones(2, np.float32)])
+
+
+def make_rows(count: int) -> list[dict[str, Any]]:
+    """Texts that hold what rows end with."""
+    return [{"t": "},{" if row % 3 else '"},', "n": row} for row in range(count)]
+
+
+ROWS = make_spec(TensorSpec("t", DATATYPES["BYTES"], (-1,)), TensorSpec("n", DATATYPES["INT64"], (-1,)))
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("rest", ["", ', "signature_name": "serving_default"'])
+def test_prepare_predict_of_many_objects_goes_by_pieces(
+    monkeypatch: pytest.MonkeyPatch, separators: tuple[str, str], rest: str
+) -> None:
+    rows = make_rows(2000)
+    body = f'{{ "instances" : {json.dumps(rows, separators=separators)}{rest}}}'.encode()
+    parsed = prepare_predict(ROWS, body).request.inputs
+    monkeypatch.setattr(predict_codec, "_ROWS_BYTES", 5000)
+    monkeypatch.setattr(predict_codec, "_prepare_large", lambda *_: None)
+    whole: list[int] = []
+    prepare = predict_codec._prepare
+
+    def watch(spec: ModelSpec, document: dict[str, Any], decode: Any) -> Any:
+        whole.append(len(document["instances"]))
+        return prepare(spec, document, decode)
+
+    monkeypatch.setattr(predict_codec, "_prepare", watch)
+    inputs = prepare_predict(ROWS, body).request.inputs
+    assert inputs["t"].tolist() == parsed["t"].tolist() == [row["t"] for row in rows]
+    assert inputs["n"].tolist() == list(range(2000))
+    assert max(whole) < 500
+
+
+def test_prepare_predict_of_objects_of_any_number_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_codec, "_ROWS_BYTES", 500)
+    for count in range(1, 150):
+        body = json.dumps({"instances": make_rows(count)}).encode()
+        assert prepare_predict(ROWS, body).request.inputs["n"].tolist() == list(range(count))
+
+
+def test_prepare_predict_of_an_empty_row_among_rows_of_one_number_is_refused() -> None:
+    one = make_spec(TensorSpec("x", DATATYPES["FP32"], (-1, 1)))
+    body = json.dumps({"instances": [[1.0]] * 5000 + [[]] + [[1.0]]}).encode()
+    with pytest.raises(InvalidRequestError, match="rows differ in length"):
+        prepare_predict(one, body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ('"n": 1500', '"n": 1.5', "needs integers in the range of INT64; value 1500"),
+        ('"n": 1500', '"m": 1500', "instance 1500 must have exactly the inputs"),
+        ('"n": 1500', '"n": [1500]', "needs integers in the range of INT64; value 1500"),
+        ('"n": 1500}', '"n": 1500}}', "not valid JSON"),
+        ('{"t"', '1, {"t"', "every instance must be an object"),
+        ("]}", '], "instances": []}', "appears twice"),
+    ],
+)
+def test_prepare_predict_of_many_objects_with_a_wrong_one_says_which(
+    monkeypatch: pytest.MonkeyPatch, old: str, new: str, part: str
+) -> None:
+    monkeypatch.setattr(predict_codec, "_ROWS_BYTES", 5000)
+    body = json.dumps({"instances": make_rows(2000)}).replace(old, new, 1).encode()
+    with pytest.raises(InvalidRequestError, match=re.escape(part)):
+        prepare_predict(ROWS, body)
