@@ -1,7 +1,7 @@
 """A trial of a model: a process of its own loads it and runs it, before this one does.
 
 A model can crash ONNX Runtime, exhaust memory or never come to an end; what then dies is the trial. It starts
-from nothing (no fork: ONNX Runtime and numpy have threads as soon as they are imported), so it may be held
+from nothing (no fork: numpy has threads as soon as it is imported, and so has a server), so it may be held
 beside models that serve. It has ended before this process loads the model: there are never two copies in
 memory. It is no sandbox: it has the rights of the server.
 """
