@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from typing import TypeAlias
 from modelservice_runtime.batch_queue import BatchKey, BatchQueue
 from modelservice_runtime.batching import BatchResult, batch_key, batch_rows, run_batch
 from modelservice_runtime.errors import DeadlineExceededError, OverloadedError, ServingError
-from modelservice_runtime.model import Model, Run, WarmUp
+from modelservice_runtime.model import Model, PreparedRun, Run, WarmUp
 from modelservice_runtime.statistics import ModelStatistics, Timing
 from modelservice_runtime.tensors import Array, InferRequest
 
@@ -173,6 +173,26 @@ class Lane:
         ended_ns = time.perf_counter_ns()
         self._observe(ended_ns - started_ns, elements)
         return outputs, started_ns, ended_ns
+
+    def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
+        """See ``Model.prepare``; None also for a model that does not run on the event loop."""
+        if self._max_rows != 1 or not self.runs_inline:
+            return None
+        return self._model.prepare(inputs, outputs)
+
+    def run_prepared(self, prepared: PreparedRun, elements: int) -> tuple[int, int] | None:
+        """``run_inline`` for inputs that are in place, ``elements`` in all; None also where the run failed.
+
+        Returns when the run started and ended (performance counter).
+        """
+        if self._max_rows != 1 or self._running or not self._is_short(elements):
+            return None
+        started_ns = time.perf_counter_ns()
+        if not prepared.run():
+            return None
+        ended_ns = time.perf_counter_ns()
+        self._observe(ended_ns - started_ns, elements)
+        return started_ns, ended_ns
 
     def submit(self, request: InferRequest, done: Done) -> Job:
         """Run ``request`` in its turn; ``done`` is called once, later.

@@ -37,6 +37,24 @@ class Run(Protocol):
         """Ask the run to end early; it then raises DeadlineExceededError."""
 
 
+class PreparedRun(Protocol):
+    """Runs on memory of its own, without any work but the model's: write ``inputs``, run, read ``outputs``.
+
+    One caller at a time; the next run writes to the same outputs.
+    """
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Arrays to write to, by the inputs' names; they keep their shapes."""
+
+    @property
+    def outputs(self) -> Sequence[Array]:
+        """The last run's outputs, in the order they were prepared in."""
+
+    def run(self) -> bool:
+        """Compute; False where that failed, or gave another shape. ``Model.run`` tells why, or can do it."""
+
+
 class Model(Protocol):
     """A loaded model. ``run`` may be called from several threads at once."""
 
@@ -54,6 +72,9 @@ class Model(Protocol):
 
         Raises InvalidRequestError, InferenceFailedError, OutputTooLargeError or DeadlineExceededError.
         """
+
+    def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
+        """Prepare for inputs and outputs of the same shapes as these; None where it is not worth it."""
 
 
 class WarmableModel(Model, Protocol):

@@ -20,12 +20,12 @@ from modelservice_runtime.errors import (
     OutputTooLargeError,
     ServingError,
 )
-from modelservice_runtime.execution_providers import CUDA, find_graph_obstacle, uses_cuda
-from modelservice_runtime.model import ModelSpec, Run
+from modelservice_runtime.execution_providers import CPU, CUDA, find_graph_obstacle, uses_cuda
+from modelservice_runtime.model import ModelSpec, PreparedRun, Run
 from modelservice_runtime.onnx_errors import RUN_ERRORS, translate_run_error
 from modelservice_runtime.onnx_scan import ModelScan, scan_model_file
 from modelservice_runtime.onnx_session import FATAL, create_session
-from modelservice_runtime.onnx_values import FixedBinding, to_array, to_ort_value
+from modelservice_runtime.onnx_values import FixedBinding, HostBinding, to_array, to_ort_value
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.tensors import (
     BF16,
@@ -38,6 +38,9 @@ from modelservice_runtime.tensors import (
 )
 
 log = logging.getLogger(__name__)
+
+# Larger tensors take so long to read and write that preparing for them gains nothing.
+_MAX_PREPARED_BYTES = 16 * 1024
 
 _DATATYPE_BY_ORT_TYPE: dict[str, Datatype] = {
     f"tensor({ort_name})": DATATYPES[name]
@@ -135,6 +138,17 @@ class OnnxModel:
         if isinstance(translated, DeviceLostError):
             self.on_device_lost()
         return translated
+
+    def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
+        """See ``Model.prepare``; for small tensors of numbers, on the CPU."""
+        arrays = (*inputs.values(), *outputs.values())
+        if self._session.get_providers() != [CPU] or self._has_bf16:
+            return None
+        if any(array.dtype.hasobject or not array.size for array in arrays):
+            return None
+        if sum(array.nbytes for array in arrays) > _MAX_PREPARED_BYTES:
+            return None
+        return HostBinding(self._session, inputs, outputs)
 
     def _run_with_ort_values(
         self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any

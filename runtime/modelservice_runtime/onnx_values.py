@@ -3,12 +3,14 @@
 import ctypes
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.onnx_errors import RUN_ERRORS
 from modelservice_runtime.tensors import BF16, Array, TensorSpec
 
 _BFLOAT16_ELEMENT_TYPE = 16  # onnx.TensorProto.BFLOAT16
@@ -60,6 +62,38 @@ class FixedBinding:
             self._session.run_with_iobinding(self._binding, options)
             # numpy() may give a view of the memory that the next run writes to.
             return [np.array(self._outputs[name].numpy()) for name in output_names]
+
+
+class HostBinding:
+    """Runs a model on arrays that stay where they are, in the CPU's memory; see ``PreparedRun``.
+
+    ONNX Runtime refuses to write an output of another shape to them.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+    ) -> None:
+        self.inputs = {name: np.empty(array.shape, array.dtype) for name, array in inputs.items()}
+        arrays = {name: np.empty(array.shape, array.dtype) for name, array in outputs.items()}
+        self.outputs = tuple(arrays.values())
+        self._binding = session.io_binding()
+        for bind, bound in (
+            (self._binding.bind_input, self.inputs),
+            (self._binding.bind_output, arrays),
+        ):
+            for name, array in bound.items():
+                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        # Below the public classes, as in ``OnnxModel``: they only check arguments, with every call.
+        low_level = getattr(session, "_sess", session), getattr(self._binding, "_iobinding", self._binding)
+        self._run = partial(low_level[0].run_with_iobinding, low_level[1], None)
+
+    def run(self) -> bool:
+        """See ``PreparedRun.run``."""
+        try:
+            self._run()
+        except RUN_ERRORS:
+            return False
+        return True
 
 
 def _allocate(tensor: TensorSpec, device: str, device_id: int) -> Any:

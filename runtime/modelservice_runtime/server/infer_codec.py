@@ -63,13 +63,14 @@ class DecodedInfer:
     """A request and, for each wanted output, whether it goes back as binary data.
 
     ``is_plain`` and ``is_all_binary`` tell of an answer that is the model's alone, for it repeats no id: all
-    JSON, or all binary.
+    JSON, or all binary. ``plan`` belongs to ``infer_plans``: what decoded it.
     """
 
     request: InferRequest
     binary_outputs: Sequence[bool]
     is_plain: bool = False
     is_all_binary: bool = False
+    plan: Any = None
 
 
 def decode_infer(

@@ -10,18 +10,19 @@ that put something new into every request cost little.
 
 import re
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import orjson
 
-from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.model import ModelSpec, PreparedRun
+from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.binary_codec import decode_buffer, encode_buffer
 from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer, encode_infer
 from modelservice_runtime.server.json_codec import decode_tensor
+from modelservice_runtime.server.prepared_infer import PreparedInfer
 from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, InferRequest, TensorSpec, count_elements
 
 _DATA = b'"data":'
@@ -31,6 +32,9 @@ _MAX_BODY_BYTES = 64 * 1024
 _BRACKET = re.compile(rb"[\[\]]")
 
 Plan = TypeVar("Plan")
+Prepare: TypeAlias = Callable[[Mapping[str, Array], Mapping[str, Array]], PreparedRun | None]
+# An input, its shape, and where its bytes are.
+_Place: TypeAlias = tuple[TensorSpec, tuple[int, ...], slice]
 
 
 class _Plans(Generic[Plan]):
@@ -60,38 +64,108 @@ class _Plans(Generic[Plan]):
         self.by_text[text] = plan
 
 
-@dataclass(frozen=True, slots=True)
-class _JsonPlan:
+class _Plan:
+    """Requests like ``example``; ``prepared`` answers them once a run has shown the outputs' shapes."""
+
+    __slots__ = ("_may_prepare", "example", "prepared")
+
+    def __init__(self, example: DecodedInfer, *, may_prepare: bool) -> None:
+        self.example = example
+        self.prepared: PreparedInfer | None = None
+        self._may_prepare = may_prepare
+
+    def learn(
+        self, spec: ModelSpec, prepare: Prepare, inputs: Mapping[str, Array], outputs: list[Array]
+    ) -> None:
+        """Prepare for the next request, after one that was run the usual way."""
+        if self.prepared is not None:
+            if not self.prepared.fits(outputs):  # the data decides about the shapes
+                self.prepared = None
+                self._may_prepare = False
+        elif self._may_prepare:
+            run = prepare(inputs, dict(zip(self.example.request.output_names, outputs, strict=True)))
+            if run is not None:
+                self.prepared = PreparedInfer(spec, self.example, run)
+
+
+class _JsonPlan(_Plan):
     """A request of one input whose text is known before and behind its data."""
 
-    tensor: TensorSpec
-    shape: tuple[int, ...]
-    count: int
-    numbers: struct.Struct | None
-    suffix: bytes
-    example: DecodedInfer
+    __slots__ = ("count", "numbers", "shape", "suffix", "tensor")
+
+    def __init__(self, tensor: TensorSpec, suffix: bytes, example: DecodedInfer) -> None:
+        packable = tensor.datatype not in (BF16, BOOL)
+        super().__init__(_like(example, {}), may_prepare=packable and example.is_plain)
+        self.tensor = tensor
+        self.shape = example.request.inputs[tensor.name].shape
+        self.count = count_elements(self.shape)
+        self.numbers = struct.Struct(f"<{self.count}{tensor.datatype.pack_code}") if packable else None
+        self.suffix = suffix
 
 
-@dataclass(frozen=True, slots=True)
-class _BinaryPlan:
+class _BinaryPlan(_Plan):
     """A request whose inputs are all binary, at known places behind a known header."""
 
-    tensors: tuple[tuple[TensorSpec, tuple[int, ...], slice], ...]
-    total_bytes: int
-    example: DecodedInfer
+    __slots__ = ("tensors", "total_bytes")
+
+    def __init__(self, tensors: Sequence[_Place], total_bytes: int, example: DecodedInfer) -> None:
+        # The bytes of the others are looked at, or converted.
+        as_sent = all(tensor.datatype not in (BYTES, BF16, BOOL) for tensor, _, _ in tensors)
+        super().__init__(_like(example, {}), may_prepare=as_sent and example.is_all_binary)
+        self.tensors = tensors
+        self.total_bytes = total_bytes
+
+
+def _prepare_nothing(_inputs: Mapping[str, Array], _outputs: Mapping[str, Array]) -> None:
+    return None
 
 
 class InferCodec:
-    """Decodes requests to, and encodes answers of, one version of a model."""
+    """Decodes requests to, and encodes answers of, one version of a model.
 
-    def __init__(self, spec: ModelSpec) -> None:
+    With ``prepare`` (``Lane.prepare``) it learns to answer requests that have a plan in one go.
+    """
+
+    def __init__(self, spec: ModelSpec, prepare: Prepare = _prepare_nothing) -> None:
         self.spec = spec
+        self._prepare = prepare
         self._json: _Plans[_JsonPlan] = _Plans()
         self._binary: _Plans[_BinaryPlan] = _Plans()
-        # Answers of one output by (outputs' names, shape): the text before the data.
-        self._answers: dict[tuple[Sequence[str], tuple[int, ...]], bytes] = {}
         # Binary answers by (outputs' names, shapes): the JSON, and the HTTP headers.
         self._binary_heads: dict[Any, tuple[bytes, tuple[tuple[bytes, bytes], ...]]] = {}
+
+    def answer_json(self, body: Buffer, handle: ModelHandle, received_ns: int) -> HttpResponse | None:
+        """Decode, run and encode in one go; None for what has to be done the usual way. Never raises."""
+        if type(body) is not bytes or len(body) > _MAX_BODY_BYTES:
+            return None
+        start = body.find(_DATA) + len(_DATA)
+        plan = self._json.by_text.get(body[:start])
+        if plan is None or plan.prepared is None or plan.numbers is None or not body.endswith(plan.suffix):
+            return None
+        data = body[start : len(body) - len(plan.suffix)]
+        try:
+            values = orjson.loads(data)
+            if b"t" in data or b"f" in data or type(values) is not list:
+                return None
+            while len(values) == 1 and type(values[0]) is list:
+                values = values[0]
+            plan.numbers.pack_into(plan.prepared.memory[plan.tensor.name], 0, *values)
+        except (orjson.JSONDecodeError, struct.error, OverflowError):
+            return None
+        return plan.prepared.answer(handle, received_ns)
+
+    def answer_binary(
+        self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
+    ) -> HttpResponse | None:
+        """``answer_json`` for a body of a JSON header of that many bytes and binary tensors."""
+        plan = self._binary.by_text.get(bytes(body[:header_length]))
+        if plan is None or plan.prepared is None or len(body) - header_length != plan.total_bytes:
+            return None
+        binary = memoryview(body)[header_length:]
+        memory = plan.prepared.memory
+        for tensor, _, place in plan.tensors:
+            memory[tensor.name][:] = binary[place]
+        return plan.prepared.answer(handle, received_ns)
 
     def decode(self, body: Buffer, header_length: bytes | None, batches_rows: bool) -> DecodedInfer:
         """See ``infer_codec.decode_infer``."""
@@ -112,17 +186,9 @@ class InferCodec:
 
     def encode(self, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
         """See ``infer_codec.encode_infer``."""
-        if len(outputs) == 1 and decoded.is_plain:
-            # One output, whose text around the data is known for its shape.
-            output = outputs[0]
-            around = self._answers.get((decoded.request.output_names, output.shape))
-            if around is not None:
-                data = orjson.dumps(output.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
-                if b"null" not in data:  # neither NaN nor an infinity
-                    return HttpResponse(200, b"%b%b}]}" % (around, data))
-            else:
-                self._plan_answer(decoded.request.output_names, output.shape)
-        elif decoded.is_all_binary:
+        if decoded.plan is not None:
+            decoded.plan.learn(self.spec, self._prepare, decoded.request.inputs, outputs)
+        if decoded.is_all_binary:
             return self._encode_binary(decoded, outputs)
         return encode_infer(self.spec, decoded, outputs)
 
@@ -156,7 +222,7 @@ class InferCodec:
         inputs = {
             tensor.name: decode_buffer(tensor, shape, binary[place]) for tensor, shape, place in plan.tensors
         }
-        return _like(plan.example, inputs)
+        return _like(plan.example, inputs, plan)
 
     def _encode_binary(self, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
         names = decoded.request.output_names
@@ -172,19 +238,6 @@ class InferCodec:
         specs = self.spec.output_by_name
         buffers = [encode_buffer(specs[name], output) for name, output in zip(names, outputs)]  # noqa: B905
         return HttpResponse(200, [head[0], *buffers], OCTET_STREAM, head[1])
-
-    def _plan_answer(self, names: Sequence[str], shape: tuple[int, ...]) -> None:
-        """Keep the text before the data of an answer of one output."""
-        tensor = self.spec.output_by_name[names[0]]
-        if tensor.datatype in (BYTES, BF16):  # their text is not what orjson makes of the array
-            return
-        document = {
-            "model_name": self.spec.name,
-            "model_version": self.spec.version,
-            "outputs": [{"name": tensor.name, "datatype": tensor.datatype.name, "shape": shape}],
-        }
-        _make_room(self._answers)
-        self._answers[(names, shape)] = orjson.dumps(document).removesuffix(b"}]}") + b"," + _DATA
 
 
 def _make_room(plans: dict[Any, Any]) -> None:
@@ -213,17 +266,18 @@ def _decode_by_plan(plan: _JsonPlan, data: bytes) -> DecodedInfer | None:
             pass  # nested, or wrong: seen to below
         else:
             array: Array = np.ndarray(plan.shape, plan.tensor.datatype.numpy, packed)
-            return _like(plan.example, {name: array})
-    return _like(plan.example, {name: decode_tensor(plan.tensor, plan.shape, values, data)})
+            return _like(plan.example, {name: array}, plan)
+    return _like(plan.example, {name: decode_tensor(plan.tensor, plan.shape, values, data)}, plan)
 
 
-def _like(example: DecodedInfer, inputs: dict[str, Array]) -> DecodedInfer:
+def _like(example: DecodedInfer, inputs: dict[str, Array], plan: _Plan | None = None) -> DecodedInfer:
     request = example.request
     return DecodedInfer(
         InferRequest(inputs, request.output_names, request.id, request.timeout_seconds, request.priority),
         example.binary_outputs,
         example.is_plain,
         example.is_all_binary,
+        plan,
     )
 
 
@@ -241,11 +295,7 @@ def _plan_json(tensor: TensorSpec, decoded: DecodedInfer, body: bytes, start: in
         return None
     if document["inputs"][0].get("data") != [None]:
         return None
-    shape = decoded.request.inputs[tensor.name].shape
-    count = count_elements(shape)
-    packable = tensor.datatype not in (BF16, BOOL)
-    numbers = struct.Struct(f"<{count}{tensor.datatype.pack_code}") if packable else None
-    return _JsonPlan(tensor, shape, count, numbers, body[end:], _like(decoded, {}))
+    return _JsonPlan(tensor, body[end:], decoded)
 
 
 def _end_of_array(body: bytes, start: int) -> int | None:
@@ -261,7 +311,7 @@ def _end_of_array(body: bytes, start: int) -> int | None:
 
 
 def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> _BinaryPlan | None:
-    tensors: list[tuple[TensorSpec, tuple[int, ...], slice]] = []
+    tensors: list[_Place] = []
     position = 0
     for entry in orjson.loads(header)["inputs"]:
         size_bytes = (entry.get("parameters") or {}).get("binary_data_size")
@@ -271,4 +321,4 @@ def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> _Bina
         shape = decoded.request.inputs[tensor.name].shape
         tensors.append((tensor, shape, slice(position, position + size_bytes)))
         position += size_bytes
-    return _BinaryPlan(tuple(tensors), position, _like(decoded, {}))
+    return _BinaryPlan(tensors, position, decoded)

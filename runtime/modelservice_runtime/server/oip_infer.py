@@ -4,6 +4,7 @@ For a fast model all of that happens in one call, and this is the path whose len
 a core can answer.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 from modelservice_runtime.errors import ServingError
@@ -12,6 +13,7 @@ from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.answers import decoded_body, reply
 from modelservice_runtime.server.deadline import header_timeout_seconds, shorter
 from modelservice_runtime.server.decoding import decode_body_on_a_thread, takes_long
+from modelservice_runtime.server.front_end import Handler
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer
 from modelservice_runtime.server.infer_plans import InferCodec
@@ -22,6 +24,9 @@ from modelservice_runtime.tensors import BYTES
 
 # JSON of 100,000 bytes or more in front of binary data is large, too.
 _MAX_HEADER_DIGITS = 5
+
+# What these say has to be followed.
+_SPECIAL_HEADERS = frozenset({b"content-encoding", b"x-request-timeout", b"x-envoy-expected-rq-timeout-ms"})
 
 
 class InferRoute:
@@ -36,10 +41,43 @@ class InferRoute:
 
     def __call__(self, request: HttpRequest) -> HttpResponse | None:
         """See ``front_end.Handler``."""
+        way = request.head.plan = self._choose_way(request.head.headers)
+        return way(request)
+
+    def _choose_way(self, headers: Mapping[bytes, bytes]) -> Handler:
+        """What answers requests with these headers: the short way, where they say nothing special."""
+        if not _SPECIAL_HEADERS.isdisjoint(headers):
+            return self._answer
+        header_length = headers.get(b"inference-header-content-length")
+        if header_length is None:
+            return self._answer_json
+        if header_length.isdigit() and 0 < len(header_length) <= 4 and int(header_length):
+            return partial(self._answer_binary, int(header_length))
+        return self._answer
+
+    def _answer_json(self, request: HttpRequest) -> HttpResponse | None:
+        handle = self._table.find(self._model, self._version)
+        codec = self._codec
+        if codec is not None and codec.spec is handle.spec:
+            response = codec.answer_json(request.body, handle, request.received_ns)
+            if response is not None:
+                return response
+        return self._answer(request)
+
+    def _answer_binary(self, header_length: int, request: HttpRequest) -> HttpResponse | None:
+        handle = self._table.find(self._model, self._version)
+        codec = self._codec
+        if codec is not None and codec.spec is handle.spec:
+            response = codec.answer_binary(request.body, header_length, handle, request.received_ns)
+            if response is not None:
+                return response
+        return self._answer(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse | None:
         handle = self._table.find(self._model, self._version)
         codec = self._codec
         if codec is None or codec.spec is not handle.spec:
-            codec = self._codec = InferCodec(handle.spec)
+            codec = self._codec = InferCodec(handle.spec, handle.lane.prepare)
         headers = request.head.headers
         header_length = headers.get(b"inference-header-content-length")
         batches_rows = handle.lane.max_batch_size > 1

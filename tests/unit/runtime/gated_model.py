@@ -35,6 +35,9 @@ class GatedModel:
     calls: list[list[float]] = field(default_factory=list)
     entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
+    def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        return None
+
     def new_run(self) -> StopFlag:
         return StopFlag()
 

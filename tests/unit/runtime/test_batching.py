@@ -44,6 +44,9 @@ class EchoModel:
     extra_rows: int = 0
     calls: list[int] = field(default_factory=list)
 
+    def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        return None
+
     def new_run(self) -> Run:
         raise NotImplementedError
 

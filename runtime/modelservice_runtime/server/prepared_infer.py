@@ -1,0 +1,110 @@
+"""Infer requests that need nothing but the model: numbers into its memory, run, numbers out of it.
+
+For requests that a plan fits (``infer_plans``), to a model that runs on the event loop. The answer is the one
+that ``infer_codec`` would make of the same outputs.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import orjson
+
+from modelservice_runtime.model import ModelSpec, PreparedRun
+from modelservice_runtime.repository import ModelHandle
+from modelservice_runtime.server.http import OCTET_STREAM, HttpResponse
+from modelservice_runtime.server.infer_codec import DecodedInfer, encode_infer
+from modelservice_runtime.tensors import Array
+
+_DATA = b'"data":'
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+class PreparedInfer:
+    """What writes to ``memory``, the bytes of each input by its name, and then calls ``answer``.
+
+    ``run`` gives the outputs that ``example`` asks for, in that order: all as JSON, or all as binary data.
+    """
+
+    __slots__ = (
+        "_elements",
+        "_encode",
+        "_example",
+        "_headers",
+        "_output_bytes",
+        "_outputs",
+        "_run",
+        "_spec",
+        "_texts",
+        "memory",
+    )
+
+    def __init__(self, spec: ModelSpec, example: DecodedInfer, run: PreparedRun) -> None:
+        self._encode: Callable[[], HttpResponse]
+        self._spec = spec
+        self._example = example
+        self._run = run
+        self._elements = sum(array.size for array in run.inputs.values())
+        self.memory = {name: _bytes_of(array) for name, array in run.inputs.items()}
+        if example.is_all_binary:
+            response = encode_infer(spec, example, run.outputs)
+            self._headers = response.headers
+            self._texts = [bytes(response.body[0])]
+            self._output_bytes = [_bytes_of(array) for array in run.outputs]
+            self._encode = self._encode_binary
+        else:
+            self._outputs = [array.reshape(-1) for array in run.outputs]
+            self._texts = _texts_around_data(spec, example, run)
+            self._encode = self._encode_json
+
+    def answer(self, handle: ModelHandle, received_ns: int) -> HttpResponse | None:
+        """Run the model on what is in ``memory``; None where it has to be done the usual way."""
+        ran = handle.lane.run_prepared(self._run, self._elements)
+        if ran is None:
+            return None
+        response = self._encode()
+        handle.statistics.record_inline(received_ns, ran[0], ran[1], time.perf_counter_ns())
+        return response
+
+    def fits(self, outputs: Sequence[Array]) -> bool:
+        """Whether a run's outputs have the shapes that were prepared."""
+        return all(one.shape == other.shape for one, other in zip(outputs, self._run.outputs, strict=True))
+
+    def _encode_json(self) -> HttpResponse:
+        parts = []
+        for before, output in zip(self._texts, self._outputs):  # noqa: B905 - one text more, the end
+            parts.append(before)
+            parts.append(orjson.dumps(output, option=_NUMPY))
+        parts.append(self._texts[-1])
+        body = b"".join(parts)
+        if b"null" in body:  # a NaN or an infinity
+            return encode_infer(self._spec, self._example, self._run.outputs)
+        return HttpResponse(200, body)
+
+    def _encode_binary(self) -> HttpResponse:
+        return HttpResponse(200, b"".join((*self._texts, *self._output_bytes)), OCTET_STREAM, self._headers)
+
+
+def _bytes_of(array: Array) -> memoryview:
+    return memoryview(array.reshape(-1).view(np.uint8).data)
+
+
+def _texts_around_data(spec: ModelSpec, example: DecodedInfer, run: PreparedRun) -> list[bytes]:
+    """An answer's JSON before, between and behind the outputs' data."""
+    names = example.request.output_names
+    document = {
+        "model_name": spec.name,
+        "model_version": spec.version,
+        "outputs": [
+            {
+                "name": name,
+                "datatype": spec.output_by_name[name].datatype.name,
+                "shape": array.shape,
+                "data": [],
+            }
+            for name, array in zip(names, run.outputs, strict=True)
+        ],
+    }
+    # A quote within a name is escaped, so nothing else looks like an empty "data".
+    *before, end = orjson.dumps(document).split(_DATA + b"[]")
+    return [text + _DATA for text in before] + [end]
