@@ -8,18 +8,21 @@ Everything here but ``run_batch`` happens on the event loop's thread, so nothing
 
 import asyncio
 import math
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from modelservice_runtime.batch_queue import BatchKey, BatchQueue
 from modelservice_runtime.batching import BatchResult, batch_key, batch_rows, run_batch
-from modelservice_runtime.errors import DeadlineExceededError, OverloadedError, ServingError
+from modelservice_runtime.errors import (
+    DeadlineExceededError,
+    InferenceFailedError,
+    OverloadedError,
+    ServingError,
+)
 from modelservice_runtime.model import Model, PreparedRun, Run, WarmUp
+from modelservice_runtime.runner_threads import RunnerThreads
 from modelservice_runtime.statistics import ModelStatistics, Timing
 from modelservice_runtime.tensors import Array, InferRequest
 
@@ -34,8 +37,6 @@ _TURN_SECONDS = 0.001
 # What no priority, or 0, stands for: between the urgent (1 is first) and what can wait.
 _DEFAULT_PRIORITY = 5
 _BATCH_WEIGHT = 1 / 8
-# Niceness of runner threads above the event loop's: a tenth of its share where both want the same core.
-_RUNNER_NICE = 10
 _MAX_RETRY_SECONDS = 60
 
 
@@ -45,7 +46,9 @@ class LaneSettings:
 
     A request is refused when ``max_queue_size`` wait or run already, or when it could be expected to wait for
     more than ``max_queue_seconds``. ``max_request_seconds`` ends requests to a model that a request could
-    keep busy for ever, where the client sets no shorter time itself.
+    keep busy for ever, where the client sets no shorter time itself. Requests whose run takes less than
+    ``inline_below_seconds`` are answered where they were read; those that take less than
+    ``queued_inline_below_seconds`` wait in the queue like others, but run on the event loop.
     """
 
     max_batch_size: int = 1
@@ -55,6 +58,7 @@ class LaneSettings:
     max_request_seconds: float = 300.0
     runner_threads: int = 1
     inline_below_seconds: float = 200e-6
+    queued_inline_below_seconds: float = 200e-6
 
 
 @dataclass(slots=True)
@@ -124,7 +128,9 @@ class Lane:
         self._loop = loop
         self._set_max_rows(settings.max_batch_size if warm_up.batchable else 1)
         self._max_request_seconds = settings.max_request_seconds if warm_up.time_varies else None
-        self._inline_below_ns = 0.0 if warm_up.time_varies else settings.inline_below_seconds * 1e9
+        certain = 0.0 if warm_up.time_varies else 1e9
+        self._inline_below_ns = certain * settings.inline_below_seconds
+        self._queued_inline_below_ns = certain * settings.queued_inline_below_seconds
         # A run's time (median) and its input's elements (mean), as observed.
         self._run_ns = 1e9 if warm_up.run_seconds is None else warm_up.run_seconds * 1e9
         self._run_elements = float(max(warm_up.input_elements, 1))
@@ -136,7 +142,9 @@ class Lane:
         self._batch_seconds: float | None = None
         self._last_start_ns: int | None = None
         self._running: set[_RunningBatch] = set()
-        self._executor: ThreadPoolExecutor | None = None
+        self._threads: RunnerThreads[_RunningBatch, BatchResult] = RunnerThreads(
+            settings.runner_threads, model.spec.name, loop, self._run, self._finish, self._fail
+        )
         self._wakeup: asyncio.Handle | None = None
         self._delay_timer: asyncio.TimerHandle | None = None
         self._on_idle: Callable[[], None] | None = None
@@ -235,9 +243,7 @@ class Lane:
         """Release the threads after the last request, then call ``closed``."""
 
         def close() -> None:
-            if self._executor is not None:
-                self._executor.shutdown(wait=False)
-                self._executor = None
+            self._threads.stop()
             closed()
 
         if self._pending == 0:
@@ -261,12 +267,13 @@ class Lane:
 
     def _is_short(self, elements: int) -> bool:
         """Whether a run is expected to be fast enough for the event loop; larger inputs take longer."""
-        expected_ns = self._run_ns
-        if elements > self._run_elements:
-            expected_ns *= elements / self._run_elements
+        expected_ns = self._expected_ns(elements)
         if expected_ns < self._inline_below_ns:
             return True
         return expected_ns < _PROBE_BELOW * self._inline_below_ns and self._may_probe()
+
+    def _expected_ns(self, elements: int) -> float:
+        return self._run_ns * max(1.0, elements / self._run_elements)
 
     def _may_probe(self) -> bool:
         """Once a second a run that looks a little too long happens on the event loop all the same.
@@ -342,19 +349,11 @@ class Lane:
         self._last_start_ns = time.perf_counter_ns()
         for job in jobs:
             job.batch = batch
-        if self._is_short(sum([job.elements for job in jobs])):
+        elements = sum([job.elements for job in jobs])
+        if self._expected_ns(elements) < self._queued_inline_below_ns or self._is_short(elements):
             self._finish(batch, self._run(batch))
             return True
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(
-                self._settings.runner_threads,
-                thread_name_prefix=f"run-{self._model.spec.name}",
-                initializer=_yield_to_the_event_loop,
-            )
-        future = self._executor.submit(self._run, batch)
-        future.add_done_callback(
-            lambda done: self._loop.call_soon_threadsafe(self._finish_future, batch, done)
-        )
+        self._threads.submit(batch)
         return False
 
     def _run(self, batch: _RunningBatch) -> BatchResult:
@@ -364,8 +363,10 @@ class Lane:
         requests = [job.request for job in batch.jobs]
         return run_batch(self._model, requests, [job.rows for job in batch.jobs], batch.handle)
 
-    def _finish_future(self, batch: _RunningBatch, future: Future[BatchResult]) -> None:
-        self._finish(batch, future.result())
+    def _fail(self, batch: _RunningBatch) -> None:
+        """A fault of ours on the thread; it is in the log."""
+        error = InferenceFailedError("internal error; the server's log has the details")
+        self._finish(batch, BatchResult([error for _ in batch.jobs], started_ns=time.perf_counter_ns()))
 
     def _finish(self, batch: _RunningBatch, result: BatchResult) -> None:
         self._running.discard(batch)
@@ -421,16 +422,6 @@ class Lane:
         if self._pending == 0 and self._on_idle is not None:
             on_idle, self._on_idle = self._on_idle, None
             on_idle()
-
-
-def _yield_to_the_event_loop() -> None:
-    """Lower this thread's priority.
-
-    With one core for both, a run would keep the event loop, and every fast model with it, waiting for its
-    time slice; with half this niceness it still did (p99 of 1.7 ms, not 0.25 ms, beside a model of 2.7 ms).
-    """
-    thread = threading.get_native_id()
-    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _RUNNER_NICE)
 
 
 def _result(

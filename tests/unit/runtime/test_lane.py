@@ -18,7 +18,8 @@ from tests.unit.runtime.gated_model import (
     values,
 )
 
-from modelservice_runtime.errors import DeadlineExceededError, OverloadedError
+from modelservice_runtime import lane as lane_module
+from modelservice_runtime.errors import DeadlineExceededError, InferenceFailedError, OverloadedError
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.tensors import Array
 
@@ -54,6 +55,48 @@ async def test_submit_to_a_slow_model_runs_on_a_thread() -> None:
     model.gate.set()
     await results.wait(1)
     assert values(results.items[0]) == [2]
+
+
+async def test_queued_requests_run_on_the_event_loop_one_in_a_turn_where_the_lane_may() -> None:
+    model = GatedModel()  # its gate is shut, which only threads would wait for
+    results = Results()
+    warm_up = WarmUp(1e-3, 1, batchable=False, time_varies=False)
+    lane = make_lane(model, warm_up, inline_below_seconds=0.0, queued_inline_below_seconds=5e-3)
+    assert lane.run_inline(make_request(1)) is None
+    for value in (1, 2, 3):
+        lane.submit(make_request(value), results.append)
+    await results.wait(3)
+    assert model.calls == [[1], [2], [3]]
+    lane._run_ns = 6e6
+    lane._next_probe = float("inf")  # no trial on the event loop in this test
+    lane.submit(make_request(4), results.append)
+    for _ in range(4):
+        await entered(model)
+    assert len(results.items) == 3
+    model.gate.set()
+    await results.wait(4)
+
+
+async def test_fault_on_a_runner_thread_fails_its_requests_and_the_thread_serves_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = GatedModel()
+    model.gate.set()
+    results = Results()
+    lane = make_lane(model, SLOW)
+
+    def fault(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lane_module, "run_batch", fault)
+        lane.submit(make_request(1), results.append)
+        await results.wait(1)
+    assert isinstance(results.items[0], InferenceFailedError)
+    assert "internal error on a runner thread" in caplog.text
+    lane.submit(make_request(2), results.append)
+    await results.wait(2)
+    assert (values(results.items[1]), lane.pending) == ([4], 0)
 
 
 async def test_submit_of_a_large_input_to_a_fast_model_runs_on_a_thread() -> None:
