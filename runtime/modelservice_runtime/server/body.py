@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from modelservice_runtime.server.http import Buffer, RequestHead
+from modelservice_runtime.server.pieces import extend_unwritten
 
 # Below this, what is still to come is likely to be here already, or soon.
 MIN_DIRECT_BYTES = 64 * 1024
@@ -78,10 +79,9 @@ class RequestBody:
         capacity = min(total_bytes, self.size_bytes * _GROWTH)
         self._reserve(capacity)
         if padding_bytes is None:
-            self._content = grown = bytearray(capacity)
-            grown[: len(piece)] = piece
+            self._content = bytearray(piece)
+            extend_unwritten(self._content, capacity - len(piece))
         else:
-            # Without the zeros that a bytearray is filled with.
             self._content = view = np.empty(padding_bytes + capacity, np.uint8).data
             view[padding_bytes : padding_bytes + len(piece)] = piece
             self._padding = padding_bytes
@@ -89,7 +89,7 @@ class RequestBody:
     def _grow(self, added_bytes: int) -> None:
         self._reserve(added_bytes)
         if isinstance(self._content, bytearray):
-            self._content.extend(bytes(added_bytes))
+            extend_unwritten(self._content, added_bytes)
         else:
             used = len(self._content)
             grown = np.empty(used + added_bytes, np.uint8).data

@@ -13,7 +13,8 @@ the ordinary decoder, whose sentences say more.
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
@@ -21,7 +22,7 @@ import numpy as np
 import orjson
 import simdjson
 
-from modelservice_runtime.server.pieces import PIECE_BYTES, find_word
+from modelservice_runtime.server.pieces import PIECE_BYTES, copy_part, find_word
 from modelservice_runtime.tensors import (
     BF16,
     BOOL,
@@ -88,20 +89,20 @@ def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> La
         position = max(end, start)
         if end - start >= MIN_ARRAY_BYTES:
             pieces += [body[kept_from:start], b'["%b",%d]' % (_TOKEN.encode("ascii"), len(arrays))]
-            arrays.append(_copy(body, start, end))
+            arrays.append(copy_part(body, start, end))
             kept_from = end
     if not arrays:
         return None
     return LargeArrays(b"".join([*pieces, body[kept_from:]]), arrays)
 
 
-def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: bytes | bytearray) -> Array | None:
+def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: bytearray) -> Array | None:
     """Make an array of ``shape``; None where the ordinary decoder has to look, or to say what is wrong."""
     values = decode_nested_array(spec, text)
     return None if values is None or values.size != count_elements(shape) else values.reshape(shape)
 
 
-def decode_nested_array(spec: TensorSpec, text: bytes | bytearray) -> Array | None:
+def decode_nested_array(spec: TensorSpec, text: bytearray) -> Array | None:
     """Make an array of the shape that the brackets in ``text`` have; None as above."""
     if spec.datatype is BOOL:
         return _parse_booleans(text)
@@ -112,15 +113,6 @@ def decode_nested_array(spec: TensorSpec, text: bytes | bytearray) -> Array | No
         return None
     values = _convert(spec, parsed[0])
     return None if values is None else values.reshape(parsed[1])
-
-
-def _copy(body: bytes | bytearray, start: int, end: int) -> bytearray:
-    """``body[start:end]``, and others have their turn meanwhile."""
-    copied = bytearray()
-    with memoryview(body) as view:
-        for begin in range(start, end, PIECE_BYTES):
-            copied += view[begin : min(begin + PIECE_BYTES, end)]
-    return copied
 
 
 @lru_cache(maxsize=64)
@@ -151,68 +143,86 @@ def _buffer_type(spec: TensorSpec) -> _BufferType:
     return "u" if spec.datatype.name == "UINT64" else "i"
 
 
-def _parse_numbers(text: bytes | bytearray, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
+def _parse_numbers(text: bytearray, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
     """All numbers of a rectangular array as float64, int64 or uint64, and the lengths of its rows."""
     if text.startswith(b"[[") and find_word(text, b"]") == len(text) - 2:
         parsed = _parse_numbers(text[1:-1], buffer_type)  # one row
         return parsed and (parsed[0], [1, *parsed[1]])
-    pieces = _split(text)
     parts: list[Array] = []
     rows, shape = 0, None
-    for piece in pieces:
-        parsed = _parse_piece(piece, buffer_type)
-        if parsed is None or len(pieces) == 1:
-            return parsed
-        flat, lengths = parsed
-        if not flat.size or shape not in (None, lengths[1:]):
-            return None  # there was nothing between two commas, or rows of another shape
-        rows, shape = rows + lengths[0], lengths[1:]
-        parts.append(flat)
+    depth = _count_openings(text)
+    with closing(_split(text, depth)) as pieces:
+        for piece in pieces:
+            parsed = _parse_piece(piece, buffer_type, is_flat=depth == 1)
+            if parsed is None or len(piece) == len(text):
+                return parsed
+            flat, lengths = parsed
+            if not flat.size or shape not in (None, lengths[1:]):
+                return None  # there was nothing between two commas, or rows of another shape
+            rows, shape = rows + lengths[0], lengths[1:]
+            parts.append(flat)
     return np.concatenate(parts), [rows, *(shape or [])]
 
 
-def _parse_booleans(text: bytes | bytearray) -> Array | None:
+def _parse_booleans(text: bytearray) -> Array | None:
     """A flat array of true, false, 1 and 0."""
     parts: list[Array] = []
-    for piece in _split(text):
-        try:
-            values = orjson.loads(piece)
-        except orjson.JSONDecodeError:
-            return None
-        if not values or not set(map(type, values)) <= {bool, int} or not set(values) <= {0, 1}:
-            return None
-        parts.append(np.array(values, np.bool_))
+    with closing(_split(text, _count_openings(text))) as pieces:
+        for piece in pieces:
+            try:
+                values = orjson.loads(piece)
+            except orjson.JSONDecodeError:
+                return None
+            if not values or not set(map(type, values)) <= {bool, int} or not set(values) <= {0, 1}:
+                return None
+            parts.append(np.array(values, np.bool_))
     return np.concatenate(parts)
 
 
-def _split(text: bytes | bytearray) -> list[bytes]:
+def _count_openings(text: bytearray) -> int:
+    """Brackets that ``text`` begins with; 0 for an array with no more elements like its first."""
+    opening = _OPENING.match(text)
+    if opening is None:
+        return 0
+    depth = len(opening.group(1))
+    return 0 if depth == 1 and find_word(text, b"[", opening.end()) >= 0 else depth
+
+
+def _split(text: bytearray, depth: int) -> Generator[memoryview, None, None]:
     """Cut an array into shorter ones between its elements; it is valid where each of them is, and not empty.
 
-    A cut within an element would leave two pieces of which neither is an array.
+    Nothing is copied: while a piece is out, brackets stand where the commas around it were. A cut within an
+    element would leave two pieces of which neither is an array.
     """
-    opening = _OPENING.match(text)
-    depth = len(opening.group(1)) if opening else 0
-    if opening is None or (depth == 1 and find_word(text, b"[", opening.end()) >= 0):
-        return [bytes(text)]
     separator = b"]" * (depth - 1) + b","
-    pieces: list[bytes] = []
-    start, before = 0, b""
-    while len(text) - start > 2 * _PIECE_BYTES:
-        found = find_word(text, separator, start + _PIECE_BYTES)
-        if found < 0:
-            break
-        end = found + depth - 1
-        pieces.append(before + text[start:end] + b"]")
-        start, before = end + 1, b"["
-    pieces.append(before + text[start:])
-    return pieces
+    commas: list[int] = []
+    start = 0
+    try:
+        while depth and len(text) - start > 2 * _PIECE_BYTES:
+            found = find_word(text, separator, start + _PIECE_BYTES)
+            if found < 0:
+                break
+            comma = found + depth - 1
+            commas.append(comma)
+            text[comma] = ord("]")
+            yield memoryview(text)[start : comma + 1]
+            text[comma] = ord("[")
+            start = comma
+        yield memoryview(text)[start:]
+    finally:
+        for comma in commas:
+            text[comma] = ord(",")
 
 
-def _parse_piece(text: bytes, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
+def _parse_piece(
+    text: memoryview, buffer_type: _BufferType, *, is_flat: bool
+) -> tuple[Array, list[int]] | None:
     try:
         # A parser of its own: a kept one would keep memory for the largest body ever seen.
         array: Any = simdjson.Parser().parse(text)
-        lengths = _row_lengths(array, text) if isinstance(array, simdjson.Array) else None
+        if not isinstance(array, simdjson.Array):
+            return None
+        lengths = [len(array)] if is_flat else _row_lengths(array, bytes(text))
         if lengths is None:
             return None
         buffer = array.as_buffer(of_type=buffer_type)
@@ -225,8 +235,6 @@ def _parse_piece(text: bytes, buffer_type: _BufferType) -> tuple[Array, list[int
 
 def _row_lengths(array: Any, text: bytes) -> list[int] | None:
     """Lengths of nested rows, outermost first; None where brackets and commas are not those of such rows."""
-    if text.find(b"[", text.find(b"[") + 1) < 0:
-        return [len(array)]
     lengths: list[int] = []
     row = array
     while isinstance(row, simdjson.Array):

@@ -1,9 +1,30 @@
-"""Searches in large bodies, a piece at a time; pure.
+"""Searches in and copies of large bodies, a piece at a time; pure.
 
 A search of Python's own in 64 MB keeps every other thread from the interpreter for tens of milliseconds.
 """
 
+import ctypes
+
 PIECE_BYTES = 128 * 1024
+
+_resize = ctypes.pythonapi.PyByteArray_Resize
+_resize.argtypes = (ctypes.py_object, ctypes.c_ssize_t)
+
+
+def extend_unwritten(content: bytearray, size_bytes: int) -> None:
+    """Lengthen ``content`` by bytes that the caller is about to write; ``extend`` would write zeros first."""
+    _resize(content, len(content) + size_bytes)
+
+
+def copy_part(body: bytes | bytearray, start: int, end: int) -> bytearray:
+    """``body[start:end]``."""
+    copied = bytearray()
+    extend_unwritten(copied, end - start)
+    with memoryview(body) as source, memoryview(copied) as target:
+        for begin in range(0, end - start, PIECE_BYTES):
+            size_bytes = min(PIECE_BYTES, end - start - begin)
+            target[begin : begin + size_bytes] = source[start + begin : start + begin + size_bytes]
+    return copied
 
 
 def count_byte(body: bytes | bytearray, byte: bytes) -> int:

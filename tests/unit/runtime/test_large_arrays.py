@@ -129,7 +129,7 @@ def test_structure_of_rows_of_many_lengths_is_not_built() -> None:
     row = "[" + "1," * 200_000 + "1]"
     text = "[" + ",".join([row] + ["1"] * 200_000) + "]"
     tensor = make_spec().inputs[0]
-    assert decode_large_array(tensor, (400_002,), text.encode()) is None
+    assert decode_large_array(tensor, (400_002,), bytearray(text.encode())) is None
 
 
 @given(
@@ -139,7 +139,7 @@ def test_structure_of_rows_of_many_lengths_is_not_built() -> None:
 def test_decode_large_array_rounds_as_the_ordinary_decoder(values: list[float], datatype: str) -> None:
     tensor = make_spec(datatype).inputs[0]
     text = json.dumps(values).encode()
-    array = decode_large_array(tensor, (len(values),), text)
+    array = decode_large_array(tensor, (len(values),), bytearray(text))
     assert array is not None
     assert array.tobytes() == decode_tensor(tensor, (len(values),), values, text).tobytes()
 
@@ -163,12 +163,14 @@ def test_decode_large_array_in_pieces_is_as_strict_as_in_one(
     good = "[" + "5," * 999 + "7]"
     for piece_bytes in (1, 2, 3, 100, 1500, 5000):
         monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
-        array = decode_large_array(tensor, (1000,), good.encode())
+        array = decode_large_array(tensor, (1000,), bytearray(good.encode()))
         assert array is not None
         assert array.tolist() == [5.0] * 999 + [7.0]
         for place in (0, 500, 900):
             bad = good[:place] + good[place:].replace(*damage, 1) if damage[0] in good[place:] else "[,]"
-            assert decode_large_array(tensor, (1000,), bad.encode()) is None
+            text = bytearray(bad.encode())
+            assert decode_large_array(tensor, (1000,), text) is None
+            assert text == bad.encode()  # for the ordinary decoder, which is asked next
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (6, 5, 4), (1, 120), (1, 1, 120), (120, 1)])
@@ -185,12 +187,12 @@ def test_decode_nested_array_in_pieces_is_as_strict_as_in_one(
     for piece_bytes in (1, 10, 100, 1000):
         monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
         for text in (good, f" {good} "):
-            array = decode_nested_array(tensor, text.encode())
+            array = decode_nested_array(tensor, bytearray(text.encode()))
             assert array is not None
             np.testing.assert_array_equal(array, expected)
             assert array.shape == shape
         for bad in damaged:
-            assert decode_nested_array(tensor, bad.encode()) is None, bad
+            assert decode_nested_array(tensor, bytearray(bad.encode())) is None, bad
 
 
 @pytest.mark.parametrize("damage", ["2", "1.0", '"true"', "null", "[true]", ""])
@@ -199,9 +201,9 @@ def test_decode_of_many_booleans_in_pieces_is_strict(monkeypatch: pytest.MonkeyP
     words = ["true", "false", "1", "0"] * 50
     for piece_bytes in (1, 10, 100, 1000):
         monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
-        array = decode_large_array(tensor, (200,), f"[{','.join(words)}]".encode())
+        array = decode_large_array(tensor, (200,), bytearray(f"[{','.join(words)}]".encode()))
         assert array is not None
         assert (array.dtype, array.tolist()) == (np.bool_, [True, False, True, False] * 50)
         for place in (0, 100, 199):
             bad = [*words[:place], damage, *words[place + 1 :]]
-            assert decode_large_array(tensor, (200,), f"[{','.join(bad)}]".encode()) is None
+            assert decode_large_array(tensor, (200,), bytearray(f"[{','.join(bad)}]".encode())) is None
