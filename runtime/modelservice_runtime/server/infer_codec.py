@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import orjson
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
@@ -19,8 +20,10 @@ from modelservice_runtime.server.json_codec import (
     decode_object,
     decode_tensor,
     decode_value,
+    encode_in_pieces,
     encode_object,
     encode_tensor,
+    encode_values,
 )
 from modelservice_runtime.server.large_arrays import (
     MIN_ARRAY_BYTES,
@@ -28,6 +31,7 @@ from modelservice_runtime.server.large_arrays import (
     cut_large_arrays,
     decode_large_array,
 )
+from modelservice_runtime.server.offload import LARGE_VALUES
 from modelservice_runtime.server.parameters import (
     flag_parameter,
     priority_parameter,
@@ -91,9 +95,9 @@ def decode_infer(
 
 def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
     """Build the response: JSON, or JSON followed by the outputs that were wanted as binary data."""
-    document: dict[str, Any] = {"model_name": spec.name, "model_version": spec.version}
-    if decoded.request.id is not None:
-        document["id"] = decoded.request.id
+    if takes_long_to_encode(spec, decoded, outputs):
+        return _encode_large(spec, decoded, outputs)
+    document = _describe(spec, decoded)
     entries: list[dict[str, Any]] = []
     buffers: list[Buffer] = []
     for name, array, binary in zip(
@@ -114,6 +118,51 @@ def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array
         return HttpResponse(200, head)
     length = b"%d" % len(head)
     return HttpResponse(200, [head, *buffers], OCTET_STREAM, ((b"Inference-Header-Content-Length", length),))
+
+
+def takes_long_to_encode(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> bool:
+    """Whether there are many values that become JSON or, as texts, are joined."""
+    count = 0
+    for name, array, binary in zip(
+        decoded.request.output_names, outputs, decoded.binary_outputs, strict=True
+    ):
+        if not binary or spec.output_by_name[name].datatype is BYTES:
+            count += array.size
+    return count >= LARGE_VALUES
+
+
+def _encode_large(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
+    """The same bytes as many buffers, made in pieces; safe on any thread."""
+    json_parts: list[Buffer] = [orjson.dumps(_describe(spec, decoded))[:-1]]
+    buffers: list[memoryview] = []
+    before = b',"outputs":['
+    for name, array, binary in zip(
+        decoded.request.output_names, outputs, decoded.binary_outputs, strict=True
+    ):
+        tensor = spec.output_by_name[name]
+        entry: dict[str, Any] = {"name": name, "datatype": tensor.datatype.name, "shape": array.shape}
+        if binary:
+            buffers.append(encode_buffer(tensor, array))
+            entry["parameters"] = {"binary_data_size": buffers[-1].nbytes}
+            json_parts += (before, orjson.dumps(entry))
+        else:
+            json_parts += (before, orjson.dumps(entry)[:-1], b',"data":')
+            json_parts += encode_in_pieces(array.ravel(), partial(encode_values, tensor))
+            json_parts.append(b"}")
+        before = b","
+    json_parts.append(b"]}")
+    if not buffers:
+        return HttpResponse(200, json_parts)
+    length = b"%d" % sum([len(part) for part in json_parts])
+    headers = ((b"Inference-Header-Content-Length", length),)
+    return HttpResponse(200, [*json_parts, *buffers], OCTET_STREAM, headers)
+
+
+def _describe(spec: ModelSpec, decoded: DecodedInfer) -> dict[str, Any]:
+    document: dict[str, Any] = {"model_name": spec.name, "model_version": spec.version}
+    if decoded.request.id is not None:
+        document["id"] = decoded.request.id
+    return document
 
 
 def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer:

@@ -11,6 +11,7 @@ that put something new into every request cost little.
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -20,8 +21,14 @@ from modelservice_runtime.model import ModelSpec, PreparedRun
 from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.binary_codec import decode_buffer, encode_buffer
 from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
-from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer, encode_infer
+from modelservice_runtime.server.infer_codec import (
+    DecodedInfer,
+    decode_infer,
+    encode_infer,
+    takes_long_to_encode,
+)
 from modelservice_runtime.server.json_codec import decode_tensor
+from modelservice_runtime.server.offload import LateAnswer
 from modelservice_runtime.server.prepared_infer import PreparedInfer
 from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, InferRequest, TensorSpec, count_elements
 
@@ -184,12 +191,21 @@ class InferCodec:
                 return planned
         return decode_infer(self.spec, body, header_length, batches_rows=batches_rows)
 
-    def encode(self, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
-        """See ``infer_codec.encode_infer``."""
+    def encode(
+        self, decoded: DecodedInfer, outputs: Sequence[Array]
+    ) -> HttpResponse | LateAnswer[HttpResponse]:
+        """See ``infer_codec.encode_infer``; a thread is to write what takes long."""
         if decoded.plan is not None:
             decoded.plan.learn(self.spec, self._prepare, decoded.request.inputs, outputs)
         if decoded.is_all_binary:
             return self._encode_binary(decoded, outputs)
+        return self._encode_in_full(decoded, outputs)
+
+    def _encode_in_full(
+        self, decoded: DecodedInfer, outputs: Sequence[Array]
+    ) -> HttpResponse | LateAnswer[HttpResponse]:
+        if takes_long_to_encode(self.spec, decoded, outputs):
+            return LateAnswer(partial(encode_infer, self.spec, decoded, outputs))
         return encode_infer(self.spec, decoded, outputs)
 
     def _decode_json(self, body: bytes, start: int, *, may_plan: bool) -> DecodedInfer:
@@ -224,14 +240,18 @@ class InferCodec:
         }
         return _like(plan.example, inputs, plan)
 
-    def _encode_binary(self, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
+    def _encode_binary(
+        self, decoded: DecodedInfer, outputs: Sequence[Array]
+    ) -> HttpResponse | LateAnswer[HttpResponse]:
         names = decoded.request.output_names
         key = (names, tuple([output.shape for output in outputs]))
         head = self._binary_heads.get(key)
         if head is None:
-            response = encode_infer(self.spec, decoded, outputs)
+            response = self._encode_in_full(decoded, outputs)
             # The length of texts is not in their shape.
-            if not any(self.spec.output_by_name[name].datatype is BYTES for name in names):
+            if isinstance(response, HttpResponse) and not any(
+                self.spec.output_by_name[name].datatype is BYTES for name in names
+            ):
                 _make_room(self._binary_heads)
                 self._binary_heads[key] = (bytes(response.body[0]), response.headers)
             return response

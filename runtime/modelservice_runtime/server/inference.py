@@ -4,6 +4,7 @@ The front end decodes the request and says how to encode the outputs; this modul
 success and failure, and cancels when the client leaves. Event loop's thread only.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from modelservice_runtime.errors import (
 )
 from modelservice_runtime.lane import InferResult, Job
 from modelservice_runtime.repository import ModelHandle
+from modelservice_runtime.server.offload import LateAnswer, offload
+from modelservice_runtime.statistics import Timing
 from modelservice_runtime.tensors import Array, InferRequest
 
 log = logging.getLogger(__name__)
@@ -45,9 +48,9 @@ def infer_inline(
     handle: ModelHandle,
     request: InferRequest,
     received_ns: int,
-    encode: Callable[[list[Array]], Answer],
-) -> Answer | None:
-    """Answer at once where the model is fast and free; None where it takes an ``InferCall``.
+    encode: Callable[[list[Array]], Answer | LateAnswer[Answer]],
+) -> Answer | LateAnswer[Answer] | None:
+    """Answer at once where the model is fast and free; what else comes back is for ``InferCall.go_on``.
 
     Arguments as of ``InferCall``. Raises ServingError, uncounted.
     """
@@ -59,6 +62,10 @@ def infer_inline(
         answer = encode(outputs)
     except MemoryError as error:
         raise _no_memory() from error
+    if isinstance(answer, LateAnswer):
+        answer.timing = Timing(0, started_ns - received_ns, ended_ns - started_ns)
+        handle.statistics.record_execution(1, ended_ns, Timing(compute_infer_ns=ended_ns - started_ns))
+        return answer
     handle.statistics.record_inline(received_ns, started_ns, ended_ns, time.perf_counter_ns())
     return answer
 
@@ -66,18 +73,18 @@ def infer_inline(
 class InferCall(Generic[Answer]):
     """A request to ``handle``, received whole at ``received_ns`` (performance counter).
 
-    ``encode`` turns the outputs, in the requested order, into the protocol's answer; its time counts as
-    compute_output, and it may raise a ServingError. ``reply`` gets that answer or the error, at most once;
-    after ``cancel`` never.
+    ``encode`` turns the outputs, in the requested order, into the protocol's answer, or into one that a
+    thread is to write; its time counts as compute_output, and it may raise a ServingError. ``reply`` gets
+    that answer or the error, at most once; after ``cancel`` never.
     """
 
-    __slots__ = ("_decode_ns", "_encode", "_handle", "_job", "_received_ns", "_reply")
+    __slots__ = ("_decode_ns", "_encode", "_handle", "_job", "_received_ns", "_reply", "_writing")
 
     def __init__(
         self,
         handle: ModelHandle,
         received_ns: int,
-        encode: Callable[[list[Array]], Answer],
+        encode: Callable[[list[Array]], Answer | LateAnswer[Answer]],
         reply: Callable[[Answer | ServingError], None],
     ) -> None:
         self._handle = handle
@@ -86,6 +93,19 @@ class InferCall(Generic[Answer]):
         self._reply = reply
         self._decode_ns = 0
         self._job: Job | None = None
+        self._writing = False
+
+    def go_on(self, request: InferRequest, late: LateAnswer[Answer] | None) -> None:
+        """Run the decoded request in its turn, or write the answer of one that has run already.
+
+        Raises OverloadedError, uncounted.
+        """
+        if late is None:
+            self.enqueue(request)
+        else:
+            reply = self._reply
+            self._forget()
+            self._write(late, reply)
 
     def enqueue(self, request: InferRequest) -> None:
         """Run the decoded request in its turn. Raises OverloadedError, uncounted."""
@@ -97,7 +117,10 @@ class InferCall(Generic[Answer]):
         if self._job is not None:
             self._handle.lane.cancel(self._job)
             self._forget()
-            record_cancelled(self._handle, self._received_ns)
+        elif not self._writing:
+            return
+        self._writing = False
+        record_cancelled(self._handle, self._received_ns)
 
     def _forget(self) -> None:
         """The job and the callbacks lead back here: a cycle would keep the tensors until it is collected."""
@@ -110,6 +133,7 @@ class InferCall(Generic[Answer]):
         if isinstance(result, ServingError):
             self._fail(result, reply)
             return
+        result.timing.compute_input_ns += self._decode_ns
         started_ns = time.perf_counter_ns()
         try:
             answer = encode(result.outputs)
@@ -119,9 +143,38 @@ class InferCall(Generic[Answer]):
         except MemoryError:
             self._fail(_no_memory(), reply)
             return
+        if isinstance(answer, LateAnswer):
+            answer.timing = result.timing
+            self._write(answer, reply)
+        else:
+            self._succeed(answer, result.timing, started_ns, reply)
+
+    def _write(self, late: LateAnswer[Answer], reply: Callable[[Answer | ServingError], None]) -> None:
+        """Have a thread write the answer."""
+        started_ns = time.perf_counter_ns()
+        self._writing = True
+
+        def written(done: asyncio.Future[Answer]) -> None:
+            error = done.exception()
+            if not self._writing:  # nobody waits any more
+                return
+            self._writing = False
+            if error is None:
+                self._succeed(done.result(), late.timing, started_ns, reply)
+            elif isinstance(error, ServingError):
+                self._fail(error, reply)
+            elif isinstance(error, MemoryError):
+                self._fail(_no_memory(), reply)
+            else:  # the last boundary, as in Application
+                log.error("internal error", extra={"model": self._handle.spec.name}, exc_info=error)
+                self._fail(InferenceFailedError("internal error; the server's log has the details"), reply)
+
+        offload(late.write, written)
+
+    def _succeed(
+        self, answer: Answer, timing: Timing, started_ns: int, reply: Callable[[Answer | ServingError], None]
+    ) -> None:
         ended_ns = time.perf_counter_ns()
-        timing = result.timing
-        timing.compute_input_ns += self._decode_ns
         timing.compute_output_ns += ended_ns - started_ns
         self._handle.statistics.record_success(ended_ns - self._received_ns, timing)
         reply(answer)

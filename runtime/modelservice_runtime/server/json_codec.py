@@ -12,7 +12,7 @@ orjson would write, would silently make an infinity a NaN. Clients with strict p
 import base64
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -38,6 +38,8 @@ MAX_CONTAINERS = 1_000_000
 # Parsing that many keeps everybody from the interpreter for a tenth of a second.
 MAX_VALUES = 1_000_000
 _FEW_VALUES = 32
+# Values that are written in one go, which takes less than a millisecond.
+PIECE_VALUES = 16 * 1024
 
 
 def decode_value(body: bytes | bytearray) -> Any:
@@ -109,6 +111,36 @@ def encode_object(document: dict[str, Any]) -> bytes:
     if b"null" in body and _replace_non_finite(document):
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return body
+
+
+def encode_values(spec: TensorSpec, array: Array) -> bytes:
+    """The JSON of an output's elements, nested by their shape, of at least one dimension."""
+    if spec.datatype is BYTES:
+        return orjson.dumps(array.tolist())
+    numbers = fp32_from_bf16(array) if spec.datatype is BF16 else np.ascontiguousarray(array)
+    text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" not in text:
+        return text
+    return text_with_tokens(numbers, numbers[~np.isfinite(numbers)])
+
+
+def encode_in_pieces(array: Array, encode: Callable[[Array], bytes]) -> Iterator[bytes]:
+    """The JSON of an array of at least one dimension, some thousand values at a time.
+
+    ``encode`` gives the JSON of an array, nested by its shape.
+    """
+    if array.size <= PIECE_VALUES:
+        yield encode(array)
+        return
+    row_size = array.size // len(array)
+    step = max(PIECE_VALUES // row_size, 1)
+    for start in range(0, len(array), step):
+        yield b"," if start else b"["
+        if row_size > PIECE_VALUES:
+            yield from encode_in_pieces(array[start], encode)
+        else:
+            yield encode(array[start : start + step])[1:-1]
+    yield b"]"
 
 
 def _replace_non_finite(document: dict[str, Any]) -> bool:

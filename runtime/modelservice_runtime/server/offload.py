@@ -6,20 +6,49 @@ is.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from typing import Generic, TypeVar
+
+from modelservice_runtime.statistics import Timing
+from modelservice_runtime.tensors import Array
 
 # About a millisecond of inflating, parsing or deflating.
 LARGE_BYTES = 128 * 1024
 # What is compressed may become a thousand times larger (deflate's limit is 1032).
 MAX_COMPRESSED_HERE_BYTES = LARGE_BYTES // 1024
+# Numbers that become JSON in about a millisecond.
+LARGE_VALUES = 32 * 1024
 # One thread at a time is busy with one client's large body; a second keeps the next client from waiting.
 _THREADS = 2
 
 Result = TypeVar("Result")
 
+
+class LateAnswer(Generic[Result]):
+    """In place of an answer that takes long to write: ``write`` makes it, on any thread.
+
+    ``timing`` tells where the request spent its time so far; whoever has it written knows.
+    """
+
+    __slots__ = ("timing", "write")
+
+    def __init__(self, write: Callable[[], Result]) -> None:
+        self.write = write
+        self.timing = Timing()
+
+
 _executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="offload")
+
+
+def write_late_where_large(
+    encode: Callable[[Sequence[Array]], Result], outputs: Sequence[Array]
+) -> Result | LateAnswer[Result]:
+    """The answer; a thread is to write it where the outputs have many values."""
+    if sum([output.size for output in outputs]) < LARGE_VALUES:
+        return encode(outputs)
+    return LateAnswer(partial(encode, outputs))
 
 
 def offload(work: Callable[[], Result], done: Callable[[asyncio.Future[Result]], None]) -> None:

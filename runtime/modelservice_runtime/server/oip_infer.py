@@ -109,11 +109,12 @@ def _run(
         decoded.request.timeout_seconds = timeout_seconds
     encode = partial(codec.encode, decoded)
     response = infer_inline(handle, decoded.request, request.received_ns, encode)
-    if response is None:
-        call = InferCall(handle, request.received_ns, encode, partial(reply, request))
-        request.on_disconnect = call.cancel
-        call.enqueue(decoded.request)
-    return response
+    if isinstance(response, HttpResponse):
+        return response
+    call = InferCall(handle, request.received_ns, encode, partial(reply, request))
+    request.on_disconnect = call.cancel
+    call.go_on(decoded.request, response)
+    return None
 
 
 def _decode_in_full(

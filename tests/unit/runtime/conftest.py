@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.runtime import onnx_models
+from tests.unit.runtime.busy_threads import Busy
 from tests.unit.runtime.server_thread import ServerThread
 
 
@@ -33,3 +34,11 @@ def server(model_files: dict[str, Path]) -> Iterator[ServerThread]:
     """A running server with every test model."""
     with ServerThread(model_files) as running:
         yield running
+
+
+@pytest.fixture
+def busy() -> Iterator[Busy]:
+    """Every thread for what takes long is busy until the test opens the gate."""
+    made = Busy()
+    yield made
+    made.gate.set()

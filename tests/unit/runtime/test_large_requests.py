@@ -7,21 +7,19 @@ answered before.
 import base64
 import gzip
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from tests.unit.runtime.busy_threads import Busy, answer_while_busy
 from tests.unit.runtime.server_thread import Answer, ServerThread
 from tests.unit.runtime.tfs import tfs_models
 
 from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
-from modelservice_runtime.server import offload
 from modelservice_runtime.tensors import MAX_TEXTS
 
 COUNT = 40_000
@@ -35,39 +33,6 @@ def server(model_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
     classifier = tfs_models.save_classifier(tmp_path_factory.mktemp("large") / "classifier.onnx")
     with ServerThread({"classifier": classifier, **{name: model_files[name] for name in names}}) as running:
         yield running
-
-
-class Busy:
-    """Keeps every offload thread busy until ``gate`` is set."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self._held = [offload._executor.submit(self.gate.wait, 30) for _ in range(offload._THREADS)]
-
-    def wait_for_work(self) -> None:
-        """Until something waits for a thread."""
-        deadline = time.monotonic() + 10
-        while not offload._executor._work_queue.qsize():
-            assert time.monotonic() < deadline, "nothing was left to a thread"
-            time.sleep(0.005)
-
-
-@pytest.fixture
-def busy() -> Iterator[Busy]:
-    made = Busy()
-    yield made
-    made.gate.set()
-
-
-def answer_while_busy(busy: Busy, server: ServerThread, ask: Callable[[], Any]) -> Any:
-    """The answer to a request that had to wait while others were answered."""
-    with ThreadPoolExecutor(1) as pool:
-        asked: Future[Any] = pool.submit(ask)
-        busy.wait_for_work()
-        assert server.request("GET", "/v2/health/ready").status == 200
-        assert not asked.done()
-        busy.gate.set()
-        return asked.result(timeout=20)
 
 
 def tensor(name: str, datatype: str, **fields: Any) -> dict[str, Any]:

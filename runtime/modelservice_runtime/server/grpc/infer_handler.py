@@ -9,11 +9,12 @@ from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, Servi
 from modelservice_runtime.server.grpc.unary import UnaryHandler
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import InferCall, infer_inline
+from modelservice_runtime.server.offload import LateAnswer
 from modelservice_runtime.server.status import grpc_error
 from modelservice_runtime.tensors import Array, InferRequest
 
 Reply: TypeAlias = Callable[[list[Buffer] | ServingError], None]
-Encode: TypeAlias = Callable[[list[Array]], list[Buffer]]
+Encode: TypeAlias = Callable[[list[Array]], list[Buffer] | LateAnswer[list[Buffer]]]
 Cancel: TypeAlias = Callable[[], None]
 
 # Runs a request message; returns what cancels it, or None when it was answered already. The reply gets the
@@ -35,11 +36,11 @@ def start_infer(
 ) -> Cancel | None:
     """Run a decoded request as ``Start`` does. Raises ServingError, uncounted."""
     answer = infer_inline(handle, request, received_ns, encode)
-    if answer is not None:
+    if isinstance(answer, list):
         reply(answer)
         return None
     call = InferCall(handle, received_ns, encode, reply)
-    call.enqueue(request)
+    call.go_on(request, answer)
     return call.cancel
 
 

@@ -1,10 +1,12 @@
 """InferTensorContents, the protocol's typed way to send a tensor, to arrays and back; pure."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protos import inference_pb2
-from modelservice_runtime.server.grpc.protobuf_wire import MAX_FIELDS, FieldBudget, read_fields
+from modelservice_runtime.server.binary_codec import encode_buffer
+from modelservice_runtime.server.grpc.protobuf_wire import MAX_FIELDS, FieldBudget, field_head, read_fields
 from modelservice_runtime.server.grpc.typed_values import (
     Encoding,
     check_count,
@@ -13,6 +15,8 @@ from modelservice_runtime.server.grpc.typed_values import (
     decode_values,
     join_packed,
 )
+from modelservice_runtime.server.http import Buffer
+from modelservice_runtime.server.json_codec import PIECE_VALUES
 from modelservice_runtime.tensors import BYTES, MAX_TEXTS, Array, TensorSpec
 
 # Field number and name of InferTensorContents, and how its elements are written.
@@ -77,10 +81,22 @@ def check_typed_outputs(outputs: Sequence[TensorSpec]) -> None:
             )
 
 
-def encode_contents(spec: TensorSpec, array: Array) -> inference_pb2.InferTensorContents:
-    """Encode an output whose datatype passed ``check_typed_outputs``."""
-    _, name, _ = _FIELDS[spec.datatype.name]
-    values = array.ravel().tolist()
-    if spec.datatype is BYTES:
-        values = [value.encode("utf-8") for value in values]
-    return inference_pb2.InferTensorContents(**{name: values})
+def encode_contents(spec: TensorSpec, array: Array) -> list[Buffer]:
+    """Serialize an output whose datatype passed ``check_typed_outputs``; large ones come in pieces."""
+    number, name, encoding = _FIELDS[spec.datatype.name]
+    if encoding in (Encoding.FLOAT, Encoding.DOUBLE, Encoding.BOOL):
+        packed = encode_buffer(spec, array)
+        return [field_head(number, len(packed)), packed] if len(packed) else []
+    flat = array.ravel()
+    return [
+        # Parts of a repeated field follow each other as its elements do.
+        inference_pb2.InferTensorContents(
+            **{name: _plain(spec, flat[start : start + PIECE_VALUES])}
+        ).SerializeToString()
+        for start in range(0, flat.size, PIECE_VALUES)
+    ]
+
+
+def _plain(spec: TensorSpec, values: Array) -> list[Any]:
+    plain = values.tolist()
+    return [value.encode("utf-8") for value in plain] if spec.datatype is BYTES else plain

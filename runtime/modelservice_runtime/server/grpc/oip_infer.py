@@ -7,7 +7,7 @@ from modelservice_runtime.errors import ServingError
 from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.server.deadline import shorter
 from modelservice_runtime.server.decoding import decode_on_a_thread
-from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, start_infer
+from modelservice_runtime.server.grpc.infer_handler import Cancel, Encode, Reply, start_infer
 from modelservice_runtime.server.grpc.oip_request import (
     BoundHead,
     HeadCache,
@@ -28,6 +28,7 @@ from modelservice_runtime.server.grpc.open_streams import OpenStreams
 from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
+from modelservice_runtime.server.offload import write_late_where_large
 from modelservice_runtime.tensors import InferRequest
 
 
@@ -53,9 +54,10 @@ class OipInference:
         handle = self._table.find(head.model_name, head.model_version or None)
         try:
             bound = bind_head(head, handle.spec)
-            encode = partial(
-                encode_typed_response if head.typed_outputs else encode_response, bound, split.id
-            )
+            write = partial(encode_typed_response if head.typed_outputs else encode_response, bound, split.id)
+            encode: Encode = write
+            if head.typed_outputs or bound.gives_texts:
+                encode = partial(write_late_where_large, write)
             if (head.has_contents or bound.has_texts) and takes_long(head, bound, split):
                 return decode_on_a_thread(
                     handle,

@@ -95,6 +95,7 @@ class BoundHead:
     response_prefix: bytes
     output_prefixes: list[bytes]
     has_texts: bool
+    gives_texts: bool
     # What answers of these shapes have around their contents; see ``oip_response``.
     frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = field(default_factory=dict, repr=False)
 
@@ -366,4 +367,5 @@ def _bind(head: InferHead, spec: ModelSpec) -> BoundHead:
         encode_field(1, spec.name.encode()) + encode_field(2, spec.version.encode()),
         [encode_field(1, out.name.encode()) + encode_field(2, out.datatype.name.encode()) for out in outputs],
         any(tensor.datatype is BYTES for tensor in spec.inputs),
+        any(tensor.datatype is BYTES for tensor in outputs),
     )

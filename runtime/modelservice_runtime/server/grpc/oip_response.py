@@ -6,7 +6,6 @@ message is written here and not by protobuf, so that a large output is sent from
 
 from collections.abc import Sequence
 
-from modelservice_runtime.protos import inference_pb2
 from modelservice_runtime.server.binary_codec import encode_buffer
 from modelservice_runtime.server.grpc.oip_contents import encode_contents
 from modelservice_runtime.server.grpc.oip_request import BoundHead
@@ -20,7 +19,7 @@ _COPIED_BYTES = 16 * 1024
 _MAX_FRAMES = 64
 
 _ID, _PARAMETERS, _OUTPUTS, _RAW_OUTPUT_CONTENTS = 3, 4, 5, 6
-_SHAPE = 3
+_SHAPE, _CONTENTS = 3, 5
 _ERROR_MESSAGE, _INFER_RESPONSE = 1, 2
 
 # Triton marks the last answer to each request of a stream; here every answer is the only one.
@@ -90,18 +89,14 @@ def _joined(buffers: list[Buffer]) -> list[Buffer]:
 
 
 def encode_typed_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array]) -> list[Buffer]:
-    """Encode the outputs, in the requested order, with typed contents."""
-    response = inference_pb2.ModelInferResponse(
-        model_name=bound.spec.name, model_version=bound.spec.version, id=request_id.decode("utf-8")
-    )
-    for tensor, array in zip(bound.outputs, outputs, strict=True):
-        response.outputs.add(
-            name=tensor.name,
-            datatype=tensor.datatype.name,
-            shape=array.shape,
-            contents=encode_contents(tensor, array),
-        )
-    return [response.SerializeToString()]
+    """Encode the outputs, in the requested order, with typed contents; a small answer is one buffer."""
+    buffers: list[Buffer] = [bound.response_prefix + encode_field(_ID, request_id)]
+    for prefix, tensor, array in zip(bound.output_prefixes, bound.outputs, outputs, strict=True):
+        contents = encode_contents(tensor, array)
+        size_bytes = sum([len(buffer) for buffer in contents])
+        described = prefix + _encode_shape(array.shape) + field_head(_CONTENTS, size_bytes)
+        buffers += (field_head(_OUTPUTS, len(described) + size_bytes) + described, *contents)
+    return _joined(buffers)
 
 
 def encode_stream_response(response: Sequence[Buffer]) -> list[Buffer]:

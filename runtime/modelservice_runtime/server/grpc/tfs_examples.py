@@ -15,13 +15,14 @@ from modelservice_runtime.protos import tensorflow_pb2 as tf
 from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.decoding import decode_on_a_thread
-from modelservice_runtime.server.grpc.infer_handler import Cancel, Encode, Reply, start_infer
+from modelservice_runtime.server.grpc.infer_handler import Cancel, Reply, start_infer
 from modelservice_runtime.server.grpc.protobuf_wire import FieldBudget, malformed, read_fields
 from modelservice_runtime.server.grpc.stream import GrpcCall
 from modelservice_runtime.server.grpc.tfs_predict import find_model, model_spec
 from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
+from modelservice_runtime.server.offload import write_late_where_large
 from modelservice_runtime.server.tfs.examples import (
     CLASSIFY,
     REGRESS,
@@ -42,7 +43,8 @@ _INPUT = 2
 _Request: TypeAlias = pb.ClassificationRequest | pb.RegressionRequest
 _Features: TypeAlias = dict[str, Any]
 # Outputs to run for, and how they are encoded, for a number of examples.
-_Plan: TypeAlias = Callable[[ModelSpec, int], tuple[Sequence[str], Encode]]
+_Write: TypeAlias = Callable[[Sequence[Array]], list[Buffer]]
+_Plan: TypeAlias = Callable[[ModelSpec, int], tuple[Sequence[str], _Write]]
 
 
 class TfsExamples:
@@ -74,7 +76,7 @@ class TfsExamples:
             record_failure(handle, received_ns, error)
             raise
 
-    def _decode(self, spec: ModelSpec, message: bytes, call: GrpcCall) -> tuple[InferRequest, Encode]:
+    def _decode(self, spec: ModelSpec, message: bytes, call: GrpcCall) -> tuple[InferRequest, _Write]:
         request = self._parse(message)
         check_signature_name({"signature_name": request.model_spec.signature_name}, self._method_name)
         context, examples = read_examples(request.input)
@@ -97,10 +99,11 @@ def _without_input(message: bytes) -> bytes:
 
 
 def _run(
-    handle: ModelHandle, received_ns: int, reply: Reply, decoded: tuple[InferRequest, Encode]
+    handle: ModelHandle, received_ns: int, reply: Reply, decoded: tuple[InferRequest, _Write]
 ) -> Cancel | None:
     request, encode = decoded
-    return start_infer(handle, request, received_ns, encode, reply)
+    late = partial(write_late_where_large, encode)
+    return start_infer(handle, request, received_ns, late, reply)
 
 
 def tfs_classification(table: ModelTable) -> TfsExamples:
@@ -145,12 +148,12 @@ def _read_text(name: str, value: bytes) -> str:
         ) from None
 
 
-def _plan_classes(spec: ModelSpec, count: int) -> tuple[Sequence[str], Encode]:
+def _plan_classes(spec: ModelSpec, count: int) -> tuple[Sequence[str], _Write]:
     wanted = find_class_outputs(spec)
     return tuple(tensor.name for tensor in wanted), partial(_encode_classes, spec, wanted, count)
 
 
-def _plan_values(spec: ModelSpec, count: int) -> tuple[Sequence[str], Encode]:
+def _plan_values(spec: ModelSpec, count: int) -> tuple[Sequence[str], _Write]:
     output = find_value_output(spec)
     return (output.name,), partial(_encode_values, spec, output, count)
 

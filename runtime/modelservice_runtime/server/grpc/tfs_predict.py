@@ -36,6 +36,7 @@ from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
 from modelservice_runtime.server.metadata import version_number
+from modelservice_runtime.server.offload import write_late_where_large
 from modelservice_runtime.server.signature import (
     check_complete,
     check_output_count,
@@ -91,7 +92,8 @@ class TfsPrediction:
 
 def _run(handle: ModelHandle, received_ns: int, reply: Reply, request: InferRequest) -> Cancel | None:
     encode = partial(encode_predict_response, handle.spec, request.output_names)
-    return start_infer(handle, request, received_ns, encode, reply)
+    late = partial(write_late_where_large, encode)
+    return start_infer(handle, request, received_ns, late, reply)
 
 
 def find_model(table: ModelTable, which: pb.ModelSpec) -> ModelHandle:

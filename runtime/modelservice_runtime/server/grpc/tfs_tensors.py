@@ -29,6 +29,7 @@ from modelservice_runtime.server.grpc.typed_values import (
     join_packed,
 )
 from modelservice_runtime.server.http import Buffer
+from modelservice_runtime.server.json_codec import PIECE_VALUES
 from modelservice_runtime.server.tfs.documents import TF_DTYPES
 from modelservice_runtime.tensors import (
     BYTES,
@@ -141,15 +142,23 @@ def encode_tensor_proto(spec: TensorSpec, array: Array) -> list[Buffer]:
     for size in array.shape:
         described.tensor_shape.dim.add(size=size)
     if spec.datatype is BYTES:
-        described.string_val.extend(text.encode("utf-8") for text in array.ravel().tolist())
-        return [described.SerializeToString()]
+        return [described.SerializeToString(), *_value_pieces("string_val", array)]
     number, encoding = _FIELDS[spec.datatype.name]
     if encoding in (Encoding.FLOAT, Encoding.DOUBLE):
         packed = encode_buffer(spec, array)
         return [described.SerializeToString() + field_head(number, len(packed)), packed]
     integers = array.view(np.uint16) if spec.datatype.is_float else array
-    getattr(described, _NAMES[number]).extend(integers.ravel().tolist())
-    return [described.SerializeToString()]
+    return [described.SerializeToString(), *_value_pieces(_NAMES[number], integers)]
+
+
+def _value_pieces(field: str, array: Array) -> Iterator[bytes]:
+    """The elements of a repeated field; parts of it follow each other as its elements do."""
+    flat = array.ravel()
+    for start in range(0, flat.size, PIECE_VALUES):
+        values = flat[start : start + PIECE_VALUES].tolist()
+        if field == "string_val":
+            values = [text.encode("utf-8") for text in values]
+        yield tf.TensorProto(**{field: values}).SerializeToString()
 
 
 def _string_values(spec: TensorSpec, parts: TensorParts) -> Iterator[tuple[int, memoryview]]:

@@ -6,8 +6,11 @@ Source: tensorflow/serving ``g3doc/api_rest.md``, ``util/json_tensor.cc``.
 from collections.abc import Sequence
 from functools import partial
 
+import orjson
+
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server.json_codec import PIECE_VALUES
 from modelservice_runtime.server.tfs.examples import (
     CLASSIFY,
     REGRESS,
@@ -18,7 +21,7 @@ from modelservice_runtime.server.tfs.examples import (
     value_vector,
 )
 from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
-from modelservice_runtime.server.tfs.json_values import encode_answer, make_rows
+from modelservice_runtime.server.tfs.json_values import HttpBody, encode_answer, encode_value, make_rows
 from modelservice_runtime.server.tfs.prepared_call import PreparedCall, check_signature_name
 from modelservice_runtime.tensors import BYTES, Array, InferRequest, TensorSpec
 
@@ -56,22 +59,31 @@ def _decode_body(spec: ModelSpec, body: bytes | bytearray, method_name: str) -> 
     return decode_examples(spec, context, examples, body), len(examples)
 
 
-def _encode_classes(wanted: Sequence[TensorSpec], count: int, outputs: Sequence[Array]) -> bytes:
+def _encode_classes(wanted: Sequence[TensorSpec], count: int, outputs: Sequence[Array]) -> HttpBody:
     """For every example the pairs of label and score; a model without labels has empty ones."""
-    rows_by_kind: dict[bool, list[list[object]]] = {}
-    width = 0
     matrices = class_matrices(wanted, count, outputs)
+    width = next(iter(matrices.values())).shape[1]
+    step = max(PIECE_VALUES // max(width, 1), 1)
+    if count <= step:
+        return encode_answer(_RESULTS, _make_pairs(wanted, matrices, slice(count)))
+    parts: list[bytes] = []
+    for start in range(0, count, step):
+        pairs = _make_pairs(wanted, matrices, slice(start, start + step))
+        text = orjson.dumps(pairs, option=orjson.OPT_SERIALIZE_NUMPY)
+        parts += [b"," if start else b'{"results":[', text[1:-1]]
+    return [*parts, b"]}"]
+
+
+def _make_pairs(wanted: Sequence[TensorSpec], matrices: dict[str, Array], examples: slice) -> list[object]:
+    rows_by_kind: dict[bool, list[list[object]]] = {}
     for tensor in wanted:
-        matrix = matrices[tensor.name]
-        width = matrix.shape[1]
+        matrix = matrices[tensor.name][examples]
         rows_by_kind[tensor.datatype is BYTES] = [make_rows(tensor, row) for row in matrix]
-    labels = rows_by_kind.get(True, [[""] * width] * count)
-    scores = rows_by_kind.get(False, [[0.0] * width] * count)
-    return encode_answer(
-        _RESULTS, [list(zip(*pair, strict=True)) for pair in zip(labels, scores, strict=True)]
-    )
+    labels = rows_by_kind.get(True, [[""] * matrix.shape[1]] * len(matrix))
+    scores = rows_by_kind.get(False, [[0.0] * matrix.shape[1]] * len(matrix))
+    return [list(zip(*pair, strict=True)) for pair in zip(labels, scores, strict=True)]
 
 
-def _encode_values(output: TensorSpec, count: int, outputs: Sequence[Array]) -> bytes:
+def _encode_values(output: TensorSpec, count: int, outputs: Sequence[Array]) -> HttpBody:
     """One number for every example."""
-    return encode_answer(_RESULTS, make_rows(output, value_vector(output, count, outputs)))
+    return encode_value(_RESULTS, output, value_vector(output, count, outputs))

@@ -5,13 +5,18 @@ null; those become the tokens that TensorFlow Serving writes (see ``json_codec.p
 """
 
 import base64
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
 
-from modelservice_runtime.server.json_codec import text_with_tokens
+from modelservice_runtime.server.http import Buffer
+from modelservice_runtime.server.json_codec import PIECE_VALUES, encode_in_pieces, text_with_tokens
 from modelservice_runtime.tensors import BF16, BYTES, Array, TensorSpec, fp32_from_bf16
+
+# An answer's document, whole or in pieces.
+HttpBody: TypeAlias = bytes | Sequence[Buffer]
 
 # Outputs of this name hold bytes, not text (util/json_tensor.cc).
 _BYTES_SUFFIX = "_bytes"
@@ -25,6 +30,63 @@ def is_base64(value: object) -> bool:
 def encode_answer(key: str, value: object) -> bytes:
     """The document ``{key: value}``; ``value`` comes from the functions below."""
     return orjson.dumps({key: value}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def encode_value(key: str, tensor: TensorSpec, array: Array) -> HttpBody:
+    """The document of one output as a whole; one of many values comes in pieces."""
+    if array.size <= PIECE_VALUES or not array.ndim:
+        return encode_answer(key, make_value(tensor, array))
+    return [b"{%b:" % orjson.dumps(key), *_value_pieces(tensor, array), b"}"]
+
+
+def encode_columns(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBody:
+    """The document of several outputs by name."""
+    if sum([array.size for _, array in columns]) <= PIECE_VALUES:
+        return encode_answer(key, {tensor.name: make_value(tensor, array) for tensor, array in columns})
+    return [b"{%b:" % orjson.dumps(key), *_object_pieces(columns), b"}"]
+
+
+def encode_rows(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBody:
+    """The document of an array with an object for each row of several outputs, which have equal numbers."""
+    count = len(columns[0][1])
+    row_size = sum([array.size for _, array in columns]) // max(count, 1)
+    if count * row_size <= PIECE_VALUES:
+        return encode_answer(key, _make_objects(columns))
+    parts = [b"{%b:[" % orjson.dumps(key)]
+    step = max(PIECE_VALUES // max(row_size, 1), 1)
+    for start in range(0, count, step):
+        parts += [b","] if start else []
+        if step == 1:
+            # Not array[start], which may be no array.
+            row = [(tensor, array[start : start + 1].reshape(array.shape[1:])) for tensor, array in columns]
+            parts += _object_pieces(row)
+        else:
+            rows = _make_objects([(tensor, array[start : start + step]) for tensor, array in columns])
+            parts.append(orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1])
+    return [*parts, b"]}"]
+
+
+def _make_objects(columns: Sequence[tuple[TensorSpec, Array]]) -> list[dict[str, object]]:
+    names = [tensor.name for tensor, _ in columns]
+    values = [make_rows(tensor, array) for tensor, array in columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _object_pieces(columns: Sequence[tuple[TensorSpec, Array]]) -> Iterator[bytes]:
+    """One object with outputs by name."""
+    before = b"{"
+    for tensor, array in columns:
+        yield b"%b%b:" % (before, orjson.dumps(tensor.name))
+        yield from _value_pieces(tensor, array)
+        before = b","
+    yield b"}"
+
+
+def _value_pieces(tensor: TensorSpec, array: Array) -> Iterator[bytes]:
+    def encode(piece: Array) -> bytes:
+        return orjson.dumps(make_value(tensor, piece), option=orjson.OPT_SERIALIZE_NUMPY)
+
+    return encode_in_pieces(array, encode) if array.ndim else iter((encode(array),))
 
 
 def make_value(tensor: TensorSpec, array: Array) -> object:

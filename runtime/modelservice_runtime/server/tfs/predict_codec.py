@@ -22,7 +22,13 @@ from modelservice_runtime.server.large_arrays import (
 )
 from modelservice_runtime.server.pieces import count_byte, find_word
 from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
-from modelservice_runtime.server.tfs.json_values import encode_answer, is_base64, make_rows, make_value
+from modelservice_runtime.server.tfs.json_values import (
+    HttpBody,
+    encode_columns,
+    encode_rows,
+    encode_value,
+    is_base64,
+)
 from modelservice_runtime.server.tfs.prepared_call import PreparedCall, check_signature_name
 from modelservice_runtime.tensors import (
     BYTES,
@@ -221,7 +227,7 @@ def _nested_shape(tensor: TensorSpec, value: object) -> list[int]:
     return shape
 
 
-def _encode_rows(spec: ModelSpec, outputs: Sequence[Array]) -> bytes:
+def _encode_rows(spec: ModelSpec, outputs: Sequence[Array]) -> HttpBody:
     """``{"predictions": [...]}``: bare values of a single output, else an object per instance."""
     count = None
     for tensor, array in zip(spec.outputs, outputs, strict=True):
@@ -236,18 +242,15 @@ def _encode_rows(spec: ModelSpec, outputs: Sequence[Array]) -> bytes:
             )
         count = array.shape[0]
     if len(outputs) == 1:
-        return encode_answer("predictions", make_value(spec.outputs[0], outputs[0]))
-    columns = [make_rows(tensor, array) for tensor, array in zip(spec.outputs, outputs, strict=True)]
-    rows = [dict(zip(spec.output_names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return encode_answer("predictions", rows)
+        return encode_value("predictions", spec.outputs[0], outputs[0])
+    return encode_rows("predictions", list(zip(spec.outputs, outputs, strict=True)))
 
 
-def _encode_columns(spec: ModelSpec, outputs: Sequence[Array]) -> bytes:
+def _encode_columns(spec: ModelSpec, outputs: Sequence[Array]) -> HttpBody:
     """``{"outputs": ...}``: the bare value of a single output, else an object with each."""
     if len(outputs) == 1:
-        return encode_answer("outputs", make_value(spec.outputs[0], outputs[0]))
-    columns = zip(spec.outputs, outputs, strict=True)
-    return encode_answer("outputs", {tensor.name: make_value(tensor, array) for tensor, array in columns})
+        return encode_value("outputs", spec.outputs[0], outputs[0])
+    return encode_columns("outputs", list(zip(spec.outputs, outputs, strict=True)))
 
 
 def _is_object(value: object) -> bool:

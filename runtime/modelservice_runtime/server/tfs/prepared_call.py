@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.tensors import Array, InferRequest
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -14,11 +15,11 @@ DEFAULT_SIGNATURE = "serving_default"
 class PreparedCall:
     """``encode`` makes the answer's body of the outputs, in the order in which ``request`` names them.
 
-    It raises InvalidRequestError for outputs that the verb cannot show.
+    A large one comes in pieces. It raises InvalidRequestError for outputs that the verb cannot show.
     """
 
     request: InferRequest
-    encode: Callable[[Sequence[Array]], bytes]
+    encode: Callable[[Sequence[Array]], bytes | Sequence[Buffer]]
 
 
 def check_signature_name(document: dict[str, Any], method_name: str) -> None:

@@ -15,6 +15,7 @@ from modelservice_runtime.server.decoding import decode_body_on_a_thread, takes_
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
+from modelservice_runtime.server.offload import write_late_where_large
 from modelservice_runtime.server.tfs import documents
 from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
 from modelservice_runtime.server.tfs.lookup import find_entries, find_handle
@@ -78,17 +79,13 @@ def _decode(prepare: _Prepare, spec: ModelSpec, request: HttpRequest, max_body_b
 def _answer(handle: ModelHandle, request: HttpRequest, prepared: PreparedCall) -> HttpResponse | None:
     """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
     prepared.request.timeout_seconds = header_timeout_seconds(request.headers)
-    body = infer_inline(handle, prepared.request, request.received_ns, prepared.encode)
-    if body is not None:
-        return HttpResponse(200, body)
-    call = InferCall(
-        handle,
-        request.received_ns,
-        lambda outputs: HttpResponse(200, prepared.encode(outputs)),
-        partial(reply, request),
-    )
+    encode = partial(write_late_where_large, lambda outputs: HttpResponse(200, prepared.encode(outputs)))
+    response = infer_inline(handle, prepared.request, request.received_ns, encode)
+    if isinstance(response, HttpResponse):
+        return response
+    call = InferCall(handle, request.received_ns, encode, partial(reply, request))
     request.on_disconnect = call.cancel
-    call.enqueue(prepared.request)
+    call.go_on(prepared.request, response)
     return None
 
 

@@ -1,0 +1,40 @@
+"""Keeps the threads for what takes long busy, so that a test sees what is left to them.
+
+What the event loop does itself is done all the same.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from tests.unit.runtime.server_thread import ServerThread
+
+from modelservice_runtime.server import offload
+
+
+class Busy:
+    """Keeps every offload thread busy until ``gate`` is set."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self._held = [offload._executor.submit(self.gate.wait, 30) for _ in range(offload._THREADS)]
+
+    def wait_for_work(self) -> None:
+        """Until something waits for a thread."""
+        deadline = time.monotonic() + 10
+        while not offload._executor._work_queue.qsize():
+            assert time.monotonic() < deadline, "nothing was left to a thread"
+            time.sleep(0.005)
+
+
+def answer_while_busy(busy: Busy, server: ServerThread, ask: Callable[[], Any]) -> Any:
+    """The answer to a request that had to wait while others were answered."""
+    with ThreadPoolExecutor(1) as pool:
+        asked: Future[Any] = pool.submit(ask)
+        busy.wait_for_work()
+        assert server.request("GET", "/v2/health/ready").status == 200
+        assert not asked.done()
+        busy.gate.set()
+        return asked.result(timeout=20)
