@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A client that pipelines thousands of requests lets others in between.
-_MAX_REQUESTS_AT_ONCE = 32
+_TURN_SECONDS = 0.005
 # Each wish to upgrade costs a copy of what follows it.
 _MAX_UPGRADES_AT_ONCE = 16
 _IDLE = Phase.IDLE  # read with every request; an enum's members are slow to look up
@@ -240,13 +240,14 @@ class Connection(RequestReader, asyncio.Protocol):
     def _process(self) -> None:
         """Hand over queued requests until one stays in flight; then refuse what could not be parsed."""
         self._processing = True
-        turns = _MAX_REQUESTS_AT_ONCE
-        while self._requests and turns and self._current is None and not self._writing_paused:
-            turns -= 1
+        yield_at = time.perf_counter() + _TURN_SECONDS
+        has_turn = True
+        while self._requests and has_turn and self._current is None and not self._writing_paused:
             self._current = request = self._requests.popleft()
             self._server.application(request)
+            has_turn = time.perf_counter() < yield_at
         self._processing = False
-        if not turns and self._current is None:
+        if not has_turn and self._current is None and self._requests:
             self._server.call_soon(self._process)
         if self._phase is Phase.LINGER or self._transport.is_closing():
             return

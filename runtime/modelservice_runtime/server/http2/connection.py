@@ -1,6 +1,7 @@
 """One client's connection in time: its transport, its turns, its timeouts and its end."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from modelservice_runtime.server.http2.errors import ConnectionFailedError, ErrorCode
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from modelservice_runtime.server.http2.server import Http2Server
 
 _LIVENESS_PING = b"alive???"
+# Who had as much lets others in between: the transport would go on reading what has come.
+_TURN_SECONDS = 0.005
 # The transport's buffer, above which we neither write nor read.
 _WRITE_BUFFER_BYTES = 128 * 1024
 
@@ -107,8 +110,9 @@ class Connection(Session, asyncio.Protocol):
             self._rest += data
             return
         self.outbox.corked = True
+        started = time.perf_counter()
         try:
-            if not self.feed(data) and not self._ended:
+            if not (self.feed(data) and time.perf_counter() - started < _TURN_SECONDS) and not self._ended:
                 self._defer()
         except ConnectionFailedError as failure:
             self._fail(failure)

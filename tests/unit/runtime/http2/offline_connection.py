@@ -50,6 +50,7 @@ class FakeTransport:
         self.written = b""
         self.closing = False
         self.aborted = False
+        self.reading = True
 
     def set_write_buffer_limits(self, high: int) -> None:
         return
@@ -68,9 +69,10 @@ class FakeTransport:
         self.write(b"".join(buffers))
 
     def pause_reading(self) -> None:
-        return
+        self.reading = False
 
-    resume_reading = pause_reading
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def is_closing(self) -> bool:
         return self.closing

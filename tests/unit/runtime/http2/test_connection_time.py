@@ -1,9 +1,11 @@
 """What happens when nothing happens; in a time that the tests set."""
 
+import pytest
 from tests.unit.runtime.http2 import raw_client as raw
 from tests.unit.runtime.http2.grpc_server_thread import Never
 from tests.unit.runtime.http2.offline_connection import Play
 
+from modelservice_runtime.server.http2 import connection
 from modelservice_runtime.server.http2.limits import Http2Limits
 
 LIMITS = Http2Limits()
@@ -77,3 +79,17 @@ def test_client_that_answers_the_ping_keeps_its_calls() -> None:
     assert not play.transport.aborted
     assert play.client.kinds.count(raw.PING) == 5
     play.connection.connection_lost(None)
+
+
+def test_connection_whose_turn_took_long_is_read_again_when_others_had_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    play = Play(LIMITS)
+    play.step("ping")
+    assert play.transport.reading
+    monkeypatch.setattr(connection, "_TURN_SECONDS", 0.0)
+    play.ping()
+    assert not play.transport.reading
+    monkeypatch.setattr(connection, "_TURN_SECONDS", 60.0)
+    play.loop.run()
+    assert play.transport.reading

@@ -1,0 +1,32 @@
+"""Pipelined requests in turns with those of other clients; without a network."""
+
+import pytest
+from tests.unit.runtime.http2.offline_connection import FakeLoop, FakeTransport
+
+from modelservice_runtime.server import connection
+from modelservice_runtime.server.http import HttpLimits, HttpRequest, HttpResponse
+from modelservice_runtime.server.http_server import HttpServer
+
+REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize(("turn_seconds", "at_once"), [(0.0, 1), (60.0, 5)])
+def test_pipelined_requests_are_handed_over_until_the_turn_is_over(
+    monkeypatch: pytest.MonkeyPatch, turn_seconds: float, at_once: int
+) -> None:
+    monkeypatch.setattr(connection, "_TURN_SECONDS", turn_seconds)
+    targets: list[bytes] = []
+
+    def answer(request: HttpRequest) -> None:
+        targets.append(request.target)
+        request.reply(HttpResponse(200))
+
+    loop, transport = FakeLoop(), FakeTransport()
+    client = connection.Connection(HttpServer(answer, HttpLimits(), loop))  # type: ignore[arg-type]
+    client.connection_made(transport)  # type: ignore[arg-type]
+    client.data_received(b"".join([REQUEST % number for number in range(5)]))
+    assert len(targets) == at_once
+    loop.run()
+    assert targets == [b"/%d" % number for number in range(5)]
+    assert transport.written.count(b"HTTP/1.1 200") == 5
+    assert transport.reading
