@@ -71,11 +71,13 @@ class TokenVerifier:
                 leeway=LEEWAY_SECONDS,
                 options={"require": _REQUIRED_CLAIMS},
             )
-        # Beside PyJWT's own errors: text that is not ASCII, and nesting that the JSON parser gives up on.
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            expires = float(claims["exp"])
+        # Beside PyJWT's own errors: text that is not ASCII, nesting that the JSON parser gives up on, and
+        # times beyond all numbers.
+        except (jwt.PyJWTError, ValueError, RecursionError, OverflowError) as error:
             raise UnauthenticatedError(f"the token {_reason(error)}") from None
         self._check_scope(claims)
-        return float(claims["exp"]) + LEEWAY_SECONDS
+        return expires + LEEWAY_SECONDS
 
     def _check_scope(self, claims: dict[str, Any]) -> None:
         wanted = self._settings.scope

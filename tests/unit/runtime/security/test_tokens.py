@@ -81,6 +81,7 @@ FORGED: dict[str, bytes] = {
     "not yet valid": sign(nbf=int(time.time()) + signed_tokens.DAY_SECONDS),
     "no expiry": sign(exp=None),
     "infinite expiry": sign(exp=float("inf")),
+    "expiry beyond all numbers": sign(exp=10**400),
     "expiry no number": sign(exp={}),
     "wrong audience": sign(aud="other"),
     "no audience": sign(aud=None),
