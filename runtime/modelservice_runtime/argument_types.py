@@ -4,36 +4,43 @@ import argparse
 import contextlib
 import re
 
+# More than any machine has cores for: a slip of the finger must not fill its memory with processes.
+MAX_WORKERS = 256
+_MAX_WHOLE = 10**15
 _BYTE_UNITS = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4}
 _BYTES = re.compile(r"([1-9][0-9]{0,14})(|Ki|Mi|Gi|Ti)")
 
 
 def parse_port(text: str) -> int:
     """A TCP port; 0 lets the kernel choose."""
-    value = parse_index(text)
-    if value > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-    return value
+    return _parse_whole(text, 0, 65535, "a port from 0 to 65535")
 
 
 def parse_optional_port(text: str) -> int | None:
     """A TCP port, or ``off`` (None)."""
-    return None if text == "off" else parse_port(text)
+    return None if text == "off" else _parse_whole(text, 0, 65535, "'off' or a port from 0 to 65535")
 
 
 def parse_count(text: str) -> int:
     """A whole number of at least 1."""
-    value = parse_index(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
-    return value
+    return _parse_whole(text, 1, _MAX_WHOLE, "a whole number of at least 1")
+
+
+def parse_worker_count(text: str) -> int:
+    """A number of processes."""
+    return _parse_whole(text, 1, MAX_WORKERS, f"a whole number from 1 to {MAX_WORKERS}")
 
 
 def parse_index(text: str) -> int:
     """A whole number of at least 0."""
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
+    return _parse_whole(text, 0, _MAX_WHOLE, "a whole number of at least 0")
+
+
+def _parse_whole(text: str, lowest: int, highest: int, expected: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else -1
+    if not lowest <= value <= highest:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return value
 
 
 def parse_bytes(text: str) -> int:

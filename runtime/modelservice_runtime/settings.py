@@ -19,6 +19,7 @@ from modelservice_runtime.argument_types import (
     parse_optional_port,
     parse_port,
     parse_rate,
+    parse_worker_count,
 )
 from modelservice_runtime.connection_settings import (
     ConnectionSettings,
@@ -177,7 +178,7 @@ def _add_address_arguments(parser: argparse.ArgumentParser, default_host: str) -
 def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
-        type=parse_count,
+        type=parse_worker_count,
         default=1,
         metavar="N",
         help="processes that share the ports, each with its own copy of the models: for models so fast that "

@@ -6,6 +6,7 @@ has to go, so that clients who connect and say nothing cannot keep others out.
 """
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -57,11 +58,18 @@ async def open_listener(
             return Listener(server.sockets[0].getsockname()[1], server.close)
         sockets = await _bind(loop, host, port, shared=shared)
     except (OSError, OverflowError) as error:
-        cause = error.strerror if isinstance(error, OSError) else str(error)
-        raise AddressUnavailableError(
-            f"cannot listen on {host}:{port} ({cause}); choose another port or stop its user"
-        ) from error
+        raise AddressUnavailableError(f"cannot listen on {host}:{port} ({_describe(error)})") from error
     return Listener(sockets[0].getsockname()[1], _TlsEntrance(loop, make_protocol, sockets, tls).close)
+
+
+def _describe(error: OSError | OverflowError) -> str:
+    """The cause, and what to do about it."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return "the port is in use: choose another one or stop its user"
+    if number == errno.EACCES:
+        return "no permission for this port: choose one from 1024 on"
+    return f"{error.strerror if isinstance(error, OSError) else error}: check --host"
 
 
 async def _bind(

@@ -151,6 +151,13 @@ async def test_listen_on_a_used_port_is_address_unavailable() -> None:
     first = GrpcServer(SERVICES, Http2Limits(), loop)
     second = GrpcServer(SERVICES, Http2Limits(), loop)
     port = await first.listen("127.0.0.1", 0)
-    with pytest.raises(AddressUnavailableError, match=str(port)):
+    with pytest.raises(AddressUnavailableError, match=f"{port} .the port is in use"):
         await second.listen("127.0.0.1", port)
     assert await first.drain(1)
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1"])
+async def test_listen_on_an_address_that_is_not_ours_names_the_flag(host: str) -> None:
+    server = GrpcServer(SERVICES, Http2Limits(), asyncio.get_running_loop())
+    with pytest.raises(AddressUnavailableError, match="check --host"):
+        await server.listen(host, 0)
