@@ -79,6 +79,7 @@ async def open_ports(
         del slowness["idle_timeout_seconds"]  # calls of a long-lived channel come when they come
         grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
         grpc = GrpcServer(applications.grpc.by_path, grpc_limits, loop, applications.admit)
+        grpc.buffers = rest.buffers  # one limit for all clients of the process
         listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
     log.info("worker listening" if shared else "listening", extra=listening)
     return Ports(rest, metrics, grpc, applications.grpc)

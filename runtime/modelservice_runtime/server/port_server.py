@@ -33,6 +33,15 @@ class ServedConnection(Protocol):
         """Close at once."""
 
 
+class Buffers:
+    """Counts the bytes of requests, and of answers on their way, that servers hold together."""
+
+    __slots__ = ("held_bytes",)
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+
+
 ConnectionT = TypeVar("ConnectionT", bound=ServedConnection)
 
 
@@ -45,7 +54,7 @@ class PortServer(ABC, Generic[ConnectionT]):
     def __init__(self, limits: PortLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.now = loop.time()
-        self.buffered_bytes = 0
+        self.buffers = Buffers()
         self.closing = False
         self.call_soon = loop.call_soon
         self.connections: set[ConnectionT] = set()
@@ -54,6 +63,15 @@ class PortServer(ABC, Generic[ConnectionT]):
         self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What all connections hold: of this server, and of those that share its ``buffers``."""
+        return self.buffers.held_bytes
+
+    @buffered_bytes.setter
+    def buffered_bytes(self, held_bytes: int) -> None:
+        self.buffers.held_bytes = held_bytes
 
     @abstractmethod
     def make_connection(self) -> asyncio.Protocol:

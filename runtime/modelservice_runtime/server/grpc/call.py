@@ -6,6 +6,7 @@ A small answer costs two entries in the outbox; everything less common goes the 
 import logging
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.http2.errors import ErrorCode
 from modelservice_runtime.server.http2.frames import END_HEADERS, END_STREAM, FrameType
 from modelservice_runtime.server.http2.stream import Stream
-from modelservice_runtime.server.offload import MAX_COMPRESSED_HERE_BYTES, offload
+from modelservice_runtime.server.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES, offload
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,6 +59,7 @@ class ServerCall(Stream):
         "_head_sent",
         "_held",
         "_idle_since",
+        "_in_work",
         "_inflating",
         "_opened_ns",
         "_reader",
@@ -80,6 +82,8 @@ class ServerCall(Stream):
         self._reader: MessageReader | None = None
         self._held: list[bytes] | None = None
         self._inflating = False
+        # Bytes of the messages that are not answered yet, oldest first, from a large one on.
+        self._in_work: deque[int] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = server.now
 
@@ -109,6 +113,8 @@ class ServerCall(Stream):
         """See ``GrpcCall``."""
         if self._done:
             return
+        if self._in_work:
+            self.session.release(self._in_work.popleft())
         outbox = self.outbox
         if type(message) is not bytes:
             message = _join_small(message)
@@ -273,7 +279,18 @@ class ServerCall(Stream):
         self._idle_since = self._server.now
         self.session.allowance += 1
         assert self._handler is not None
+        if (len(message) >= LARGE_BYTES or self._in_work) and not self._keep(len(message)):
+            return
         self._guard(self._handler.on_message, message)
+
+    def _keep(self, size: int) -> bool:
+        """Count a large message until its answer is sent; False, and the call is over, without room."""
+        counted = size if size >= LARGE_BYTES else 0
+        if not self.session.reserve(counted):
+            self._give_up(GrpcStatus.RESOURCE_EXHAUSTED, "the server's buffers are full; try again later")
+            return False
+        self._in_work.append(counted)
+        return True
 
     def _assemble(self, data: bytes, start: int, stop: int) -> None:
         if self._reader is None:
@@ -311,11 +328,16 @@ class ServerCall(Stream):
 
     def _inflate(self, reader: MessageReader, message: bytes, rest: bytes) -> None:
         """A thread inflates the message; what follows it waits."""
+        size = len(message)
+        if not self.session.reserve(size):
+            self._give_up(GrpcStatus.RESOURCE_EXHAUSTED, "the server's buffers are full; try again later")
+            return
         self._inflating = True
         self._hold(rest)
-        offload(partial(reader.inflate, message), self._inflated)
+        offload(partial(reader.inflate, message), partial(self._inflated, size))
 
-    def _inflated(self, finished: "asyncio.Future[bytes]") -> None:
+    def _inflated(self, size: int, finished: "asyncio.Future[bytes]") -> None:
+        self.session.release(size)
         failure = finished.exception()
         if self._done:
             return
@@ -415,6 +437,9 @@ class ServerCall(Stream):
             self._timer.cancel()
         if self._reader is not None:
             self._reader.discard()
+        if self._in_work:
+            self.session.release(sum(self._in_work))
+            self._in_work.clear()
         if self._held is not None:
             self.session.release(sum(map(len, self._held)))
             self._held = None

@@ -1,5 +1,6 @@
 """An unmodified client of another implementation."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -70,6 +71,26 @@ def test_conversation_goes_back_and_forth(channel: grpc.Channel) -> None:
         received.append(answer)
         turn.release()
     assert received == [b"%d" % number for number in range(50)]
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_large_messages_count_until_they_are_answered(
+    small: GrpcServerThread, compression: grpc.Compression
+) -> None:
+    message = os.urandom(150_000)
+    with grpc.insecure_channel(f"127.0.0.1:{small.port}", compression=compression) as channel:
+        never = channel.unary_unary("/test.Test/Never")
+        calls = [never.future(message) for _ in range(4)]
+        wait_until(lambda: small.server.buffered_bytes == 4 * 150_000)
+        with pytest.raises(grpc.RpcError) as caught:
+            never(message, timeout=20)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for call in calls:
+            call.cancel()
+        wait_until(lambda: small.server.buffered_bytes == 0)
+        chat = channel.stream_stream("/test.Test/Chat")
+        assert list(chat(iter([message] * 10), timeout=20)) == [message] * 10
+    wait_until(lambda: small.server.buffered_bytes == 0)
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])

@@ -77,6 +77,10 @@ async def test_connection_limits_reach_the_ports() -> None:
             assert (limits.head_timeout_seconds, limits.body_grace_seconds) == (1, 2)
             assert limits.write_stall_seconds == 3
         assert ports.rest.limits.idle_timeout_seconds == 4
+        ports.rest.buffered_bytes = 5  # what REST clients send leaves less room for gRPC
+        assert ports.grpc.buffered_bytes == 5
+        ports.grpc.buffered_bytes -= 5
+        assert ports.rest.buffered_bytes == 0
     finally:
         await ports.drain(1)
 
