@@ -16,7 +16,7 @@ from modelservice_runtime.server.pieces import extend_unwritten
 # Below this, what is still to come is likely to be here already, or soon.
 MIN_DIRECT_BYTES = 64 * 1024
 # Room for a body is made for this many times of what has come: nobody gets memory for a mere announcement.
-_GROWTH = 4
+_GROWTH = 16
 _ALIGNMENT = 16  # also malloc's
 
 
@@ -119,12 +119,60 @@ class BodyOwner(Protocol):
     def resume_writing(self) -> None:
         """See ``asyncio.BaseProtocol``."""
 
+    def data_received(self, data: bytes) -> None:
+        """See ``asyncio.Protocol``."""
+
+    def eof_received(self) -> bool:
+        """See ``asyncio.Protocol``."""
+
     def body_refused(self) -> None:
         """There is no room for more of the body."""
 
 
-class DirectReceiver(asyncio.BufferedProtocol):
-    """Stands in for a connection as its transport's protocol until the body is complete."""
+class Receiver(asyncio.BufferedProtocol):
+    """Stands in for a connection as its transport's protocol; what it does not read itself it passes on."""
+
+    def __init__(self, owner: BodyOwner) -> None:
+        self._owner = owner
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Passed on."""
+        self._owner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Passed on."""
+        self._owner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Passed on."""
+        self._owner.resume_writing()
+
+
+# What is in it is passed on before anybody else reads.
+_READ_BUFFER = memoryview(bytearray(MIN_DIRECT_BYTES))
+
+
+class SmallReads(Receiver):
+    """Between large bodies: takes little of the next one before it is read straight into its memory.
+
+    By itself asyncio passes on whatever has come as one object, which has to be copied to where the body is.
+    """
+
+    def get_buffer(self, _size_hint: int) -> memoryview:
+        """Where the next bytes go."""
+        return _READ_BUFFER
+
+    def buffer_updated(self, size_bytes: int) -> None:
+        """Passed on."""
+        self._owner.data_received(bytes(_READ_BUFFER[:size_bytes]))
+
+    def eof_received(self) -> bool:
+        """Passed on."""
+        return self._owner.eof_received()
+
+
+class DirectReceiver(Receiver):
+    """Reads until the body is complete."""
 
     def __init__(
         self,
@@ -133,7 +181,7 @@ class DirectReceiver(asyncio.BufferedProtocol):
         head: RequestHead,
         complete: Callable[[], None],
     ) -> None:
-        self._owner = owner
+        super().__init__(owner)
         self._body = body
         self._total_bytes = head.body_bytes
         self._padding_bytes = padding_bytes(head.headers)
@@ -161,15 +209,3 @@ class DirectReceiver(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """A body cut short is of no use."""
         return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Passed on."""
-        self._owner.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Passed on."""
-        self._owner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Passed on."""
-        self._owner.resume_writing()

@@ -17,6 +17,7 @@ import httptools
 from modelservice_runtime.server.body import (
     MIN_DIRECT_BYTES,
     DirectReceiver,
+    SmallReads,
     TooMuchBufferedError,
     padding_bytes,
 )
@@ -309,7 +310,7 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._receiver is not None:
             self._receiver = None
             self._parser = httptools.HttpRequestParser(self)  # the old one still waits for the body
-            self._transport.set_protocol(self)
+            self._transport.set_protocol(SmallReads(self))
 
     def body_refused(self) -> None:
         """See ``BodyOwner.body_refused``."""
