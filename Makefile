@@ -65,8 +65,8 @@ fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer
 cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 15 minutes once)
 	@$(PY) -m hack.cluster prepare
 
-test-unit: $(VENV)/.installed ## Unit tests: no cluster, about two minutes
-	@$(PYTEST) tests/unit
+test-unit: $(VENV)/.installed ## Unit tests: no cluster, seconds
+	@$(PYTEST) -n auto --dist worksteal tests/unit
 
 test-integration: cluster ## Integration tests: a real control plane with fake nodes
 	@$(PYTEST) tests/integration

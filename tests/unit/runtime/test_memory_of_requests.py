@@ -41,6 +41,15 @@ def serving(model_files: dict[str, Path], request: pytest.FixtureRequest) -> Ite
         yield running
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_older(serving: ServerThread) -> Iterator[None]:
+    """Collections in this module pass over all that is there already, which is a lot."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def left_behind(action: Callable[[], object]) -> set[str]:
     """Names of the package's types and functions, of which ``action`` left unreachable objects or frames.
 

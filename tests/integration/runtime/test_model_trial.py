@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.integration.runtime.test_workers import is_running
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_process import run_to_the_end, server_process
 from tests.unit.runtime.server_thread import ServerThread
-from tests.unit.runtime.test_workers import is_running
 
 from modelservice_runtime.errors import ModelRejectedError, StartupError
 from modelservice_runtime.model_trial import try_model

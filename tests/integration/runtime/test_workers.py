@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.integration.runtime.test_serve_process import BODY, Caller, post
 from tests.unit.runtime.server_process import ServerProcess, run_to_the_end, server_process
-from tests.unit.runtime.test_serve_process import BODY, Caller, post
 
 from modelservice_runtime.errors import AddressUnavailableError
 from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
