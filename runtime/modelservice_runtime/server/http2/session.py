@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # What frames cost of the allowance, and what brings it back.
 _COST_OF_RESET = 4
+# A whole request came before: it is like any other, but for the answer that it does not get.
+_COST_OF_CANCEL = 2
 _EARNED_BY_ANSWER = 4
 _EARNED_BY_DATA_FRAME = 2
 # DATA below this size costs, unless it completes a message.
@@ -209,8 +211,8 @@ class Session(FrameReader):
     def on_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
         """The client gives a call up."""
         self._check_open(stream_id, payload)
-        self.spend(_COST_OF_RESET)
         stream = self.streams.get(stream_id)
+        self.spend(_COST_OF_CANCEL if stream is not None and stream.remote_ended else _COST_OF_RESET)
         if stream is not None:
             self._forget(stream)
             stream.dropped()

@@ -169,6 +169,14 @@ def test_rapid_reset_ends_in_calm(connect_small: Connect) -> None:
     assert Never.cancelled - cancelled < 150
 
 
+def test_cancelled_requests_cost_less_than_rapid_resets(connect: Connect) -> None:
+    client = connect()
+    for stream_id in range(1, 6001, 2):
+        client.send(call(stream_id, b"request", "/test.Test/Never") + reset(stream_id))
+    client.send(call(6001))
+    assert client.answer(6001)[1] == prefixed(b"hi")
+
+
 def test_resets_forced_by_malformed_requests_end_in_calm(connect_small: Connect) -> None:
     client = connect_small()
     bad = block(connection="close")
