@@ -6,6 +6,7 @@ Source of the datatypes: Open Inference Protocol, ``specification/protocol/infer
 Triton's ``extension_binary_data.md``.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeErro
 Array: TypeAlias = NDArray[Any]
 
 MAX_RANK = 32
+_BF16_INFINITY = 0x7F80
 # No tensor of more elements fits in a request; beyond it shape arithmetic in C code overflows.
 MAX_ELEMENTS = 1 << 40
 # Each text is a Python object of some 60 bytes, and ONNX Runtime copies all of them in one go, while nobody
@@ -180,13 +182,19 @@ def check_datatype(spec: TensorSpec, datatype: object) -> None:
 
 
 def bf16_from_fp32(values: Array) -> Array:
-    """Round float32 to the nearest bfloat16 (ties to even); the bits come back as uint16."""
+    """Round float32 to the nearest bfloat16 (ties to even); the bits come back as uint16.
+
+    Raises OverflowError for a finite number that would become an infinity.
+    """
     bits = values.view(np.uint32)
     rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     truncated = bits >> np.uint32(16)
     # Rounding up the mantissa of a NaN could carry into the exponent and make it a number.
     quiet_nan = truncated | np.uint32(0x0040)
-    return np.where(np.isnan(values), quiet_nan, rounded >> np.uint32(16)).astype(np.uint16)
+    nearest = np.where(np.isnan(values), quiet_nan, rounded >> np.uint32(16)).astype(np.uint16)
+    if (((nearest & np.uint16(0x7FFF)) == _BF16_INFINITY) & np.isfinite(values)).any():
+        raise OverflowError
+    return nearest
 
 
 def fp32_from_bf16(bits: Array) -> Array:
@@ -195,5 +203,6 @@ def fp32_from_bf16(bits: Array) -> Array:
 
 
 def _shown(shape: list[object] | list[int]) -> str:
-    text = str(shape)
-    return text if len(text) <= 200 else text[:200] + "..."
+    """As JSON has it, cut short; what is no number or text may be deep and is left out."""
+    text = ", ".join(["..." if isinstance(size, list | dict) else json.dumps(size) for size in shape])
+    return f"[{text}]" if len(text) <= 200 else f"[{text[:200]}..."

@@ -26,6 +26,7 @@ from modelservice_runtime.tensors import (
     BOOL,
     BYTES,
     Array,
+    Datatype,
     TensorSpec,
     bf16_from_fp32,
     check_text_count,
@@ -38,6 +39,7 @@ MAX_CONTAINERS = 1_000_000
 # Parsing that many keeps everybody from the interpreter for a tenth of a second.
 MAX_VALUES = 1_000_000
 _FEW_VALUES = 32
+_SHOWN_LETTERS = 40
 # Values that are written in one go, which takes less than a millisecond.
 PIECE_VALUES = 16 * 1024
 
@@ -213,26 +215,39 @@ def _flatten(spec: TensorSpec, data: object) -> Sequence[Any]:
 
 
 def _numbers(spec: TensorSpec, values: Sequence[Any]) -> Array:
-    datatype = spec.datatype
     try:
-        packed = struct.pack(f"<{len(values)}{datatype.pack_code}", *values)
+        return _pack(spec.datatype, values)
     except (struct.error, OverflowError):
-        kind = "numbers" if datatype.is_float else "integers"
+        kind = "numbers" if spec.datatype.is_float else "integers"
         raise InvalidRequestError(
-            f"input '{spec.name}' needs {kind} in the range of {datatype.name}{_first_wrong(spec, values)}"
+            f"input '{spec.name}' needs {kind} in the range of {spec.datatype.name}"
+            f"{_first_wrong(spec.datatype, values)}"
         ) from None
+
+
+def _pack(datatype: Datatype, values: Sequence[Any]) -> Array:
+    """An array of numbers. Raises struct.error and OverflowError for what the datatype lacks."""
+    packed = struct.pack(f"<{len(values)}{datatype.pack_code}", *values)
     if datatype is BF16:
         return bf16_from_fp32(np.frombuffer(packed, dtype=np.float32))
     return np.frombuffer(packed, dtype=datatype.numpy)
 
 
-def _first_wrong(spec: TensorSpec, values: Sequence[Any]) -> str:
+def _first_wrong(datatype: Datatype, values: Sequence[Any]) -> str:
     for index, value in enumerate(values):
         try:
-            struct.pack(f"<{spec.datatype.pack_code}", value)
+            _pack(datatype, [value])
         except (struct.error, OverflowError):
-            return f"; value {index} is {str(value)[:40]!r} ({type(value).__name__})"
+            return f"; value {index} is {_shown(value)}"
     return ""
+
+
+def _shown(value: object) -> str:
+    """A value as JSON has it, cut short; arrays and objects, which may be deep, by what they are."""
+    if isinstance(value, list | dict):
+        return "an array" if isinstance(value, list) else "an object"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN_LETTERS else text[:_SHOWN_LETTERS] + "..."
 
 
 def _booleans(spec: TensorSpec, values: Sequence[Any]) -> Array:
@@ -259,7 +274,7 @@ def _string_from_base64(spec: TensorSpec, value: object) -> str:
         except ValueError:  # binascii's error, or letters that are not even ASCII
             raise InvalidRequestError(f"input '{spec.name}' has a 'b64' value that is not base64") from None
     raise InvalidRequestError(
-        f'input \'{spec.name}\' needs strings or {{"b64": "..."}} as BYTES values, not {type(value).__name__}'
+        f'input \'{spec.name}\' needs strings or {{"b64": "..."}} as BYTES values, not {_shown(value)}'
     )
 
 

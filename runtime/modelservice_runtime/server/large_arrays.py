@@ -258,7 +258,12 @@ def _convert(spec: TensorSpec, flat: Array) -> Array | None:
             narrow = flat.astype(np.float32 if datatype is BF16 else datatype.numpy, copy=False)
         if np.isinf(narrow).any():
             return None
-        return bf16_from_fp32(narrow) if datatype is BF16 else narrow
+        if datatype is not BF16:
+            return narrow
+        try:
+            return bf16_from_fp32(narrow)
+        except OverflowError:
+            return None
     limits = np.iinfo(datatype.numpy)
     if flat.size and (flat.min() < limits.min or flat.max() > limits.max):
         return None

@@ -14,6 +14,8 @@ def describe_tensors(tensors: Sequence[TensorSpec]) -> str:
     """For error messages: ``'x' FP32 [-1, 4], 'y' INT64 [-1]``; long lists are cut."""
     shown = ", ".join(tensor.describe() for tensor in tensors[:_SHOWN_TENSORS])
     hidden = len(tensors) - _SHOWN_TENSORS
+    if not tensors:
+        return "nothing"
     return shown if hidden <= 0 else f"{shown} and {hidden} more"
 
 

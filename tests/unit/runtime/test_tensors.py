@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,15 +39,18 @@ def test_bf16_to_fp32_and_back_keeps_every_number(bits: int) -> None:
         assert returned[0] == bits
 
 
-@given(value=st.floats(width=32, allow_nan=False, allow_infinity=False))
+# Halfway from bfloat16's largest number to what would follow it, in single precision.
+LARGEST_TO_ROUND = float(np.array([0x7F7F7FFF], np.uint32).view(np.float32)[0])
+
+
+@given(value=st.floats(-LARGEST_TO_ROUND, LARGEST_TO_ROUND, width=32))
 def test_bf16_from_fp32_rounds_to_the_nearest(value: float) -> None:
     given_value = np.array([value], np.float32)
     bits = int(bf16_from_fp32(given_value)[0])
     rounded = float(fp32_from_bf16(np.array([bits], np.uint16))[0])
     neighbours = fp32_from_bf16(np.array([max(bits - 1, 0), min(bits + 1, 0xFFFF)], np.uint16))
     finite = [float(neighbour) for neighbour in neighbours if np.isfinite(neighbour)]
-    if np.isfinite(rounded):
-        assert all(abs(value - rounded) <= abs(value - neighbour) for neighbour in finite)
+    assert all(abs(value - rounded) <= abs(value - neighbour) for neighbour in finite)
 
 
 def test_bf16_from_fp32_rounds_ties_to_even() -> None:
@@ -83,3 +88,11 @@ def test_check_datatype_shortens_what_it_repeats() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         check_datatype(SPEC, "x" * 10_000)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"), [(3.3895e38, True), (3.4e38, False), (-3.4e38, False), (np.inf, True)]
+)
+def test_bf16_from_fp32_of_a_number_beyond_its_range_overflows(value: float, fits: bool) -> None:
+    with nullcontext() if fits else pytest.raises(OverflowError):
+        bf16_from_fp32(np.array([1, value], np.float32))

@@ -31,8 +31,10 @@ def decode_object_with_tokens(body: bytes | bytearray) -> dict[str, Any]:
         raise InvalidRequestError("the body is not valid JSON: it is nested too deeply") from None
     except UnicodeError:
         raise InvalidRequestError("the body is not valid JSON: it has text that is not Unicode") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise InvalidRequestError(f"the body is not valid JSON: {error}") from None
+    except ValueError:  # Python reads integers of up to 4300 digits
+        raise InvalidRequestError("the body has an integer of too many digits") from None
     if type(document) is not dict:
         raise InvalidRequestError("the body must be a JSON object")
     return document

@@ -43,6 +43,8 @@ JSON: dict[str, bytes] = {
     "depth of lists": b"[" * 100_000,
     "depth of objects": b'{"a":' * 100_000,
     "depth within the data": INPUTS.replace(b"[1,2", b"[" * 1000 + b"1" + b"]" * 1000 + b",[1,2"),
+    "depth behind the first value": INPUTS.replace(b"[1,2", b"[1," + b"[" * 1000 + b"2" + b"]" * 1000),
+    "depth in a shape": INPUTS.replace(b"[1,4]", b"[1," + b"[" * 1000 + b"4" + b"]" * 1000 + b"]"),
     "depth below the parser's limit": b'{"x":' + b'{"a":' * 1000 + b"1" + b"}" * 1000 + b"," + INPUTS + b"}",
     "the same with a colon in a text": b'{"id":":","x":' + b'{"a":' * 900 + b"1" + b"}" * 900 + b',"x":1}',
     "the same of lists": b'{"id":":","x":' + b"[" * 1000 + b"]" * 1000 + b',"x":1}',

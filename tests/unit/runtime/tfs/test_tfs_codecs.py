@@ -150,11 +150,11 @@ def test_prepare_predict_of_one_large_input_takes_all_forms() -> None:
 @pytest.mark.parametrize(
     ("value", "part"),
     [
-        ([1.0], "value 2399 is '[1.0]'"),
+        ([1.0], "value 2399 is an array"),
         (True, "a boolean among FP32 values"),
-        (None, "value 2399 is 'None'"),
+        (None, "value 2399 is null"),
         (1e39, "in the range of FP32"),
-        ("a", "value 2399 is 'a'"),
+        ("a", 'value 2399 is "a"'),
     ],
 )
 def test_prepare_predict_of_a_wrong_value_in_a_large_array_names_it(value: object, part: str) -> None:
@@ -231,6 +231,11 @@ def test_prepare_of_any_document_gives_fitting_tensors_or_a_sentence(
 def test_decode_object_with_tokens_reads_what_the_standard_parser_reads(value: Any) -> None:
     body = json.dumps({"a": value, "b": math.nan}).encode()
     assert repr(decode_object_with_tokens(body)) == repr(json.loads(body))
+
+
+def test_decode_object_with_tokens_of_an_endless_integer_is_one_sentence() -> None:
+    with pytest.raises(InvalidRequestError, match=r"too many digits$"):
+        decode_object_with_tokens(b'{"a": NaN, "b": ' + b"9" * 10_000 + b"}")
 
 
 def test_decode_feature_takes_booleans_as_numbers_and_scalars_as_rows() -> None:
