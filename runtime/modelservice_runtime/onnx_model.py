@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
 from modelservice_runtime.errors import (
     DeviceLostError,
+    InvalidRequestError,
     ModelLoadFailedError,
     ModelNotFoundError,
     ModelRejectedError,
@@ -78,14 +80,14 @@ class OnnxModel:
         spec: ModelSpec,
         session: ort.InferenceSession,
         skipped_outputs: tuple[str, ...],
+        scan: ModelScan,
         *,
-        time_varies: bool,
         max_output_bytes: int,
         binding: FixedBinding | None = None,
     ) -> None:
         self.spec = spec
         self.skipped_outputs = skipped_outputs
-        self.time_varies = time_varies
+        self.time_varies = scan.time_varies
         self.on_device_lost: Callable[[], None] = lambda: None
         self._session = session
         self._binding = binding
@@ -94,6 +96,11 @@ class OnnxModel:
         # The binding below the public class: the same arguments without the checks made here already, a
         # fifth of a tiny model's time.
         self._run_session: Callable[..., list[Array]] = getattr(session, "_sess", session).run
+        self._dividends = [
+            (name, np.iinfo(spec.input_by_name[name].datatype.numpy).min)
+            for name in sorted(scan.dividends)
+            if spec.input_by_name[name].datatype.name in ("INT32", "INT64")  # shorter ones are widened first
+        ]
         self._has_bf16 = any(tensor.datatype is BF16 for tensor in (*spec.inputs, *spec.outputs))
 
     @property
@@ -115,6 +122,8 @@ class OnnxModel:
     ) -> list[Array]:
         """See ``Model.run``."""
         options = handle.options if isinstance(handle, OnnxRun) else None
+        if self._dividends:
+            self._check_dividends(inputs)
         try:
             if self._binding is not None:
                 outputs = self._binding.run(inputs, output_names, options)
@@ -132,6 +141,15 @@ class OnnxModel:
             )
         return outputs
 
+    def _check_dividends(self, inputs: Mapping[str, Array]) -> None:
+        """Refuse what may end the process; see ``onnx_scan``."""
+        for name, smallest in self._dividends:
+            if inputs[name].size and inputs[name].min() == smallest:
+                raise InvalidRequestError(
+                    f"input '{name}' holds {smallest}, which this model divides; the smallest integer has no "
+                    "quotient by -1, so send larger values"
+                )
+
     def _translated(self, error: Exception, options: Any) -> ServingError:
         terminated = options is not None and options.terminate
         translated = translate_run_error(error, terminated=terminated, on_cuda=self._on_cuda)
@@ -142,7 +160,7 @@ class OnnxModel:
     def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
         """See ``Model.prepare``; for small tensors of numbers, on the CPU."""
         arrays = (*inputs.values(), *outputs.values())
-        if self._session.get_providers() != [CPU] or self._has_bf16:
+        if self._session.get_providers() != [CPU] or self._has_bf16 or self._dividends:
             return None
         if any(array.dtype.hasobject or not array.size for array in arrays):
             return None
@@ -176,9 +194,7 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
         return _load_with_graphs(file, scan, name, version, settings)
     session = create_session(file, settings)
     spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(
-        spec, session, skipped, time_varies=scan.time_varies, max_output_bytes=settings.max_output_bytes
-    )
+    return OnnxModel(spec, session, skipped, scan, max_output_bytes=settings.max_output_bytes)
 
 
 def find_model_file(path: Path) -> Path:
@@ -242,19 +258,12 @@ def _load_with_graphs(
     if obstacle is None:
         binding = FixedBinding(session, spec, "cuda", settings.device_id)
         return OnnxModel(
-            spec,
-            session,
-            skipped,
-            time_varies=scan.time_varies,
-            max_output_bytes=settings.max_output_bytes,
-            binding=binding,
+            spec, session, skipped, scan, max_output_bytes=settings.max_output_bytes, binding=binding
         )
     log.warning("CUDA graphs are off", extra={"model": name, "cause": obstacle})
     session = create_session(file, replace(settings, cuda=replace(settings.cuda, graphs=False)))
     spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(
-        spec, session, skipped, time_varies=scan.time_varies, max_output_bytes=settings.max_output_bytes
-    )
+    return OnnxModel(spec, session, skipped, scan, max_output_bytes=settings.max_output_bytes)
 
 
 def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:

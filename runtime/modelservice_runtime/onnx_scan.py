@@ -33,6 +33,14 @@ _SIZE_INPUTS: dict[str, tuple[int, ...]] = {
     "Resize": (2, 3), "Pad": (1,), "CenterCropPad": (1,), "OneHot": (1,), "DFT": (1,), "BlackmanWindow": (0,),
     "HammingWindow": (0,), "HannWindow": (0,), "MelWeightMatrix": (0, 1),
 }  # fmt: skip
+# ONNX Runtime divides integers by the processor's instruction, which has no answer where the quotient of the
+# smallest number and -1 does not fit, and ends the process.
+_DIVISIONS = frozenset({"Div", "Mod"})
+# Their outputs hold the values of their inputs.
+_MOVING_OPERATORS = frozenset({
+    "Concat", "Expand", "Flatten", "Gather", "Identity", "Max", "Min", "ReduceMax", "ReduceMin", "Reshape",
+    "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where",
+})  # fmt: skip
 # Their outputs depend on how large an input is, not on its values.
 _SHAPE_OPERATORS = frozenset({"Shape", "Size"})
 
@@ -72,6 +80,20 @@ class ModelScan:
     def has_control_flow(self) -> bool:
         """True when a run may take one of several ways through the graph."""
         return not _CONTROL_FLOW_OPERATORS.isdisjoint(self._names())
+
+    @property
+    def dividends(self) -> set[str]:
+        """Inputs whose values are divided as they are, or remainders taken of them."""
+        found: set[str] = set()
+        origins = {name: {name} for name in self._inputs - self._initializers}
+        for node in self._main:
+            name = node.operator[1]
+            if name in _DIVISIONS:
+                found |= origins.get(node.inputs[0], set()) if node.inputs else set()
+            elif name in _MOVING_OPERATORS:
+                values = set().union(*(origins.get(value, set()) for value in node.inputs))
+                origins.update(dict.fromkeys(node.outputs, values))
+        return found
 
     def _names(self) -> set[str]:
         return {node[1] for nodes in (self._nodes, *self._functions.values()) for node in nodes}

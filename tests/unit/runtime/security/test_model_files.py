@@ -6,6 +6,7 @@
 - ``ORT_LOAD_CONFIG_FROM_MODEL``; links to the model; sequences and maps as inputs: ``test_onnx_model.py``
 - a loop without end: ``test_http_connection.py`` (timeout), ``test_onnx_model.py`` (stop)
 - a crash of ONNX Runtime, a load without end: ``test_model_trial.py``, ``test_last_words.py``
+- the smallest integer, divided: here
 - no unpickling and no eval anywhere: ``test_source_code.py``
 - the rest: here
 """
@@ -21,11 +22,17 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from tests.unit.runtime import onnx_models
 
-from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError, StartupError
+from modelservice_runtime.errors import (
+    InvalidRequestError,
+    ModelLoadFailedError,
+    ModelRejectedError,
+    StartupError,
+)
 from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.onnx_policy import MAX_EXPANDED_NODES
 from modelservice_runtime.onnx_scan import scan_model, scan_model_file
 from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.tensors import DATATYPES
 
 X, Y = onnx_models.value("x", "FP32", ["n"]), onnx_models.value("y", "FP32", None)
 SETTINGS = SessionSettings(("CPU",), 1)
@@ -301,3 +308,30 @@ def test_file_that_is_no_regular_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").touch()
     with pytest.raises(ModelLoadFailedError, match="empty"):
         scan_model_file(tmp_path / "empty.onnx")
+
+
+@pytest.mark.parametrize("operator", ["Div", "Mod"])
+@pytest.mark.parametrize("datatype", ["INT32", "INT64"])
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_smallest_integer_is_refused_by_a_model_that_divides_it(
+    tmp_path: Path, operator: str, datatype: str, reshaped: bool
+) -> None:
+    value = onnx_models.value
+    dividend = "flat" if reshaped else "x"
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node(operator, [dividend, "by"], ["y"]),
+    ]
+    inputs = [value("x", datatype, ["n"]), value("by", datatype, ["n"])]
+    shape = {"shape": np.array([-1])} if reshaped else {}
+    used = nodes if reshaped else nodes[1:]
+    path = onnx_models.save(tmp_path / "model.onnx", used, inputs, [value("y", datatype, ["n"])], shape)
+    model = load_onnx_model(path, "m", "1", SETTINGS)
+    numpy = DATATYPES[datatype].numpy
+    by = np.array([-1, -1], numpy)
+    (output,) = model.run({"x": np.array([7, np.iinfo(numpy).max], numpy), "by": by}, ("y",))
+    assert output.tolist() == ([-7, -np.iinfo(numpy).max] if operator == "Div" else [0, 0])
+    with pytest.raises(InvalidRequestError, match=r"'x' holds -[0-9]+, which this model divides"):
+        model.run({"x": np.array([7, np.iinfo(numpy).min], numpy), "by": by}, ("y",))
+    (output,) = model.run({"x": by, "by": np.array([np.iinfo(numpy).min] * 2, numpy)}, ("y",))
+    assert output.size == 2
