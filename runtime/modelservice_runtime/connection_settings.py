@@ -27,7 +27,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_count,
         default=defaults.max_connections,
         metavar="N",
-        help="connections of a port; others get 503 (default: %(default)s)",
+        help="connections of a port; others take the place of idle ones, or get 503 (default: %(default)s)",
     )
     group.add_argument(
         "--min-body-bytes-per-second",

@@ -223,6 +223,12 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    @property
+    def idle_until(self) -> float | None:
+        """See ``ServedConnection``."""
+        is_idle = self._phase in (Phase.IDLE, Phase.HEAD) and not self._is_busy()
+        return self._deadline if is_idle and not self._transport.is_closing() else None
+
     def check_deadline(self, now: float) -> None:
         """Called by the server's sweep: end the connection when the client is too slow."""
         if self._writing_paused:

@@ -2,10 +2,14 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
 
 from modelservice_runtime.server.listener import Listener, open_listener
 from modelservice_runtime.server.tls import TlsContext
+
+# One in so many connections is closed to make room.
+_CLOSED_SHARE = 32
 
 
 class PortLimits(Protocol):
@@ -13,7 +17,7 @@ class PortLimits(Protocol):
 
     @property
     def max_connections(self) -> int:
-        """Connections at once; those beyond are turned away."""
+        """Connections at once; beyond it idle ones are closed, or new ones turned away."""
 
     @property
     def sweep_seconds(self) -> float:
@@ -22,6 +26,10 @@ class PortLimits(Protocol):
 
 class ServedConnection(Protocol):
     """What a server asks of its connections."""
+
+    @property
+    def idle_until(self) -> float | None:
+        """Until when, in the loop's time, it may wait for a request; None while there is one."""
 
     def check_deadline(self, now: float) -> None:
         """End what takes too long; called at every sweep with the loop's time."""
@@ -121,9 +129,10 @@ class PortServer(ABC, Generic[ConnectionT]):
         return not self.connections
 
     def opened(self, connection: ConnectionT) -> bool:
-        """Register a connection; False when there are too many."""
+        """Register a connection; False when there are too many and none of the others is idle."""
+        has_room = len(self.connections) < self._max_connections or self._make_room()
         self.connections.add(connection)
-        return len(self.connections) <= self._max_connections
+        return has_room
 
     def closed(self, connection: ConnectionT) -> None:
         """Forget a connection."""
@@ -136,6 +145,18 @@ class PortServer(ABC, Generic[ConnectionT]):
         self.now = self.loop.time()
         for connection in list(self.connections):
             connection.check_deadline(self.now)
+
+    def _make_room(self) -> bool:
+        """Close what has been idle for longest: clients that say nothing shall not keep others out.
+
+        A share of all at once, because looking at every connection takes a millisecond.
+        """
+        waits = [(connection.idle_until, connection) for connection in self.connections]
+        idle = [(until, connection) for until, connection in waits if until is not None]
+        idle.sort(key=itemgetter(0))
+        for _, connection in idle[: max(self._max_connections // _CLOSED_SHARE, 1)]:
+            connection.abort()
+        return bool(idle)
 
     async def _wait_until_empty(self) -> None:
         while self.connections:

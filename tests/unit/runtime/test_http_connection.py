@@ -304,12 +304,26 @@ def test_slow_reader_gets_everything(connect: Connect) -> None:
 
 
 def test_too_many_connections_are_turned_away_with_503(connect: Connect) -> None:
-    kept = [connect() for _ in range(12)]
-    for connection in kept:
+    for _ in range(12):
+        connect().sendall(post()[:-1])
+    extra = connect()
+    assert b"HTTP/1.1 503" in read_until_closed(extra)
+
+
+def test_client_beyond_the_maximum_takes_the_place_of_the_one_that_is_idle_for_longest(
+    connect: Connect,
+) -> None:
+    silent, used = connect(), connect()
+    time.sleep(0.1)  # two of the server's looks at the clock
+    for connection in [used, *(connect() for _ in range(10))]:
         connection.sendall(LIVE)
         assert read_answer(connection)[0] == 200
     extra = connect()
-    assert b"HTTP/1.1 503" in read_until_closed(extra)
+    extra.sendall(LIVE)
+    assert read_answer(extra)[0] == 200
+    assert read_until_closed(silent) in (b"", b"<reset>")
+    used.sendall(LIVE)
+    assert read_answer(used)[0] == 200
 
 
 def test_buffered_bodies_are_bounded_over_all_connections(connect: Connect, small: ServerThread) -> None:

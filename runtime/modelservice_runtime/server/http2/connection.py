@@ -146,6 +146,12 @@ class Connection(Session, asyncio.Protocol):
         """Close at once."""
         self._transport.abort()
 
+    @property
+    def idle_until(self) -> float | None:
+        """See ``ServedConnection``."""
+        is_idle = not (self.streams or self._ended or self._transport.is_closing())
+        return self._idle_deadline if is_idle else None
+
     def check_deadline(self, now: float) -> None:
         """Called by the server's sweep: refill the allowance, end what takes too long."""
         self.allowance = min(

@@ -319,8 +319,21 @@ def test_buffered_messages_are_bounded_over_all_connections(
 def test_too_many_connections_are_turned_away(connect_small: Connect) -> None:
     kept = [connect_small() for _ in range(SMALL.max_connections)]
     for client in kept:
+        client.send(call(1, b"", "/test.Test/Never"))
         client.ping()
     assert connect_small().goaway()[1] is CALM
+
+
+def test_client_beyond_the_maximum_takes_the_place_of_an_idle_one(connect_small: Connect) -> None:
+    idle, *kept = [connect_small() for _ in range(SMALL.max_connections)]
+    idle.ping()
+    for client in kept:
+        client.send(call(1, b"", "/test.Test/Never"))
+        client.ping()
+    extra = connect_small()
+    extra.send(call(1))
+    assert extra.answer(1)[1] == prefixed(b"hi")
+    assert idle.socket.recv(4096) == b""
 
 
 @pytest.mark.parametrize(
