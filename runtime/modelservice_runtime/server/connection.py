@@ -127,7 +127,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         if self._phase is Phase.LINGER or self._refusal is not None:
             return
-        was_idle, was_in_head = self._phase is _IDLE, self._phase is Phase.HEAD
+        was_idle, body = self._phase is _IDLE, self._body
         upgrades = 0
         rest = self._feed(data)
         while rest and self._refusal is None:
@@ -136,8 +136,8 @@ class Connection(RequestReader, asyncio.Protocol):
                 self._refusal = RefusalError(400, "too many pipelined requests with Upgrade").response
                 break
             rest = self._feed(rest)
-        if was_in_head and self._phase is Phase.HEAD:
-            self._check_partial_head(len(data))
+        if not was_idle and body is self._body and self._refusal is None:
+            self._check_framing(len(data))
         if was_idle and not upgrades and len(self._requests) == 1:
             head = self._requests[0].head
             self._remember_head(data, head, head.body_bytes)

@@ -48,6 +48,7 @@ class RequestReader:
     _target: bytes
     _headers: dict[bytes, bytes]
     _head_bytes: int
+    _wire_bytes: int
     _header_count: int
     _head_complete: bool
     _announced_bytes: int
@@ -176,7 +177,7 @@ class RequestReader:
     def _start_message(self) -> None:
         self._target = b""
         self._headers = {}
-        self._head_bytes = 0
+        self._head_bytes = self._wire_bytes = 0
         self._header_count = 0
         self._head_complete = False
         self._announced_bytes = 0
@@ -197,11 +198,17 @@ class RequestReader:
                 self._refusal = RefusalError(400, f"malformed HTTP: {error}").response
         return b""
 
-    def _check_partial_head(self, received_bytes: int) -> None:
-        """A header that grows over many packets is seen by no callback until it ends."""
-        self._head_bytes += received_bytes
-        if self._head_bytes > 2 * self._limits.max_head_bytes:
+    def _check_framing(self, received_bytes: int) -> None:
+        """A header, trailer or chunk extension that grows over many packets calls nothing until it ends.
+
+        ``received_bytes`` came in a packet that neither began nor ended a message.
+        """
+        self._wire_bytes += received_bytes
+        surplus = self._wire_bytes - 2 * self._limits.max_head_bytes
+        if self._phase is Phase.HEAD and surplus > 0:
             self._refusal = RefusalError(431, "the request's head is too large").response
+        elif self._phase is Phase.BODY and self._announced_bytes < 0 and surplus > 2 * self._body.size_bytes:
+            self._refusal = RefusalError(400, "the body has more extensions or trailers than data").response
 
     def _check_transfer_encoding(self, value: bytes, version: str) -> None:
         if version == "1.0":

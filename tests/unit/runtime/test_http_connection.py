@@ -138,6 +138,19 @@ def test_endless_header_is_refused_with_bounded_memory(connect: Connect) -> None
     assert b" 431 " in answer or answer == b"<reset>"
 
 
+@pytest.mark.parametrize("beginning", [b"1;", b'1;a="', b"0", b"0\r\nX: ", b"0\r\nX"])
+def test_chunked_body_of_endless_framing_is_refused(connect: Connect, beginning: bytes) -> None:
+    connection = connect()
+    connection.sendall(chunked([])[: -len(b"0\r\n\r\n")] + beginning)
+    for _ in range(64):
+        try:
+            connection.sendall(b"0" * 16_384)
+        except (BrokenPipeError, ConnectionResetError):
+            break
+    answer = read_until_closed(connection)
+    assert b" 400 " in answer or answer == b"<reset>"
+
+
 def test_body_larger_than_announced_limit_is_413_while_it_is_sent(connect: Connect) -> None:
     connection = connect()
     connection.sendall(

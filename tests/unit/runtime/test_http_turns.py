@@ -1,5 +1,7 @@
 """Pipelined requests in turns with those of other clients; without a network."""
 
+from collections.abc import Callable
+
 import pytest
 from tests.unit.runtime.http2.offline_connection import FakeLoop, FakeTransport
 
@@ -8,6 +10,15 @@ from modelservice_runtime.server.http import HttpLimits, HttpRequest, HttpRespon
 from modelservice_runtime.server.http_server import HttpServer
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def connect(
+    application: Callable[[HttpRequest], None],
+) -> tuple[connection.Connection, FakeLoop, FakeTransport]:
+    loop, transport = FakeLoop(), FakeTransport()
+    client = connection.Connection(HttpServer(application, HttpLimits(), loop))  # type: ignore[arg-type]
+    client.connection_made(transport)  # type: ignore[arg-type]
+    return client, loop, transport
 
 
 @pytest.mark.parametrize(("turn_seconds", "at_once"), [(0.0, 1), (60.0, 5)])
@@ -21,12 +32,19 @@ def test_pipelined_requests_are_handed_over_until_the_turn_is_over(
         targets.append(request.target)
         request.reply(HttpResponse(200))
 
-    loop, transport = FakeLoop(), FakeTransport()
-    client = connection.Connection(HttpServer(answer, HttpLimits(), loop))  # type: ignore[arg-type]
-    client.connection_made(transport)  # type: ignore[arg-type]
+    client, loop, transport = connect(answer)
     client.data_received(b"".join([REQUEST % number for number in range(5)]))
     assert len(targets) == at_once
     loop.run()
     assert targets == [b"/%d" % number for number in range(5)]
     assert transport.written.count(b"HTTP/1.1 200") == 5
     assert transport.reading
+
+
+def test_pipelined_requests_in_large_packets_that_end_within_a_head_are_all_answered() -> None:
+    client, loop, transport = connect(lambda request: request.reply(HttpResponse(200)))
+    text = REQUEST % 1 * 9000
+    for start in range(0, len(text), 100_001):
+        client.data_received(text[start : start + 100_001])
+        loop.run()
+    assert transport.written.count(b"HTTP/1.1 200") == 9000
