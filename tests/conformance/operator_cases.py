@@ -84,6 +84,10 @@ def load_cases(modules: Sequence[str] | None = None) -> list[Any]:
     return list(node._NodeTestCases)
 
 
+# A request that comes again is answered in other ways, the last one from the fourth time on.
+_TIMES = 5
+
+
 class RefusedError(Exception):
     """The server answered with an error."""
 
@@ -160,8 +164,9 @@ class Sweep:
     def _answers(
         self, model: str, inputs: Mapping[str, np.ndarray], *, sent_as_json: bool
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Ask in every form: binary data, JSON where it is exact, and gRPC."""
-        for body in [wire.binary_body(inputs), *([wire.json_body(inputs)] if sent_as_json else [])]:
+        """Ask in every form: binary data and JSON (where it is exact) several times, and gRPC."""
+        bodies = [wire.binary_body(inputs), *([wire.json_body(inputs)] if sent_as_json else [])]
+        for body in bodies * _TIMES:
             answer = self._server.request("POST", f"/v2/models/{model}/infer", body.content, body.headers)
             if answer.status != 200:
                 raise RefusedError(f"{answer.status} {answer.body[:300]!r}")

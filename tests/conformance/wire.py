@@ -40,7 +40,7 @@ def datatype(array: np.ndarray) -> str:
 def json_body(inputs: Mapping[str, np.ndarray]) -> Body:
     """All tensors as JSON, nested as the shapes say."""
     entries = [{**_head(name, array), "data": _json_values(array)} for name, array in inputs.items()]
-    return Body(json.dumps({"id": "json", "inputs": entries}, allow_nan=False).encode(), {})
+    return Body(json.dumps({"inputs": entries}, allow_nan=False).encode(), {})
 
 
 def binary_body(inputs: Mapping[str, np.ndarray]) -> Body:
