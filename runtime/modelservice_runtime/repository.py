@@ -28,7 +28,7 @@ class ModelState(StrEnum):
     END = "END"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ModelHandle:
     """A loaded version of a model and what serves it."""
 

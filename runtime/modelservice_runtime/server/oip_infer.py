@@ -4,6 +4,7 @@ For a fast model all of that happens in one call, and this is the path whose len
 a core can answer.
 """
 
+import weakref
 from collections.abc import Mapping
 from functools import partial
 
@@ -38,6 +39,7 @@ class InferRoute:
         self._version = route.version
         self._max_body_bytes = max_body_bytes
         self._codec: InferCodec | None = None
+        self._codec_of: weakref.ref[ModelHandle] | None = None
 
     def __call__(self, request: HttpRequest) -> HttpResponse | None:
         """See ``front_end.Handler``."""
@@ -54,6 +56,11 @@ class InferRoute:
         if header_length.isdigit() and 0 < len(header_length) <= 4 and int(header_length):
             return partial(self._answer_binary, int(header_length))
         return self._answer
+
+    def _forget_codec(self, gone: "weakref.ref[ModelHandle]") -> None:
+        """A codec's memory for runs keeps its model: it ends with the model's handle."""
+        if gone is self._codec_of:
+            self._codec = self._codec_of = None
 
     def _answer_json(self, request: HttpRequest) -> HttpResponse | None:
         handle = self._table.find(self._model, self._version)
@@ -78,6 +85,7 @@ class InferRoute:
         codec = self._codec
         if codec is None or codec.spec is not handle.spec:
             codec = self._codec = InferCodec(handle.spec, handle.lane.prepare)
+            self._codec_of = weakref.ref(handle, self._forget_codec)
         headers = request.head.headers
         header_length = headers.get(b"inference-header-content-length")
         batches_rows = handle.lane.max_batch_size > 1

@@ -1,8 +1,10 @@
 """Versions come and go under load: no request fails, and every answer is one version's."""
 
+import gc
 import http.client
 import json
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,12 +62,16 @@ def swap_versions(server: ServerThread, files: dict[str, Path], clients: list[Cl
         on_loop(server, lambda leaving=leaving: server.table.retire("m", leaving))  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("inline_below_seconds", [0.0, 1.0], ids=["threads", "inline"])
+@pytest.mark.parametrize(
+    ("inline_below_seconds", "max_batch_size"),
+    [(0.0, 4), (1.0, 4), (1.0, 1)],
+    ids=["threads", "inline", "at once"],
+)
 def test_versions_swapped_under_load_fail_no_request_and_mix_no_answer(
-    tmp_path: Path, inline_below_seconds: float
+    tmp_path: Path, inline_below_seconds: float, max_batch_size: int
 ) -> None:
     files = {"1": save_mlp(tmp_path / "1.onnx", width=8), "2": save_mlp(tmp_path / "2.onnx", width=16)}
-    lane = LaneSettings(max_batch_size=4, inline_below_seconds=inline_below_seconds)
+    lane = LaneSettings(max_batch_size, inline_below_seconds=inline_below_seconds)
     stop = threading.Event()
     with ServerThread({"m": files["1"]}, lane=lane) as server:
         second = server.load("m", files["2"], "2")
@@ -97,3 +103,21 @@ def test_versions_swapped_under_load_fail_no_request_and_mix_no_answer(
         assert any(
             answer["predictions"][0] == pytest.approx(scores, rel=1e-5) for scores in expected.values()
         )
+
+
+def test_retired_version_leaves_no_model_behind(tmp_path: Path) -> None:
+    file = save_mlp(tmp_path / "m.onnx")
+
+    def publish_second() -> "weakref.ref[object]":
+        second = server.load("m", file, "2")
+        on_loop(server, lambda: server.table.publish(second))
+        return weakref.ref(second.lane._model)
+
+    with ServerThread({"m": file}, lane=LaneSettings(inline_below_seconds=1.0)) as server:
+        model = publish_second()
+        for _ in range(5):  # until it is answered from prepared memory
+            scores_of(server, "2")
+        on_loop(server, lambda: server.table.retire("m", "2"))
+        scores_of(server, "1")
+        gc.collect()
+        assert model() is None
