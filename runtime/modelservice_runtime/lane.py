@@ -22,16 +22,11 @@ from modelservice_runtime.errors import (
     ServingError,
 )
 from modelservice_runtime.model import Model, PreparedRun, Run, WarmUp
+from modelservice_runtime.run_time import RunTime
 from modelservice_runtime.runner_threads import RunnerThreads
 from modelservice_runtime.statistics import ModelStatistics, Timing
 from modelservice_runtime.tensors import Array, InferRequest
 
-# A model that became ten times slower is noticed within 25 runs.
-_MEDIAN_STEP = 1.1
-_SIZE_WEIGHT = 1 / 16
-# Runs of up to this many times the limit are tried on the event loop, this often: 5 ms once a second.
-_PROBE_BELOW = 25
-_PROBE_SECONDS = 1.0
 # How long queued batches may keep the event loop busy before everybody else has a turn.
 _TURN_SECONDS = 0.001
 # What no priority, or 0, stands for: between the urgent (1 is first) and what can wait.
@@ -128,14 +123,7 @@ class Lane:
         self._loop = loop
         self._set_max_rows(settings.max_batch_size if warm_up.batchable else 1)
         self._max_request_seconds = settings.max_request_seconds if warm_up.time_varies else None
-        certain = 0.0 if warm_up.time_varies else 1e9
-        self._inline_below_ns = certain * settings.inline_below_seconds
-        self._queued_inline_below_ns = certain * settings.queued_inline_below_seconds
-        # A run's time (median) and its input's elements (mean), as observed.
-        self._run_ns = 1e9 if warm_up.run_seconds is None else warm_up.run_seconds * 1e9
-        self._run_elements = float(max(warm_up.input_elements, 1))
-        self._next_probe = 0.0
-        self._probing = False
+        self._run_time = RunTime(warm_up, settings.inline_below_seconds, loop.time)
         self._queue: BatchQueue[Job] = BatchQueue()
         self._pending = 0
         # A batch's time on a runner (mean), and when one was started last; both None at first.
@@ -157,7 +145,7 @@ class Lane:
     @property
     def runs_inline(self) -> bool:
         """True while the model is fast enough to run on the event loop."""
-        return self._run_ns < self._inline_below_ns
+        return self._run_time.usually_short
 
     @property
     def max_batch_size(self) -> int:
@@ -174,12 +162,12 @@ class Lane:
         elements = 0
         for array in request.inputs.values():
             elements += array.size
-        if not self._is_short(elements):
+        if not self._run_time.is_short(elements):
             return None
         started_ns = time.perf_counter_ns()
         outputs = self._model.run(request.inputs, request.output_names)
         ended_ns = time.perf_counter_ns()
-        self._observe(ended_ns - started_ns, elements)
+        self._run_time.observe(ended_ns - started_ns, elements)
         return outputs, started_ns, ended_ns
 
     def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
@@ -193,13 +181,13 @@ class Lane:
 
         Returns when the run started and ended (performance counter).
         """
-        if self._max_rows != 1 or self._running or not self._is_short(elements):
+        if self._max_rows != 1 or self._running or not self._run_time.is_short(elements):
             return None
         started_ns = time.perf_counter_ns()
         if not prepared.run():
             return None
         ended_ns = time.perf_counter_ns()
-        self._observe(ended_ns - started_ns, elements)
+        self._run_time.observe(ended_ns - started_ns, elements)
         return started_ns, ended_ns
 
     def submit(self, request: InferRequest, done: Done) -> Job:
@@ -265,37 +253,6 @@ class Lane:
             retry_after_seconds,
         )
 
-    def _is_short(self, elements: int) -> bool:
-        """Whether a run is expected to be fast enough for the event loop; larger inputs take longer."""
-        expected_ns = self._expected_ns(elements)
-        if expected_ns < self._inline_below_ns:
-            return True
-        return expected_ns < _PROBE_BELOW * self._inline_below_ns and self._may_probe()
-
-    def _expected_ns(self, elements: int) -> float:
-        return self._run_ns * max(1.0, elements / self._run_elements)
-
-    def _may_probe(self) -> bool:
-        """Once a second a run that looks a little too long happens on the event loop all the same.
-
-        On a thread a run's time includes waiting for the interpreter, so a model that was slow for a moment
-        would never be seen to be fast again.
-        """
-        now = self._loop.time()
-        if now < self._next_probe:
-            return False
-        self._next_probe = now + _PROBE_SECONDS
-        self._probing = True
-        return True
-
-    def _observe(self, elapsed_ns: int, elements: int) -> None:
-        if self._probing:
-            self._probing = False
-            self._run_ns = min(float(elapsed_ns), self._run_ns)
-        # Follows the median: runs that the machine held up, however long, do not count for more than others.
-        self._run_ns *= _MEDIAN_STEP if elapsed_ns > self._run_ns else 1 / _MEDIAN_STEP
-        self._run_elements += (elements - self._run_elements) * _SIZE_WEIGHT
-
     def _observe_batch(self, seconds: float) -> None:
         mean = self._batch_seconds
         self._batch_seconds = seconds if mean is None else mean + (seconds - mean) * _BATCH_WEIGHT
@@ -350,7 +307,8 @@ class Lane:
         for job in jobs:
             job.batch = batch
         elements = sum([job.elements for job in jobs])
-        if self._expected_ns(elements) < self._queued_inline_below_ns or self._is_short(elements):
+        limit_seconds = self._settings.queued_inline_below_seconds
+        if self._run_time.is_below(elements, limit_seconds) or self._run_time.is_short(elements):
             self._finish(batch, self._run(batch))
             return True
         self._threads.submit(batch)
@@ -389,7 +347,7 @@ class Lane:
         elements = sum([job.elements for job in batch.jobs]) // max(len(result.executions), 1)
         for rows, elapsed_ns in result.executions:
             infer_ns += elapsed_ns
-            self._observe(elapsed_ns, elements)
+            self._run_time.observe(elapsed_ns, elements)
             self._statistics.record_execution(
                 rows, now_ns, Timing(0, result.compute_input_ns, elapsed_ns, result.compute_output_ns)
             )

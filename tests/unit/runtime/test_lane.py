@@ -39,7 +39,7 @@ async def test_run_inline_while_a_run_is_under_way_leaves_it_to_submit() -> None
     lane = make_lane(model, SLOW)
     lane.submit(make_request(1), results.append)
     await entered(model)
-    lane._run_ns = 0.0
+    lane._run_time.run_ns = 0.0
     assert lane.run_inline(make_request(2)) is None
     model.gate.set()
     await results.wait(1)
@@ -67,8 +67,8 @@ async def test_queued_requests_run_on_the_event_loop_one_in_a_turn_where_the_lan
         lane.submit(make_request(value), results.append)
     await results.wait(3)
     assert model.calls == [[1], [2], [3]]
-    lane._run_ns = 6e6
-    lane._next_probe = float("inf")  # no trial on the event loop in this test
+    lane._run_time.run_ns = 6e6
+    lane._run_time.next_probe = float("inf")  # no trial on the event loop in this test
     lane.submit(make_request(4), results.append)
     for _ in range(4):
         await entered(model)
@@ -103,7 +103,7 @@ async def test_submit_of_a_large_input_to_a_fast_model_runs_on_a_thread() -> Non
     model = GatedModel()
     results = Results()
     lane = make_lane(model, WarmUp(50e-6, 1, batchable=False, time_varies=False))
-    lane._next_probe = float("inf")  # no trial on the event loop in this test
+    lane._run_time.next_probe = float("inf")  # no trial on the event loop in this test
     assert lane.submit(make_request(*range(1000)), results.append) is not None
     model.gate.set()
     await results.wait(1)

@@ -249,7 +249,7 @@ def test_model_that_became_slow_is_not_run_on_the_event_loop(
     served = serve(model_files["log"])
     served.learn(json_body([1, 2]))
     assert served.at_once(json_body([1, 2])) is not None
-    served.handle.lane._run_ns = 1e9
+    served.handle.lane._run_time.run_ns = 1e9
     assert served.at_once(json_body([1, 2])) is None
 
 

@@ -1,0 +1,74 @@
+"""How long a model's runs take, and whether one is short enough for the event loop; that thread's only."""
+
+from collections.abc import Callable
+
+from modelservice_runtime.model import WarmUp
+
+# A model that became ten times slower is noticed within 25 runs.
+_MEDIAN_STEP = 1.1
+_SIZE_WEIGHT = 1 / 16
+# Runs of up to this many times the limit are tried on the event loop, this often: 5 ms once a second.
+_PROBE_BELOW = 25
+_PROBE_SECONDS = 1.0
+
+
+class RunTime:
+    """Run time (median) and elements of the inputs (mean), as observed; at first what the warm-up learned.
+
+    ``clock`` counts seconds. A run is short below ``short_seconds``. A model whose run time a request may
+    decide has no short runs.
+    """
+
+    __slots__ = ("_clock", "_elements", "_probing", "_short_ns", "_time_varies", "next_probe", "run_ns")
+
+    def __init__(self, warm_up: WarmUp, short_seconds: float, clock: Callable[[], float]) -> None:
+        self.run_ns = 1e9 if warm_up.run_seconds is None else warm_up.run_seconds * 1e9
+        self.next_probe = 0.0
+        self._elements = float(max(warm_up.input_elements, 1))
+        self._time_varies = warm_up.time_varies
+        self._short_ns = 0.0 if warm_up.time_varies else short_seconds * 1e9
+        self._clock = clock
+        self._probing = False
+
+    @property
+    def usually_short(self) -> bool:
+        """True while the usual run is short."""
+        return self.run_ns < self._short_ns
+
+    def is_below(self, elements: int, seconds: float) -> bool:
+        """Whether a run on so many elements is expected to take less than this; larger inputs take longer."""
+        return not self._time_varies and self._expected_ns(elements) < seconds * 1e9
+
+    def is_short(self, elements: int) -> bool:
+        """Whether a run is expected to be short, or may be tried; where it is, ``observe`` it."""
+        expected_ns = self._expected_ns(elements)
+        if expected_ns < self._short_ns:
+            return True
+        return expected_ns < _PROBE_BELOW * self._short_ns and self._may_probe()
+
+    def observe(self, elapsed_ns: int, elements: int) -> None:
+        """Learn from a run."""
+        if self._probing:
+            self._probing = False
+            self.run_ns = min(float(elapsed_ns), self.run_ns)
+        # Follows the median: runs that the machine held up, however long, do not count for more than others.
+        self.run_ns *= _MEDIAN_STEP if elapsed_ns > self.run_ns else 1 / _MEDIAN_STEP
+        self._elements += (elements - self._elements) * _SIZE_WEIGHT
+
+    def _expected_ns(self, elements: int) -> float:
+        if elements > self._elements:
+            return self.run_ns * elements / self._elements
+        return self.run_ns
+
+    def _may_probe(self) -> bool:
+        """Once a second a run that looks a little too long happens on the event loop all the same.
+
+        On a thread a run's time includes waiting for the interpreter, so a model that was slow for a moment
+        would never be seen to be fast again.
+        """
+        now = self._clock()
+        if now < self.next_probe:
+            return False
+        self.next_probe = now + _PROBE_SECONDS
+        self._probing = True
+        return True
