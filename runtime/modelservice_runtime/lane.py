@@ -159,7 +159,7 @@ class Lane:
         """
         if self._max_rows != 1 or self._running:
             return None
-        elements = 0
+        elements = request.text_bytes
         for array in request.inputs.values():
             elements += array.size
         if not self._run_time.is_short(elements):
@@ -265,7 +265,7 @@ class Lane:
 
     def _make_job(self, request: InferRequest, done: Done) -> Job:
         spec = self._model.spec
-        elements = sum([array.size for array in request.inputs.values()])
+        elements = request.text_bytes + sum([array.size for array in request.inputs.values()])
         if self._max_rows == 1:
             return Job(request, done, elements, None, 1)
         rows = batch_rows(spec, request.inputs)

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from modelservice_runtime.tensors import Array, TensorSpec
+from modelservice_runtime.tensors import BYTES, Array, TensorSpec
 
 PLATFORM = "onnx_onnxv1"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """The signature of one version of a model; fixed from load to unload."""
+    """The signature of one version of a model; fixed from load to unload.
+
+    ``takes_texts`` tells that an input is BYTES.
+    """
 
     name: str
     version: str
@@ -23,11 +26,13 @@ class ModelSpec:
     input_by_name: Mapping[str, TensorSpec] = field(init=False, repr=False)
     output_by_name: Mapping[str, TensorSpec] = field(init=False, repr=False)
     output_names: tuple[str, ...] = field(init=False, repr=False)
+    takes_texts: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_by_name", {spec.name: spec for spec in self.inputs})
         object.__setattr__(self, "output_by_name", {spec.name: spec for spec in self.outputs})
         object.__setattr__(self, "output_names", tuple(spec.name for spec in self.outputs))
+        object.__setattr__(self, "takes_texts", any(spec.datatype is BYTES for spec in self.inputs))
 
 
 class Run(Protocol):

@@ -6,14 +6,13 @@ from modelservice_runtime.model import WarmUp
 
 # A model that became ten times slower is noticed within 25 runs.
 _MEDIAN_STEP = 1.1
-_SIZE_WEIGHT = 1 / 16
 # Runs of up to this many times the limit are tried on the event loop, this often: 5 ms once a second.
 _PROBE_BELOW = 25
 _PROBE_SECONDS = 1.0
 
 
 class RunTime:
-    """Run time (median) and elements of the inputs (mean), as observed; at first what the warm-up learned.
+    """Run time and elements of the inputs (medians), as observed; at first what the warm-up learned.
 
     ``clock`` counts seconds. A run is short below ``short_seconds``. A model whose run time a request may
     decide has no short runs.
@@ -53,7 +52,8 @@ class RunTime:
             self.run_ns = min(float(elapsed_ns), self.run_ns)
         # Follows the median: runs that the machine held up, however long, do not count for more than others.
         self.run_ns *= _MEDIAN_STEP if elapsed_ns > self.run_ns else 1 / _MEDIAN_STEP
-        self._elements += (elements - self._elements) * _SIZE_WEIGHT
+        # The median, too: one large input must not make the next one look usual.
+        self._elements *= _MEDIAN_STEP if max(elements, 1) > self._elements else 1 / _MEDIAN_STEP
 
     def _expected_ns(self, elements: int) -> float:
         if elements > self._elements:

@@ -103,7 +103,8 @@ class TensorSpec:
 class InferRequest:
     """A decoded request: arrays by input name, the outputs wanted in order, and the client's options.
 
-    ``priority`` 1 is served first, larger numbers later; 0 leaves it to the server.
+    ``priority`` 1 is served first, larger numbers later; 0 leaves it to the server. ``text_bytes`` says how
+    large the inputs' texts are, where that is much: it is not in their number.
     """
 
     inputs: dict[str, Array]
@@ -111,6 +112,7 @@ class InferRequest:
     id: str | None = None
     timeout_seconds: float | None = None
     priority: int = 0
+    text_bytes: int = 0
 
 
 def count_elements(shape: Sequence[int]) -> int:

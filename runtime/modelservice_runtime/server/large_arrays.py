@@ -40,7 +40,7 @@ _MAX_ARRAYS = 64
 # simdjson keeps the interpreter to itself for about a millisecond for this much.
 _PIECE_BYTES = 512 * 1024
 _DATA = ("data",)
-_OPENING = re.compile(rb"[ \t\r\n]*(\[+)")
+_OPENING = re.compile(rb"[ \t\r\n]{0,64}(\[+)")
 # Keys that are longer are found where they do not lie across two pieces.
 _MAX_KEY_BYTES = 1024
 # All that may stand in an array of numbers but brackets and commas.

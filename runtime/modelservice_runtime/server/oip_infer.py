@@ -21,7 +21,6 @@ from modelservice_runtime.server.infer_plans import InferCodec
 from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
 from modelservice_runtime.server.offload import LARGE_BYTES
 from modelservice_runtime.server.routes import Route
-from modelservice_runtime.tensors import BYTES
 
 # JSON of 100,000 bytes or more in front of binary data is large, too.
 _MAX_HEADER_DIGITS = 5
@@ -130,7 +129,11 @@ def _decode_in_full(
 ) -> DecodedInfer:
     """Decode what no plan is for; safe on any thread. Raises ServingError."""
     header_length = request.head.headers.get(b"inference-header-content-length")
-    return decode_infer(spec, decoded_body(request, max_body_bytes), header_length, batches_rows=batches_rows)
+    body = decoded_body(request, max_body_bytes)
+    decoded = decode_infer(spec, body, header_length, batches_rows=batches_rows)
+    if spec.takes_texts:
+        decoded.request.text_bytes = len(body)
+    return decoded
 
 
 def _is_binary(spec: ModelSpec, request: HttpRequest) -> bool:
@@ -138,6 +141,4 @@ def _is_binary(spec: ModelSpec, request: HttpRequest) -> bool:
     header_length = request.head.headers.get(b"inference-header-content-length")
     if header_length is None or b"content-encoding" in request.head.headers:
         return False
-    return len(header_length) <= _MAX_HEADER_DIGITS and not any(
-        tensor.datatype is BYTES for tensor in spec.inputs
-    )
+    return len(header_length) <= _MAX_HEADER_DIGITS and not spec.takes_texts

@@ -57,6 +57,32 @@ async def test_submit_to_a_slow_model_runs_on_a_thread() -> None:
     assert values(results.items[0]) == [2]
 
 
+async def test_large_input_to_a_fast_model_never_looks_usual_because_of_another() -> None:
+    model = GatedModel()
+    model.gate.set()
+    results = Results()
+    lane = make_lane(model, FAST)
+    large = make_request(*[1.0] * 100_000)
+    for count in range(1, 4):
+        assert lane.run_inline(large) is None
+        lane.submit(large, results.append)
+        await results.wait(count)
+
+
+async def test_large_texts_to_a_fast_model_run_on_a_thread() -> None:
+    model = GatedModel()
+    lane = make_lane(model, FAST)
+    request = make_request(1)
+    request.text_bytes = 10_000_000
+    assert lane.run_inline(request) is None
+    results = Results()
+    lane.submit(request, results.append)
+    await entered(model)  # it waits for the gate, as only threads do
+    assert results.items == []
+    model.gate.set()
+    await results.wait(1)
+
+
 async def test_queued_requests_run_on_the_event_loop_one_in_a_turn_where_the_lane_may() -> None:
     model = GatedModel()  # its gate is shut, which only threads would wait for
     results = Results()

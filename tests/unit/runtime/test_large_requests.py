@@ -7,6 +7,7 @@ answered before.
 import base64
 import gzip
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -222,3 +223,44 @@ def test_too_many_texts_are_413_and_resource_exhausted(server: ServerThread) -> 
         with pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary(f"{OIP}/ModelInfer")(message.SerializeToString(), timeout=20)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def long_text_of(protocol: str, server: ServerThread) -> bool:
+    """Whether one long text came back."""
+    text = "a" * 1_000_000
+    if protocol == "infer":
+        one = {"name": "x", "datatype": "BYTES", "shape": [1], "data": [text]}
+        return bool(server.infer("text", [one]).json()["outputs"][0]["data"] == [text])
+    if protocol == "predict":
+        answer = server.request("POST", "/v1/models/text:predict", {"instances": [text]})
+        return bool(answer.json()["predictions"] == [text])
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        if protocol == "grpc infer":
+            path, message = f"{OIP}/ModelInfer", raw_texts()
+            message.inputs[0].shape[0] = 1
+            message.raw_input_contents[0] = len(text).to_bytes(4, "little") + text.encode()
+            return text.encode() in channel.unary_unary(path)(message.SerializeToString(), timeout=20)
+        predict = predict_texts()
+        del predict.inputs["x"].string_val[1:]
+        predict.inputs["x"].string_val[0] = text.encode()
+        predict.inputs["x"].tensor_shape.dim[0].size = 1
+        ask = channel.unary_unary(f"{PREDICTION}/Predict")
+        return text.encode() in ask(predict.SerializeToString(), timeout=20)
+
+
+@pytest.mark.parametrize("protocol", ["infer", "predict", "grpc infer", "grpc predict"])
+def test_long_text_does_not_run_on_the_event_loop(
+    server: ServerThread, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = server.table.find("text", None).lane._model
+    threads: list[str] = []
+    run = model.run
+
+    def watch(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return run(*arguments)
+
+    monkeypatch.setattr(model, "run", watch)
+    assert long_text_of(protocol, server)
+    assert threads != [server._thread.name]
+    assert len(threads) == 1

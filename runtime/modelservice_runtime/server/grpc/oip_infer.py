@@ -14,6 +14,7 @@ from modelservice_runtime.server.grpc.oip_request import (
     InferHead,
     SplitRequest,
     bind_head,
+    contents_bytes,
     decode_inputs,
     find_request_id,
     takes_long,
@@ -58,11 +59,11 @@ class OipInference:
             encode: Encode = write
             if head.typed_outputs or bound.gives_texts:
                 encode = partial(write_late_where_large, write)
-            if (head.has_contents or bound.has_texts) and takes_long(head, bound, split):
+            if (head.has_contents or handle.spec.takes_texts) and takes_long(head, bound, split):
                 return decode_on_a_thread(
                     handle,
                     received_ns,
-                    partial(_decode, head, bound, split, call),
+                    partial(_decode_large, head, bound, split, call),
                     lambda request: start_infer(handle, request, received_ns, encode, reply),
                     reply,
                 )
@@ -75,6 +76,13 @@ class OipInference:
 def _decode(head: InferHead, bound: BoundHead, split: SplitRequest, call: GrpcCall) -> InferRequest:
     request = decode_inputs(head, bound, split)
     request.timeout_seconds = shorter(head.timeout_seconds, call.timeout_seconds)
+    return request
+
+
+def _decode_large(head: InferHead, bound: BoundHead, split: SplitRequest, call: GrpcCall) -> InferRequest:
+    request = _decode(head, bound, split, call)
+    if bound.spec.takes_texts:
+        request.text_bytes = contents_bytes(head, split)
     return request
 
 

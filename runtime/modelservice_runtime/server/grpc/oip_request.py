@@ -94,7 +94,6 @@ class BoundHead:
     outputs: list[TensorSpec]
     response_prefix: bytes
     output_prefixes: list[bytes]
-    has_texts: bool
     gives_texts: bool
     # What answers of these shapes have around their contents; see ``oip_response``.
     frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = field(default_factory=dict, repr=False)
@@ -269,10 +268,15 @@ def takes_long(head: InferHead, bound: BoundHead, split: SplitRequest) -> bool:
 
     Numbers as raw contents never do: they are not even copied.
     """
-    size_bytes = sum([len(piece) for tensor in head.inputs for piece in tensor.contents])
-    if not bound.has_texts:
-        return size_bytes >= LARGE_BYTES
-    return size_bytes + sum([len(buffer) for buffer in split.raw]) >= LARGE_TEXTS_BYTES
+    if bound.spec.takes_texts:
+        return contents_bytes(head, split) >= LARGE_TEXTS_BYTES
+    return head.has_contents and contents_bytes(head, split) >= LARGE_BYTES
+
+
+def contents_bytes(head: InferHead, split: SplitRequest) -> int:
+    """The size of all inputs' contents, typed and raw."""
+    typed = sum([len(piece) for tensor in head.inputs for piece in tensor.contents])
+    return typed + sum([len(buffer) for buffer in split.raw])
 
 
 def decode_inputs(head: InferHead, bound: BoundHead, split: SplitRequest) -> InferRequest:
@@ -366,6 +370,5 @@ def _bind(head: InferHead, spec: ModelSpec) -> BoundHead:
         outputs,
         encode_field(1, spec.name.encode()) + encode_field(2, spec.version.encode()),
         [encode_field(1, out.name.encode()) + encode_field(2, out.datatype.name.encode()) for out in outputs],
-        any(tensor.datatype is BYTES for tensor in spec.inputs),
         any(tensor.datatype is BYTES for tensor in outputs),
     )

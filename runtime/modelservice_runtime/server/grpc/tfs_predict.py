@@ -36,7 +36,7 @@ from modelservice_runtime.server.grpc.typed_values import LARGE_TEXTS_BYTES
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
 from modelservice_runtime.server.metadata import version_number
-from modelservice_runtime.server.offload import write_late_where_large
+from modelservice_runtime.server.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.server.signature import (
     check_complete,
     check_output_count,
@@ -76,7 +76,7 @@ class TfsPrediction:
         handle = find_model(self._table, parts.described.model_spec)
         decode = partial(self._decode, handle.spec, parts, call)
         run = partial(_run, handle, received_ns, reply)
-        if len(message) >= LARGE_TEXTS_BYTES:
+        if len(message) >= (LARGE_TEXTS_BYTES if handle.spec.takes_texts else LARGE_BYTES):
             return decode_on_a_thread(handle, received_ns, decode, run, reply)
         try:
             return run(decode())
@@ -87,6 +87,8 @@ class TfsPrediction:
     def _decode(self, spec: ModelSpec, parts: PredictParts, call: GrpcCall) -> InferRequest:
         request = decode_predict_request(spec, parts, self._max_bytes)
         request.timeout_seconds = call.timeout_seconds
+        if spec.takes_texts:
+            request.text_bytes = sum([len(entry) for entry in parts.inputs])
         return request
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.server.json_codec import decode_object, refuse_duplicate_members
+from modelservice_runtime.server.pieces import find_word
 
 _TOKENS = (b"NaN", b"Infinity")
 # Half of a character outside the basic plane; alone it is no character.
@@ -21,7 +22,7 @@ def decode_object_with_tokens(body: bytes | bytearray) -> dict[str, Any]:
     try:
         return decode_object(body)
     except InvalidRequestError:
-        if not any(token in body for token in _TOKENS):
+        if not any(find_word(body, token) >= 0 for token in _TOKENS):
             raise
     try:
         document = json.loads(body.decode("utf-8"), object_pairs_hook=refuse_duplicate_members)

@@ -45,7 +45,7 @@ _DecodeInput: TypeAlias = Callable[[TensorSpec, object], Array]
 
 METHOD_NAME = "tensorflow/serving/predict"
 
-_ROWS_OF_OBJECTS = re.compile(rb'\s*\{\s*"instances"\s*:\s*\[(?=\s*\{)')
+_ROWS_OF_OBJECTS = re.compile(rb'\s{0,64}\{\s{0,64}"instances"\s{0,64}:\s{0,64}\[(?=\s{0,64}\{)')
 # Some milliseconds of decoding without letting others have the interpreter.
 _ROWS_BYTES = 256 * 1024
 # Ends of objects that are looked at before a piece is given up: what looks like one may stand in a text.

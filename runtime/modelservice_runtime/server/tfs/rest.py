@@ -15,7 +15,7 @@ from modelservice_runtime.server.decoding import decode_body_on_a_thread, takes_
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
-from modelservice_runtime.server.offload import write_late_where_large
+from modelservice_runtime.server.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.server.tfs import documents
 from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
 from modelservice_runtime.server.tfs.lookup import find_entries, find_handle
@@ -73,7 +73,11 @@ class TfsFrontEnd:
 
 def _decode(prepare: _Prepare, spec: ModelSpec, request: HttpRequest, max_body_bytes: int) -> PreparedCall:
     """Safe on any thread. Raises ServingError."""
-    return prepare(spec, decoded_body(request, max_body_bytes))
+    body = decoded_body(request, max_body_bytes)
+    prepared = prepare(spec, body)
+    if spec.takes_texts and len(body) >= LARGE_BYTES:
+        prepared.request.text_bytes = len(body)
+    return prepared
 
 
 def _answer(handle: ModelHandle, request: HttpRequest, prepared: PreparedCall) -> HttpResponse | None:

@@ -7,6 +7,8 @@
   asked for twice; giant outputs; '..', '%2e' and NUL in names; errors without paths:
   ``test_rest_interface.py``
 - deep, long and odd JSON: here, ``test_codecs.py``
+- millions of tiny texts or values: ``test_request_limits.py``; what takes long and must not hold up others:
+  ``test_large_requests.py``, ``test_large_answers.py``
 - HTTP/2 and gRPC: ``http2/``, ``grpc/``
 - who may ask: ``test_access_policy.py``, ``test_tokens.py``, ``test_api_keys.py``, ``test_tls.py``
 - forged log lines, the metrics port: ``test_metrics.py``
