@@ -6,6 +6,7 @@ needs a person. `Reconciling` and `Stalled` are those of kstatus (sigs.k8s.io/cl
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +89,20 @@ def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 def is_given_up(status: Mapping[str, Any], target: str) -> bool:
     """Whether the status says that this target missed its deadline while another revision served.
 
-    It stays so until the spec asks for another revision: resyncs and restarts do not try again.
+    It stays so until the spec asks for another revision or allows more time: resyncs and restarts do not
+    try again.
     """
     return (
         status.get("targetRevision") == target
         and status.get("stableRevision") not in (None, target)
         and condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED
     )
+
+
+def missed_deadline_seconds(status: Mapping[str, Any]) -> float:
+    """Return the deadline that was missed; infinite where the status does not say it."""
+    seconds = status.get("missedDeadlineSeconds")
+    return seconds if isinstance(seconds, int) else math.inf
 
 
 def compute_conditions(view: View) -> tuple[Condition, ...]:
@@ -215,7 +223,8 @@ def _given_up(view: View) -> Verdict:
     return _final(
         reason,
         f"Revision {view.target} did not become available in {view.deadline_seconds} s and was given up; "
-        f"revision {view.stable} serves on. Change the spec to try again.{why}",
+        f"revision {view.stable} serves on. To try it again raise spec.rollout.progressDeadlineSeconds; "
+        f"to try another, change the spec.{why}",
     )
 
 
@@ -237,7 +246,8 @@ def _overdue(view: View) -> Verdict:
     return _final(
         DEADLINE_EXCEEDED,
         f"Revision {view.target} did not become available in {view.deadline_seconds} s: "
-        f"{_count(view)} replicas are available.{step}",
+        f"{_count(view)} replicas are available.{step} It is still being tried; if it needs longer, raise "
+        "spec.rollout.progressDeadlineSeconds.",
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.api import InvalidSpec, ModelService, ModelServiceSpec, parse_model_service
-from modelservice_operator.conditions import condition_of, is_given_up
+from modelservice_operator.conditions import condition_of, is_given_up, missed_deadline_seconds
 from modelservice_operator.resources.children import Family, build_children
 from modelservice_operator.resources.metadata import Owner
 from modelservice_operator.resources.pod import PodBuilder, PodInputs, build_pod_template
@@ -137,6 +137,11 @@ class _Wish:
     def spec(self) -> ModelServiceSpec | None:
         return self.service.spec if self.service else None
 
+    @property
+    def deadline_seconds(self) -> int:
+        """The progress deadline; 0 where the spec cannot be read, so that nothing is tried again."""
+        return self.spec.rollout.progress_deadline_seconds if self.spec else 0
+
     def next_step(self, state: RolloutState, now: datetime) -> Plan:
         """Return the next step of the rollout."""
         if self.replicas is None:
@@ -192,7 +197,7 @@ def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revi
 def _decide(facts: _Facts, wish: _Wish) -> Decision:
     if wish.target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
-    next_step = wish.next_step(_rollout_state(facts, wish.target), facts.now)
+    next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name), facts.now)
     live = _live(facts, wish.target, next_step)
     autoscaling = wish.spec.autoscaling if wish.spec else None
     children = build_children(Family(owner=facts.owner, live=live, autoscaling=autoscaling))
@@ -216,13 +221,16 @@ def _decide(facts: _Facts, wish: _Wish) -> Decision:
     )
 
 
-def _rollout_state(facts: _Facts, target: Revision) -> RolloutState:
+def _rollout_state(facts: _Facts, wish: _Wish, target: str) -> RolloutState:
+    given_up = is_given_up(facts.status, target)
+    tried_again = given_up and wish.deadline_seconds > missed_deadline_seconds(facts.status)
+    is_new = tried_again or facts.status.get("targetRevision") != target
     return RolloutState(
-        target=target.name,
+        target=target,
         stable=facts.stable,
         revisions=tuple(_revision_state(name, one) for name, one in facts.history.deployments.items()),
-        started_at=_started_at(facts, target.name),
-        aborted=is_given_up(facts.status, target.name),
+        started_at=_started_at(facts, target, is_new=is_new),
+        aborted=given_up and not tried_again,
     )
 
 
@@ -236,15 +244,20 @@ def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
     )
 
 
-def _started_at(facts: _Facts, target: str) -> datetime | None:
-    """Return since when pods of the target are worked on, None where that has not begun."""
+def _started_at(facts: _Facts, target: str, *, is_new: bool) -> datetime | None:
+    """Return since when pods of the target are worked on, None where that has not begun.
+
+    The Deployment may be older than the wish for it: A -> B -> A, while pods of A were still stopping.
+    """
     deployment = facts.history.deployments.get(target)
     if deployment is None:
         return None
-    if facts.status.get("targetRevision") != target:
-        # The Deployment may be older than the wish for it: A -> B -> A -> B.
+    if is_new:
         return facts.now
-    return parse_time(deployment.created_at)
+    created = parse_time(deployment.created_at)
+    progressing = condition_of(facts.status, "Progressing")
+    since = parse_time(progressing.get("lastTransitionTime")) if progressing.get("status") == "True" else None
+    return max(created, since) if created and since else created
 
 
 def parse_time(text: object) -> datetime | None:

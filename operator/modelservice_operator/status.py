@@ -15,6 +15,7 @@ from modelservice_operator.conditions import (
     View,
     compute_conditions,
     condition_of,
+    is_given_up,
     stamp,
 )
 from modelservice_operator.diagnose import diagnose, loaded_models
@@ -66,6 +67,7 @@ def compute_status(
         "selector": f"{labels.NAME}={metadata['name']}",
         "stableRevision": decision.stable,
         "targetRevision": decision.target.name if decision.target else None,
+        "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
         "model": _served_model(decision, old, models),
         "runtime": _runtime(decision.target),
@@ -109,6 +111,14 @@ def _view(
         cause=_cause(observed, decision, deployments),
         content_changed=_content_changed(decision, old, models),
     )
+
+
+def _missed_deadline(view: View) -> int | None:
+    """Return the deadline for which the target was given up: only a longer one tries it again."""
+    if view.phase != "Aborted":
+        return None
+    known = view.old.get("missedDeadlineSeconds") if is_given_up(view.old, view.target) else None
+    return known if isinstance(known, int) else view.deadline_seconds
 
 
 def _needed(decision: Decision) -> int:

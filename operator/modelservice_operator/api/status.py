@@ -78,6 +78,8 @@ class ModelServiceStatus(ApiModel):
     """The revision that was fully available last."""
     target_revision: RevisionName | None = None
     """The revision of the current spec."""
+    missed_deadline_seconds: Annotated[int, between(1, 86_400)] | None = None
+    """The progress deadline for which the target revision was given up; a longer one tries it again."""
     traffic: Annotated[
         tuple[TrafficShare, ...],
         list_map("revision", 32),

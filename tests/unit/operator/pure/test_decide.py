@@ -530,6 +530,32 @@ def test_decide_given_up_target_comes_again_when_the_spec_asks_anew() -> None:
     assert stable_of(world) == new
 
 
+def test_decide_given_up_target_is_tried_again_under_a_longer_deadline_only() -> None:
+    world, old, new = failing_rollout()
+    world.wait(61)
+    world.settle()
+    for seconds in (30, 60):
+        world.edit(rollout={"progressDeadlineSeconds": seconds})
+        world.settle()
+        assert world.replicas() == {old: 2}
+
+    world.wait(3600)
+    world.edit(rollout={"progressDeadlineSeconds": 90})
+    world.settle()
+    assert world.replicas() == {old: 2, new: 1}
+    assert world.condition("Progressing")["status"] == "True"
+    world.wait(91)
+    world.settle()
+    assert world.replicas() == {old: 2}
+    assert "in 90 s" in world.condition("Ready")["message"]
+
+    world.edit(rollout={"progressDeadlineSeconds": 120})
+    world.broken.clear()
+    world.settle()
+    assert stable_of(world) == new
+    assert "missedDeadlineSeconds" not in world.status
+
+
 def test_decide_cause_mended_before_the_deadline_heals() -> None:
     world, _, new = failing_rollout()
     world.broken.clear()
@@ -582,6 +608,26 @@ def test_decide_deadline_starts_anew_for_a_revision_that_comes_back() -> None:
 
     assert world.status["targetRevision"] == new
     assert world.condition("Progressing")["status"] == "True"
+
+
+def test_decide_deadline_starts_anew_for_a_stable_revision_that_comes_back_before_its_pods_are_gone() -> None:
+    world = settled_world(replicas=2, rollout={"progressDeadlineSeconds": 60})
+    old = stable_of(world)
+    world.wait(3600)
+    world.edit(model=model(2))
+    while stable_of(world) == old:
+        world.reconcile()
+        if stable_of(world) == old:
+            world.run_controllers()
+    assert old in world.deployments()
+
+    world.edit(model=model(1))
+    world.reconcile()
+    world.reconcile()
+
+    assert world.condition("Progressing")["status"] == "True"
+    world.settle()
+    assert stable_of(world) == old
 
 
 # When to come back

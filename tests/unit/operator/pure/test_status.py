@@ -245,10 +245,28 @@ def test_compute_status_given_up_keeps_the_cause_when_its_pods_are_gone() -> Non
     assert ready["reason"] == "ModelLoadFailed"
     assert ready["message"] == (
         f"Revision {target.name} did not become available in 60 s and was given up; "
-        f"revision {old} serves on. Change the spec to try again. Cause: opset 99"
+        f"revision {old} serves on. To try it again raise spec.rollout.progressDeadlineSeconds; "
+        "to try another, change the spec. Cause: opset 99"
     )
     assert world.condition("Degraded")["message"] == ready["message"]
     assert truth(world)["Available"]
+
+
+def test_compute_status_download_past_its_deadline_says_that_it_may_take_longer() -> None:
+    world = World(rollout={"progressDeadlineSeconds": 60})
+    target = world.reconcile().target
+    assert target is not None
+    world.broken.add(target.name)
+    world.pods = (make_pod(target.name, initContainerStatuses=[{"name": "fetch", "state": {"running": {}}}]),)
+    world.settle()
+    world.wait(61)
+    world.settle()
+
+    assert world.condition("Ready")["message"] == (
+        f"Revision {target.name} did not become available in 60 s: 0 of 1 replicas are available. The model "
+        "is being fetched. It is still being tried; if it needs longer, raise "
+        "spec.rollout.progressDeadlineSeconds."
+    )
 
 
 @pytest.mark.parametrize(
