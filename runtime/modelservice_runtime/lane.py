@@ -53,7 +53,7 @@ class LaneSettings:
     max_request_seconds: float = 300.0
     runner_threads: int = 1
     inline_below_seconds: float = 200e-6
-    queued_inline_below_seconds: float = 200e-6
+    queued_inline_below_seconds: float = 0.0
 
 
 @dataclass(slots=True)

@@ -12,32 +12,31 @@ import importlib
 import logging
 import os
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
-from modelservice_runtime.allocator import keep_freed_memory
-from modelservice_runtime.cpu import available_cpus
-from modelservice_runtime.errors import AcceleratorFailedError, ModelLoadFailedError, StartupError
+from modelservice_runtime.errors import AcceleratorFailedError, StartupError
 from modelservice_runtime.file_watch import FilePoller
 from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.health import Health
-from modelservice_runtime.lane import Lane, LaneSettings
-from modelservice_runtime.last_words import TERMINATION_LOG, last_words, leave
-from modelservice_runtime.logs import configure_logging
+from modelservice_runtime.lane import Lane
 from modelservice_runtime.memory import limit_growth, memory_limit_bytes
 from modelservice_runtime.metrics import MetricsApplication
-from modelservice_runtime.model import Model, WarmUp
+from modelservice_runtime.model_loading import (
+    LoadedModel,
+    build_lane_settings,
+    find_sources,
+    load_and_warm_up,
+    load_in_thread,
+)
 from modelservice_runtime.model_trial import try_models
-from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.ports import Applications, Ports, open_ports
+from modelservice_runtime.process import configure_process, end_process, report_fatal
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
@@ -47,27 +46,13 @@ from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.workers.worker import WorkerLink
 
+if TYPE_CHECKING:
+    from modelservice_runtime.model_versions import VersionSource
+
 log = logging.getLogger(__name__)
 
 # A run that was told to stop does so within about 50 ms; what is left after this is beyond our reach.
 _STOP_GRACE_SECONDS = 1.0
-# A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
-# default of 5 ms is longer than most models run.
-_SWITCH_INTERVAL_SECONDS = 0.0005
-
-
-# A model that is alone in its process, and uses all of its CPUs in a run, delays nobody but probes when it
-# runs on the event loop; a thread would cost a tenth of a run of 2 ms.
-_ALONE_INLINE_BELOW_SECONDS = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model, and what its warm-up learned; ``runs_in_turns`` tells that one thread is all it can use."""
-
-    model: Model
-    warm_up: WarmUp
-    runs_in_turns: bool
 
 
 def run(argv: Sequence[str]) -> int:
@@ -97,31 +82,6 @@ def run_server(settings: ServeSettings) -> int:
     code = 0 if server.failure is None else report_fatal(server.failure)
     end_process(code, clean=clean and server.failure is None)
     return code
-
-
-def configure_process() -> None:
-    """What every process that serves needs before its event loop starts."""
-    configure_logging()
-    keep_freed_memory()
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-
-
-def end_process(code: int, *, clean: bool) -> None:
-    """End at once unless ``clean``.
-
-    A runaway model holds a thread that Python would wait for without end; so may a failed driver.
-    """
-    if not clean:
-        logging.shutdown()
-        os._exit(code)
-
-
-def report_fatal(error: StartupError, termination_log: Path = TERMINATION_LOG) -> int:
-    """Print the sentence as the last line, leave it where Kubernetes looks for it, and return 1."""
-    sentence = str(error)
-    print(sentence, file=sys.stderr, flush=True)
-    leave(sentence, termination_log)
-    return 1
 
 
 class Server:
@@ -245,7 +205,7 @@ class Server:
         for source in self._sources:
             self._table.start_loading(source.name, source.version)
             load = partial(load_and_warm_up, source, self._settings, on_device_lost)
-            loading = _in_daemon_thread(loop, load, source.name)
+            loading = load_in_thread(loop, load, source.name)
             stopped = asyncio.ensure_future(self._stop.wait())
             await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
@@ -262,17 +222,7 @@ class Server:
                 "batching is off: two rows in must give two rows out, in a variable first dimension",
                 extra={"model": spec.name, "note": warm_up.note},
             )
-        threads = max(1, available_cpus() // settings.workers // settings.intra_op_threads)
-        lane_settings = LaneSettings(
-            max_batch_size=settings.max_batch_size,
-            max_delay_seconds=settings.max_batch_delay_seconds,
-            max_queue_size=settings.max_queue_size,
-            max_queue_seconds=settings.max_queue_seconds,
-            max_request_seconds=settings.max_request_seconds,
-            runner_threads=1 if loaded.runs_in_turns else threads,
-        )
-        if threads == 1 and len(self._sources) == 1:
-            lane_settings = replace(lane_settings, queued_inline_below_seconds=_ALONE_INLINE_BELOW_SECONDS)
+        lane_settings = build_lane_settings(settings, loaded, alone=len(self._sources) == 1)
         statistics = ModelStatistics()
         lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)
         self._table.publish(ModelHandle(spec, lane, statistics))
@@ -294,68 +244,6 @@ class Server:
         for handle in self._table.handles():
             self._table.retire(handle.spec.name, handle.spec.version)
         return clean
-
-
-def find_sources(settings: ServeSettings) -> list[VersionSource]:
-    """Every version to serve. Raises StartupError."""
-    sources = [
-        source
-        for model in settings.models
-        for source in find_versions(model.name, model.path, settings.model_version, settings.version_policy)
-    ]
-    check_labels(settings.version_labels, sources)
-    return sources
-
-
-def load_and_warm_up(
-    source: VersionSource, settings: ServeSettings, on_device_lost: Callable[[], None]
-) -> LoadedModel:
-    """Load one model and run it once; ``on_device_lost`` may be called on any thread. Raises StartupError."""
-    # Imported here: it takes longer than everything else, and the ports are open by now.
-    from modelservice_runtime.onnx_model import load_onnx_model
-    from modelservice_runtime.warm_up import warm_up
-
-    crash = ModelLoadFailedError(
-        f"the server died while it loaded or first ran the model {source.name!r}; "
-        "try the file with ONNX Runtime alone, and export it again"
-    )
-    with last_words(crash):
-        model = load_onnx_model(source.path, source.name, source.version, settings.session)
-        model.on_device_lost = on_device_lost
-        warmed = warm_up(model)
-    log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
-    if model.skipped_outputs:
-        log.warning(
-            "outputs that are not tensors cannot be served (scikit-learn: export with zipmap=False)",
-            extra={"model": source.name, "outputs": list(model.skipped_outputs)},
-        )
-    return LoadedModel(model, warmed, runs_in_turns=model.runs_in_turns)
-
-
-def _in_daemon_thread(
-    loop: asyncio.AbstractEventLoop, load: Callable[[], LoadedModel], name: str
-) -> asyncio.Future[LoadedModel]:
-    """Load in a thread that does not keep the process alive when a signal ends it first."""
-    future: asyncio.Future[LoadedModel] = loop.create_future()
-
-    def deliver(loaded: LoadedModel | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        elif loaded is not None:
-            future.set_result(loaded)
-
-    def work() -> None:
-        try:
-            loaded = load()
-        except BaseException as error:  # noqa: BLE001 - carried to the event loop, which raises it
-            loop.call_soon_threadsafe(deliver, None, error)
-        else:
-            loop.call_soon_threadsafe(deliver, loaded, None)
-
-    threading.Thread(target=work, name=f"load-{name}", daemon=True).start()
-    return future
 
 
 def _model_fields(loaded: LoadedModel, lane: Lane) -> dict[str, object]:

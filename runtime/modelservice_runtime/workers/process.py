@@ -7,7 +7,8 @@ import socket
 import uvloop
 
 from modelservice_runtime.errors import StartupError
-from modelservice_runtime.serve import Server, configure_process, end_process
+from modelservice_runtime.process import configure_process, end_process
+from modelservice_runtime.serve import Server
 from modelservice_runtime.workers.worker import WorkerLink
 
 log = logging.getLogger(__name__)

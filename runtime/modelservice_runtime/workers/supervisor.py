@@ -20,9 +20,10 @@ import uvloop
 from modelservice_runtime.errors import StartupError, WorkerFailedError
 from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.metrics import MetricsApplication
+from modelservice_runtime.model_loading import find_sources
 from modelservice_runtime.model_trial import try_models
 from modelservice_runtime.plain_values import to_plain
-from modelservice_runtime.serve import find_sources, report_fatal
+from modelservice_runtime.process import report_fatal
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.settings import ServeSettings

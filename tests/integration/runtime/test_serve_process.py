@@ -15,7 +15,7 @@ import pytest
 from tests.unit.runtime.server_process import run_to_the_end, server_process
 
 from modelservice_runtime.errors import ModelLoadFailedError
-from modelservice_runtime.serve import report_fatal
+from modelservice_runtime.process import report_fatal
 
 BODY = json.dumps(
     {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}

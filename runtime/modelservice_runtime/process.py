@@ -1,0 +1,40 @@
+"""What every process that serves does before its event loop starts and when it ends."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from modelservice_runtime.allocator import keep_freed_memory
+from modelservice_runtime.errors import StartupError
+from modelservice_runtime.last_words import TERMINATION_LOG, leave
+from modelservice_runtime.logs import configure_logging
+
+# A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
+# default of 5 ms is longer than most models run.
+_SWITCH_INTERVAL_SECONDS = 0.0005
+
+
+def configure_process() -> None:
+    """What every process that serves needs before its event loop starts."""
+    configure_logging()
+    keep_freed_memory()
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+
+
+def end_process(code: int, *, clean: bool) -> None:
+    """End at once unless ``clean``.
+
+    A runaway model holds a thread that Python would wait for without end; so may a failed driver.
+    """
+    if not clean:
+        logging.shutdown()
+        os._exit(code)
+
+
+def report_fatal(error: StartupError, termination_log: Path = TERMINATION_LOG) -> int:
+    """Print the sentence as the last line, leave it where Kubernetes looks for it, and return 1."""
+    sentence = str(error)
+    print(sentence, file=sys.stderr, flush=True)
+    leave(sentence, termination_log)
+    return 1
