@@ -5,14 +5,14 @@ that ``infer_codec`` would make of the same outputs.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import orjson
 
 from modelservice_runtime.model import ModelSpec, PreparedRun
 from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.server.http import OCTET_STREAM, HttpResponse
+from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer, encode_infer
 from modelservice_runtime.tensors import Array
 
@@ -26,21 +26,9 @@ class PreparedInfer:
     ``run`` gives the outputs that ``example`` asks for, in that order: all as JSON, or all as binary data.
     """
 
-    __slots__ = (
-        "_elements",
-        "_encode",
-        "_example",
-        "_headers",
-        "_output_bytes",
-        "_outputs",
-        "_run",
-        "_spec",
-        "_texts",
-        "memory",
-    )
+    __slots__ = ("_binary", "_elements", "_end", "_example", "_headers", "_parts", "_run", "_spec", "memory")
 
     def __init__(self, spec: ModelSpec, example: DecodedInfer, run: PreparedRun) -> None:
-        self._encode: Callable[[], HttpResponse]
         self._spec = spec
         self._example = example
         self._run = run
@@ -49,20 +37,17 @@ class PreparedInfer:
         if example.is_all_binary:
             response = encode_infer(spec, example, run.outputs)
             self._headers = response.headers
-            self._texts = [bytes(response.body[0])]
-            self._output_bytes = [_bytes_of(array) for array in run.outputs]
-            self._encode = self._encode_binary
+            self._binary: list[Buffer] = [bytes(response.body[0]), *map(_bytes_of, run.outputs)]
         else:
-            self._outputs = [array.reshape(-1) for array in run.outputs]
-            self._texts = _texts_around_data(spec, example, run)
-            self._encode = self._encode_json
+            *texts, self._end = _texts_around_data(spec, example, run)
+            self._parts = [(text, array.reshape(-1)) for text, array in zip(texts, run.outputs, strict=True)]
 
     def answer(self, handle: ModelHandle, received_ns: int) -> HttpResponse | None:
         """Run the model on what is in ``memory``; None where it has to be done the usual way."""
         ran = handle.lane.run_prepared(self._run, self._elements)
         if ran is None:
             return None
-        response = self._encode()
+        response = self._encode_binary() if self._example.is_all_binary else self._encode_json()
         handle.statistics.record_inline(received_ns, ran[0], ran[1], time.perf_counter_ns())
         return response
 
@@ -71,18 +56,16 @@ class PreparedInfer:
         return all(one.shape == other.shape for one, other in zip(outputs, self._run.outputs, strict=True))
 
     def _encode_json(self) -> HttpResponse:
-        parts = []
-        for before, output in zip(self._texts, self._outputs):  # noqa: B905 - one text more, the end
-            parts.append(before)
-            parts.append(orjson.dumps(output, option=_NUMPY))
-        parts.append(self._texts[-1])
-        body = b"".join(parts)
+        body = b""
+        for before, output in self._parts:
+            body += before + orjson.dumps(output, option=_NUMPY)
+        body += self._end
         if b"null" in body:  # a NaN or an infinity
             return encode_infer(self._spec, self._example, self._run.outputs)
         return HttpResponse(200, body)
 
     def _encode_binary(self) -> HttpResponse:
-        return HttpResponse(200, b"".join((*self._texts, *self._output_bytes)), OCTET_STREAM, self._headers)
+        return HttpResponse(200, b"".join(self._binary), OCTET_STREAM, self._headers)
 
 
 def _bytes_of(array: Array) -> memoryview:
