@@ -19,7 +19,15 @@ class Busy:
 
     def __init__(self) -> None:
         self.gate = threading.Event()
-        self._held = [offload._executor.submit(self.gate.wait, 30) for _ in range(offload._THREADS)]
+        self._entered = threading.Semaphore(0)
+        for _ in range(offload._THREADS):
+            offload._executor.submit(self._hold)
+        for _ in range(offload._THREADS):
+            assert self._entered.acquire(timeout=10)
+
+    def _hold(self) -> None:
+        self._entered.release()
+        self.gate.wait(30)
 
     def wait_for_work(self) -> None:
         """Until something waits for a thread."""
