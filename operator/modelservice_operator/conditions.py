@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
 CONTENT_CHANGED = "ModelContentChanged"
+_REMEDIES = {
+    "QuotaExceeded": "Ask for a larger ResourceQuota.",
+    "Forbidden": "Correct what it names, or allow the operator to write it.",
+    "Rejected": "Correct what it names.",
+}
+"""What to do where the API server refused a write: its sentence says only what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +207,9 @@ def _refused(failure: ApplyFailure) -> Verdict:
         # Our own sentences name the object already; the API server's often do not.
         message = f"{failure.kind} {failure.name!r} cannot be written: {message}"
     needs_person = not failure.transient
+    remedy = _REMEDIES.get(failure.reason)
+    if remedy is not None:
+        message = f"{message.rstrip('.')}. {remedy} It is tried again within 5 minutes."
     return Verdict(reason=failure.reason, message=message, is_failure=needs_person, is_final=needs_person)
 
 

@@ -11,6 +11,10 @@ _KINDS = {
     "configmap": ("ConfigMapNotFound", "ConfigMap"),
     "persistentvolumeclaim": ("ClaimNotFound", "PersistentVolumeClaim"),
 }
+_NO_SURGE = (
+    "A rolling update needs room for one more pod; with spec.rollout.maxSurge: 0 and maxUnavailable: 1 it "
+    "needs none."
+)
 _SCHEDULING = (
     (
         ("node affinity/selector", "node(s) didn't match Pod's node"),
@@ -26,10 +30,19 @@ _SCHEDULING = (
     (("unbound immediate PersistentVolumeClaims",), "Check the PersistentVolumeClaim and its StorageClass."),
 )
 _REFUSALS = (
-    ("exceeded quota", "QuotaExceeded", "Lower spec.resources, or ask for a larger ResourceQuota."),
+    (
+        "exceeded quota",
+        "QuotaExceeded",
+        f"Lower spec.resources, or ask for a larger ResourceQuota. {_NO_SURGE}",
+    ),
     ("failed quota", "QuotaExceeded", "Set what the ResourceQuota asks for in spec.resources."),
     ("violates PodSecurity", "PodSecurityViolation", "Ask for a namespace with the level 'restricted'."),
     ("PriorityClass", "PriorityClassNotFound", "Correct spec.scheduling.priorityClassName."),
+    *(
+        (sign, "LimitRange", "Change spec.resources to what the namespace's LimitRange allows.")
+        # Its default limit may be below our request: the user has set no limit then.
+        for sign in ("usage per Container", "usage per Pod", "must be less than or equal to")
+    ),
     ("service account", "ServiceAccountNotFound", "Create it, or correct spec.serviceAccountName."),
 )
 
@@ -50,11 +63,7 @@ def scheduling_remedy(message: str) -> str:
     """Return what to do about the scheduler's sentence; an empty string where nothing is known."""
     match = _INSUFFICIENT.search(message)
     if match is not None:
-        return (
-            f"No node has enough free {match['resource']}: add one, or lower spec.gpu.count. A rolling "
-            "update needs room for one more pod; with spec.rollout.maxSurge: 0 and maxUnavailable: 1 it "
-            "needs none."
-        )
+        return f"No node has enough free {match['resource']}: add one, or lower spec.gpu.count. {_NO_SURGE}"
     return next((remedy for signs, remedy in _SCHEDULING if any(sign in message for sign in signs)), "")
 
 

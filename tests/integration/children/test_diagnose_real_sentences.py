@@ -115,3 +115,23 @@ def test_quota_refuses_pods_and_is_named(families: Families) -> None:
 
     assert cause.reason == "QuotaExceeded"
     assert "small" in cause.message
+
+
+@pytest.mark.parametrize("limits", [{"max": {"memory": "8Mi"}}, {"min": {"cpu": "2"}}], ids=["max", "min"])
+def test_limit_range_refuses_pods_and_is_named(families: Families, limits: dict[str, Any]) -> None:
+    limit_range = {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "narrow", "namespace": families.namespace},
+        "spec": {"limits": [{"type": "Container", **limits}]},
+    }
+    families.api.apply(limit_range)
+    family = families.create({**SMALL, "resources": {"requests": {"cpu": "1", "memory": "16Mi"}}})
+    family.apply()
+    try:
+        cause = wait_for_cause(family)
+    finally:
+        families.api.delete(families.api.path_of(limit_range))
+
+    assert cause.reason == "LimitRange"
+    assert "spec.resources" in cause.message

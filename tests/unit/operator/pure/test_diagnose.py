@@ -299,6 +299,8 @@ def deployment_refused(message: str) -> DeploymentChild:
         ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', "PodSecurityViolation"),
         ('pods "x" is forbidden: no PriorityClass with name high was found', "PriorityClassNotFound"),
         ('error looking up service account mail/y: serviceaccount "y" not found', "ServiceAccountNotFound"),
+        ('Pod "x" is invalid: requests: must be less than or equal to memory limit of 8Mi', "LimitRange"),
+        ("maximum memory usage per Container is 8Mi, but limit is 16Mi", "LimitRange"),
         ("denied by webhook", "PodsRefused"),
     ],
 )

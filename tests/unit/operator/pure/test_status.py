@@ -314,10 +314,23 @@ def test_compute_status_foreign_object_is_named_and_stalls() -> None:
     assert truth(world) == ALL_WELL
 
 
-def test_compute_status_refusal_of_the_server_gets_the_objects_name() -> None:
-    world = with_failure(settled_world(), reason="Rejected", message="spec.x: Invalid value")
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("Rejected", "Correct what it names."),
+        ("Forbidden", "Correct what it names, or allow the operator to write it."),
+        ("QuotaExceeded", "Ask for a larger ResourceQuota."),
+    ],
+)
+def test_compute_status_refusal_of_the_server_gets_the_objects_name_and_a_remedy(
+    reason: str, remedy: str
+) -> None:
+    world = with_failure(settled_world(), reason=reason, message="the server's sentence")
 
-    assert world.condition("Ready")["message"] == "Service 'spam' cannot be written: spec.x: Invalid value"
+    assert world.condition("Ready")["message"] == (
+        f"Service 'spam' cannot be written: the server's sentence. {remedy} "
+        "It is tried again within 5 minutes."
+    )
 
 
 def test_compute_status_passing_hiccup_makes_a_ready_service_not_unready() -> None:
