@@ -1,4 +1,4 @@
-"""A trial of a model: a process of its own loads it and runs it, before this one does.
+"""A trial of models: a process of its own loads each and runs it, before this one does.
 
 A model can crash ONNX Runtime, exhaust memory or never come to an end; what then dies is the trial. It starts
 from nothing (no fork: numpy has threads as soon as it is imported, and so has a server), so it may be held
@@ -7,8 +7,10 @@ memory. It is no sandbox: it has the rights of the server.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -32,20 +34,19 @@ _COMMAND = (sys.executable, "-P", "-m", "modelservice_runtime", "trial")
 async def try_models(
     sources: Sequence[VersionSource], session: SessionSettings, limit_seconds: float, stop: asyncio.Event
 ) -> bool:
-    """Try one model after the other; False when ``stop`` came first. Raises StartupError."""
+    """Try models until the first that fails; False when ``stop`` came first. Raises as ``try_model`` does."""
     stopped = asyncio.ensure_future(stop.wait())
+    trial = asyncio.ensure_future(_hold_trial(sources, session, limit_seconds))
     try:
-        for source in sources:
-            trial = asyncio.ensure_future(try_model(source, session, limit_seconds))
-            await asyncio.wait((trial, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if not trial.done():
-                trial.cancel()
-                await asyncio.wait((trial,))
-                return False
+        await asyncio.wait((trial, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if trial.done():
             trial.result()
+            return True
+        trial.cancel()
+        await asyncio.wait((trial,))
+        return False
     finally:
         stopped.cancel()
-    return True
 
 
 async def try_model(source: VersionSource, session: SessionSettings, limit_seconds: float) -> None:
@@ -54,30 +55,60 @@ async def try_model(source: VersionSource, session: SessionSettings, limit_secon
     Raises the StartupError that loading the model raises, and ModelRejectedError where the process died or
     took longer than ``limit_seconds``.
     """
-    started = time.monotonic()
-    request = orjson.dumps(to_plain(TrialRequest(source, session, os.getpid())))
-    model = f"the model {source.name!r} at {str(source.path)!r}"
+    await _hold_trial((source,), session, limit_seconds)
+
+
+async def _hold_trial(
+    sources: Sequence[VersionSource], session: SessionSettings, limit_seconds: float
+) -> None:
+    """One process for all of them, for its start takes longer than most models."""
+    request = orjson.dumps(to_plain(TrialRequest(tuple(sources), session, os.getpid())))
     with _start() as process:
-        talk = asyncio.ensure_future(asyncio.to_thread(process.communicate, request, limit_seconds))
+        talk = asyncio.ensure_future(asyncio.to_thread(_talk, process, request, sources, limit_seconds))
         try:
             await asyncio.wait((talk,))
         finally:
             process.kill()
             await asyncio.wait((talk,))
-    try:
-        answer, _ = talk.result()
-    except subprocess.TimeoutExpired as error:
+            talk.exception()  # seen, also where nobody waits any more
+    talk.result()
+
+
+def _talk(
+    process: "subprocess.Popen[bytes]",
+    request: bytes,
+    sources: Sequence[VersionSource],
+    limit_seconds: float,
+) -> None:
+    """Ask, and wait for each answer, on a thread. Raises as ``try_model`` does."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(request)
+    with selectors.DefaultSelector() as answers:
+        answers.register(process.stdout, selectors.EVENT_READ)
+        for source in sources:
+            _await_answer(process, answers, source, limit_seconds)
+
+
+def _await_answer(
+    process: "subprocess.Popen[bytes]",
+    answers: selectors.BaseSelector,
+    source: VersionSource,
+    limit_seconds: float,
+) -> None:
+    assert process.stdout is not None
+    started = time.monotonic()
+    model = f"the model {source.name!r} at {str(source.path)!r}"
+    if not answers.select(limit_seconds):
         raise ModelRejectedError(
             f"{model} was not loaded and run within {limit_seconds:g} seconds; "
             "if it only needs longer raise --model-trial-seconds, otherwise export it again"
-        ) from error
-    _check(answer, process.returncode, model)
-    fields = {
-        "model": source.name,
-        "version": source.version,
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    log.info("model tried", extra=fields)
+        )
+    answer = process.stdout.readline()
+    _check(answer, process.wait() if not answer else 0, model)
+    seconds = round(time.monotonic() - started, 3)
+    log.info("model tried", extra={"model": source.name, "version": source.version, "seconds": seconds})
 
 
 def _start() -> "subprocess.Popen[bytes]":
@@ -85,7 +116,12 @@ def _start() -> "subprocess.Popen[bytes]":
     # handler of its libraries. A terminal's interrupt reaches the server alone, which ends the trial.
     try:
         return subprocess.Popen(
-            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            # Unbuffered, so that no answer hides where the selector does not see it.
+            _COMMAND,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
         raise StartupError(

@@ -1,7 +1,8 @@
 """The trial's own process: ``python -m modelservice_runtime trial``, as ``model_trial`` calls it.
 
-A ``TrialRequest`` comes on standard input; the answer on standard output is ``null`` where the model ran, or
-the reason and the sentence of a StartupError. No answer at all means that the process died.
+A ``TrialRequest`` comes on standard input; the answer on standard output is a line for each model: ``null``
+where it ran, or the reason and the sentence of a StartupError, which is the last one. No line means that the
+process died.
 """
 
 import contextlib
@@ -28,22 +29,26 @@ _OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
-    """What to try, and the process that asks for it."""
+    """What to try, one after the other, and the process that asks for it."""
 
-    source: VersionSource
+    sources: tuple[VersionSource, ...]
     session: SessionSettings
     parent_pid: int
 
 
 def run_trial() -> NoReturn:
-    """Answer one request and end."""
+    """Answer a request and end."""
     answers = os.dup(sys.stdout.fileno())
     # What a library prints must not get into the answer.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     request = _read_request()
     # The server logs the same when it loads the model itself.
     logging.disable()
-    os.write(answers, orjson.dumps(_try(request)))
+    for source in request.sources:
+        refusal = _try(source, request.session)
+        os.write(answers, orjson.dumps(refusal) + b"\n")
+        if refusal is not None:
+            break
     # Libraries may crash while they are taken down, and the answer is given.
     os._exit(0)
 
@@ -59,14 +64,13 @@ def _read_request() -> TrialRequest:
     return request
 
 
-def _try(request: TrialRequest) -> tuple[str, str] | None:
+def _try(source: VersionSource, session: SessionSettings) -> tuple[str, str] | None:
     # Imported here: the parent, too, knows this module, and imports ONNX Runtime when its ports are open.
     from modelservice_runtime.onnx_model import load_onnx_model
     from modelservice_runtime.warm_up import warm_up
 
-    source = request.source
     try:
-        warm_up(load_onnx_model(source.path, source.name, source.version, request.session))
+        warm_up(load_onnx_model(source.path, source.name, source.version, session))
     except StartupError as error:
         return error.reason, error.sentence
     return None

@@ -14,7 +14,7 @@ from tests.unit.runtime.server_process import run_to_the_end, server_process
 from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_runtime.errors import ModelRejectedError, StartupError
-from modelservice_runtime.model_trial import try_model
+from modelservice_runtime.model_trial import try_model, try_models
 from modelservice_runtime.model_versions import VersionSource
 from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.session_settings import SessionSettings
@@ -86,6 +86,20 @@ async def test_refusal_is_the_one_of_loading_word_for_word(
         await try_model(source(path), settings, 60)
     assert type(trial.value) is type(loading.value)
     assert str(trial.value) == str(loading.value)
+
+
+async def test_several_models_share_a_process_and_the_one_that_crashes_is_named(
+    crashing: Path, model_files: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = [VersionSource(name, "1", model_files["mlp"]) for name in ("one", "two")]
+    bad, never = VersionSource("bad", "1", crashing), VersionSource("never", "1", crashing)
+    caplog.set_level("INFO")
+    assert await try_models(sources, CPU, 60, asyncio.Event())
+    with pytest.raises(ModelRejectedError, match=r"'bad' .* crashed ONNX Runtime \(SIGFPE\)"):
+        await try_models([*sources, bad, never], CPU, 60, asyncio.Event())
+    tried = [vars(record)["model"] for record in caplog.records if record.message == "model tried"]
+    assert tried == ["one", "two"] * 2
+    assert children(os.getpid()) == set()
 
 
 async def test_crash_of_onnx_runtime_is_named_and_the_models_beside_it_go_on(
