@@ -81,7 +81,7 @@ def _name(found: Any) -> str | None:
     [
         ("/v2/models/any/infer", document("FP32", [1, 2], [1, 2]), None),
         ("/v2/models/any/infer", LARGE, None),
-        ("/v2/models/any/infer", gzip.compress(LARGE), "gzip"),
+        ("/v2/models/any/infer", gzip.compress(LARGE, mtime=0), "gzip"),
         ("/v2/models/any/infer", LARGE[:-1], None),
         ("/v2/models/any/infer", b"no gzip" * 1000, "gzip"),
         ("/v2/models/identity_BF16/infer", document("BF16", [2], [1, 2]), None),

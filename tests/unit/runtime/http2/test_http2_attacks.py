@@ -265,7 +265,7 @@ def test_malformed_request_ends_its_stream_only(
     ("data", "status"),
     [
         (b"\x00\xff\xff\xff\xff", "8"),
-        (prefixed(gzip.compress(bytes(10_000_000)), 1), "8"),
+        (prefixed(gzip.compress(bytes(10_000_000), mtime=0), 1), "8"),
         (prefixed(b"damaged", 1), "13"),
         (prefixed(b"x", 7), "13"),
         (prefixed(b"cut off")[:-1], "13"),
