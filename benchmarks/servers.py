@@ -37,6 +37,17 @@ def pin_client() -> None:
 
 
 @contextmanager
+def server_cpu() -> Iterator[None]:
+    """Run here what servers are compared with: on a shared machine one CPU may be slower than the other."""
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {_CPUS[0]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+@contextmanager
 def modelservice(models: dict[str, Path], *flags: str) -> Iterator[Target]:
     """Our server."""
     command = [sys.executable, "-m", "modelservice_runtime", "serve", "--host", "127.0.0.1"]
@@ -93,10 +104,8 @@ def free_port() -> int:
 
 @contextmanager
 def _process(command: Sequence[str], **options: Any) -> Iterator[Any]:
-    ours = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {_CPUS[0]})  # inherited
-    process = subprocess.Popen(command, text=True, **options)
-    os.sched_setaffinity(0, ours)
+    with server_cpu():  # inherited
+        process = subprocess.Popen(command, text=True, **options)
     with process:
         try:
             yield process
