@@ -1,12 +1,14 @@
 """Run every test: unit and integration side by side, then end to end; one summary (`python -m hack.suites`).
 
-Unit tests need a core and integration tests mostly wait, so together they take the time of the longer ones.
-The end-to-end tests come last and alone: they start containers on the same cores.
+Unit tests, and those of the runtime's processes behind them, need a core; the other integration tests mostly
+wait. So together they take the time of the longer ones. The end-to-end tests come last and alone: they start
+containers on the same cores.
 """
 
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,10 @@ _COUNTS = ("failures", "errors", "skipped", "tests")
 
 @dataclass
 class Suite:
-    """One folder of tests and the pytest that runs it; a quiet one shows its output when it has ended."""
+    """Some folders of tests and the pytest that runs them; a quiet one shows its output when it has ended."""
 
     name: str
+    arguments: tuple[str, ...]
     quiet: bool = False
 
     @property
@@ -34,7 +37,7 @@ class Suite:
     def start(self) -> None:
         """Start pytest."""
         self.report.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pytest", f"tests/{self.name}", f"--junit-xml={self.report}"]
+        command = [sys.executable, "-m", "pytest", *self.arguments, f"--junit-xml={self.report}"]
         if self.quiet:
             with self.log.open("w") as log:
                 self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -63,16 +66,25 @@ class Suite:
         return f"{self.name:<12} {verdict} {float(found.get('time', 0)):6.0f} s"
 
 
+def run(*suites: Suite) -> None:
+    """Run one after the other."""
+    for suite in suites:
+        suite.start()
+        suite.wait()
+
+
 def main() -> int:
     """Run all; 1 where anything failed."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    unit, integration, e2e = Suite("unit", quiet=True), Suite("integration"), Suite("e2e")
-    for together in ((unit, integration), (e2e,)):
-        for suite in together:
-            suite.start()
-        for suite in reversed(together):
-            suite.wait()
-    suites = (unit, integration, e2e)
+    processes = "tests/integration/runtime"
+    unit = Suite("unit", ("tests/unit",), quiet=True)
+    runtime = Suite("runtime", (processes,), quiet=True)
+    integration = Suite("integration", ("tests/integration", f"--ignore={processes}"))
+    e2e = Suite("e2e", ("tests/e2e",))
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(lambda suites: run(*suites), ((unit, runtime), (integration,))))
+    run(e2e)
+    suites = (unit, runtime, integration, e2e)
     print("\n" + "\n".join(suite.describe() for suite in suites), flush=True)
     return 0 if all(suite.passed for suite in suites) else 1
 

@@ -33,7 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_suite_tells_what_pytest_found(
     project: Path, capfd: pytest.CaptureFixture[str], name: str, passed: bool, words: str
 ) -> None:
-    suite = Suite(name, quiet=True)
+    suite = Suite(name, (f"tests/{name}",), quiet=True)
     suite.start()
     suite.wait()
     assert suite.passed is passed

@@ -1,8 +1,10 @@
 """Real servers on loopback for the fetcher; the stores have their fixtures beside their tests."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -28,6 +30,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # Where it fails, the fixtures of those tests fail again, with the reason; all others can still run.
     with capture.global_and_fixture_disabled(), contextlib.suppress(ClusterError):
         find_programs(["versitygw"])
+
+
+@pytest.fixture(autouse=True)
+async def closed_connections() -> AsyncIterator[None]:
+    """Let connections end before the event loop does: TLS says goodbye after it was told to close."""
+    yield
+    loop: Any = asyncio.get_running_loop()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            while len(loop._selector.get_map()) > 1:  # noqa: ASYNC110 - its own pipe; nothing tells of others
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="session")
