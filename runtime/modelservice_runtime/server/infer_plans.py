@@ -36,6 +36,8 @@ _DATA = b'"data":'
 _MAX_PLANS = 64
 _MAX_TEXT_BYTES = 4096
 _MAX_BODY_BYTES = 64 * 1024
+# A model that is slow or large at first sight mostly stays so.
+_PREPARE_TRIALS = 100
 _BRACKET = re.compile(rb"[\[\]]")
 
 Plan = TypeVar("Plan")
@@ -74,12 +76,12 @@ class _Plans(Generic[Plan]):
 class _Plan:
     """Requests like ``example``; ``prepared`` answers them once a run has shown the outputs' shapes."""
 
-    __slots__ = ("_may_prepare", "example", "prepared")
+    __slots__ = ("_trials_left", "example", "prepared")
 
     def __init__(self, example: DecodedInfer, *, may_prepare: bool) -> None:
         self.example = example
         self.prepared: PreparedInfer | None = None
-        self._may_prepare = may_prepare
+        self._trials_left = _PREPARE_TRIALS if may_prepare else 0
 
     def learn(
         self, spec: ModelSpec, prepare: Prepare, inputs: Mapping[str, Array], outputs: list[Array]
@@ -88,8 +90,9 @@ class _Plan:
         if self.prepared is not None:
             if not self.prepared.fits(outputs):  # the data decides about the shapes
                 self.prepared = None
-                self._may_prepare = False
-        elif self._may_prepare:
+                self._trials_left = 0
+        elif self._trials_left:
+            self._trials_left -= 1
             run = prepare(inputs, dict(zip(self.example.request.output_names, outputs, strict=True)))
             if run is not None:
                 self.prepared = PreparedInfer(spec, self.example, run)
