@@ -140,8 +140,9 @@ def check_http(data: bytes) -> None:
 
 
 def _answers(written: bytes) -> list[bytes]:
-    """Statuses and bodies; refusals name the place in the packet."""
-    return re.findall(rb"HTTP/1.1 (?:200[^\0]*?\r\n\r\n[0-9a-f]{64}|100|[345]\d\d)", written)
+    """Bodies, and that something was refused: why may depend on what had come by then."""
+    answers = re.findall(rb"HTTP/1.1 (?:200[^\0]*?\r\n\r\n[0-9a-f]{64}|[345]\d\d)", written)
+    return [b"refused" if len(answer) < 64 else answer for answer in answers]
 
 
 def http_seeds() -> Iterator[bytes]:
