@@ -80,12 +80,17 @@ def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> La
     pieces: list[bytes | bytearray] = []
     arrays: list[bytearray] = []
     position = kept_from = 0
+    object_end = -1
     pattern = _key_pattern(keys)
     while len(arrays) < _MAX_ARRAYS:
         start = _end_of_key(pattern, body, position)
         if start < 0:
             break
-        end = _end_of_numbers(body, start)
+        if object_end < start:  # looked for once, not again for every key before it
+            object_end = find_word(body, b"}", start)
+            if object_end < 0:
+                break
+        end = _end_of_numbers(body, start, object_end)
         position = max(end, start)
         if end - start >= MIN_ARRAY_BYTES:
             pieces += [body[kept_from:start], b'["%b",%d]' % (_TOKEN.encode("ascii"), len(arrays))]
@@ -131,10 +136,10 @@ def _end_of_key(pattern: re.Pattern[bytes], body: bytes | bytearray, start: int)
     return -1
 
 
-def _end_of_numbers(body: bytes | bytearray, start: int) -> int:
-    """Behind the last bracket before anything that no array of numbers holds; -1 without one."""
-    stops = [stop for stop in (find_word(body, b"}", start), find_word(body, b'"', start)) if stop >= 0]
-    return body.rfind(b"]", start, min(stops, default=start)) + 1
+def _end_of_numbers(body: bytes | bytearray, start: int, object_end: int) -> int:
+    """Behind the last bracket before anything that no array of numbers holds; 0 without one."""
+    quote = find_word(body, b'"', start)
+    return body.rfind(b"]", start, object_end if quote < 0 else min(quote, object_end)) + 1
 
 
 def _buffer_type(spec: TensorSpec) -> _BufferType:
@@ -151,6 +156,8 @@ def _parse_numbers(text: bytearray, buffer_type: _BufferType) -> tuple[Array, li
     parts: list[Array] = []
     rows, shape = 0, None
     depth = _count_openings(text)
+    if depth > MAX_RANK:
+        return None
     with closing(_split(text, depth)) as pieces:
         for piece in pieces:
             parsed = _parse_piece(piece, buffer_type, is_flat=depth == 1)

@@ -207,3 +207,32 @@ def test_decode_of_many_booleans_in_pieces_is_strict(monkeypatch: pytest.MonkeyP
         for place in (0, 100, 199):
             bad = [*words[:place], damage, *words[place + 1 :]]
             assert decode_large_array(tensor, (200,), bytearray(f"[{','.join(bad)}]".encode())) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"data":' * 20_000,
+        b'{"inputs":[' + b'"data":1,' * 20_000 + b'"data":1}',
+        b'{"inputs":[{' + b'"data":[1,' * 20_000,
+    ],
+    ids=["without an end", "one end", "openings"],
+)
+def test_cut_of_many_keys_reads_the_body_once(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched_bytes = 0
+
+    def find_and_count(body: bytes, word: bytes, start: int = 0) -> int:
+        nonlocal searched_bytes
+        found = body.find(word, start)
+        searched_bytes += (len(body) if found < 0 else found) - start
+        return found
+
+    monkeypatch.setattr(large_arrays, "find_word", find_and_count)
+    assert cut_large_arrays(body) is None
+    assert searched_bytes <= 2 * len(body)
+
+
+def test_decode_of_an_array_of_too_many_dimensions_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_arrays, "_split", None)
+    text = bytearray(b"[" * 33 + b"1, 2" + b"]" * 33)
+    assert decode_nested_array(make_spec().inputs[0], text) is None
