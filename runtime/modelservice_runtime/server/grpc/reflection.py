@@ -50,7 +50,7 @@ class Reflection:
         elif kind == "file_by_filename":
             _add_files(response, POOL.FindFileByName(request.file_by_filename))
         elif kind == "file_containing_symbol":
-            _add_files(response, POOL.FindFileContainingSymbol(request.file_containing_symbol))
+            _add_files(response, _file_containing(request.file_containing_symbol))
         elif kind == "all_extension_numbers_of_type":
             POOL.FindMessageTypeByName(request.all_extension_numbers_of_type)
             numbers = response.all_extension_numbers_response
@@ -99,6 +99,15 @@ def _service(reflection: Reflection, streams: OpenStreams) -> Service:
         return _ReflectionHandler(call, reflection, streams)
 
     return service
+
+
+def _file_containing(symbol: str) -> FileDescriptor:
+    """Methods have names too, ``package.Service.Method``: some tools ask for nothing else."""
+    try:
+        return POOL.FindFileContainingSymbol(symbol)
+    except KeyError:
+        service, _, method = symbol.rpartition(".")
+        return POOL.FindServiceByName(service).methods_by_name[method].containing_service.file
 
 
 def _add_files(response: _Response, file: FileDescriptor) -> None:

@@ -69,6 +69,17 @@ def test_reflection_client_finds_every_service_and_calls_one(channel: grpc.Chann
         pool.FindMessageTypeByName("inference.Nothing")
 
 
+@pytest.mark.parametrize("symbol", ["ModelInferRequest.id", "TYPE_BOOL", "GRPCInferenceService.ModelInfer"])
+def test_reflection_client_finds_the_file_of_every_kind_of_symbol(
+    channel: grpc.Channel, symbol: str
+) -> None:
+    database = ProtoReflectionDescriptorDatabase(channel)
+    assert database.FindFileContainingSymbol(f"inference.{symbol}").name == "inference.proto"
+    for unknown in ("inference.Nothing", "inference.Nothing.ModelInfer", "Nothing", ""):
+        with pytest.raises(KeyError):
+            ProtoReflectionDescriptorDatabase(channel).FindFileContainingSymbol(unknown)
+
+
 def test_generated_stub_sends_and_gets_typed_contents(channel: grpc.Channel) -> None:
     stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
     request = service_pb2.ModelInferRequest(model_name="two")
