@@ -163,6 +163,19 @@ def check_shape(spec: TensorSpec, shape: Sequence[int]) -> None:
     )
 
 
+def fit_shape(spec: TensorSpec, shape: list[int]) -> list[int]:
+    """Return the shape that the model gets, for a request's; raise as ``check_shape`` does.
+
+    One dimension of 1 at the end may be too much where the model takes one dimension or none: MLServer's
+    codecs send lists as columns, and Triton's configuration (``reshape``) has no tensors without dimensions.
+    """
+    is_column = len(shape) == 2 and shape[1] == 1 and spec.shape in ((-1,), (shape[0],))
+    if is_column or (shape == [1] and spec.shape == ()):
+        return shape[:-1]
+    check_shape(spec, shape)
+    return shape
+
+
 def check_text_count(spec: TensorSpec, count: int) -> None:
     """Raise PayloadTooLargeError where a BYTES input has more elements than a request may have."""
     if count > MAX_TEXTS:

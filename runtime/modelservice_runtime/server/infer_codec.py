@@ -52,7 +52,7 @@ from modelservice_runtime.tensors import (
     InferRequest,
     TensorSpec,
     check_datatype,
-    check_shape,
+    fit_shape,
     parse_shape,
 )
 
@@ -234,8 +234,7 @@ def _decode_inputs(
             raise InvalidRequestError("every element of 'inputs' must be an object")
         tensor = find_input(spec, entry.get("name"), arrays)
         check_datatype(tensor, entry.get("datatype"))
-        shape = parse_shape(entry.get("shape"), tensor.name)
-        check_shape(tensor, shape)
+        shape = fit_shape(tensor, parse_shape(entry.get("shape"), tensor.name))
         size = _binary_size(tensor, entry) if "parameters" in entry else None
         if size is not None:
             arrays[tensor.name] = decode_buffer(tensor, shape, _take(tensor, binary, position, size))

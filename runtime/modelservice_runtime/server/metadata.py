@@ -131,6 +131,8 @@ def _tensor_metadata(tensor: TensorSpec) -> dict[str, Any]:
 
 
 def _tensor_config(tensor: TensorSpec, *, batched: bool) -> dict[str, Any]:
+    """Where no dimension is left, Triton has one of 1, which the model does not get (``fit_shape``)."""
     name = "STRING" if tensor.datatype is BYTES else tensor.datatype.name
-    shape = tensor.public_shape
-    return {"name": tensor.name, "data_type": f"TYPE_{name}", "dims": shape[1:] if batched else shape}
+    dims = tensor.public_shape[1:] if batched else tensor.public_shape
+    config = {"name": tensor.name, "data_type": f"TYPE_{name}", "dims": dims or [1]}
+    return config if dims else {**config, "reshape": {"shape": []}}

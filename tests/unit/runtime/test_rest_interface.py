@@ -87,6 +87,20 @@ def test_model_config_uses_tritons_types(server: ServerThread) -> None:
     assert document["input"] == [{"name": "x", "data_type": "TYPE_STRING", "dims": [-1]}]
 
 
+def test_model_config_has_a_dimension_for_every_tensor(server: ServerThread) -> None:
+    """As Triton's does; clients refuse others."""
+    scalar = {"name": "y", "data_type": "TYPE_FP32", "dims": [1], "reshape": {"shape": []}}
+    assert server.request("GET", "/v2/models/total/config").json()["output"] == [scalar]
+
+
+def test_lists_may_come_as_columns(server: ServerThread) -> None:
+    """MLServer's codecs send them so."""
+    column = {"name": "x", "datatype": "BYTES", "shape": [2, 1], "data": [["a"], ["b"]]}
+    answer = server.request("POST", "/v2/models/text/infer", {"inputs": [column]}).json()
+    assert answer["outputs"][0]["shape"] == [2]
+    assert answer["outputs"][0]["data"] == ["a", "b"]
+
+
 def test_repository_index_lists_the_models(server: ServerThread) -> None:
     index = server.request("POST", "/v2/repository/index", {"ready": True}).json()
     assert {"name": "mlp", "version": "1", "state": "READY", "reason": ""} in index

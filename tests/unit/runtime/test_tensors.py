@@ -13,6 +13,7 @@ from modelservice_runtime.tensors import (
     bf16_from_fp32,
     check_datatype,
     check_shape,
+    fit_shape,
     fp32_from_bf16,
     parse_shape,
 )
@@ -81,6 +82,36 @@ def test_check_shape_names_input_expected_and_actual() -> None:
         check_shape(SPEC, [7, 5])
     with pytest.raises(InvalidRequestError, match=r"has shape \[\]"):
         check_shape(SPEC, [])
+
+
+@pytest.mark.parametrize(
+    ("expected", "sent", "fitted"),
+    [
+        ((-1,), [3], [3]),
+        ((-1,), [3, 1], [3]),
+        ((-1,), [0, 1], [0]),
+        ((2,), [2, 1], [2]),
+        ((), [], []),
+        ((), [1], []),
+        (None, [3, 1], [3, 1]),
+        ((-1, -1), [3, 1], [3, 1]),
+        ((2,), [3, 1], None),
+        ((-1,), [3, 2], None),
+        ((-1,), [3, 1, 1], None),
+        ((-1, 4), [3, 4, 1], None),
+        ((), [2], None),
+    ],
+)
+def test_fit_shape_takes_a_column_where_the_model_has_a_list(
+    expected: tuple[int, ...] | None, sent: list[int], fitted: list[int] | None
+) -> None:
+    spec = TensorSpec("x", FP32, expected)
+    if fitted is not None:
+        assert fit_shape(spec, sent) == fitted
+    else:
+        with pytest.raises(InvalidRequestError) as refused:
+            fit_shape(spec, sent)
+        assert f"has shape {sent}, but the model expects" in str(refused.value)
 
 
 def test_check_datatype_shortens_what_it_repeats() -> None:

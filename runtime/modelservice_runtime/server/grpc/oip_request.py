@@ -48,7 +48,7 @@ from modelservice_runtime.tensors import (
     InferRequest,
     TensorSpec,
     check_datatype,
-    check_shape,
+    fit_shape,
     parse_shape,
 )
 
@@ -351,9 +351,7 @@ def _bind(head: InferHead, spec: ModelSpec) -> BoundHead:
     for described in head.inputs:
         tensor = find_input(spec, described.name, inputs)
         check_datatype(tensor, described.datatype)
-        shape = parse_shape(described.shape, tensor.name)
-        check_shape(tensor, shape)
-        inputs[tensor.name] = (tensor, shape)
+        inputs[tensor.name] = (tensor, fit_shape(tensor, parse_shape(described.shape, tensor.name)))
     check_complete(spec, inputs)
     check_output_count(spec, len(head.output_names))
     wanted: dict[str, None] = {}

@@ -70,9 +70,7 @@ def test_reflection_client_finds_every_service_and_calls_one(channel: grpc.Chann
 
 
 @pytest.mark.parametrize("symbol", ["ModelInferRequest.id", "TYPE_BOOL", "GRPCInferenceService.ModelInfer"])
-def test_reflection_client_finds_the_file_of_every_kind_of_symbol(
-    channel: grpc.Channel, symbol: str
-) -> None:
+def test_reflection_client_finds_the_file_of_every_kind_of_symbol(channel: grpc.Channel, symbol: str) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     assert database.FindFileContainingSymbol(f"inference.{symbol}").name == "inference.proto"
     for unknown in ("inference.Nothing", "inference.Nothing.ModelInfer", "Nothing", ""):

@@ -37,6 +37,8 @@ def test_client_reads_health_and_metadata(client: Any) -> None:
     metadata = client.get_model_metadata("mlp")
     assert (metadata.platform, list(metadata.versions)) == ("onnx_onnxv1", ["1"])
     assert list(metadata.inputs[0].shape) == [-1, 4]
+    scalar = client.get_model_config("total").config.output[0]
+    assert (list(scalar.dims), scalar.HasField("reshape"), list(scalar.reshape.shape)) == ([1], True, [])
     config = client.get_model_config("mlp").config
     assert (config.backend, config.input[0].name, list(config.input[0].dims)) == ("onnxruntime", "x", [-1, 4])
     assert list(config.version_policy.specific.versions) == [1]
@@ -91,6 +93,12 @@ def test_client_gets_back_what_it_sends_in_every_datatype(client: Any, datatype:
     data = sample(datatype)
     result = client.infer(f"identity_{datatype}", [make_input("x", data, datatype)])
     assert result.as_numpy("y").tolist() == data.tolist()
+
+
+def test_client_may_send_a_list_as_a_column(client: Any) -> None:
+    column = sample("INT64").reshape(3, 1)
+    result = client.infer("identity_INT64", [make_input("x", column, "INT64")])
+    assert result.as_numpy("y").tolist() == column.ravel().tolist()
 
 
 @pytest.mark.parametrize(
