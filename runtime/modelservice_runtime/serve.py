@@ -172,9 +172,7 @@ class Server:
         applications = Applications(
             rest=self._observation.watch(access.protect(rest)),
             metrics=MetricsApplication(self._table, open_gpus()) if self._link is None else None,
-            grpc=self._observation.watch_services(
-                build_grpc_services(self._table, self._health, loop, largest)
-            ),
+            grpc=self._observation.watch_services(build_grpc_services(self._table, self._health, loop)),
             admit=access.admission,
             admit_http=access.http_admission,
         )

@@ -201,7 +201,7 @@ def check_tensorflow(data: bytes) -> None:
     which, message = _spec_of(data)
     with suppress(ServingError):
         parts = cut_predict_request(message)
-        request = decode_predict_request(SPECS[which], parts, 1 << 16)
+        request = decode_predict_request(SPECS[which], parts)
         check_arrays(SPECS[which], request)
         whole = tensorflow_serving_pb2.PredictRequest.FromString(message)
         parse_entry = tensorflow_serving_pb2.PredictRequest.InputsEntry.FromString

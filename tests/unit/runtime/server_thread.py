@@ -116,7 +116,7 @@ class ServerThread:
         guarded, admit = self._access.protect(application), self._access.http_admission
         self.server = HttpServer(guarded, self.limits, self.loop, admit)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
-        services = build_grpc_services(self.table, self.health, self.loop, self.limits.max_body_bytes)
+        services = build_grpc_services(self.table, self.health, self.loop)
         self.grpc_paths = sorted(services.by_path)
         limits = Http2Limits(max_message_bytes=self.limits.max_body_bytes, sweep_seconds=0.05)
         grpc = GrpcServer(services.by_path, limits, self.loop, self._access.admission)

@@ -67,7 +67,7 @@ def predict_message(count: int) -> Any:
     values.dtype = tensorflow_pb2.DT_STRING
     values.tensor_shape.dim.add(size=count)
     values.string_val.extend([b"a"] * count)
-    return decode_predict_request(SPEC, cut_predict_request(request.SerializeToString()), 1 << 20)
+    return decode_predict_request(SPEC, cut_predict_request(request.SerializeToString()))
 
 
 PROTOCOLS = [

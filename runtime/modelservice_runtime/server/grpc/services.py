@@ -18,15 +18,13 @@ class GrpcServices:
     streams: OpenStreams
 
 
-def build_grpc_services(
-    table: ModelTable, health: Health, loop: asyncio.AbstractEventLoop, max_message_bytes: int
-) -> GrpcServices:
+def build_grpc_services(table: ModelTable, health: Health, loop: asyncio.AbstractEventLoop) -> GrpcServices:
     """Every service over one model table."""
     streams = OpenStreams()
     serving = (oip.SERVICE, tfs.PREDICTION_SERVICE, tfs.MODEL_SERVICE)
     all_names = (*serving, health_service.SERVICE, *reflection.SERVICES)
     services = oip.oip_services(table, health, streams)
-    services |= tfs.tfs_services(table, max_message_bytes)
+    services |= tfs.tfs_services(table)
     services |= health_service.health_services(health, serving, streams, loop)
     services |= reflection.reflection_services(all_names, streams)
     return GrpcServices(services, streams)

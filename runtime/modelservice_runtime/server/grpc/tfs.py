@@ -54,11 +54,11 @@ class TfsMethods:
         return ParseDict(document, pb.GetModelStatusResponse())
 
 
-def tfs_services(table: ModelTable, max_bytes: int) -> dict[str, Service]:
-    """Every method of both services by its path; ``max_bytes`` is the size of the largest request."""
+def tfs_services(table: ModelTable) -> dict[str, Service]:
+    """Every method of both services by its path."""
     methods = TfsMethods(table)
     return {
-        f"/{PREDICTION_SERVICE}/Predict": infer_service(TfsPrediction(table, max_bytes).start),
+        f"/{PREDICTION_SERVICE}/Predict": infer_service(TfsPrediction(table).start),
         f"/{PREDICTION_SERVICE}/Classify": infer_service(tfs_classification(table).start),
         f"/{PREDICTION_SERVICE}/Regress": infer_service(tfs_regression(table).start),
         f"/{PREDICTION_SERVICE}/GetModelMetadata": unary_service(

@@ -63,11 +63,10 @@ class PredictParts:
 
 
 class TfsPrediction:
-    """Runs PredictRequests over one model table; ``max_bytes`` bounds tensors that repeat one value."""
+    """Runs PredictRequests over one model table."""
 
-    def __init__(self, table: ModelTable, max_bytes: int) -> None:
+    def __init__(self, table: ModelTable) -> None:
         self._table = table
-        self._max_bytes = max_bytes
 
     def start(self, message: bytes, call: GrpcCall, reply: Reply) -> Cancel | None:
         """See ``infer_handler.Start``; the answer is an encoded PredictResponse."""
@@ -85,7 +84,7 @@ class TfsPrediction:
             raise
 
     def _decode(self, spec: ModelSpec, parts: PredictParts, call: GrpcCall) -> InferRequest:
-        request = decode_predict_request(spec, parts, self._max_bytes)
+        request = decode_predict_request(spec, parts)
         request.timeout_seconds = call.timeout_seconds
         if spec.takes_texts:
             request.text_bytes = sum([len(entry) for entry in parts.inputs])
@@ -142,7 +141,7 @@ def cut_predict_request(message: bytes) -> PredictParts:
         raise malformed("a field has the wrong type, or text is not UTF-8") from None
 
 
-def decode_predict_request(spec: ModelSpec, parts: PredictParts, max_bytes: int) -> InferRequest:
+def decode_predict_request(spec: ModelSpec, parts: PredictParts) -> InferRequest:
     """Check the request against the model and decode its tensors; safe on any thread.
 
     Raises InvalidRequestError.
@@ -154,7 +153,7 @@ def decode_predict_request(spec: ModelSpec, parts: PredictParts, max_bytes: int)
     for entry in parts.inputs:
         name, tensor = _cut_entry(entry, parts.budget, texts)
         found = find_input(spec, name, arrays)
-        arrays[name] = decode_tensor_proto(found, tensor, max_bytes)
+        arrays[name] = decode_tensor_proto(found, tensor)
     check_complete(spec, arrays)
     check_output_count(spec, len(described.output_filter))
     wanted: dict[str, None] = {}

@@ -43,6 +43,8 @@ from modelservice_runtime.tensors import (
     parse_shape,
 )
 
+# What a tensor of fewer values than elements may grow to: a request of a few bytes takes as much memory.
+_MAX_FILLED_BYTES = 1024 * 1024
 # Datatype and shape, whose dimensions may have names.
 _MAX_DESCRIBED_BYTES = 16 * 1024
 
@@ -109,10 +111,10 @@ def cut_tensor(whole: memoryview, budget: FieldBudget, texts: FieldBudget) -> Te
     return TensorParts(small, content, values, whole)
 
 
-def decode_tensor_proto(spec: TensorSpec, parts: TensorParts, max_bytes: int) -> Array:
+def decode_tensor_proto(spec: TensorSpec, parts: TensorParts) -> Array:
     """Make the array. Fewer values than elements stand for the rest with their last one, none for zeros.
 
-    ``max_bytes`` bounds what such a tensor may grow to. Raises InvalidRequestError naming the input.
+    Raises InvalidRequestError naming the input.
     """
     check_datatype(spec, _DATATYPES.get(parts.described.dtype))
     if parts.described.tensor_shape.unknown_rank:
@@ -127,7 +129,7 @@ def decode_tensor_proto(spec: TensorSpec, parts: TensorParts, max_bytes: int) ->
     values = _decode_values(spec, parts)
     expected = count_elements(shape)
     if values.size < expected:
-        values = _repeat_last(spec, values, expected, max_bytes)
+        values = _repeat_last(spec, values, expected)
     if values.size != expected:
         raise InvalidRequestError(
             f"input '{spec.name}' has {values.size} values, but {list(shape)} needs {expected}"
@@ -191,11 +193,11 @@ def _check_field(spec: TensorSpec, parts: TensorParts, number: int) -> None:
             )
 
 
-def _repeat_last(spec: TensorSpec, values: Array, expected: int, max_bytes: int) -> Array:
-    if expected * spec.datatype.item_bytes > max_bytes:
+def _repeat_last(spec: TensorSpec, values: Array, expected: int) -> Array:
+    if expected * spec.datatype.item_bytes > _MAX_FILLED_BYTES:
         raise InvalidRequestError(
             f"input '{spec.name}' has {values.size} values, which would be repeated to {expected}; "
-            f"the limit is {max_bytes} bytes"
+            f"that is done up to {_MAX_FILLED_BYTES} bytes: send all values"
         )
     filled = np.zeros(expected, spec.datatype.numpy)
     filled[: values.size] = values

@@ -31,9 +31,7 @@ class Server:
         self.statistics = ModelStatistics()
         self.table.publish(ModelHandle(self.model.spec, self.lane, self.statistics))
         self.health = Health(self.table)
-        self.services: GrpcServices = build_grpc_services(
-            self.table, self.health, asyncio.get_running_loop(), 1 << 20
-        )
+        self.services: GrpcServices = build_grpc_services(self.table, self.health, asyncio.get_running_loop())
 
     def open(self, path: str, call: FakeCall | None = None) -> tuple[FakeCall, CallHandler]:
         call = call or FakeCall()

@@ -58,9 +58,9 @@ def make_request(*tensors: tf.TensorProto, names: str = "xt", **fields: Any) -> 
     return request
 
 
-def decode(spec: ModelSpec, request: pb.PredictRequest | bytes, max_bytes: int = 1000) -> InferRequest:
+def decode(spec: ModelSpec, request: pb.PredictRequest | bytes) -> InferRequest:
     message = request if isinstance(request, bytes) else request.SerializeToString()
-    return decode_predict_request(spec, cut_predict_request(message), max_bytes)
+    return decode_predict_request(spec, cut_predict_request(message))
 
 
 @st.composite
@@ -127,7 +127,7 @@ WRONG: dict[str, tuple[str, Callable[[], pb.PredictRequest | bytes], str]] = {
     "no datatype": ("FP32", lambda: make_request(tf.TensorProto()), "the model expects FP32"),
     "negative": ("FP32", one("FP32", [-1]), "every dimension"),
     "too many": ("FP32", one("FP32", [1], float_val=[1, 2]), r"has 2 values, but \[1\] needs 1"),
-    "grows": ("FP32", one("FP32", [1000], float_val=[1]), "repeated to 1000; the limit is 1000 bytes"),
+    "grows": ("FP32", one("FP32", [1 << 19], float_val=[1]), "repeated to 524288; that is done up to"),
     "overflow": ("FP32", one("FP32", [2**50], float_val=[1]), "too large"),
     "content": ("FP32", one("FP32", [1], tensor_content=b"abc"), "has 3 bytes"),
     "text content": ("BYTES", one("BYTES", [1], tensor_content=b"abc"), "send it in string_val"),

@@ -67,7 +67,7 @@ async def test_connection_limits_reach_the_ports() -> None:
     )
     loop = asyncio.get_running_loop()
     table = ModelTable()
-    grpc = build_grpc_services(table, Health(table), loop, 1000)
+    grpc = build_grpc_services(table, Health(table), loop)
     applications = Applications(lambda _request: None, None, grpc, None)
     ports = await open_ports(settings, applications, load_tls(None), loop)
     try:
