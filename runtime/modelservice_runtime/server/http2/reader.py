@@ -26,6 +26,8 @@ _HEADERS_FLAGS = PADDED | PRIORITY | END_HEADERS
 _CONTINUATION = int(FrameType.CONTINUATION)
 _STREAM_ID_MASK = 0x7FFFFFFF
 _PRIORITY_BYTES = 5
+# Decoding so much of a header block takes as long as a frame.
+_BLOCK_SHIFT = 8
 
 _Handler = Callable[[int, int, bytes], None]
 
@@ -157,14 +159,16 @@ class FrameReader(ABC):
                         break
             elif kind == _HEADERS and flags & _HEADERS_FLAGS == END_HEADERS and stop <= end:
                 self.on_headers(stream_id & _STREAM_ID_MASK, data[start:stop], flags & END_STREAM)
+                frames_left -= (stop - start) >> _BLOCK_SHIFT
             elif stop > end:
                 self._check_length(kind, stop - start)
                 break
             else:
                 self._dispatch(kind, flags, stream_id & _STREAM_ID_MASK, data[start:stop])
+                frames_left -= (stop - start) >> _BLOCK_SHIFT
             position = stop
             frames_left -= 1
-            if not frames_left:
+            if frames_left <= 0:
                 break
         self._rest = data[position:] if position < end else b""
         return frames_left > 0

@@ -114,3 +114,13 @@ def test_feed_of_anything_raises_connection_failures_only(pieces: list[bytes]) -
     except ConnectionFailedError:
         return
     assert len(reader._rest) <= reader.limits.max_header_block_bytes + 9
+
+
+def test_feed_ends_its_turn_behind_long_header_blocks() -> None:
+    reader = Recorder()
+    reader.read(PREFACE + settings())
+    packet = b"".join([frame(HEADERS, END_HEADERS, stream_id, bytes(1000)) for stream_id in (1, 3)])
+    assert not reader.feed(packet)
+    assert [event[1] for event in reader.events[1:]] == [1]
+    assert not reader.feed(b"")
+    assert [event[1] for event in reader.events[1:]] == [1, 3]
