@@ -17,6 +17,15 @@ _TOKENS = (b"NaN", b"Infinity")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
+# Functions of Python's, unlike the built-in ones: other threads have the interpreter between two of them.
+def _read_float(text: str) -> float:
+    return float(text)
+
+
+def _read_int(text: str) -> int:
+    return int(text)
+
+
 def decode_object_with_tokens(body: bytes | bytearray) -> dict[str, Any]:
     """Parse a JSON object; the same limits and errors as ``decode_object``, but for the tokens."""
     try:
@@ -25,7 +34,12 @@ def decode_object_with_tokens(body: bytes | bytearray) -> dict[str, Any]:
         if not any(find_word(body, token) >= 0 for token in _TOKENS):
             raise
     try:
-        document = json.loads(body.decode("utf-8"), object_pairs_hook=refuse_duplicate_members)
+        document = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=refuse_duplicate_members,
+            parse_float=_read_float,
+            parse_int=_read_int,
+        )
         if _SURROGATE.search(body):
             json.dumps(document, ensure_ascii=False).encode("utf-8")
     except RecursionError:

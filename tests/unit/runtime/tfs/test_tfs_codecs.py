@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -325,3 +326,20 @@ def test_prepare_predict_of_many_objects_with_a_wrong_one_says_which(
     body = json.dumps({"instances": make_rows(2000)}).replace(old, new, 1).encode()
     with pytest.raises(InvalidRequestError, match=re.escape(part)):
         prepare_predict(ROWS, body)
+
+
+@pytest.mark.parametrize("number", [b"0.5", b"7"])
+def test_numbers_beside_a_token_let_other_threads_in_between(number: bytes) -> None:
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"  # of a function of Python's: there another thread may take over
+
+    body = b'{"a":[NaN,' + b",".join([number] * 1000) + b"]}"
+    sys.setprofile(count)
+    try:
+        decode_object_with_tokens(body)
+    finally:
+        sys.setprofile(None)
+    assert calls > 1000
