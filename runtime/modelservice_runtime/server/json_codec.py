@@ -13,6 +13,7 @@ import base64
 import json
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -39,6 +40,7 @@ MAX_CONTAINERS = 1_000_000
 # Parsing that many keeps everybody from the interpreter for a tenth of a second.
 MAX_VALUES = 1_000_000
 _FEW_VALUES = 32
+_MAX_WHOLE = 2.0**53
 _SHOWN_LETTERS = 40
 # Values that are written in one go, which takes less than a millisecond.
 PIECE_VALUES = 16 * 1024
@@ -78,8 +80,17 @@ def decode_object(body: bytes | bytearray) -> dict[str, Any]:
     return document
 
 
-def decode_tensor(spec: TensorSpec, shape: Sequence[int], data: object, body: bytes | bytearray) -> Array:
+def decode_tensor(
+    spec: TensorSpec,
+    shape: Sequence[int],
+    data: object,
+    body: bytes | bytearray,
+    *,
+    takes_whole_floats: bool = True,
+) -> Array:
     """Make an array of ``shape`` from nested or flat JSON data, which came in ``body``.
+
+    ``takes_whole_floats``: 1.0 is an integer; TensorFlow Serving refuses it.
 
     Raises InvalidRequestError naming the input.
     """
@@ -96,7 +107,7 @@ def decode_tensor(spec: TensorSpec, shape: Sequence[int], data: object, body: by
         return _booleans(spec, values).reshape(shape)
     if _holds_booleans(values, body):
         raise InvalidRequestError(f"input '{spec.name}' has a boolean among {spec.datatype.name} values")
-    return _numbers(spec, values).reshape(shape)
+    return _numbers(spec, values, takes_whole_floats=takes_whole_floats).reshape(shape)
 
 
 def encode_tensor(spec: TensorSpec, array: Array) -> object:
@@ -214,7 +225,11 @@ def _flatten(spec: TensorSpec, data: object) -> Sequence[Any]:
     return values
 
 
-def _numbers(spec: TensorSpec, values: Sequence[Any]) -> Array:
+def _numbers(spec: TensorSpec, values: Sequence[Any], *, takes_whole_floats: bool) -> Array:
+    with suppress(struct.error, OverflowError):
+        return _pack(spec.datatype, values)
+    if takes_whole_floats and not spec.datatype.is_float:
+        values = [_whole(value) for value in values]
     try:
         return _pack(spec.datatype, values)
     except (struct.error, OverflowError):
@@ -223,6 +238,11 @@ def _numbers(spec: TensorSpec, values: Sequence[Any]) -> Array:
             f"input '{spec.name}' needs {kind} in the range of {spec.datatype.name}"
             f"{_first_wrong(spec.datatype, values)}"
         ) from None
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of numbers, so some clients write 1.0 for 1. Beyond 2**53 that may be another one."""
+    return int(value) if type(value) is float and value.is_integer() and abs(value) <= _MAX_WHOLE else value
 
 
 def _pack(datatype: Datatype, values: Sequence[Any]) -> Array:
@@ -251,7 +271,7 @@ def _shown(value: object) -> str:
 
 
 def _booleans(spec: TensorSpec, values: Sequence[Any]) -> Array:
-    if not all(type(value) is bool or (type(value) is int and value in (0, 1)) for value in values):
+    if not all(type(value) is bool or (type(value) in (int, float) and value in (0, 1)) for value in values):
         raise InvalidRequestError(f"input '{spec.name}' needs true or false (or 1 or 0) as BOOL values")
     return np.array(values, dtype=np.bool_)
 

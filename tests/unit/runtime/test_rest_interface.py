@@ -485,6 +485,18 @@ def test_infer_duplicate_output_is_400(server: ServerThread) -> None:
 
 
 @pytest.mark.parametrize(
+    ("datatype", "whole"), [("INT8", [-1, 0]), ("UINT64", [2**53, 1]), ("BOOL", [True, False])]
+)
+def test_whole_numbers_may_have_a_decimal_point(
+    server: ServerThread, datatype: str, whole: list[int]
+) -> None:
+    """The Open Inference Protocol's generated client writes every number so."""
+    values = [float(value) for value in whole]
+    answer = server.infer(f"identity_{datatype}", [tensor("x", datatype, [2], values)])
+    assert answer.json()["outputs"][0]["data"] == whole
+
+
+@pytest.mark.parametrize(
     ("datatype", "data"),
     [
         ("INT64", [1, 1.5]),
@@ -496,7 +508,10 @@ def test_infer_duplicate_output_is_400(server: ServerThread) -> None:
         ("FP16", [1, 70000]),
         ("BF16", [1, 3.4e38]),
         ("BOOL", [True, 2]),
-        ("BOOL", [True, 1.0]),
+        ("BOOL", [True, 0.5]),
+        ("INT64", [1.0, 1.5]),
+        ("INT64", [1, 2.0**54]),
+        ("UINT8", [1, 256.0]),
         ("BYTES", ["a", 1]),
         ("BYTES", ["a", {"b64": "!"}]),
         ("BYTES", ["a", {"b64": "/w=="}]),

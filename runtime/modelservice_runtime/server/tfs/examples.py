@@ -114,7 +114,7 @@ def _decode_feature(
         values += feature
     shape = [len(examples), *_row_shape(tensor, size or 0)]
     check_shape(tensor, shape)
-    return decode_tensor(tensor, shape, values, body)
+    return decode_tensor(tensor, shape, values, body, takes_whole_floats=False)
 
 
 def _feature_values(tensor: TensorSpec, index: int, feature: object) -> list[Any]:

@@ -186,7 +186,7 @@ def _values_of_columns(spec: ModelSpec, columns: object) -> dict[str, Any]:
 def _decode_input(body: bytes | bytearray, tensor: TensorSpec, value: object) -> Array:
     shape = _nested_shape(tensor, value)
     check_shape(tensor, shape)
-    return decode_tensor(tensor, shape, value, body)
+    return decode_tensor(tensor, shape, value, body, takes_whole_floats=False)
 
 
 def _decode_cut_input(large: LargeArrays, tensor: TensorSpec, value: object) -> Array:

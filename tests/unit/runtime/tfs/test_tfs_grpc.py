@@ -42,6 +42,12 @@ def test_classify_answers_labels_and_scores(channel: grpc.Channel) -> None:
     assert (response.model_spec.name, response.model_spec.version.value) == ("classifier", 1)
 
 
+def test_version_0_is_the_default(channel: grpc.Channel) -> None:
+    request = pb.ClassificationRequest(model_spec={"name": "mlp", "version": {"value": 0}})
+    add_floats(request.input.example_list.examples.add(), "x", 1, 2, 3, 4)
+    assert call(channel, request).model_spec.version.value == 1
+
+
 def test_classify_without_labels_has_empty_ones(channel: grpc.Channel) -> None:
     request = pb.ClassificationRequest(model_spec={"name": "mlp"})
     add_floats(request.input.example_list.examples.add(), "x", 1, 2, 3, 4)

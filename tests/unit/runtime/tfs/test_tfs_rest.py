@@ -203,6 +203,20 @@ def test_metadata_has_the_signature_in_tensorflows_words(tfs_server: ServerThrea
     assert signature["outputs"]["y"]["tensor_shape"] == {"dim": [], "unknown_rank": True}
 
 
+def test_version_0_is_the_default_where_no_version_has_that_number(model_files: dict[str, Path]) -> None:
+    """OpenVINO Model Server's client sends it with every request."""
+    with ServerThread({"mlp": model_files["mlp"]}) as server:
+        body = {"instances": [[1, 2, 3, 4]]}
+        assert result(post(server, "mlp/versions/0:predict", body)) == result(
+            post(server, "mlp:predict", body)
+        )
+        answer = result(server.request("GET", "/v1/models/mlp/versions/0"))
+        assert [entry["version"] for entry in answer["model_version_status"]] == ["1"]
+        server.loop.call_soon_threadsafe(server.table.start_loading, "mlp", "0")
+        assert post(server, "mlp/versions/0:predict", body).status == 503
+        assert post(server, "unknown/versions/0:predict", body).status == 404
+
+
 def test_labels_lead_to_versions(model_files: dict[str, Path]) -> None:
     with ServerThread({"mlp": model_files["mlp"]}) as server:
         body = {"instances": [[1, 2, 3, 4]]}
@@ -292,6 +306,7 @@ BAD_REQUESTS: list[tuple[str, str, object, str]] = [
     ("bad base64", "text:predict", {"instances": [{"b64": "!"}]}, "not base64"),
     ("base64 with more", "text:predict", {"instances": [{"b64": "YQ==", "c": 1}]}, "'c' is unknown"),
     ("float into int", "gather:predict", {"instances": [1.5]}, "value 0 is 1.5"),
+    ("whole float into int", "gather:predict", {"instances": [1.0]}, "value 0 is 1.0"),
     ("float out of range", HALF, {"instances": [1e39]}, "range of FP32"),
     ("token for int", "gather:predict", b'{"instances": [NaN]}', "value 0 is NaN"),
     ("token for text", "text:predict", b'{"instances": [NaN]}', "needs strings"),
