@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import ModelLoadFailedError
+from modelservice_runtime.huge_pages import use_huge_pages
 from modelservice_runtime.lane import LaneSettings
 from modelservice_runtime.last_words import last_words
 from modelservice_runtime.model import Model, WarmUp
@@ -56,6 +57,7 @@ def load_and_warm_up(
     with last_words(crash):
         model = load_onnx_model(source.path, source.name, source.version, settings.session)
         model.on_device_lost = on_device_lost
+        use_huge_pages()
         warmed = warm_up(model)
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:
