@@ -1,23 +1,20 @@
 """A request's body as it comes in: kept as it is, joined in place, or read straight into its memory.
 
-A large body of announced length is received by ``DirectReceiver``: the kernel writes into the body's own
-buffer, which the tensors then lie in, so no byte is copied twice.
+``large_reads`` does the latter for large bodies.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import numpy as np
 
-from modelservice_runtime.server.http import Buffer, RequestHead
+from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.pieces import extend_unwritten
 
 # Below this, what is still to come is likely to be here already, or soon.
 MIN_DIRECT_BYTES = 64 * 1024
 # Room for a body is made for this many times of what has come: nobody gets memory for a mere announcement.
-_GROWTH = 16
-_ALIGNMENT = 16  # also malloc's
+GROWTH = 16
+ALIGNMENT_BYTES = 16  # also malloc's
 
 
 class TooMuchBufferedError(Exception):
@@ -70,13 +67,13 @@ class RequestBody:
         if isinstance(self._content, bytes):
             self.begin(self._content, total_bytes, padding_bytes)
         elif len(self._content) == self._padding + received:
-            self._grow(min(total_bytes - received, received * (_GROWTH - 1)))
+            self._grow(min(total_bytes - received, received * (GROWTH - 1)))
         return memoryview(self._content)[self._padding + received :]
 
     def begin(self, piece: bytes | memoryview, total_bytes: int, padding_bytes: int | None) -> None:
         """Make room for more of a body of which ``piece`` is the beginning. Raises TooMuchBufferedError."""
         self.size_bytes = len(piece)
-        capacity = min(total_bytes, self.size_bytes * _GROWTH)
+        capacity = min(total_bytes, self.size_bytes * GROWTH)
         self._reserve(capacity)
         if padding_bytes is None:
             self._content = bytearray(piece)
@@ -85,6 +82,12 @@ class RequestBody:
             self._content = view = np.empty(padding_bytes + capacity, np.uint8).data
             view[padding_bytes : padding_bytes + len(piece)] = piece
             self._padding = padding_bytes
+
+    def adopt(self, content: memoryview, size_bytes: int) -> None:
+        """Take memory for the whole body, whose first bytes are in it. Raises TooMuchBufferedError."""
+        self.size_bytes = size_bytes
+        self._content = content
+        self._reserve(len(content))
 
     def _grow(self, added_bytes: int) -> None:
         self._reserve(added_bytes)
@@ -104,108 +107,4 @@ def padding_bytes(headers: Mapping[bytes, bytes]) -> int | None:
     None where there are no such tensors.
     """
     length = headers.get(b"inference-header-content-length", b"")
-    return -int(length) % _ALIGNMENT if length.isdigit() and len(length) < 20 else None
-
-
-class BodyOwner(Protocol):
-    """The connection that a body arrives on."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See ``asyncio.BaseProtocol``."""
-
-    def pause_writing(self) -> None:
-        """See ``asyncio.BaseProtocol``."""
-
-    def resume_writing(self) -> None:
-        """See ``asyncio.BaseProtocol``."""
-
-    def data_received(self, data: bytes) -> None:
-        """See ``asyncio.Protocol``."""
-
-    def eof_received(self) -> bool:
-        """See ``asyncio.Protocol``."""
-
-    def body_refused(self) -> None:
-        """There is no room for more of the body."""
-
-
-class Receiver(asyncio.BufferedProtocol):
-    """Stands in for a connection as its transport's protocol; what it does not read itself it passes on."""
-
-    def __init__(self, owner: BodyOwner) -> None:
-        self._owner = owner
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Passed on."""
-        self._owner.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Passed on."""
-        self._owner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Passed on."""
-        self._owner.resume_writing()
-
-
-# What is in it is passed on before anybody else reads.
-_READ_BUFFER = memoryview(bytearray(MIN_DIRECT_BYTES))
-
-
-class SmallReads(Receiver):
-    """Between large bodies: takes little of the next one before it is read straight into its memory.
-
-    By itself asyncio passes on whatever has come as one object, which has to be copied to where the body is.
-    """
-
-    def get_buffer(self, _size_hint: int) -> memoryview:
-        """Where the next bytes go."""
-        return _READ_BUFFER
-
-    def buffer_updated(self, size_bytes: int) -> None:
-        """Passed on."""
-        self._owner.data_received(bytes(_READ_BUFFER[:size_bytes]))
-
-    def eof_received(self) -> bool:
-        """Passed on."""
-        return self._owner.eof_received()
-
-
-class DirectReceiver(Receiver):
-    """Reads until the body is complete."""
-
-    def __init__(
-        self,
-        owner: BodyOwner,
-        body: RequestBody,
-        head: RequestHead,
-        complete: Callable[[], None],
-    ) -> None:
-        super().__init__(owner)
-        self._body = body
-        self._total_bytes = head.body_bytes
-        self._padding_bytes = padding_bytes(head.headers)
-        self._complete = complete
-        self._refused = False
-
-    def get_buffer(self, _size_hint: int) -> memoryview:
-        """Where the next bytes go; after a refusal to nowhere."""
-        if not self._refused:
-            try:
-                return self._body.room(self._total_bytes, self._padding_bytes)
-            except TooMuchBufferedError:
-                self._refused = True
-        return memoryview(bytearray(MIN_DIRECT_BYTES))
-
-    def buffer_updated(self, size_bytes: int) -> None:
-        """Count what came."""
-        if self._refused:
-            self._owner.body_refused()
-            return
-        self._body.size_bytes += size_bytes
-        if self._body.size_bytes == self._total_bytes:
-            self._complete()
-
-    def eof_received(self) -> bool:
-        """A body cut short is of no use."""
-        return False
+    return -int(length) % ALIGNMENT_BYTES if length.isdigit() and len(length) < 20 else None

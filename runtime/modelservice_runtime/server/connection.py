@@ -10,18 +10,14 @@ into its memory.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from modelservice_runtime.server.body import (
-    MIN_DIRECT_BYTES,
-    DirectReceiver,
-    SmallReads,
-    TooMuchBufferedError,
-    padding_bytes,
-)
-from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead, render_head
+from modelservice_runtime.server.body import MIN_DIRECT_BYTES, TooMuchBufferedError, padding_bytes
+from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse, RequestHead, render_head
+from modelservice_runtime.server.large_reads import LargeReads
 from modelservice_runtime.server.request_reader import Phase, RefusalError, RequestReader, no_room
 
 if TYPE_CHECKING:
@@ -47,7 +43,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._writing_paused = False
         self._unsent_bytes = 0
         self._write_deadline = 0.0
-        self._receiver: DirectReceiver | None = None
+        self._large_reads: LargeReads | None = None
 
     # asyncio's callbacks
 
@@ -67,6 +63,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._requests.clear()
         request, self._current = self._current, None
         self._last_request_seen = True
+        self._large_reads = None  # it knows this connection, and a cycle would keep both
         if request is not None and request.on_disconnect is not None:
             request.on_disconnect()
 
@@ -91,30 +88,39 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, answer what is complete, and stop reading while an answer is on its way."""
-        if (
-            self._phase is not _IDLE
-            or self._current is not None
-            or self._requests
-            or self._writing_paused
-            or self._last_request_seen
-            or self._refusal is not None
-        ):
+        if not self.waits_for_request:
             self._parse(data)
             return
         end = data.find(b"\r\n\r\n") + 4
-        head = self._server.known_heads.get(data[:end])
-        if head is None or len(data) - end != head.body_bytes:
-            if head is not None and head.body_bytes + end - len(data) >= MIN_DIRECT_BYTES and len(data) > end:
-                self._receive_known(head, memoryview(data)[end:])
-            else:
-                self._parse(data)
-            return
-        self._current = request = HttpRequest(head, data[end:], time.perf_counter_ns(), self)
+        start = data[:end]
+        head = self._server.known_heads.get(start)
+        if head is None:
+            self._parse(data)
+        elif len(data) - end == head.body_bytes:
+            self._answer(head, data[end:])
+        elif head.body_bytes + end - len(data) >= MIN_DIRECT_BYTES and len(data) > end:
+            self._receive_known(start, head, memoryview(data)[end:])
+        else:
+            self._parse(data)
+
+    @property
+    def waits_for_request(self) -> bool:
+        """Nothing has come that is not answered, and more may come."""
+        return (
+            self._phase is _IDLE
+            and self._current is None
+            and not self._requests
+            and not self._writing_paused
+            and not self._last_request_seen
+            and self._refusal is None
+        )
+
+    def _answer(self, head: RequestHead, body: Buffer) -> None:
+        """Hand over a request whose head keeps the connection open, while none is in flight."""
+        self._current = request = HttpRequest(head, body, time.perf_counter_ns(), self)
         self._processing = True
         self._server.application(request)
         self._processing = False
-        if self._current is None and self._last_request_seen:
-            self.close()
 
     def _is_busy(self) -> bool:
         return (
@@ -149,7 +155,8 @@ class Connection(RequestReader, asyncio.Protocol):
             head = self._make_head()
             if was_idle and not upgrades:
                 self._remember_head(data, head, self._body.size_bytes)
-            self._receive_directly(head)
+            self._parser = httptools.HttpRequestParser(self)  # the old one still waits for the body
+            self._start_reading(head)
 
     def _remember_head(self, data: bytes, head: RequestHead, body_bytes: int) -> None:
         """Keep the head for the next request, where ``data`` was all of it and ``body_bytes`` of the body."""
@@ -157,17 +164,58 @@ class Connection(RequestReader, asyncio.Protocol):
         if len(data) - end == body_bytes and head.keep_alive and b"expect" not in head.headers:
             self._server.remember(data[:end], head)
 
-    def _receive_known(self, head: RequestHead, piece: memoryview) -> None:
-        """A large body begins behind a known head."""
-        self._start_message()
-        self._phase = Phase.BODY
-        self._body_started = self._server.now
+    # large bodies
+
+    def _receive_known(self, start: bytes, head: RequestHead, piece: memoryview) -> None:
+        """A large body begins behind a known head, whose bytes are ``start``."""
+        self._start_body()
         try:
             self._body.begin(piece, head.body_bytes, padding_bytes(head.headers))
         except TooMuchBufferedError:
             self._refuse(no_room())
         else:
-            self._receive_directly(head)
+            self._start_reading(head).expect(start, head)
+
+    def _start_body(self) -> None:
+        self._start_message()
+        self._phase = Phase.BODY
+        self._body_started = self._server.now
+
+    def _start_reading(self, head: RequestHead) -> LargeReads:
+        """Let the rest of a large body come straight into its memory; the parser sees no more of it."""
+        reads = self._large_reads
+        if reads is None:
+            reads = self._large_reads = LargeReads(self)
+            self._transport.set_protocol(reads)
+        reads.receive(self._body, head)
+        return reads
+
+    def repeated(self, head: RequestHead, content: memoryview, size_bytes: int) -> None:
+        """See ``BodyOwner.repeated``."""
+        try:
+            if size_bytes == len(content):
+                self._reserve(size_bytes)
+                self._answer(head, content)
+                return
+            self._start_body()
+            self._body.adopt(content, size_bytes)
+        except TooMuchBufferedError:
+            self._refuse(no_room())
+        else:
+            self._start_reading(head)
+
+    def body_complete(self, head: RequestHead) -> None:
+        """See ``BodyOwner.body_complete``."""
+        if head.keep_alive and not self._writing_paused:
+            self._phase = _IDLE
+            self._answer(head, self._body.finish())
+        else:
+            self._queue_request(head)
+            self._process()
+
+    def body_refused(self) -> None:
+        """See ``BodyOwner.body_refused``."""
+        self._refuse(no_room())
 
     # answers
 
@@ -184,14 +232,13 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._reserved_bytes:
             self._release_body()
         head, server = request.head, self._server
-        body = response.body
-        if (
-            head.is_plain
-            and type(body) is bytes
-            and not (response.headers or response.close or server.closing)
-        ):
+        if head.is_plain and not (response.close or server.closing):
+            body = response.body
             start = server.response_start(response.status, response.content_type)
-            self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
+            if type(body) is bytes and not response.headers:
+                self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
+            else:
+                self._send(render_head(start, response, close=False, announce_keep_alive=False), body)
             self._deadline = server.now + self._limits.idle_timeout_seconds
             if not self._processing:
                 self._process()
@@ -301,27 +348,6 @@ class Connection(RequestReader, asyncio.Protocol):
             self.abort()
         self._unsent_bytes = unsent
 
-    def _receive_directly(self, head: RequestHead) -> None:
-        """Let the rest of a large body come straight into its memory; the parser sees no more of it."""
-
-        def complete() -> None:
-            self._leave_receiver()
-            self._queue_request(head)
-            self._process()
-
-        self._receiver = DirectReceiver(self, self._body, head, complete)
-        self._transport.set_protocol(self._receiver)
-
-    def _leave_receiver(self) -> None:
-        if self._receiver is not None:
-            self._receiver = None
-            self._parser = httptools.HttpRequestParser(self)  # the old one still waits for the body
-            self._transport.set_protocol(SmallReads(self))
-
-    def body_refused(self) -> None:
-        """See ``BodyOwner.body_refused``."""
-        self._refuse(no_room())
-
     def _refuse(self, refusal: RefusalError) -> None:
         self._refusal = refusal.response
         self._process()
@@ -331,10 +357,14 @@ class Connection(RequestReader, asyncio.Protocol):
         head = render_head(start, response, close=close, announce_keep_alive=old)
         if only_head:
             self._transport.write(head)
-        elif isinstance(response.body, bytes):
-            self._transport.write(head + response.body)
         else:
-            self._transport.writelines([head, *response.body])
+            self._send(head, response.body)
+
+    def _send(self, head: bytes, body: bytes | Sequence[Buffer]) -> None:
+        if isinstance(body, bytes):
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines([head, *body])
 
     def _linger(self) -> None:
         """Send our end of stream and read on for a moment: closing at once could destroy the answer.
@@ -343,7 +373,8 @@ class Connection(RequestReader, asyncio.Protocol):
         """
         if self._transport.is_closing():
             return
-        self._leave_receiver()
+        if self._large_reads is not None:
+            self._large_reads.stop()
         self._phase = Phase.LINGER
         self._deadline = self._server.now + self._limits.linger_seconds
         self._release_body()

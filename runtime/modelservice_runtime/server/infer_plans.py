@@ -113,7 +113,7 @@ class _JsonPlan(_Plan):
         self.suffix = suffix
 
 
-class _BinaryPlan(_Plan):
+class BinaryPlan(_Plan):
     """A request whose inputs are all binary, at known places behind a known header."""
 
     __slots__ = ("tensors", "total_bytes")
@@ -124,6 +124,26 @@ class _BinaryPlan(_Plan):
         super().__init__(_like(example, {}), may_prepare=as_sent and example.is_all_binary)
         self.tensors = tensors
         self.total_bytes = total_bytes
+
+    def answer(
+        self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
+    ) -> HttpResponse | None:
+        """Run and encode in one go, once it is ``prepared``; None for what has to be done the usual way."""
+        if self.prepared is None:
+            return None
+        binary = memoryview(body)[header_length:]
+        memory = self.prepared.memory
+        for tensor, _, place in self.tensors:
+            memory[tensor.name][:] = binary[place]
+        return self.prepared.answer(handle, received_ns)
+
+    def decode(self, body: Buffer, header_length: int) -> DecodedInfer:
+        """Decode the tensors alone. Raises InvalidRequestError."""
+        binary = memoryview(body)[header_length:]
+        inputs = {
+            tensor.name: decode_buffer(tensor, shape, binary[place]) for tensor, shape, place in self.tensors
+        }
+        return _like(self.example, inputs, self)
 
 
 def _prepare_nothing(_inputs: Mapping[str, Array], _outputs: Mapping[str, Array]) -> None:
@@ -140,7 +160,7 @@ class InferCodec:
         self.spec = spec
         self._prepare = prepare
         self._json: _Plans[_JsonPlan] = _Plans()
-        self._binary: _Plans[_BinaryPlan] = _Plans()
+        self._binary: _Plans[BinaryPlan] = _Plans()
         # Binary answers by (outputs' names, shapes): the JSON, and the HTTP headers.
         self._binary_heads: dict[Any, tuple[bytes, tuple[tuple[bytes, bytes], ...]]] = {}
 
@@ -164,18 +184,10 @@ class InferCodec:
             return None
         return plan.prepared.answer(handle, received_ns)
 
-    def answer_binary(
-        self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
-    ) -> HttpResponse | None:
-        """``answer_json`` for a body of a JSON header of that many bytes and binary tensors."""
+    def find_binary_plan(self, body: Buffer, header_length: int) -> BinaryPlan | None:
+        """What answers or decodes this body of a JSON header of that many bytes and binary tensors."""
         plan = self._binary.by_text.get(bytes(body[:header_length]))
-        if plan is None or plan.prepared is None or len(body) - header_length != plan.total_bytes:
-            return None
-        binary = memoryview(body)[header_length:]
-        memory = plan.prepared.memory
-        for tensor, _, place in plan.tensors:
-            memory[tensor.name][:] = binary[place]
-        return plan.prepared.answer(handle, received_ns)
+        return plan if plan is not None and len(body) - header_length == plan.total_bytes else None
 
     def decode(self, body: Buffer, header_length: bytes | None, batches_rows: bool) -> DecodedInfer:
         """See ``infer_codec.decode_infer``."""
@@ -188,8 +200,8 @@ class InferCodec:
                     if decoded is not None:
                         return decoded
                 return self._decode_json(body, start, may_plan=plan is None)
-        elif len(header_length) <= 4 and header_length.isdigit() and header_length != b"0":
-            planned = self._decode_binary(body, header_length)
+        elif len(header_length) <= 4 and header_length.isdigit() and int(header_length):
+            planned = self._decode_binary(body, int(header_length))
             if planned is not None:
                 return planned
         return decode_infer(self.spec, body, header_length, batches_rows=batches_rows)
@@ -221,27 +233,19 @@ class InferCodec:
                 self._json.add(prefix, plan)
         return decoded
 
-    def _decode_binary(self, body: Buffer, header_length: bytes) -> DecodedInfer | None:
-        length = int(header_length)
-        if length == 0:  # "00" is a raw request as well
+    def _decode_binary(self, body: Buffer, header_length: int) -> DecodedInfer | None:
+        """Decode by a plan, or in full where there should be one the next time."""
+        plan = self.find_binary_plan(body, header_length)
+        if plan is not None:
+            return plan.decode(body, header_length)
+        header = bytes(body[:header_length])
+        if header in self._binary.by_text or len(header) < header_length or not self._binary.wants(header):
             return None
-        header = bytes(body[:length])
-        plan = self._binary.by_text.get(header)
-        if plan is None:
-            if len(header) == length and self._binary.wants(header):
-                decoded = decode_infer(self.spec, body, header_length, batches_rows=False)
-                plan = _plan_binary(self.spec, decoded, header)
-                if plan is not None:
-                    self._binary.add(header, plan)
-                return decoded
-            return None
-        if len(body) - length != plan.total_bytes:
-            return None
-        binary = memoryview(body)[length:]
-        inputs = {
-            tensor.name: decode_buffer(tensor, shape, binary[place]) for tensor, shape, place in plan.tensors
-        }
-        return _like(plan.example, inputs, plan)
+        decoded = decode_infer(self.spec, body, b"%d" % header_length, batches_rows=False)
+        plan = _plan_binary(self.spec, decoded, header)
+        if plan is not None:
+            self._binary.add(header, plan)
+        return decoded
 
     def _encode_binary(
         self, decoded: DecodedInfer, outputs: Sequence[Array]
@@ -333,7 +337,7 @@ def _end_of_array(body: bytes, start: int) -> int | None:
     return None
 
 
-def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> _BinaryPlan | None:
+def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> BinaryPlan | None:
     tensors: list[_Place] = []
     position = 0
     for entry in orjson.loads(header)["inputs"]:
@@ -344,4 +348,4 @@ def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> _Bina
         shape = decoded.request.inputs[tensor.name].shape
         tensors.append((tensor, shape, slice(position, position + size_bytes)))
         position += size_bytes
-    return _BinaryPlan(tensors, position, decoded)
+    return BinaryPlan(tensors, position, decoded)

@@ -73,11 +73,20 @@ class InferRoute:
     def _answer_binary(self, header_length: int, request: HttpRequest) -> HttpResponse | None:
         handle = self._table.find(self._model, self._version)
         codec = self._codec
-        if codec is not None and codec.spec is handle.spec:
-            response = codec.answer_binary(request.body, header_length, handle, request.received_ns)
+        if codec is None or codec.spec is not handle.spec:
+            return self._answer(request)
+        plan = codec.find_binary_plan(request.body, header_length)
+        if plan is None:
+            return self._answer(request)
+        if plan.prepared is not None:
+            response = plan.answer(request.body, header_length, handle, request.received_ns)
             if response is not None:
                 return response
-        return self._answer(request)
+        try:
+            return _run(handle, codec, request, plan.decode(request.body, header_length))
+        except ServingError as error:
+            record_failure(handle, request.received_ns, error)
+            raise
 
     def _answer(self, request: HttpRequest) -> HttpResponse | None:
         handle = self._table.find(self._model, self._version)

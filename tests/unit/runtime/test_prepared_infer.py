@@ -57,7 +57,8 @@ class Served:
     def at_once(self, body: bytes, header_length: int | None = None) -> HttpResponse | None:
         if header_length is None:
             return self.codec.answer_json(body, self.handle, 0)
-        return self.codec.answer_binary(body, header_length, self.handle, 0)
+        plan = self.codec.find_binary_plan(body, header_length)
+        return None if plan is None else plan.answer(body, header_length, self.handle, 0)
 
 
 @pytest.fixture
