@@ -43,8 +43,7 @@ def encode_buffer(spec: TensorSpec, array: Array) -> memoryview:
     """The bytes of an output, without a copy where the memory is contiguous already."""
     if spec.datatype is BYTES:
         return memoryview(_encode_strings(array))
-    contiguous = np.ascontiguousarray(array).ravel()
-    return memoryview(contiguous.view(np.uint8).data)
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def decode_text(spec: TensorSpec, content: memoryview) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol, TypeAlias
 
@@ -143,9 +144,14 @@ def render_start(status: int, content_type: bytes, date: bytes) -> bytes:
 
 def render_head(start: bytes, response: HttpResponse, *, close: bool, announce_keep_alive: bool) -> bytes:
     """Status line and headers, up to and with the empty line; ``start`` comes from ``render_start``."""
-    extra = b"".join([_EXTRA % pair for pair in response.headers]) if response.headers else b""
+    extra = _render_headers(response.headers) if response.headers else b""
     if close:
         extra += _CLOSE
     elif announce_keep_alive:
         extra += _KEEP_ALIVE
     return b"%b%d\r\n%b\r\n" % (start, response.content_length, extra)
+
+
+@lru_cache(maxsize=64)
+def _render_headers(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return b"".join([_EXTRA % pair for pair in headers])

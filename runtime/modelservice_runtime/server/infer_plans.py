@@ -29,7 +29,7 @@ from modelservice_runtime.server.infer_codec import (
 )
 from modelservice_runtime.server.json_codec import decode_tensor
 from modelservice_runtime.server.offload import LateAnswer
-from modelservice_runtime.server.prepared_infer import PreparedInfer
+from modelservice_runtime.server.prepared_infer import DirectInfer, Place, PreparedInfer
 from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, InferRequest, TensorSpec, count_elements
 
 _DATA = b'"data":'
@@ -42,8 +42,6 @@ _BRACKET = re.compile(rb"[\[\]]")
 
 Plan = TypeVar("Plan")
 Prepare: TypeAlias = Callable[[Mapping[str, Array], Mapping[str, Array]], PreparedRun | None]
-# An input, its shape, and where its bytes are.
-_Place: TypeAlias = tuple[TensorSpec, tuple[int, ...], slice]
 
 
 class _Plans(Generic[Plan]):
@@ -96,6 +94,11 @@ class _Plan:
             run = prepare(inputs, dict(zip(self.example.request.output_names, outputs, strict=True)))
             if run is not None:
                 self.prepared = PreparedInfer(spec, self.example, run)
+            elif self._trials_left == 0:
+                self._give_up(spec, outputs)
+
+    def _give_up(self, spec: ModelSpec, outputs: list[Array]) -> None:
+        """Nothing could be prepared: the tensors are large, or the model slow."""
 
 
 class _JsonPlan(_Plan):
@@ -114,21 +117,35 @@ class _JsonPlan(_Plan):
 
 
 class BinaryPlan(_Plan):
-    """A request whose inputs are all binary, at known places behind a known header."""
+    """A request whose inputs are all binary, at known places behind a known header.
 
-    __slots__ = ("tensors", "total_bytes")
+    Large ones are answered by ``direct``, once a run has shown the outputs' shapes.
+    """
 
-    def __init__(self, tensors: Sequence[_Place], total_bytes: int, example: DecodedInfer) -> None:
+    __slots__ = ("direct", "tensors", "total_bytes")
+
+    def __init__(self, tensors: Sequence[Place], total_bytes: int, example: DecodedInfer) -> None:
         # The bytes of the others are looked at, or converted.
         as_sent = all(tensor.datatype not in (BYTES, BF16, BOOL) for tensor, _, _ in tensors)
         super().__init__(_like(example, {}), may_prepare=as_sent and example.is_all_binary)
         self.tensors = tensors
         self.total_bytes = total_bytes
+        self.direct: DirectInfer | None = None
+
+    def _give_up(self, spec: ModelSpec, outputs: list[Array]) -> None:
+        names = self.example.request.output_names
+        if not any(spec.output_by_name[name].datatype is BYTES for name in names):
+            self.direct = DirectInfer(spec, self.tensors, self.example, outputs)
 
     def answer(
         self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
     ) -> HttpResponse | None:
-        """Run and encode in one go, once it is ``prepared``; None for what has to be done the usual way."""
+        """Run and encode in one go, where it has been learned how; None where it needs the usual way.
+
+        Raises ServingErrors of the model, uncounted.
+        """
+        if self.direct is not None:
+            return self.direct.answer(body, header_length, handle, received_ns)
         if self.prepared is None:
             return None
         binary = memoryview(body)[header_length:]
@@ -338,7 +355,7 @@ def _end_of_array(body: bytes, start: int) -> int | None:
 
 
 def _plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> BinaryPlan | None:
-    tensors: list[_Place] = []
+    tensors: list[Place] = []
     position = 0
     for entry in orjson.loads(header)["inputs"]:
         size_bytes = (entry.get("parameters") or {}).get("binary_data_size")

@@ -78,11 +78,10 @@ class InferRoute:
         plan = codec.find_binary_plan(request.body, header_length)
         if plan is None:
             return self._answer(request)
-        if plan.prepared is not None:
+        try:
             response = plan.answer(request.body, header_length, handle, request.received_ns)
             if response is not None:
                 return response
-        try:
             return _run(handle, codec, request, plan.decode(request.body, header_length))
         except ServingError as error:
             record_failure(handle, request.received_ns, error)

@@ -152,6 +152,55 @@ def test_large_body_in_pieces_arrives_whole_and_so_does_what_follows(connect: Co
     np.testing.assert_array_equal(echoed_binary(connection, array.size), array.ravel())
 
 
+# In how many pieces, the first of so many bytes, a repeated request comes; None: in one go.
+@pytest.mark.parametrize("first_bytes", [None, 1, 120, 20_000, 700_000])
+def test_large_requests_with_the_same_head_get_an_answer_to_their_own_numbers(
+    connect: Connect, serving: ServerThread, first_bytes: int | None
+) -> None:
+    connection = connect()
+    array = np.arange(200_000, dtype=np.float32).reshape(1, -1)
+    for turn in range(6):
+        request = binary_request(array + turn)
+        if first_bytes is not None:
+            connection.sendall(request[:first_bytes])
+            time.sleep(0.02)
+        connection.sendall(request[first_bytes or 0 :])
+        np.testing.assert_array_equal(echoed_binary(connection, array.size), array.ravel() + turn)
+    assert serving.server.buffered_bytes == 0
+
+
+def test_other_requests_between_large_ones_with_the_same_head_are_answered(connect: Connect) -> None:
+    connection = connect()
+    array = np.arange(200_000, dtype=np.float32).reshape(1, -1)
+    others = (json_request([7.0]), binary_request(array[:, :150_000]), json_request([1.0] * 90_000))
+    for other in others:
+        for request in (binary_request(array), binary_request(array + 1), binary_request(array + 2), other):
+            connection.sendall(request)
+            status, body = read_answer(connection)
+            assert status == 200, body[:200]
+        connection.sendall(binary_request(array + 3) + other)  # two at once
+        np.testing.assert_array_equal(echoed_binary(connection, array.size), array.ravel() + 3)
+        assert read_answer(connection)[0] == 200
+
+
+def test_repeated_large_request_that_stops_or_has_no_room_is_refused(
+    connect: Connect, serving: ServerThread
+) -> None:
+    array = np.zeros((1, 1_500_000), np.float32)
+    request = binary_request(array)
+    stopping, crowding = connect(), connect()
+    for _ in range(3):
+        for connection in (stopping, crowding):
+            connection.sendall(request)
+            assert read_answer(connection)[0] == 200
+    stopping.sendall(request[:4_000_000])
+    time.sleep(0.1)
+    crowding.sendall(request[:4_000_000])
+    assert read_until_closed(crowding).startswith(b"HTTP/1.1 503")
+    assert read_until_closed(stopping).startswith(b"HTTP/1.1 408")
+    assert serving.server.buffered_bytes == 0
+
+
 def test_large_body_that_stops_is_answered_408(connect: Connect, serving: ServerThread) -> None:
     connection = connect()
     data = binary_request(np.zeros((1, 500_000), np.float32))
