@@ -195,7 +195,10 @@ def _decode_cut_data(large: LargeArrays, tensor: TensorSpec, shape: list[int], d
     if text is None:
         return decode_tensor(tensor, shape, data, large.rest)
     array = decode_large_array(tensor, shape, text)
-    return decode_tensor(tensor, shape, decode_value(text), text) if array is None else array
+    if array is None:
+        copied = bytes(text)
+        return decode_tensor(tensor, shape, decode_value(copied), copied)
+    return array
 
 
 def _decode_members(

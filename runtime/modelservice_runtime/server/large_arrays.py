@@ -13,7 +13,7 @@ the ordinary decoder, whose sentences say more.
 import json
 import re
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 import simdjson
 
+from modelservice_runtime.server.array_text import ArrayText
 from modelservice_runtime.server.pieces import PIECE_BYTES, copy_part, find_word
 from modelservice_runtime.tensors import (
     BF16,
@@ -40,7 +41,6 @@ _MAX_ARRAYS = 64
 # simdjson keeps the interpreter to itself for about a millisecond for this much.
 _PIECE_BYTES = 512 * 1024
 _DATA = ("data",)
-_OPENING = re.compile(rb"[ \t\r\n]{0,64}(\[+)")
 # Keys that are longer are found where they do not lie across two pieces.
 _MAX_KEY_BYTES = 1024
 # All that may stand in an array of numbers but brackets and commas.
@@ -54,7 +54,7 @@ _SIMDJSON_ERRORS = (RuntimeError, TypeError, ValueError)
 class LargeArrays:
     """The large arrays of one body. ``rest`` is the body with placeholders in their places."""
 
-    def __init__(self, rest: bytes, arrays: list[bytearray]) -> None:
+    def __init__(self, rest: bytes, arrays: list[ArrayText]) -> None:
         self.rest = rest
         self._arrays = arrays
         self._used: set[int] = set()
@@ -64,7 +64,7 @@ class LargeArrays:
         """True when every array was an input's data."""
         return len(self._used) == len(self._arrays)
 
-    def find(self, data: object) -> bytearray | None:
+    def find(self, data: object) -> ArrayText | None:
         """The text of the array that ``data`` is the placeholder of; None where it is none."""
         if type(data) is not list or len(data) != 2 or data[0] != _TOKEN:
             return None
@@ -78,7 +78,7 @@ def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> La
     What is cut holds neither a quote nor the end of an object, so no text and no member is in it.
     """
     pieces: list[bytes | bytearray] = []
-    arrays: list[bytearray] = []
+    arrays: list[ArrayText] = []
     position = kept_from = 0
     object_end = -1
     pattern = _key_pattern(keys)
@@ -94,20 +94,20 @@ def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> La
         position = max(end, start)
         if end - start >= MIN_ARRAY_BYTES:
             pieces += [body[kept_from:start], b'["%b",%d]' % (_TOKEN.encode("ascii"), len(arrays))]
-            arrays.append(copy_part(body, start, end))
+            arrays.append(_text_of(body, start, end))
             kept_from = end
     if not arrays:
         return None
     return LargeArrays(b"".join([*pieces, body[kept_from:]]), arrays)
 
 
-def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: bytearray) -> Array | None:
+def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: ArrayText) -> Array | None:
     """Make an array of ``shape``; None where the ordinary decoder has to look, or to say what is wrong."""
     values = decode_nested_array(spec, text)
     return None if values is None or values.size != count_elements(shape) else values.reshape(shape)
 
 
-def decode_nested_array(spec: TensorSpec, text: bytearray) -> Array | None:
+def decode_nested_array(spec: TensorSpec, text: ArrayText) -> Array | None:
     """Make an array of the shape that the brackets in ``text`` have; None as above."""
     if spec.datatype is BOOL:
         return _parse_booleans(text)
@@ -142,23 +142,30 @@ def _end_of_numbers(body: bytes | bytearray, start: int, object_end: int) -> int
     return body.rfind(b"]", start, object_end if quote < 0 else min(quote, object_end)) + 1
 
 
+def _text_of(body: bytes | bytearray, start: int, end: int) -> ArrayText:
+    if isinstance(body, bytearray):
+        return ArrayText(body, start, end)
+    return ArrayText(copy_part(body, start, end))
+
+
 def _buffer_type(spec: TensorSpec) -> _BufferType:
     if spec.datatype.is_float:
         return "d"
     return "u" if spec.datatype.name == "UINT64" else "i"
 
 
-def _parse_numbers(text: bytearray, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
+def _parse_numbers(text: ArrayText, buffer_type: _BufferType) -> tuple[Array, list[int]] | None:
     """All numbers of a rectangular array as float64, int64 or uint64, and the lengths of its rows."""
-    if text.startswith(b"[[") and find_word(text, b"]") == len(text) - 2:
-        parsed = _parse_numbers(text[1:-1], buffer_type)  # one row
+    row = text.without_brackets()
+    if row is not None:
+        parsed = _parse_numbers(row, buffer_type)
         return parsed and (parsed[0], [1, *parsed[1]])
     parts: list[Array] = []
     rows, shape = 0, None
-    depth = _count_openings(text)
+    depth = text.count_openings()
     if depth > MAX_RANK:
         return None
-    with closing(_split(text, depth)) as pieces:
+    with closing(text.split(depth, _PIECE_BYTES)) as pieces:
         for piece in pieces:
             parsed = _parse_piece(piece, buffer_type, is_flat=depth == 1)
             if parsed is None or len(piece) == len(text):
@@ -171,10 +178,10 @@ def _parse_numbers(text: bytearray, buffer_type: _BufferType) -> tuple[Array, li
     return np.concatenate(parts), [rows, *(shape or [])]
 
 
-def _parse_booleans(text: bytearray) -> Array | None:
+def _parse_booleans(text: ArrayText) -> Array | None:
     """A flat array of true, false, 1 and 0."""
     parts: list[Array] = []
-    with closing(_split(text, _count_openings(text))) as pieces:
+    with closing(text.split(text.count_openings(), _PIECE_BYTES)) as pieces:
         for piece in pieces:
             try:
                 values = orjson.loads(piece)
@@ -184,41 +191,6 @@ def _parse_booleans(text: bytearray) -> Array | None:
                 return None
             parts.append(np.array(values, np.bool_))
     return np.concatenate(parts)
-
-
-def _count_openings(text: bytearray) -> int:
-    """Brackets that ``text`` begins with; 0 for an array with no more elements like its first."""
-    opening = _OPENING.match(text)
-    if opening is None:
-        return 0
-    depth = len(opening.group(1))
-    return 0 if depth == 1 and find_word(text, b"[", opening.end()) >= 0 else depth
-
-
-def _split(text: bytearray, depth: int) -> Generator[memoryview, None, None]:
-    """Cut an array into shorter ones between its elements; it is valid where each of them is, and not empty.
-
-    Nothing is copied: while a piece is out, brackets stand where the commas around it were. A cut within an
-    element would leave two pieces of which neither is an array.
-    """
-    separator = b"]" * (depth - 1) + b","
-    commas: list[int] = []
-    start = 0
-    try:
-        while depth and len(text) - start > 2 * _PIECE_BYTES:
-            found = find_word(text, separator, start + _PIECE_BYTES)
-            if found < 0:
-                break
-            comma = found + depth - 1
-            commas.append(comma)
-            text[comma] = ord("]")
-            yield memoryview(text)[start : comma + 1]
-            text[comma] = ord("[")
-            start = comma
-        yield memoryview(text)[start:]
-    finally:
-        for comma in commas:
-            text[comma] = ord(",")
 
 
 def _parse_piece(

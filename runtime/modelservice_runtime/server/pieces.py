@@ -32,10 +32,11 @@ def count_byte(body: bytes | bytearray, byte: bytes) -> int:
     return sum(body.count(byte, start, start + PIECE_BYTES) for start in range(0, len(body), PIECE_BYTES))
 
 
-def find_word(body: bytes | bytearray, word: bytes, start: int = 0) -> int:
-    """``body.find(word, start)``."""
-    for begin in range(start, len(body), PIECE_BYTES):
-        found = body.find(word, begin, begin + PIECE_BYTES + len(word) - 1)
+def find_word(body: bytes | bytearray, word: bytes, start: int = 0, end: int | None = None) -> int:
+    """``body.find(word, start, end)``."""
+    stop = len(body) if end is None else end
+    for begin in range(start, stop, PIECE_BYTES):
+        found = body.find(word, begin, min(begin + PIECE_BYTES + len(word) - 1, stop))
         if found >= 0:
             return found
     return -1

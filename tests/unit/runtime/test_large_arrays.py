@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server import infer_codec, large_arrays
+from modelservice_runtime.server.array_text import ArrayText
 from modelservice_runtime.server.infer_codec import decode_infer
 from modelservice_runtime.server.json_codec import decode_tensor
 from modelservice_runtime.server.large_arrays import (
@@ -40,7 +41,7 @@ def make_body(*tensors: str, rest: str = "") -> bytes:
     return f'{{"inputs": [{", ".join(tensors)}]{rest}}}'.encode()
 
 
-def outcome(spec: ModelSpec, body: bytes) -> object:
+def outcome(spec: ModelSpec, body: bytes | bytearray) -> object:
     try:
         inputs = decode_infer(spec, body, None, batches_rows=False).request.inputs
     except ServingError as error:
@@ -54,6 +55,9 @@ def assert_same(spec: ModelSpec, body: bytes, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr(infer_codec, "MIN_ARRAY_BYTES", 1 << 40)
         expected = outcome(spec, body)
     assert outcome(spec, body) == expected
+    received = bytearray(body)
+    assert outcome(spec, received) == expected
+    assert received == body
     return expected
 
 
@@ -129,7 +133,7 @@ def test_structure_of_rows_of_many_lengths_is_not_built() -> None:
     row = "[" + "1," * 200_000 + "1]"
     text = "[" + ",".join([row] + ["1"] * 200_000) + "]"
     tensor = make_spec().inputs[0]
-    assert decode_large_array(tensor, (400_002,), bytearray(text.encode())) is None
+    assert decode_large_array(tensor, (400_002,), ArrayText(bytearray(text.encode()))) is None
 
 
 @given(
@@ -139,7 +143,7 @@ def test_structure_of_rows_of_many_lengths_is_not_built() -> None:
 def test_decode_large_array_rounds_as_the_ordinary_decoder(values: list[float], datatype: str) -> None:
     tensor = make_spec(datatype).inputs[0]
     text = json.dumps(values).encode()
-    array = decode_large_array(tensor, (len(values),), bytearray(text))
+    array = decode_large_array(tensor, (len(values),), ArrayText(bytearray(text)))
     assert array is not None
     assert array.tobytes() == decode_tensor(tensor, (len(values),), values, text).tobytes()
 
@@ -163,13 +167,13 @@ def test_decode_large_array_in_pieces_is_as_strict_as_in_one(
     good = "[" + "5," * 999 + "7]"
     for piece_bytes in (1, 2, 3, 100, 1500, 5000):
         monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
-        array = decode_large_array(tensor, (1000,), bytearray(good.encode()))
+        array = decode_large_array(tensor, (1000,), ArrayText(bytearray(good.encode())))
         assert array is not None
         assert array.tolist() == [5.0] * 999 + [7.0]
         for place in (0, 500, 900):
             bad = good[:place] + good[place:].replace(*damage, 1) if damage[0] in good[place:] else "[,]"
             text = bytearray(bad.encode())
-            assert decode_large_array(tensor, (1000,), text) is None
+            assert decode_large_array(tensor, (1000,), ArrayText(text)) is None
             assert text == bad.encode()  # for the ordinary decoder, which is asked next
 
 
@@ -187,12 +191,12 @@ def test_decode_nested_array_in_pieces_is_as_strict_as_in_one(
     for piece_bytes in (1, 10, 100, 1000):
         monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
         for text in (good, f" {good} "):
-            array = decode_nested_array(tensor, bytearray(text.encode()))
+            array = decode_nested_array(tensor, ArrayText(bytearray(text.encode())))
             assert array is not None
             np.testing.assert_array_equal(array, expected)
             assert array.shape == shape
         for bad in damaged:
-            assert decode_nested_array(tensor, bytearray(bad.encode())) is None, bad
+            assert decode_nested_array(tensor, ArrayText(bytearray(bad.encode()))) is None, bad
 
 
 @pytest.mark.parametrize("damage", ["2", "1.0", '"true"', "null", "[true]", ""])
@@ -201,12 +205,13 @@ def test_decode_of_many_booleans_in_pieces_is_strict(monkeypatch: pytest.MonkeyP
     words = ["true", "false", "1", "0"] * 50
     for piece_bytes in (1, 10, 100, 1000):
         monkeypatch.setattr(large_arrays, "_PIECE_BYTES", piece_bytes)
-        array = decode_large_array(tensor, (200,), bytearray(f"[{','.join(words)}]".encode()))
+        array = decode_large_array(tensor, (200,), ArrayText(bytearray(f"[{','.join(words)}]".encode())))
         assert array is not None
         assert (array.dtype, array.tolist()) == (np.bool_, [True, False, True, False] * 50)
         for place in (0, 100, 199):
             bad = [*words[:place], damage, *words[place + 1 :]]
-            assert decode_large_array(tensor, (200,), bytearray(f"[{','.join(bad)}]".encode())) is None
+            text = ArrayText(bytearray(f"[{','.join(bad)}]".encode()))
+            assert decode_large_array(tensor, (200,), text) is None
 
 
 @pytest.mark.parametrize(
@@ -233,6 +238,6 @@ def test_cut_of_many_keys_reads_the_body_once(body: bytes, monkeypatch: pytest.M
 
 
 def test_decode_of_an_array_of_too_many_dimensions_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_arrays, "_split", None)
-    text = bytearray(b"[" * 33 + b"1, 2" + b"]" * 33)
+    monkeypatch.setattr(ArrayText, "split", None)
+    text = ArrayText(bytearray(b"[" * 33 + b"1, 2" + b"]" * 33))
     assert decode_nested_array(make_spec().inputs[0], text) is None

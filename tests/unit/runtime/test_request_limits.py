@@ -147,13 +147,18 @@ def test_values_are_counted_whatever_the_pieces(document: object, piece_bytes: i
 
 
 @given(
-    st.text("ab", max_size=40), st.text("ab", min_size=1, max_size=3), st.integers(0, 9), st.integers(1, 9)
+    st.text("ab", max_size=40),
+    st.text("ab", min_size=1, max_size=3),
+    st.integers(0, 9),
+    st.integers(0, 50),
+    st.integers(1, 9),
 )
 def test_searches_in_pieces_find_what_plain_ones_find(
-    text: str, word: str, start: int, piece_bytes: int
+    text: str, word: str, start: int, end: int, piece_bytes: int
 ) -> None:
     body, wanted = text.encode(), word.encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "PIECE_BYTES", piece_bytes)
         assert pieces.find_word(body, wanted, start) == body.find(wanted, start)
+        assert pieces.find_word(body, wanted, start, min(end, len(body))) == body.find(wanted, start, end)
         assert pieces.count_byte(body, b"a") == body.count(b"a")

@@ -13,6 +13,7 @@ import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.server.array_text import ArrayText
 from modelservice_runtime.server.json_codec import MAX_CONTAINERS, decode_object, decode_tensor
 from modelservice_runtime.server.large_arrays import (
     MIN_ARRAY_BYTES,
@@ -205,7 +206,7 @@ def _decode_cut_input(large: LargeArrays, tensor: TensorSpec, value: object) -> 
     return array
 
 
-def _decode_text(tensor: TensorSpec, text: bytearray | None) -> Array:
+def _decode_text(tensor: TensorSpec, text: ArrayText | None) -> Array:
     array = None if text is None else decode_nested_array(tensor, text)
     if array is None:
         raise InvalidRequestError(f"input '{tensor.name}' is no array of {tensor.datatype.name} values")
