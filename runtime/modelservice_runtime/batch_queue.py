@@ -62,6 +62,10 @@ class BatchQueue(Generic[Entry]):
         self._forget_empty(entry.priority, name)
         return True
 
+    def first(self) -> object:
+        """Whose turn it is where nobody waits for more; what ``take`` wants. The queue must not be empty."""
+        return next(iter(self._levels[self._priorities[0]]))
+
     def choose(self, limit: int, wait_seconds: Callable[[Entry, int], float]) -> tuple[object, float]:
         """Find whose turn it is: the first bucket that need not wait, else the one that waits the least.
 

@@ -7,6 +7,7 @@ Everything here but ``run_batch`` happens on the event loop's thread, so nothing
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +28,16 @@ from modelservice_runtime.runner_threads import RunnerThreads
 from modelservice_runtime.statistics import ModelStatistics, Timing
 from modelservice_runtime.tensors import Array, InferRequest
 
+log = logging.getLogger(__name__)
+
 # How long queued batches may keep the event loop busy before everybody else has a turn.
 _TURN_SECONDS = 0.001
 # What no priority, or 0, stands for: between the urgent (1 is first) and what can wait.
 _DEFAULT_PRIORITY = 5
 _BATCH_WEIGHT = 1 / 8
 _MAX_RETRY_SECONDS = 60
+# Where nothing is batched all requests wait in one row.
+_ONE_BY_ONE: BatchKey = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +272,7 @@ class Lane:
         spec = self._model.spec
         elements = request.text_bytes + sum([array.size for array in request.inputs.values()])
         if self._max_rows == 1:
-            return Job(request, done, elements, None, 1)
+            return Job(request, done, elements, _ONE_BY_ONE, 1)
         rows = batch_rows(spec, request.inputs)
         return Job(request, done, elements, batch_key(spec, request) if rows else None, max(rows, 1))
 
@@ -283,10 +288,13 @@ class Lane:
         self._wakeup = self._delay_timer = None
         yield_at = self._loop.time() + _TURN_SECONDS
         while self._queue and len(self._running) < self._slots:
-            bucket, wait_seconds = self._queue.choose(self._max_rows, self._wait_seconds)
-            if wait_seconds > 0:
-                self._delay_timer = self._loop.call_later(wait_seconds, self._dispatch)
-                return
+            if self._settings.max_delay_seconds == 0:
+                bucket = self._queue.first()
+            else:
+                bucket, wait_seconds = self._queue.choose(self._max_rows, self._wait_seconds)
+                if wait_seconds > 0:
+                    self._delay_timer = self._loop.call_later(wait_seconds, self._dispatch)
+                    return
             ran_here = self._start(self._queue.take(self._max_rows, bucket))
             if ran_here and self._loop.time() > yield_at:
                 break  # other clients have their turn on the event loop
@@ -294,25 +302,50 @@ class Lane:
 
     def _wait_seconds(self, oldest: Job, rows: int) -> float:
         """How long a batch may still wait to fill; its deadline counts from its oldest request."""
-        delay_seconds = self._settings.max_delay_seconds
-        if delay_seconds == 0 or oldest.key is None or rows >= self._max_rows:
+        if oldest.key is None or rows >= self._max_rows:
             return 0.0
-        return delay_seconds - (time.perf_counter_ns() - oldest.arrived_ns) / 1e9
+        return self._settings.max_delay_seconds - (time.perf_counter_ns() - oldest.arrived_ns) / 1e9
 
     def _start(self, jobs: list[Job]) -> bool:
         """Run a batch, here or on a thread; True when it ran here and is finished."""
-        batch = _RunningBatch(jobs, self._model.new_run())
-        self._running.add(batch)
-        self._last_start_ns = time.perf_counter_ns()
-        for job in jobs:
-            job.batch = batch
         elements = sum([job.elements for job in jobs])
         limit_seconds = self._settings.queued_inline_below_seconds
-        if self._run_time.is_below(elements, limit_seconds) or self._run_time.is_short(elements):
-            self._finish(batch, self._run(batch))
+        runs_here = self._run_time.is_below(elements, limit_seconds) or self._run_time.is_short(elements)
+        self._last_start_ns = time.perf_counter_ns()
+        if runs_here and len(jobs) == 1:
+            self._run_here(jobs[0], self._last_start_ns)
             return True
-        self._threads.submit(batch)
-        return False
+        batch = _RunningBatch(jobs, self._model.new_run())
+        self._running.add(batch)
+        for job in jobs:
+            job.batch = batch
+        if runs_here:
+            self._finish(batch, self._run(batch))
+        else:
+            self._threads.submit(batch)
+        return runs_here
+
+    def _run_here(self, job: Job, started_ns: int) -> None:
+        """Run one request on the event loop. ``run_batch`` without all that only threads and batches need."""
+        outcome: InferResult | ServingError
+        try:
+            outputs = self._model.run(job.request.inputs, job.request.output_names)
+        except ServingError as error:
+            outcome = error.with_traceback(None)  # whose frames hold the inputs
+        except Exception:  # the last boundary, as on a thread
+            log.exception("internal error while a model ran", extra={"model": self._model.spec.name})
+            outcome = _internal_error()
+        else:
+            ended_ns = time.perf_counter_ns()
+            infer_ns = ended_ns - started_ns
+            timing = Timing(started_ns - job.arrived_ns, compute_infer_ns=infer_ns)
+            self._run_time.observe(infer_ns, job.elements)
+            self._observe_batch(infer_ns / 1e9)
+            self._statistics.record_execution(job.rows, ended_ns, timing)
+            outcome = InferResult(outputs, timing)
+        self._leave(job)
+        job.done(outcome)
+        self._notice_idle()
 
     def _run(self, batch: _RunningBatch) -> BatchResult:
         """Called on a runner thread; touches nothing but the batch."""
@@ -323,7 +356,7 @@ class Lane:
 
     def _fail(self, batch: _RunningBatch) -> None:
         """A fault of ours on the thread; it is in the log."""
-        error = InferenceFailedError("internal error; the server's log has the details")
+        error = _internal_error()
         self._finish(batch, BatchResult([error for _ in batch.jobs], started_ns=time.perf_counter_ns()))
 
     def _finish(self, batch: _RunningBatch, result: BatchResult) -> None:
@@ -380,6 +413,10 @@ class Lane:
         if self._pending == 0 and self._on_idle is not None:
             on_idle, self._on_idle = self._on_idle, None
             on_idle()
+
+
+def _internal_error() -> InferenceFailedError:
+    return InferenceFailedError("internal error; the server's log has the details")
 
 
 def _result(

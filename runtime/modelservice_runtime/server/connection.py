@@ -28,6 +28,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TURN_SECONDS = 0.005
 # Each wish to upgrade costs a copy of what follows it.
 _MAX_UPGRADES_AT_ONCE = 16
+# Tensors of less are copied in less time than a view takes.
+_MIN_UNCOPIED_BYTES = 4096
 _IDLE = Phase.IDLE  # read with every request; an enum's members are slow to look up
 
 
@@ -97,7 +99,8 @@ class Connection(RequestReader, asyncio.Protocol):
         if head is None:
             self._parse(data)
         elif len(data) - end == head.body_bytes:
-            self._answer(head, data[end:])
+            uncopied = head.has_tensors and head.body_bytes >= _MIN_UNCOPIED_BYTES
+            self._answer(head, memoryview(data)[end:] if uncopied else data[end:])
         elif head.body_bytes + end - len(data) >= MIN_DIRECT_BYTES and len(data) > end:
             self._receive_known(start, head, memoryview(data)[end:])
         else:

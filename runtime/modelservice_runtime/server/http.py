@@ -74,6 +74,7 @@ class RequestHead:
 
     Header names are lower case. ``body_bytes`` is the announced length, -1 where the body is chunked.
     ``is_plain`` tells that the answer has a body and neither says anything of the connection nor ends it.
+    ``has_tensors`` tells that binary tensors are in the body.
     ``plan`` belongs to the application: what answers such requests, once it knows.
     """
 
@@ -85,8 +86,10 @@ class RequestHead:
     body_bytes: int
     plan: "Callable[[HttpRequest], HttpResponse | None] | None" = None
     is_plain: bool = field(init=False)
+    has_tensors: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.has_tensors = b"inference-header-content-length" in self.headers
         self.is_plain = self.keep_alive and not self.is_http_1_0 and self.method != b"HEAD"
 
 

@@ -18,6 +18,7 @@ class Entry:
 
 def take(queue: BatchQueue[Entry], limit: int) -> list[Entry]:
     name, _ = queue.choose(limit, lambda *_: 0.0)
+    assert name == queue.first()
     return queue.take(limit, name)
 
 
