@@ -26,6 +26,25 @@ _INDEX_STATES = {
     ModelState.UNLOADING: "UNLOADING",
     ModelState.END: "UNAVAILABLE",
 }
+# What Triton's configuration has in JSON beside what is said here; there every member has a value, and
+# clients rely on it. In protobuf these are defaults.
+_CONFIG_DEFAULTS: dict[str, Any] = {
+    "batch_input": [],
+    "batch_output": [],
+    "instance_group": [],
+    "default_model_filename": "",
+    "cc_model_filenames": {},
+    "metric_tags": {},
+    "parameters": {},
+    "model_warmup": [],
+}
+_INPUT_DEFAULTS = {
+    "format": "FORMAT_NONE",
+    "is_shape_tensor": False,
+    "allow_ragged_batch": False,
+    "optional": False,
+}
+_OUTPUT_DEFAULTS = {"label_filename": "", "is_shape_tensor": False}
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
 
 
@@ -58,8 +77,19 @@ def model_metadata(handle: ModelHandle, versions: Sequence[str]) -> dict[str, An
     }
 
 
+def model_config_document(handle: ModelHandle) -> dict[str, Any]:
+    """``GET /v2/models/M/config``."""
+    config = model_config(handle)
+    return {
+        **config,
+        "input": [{**tensor, **_INPUT_DEFAULTS} for tensor in config["input"]],
+        "output": [{**tensor, **_OUTPUT_DEFAULTS} for tensor in config["output"]],
+        **_CONFIG_DEFAULTS,
+    }
+
+
 def model_config(handle: ModelHandle) -> dict[str, Any]:
-    """``GET /v2/models/M/config``; ``dims`` lack the batch dimension of a batched model, as in Triton."""
+    """A ModelConfig of Triton without defaults; ``dims`` lack the batch dimension of a batched model."""
     spec = handle.spec
     batched = handle.lane.max_batch_size > 1
     return {

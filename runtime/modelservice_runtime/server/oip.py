@@ -82,7 +82,7 @@ class OipFrontEnd:
         return _json({"name": route.model, "ready": ready}, status=200 if ready else 503)
 
     def _model_config(self, route: Route, _request: HttpRequest) -> HttpResponse:
-        return _json(metadata.model_config(self._find(route)))
+        return _json(metadata.model_config_document(self._find(route)))
 
     def _model_statistics(self, route: Route, _request: HttpRequest) -> HttpResponse:
         if route.version is not None:

@@ -13,6 +13,7 @@ Schema: TypeAlias = dict[str, Any]
 STRING: Schema = {"type": "string"}
 BOOLEAN: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+OBJECT: Schema = {"type": "object"}
 ANY: Schema = {}
 
 
@@ -47,6 +48,13 @@ def nullable(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]}
 
 
+_TENSOR_CONFIG: dict[str, Schema] = {
+    "name": STRING,
+    "data_type": STRING,
+    "dims": array({"type": "integer", "minimum": -1}),
+    "is_shape_tensor": BOOLEAN,
+}
+_RESHAPE = {"reshape": record({"shape": array(COUNT)})}
 _DURATION = record({"count": COUNT, "ns": COUNT})
 _DATATYPE: Schema = {"enum": list(DATATYPES)}
 _PARAMETERS: Schema = {
@@ -114,18 +122,28 @@ _OIP: dict[str, Schema] = {
         {"name": STRING, "datatype": _DATATYPE, "shape": array(COUNT)},
         {"data": {**_DATA, "type": "array"}, "parameters": record({"binary_data_size": COUNT})},
     ),
-    "TensorConfig": record(
-        {"name": STRING, "data_type": STRING, "dims": array({"type": "integer", "minimum": -1})}
+    "InputConfig": record(
+        {
+            **_TENSOR_CONFIG,
+            "format": STRING,
+            "allow_ragged_batch": BOOLEAN,
+            "optional": BOOLEAN,
+        },
+        _RESHAPE,
     ),
+    "OutputConfig": record({**_TENSOR_CONFIG, "label_filename": STRING}, _RESHAPE),
     "ModelConfig": record(
         {
             "name": STRING,
             "platform": STRING,
             "backend": STRING,
-            "version_policy": {"type": "object"},
+            "version_policy": OBJECT,
             "max_batch_size": COUNT,
-            "input": array(ref("TensorConfig")),
-            "output": array(ref("TensorConfig")),
+            "input": array(ref("InputConfig")),
+            "output": array(ref("OutputConfig")),
+            "default_model_filename": STRING,
+            **dict.fromkeys(("batch_input", "batch_output", "instance_group", "model_warmup"), array(ANY)),
+            **dict.fromkeys(("cc_model_filenames", "metric_tags", "parameters"), OBJECT),
         }
     ),
     "ModelStatistics": record({"model_stats": array(ref("VersionStatistics"))}),
