@@ -6,6 +6,8 @@ notification about the file itself reports. A new content that cannot be used is
 
 import asyncio
 import logging
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -72,13 +74,20 @@ class FilePoller:
 def read_settings_file(path: Path, flag: str) -> bytes:
     """Read a small file named by ``flag``. Raises InvalidSettingsError."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InvalidSettingsError(f"{flag}: {str(path)!r} is no regular file")
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise InvalidSettingsError(f"{flag}: cannot read {str(path)!r} ({error.strerror})") from None
     if len(content) > _MAX_BYTES:
         raise InvalidSettingsError(f"{flag}: {str(path)!r} is larger than {_MAX_BYTES} bytes")
     return content
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A pipe would wait for whoever writes into it, and everybody else for this."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _file_signature(path: Path) -> tuple[int, ...] | None:

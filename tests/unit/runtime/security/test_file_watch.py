@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,20 @@ def test_start_with_an_unusable_file_fails(tmp_path: Path, content: bytes | None
         load_guard(SecuritySettings(jwt=JwtSettings(file, "issuer", "audience")))
 
 
-def test_read_of_a_large_file_is_refused() -> None:
+def test_read_of_a_large_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with file.open("wb") as written:
+        written.truncate(1 << 40)
     with pytest.raises(InvalidSettingsError, match=r"--flag: .* larger than"):
-        read_settings_file(Path("/dev/zero"), "--flag")
+        read_settings_file(file, "--flag")
+
+
+def test_read_of_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "pipe", tmp_path / "loop", tmp_path, Path("/dev/zero")):
+        with pytest.raises(InvalidSettingsError, match="--flag: "):
+            read_settings_file(path, "--flag")
 
 
 async def test_poller_looks_until_it_is_stopped(
