@@ -243,7 +243,8 @@ class Connection(RequestReader, asyncio.Protocol):
             else:
                 self._send(render_head(start, response, close=False, announce_keep_alive=False), body)
             self._deadline = server.now + self._limits.idle_timeout_seconds
-            if not self._processing:
+            has_more = self._requests or self._reading_paused or self._last_request_seen or self._refusal
+            if has_more and not self._processing:
                 self._process()
             return
         is_last = not self._requests and self._refusal is None

@@ -119,7 +119,7 @@ class _JsonPlan(_Plan):
 class BinaryPlan(_Plan):
     """A request whose inputs are all binary, at known places behind a known header.
 
-    Large ones are answered by ``direct``, once a run has shown the outputs' shapes.
+    ``direct`` decodes and encodes those for which nothing can be ``prepared``, once runs have shown that.
     """
 
     __slots__ = ("direct", "tensors", "total_bytes")
@@ -140,12 +140,7 @@ class BinaryPlan(_Plan):
     def answer(
         self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
     ) -> HttpResponse | None:
-        """Run and encode in one go, where it has been learned how; None where it needs the usual way.
-
-        Raises ServingErrors of the model, uncounted.
-        """
-        if self.direct is not None:
-            return self.direct.answer(body, header_length, handle, received_ns)
+        """Run and encode in one go, once it is ``prepared``; None for what has to be done the usual way."""
         if self.prepared is None:
             return None
         binary = memoryview(body)[header_length:]

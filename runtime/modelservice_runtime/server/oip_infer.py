@@ -5,8 +5,9 @@ a core can answer.
 """
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
@@ -19,14 +20,18 @@ from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer, decode_infer
 from modelservice_runtime.server.infer_plans import InferCodec
 from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
-from modelservice_runtime.server.offload import LARGE_BYTES
+from modelservice_runtime.server.offload import LARGE_BYTES, LateAnswer
 from modelservice_runtime.server.routes import Route
+from modelservice_runtime.tensors import Array, InferRequest
 
 # JSON of 100,000 bytes or more in front of binary data is large, too.
 _MAX_HEADER_DIGITS = 5
 
 # What these say has to be followed.
 _SPECIAL_HEADERS = frozenset({b"content-encoding", b"x-request-timeout", b"x-envoy-expected-rq-timeout-ms"})
+
+
+_Encode: TypeAlias = Callable[[list[Array]], HttpResponse | LateAnswer[HttpResponse]]
 
 
 class InferRoute:
@@ -78,11 +83,15 @@ class InferRoute:
         plan = codec.find_binary_plan(request.body, header_length)
         if plan is None:
             return self._answer(request)
+        response = plan.answer(request.body, header_length, handle, request.received_ns)
+        if response is not None:
+            return response
         try:
-            response = plan.answer(request.body, header_length, handle, request.received_ns)
-            if response is not None:
-                return response
-            return _run(handle, codec, request, plan.decode(request.body, header_length))
+            if plan.direct is not None:
+                return _run(
+                    handle, request, plan.direct.decode(request.body, header_length), plan.direct.encode
+                )
+            return _run_decoded(handle, codec, request, plan.decode(request.body, header_length))
         except ServingError as error:
             record_failure(handle, request.received_ns, error)
             raise
@@ -102,33 +111,40 @@ class InferRoute:
             else:
                 decode = partial(_decode_in_full, handle.spec, request, self._max_body_bytes, batches_rows)
                 if takes_long(request) and not _is_binary(handle.spec, request):
-                    decode_body_on_a_thread(request, handle, decode, partial(_run, handle, codec, request))
+                    decode_body_on_a_thread(
+                        request, handle, decode, partial(_run_decoded, handle, codec, request)
+                    )
                     return None
                 if b"content-encoding" in headers:
                     decoded = decode()
                 else:
                     decoded = codec.decode(request.body, header_length, batches_rows)
-            return _run(handle, codec, request, decoded)
+            return _run_decoded(handle, codec, request, decoded)
         except ServingError as error:
             record_failure(handle, request.received_ns, error)
             raise
 
 
-def _run(
+def _run_decoded(
     handle: ModelHandle, codec: InferCodec, request: HttpRequest, decoded: DecodedInfer
 ) -> HttpResponse | None:
-    """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
     headers = request.head.headers
     if b"x-request-timeout" in headers or b"x-envoy-expected-rq-timeout-ms" in headers:
         timeout_seconds = shorter(decoded.request.timeout_seconds, header_timeout_seconds(headers))
         decoded.request.timeout_seconds = timeout_seconds
-    encode = partial(codec.encode, decoded)
-    response = infer_inline(handle, decoded.request, request.received_ns, encode)
+    return _run(handle, request, decoded.request, partial(codec.encode, decoded))
+
+
+def _run(
+    handle: ModelHandle, request: HttpRequest, infer_request: InferRequest, encode: _Encode
+) -> HttpResponse | None:
+    """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
+    response = infer_inline(handle, infer_request, request.received_ns, encode)
     if isinstance(response, HttpResponse):
         return response
     call = InferCall(handle, request.received_ns, encode, partial(reply, request))
     request.on_disconnect = call.cancel
-    call.go_on(decoded.request, response)
+    call.go_on(infer_request, response)
     return None
 
 

@@ -74,9 +74,10 @@ class PreparedInfer:
 
 
 class DirectInfer:
-    """For large binary tensors: runs on the memory that the request is in, and sends the model's own outputs.
+    """For large binary tensors and slow models: what stays the same with every request is worked out before.
 
-    ``example`` asks for the ``outputs``, of which all are binary data without BYTES.
+    The model gets the memory that the request is in, and its own outputs are sent. ``example`` asks for the
+    ``outputs``, of which all are binary data without BYTES.
     """
 
     __slots__ = ("_example", "_head", "_headers", "_places", "_shapes", "_spec")
@@ -94,35 +95,23 @@ class DirectInfer:
         self._head = bytes(response.body[0])
         self._headers = response.headers
 
-    def answer(
-        self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
-    ) -> HttpResponse | None:
-        """Run the model on the tensors in ``body``; None where it has to be done the usual way.
-
-        Raises ServingErrors of the model, uncounted.
-        """
-        if not handle.lane.runs_inline:
-            return None
+    def decode(self, body: Buffer, header_length: int) -> InferRequest:
+        """The request whose tensors are in ``body``, behind so many bytes."""
         inputs: dict[str, Array] = {}
         for name, shape, datatype, start in self._places:
-            array = inputs[name] = np.ndarray(shape, datatype, body, header_length + start)
-            if not array.flags.aligned:
-                return None
+            array: Array = np.ndarray(shape, datatype, body, header_length + start)
+            inputs[name] = array if array.flags.aligned else array.copy()
+        example = self._example.request
+        return InferRequest(inputs, example.output_names, None, example.timeout_seconds, example.priority)
+
+    def encode(self, outputs: Sequence[Array]) -> HttpResponse:
+        """The answer; see ``infer_codec.encode_infer``."""
+        if [output.shape for output in outputs] != self._shapes:
+            return encode_infer(self._spec, self._example, outputs)
+        specs = self._spec.output_by_name
         names = self._example.request.output_names
-        run = handle.lane.run_inline(InferRequest(inputs, names))
-        if run is None:
-            return None
-        outputs, started_ns, ended_ns = run
-        if [output.shape for output in outputs] == self._shapes:
-            specs = self._spec.output_by_name
-            buffers = [
-                encode_buffer(specs[name], output) for name, output in zip(names, outputs, strict=True)
-            ]
-            response = HttpResponse(200, [self._head, *buffers], OCTET_STREAM, self._headers)
-        else:
-            response = encode_infer(self._spec, self._example, outputs)
-        handle.statistics.record_inline(received_ns, started_ns, ended_ns, time.perf_counter_ns())
-        return response
+        buffers = [encode_buffer(specs[name], output) for name, output in zip(names, outputs, strict=True)]
+        return HttpResponse(200, [self._head, *buffers], OCTET_STREAM, self._headers)
 
 
 def _bytes_of(array: Array) -> memoryview:

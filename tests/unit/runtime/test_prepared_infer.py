@@ -21,12 +21,12 @@ from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.http import Buffer, HttpResponse
 from modelservice_runtime.server.infer_plans import InferCodec
+from modelservice_runtime.server.prepared_infer import DirectInfer
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.tensors import DATATYPES
 
 FAST = WarmUp(1e-6, 1, batchable=False, time_varies=False)
-FAST_ON_MANY = WarmUp(20e-6, 20_000, batchable=False, time_varies=False)
 NUMBERS = sorted(set(DATATYPES) - {"BYTES", "BF16", "BOOL"})
 
 
@@ -253,51 +253,67 @@ def aligned(body: bytes, header_length: int, offset: int = 0) -> memoryview:
     return memory[start : start + len(body)].data
 
 
-def learn_large(served: Served, array: np.ndarray, datatype: str = "FP32") -> None:
+def learn_large(served: Served, array: np.ndarray, datatype: str = "FP32") -> DirectInfer | None:
     body, header_length = binary_body(array, datatype)
     for _ in range(105):  # others than large ones are prepared for by then
-        served.usual(aligned(body, header_length), header_length)
+        served.usual(body, header_length)
+    plan = served.codec.find_binary_plan(body, header_length)
+    assert plan is not None
+    assert served.at_once(body, header_length) is None
+    return plan.direct
 
 
-@pytest.mark.parametrize("datatype", [name for name in NUMBERS if name != "INT8"])
+def answer_directly(served: Served, direct: DirectInfer | None, body: Buffer, header_length: int) -> Any:
+    assert direct is not None
+    request = direct.decode(body, header_length)
+    return flat(direct.encode(served.handle.lane._model.run(request.inputs, request.output_names)))
+
+
+@pytest.mark.parametrize("datatype", NUMBERS)
 def test_large_binary_tensors_are_run_where_they_are(
     datatype: str, model_files: dict[str, Path], serve: Serve
 ) -> None:
-    served = serve(model_files[f"identity_{datatype}"], FAST_ON_MANY)
+    served = serve(model_files[f"identity_{datatype}"])
     numpy = DATATYPES[datatype].numpy
-    array = np.arange(20_000).astype(numpy)
-    learn_large(served, array, datatype)
-    body, header_length = binary_body(array[::-1], datatype)
+    direct = learn_large(served, np.arange(20_000).astype(numpy), datatype)
+    body, header_length = binary_body(np.arange(20_000)[::-1].astype(numpy), datatype)
     usual = flat(served.usual(body, header_length))
-    assert flat(served.at_once(aligned(body, header_length), header_length)) == usual
-    if numpy.itemsize > 1:
-        assert served.at_once(aligned(body, header_length, offset=1), header_length) is None
-    assert served.handle.statistics.success_count == 1
+    for offset in (0, 1):
+        moved = aligned(body, header_length, offset)
+        assert answer_directly(served, direct, moved, header_length) == usual
+        assert direct is not None
+        array = direct.decode(moved, header_length).inputs["x"]
+        assert array.flags.aligned
+        assert array.flags.owndata == (offset % numpy.itemsize != 0)
 
 
-def test_large_answers_of_another_shape_or_error_are_the_usual_ones(
-    nonzero: Path, model_files: dict[str, Path], serve: Serve
+@pytest.mark.parametrize(("model", "datatype"), [("nonzero", "FP32"), ("gather", "INT64")])
+def test_large_answers_of_another_shape_are_the_usual_ones(
+    model: str, datatype: str, nonzero: Path, model_files: dict[str, Path], serve: Serve
 ) -> None:
-    served = serve(nonzero, FAST_ON_MANY)
-    learn_large(served, np.ones(20_000, np.float32))
-    few = binary_body(np.arange(20_000, dtype=np.float32) % 2)
-    assert flat(served.at_once(aligned(*few), few[1])) == flat(served.usual(*few))
-    gather = serve(model_files["gather"], FAST_ON_MANY)
-    learn_large(gather, np.zeros(20_000, np.int64), "INT64")
-    wrong = binary_body(np.full(20_000, 99), "INT64")
-    with pytest.raises(ServingError):
-        gather.at_once(aligned(*wrong), wrong[1])
+    served = serve(nonzero if model == "nonzero" else model_files[model])
+    numpy = DATATYPES[datatype].numpy
+    direct = learn_large(served, np.ones(20_000, numpy), datatype)
+    for array in (np.arange(20_000) % 2, np.zeros(20_000), np.ones(20_000)):
+        body, header_length = binary_body(array.astype(numpy), datatype)
+        assert answer_directly(served, direct, body, header_length) == flat(served.usual(body, header_length))
 
 
-def test_large_binary_tensors_of_a_model_that_became_slow_go_the_usual_way(
-    model_files: dict[str, Path], serve: Serve
+def test_slow_model_has_a_short_way_too_and_answers_each_with_its_own(
+    server: ServerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served = serve(model_files["log"], FAST_ON_MANY)
-    array = np.ones(20_000, np.float32)
-    learn_large(served, array)
-    body, header_length = binary_body(array)
-    served.handle.lane._run_time.run_ns = 1e9
-    assert served.at_once(aligned(body, header_length), header_length) is None
+    lane = server.table.find("mlp", None).lane
+    answers = []
+    for turn in range(130):
+        monkeypatch.setattr(lane._run_time, "run_ns", 1e9)
+        body, header_length = binary_body(np.array([[turn, 1, 2, 3]], np.float32))
+        headers = {"Inference-Header-Content-Length": str(header_length)}
+        answers.append(server.request("POST", "/v2/models/mlp/infer", body, headers).body)
+        if turn in (0, 125):
+            usual = server.request("POST", "/v2/models/mlp/infer", json_body([[turn, 1, 2, 3]])).json()
+            found = np.frombuffer(answers[-1][-12:], np.float32)
+            np.testing.assert_allclose(found, usual["outputs"][0]["data"], rtol=1e-6)
+    assert len(set(answers)) > 100
 
 
 def test_model_that_became_slow_is_not_run_on_the_event_loop(
