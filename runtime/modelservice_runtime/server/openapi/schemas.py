@@ -11,6 +11,7 @@ from modelservice_runtime.tensors import DATATYPES, MAX_RANK
 Schema: TypeAlias = dict[str, Any]
 
 STRING: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 OBJECT: Schema = {"type": "object"}
@@ -43,6 +44,11 @@ def array(items: Schema, **limits: int) -> Schema:
     return {"type": "array", "items": items, **limits}
 
 
+def one_of(*schemas: Schema) -> Schema:
+    """Any of ``schemas``: generators of clients know this better than a list of types."""
+    return {"anyOf": list(schemas)}
+
+
 def nullable(schema: Schema) -> Schema:
     """``schema`` with its one type, or null."""
     return {**schema, "type": [schema["type"], "null"]}
@@ -59,7 +65,7 @@ _DURATION = record({"count": COUNT, "ns": COUNT})
 _DATATYPE: Schema = {"enum": list(DATATYPES)}
 _PARAMETERS: Schema = {
     "type": ["object", "null"],
-    "additionalProperties": {"type": ["string", "number", "boolean"]},
+    "additionalProperties": one_of(STRING, NUMBER, BOOLEAN),
 }
 _DATA: Schema = {
     "description": "Row-major, nested or flat. BYTES are UTF-8 strings, or objects with the only member "
@@ -120,7 +126,7 @@ _OIP: dict[str, Schema] = {
     ),
     "ResponseOutput": record(
         {"name": STRING, "datatype": _DATATYPE, "shape": array(COUNT)},
-        {"data": {**_DATA, "type": "array"}, "parameters": record({"binary_data_size": COUNT})},
+        {"data": {**_DATA, **array(ANY)}, "parameters": record({"binary_data_size": COUNT})},
     ),
     "InputConfig": record(
         {
@@ -205,7 +211,7 @@ _TFS: dict[str, Schema] = {
             "results": array(
                 array(
                     {
-                        **array({"type": ["string", "number"]}, minItems=2, maxItems=2),
+                        **array(one_of(STRING, NUMBER), minItems=2, maxItems=2),
                         "description": "label, score",
                     }
                 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -85,6 +86,24 @@ def test_document_is_well_formed() -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
     for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)):
         assert resolve(document, {"$ref": reference})
+
+
+def subschemas(node: object) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    for child in node if isinstance(node, list) else ():
+        yield from subschemas(child)
+
+
+def test_schemas_are_such_as_generators_of_clients_know() -> None:
+    """openapi-python-client wants the items of every array, oapi-codegen has no unions but with null."""
+    for schema in subschemas(DOCUMENT["components"]["schemas"]):
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            assert len(set(kind) - {"null"}) == 1, schema
+        elif kind == "array":
+            assert "items" in schema
 
 
 def test_document_names_the_models_and_shows_only_examples_they_answer() -> None:
