@@ -162,7 +162,7 @@ class Lane:
 
         Raises ServingErrors of the model. The caller counts the run, by ``ModelStatistics.record_inline``.
         """
-        if self._max_rows != 1 or self._running:
+        if self._max_rows != 1 or self._pending or self._running:
             return None
         elements = request.text_bytes
         for array in request.inputs.values():
@@ -186,7 +186,7 @@ class Lane:
 
         Returns when the run started and ended (performance counter).
         """
-        if self._max_rows != 1 or self._running or not self._run_time.is_short(elements):
+        if self._max_rows != 1 or self._pending or self._running or not self._run_time.is_short(elements):
             return None
         started_ns = time.perf_counter_ns()
         if not prepared.run():

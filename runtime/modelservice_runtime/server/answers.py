@@ -38,7 +38,7 @@ def send(request: HttpRequest, response: HttpResponse) -> None:
     if accepted is not None and response.content_length >= MIN_COMPRESSED_BYTES:
         encoding = choose_encoding(accepted)
     if encoding is None:
-        request.reply(response)
+        request.source.reply(request, response)
     elif response.content_length < LARGE_BYTES:
         request.reply(_compressed(response, encoding))
     else:

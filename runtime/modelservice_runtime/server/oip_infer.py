@@ -83,9 +83,10 @@ class InferRoute:
         plan = codec.find_binary_plan(request.body, header_length)
         if plan is None:
             return self._answer(request)
-        response = plan.answer(request.body, header_length, handle, request.received_ns)
-        if response is not None:
-            return response
+        if plan.prepared is not None:
+            response = plan.answer(request.body, header_length, handle, request.received_ns)
+            if response is not None:
+                return response
         try:
             if plan.direct is not None:
                 return _run(

@@ -45,6 +45,15 @@ async def test_run_inline_while_a_run_is_under_way_leaves_it_to_submit() -> None
     await results.wait(1)
 
 
+async def test_run_inline_does_not_pass_over_those_who_wait() -> None:
+    results = Results()
+    lane = make_lane(GatedModel(), FAST)
+    lane.submit(make_request(1), results.append)
+    assert lane.run_inline(make_request(2)) is None
+    await results.wait(1)
+    assert lane.run_inline(make_request(3)) is not None
+
+
 async def test_submit_to_a_slow_model_runs_on_a_thread() -> None:
     model = GatedModel()
     results = Results()
