@@ -22,6 +22,7 @@ from modelservice_runtime.errors import (
     OverloadedError,
     ServingError,
 )
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import Model, PreparedRun, Run, WarmUp
 from modelservice_runtime.run_time import RunTime
 from modelservice_runtime.runner_threads import RunnerThreads
@@ -38,27 +39,6 @@ _BATCH_WEIGHT = 1 / 8
 _MAX_RETRY_SECONDS = 60
 # Where nothing is batched all requests wait in one row.
 _ONE_BY_ONE: BatchKey = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LaneSettings:
-    """``max_batch_size`` 1 means no batching; ``max_delay_seconds`` is how long a batch may wait to fill.
-
-    A request is refused when ``max_queue_size`` wait or run already, or when it could be expected to wait for
-    more than ``max_queue_seconds``. ``max_request_seconds`` ends requests to a model that a request could
-    keep busy for ever, where the client sets no shorter time itself. Requests whose run takes less than
-    ``inline_below_seconds`` are answered where they were read; those that take less than
-    ``queued_inline_below_seconds`` wait in the queue like others, but run on the event loop.
-    """
-
-    max_batch_size: int = 1
-    max_delay_seconds: float = 0.0
-    max_queue_size: int = 512
-    max_queue_seconds: float = 30.0
-    max_request_seconds: float = 300.0
-    runner_threads: int = 1
-    inline_below_seconds: float = 200e-6
-    queued_inline_below_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -320,10 +300,19 @@ class Lane:
         for job in jobs:
             job.batch = batch
         if runs_here:
-            self._finish(batch, self._run(batch))
+            self._run_batch_here(batch)
         else:
             self._threads.submit(batch)
         return runs_here
+
+    def _run_batch_here(self, batch: _RunningBatch) -> None:
+        try:
+            result = self._run(batch)
+        except Exception:  # the last boundary, as on a thread
+            log.exception("internal error while a batch ran", extra={"model": self._model.spec.name})
+            self._fail(batch)
+        else:
+            self._finish(batch, result)
 
     def _run_here(self, job: Job, started_ns: int) -> None:
         """Run one request on the event loop. ``run_batch`` without all that only threads and batches need."""
@@ -355,7 +344,7 @@ class Lane:
         return run_batch(self._model, requests, [job.rows for job in batch.jobs], batch.handle)
 
     def _fail(self, batch: _RunningBatch) -> None:
-        """A fault of ours on the thread; it is in the log."""
+        """A fault of ours; it is in the log."""
         error = _internal_error()
         self._finish(batch, BatchResult([error for _ in batch.jobs], started_ns=time.perf_counter_ns()))
 

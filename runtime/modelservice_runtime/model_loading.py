@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import ModelLoadFailedError
 from modelservice_runtime.huge_pages import use_huge_pages
-from modelservice_runtime.lane import LaneSettings
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.last_words import last_words
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions

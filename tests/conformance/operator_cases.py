@@ -22,7 +22,8 @@ from tests.unit.runtime.server_thread import ServerThread
 from tritonclient.grpc import service_pb2
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-from modelservice_runtime.lane import Lane, LaneSettings
+from modelservice_runtime.lane import Lane
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.onnx_errors import RUN_ERRORS
 from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
 from modelservice_runtime.repository import ModelHandle

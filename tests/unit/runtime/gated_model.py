@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from modelservice_runtime.errors import DeadlineExceededError, ServingError
-from modelservice_runtime.lane import InferResult, Lane, LaneSettings
+from modelservice_runtime.lane import InferResult, Lane
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import ModelSpec, Run, WarmUp
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.tensors import FP32, Array, InferRequest, TensorSpec

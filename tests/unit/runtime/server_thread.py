@@ -13,7 +13,8 @@ from typing import Any
 import uvloop
 
 from modelservice_runtime.health import Health
-from modelservice_runtime.lane import Lane, LaneSettings
+from modelservice_runtime.lane import Lane
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle, ModelTable

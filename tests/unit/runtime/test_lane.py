@@ -18,7 +18,6 @@ from tests.unit.runtime.gated_model import (
     values,
 )
 
-from modelservice_runtime import lane as lane_module
 from modelservice_runtime.errors import DeadlineExceededError, InferenceFailedError, OverloadedError
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.tensors import Array
@@ -112,26 +111,40 @@ async def test_queued_requests_run_on_the_event_loop_one_in_a_turn_where_the_lan
     await results.wait(4)
 
 
-async def test_fault_on_a_runner_thread_fails_its_requests_and_the_thread_serves_on(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("warm_up", "rows", "logged"),
+    [
+        (SLOW, 1, "internal error on a runner thread"),
+        (FAST, 1, "internal error while a model ran"),
+        (FAST, 4, "internal error while a batch ran"),
+    ],
+)
+async def test_fault_in_a_run_fails_its_requests_and_the_lane_serves_on(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    warm_up: WarmUp,
+    rows: int,
+    logged: str,
 ) -> None:
     model = GatedModel()
     model.gate.set()
     results = Results()
-    lane = make_lane(model, SLOW)
+    lane = make_lane(model, warm_up, max_batch_size=rows)
+    count = 2 if rows > 1 else 1
 
     def fault(*_: object) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(lane_module, "run_batch", fault)
-        lane.submit(make_request(1), results.append)
-        await results.wait(1)
-    assert isinstance(results.items[0], InferenceFailedError)
-    assert "internal error on a runner thread" in caplog.text
+        patch.setattr(model, "run", fault)
+        for _ in range(count):
+            lane.submit(make_request(1), results.append)
+        await results.wait(count)
+    assert [type(item) for item in results.items] == [InferenceFailedError] * count
+    assert logged in caplog.text
     lane.submit(make_request(2), results.append)
-    await results.wait(2)
-    assert (values(results.items[1]), lane.pending) == ([4], 0)
+    await results.wait(count + 1)
+    assert (values(results.items[-1]), lane.pending) == ([4], 0)
 
 
 async def test_submit_of_a_large_input_to_a_fast_model_runs_on_a_thread() -> None:

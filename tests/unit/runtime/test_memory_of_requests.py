@@ -21,7 +21,7 @@ from tests.unit.runtime.server_thread import ServerThread
 from tritonclient import grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
-from modelservice_runtime.lane import LaneSettings
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.server.body import RequestBody
 
 

@@ -15,7 +15,8 @@ from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.lane import Lane, LaneSettings
+from modelservice_runtime.lane import Lane
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle

@@ -5,7 +5,8 @@ from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, Results, make
 
 from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
 from modelservice_runtime.health import Health
-from modelservice_runtime.lane import Lane, LaneSettings
+from modelservice_runtime.lane import Lane
+from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.repository import ModelHandle, ModelState, ModelTable
 from modelservice_runtime.statistics import ModelStatistics
