@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 import orjson
 
+from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec, PreparedRun
 from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.binary_codec import decode_buffer, encode_buffer
@@ -39,6 +40,8 @@ _MAX_BODY_BYTES = 64 * 1024
 # A model that is slow or large at first sight mostly stays so.
 _PREPARE_TRIALS = 100
 _BRACKET = re.compile(rb"[\[\]]")
+# An id in front, which many clients make anew for each request: printable ASCII that JSON writes as it is.
+_ID = re.compile(rb'\{"id": ?"([ !#-\[\]-~]{1,256})", ?(?=")')
 
 Plan = TypeVar("Plan")
 Prepare: TypeAlias = Callable[[Mapping[str, Array], Mapping[str, Array]], PreparedRun | None]
@@ -180,6 +183,7 @@ class InferCodec:
         """Decode, run and encode in one go; None for what has to be done the usual way. Never raises."""
         if type(body) is not bytes or len(body) > _MAX_BODY_BYTES:
             return None
+        request_id, body = _cut_id(body)
         start = body.find(_DATA) + len(_DATA)
         plan = self._json.by_text.get(body[:start])
         if plan is None or plan.prepared is None or plan.numbers is None or not body.endswith(plan.suffix):
@@ -194,7 +198,7 @@ class InferCodec:
             plan.numbers.pack_into(plan.prepared.memory[plan.tensor.name], 0, *values)
         except (orjson.JSONDecodeError, struct.error, OverflowError):
             return None
-        return plan.prepared.answer(handle, received_ns)
+        return plan.prepared.answer(handle, received_ns, request_id)
 
     def find_binary_plan(self, body: Buffer, header_length: int) -> BinaryPlan | None:
         """What answers or decodes this body of a JSON header of that many bytes and binary tensors."""
@@ -205,13 +209,7 @@ class InferCodec:
         """See ``infer_codec.decode_infer``."""
         if header_length is None:
             if type(body) is bytes and len(body) <= _MAX_BODY_BYTES:
-                start = body.find(_DATA) + len(_DATA)
-                plan = self._json.by_text.get(body[:start])
-                if plan is not None and body.endswith(plan.suffix):
-                    decoded = _decode_by_plan(plan, body[start : len(body) - len(plan.suffix)])
-                    if decoded is not None:
-                        return decoded
-                return self._decode_json(body, start, may_plan=plan is None)
+                return self._decode_json(body)
         elif len(header_length) <= 4 and header_length.isdigit() and int(header_length):
             planned = self._decode_binary(body, int(header_length))
             if planned is not None:
@@ -235,12 +233,20 @@ class InferCodec:
             return LateAnswer(partial(encode_infer, self.spec, decoded, outputs))
         return encode_infer(self.spec, decoded, outputs)
 
-    def _decode_json(self, body: bytes, start: int, *, may_plan: bool) -> DecodedInfer:
-        """Decode in full; plan for the next one whose text is the same up to ``start``, behind "data"."""
+    def _decode_json(self, body: bytes) -> DecodedInfer:
+        """Decode by a plan, or in full; then plan for the next one with the same text around its data."""
+        request_id, text = _cut_id(body)
+        start = text.find(_DATA) + len(_DATA)
+        prefix = text[:start]
+        plan = self._json.by_text.get(prefix)
+        if plan is not None and text.endswith(plan.suffix):
+            decoded = _decode_by_plan(plan, text[start : len(text) - len(plan.suffix)])
+            if decoded is not None:
+                return _with_id(decoded, request_id)
         decoded = decode_infer(self.spec, body, None, batches_rows=False)
-        if may_plan and start >= len(_DATA) and len(self.spec.inputs) == 1:
-            prefix = body[:start]
-            plan = _plan_json(self.spec.inputs[0], decoded, body, start) if self._json.wants(prefix) else None
+        may_plan = plan is None and start >= len(_DATA) and len(self.spec.inputs) == 1
+        if may_plan and self._json.wants(prefix):
+            plan = _plan_json(self.spec, text, start)
             if plan is not None:
                 self._json.add(prefix, plan)
         return decoded
@@ -320,17 +326,35 @@ def _like(example: DecodedInfer, inputs: dict[str, Array], plan: _Plan | None = 
     )
 
 
-def _plan_json(tensor: TensorSpec, decoded: DecodedInfer, body: bytes, start: int) -> _JsonPlan | None:
+def _cut_id(body: bytes) -> tuple[str | None, bytes]:
+    """The request's id where it comes first, and the body without it."""
+    found = _ID.match(body) if body.startswith(b'{"id"') else None
+    if found is None:
+        return None, body
+    return found.group(1).decode("ascii"), b"{" + body[found.end() :]
+
+
+def _with_id(decoded: DecodedInfer, request_id: str | None) -> DecodedInfer:
+    """The request with the id that was cut; another one that is left in its text came later and counts."""
+    if request_id is not None and decoded.request.id is None:
+        decoded.request.id = request_id
+        decoded.is_plain = decoded.is_all_binary = False
+    return decoded
+
+
+def _plan_json(spec: ModelSpec, body: bytes, start: int) -> _JsonPlan | None:
     """Plan for bodies like ``body``, whose first "data" ends at ``start``; None where it is not the input's.
 
     To be sure, another value is put there: it must come out as the input's data.
     """
+    tensor = spec.inputs[0]
     end = _end_of_array(body, start)
     if tensor.datatype is BYTES or end is None or len(body) - end > _MAX_TEXT_BYTES:
         return None
     try:
         document = orjson.loads(body[:start] + b"[null]" + body[end:])
-    except orjson.JSONDecodeError:
+        decoded = decode_infer(spec, body, None, batches_rows=False)
+    except (orjson.JSONDecodeError, InvalidRequestError):
         return None
     if document["inputs"][0].get("data") != [None]:
         return None

@@ -6,6 +6,7 @@ that ``infer_codec`` would make of the same outputs.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ from modelservice_runtime.tensors import Array, InferRequest, TensorSpec
 Place: TypeAlias = tuple[TensorSpec, tuple[int, ...], slice]
 
 _DATA = b'"data":'
+_OUTPUTS = b',"outputs":'
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -47,12 +49,17 @@ class PreparedInfer:
             *texts, self._end = _texts_around_data(spec, example, run)
             self._parts = [(text, array.reshape(-1)) for text, array in zip(texts, run.outputs, strict=True)]
 
-    def answer(self, handle: ModelHandle, received_ns: int) -> HttpResponse | None:
-        """Run the model on what is in ``memory``; None where it has to be done the usual way."""
+    def answer(
+        self, handle: ModelHandle, received_ns: int, request_id: str | None = None
+    ) -> HttpResponse | None:
+        """Run the model on what is in ``memory``; None where it has to be done the usual way.
+
+        ``request_id`` is repeated in JSON; it holds nothing that JSON escapes.
+        """
         ran = handle.lane.run_prepared(self._run, self._elements)
         if ran is None:
             return None
-        response = self._encode_binary() if self._example.is_all_binary else self._encode_json()
+        response = self._encode_binary() if self._example.is_all_binary else self._encode_json(request_id)
         handle.statistics.record_inline(received_ns, ran[0], ran[1], time.perf_counter_ns())
         return response
 
@@ -60,13 +67,16 @@ class PreparedInfer:
         """Whether a run's outputs have the shapes that were prepared."""
         return all(one.shape == other.shape for one, other in zip(outputs, self._run.outputs, strict=True))
 
-    def _encode_json(self) -> HttpResponse:
+    def _encode_json(self, request_id: str | None) -> HttpResponse:
         body = b""
         for before, output in self._parts:
             body += before + orjson.dumps(output, option=_NUMPY)
         body += self._end
-        if b"null" in body:  # a NaN or an infinity
-            return encode_infer(self._spec, self._example, self._run.outputs)
+        if b"null" in body:  # a NaN or an infinity, or a text
+            example = replace(self._example, request=replace(self._example.request, id=request_id))
+            return encode_infer(self._spec, example, self._run.outputs)
+        if request_id is not None:
+            body = body.replace(_OUTPUTS, b',"id":"%b"%b' % (request_id.encode("ascii"), _OUTPUTS), 1)
         return HttpResponse(200, body)
 
     def _encode_binary(self) -> HttpResponse:

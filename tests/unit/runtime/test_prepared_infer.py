@@ -21,6 +21,7 @@ from modelservice_runtime.model import WarmUp
 from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.http import Buffer, HttpResponse
+from modelservice_runtime.server.infer_codec import decode_infer, encode_infer
 from modelservice_runtime.server.infer_plans import InferCodec
 from modelservice_runtime.server.prepared_infer import DirectInfer
 from modelservice_runtime.session_settings import SessionSettings
@@ -175,6 +176,63 @@ def test_no_answer_keeps_anything_of_another(model_files: dict[str, Path], serve
     second = flat(served.at_once(json_body([[8, 7, 6, 5]])))
     assert first != second
     assert first == flat(served.at_once(json_body([[5, 6, 7, 8]])))
+
+
+IDS = st.one_of(st.text(max_size=5), st.text(st.characters(max_codepoint=127), max_size=5), st.just("null"))
+
+
+@given(
+    request_id=IDS,
+    separators=st.sampled_from([(",", ":"), (", ", ": "), (" ,", ":")]),
+    later=st.sampled_from([{}, {"id": "later"}, {"parameters": {}}]),
+    values=st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=2),
+)
+def test_id_in_front_is_repeated_and_the_rest_is_the_usual_answer(
+    request_id: str,
+    separators: tuple[str, str],
+    later: dict[str, Any],
+    values: list[float],
+    model_files: dict[str, Path],
+) -> None:
+    served = Served(model_files["log"])
+    try:
+        for number in range(4):
+            front = f'{{"id"{separators[1]}{json.dumps(request_id + str(number), ensure_ascii=False)}'
+            tensor = {"name": "x", "shape": [2], "datatype": "FP32", "data": values}
+            rest = json.dumps({"inputs": [tensor], **later}, separators=separators)
+            body = f"{front}{separators[0]}{rest[1:]}".encode()
+            try:
+                decoded = decode_infer(served.codec.spec, body, None, batches_rows=False)
+            except ServingError:
+                assert served.at_once(body) is None
+                continue
+            outputs = served.handle.lane._model.run(decoded.request.inputs, decoded.request.output_names)
+            expected = flat(encode_infer(served.codec.spec, decoded, outputs))
+            quick = served.at_once(body)
+            assert quick is None or flat(quick) == expected
+            assert flat(served.usual(body)) == expected
+    finally:
+        served.close()
+
+
+@pytest.mark.parametrize("space", ["", " "])
+def test_requests_with_ids_of_their_own_are_answered_at_once(
+    space: str, model_files: dict[str, Path], serve: Serve
+) -> None:
+    def body(request_id: str, values: list[int]) -> bytes:
+        rest = json_body(values)
+        return f'{{"id":{space}"{request_id}",{space}'.encode() + rest[1:]
+
+    served = serve(model_files["log"])
+    for number in range(3):
+        served.usual(body(f"{number}", [1, 2]))
+    for request_id in ("a", "3f1c-0", "null", "'{}[]:,"):
+        answer = served.at_once(body(request_id, [3, 4]))
+        assert flat(answer) == flat(served.usual(body(request_id, [3, 4])))
+        assert json.loads(flat(answer)[1])["id"] == request_id
+    for request_id in ("\u00e9", r"\u00e9"):
+        assert served.at_once(body(request_id, [3, 4])) is None
+    assert flat(served.at_once(json_body([3, 4]))) == flat(served.usual(json_body([3, 4])))
 
 
 @given(values=st.lists(st.floats(width=32), min_size=2, max_size=2))
