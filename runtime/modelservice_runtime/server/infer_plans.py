@@ -40,6 +40,7 @@ _MAX_BODY_BYTES = 64 * 1024
 # A model that is slow or large at first sight mostly stays so.
 _PREPARE_TRIALS = 100
 _BRACKET = re.compile(rb"[\[\]]")
+_ID_KEY = b'{"id"'
 # An id in front, which many clients make anew for each request: printable ASCII that JSON writes as it is.
 _ID = re.compile(rb'\{"id": ?"([ !#-\[\]-~]{1,256})", ?(?=")')
 
@@ -183,7 +184,9 @@ class InferCodec:
         """Decode, run and encode in one go; None for what has to be done the usual way. Never raises."""
         if type(body) is not bytes or len(body) > _MAX_BODY_BYTES:
             return None
-        request_id, body = _cut_id(body)
+        request_id = None
+        if body.startswith(_ID_KEY):
+            request_id, body = _cut_id(body)
         start = body.find(_DATA) + len(_DATA)
         plan = self._json.by_text.get(body[:start])
         if plan is None or plan.prepared is None or plan.numbers is None or not body.endswith(plan.suffix):
@@ -328,7 +331,7 @@ def _like(example: DecodedInfer, inputs: dict[str, Array], plan: _Plan | None = 
 
 def _cut_id(body: bytes) -> tuple[str | None, bytes]:
     """The request's id where it comes first, and the body without it."""
-    found = _ID.match(body) if body.startswith(b'{"id"') else None
+    found = _ID.match(body) if body.startswith(_ID_KEY) else None
     if found is None:
         return None, body
     return found.group(1).decode("ascii"), b"{" + body[found.end() :]
