@@ -7,9 +7,6 @@ from collections.abc import Mapping
 
 from modelservice_runtime.errors import InvalidRequestError, UnsupportedOperationError
 
-# Clients that mean seconds send less (tritony: 30), and Triton ignores it; no answer could be that fast.
-_MIN_TIMEOUT_MICROSECONDS = 1000
-
 
 def flag_parameter(parameters: Mapping[str, object] | None, name: str, default: bool) -> bool:
     """Return a true-or-false parameter. Raises InvalidRequestError for anything else."""
@@ -20,13 +17,13 @@ def flag_parameter(parameters: Mapping[str, object] | None, name: str, default: 
 
 
 def timeout_parameter(parameters: Mapping[str, object] | None) -> float | None:
-    """The parameter ``timeout``, given in microseconds, as seconds; None where it is absent or too short."""
+    """The parameter ``timeout``, given in microseconds, as seconds; None where it is absent or 0."""
     value = None if parameters is None else parameters.get("timeout")
     if value is None:
         return None
     if type(value) is not int or not 0 <= value < 1 << 53:
         raise InvalidRequestError("parameter 'timeout' must be a positive integer, in microseconds")
-    return value / 1e6 if value >= _MIN_TIMEOUT_MICROSECONDS else None
+    return value / 1e6 if value else None
 
 
 def priority_parameter(parameters: Mapping[str, object] | None) -> int:

@@ -80,7 +80,7 @@ def test_decode_by_plan_gives_what_full_decoding_gives(rows: list[list[Any]], da
 
 @given(st.binary(max_size=12), st.integers(0, 200))
 def test_decode_of_damaged_bodies_gives_what_full_decoding_gives(noise: bytes, place: int) -> None:
-    body = make_body([1.5, 2.5], outputs=[{"name": "y0"}], parameters={"timeout": 5000})
+    body = make_body([1.5, 2.5], outputs=[{"name": "y0"}], parameters={"timeout": 5})
     codec = trained(body, make_spec())
     assert_same(codec, body[:place] + noise + body[place:])
     assert_same(codec, body[:place] + noise)
@@ -88,12 +88,12 @@ def test_decode_of_damaged_bodies_gives_what_full_decoding_gives(noise: bytes, p
 
 
 def test_decode_by_plan_is_used_for_another_value_and_every_nesting(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = trained(make_body([1, 2], parameters={"timeout": 7000}), make_spec())
+    codec = trained(make_body([1, 2], parameters={"timeout": 7}), make_spec())
     monkeypatch.setattr(infer_plans, "decode_infer", None)
     for data in ([3, 4], [[5.5, 6.5]], [[7], [8]]):
-        decoded = codec.decode(make_body(data, parameters={"timeout": 7000}), None, False)
+        decoded = codec.decode(make_body(data, parameters={"timeout": 7}), None, False)
         assert decoded.request.inputs["x"].ravel().tolist() == np.ravel(data).tolist()
-        assert decoded.request.timeout_seconds == 7e-3
+        assert decoded.request.timeout_seconds == 7e-6
 
 
 def test_decode_takes_no_other_member_for_the_data() -> None:

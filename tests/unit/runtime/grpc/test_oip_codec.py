@@ -226,8 +226,7 @@ def test_typed_outputs_are_sent_only_when_no_output_is_wanted_binary(
 @pytest.mark.parametrize("choice", ["int64_param", "uint64_param"])
 def test_timeout_is_in_microseconds(choice: str) -> None:
     assert decode(MODEL, with_parameter("timeout", **{choice: 1500})).timeout_seconds == 0.0015
-    for too_short in (0, 30, 999):
-        assert decode(MODEL, with_parameter("timeout", **{choice: too_short})).timeout_seconds is None
+    assert decode(MODEL, with_parameter("timeout", **{choice: 0})).timeout_seconds is None
 
 
 def test_priority_reaches_the_queue() -> None:
