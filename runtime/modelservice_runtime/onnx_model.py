@@ -33,6 +33,7 @@ from modelservice_runtime.tensors import (
     BF16,
     DATATYPES,
     MAX_ELEMENTS,
+    MAX_RANK,
     Array,
     Datatype,
     TensorSpec,
@@ -273,7 +274,8 @@ def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:
     if node.name in scan.unranked and not node.shape:
         return TensorSpec(node.name, datatype, None)
     shape = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in node.shape)
-    if count_elements([dimension for dimension in shape if dimension > 0]) > MAX_ELEMENTS:
+    elements = count_elements([dimension for dimension in shape if dimension > 0])
+    if len(shape) > MAX_RANK or elements > MAX_ELEMENTS:
         raise ModelRejectedError(
             f"{node.name!r} has the shape {list(shape)}, which no request or answer can carry"
         )

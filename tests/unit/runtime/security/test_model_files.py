@@ -216,7 +216,11 @@ def _length(content: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "inputs",
-    [(onnx_models.value("x", "FP32", [2**40, 2**40]),), (onnx_models.value("x", "FP32", ["n", 2**41]),)],
+    [
+        (onnx_models.value("x", "FP32", [2**40, 2**40]),),
+        (onnx_models.value("x", "FP32", ["n", 2**41]),),
+        (onnx_models.value("x", "FP32", [1] * 65),),
+    ],
 )
 def test_huge_shape_is_refused(tmp_path: Path, inputs: tuple[onnx.ValueInfoProto, ...]) -> None:
     with pytest.raises(ModelRejectedError, match="no request or answer can carry"):
