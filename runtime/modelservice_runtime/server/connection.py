@@ -60,12 +60,15 @@ class Connection(RequestReader, asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever works on the current request that nobody waits any more."""
         self._server.closed(self)
+        self._count_unsent(0)
         self._release_body()
         self._body.discard()
         self._requests.clear()
         request, self._current = self._current, None
         self._last_request_seen = True
-        self._large_reads = None  # it knows this connection, and a cycle would keep both
+        if self._large_reads is not None:
+            self._large_reads.stop()
+            self._large_reads = None  # it knows this connection, and a cycle would keep both
         if request is not None and request.on_disconnect is not None:
             request.on_disconnect()
 
@@ -80,12 +83,13 @@ class Connection(RequestReader, asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than we answer."""
         self._writing_paused = True
-        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._count_unsent(self._transport.get_write_buffer_size())
         self._write_deadline = self._server.now + self._limits.write_stall_seconds
 
     def resume_writing(self) -> None:
         """The client caught up."""
         self._writing_paused = False
+        self._count_unsent(0)
         self._process()
 
     def data_received(self, data: bytes) -> None:
@@ -235,6 +239,11 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._reserved_bytes:
             self._release_body()
         head, server = request.head, self._server
+        if (
+            server.buffered_bytes > self._limits.max_buffered_bytes
+            and response.content_length >= MIN_DIRECT_BYTES
+        ):
+            response = no_room().response
         if head.is_plain and not (response.close or server.closing):
             body = response.body
             start = server.response_start(response.status, response.content_type)
@@ -322,12 +331,26 @@ class Connection(RequestReader, asyncio.Protocol):
         """Stop reading only when there is something unread behind the request in flight."""
         if pause and not self._reading_paused:
             if self._requests or self._phase is not Phase.IDLE:
-                self._transport.pause_reading()
-                self._reading_paused = True
+                self._stop_reading()
         elif not pause and self._reading_paused:
+            if self._large_reads is not None and self._large_reads.has_rest:
+                self._large_reads.go_on_soon(self._server.call_soon)
+                return
             self._reading_paused = False
             self._transport.resume_reading()
             self._shift_deadline()
+
+    def _stop_reading(self) -> None:
+        self._transport.pause_reading()
+        self._reading_paused = True
+
+    def read_on(self) -> None:
+        """See ``BodyOwner.read_on``."""
+        if self._large_reads is None or self._phase is Phase.LINGER:
+            return
+        if self._large_reads.has_rest and not self._reading_paused:
+            self._stop_reading()
+        self._pause_reading(self._is_busy())
 
     def _shift_deadline(self) -> None:
         """The time in which we did not read does not count against the client."""
@@ -345,12 +368,17 @@ class Connection(RequestReader, asyncio.Protocol):
         return self._body_started + allowed
 
     def _check_write_progress(self, now: float) -> None:
-        unsent = self._transport.get_write_buffer_size()
-        if unsent < self._unsent_bytes:
+        before = self._unsent_bytes
+        self._count_unsent(self._transport.get_write_buffer_size())
+        if self._unsent_bytes < before:
             self._write_deadline = now + self._limits.write_stall_seconds
         elif now > self._write_deadline:
             self.abort()
-        self._unsent_bytes = unsent
+
+    def _count_unsent(self, unsent_bytes: int) -> None:
+        """Answers that their clients do not read take memory as requests do."""
+        self._server.buffered_bytes += unsent_bytes - self._unsent_bytes
+        self._unsent_bytes = unsent_bytes
 
     def _refuse(self, refusal: RefusalError) -> None:
         self._refusal = refusal.response

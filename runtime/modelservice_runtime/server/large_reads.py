@@ -4,6 +4,7 @@ asyncio passes on whatever has come as one object, which would have to be copied
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -44,6 +45,9 @@ class BodyOwner(Protocol):
     def waits_for_request(self) -> bool:
         """Nothing has come that is not answered."""
 
+    def read_on(self) -> None:
+        """Some of what was read is passed on: the rest comes before anything new, when its turn is."""
+
     def body_complete(self, head: RequestHead) -> None:
         """The last byte of a body is in its memory."""
 
@@ -71,6 +75,9 @@ class LargeReads(asyncio.BufferedProtocol):
         self._expected: tuple[bytes, RequestHead] | None = None
         self._offset = 0
         self._memory: memoryview | None = None
+        # What was read at once and is not passed on yet; nothing more is read meanwhile.
+        self._rest = memoryview(b"")
+        self._goes_on = False
 
     def receive(self, body: RequestBody, head: RequestHead) -> None:
         """Read the rest of a body whose length the head tells."""
@@ -90,6 +97,7 @@ class LargeReads(asyncio.BufferedProtocol):
     def stop(self) -> None:
         """There will be no more bodies."""
         self._body = self._expected = None
+        self._rest = memoryview(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Passed on."""
@@ -157,4 +165,28 @@ class LargeReads(asyncio.BufferedProtocol):
             self._owner.repeated(head, memory[length:], size_bytes - length)
         else:
             self._expected = None
-            self._owner.data_received(bytes(memory[:size_bytes]))
+            self._rest = memory[:size_bytes]
+            self._go_on()
+
+    @property
+    def has_rest(self) -> bool:
+        """More was read than is passed on."""
+        return bool(self._rest)
+
+    def go_on_soon(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """Pass on more after others have had their turn."""
+        if not self._goes_on:
+            self._goes_on = True
+            call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Pass on a little, as if no more had come yet."""
+        self._goes_on = False
+        if not self._rest:
+            return
+        buffer = _READ_BUFFER if self._body is None else self._room(self._body)
+        size_bytes = min(len(buffer), len(self._rest))
+        buffer[:size_bytes] = self._rest[:size_bytes]
+        self._rest = self._rest[size_bytes:]
+        self.buffer_updated(size_bytes)
+        self._owner.read_on()

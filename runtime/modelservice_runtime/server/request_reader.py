@@ -270,7 +270,5 @@ class RequestReader:
 
 
 def no_room() -> RefusalError:
-    """The bodies of all connections together are too large."""
-    return RefusalError(
-        503, "the server holds too much request data; try again later", ((b"Retry-After", b"1"),)
-    )
+    """The bodies and unread answers of all connections together are too large."""
+    return RefusalError(503, "the server holds too much data; try again later", ((b"Retry-After", b"1"),))

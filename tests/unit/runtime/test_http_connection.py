@@ -356,6 +356,20 @@ def test_buffered_bodies_are_bounded_over_all_connections(connect: Connect, smal
     wait_until(lambda: small.server.buffered_bytes == 0)
 
 
+def test_unread_answers_are_bounded_over_all_connections(model_files: dict[str, Path]) -> None:
+    limits = HttpLimits(max_buffered_bytes=1_000_000)
+    tensor = {"name": "x", "shape": [1], "datatype": "INT64", "data": [5_000_000]}
+    asked = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    with ServerThread({"expand": model_files["expand"]}, limits) as server:
+        with server.connect() as first, server.connect() as second:
+            first.sendall(post(asked, b"/v2/models/expand/infer"))
+            wait_until(lambda: server.server.buffered_bytes > 1_000_000)
+            second.sendall(post(asked, b"/v2/models/expand/infer"))
+            assert read_answer(second)[0] == 503
+            assert server.request("GET", "/v2/models/expand").status == 200
+        wait_until(lambda: server.server.buffered_bytes == 0)
+
+
 def test_client_that_leaves_takes_its_request_along(connect: Connect, small: ServerThread) -> None:
     lane = small.table.find("loop", None).lane
     body = json.dumps(
