@@ -36,6 +36,7 @@ class OipFrontEnd:
         self._health = health
         self._max_body_bytes = max_body_bytes
         self._handlers: dict[Endpoint, _RouteHandler] = {
+            Endpoint.ALIVE: self._alive,
             Endpoint.SERVER_METADATA: self._server_metadata,
             Endpoint.LIVE: self._live,
             Endpoint.READY: self._ready,
@@ -60,6 +61,10 @@ class OipFrontEnd:
 
     def _server_metadata(self, _route: Route, _request: HttpRequest) -> HttpResponse:
         return _json(metadata.server_metadata())
+
+    def _alive(self, _route: Route, _request: HttpRequest) -> HttpResponse:
+        live = self._health.live
+        return _json({"status": "alive" if live else "failed"}, status=200 if live else 503)
 
     def _live(self, _route: Route, _request: HttpRequest) -> HttpResponse:
         live = self._health.live

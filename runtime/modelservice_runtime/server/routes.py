@@ -1,5 +1,6 @@
 """The Open Inference Protocol's paths; pure.
 
+``/`` is what KServe's servers answer too: its client, and load balancers without settings, ask there.
 ``/v2/models/stats`` is everyone's statistics, as in Triton: of a model of that name only the plain metadata
 is out of reach.
 """
@@ -15,6 +16,7 @@ from modelservice_runtime.server.routing import Match, RouteTable, decode_segmen
 class Endpoint(Enum):
     """What the server can be asked for."""
 
+    ALIVE = auto()
     SERVER_METADATA = auto()
     LIVE = auto()
     READY = auto()
@@ -30,6 +32,7 @@ class Endpoint(Enum):
 
 
 METHODS: dict[Endpoint, tuple[bytes, ...]] = {
+    Endpoint.ALIVE: READ,
     Endpoint.SERVER_METADATA: READ,
     Endpoint.LIVE: READ,
     Endpoint.READY: READ,
@@ -63,6 +66,7 @@ def _model_routes() -> Iterator[tuple[str, Endpoint]]:
 
 ROUTES: RouteTable[Endpoint] = RouteTable(
     {
+        "/": Endpoint.ALIVE,
         "/v2": Endpoint.SERVER_METADATA,
         "/v2/health/live": Endpoint.LIVE,
         "/v2/health/ready": Endpoint.READY,
@@ -91,7 +95,7 @@ class Route:
 def match_template(segments: tuple[bytes, ...]) -> Match[Endpoint] | None:
     """Find the template of a path's segments, or None."""
     decoded = decode_segments(segments)
-    if decoded is None or decoded[0] != "v2":
+    if decoded is None or decoded[0] not in ("v2", ""):
         return None
     return ROUTES.match(decoded[:1] if decoded == ("v2", "") else decoded)
 

@@ -46,6 +46,7 @@ def error_of(answer: Answer) -> str:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
+        ("/", {"status": "alive"}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/mlp/ready", {"name": "mlp", "ready": True}),
@@ -591,7 +592,7 @@ def test_infer_giant_output_is_507_and_the_server_lives(server: ServerThread) ->
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "//",
         "/v1",
         "/v2/models",
         "/v2/models/",

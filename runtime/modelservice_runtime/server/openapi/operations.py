@@ -35,6 +35,7 @@ class Operation:
 
 _DOCUMENT = Operation("This document", "Document")
 _OIP: dict[Endpoint, Operation] = {
+    Endpoint.ALIVE: Operation("Whether the process lives, for load balancers", "Alive", not_ready=503),
     Endpoint.SERVER_METADATA: Operation("Name, version and extensions of the server", "ServerMetadata"),
     Endpoint.LIVE: Operation("Whether the process lives", "ServerLive", not_ready=503),
     Endpoint.READY: Operation("Whether every model answers", "ServerReady", not_ready=503),

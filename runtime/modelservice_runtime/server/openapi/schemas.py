@@ -76,6 +76,7 @@ _SHAPE = array({"type": "integer", "minimum": 0}, maxItems=MAX_RANK)
 _OIP: dict[str, Schema] = {
     "Error": record({"error": {**STRING, "description": "what is wrong, and what to do"}}),
     "ServerMetadata": record({"name": STRING, "version": STRING, "extensions": array(STRING)}),
+    "Alive": record({"status": {"enum": ["alive", "failed"]}}),
     "ServerLive": record({"live": BOOLEAN}),
     "ServerReady": record({"ready": BOOLEAN}),
     "TensorMetadata": record(
