@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
 from modelservice_runtime.server.grpc.services import build_grpc_services
+from modelservice_runtime.server.sockets import available_host
 from modelservice_runtime.server.tls import LoadedTls, load_tls
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.statistics import ModelStatistics
@@ -67,6 +69,7 @@ def run(argv: Sequence[str]) -> int:
 def run_server(settings: ServeSettings) -> int:
     """Serve until a signal; returns the exit code."""
     configure_process()
+    settings = replace(settings, host=available_host(settings.host))
     if settings.workers > 1:
         # Imported here: one process alone needs none of it.
         from modelservice_runtime.workers.supervisor import supervise

@@ -155,7 +155,11 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_address_arguments(parser: argparse.ArgumentParser, default_host: str) -> None:
-    parser.add_argument("--host", default=default_host, help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--host",
+        default=default_host,
+        help="address to listen on; '::' is every one of IPv4 and IPv6 (default: %(default)s)",
+    )
     parser.add_argument(
         "--http-port", type=parse_port, default=8080, metavar="P", help="REST port (default: %(default)s)"
     )

@@ -6,13 +6,12 @@ has to go, so that clients who connect and say nothing cannot keep others out.
 """
 
 import asyncio
-import errno
 import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelservice_runtime.errors import AddressUnavailableError
+from modelservice_runtime.server.sockets import open_sockets
 from modelservice_runtime.server.tls import TlsContext
 
 log = logging.getLogger(__name__)
@@ -49,43 +48,20 @@ async def open_listener(
 ) -> Listener:
     """Start accepting on ``port``, which the kernel chooses for 0.
 
-    With ``shared`` other processes may listen on it too, and the kernel gives each connection to one of them
-    (SO_REUSEPORT). Raises AddressUnavailableError.
+    With ``shared`` other processes may listen on it too, and the kernel gives each connection to one of them.
+    Raises AddressUnavailableError.
     """
-    try:
-        if tls is None:
-            server = await loop.create_server(make_protocol, host, port, backlog=_BACKLOG, reuse_port=shared)
-            return Listener(server.sockets[0].getsockname()[1], server.close)
-        sockets = await _bind(loop, host, port, shared=shared)
-    except (OSError, OverflowError) as error:
-        raise AddressUnavailableError(f"cannot listen on {host}:{port} ({_describe(error)})") from error
-    return Listener(sockets[0].getsockname()[1], _TlsEntrance(loop, make_protocol, sockets, tls).close)
+    sockets = open_sockets(host, port, shared=shared, backlog=_BACKLOG)
+    number = sockets[0].getsockname()[1]
+    if tls is not None:
+        return Listener(number, _TlsEntrance(loop, make_protocol, sockets, tls).close)
+    servers = [await loop.create_server(make_protocol, sock=each, backlog=_BACKLOG) for each in sockets]
 
+    def close() -> None:
+        for server in servers:
+            server.close()
 
-def _describe(error: OSError | OverflowError) -> str:
-    """The cause, and what to do about it."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EADDRINUSE:
-        return "the port is in use: choose another one or stop its user"
-    if number == errno.EACCES:
-        return "no permission for this port: choose one from 1024 on"
-    return f"{error.strerror if isinstance(error, OSError) else error}: check --host"
-
-
-async def _bind(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, *, shared: bool
-) -> list[socket.socket]:
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets: list[socket.socket] = []
-    try:
-        for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
-            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=shared))
-            sockets[-1].setblocking(False)
-    except OSError:
-        for opened in sockets:
-            opened.close()
-        raise
-    return sockets
+    return Listener(number, close)
 
 
 class _TlsEntrance:

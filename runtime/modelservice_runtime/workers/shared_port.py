@@ -4,7 +4,7 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from modelservice_runtime.errors import AddressUnavailableError
+from modelservice_runtime.server.sockets import open_sockets
 
 
 class SharedPort:
@@ -17,18 +17,15 @@ class SharedPort:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._socket: socket.socket | None = None
+        self._sockets: list[socket.socket] = []
         self.number = port
 
     def __enter__(self) -> Self:
-        try:
-            self._socket = _hold(self._host, self._port)
-        except (OSError, OverflowError) as error:
-            cause = error.strerror if isinstance(error, OSError) else str(error)
-            raise AddressUnavailableError(
-                f"cannot listen on {self._host}:{self._port} ({cause}); choose another port or stop its user"
-            ) from error
-        self.number = self._socket.getsockname()[1]
+        if self._port != 0:
+            # As a server that shares nothing would.
+            _close(open_sockets(self._host, self._port))
+        self._sockets = open_sockets(self._host, self._port, shared=True)
+        self.number = self._sockets[0].getsockname()[1]
         return self
 
     def __exit__(
@@ -37,25 +34,9 @@ class SharedPort:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        if self._socket is not None:
-            self._socket.close()
+        _close(self._sockets)
 
 
-def _hold(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    if port != 0:
-        with socket.socket(family, kind, protocol) as alone:
-            # As a server that shares nothing would: connections of a former one that linger are no obstacle.
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            alone.bind(address)
-    held = socket.socket(family, kind, protocol)
-    try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(address)
-    except OSError:
-        held.close()
-        raise
-    return held
+def _close(sockets: list[socket.socket]) -> None:
+    for opened in sockets:
+        opened.close()

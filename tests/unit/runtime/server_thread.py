@@ -51,7 +51,9 @@ class ServerThread:
         limits: HttpLimits | None = None,
         lane: LaneSettings | None = None,
         security: SecuritySettings | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
+        self._host = host
         self.limits = replace(limits or HttpLimits(), sweep_seconds=0.05)
         self._lane = lane or LaneSettings()
         self._models = models
@@ -121,9 +123,9 @@ class ServerThread:
         self.grpc_paths = sorted(services.by_path)
         limits = Http2Limits(max_message_bytes=self.limits.max_body_bytes, sweep_seconds=0.05)
         grpc = GrpcServer(services.by_path, limits, self.loop, self._access.admission)
-        self.port = await self.server.listen("127.0.0.1", 0, self.tls.http)
-        self.grpc_port = await grpc.listen("127.0.0.1", 0, self.tls.grpc)
-        self.metrics_port = await metrics.listen("127.0.0.1", 0)
+        self.port = await self.server.listen(self._host, 0, self.tls.http)
+        self.grpc_port = await grpc.listen(self._host, 0, self.tls.grpc)
+        self.metrics_port = await metrics.listen(self._host, 0)
         self._started.set()
         await self._stop.wait()
         services.streams.end_all()
