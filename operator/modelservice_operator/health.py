@@ -17,7 +17,8 @@ class HealthServer:
     """Answers probes from two functions and metrics from the registry."""
 
     def __init__(self, host: str, port: int, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
-        self._host = host
+        # asyncio would take :: for IPv6 alone; for None it opens those of both families that the kernel has.
+        self._host = None if host == "::" else host
         self._port = port
         self._checks = {"/healthz": alive, "/readyz": ready}
         self._runner: web.AppRunner | None = None

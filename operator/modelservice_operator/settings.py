@@ -43,7 +43,8 @@ class Settings:
     """Serve only this namespace; None serves all."""
     workers: int = 8
     """Measured: 8 keep the API server busy, 16 only queue there."""
-    http_host: str = "0.0.0.0"  # noqa: S104  the kubelet and Prometheus come from outside the pod
+    http_host: str = "::"
+    """The kubelet and Prometheus come from outside the pod, over IPv4 or IPv6."""
     http_port: int = 8081
     audit_interval_seconds: float = 300.0
     log_level: str = "INFO"
@@ -95,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--context", help="context in the kubeconfig file")
     add("--namespace", help="serve only this namespace")
     add("--workers", type=_positive_int, default=Settings.workers, help="objects reconciled at the same time")
-    add("--http-host", default=Settings.http_host, help="address of /healthz, /readyz and /metrics")
+    add("--http-host", default=Settings.http_host,
+        help="address of /healthz, /readyz and /metrics; '::' is every one of IPv4 and IPv6")  # fmt: skip
     add("--http-port", type=int, default=Settings.http_port, help="port of the same")
     add("--audit-interval-seconds", type=_positive_float, default=Settings.audit_interval_seconds,
         help="how often the cache is compared with the API server")  # fmt: skip

@@ -20,6 +20,7 @@ from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
 from modelservice_runtime.server.routes import Endpoint, Route, match_route
 from modelservice_runtime.server.routing import split_target
+from modelservice_runtime.server.sockets import EVERY_ADDRESS
 from modelservice_runtime.session_settings import (
     ArenaExtendStrategy,
     ConvolutionSearch,
@@ -185,6 +186,7 @@ def test_ports_of_a_pod_are_the_ones_the_server_listens_on() -> None:
     }
     for name in ("http_port", "grpc_port", "metrics_port"):
         assert getattr(settings, name) == getattr(defaults, name)
+    assert settings.host == EVERY_ADDRESS
 
 
 def test_probes_of_a_pod_are_health_routes_of_the_server() -> None:

@@ -159,7 +159,7 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     args = ["serve", "--model", f"{inputs.service}={source.path}"]
     if spec.model.version:
         args += ["--model-version", spec.model.version]
-    args += ["--host", "0.0.0.0"]  # noqa: S104  clients come from outside the pod
+    args += ["--host", "::"]  # clients come from outside the pod, over IPv4 or IPv6
     args += ["--http-port", str(ports.HTTP), "--grpc-port", str(ports.GRPC)]
     args += ["--metrics-port", str(ports.METRICS)]
     for provider in execution_providers(spec, inputs.runtime):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
+from tests.support.ipv6 import needs_ipv6
 from tests.support.operator_objects import make_model_service
 
 from modelservice_operator import events as events_module
@@ -184,6 +185,17 @@ def test_heartbeat_ends_a_process_whose_loop_stalls():
     )
     assert ended.returncode == watchdog_module.EXIT_STALLED
     assert "in stall" in ended.stderr
+
+
+@needs_ipv6
+async def test_health_server_answers_on_both_families(unused_tcp_port: int):
+    server = HealthServer("::", unused_tcp_port, alive=lambda: True, ready=lambda: True)
+    await server.start()
+    async with aiohttp.ClientSession() as session:
+        for host in ("127.0.0.1", "[::1]"):
+            async with session.get(f"http://{host}:{unused_tcp_port}/healthz") as response:
+                assert response.status == 200
+    await server.stop()
 
 
 async def test_health_server_answers_probes_and_metrics():
