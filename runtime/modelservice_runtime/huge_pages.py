@@ -9,6 +9,7 @@ library do not do by themselves. Source: Linux, ``admin-guide/mm/transhuge.rst``
 import ctypes
 import mmap
 import re
+import time
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,8 @@ import numpy as np
 _SETTINGS = Path("/sys/kernel/mm/transparent_hugepage")
 _SELF = Path("/proc/self")
 _MADV_COLLAPSE = 25  # Linux 6.1
+_STEP_BYTES = 64 * 1024 * 1024
+_MAX_SECONDS = 10.0
 # Smaller mappings gain little.
 _MIN_BYTES = 4 * 1024 * 1024
 # A huge page also takes the memory of small ones that were never written to: at most a tenth more.
@@ -33,8 +36,9 @@ _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 *(?:\[heap\])?$")
 def use_huge_pages() -> int:
     """Ask for huge pages for all that this process keeps in memory of its own; returns bytes asked for.
 
-    Moves a gigabyte or more in a second, 2 MB at a time; nothing but an access to these waits. Memory that
-    cannot move stays as it is.
+    Moves about a gigabyte in a second, 2 MB at a time, while only an access to these has to wait. Where the
+    kernel has to make room first that takes longer, and ends after some seconds. Memory that cannot move
+    stays as it is.
     """
     try:
         if "[never]" in (_SETTINGS / "enabled").read_text():
@@ -47,9 +51,12 @@ def use_huge_pages() -> int:
     except (OSError, AttributeError):
         return 0
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    stop_at = time.monotonic() + _MAX_SECONDS
     for start, end in ranges:
-        madvise(start, end - start, mmap.MADV_HUGEPAGE)  # older kernels move it by and by
-        madvise(start, end - start, _MADV_COLLAPSE)
+        madvise(start, end - start, mmap.MADV_HUGEPAGE)  # what is not moved here, the kernel moves by and by
+        for begin in range(start, end, _STEP_BYTES):
+            if time.monotonic() < stop_at:
+                madvise(begin, min(_STEP_BYTES, end - begin), _MADV_COLLAPSE)
     return sum(end - start for start, end in ranges)
 
 
