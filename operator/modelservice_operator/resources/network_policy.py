@@ -12,11 +12,15 @@ from modelservice_operator.resources.metadata import Owner, build_metadata, serv
 
 _DNS_PORT = 53
 _INTERNET = (
-    {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]},
-    # fd00:ec2::254 is the IPv6 address of AWS' instance metadata service; it is not link-local.
-    {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::254/128"]},
+    # Beside link-local ones: Azure, Alibaba Cloud and Oracle Cloud.
+    {
+        "cidr": "0.0.0.0/0",
+        "except": ["169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"],
+    },
+    # Amazon EC2 and Google Cloud.
+    {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128"]},
 )
-"""Everything but link-local addresses, where clouds serve instance credentials (RFC 3927, RFC 4291)."""
+"""All but the addresses where clouds serve instance credentials (link-local: RFC 3927, RFC 4291)."""
 
 
 def build_network_policy(owner: Owner, *, downloads: bool) -> dict[str, Any]:
