@@ -68,7 +68,8 @@ class Connection(RequestReader, asyncio.Protocol):
         self._last_request_seen = True
         if self._large_reads is not None:
             self._large_reads.stop()
-            self._large_reads = None  # it knows this connection, and a cycle would keep both
+        # They know this connection, and a cycle would keep their memory: with TLS, all that was not sent.
+        self._large_reads = self._transport = None
         if request is not None and request.on_disconnect is not None:
             request.on_disconnect()
 
@@ -291,6 +292,8 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def check_deadline(self, now: float) -> None:
         """Called by the server's sweep: end the connection when the client is too slow."""
+        if self._large_reads is not None:
+            self._large_reads.forget_unused()
         if self._writing_paused:
             self._check_write_progress(now)
         elif self._phase is Phase.LINGER:
@@ -306,6 +309,8 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def _process(self) -> None:
         """Hand over queued requests until one stays in flight; then refuse what could not be parsed."""
+        if self._transport is None:
+            return
         self._processing = True
         yield_at = time.perf_counter() + _TURN_SECONDS
         has_turn = True

@@ -96,8 +96,12 @@ class LargeReads(asyncio.BufferedProtocol):
 
     def stop(self) -> None:
         """There will be no more bodies."""
-        self._body = self._expected = None
+        self._body = self._expected = self._memory = None
         self._rest = memoryview(b"")
+
+    def forget_unused(self) -> None:
+        """Give up memory for a read that brought nothing, of which nobody tells; not within a read."""
+        self._memory = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Passed on."""

@@ -79,7 +79,10 @@ class Connection(Session, asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever works on a call that nobody waits any more."""
         self._ended = True
-        self.outbox.close()
+        # The handlers of frames know this connection: in that cycle a TLS transport would keep all that it
+        # has not sent.
+        self._transport = None
+        self.outbox.abandon()
         self._server.closed(self)
         self._drop_streams()
 

@@ -112,6 +112,12 @@ class Outbox:
         self.flush()
         self._closed = True
 
+    def abandon(self) -> None:
+        """The connection is lost: forget what is not sent, and the transport."""
+        self._closed = True
+        self._transport = None
+        self.frames = []
+
     # flow control
 
     def widen(self, increment: int) -> None:

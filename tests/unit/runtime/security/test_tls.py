@@ -1,9 +1,11 @@
 """TLS: what is negotiated, who is let in, and certificates that change while the server runs."""
 
+import gc
 import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,39 @@ def test_large_bodies_and_answers_pass_whole(secure: ServerThread, tmp_path: Pat
             assert (response.status, response.read().endswith(values)) == (200, True)
     finally:
         connection.close()
+
+
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+UPLOAD = b"POST /v2/models/any/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000)
+
+
+@pytest.mark.parametrize(("protocol", "sent"), [("http/1.1", METADATA), ("http/1.1", UPLOAD), ("h2", HELLO)])
+def test_lost_connection_gives_its_memory_back_at_once(
+    secure: ServerThread, tmp_path: Path, protocol: str, sent: bytes
+) -> None:
+    """Not only when Python collects reference cycles: with TLS a connection has all that it did not send."""
+
+    def count() -> int:
+        return sum(isinstance(found, ssl.SSLObject) for found in gc.get_objects())
+
+    port = secure.grpc_port if protocol == "h2" else secure.port
+    context = with_certificate(tmp_path, CLIENT, protocol)
+    gc.collect()
+    gc.disable()
+    try:
+        before = count()
+        with context.wrap_socket(
+            socket.create_connection(("127.0.0.1", port), 10), server_hostname="127.0.0.1"
+        ) as connection:
+            connection.sendall(sent)
+            assert connection.recv(1)
+            assert count() == before + 1
+        deadline = time.monotonic() + 10
+        while count() > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 def test_refused_request_is_answered_before_the_connection_ends(secure: ServerThread) -> None:
