@@ -3,7 +3,8 @@
 import json
 import random
 import socket
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.runtime.server_thread import ServerThread, read_answer
@@ -87,11 +88,25 @@ class Recorder:
     def repeated(self, head: RequestHead, content: memoryview, size_bytes: int) -> None: ...
 
 
-def test_what_was_read_for_a_large_request_and_is_none_is_passed_on_little_by_little() -> None:
+def expecting() -> Recorder:
     owner = Recorder()
     headers = {b"inference-header-content-length": b"10"}
     head = RequestHead(b"POST", b"/", headers, True, False, 500_000)
     owner.reads.expect(b"POST / HTTP/1.1\r\n\r\n", head)
+    return owner
+
+
+def test_memory_for_a_read_that_brought_nothing_is_given_up() -> None:
+    owner = expecting()
+    array: Any = owner.reads.get_buffer(-1).obj
+    memory = weakref.ref(array)
+    del array
+    owner.reads.forget_unused()
+    assert memory() is None
+
+
+def test_what_was_read_for_a_large_request_and_is_none_is_passed_on_little_by_little() -> None:
+    owner = expecting()
     sent = random.Random(0).randbytes(300_000)
     owner.reads.get_buffer(-1)[: len(sent)] = sent
     owner.reads.buffer_updated(len(sent))

@@ -133,7 +133,11 @@ HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 UPLOAD = b"POST /v2/models/any/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000)
 
 
-@pytest.mark.parametrize(("protocol", "sent"), [("http/1.1", METADATA), ("http/1.1", UPLOAD), ("h2", HELLO)])
+@pytest.mark.parametrize(
+    ("protocol", "sent"),
+    [("http/1.1", METADATA), ("http/1.1", UPLOAD), ("h2", HELLO)],
+    ids=["REST", "large body", "gRPC"],
+)
 def test_lost_connection_gives_its_memory_back_at_once(
     secure: ServerThread, tmp_path: Path, protocol: str, sent: bytes
 ) -> None:
