@@ -18,6 +18,7 @@ import httptools
 from modelservice_runtime.server.body import MIN_DIRECT_BYTES, TooMuchBufferedError, padding_bytes
 from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse, RequestHead, render_head
 from modelservice_runtime.server.large_reads import LargeReads
+from modelservice_runtime.server.piecewise import PIECE_BYTES, Piecewise
 from modelservice_runtime.server.request_reader import Phase, RefusalError, RequestReader, no_room
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Connection(RequestReader, asyncio.Protocol):
         self._unsent_bytes = 0
         self._write_deadline = 0.0
         self._large_reads: LargeReads | None = None
+        self._piecewise: Piecewise | None = None
 
     # asyncio's callbacks
 
@@ -54,6 +56,8 @@ class Connection(RequestReader, asyncio.Protocol):
         self._transport = transport
         # Only a verified certificate is shown here.
         self.has_client_certificate = bool(transport.get_extra_info("peercert"))
+        if transport.get_extra_info("ssl_object") is not None:
+            self._piecewise = Piecewise(self._transport.write)
         if not self._server.opened(self):
             self._refuse(RefusalError(503, "too many connections", ((b"Retry-After", b"1"),)))
 
@@ -69,7 +73,7 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._large_reads is not None:
             self._large_reads.stop()
         # They know this connection, and a cycle would keep their memory: with TLS, all that was not sent.
-        self._large_reads = self._transport = None
+        self._large_reads = self._piecewise = self._transport = None
         if request is not None and request.on_disconnect is not None:
             request.on_disconnect()
 
@@ -84,14 +88,16 @@ class Connection(RequestReader, asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than we answer."""
         self._writing_paused = True
-        self._count_unsent(self._transport.get_write_buffer_size())
+        self._count_unsent(self._waiting_bytes())
         self._write_deadline = self._server.now + self._limits.write_stall_seconds
 
     def resume_writing(self) -> None:
         """The client caught up."""
         self._writing_paused = False
         self._count_unsent(0)
-        self._process()
+        self._write_pieces()
+        if not self._writing_paused:
+            self._process()
 
     def data_received(self, data: bytes) -> None:
         """Parse, answer what is complete, and stop reading while an answer is on its way."""
@@ -248,7 +254,11 @@ class Connection(RequestReader, asyncio.Protocol):
         if head.is_plain and not (response.close or server.closing):
             body = response.body
             start = server.response_start(response.status, response.content_type)
-            if type(body) is bytes and not response.headers:
+            if self._piecewise is not None and response.content_length > PIECE_BYTES:
+                rendered = render_head(start, response, close=False, announce_keep_alive=False)
+                self._piecewise.put([rendered, body] if isinstance(body, bytes) else [rendered, *body])
+                self._write_pieces()
+            elif type(body) is bytes and not response.headers:
                 self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
             else:
                 self._send(render_head(start, response, close=False, announce_keep_alive=False), body)
@@ -277,6 +287,8 @@ class Connection(RequestReader, asyncio.Protocol):
     def close(self) -> None:
         """Close after what is buffered has been sent."""
         if self._transport is not None:
+            while self._piecewise is not None and self._piecewise.write_next():
+                continue
             self._transport.close()
 
     def abort(self) -> None:
@@ -374,11 +386,21 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def _check_write_progress(self, now: float) -> None:
         before = self._unsent_bytes
-        self._count_unsent(self._transport.get_write_buffer_size())
+        self._count_unsent(self._waiting_bytes())
         if self._unsent_bytes < before:
             self._write_deadline = now + self._limits.write_stall_seconds
         elif now > self._write_deadline:
             self.abort()
+
+    def _waiting_bytes(self) -> int:
+        waiting: int = self._transport.get_write_buffer_size()
+        return waiting if self._piecewise is None else waiting + self._piecewise.size_bytes
+
+    def _write_pieces(self) -> None:
+        """Write until the transport asks for a pause."""
+        while self._piecewise is not None and not self._writing_paused:
+            if not self._piecewise.write_next():
+                return
 
     def _count_unsent(self, unsent_bytes: int) -> None:
         """Answers that their clients do not read take memory as requests do."""

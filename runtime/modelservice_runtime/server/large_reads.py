@@ -191,6 +191,7 @@ class LargeReads(asyncio.BufferedProtocol):
         buffer = _READ_BUFFER if self._body is None else self._room(self._body)
         size_bytes = min(len(buffer), len(self._rest))
         buffer[:size_bytes] = self._rest[:size_bytes]
-        self._rest = self._rest[size_bytes:]
+        # An empty view would keep the memory of what is passed on.
+        self._rest = self._rest[size_bytes:] if size_bytes < len(self._rest) else memoryview(b"")
         self.buffer_updated(size_bytes)
         self._owner.read_on()

@@ -108,7 +108,10 @@ def test_memory_for_a_read_that_brought_nothing_is_given_up() -> None:
 def test_what_was_read_for_a_large_request_and_is_none_is_passed_on_little_by_little() -> None:
     owner = expecting()
     sent = random.Random(0).randbytes(300_000)
-    owner.reads.get_buffer(-1)[: len(sent)] = sent
+    buffer: Any = owner.reads.get_buffer(-1)
+    buffer[: len(sent)] = sent
+    memory = weakref.ref(buffer.obj)
+    del buffer
     owner.reads.buffer_updated(len(sent))
     turns = 1
     while owner.later:
@@ -117,3 +120,4 @@ def test_what_was_read_for_a_large_request_and_is_none_is_passed_on_little_by_li
         turns += 1
     assert b"".join(owner.pieces) == sent
     assert max(map(len, owner.pieces)) <= MIN_DIRECT_BYTES
+    assert memory() is None

@@ -129,6 +129,27 @@ def test_large_bodies_and_answers_pass_whole(secure: ServerThread, tmp_path: Pat
         connection.close()
 
 
+def test_large_answer_is_encrypted_as_it_is_read(secure: ServerThread, tmp_path: Path) -> None:
+    """What a TLS transport encrypts at once it has memory for until the connection ends."""
+    head = (
+        b'{"inputs":[{"name":"x","datatype":"FP32","shape":[2000000,2],'
+        b'"parameters":{"binary_data_size":16000000}}],"parameters":{"binary_data_output":true}}'
+    )
+    lines = b"Inference-Header-Content-Length: %d\r\nContent-Length: %d" % (len(head), len(head) + 16_000_000)
+    with connect(secure, with_certificate(tmp_path, CLIENT)) as connection:
+        connection.sendall(b"POST /v2/models/any/infer HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (lines, head))
+        connection.sendall(bytes(16_000_000))
+        assert connection.recv(1) == b"H"
+        deadline = time.monotonic() + 10
+        while secure.server.buffered_bytes < 1_000_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for served in list(secure.server.connections):
+            assert served._transport.get_write_buffer_size() < 2_000_000
+        status, body = read_answer(connection)
+        assert (status, body[-16_000_000:]) == (200, bytes(16_000_000))
+
+
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 UPLOAD = b"POST /v2/models/any/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000)
 
