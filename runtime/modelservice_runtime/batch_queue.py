@@ -48,7 +48,12 @@ class BatchQueue(Generic[Entry]):
         if level is None:
             level = self._levels[entry.priority] = {}
             self._priorities = sorted(self._levels)
-        level.setdefault(_bucket_name(entry), deque()).append(entry)
+        name = id(entry) if entry.key is None else entry.key
+        bucket = level.get(name)
+        if bucket is None:
+            level[name] = deque((entry,))
+        else:
+            bucket.append(entry)
         self.rows += entry.rows
 
     def remove(self, entry: Entry) -> bool:
@@ -61,10 +66,6 @@ class BatchQueue(Generic[Entry]):
         self.rows -= entry.rows
         self._forget_empty(entry.priority, name)
         return True
-
-    def first(self) -> object:
-        """Whose turn it is where nobody waits for more; what ``take`` wants. The queue must not be empty."""
-        return next(iter(self._levels[self._priorities[0]]))
 
     def choose(self, limit: int, wait_seconds: Callable[[Entry, int], float]) -> tuple[object, float]:
         """Find whose turn it is: the first bucket that need not wait, else the one that waits the least.
@@ -81,6 +82,19 @@ class BatchQueue(Generic[Entry]):
                 waits.append((seconds, name))
         seconds, name = min(waits, key=lambda wait: wait[0])
         return name, seconds
+
+    def take_one(self) -> Entry:
+        """Remove the entry whose turn it is where nothing is batched. The queue must not be empty."""
+        priority = self._priorities[0]
+        level = self._levels[priority]
+        name, bucket = next(iter(level.items()))
+        entry = bucket.popleft()
+        self.rows -= entry.rows
+        if not bucket:
+            self._forget_empty(priority, name)
+        elif len(level) > 1:
+            level[name] = level.pop(name)  # to the end: the next key has its turn
+        return entry
 
     def take(self, limit: int, name: object) -> list[Entry]:
         """Remove the first entries of a name, of at most ``limit`` rows in sum (but at least one entry)."""

@@ -135,7 +135,9 @@ class OnnxModel:
         except RUN_ERRORS as error:
             # The traceback's frames hold the inputs, and whoever keeps the error would keep them too.
             raise self._translated(error, options) from error.with_traceback(None)
-        size_bytes = sum([output.nbytes for output in outputs])
+        size_bytes = 0
+        for output in outputs:
+            size_bytes += output.nbytes
         if size_bytes > self._max_output_bytes:
             raise OutputTooLargeError(
                 f"the outputs have {size_bytes} bytes and the limit is {self._max_output_bytes}; ask for less"

@@ -36,7 +36,9 @@ class RunTime:
 
     def is_below(self, elements: int, seconds: float) -> bool:
         """Whether a run on so many elements is expected to take less than this; larger inputs take longer."""
-        return not self._time_varies and self._expected_ns(elements) < seconds * 1e9
+        if self._time_varies or self.run_ns >= seconds * 1e9:
+            return False
+        return elements <= self._elements or self._expected_ns(elements) < seconds * 1e9
 
     def is_short(self, elements: int) -> bool:
         """Whether a run is expected to be short, or may be tried; where it is, ``observe`` it."""

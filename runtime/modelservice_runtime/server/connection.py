@@ -101,7 +101,15 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, answer what is complete, and stop reading while an answer is on its way."""
-        if not self.waits_for_request:
+        # ``waits_for_request``, without a call for each small request.
+        if (
+            self._phase is not _IDLE
+            or self._current is not None
+            or self._requests
+            or self._writing_paused
+            or self._last_request_seen
+            or self._refusal is not None
+        ):
             self._parse(data)
             return
         end = data.find(b"\r\n\r\n") + 4
@@ -247,7 +255,7 @@ class Connection(RequestReader, asyncio.Protocol):
             self._release_body()
         head, server = request.head, self._server
         if (
-            server.buffered_bytes > self._limits.max_buffered_bytes
+            server.buffers.held_bytes > self._limits.max_buffered_bytes
             and response.content_length >= MIN_DIRECT_BYTES
         ):
             response = no_room().response

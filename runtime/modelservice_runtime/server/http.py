@@ -53,7 +53,10 @@ class HttpResponse:
         """Bytes of the body."""
         if isinstance(self.body, bytes):
             return len(self.body)
-        return sum([memoryview(buffer).nbytes for buffer in self.body])
+        length = 0
+        for buffer in self.body:
+            length += buffer.nbytes if isinstance(buffer, memoryview) else len(buffer)
+        return length
 
 
 class Replier(Protocol):

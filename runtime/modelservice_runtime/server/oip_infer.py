@@ -145,7 +145,10 @@ def _run(
         return response
     call = InferCall(handle, request.received_ns, encode, partial(reply, request))
     request.on_disconnect = call.cancel
-    call.go_on(infer_request, response)
+    if response is None:
+        call.enqueue(infer_request)
+    else:
+        call.go_on(infer_request, response)
     return None
 
 

@@ -90,7 +90,7 @@ class DirectInfer:
     ``outputs``, of which all are binary data without BYTES.
     """
 
-    __slots__ = ("_example", "_head", "_headers", "_places", "_shapes", "_spec")
+    __slots__ = ("_example", "_head", "_headers", "_places", "_shapes", "_spec", "_tensors")
 
     def __init__(
         self, spec: ModelSpec, places: Sequence[Place], example: DecodedInfer, outputs: Sequence[Array]
@@ -100,6 +100,7 @@ class DirectInfer:
         self._places = [
             (tensor.name, shape, tensor.datatype.numpy, place.start) for tensor, shape, place in places
         ]
+        self._tensors = [spec.output_by_name[name] for name in example.request.output_names]
         self._shapes = [output.shape for output in outputs]
         response = encode_infer(spec, example, outputs)
         self._head = bytes(response.body[0])
@@ -116,12 +117,12 @@ class DirectInfer:
 
     def encode(self, outputs: Sequence[Array]) -> HttpResponse:
         """The answer; see ``infer_codec.encode_infer``."""
-        if [output.shape for output in outputs] != self._shapes:
-            return encode_infer(self._spec, self._example, outputs)
-        specs = self._spec.output_by_name
-        names = self._example.request.output_names
-        buffers = [encode_buffer(specs[name], output) for name, output in zip(names, outputs, strict=True)]
-        return HttpResponse(200, [self._head, *buffers], OCTET_STREAM, self._headers)
+        buffers: list[Buffer] = [self._head]
+        for tensor, shape, output in zip(self._tensors, self._shapes, outputs, strict=True):
+            if output.shape != shape:
+                return encode_infer(self._spec, self._example, outputs)
+            buffers.append(encode_buffer(tensor, output))
+        return HttpResponse(200, buffers, OCTET_STREAM, self._headers)
 
 
 def _bytes_of(array: Array) -> memoryview:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,7 +92,31 @@ async def test_large_texts_to_a_fast_model_run_on_a_thread() -> None:
     await results.wait(1)
 
 
-async def test_queued_requests_run_on_the_event_loop_one_in_a_turn_where_the_lane_may() -> None:
+async def test_queued_runs_take_no_more_of_a_turn_than_the_longest_one_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, results = GatedModel(), Results()
+    lane = make_lane(
+        model, WarmUp(2e-3, 1, batchable=False, time_varies=False), queued_inline_below_seconds=5e-3
+    )
+    loop, run, now = asyncio.get_running_loop(), model.run, 0.0
+
+    def run_for_two_milliseconds(*arguments: Any) -> list[Array]:
+        nonlocal now
+        now += 2e-3
+        return run(*arguments)
+
+    monkeypatch.setattr(model, "run", run_for_two_milliseconds)
+    clock = SimpleNamespace(time=lambda: now, call_soon=loop.call_soon)
+    monkeypatch.setattr(lane, "_loop", clock)
+    for value in range(5):
+        lane.submit(make_request(value), results.append)
+    for done in (2, 4, 5):
+        await asyncio.sleep(0)
+        assert len(results.items) == done
+
+
+async def test_queued_requests_run_on_the_event_loop_where_the_lane_may() -> None:
     model = GatedModel()  # its gate is shut, which only threads would wait for
     results = Results()
     warm_up = WarmUp(1e-3, 1, batchable=False, time_varies=False)
