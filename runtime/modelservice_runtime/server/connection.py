@@ -244,6 +244,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def send_continue(self) -> None:
         """See ``RequestReader``; with an answer still due the client sends the body unasked."""
         if self._current is None and not self._requests:
+            self._write_all_pieces()  # of an earlier answer
             self._transport.write(_CONTINUE)
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
@@ -295,8 +296,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def close(self) -> None:
         """Close after what is buffered has been sent."""
         if self._transport is not None:
-            while self._piecewise is not None and self._piecewise.write_next():
-                continue
+            self._write_all_pieces()
             self._transport.close()
 
     def abort(self) -> None:
@@ -409,6 +409,11 @@ class Connection(RequestReader, asyncio.Protocol):
         while self._piecewise is not None and not self._writing_paused:
             if not self._piecewise.write_next():
                 return
+
+    def _write_all_pieces(self) -> None:
+        """What is written next must not come between them."""
+        while self._piecewise is not None and self._piecewise.write_next():
+            continue
 
     def _count_unsent(self, unsent_bytes: int) -> None:
         """Answers that their clients do not read take memory as requests do."""

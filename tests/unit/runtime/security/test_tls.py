@@ -187,6 +187,26 @@ def test_lost_connection_gives_its_memory_back_at_once(
         gc.enable()
 
 
+def test_body_is_asked_for_behind_a_large_answer_that_is_still_on_its_way(
+    secure: ServerThread, tmp_path: Path
+) -> None:
+    values = np.arange(2_000_000, dtype=np.float32).tobytes()
+    tensor = b'{"name":"x","shape":[1000,2000],"datatype":"FP32","parameters":{"binary_data_size":8000000}}'
+    body = b'{"inputs":[' + tensor + b'],"parameters":{"binary_data_output":true}}' + values
+    head = b"POST /v2/models/any/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n"
+    length = b"Inference-Header-Content-Length: %d\r\n" % (len(body) - len(values))
+    with connect(secure, with_certificate(tmp_path, CLIENT)) as connection:
+        connection.sendall(head % (len(body), length) + body)
+        time.sleep(0.5)  # nothing is read, so most of the answer waits in the server
+        connection.sendall(head % (2, b"Expect: 100-continue\r\n"))
+        status, answer = read_answer(connection)
+        assert (status, answer.endswith(values)) == (200, True)
+        connection.settimeout(5)
+        assert connection.recv(25).startswith(b"HTTP/1.1 100 Continue")
+        connection.sendall(b"{}")
+        assert read_answer(connection)[0] == 400
+
+
 def test_refused_request_is_answered_before_the_connection_ends(secure: ServerThread) -> None:
     with connect(secure, client_context(AUTHORITY)) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
