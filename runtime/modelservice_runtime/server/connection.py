@@ -255,22 +255,21 @@ class Connection(RequestReader, asyncio.Protocol):
         if self._reserved_bytes:
             self._release_body()
         head, server = request.head, self._server
-        if (
-            server.buffers.held_bytes > self._limits.max_buffered_bytes
-            and response.content_length >= MIN_DIRECT_BYTES
-        ):
+        body = response.body
+        small = body if type(body) is bytes and len(body) < MIN_DIRECT_BYTES else None
+        if small is None and self._has_no_room_for(response):
             response = no_room().response
         if head.is_plain and not (response.close or server.closing):
-            body = response.body
             start = server.response_start(response.status, response.content_type)
-            if self._piecewise is not None and response.content_length > PIECE_BYTES:
-                rendered = render_head(start, response, close=False, announce_keep_alive=False)
-                self._piecewise.put([rendered, body] if isinstance(body, bytes) else [rendered, *body])
-                self._write_pieces()
-            elif type(body) is bytes and not response.headers:
-                self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
+            if small is not None and not response.headers:
+                self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(small), small))
             else:
-                self._send(render_head(start, response, close=False, announce_keep_alive=False), body)
+                rendered = render_head(start, response, close=False, announce_keep_alive=False)
+                if self._piecewise is None or response.content_length <= PIECE_BYTES:
+                    self._send(rendered, body)
+                else:
+                    self._piecewise.put([rendered, body] if isinstance(body, bytes) else [rendered, *body])
+                    self._write_pieces()
             self._deadline = server.now + self._limits.idle_timeout_seconds
             has_more = self._requests or self._reading_paused or self._last_request_seen or self._refusal
             if has_more and not self._processing:
@@ -431,6 +430,10 @@ class Connection(RequestReader, asyncio.Protocol):
             self._transport.write(head)
         else:
             self._send(head, response.body)
+
+    def _has_no_room_for(self, response: HttpResponse) -> bool:
+        is_full = self._server.buffers.held_bytes > self._limits.max_buffered_bytes
+        return is_full and response.content_length >= MIN_DIRECT_BYTES
 
     def _send(self, head: bytes, body: bytes | Sequence[Buffer]) -> None:
         if isinstance(body, bytes):
