@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ CHILDREN = (
 )
 # A pod needs about 5 s of CPU until it answers; on two busy cores several of them take turns.
 READY_TIMEOUT_SECONDS = 150.0
+PROXY_DELAY_SECONDS = 5.0
 # Small requests, so that a node of two cores takes all pods of the tests; a short grace period.
 SMALL: Object = {
     "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
@@ -132,12 +134,22 @@ class User:
         return "127.0.0.1", self.cluster.forward(address, port)
 
     def ask(self, name: str, value: float) -> float:
-        """What an adder behind the Service answers to `value`."""
-        connection = http.client.HTTPConnection(*self.address(name), timeout=30)
-        try:
-            return ask_adder(connection, name, value)
-        finally:
-            connection.close()
+        """What an adder behind the Service answers to `value`.
+
+        kube-proxy may learn of the first pod a moment after the ModelService is Ready. Until then it refuses
+        connections, which come out here as a reset before any answer.
+        """
+        deadline = time.monotonic() + PROXY_DELAY_SECONDS
+        while True:
+            connection = http.client.HTTPConnection(*self.address(name), timeout=30)
+            try:
+                return ask_adder(connection, name, value)
+            except ConnectionResetError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            finally:
+                connection.close()
 
     def versions(self, name: str) -> dict[str, str]:
         """resourceVersions of a ModelService and of all its children."""
