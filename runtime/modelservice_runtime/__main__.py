@@ -19,7 +19,10 @@ def main(argv: Sequence[str]) -> int:
         return serve.run(rest)
     if command == "fetch":
         from modelservice_runtime.fetch import main as fetch
+        from modelservice_runtime.logs import describe_loss
+        from modelservice_runtime.machine.stderr import unblock_stderr
 
+        unblock_stderr(describe_loss)
         return fetch.run(rest)
     if command == "info":
         from modelservice_runtime import info

@@ -9,6 +9,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from modelservice_runtime.machine.stderr import unblock_stderr
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -29,7 +31,17 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Send every logger's records of level INFO and above to stderr."""
+    """Send every logger's records of level INFO and above to stderr, which from now on never blocks."""
+    unblock_stderr(describe_loss)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def describe_loss(lines: int) -> str:
+    """The line that stands where others are missing."""
+    record = logging.LogRecord(
+        __name__, logging.WARNING, __file__, 0, "log lines were lost: nobody read them in time", None, None
+    )
+    record.lines = lines
+    return JsonFormatter().format(record) + "\n"

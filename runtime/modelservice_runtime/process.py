@@ -1,6 +1,5 @@
 """What every process that serves does before its event loop starts and when it ends."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from modelservice_runtime.allocator import keep_freed_memory
 from modelservice_runtime.errors import StartupError
 from modelservice_runtime.last_words import TERMINATION_LOG, leave
 from modelservice_runtime.logs import configure_logging
+from modelservice_runtime.machine.stderr import drain_stderr
 
 # A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
 # default of 5 ms is longer than most models run.
@@ -28,7 +28,7 @@ def end_process(code: int, *, clean: bool) -> None:
     A runaway model holds a thread that Python would wait for without end; so may a failed driver.
     """
     if not clean:
-        logging.shutdown()
+        drain_stderr()
         os._exit(code)
 
 

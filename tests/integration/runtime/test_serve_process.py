@@ -281,3 +281,13 @@ def test_serve_of_a_directory_of_versions_serves_those_the_policy_names(
         assert json.loads(post(server.http_port, "mlp", BODY)[1])["model_version"] == "2"
         assert json.loads(post(server.http_port, "mlp/versions/1", BODY)[1])["model_version"] == "1"
         assert server.end() == 0
+
+
+def test_serve_whose_log_nobody_reads_answers_and_ends(model_files: dict[str, Path]) -> None:
+    arguments = ["--model", f"mlp={model_files['mlp']}", "--drain-delay-seconds", "0", "--access-log", "1"]
+    with server_process(*arguments) as server:
+        server.wait_for("ready")
+        # From here on nobody reads. Each line has over 100 bytes, and the pipe holds 65,536.
+        for _ in range(1000):
+            assert post(server.http_port, "mlp", BODY)[0] == 200
+        assert server.end() == 0
