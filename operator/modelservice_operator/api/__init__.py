@@ -4,6 +4,7 @@ Everything that reads or writes a ModelService may import this package; it impor
 command line can use it without a cluster. `parse_*` is the only place where a raw spec is read.
 """
 
+from modelservice_operator.api.autoscaling import Autoscaling, Metric, MetricTarget
 from modelservice_operator.api.canonical import to_canonical
 from modelservice_operator.api.errors import InvalidSpec, Problem
 from modelservice_operator.api.kubernetes import (
@@ -13,17 +14,13 @@ from modelservice_operator.api.kubernetes import (
     ScalingBehavior,
     Toleration,
 )
+from modelservice_operator.api.metadata import PodMetadata
+from modelservice_operator.api.model import Credentials, ModelSpec
 from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
 from modelservice_operator.api.modelservice import (
-    Autoscaling,
     Batching,
-    Credentials,
-    Metric,
-    MetricTarget,
     ModelService,
     ModelServiceSpec,
-    ModelSpec,
-    PodMetadata,
     Rollout,
     RuntimeSpec,
     Scheduling,

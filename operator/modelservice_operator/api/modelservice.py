@@ -6,127 +6,28 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from modelservice_operator.api.accelerator import CudaSpec, TensorRtSpec
+from modelservice_operator.api.accelerator import CudaSpec, Switch, TensorRtSpec
+from modelservice_operator.api.autoscaling import Autoscaling
 from modelservice_operator.api.base import (
-    LABEL_KEYS,
-    LABEL_NAME,
     ApiModel,
     IntOrPercent,
-    Labels,
     NoneIfBlank,
     NoneIfEmpty,
     ObjectName,
     OptionalObjectName,
-    Quantity,
     between,
-    limited,
-    list_map,
-    quantity_between,
-    unique_by,
 )
 from modelservice_operator.api.kubernetes import (
     Affinity,
     NodeLabels,
     ObjectMeta,
     PullSecrets,
-    ScalingBehavior,
     Toleration,
 )
+from modelservice_operator.api.metadata import PodMetadata
+from modelservice_operator.api.model import ModelSpec
 from modelservice_operator.api.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
-from modelservice_operator.api.rules import Rule, keys_must_not_contain, must_match
-from modelservice_operator.api.storage_uri import MOUNTED_SCHEMES, StorageUri
-
-Sha256 = Annotated[
-    str,
-    Field(max_length=128),
-    must_match("[0-9a-f]{64}", "expected 64 hexadecimal characters, lower case, as sha256sum prints them"),
-]
-ModelVersion = Annotated[
-    str,
-    Field(max_length=63),
-    must_match(LABEL_NAME, "expected letters, digits, '-', '_' and '.', in quotes, such as \"3\""),
-]
-
-
-class Credentials(ApiModel):
-    """Where the fetcher finds credentials."""
-
-    secret_name: ObjectName
-    """A Secret of the same namespace; only the fetcher sees it, as files."""
-
-
-_MODEL_SIZE = quantity_between("maxSize", "max_size", "1", "1Pi", "from 1 byte to 1Pi, such as 10Gi")
-
-
-class ModelCache(ApiModel):
-    """A volume on which downloaded files are kept by digest, for all pods that mount it."""
-
-    claim_name: ObjectName
-    """A PersistentVolumeClaim of the same namespace: ReadWriteMany, or one on the node of all pods."""
-    max_size: Quantity | None = None
-    """The most bytes to keep; the longest unused files go first. Default: 50Gi."""
-    fs_group: Annotated[int, between(1, 2_147_483_647)] | None = None
-    """The group that owns the volume, where new volumes belong to root: such as 65532. Leave it out where
-    the cluster chooses it, as OpenShift does."""
-
-    rules = (_MODEL_SIZE,)
-
-
-_MOUNTED_CEL = "(self.storageUri.startsWith('pvc://') || self.storageUri.startsWith('configmap://'))"
-
-
-class ModelSpec(ApiModel):
-    """Which model is served."""
-
-    storage_uri: StorageUri
-    """Where the model is: oci://, s3://, https://, http:// (with sha256), pvc:// or configmap://."""
-    sha256: Sha256 | None = None
-    """The SHA-256 of the model file. Another file is refused and the old revision serves on."""
-    format: Literal["onnx"] = "onnx"
-    """The model's format. Default: onnx."""
-    version: ModelVersion | None = None
-    """A label for clients and metrics; it selects nothing."""
-    max_size: Quantity | None = None
-    """The most bytes that are downloaded, such as 10Gi. Default: the operator's setting."""
-    credentials: Credentials | None = None
-    """Credentials for the download."""
-    cache: ModelCache | None = None
-    """Keeps downloads, so that many pods download once. Default: every pod downloads."""
-
-    rules = (
-        Rule(
-            cel="!self.storageUri.startsWith('http://') || has(self.sha256)",
-            message="http:// is not encrypted and needs spec.model.sha256: add it, or use https://",
-            check=lambda self: not self.storage_uri.startswith("http://") or self.sha256 is not None,
-            field_path=".storageUri",
-        ),
-        Rule(
-            cel=f"!has(self.credentials) || !{_MOUNTED_CEL}",
-            message="pvc:// and configmap:// are mounted, nothing is downloaded: remove credentials",
-            check=lambda self: self.credentials is None or not self.storage_uri.startswith(MOUNTED_SCHEMES),
-            field_path=".credentials",
-        ),
-        Rule(
-            cel=f"!has(self.maxSize) || !{_MOUNTED_CEL}",
-            message="pvc:// and configmap:// are mounted, nothing is downloaded: remove maxSize",
-            check=lambda self: self.max_size is None or not self.storage_uri.startswith(MOUNTED_SCHEMES),
-            field_path=".maxSize",
-        ),
-        _MODEL_SIZE,
-        Rule(
-            cel=(
-                "!has(self.cache) || self.storageUri.startsWith('oci://') || "
-                f"(has(self.sha256) && !{_MOUNTED_CEL})"
-            ),
-            message="only downloads of known digest are kept: use oci://, or add sha256, or leave cache out",
-            check=lambda self: (
-                self.cache is None
-                or self.storage_uri.startswith("oci://")
-                or (self.sha256 is not None and not self.storage_uri.startswith(MOUNTED_SCHEMES))
-            ),
-            field_path=".cache",
-        ),
-    )
+from modelservice_operator.api.rules import Rule
 
 
 class RuntimeSpec(ApiModel):
@@ -178,84 +79,6 @@ class Scheduling(ApiModel):
     """Whether the pods spread over zones and nodes. Default: Preferred."""
 
 
-_RESERVED_KEY = r"^(([^/]*\.)?modelservice\.dev/|app\.kubernetes\.io/managed-by$|pod-template-hash$)"
-_RESERVED_ANNOTATION = r"^(([^/]*\.)?modelservice\.dev/|prometheus\.io/(scrape|port|path|scheme)$)"
-
-
-class PodMetadata(ApiModel):
-    """Labels and annotations for the pods. The ModelService's own are never copied."""
-
-    labels: Annotated[
-        Labels,
-        keys_must_not_contain(
-            _RESERVED_KEY,
-            "labels of modelservice.dev/, app.kubernetes.io/managed-by and pod-template-hash belong to "
-            "the operator: choose other keys",
-        ),
-    ] = Field(default_factory=dict)
-    """Labels."""
-    annotations: Annotated[
-        dict[str, Annotated[str, limited(4096)]],
-        Field(max_length=64),
-        LABEL_KEYS,
-        keys_must_not_contain(
-            _RESERVED_ANNOTATION,
-            "annotations of modelservice.dev/ and prometheus.io/ are set by the operator: choose other keys",
-        ),
-    ] = Field(default_factory=dict)
-    """Annotations."""
-
-
-class MetricTarget(ApiModel):
-    """The value that the autoscaler steers to: exactly one of the fields."""
-
-    average_utilization: Annotated[int, between(1, 10_000)] | None = None
-    """Percent of the request, averaged over the pods."""
-    average_value: Quantity | None = None
-    """An amount per pod, such as 500m or 1Gi."""
-
-    rules = (
-        Rule(
-            cel="has(self.averageUtilization) != has(self.averageValue)",
-            message="expected exactly one of averageUtilization and averageValue",
-            check=lambda self: (self.average_utilization is None) != (self.average_value is None),
-        ),
-    )
-
-
-class Metric(ApiModel):
-    """What the autoscaler looks at."""
-
-    type: Literal["CPU", "Memory"]
-    """The pods' CPU or memory."""
-    target: MetricTarget
-    """The value to steer to."""
-
-
-class Autoscaling(ApiModel):
-    """A HorizontalPodAutoscaler for the ModelService. Leave spec.replicas out: the autoscaler writes it."""
-
-    min_replicas: Annotated[int, between(1, 10_000)] = 1
-    """The fewest pods. Default: 1."""
-    max_replicas: Annotated[int, between(1, 10_000)]
-    """The most pods."""
-    metrics: Annotated[tuple[Metric, ...], list_map("type", 2, minimum=1), unique_by("type")] = (
-        Metric(type="CPU", target=MetricTarget(average_utilization=80)),
-    )
-    """What the autoscaler looks at, each type once. Default: CPU at 80 % of the request."""
-    behavior: Annotated[ScalingBehavior | None, NoneIfEmpty] = None
-    """How fast it scales, as in Kubernetes."""
-
-    rules = (
-        Rule(
-            cel="!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
-            message="minReplicas must not be above maxReplicas",
-            check=lambda self: self.min_replicas <= self.max_replicas,
-            field_path=".minReplicas",
-        ),
-    )
-
-
 class Batching(ApiModel):
     """Joins requests that wait at the same time into one inference."""
 
@@ -263,6 +86,9 @@ class Batching(ApiModel):
     """The most rows of one inference."""
     max_delay_milliseconds: Annotated[int, between(0, 60_000)] = 0
     """How long the first request waits for others. Default: 0, join only what waits anyway."""
+    rows_are_independent: Switch = False
+    """Your word that no row's answer depends on the others, for a model whose graph does not prove it. It is
+    still checked by running. Default: false, only models with a proof are batched."""
 
 
 def _is_zero(value: int | str) -> bool:

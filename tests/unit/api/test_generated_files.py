@@ -52,7 +52,8 @@ def test_committed_files_are_generated(crd: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("crd", CRDS, ids=kind)
 def test_crd_stays_small(crd: dict[str, Any]) -> None:
-    assert len(to_yaml(crd).encode()) < 100_000
+    # Client-side apply keeps a copy in an annotation, and annotations have 256 KiB together.
+    assert len(to_yaml(crd).encode()) < 200_000
 
 
 @pytest.mark.parametrize("crd", CRDS, ids=kind)
