@@ -15,7 +15,7 @@ The rights that these calls need, and no others:
 | policy | poddisruptionbudgets | get, list, watch, create, patch, delete |
 | networking.k8s.io | networkpolicies | get, list, watch, create, patch, delete |
 | (core) | pods, events | list |
-| events.k8s.io | events | create |
+| events.k8s.io | events | create, patch |
 | coordination.k8s.io | leases, in the operator's own namespace | get, create, update |
 
 (`create` because a server-side apply of an absent object is authorised as patch and as create.)
@@ -236,16 +236,15 @@ class ApiClient:
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
         """Merge-patch the status subresource; the answer is the whole object."""
+        return await self.patch_subresource(resource, namespace, name, "status", patch)
+
+    async def patch_subresource(
+        self, resource: Resource, namespace: str, name: str, subresource: str, patch: Object
+    ) -> Object:
+        """Merge-patch a subresource; a resourceVersion in the patch guards against a write in between."""
         self.may_write()
-        answer = await self._call(
-            "PATCH",
-            resource,
-            resource.path(namespace, name, "status"),
-            params={"fieldManager": MANAGER},
-            body=patch,
-            content_type=MERGE_PATCH,
-        )
-        metrics.WRITES.labels(resource.kind, "status").inc()
+        answer = await self._merge_patch(resource, resource.path(namespace, name, subresource), patch)
+        metrics.WRITES.labels(resource.kind, subresource).inc()
         return answer
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
@@ -268,6 +267,10 @@ class ApiClient:
             "POST", resource, resource.path(namespace), body=body, timeout_seconds=timeout_seconds
         )
 
+    async def amend(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
+        """Merge-patch an object that is no child (Event)."""
+        return await self._merge_patch(resource, resource.path(namespace, name), patch)
+
     async def replace(
         self, resource: Resource, body: Object, timeout_seconds: float = CALL_TIMEOUT_SECONDS
     ) -> Object:
@@ -275,6 +278,16 @@ class ApiClient:
         metadata = body["metadata"]
         path = resource.path(metadata["namespace"], metadata["name"])
         return await self._call("PUT", resource, path, body=body, timeout_seconds=timeout_seconds)
+
+    async def _merge_patch(self, resource: Resource, path: str, patch: Object) -> Object:
+        return await self._call(
+            "PATCH",
+            resource,
+            path,
+            params={"fieldManager": MANAGER},
+            body=patch,
+            content_type=MERGE_PATCH,
+        )
 
     async def _call(
         self,

@@ -26,35 +26,81 @@ READY = Transition("Normal", "Ready", "it is ready")
 
 
 class EventApi:
-    """Takes events, or refuses them."""
+    """Keeps events as the API server does, or refuses them."""
 
     def __init__(self, *, works: bool = True) -> None:
         self.works = works
-        self.sent: list[dict] = []
+        self.events: dict[str, dict] = {}
 
     async def create(self, _resource: object, _namespace: str, event: dict) -> dict:
         if not self.works:
             raise ApiError("no", status=403)
-        self.sent.append(event)
+        assert event["metadata"]["name"] not in self.events
+        self.events[event["metadata"]["name"]] = event
         return event
+
+    async def amend(self, _resource: object, _namespace: str, name: str, patch: dict) -> dict:
+        if not self.works:
+            raise ApiError("no", status=403)
+        self.events[name] |= patch
+        return self.events[name]
+
+    def newest(self) -> str:
+        """The reason of the event that people see last: by its series, else by its time."""
+
+        def seen(event: dict) -> str:
+            return event.get("series", {}).get("lastObservedTime", event["eventTime"])
+
+        return max(self.events.values(), key=seen)["reason"]
 
 
 async def run_recorder(recorder: Recorder) -> None:
     task = asyncio.create_task(recorder.run())
-    await asyncio.sleep(0.02)
+    for _ in range(recorder._backlog.qsize() + 2):
+        await asyncio.sleep(0)
     assert not task.done()
     task.cancel()
 
 
-async def test_recorder_sends_a_sentence_once():
+async def test_recorder_back_and_forth_ends_with_what_came_last():
     api = EventApi()
     recorder = Recorder(api, "operator-0")  # type: ignore[arg-type]
-    for _ in range(3):
+    for reason in ("Ready", "ModelLoadFailed", "Ready"):
+        recorder.record(make_model_service(), Transition("Normal", reason, "a sentence"))
+    await run_recorder(recorder)
+    # In the order of names, as lists have it and `kubectl describe` shows it.
+    assert [api.events[name]["reason"] for name in sorted(api.events)] == [
+        "Ready",
+        "ModelLoadFailed",
+        "Ready",
+    ]
+
+
+@pytest.mark.parametrize("changes", [100, 101])
+async def test_recorder_flapping_makes_few_objects_and_still_ends_with_what_came_last(changes):
+    api = EventApi()
+    recorder = Recorder(api, "operator-0", clock=lambda: 100.0)  # type: ignore[arg-type]
+    reasons = [("Ready", "OutOfMemory")[number % 2] for number in range(changes)]
+    for number, reason in enumerate(reasons):
+        recorder.record(make_model_service(), Transition("Normal", reason, f"sentence {number}"))
+    await run_recorder(recorder)
+    assert len(api.events) == events_module.BURST
+    assert api.newest() == reasons[-1]
+    counted = sum(event.get("series", {}).get("count", 1) for event in api.events.values())
+    assert counted == changes
+
+
+async def test_recorder_that_was_quiet_for_long_makes_objects_again():
+    now = 100.0
+    api = EventApi()
+    recorder = Recorder(api, "operator-0", clock=lambda: now)  # type: ignore[arg-type]
+    for _ in range(events_module.BURST + 1):
         recorder.record(make_model_service(), READY)
-    recorder.record(make_model_service(), Transition("Warning", "Ready", "not any more"))
+    now += 2 * events_module.REFILL_SECONDS
+    recorder.record(make_model_service(), READY)
     recorder.record(make_model_service("ham", uid="uid-ham"), READY)
     await run_recorder(recorder)
-    assert len(api.sent) == 3
+    assert len(api.events) == events_module.BURST + 2
 
 
 async def test_recorder_survives_refusals_and_overload(monkeypatch):
