@@ -117,11 +117,24 @@ class GuardedClient:
             f"more than {MAX_REDIRECTS} redirects; use the final address in the model URI",
         )
 
-    async def _send(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def post(self, url: URL, form: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Send a form, whose fields may be secret; redirects are answers like all others.
+
+        Raises:
+            FetchError: ``AddressForbidden`` or ``DownloadFailed``.
+            TransientError: where another attempt may help.
+
+        """
+        return await self._send(url, {}, form)
+
+    async def _send(
+        self, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
         assert self._session is not None, "use the client with `async with`"
         self._guard.refusals.clear()
+        method = "GET" if form is None else "POST"
         try:
-            return await self._session.get(url, headers=headers, allow_redirects=False)
+            return await self._session.request(method, url, headers=headers, data=form, allow_redirects=False)
         except aiohttp.ClientConnectorCertificateError as error:
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED,

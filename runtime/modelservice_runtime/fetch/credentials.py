@@ -11,8 +11,8 @@ from pathlib import Path
 
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 
-# Kubernetes' own types of Secrets: kubernetes.io/dockerconfigjson, kubernetes.io/basic-auth.
-REGISTRY_KEYS = (".dockerconfigjson", "config.json")
+# Kubernetes' own types of Secrets: kubernetes.io/dockerconfigjson, dockercfg and basic-auth.
+REGISTRY_KEYS = (".dockerconfigjson", "config.json", ".dockercfg")
 WEB_KEYS = ("username", "password", "token")
 # The names the AWS SDKs read; `endpoint` is short for AWS_ENDPOINT_URL.
 S3_KEYS = (

@@ -16,9 +16,10 @@ from yarl import URL
 from modelservice_runtime.fetch.client import GuardedClient, check_status, read_document
 from modelservice_runtime.fetch.credentials import Credentials
 from modelservice_runtime.fetch.destination import StoredFile
+from modelservice_runtime.fetch.docker_config import explain_no_login, find_login
 from modelservice_runtime.fetch.errors import FetchError, NotTlsError
 from modelservice_runtime.fetch.log import log
-from modelservice_runtime.fetch.oci_auth import RegistryAuthorizer, find_login
+from modelservice_runtime.fetch.oci_auth import RegistryAuthorizer
 from modelservice_runtime.fetch.oci_manifest import (
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -63,7 +64,8 @@ class Registry:
             response = await self.client.get(url, headers, self.authorizer.headers)
         try:
             subject = f"{self.uri.registry}/{self.uri.repository} {path[:90]}"
-            check_status(response, subject, authenticated=self.authorizer.has_login)
+            self.authorizer.check_access(response.status)
+            check_status(response, subject, authenticated=True)
         except BaseException:
             response.close()
             raise
@@ -101,7 +103,7 @@ class RegistryAccess:
 
     def open(self, uri: OciUri, client: GuardedClient, scheme: str) -> Registry:
         """The repository of ``uri`` through ``client``."""
-        login = find_login(self.credentials, uri)
+        login = find_login(self.credentials, uri) or explain_no_login(self.credentials, uri)
         return Registry(client, scheme, uri, RegistryAuthorizer(client, uri, login, self.redactor))
 
 

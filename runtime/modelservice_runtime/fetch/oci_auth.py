@@ -1,42 +1,23 @@
 """Registry credentials and the bearer-token exchange of the OCI distribution specification."""
 
-import base64
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from yarl import URL
 
 from modelservice_runtime.fetch.client import GuardedClient, check_status, read_document
-from modelservice_runtime.fetch.credentials import (
-    REGISTRY_KEYS,
-    Credentials,
-    basic_authorization,
-    credentials_missing,
-)
+from modelservice_runtime.fetch.credentials import credentials_missing
+from modelservice_runtime.fetch.docker_config import Login
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.redaction import Redactor
 from modelservice_runtime.fetch.uri import OciUri
 
 _PARAMETER = re.compile(r'([A-Za-z]+)="([^"]*)"')
 _SCHEME = re.compile(r"\b(Bearer|Basic)\b", re.IGNORECASE)
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-
-
-@dataclass(frozen=True)
-class Login:
-    """A user name and password, or a ready bearer token."""
-
-    username: str = ""
-    password: str = ""
-    token: str = ""
-
-    @property
-    def basic(self) -> str:
-        """The value of a Basic Authorization header."""
-        return basic_authorization(self.username, self.password)
+# Registries write it into their logs.
+_CLIENT_ID = "modelservice-fetch"
 
 
 @dataclass(frozen=True)
@@ -56,53 +37,36 @@ def parse_challenge(header: str) -> Challenge | None:
     return None
 
 
-def find_login(credentials: Credentials, uri: OciUri) -> Login | None:
-    """Find the registry's entry in the docker configuration of the Secret.
-
-    Entries may name a registry or a registry with a path; the longest that fits wins. The keys
-    ``username`` and ``password`` are used where there is no such file.
-
-    Raises:
-        FetchError: ``CredentialsMissing`` where the file or the entry cannot be read.
-
-    """
-    text = credentials.first(*REGISTRY_KEYS)
-    if text is None:
-        pair = credentials.pair("username", "password")
-        return Login(*pair) if pair else None
-    entries = {_normalize(key): value for key, value in _parse_docker_config(text).items()}
-    path = f"{_normalize(uri.registry)}/{uri.repository}"
-    while path:
-        if path in entries:
-            return _parse_entry(path, entries[path])
-        path = path.rpartition("/")[0]
-    return None
-
-
 class RegistryAuthorizer:
     """Answers the challenges of one registry and remembers the answer.
 
     Args:
         client: also used for the token service.
         uri: the artifact; its repository is the scope.
-        login: what the Secret has for this registry.
+        login: what the Secret has for this registry; a text says why it has nothing and what to do.
         redactor: learns every secret that is met.
 
     """
 
-    def __init__(self, client: GuardedClient, uri: OciUri, login: Login | None, redactor: Redactor) -> None:
+    def __init__(self, client: GuardedClient, uri: OciUri, login: Login | str, redactor: Redactor) -> None:
         self._client = client
         self._uri = uri
-        self._login = login
+        self._login = None if isinstance(login, str) else login
+        self._no_login = login if isinstance(login, str) else ""
         self._redactor = redactor
         self.headers: dict[str, str] = {}
-        if login is not None:
-            redactor.add(login.password, login.token, login.basic.removeprefix("Basic "))
+        if self._login is not None:
+            redactor.add(*self._login.secrets)
 
-    @property
-    def has_login(self) -> bool:
-        """Whether the Secret has an entry for this registry."""
-        return self._login is not None
+    def check_access(self, status: int) -> None:
+        """Raise the failure of an anonymous reader; readers with a login have others.
+
+        Raises:
+            FetchError: ``CredentialsMissing``.
+
+        """
+        if status in (401, 403) and self._login is None:
+            raise credentials_missing(self._no_login)
 
     async def answer(self, header: str, *, encrypted: bool) -> None:
         """Set :attr:`headers` so that the challenge in ``header`` is met.
@@ -123,18 +87,36 @@ class RegistryAuthorizer:
         if self._login is not None and self._login.token:
             self.headers = {"Authorization": f"Bearer {self._login.token}"}
         elif challenge.scheme == "basic":
-            if self._login is None:
-                raise _no_login(self._uri)
-            self.headers = {"Authorization": self._login.basic}
+            self.headers = {"Authorization": self._basic()}
         else:
             self.headers = {"Authorization": f"Bearer {await self._request_token(challenge, encrypted)}"}
 
+    def _basic(self) -> str:
+        if self._login is None:
+            raise credentials_missing(self._no_login)
+        if not self._login.basic:
+            raise _denied(
+                f"{self._uri.registry} asks for a user and password, and its entry in the docker "
+                "configuration has an identity token only; add auth, or username and password"
+            )
+        return self._login.basic
+
     async def _request_token(self, challenge: Challenge, encrypted: bool) -> str:
-        url = self._token_url(challenge.parameters, encrypted)
-        secret = {"Authorization": self._login.basic} if self._login else {}
-        response = await self._client.get(url, {}, secret)
+        url, query = self._token_url(challenge.parameters, encrypted)
+        if self._login is not None and self._login.identity_token:
+            form = {
+                "grant_type": "refresh_token",
+                "refresh_token": self._login.identity_token,
+                "client_id": _CLIENT_ID,
+                **query,
+            }
+            response = await self._client.post(url, form)
+        else:
+            secret = {"Authorization": self._login.basic} if self._login else {}
+            response = await self._client.get(url.update_query(query), {}, secret)
         try:
-            check_status(response, f"token service {url.host}", authenticated=self.has_login)
+            self.check_access(response.status)
+            check_status(response, f"token service {url.host}", authenticated=True)
             body = await read_document(response)
         finally:
             response.close()
@@ -142,7 +124,8 @@ class RegistryAuthorizer:
         self._redactor.add(token)
         return token
 
-    def _token_url(self, parameters: Mapping[str, str], encrypted: bool) -> URL:
+    def _token_url(self, parameters: Mapping[str, str], encrypted: bool) -> tuple[URL, dict[str, str]]:
+        """The token service and what it is told (distribution specification, "Token Authentication")."""
         try:
             url = URL(parameters.get("realm", ""))
             host = url.host
@@ -153,58 +136,11 @@ class RegistryAuthorizer:
         query = {"scope": f"repository:{self._uri.repository}:pull"}
         if "service" in parameters:
             query["service"] = parameters["service"]
-        return url.update_query(query)
+        return url, query
 
 
 def _denied(message: str) -> FetchError:
     return FetchError(FetchReason.ACCESS_DENIED, message)
-
-
-def _no_login(uri: OciUri) -> FetchError:
-    return credentials_missing(
-        f"{uri.registry} asks for credentials; put a .dockerconfigjson with an entry for {uri.registry} "
-        "into the Secret that spec.model.credentials.secretName names"
-    )
-
-
-def _normalize(key: str) -> str:
-    """``https://host/v1/`` and ``host`` are the same entry."""
-    key = re.sub(r"^https?://", "", key)
-    key = re.sub(r"/v[12]/?$", "", key).rstrip("/")
-    host, slash, path = key.partition("/")
-    return ("docker.io" if host in _DOCKER_HUB else host) + slash + path
-
-
-def _parse_docker_config(text: str) -> Mapping[str, Any]:
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise credentials_missing("the docker configuration in the credentials Secret is not JSON") from error
-    auths = config.get("auths", config) if isinstance(config, dict) else None
-    if not isinstance(auths, dict):
-        raise credentials_missing('the docker configuration in the credentials Secret has no object "auths"')
-    return auths
-
-
-def _parse_entry(path: str, entry: object) -> Login:
-    entry = entry if isinstance(entry, dict) else {}
-    if entry.get("registrytoken"):
-        return Login(token=str(entry["registrytoken"]))
-    username, password = str(entry.get("username", "")), str(entry.get("password", ""))
-    if entry.get("auth"):
-        try:
-            username, _, password = (
-                base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
-            )
-        except ValueError as error:
-            raise credentials_missing(
-                f"the entry {path} of the docker configuration has an invalid auth"
-            ) from error
-    if not username or not password:
-        raise credentials_missing(
-            f"the entry {path} of the docker configuration needs auth, or username and password"
-        )
-    return Login(username, password)
 
 
 def _parse_token(body: bytes) -> str:

@@ -5,9 +5,10 @@ import hashlib
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -258,7 +259,7 @@ async def test_fetch_oci_wrong_password_is_access_denied(fetcher, password_regis
 async def test_fetch_oci_no_password_is_credentials_missing(fetcher, password_registry, artifact):
     error = await fetcher.fail(f"oci://{password_registry.name}/models/spam:1")
     assert error.reason is FetchReason.CREDENTIALS_MISSING
-    assert ".dockerconfigjson" in error.message
+    assert "kubectl create secret docker-registry" in error.message
 
 
 @pytest.mark.parametrize("name", ["models/spam:absent", "models/none:1", f"models/spam@sha256:{'0' * 64}"])
@@ -302,14 +303,29 @@ class TokenService:
         certificate = x509.load_pem_x509_certificate(tls.certificate.read_bytes())
         self._chain = [base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()]
         self.password: str | None = None
+        self.refresh_token: str | None = None
 
     async def __call__(self, request: web.Request) -> web.Response:
+        if request.method == "POST":
+            return await self._refresh(request)
         expected = f"Basic {base64.b64encode(f'anna:{self.password}'.encode()).decode()}"
         if self.password and request.headers.get("Authorization") != expected:
             return web.Response(status=401)
-        kind, name, actions = request.query["scope"].split(":")
-        access = [{"type": kind, "name": name, "actions": actions.split(",")}]
-        return web.json_response({"token": self._sign(request.query["service"], access)})
+        if self.refresh_token:
+            return web.Response(status=401)
+        return web.json_response({"token": self._grant(request.query)})
+
+    async def _refresh(self, request: web.Request) -> web.Response:
+        """OAuth 2 as the distribution project describes it; the answer is called differently."""
+        form = await request.post()
+        given = form["grant_type"], form["refresh_token"]
+        if given != ("refresh_token", self.refresh_token) or not form["client_id"]:
+            return web.Response(status=401)
+        return web.json_response({"access_token": self._grant(form)})
+
+    def _grant(self, asked: Mapping[str, Any]) -> str:
+        kind, name, actions = asked["scope"].split(":")
+        return self._sign(asked["service"], [{"type": kind, "name": name, "actions": actions.split(",")}])
 
     def _sign(self, service: str, access: list[dict[str, object]]) -> str:
         now = int(time.time())
@@ -370,6 +386,42 @@ async def test_fetch_oci_token_service_without_password_is_credentials_missing(
     token_service.password = "hunter22"
     error = await fetcher.fail(f"oci://{token_registry.name}/models/spam:1")
     assert error.reason is FetchReason.CREDENTIALS_MISSING
+
+
+async def test_fetch_oci_identity_token_is_exchanged(fetcher, token_registry, token_service, artifact):
+    token_service.refresh_token = "refresh-me"
+    uri = f"oci://{token_registry.name}/models/spam:1"
+    for identity_token, reason in (("refresh-me", None), ("revoked", FetchReason.ACCESS_DENIED)):
+        config = {"auths": {"127.0.*.1:" + str(token_registry.port): {"identitytoken": identity_token}}}
+        credentials = fetcher.credentials(**{"config.json": json.dumps(config)})
+        if reason is None:
+            await fetcher.fetch(uri, credentials_directory=credentials)
+            assert fetcher.files == {"model.onnx": MODEL}
+            (fetcher.destination / "model.onnx").unlink()
+        else:
+            error = await fetcher.fail(uri, credentials_directory=credentials)
+            assert error.reason is reason
+            assert identity_token not in error.message
+
+
+async def test_fetch_oci_identity_token_alone_opens_no_basic_registry(fetcher, password_registry, artifact):
+    config = {"auths": {password_registry.name: {"identitytoken": "refresh-me"}}}
+    error = await fetcher.fail(
+        f"oci://{password_registry.name}/models/spam:1",
+        credentials_directory=fetcher.credentials(**{"config.json": json.dumps(config)}),
+    )
+    assert error.reason is FetchReason.ACCESS_DENIED
+    assert "identity token" in error.message
+
+
+async def test_fetch_oci_credential_helper_is_named(fetcher, password_registry, artifact):
+    config = {"auths": {password_registry.name: {}}, "credsStore": "osxkeychain"}
+    error = await fetcher.fail(
+        f"oci://{password_registry.name}/models/spam:1",
+        credentials_directory=fetcher.credentials(**{"config.json": json.dumps(config)}),
+    )
+    assert error.reason is FetchReason.CREDENTIALS_MISSING
+    assert "osxkeychain" in error.message
 
 
 async def test_fetch_oci_token_service_at_a_forbidden_address_is_refused(fetcher, https, tls):
