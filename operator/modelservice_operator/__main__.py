@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
+import signal
 import sys
-
-from modelservice_operator.app import run_operator
-from modelservice_operator.errors import OperatorError
-from modelservice_operator.logs import setup_logging
-from modelservice_operator.settings import parse_settings
 
 
 def main() -> int:
     """Run until stopped; 0 after a signal, 1 after a fault (the kubelet starts a new process)."""
-    settings = parse_settings(sys.argv[1:], os.environ)
-    setup_logging(settings.log_level)
-    try:
-        return asyncio.run(run_operator(settings))
-    except OperatorError as error:
-        logging.getLogger(__name__).critical("%s", error)
-        return 1
+    _end_on_sigterm()
+    # Imported here: it takes a second or two, in which the process may be asked to end.
+    from modelservice_operator.app import run
+
+    return run(sys.argv[1:], os.environ)
+
+
+def _end_on_sigterm() -> None:
+    """End at once on SIGTERM, until the event loop takes the signal over.
+
+    The kernel drops it for a container's first process as long as that has no handler (pid_namespaces(7)).
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(128 + signal.SIGTERM))
 
 
 if __name__ == "__main__":

@@ -28,16 +28,18 @@ from modelservice_operator.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES
 from modelservice_operator.kubeapi import ApiClient
 from modelservice_operator.labels import MANAGED_BY_SELECTOR
 from modelservice_operator.leader import LeaderElector
+from modelservice_operator.logs import setup_logging
 from modelservice_operator.pods import PodReader
 from modelservice_operator.reconcile import Reconciler, work
 from modelservice_operator.report import Reporter
+from modelservice_operator.settings import parse_settings
 from modelservice_operator.store import Store
 from modelservice_operator.watch import ChildWatch
 from modelservice_operator.watchdog import Heartbeat, guard_tasks, is_alive
 from modelservice_operator.workqueue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from modelservice_operator.settings import Settings
 
@@ -87,8 +89,8 @@ class Operator:
             alive=is_alive(self._heartbeat),
             ready=lambda: self._synced,
         )
-        await health.start()
         self._listen_to_signals()
+        await health.start()
         self._spawn("heartbeat", self._heartbeat.run())
         # Tasks that exist before kopf starts are left alone by kopf when it ends.
         self._spawn("recorder", self._recorder.run())
@@ -192,6 +194,17 @@ class Operator:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run until stopped; returns the exit code: 0 after a signal, 1 after a fault."""
+    settings = parse_settings(argv, environment)
+    setup_logging(settings.log_level)
+    try:
+        return asyncio.run(run_operator(settings))
+    except OperatorError as error:
+        log.critical("%s", error)
+        return 1
 
 
 async def run_operator(settings: Settings) -> int:

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from modelservice_runtime.machine.early_end import end_on_sigterm
+
 _USAGE = """usage: python -m modelservice_runtime {serve,fetch,info} ...
 
 serve  serve ONNX models
@@ -12,6 +14,7 @@ info   show what this machine offers, and what a model asks for"""
 
 def main(argv: Sequence[str]) -> int:
     """Run a subcommand; returns the exit code. Each imports only what it needs."""
+    end_on_sigterm()
     command, rest = (argv[0], list(argv[1:])) if argv else ("", [])
     if command == "serve":
         from modelservice_runtime import serve

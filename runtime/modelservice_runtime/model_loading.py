@@ -5,17 +5,20 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import ModelLoadFailedError
 from modelservice_runtime.huge_pages import use_huge_pages
 from modelservice_runtime.lane_settings import LaneSettings
-from modelservice_runtime.last_words import last_words
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.settings import ServeSettings
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 # A model that is alone in its process, and uses all of its CPUs in a run, delays nobody but probes when it
 # runs on the event loop; a thread would cost a tenth of a run of 2 ms.
@@ -50,15 +53,10 @@ def load_and_warm_up(
     from modelservice_runtime.onnx_model import load_onnx_model
     from modelservice_runtime.warm_up import warm_up
 
-    crash = ModelLoadFailedError(
-        f"the server died while it loaded or first ran the model {source.name!r}; "
-        "try the file with ONNX Runtime alone, and export it again"
-    )
-    with last_words(crash):
-        model = load_onnx_model(source.path, source.name, source.version, settings.session)
-        model.on_device_lost = on_device_lost
-        use_huge_pages()
-        warmed = warm_up(model)
+    model = load_onnx_model(source.path, source.name, source.version, settings.session)
+    model.on_device_lost = on_device_lost
+    use_huge_pages()
+    warmed = warm_up(model)
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:
         log.warning(
@@ -66,6 +64,14 @@ def load_and_warm_up(
             extra={"model": source.name, "outputs": list(model.skipped_outputs)},
         )
     return LoadedModel(model, warmed, runs_in_turns=model.runs_in_turns)
+
+
+def describe_crash(source: VersionSource) -> ModelLoadFailedError:
+    """What to tell where the process dies while it loads this model."""
+    return ModelLoadFailedError(
+        f"the server died while it loaded or first ran the model {source.name!r}; "
+        "try the file with ONNX Runtime alone, and export it again"
+    )
 
 
 def build_lane_settings(settings: ServeSettings, loaded: LoadedModel, *, alone: bool) -> LaneSettings:
@@ -82,27 +88,23 @@ def build_lane_settings(settings: ServeSettings, loaded: LoadedModel, *, alone: 
     )
 
 
-def load_in_thread(
-    loop: asyncio.AbstractEventLoop, load: Callable[[], LoadedModel], name: str
-) -> asyncio.Future[LoadedModel]:
-    """Load in a thread that does not keep the process alive when a signal ends it first."""
-    future: asyncio.Future[LoadedModel] = loop.create_future()
+def run_in_thread(
+    loop: asyncio.AbstractEventLoop, work: Callable[[], Result], name: str
+) -> asyncio.Future[Result]:
+    """Run ``work`` in a thread that does not keep the process alive when a signal ends it first."""
+    future: asyncio.Future[Result] = loop.create_future()
 
-    def deliver(loaded: LoadedModel | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        elif loaded is not None:
-            future.set_result(loaded)
+    def deliver(deliver_outcome: Callable[[], None]) -> None:
+        if not future.cancelled():
+            deliver_outcome()
 
-    def work() -> None:
+    def run() -> None:
         try:
-            loaded = load()
+            result = work()
         except BaseException as error:  # noqa: BLE001 - carried to the event loop, which raises it
-            loop.call_soon_threadsafe(deliver, None, error)
+            loop.call_soon_threadsafe(deliver, partial(future.set_exception, error))
         else:
-            loop.call_soon_threadsafe(deliver, loaded, None)
+            loop.call_soon_threadsafe(deliver, partial(future.set_result, result))
 
-    threading.Thread(target=work, name=f"load-{name}", daemon=True).start()
+    threading.Thread(target=run, name=name, daemon=True).start()
     return future

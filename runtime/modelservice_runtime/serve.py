@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -25,14 +25,16 @@ from modelservice_runtime.file_watch import FilePoller
 from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane
+from modelservice_runtime.last_words import last_words
 from modelservice_runtime.memory import limit_growth, memory_limit_bytes
 from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model_loading import (
     LoadedModel,
     build_lane_settings,
+    describe_crash,
     find_sources,
     load_and_warm_up,
-    load_in_thread,
+    run_in_thread,
 )
 from modelservice_runtime.model_trial import try_models
 from modelservice_runtime.observe.setup import make_observation
@@ -120,7 +122,7 @@ class Server:
         self._declare_models()
         if self._link is None:
             ports = await self._listen(loop, access, tls)
-        if not await self._try_models() or not await self._load_models(loop):
+        if not await self._try_models(loop) or not await self._load_models(loop):
             return False
         if self._link is not None:
             self._health.wait_for_others()
@@ -181,7 +183,7 @@ class Server:
         )
         return await open_ports(self._settings, applications, tls, loop)
 
-    async def _try_models(self) -> bool:
+    async def _try_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """See ``model_trial.try_models``. Of several workers none does it, for their parent has."""
         limit_seconds = self._settings.model_trial_seconds
         if limit_seconds is None:
@@ -189,13 +191,11 @@ class Server:
         trials = asyncio.ensure_future(
             try_models(self._sources, self._settings.session, limit_seconds, self._stop)
         )
-        # Meanwhile this process imports what takes longest; the event loop's end waits for it.
-        importing = asyncio.ensure_future(
-            asyncio.to_thread(importlib.import_module, "modelservice_runtime.onnx_model")
-        )
-        passed = await trials
-        await importing
-        return passed
+        # Meanwhile this process imports what takes longest.
+        load = partial(importlib.import_module, "modelservice_runtime.onnx_model")
+        importing = run_in_thread(loop, load, "imports")
+        await self._unless_stopped(asyncio.ensure_future(asyncio.wait((trials, importing))))
+        return await trials and await self._unless_stopped(importing)
 
     async def _load_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Load all models beside the event loop; False when a signal or a failure came first."""
@@ -206,13 +206,22 @@ class Server:
         for source in self._sources:
             self._table.start_loading(source.name, source.version)
             load = partial(load_and_warm_up, source, self._settings, on_device_lost)
-            loading = load_in_thread(loop, load, source.name)
-            stopped = asyncio.ensure_future(self._stop.wait())
-            await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            if not loading.done():
-                return False
+            loading = run_in_thread(loop, load, f"load-{source.name}")
+            # Around the wait, not around the load: a server that is stopped meanwhile takes them back.
+            with last_words(describe_crash(source)):
+                if not await self._unless_stopped(loading):
+                    return False
             self._publish(loading.result(), loop)
+        return not self._stop.is_set()
+
+    async def _unless_stopped(self, work: asyncio.Future[Any]) -> bool:
+        """Wait for ``work``; False when a signal or a failure came first. Raises what it raises."""
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not work.done():
+            return False
+        work.result()
         return True
 
     def _publish(self, loaded: LoadedModel, loop: asyncio.AbstractEventLoop) -> None:

@@ -42,14 +42,9 @@ def run(argv: Sequence[str]) -> int:
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
     try:
-        outcome = _run_request(request)
-        report = request.redactor.clean(json.dumps(outcome))
-        level = logging.INFO if outcome["reason"] == FetchReason.FETCHED else logging.ERROR
-        log("result", outcome, level)
-        write_termination_message(arguments.termination_log, report)
+        return _run_request(request, arguments.termination_log)
     finally:
         LOGGER.removeHandler(handler)
-    return 0 if outcome["reason"] == FetchReason.FETCHED else 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -125,27 +120,44 @@ def write_termination_message(path: Path, text: str) -> None:
         log("no termination message written", {"path": str(path), "error": error.strerror}, logging.DEBUG)
 
 
-def _run_request(request: FetchRequest) -> dict[str, str | int]:
+class _StoppedError(FetchError):
+    """SIGTERM came first."""
+
+    def __init__(self) -> None:
+        super().__init__(FetchReason.DOWNLOAD_FAILED, "the fetch was stopped before it was finished")
+
+
+def _run_request(request: FetchRequest, termination_log: Path) -> int:
+    runner = asyncio.Runner()
     try:
-        result = asyncio.run(_fetch_until_signalled(request))
+        result = runner.run(_fetch_until_signalled(request))
     except FetchError as error:
-        return _failure(error.reason, error.message)
-    return _success(request, result)
+        _tell(request, _failure(error.reason, error.message), termination_log)
+        if isinstance(error, _StoppedError):
+            # A thread may wait for a name server or a disk for as long as these like; closing would wait too.
+            os._exit(1)
+        code = 1
+    else:
+        _tell(request, _success(request, result), termination_log)
+        code = 0
+    runner.close()
+    return code
+
+
+def _tell(request: FetchRequest, outcome: dict[str, str | int], termination_log: Path) -> None:
+    level = logging.INFO if outcome["reason"] == FetchReason.FETCHED else logging.ERROR
+    log("result", outcome, level)
+    write_termination_message(termination_log, request.redactor.clean(json.dumps(outcome)))
 
 
 async def _fetch_until_signalled(request: FetchRequest) -> FetchResult:
     """Fetch, but end cleanly on SIGTERM: a container's first process does not die of it by itself."""
     task = asyncio.ensure_future(fetch_model_async(request))
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         return await task
     except asyncio.CancelledError as error:
-        raise FetchError(
-            FetchReason.DOWNLOAD_FAILED, "the fetch was stopped before it was finished"
-        ) from error
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        raise _StoppedError from error
 
 
 def _success(request: FetchRequest, result: FetchResult) -> dict[str, str | int]:

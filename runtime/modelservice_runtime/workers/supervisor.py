@@ -126,9 +126,11 @@ class Supervisor:
         self._signal_workers(number)
 
     def _signal_workers(self, number: signal.Signals) -> None:
+        # Before all are ready nobody was sent to any of them, and one that imports would take its time.
+        sent = number if self._all_ready else signal.SIGKILL
         for worker in self._workers.values():
             with contextlib.suppress(ProcessLookupError):
-                worker.process.send_signal(number)
+                worker.process.send_signal(sent)
 
     async def _keep(self, index: int) -> None:
         """Have a worker at this place, until the server stops."""
@@ -176,6 +178,8 @@ class Supervisor:
             lambda: self._reports.remove(link),
         )
         worker = self._workers[index] = _Worker(process, link, time.monotonic())
+        if self._stop.is_set():
+            process.kill()  # the signal came before there was a worker to pass it on to
         link.send({SETTINGS: to_plain(self._settings)})
         return worker
 
