@@ -65,6 +65,11 @@ class InferenceFailedError(ServingError):
     """The model failed on a request that looked right."""
 
 
+def internal_error() -> InferenceFailedError:
+    """What a client is told of a fault of the server's own."""
+    return InferenceFailedError("internal error; the server's log has the details")
+
+
 class StartupError(Exception):
     """The server cannot start; it exits 1 and prints ``reason: message`` as its last line.
 

@@ -46,6 +46,8 @@ class WatchedFiles:
             log.error(
                 "%s changed and cannot be used; the old one stays", self._what, extra={"error": str(error)}
             )
+        except Exception:  # the last boundary: the old one stays, and the others are looked at
+            log.exception("%s changed and cannot be used; the old one stays", self._what)
         else:
             log.info("%s loaded again", self._what)
 
@@ -66,9 +68,9 @@ class FilePoller:
         self._timer.cancel()
 
     def _poll(self) -> None:
+        self._timer = self._loop.call_later(_INTERVAL_SECONDS, self._poll)
         for files in self._files:
             files.poll()
-        self._timer = self._loop.call_later(_INTERVAL_SECONDS, self._poll)
 
 
 def read_settings_file(path: Path, flag: str) -> bytes:

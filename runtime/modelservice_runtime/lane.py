@@ -18,9 +18,9 @@ from modelservice_runtime.batch_queue import BatchKey, BatchQueue
 from modelservice_runtime.batching import BatchResult, batch_key, batch_rows, run_batch
 from modelservice_runtime.errors import (
     DeadlineExceededError,
-    InferenceFailedError,
     OverloadedError,
     ServingError,
+    internal_error,
 )
 from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import Model, PreparedRun, Run, WarmUp
@@ -186,13 +186,13 @@ class Lane:
         if self._pending >= self._settings.max_queue_size or len(self._running) >= self._slots:
             self._check_queue()
         job = self._make_job(request, done)
-        self._pending += 1
-        self._queue.add(job)
         timeout_seconds = request.timeout_seconds
         if self._max_request_seconds is not None:
             timeout_seconds = min(timeout_seconds or self._max_request_seconds, self._max_request_seconds)
         if timeout_seconds is not None:
             job.timer = self._loop.call_later(timeout_seconds, self._expire, job)
+        self._pending += 1
+        self._queue.add(job)
         self._wake_up()
         return job
 
@@ -293,7 +293,19 @@ class Lane:
         return delay_seconds - (time.perf_counter_ns() - oldest.arrived_ns) / 1e9
 
     def _start(self, jobs: list[Job]) -> bool:
-        """Run a batch, here or on a thread; True when it ran here and is finished."""
+        """Run a batch, here or on a thread; True when it ran here, or could not run, and is finished."""
+        try:
+            return self._start_run(jobs)
+        except Exception:  # the last boundary: a thread that cannot start, for one
+            log.exception("internal error before a run", extra={"model": self._model.spec.name})
+            self._running = {batch for batch in self._running if batch.jobs is not jobs}
+            for job in jobs:
+                if not job.finished:
+                    self._answer(job, internal_error())
+            self._notice_idle()
+            return True
+
+    def _start_run(self, jobs: list[Job]) -> bool:
         elements = jobs[0].elements if len(jobs) == 1 else sum([job.elements for job in jobs])
         limit_seconds = self._settings.queued_inline_below_seconds
         runs_here = self._run_time.is_below(elements, limit_seconds) or self._run_time.is_short(elements)
@@ -329,7 +341,7 @@ class Lane:
             outcome = error.with_traceback(None)  # whose frames hold the inputs
         except Exception:  # the last boundary, as on a thread
             log.exception("internal error while a model ran", extra={"model": self._model.spec.name})
-            outcome = _internal_error()
+            outcome = internal_error()
         else:
             ended_ns = time.perf_counter_ns()
             infer_ns = ended_ns - started_ns
@@ -338,8 +350,7 @@ class Lane:
             self._observe_batch(infer_ns / 1e9)
             self._statistics.record_execution(job.rows, ended_ns, timing)
             outcome = InferResult(outputs, timing)
-        self._leave(job)
-        job.done(outcome)
+        self._answer(job, outcome)
         self._notice_idle()
 
     def _run(self, batch: _RunningBatch) -> BatchResult:
@@ -351,7 +362,7 @@ class Lane:
 
     def _fail(self, batch: _RunningBatch) -> None:
         """A fault of ours; it is in the log."""
-        error = _internal_error()
+        error = internal_error()
         self._finish(batch, BatchResult([error for _ in batch.jobs], started_ns=time.perf_counter_ns()))
 
     def _finish(self, batch: _RunningBatch, result: BatchResult) -> None:
@@ -363,8 +374,7 @@ class Lane:
         timing = self._record(batch, result)
         for job, outcome in zip(batch.jobs, result.outcomes, strict=False):
             if not job.finished:
-                self._leave(job)
-                job.done(_result(outcome, timing, result.started_ns - job.arrived_ns))
+                self._answer(job, _result(outcome, timing, result.started_ns - job.arrived_ns))
         batch.jobs.clear()  # jobs know their batch, and a cycle would keep their tensors
         self._notice_idle()
         self._wake_up()
@@ -383,7 +393,7 @@ class Lane:
 
     def _expire(self, job: Job) -> None:
         if self._abandon(job):
-            job.done(DeadlineExceededError("the request's timeout passed before the answer was ready"))
+            self._tell(job, DeadlineExceededError("the request's timeout passed before the answer was ready"))
 
     def _abandon(self, job: Job) -> bool:
         """Take a job out of the lane; a run that nobody waits for any more is stopped."""
@@ -397,6 +407,17 @@ class Lane:
         self._notice_idle()
         return True
 
+    def _answer(self, job: Job, outcome: InferResult | ServingError) -> None:
+        self._leave(job)
+        self._tell(job, outcome)
+
+    def _tell(self, job: Job, outcome: InferResult | ServingError) -> None:
+        """The last boundary stands around each job: those behind it get their answers all the same."""
+        try:
+            job.done(outcome)
+        except Exception:
+            log.exception("internal error while an answer was given", extra={"model": self._model.spec.name})
+
     def _leave(self, job: Job) -> None:
         job.finished = True
         self._pending -= 1
@@ -408,10 +429,6 @@ class Lane:
         if self._pending == 0 and self._on_idle is not None:
             on_idle, self._on_idle = self._on_idle, None
             on_idle()
-
-
-def _internal_error() -> InferenceFailedError:
-    return InferenceFailedError("internal error; the server's log has the details")
 
 
 def _result(

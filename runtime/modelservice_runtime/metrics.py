@@ -6,7 +6,9 @@ untyped and given their type in the text.
 Source of the names: Triton, ``docs/user_guide/metrics.md``.
 """
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import orjson
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -14,11 +16,14 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.registry import Collector
 
 from modelservice_runtime.gpu_devices import GpuReader
+from modelservice_runtime.server.answers import internal_error
 from modelservice_runtime.server.http import TEXT, HttpRequest, HttpResponse
 from modelservice_runtime.server.metadata import model_statistics
 from modelservice_runtime.server.status import error_body
 from modelservice_runtime.snapshots import ModelSnapshot, Snapshots, SnapshotSource
 from modelservice_runtime.statistics import DURATION_BUCKETS_SECONDS, ModelStatistics
+
+log = logging.getLogger(__name__)
 
 _LABELS = ("model", "version")
 _COUNTERS: tuple[tuple[str, str, str], ...] = (
@@ -96,7 +101,7 @@ class MetricsApplication:
             allow = ((b"Allow", b"GET, HEAD"),)
             request.reply(HttpResponse(405, error_body("this path takes GET, HEAD"), headers=allow))
         else:
-            self._source.gather(lambda snapshots: request.reply(build(snapshots)))
+            self._source.gather(partial(_answer, request, build))
 
     def _metrics(self, snapshots: Snapshots) -> HttpResponse:
         return HttpResponse(200, self.render(snapshots), TEXT)
@@ -105,6 +110,16 @@ class MetricsApplication:
         """All metrics in Prometheus' text format 0.0.4."""
         self._models.snapshots = snapshots
         return generate_latest(self._registry).replace(b" untyped\n", b" counter\n")
+
+
+def _answer(request: HttpRequest, build: Callable[[Snapshots], HttpResponse], snapshots: Snapshots) -> None:
+    """Perhaps later, where no connection stands behind: the last boundary is here."""
+    try:
+        response = build(snapshots)
+    except Exception:
+        log.exception("internal error")
+        response = internal_error()
+    request.reply(response)
 
 
 def _statistics(snapshots: Snapshots) -> HttpResponse:

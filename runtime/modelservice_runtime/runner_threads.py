@@ -45,22 +45,31 @@ class RunnerThreads(Generic[Work, Result]):
         self._done = done
         self._failed = failed
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
-        self._started = False
+        self._started = 0
 
     def submit(self, work: Work) -> None:
-        """Have ``work`` run in its turn."""
-        if not self._started:
-            self._started = True
-            for number in range(self._count):
-                name = f"run-{self._name}-{number}"
-                threading.Thread(target=self._serve, name=name, daemon=True).start()
+        """Have ``work`` run in its turn. Raises RuntimeError where no thread could be started."""
+        if self._started < self._count:
+            self._start_threads()
         self._queue.put(work)
 
     def stop(self) -> None:
         """End the threads behind what was submitted before."""
-        if self._started:
-            for _ in range(self._count):
-                self._queue.put(None)
+        for _ in range(self._started):
+            self._queue.put(None)
+
+    def _start_threads(self) -> None:
+        """Start those that are missing; where the process may not have so many, fewer do the work."""
+        try:
+            while self._started < self._count:
+                name = f"run-{self._name}-{self._started}"
+                threading.Thread(target=self._serve, name=name, daemon=True).start()
+                self._started += 1
+        except RuntimeError:
+            if not self._started:
+                raise
+            log.warning("threads are missing", extra={"threads": self._started, "wanted": self._count})
+            self._count = self._started
 
     def _serve(self) -> None:
         _yield_to_the_event_loop()

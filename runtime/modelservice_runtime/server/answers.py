@@ -1,6 +1,7 @@
 """Answers as every front end gives them: JSON documents, compression, and results that come later."""
 
 import asyncio
+import logging
 from functools import partial
 
 from modelservice_runtime.errors import ServingError
@@ -13,6 +14,8 @@ from modelservice_runtime.server.content_encoding import (
 from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse
 from modelservice_runtime.server.offload import LARGE_BYTES, offload
 from modelservice_runtime.server.status import error_body, error_response
+
+log = logging.getLogger(__name__)
 
 
 def decoded_body(request: HttpRequest, max_body_bytes: int) -> bytes | bytearray:
@@ -42,7 +45,7 @@ def send(request: HttpRequest, response: HttpResponse) -> None:
     elif response.content_length < LARGE_BYTES:
         request.reply(_compressed(response, encoding))
     else:
-        offload(partial(_compressed, response, encoding), partial(_reply_compressed, request, response))
+        offload(partial(_compressed, response, encoding), partial(_reply_compressed, request))
 
 
 def internal_error() -> HttpResponse:
@@ -50,20 +53,21 @@ def internal_error() -> HttpResponse:
     return HttpResponse(500, error_body("internal error; the server's log has the details"))
 
 
-def _reply_compressed(
-    request: HttpRequest, response: HttpResponse, finished: asyncio.Future[HttpResponse]
-) -> None:
-    try:
-        request.reply(finished.result())
-    except MemoryError:
-        request.reply(response)  # as it is: that memory is there
+def _reply_compressed(request: HttpRequest, finished: asyncio.Future[HttpResponse]) -> None:
+    request.reply(finished.result())
 
 
 def _compressed(response: HttpResponse, encoding: bytes) -> HttpResponse:
+    """The response as it is where it cannot be compressed: that memory is there. Never raises."""
     buffers: list[Buffer] = [response.body] if isinstance(response.body, bytes) else list(response.body)
+    try:
+        body = encode_body(buffers, encoding)
+    except Exception:
+        log.exception("an answer could not be compressed")
+        return response
     return HttpResponse(
         response.status,
-        encode_body(buffers, encoding),
+        body,
         response.content_type,
         (*response.headers, (b"Content-Encoding", encoding), (b"Vary", b"Accept-Encoding")),
         response.close,

@@ -9,12 +9,14 @@ into its memory.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from modelservice_runtime.server.answers import internal_error
 from modelservice_runtime.server.body import MIN_DIRECT_BYTES, TooMuchBufferedError, padding_bytes
 from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse, RequestHead, render_head
 from modelservice_runtime.server.large_reads import LargeReads
@@ -23,6 +25,8 @@ from modelservice_runtime.server.request_reader import Phase, RefusalError, Requ
 
 if TYPE_CHECKING:
     from modelservice_runtime.server.http_server import HttpServer
+
+log = logging.getLogger(__name__)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # A client that pipelines thousands of requests lets others in between.
@@ -139,10 +143,18 @@ class Connection(RequestReader, asyncio.Protocol):
 
     def _answer(self, head: RequestHead, body: Buffer) -> None:
         """Hand over a request whose head keeps the connection open, while none is in flight."""
-        self._current = request = HttpRequest(head, body, time.perf_counter_ns(), self)
+        request = HttpRequest(head, body, time.perf_counter_ns(), self)
         self._processing = True
-        self._server.application(request)
+        self._hand_over(request)
         self._processing = False
+
+    def _hand_over(self, request: HttpRequest) -> None:
+        self._current = request
+        try:
+            self._server.application(request)
+        except Exception:  # the last boundary: no request is left without an answer
+            log.exception("internal error")
+            self.reply(request, internal_error())
 
     def _is_busy(self) -> bool:
         return (
@@ -252,6 +264,13 @@ class Connection(RequestReader, asyncio.Protocol):
         if request is not self._current:
             return
         self._current = None
+        try:
+            self._reply(request, response)
+        except Exception:  # the last boundary: an answer that was cut off must not be taken for a whole one
+            log.exception("internal error")
+            self.abort()
+
+    def _reply(self, request: HttpRequest, response: HttpResponse) -> None:
         if self._reserved_bytes:
             self._release_body()
         head, server = request.head, self._server
@@ -334,8 +353,7 @@ class Connection(RequestReader, asyncio.Protocol):
         yield_at = time.perf_counter() + _TURN_SECONDS
         has_turn = True
         while self._requests and has_turn and self._current is None and not self._writing_paused:
-            self._current = request = self._requests.popleft()
-            self._server.application(request)
+            self._hand_over(self._requests.popleft())
             has_turn = time.perf_counter() < yield_at
         self._processing = False
         if not has_turn and self._current is None and self._requests:

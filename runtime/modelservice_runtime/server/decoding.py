@@ -4,19 +4,16 @@ Every protocol's front end comes here between a request's arrival and its model'
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from modelservice_runtime.errors import InferenceFailedError, OutputTooLargeError, ServingError
+from modelservice_runtime.errors import ServingError
 from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.answers import reply, send
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.inference import record_cancelled, record_failure
 from modelservice_runtime.server.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES, offload
-
-log = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded")
 
@@ -38,8 +35,8 @@ def decode_on_a_thread(
 ) -> Callable[[], None]:
     """Decode a request to ``handle`` on a thread, then ``run`` it on the event loop; returns what cancels it.
 
-    ``run`` answers, now or later, and returns what cancels the rest, if anything. A ServingError of either is
-    counted and given to ``fail``. Nothing is called any more once the request was cancelled.
+    ``run`` answers, now or later, and returns what cancels the rest, if anything. What either raises is
+    counted, and told to ``fail``. Nothing is called any more once the request was cancelled.
     """
     cancel_run: Callable[[], None] | None = None
     cancelled = False
@@ -58,19 +55,10 @@ def decode_on_a_thread(
             return
         try:
             cancel_run = run(decoded.result())
-        except ServingError as error:
-            give_up(error)
-        except MemoryError:
-            give_up(OutputTooLargeError("there is no memory for a request of this size; send less at once"))
-        except Exception:  # the last boundary, as in Application
-            log.exception("internal error", extra={"model": handle.spec.name})
-            give_up(InferenceFailedError("internal error; the server's log has the details"))
+        except Exception as error:  # noqa: BLE001 - counted, logged where it is ours, and told
+            fail(record_failure(handle, received_ns, error))
         finally:
             del decoded  # an error leads to this frame, which must not lead back to it: it holds the body
-
-    def give_up(error: ServingError) -> None:
-        record_failure(handle, received_ns, error)
-        fail(error)
 
     offload(decode, go_on)
     return cancel

@@ -18,6 +18,7 @@ from modelservice_runtime.errors import (
     OutputTooLargeError,
     OverloadedError,
     ServingError,
+    internal_error,
 )
 from modelservice_runtime.lane import InferResult, Job
 from modelservice_runtime.repository import ModelHandle
@@ -52,16 +53,13 @@ def infer_inline(
 ) -> Answer | LateAnswer[Answer] | None:
     """Answer at once where the model is fast and free; what else comes back is for ``InferCall.go_on``.
 
-    Arguments as of ``InferCall``. Raises ServingError, uncounted.
+    Arguments as of ``InferCall``. Raises ServingError, and whatever ``encode`` raises, uncounted.
     """
     run = handle.lane.run_inline(request)
     if run is None:
         return None
     outputs, started_ns, ended_ns = run
-    try:
-        answer = encode(outputs)
-    except MemoryError as error:
-        raise _no_memory() from error
+    answer = encode(outputs)
     if isinstance(answer, LateAnswer):
         answer.timing = Timing(0, started_ns - received_ns, ended_ns - started_ns)
         handle.statistics.record_execution(1, ended_ns, Timing(compute_infer_ns=ended_ns - started_ns))
@@ -74,8 +72,8 @@ class InferCall(Generic[Answer]):
     """A request to ``handle``, received whole at ``received_ns`` (performance counter).
 
     ``encode`` turns the outputs, in the requested order, into the protocol's answer, or into one that a
-    thread is to write; its time counts as compute_output, and it may raise a ServingError. ``reply`` gets
-    that answer or the error, at most once; after ``cancel`` never.
+    thread is to write; its time counts as compute_output, and it may raise. ``reply`` gets that answer or
+    the error, at most once; after ``cancel`` never.
     """
 
     __slots__ = ("_decode_ns", "_encode", "_handle", "_job", "_received_ns", "_reply", "_writing")
@@ -137,22 +135,18 @@ class InferCall(Generic[Answer]):
         started_ns = time.perf_counter_ns()
         try:
             answer = encode(result.outputs)
-        except ServingError as error:
+            if isinstance(answer, LateAnswer):
+                answer.timing = result.timing
+                self._write(answer, reply)
+                return
+        except Exception as error:  # noqa: BLE001 - counted, logged where it is ours, and told
             self._fail(error, reply)
             return
-        except MemoryError:
-            self._fail(_no_memory(), reply)
-            return
-        if isinstance(answer, LateAnswer):
-            answer.timing = result.timing
-            self._write(answer, reply)
-        else:
-            self._succeed(answer, result.timing, started_ns, reply)
+        self._succeed(answer, result.timing, started_ns, reply)
 
     def _write(self, late: LateAnswer[Answer], reply: Callable[[Answer | ServingError], None]) -> None:
         """Have a thread write the answer."""
         started_ns = time.perf_counter_ns()
-        self._writing = True
 
         def written(done: asyncio.Future[Answer]) -> None:
             error = done.exception()
@@ -161,15 +155,11 @@ class InferCall(Generic[Answer]):
             self._writing = False
             if error is None:
                 self._succeed(done.result(), late.timing, started_ns, reply)
-            elif isinstance(error, ServingError):
+            else:
                 self._fail(error, reply)
-            elif isinstance(error, MemoryError):
-                self._fail(_no_memory(), reply)
-            else:  # the last boundary, as in Application
-                log.error("internal error", extra={"model": self._handle.spec.name}, exc_info=error)
-                self._fail(InferenceFailedError("internal error; the server's log has the details"), reply)
 
         offload(late.write, written)
+        self._writing = True
 
     def _succeed(
         self, answer: Answer, timing: Timing, started_ns: int, reply: Callable[[Answer | ServingError], None]
@@ -179,13 +169,8 @@ class InferCall(Generic[Answer]):
         self._handle.statistics.record_success(ended_ns - self._received_ns, timing)
         reply(answer)
 
-    def _fail(self, error: ServingError, reply: Callable[[Answer | ServingError], None]) -> None:
-        record_failure(self._handle, self._received_ns, error)
-        reply(error)
-
-
-def _no_memory() -> OutputTooLargeError:
-    return OutputTooLargeError("there is no memory for an answer of this size; ask for less at once")
+    def _fail(self, error: BaseException, reply: Callable[[Answer | ServingError], None]) -> None:
+        reply(record_failure(self._handle, self._received_ns, error))
 
 
 def record_cancelled(handle: ModelHandle, received_ns: int) -> None:
@@ -193,11 +178,27 @@ def record_cancelled(handle: ModelHandle, received_ns: int) -> None:
     handle.statistics.record_failure("CANCELED", time.perf_counter_ns() - received_ns)
 
 
-def record_failure(handle: ModelHandle, received_ns: int, error: ServingError) -> None:
-    """Count a request that failed; its cause, which the client does not see, goes to the log."""
-    handle.statistics.record_failure(failure_reason(error), time.perf_counter_ns() - received_ns)
+def record_failure(handle: ModelHandle, received_ns: int, error: BaseException) -> ServingError:
+    """Count a request that failed, in whatever way, and return what its client is told.
+
+    The cause, which the client does not see, goes to the log.
+    """
+    told = _as_serving_error(handle, error)
+    handle.statistics.record_failure(failure_reason(told), time.perf_counter_ns() - received_ns)
     if (
-        isinstance(error, DeviceLostError | InferenceFailedError | OutputTooLargeError)
-        and error.__cause__ is not None
+        isinstance(told, DeviceLostError | InferenceFailedError | OutputTooLargeError)
+        and told.__cause__ is not None
     ):
-        log.warning("inference failed", extra={"model": handle.spec.name, "error": str(error.__cause__)})
+        log.warning("inference failed", extra={"model": handle.spec.name, "error": str(told.__cause__)})
+    return told
+
+
+def _as_serving_error(handle: ModelHandle, error: BaseException) -> ServingError:
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutputTooLargeError(
+            "there is no memory for an answer, or a request, of this size; send and ask for less at once"
+        )
+    log.error("internal error", extra={"model": handle.spec.name}, exc_info=error)
+    return internal_error()

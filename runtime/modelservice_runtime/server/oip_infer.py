@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
-from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.answers import decoded_body, reply
@@ -70,7 +69,10 @@ class InferRoute:
         handle = self._table.find(self._model, self._version)
         codec = self._codec
         if codec is not None and codec.spec is handle.spec:
-            response = codec.answer_json(request.body, handle, request.received_ns)
+            try:
+                response = codec.answer_json(request.body, handle, request.received_ns)
+            except Exception as error:  # noqa: BLE001 - counted, and told
+                raise record_failure(handle, request.received_ns, error) from error.__cause__
             if response is not None:
                 return response
         return self._answer(request)
@@ -83,19 +85,18 @@ class InferRoute:
         plan = codec.find_binary_plan(request.body, header_length)
         if plan is None:
             return self._answer(request)
-        if plan.prepared is not None:
-            response = plan.answer(request.body, header_length, handle, request.received_ns)
-            if response is not None:
-                return response
         try:
+            if plan.prepared is not None:
+                response = plan.answer(request.body, header_length, handle, request.received_ns)
+                if response is not None:
+                    return response
             if plan.direct is not None:
                 return _run(
                     handle, request, plan.direct.decode(request.body, header_length), plan.direct.encode
                 )
             return _run_decoded(handle, codec, request, plan.decode(request.body, header_length))
-        except ServingError as error:
-            record_failure(handle, request.received_ns, error)
-            raise
+        except Exception as error:  # noqa: BLE001 - counted, and told
+            raise record_failure(handle, request.received_ns, error) from error.__cause__
 
     def _answer(self, request: HttpRequest) -> HttpResponse | None:
         handle = self._table.find(self._model, self._version)
@@ -121,9 +122,8 @@ class InferRoute:
                 else:
                     decoded = codec.decode(request.body, header_length, batches_rows)
             return _run_decoded(handle, codec, request, decoded)
-        except ServingError as error:
-            record_failure(handle, request.received_ns, error)
-            raise
+        except Exception as error:  # noqa: BLE001 - counted, and told
+            raise record_failure(handle, request.received_ns, error) from error.__cause__
 
 
 def _run_decoded(

@@ -1,12 +1,17 @@
 """Listening, the clock, and the end of a server's life; the same for every protocol."""
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
 
 from modelservice_runtime.server.listener import Listener, open_listener
 from modelservice_runtime.server.tls import TlsContext
+
+log = logging.getLogger(__name__)
 
 # One in so many connections is closed to make room.
 _CLOSED_SHARE = 32
@@ -110,7 +115,7 @@ class PortServer(ABC, Generic[ConnectionT]):
             self._listener.close()
             self._listener = None
         for connection in list(self.connections):
-            connection.close_when_idle()
+            self._guard(connection, connection.close_when_idle)
         try:
             await asyncio.wait_for(self._wait_until_empty(), timeout_seconds)
         except TimeoutError:
@@ -144,7 +149,15 @@ class PortServer(ABC, Generic[ConnectionT]):
         """Look at the clock and at every connection."""
         self.now = self.loop.time()
         for connection in list(self.connections):
-            connection.check_deadline(self.now)
+            self._guard(connection, partial(connection.check_deadline, self.now))
+
+    def _guard(self, connection: ConnectionT, act: Callable[[], None]) -> None:
+        """The last boundary: a fault with one connection ends it, and neither the others nor the clock."""
+        try:
+            act()
+        except Exception:
+            log.exception("internal error with a connection")
+            connection.abort()
 
     def _make_room(self) -> bool:
         """Close what has been idle for longest: clients that say nothing shall not keep others out.

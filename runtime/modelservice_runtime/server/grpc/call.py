@@ -303,8 +303,8 @@ class ServerCall(Stream):
             )
         try:
             self._read(self._reader, data, start, stop)
-        except GrpcError as error:
-            self._give_up(error.status, error.message)
+        except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
+            self._give_up_for(error)
 
     def _read(self, reader: MessageReader, data: bytes, start: int, stop: int) -> None:
         """Deliver messages until the data ends, or the client should take answers first, or others wait."""
@@ -341,8 +341,8 @@ class ServerCall(Stream):
         failure = finished.exception()
         if self._done:
             return
-        if isinstance(failure, GrpcError):
-            self._give_up(failure.status, failure.message)
+        if failure is not None:
+            self._give_up_for(failure)
             return
         self._deliver(finished.result())
         self._inflating = False
@@ -400,14 +400,24 @@ class ServerCall(Stream):
         """Call into the service; whatever it raises ends its call and no other."""
         try:
             function(*arguments)
-        except GrpcError as error:
-            self.finish(error.status, error.message)
-        except Exception:
-            log.exception("internal error", extra={"path": self._head.path})
-            self.finish(GrpcStatus.INTERNAL, "internal error; the server's log has the details")
+        except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
+            failure, handler = self._as_grpc_error(error), self._handler
+            self.finish(failure.status, failure.message)
+            self._cancel_handler(handler)
 
     def _expire(self) -> None:
         self._give_up(GrpcStatus.DEADLINE_EXCEEDED, "the deadline has passed")
+
+    def _as_grpc_error(self, error: BaseException) -> GrpcError:
+        """The last boundary: what is not said to the client goes to the log."""
+        if isinstance(error, GrpcError):
+            return error
+        log.error("internal error", extra={"path": self._head.path}, exc_info=error)
+        return GrpcError(GrpcStatus.INTERNAL, "internal error; the server's log has the details")
+
+    def _give_up_for(self, error: BaseException) -> None:
+        failure = self._as_grpc_error(error)
+        self._give_up(failure.status, failure.message)
 
     def _give_up(self, status: GrpcStatus, message: str) -> None:
         """End the call for a reason outside the service."""

@@ -77,11 +77,12 @@ class _WatchHandler(UnaryHandler):
         self.call.finish(status, message)
 
     def _tell(self) -> None:
+        # First of all: whatever becomes of this look, there is another.
+        self._timer = self._loop.call_later(_WATCH_SECONDS, self._tell)
         status = self._methods.status(self._service)
         if status != self._sent:
-            self._sent = status
             self.call.send(pb.HealthCheckResponse(status=status).SerializeToString())
-        self._timer = self._loop.call_later(_WATCH_SECONDS, self._tell)
+            self._sent = status
 
 
 def health_services(

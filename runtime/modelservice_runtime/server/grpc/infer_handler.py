@@ -1,17 +1,20 @@
 """A call with one request for a model: runs it, answers, and stops it when the client leaves."""
 
+import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
-from modelservice_runtime.errors import ServingError
+from modelservice_runtime.errors import ServingError, internal_error
 from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, Service
+from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
 from modelservice_runtime.server.grpc.unary import UnaryHandler
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import InferCall, infer_inline
 from modelservice_runtime.server.offload import LateAnswer
 from modelservice_runtime.server.status import grpc_error
 from modelservice_runtime.tensors import Array, InferRequest
+
+log = logging.getLogger(__name__)
 
 Reply: TypeAlias = Callable[[list[Buffer] | ServingError], None]
 Encode: TypeAlias = Callable[[list[Array]], list[Buffer] | LateAnswer[list[Buffer]]]
@@ -66,5 +69,10 @@ class _InferHandler(UnaryHandler):
             error = grpc_error(answer)
             self.call.finish(error.status, error.message)
             return
-        self.call.send(answer[0] if len(answer) == 1 else answer)
-        self.call.finish()
+        try:
+            self.call.send(answer[0] if len(answer) == 1 else answer)
+        except Exception:  # the last boundary: the call ends, whatever became of its answer
+            log.exception("internal error", extra={"path": self.call.path})
+            self.call.finish(GrpcStatus.INTERNAL, str(internal_error()))
+        else:
+            self.call.finish()

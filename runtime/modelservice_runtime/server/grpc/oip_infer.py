@@ -1,9 +1,10 @@
 """ModelInfer and ModelStreamInfer: from bytes to a model's lane and back."""
 
+import logging
 from collections import deque
 from functools import partial
 
-from modelservice_runtime.errors import ServingError
+from modelservice_runtime.errors import ServingError, internal_error
 from modelservice_runtime.repository import ModelTable
 from modelservice_runtime.server.deadline import shorter
 from modelservice_runtime.server.decoding import decode_on_a_thread
@@ -31,6 +32,8 @@ from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.inference import record_failure
 from modelservice_runtime.server.offload import write_late_where_large
 from modelservice_runtime.tensors import InferRequest
+
+log = logging.getLogger(__name__)
 
 
 class OipInference:
@@ -68,9 +71,8 @@ class OipInference:
                     reply,
                 )
             return start_infer(handle, _decode(head, bound, split, call), received_ns, encode, reply)
-        except ServingError as error:
-            record_failure(handle, received_ns, error)
-            raise
+        except Exception as error:  # noqa: BLE001 - counted, and told
+            raise record_failure(handle, received_ns, error) from error.__cause__
 
 
 def _decode(head: InferHead, bound: BoundHead, split: SplitRequest, call: GrpcCall) -> InferRequest:
@@ -150,6 +152,13 @@ class _StreamHandler:
 
     def _flush(self) -> None:
         while self._slots and self._slots[0].answer is not None:
-            self._call.send(self._slots.popleft().answer or ())
+            answer = self._slots.popleft().answer or ()
+            try:
+                self._call.send(answer)
+            except Exception:  # the last boundary: without one of its answers the stream cannot go on
+                log.exception("internal error", extra={"path": self._call.path})
+                self._call.finish(GrpcStatus.INTERNAL, str(internal_error()))
+                self.on_cancel()
+                return
         if not self._slots and self._end is not None:
             self._call.finish(*self._end)

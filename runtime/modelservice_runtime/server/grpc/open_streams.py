@@ -1,9 +1,12 @@
 """Calls that may last for ever, so that a server that leaves can end them."""
 
+import logging
 from typing import Protocol
 from weakref import WeakSet
 
 from modelservice_runtime.server.grpc.stream import GrpcStatus
+
+log = logging.getLogger(__name__)
 
 
 class Endable(Protocol):
@@ -26,4 +29,7 @@ class OpenStreams:
     def end_all(self) -> None:
         """End every call once its requests are answered; clients take UNAVAILABLE as: connect again."""
         for stream in list(self._open):
-            stream.end_when_idle(GrpcStatus.UNAVAILABLE, "the server is leaving; connect again")
+            try:
+                stream.end_when_idle(GrpcStatus.UNAVAILABLE, "the server is leaving; connect again")
+            except Exception:  # the last boundary: the others end all the same
+                log.exception("internal error with a call")

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
 
-from modelservice_runtime.errors import InvalidRequestError, ServingError
+from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protos import tensorflow_pb2 as tf
 from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
@@ -72,9 +72,8 @@ class TfsExamples:
             return decode_on_a_thread(handle, received_ns, decode, run, reply)
         try:
             return run(decode())
-        except ServingError as error:
-            record_failure(handle, received_ns, error)
-            raise
+        except Exception as error:  # noqa: BLE001 - counted, and told
+            raise record_failure(handle, received_ns, error) from error.__cause__
 
     def _decode(self, spec: ModelSpec, message: bytes, call: GrpcCall) -> tuple[InferRequest, _Write]:
         request = self._parse(message)

@@ -9,7 +9,7 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from modelservice_runtime.errors import InvalidRequestError, ServingError
+from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
 from modelservice_runtime.repository import ModelHandle, ModelTable
@@ -79,9 +79,8 @@ class TfsPrediction:
             return decode_on_a_thread(handle, received_ns, decode, run, reply)
         try:
             return run(decode())
-        except ServingError as error:
-            record_failure(handle, received_ns, error)
-            raise
+        except Exception as error:  # noqa: BLE001 - counted, and told
+            raise record_failure(handle, received_ns, error) from error.__cause__
 
     def _decode(self, spec: ModelSpec, parts: PredictParts, call: GrpcCall) -> InferRequest:
         request = decode_predict_request(spec, parts)

@@ -1,6 +1,7 @@
 """One client's connection in time: its transport, its turns, its timeouts and its end."""
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from modelservice_runtime.server.tls import HTTP_2
 
 if TYPE_CHECKING:
     from modelservice_runtime.server.http2.server import Http2Server
+
+log = logging.getLogger(__name__)
 
 _LIVENESS_PING = b"alive???"
 # Who had as much lets others in between: the transport would go on reading what has come.
@@ -112,6 +115,13 @@ class Connection(Session, asyncio.Protocol):
         if self._deferred:
             self._rest += data
             return
+        try:
+            self._take_turn(data)
+        except Exception:  # the last boundary: no stream is left without an end
+            log.exception("internal error with a connection")
+            self.abort()
+
+    def _take_turn(self, data: bytes) -> None:
         self.outbox.corked = True
         started = time.perf_counter()
         try:
@@ -147,7 +157,8 @@ class Connection(Session, asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     @property
     def idle_until(self) -> float | None:

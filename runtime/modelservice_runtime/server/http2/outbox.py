@@ -4,6 +4,7 @@ Small answers are appended to ``frames`` by the stream itself, as long as ``fast
 What does not fit waits in its stream, and streams that may send take turns, a frame each.
 """
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from modelservice_runtime.server.http2.stream import Stream
 
 if TYPE_CHECKING:
     from modelservice_runtime.server.http import Buffer
+
+log = logging.getLogger(__name__)
 
 # Larger frames would let one answer hold up the others for too long.
 _MAX_FRAME_BYTES = 64 * 1024
@@ -101,11 +104,15 @@ class Outbox:
         self.frames = []
         if self._closed:
             return
-        if self._joined:
-            self._transport.write(b"".join(frames))
-        else:
-            self._joined = True
-            self._transport.writelines(frames)
+        joined, self._joined = self._joined, True
+        try:
+            if joined:
+                self._transport.write(b"".join(frames))
+            else:
+                self._transport.writelines(frames)
+        except Exception:  # the last boundary: what follows lost frames would be taken for something else
+            log.exception("internal error with a connection")
+            self._transport.abort()
 
     def close(self) -> None:
         """Flush for the last time; whatever is written from now on is dropped."""

@@ -122,7 +122,9 @@ def _scalars(numbers: Array) -> list[object]:
     """The values of a one-dimensional array, one by one."""
     special = _non_finite(numbers)
     if not special.size:
-        return list(numbers)
+        # Integers of ONNX Runtime's may be of a C type (long long) whose scalars orjson does not know; floats
+        # must stay numpy's to be written in their shortest form.
+        return list(numbers) if numbers.dtype.kind == "f" else numbers.tolist()
     return [orjson.Fragment(text) for text in text_with_tokens(numbers, special)[1:-1].split(b",")]
 
 

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import orjson
 
-from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.answers import decoded_body, reply
@@ -63,9 +62,8 @@ class TfsFrontEnd:
             return None
         try:
             return _answer(handle, request, decode())
-        except ServingError as error:
-            record_failure(handle, request.received_ns, error)
-            raise
+        except Exception as error:  # noqa: BLE001 - counted, and told
+            raise record_failure(handle, request.received_ns, error) from error.__cause__
 
     def _find(self, route: TfsRoute) -> ModelHandle:
         return find_handle(self._table, route.model, route.version, route.label)
