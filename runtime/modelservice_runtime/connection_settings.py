@@ -3,19 +3,26 @@
 import argparse
 from dataclasses import dataclass
 
-from modelservice_runtime.argument_types import parse_count, parse_duration
+from modelservice_runtime.argument_types import parse_count, parse_duration, parse_optional_duration
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """Limits of each port, the same for REST and gRPC; ``idle_timeout_seconds`` is for REST alone."""
+    """Limits of each port, the same for REST and gRPC.
+
+    Common load balancers keep idle connections for 10 minutes (Google Cloud's) or less; one that we closed
+    first would lose the request that is just on its way. ``max_connection_age_seconds`` is None without such
+    a limit.
+    """
 
     max_connections: int = 4096
     head_timeout_seconds: float = 10.0
     body_grace_seconds: float = 20.0
     min_body_bytes_per_second: int = 16 * 1024
     write_stall_seconds: float = 20.0
-    idle_timeout_seconds: float = 75.0
+    idle_timeout_seconds: float = 620.0
+    max_connection_age_seconds: float | None = None
+    max_connection_age_grace_seconds: float = 300.0
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +50,23 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
         (
             "--idle-timeout-seconds",
             defaults.idle_timeout_seconds,
-            "time a REST client may stay silent",
+            "time a client may stay silent between requests",
+        ),
+        (
+            "--max-connection-age-grace-seconds",
+            defaults.max_connection_age_grace_seconds,
+            "time for the calls of a connection that is too old",
         ),
     ):
         group.add_argument(
             flag, type=parse_duration, default=default, metavar="S", help=f"{meaning} (default: %(default)s)"
         )
+    group.add_argument(
+        "--max-connection-age-seconds",
+        type=parse_optional_duration,
+        metavar="S",
+        help="age at which clients are asked to connect anew, give or take a tenth, or off (default: off)",
+    )
 
 
 def build_connection_settings(arguments: argparse.Namespace) -> ConnectionSettings:
@@ -60,4 +78,6 @@ def build_connection_settings(arguments: argparse.Namespace) -> ConnectionSettin
         min_body_bytes_per_second=arguments.min_body_bytes_per_second,
         write_stall_seconds=arguments.write_stall_seconds,
         idle_timeout_seconds=arguments.idle_timeout_seconds,
+        max_connection_age_seconds=arguments.max_connection_age_seconds,
+        max_connection_age_grace_seconds=arguments.max_connection_age_grace_seconds,
     )

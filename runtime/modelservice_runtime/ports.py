@@ -4,12 +4,14 @@ import asyncio
 import logging
 from dataclasses import asdict, dataclass
 
-from modelservice_runtime.server.auth.guard import HttpAdmission, HttpApplication
+from modelservice_runtime.machine.descriptors import allow_files
+from modelservice_runtime.server.auth.guard import OPEN_HTTP_TARGETS, HttpAdmission, HttpApplication
 from modelservice_runtime.server.grpc.server import Admission, GrpcServer
 from modelservice_runtime.server.grpc.services import GrpcServices
 from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http2.limits import Http2Limits
 from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.server.port_server import connections_within, files_needed
 from modelservice_runtime.server.tls import LoadedTls
 from modelservice_runtime.settings import ServeSettings
 
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # Bodies in flight over all connections: enough for a queue of images, little enough for a small container.
 _MIN_BUFFERED_BYTES = 512 * 1024 * 1024
+# Who asks for metrics are a few machines.
+METRICS_LIMITS = HttpLimits(max_body_bytes=0, max_connections=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +67,36 @@ async def open_ports(
     """Listen on every port and log which they are. Raises AddressUnavailableError."""
     largest = settings.max_request_bytes
     buffered = max(_MIN_BUFFERED_BYTES, 2 * largest)
-    slowness = asdict(settings.connections)
+    slowness = {**asdict(settings.connections), "max_connections": _connections_per_port(settings)}
     limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
     shared = applications.metrics is None
-    rest = HttpServer(applications.rest, limits, loop, applications.admit_http)
+    rest = HttpServer(
+        applications.rest, limits, loop, applications.admit_http, OPEN_HTTP_TARGETS.__contains__
+    )
     metrics = grpc = None
     listening: dict[str, object] = {
         "host": settings.host,
         "http_port": await rest.listen(settings.host, settings.http_port, tls.http, shared=shared),
     }
     if applications.metrics is not None:
-        metrics = HttpServer(applications.metrics, HttpLimits(max_body_bytes=0), loop)
+        metrics = HttpServer(applications.metrics, METRICS_LIMITS, loop)
         listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
     if settings.grpc_port is not None:
-        del slowness["idle_timeout_seconds"]  # calls of a long-lived channel come when they come
         grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
         grpc = GrpcServer(applications.grpc.by_path, grpc_limits, loop, applications.admit)
         grpc.buffers = rest.buffers  # one limit for all clients of the process
         listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
     log.info("worker listening" if shared else "listening", extra=listening)
     return Ports(rest, metrics, grpc, applications.grpc)
+
+
+def _connections_per_port(settings: ServeSettings) -> int:
+    """As many as wanted, or as the limit of open files allows; said in the log."""
+    wanted = settings.connections.max_connections
+    ports = 1 if settings.grpc_port is None else 2
+    files = allow_files(ports * files_needed(wanted) + files_needed(METRICS_LIMITS.max_connections))
+    fitting = connections_within((files - files_needed(METRICS_LIMITS.max_connections)) // ports)
+    if fitting < wanted:
+        fields = {"max_connections": wanted, "connections_per_port": fitting}
+        log.warning("the limit of open files allows fewer connections; raise it (ulimit -n)", extra=fields)
+    return min(fitting, wanted)

@@ -21,7 +21,14 @@ from modelservice_runtime.server.body import MIN_DIRECT_BYTES, TooMuchBufferedEr
 from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse, RequestHead, render_head
 from modelservice_runtime.server.large_reads import LargeReads
 from modelservice_runtime.server.piecewise import PIECE_BYTES, Piecewise
-from modelservice_runtime.server.request_reader import Phase, RefusalError, RequestReader, no_room
+from modelservice_runtime.server.port_server import Place
+from modelservice_runtime.server.request_reader import (
+    Phase,
+    RefusalError,
+    RequestReader,
+    no_room,
+    too_many_connections,
+)
 
 if TYPE_CHECKING:
     from modelservice_runtime.server.http_server import HttpServer
@@ -52,6 +59,10 @@ class Connection(RequestReader, asyncio.Protocol):
         self._write_deadline = 0.0
         self._large_reads: LargeReads | None = None
         self._piecewise: Piecewise | None = None
+        self._application = server.application
+        # The next answer is the last one.
+        self._retiring = False
+        self._retire_at = server.age_limit()
 
     # asyncio's callbacks
 
@@ -62,8 +73,9 @@ class Connection(RequestReader, asyncio.Protocol):
         self.has_client_certificate = bool(transport.get_extra_info("peercert"))
         if transport.get_extra_info("ssl_object") is not None:
             self._piecewise = Piecewise(self._transport.write)
-        if not self._server.opened(self):
-            self._refuse(RefusalError(503, "too many connections", ((b"Retry-After", b"1"),)))
+        place = self._server.opened(self)
+        if place is not Place.REGULAR:
+            self._take_place(place)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever works on the current request that nobody waits any more."""
@@ -129,6 +141,17 @@ class Connection(RequestReader, asyncio.Protocol):
         else:
             self._parse(data)
 
+    def _take_place(self, place: Place) -> None:
+        """There are too many connections: let a probe in, or leave."""
+        if place is Place.PROBE:
+            self._application = self._server.serve_probe
+            self._retiring = True
+            self._deadline = self._server.now + self._limits.head_timeout_seconds
+        elif place is Place.REFUSAL:
+            self._refuse(too_many_connections())
+        else:
+            self.abort()
+
     @property
     def waits_for_request(self) -> bool:
         """Nothing has come that is not answered, and more may come."""
@@ -151,7 +174,7 @@ class Connection(RequestReader, asyncio.Protocol):
     def _hand_over(self, request: HttpRequest) -> None:
         self._current = request
         try:
-            self._server.application(request)
+            self._application(request)
         except Exception:  # the last boundary: no request is left without an answer
             log.exception("internal error")
             self.reply(request, internal_error())
@@ -278,7 +301,7 @@ class Connection(RequestReader, asyncio.Protocol):
         small = body if type(body) is bytes and len(body) < MIN_DIRECT_BYTES else None
         if small is None and self._has_no_room_for(response):
             response = no_room().response
-        if head.is_plain and not (response.close or server.closing):
+        if head.is_plain and not (response.close or server.closing or self._retiring):
             start = server.response_start(response.status, response.content_type)
             if small is not None and not response.headers:
                 self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(small), small))
@@ -295,7 +318,7 @@ class Connection(RequestReader, asyncio.Protocol):
                 self._process()
             return
         is_last = not self._requests and self._refusal is None
-        close = not head.keep_alive or response.close or (server.closing and is_last)
+        close = not head.keep_alive or response.close or ((server.closing or self._retiring) and is_last)
         self._write(response, close=close, only_head=head.method == b"HEAD", old=head.is_http_1_0)
         self._deadline = self._server.now + self._limits.idle_timeout_seconds
         if close:
@@ -332,6 +355,8 @@ class Connection(RequestReader, asyncio.Protocol):
         """Called by the server's sweep: end the connection when the client is too slow."""
         if self._large_reads is not None:
             self._large_reads.forget_unused()
+        if now > self._retire_at:
+            self._retiring = True
         if self._writing_paused:
             self._check_write_progress(now)
         elif self._phase is Phase.LINGER:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 from modelservice_runtime.server.connection import Connection
 from modelservice_runtime.server.http import HttpLimits, HttpRequest, RequestHead, render_start
 from modelservice_runtime.server.port_server import PortServer
+from modelservice_runtime.server.request_reader import too_many_connections
 
 Application: TypeAlias = Callable[[HttpRequest], None]
 
@@ -31,7 +32,8 @@ class HttpServer(PortServer[Connection]):
 
     ``known_heads`` holds parsed heads by their bytes: clients say the same with every request, and the same
     bytes mean the same. From ``start_closing`` on every answer closes its connection. ``admit``, if set, is
-    asked before a large body is read; the application has to ask for every request all the same.
+    asked before a large body is read; the application has to ask for every request all the same. ``is_probe``
+    tells of a request's target whether it is answered also where there are too many connections.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class HttpServer(PortServer[Connection]):
         limits: HttpLimits,
         loop: asyncio.AbstractEventLoop,
         admit: Admission | None = None,
+        is_probe: Callable[[bytes], bool] = lambda _target: False,
     ) -> None:
         super().__init__(limits, loop)
         self.admit = admit
+        self._is_probe = is_probe
         self.application = application
         self.limits = limits
         self.known_heads: dict[bytes, RequestHead] = {}
@@ -51,6 +55,13 @@ class HttpServer(PortServer[Connection]):
     def make_connection(self) -> Connection:
         """See ``PortServer``."""
         return Connection(self)
+
+    def serve_probe(self, request: HttpRequest) -> None:
+        """The application of a connection beyond the limit."""
+        if self._is_probe(request.target):
+            self.application(request)
+        else:
+            request.reply(too_many_connections().response)
 
     def sweep(self) -> None:
         """See ``PortServer``."""

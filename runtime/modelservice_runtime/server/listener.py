@@ -45,16 +45,18 @@ async def open_listener(
     tls: TlsContext | None,
     *,
     shared: bool = False,
+    max_handshakes: int = _MAX_HANDSHAKES,
 ) -> Listener:
     """Start accepting on ``port``, which the kernel chooses for 0.
 
     With ``shared`` other processes may listen on it too, and the kernel gives each connection to one of them.
-    Raises AddressUnavailableError.
+    ``max_handshakes`` bounds those of TLS that are under way. Raises AddressUnavailableError.
     """
     sockets = open_sockets(host, port, shared=shared, backlog=_BACKLOG)
     number = sockets[0].getsockname()[1]
     if tls is not None:
-        return Listener(number, _TlsEntrance(loop, make_protocol, sockets, tls).close)
+        entrance = _TlsEntrance(loop, make_protocol, sockets, tls, min(max_handshakes, _MAX_HANDSHAKES))
+        return Listener(number, entrance.close)
     servers = [await loop.create_server(make_protocol, sock=each, backlog=_BACKLOG) for each in sockets]
 
     def close() -> None:
@@ -73,11 +75,13 @@ class _TlsEntrance:
         make_protocol: MakeProtocol,
         sockets: list[socket.socket],
         tls: TlsContext,
+        max_handshakes: int,
     ) -> None:
         self._loop = loop
         self._make_protocol = make_protocol
         self._sockets = sockets
         self._tls = tls
+        self._max_handshakes = max_handshakes
         self._handshakes: dict[asyncio.Task[None], None] = {}
         self._pause: asyncio.TimerHandle | None = None
         self._watch()
@@ -118,7 +122,7 @@ class _TlsEntrance:
 
     def _start_handshake(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        if len(self._handshakes) >= _MAX_HANDSHAKES:
+        if len(self._handshakes) >= self._max_handshakes:
             oldest = next(iter(self._handshakes))
             del self._handshakes[oldest]
             oldest.cancel()

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import math
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from enum import Enum, auto
 from functools import partial
 from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
@@ -15,6 +18,38 @@ log = logging.getLogger(__name__)
 
 # One in so many connections is closed to make room.
 _CLOSED_SHARE = 32
+# Beyond the limit: so many connections in which only a probe is answered, ...
+_PROBE_PLACES = 16
+# ... and so many that are told why they are turned away; further ones are closed without a word.
+_REFUSAL_PLACES = 48
+# Handshakes that are not connections yet, as a share of those.
+_HANDSHAKE_SHARE = 4
+_FULL_LOG_SECONDS = 60.0
+# Clients that came together shall not leave together.
+_AGE_SPREAD = 0.1
+
+
+def files_needed(connections: int) -> int:
+    """Files that a port with so many connections may have open."""
+    return connections + connections // _HANDSHAKE_SHARE + _PROBE_PLACES + _REFUSAL_PLACES
+
+
+def connections_within(files: int) -> int:
+    """Connections that a port may have with so many files; at least a few, come what may."""
+    room = files - _PROBE_PLACES - _REFUSAL_PLACES
+    return max(((room + 1) * _HANDSHAKE_SHARE - 1) // (_HANDSHAKE_SHARE + 1), 4)
+
+
+class Place(Enum):
+    """What a new connection may do."""
+
+    REGULAR = auto()
+    PROBE = auto()
+    """Ask whether the server lives or is ready, and nothing else."""
+    REFUSAL = auto()
+    """Hear that there are too many."""
+    NONE = auto()
+    """Be closed at once."""
 
 
 class PortLimits(Protocol):
@@ -27,6 +62,10 @@ class PortLimits(Protocol):
     @property
     def sweep_seconds(self) -> float:
         """Between two looks at the clock and at every connection."""
+
+    @property
+    def max_connection_age_seconds(self) -> float | None:
+        """When a client is asked to connect anew, more or less; None: never."""
 
 
 class ServedConnection(Protocol):
@@ -71,7 +110,11 @@ class PortServer(ABC, Generic[ConnectionT]):
         self.closing = False
         self.call_soon = loop.call_soon
         self.connections: set[ConnectionT] = set()
+        # Aborted to make room, and not reported as lost yet.
+        self._evicted: set[ConnectionT] = set()
         self._max_connections = limits.max_connections
+        self._max_age_seconds = limits.max_connection_age_seconds
+        self._full_log_at = 0.0
         self._sweep_seconds = limits.sweep_seconds
         self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -97,7 +140,10 @@ class PortServer(ABC, Generic[ConnectionT]):
 
         ``shared`` lets other processes listen on it too. Raises AddressUnavailableError.
         """
-        self._listener = await open_listener(self.loop, self.make_connection, host, port, tls, shared=shared)
+        handshakes = max(self._max_connections // _HANDSHAKE_SHARE, 1)
+        self._listener = await open_listener(
+            self.loop, self.make_connection, host, port, tls, shared=shared, max_handshakes=handshakes
+        )
         self._tick()
         return self._listener.port
 
@@ -133,15 +179,22 @@ class PortServer(ABC, Generic[ConnectionT]):
         """No request is in flight."""
         return not self.connections
 
-    def opened(self, connection: ConnectionT) -> bool:
-        """Register a connection; False when there are too many and none of the others is idle."""
-        has_room = len(self.connections) < self._max_connections or self._make_room()
+    def opened(self, connection: ConnectionT) -> Place:
+        """Register a connection and say what it may do, now that there are so many."""
+        if self._surplus() >= 0:
+            self._make_room()
+        surplus = self._surplus()
         self.connections.add(connection)
-        return has_room
+        if surplus < 0:
+            return Place.REGULAR
+        if surplus < _PROBE_PLACES:
+            return Place.PROBE
+        return Place.REFUSAL if surplus < _PROBE_PLACES + _REFUSAL_PLACES else Place.NONE
 
     def closed(self, connection: ConnectionT) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
+        self._evicted.discard(connection)
         if not self.connections:
             self._empty.set()
 
@@ -159,7 +212,18 @@ class PortServer(ABC, Generic[ConnectionT]):
             log.exception("internal error with a connection")
             connection.abort()
 
-    def _make_room(self) -> bool:
+    def age_limit(self) -> float:
+        """When, in the loop's time, a connection made now shall be left; infinite without a limit."""
+        if self._max_age_seconds is None:
+            return math.inf
+        spread = random.uniform(-_AGE_SPREAD, _AGE_SPREAD)  # noqa: S311 - no secret
+        return self.loop.time() + self._max_age_seconds * (1 + spread)
+
+    def _surplus(self) -> int:
+        """Connections above the limit; negative while there is room."""
+        return len(self.connections) - len(self._evicted) - self._max_connections
+
+    def _make_room(self) -> None:
         """Close what has been idle for longest: clients that say nothing shall not keep others out.
 
         A share of all at once, because looking at every connection takes a millisecond.
@@ -169,7 +233,16 @@ class PortServer(ABC, Generic[ConnectionT]):
         idle.sort(key=itemgetter(0))
         for _, connection in idle[: max(self._max_connections // _CLOSED_SHARE, 1)]:
             connection.abort()
-        return bool(idle)
+            self._evicted.add(connection)
+        self._log_full(idle=len(idle))
+
+    def _log_full(self, *, idle: int) -> None:
+        """Say it now and then: while a port is full it is so with every new client."""
+        now = self.loop.time()
+        if now >= self._full_log_at:
+            self._full_log_at = now + _FULL_LOG_SECONDS
+            fields = {"connections": len(self.connections), "idle": idle}
+            log.warning("all connections are taken; new ones take the place of idle ones", extra=fields)
 
     async def _wait_until_empty(self) -> None:
         while self.connections:

@@ -42,6 +42,11 @@ class RefusalError(Exception):
         self.response = HttpResponse(status, error_body(sentence), headers=headers, close=True)
 
 
+def too_many_connections() -> RefusalError:
+    """A client for whom there is no place."""
+    return RefusalError(503, "too many connections", ((b"Retry-After", b"1"),))
+
+
 class RequestReader:
     """Parses one client's bytes; complete requests wait in ``_requests``, a refusal in ``_refusal``."""
 

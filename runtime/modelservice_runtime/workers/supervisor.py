@@ -23,8 +23,8 @@ from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model_loading import find_sources
 from modelservice_runtime.model_trial import try_models
 from modelservice_runtime.plain_values import to_plain
+from modelservice_runtime.ports import METRICS_LIMITS
 from modelservice_runtime.process import report_fatal
-from modelservice_runtime.server.http import HttpLimits
 from modelservice_runtime.server.http_server import HttpServer
 from modelservice_runtime.settings import ServeSettings
 from modelservice_runtime.workers.gauges import WorkerGauges
@@ -90,7 +90,7 @@ class Supervisor:
         for name in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(name, self._on_signal, name)
         application = MetricsApplication(self._reports, open_gpus(), [self._gauges])
-        metrics = HttpServer(application, HttpLimits(max_body_bytes=0), self._loop)
+        metrics = HttpServer(application, METRICS_LIMITS, self._loop)
         with contextlib.ExitStack() as held:
             await self._listen(held, metrics)
             await self._try_models()

@@ -325,6 +325,7 @@ def test_too_many_connections_are_turned_away_with_503(connect: Connect) -> None
     for _ in range(12):
         connect().sendall(post()[:-1])
     extra = connect()
+    extra.sendall(post())
     assert b"HTTP/1.1 503" in read_until_closed(extra)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from modelservice_runtime.server.content_encoding import MIN_COMPRESSED_BYTES, encode_body
 from modelservice_runtime.server.grpc.head import CallHead
 from modelservice_runtime.server.grpc.messages import PREFIX_BYTES, MessageReader
+from modelservice_runtime.server.grpc.open_streams import Endable
 from modelservice_runtime.server.grpc.stream import CallHandler, GrpcError, GrpcStatus
 from modelservice_runtime.server.grpc.wire import HEAD_BLOCK, TRAILERS_OK_BLOCK, build_trailers_block
 from modelservice_runtime.server.http import Buffer
@@ -46,6 +47,7 @@ _MAX_COMPRESSED_BYTES = 1024 * 1024
 # A client that puts thousands of messages into one frame lets others in between.
 _MAX_MESSAGES_AT_ONCE = 64
 _LAST = END_HEADERS | END_STREAM
+_LEAVING = "the connection has reached its greatest age; connect again"
 
 
 class ServerCall(Stream):
@@ -250,6 +252,13 @@ class ServerCall(Stream):
             sentence = "the call was idle for too long"
         if now > idle_since + allowed:
             self._give_up(GrpcStatus.DEADLINE_EXCEEDED, sentence)
+
+    def leave(self, *, at_once: bool) -> None:
+        """End a call that outlives its connection; the client takes UNAVAILABLE as: connect again."""
+        if at_once:
+            self._give_up(GrpcStatus.UNAVAILABLE, _LEAVING)
+        elif isinstance(self._handler, Endable):
+            self._handler.end_when_idle(GrpcStatus.UNAVAILABLE, _LEAVING)
 
     # inside
 

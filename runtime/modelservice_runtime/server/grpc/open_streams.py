@@ -1,7 +1,7 @@
 """Calls that may last for ever, so that a server that leaves can end them."""
 
 import logging
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from weakref import WeakSet
 
 from modelservice_runtime.server.grpc.stream import GrpcStatus
@@ -9,6 +9,7 @@ from modelservice_runtime.server.grpc.stream import GrpcStatus
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Endable(Protocol):
     """A call without a natural end."""
 

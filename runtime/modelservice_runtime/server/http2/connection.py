@@ -18,6 +18,7 @@ from modelservice_runtime.server.http2.frames import (
 )
 from modelservice_runtime.server.http2.outbox import Outbox
 from modelservice_runtime.server.http2.session import DRAIN_PING, Session
+from modelservice_runtime.server.port_server import Place
 from modelservice_runtime.server.tls import HTTP_2
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Connection(Session, asyncio.Protocol):
         self._quiet_since = server.now
         self._frame_deadline: float | None = None
         self._leave_deadline: float | None = None
+        self._retire_at = server.age_limit()
         self._linger_deadline = 0.0
         self._pinged = False
         self._write_deadline = 0.0
@@ -57,9 +59,9 @@ class Connection(Session, asyncio.Protocol):
         self._transport = transport
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         self.outbox = Outbox(transport, self._server.call_soon)
-        accepted = self._server.opened(self)
+        place = self._server.opened(self)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != HTTP_2:
+        if place is Place.NONE or (tls is not None and tls.selected_alpn_protocol() != HTTP_2):
             self.abort()
             return
         # Only a verified certificate is shown here.
@@ -76,7 +78,7 @@ class Connection(Session, asyncio.Protocol):
             )
             + build_window_update(0, limits.connection_window_bytes - DEFAULT_WINDOW_BYTES)
         )
-        if not accepted:
+        if place is not Place.REGULAR:
             self._fail(ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too many connections"))
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -178,7 +180,10 @@ class Connection(Session, asyncio.Protocol):
             if now > self._linger_deadline:
                 self.abort()
         else:
-            self._check_client(now)
+            if now > self._retire_at:
+                self._retire(now)
+            if not self._ended:
+                self._check_client(now)
 
     def stop_accepting(self) -> None:
         """The second GOAWAY: streams with larger numbers are ignored, the client repeats them elsewhere."""
@@ -279,6 +284,14 @@ class Connection(Session, asyncio.Protocol):
             self._check_liveness(now)
         elif now > self._idle_deadline:
             self.start_leaving()
+
+    def _retire(self, now: float) -> None:
+        """The connection is old: calls go elsewhere, those that stay are asked to end, and then ended."""
+        self.start_leaving()
+        overdue_seconds = now - self._retire_at - self.limits.max_connection_age_grace_seconds
+        if overdue_seconds > 0:
+            for stream in list(self.streams.values()):
+                stream.leave(at_once=overdue_seconds > self.limits.linger_seconds)
 
     def _check_liveness(self, now: float) -> None:
         """A client that vanished without a word would keep its calls open for ever."""

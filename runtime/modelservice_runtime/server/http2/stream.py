@@ -68,6 +68,10 @@ class Stream(ABC):
         """Called now and then with the loop's time."""
 
     @abstractmethod
+    def leave(self, *, at_once: bool) -> None:
+        """The connection is to end: finish when nothing is under way, or now."""
+
+    @abstractmethod
     def turn_ended(self) -> None:
         """The turn in which this stream was put into ``Connection.after_turn`` is over."""
 

@@ -56,14 +56,15 @@ def test_parse_of_half_a_configuration_is_refused(flags: str, part: str) -> None
 def test_parse_of_connection_limits() -> None:
     flags = ["--max-connections=10", "--min-body-bytes-per-second=100", "--head-timeout-seconds=1"]
     flags += ["--body-grace-seconds=2", "--write-stall-seconds=3", "--idle-timeout-seconds=4"]
+    flags += ["--max-connection-age-seconds=5", "--max-connection-age-grace-seconds=6"]
     parsed = parse_serve_arguments([*MODEL, *flags]).connections
-    assert parsed == ConnectionSettings(10, 1, 2, 100, 3, 4)
+    assert parsed == ConnectionSettings(10, 1, 2, 100, 3, 4, 5, 6)
 
 
 async def test_connection_limits_reach_the_ports() -> None:
     settings = replace(
         parse_serve_arguments([*MODEL, "--host=127.0.0.1", "--http-port=0", "--grpc-port=0"]),
-        connections=ConnectionSettings(7, 1, 2, 100, 3, 4),
+        connections=ConnectionSettings(7, 1, 2, 100, 3, 4, 5, 6),
     )
     loop = asyncio.get_running_loop()
     table = ModelTable()
@@ -75,8 +76,9 @@ async def test_connection_limits_reach_the_ports() -> None:
         for limits in (ports.rest.limits, ports.grpc.limits):
             assert (limits.max_connections, limits.min_body_bytes_per_second) == (7, 100)
             assert (limits.head_timeout_seconds, limits.body_grace_seconds) == (1, 2)
-            assert limits.write_stall_seconds == 3
-        assert ports.rest.limits.idle_timeout_seconds == 4
+            assert (limits.write_stall_seconds, limits.idle_timeout_seconds) == (3, 4)
+            assert limits.max_connection_age_seconds == 5
+            assert limits.max_connection_age_grace_seconds == 6
         ports.rest.buffered_bytes = 5  # what REST clients send leaves less room for gRPC
         assert ports.grpc.buffered_bytes == 5
         ports.grpc.buffered_bytes -= 5
@@ -88,5 +90,4 @@ async def test_connection_limits_reach_the_ports() -> None:
 def test_settings_have_the_defaults_of_the_ports() -> None:
     defaults = asdict(ConnectionSettings())
     assert {name: getattr(HttpLimits(), name) for name in defaults} == defaults
-    shared = {name: value for name, value in defaults.items() if name != "idle_timeout_seconds"}
-    assert {name: getattr(Http2Limits(), name) for name in shared} == shared
+    assert {name: getattr(Http2Limits(), name) for name in defaults} == defaults
