@@ -15,7 +15,7 @@ from modelservice_runtime.memory import memory_limit_bytes
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.server.inference import InferCall, infer_inline
+from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.tensors import Array
@@ -132,5 +132,8 @@ async def test_answer_without_memory_to_write_it_is_too_large_and_not_lost() -> 
 
 async def test_inline_answer_without_memory_to_write_it_is_too_large() -> None:
     handle, _ = make_handle(FAST)
-    with pytest.raises(OutputTooLargeError, match="no memory"):
+    with pytest.raises(MemoryError) as error:
         infer_inline(handle, make_request(1.0), 0, encode)
+    told = record_failure(handle, 0, error.value)
+    assert isinstance(told, OutputTooLargeError)
+    assert "no memory" in str(told)
