@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from modelservice_cli import api_key, runtime, serve
 from modelservice_cli.errors import CommandError
@@ -33,6 +32,8 @@ def _run(argv: Sequence[str]) -> int:
     if arguments.command == "runtime":
         return runtime.run(arguments)
     if arguments.command == "version":
+        from importlib.metadata import version
+
         print(f"modelservice {version('modelservice')}")
         return 0
     parser.print_help()

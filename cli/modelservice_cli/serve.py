@@ -4,10 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from modelservice_cli.manifest import LocalService, read_manifest
 from modelservice_cli.packages import check_runtime_packages
 from modelservice_runtime.settings import ServeSettings, add_serve_arguments, build_serve_settings
+
+if TYPE_CHECKING:
+    from modelservice_cli.manifest import LocalService
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +43,9 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
         return build_serve_settings(arguments)
     if len(arguments.model) > 1:
         parser.error("with -f give at most one --model PATH")
+    # Imported here: the API's models take longer to import than a small model to load.
+    from modelservice_cli.manifest import read_manifest
+
     service = read_manifest(arguments.file)
     if service.ignored_fields:
         ignored = ", ".join(f"spec.{name}" for name in service.ignored_fields)
@@ -57,7 +63,7 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
     return build_serve_settings(arguments)
 
 
-def _model_path(arguments: argparse.Namespace, service: LocalService) -> Path:
+def _model_path(arguments: argparse.Namespace, service: "LocalService") -> Path:
     check_runtime_packages()
     from modelservice_cli.model_files import cache_directory, locate_model
 

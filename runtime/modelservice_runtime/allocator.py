@@ -6,6 +6,7 @@ each thread memory of its own, so that what one has freed, and what the CPU has 
 another. Other C libraries have no such settings and are left alone.
 """
 
+import contextlib
 import ctypes
 
 # From glibc's malloc.h.
@@ -24,3 +25,9 @@ def keep_freed_memory() -> bool:
         return False
     options = {_M_TRIM_THRESHOLD: _KEPT_BYTES, _M_MMAP_THRESHOLD: _HEAP_BUFFER_BYTES, _M_ARENA_MAX: 1}
     return all(mallopt(option, value) for option, value in options.items())
+
+
+def give_back_freed_memory() -> None:
+    """Return what is freed, and lies between what is in use, to the kernel: about a millisecond for 10 MB."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

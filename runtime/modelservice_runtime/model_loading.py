@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from modelservice_runtime.allocator import give_back_freed_memory
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import ModelLoadFailedError
 from modelservice_runtime.huge_pages import use_huge_pages
@@ -55,6 +56,7 @@ def load_and_warm_up(
 
     model = load_onnx_model(source.path, source.name, source.version, settings.session)
     model.on_device_lost = on_device_lost
+    give_back_freed_memory()  # first, for what moves to huge pages stays
     use_huge_pages()
     warmed = warm_up(model)
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})

@@ -27,7 +27,6 @@ from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane
 from modelservice_runtime.last_words import last_words
 from modelservice_runtime.memory import limit_growth, memory_limit_bytes
-from modelservice_runtime.metrics import MetricsApplication
 from modelservice_runtime.model_loading import (
     LoadedModel,
     build_lane_settings,
@@ -42,8 +41,10 @@ from modelservice_runtime.ports import Applications, Ports, open_ports
 from modelservice_runtime.process import configure_process, end_process, report_fatal
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.server.application import build_application
+from modelservice_runtime.server.auth.guard import HttpApplication
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
 from modelservice_runtime.server.grpc.services import build_grpc_services
+from modelservice_runtime.server.late_application import LateApplication
 from modelservice_runtime.server.sockets import available_host
 from modelservice_runtime.server.tls import LoadedTls, load_tls
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
@@ -176,12 +177,18 @@ class Server:
         rest = build_application(self._table, self._health, largest, self._settings.security)
         applications = Applications(
             rest=self._observation.watch(access.protect(rest)),
-            metrics=MetricsApplication(self._table, open_gpus()) if self._link is None else None,
+            metrics=LateApplication(self._make_metrics) if self._link is None else None,
             grpc=self._observation.watch_services(build_grpc_services(self._table, self._health, loop)),
             admit=access.admission,
             admit_http=access.http_admission,
         )
         return await open_ports(self._settings, applications, tls, loop)
+
+    def _make_metrics(self) -> HttpApplication:
+        # Imported here: it takes longer than a small model to load, and nobody scrapes before it is ready.
+        from modelservice_runtime.metrics import MetricsApplication
+
+        return MetricsApplication(self._table, open_gpus())
 
     async def _try_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """See ``model_trial.try_models``. Of several workers none does it, for their parent has."""

@@ -24,3 +24,26 @@ def test_keep_freed_memory_spares_page_faults() -> None:
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     without, kept = map(int, result.stdout.split())
     assert kept < without / 10
+
+
+FREED = """
+from pathlib import Path
+from modelservice_runtime.allocator import give_back_freed_memory, keep_freed_memory
+
+def resident_kb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+keep_freed_memory()
+buffers = [bytearray(20_000) for _ in range(4000)]
+last = bytearray(20_000)  # above all others, so that nothing below goes back by itself
+del buffers
+before = resident_kb()
+give_back_freed_memory()
+print(before - resident_kb())
+"""
+
+
+def test_freed_memory_below_what_is_used_goes_back() -> None:
+    result = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert int(result.stdout) > 60_000
