@@ -30,6 +30,7 @@ CHECK_SECONDS = 5.0
 CHECKS_FAILED = 3
 """The framework replaces watchers when it reconnects; missing three times in a row is missing."""
 EXIT_STALLED = 70
+LAST_WORDS_SECONDS = 1.0
 
 
 class Heartbeat:
@@ -61,6 +62,10 @@ class Heartbeat:
         while self.age_seconds < STALLED_SECONDS:
             if self._ended.wait(BEAT_SECONDS):
                 return
+        # Where nobody reads the log any more, these words would wait as the event loop does.
+        last_words = threading.Timer(LAST_WORDS_SECONDS, os._exit, (EXIT_STALLED,))
+        last_words.daemon = True
+        last_words.start()
         log.critical("the event loop has stalled for %.0f seconds: exiting", self.age_seconds)
         faulthandler.dump_traceback(sys.stderr)
         os._exit(EXIT_STALLED)

@@ -1,6 +1,7 @@
 """What runs beside reconciliation: events, pods on demand, watchdog, probes."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -231,6 +232,26 @@ def test_heartbeat_ends_a_process_whose_loop_stalls():
     )
     assert ended.returncode == watchdog_module.EXIT_STALLED
     assert "in stall" in ended.stderr
+
+
+def test_heartbeat_ends_a_process_whose_log_nobody_reads():
+    program = (
+        "import asyncio, logging, sys\n"
+        "from modelservice_operator import watchdog\n"
+        "watchdog.BEAT_SECONDS, watchdog.STALLED_SECONDS = 0.01, 0.2\n"
+        "logging.basicConfig(stream=sys.stderr)\n"
+        "async def stall():\n"
+        "    task = asyncio.create_task(watchdog.Heartbeat().run())\n"
+        "    await asyncio.sleep(0.05)\n"
+        "    while True:\n"
+        "        logging.error('x' * 1000)\n"
+        "asyncio.run(stall())\n"
+    )
+    reader, writer = os.pipe()
+    with subprocess.Popen([sys.executable, "-c", program], stderr=writer) as process:
+        os.close(writer)
+        assert process.wait(60) == watchdog_module.EXIT_STALLED
+    os.close(reader)
 
 
 @needs_ipv6
