@@ -5,6 +5,7 @@ The kernel drops SIGTERM for a container's first process as long as that has no 
 itself, even within a C library that lets no handler of Python run: that must stay so.
 """
 
+import contextlib
 import os
 import signal
 from types import FrameType
@@ -21,5 +22,6 @@ def end_on_sigterm() -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    os.write(2, _LAST_LINE)
+    with contextlib.suppress(OSError):  # nobody reads it
+        os.write(2, _LAST_LINE)
     os._exit(EXIT_CODE)
