@@ -113,8 +113,9 @@ def missed_deadline_seconds(status: Mapping[str, Any]) -> float:
 
 def compute_conditions(view: View) -> tuple[Condition, ...]:
     """Return all six conditions, in the order in which people read them."""
-    failure = _failure(view)
     is_ready = _is_ready(view)
+    # A pod that an autoscaler adds, or one that was replaced, may fail: what serves is not degraded by it.
+    failure = None if is_ready else _failure(view)
     verdict = _ready_verdict(view) if is_ready else failure or _progress_verdict(view)
     progressing = _progressing(view)
     is_stalled = not is_ready and verdict.is_final
@@ -294,7 +295,8 @@ def _progressing(view: View) -> Condition:
             "Progressing", True, "RolloutInProgress", f"Revision {view.target} is being rolled out."
         )
     if not view.is_settled or view.target_available < view.wanted:
-        return Condition("Progressing", True, "Scaling", f"{view.wanted} replicas are wanted.")
+        step = f" {view.cause.message}" if view.cause else ""
+        return Condition("Progressing", True, "Scaling", f"{view.wanted} replicas are wanted.{step}")
     return Condition("Progressing", False, "Complete", f"Revision {view.target} is rolled out.")
 
 

@@ -66,7 +66,17 @@ def diagnose(
     refused = _refused(deployment)
     if failures:
         return failures[0]
-    return refused or (causes[0] if causes else None)
+    return refused or (_with_history(causes[0], podlib.last_failed(pods, revision)) if causes else None)
+
+
+def _with_history(step: Cause, failed: Mapping[str, Any]) -> Cause:
+    """Add how the pod failed that this one stands for: its loss is mended, but may come again."""
+    if not failed:
+        return step
+    status = failed["status"]
+    reason, message = status.get("reason") or "PodFailed", redact(str(status.get("message") or ""))
+    sentence = f"{step.message} The pod before it failed ({reason}){': ' if message else '.'}{message}"
+    return Cause(reason=step.reason, message=sentence, failing=step.failing)
 
 
 def _causes_of(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
@@ -212,14 +222,6 @@ def _not_created(pod: Mapping[str, Any], _events: Any) -> Cause | None:
     return None
 
 
-def _gone(pod: Mapping[str, Any], _events: Any) -> Cause | None:
-    status = pod.get("status") or {}
-    if status.get("phase") != "Failed":
-        return None
-    message = redact(str(status.get("message") or "The pod failed."))
-    return Cause(reason=str(status.get("reason") or "PodFailed"), message=message)
-
-
 def _progress(pod: Mapping[str, Any], _events: Any) -> Cause | None:
     if podlib.is_running(podlib.server(pod)):
         return Cause(reason="Loading", message="The server is running and loads the model.", failing=False)
@@ -235,6 +237,5 @@ _CHECKS: tuple[Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], Cause 
     _fetch,
     _server_failure,
     _not_created,
-    _gone,
     _progress,
 )

@@ -12,14 +12,42 @@ if TYPE_CHECKING:
 
 
 def of_revision(pods: Sequence[Mapping[str, Any]], revision: str) -> list[Mapping[str, Any]]:
-    """Return the pods of a revision that are here to stay, oldest first."""
+    """Return the pods of a revision that are here to stay, oldest first.
+
+    One that ended as a whole (evicted, past its deadline, refused by its node) does not come back: its
+    ReplicaSet counts it no more and has made another.
+    """
+    return [pod for pod in _all_of(pods, revision) if not _has_ended(pod)]
+
+
+def last_failed(pods: Sequence[Mapping[str, Any]], revision: str) -> Mapping[str, Any]:
+    """Return the newest pod that failed as a whole, nothing where a later one has become ready since."""
+    newest_first = _all_of(pods, revision)[::-1]
+    nothing: Mapping[str, Any] = {}
+    found = next((pod for pod in newest_first if is_ready(pod) or _phase(pod) == "Failed"), nothing)
+    return nothing if is_ready(found) else found
+
+
+def _all_of(pods: Sequence[Mapping[str, Any]], revision: str) -> list[Mapping[str, Any]]:
     mine = [
         pod
         for pod in pods
         if (pod["metadata"].get("labels") or {}).get(labels.REVISION) == revision
         and not pod["metadata"].get("deletionTimestamp")
     ]
-    return sorted(mine, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", _name(pod)))
+    return sorted(mine, key=_age)
+
+
+def _has_ended(pod: Mapping[str, Any]) -> bool:
+    return _phase(pod) in ("Failed", "Succeeded")
+
+
+def _phase(pod: Mapping[str, Any]) -> str:
+    return str((pod.get("status") or {}).get("phase"))
+
+
+def _age(pod: Mapping[str, Any]) -> tuple[str, str]:
+    return str(pod["metadata"].get("creationTimestamp") or ""), _name(pod)
 
 
 def _name(pod: Mapping[str, Any]) -> str:

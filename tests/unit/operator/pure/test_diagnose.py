@@ -242,10 +242,61 @@ def test_diagnose_container_that_cannot_be_created() -> None:
     assert cause == Cause(reason="CreateContainerError", message="no such device")
 
 
-def test_diagnose_evicted_pod() -> None:
-    cause = explain(pod_with(phase="Failed", reason="Evicted", message="Usage of EmptyDir volume exceeds"))
+EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "Usage of EmptyDir volume exceeds"}
 
-    assert cause == Cause(reason="Evicted", message="Usage of EmptyDir volume exceeds")
+
+def made(pod: dict[str, Any], name: str, second: int) -> dict[str, Any]:
+    """The pod under another name, made at this second."""
+    metadata = {
+        **pod["metadata"],
+        "name": name,
+        "uid": f"uid-{name}",
+        "creationTimestamp": f"2026-01-02T03:05:{second:02}Z",
+    }
+    return {**pod, "metadata": metadata}
+
+
+def test_diagnose_pod_that_was_replaced_is_no_failure_but_history() -> None:
+    evicted = made(pod_with(**EVICTED), "a", 1)
+    starting = made(pod_with(fetch=running("fetch")), "b", 2)
+
+    assert diagnose(REVISION, [evicted, starting], (), None) == Cause(
+        reason="Fetching",
+        message="The model is being fetched. The pod before it failed (Evicted): "
+        "Usage of EmptyDir volume exceeds",
+        failing=False,
+    )
+    assert diagnose(REVISION, [evicted], (), None) is None
+
+
+def test_diagnose_pod_that_was_replaced_does_not_hide_the_next_problem() -> None:
+    evicted = made(pod_with(**EVICTED), "a", 1)
+    pending = made(unschedulable("0/1 nodes are available: 1 node(s) were unschedulable."), "b", 2)
+
+    cause = diagnose(REVISION, [evicted, pending], (), None)
+
+    assert cause is not None
+    assert cause.reason == "Unschedulable"
+    assert "Evicted" not in cause.message
+
+
+def test_diagnose_pod_that_was_replaced_by_one_that_became_ready_is_forgotten() -> None:
+    evicted = made(pod_with(**EVICTED), "a", 1)
+    ready = made(make_ready_pod(REVISION), "b", 2)
+    starting = made(pod_with(), "c", 3)
+
+    cause = diagnose(REVISION, [starting, ready, evicted], (), None)
+
+    assert cause == Cause(reason="Starting", message="A pod is being started.", failing=False)
+
+
+def test_loaded_models_forgets_a_pod_that_was_replaced() -> None:
+    failed_later = made(make_ready_pod(REVISION, sha256=SHA_A), "a", 1)
+    failed_later["status"] |= EVICTED
+
+    models = loaded_models([failed_later, made(make_ready_pod(REVISION, sha256=SHA_B), "b", 2)], REVISION)
+
+    assert models == (LoadedModel(sha256=SHA_B, size_bytes=7),)
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,20 @@ def test_compute_status_download_past_its_deadline_says_that_it_may_take_longer(
     )
 
 
+def test_compute_status_trouble_of_a_pod_beyond_what_is_needed_is_not_degraded() -> None:
+    metrics = [{"type": "CPU", "target": {"averageUtilization": 80}}]
+    world = settled_world(replicas=3, autoscaling={"minReplicas": 1, "maxReplicas": 3, "metrics": metrics})
+    revision = world.status["stableRevision"]
+    world.set_deployment(revision, available_replicas=2, ready_replicas=2)
+    pods = [make_ready_pod(revision, name) for name in ("a", "b")]
+    world.pods = (*pods, make_pod(revision, "c", **LOAD_FAILURE))
+    world.reconcile()
+
+    assert truth(world)["Ready"]
+    assert not truth(world)["Degraded"]
+    assert world.condition("Progressing")["message"] == "3 replicas are wanted. opset 99"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
