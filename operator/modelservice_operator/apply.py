@@ -19,6 +19,7 @@ from modelservice_operator.ingest import project_child
 from modelservice_operator.kinds import CHILD_BY_KIND, Resource
 from modelservice_operator.labels import MANAGED_BY, MANAGER, NAME, REVISION
 from modelservice_operator.observed import ApplyFailure, Child
+from modelservice_operator.takeover import plan_takeover
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 PARALLEL_WRITES = 16
 """Of all workers together: more only queue inside the API server (measured)."""
+TAKEOVER_ATTEMPTS = 3
+"""A Deployment's controller writes its status just when somebody has edited it."""
+INVALID = 422
+"""The HTTP status of an object that would break a rule of its kind."""
 NOTHING_MANAGED = fingerprint({})
 """The fingerprint of an object in which our field manager owns nothing."""
 CONFLICT_RECHECK_SECONDS = 5.0
@@ -208,6 +213,36 @@ class Applier:
             write.fail(error)
 
     async def _write(self, write: _Write) -> None:
+        """Apply it; what a person put in its way is taken over first, or when the API server refuses."""
+        if write.child is not None and write.child.edited:
+            await self._take_over(write, everything=False)
+        try:
+            await self._send(write)
+        except ApiError as error:
+            is_ours = error.status == INVALID and write.child is not None
+            if not is_ours or not await self._take_over(write, everything=True):
+                raise
+            await self._send(write)
+
+    async def _take_over(self, write: _Write, *, everything: bool) -> bool:
+        """Make fields that persons set ours, so that the next apply removes them; whether there were any."""
+        for attempt in range(TAKEOVER_ATTEMPTS):
+            async with self._slots:
+                live = await self._api.get(write.resource, write.namespace, write.name)
+            patch = plan_takeover(live, write.body, everything=everything)
+            if patch is None:
+                return False
+            try:
+                async with self._slots:
+                    await self._api.patch_child(write.resource, write.namespace, write.name, patch)
+            except ConflictError:
+                if attempt == TAKEOVER_ATTEMPTS - 1:
+                    raise
+            else:
+                return True
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _send(self, write: _Write) -> None:
         body = write.body
         if write.child is not None:
             body = {**body, "metadata": {**body["metadata"], "uid": write.child.uid}}

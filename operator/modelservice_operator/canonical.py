@@ -141,13 +141,13 @@ def _project_list(items: list[Any], fields: Mapping[str, Any]) -> list[Any]:
         if index is not None:
             # The key of an item is owned with the item, also where it is not listed among the fields.
             item = items[index]
-            owned[index] = {**_decode_key(path[2:]), **_project(item, children)} if children else item
+            owned[index] = {**decode_key(path[2:]), **_project(item, children)} if children else item
     return [owned[index] for index in sorted(owned)]
 
 
 def _find(items: list[Any], marker: str, text: str) -> int | None:
     if marker == "k:":
-        return _find_by_key(items, _decode_key(text))
+        return _find_by_key(items, decode_key(text))
     if marker == "v:":
         wanted = msgspec.json.decode(text)
         return items.index(wanted) if wanted in items else None
@@ -165,7 +165,8 @@ def _find_by_key(items: list[Any], key: Mapping[str, Any]) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def _decode_key(text: str) -> dict[str, Any]:
+def decode_key(text: str) -> dict[str, Any]:
+    """Return the key of a list's item: what follows `k:` in a path of FieldsV1."""
     return msgspec.json.decode(text, type=dict[str, Any])
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modelservice_operator.api import InvalidSpec
     from modelservice_operator.diagnose import Cause
     from modelservice_operator.observed import ApplyFailure
+    from modelservice_operator.reach import Obstacle
     from modelservice_operator.rollout.model import Phase
     from modelservice_operator.runtimes import RuntimeProblem
 
@@ -76,6 +77,8 @@ class View:
     """Available pods without which the service is not ready: fewer than `wanted` with autoscaling."""
     available: int
     """Available pods of all revisions."""
+    obstacle: Obstacle | None
+    """Why clients do not reach available pods."""
     target_available: int
     is_settled: bool
     """The target's Deployment has the wanted replicas and its controller has seen them."""
@@ -158,7 +161,8 @@ def _is_ready(view: View) -> bool:
         return False
     if view.wanted == 0:
         return not view.has_pods
-    return view.is_settled and view.target_available >= view.needed and not view.has_old_pods
+    is_rolled_out = view.is_settled and view.target_available >= view.needed and not view.has_old_pods
+    return is_rolled_out and view.obstacle is None
 
 
 def _blocking(view: View) -> ApplyFailure | None:
@@ -271,14 +275,22 @@ def _progress_verdict(view: View) -> Verdict:
         return Verdict(reason="RolloutInProgress", message=message)
     if view.wanted == 0:
         return Verdict(reason="ScalingToZero", message="Pods are still stopping.")
+    if view.obstacle is not None and view.target_available >= view.needed:
+        return Verdict(reason=view.obstacle.reason, message=view.obstacle.message)
     return Verdict(reason="ReplicasUnavailable", message=f"{_count(view)} replicas are available.{step}")
 
 
 def _available(view: View) -> Condition:
+    """What a client would find: an available pod, behind a Service of ours that leads to it."""
+    if view.available > 0 and view.obstacle is not None:
+        return Condition("Available", False, view.obstacle.reason, view.obstacle.message)
     if view.available > 0:
         return Condition(
             "Available", True, "ReplicasAvailable", f"{view.available} replicas answer requests."
         )
+    if view.phase is None:
+        reason = view.runtime_problem.reason if view.runtime_problem else "InvalidSpec"
+        return Condition("Available", False, reason, "There is no revision that could answer.")
     if view.wanted == 0 and view.problems is None:
         return Condition("Available", False, "ScaledToZero", "No replicas are wanted.")
     return Condition("Available", False, "NoReplicaAvailable", "No replica answers requests.")

@@ -16,8 +16,10 @@ from modelservice_operator import metrics
 from modelservice_operator.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
 from modelservice_operator.labels import GROUP, MANAGER, REVISION
-from modelservice_operator.observed import Child, DeploymentChild, RevisionChild
+from modelservice_operator.observed import Child, DeploymentChild, RevisionChild, ServiceChild
+from modelservice_operator.reach import service_ports
 from modelservice_operator.store import ServiceEntry, Store, is_default_runtime, owner_key
+from modelservice_operator.takeover import is_edited
 from modelservice_operator.workqueue import Key, Priority, WorkQueue
 
 if TYPE_CHECKING:
@@ -49,12 +51,15 @@ def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
         "created_at": metadata.get("creationTimestamp") or "",
         "labels": {intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
         "fingerprint": fingerprint(canonicalise(project_managed(obj, MANAGER))),
+        "edited": is_edited(obj),
     }
     if resource.kind == "ControllerRevision":
         data = msgspec.json.encode(obj.get("data"), order="deterministic")
         return RevisionChild(**facts, number=obj.get("revision") or 0, data=data)
     if resource.kind == "Deployment":
         return DeploymentChild(**facts, **_deployment_facts(obj))
+    if resource.kind == "Service":
+        return ServiceChild(**facts, **_service_facts(obj))
     return Child(**facts)
 
 
@@ -86,6 +91,15 @@ def _deployment_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
             {field: condition[field] for field in _CONDITION_FIELDS if field in condition}
             for condition in status.get("conditions") or ()
         ),
+    }
+
+
+def _service_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
+    spec = obj.get("spec") or {}
+    return {
+        "type": intern(spec.get("type") or "ClusterIP"),
+        "selector": {intern(key): intern(value) for key, value in (spec.get("selector") or {}).items()},
+        "ports": service_ports(spec),
     }
 
 

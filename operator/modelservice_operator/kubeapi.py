@@ -247,6 +247,13 @@ class ApiClient:
         metrics.WRITES.labels(resource.kind, subresource).inc()
         return answer
 
+    async def patch_child(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
+        """Merge-patch a child: for its `managedFields`; all else is applied."""
+        self.may_write()
+        answer = await self._merge_patch(resource, resource.path(namespace, name), patch)
+        metrics.WRITES.labels(resource.kind, "patch").inc()
+        return answer
+
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete exactly this object: ConflictError where another one has taken its name."""
         self.may_write()

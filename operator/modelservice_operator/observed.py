@@ -33,6 +33,8 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 3339, as the API server wrote it."""
     labels: Mapping[str, str]
     fingerprint: str
+    edited: bool = False
+    """Whether a plain update set fields of its spec: a person's edit may stand in the way of our apply."""
 
 
 class RevisionChild(Child, frozen=True, kw_only=True):
@@ -56,6 +58,15 @@ class DeploymentChild(Child, frozen=True, kw_only=True):
     ready_replicas: int
     available_replicas: int
     conditions: tuple[Mapping[str, Any], ...] = ()
+
+
+class ServiceChild(Child, frozen=True, kw_only=True):
+    """A Service, with what decides whether it leads clients to pods."""
+
+    type: str
+    selector: Mapping[str, str]
+    ports: frozenset[tuple[str, int, str]]
+    """(protocol, port, target port) of each."""
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from modelservice_operator.conditions import (
     stamp,
 )
 from modelservice_operator.diagnose import diagnose, loaded_models
+from modelservice_operator.reach import find_obstacle
 from modelservice_operator.rollout.history import read_history
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _view(
         wanted=decision.replicas,
         needed=_needed(decision),
         available=sum(one.available_replicas for one in deployments.values()),
+        obstacle=find_obstacle(observed, failures),
         target_available=min(target_deployment.available_replicas, target_deployment.spec_replicas)
         if target_deployment
         else 0,

@@ -75,6 +75,86 @@ def test_drift_of_a_child_is_mended(shared, kind, patch):
     kube.wait_ready("drift")
 
 
+def rename_server(spec: dict[str, Any]) -> None:
+    spec["template"]["spec"]["containers"][0]["name"] = "renamed"
+
+
+def move_container_port(spec: dict[str, Any]) -> None:
+    spec["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = 8181
+
+
+def mount_the_node(spec: dict[str, Any]) -> None:
+    volume = next(one for one in spec["template"]["spec"]["volumes"] if one["name"] == "tmp")
+    del volume["emptyDir"]
+    volume["hostPath"] = {"path": "/tmp"}
+
+
+def ask_by_command(spec: dict[str, Any]) -> None:
+    probe = spec["template"]["spec"]["containers"][0]["livenessProbe"]
+    del probe["httpGet"]
+    probe["exec"] = {"command": ["true"]}
+
+
+def want_at_least_one(spec: dict[str, Any]) -> None:
+    del spec["maxUnavailable"]
+    spec["minAvailable"] = 1
+
+
+def move_port(spec: dict[str, Any]) -> None:
+    spec["ports"][0]["port"] = 8080
+
+
+def move_both_ports(spec: dict[str, Any]) -> None:
+    for port in spec["ports"]:
+        port["port"] += 1
+
+
+def answer_by_udp(spec: dict[str, Any]) -> None:
+    spec["ports"][1]["protocol"] = "UDP"
+
+
+@pytest.mark.parametrize(
+    ("kind", "edit"),
+    [
+        ("services", move_port),
+        ("services", move_both_ports),
+        ("services", answer_by_udp),
+        ("deployments", rename_server),
+        ("deployments", move_container_port),
+        ("deployments", mount_the_node),
+        ("deployments", ask_by_command),
+        ("poddisruptionbudgets", want_at_least_one),
+    ],
+)
+def test_edit_that_an_apply_alone_cannot_undo_is_mended(shared, kind, edit):
+    """Keys of lists, and fields that exclude each other."""
+    kube = shared.kube
+    kube.apply_service("drift")
+    kube.wait_ready("drift")
+    path = kube.path(kind, kube.children("drift")[kind][0])
+    wanted = essence(kube.api.get(path))
+    spec = kube.api.get(path)["spec"]
+    edit(spec)
+    assert spec != wanted["spec"]
+    replacement = [{"op": "replace", "path": "/spec", "value": spec}]
+    kube.api.patch(f"{path}?fieldManager=kubectl-edit", replacement, "json")
+    wait_until(lambda: essence(kube.api.get(path)) == wanted, f"{kind} is as before")
+    kube.wait_ready("drift")
+    managers = {one["manager"] for one in kube.api.get(path)["metadata"]["managedFields"]}
+    assert "kubectl-edit" not in managers
+
+
+def test_service_of_somebody_else_makes_nothing_available(kube, make_operator):
+    kube.api.create(kube.path("services"), foreign_service(kube))
+    make_operator().start()
+    kube.apply_service()
+    wait_until(lambda: kube.service().get("status", {}).get("availableReplicas"), "a pod is available")
+    wait_until(
+        lambda: kube.condition("Available").get("reason") == "NameConflict", "Available tells whose it is"
+    )
+    assert kube.condition("Available")["status"] == "False"
+
+
 def essence(obj: dict[str, Any]) -> dict[str, Any]:
     """What must not drift."""
     metadata = obj["metadata"]

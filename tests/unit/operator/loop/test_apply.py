@@ -25,6 +25,8 @@ class MemoryApi:
         self.calls: list[tuple[str, str]] = []
         self.refuse: dict[str, Exception] = {}
         self.version = 100
+        self.races = 0
+        """Writes of somebody else that come before our next patches."""
 
     async def get(self, resource: Resource, _namespace: str, name: str) -> dict[str, Any]:
         self.calls.append(("get", resource.kind))
@@ -45,6 +47,20 @@ class MemoryApi:
         uid = known["metadata"]["uid"] if known else f"uid-new-{self.version}"
         obj = make_child(kind, name, uid=uid, version=self.version, replicas=body["spec"]["replicas"])
         self.objects[kind, name] = obj
+        return obj
+
+    async def patch_child(
+        self, resource: Resource, _namespace: str, name: str, patch: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.calls.append(("patch", resource.kind))
+        obj = self.objects[resource.kind, name]
+        if self.races:
+            self.races -= 1
+            obj["metadata"]["resourceVersion"] += "0"
+        if patch["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+            raise ConflictError("modified meanwhile", status=409)
+        obj["metadata"] |= patch["metadata"]
+        self.refuse.pop(resource.kind, None)
         return obj
 
     async def delete(self, resource: Resource, _namespace: str, name: str, uid: str) -> None:
@@ -171,6 +187,53 @@ async def test_apply_never_writes_to_what_is_not_ours_to_write(world, obj, reaso
     applied = await world.apply(desire(replicas=7))
     assert [failure.reason for failure in applied.failures] == [reason]
     assert world.api.kinds("apply") == []
+
+
+INVALID = ApiError("ports[1].name: Duplicate value", status=422)
+
+
+def edited_child() -> dict[str, Any]:
+    """A child in which a person set a field of the spec."""
+    obj = make_child(replicas=1)
+    fields = {"f:spec": {"f:paused": {}}}
+    obj["metadata"]["managedFields"] += [
+        {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": fields}
+    ]
+    return obj
+
+
+async def test_refused_apply_takes_over_what_a_person_set_and_applies_again(world):
+    world.exists(edited_child())
+    world.api.refuse["Deployment"] = INVALID
+    applied = await world.apply(desire(replicas=2))
+    assert applied.failures == ()
+    assert [name for name, _ in world.api.calls] == ["get", "apply", "get", "patch", "apply"]
+    [child] = world.store.children("Deployment")
+    assert child.uid == edited_child()["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(("races", "reasons"), [(2, []), (9, ["Unavailable"])])
+async def test_takeover_is_tried_again_where_somebody_else_writes(world, races, reasons):
+    world.exists(edited_child())
+    world.api.refuse["Deployment"] = INVALID
+    world.api.races = races
+    applied = await world.apply(desire(replicas=2))
+    assert [failure.reason for failure in applied.failures] == reasons
+
+
+async def test_refused_apply_with_nobody_elses_fields_stays_refused(world):
+    world.exists(make_child(replicas=1))
+    world.api.refuse["Deployment"] = INVALID
+    applied = await world.apply(desire(replicas=2))
+    assert [failure.reason for failure in applied.failures] == ["Rejected"]
+    assert [name for name, _ in world.api.calls] == ["apply", "get"]
+
+
+async def test_refused_apply_of_a_new_object_looks_for_nothing_to_take_over(world):
+    world.api.refuse["Deployment"] = INVALID
+    await world.apply(desire(replicas=2))
+    assert world.api.kinds("patch") == []
+    assert len(world.api.kinds("get")) == 1
 
 
 async def test_apply_takes_up_its_own_orphan(world):

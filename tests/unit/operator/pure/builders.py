@@ -12,7 +12,15 @@ import msgspec
 from modelservice_operator import labels
 from modelservice_operator.canonical import canonicalise, fingerprint
 from modelservice_operator.decide import Decision, decide
-from modelservice_operator.observed import ApplyFailure, Child, DeploymentChild, Observed, RevisionChild
+from modelservice_operator.observed import (
+    ApplyFailure,
+    Child,
+    DeploymentChild,
+    Observed,
+    RevisionChild,
+    ServiceChild,
+)
+from modelservice_operator.reach import service_ports
 from modelservice_operator.resources.pod import build_pod_template
 from modelservice_operator.status import Transition, compute_status, compute_transitions
 
@@ -213,6 +221,14 @@ class World:
                 ready_replicas=old.ready_replicas if old else 0,
                 available_replicas=old.available_replicas if old else 0,
                 conditions=old.conditions if old else (),
+            )
+        if body["kind"] == "Service":
+            spec = body["spec"]
+            return ServiceChild(
+                **facts,
+                type="ClusterIP",
+                selector=spec["selector"],
+                ports=service_ports(spec),
             )
         return Child(**facts)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,9 +12,11 @@ from tests.unit.operator.pure.builders import (
     SHA_A,
     SHA_B,
     World,
+    condition,
     make_model_service,
     make_pod,
     make_ready_pod,
+    make_runtime,
     model,
     timestamp,
 )
@@ -21,7 +24,7 @@ from tests.unit.operator.pure.builders import (
 from modelservice_operator.api import ModelServiceStatus
 from modelservice_operator.conditions import is_given_up
 from modelservice_operator.decide import decide
-from modelservice_operator.observed import ApplyFailure
+from modelservice_operator.observed import ApplyFailure, ServiceChild
 from modelservice_operator.status import Transition, compute_status, compute_transitions, percentages
 
 
@@ -364,6 +367,82 @@ def test_compute_status_passing_hiccup_of_a_new_spec_is_not_ready_and_not_stalle
     assert truth(world)["Reconciling"]
     assert not truth(world)["Stalled"]
     assert not truth(world)["Degraded"]
+
+
+# What a client finds
+
+
+def change_service(world: World, **facts: Any) -> None:
+    child = world.children["Service", "spam"]
+    world.children["Service", "spam"] = msgspec.structs.replace(child, **facts)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"type": "ExternalName"},
+        {"selector": {"app": "theirs"}},
+        {"selector": {}},
+        {"ports": frozenset({("TCP", 8080, "http"), ("TCP", 9000, "grpc")})},
+        {"ports": frozenset({("TCP", 80, "9999"), ("TCP", 9000, "grpc")})},
+        {"ports": frozenset()},
+    ],
+)
+def test_compute_status_service_that_leads_elsewhere_is_not_available(facts: dict[str, Any]) -> None:
+    world = settled_world(replicas=2)
+    change_service(world, **facts)
+    world.reconcile()
+
+    for kind in ("Available", "Ready"):
+        found = world.condition(kind)
+        assert (found["status"], found["reason"]) == ("False", "ServiceChanged")
+        assert "Service 'spam'" in found["message"]
+    assert truth(world)["Reconciling"]
+
+
+def test_compute_status_service_with_more_than_we_want_is_available() -> None:
+    world = settled_world()
+    child = world.children["Service", "spam"]
+    assert isinstance(child, ServiceChild)
+    change_service(world, type="LoadBalancer", ports=child.ports | {("TCP", 7000, "x")}, deleting=True)
+    world.reconcile()
+
+    assert truth(world) == ALL_WELL
+
+
+@pytest.mark.parametrize(
+    ("owner", "reason", "expected"),
+    [
+        (None, "NameConflict", "NameConflict"),
+        (None, "QuotaExceeded", "QuotaExceeded"),
+        ("uid-of-another", "NameConflict", "NameConflict"),
+    ],
+)
+def test_compute_status_service_that_is_not_ours_is_not_available(
+    owner: str | None, reason: str, expected: str
+) -> None:
+    world = settled_world()
+    if owner is None:
+        del world.children["Service", "spam"]
+    else:
+        change_service(world, owner_uid=owner)
+    failure = ApplyFailure(kind="Service", name="spam", reason=reason, message="no", transient=False)
+    observed = world.observe()
+    status = compute_status(observed, decide(observed, world.now), (failure,), world.now)
+
+    available = condition(status, "Available")
+    assert (available["status"], available["reason"]) == ("False", expected)
+    assert "Service 'spam'" in available["message"]
+
+
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_compute_status_without_a_runtime_available_says_so(replicas: int) -> None:
+    world = World(make_runtime("other"), replicas=replicas)
+    world.reconcile()
+
+    available = world.condition("Available")
+    assert (available["status"], available["reason"]) == ("False", "RuntimeNotFound")
+    assert "replicas" not in available["message"]
 
 
 # The model
