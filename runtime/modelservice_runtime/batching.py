@@ -14,14 +14,17 @@ import numpy as np
 
 from modelservice_runtime.batch_queue import BatchKey
 from modelservice_runtime.errors import ServingError
+from modelservice_runtime.execution.output_shapes import OutputShapes
 from modelservice_runtime.model import Model, ModelSpec, Run
 from modelservice_runtime.tensors import Array, InferRequest
 
 Outcome: TypeAlias = list[Array] | ServingError
 
+SHAPES_VARY = "the shape of an output behind its first dimension depends on the values of a request"
+
 
 class RowMismatchError(Exception):
-    """A model gave another number of rows than it got: its batches cannot be split."""
+    """A batch's outputs are not those of its requests one below the other; the sentence says how it shows."""
 
 
 @dataclass(slots=True)
@@ -29,7 +32,7 @@ class BatchResult:
     """What became of a batch: one outcome for each request, and what the model was really asked.
 
     ``started_ns`` is the performance counter's time; ``executions`` holds (rows, nanoseconds in the model) of
-    every run; ``rows_mismatched`` tells that the model must not be batched any more.
+    every run; ``mismatch`` says why the model must not be batched any more.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -37,7 +40,7 @@ class BatchResult:
     started_ns: int = 0
     compute_input_ns: int = 0
     compute_output_ns: int = 0
-    rows_mismatched: bool = False
+    mismatch: str | None = None
 
 
 def batch_rows(spec: ModelSpec, inputs: Mapping[str, Array]) -> int:
@@ -85,53 +88,81 @@ def split_outputs(outputs: Sequence[Array], rows: Sequence[int]) -> list[list[Ar
 
 
 def run_batch(
-    model: Model, requests: Sequence[InferRequest], rows: Sequence[int], handle: Run | None
-) -> BatchResult:
-    """Run the requests together, or singly when that fails. Never raises a ServingError."""
-    result = BatchResult(started_ns=time.perf_counter_ns())
-    if len(requests) > 1 and _run_together(model, requests, rows, handle, result):
-        return result
-    for request, count in zip(requests, rows, strict=True):
-        try:
-            result.outcomes.append(_timed_run(model, request.inputs, request, count, handle, result))
-        except ServingError as error:
-            # Without the traceback, whose frames hold the result and the inputs.
-            result.outcomes.append(error.with_traceback(None))
-    return result
-
-
-def _run_together(
     model: Model,
     requests: Sequence[InferRequest],
     rows: Sequence[int],
     handle: Run | None,
-    result: BatchResult,
-) -> bool:
-    started_ns = time.perf_counter_ns()
-    merged = merge_inputs(model.spec, requests)
-    result.compute_input_ns = time.perf_counter_ns() - started_ns
-    try:
-        outputs = _timed_run(model, merged, requests[0], sum(rows), handle, result)
-        ended_ns = time.perf_counter_ns()
-        result.outcomes.extend(split_outputs(outputs, rows))
-    except RowMismatchError:
-        result.rows_mismatched = True
-        return False
-    except ServingError:
-        return False
-    result.compute_output_ns = time.perf_counter_ns() - ended_ns
-    return True
+    shapes: OutputShapes | None = None,
+) -> BatchResult:
+    """Run the requests together, or singly when that fails. Never raises a ServingError.
+
+    ``shapes`` is what single runs gave so far, where requests of this kind may share a run: as long as that
+    is nothing, one of them runs alone.
+    """
+    result = BatchResult(started_ns=time.perf_counter_ns())
+    batch = _Batch(model, handle, shapes, result)
+    if shapes is not None:
+        batch.key = batch_key(model.spec, requests[0])
+    count = len(requests)
+    while count - len(result.outcomes) > 1 and result.mismatch is None:
+        done = len(result.outcomes)
+        if batch.knows_shapes(requests[0]):
+            if batch.run_together(requests[done:], rows[done:]):
+                return result
+            break
+        batch.run_alone(requests[done], rows[done])
+    for done in range(len(result.outcomes), count):
+        batch.run_alone(requests[done], rows[done])
+    return result
 
 
-def _timed_run(
-    model: Model,
-    inputs: Mapping[str, Array],
-    request: InferRequest,
-    rows: int,
-    handle: Run | None,
-    result: BatchResult,
-) -> list[Array]:
-    started_ns = time.perf_counter_ns()
-    outputs = model.run(inputs, request.output_names, handle)
-    result.executions.append((rows, time.perf_counter_ns() - started_ns))
-    return outputs
+@dataclass(slots=True)
+class _Batch:
+    """The runs of one batch."""
+
+    model: Model
+    handle: Run | None
+    shapes: OutputShapes | None
+    result: BatchResult
+    key: BatchKey = ()
+
+    def knows_shapes(self, request: InferRequest) -> bool:
+        return self.shapes is None or self.shapes.knows(self.key, request.output_names)
+
+    def run_alone(self, request: InferRequest, rows: int) -> None:
+        try:
+            outputs = self._run(request.inputs, request, rows)
+        except ServingError as error:
+            # Without the traceback, whose frames hold the result and the inputs.
+            self.result.outcomes.append(error.with_traceback(None))
+            return
+        self.result.outcomes.append(outputs)
+        if self.shapes is not None and not self.shapes.learn(self.key, outputs):
+            self.result.mismatch = SHAPES_VARY
+
+    def run_together(self, requests: Sequence[InferRequest], rows: Sequence[int]) -> bool:
+        """Whether that worked; nothing is lost where it did not."""
+        result = self.result
+        started_ns = time.perf_counter_ns()
+        try:
+            merged = merge_inputs(self.model.spec, requests)
+            result.compute_input_ns = time.perf_counter_ns() - started_ns
+            outputs = self._run(merged, requests[0], sum(rows))
+            ended_ns = time.perf_counter_ns()
+            pieces = split_outputs(outputs, rows)
+            if self.shapes is not None and not self.shapes.fit(self.key, outputs):
+                raise RowMismatchError(SHAPES_VARY)
+        except RowMismatchError as mismatch:
+            result.mismatch = str(mismatch)
+            return False
+        except (ServingError, MemoryError):
+            return False
+        result.outcomes.extend(pieces)
+        result.compute_output_ns = time.perf_counter_ns() - ended_ns
+        return True
+
+    def _run(self, inputs: Mapping[str, Array], request: InferRequest, rows: int) -> list[Array]:
+        started_ns = time.perf_counter_ns()
+        outputs = self.model.run(inputs, request.output_names, self.handle)
+        self.result.executions.append((rows, time.perf_counter_ns() - started_ns))
+        return outputs

@@ -5,6 +5,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -16,16 +17,20 @@ from modelservice_runtime.errors import StartupError
 from modelservice_runtime.execution_providers import find_graph_obstacle, short_name
 from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.info_arguments import add_info_arguments
+from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
+from modelservice_runtime.models.learning import learn
+from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.onnx_model import find_model_file, load_onnx_model
 from modelservice_runtime.onnx_probe import onnxruntime_version, probe_providers
 from modelservice_runtime.onnx_scan import scan_model_file
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.settings import SettingsParser
 from modelservice_runtime.tensors import TensorSpec
-from modelservice_runtime.warm_up import warm_up
 
 Facts = Mapping[str, object]
 
+# As many rows as tell whether the rows of a batch depend on each other.
+_WISH = BatchingWish(8)
 _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "orjson", "uvloop")
 
 
@@ -44,7 +49,9 @@ def print_info(arguments: argparse.Namespace) -> int:
     """Print what the parsed flags ask for; returns 0. Raises StartupError."""
     facts: dict[str, object] = dict(collect_machine())
     if arguments.model is not None:
-        facts["model"] = collect_model(arguments.model, tuple(arguments.execution_provider) or ("CPU",))
+        providers = tuple(arguments.execution_provider) or ("CPU",)
+        wish = replace(_WISH, rows_are_independent=arguments.rows_are_independent)
+        facts["model"] = collect_model(arguments.model, providers, wish, arguments.samples)
     if arguments.json:
         print(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -82,14 +89,17 @@ def collect_machine() -> Facts:
     }
 
 
-def collect_model(path: Path, providers: tuple[str, ...]) -> Facts:
-    """Load and warm up the model at ``path``. Raises StartupError."""
+def collect_model(
+    path: Path, providers: tuple[str, ...], wish: BatchingWish = _WISH, given: Sequence[str] = ()
+) -> Facts:
+    """Load, warm up and check the model at ``path``, with the samples ``given``. Raises StartupError."""
     started = time.perf_counter()
     model = load_onnx_model(path, "model", "1", SessionSettings(providers, available_cpus()))
     load_seconds = time.perf_counter() - started
     file = find_model_file(path).resolve()
+    samples = read_samples(model.spec, path, given)
     scan = scan_model_file(file)
-    learned = warm_up(model)
+    learned = learn(model, wish, lambda: prove_file(file), samples)
     external = [file.parent / location for location in scan.external_locations]
     run_microseconds = None if learned.run_seconds is None else round(learned.run_seconds * 1e6, 1)
     return {
@@ -104,7 +114,9 @@ def collect_model(path: Path, providers: tuple[str, ...]) -> Facts:
         "left_out_outputs": list(model.skipped_outputs),
         "load_seconds": round(load_seconds, 3),
         "run_microseconds": run_microseconds,
-        "batchable": learned.batchable,
+        "batchable": learned.batching.max_batch_size > 1,
+        "batching_source": learned.batching.source,
+        "batching_obstacle": learned.batching.obstacle,
         "time_depends_on_values": learned.time_varies,
         "cuda_graphs": find_graph_obstacle(model.spec, has_control_flow=scan.has_control_flow) or "possible",
         "note": learned.note,

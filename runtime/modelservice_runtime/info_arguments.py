@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from modelservice_runtime.batching_settings import add_samples_argument
+
 
 def add_info_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``info``."""
@@ -16,4 +18,10 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="with --model: run it there, in order of preference (default: CPU)",
     )
+    parser.add_argument(
+        "--rows-are-independent",
+        action="store_true",
+        help="with --model: check whether the owner's word on its rows would hold",
+    )
+    add_samples_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

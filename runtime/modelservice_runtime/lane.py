@@ -10,8 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from modelservice_runtime.batch_queue import BatchKey, BatchQueue
@@ -22,8 +21,10 @@ from modelservice_runtime.errors import (
     ServingError,
     internal_error,
 )
+from modelservice_runtime.execution.job import Done, InferResult, Job, RunningBatch, make_result
+from modelservice_runtime.execution.sharing import Sharing
 from modelservice_runtime.lane_settings import LaneSettings
-from modelservice_runtime.model import Model, PreparedRun, Run, WarmUp
+from modelservice_runtime.model import Batching, Model, PreparedRun, WarmUp
 from modelservice_runtime.run_time import RunTime
 from modelservice_runtime.runner_threads import RunnerThreads
 from modelservice_runtime.statistics import ModelStatistics, Timing
@@ -33,62 +34,14 @@ log = logging.getLogger(__name__)
 
 # How long queued batches may keep the event loop busy before everybody else has a turn.
 _TURN_SECONDS = 0.001
-# What no priority, or 0, stands for: between the urgent (1 is first) and what can wait.
-_DEFAULT_PRIORITY = 5
 _BATCH_WEIGHT = 1 / 8
 _MAX_RETRY_SECONDS = 60
 # Where nothing is batched all requests wait in one row.
 _ONE_BY_ONE: BatchKey = ()
 
 
-@dataclass(slots=True)
-class InferResult:
-    """The outputs in the requested order, and where the time went."""
-
-    outputs: list[Array]
-    timing: Timing
-
-
-Done: TypeAlias = Callable[[InferResult | ServingError], None]
 # Outputs in the requested order, and when the run started and ended (performance counter).
 InlineRun: TypeAlias = tuple[list[Array], int, int]
-
-
-class Job:
-    """One request on its way through a lane."""
-
-    __slots__ = (
-        "arrived_ns",
-        "batch",
-        "done",
-        "elements",
-        "finished",
-        "key",
-        "priority",
-        "request",
-        "rows",
-        "timer",
-    )
-
-    def __init__(
-        self, request: InferRequest, done: Done, elements: int, key: BatchKey | None, rows: int
-    ) -> None:
-        self.request = request
-        self.elements = elements
-        self.done = done
-        self.key = key
-        self.rows = rows
-        self.priority = request.priority or _DEFAULT_PRIORITY
-        self.arrived_ns = time.perf_counter_ns()
-        self.finished = False
-        self.timer: asyncio.TimerHandle | None = None
-        self.batch: _RunningBatch | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _RunningBatch:
-    jobs: list[Job]
-    handle: Run
 
 
 class Lane:
@@ -106,7 +59,6 @@ class Lane:
         self._settings = settings
         self._statistics = statistics
         self._loop = loop
-        self._set_max_rows(settings.max_batch_size if warm_up.batchable else 1)
         self._max_request_seconds = settings.max_request_seconds if warm_up.time_varies else None
         self._run_time = RunTime(warm_up, settings.inline_below_seconds, loop.time)
         self._queue: BatchQueue[Job] = BatchQueue()
@@ -117,13 +69,16 @@ class Lane:
         # A batch's time on a runner (mean), and when one was started last; both None at first.
         self._batch_seconds: float | None = None
         self._last_start_ns: int | None = None
-        self._running: set[_RunningBatch] = set()
-        self._threads: RunnerThreads[_RunningBatch, BatchResult] = RunnerThreads(
+        self._running: set[RunningBatch] = set()
+        self._threads: RunnerThreads[RunningBatch, BatchResult] = RunnerThreads(
             settings.runner_threads, model.spec.name, loop, self._run, self._finish, self._fail
         )
         self._wakeup: asyncio.Handle | None = None
         self._delay_timer: asyncio.TimerHandle | None = None
         self._on_idle: Callable[[], None] | None = None
+        self._sharing = Sharing(model, settings.max_batch_size, warm_up, loop)
+        self._sharing.changed = self._set_sharing
+        self._set_sharing()
 
     @property
     def pending(self) -> int:
@@ -136,6 +91,11 @@ class Lane:
         return self._run_time.usually_short
 
     @property
+    def batching(self) -> Batching:
+        """Whether requests share runs now, and why not."""
+        return self._sharing.batching
+
+    @property
     def max_batch_size(self) -> int:
         """Rows that may share a run; 1 when batching is off."""
         return self._max_rows
@@ -145,7 +105,7 @@ class Lane:
 
         Raises ServingErrors of the model. The caller counts the run, by ``ModelStatistics.record_inline``.
         """
-        if self._max_rows != 1 or self._pending or self._running:
+        if self._keyed or self._pending or self._running:
             return None
         elements = request.text_bytes
         for array in request.inputs.values():
@@ -160,7 +120,7 @@ class Lane:
 
     def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
         """See ``Model.prepare``; None also for a model that does not run on the event loop."""
-        if self._max_rows != 1 or not self.runs_inline:
+        if self._keyed or not self.runs_inline:
             return None
         return self._model.prepare(inputs, outputs)
 
@@ -169,7 +129,7 @@ class Lane:
 
         Returns when the run started and ended (performance counter).
         """
-        if self._max_rows != 1 or self._pending or self._running or not self._run_time.is_short(elements):
+        if self._keyed or self._pending or self._running or not self._run_time.is_short(elements):
             return None
         started_ns = time.perf_counter_ns()
         if not prepared.run():
@@ -220,6 +180,7 @@ class Lane:
         """Release the threads after the last request, then call ``closed``."""
 
         def close() -> None:
+            self._sharing.stop()
             self._threads.stop()
             closed()
 
@@ -246,8 +207,9 @@ class Lane:
         mean = self._batch_seconds
         self._batch_seconds = seconds if mean is None else mean + (seconds - mean) * _BATCH_WEIGHT
 
-    def _set_max_rows(self, rows: int) -> None:
-        self._max_rows = rows
+    def _set_sharing(self) -> None:
+        rows = self._max_rows = self._sharing.batching.max_batch_size
+        self._keyed = self._sharing.is_open
         # Without batching one more run than threads is handed over, so that a thread that ends a run finds
         # the next one at once. With batching that would only take requests away from a fuller batch.
         self._slots = self._settings.runner_threads + (1 if rows == 1 else 0)
@@ -255,7 +217,7 @@ class Lane:
     def _make_job(self, request: InferRequest, done: Done) -> Job:
         spec = self._model.spec
         elements = request.text_bytes + sum([array.size for array in request.inputs.values()])
-        if self._max_rows == 1:
+        if not self._keyed:
             return Job(request, done, elements, _ONE_BY_ONE, 1)
         rows = batch_rows(spec, request.inputs)
         return Job(request, done, elements, batch_key(spec, request) if rows else None, max(rows, 1))
@@ -313,7 +275,7 @@ class Lane:
         if runs_here and len(jobs) == 1:
             self._run_here(jobs[0], self._last_start_ns)
             return True
-        batch = _RunningBatch(jobs, self._model.new_run())
+        batch = RunningBatch(jobs, self._model.new_run())
         self._running.add(batch)
         for job in jobs:
             job.batch = batch
@@ -323,7 +285,7 @@ class Lane:
             self._threads.submit(batch)
         return runs_here
 
-    def _run_batch_here(self, batch: _RunningBatch) -> None:
+    def _run_batch_here(self, batch: RunningBatch) -> None:
         try:
             result = self._run(batch)
         except Exception:  # the last boundary, as on a thread
@@ -351,35 +313,41 @@ class Lane:
             self._statistics.record_execution(job.rows, ended_ns, timing)
             outcome = InferResult(outputs, timing)
         self._answer(job, outcome)
+        if self._keyed and isinstance(outcome, InferResult):
+            self._sharing.learn(job, outcome.outputs, self._run_time.run_ns / 1e9)
         self._notice_idle()
 
-    def _run(self, batch: _RunningBatch) -> BatchResult:
+    def _run(self, batch: RunningBatch) -> BatchResult:
         """Called on a runner thread; touches nothing but the batch."""
         if all(job.finished for job in batch.jobs):
             return BatchResult()  # everybody left while the batch waited for the thread
         requests = [job.request for job in batch.jobs]
-        return run_batch(self._model, requests, [job.rows for job in batch.jobs], batch.handle)
+        shapes = self._sharing.shapes if self._keyed and batch.jobs[0].key is not None else None
+        return run_batch(self._model, requests, [job.rows for job in batch.jobs], batch.handle, shapes)
 
-    def _fail(self, batch: _RunningBatch) -> None:
+    def _fail(self, batch: RunningBatch) -> None:
         """A fault of ours; it is in the log."""
         error = internal_error()
         self._finish(batch, BatchResult([error for _ in batch.jobs], started_ns=time.perf_counter_ns()))
 
-    def _finish(self, batch: _RunningBatch, result: BatchResult) -> None:
+    def _finish(self, batch: RunningBatch, result: BatchResult) -> None:
         self._running.discard(batch)
-        if result.rows_mismatched:
-            self._set_max_rows(1)
+        if result.mismatch:
+            self._sharing.decide(Batching(obstacle=result.mismatch))
         if result.executions:
             self._observe_batch((time.perf_counter_ns() - result.started_ns) / 1e9)
         timing = self._record(batch, result)
+        alone = batch.jobs[0] if len(batch.jobs) == 1 and result.outcomes else None
         for job, outcome in zip(batch.jobs, result.outcomes, strict=False):
             if not job.finished:
-                self._answer(job, _result(outcome, timing, result.started_ns - job.arrived_ns))
+                self._answer(job, make_result(outcome, timing, result.started_ns - job.arrived_ns))
         batch.jobs.clear()  # jobs know their batch, and a cycle would keep their tensors
+        if self._keyed and alone is not None and not isinstance(result.outcomes[0], ServingError):
+            self._sharing.learn(alone, result.outcomes[0], self._run_time.run_ns / 1e9)
         self._notice_idle()
         self._wake_up()
 
-    def _record(self, batch: _RunningBatch, result: BatchResult) -> Timing:
+    def _record(self, batch: RunningBatch, result: BatchResult) -> Timing:
         infer_ns = 0
         now_ns = time.perf_counter_ns()
         elements = sum([job.elements for job in batch.jobs]) // max(len(result.executions), 1)
@@ -429,14 +397,3 @@ class Lane:
         if self._pending == 0 and self._on_idle is not None:
             on_idle, self._on_idle = self._on_idle, None
             on_idle()
-
-
-def _result(
-    outcome: Sequence[Array] | ServingError, timing: Timing, queue_ns: int
-) -> InferResult | ServingError:
-    if isinstance(outcome, ServingError):
-        return outcome
-    return InferResult(
-        list(outcome),
-        Timing(queue_ns, timing.compute_input_ns, timing.compute_infer_ns, timing.compute_output_ns),
-    )

@@ -50,6 +50,7 @@ class ModelCollector(Collector):
         yield from (_counter(name, text, attribute, snapshots) for name, text, attribute in _COUNTERS)
         yield _failures(snapshots)
         yield _pending(snapshots)
+        yield from _batching(snapshots)
         yield _durations(snapshots)
 
 
@@ -152,6 +153,24 @@ def _pending(snapshots: Snapshots) -> Metric:
     for snapshot in snapshots:
         metric.add_metric(_labels(snapshot), snapshot.pending)
     return metric
+
+
+def _batching(snapshots: Snapshots) -> Iterator[Metric]:
+    """How many rows share a run; why, or why none do."""
+    rows = GaugeMetricFamily(
+        "modelservice_max_batch_size", "Rows that may share a run; 1 without batching.", labels=_LABELS
+    )
+    info = GaugeMetricFamily(
+        "modelservice_batching_info",
+        "What says that rows are independent of each other (graph or owner), and what speaks against it.",
+        labels=(*_LABELS, "source", "obstacle"),
+    )
+    for snapshot in snapshots:
+        batching = snapshot.batching
+        if batching is not None:
+            rows.add_metric(_labels(snapshot), batching.max_batch_size)
+            info.add_metric((*_labels(snapshot), batching.source or "", batching.obstacle or ""), 1)
+    yield from (rows, info)
 
 
 def _durations(snapshots: Snapshots) -> Metric:

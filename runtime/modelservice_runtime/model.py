@@ -5,7 +5,7 @@ Nothing here imports ONNX Runtime; ``onnx_model.py`` provides the implementation
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from modelservice_runtime.tensors import BYTES, Array, TensorSpec
 
@@ -91,16 +91,35 @@ class WarmableModel(Model, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Batching:
+    """Whether requests to a version of a model share its runs; by default that is not even asked.
+
+    ``max_batch_size``: rows that may share a run, 1 where none do. ``obstacle``: why none do, in a sentence;
+    None where they do, or nobody wants them to. ``source``: what says that a row of the outputs depends on
+    the same row of the inputs only, the model's graph or its owner; None where nothing does. With a source
+    and an obstacle, what the source says is still to be checked by running.
+    """
+
+    max_batch_size: int = 1
+    obstacle: str | None = None
+    source: Literal["graph", "owner"] | None = None
+
+    @property
+    def awaits_check(self) -> bool:
+        """True while nothing but a check by running stands between requests and shared runs."""
+        return self.source is not None and self.max_batch_size == 1
+
+
+@dataclass(frozen=True, slots=True)
 class WarmUp:
     """What warm-up learned of a model.
 
     ``run_seconds``: median time of a run on ``input_elements`` elements, None where it did not run.
-    ``batchable``: two rows in gave two rows out. ``time_varies``: values in a request decide how long it
-    takes, as in a graph with loops.
+    ``time_varies``: values in a request decide how long it takes, as in a graph with loops.
     """
 
     run_seconds: float | None
     input_elements: int
-    batchable: bool
     time_varies: bool
+    batching: Batching = Batching()
     note: str = ""

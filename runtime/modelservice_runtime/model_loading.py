@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -38,7 +38,7 @@ class LoadedModel:
 def find_sources(settings: ServeSettings) -> list[VersionSource]:
     """Every version to serve. Raises StartupError."""
     sources = [
-        source
+        replace(source, samples=_samples_of(model.name, settings))
         for model in settings.models
         for source in find_versions(model.name, model.path, settings.model_version, settings.version_policy)
     ]
@@ -51,21 +51,25 @@ def load_and_warm_up(
 ) -> LoadedModel:
     """Load one model and run it once; ``on_device_lost`` may be called on any thread. Raises StartupError."""
     # Imported here: it takes longer than everything else, and the ports are open by now.
-    from modelservice_runtime.onnx_model import load_onnx_model
-    from modelservice_runtime.warm_up import warm_up
+    from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
+    from modelservice_runtime.models.learning import learn
+    from modelservice_runtime.models.samples import read_samples
+    from modelservice_runtime.onnx_model import find_model_file, load_onnx_model
 
     model = load_onnx_model(source.path, source.name, source.version, settings.session)
     model.on_device_lost = on_device_lost
     give_back_freed_memory()  # first, for what moves to huge pages stays
     use_huge_pages()
-    warmed = warm_up(model)
+    samples = read_samples(model.spec, source.path, source.samples)
+    wish = BatchingWish(settings.max_batch_size, settings.rows_are_independent)
+    learned = learn(model, wish, lambda: prove_file(find_model_file(source.path)), samples)
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:
         log.warning(
             "outputs that are not tensors cannot be served (scikit-learn: export with zipmap=False)",
             extra={"model": source.name, "outputs": list(model.skipped_outputs)},
         )
-    return LoadedModel(model, warmed, runs_in_turns=model.runs_in_turns)
+    return LoadedModel(model, learned, runs_in_turns=model.runs_in_turns)
 
 
 def describe_crash(source: VersionSource) -> ModelLoadFailedError:
@@ -110,3 +114,7 @@ def run_in_thread(
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+def _samples_of(model: str, settings: ServeSettings) -> tuple[str, ...]:
+    return tuple(sample.text for sample in settings.samples if sample.model in (None, model))

@@ -23,11 +23,12 @@ class VersionPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionSource:
-    """One version of a model: what the protocols call it, and its file or directory."""
+    """One version of a model: what the protocols call it, its file or directory, what it can be tried on."""
 
     name: str
     version: str
     path: Path
+    samples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

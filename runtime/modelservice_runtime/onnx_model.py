@@ -281,4 +281,5 @@ def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:
         raise ModelRejectedError(
             f"{node.name!r} has the shape {list(shape)}, which no request or answer can carry"
         )
-    return TensorSpec(node.name, datatype, shape)
+    symbols = tuple(d if isinstance(d, str) else None for d in node.shape)
+    return TensorSpec(node.name, datatype, shape, symbols)

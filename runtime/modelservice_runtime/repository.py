@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
 from modelservice_runtime.lane import Lane
-from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.model import Batching, ModelSpec
 from modelservice_runtime.snapshots import ModelSnapshot, Snapshots
 from modelservice_runtime.statistics import ModelStatistics
 
@@ -45,6 +45,11 @@ class ModelHandle:
     def version(self) -> str:
         """The version's name."""
         return self.spec.version
+
+    @property
+    def batching(self) -> Batching:
+        """Whether requests share runs now, and why not."""
+        return self.lane.batching
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,9 @@ class ModelTable:
         """See ``SnapshotSource.gather``."""
         done(
             [
-                ModelSnapshot(handle.spec.name, handle.spec.version, handle.lane.pending, handle.statistics)
+                ModelSnapshot(
+                    handle.name, handle.version, handle.lane.pending, handle.statistics, handle.batching
+                )
                 for handle in self.handles()
             ]
         )

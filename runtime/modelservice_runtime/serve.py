@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from modelservice_runtime.errors import AcceleratorFailedError, StartupError
+from modelservice_runtime.execution.sharing import log_batching
 from modelservice_runtime.file_watch import FilePoller
 from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.health import Health
@@ -234,11 +235,7 @@ class Server:
     def _publish(self, loaded: LoadedModel, loop: asyncio.AbstractEventLoop) -> None:
         settings, warm_up = self._settings, loaded.warm_up
         spec = loaded.model.spec
-        if settings.max_batch_size > 1 and not warm_up.batchable:
-            log.warning(
-                "batching is off: two rows in must give two rows out, in a variable first dimension",
-                extra={"model": spec.name, "note": warm_up.note},
-            )
+        log_batching(spec, warm_up.batching)
         lane_settings = build_lane_settings(settings, loaded, alone=len(self._sources) == 1)
         statistics = ModelStatistics()
         lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)

@@ -21,6 +21,7 @@ from modelservice_runtime.argument_types import (
     parse_rate,
     parse_worker_count,
 )
+from modelservice_runtime.batching_settings import ModelSample, add_batching_arguments, parse_sample
 from modelservice_runtime.connection_settings import (
     ConnectionSettings,
     add_connection_arguments,
@@ -71,6 +72,8 @@ class ServeSettings:
     tensorrt: TensorRtOptions = field(default_factory=TensorRtOptions)
     max_batch_size: int = 1
     max_batch_delay_seconds: float = 0.0
+    rows_are_independent: bool = False
+    samples: tuple[ModelSample, ...] = ()
     max_queue_size: int = 512
     max_queue_seconds: float = 30.0
     max_request_seconds: float = 300.0
@@ -108,6 +111,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.
     _add_model_arguments(parser)
     _add_address_arguments(parser, default_host)
     _add_execution_arguments(parser)
+    add_batching_arguments(parser)
     add_accelerator_arguments(parser)
     _add_limit_arguments(parser)
     _add_log_arguments(parser)
@@ -201,20 +205,6 @@ def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_count,
         metavar="N",
         help="threads for one run (default: the CPUs this container may use, shared out among the workers)",
-    )
-    parser.add_argument(
-        "--max-batch-size",
-        type=parse_count,
-        default=1,
-        metavar="N",
-        help="rows that may share a run; 1 turns batching off (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-batch-delay-milliseconds",
-        type=parse_duration,
-        default=0.0,
-        metavar="M",
-        help="how long a batch may wait to fill (default: 0, never)",
     )
 
 
@@ -320,6 +310,8 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         tensorrt=build_tensorrt_options(arguments),
         max_batch_size=arguments.max_batch_size,
         max_batch_delay_seconds=arguments.max_batch_delay_milliseconds / 1000,
+        rows_are_independent=arguments.rows_are_independent,
+        samples=tuple(parse_sample(text, names) for text in arguments.samples),
         max_queue_size=arguments.max_queue_size,
         max_queue_seconds=arguments.max_queue_seconds,
         max_request_seconds=arguments.max_request_seconds,

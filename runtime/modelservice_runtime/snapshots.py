@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias
 
+from modelservice_runtime.model import Batching
 from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
 
 
 @dataclass(slots=True)
 class ModelSnapshot:
-    """One version of a model: requests that wait or run, and what was counted."""
+    """One version of a model: requests that wait or run, what was counted, and whether requests share runs.
+
+    ``batching`` is None where nobody serves it any more.
+    """
 
     name: str
     version: str
     pending: int
     statistics: ModelStatistics
+    batching: Batching | None = None
 
 
 Snapshots: TypeAlias = list[ModelSnapshot]
@@ -31,7 +36,10 @@ class SnapshotSource(Protocol):
 
 
 def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
-    """Sum the snapshots of the same version, in the order in which versions first appear."""
+    """Sum the snapshots of the same version, in the order in which versions first appear.
+
+    Where processes found different things about its batches, what allows the least is told.
+    """
     merged: dict[tuple[str, str], ModelSnapshot] = {}
     for part in parts:
         for snapshot in part:
@@ -39,6 +47,8 @@ def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
             into = merged.setdefault(key, ModelSnapshot(*key, 0, ModelStatistics()))
             into.pending += snapshot.pending
             into.statistics.add(snapshot.statistics)
+            known = [batching for batching in (into.batching, snapshot.batching) if batching is not None]
+            into.batching = min(known, key=lambda batching: batching.max_batch_size, default=None)
     return list(merged.values())
 
 
@@ -50,7 +60,13 @@ def plain_snapshots(snapshots: Snapshots) -> list[dict[str, Any]]:
 def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
     """The reverse of ``plain_snapshots``, where JSON has turned the batches' sizes into text."""
     return [
-        ModelSnapshot(item["name"], item["version"], item["pending"], _parse_statistics(item["statistics"]))
+        ModelSnapshot(
+            item["name"],
+            item["version"],
+            item["pending"],
+            _parse_statistics(item["statistics"]),
+            None if item["batching"] is None else Batching(**item["batching"]),
+        )
         for item in plain
     ]
 

@@ -8,7 +8,7 @@ Triton's ``extension_binary_data.md``.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -82,11 +82,13 @@ class TensorSpec:
     """An input or output of a model.
 
     ``shape`` uses -1 for a variable dimension; None means that the model does not even state a rank.
+    ``symbols`` has the model's name for each variable dimension, where it has one: equal names, equal sizes.
     """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...] | None
+    symbols: tuple[str | None, ...] = field(default=(), compare=False)
 
     @property
     def public_shape(self) -> list[int]:

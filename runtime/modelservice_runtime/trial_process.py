@@ -66,11 +66,13 @@ def _read_request() -> TrialRequest:
 
 def _try(source: VersionSource, session: SessionSettings) -> tuple[str, str] | None:
     # Imported here: the parent, too, knows this module, and imports ONNX Runtime when its ports are open.
+    from modelservice_runtime.models.samples import read_samples
     from modelservice_runtime.onnx_model import load_onnx_model
-    from modelservice_runtime.warm_up import warm_up
+    from modelservice_runtime.warm_up import try_run
 
     try:
-        warm_up(load_onnx_model(source.path, source.name, source.version, session))
+        model = load_onnx_model(source.path, source.name, source.version, session)
+        try_run(model, read_samples(model.spec, source.path, source.samples))
     except StartupError as error:
         return error.reason, error.sentence
     return None

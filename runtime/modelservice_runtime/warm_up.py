@@ -1,73 +1,93 @@
-"""What a few runs on made-up inputs tell of a model: that it runs, how fast, whether rows can be batched."""
+"""What a few runs on samples or made-up inputs tell of a model: that it runs, on what, and how fast."""
 
 import statistics
 import threading
 import time
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.model import WarmableModel, WarmUp
-from modelservice_runtime.tensors import BF16, BYTES, Array, TensorSpec, count_elements
+from modelservice_runtime.model import WarmableModel
+from modelservice_runtime.models.made_up import MAX_ELEMENTS, Recipe, count_inputs, first_recipes, make_inputs
+from modelservice_runtime.models.samples import NO_SAMPLES, Samples
+from modelservice_runtime.tensors import Array
 
-# A gigabyte of FP32; a model with larger fixed inputs is warmed up by its first request.
-_MAX_SYNTHETIC_ELEMENTS = 1 << 28
+# A loop may never end on made-up values.
 _LIMIT_SECONDS = 60.0
+# Time for inputs that turn out not to suit the model.
+_SEARCH_SECONDS = 2.0
+_MAX_SEARCH_ELEMENTS = 1 << 21
+# Who takes this long is run once: the first run's extra work is small beside it, and a start is waited for.
+_SLOW_SECONDS = 0.5
 
 
-def warm_up(model: WarmableModel) -> WarmUp:
-    """Run small synthetic inputs: fill caches, time a run, and see whether rows can be batched.
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """``run_seconds``: median time of a run on ``input_elements`` elements; None where the model did not run.
 
-    A model may dislike synthetic inputs; that is noted, not fatal.
+    ``recipe`` made the inputs up, where they were. ``note`` says what went wrong, where something did.
     """
-    elements = sum(count_elements(_synthetic_shape(spec, rows=1)) for spec in model.spec.inputs)
-    if elements > _MAX_SYNTHETIC_ELEMENTS:
-        return WarmUp(None, elements, False, model.time_varies, "the inputs are too large to make up")
-    try:
-        inputs = {spec.name: synthetic_input(spec, rows=1) for spec in model.spec.inputs}
-        _first_run(model, inputs)
-        run_seconds = _median_run_seconds(model, inputs)
-    except ServingError as error:
-        note = f"the model did not run on synthetic inputs: {error}"
-        return WarmUp(None, elements, False, model.time_varies, note)
-    try:
-        return WarmUp(run_seconds, elements, _is_batchable(model), model.time_varies)
-    except ServingError as error:
-        note = f"the model did not run on a batch of two: {error}"
-        return WarmUp(run_seconds, elements, False, model.time_varies, note)
+
+    run_seconds: float | None
+    input_elements: int
+    recipe: Recipe | None = None
+    note: str = ""
 
 
-def synthetic_input(spec: TensorSpec, rows: int) -> Array:
-    """Ones (or short texts) of the input's datatype; ``rows`` in a variable first dimension, 1 in others."""
-    shape = _synthetic_shape(spec, rows)
-    if spec.datatype is BYTES:
-        return np.full(shape, "warm up", dtype=object)
-    if spec.datatype is BF16:
-        return np.full(shape, 0x3F80, dtype=np.uint16)
-    return np.ones(shape, dtype=spec.datatype.numpy)
+def warm_up(model: WarmableModel, samples: Samples = NO_SAMPLES) -> Warmed:
+    """Run the first sample or made-up inputs that suit the model: fill caches, and time a run.
+
+    A model may dislike all of them; that is noted, not fatal.
+    """
+    elements = count_inputs(model.spec.inputs, Recipe(shapes=samples.shapes))
+    if elements > MAX_ELEMENTS and not samples.inputs:
+        return Warmed(None, elements, note="the inputs are too large to make up")
+    first_error: ServingError | None = None
+    search_until = time.perf_counter() + _SEARCH_SECONDS
+    for inputs, recipe in _inputs_to_try(model, samples):
+        try:
+            run_seconds = _measure(model, inputs)
+        except ServingError as error:
+            first_error = first_error or error
+            if time.perf_counter() > search_until:
+                break
+        else:
+            return Warmed(run_seconds, sum(array.size for array in inputs.values()), recipe)
+    kind = "samples and synthetic inputs" if samples.inputs else "synthetic inputs"
+    return Warmed(None, elements, note=f"the model did not run on {kind}: {first_error}")
 
 
-def _first_run(model: WarmableModel, inputs: Mapping[str, Array]) -> None:
-    """Run once, but not for ever: a loop may never end on made-up values."""
-    handle = model.new_run()
-    timer = threading.Timer(_LIMIT_SECONDS, handle.stop)
-    timer.start()
-    try:
-        model.run(inputs, model.spec.output_names, handle)
-    finally:
-        timer.cancel()
+def try_run(model: WarmableModel, samples: Samples = NO_SAMPLES) -> None:
+    """Run the model once, on what suits it; see ``warm_up``."""
+    search_until = time.perf_counter() + _SEARCH_SECONDS
+    for inputs, _ in _inputs_to_try(model, samples):
+        try:
+            _run_for_a_while(model, inputs)
+        except ServingError:
+            if time.perf_counter() > search_until:
+                return
+        else:
+            return
 
 
-def _synthetic_shape(spec: TensorSpec, rows: int) -> list[int]:
-    shape = [1 if dimension == -1 else dimension for dimension in spec.shape or ()]
-    if spec.shape and spec.shape[0] == -1:
-        shape[0] = rows
-    return shape
+def _inputs_to_try(
+    model: WarmableModel, samples: Samples
+) -> Iterator[tuple[Mapping[str, Array], Recipe | None]]:
+    for sample in samples.inputs:
+        yield sample, None
+    for recipe in first_recipes(model.spec.inputs, samples.shapes):
+        most = MAX_ELEMENTS if recipe.size == 1 else _MAX_SEARCH_ELEMENTS
+        if count_inputs(model.spec.inputs, recipe) <= most:
+            yield make_inputs(model.spec.inputs, recipe), recipe
 
 
-def _median_run_seconds(model: WarmableModel, inputs: Mapping[str, Array]) -> float:
-    """Median over at most 20 runs or a tenth of a second."""
+def _measure(model: WarmableModel, inputs: Mapping[str, Array]) -> float:
+    """Median of up to 20 runs within a tenth of a second, after a first; for a slow model the first's."""
+    started = time.perf_counter()
+    _run_for_a_while(model, inputs)
+    first_seconds = time.perf_counter() - started
+    if first_seconds >= _SLOW_SECONDS:
+        return first_seconds
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < 20 and (not times or time.perf_counter() - started < 0.1):
@@ -77,13 +97,12 @@ def _median_run_seconds(model: WarmableModel, inputs: Mapping[str, Array]) -> fl
     return statistics.median(times)
 
 
-def _is_batchable(model: WarmableModel) -> bool:
-    """All first dimensions vary, and two rows in give two rows out."""
-    tensors = (*model.spec.inputs, *model.spec.outputs)
-    if not model.spec.inputs or any(spec.shape is not None and spec.shape[:1] != (-1,) for spec in tensors):
-        return False
-    if any(spec.shape is None for spec in model.spec.inputs):
-        return False
-    inputs = {spec.name: synthetic_input(spec, rows=2) for spec in model.spec.inputs}
-    outputs = model.run(inputs, model.spec.output_names)
-    return all(output.ndim > 0 and output.shape[0] == 2 for output in outputs)
+def _run_for_a_while(model: WarmableModel, inputs: Mapping[str, Array]) -> None:
+    handle = model.new_run()
+    timer = threading.Timer(_LIMIT_SECONDS, handle.stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        model.run(inputs, model.spec.output_names, handle)
+    finally:
+        timer.cancel()

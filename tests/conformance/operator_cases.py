@@ -24,12 +24,12 @@ from tritonclient.grpc import service_pb2
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
 from modelservice_runtime.lane import Lane
 from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.models.learning import learn
 from modelservice_runtime.onnx_errors import RUN_ERRORS
 from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
 from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.statistics import ModelStatistics
-from modelservice_runtime.warm_up import warm_up
 
 # Their outputs are random; only shapes and datatypes can be compared.
 _RANDOM = (
@@ -127,7 +127,7 @@ class Sweep:
 
     def _publish(self, model: OnnxModel) -> None:
         async def publish() -> None:
-            lane = Lane(model, LaneSettings(), ModelStatistics(), self._server.loop, warm_up(model))
+            lane = Lane(model, LaneSettings(), ModelStatistics(), self._server.loop, learn(model))
             self._server.table.publish(ModelHandle(model.spec, lane, ModelStatistics()))
 
         asyncio.run_coroutine_threadsafe(publish(), self._server.loop).result(60)

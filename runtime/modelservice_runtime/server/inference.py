@@ -20,7 +20,7 @@ from modelservice_runtime.errors import (
     ServingError,
     internal_error,
 )
-from modelservice_runtime.lane import InferResult, Job
+from modelservice_runtime.execution.job import InferResult, Job
 from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.offload import LateAnswer, offload
 from modelservice_runtime.statistics import Timing

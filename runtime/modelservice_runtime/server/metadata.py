@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from modelservice_runtime.model import PLATFORM
+from modelservice_runtime.model import PLATFORM, Batching
 from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelState
 from modelservice_runtime.snapshots import ModelSnapshot
 from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
@@ -85,6 +85,7 @@ def model_config_document(handle: ModelHandle) -> dict[str, Any]:
         "input": [{**tensor, **_INPUT_DEFAULTS} for tensor in config["input"]],
         "output": [{**tensor, **_OUTPUT_DEFAULTS} for tensor in config["output"]],
         **_CONFIG_DEFAULTS,
+        "parameters": _batching_parameters(handle.batching),
     }
 
 
@@ -101,6 +102,15 @@ def model_config(handle: ModelHandle) -> dict[str, Any]:
         "input": [_tensor_config(tensor, batched=batched) for tensor in spec.inputs],
         "output": [_tensor_config(tensor, batched=batched) for tensor in spec.outputs],
     }
+
+
+def _batching_parameters(batching: Batching) -> dict[str, Any]:
+    """Whether requests share runs and why not, where Triton has room for what a backend says."""
+    known = {
+        "batching_source": batching.source,
+        "batching_obstacle": batching.obstacle,
+    }
+    return {name: {"string_value": text} for name, text in known.items() if text is not None}
 
 
 def repository_index(entries: Sequence[IndexEntry], *, ready_only: bool) -> list[dict[str, str]]:

@@ -41,6 +41,7 @@ class WorkerReports:
         latest = self._latest.pop(worker, [])
         for snapshot in latest:
             snapshot.pending = 0
+            snapshot.batching = None
         self._departed = merge_snapshots([self._departed, latest])
         for number in list(self._questions):
             self._answered(number, worker)

@@ -129,7 +129,7 @@ import functools, os, pathlib, sys, time
 from modelservice_runtime import serve, warm_up
 from modelservice_runtime.last_words import last_words
 
-def never_ends(model):
+def never_ends(*arguments):
     print('{"message": "warming up"}', file=sys.stderr, flush=True)
     time.sleep(3600)
 

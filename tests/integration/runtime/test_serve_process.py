@@ -179,11 +179,11 @@ import os, pathlib, sys, time
 from modelservice_runtime import serve, warm_up
 warm = warm_up.warm_up
 
-def wait_and_warm_up(model):
+def wait_and_warm_up(*arguments):
     print('{"message": "warming up"}', file=sys.stderr, flush=True)
     for _ in range(6000):
         if pathlib.Path(os.environ["GATE"]).exists():
-            return warm(model)
+            return warm(*arguments)
         time.sleep(0.01)
     raise SystemExit("the gate never opened")
 

@@ -3,20 +3,21 @@
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from modelservice_runtime.errors import DeadlineExceededError, ServingError
-from modelservice_runtime.lane import InferResult, Lane
+from modelservice_runtime.execution.job import InferResult
+from modelservice_runtime.lane import Lane
 from modelservice_runtime.lane_settings import LaneSettings
-from modelservice_runtime.model import ModelSpec, Run, WarmUp
+from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.tensors import FP32, Array, InferRequest, TensorSpec
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x", FP32, (-1,)),), (TensorSpec("y", FP32, (-1,)),))
-FAST = WarmUp(1e-6, 1, batchable=True, time_varies=False)
-SLOW = WarmUp(1.0, 1, batchable=True, time_varies=False)
+FAST = WarmUp(1e-6, 1, time_varies=False)
+SLOW = WarmUp(1.0, 1, time_varies=False)
 
 
 class StopFlag:
@@ -55,7 +56,10 @@ class GatedModel:
 
 
 def make_lane(model: GatedModel, warm_up: WarmUp, **settings: float) -> Lane:
+    """With a ``max_batch_size`` requests share runs, unless ``warm_up`` has an opinion of its own."""
     loop = asyncio.get_running_loop()
+    if warm_up.batching == Batching() and "max_batch_size" in settings:
+        warm_up = replace(warm_up, batching=Batching(int(settings["max_batch_size"]), source="graph"))
     return Lane(model, LaneSettings(**settings), ModelStatistics(), loop, warm_up)  # type: ignore[arg-type]
 
 

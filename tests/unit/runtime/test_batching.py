@@ -99,13 +99,13 @@ def test_run_batch_retries_singly_so_that_one_bad_request_fails_alone() -> None:
     result = run_batch(model, requests, [1, 2, 1], None)
     assert model.calls == [4, 1, 2, 1]
     assert [isinstance(outcome, ServingError) for outcome in result.outcomes] == [False, True, False]
-    assert not result.rows_mismatched
+    assert result.mismatch is None
 
 
 def test_run_batch_of_a_model_that_mixes_rows_runs_singly_and_says_so() -> None:
     model = EchoModel(extra_rows=1)
     result = run_batch(model, [make_request(1), make_request(1)], [1, 1], None)
-    assert result.rows_mismatched
+    assert result.mismatch == "2 rows went in, an output of shape [3, 1] came out"
     assert len(result.outcomes) == 2
 
 

@@ -17,7 +17,7 @@ from modelservice_runtime.gpu_devices import GpuDevice, open_gpus
 def test_info_as_json_tells_versions_providers_and_the_model(
     model_files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["info", "--json", "--model", str(model_files["mlp"])]) == 0
+    assert main(["info", "--json", "--rows-are-independent", "--model", str(model_files["mlp"])]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert {"modelservice", "python", "onnxruntime", "numpy"} <= set(facts["versions"])
     assert facts["execution_providers"]["CPU"] == "usable"

@@ -96,9 +96,7 @@ async def test_queued_runs_take_no_more_of_a_turn_than_the_longest_one_may(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, results = GatedModel(), Results()
-    lane = make_lane(
-        model, WarmUp(2e-3, 1, batchable=False, time_varies=False), queued_inline_below_seconds=5e-3
-    )
+    lane = make_lane(model, WarmUp(2e-3, 1, time_varies=False), queued_inline_below_seconds=5e-3)
     loop, run, now = asyncio.get_running_loop(), model.run, 0.0
 
     def run_for_two_milliseconds(*arguments: Any) -> list[Array]:
@@ -119,7 +117,7 @@ async def test_queued_runs_take_no_more_of_a_turn_than_the_longest_one_may(
 async def test_queued_requests_run_on_the_event_loop_where_the_lane_may() -> None:
     model = GatedModel()  # its gate is shut, which only threads would wait for
     results = Results()
-    warm_up = WarmUp(1e-3, 1, batchable=False, time_varies=False)
+    warm_up = WarmUp(1e-3, 1, time_varies=False)
     lane = make_lane(model, warm_up, inline_below_seconds=0.0, queued_inline_below_seconds=5e-3)
     assert lane.run_inline(make_request(1)) is None
     for value in (1, 2, 3):
@@ -175,7 +173,7 @@ async def test_fault_in_a_run_fails_its_requests_and_the_lane_serves_on(
 async def test_submit_of_a_large_input_to_a_fast_model_runs_on_a_thread() -> None:
     model = GatedModel()
     results = Results()
-    lane = make_lane(model, WarmUp(50e-6, 1, batchable=False, time_varies=False))
+    lane = make_lane(model, WarmUp(50e-6, 1, time_varies=False))
     lane._run_time.next_probe = float("inf")  # no trial on the event loop in this test
     assert lane.submit(make_request(*range(1000)), results.append) is not None
     model.gate.set()
@@ -186,7 +184,7 @@ async def test_submit_to_a_model_with_loops_never_runs_inline() -> None:
     model = GatedModel()
     model.gate.set()
     results = Results()
-    lane = make_lane(model, WarmUp(1e-6, 1, batchable=False, time_varies=True))
+    lane = make_lane(model, WarmUp(1e-6, 1, time_varies=True))
     for _ in range(5):
         assert lane.submit(make_request(1), results.append) is not None
     await results.wait(5)
@@ -339,9 +337,7 @@ async def test_request_that_could_run_for_ever_is_stopped_after_the_servers_time
     own_timeout: float | None,
 ) -> None:
     results = Results()
-    lane = make_lane(
-        GatedModel(), WarmUp(1.0, 1, batchable=False, time_varies=True), max_request_seconds=0.05
-    )
+    lane = make_lane(GatedModel(), WarmUp(1.0, 1, time_varies=True), max_request_seconds=0.05)
     lane.submit(make_request(1, timeout_seconds=own_timeout), results.append)
     await results.wait(1)
     assert isinstance(results.items[0], DeadlineExceededError)
@@ -366,7 +362,7 @@ async def test_slow_model_that_became_fast_returns_to_the_event_loop() -> None:
     model = GatedModel()
     model.gate.set()
     results = Results()
-    warm_up = WarmUp(20.0, 1, batchable=False, time_varies=False)
+    warm_up = WarmUp(20.0, 1, time_varies=False)
     lane = make_lane(model, warm_up, inline_below_seconds=10.0)
     assert not lane.runs_inline
     lane.submit(make_request(1), results.append)

@@ -111,16 +111,8 @@ def test_load_unsets_the_models_own_configuration(
 
 
 @pytest.mark.parametrize("datatype", list(onnx_models.ONNX_TYPES))
-def test_warm_up_runs_every_datatype_and_finds_it_batchable(
-    model_files: dict[str, Path], datatype: str
-) -> None:
-    learned = warm_up(load(model_files[f"identity_{datatype}"]))
-    assert learned.run_seconds is not None
-    assert learned.batchable
-
-
-def test_warm_up_of_a_model_that_reduces_rows_finds_it_not_batchable(model_files: dict[str, Path]) -> None:
-    assert not warm_up(load(model_files["total"])).batchable
+def test_warm_up_runs_every_datatype(model_files: dict[str, Path], datatype: str) -> None:
+    assert warm_up(load(model_files[f"identity_{datatype}"])).run_seconds is not None
 
 
 def test_warm_up_of_a_model_that_dislikes_ones_is_noted_and_not_fatal(model_files: dict[str, Path]) -> None:

@@ -28,7 +28,7 @@ from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.tensors import DATATYPES
 
-FAST = WarmUp(1e-6, 1, batchable=False, time_varies=False)
+FAST = WarmUp(1e-6, 1, time_varies=False)
 NUMBERS = sorted(set(DATATYPES) - {"BYTES", "BF16", "BOOL"})
 
 
@@ -299,7 +299,7 @@ def test_large_tensors_and_slow_models_go_the_usual_way(model_files: dict[str, P
     served = serve(model_files["log"])
     served.learn(large)
     assert served.at_once(large) is None
-    slow = serve(model_files["log"], WarmUp(1.0, 1, batchable=False, time_varies=False))
+    slow = serve(model_files["log"], WarmUp(1.0, 1, time_varies=False))
     slow.learn(json_body([1, 2]))
     assert slow.at_once(json_body([1, 2])) is None
 
