@@ -19,6 +19,7 @@ from modelservice_operator.ingest import project_child
 from modelservice_operator.kinds import CHILD_BY_KIND, Resource
 from modelservice_operator.labels import MANAGED_BY, MANAGER, NAME, REVISION
 from modelservice_operator.observed import ApplyFailure, Child
+from modelservice_operator.rewrites import Rewrites
 from modelservice_operator.takeover import plan_takeover
 
 if TYPE_CHECKING:
@@ -97,10 +98,6 @@ class _Write:
     def namespace(self) -> str:
         return str(self.body["metadata"]["namespace"])
 
-    @property
-    def is_current(self) -> bool:
-        return self.child is not None and self.child.fingerprint == self.intended
-
     def fail(self, error: ApiError) -> None:
         self.failure = apply_failure(error, self.resource.kind, self.name)
         self.retry_after_seconds = error.retry_after_seconds or 0.0
@@ -118,6 +115,7 @@ class Applier:
         self._api = api
         self._store = store
         self._ingest = ingest
+        self._rewrites = Rewrites()
         self._slots = asyncio.Semaphore(PARALLEL_WRITES)
 
     async def apply(
@@ -129,7 +127,7 @@ class Applier:
         """
         writes = [self._prepare(owner, body) for body in desired]
         await self._each([write for write in writes if write.child is None], self._claimer(owner))
-        pending = [write for write in writes if write.failure is None and not write.is_current]
+        pending = [write for write in writes if write.failure is None and not self._is_current(write)]
         await self._write_all(owner, pending, writes)
         deletions = await self._retire(owner, retire)
         return _summary(writes, deletions)
@@ -160,6 +158,12 @@ class Applier:
         if child is not None and child.owner_uid == owner.uid:
             _accept(write, child)
         return write
+
+    def _is_current(self, write: _Write) -> bool:
+        child = write.child
+        if child is None:
+            return False
+        return child.fingerprint == write.intended or self._rewrites.accepts(child, write.intended)
 
     def _claimer(self, owner: Owner) -> Callable[[_Write], Awaitable[None]]:
         async def claim(write: _Write) -> None:
@@ -199,7 +203,7 @@ class Applier:
                 # Replaced or gone since it was cached: look at what is there now, and try once more.
                 write.child = None
                 await self._claim(owner, write)
-                if write.failure is None and not write.is_current:
+                if write.failure is None and not self._is_current(write):
                     await self._write_again(write)
             except ApiError as error:
                 write.fail(error)
@@ -248,7 +252,8 @@ class Applier:
             body = {**body, "metadata": {**body["metadata"], "uid": write.child.uid}}
         async with self._slots:
             answer = await self._api.apply(body)
-        self._ingest.on_child_written(write.resource, answer, write.intended)
+        child = self._ingest.on_child_written(write.resource, answer)
+        self._rewrites.note(child, write.intended, write.body, answer)
         write.is_written = True
 
     async def _retire(self, owner: Owner, retire: Iterable[Child]) -> list[_Write]:

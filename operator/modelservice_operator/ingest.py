@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator import metrics
 from modelservice_operator.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
 from modelservice_operator.labels import GROUP, MANAGER, REVISION
@@ -175,20 +174,15 @@ class Ingest:
             self._queue.add(key, Priority.NORMAL if change.before.deleting else Priority.URGENT)
         return True
 
-    def on_child_written(self, resource: Resource, obj: Mapping[str, Any], intended: str) -> None:
-        """The answer of our apply. `intended` is the fingerprint of what was sent.
+    def on_child_written(self, resource: Resource, obj: Mapping[str, Any]) -> Child:
+        """The answer of our apply, and what was read of it.
 
         A watch event with the same resourceVersion will change nothing: the reconciliation that wrote this
         has already seen it, and comes back by itself after writing a Deployment.
         """
         child = project_child(resource, obj)
         self._store.put_child(child)
-        if child.fingerprint != intended:
-            metrics.UNCONVERGED.labels(resource.kind).inc()
-            log.warning(
-                "the answer of an apply differs from what was sent",
-                extra={"kind": child.kind, "namespace": child.namespace, "child": child.name},
-            )
+        return child
 
     def on_service_written(self, obj: Mapping[str, Any]) -> None:
         """The answer of our status write; an edit that came in between shows here first."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hack.cluster.api import ApiError
 from tests.support.operator_process import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LABELS = {"app.kubernetes.io/managed-by": "modelservice-operator", "modelservice.dev/name": "spam"}
 
@@ -142,6 +145,77 @@ def test_edit_that_an_apply_alone_cannot_undo_is_mended(shared, kind, edit):
     kube.wait_ready("drift")
     managers = {one["manager"] for one in kube.api.get(path)["metadata"]["managedFields"]}
     assert "kubectl-edit" not in managers
+
+
+MIRROR = """[JSONPatch{
+    op: "replace",
+    path: "/spec/template/spec/containers/0/image",
+    value: "mirror.example/modelservice-runtime:1"
+}]"""
+
+
+@pytest.fixture
+def mirror(kube) -> Iterator[None]:
+    """Admission that changes the image of every Deployment of the namespace."""
+    api, name = "admissionregistration.k8s.io/v1", f"mirror-{kube.namespace}"
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"]}
+    here = {"matchLabels": {"kubernetes.io/metadata.name": kube.namespace}}
+    policy = {
+        "apiVersion": api,
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [{**rule, "resources": ["deployments"]}],
+                "namespaceSelector": here,
+            },
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": MIRROR}}],
+        },
+    }
+    binding = {
+        "apiVersion": api,
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name},
+    }
+    for one in (policy, binding):
+        kube.api.apply(one)
+    wait_until(lambda: "mirror" in probe_image(kube), "the policy is in force")
+    yield
+    for one in (binding, policy):
+        kube.api.delete(kube.api.path_of(one))
+
+
+def probe_image(kube) -> str:
+    """The image that admission makes of a Deployment, without keeping one."""
+    labels = {"probe": "admission"}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "probe", "image": "registry.example/probe:1"}]},
+    }
+    body = {
+        "metadata": {"name": "probe"},
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }
+    made = kube.api.create(kube.path("deployments") + "?dryRun=All", body)
+    return str(made["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def test_what_admission_rewrites_comes_to_rest_and_is_logged_once(kube, mirror, make_operator):
+    operator = make_operator().start()
+    kube.apply_service()
+    kube.wait_ready()
+    before = operator.metric("modelservice_operator_writes_total", kind="Deployment", operation="apply")
+    kube.apply_service(autoscaling={"maxReplicas": 3})
+    wait_until(lambda: kube.children()["horizontalpodautoscalers"], "another reconciliation")
+    kube.wait_ready()
+    writes = operator.metric("modelservice_operator_writes_total", kind="Deployment", operation="apply")
+    assert writes == before
+    lines = [line for line in operator.log_tail(10_000).splitlines() if "admission changed" in line]
+    assert len(lines) == 1
+    assert "spec.template.spec.containers[server].image" in lines[0]
 
 
 def test_service_of_somebody_else_makes_nothing_available(kube, make_operator):

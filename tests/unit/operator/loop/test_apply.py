@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.support.operator_objects import make_child
 
+from modelservice_operator import rewrites
 from modelservice_operator.apply import Applier, Owner
 from modelservice_operator.errors import ApiError, ConflictError, LeadershipLostError, NotFoundError
 from modelservice_operator.ingest import Ingest, project_child
@@ -25,6 +26,8 @@ class MemoryApi:
         self.calls: list[tuple[str, str]] = []
         self.refuse: dict[str, Exception] = {}
         self.version = 100
+        self.rewrite: int | None = None
+        """The replicas that admission makes of any."""
         self.races = 0
         """Writes of somebody else that come before our next patches."""
 
@@ -45,7 +48,8 @@ class MemoryApi:
             raise ConflictError("uid mismatch", status=409)
         self.version += 1
         uid = known["metadata"]["uid"] if known else f"uid-new-{self.version}"
-        obj = make_child(kind, name, uid=uid, version=self.version, replicas=body["spec"]["replicas"])
+        replicas = body["spec"]["replicas"] if self.rewrite is None else self.rewrite
+        obj = make_child(kind, name, uid=uid, version=self.version, replicas=replicas)
         self.objects[kind, name] = obj
         return obj
 
@@ -234,6 +238,44 @@ async def test_refused_apply_of_a_new_object_looks_for_nothing_to_take_over(worl
     await world.apply(desire(replicas=2))
     assert world.api.kinds("patch") == []
     assert len(world.api.kinds("get")) == 1
+
+
+# What `make_child` says that we own of an object.
+PLAIN = {**desire(replicas=2), "metadata": desire()["metadata"] | {"labels": {}}}
+
+
+async def test_what_admission_made_of_an_apply_is_told_once_and_not_applied_again(world, caplog):
+    world.api.rewrite = 7
+    for _ in range(5):
+        applied = await world.apply(PLAIN)
+        assert applied.failures == ()
+    assert applied.written == frozenset()
+    assert world.api.kinds("apply") == ["Deployment"]
+    [record] = caplog.records
+    assert record.getMessage() == "admission changed what was applied: spec.replicas"
+    assert record.child == "spam-bx5c9d7fgz"
+
+
+async def test_another_intent_and_a_later_edit_of_what_admission_rewrites_are_applied(world, caplog):
+    world.api.rewrite = 7
+    await world.apply(PLAIN)
+    await world.apply({**PLAIN, "spec": {"replicas": 3}})
+    assert len(world.api.kinds("apply")) == 2
+    uid = world.api.objects["Deployment", "spam-bx5c9d7fgz"]["metadata"]["uid"]
+    world.exists(make_child(uid=uid, version=900, replicas=9))
+    await world.apply({**PLAIN, "spec": {"replicas": 3}})
+    assert len(world.api.kinds("apply")) == 3
+    assert len(caplog.records) == 1
+
+
+async def test_object_that_admission_rewrote_is_applied_again_after_a_while(monkeypatch, world):
+    world.api.rewrite = 7
+    await world.apply(PLAIN)
+    monkeypatch.setattr(rewrites, "ACCEPTED_SECONDS", 0.0)
+    world.api.rewrite = None
+    await world.apply(PLAIN)
+    await world.apply(PLAIN)
+    assert len(world.api.kinds("apply")) == 2
 
 
 async def test_apply_takes_up_its_own_orphan(world):

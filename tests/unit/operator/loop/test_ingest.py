@@ -108,7 +108,7 @@ async def test_child_of_an_unknown_service_wakes_nobody():
 async def test_answer_of_our_apply_wakes_nobody_and_is_readable_at_once():
     ingest, store, queue = await prepare()
     answer = make_child(version=20, replicas=3)
-    ingest.on_child_written(DEPLOYMENTS, answer, project_child(DEPLOYMENTS, answer).fingerprint)
+    assert ingest.on_child_written(DEPLOYMENTS, answer) == project_child(DEPLOYMENTS, answer)
     ingest.on_child(DEPLOYMENTS, "MODIFIED", answer)
     assert queue.taken() == []
     assert store.observe(KEY).deployments[0].spec_replicas == 3
