@@ -8,7 +8,7 @@ import yaml
 from hack.generate.schema import Schema, structural_schema
 
 from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
-from modelservice_operator.api.modelservice import SERVICE_NAME_RULE, ModelService, ModelServiceSpec
+from modelservice_operator.api.modelservice import NAME_RULES, ModelService, ModelServiceSpec
 from modelservice_operator.api.rules import VALIDATIONS
 from modelservice_operator.api.status import ModelServiceStatus
 from modelservice_operator.labels import GROUP, VERSION
@@ -28,8 +28,7 @@ def model_service_crd() -> dict[str, Any]:
     spec["properties"]["replicas"]["default"] = 1
     schema = _object_schema(ModelService, spec, "ModelService")
     schema["properties"]["status"] = structural_schema(ModelServiceStatus)
-    # Rules on names are possible only at the root of the schema.
-    schema[VALIDATIONS] = [SERVICE_NAME_RULE.as_validation() | {"fieldPath": ".metadata.name"}]
+    schema[VALIDATIONS] = [rule.as_validation() | {"fieldPath": ".metadata.name"} for rule in NAME_RULES]
     version = _version(schema, _SERVICE_COLUMNS) | {
         "subresources": {
             "status": {},

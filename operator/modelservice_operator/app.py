@@ -73,6 +73,7 @@ class Operator:
             store=self._store,
             applier=Applier(api, self._store, self._ingest),
             reporter=Reporter(api=api, ingest=self._ingest, pods=PodReader(api), recorder=self._recorder),
+            network_policy=settings.network_policy,
         )
         self._stop = asyncio.Event()
         """Somebody asked us to end, or something of ours did."""

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.api import InvalidSpec, ModelService, ModelServiceSpec, parse_model_service
+from modelservice_operator.api import (
+    STRICT_NETWORK_POLICY,
+    ChildMetadata,
+    InvalidSpec,
+    ModelService,
+    ModelServiceSpec,
+    NetworkPolicySpec,
+    parse_model_service,
+    parse_part,
+)
 from modelservice_operator.conditions import condition_of, is_given_up, missed_deadline_seconds
 from modelservice_operator.resources.children import Family, build_children
 from modelservice_operator.resources.metadata import Owner
@@ -71,6 +80,7 @@ class _Facts:
 
     observed: Observed
     owner: Owner
+    network_policy: NetworkPolicySpec
     status: Mapping[str, Any]
     history: History
     stable: str | None
@@ -83,14 +93,24 @@ class _Facts:
         return history.revision(self.status.get("targetRevision")) or history.revision(self.stable)
 
 
-def decide(observed: Observed, now: datetime, *, build_pod: PodBuilder = build_pod_template) -> Decision:
-    """Return what to do about one ModelService. `build_pod` makes the templates of new revisions."""
+def decide(
+    observed: Observed,
+    now: datetime,
+    *,
+    build_pod: PodBuilder = build_pod_template,
+    network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY,
+) -> Decision:
+    """Return what to do about one ModelService.
+
+    `build_pod` makes the templates of new revisions; `network_policy` is for what a spec leaves out of its
+    own.
+    """
     metadata = observed.service["metadata"]
     if metadata.get("deletionTimestamp"):
         return Decision()
-    facts = _observe_facts(observed, now)
+    facts = _observe_facts(observed, now, network_policy)
     try:
-        service = parse_model_service(observed.service)
+        service = parse_model_service(observed.service, is_stored=facts.accepted is not None)
     except InvalidSpec as problems:
         return _decide(
             facts, _Wish(target=facts.accepted, replicas=_raw_replicas(observed), problems=problems)
@@ -108,13 +128,22 @@ def decide(observed: Observed, now: datetime, *, build_pod: PodBuilder = build_p
     )
 
 
-def _observe_facts(observed: Observed, now: datetime) -> _Facts:
+def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPolicySpec) -> _Facts:
     metadata = observed.service["metadata"]
+    # Read apart from the rest: an invalid spec must change no label and close no port.
+    labelled = parse_part(observed.service, "childMetadata", ChildMetadata) or ChildMetadata()
+    policy = parse_part(observed.service, "networkPolicy", NetworkPolicySpec) or NetworkPolicySpec()
     status = observed.service.get("status") or {}
     history = read_history(observed)
     return _Facts(
         observed=observed,
-        owner=Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"]),
+        owner=Owner(
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+            child_metadata=labelled,
+        ),
+        network_policy=policy.over(network_policy),
         status=status,
         history=history,
         stable=stable_revision(status, history),
@@ -200,7 +229,10 @@ def _decide(facts: _Facts, wish: _Wish) -> Decision:
     next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name), facts.now)
     live = _live(facts, wish.target, next_step)
     autoscaling = wish.spec.autoscaling if wish.spec else None
-    children = build_children(Family(owner=facts.owner, live=live, autoscaling=autoscaling))
+    family = Family(
+        owner=facts.owner, live=live, autoscaling=autoscaling, network_policy=facts.network_policy
+    )
+    children = build_children(family)
     waiting = _has_unavailable_pods(facts, next_step)
     return Decision(
         service=wish.service,

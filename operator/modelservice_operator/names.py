@@ -54,6 +54,14 @@ def service_account(service: str) -> str:
     return f"{service}-runtime"
 
 
-def url(service: str, namespace: str) -> str:
-    """Address of the model in the Open Inference Protocol, inside the cluster."""
-    return f"http://{service}.{namespace}.svc/v2/models/{service}"
+def pods_service(service: str) -> str:
+    """Name of the headless Service, whose name in DNS is the addresses of the pods.
+
+    No ModelService may be named so, and a revision's name has another length.
+    """
+    return f"{service}-pods"
+
+
+def url(service: str, namespace: str, model: str) -> str:
+    """Address of the model of this name in the Open Inference Protocol, inside the cluster."""
+    return f"http://{service}.{namespace}.svc/v2/models/{model}"

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from modelservice_operator import metrics
+from modelservice_operator.api import STRICT_NETWORK_POLICY
 from modelservice_operator.apply import Applied, Owner
 from modelservice_operator.decide import Decision, decide
 from modelservice_operator.errors import ApiError, LeadershipLostError
@@ -21,7 +22,9 @@ from modelservice_operator.report import LAZY_SECONDS, View, log_fields
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modelservice_operator.api import NetworkPolicySpec
     from modelservice_operator.apply import Applier
+    from modelservice_operator.observed import Observed
     from modelservice_operator.report import Reporter
     from modelservice_operator.store import Store
     from modelservice_operator.workqueue import Key, WorkQueue
@@ -55,6 +58,8 @@ class Reconciler:
     store: Store
     applier: Applier
     reporter: Reporter
+    network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
+    """For what a ModelService leaves out of its own."""
     now: Callable[[], datetime] = utc_now
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -65,7 +70,7 @@ class Reconciler:
             self.reporter.forget(key)
             return DONE
         now = self.now()
-        decision = decide(observed, now)
+        decision = self._decide(observed, now)
         owner = Owner(key=key, uid=observed.service["metadata"]["uid"])
         applied = await self.applier.apply(owner, decision.desired, decision.retire)
         if applied.is_hopeless:
@@ -78,8 +83,11 @@ class Reconciler:
             fresh = self.store.observe(key)
             if fresh is None:
                 return DONE
-            view = View(key=key, observed=fresh, decision=decide(fresh, now), applied=applied, now=now)
+            view = View(key=key, observed=fresh, decision=self._decide(fresh, now), applied=applied, now=now)
         return _outcome(view.decision, applied, await self.reporter.report(view))
+
+    def _decide(self, observed: Observed, now: datetime) -> Decision:
+        return decide(observed, now, network_policy=self.network_policy)
 
 
 def _outcome(decision: Decision, applied: Applied, soonest: float | None) -> Outcome:

@@ -27,9 +27,14 @@ INPUTS = (
     "imagePullSecrets",
     "serviceAccountName",
     "terminationGracePeriodSeconds",
+    "server",
+    "env",
     "batching",
 )
-"""The fields of a spec that make a revision; replicas, autoscaling and rollout change no pod."""
+"""The fields of a spec that make a revision.
+
+Not among them: replicas, autoscaling, rollout, childMetadata and networkPolicy change no pod.
+"""
 
 
 class RecordedResources(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,6 +42,12 @@ class RecordedResources(msgspec.Struct, frozen=True, omit_defaults=True):
 
     requests: dict[str, str] = {}
     limits: dict[str, str] = {}
+
+
+class RecordedSecret(msgspec.Struct, frozen=True):
+    """A Secret with registry credentials, as recorded from a ModelRuntime."""
+
+    name: str
 
 
 class RecordedRuntime(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -50,6 +61,7 @@ class RecordedRuntime(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     resources: RecordedResources = RecordedResources()
     execution_providers: tuple[str, ...] = ()
     intra_op_threads: int | None = None
+    image_pull_secrets: tuple[RecordedSecret, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -6,10 +6,18 @@ Every tuned default has its reason next to it.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from modelservice_operator.api import (
+    STRICT_NETWORK_POLICY,
+    InvalidSpec,
+    NetworkPolicySpec,
+    parse_network_policy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +55,8 @@ class Settings:
     """The kubelet and Prometheus come from outside the pod, over IPv4 or IPv6."""
     http_port: int = 8081
     audit_interval_seconds: float = 300.0
+    network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
+    """For ModelServices that leave spec.networkPolicy, or a field of it, out."""
     log_level: str = "INFO"
 
 
@@ -71,6 +81,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         http_host=args.http_host,
         http_port=args.http_port,
         audit_interval_seconds=args.audit_interval_seconds,
+        network_policy=args.network_policy,
         log_level=args.log_level,
     )
 
@@ -101,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--http-port", type=int, default=Settings.http_port, help="port of the same")
     add("--audit-interval-seconds", type=_positive_float, default=Settings.audit_interval_seconds,
         help="how often the cache is compared with the API server")  # fmt: skip
+    add(
+        "--network-policy",
+        type=_network_policy,
+        default=Settings.network_policy,
+        metavar="JSON",
+        help='what ModelServices leave out of spec.networkPolicy, such as {"mode": "Disabled"}',
+    )
     add("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=Settings.log_level)
     add(
         "--lease-namespace",
@@ -113,6 +131,15 @@ def _parser() -> argparse.ArgumentParser:
         help="time without renewal after which the leader ends; less than the duration")  # fmt: skip
     add("--lease-retry-seconds", type=_positive_float, default=LeaseSettings.retry_seconds)
     return parser
+
+
+def _network_policy(text: str) -> NetworkPolicySpec:
+    try:
+        return parse_network_policy(json.loads(text)).over(STRICT_NETWORK_POLICY)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"expected JSON: {error}") from None
+    except InvalidSpec as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive_int(text: str) -> int:

@@ -61,7 +61,7 @@ def compute_status(
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
         "observedGeneration": generation,
-        "url": names.url(metadata["name"], metadata["namespace"]),
+        "url": names.url(metadata["name"], metadata["namespace"], _model_name(decision, metadata["name"])),
         "replicas": sum(one.replicas for one in deployments.values()),
         "readyReplicas": sum(one.ready_replicas for one in deployments.values()),
         "availableReplicas": sum(one.available_replicas for one in deployments.values()),
@@ -177,6 +177,12 @@ def _served_model(
         model["sizeBytes"] = reported[model["sha256"]] or None
     model["version"] = inputs.get("version")
     return {field: value for field, value in model.items() if value is not None} or None
+
+
+def _model_name(decision: Decision, default: str) -> str:
+    """Return the name that the serving revision gives the model in the protocols."""
+    inputs = decision.serving.snapshot.inputs if decision.serving else {}
+    return str(inputs.get("model", {}).get("name") or default)
 
 
 def _content_changed(

@@ -14,7 +14,7 @@ from modelservice_operator.api.kubernetes import (
     ScalingBehavior,
     Toleration,
 )
-from modelservice_operator.api.metadata import PodMetadata
+from modelservice_operator.api.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.model import Credentials, ModelSpec
 from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
 from modelservice_operator.api.modelservice import (
@@ -25,17 +25,27 @@ from modelservice_operator.api.modelservice import (
     RuntimeSpec,
     Scheduling,
 )
-from modelservice_operator.api.parse import parse_model_runtime, parse_model_service
+from modelservice_operator.api.network import STRICT_NETWORK_POLICY, NetworkPeer, NetworkPolicySpec
+from modelservice_operator.api.parse import (
+    parse_model_runtime,
+    parse_model_service,
+    parse_network_policy,
+    parse_part,
+)
 from modelservice_operator.api.quantity import canonical_quantity, parse_quantity
 from modelservice_operator.api.resources import GpuSpec, Resources
+from modelservice_operator.api.server import EnvVar, ServerSpec
 from modelservice_operator.api.status import Condition, ModelServiceStatus, TrafficShare
 
 __all__ = [
+    "STRICT_NETWORK_POLICY",
     "Affinity",
     "Autoscaling",
     "Batching",
+    "ChildMetadata",
     "Condition",
     "Credentials",
+    "EnvVar",
     "GpuSpec",
     "InvalidSpec",
     "LocalObjectReference",
@@ -47,6 +57,8 @@ __all__ = [
     "ModelServiceSpec",
     "ModelServiceStatus",
     "ModelSpec",
+    "NetworkPeer",
+    "NetworkPolicySpec",
     "ObjectMeta",
     "PodMetadata",
     "Problem",
@@ -55,11 +67,14 @@ __all__ = [
     "RuntimeSpec",
     "ScalingBehavior",
     "Scheduling",
+    "ServerSpec",
     "Toleration",
     "TrafficShare",
     "canonical_quantity",
     "parse_model_runtime",
     "parse_model_service",
+    "parse_network_policy",
+    "parse_part",
     "parse_quantity",
     "to_canonical",
 ]

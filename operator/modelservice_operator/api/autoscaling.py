@@ -8,6 +8,7 @@ from modelservice_operator.api.base import (
     Quantity,
     between,
     list_map,
+    positive_quantity,
     unique_by,
 )
 from modelservice_operator.api.kubernetes import ScalingBehavior
@@ -28,6 +29,7 @@ class MetricTarget(ApiModel):
             message="expected exactly one of averageUtilization and averageValue",
             check=lambda self: (self.average_utilization is None) != (self.average_value is None),
         ),
+        positive_quantity("averageValue", "average_value", "expected more than 0, such as 500m or 1Gi"),
     )
 
 
@@ -61,4 +63,50 @@ class Autoscaling(ApiModel):
             check=lambda self: self.min_replicas <= self.max_replicas,
             field_path=".minReplicas",
         ),
+    )
+
+
+def utilization_needs_request(kind: Literal["CPU", "Memory"]) -> Rule:
+    """Return the rule of a spec that a utilisation is a percentage of something; a limit is a request too.
+
+    Where spec.resources is left out, those of the ModelRuntime count: only its reader can tell.
+    """
+    name = kind.lower()
+    listed = "self.autoscaling.metrics"
+    wanted = f"{listed}.exists(one, one.type == '{kind}' && has(one.target.averageUtilization))"
+    by_default = "!has" if kind == "CPU" else "has"
+    joined = "||" if kind == "CPU" else "&&"
+    parts = ("requests", "limits")
+
+    def requested(spec: str) -> str:
+        return " || ".join(
+            f"(has({spec}.resources.{part}) && '{name}' in {spec}.resources.{part})" for part in parts
+        )
+
+    is_empty = " && ".join(
+        f"(!has(self.resources.{part}) || self.resources.{part}.size() == 0)" for part in parts
+    )
+    before = "oldSelf.value()"
+    return Rule(
+        cel=(
+            f"!has(self.autoscaling) || !has(self.resources) || !({by_default}({listed}) {joined} {wanted})"
+            f" || {requested('self')} || ({is_empty})"
+        ),
+        stored_cel=(f"has({before}.autoscaling) && has({before}.resources) && !({requested(before)})"),
+        message=(
+            f"{kind} utilisation is a percentage of the request, and spec.resources requests no {name}: "
+            f"add spec.resources.requests.{name}, or steer by averageValue"
+        ),
+        check=lambda self: (
+            self.autoscaling is None
+            or self.resources is None
+            or not any(
+                metric.type == kind and metric.target.average_utilization is not None
+                for metric in self.autoscaling.metrics
+            )
+            or name in self.resources.requests
+            or name in self.resources.limits
+        ),
+        field_path=".autoscaling.metrics",
+        spares_stored=True,
     )

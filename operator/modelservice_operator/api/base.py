@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     PlainValidator,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -53,8 +54,9 @@ class ApiModel(BaseModel):
     """Rules that look at several fields."""
 
     @model_validator(mode="after")
-    def _obey_rules(self) -> Self:
-        broken = [(rule.field_path, rule.message) for rule in self.rules if not rule.check(self)]
+    def _obey_rules(self, info: ValidationInfo) -> Self:
+        asked = [rule for rule in self.rules if rule.applies(info)]
+        broken = [(rule.field_path, rule.message) for rule in asked if not rule.check(self)]
         if broken:
             raise PydanticCustomError("rules", "{broken}", {"broken": broken})
         return self
@@ -183,6 +185,23 @@ _INT_OR_PERCENT_RULE = Rule(
         0 <= value <= 10000 if isinstance(value, int) else re.fullmatch(_PERCENT, value) is not None
     ),
 )
+
+
+def positive_quantity(field: str, attribute: str, message: str) -> Rule:
+    """Demand that an optional quantity of a model is more than 0; the arguments are as below."""
+    cel = f"quantity(string(self.{field}))"
+
+    def check(model: object) -> bool:
+        value = getattr(model, attribute)
+        return value is None or parse_quantity(value) > 0
+
+    return Rule(
+        cel=f"!has(self.{field}) || !isQuantity(string(self.{field})) || {cel}.isGreaterThan(quantity('0'))",
+        message=message,
+        check=check,
+        field_path=f".{field}",
+        spares_stored=True,
+    )
 
 
 def quantity_between(field: str, attribute: str, smallest: str, largest: str, expected: str) -> Rule:

@@ -30,6 +30,14 @@ ModelVersion = Annotated[
 ]
 
 
+ProtocolName = Annotated[
+    str,
+    Field(max_length=128),
+    must_match(
+        "[A-Za-z0-9][A-Za-z0-9._-]*",
+        "expected letters, digits, '.', '_' and '-', beginning with a letter or digit",
+    ),
+]
 SampleFile = Annotated[
     str,
     Field(max_length=253),
@@ -103,6 +111,8 @@ class ModelSpec(ApiModel):
 
     storage_uri: StorageUri
     """Where the model is: oci://, s3://, https://, http:// (with sha256), pvc:// or configmap://."""
+    name: ProtocolName | None = None
+    """Its name in the protocols and metrics: /v2/models/NAME. Default: the ModelService's own."""
     sha256: Sha256 | None = None
     """The SHA-256 of the model file. Another file is refused and the old revision serves on."""
     format: Literal["onnx"] = "onnx"

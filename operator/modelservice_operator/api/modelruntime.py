@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from modelservice_operator.api.base import ApiModel, NoneIfEmpty
-from modelservice_operator.api.kubernetes import ObjectMeta
+from modelservice_operator.api.kubernetes import ObjectMeta, PullSecrets
 from modelservice_operator.api.oci import DIGEST, HOST, REPOSITORY, TAG
 from modelservice_operator.api.resources import ExecutionProviders, IntraOpThreads, Resources
 from modelservice_operator.api.rules import must_match
@@ -33,6 +33,8 @@ class ModelRuntimeSpec(ApiModel):
     """For ModelServices with spec.gpu and without executionProviders; those without a GPU run on CPU."""
     intra_op_threads: IntraOpThreads | None = None
     """Threads for one inference, for ModelServices without intraOpThreads."""
+    image_pull_secrets: PullSecrets = ()
+    """Registry credentials for these images: Secrets of each ModelService's own namespace."""
 
 
 class ModelRuntime(ApiModel):

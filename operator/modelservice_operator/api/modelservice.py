@@ -3,11 +3,11 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from modelservice_operator.api.accelerator import CudaSpec, Switch, TensorRtSpec
-from modelservice_operator.api.autoscaling import Autoscaling
+from modelservice_operator.api.autoscaling import Autoscaling, utilization_needs_request
 from modelservice_operator.api.base import (
     ApiModel,
     IntOrPercent,
@@ -16,6 +16,8 @@ from modelservice_operator.api.base import (
     ObjectName,
     OptionalObjectName,
     between,
+    list_map,
+    unique_by,
 )
 from modelservice_operator.api.kubernetes import (
     Affinity,
@@ -24,10 +26,12 @@ from modelservice_operator.api.kubernetes import (
     PullSecrets,
     Toleration,
 )
-from modelservice_operator.api.metadata import PodMetadata
+from modelservice_operator.api.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.model import ModelSpec
+from modelservice_operator.api.network import NetworkPolicySpec
 from modelservice_operator.api.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
 from modelservice_operator.api.rules import Rule
+from modelservice_operator.api.server import EnvVar, ServerSpec
 
 
 class RuntimeSpec(ApiModel):
@@ -140,14 +144,22 @@ class ModelServiceSpec(ApiModel):
     """On which nodes the pods run."""
     pod_metadata: PodMetadata = PodMetadata()
     """Labels and annotations for the pods."""
+    child_metadata: ChildMetadata = ChildMetadata()
+    """Labels and annotations for Deployments, Services and the other objects. A change restarts nothing."""
     image_pull_secrets: PullSecrets = ()
-    """Secrets of the same namespace with registry credentials."""
+    """Secrets of the same namespace with registry credentials; those of the ModelRuntime are added."""
     service_account_name: Annotated[OptionalObjectName | None, NoneIfBlank] = None
     """A ServiceAccount, for cloud workload identity. Default: one of our own, without a token."""
     termination_grace_period_seconds: Annotated[int, between(1, 3600)] = 60
     """How long a pod may take to finish its requests. Default: 60."""
     autoscaling: Autoscaling | None = None
     """Scales the pods by CPU or memory."""
+    server: Annotated[ServerSpec | None, NoneIfEmpty] = None
+    """Options of the server."""
+    env: Annotated[tuple[EnvVar, ...], list_map("name", 32), unique_by("name")] = ()
+    """Variables of the server's and the fetcher's environment, from a short list."""
+    network_policy: Annotated[NetworkPolicySpec | None, NoneIfEmpty] = None
+    """Who may reach the pods, where the network plug-in enforces policies."""
     batching: Batching | None = None
     """Joins waiting requests into one inference."""
     rollout: Rollout = Rollout()
@@ -180,6 +192,8 @@ class ModelServiceSpec(ApiModel):
             check=lambda self: self.gpu is not None or self.runtime.cuda is None,
             field_path=".runtime.cuda",
         ),
+        utilization_needs_request("CPU"),
+        utilization_needs_request("Memory"),
     )
 
 
@@ -203,11 +217,28 @@ SERVICE_NAME_RULE = Rule(
     check=is_service_name,
     field_path=".name",
 )
+PODS_NAME_RULE = Rule(
+    cel="!self.metadata.name.endsWith('-pods')",
+    message=(
+        "expected a name that does not end in '-pods': the Service NAME-pods leads to the pods of the "
+        "ModelService NAME"
+    ),
+    check=lambda name: not name.endswith("-pods"),
+    field_path=".name",
+    spares_stored=True,
+    stored_cel="true",
+)
+NAME_RULES = (SERVICE_NAME_RULE, PODS_NAME_RULE)
+"""Rules of `metadata.name`; in a CRD they are possible only at the root of the schema."""
 
 
-def _with_service_name(metadata: ObjectMeta) -> ObjectMeta:
-    if not SERVICE_NAME_RULE.check(metadata.name):
-        broken = [(SERVICE_NAME_RULE.field_path, SERVICE_NAME_RULE.sentence(metadata.name))]
+def _with_service_name(metadata: ObjectMeta, info: ValidationInfo) -> ObjectMeta:
+    broken = [
+        (rule.field_path, rule.sentence(metadata.name))
+        for rule in NAME_RULES
+        if rule.applies(info) and not rule.check(metadata.name)
+    ]
+    if broken:
         raise PydanticCustomError("rules", "{broken}", {"broken": broken})
     return metadata
 

@@ -12,7 +12,8 @@ from modelservice_operator.api.errors import InvalidSpec, Problem
 from modelservice_operator.api.kubernetes import ObjectMeta
 from modelservice_operator.api.modelruntime import ModelRuntime
 from modelservice_operator.api.modelservice import ModelService
-from modelservice_operator.api.rules import shorten
+from modelservice_operator.api.network import NetworkPolicySpec
+from modelservice_operator.api.rules import IS_STORED, shorten
 from modelservice_operator.labels import API_VERSION
 
 if TYPE_CHECKING:
@@ -28,17 +29,19 @@ _MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelect
 _TOP_LEVEL = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
-def parse_model_service(obj: Mapping[str, Any], *, strict: bool = False) -> ModelService:
+def parse_model_service(
+    obj: Mapping[str, Any], *, strict: bool = False, is_stored: bool = False
+) -> ModelService:
     """Return the ModelService of a manifest or of an object as the API server gave it.
 
     `strict` refuses unknown fields, as kubectl does; without it they are ignored, so that an object of
-    a newer API can be read.
+    a newer API can be read. `is_stored` says that it was accepted before: rules that came later spare it.
 
     Raises:
         InvalidSpec: with every bad field.
 
     """
-    return _parse(obj, ModelService, strict=strict)
+    return _parse(obj, ModelService, strict=strict, is_stored=is_stored)
 
 
 def parse_model_runtime(obj: Mapping[str, Any], *, strict: bool = False) -> ModelRuntime:
@@ -46,14 +49,44 @@ def parse_model_runtime(obj: Mapping[str, Any], *, strict: bool = False) -> Mode
     return _parse(obj, ModelRuntime, strict=strict)
 
 
-def _parse(obj: Mapping[str, Any], kind: type[Model], *, strict: bool) -> Model:
+def parse_network_policy(obj: object) -> NetworkPolicySpec:
+    """Return the NetworkPolicy that an operator's setting describes; unknown fields are refused.
+
+    Raises:
+        InvalidSpec: with every bad field.
+
+    """
+    try:
+        return NetworkPolicySpec.model_validate(obj, extra="forbid", by_alias=True, by_name=False)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise InvalidSpec(tuple(one for detail in details for one in _as_problems(detail))) from None
+
+
+def parse_part(obj: Mapping[str, Any], field: str, kind: type[Model]) -> Model | None:
+    """Return one field of the spec, whatever the others are; None where it is missing or invalid itself."""
+    spec = obj.get("spec")
+    part = spec.get(field) if isinstance(spec, Mapping) else None
+    try:
+        return (
+            None if part is None else kind.model_validate(_without_nulls(part), by_alias=True, by_name=False)
+        )
+    except ValidationError:
+        return None
+
+
+def _parse(obj: Mapping[str, Any], kind: type[Model], *, strict: bool, is_stored: bool = False) -> Model:
     problems = list(_identity_problems(obj, kind.__name__, strict=strict))
     parts = {part: _without_nulls(obj[part]) for part in ("metadata", "spec") if part in obj}
     if isinstance(parts.get("metadata"), Mapping):
         parts["metadata"] = _known_metadata(parts["metadata"])
     try:
         parsed = kind.model_validate(
-            parts, extra="forbid" if strict else "ignore", by_alias=True, by_name=False
+            parts,
+            extra="forbid" if strict else "ignore",
+            by_alias=True,
+            by_name=False,
+            context={IS_STORED: is_stored},
         )
     except ValidationError as error:
         details = error.errors(include_url=False)

@@ -57,11 +57,22 @@ class Resources(ApiModel):
     )
 
 
+_ONE_GPU = Rule(
+    cel="self <= 1",
+    message=(
+        "expected 1: a server runs its model on one GPU, and further ones would stand idle; "
+        "for more throughput raise spec.replicas, so that each GPU has a pod of its own"
+    ),
+    check=lambda count: count <= 1,
+    spares_stored=True,
+)
+
+
 class GpuSpec(ApiModel):
     """GPUs for each pod, as an extended resource."""
 
-    count: Annotated[int, between(1, 64)]
-    """How many."""
+    count: Annotated[int, between(1, 64), _ONE_GPU]
+    """How many: 1, for a server runs its model on one GPU. More GPUs are used by more replicas."""
     resource: Annotated[
         str,
         Field(max_length=253),

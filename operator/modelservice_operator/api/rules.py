@@ -16,9 +16,11 @@ from pydantic_core import PydanticCustomError, core_schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 
 VALIDATIONS = "x-kubernetes-validations"
+IS_STORED = "is_stored"
+"""Key of the validation context: the object was accepted before, so it may break newer rules."""
 _SHOWN_CHARACTERS = 80
 
 
@@ -29,6 +31,10 @@ class Rule:
     `cel` and `check` decide the same; `check` gets the parsed value, with code defaults filled in.
     `echo` shows the refused value (never for values that may carry a secret). `field_path` (`.sha256`)
     moves the complaint of a model's rule to one of its fields.
+
+    `spares_stored` is for rules that came later than the API: what was stored before goes on running. The API
+    server itself asks no rule again whose value is written as it was; a rule of an object that is written
+    often says in `stored_cel`, of `oldSelf.value()`, what may be written again.
     """
 
     cel: str
@@ -36,11 +42,20 @@ class Rule:
     check: Callable[[Any], bool]
     field_path: str = ""
     echo: bool = True
+    spares_stored: bool = False
+    stored_cel: str = ""
 
-    def as_validation(self) -> dict[str, str]:
+    def as_validation(self) -> dict[str, str | bool]:
         """Return the rule as an item of `x-kubernetes-validations`."""
-        validation = {"rule": self.cel, "message": self.message}
+        validation: dict[str, str | bool] = {"rule": self.cel, "message": self.message}
+        if self.stored_cel:
+            validation["rule"] = f"({self.cel}) || (oldSelf.hasValue() && {self.stored_cel})"
+            validation["optionalOldSelf"] = True
         return {**validation, "fieldPath": self.field_path} if self.field_path else validation
+
+    def applies(self, info: ValidationInfo) -> bool:
+        """Return whether the rule is asked about the object that is being parsed."""
+        return not (self.spares_stored and (info.context or {}).get(IS_STORED, False))
 
     def sentence(self, value: object) -> str:
         """Return the message for a refused value."""
@@ -49,12 +64,12 @@ class Rule:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        def validate(value: Any) -> Any:
-            if not self.check(value):
+        def validate(value: Any, info: ValidationInfo) -> Any:
+            if self.applies(info) and not self.check(value):
                 raise PydanticCustomError("rule", "{sentence}", {"sentence": self.sentence(value)})
             return value
 
-        return core_schema.no_info_after_validator_function(validate, handler(source))
+        return core_schema.with_info_after_validator_function(validate, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler

@@ -12,13 +12,17 @@ from modelservice_operator.resources.deployment import build_deployment
 from modelservice_operator.resources.disruption_budget import build_disruption_budget
 from modelservice_operator.resources.model_source import is_downloaded
 from modelservice_operator.resources.network_policy import build_network_policy
-from modelservice_operator.resources.service import build_revision_service, build_service
+from modelservice_operator.resources.service import (
+    build_pods_service,
+    build_revision_service,
+    build_service,
+)
 from modelservice_operator.resources.service_account import build_service_account
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from modelservice_operator.api import Autoscaling
+    from modelservice_operator.api import Autoscaling, NetworkPolicySpec
     from modelservice_operator.resources.metadata import Owner
     from modelservice_operator.revision import Revision
 
@@ -30,6 +34,7 @@ class Family:
     owner: Owner
     live: Sequence[tuple[Revision, int]]
     autoscaling: Autoscaling | None
+    network_policy: NetworkPolicySpec
 
 
 def build_children(family: Family) -> tuple[dict[str, Any], ...]:
@@ -42,12 +47,14 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
     children: list[dict[str, Any]] = []
     if any(_uses_own_account(owner, revision) for revision in revisions):
         children.append(build_service_account(owner))
-    children.append(build_network_policy(owner, downloads=any(map(_downloads, revisions))))
+    if family.network_policy.mode != "Disabled":
+        reaches_out = any(map(_reaches_out, revisions))
+        children.append(build_network_policy(owner, family.network_policy, reaches_out=reaches_out))
     children += [
         build_controller_revision(owner, revision) for revision in revisions if not revision.recorded
     ]
     children += [build_deployment(owner, revision, replicas) for revision, replicas in family.live]
-    children.append(build_service(owner))
+    children += [build_service(owner), build_pods_service(owner)]
     children += [build_revision_service(owner, revision.name) for revision in revisions]
     children.append(build_disruption_budget(owner))
     if family.autoscaling is not None:
@@ -60,5 +67,8 @@ def _uses_own_account(owner: Owner, revision: Revision) -> bool:
     return bool(account == names.service_account(owner.name))
 
 
-def _downloads(revision: Revision) -> bool:
-    return is_downloaded(str(revision.snapshot.inputs.get("model", {}).get("storageUri", "")))
+def _reaches_out(revision: Revision) -> bool:
+    """Whether the fetcher loads the model over the network, or the server sends traces."""
+    inputs = revision.snapshot.inputs
+    sends = any(str(variable.get("name")).startswith("OTEL_") for variable in inputs.get("env", ()))
+    return sends or is_downloaded(str(inputs.get("model", {}).get("storageUri", "")))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelservice_operator import labels
+from modelservice_operator.api import ChildMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,8 @@ class Owner:
     name: str
     namespace: str
     uid: str
+    child_metadata: ChildMetadata = field(default_factory=ChildMetadata)
+    """The user's labels and annotations for the children; ours win."""
 
 
 def service_selector(service: str) -> dict[str, str]:
@@ -30,10 +33,12 @@ def revision_selector(service: str, revision: str) -> dict[str, str]:
 def build_metadata(owner: Owner, name: str, revision: str | None = None) -> dict[str, Any]:
     """Return `metadata` of a child; `revision` for children that belong to one."""
     identity = service_selector(owner.name) if revision is None else revision_selector(owner.name, revision)
+    wanted = owner.child_metadata
     return {
         "name": name,
         "namespace": owner.namespace,
-        "labels": {labels.MANAGED_BY: labels.MANAGER, **identity},
+        "labels": {**wanted.labels, labels.MANAGED_BY: labels.MANAGER, **identity},
+        **({"annotations": {**wanted.annotations}} if wanted.annotations else {}),
         "ownerReferences": [
             {
                 "apiVersion": labels.API_VERSION,

@@ -5,10 +5,14 @@ Not every network plug-in enforces policies.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.resources import ports
 from modelservice_operator.resources.metadata import Owner, build_metadata, service_selector
+from modelservice_operator.resources.trim import without_empty
+
+if TYPE_CHECKING:
+    from modelservice_operator.api import NetworkPolicySpec
 
 _DNS_PORT = 53
 _INTERNET = (
@@ -23,11 +27,16 @@ _INTERNET = (
 """All but the addresses where clouds serve instance credentials (link-local: RFC 3927, RFC 4291)."""
 
 
-def build_network_policy(owner: Owner, *, downloads: bool) -> dict[str, Any]:
-    """Return the policy; `downloads` opens the way out for the fetcher (a policy is per pod)."""
+def build_network_policy(owner: Owner, wanted: NetworkPolicySpec, *, reaches_out: bool) -> dict[str, Any]:
+    """Return the policy; `reaches_out` opens the way for downloads and traces (a policy is per pod)."""
+    extra = [_port(number, "TCP") for number in wanted.extra_ports or ()]
     egress: list[dict[str, Any]] = [{"ports": [_port(_DNS_PORT, "UDP"), _port(_DNS_PORT, "TCP")]}]
-    if downloads:
-        egress.append({"to": [{"ipBlock": {**block}} for block in _INTERNET]})
+    if extra:
+        egress.append({"ports": extra})
+    if reaches_out:
+        # Some network plug-ins, such as Cilium, match pods by selectors only, never by their addresses.
+        every_pod: dict[str, Any] = {"namespaceSelector": {}}
+        egress.append({"to": [*({"ipBlock": {**block}} for block in _INTERNET), every_pod]})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -35,12 +44,18 @@ def build_network_policy(owner: Owner, *, downloads: bool) -> dict[str, Any]:
         "spec": {
             "podSelector": {"matchLabels": service_selector(owner.name)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [
-                {"ports": [_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]}
-            ],
+            "ingress": [_ingress(wanted, extra)],
             "egress": egress,
         },
     }
+
+
+def _ingress(wanted: NetworkPolicySpec, extra: list[dict[str, Any]]) -> dict[str, Any]:
+    served = [_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]
+    rule: dict[str, Any] = {"ports": [*served, *extra]}
+    if wanted.peers:
+        rule["from"] = [without_empty(peer.to_dict()) for peer in wanted.peers]
+    return rule
 
 
 def _port(number: int, protocol: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from modelservice_operator.resources.accelerator import accelerator_args, engine
 from modelservice_operator.resources.metadata import revision_selector
 from modelservice_operator.resources.model_source import ModelSource, build_model_source, model_mount
 from modelservice_operator.resources.scheduling import scheduling_fields
+from modelservice_operator.resources.server import environment, server_args
 from modelservice_operator.resources.sizing import (
     Amounts,
     container_resources,
@@ -80,9 +81,17 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
     }
     if source.fetch_args is not None:
         pod["initContainers"] = [_fetch(inputs, source, source.fetch_args, resources)]
-    if spec.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": secret.name} for secret in spec.image_pull_secrets]
+    pull_secrets = _pull_secrets(inputs)
+    if pull_secrets:
+        pod["imagePullSecrets"] = pull_secrets
     return {"metadata": _pod_metadata(inputs), "spec": pod}
+
+
+def _pull_secrets(inputs: PodInputs) -> list[dict[str, str]]:
+    """Return the ModelService's, then those of its runtime: each once, the list is known by name."""
+    own = [secret.name for secret in inputs.spec.image_pull_secrets]
+    wanted = dict.fromkeys([*own, *(secret.name for secret in inputs.runtime.image_pull_secrets)])
+    return [{"name": name} for name in wanted]
 
 
 def _pod_metadata(inputs: PodInputs) -> dict[str, Any]:
@@ -100,6 +109,7 @@ def _pod_metadata(inputs: PodInputs) -> dict[str, Any]:
 def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts]) -> dict[str, Any]:
     return {
         **_container(SERVER_CONTAINER, inputs.image, with_gpus(resources, inputs.spec)),
+        **environment(inputs.spec, for_fetcher=False),
         "args": _server_args(inputs, source, resources),
         "ports": [
             {"name": ports.HTTP_NAME, "containerPort": ports.HTTP, "protocol": "TCP"},
@@ -125,6 +135,7 @@ def _fetch(
     """The fetcher gets the server's share of CPU and memory: quotas are met, the pod's request stays."""
     return {
         **_container(FETCH_CONTAINER, inputs.image, resources),
+        **environment(inputs.spec, for_fetcher=True),
         "args": args,
         "volumeMounts": [*source.fetch_mounts, _tmp_mount()],
     }
@@ -156,7 +167,7 @@ def _probe(path: str) -> dict[str, Any]:
 
 def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts]) -> list[str]:
     spec = inputs.spec
-    args = ["serve", "--model", f"{inputs.service}={source.path}"]
+    args = ["serve", "--model", f"{spec.model.name or inputs.service}={source.path}"]
     if spec.model.version:
         args += ["--model-version", spec.model.version]
     args += ["--host", "::"]  # clients come from outside the pod, over IPv4 or IPv6
@@ -166,6 +177,7 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
         args += ["--execution-provider", provider]
     args += ["--intra-op-threads", str(intra_op_threads(spec, inputs.runtime, resources))]
     args += accelerator_args(spec.runtime)
+    args += server_args(spec.server)
     if spec.batching:
         args += ["--max-batch-size", str(spec.batching.max_batch_size)]
         args += ["--max-batch-delay-milliseconds", str(spec.batching.max_delay_milliseconds)]

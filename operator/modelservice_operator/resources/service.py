@@ -1,4 +1,4 @@
-"""Services: one for the ModelService, one for each live revision."""
+"""Services: two for the ModelService, one of them headless, and one for each live revision."""
 
 from __future__ import annotations
 
@@ -19,13 +19,24 @@ def build_service(owner: Owner) -> dict[str, Any]:
     return _service(build_metadata(owner, owner.name), service_selector(owner.name))
 
 
+def build_pods_service(owner: Owner) -> dict[str, Any]:
+    """Return the headless Service, for clients that balance by themselves, such as gRPC's `dns:///`.
+
+    Its name in DNS is the addresses of the ready pods, so its ports are theirs.
+    """
+    service = _service(
+        build_metadata(owner, names.pods_service(owner.name)), service_selector(owner.name), http=ports.HTTP
+    )
+    return {**service, "spec": {"clusterIP": "None", **service["spec"]}}
+
+
 def build_revision_service(owner: Owner, revision: str) -> dict[str, Any]:
     """Return the Service of one revision, for looking at it alone."""
     metadata = build_metadata(owner, names.of_revision(owner.name, revision), revision)
     return _service(metadata, revision_selector(owner.name, revision))
 
 
-def _service(metadata: dict[str, Any], selector: dict[str, str]) -> dict[str, Any]:
+def _service(metadata: dict[str, Any], selector: dict[str, str], *, http: int = 80) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -33,7 +44,7 @@ def _service(metadata: dict[str, Any], selector: dict[str, str]) -> dict[str, An
         "spec": {
             "selector": selector,
             "ports": [
-                _port(ports.HTTP_NAME, 80, "http"),
+                _port(ports.HTTP_NAME, http, "http"),
                 # HTTP/2 without TLS and without an upgrade: proxies need to be told (RFC 9113, 3.3).
                 _port(ports.GRPC_NAME, ports.GRPC, "kubernetes.io/h2c"),
             ],

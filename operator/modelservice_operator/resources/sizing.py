@@ -55,12 +55,16 @@ def with_gpus(resources: Mapping[str, Amounts], spec: ModelServiceSpec) -> dict[
 def intra_op_threads(
     spec: ModelServiceSpec, runtime: RecordedRuntime, resources: Mapping[str, Amounts]
 ) -> int:
-    """Return the threads for one inference: as asked for, else the CPU limit or request, rounded up."""
+    """Return the threads for one inference: as asked for, else the CPU limit or request, rounded up.
+
+    Several processes share the CPUs out among themselves.
+    """
     wanted = spec.runtime.intra_op_threads or runtime.intra_op_threads
     if wanted is not None:
         return wanted
     cpu = resources.get("limits", {}).get("cpu") or resources.get("requests", {}).get("cpu")
-    return max(1, math.ceil(parse_quantity(cpu))) if cpu else 1
+    workers = (spec.server.workers if spec.server else None) or 1
+    return max(1, math.ceil(parse_quantity(cpu)) // workers) if cpu else 1
 
 
 def execution_providers(spec: ModelServiceSpec, runtime: RecordedRuntime) -> tuple[str, ...]:

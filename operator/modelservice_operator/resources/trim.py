@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_MEANINGFUL_WHEN_EMPTY = frozenset({"labelSelector", "namespaceSelector", "preference"})
+_MEANINGFUL_WHEN_EMPTY = frozenset({"labelSelector", "namespaceSelector", "podSelector", "preference"})
 """An empty selector matches everything; `preference` is a required field."""
 
 

@@ -33,3 +33,27 @@ def test_parse_settings_with_bad_value_names_the_flag(argv, capsys):
     with pytest.raises(SystemExit):
         parse_settings(argv, {})
     assert argv[0] in capsys.readouterr().err
+
+
+def test_parse_settings_network_policy_is_what_a_spec_would_say():
+    assert parse_settings([], {}).network_policy.mode == "Strict"
+    settings = parse_settings(['--network-policy={"extraPorts": [15008], "from": [{"podSelector": {}}]}'], {})
+    assert settings.network_policy.to_dict() == {
+        "mode": "Strict",
+        "from": [{"podSelector": {}}],
+        "extraPorts": [15008],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "expected JSON"),
+        ('{"mode": "Off"}', "mode: expected 'Strict' or 'Disabled'"),
+        ('{"x": 1}', "x: unknown"),
+    ],
+)
+def test_parse_settings_with_bad_network_policy_says_why(text, sentence, capsys):
+    with pytest.raises(SystemExit):
+        parse_settings([f"--network-policy={text}"], {})
+    assert sentence in capsys.readouterr().err

@@ -87,7 +87,7 @@ SPECS: dict[str, dict[str, Any]] = {
     },
     "mig": {
         "model": {"storageUri": "oci://registry.example/models/spam:1"},
-        "gpu": {"count": 2, "resource": "nvidia.com/mig-1g.5gb"},
+        "gpu": {"count": 1, "resource": "nvidia.com/mig-1g.5gb"},
         "scheduling": {"topologySpread": "Disabled"},
         "autoscaling": {"maxReplicas": 3},
     },
@@ -114,6 +114,49 @@ SPECS: dict[str, dict[str, Any]] = {
                 ],
             },
         },
+    },
+    "settings": {
+        "model": {
+            "storageUri": "oci://registry.example/models/spam:1",
+            "name": "Spam_v2.1",
+            "samples": {"shapes": [{"input": "x:0", "shape": [1, 4]}]},
+        },
+        "server": {
+            "maxRequestBytes": "256Mi",
+            "idleTimeoutSeconds": 900,
+            "maxConnectionAgeSeconds": 0,
+            "workers": 2,
+            "accessLog": "0.01",
+        },
+        "resources": {"requests": {"cpu": "4"}},
+        "env": [
+            {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector.observe:4318"},
+            {"name": "OTEL_EXPORTER_OTLP_HEADERS", "secretName": "telemetry"},
+            {"name": "TZ", "value": "Europe/Zurich"},
+            {"name": "HTTPS_PROXY", "secretName": "proxy"},
+            {"name": "no_proxy", "value": ".svc,10.0.0.0/8"},
+        ],
+        "childMetadata": {
+            "labels": {"cost-center": "4711", "modelservice": ""},
+            "annotations": {"example.com/owner": "mail team"},
+        },
+        "networkPolicy": {
+            "mode": "Strict",
+            "from": [
+                {"namespaceSelector": {"matchLabels": {"team": "mail"}}, "podSelector": {}},
+                {"namespaceSelector": {}},
+                {"ipBlock": {"cidr": "10.0.0.0/8"}},
+            ],
+            "extraPorts": [15008, 15012],
+        },
+        "batching": {"maxBatchSize": 8, "rowsAreIndependent": True},
+    },
+    "open": {
+        "model": {
+            "storageUri": "pvc://models/spam/model.onnx",
+            "samples": {"file": "samples.json"},
+        },
+        "networkPolicy": {"mode": "Disabled"},
     },
     "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
     "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},

@@ -49,6 +49,7 @@ def test_decide_new_service_wants_all_children() -> None:
         ("ControllerRevision", revision),
         ("Deployment", revision),
         ("Service", "spam"),
+        ("Service", "spam-pods"),
         ("Service", revision),
         ("PodDisruptionBudget", "spam"),
     }
@@ -96,7 +97,7 @@ def test_decide_model_changed_rolls_over_pod_by_pod() -> None:
     assert seen[0] == {old: 3, new: 1}
     assert {old: 2, new: 1} in seen
     assert seen[-1] == {new: 3}
-    assert world.names("Service") == {"spam", f"spam-{new}"}
+    assert world.names("Service") == {"spam", "spam-pods", f"spam-{new}"}
 
 
 def test_decide_replicas_changed_touches_only_the_deployment() -> None:

@@ -60,7 +60,7 @@ def test_build_pod_template_any_spec_meets_pod_security_restricted(name: str) ->
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         }
-        assert "env" not in container
+        assert SPECS[name].get("env") or "env" not in container
         assert "envFrom" not in container
     kinds = {kind for volume in pod["volumes"] for kind in volume if kind != "name"}
     assert kinds <= {"emptyDir", "secret", "persistentVolumeClaim", "configMap"}
@@ -199,10 +199,10 @@ def test_build_pod_template_execution_providers(
 
 
 def test_build_pod_template_gpu_takes_the_gpu_image_and_asks_for_gpus_in_the_server_only() -> None:
-    template = build(gpu={"count": 2}, resources={"limits": {"memory": "1Gi"}})
+    template = build(gpu={"count": 1}, resources={"limits": {"memory": "1Gi"}})
 
     assert server(template)["image"] == "registry.example/gpu:1"
-    assert server(template)["resources"] == {"limits": {"memory": "1Gi", "nvidia.com/gpu": "2"}}
+    assert server(template)["resources"] == {"limits": {"memory": "1Gi", "nvidia.com/gpu": "1"}}
     assert fetcher(template)["resources"] == {"limits": {"memory": "1Gi"}}
 
 
@@ -274,3 +274,38 @@ def test_build_pod_template_engines_are_kept_in_a_volume_of_the_pod() -> None:
     assert {"name": "engines", "emptyDir": {"sizeLimit": "4Gi"}} in pod["volumes"]
     assert {"name": "engines", "mountPath": "/mnt/engines"} in server["volumeMounts"]
     assert server["args"][server["args"].index("--tensorrt-engine-cache") + 1] == "/mnt/engines"
+
+
+def test_build_pod_template_environment_goes_to_the_container_that_it_is_for() -> None:
+    template = build(
+        env=[
+            {"name": "OTEL_EXPORTER_OTLP_HEADERS", "secretName": "telemetry"},
+            {"name": "TZ", "value": "UTC"},
+            {"name": "https_proxy", "value": "http://proxy:3128"},
+        ]
+    )
+
+    headers = {"name": "telemetry", "key": "OTEL_EXPORTER_OTLP_HEADERS"}
+    assert server(template)["env"] == [
+        {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": headers}},
+        {"name": "TZ", "value": "UTC"},
+    ]
+    assert fetcher(template)["env"] == [{"name": "https_proxy", "value": "http://proxy:3128"}]
+
+
+def test_build_pod_template_server_options_are_arguments_only_where_they_are_set() -> None:
+    # A new revision may run on an older image, which knows no newer argument.
+    plain = set(arguments(server(build())))
+    options = arguments(server(build(server={"maxRequestBytes": "1Mi", "maxConnectionAgeSeconds": 0})))
+
+    assert set(options) - plain == {"--max-request-bytes", "--max-connection-age-seconds"}
+    assert options["--max-request-bytes"] == [str(1024**2)]
+    assert options["--max-connection-age-seconds"] == ["off"]
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, "4"), (2, "2"), (3, "1"), (9, "1")])
+def test_build_pod_template_workers_share_the_cpus_out(workers: int, threads: str) -> None:
+    resources = {"requests": {"cpu": "3500m"}}
+    options = arguments(server(build(server={"workers": workers}, resources=resources)))
+
+    assert options["--intra-op-threads"] == [threads]

@@ -9,6 +9,7 @@ from tests.unit.operator.pure.builders import make_model_service, model
 from modelservice_operator.api import parse_model_service
 from modelservice_operator.revision import (
     RecordedRuntime,
+    RecordedSecret,
     Snapshot,
     parse_snapshot,
     revision_inputs,
@@ -38,6 +39,11 @@ def test_revision_name_smallest_spec_never_changes() -> None:
         {"podMetadata": {"labels": {}}},
         {"serviceAccountName": ""},
         {"runtime": {}},
+        {"childMetadata": {"labels": {"a": "b"}}},
+        {"networkPolicy": {"mode": "Disabled"}},
+        {"server": {}},
+        {"env": []},
+        {"batching": None},
     ],
 )
 def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -> None:
@@ -59,10 +65,21 @@ def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -
         {"serviceAccountName": "workload"},
         {"terminationGracePeriodSeconds": 30},
         {"batching": {"maxBatchSize": 8}},
+        {"server": {"workers": 2}},
+        {"env": [{"name": "TZ", "value": "UTC"}]},
+        {"model": model(1, name="junk")},
+        {"model": model(1, samples={"shapes": [{"input": "x", "shape": [1, 4]}]})},
     ],
 )
 def test_revision_name_inputs_that_change_pods_change_it(spec: dict[str, Any]) -> None:
     assert name_of(**spec) != name_of()
+
+
+def test_revision_name_word_on_rows_changes_it_only_when_given() -> None:
+    batched = name_of(batching={"maxBatchSize": 8})
+
+    assert name_of(batching={"maxBatchSize": 8, "rowsAreIndependent": False}) == batched
+    assert name_of(batching={"maxBatchSize": 8, "rowsAreIndependent": True}) != batched
 
 
 def test_revision_name_same_quantity_in_another_spelling_keeps_it() -> None:
@@ -72,6 +89,8 @@ def test_revision_name_same_quantity_in_another_spelling_keeps_it() -> None:
 def test_revision_name_follows_the_runtime_but_not_how_it_was_asked_for() -> None:
     assert name_of(msgspec.structs.replace(RUNTIME, image="registry.example/onnx:2")) != name_of()
     assert name_of(msgspec.structs.replace(RUNTIME, requested="onnx")) == name_of()
+    secrets = (RecordedSecret(name="regcred"),)
+    assert name_of(msgspec.structs.replace(RUNTIME, image_pull_secrets=secrets)) != name_of()
 
 
 def test_parse_snapshot_own_data_round_trips() -> None:
