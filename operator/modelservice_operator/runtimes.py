@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from modelservice_operator import labels
 from modelservice_operator.api import InvalidSpec, parse_model_runtime
 from modelservice_operator.revision import RecordedRuntime, record_runtime
@@ -58,6 +60,62 @@ def resolve_runtime(
     if is_gone and target is not None and target.requested == request.ref:
         return _with_image(target, request)
     return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeNews:
+    """That a revision's runtime was changed since: the image that it would get now, and how to get it."""
+
+    image: str
+    message: str
+
+
+def runtime_news(
+    recorded: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]], *, uses_gpu: bool
+) -> RuntimeNews | None:
+    """Return what a revision with this runtime does not have, None where it is up to date."""
+    found = _look_up(recorded.requested, runtimes)
+    if isinstance(found, RuntimeProblem):
+        return None
+    changed = _changed_fields(recorded, found, uses_gpu=uses_gpu)
+    if not changed:
+        return None
+    what = (
+        f"The default ModelRuntime is {found.name!r} now."
+        if "name" in changed
+        else f"ModelRuntime {found.name!r} has changed since ({', '.join(changed)})."
+    )
+    return RuntimeNews(
+        image=image_of(found, uses_gpu=uses_gpu),
+        message=f"{what} These pods keep what their revision recorded; {_way_to_take(found, runtimes)}.",
+    )
+
+
+def image_of(runtime: RecordedRuntime, *, uses_gpu: bool) -> str:
+    """Return the image that the pods of a revision with this runtime use."""
+    return runtime.gpu_image or runtime.image if uses_gpu else runtime.image
+
+
+def _changed_fields(before: RecordedRuntime, after: RecordedRuntime, *, uses_gpu: bool) -> list[str]:
+    """Return the changed fields by their names in YAML, without the image that these pods do not use."""
+    unused = "image" if uses_gpu and before.gpu_image and after.gpu_image else "gpuImage"
+    old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
+    return sorted(
+        name for name in (old.keys() | new.keys()) - {unused, "requested"} if old.get(name) != new.get(name)
+    )
+
+
+def _way_to_take(found: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]]) -> str:
+    """A runtime is looked up anew for another way of asking for it, so there has to be one."""
+    if found.requested is None:
+        return f"to take it, set spec.runtime.ref to {found.name}, which makes a new revision"
+    default = _look_up(None, runtimes)
+    if isinstance(default, RecordedRuntime) and default.name == found.name:
+        return "to take it, remove spec.runtime.ref (it is the default), which makes a new revision"
+    return (
+        "to take it, create a ModelRuntime of another name with the same spec and name that in "
+        "spec.runtime.ref, which makes a new revision"
+    )
 
 
 def _with_image(runtime: RecordedRuntime, request: RuntimeRequest) -> RecordedRuntime | RuntimeProblem:

@@ -21,6 +21,7 @@ from modelservice_operator.conditions import (
 from modelservice_operator.diagnose import diagnose, loaded_models
 from modelservice_operator.reach import find_obstacle
 from modelservice_operator.rollout.history import read_history
+from modelservice_operator.runtimes import image_of, runtime_news
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def compute_status(
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
         "model": _served_model(decision, old, models),
-        "runtime": _runtime(decision.target),
+        "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),
     }
     return {field: value for field, value in status.items() if value is not None}
@@ -203,12 +204,17 @@ def _content_changed(
     )
 
 
-def _runtime(target: Revision | None) -> dict[str, Any] | None:
+def _runtime(target: Revision | None, runtimes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if target is None:
         return None
-    runtime = target.snapshot.runtime
-    image = runtime.gpu_image if target.snapshot.inputs.get("gpu") else runtime.image
-    return {"ref": runtime.name, "image": image or runtime.image}
+    runtime, uses_gpu = target.snapshot.runtime, bool(target.snapshot.inputs.get("gpu"))
+    image = image_of(runtime, uses_gpu=uses_gpu)
+    status = {"ref": runtime.name, "image": image}
+    news = runtime_news(runtime, runtimes, uses_gpu=uses_gpu)
+    if news is None:
+        return status
+    newer = {} if news.image == image else {"newerImage": news.image}
+    return {**status, **newer, "message": news.message}
 
 
 def _traffic(decision: Decision, deployments: Mapping[str, DeploymentChild]) -> list[dict[str, Any]]:

@@ -57,6 +57,10 @@ class ResolvedRuntime(ApiModel):
     """The ModelRuntime."""
     image: Annotated[str, limited(512)]
     """Its image."""
+    newer_image: Annotated[str, limited(512)] | None = None
+    """The image that the ModelRuntime names now, where that is another one."""
+    message: Annotated[str, limited(4096)] | None = None
+    """What has changed in the ModelRuntime since, and how to take it."""
 
 
 class ModelServiceStatus(ApiModel):

@@ -28,8 +28,8 @@ from modelservice_operator.observed import ApplyFailure, ServiceChild
 from modelservice_operator.status import Transition, compute_status, compute_transitions, percentages
 
 
-def settled_world(**spec: Any) -> World:
-    world = World(**spec)
+def settled_world(*runtimes: dict[str, Any], **spec: Any) -> World:
+    world = World(*runtimes, **spec)
     world.settle()
     return world
 
@@ -443,6 +443,80 @@ def test_compute_status_without_a_runtime_available_says_so(replicas: int) -> No
     available = world.condition("Available")
     assert (available["status"], available["reason"]) == ("False", "RuntimeNotFound")
     assert "replicas" not in available["message"]
+
+
+# The runtime
+
+
+def runtime_world(*runtimes: dict[str, Any], **spec: Any) -> World:
+    """A settled service, and then other ModelRuntimes."""
+    world = settled_world(
+        make_runtime(default=True, gpuImage="registry.example/gpu:1"), make_runtime("own"), **spec
+    )
+    pods_of = {place: body for place, body in world.objects.items() if place[0] == "Deployment"}
+    world.runtimes = list(runtimes)
+    world.settle()
+    assert pods_of == {place: body for place, body in world.objects.items() if place[0] == "Deployment"}
+    assert truth(world) == ALL_WELL
+    return world
+
+
+def newer(name: str = "onnx", *, default: bool = True, **spec: Any) -> dict[str, Any]:
+    return make_runtime(name, default=default, **{"gpuImage": "registry.example/gpu:1", **spec})
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "image", "message"),
+    [
+        ([newer(image="x:2")], "x:2", "'onnx' has changed since (image). These pods keep"),
+        ([newer(intraOpThreads=3)], None, "has changed since (intraOpThreads)"),
+        ([newer(default=False), newer("next", image="x:2")], "x:2", "The default ModelRuntime is 'next' now"),
+    ],
+)
+def test_compute_status_changed_runtime_is_told_and_how_to_take_it(
+    runtimes: list[dict[str, Any]], image: str | None, message: str
+) -> None:
+    world = runtime_world(*runtimes)
+
+    runtime = world.status["runtime"]
+    assert (runtime["ref"], runtime["image"]) == ("onnx", "registry.example/onnx:1")
+    assert runtime.get("newerImage") == image
+    assert message in runtime["message"]
+    name = "next" if "next" in message else "onnx"
+    assert f"set spec.runtime.ref to {name}" in runtime["message"]
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
+
+    world.edit(runtime={"ref": name})
+    world.settle()
+
+    assert set(world.status["runtime"]) == {"ref", "image"}
+
+
+@pytest.mark.parametrize(
+    ("ref", "remedy"),
+    [("onnx", "remove spec.runtime.ref (it is the default)"), ("own", "create a ModelRuntime of another")],
+)
+def test_compute_status_changed_runtime_that_was_named_is_taken_in_another_way(ref: str, remedy: str) -> None:
+    world = runtime_world(newer(image="x:2"), newer("own", default=False, image="x:2"), runtime={"ref": ref})
+
+    assert world.status["runtime"]["newerImage"] == "x:2"
+    assert remedy in world.status["runtime"]["message"]
+
+
+@pytest.mark.parametrize(
+    "runtimes", [[], [newer()], [newer(gpuImage="gpu:2")], [newer(), newer("other", default=False)]]
+)
+def test_compute_status_runtime_that_changed_nothing_for_these_pods_is_not_told(
+    runtimes: list[dict[str, Any]],
+) -> None:
+    assert set(runtime_world(*runtimes).status["runtime"]) == {"ref", "image"}
+
+
+def test_compute_status_gpu_image_counts_for_pods_that_use_it() -> None:
+    world = runtime_world(newer(gpuImage="gpu:2", image="other:2"), gpu={"count": 1})
+
+    assert world.status["runtime"]["newerImage"] == "gpu:2"
+    assert "(gpuImage)" in world.status["runtime"]["message"]
 
 
 # The model
