@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelservice_runtime.fetch.destination import Destination, StoredFile
+from modelservice_runtime.fetch.destination import PartialFile
 from modelservice_runtime.fetch.log import log
 
 _ENTRY = re.compile(r"sha256-[0-9a-f]{64}")
@@ -126,29 +126,31 @@ class CacheEntry:
             return None
         return info.st_size if stat.S_ISREG(info.st_mode) else None
 
-    async def copy_to(self, destination: Destination, name: str) -> StoredFile | None:
-        """Copy the file to ``destination`` as ``name``; None where it is missing or damaged.
+    async def copy_to(self, partial: PartialFile) -> bool:
+        """Copy the file into ``partial``; False, with nothing written, where it is missing or damaged.
 
         A damaged file is removed. Raises FetchError where the destination cannot take it.
         """
-        with self._open() as fd, destination.create_partial(name) as partial:
+        with self._open() as fd:
             if fd is None:
-                return None
+                return False
             try:
                 while chunk := os.read(fd, _CHUNK_BYTES):
                     partial.write(chunk)
                     await asyncio.sleep(0)  # a signal or a timeout may end the fetch
             except OSError as error:
                 _log_failure("a file of the cache cannot be read", error)
-                return None
+                partial.restart()
+                return False
             if partial.digest.sha256 != self.sha256:
                 log("a file of the cache is damaged", {"file": self.path.name})
                 with suppress(OSError):
                     self.path.unlink()
-                return None
+                partial.restart()
+                return False
             with suppress(OSError):  # only its place among the unused suffers
                 os.utime(fd)
-            return partial.commit()
+            return True
 
     async def keep(self, source: Path, size_bytes: int) -> None:
         """Keep a copy of ``source``, whose digest and size have been checked."""

@@ -8,6 +8,8 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,10 +32,20 @@ class FileDigest:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in the destination."""
+    """A file in the destination ``directory``; its name may have folders in front."""
 
+    directory: Path
     name: str
     digest: FileDigest
+
+    @property
+    def path(self) -> Path:
+        """Where its bytes are."""
+        return self.directory / self.name
+
+    def commit(self) -> "StoredFile":
+        """Itself: it has its final name already."""
+        return self
 
 
 class Destination:
@@ -66,8 +78,10 @@ class Destination:
 
     def find(self, name: str, sha256: str) -> StoredFile | None:
         """Return the file ``name`` if it is a regular file with this digest and a single link."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._fd)
+            with self._folder_of(name, create=False) as folder:
+                fd = os.open(name.rpartition("/")[2], flags, dir_fd=folder)
         except OSError:  # absent, a link, unreadable: all mean that it has to be fetched
             return None
         info = os.fstat(fd)
@@ -76,7 +90,31 @@ class Destination:
             return None
         with os.fdopen(fd, "rb") as file:
             digest = digest_stream(file)
-        return StoredFile(name, digest) if digest.sha256 == sha256 else None
+        return StoredFile(self.path, name, digest) if digest.sha256 == sha256 else None
+
+    @contextmanager
+    def _folder_of(self, name: str, *, create: bool) -> Iterator[int]:
+        """Open the folder that ``name`` stands in, link by link refused; raises OSError."""
+        opened = os.dup(self._fd)
+        try:
+            for part in name.split("/")[:-1]:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, 0o755, dir_fd=opened)
+                inner = os.open(
+                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened
+                )
+                os.close(opened)
+                opened = inner
+            yield opened
+        finally:
+            os.close(opened)
+
+    def put(self, temporary: str, name: str) -> None:
+        """Give a file of the directory its final name, replacing what is there; raises OSError."""
+        with self._folder_of(name, create=True) as folder:
+            os.replace(temporary, name.rpartition("/")[2], src_dir_fd=self._fd, dst_dir_fd=folder)
+            os.fsync(folder)
 
     def require_space(self, size_bytes: int, name: str) -> None:
         """Fail early where the volume cannot hold ``size_bytes`` more.
@@ -90,16 +128,17 @@ class Destination:
             raise disk_full(f"store {name} of {size_bytes} bytes")
 
     def create_partial(self, name: str) -> "PartialFile":
-        """Start a file that will be called ``name``."""
-        return PartialFile(self._fd, name)
+        """Start a file that will be called ``name``: a path with ``/``, without dots and links."""
+        return PartialFile(self, self._fd, name)
 
 
 class PartialFile:
     """A file being written under a temporary name; use it with ``with``, it is removed unless committed."""
 
-    def __init__(self, directory_fd: int, name: str) -> None:
+    def __init__(self, destination: Destination, directory_fd: int, name: str) -> None:
         self.name = name
         self.size_bytes = 0
+        self._destination = destination
         self._directory_fd = directory_fd
         self._temporary = f"{_PARTIAL_PREFIX}{secrets.token_hex(8)}"
         self._hash = hashlib.sha256()
@@ -145,6 +184,11 @@ class PartialFile:
         self.size_bytes = 0
 
     @property
+    def path(self) -> Path:
+        """Where its bytes are until it is committed."""
+        return self._destination.path / self._temporary
+
+    @property
     def digest(self) -> FileDigest:
         """Digest of everything written so far."""
         return FileDigest(self._hash.hexdigest(), self.size_bytes)
@@ -154,12 +198,10 @@ class PartialFile:
         with translated_os_errors(f"store {self.name}"):
             os.fchmod(self._fd, _READ_ONLY)
             os.fsync(self._fd)
-            os.replace(
-                self._temporary, self.name, src_dir_fd=self._directory_fd, dst_dir_fd=self._directory_fd
-            )
+            self._destination.put(self._temporary, self.name)
             self._committed = True
             os.fsync(self._directory_fd)
-        return StoredFile(self.name, self.digest)
+        return StoredFile(self._destination.path, self.name, self.digest)
 
 
 def digest_stream(file: BinaryIO) -> FileDigest:

@@ -5,7 +5,6 @@ https://kubernetes.io/docs/concepts/containers/images/#config-json.
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -166,7 +165,7 @@ def _decode_auth(name: str, auth: str) -> tuple[str, str]:
     text = re.sub(r"\s", "", auth).rstrip("=").replace("-", "+").replace("_", "/")
     try:
         pair = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise credentials_missing(
             f"the auth of the entry {name} of the docker configuration is not base64 of USER:PASSWORD"
         ) from error

@@ -1,47 +1,91 @@
-"""Names of the files an artifact may store. Pure."""
+"""Which of a source's files is the model, and under which names files are stored. Pure."""
 
+import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 
 MODEL_FILE = "model.onnx"
-_MAX_NAME_LENGTH = 255
+MODEL_SUFFIX = ".onnx"
+_MAX_PATH_BYTES = 4096
+_MAX_PART_BYTES = 255
+_MAX_SHOWN = 5
+_OWN_PREFIX = ".fetch-"  # of files on their way
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]*")
 
 
-def validate_file_name(name: str) -> str:
-    """Return ``name`` if it is a plain file name.
+def clean_path(path: str) -> str | None:
+    """Return a relative path without empty and ``.`` parts, or None where it cannot be stored safely.
+
+    Refused are absolute paths, ``..``, backslashes, characters that are not printable, and parts or paths
+    longer than file systems take.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    usable = (
+        parts
+        and not path.startswith("/")
+        and ".." not in parts
+        and path.isprintable()
+        and "\\" not in path
+        and not parts[0].startswith(_OWN_PREFIX)
+        and all(len(part.encode(errors="replace")) <= _MAX_PART_BYTES for part in parts)
+        and len(path.encode(errors="replace")) <= _MAX_PATH_BYTES
+    )
+    return "/".join(parts) if usable else None
+
+
+def is_model(path: str) -> bool:
+    """Whether a file of this name is an ONNX model."""
+    return path.lower().endswith(MODEL_SUFFIX)
+
+
+def find_models(paths: Iterable[str]) -> list[str]:
+    """The candidates among ``paths``: of the folders that are nearest, ``model.onnx`` before all others."""
+    models = sorted({path for path in paths if is_model(path)}, key=lambda path: (path.count("/"), path))
+    nearest = [path for path in models if path.count("/") == models[0].count("/")]
+    return [path for path in nearest if posixpath.basename(path) == MODEL_FILE] or nearest
+
+
+def choose_model(paths: Collection[str], remedy: str) -> str:
+    """Choose the file that is the model.
+
+    Args:
+        paths: of all files, relative to what the URI names.
+        remedy: how one of several is named, for the message; ``{path}`` stands for one of them.
 
     Raises:
-        FetchError: ``ArchiveRefused`` for directories, dot files and unusual characters.
+        FetchError: ``ModelNotFound`` where no file is a model, or where several may be.
 
     """
-    if len(name) > _MAX_NAME_LENGTH or _PLAIN_NAME.fullmatch(name) is None:
-        raise FetchError(
-            FetchReason.ARCHIVE_REFUSED,
-            f"file name {name[:80]!r} is refused; use plain names of letters, digits and . _ - + = "
-            "without directories",
-        )
-    return name
-
-
-def choose_model_file(names: Sequence[str]) -> str:
-    """Choose the file that is the model: ``model.onnx``, else the only ``*.onnx``.
-
-    Raises:
-        FetchError: ``ArchiveRefused`` for doubled names, ``ModelNotFound`` where there is no such file.
-
-    """
-    if len(set(names)) != len(names):
-        raise FetchError(FetchReason.ARCHIVE_REFUSED, "two files have the same name; give every file its own")
-    if MODEL_FILE in names:
-        return MODEL_FILE
-    models = [name for name in names if name.endswith(".onnx")]
-    if len(models) != 1:
+    found = find_models(paths)
+    if len(found) == 1:
+        return found[0]
+    if not found:
         raise FetchError(
             FetchReason.MODEL_NOT_FOUND,
-            f"{len(models)} of {len(names)} files end in .onnx; "
-            f"there must be exactly one, or one named {MODEL_FILE}",
+            f"none of the {len(paths)} files ends in {MODEL_SUFFIX}{_describe(sorted(paths))}; "
+            "check spec.model.storageUri",
         )
-    return models[0]
+    raise FetchError(
+        FetchReason.MODEL_NOT_FOUND,
+        f"{len(found)} files may be the model{_describe(found)}; {remedy.format(path=found[-1])}",
+    )
+
+
+def stored_name(path: str) -> str:
+    """The name that a model gets in the destination: its own where that is plain, else ``model.onnx``."""
+    name = posixpath.basename(path)
+    plain = _PLAIN_NAME.fullmatch(name) and len(name) <= _MAX_PART_BYTES and name.endswith(MODEL_SUFFIX)
+    return name if plain else MODEL_FILE
+
+
+def join_path(model_path: str, location: str) -> str:
+    """The path of a file that a model names, where the model itself is at ``model_path``."""
+    return posixpath.join(posixpath.dirname(model_path), location)
+
+
+def _describe(paths: list[str]) -> str:
+    shown = ", ".join(paths[:_MAX_SHOWN])
+    more = ", ..." if len(paths) > _MAX_SHOWN else ""
+    return f" ({shown[:300]}{more})" if paths else ""

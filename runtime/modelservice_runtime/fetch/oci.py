@@ -6,6 +6,7 @@ network can then refuse to deliver the model, but neither change it nor learn a 
 """
 
 import hashlib
+import platform
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from modelservice_runtime.fetch.docker_config import explain_no_login, find_logi
 from modelservice_runtime.fetch.errors import FetchError, NotTlsError
 from modelservice_runtime.fetch.log import log
 from modelservice_runtime.fetch.oci_auth import RegistryAuthorizer
+from modelservice_runtime.fetch.oci_files import Layers
 from modelservice_runtime.fetch.oci_manifest import (
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -30,10 +32,12 @@ from modelservice_runtime.fetch.oci_manifest import (
 )
 from modelservice_runtime.fetch.redaction import Redactor
 from modelservice_runtime.fetch.retry import retried
-from modelservice_runtime.fetch.transfer import Expected, Transfer, check_digest
+from modelservice_runtime.fetch.transfer import Transfer, check_digest
 from modelservice_runtime.fetch.uri import OciUri, invalid_uri
 
 _ACCEPT = {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))}
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class RegistryAccess:
 async def fetch_oci(
     uri: OciUri, sha256: str | None, access: RegistryAccess, transfer: Transfer
 ) -> list[StoredFile]:
-    """Fetch every file of an artifact, the model last.
+    """Fetch the model of an artifact and the files that it names, the model last.
 
     Raises:
         FetchError: with the reason.
@@ -119,18 +123,15 @@ async def fetch_oci(
     async with AsyncExitStack() as stack:
         registry, body = await _reach(uri, sha256, access, transfer, stack)
         artifact = await _resolve(registry, body, transfer)
-        check_digest(sha256, artifact.model.digest if sha256 else "", "the model file of the artifact")
-        if registry.scheme == "http" and uri.digest is None and len(artifact.layers) > 1:
-            raise _unpinned(
-                uri, "an artifact of several files needs the manifest's digest in the URI (@sha256:...)"
+        unpinned = None
+        if registry.scheme == "http" and uri.digest is None:
+            unpinned = _unpinned(
+                uri, "a model of several files needs the manifest's digest in the URI (@sha256:...)"
             )
-        return [
-            await transfer.store(
-                BlobSource(registry, layer.digest),
-                Expected(layer.name, layer.digest, layer.size_bytes, layer is artifact.model),
-            )
-            for layer in artifact.layers
-        ]
+        layers = Layers(
+            artifact.layers, lambda layer: BlobSource(registry, layer.digest), transfer, sha256, unpinned
+        )
+        return await layers.fetch()
 
 
 async def _reach(
@@ -153,10 +154,12 @@ async def _reach(
 
 
 async def _resolve(registry: Registry, body: bytes, transfer: Transfer) -> Artifact:
-    found = parse_manifest(body)
+    architecture = machine_architecture()
+    found = parse_manifest(body, architecture)
     if isinstance(found, Index):
         digest = found.digest
-        found = parse_manifest(await retried(lambda: registry.read_manifest(digest), transfer.limits))
+        body = await retried(lambda: registry.read_manifest(digest), transfer.limits)
+        found = parse_manifest(body, architecture)
     if isinstance(found, Index):
         raise refused("the reference leads to an index inside an index")
     return found
@@ -167,6 +170,12 @@ def _unpinned(uri: OciUri, remedy: str) -> FetchError:
         f"{uri.registry} speaks plain http, where anyone on the way can change the model; {remedy}, "
         "or serve the registry over TLS"
     )
+
+
+def machine_architecture() -> str:
+    """The architecture of this machine as images name it: in the words of Go."""
+    machine = platform.machine().lower()
+    return _ARCHITECTURES.get(machine, machine)
 
 
 def build_api_host(registry: str) -> str:

@@ -21,7 +21,7 @@ from modelservice_runtime.fetch.destination import StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.limits import MAX_FILES
 from modelservice_runtime.fetch.log import log
-from modelservice_runtime.fetch.names import MODEL_FILE, choose_model_file, validate_file_name
+from modelservice_runtime.fetch.names import MODEL_FILE, choose_model, clean_path
 from modelservice_runtime.fetch.retry import retried
 from modelservice_runtime.fetch.transfer import Expected, Transfer
 from modelservice_runtime.fetch.uri import S3Uri, invalid_uri
@@ -131,7 +131,7 @@ async def fetch_s3(
         return [await transfer.store(source, Expected(MODEL_FILE, sha256))]
     listing = ObjectSource(client, bucket, bucket.build_url("", list_query(uri.key)))
     objects = parse_listing(await retried(lambda: _read(listing), transfer.limits), uri.key)
-    model = choose_model_file([item.name for item in objects])
+    model = choose_model([item.name for item in objects], "name one of them in the URI")
     stored = []
     for item in sorted(objects, key=lambda item: item.name == model):
         is_model = item.name == model
@@ -213,7 +213,8 @@ def _parse_entry(entry: ElementTree.Element, prefix: str) -> ListedObject | None
         raise ValueError("a key outside the prefix")
     if key == prefix:  # the placeholder that consoles create for a "folder"
         return None
-    return ListedObject(key, validate_file_name(key.removeprefix(prefix)), size)
+    name = clean_path(key.removeprefix(prefix))
+    return ListedObject(key, name, size) if name and "/" not in name else None
 
 
 def _parse_endpoint(endpoint: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ import aiohttp
 
 from modelservice_runtime.fetch.cache import CacheEntry, ModelCache
 from modelservice_runtime.fetch.client import describe_network_error
-from modelservice_runtime.fetch.destination import Destination, PartialFile, StoredFile
+from modelservice_runtime.fetch.destination import Destination, FileDigest, PartialFile, StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
 from modelservice_runtime.fetch.log import log
@@ -33,6 +34,28 @@ class Source(Protocol):
 
     async def open(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Ask for the file with extra ``headers``; the answer has status 200, 206 or 416."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the bytes go: a file, or what unpacks them."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes taken so far."""
+        ...
+
+    @property
+    def digest(self) -> FileDigest:
+        """Digest of the bytes taken so far."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; raises FetchError."""
+        ...
+
+    def restart(self) -> None:
+        """Forget everything taken so far."""
         ...
 
 
@@ -70,50 +93,84 @@ class Transfer:
             FetchError: with the reason.
 
         """
-        if expected.sha256 is None:
-            return await self._download(source, expected)
-        present = self.destination.find(expected.name, expected.sha256)
-        if present is not None:
+        async with self.stage(source, expected) as staged:
+            return staged.commit()
+
+    @asynccontextmanager
+    async def stage(self, source: Source, expected: Expected) -> AsyncIterator[PartialFile | StoredFile]:
+        """Fetch one file, whole and checked, that gets its name when it is committed within the context.
+
+        Raises:
+            FetchError: with the reason.
+
+        """
+        present = expected.sha256 and self.destination.find(expected.name, expected.sha256)
+        if present:
             log("already present", {"file": present.name, "bytes": present.digest.size_bytes})
             self.budget.take(present.digest.size_bytes)
-            return present
-        if self.cache is None:
-            return await self._download(source, expected)
-        async with self.cache.entry(expected.sha256) as entry:
-            stored = None if entry is None else await self._take_from_cache(entry, expected)
-            if stored is None:
-                stored = await self._download(source, expected)
-                if entry is not None:
-                    await entry.keep(self.destination.path / stored.name, stored.digest.size_bytes)
-            return stored
+            yield present
+            return
+        with self.destination.create_partial(expected.name) as partial:
+            await self._fill(partial, source, expected)
+            self.budget.take(partial.size_bytes)
+            yield partial
 
-    async def _take_from_cache(self, entry: CacheEntry, expected: Expected) -> StoredFile | None:
+    async def _fill(self, partial: PartialFile, source: Source, expected: Expected) -> None:
+        if expected.sha256 is None or self.cache is None:
+            await self.receive(source, expected, partial)
+            return
+        async with self.cache.entry(expected.sha256) as entry:
+            if entry is not None and await self._take_from_cache(entry, partial):
+                return
+            await self.receive(source, expected, partial)
+            if entry is not None:
+                await entry.keep(partial.path, partial.size_bytes)
+
+    async def _take_from_cache(self, entry: CacheEntry, partial: PartialFile) -> bool:
         size_bytes = entry.size_bytes
         if size_bytes is None:
-            return None
-        check_budget(self.budget, size_bytes, expected.name)
-        self.destination.require_space(size_bytes, expected.name)
-        stored = await entry.copy_to(self.destination, expected.name)
-        if stored is not None:
-            log("taken from the cache", {"file": stored.name, "bytes": stored.digest.size_bytes})
-            self.budget.take(stored.digest.size_bytes)
-        return stored
+            return False
+        check_budget(self.budget, size_bytes, partial.name)
+        self.destination.require_space(size_bytes, partial.name)
+        if not await entry.copy_to(partial):
+            return False
+        log("taken from the cache", {"file": partial.name, "bytes": size_bytes})
+        return True
 
-    async def _download(self, source: Source, expected: Expected) -> StoredFile:
-        with self.destination.create_partial(expected.name) as partial:
-            download = _Download(self, source, expected, partial)
-            await retried(download.attempt, self.limits, lambda: partial.size_bytes)
-            check_digest(expected.sha256, partial.digest.sha256, expected.name)
-            stored = partial.commit()
-        self.budget.take(stored.digest.size_bytes)
-        log(
-            "stored",
-            {
-                **download.progress.describe(partial.size_bytes, partial.size_bytes),
-                "sha256": stored.digest.sha256,
-            },
-        )
-        return stored
+    async def receive(self, source: Source, expected: Expected, sink: Sink) -> None:
+        """Bring all bytes of a source into ``sink`` and check their digest.
+
+        Raises:
+            FetchError: with the reason.
+
+        """
+        download = _Download(self, source, expected, sink)
+        await retried(download.attempt, self.limits, lambda: sink.size_bytes)
+        check_digest(expected.sha256, sink.digest.sha256, expected.name)
+        fields = download.progress.describe(sink.size_bytes, sink.size_bytes)
+        log("received", {**fields, "sha256": sink.digest.sha256})
+
+
+async def read_head(source: Source, size_bytes: int) -> bytes:
+    """The first bytes of a source, fewer where it has fewer.
+
+    Raises:
+        FetchError, TransientError: as the source does.
+
+    """
+    response = await source.open({"Range": f"bytes=0-{size_bytes - 1}"})
+    head = bytearray()
+    try:
+        if response.status != 416:  # of an empty file there is no range
+            async for chunk in response.content.iter_any():
+                head += chunk
+                if len(head) >= size_bytes:
+                    break
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise TransientError(describe_network_error(response.url, error)) from error
+    finally:
+        response.close()
+    return bytes(head[:size_bytes])
 
 
 def check_budget(budget: Budget, size_bytes: int, name: str) -> None:
@@ -156,11 +213,11 @@ def find_archive(head: bytes) -> str | None:
 class _Download:
     """One file's attempts; what was written stays between them."""
 
-    def __init__(self, transfer: Transfer, source: Source, expected: Expected, partial: PartialFile) -> None:
+    def __init__(self, transfer: Transfer, source: Source, expected: Expected, sink: Sink) -> None:
         self._transfer = transfer
         self._source = source
         self._expected = expected
-        self._partial = partial
+        self._sink = sink
         self._total_bytes = expected.size_bytes
         self._etag: str | None = None
         self._head = b""
@@ -187,9 +244,9 @@ class _Download:
 
     def _range_headers(self) -> dict[str, str]:
         """Ask for the rest where it is sure to belong to the same bytes, else start again."""
-        if self._partial.size_bytes == 0:
+        if self._sink.size_bytes == 0:
             return {}
-        range_header = {"Range": f"bytes={self._partial.size_bytes}-"}
+        range_header = {"Range": f"bytes={self._sink.size_bytes}-"}
         if self._etag:
             return {**range_header, "If-Range": self._etag}
         if self._expected.sha256:
@@ -198,7 +255,7 @@ class _Download:
         return {}
 
     def _restart(self) -> None:
-        self._partial.restart()
+        self._sink.restart()
         self._head = b""
 
     def _align(self, response: aiohttp.ClientResponse) -> None:
@@ -207,14 +264,14 @@ class _Download:
         strong = etag if etag.startswith('"') else None
         if response.status == 206:
             start, total = _parse_content_range(response.headers.get("Content-Range", ""))
-            if start != self._partial.size_bytes or (self._etag and strong and strong != self._etag):
+            if start != self._sink.size_bytes or (self._etag and strong and strong != self._etag):
                 self._restart()
                 raise TransientError("the server answered with another part of the file than asked for")
         elif response.status == 416:
             self._restart()
             raise TransientError("the server has no further bytes of the file")
         else:
-            if self._partial.size_bytes:
+            if self._sink.size_bytes:
                 self._restart()
             total = response.content_length
         self._etag = strong
@@ -230,17 +287,17 @@ class _Download:
                 "store the files again",
             )
         self._check_size(total_bytes)
-        self._transfer.destination.require_space(total_bytes - self._partial.size_bytes, self._expected.name)
+        self._transfer.destination.require_space(total_bytes - self._sink.size_bytes, self._expected.name)
         self._total_bytes = total_bytes
 
     async def _receive(self, response: aiohttp.ClientResponse) -> None:
         rule = LowSpeedRule(self._transfer.limits, time.monotonic)
         async for chunk in response.content.iter_any():
-            self._check_size(self._partial.size_bytes + len(chunk))
+            self._check_size(self._sink.size_bytes + len(chunk))
             self._check_head(chunk)
-            self._partial.write(chunk)
+            self._sink.write(chunk)
             rule.update(len(chunk))
-            self.progress.update(self._partial.size_bytes, self._total_bytes)
+            self.progress.update(self._sink.size_bytes, self._total_bytes)
 
     def _check_size(self, size_bytes: int) -> None:
         check_budget(self._transfer.budget, size_bytes, self._expected.name)
@@ -257,11 +314,9 @@ class _Download:
             )
 
     def _check_complete(self) -> None:
-        if self._total_bytes is not None and self._partial.size_bytes < self._total_bytes:
-            raise TransientError(
-                f"the file ended after {self._partial.size_bytes} of {self._total_bytes} bytes"
-            )
-        if self._partial.size_bytes == 0:
+        if self._total_bytes is not None and self._sink.size_bytes < self._total_bytes:
+            raise TransientError(f"the file ended after {self._sink.size_bytes} of {self._total_bytes} bytes")
+        if self._sink.size_bytes == 0:
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED, f"{self._expected.name} is empty; store the model file again"
             )

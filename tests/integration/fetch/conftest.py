@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hack.cluster.binaries import find_programs
 from hack.cluster.errors import ClusterError
+from tests.integration.fetch.fetch_registries import RegistryServer, RegistryStarter, tls_settings
 from tests.integration.fetch.fetch_servers import (
     Fetcher,
     TlsFiles,
@@ -84,3 +85,19 @@ async def other_https(tls: TlsFiles) -> AsyncIterator[WebServer]:
 async def http() -> AsyncIterator[WebServer]:
     async for server in run_web_server(WebServer("http"), None):
         yield server
+
+
+@pytest.fixture(scope="module")
+def starter(tmp_path_factory: pytest.TempPathFactory) -> RegistryStarter:
+    return RegistryStarter(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture(scope="module")
+def registry(starter: RegistryStarter) -> Iterator[RegistryServer]:
+    """A registry without TLS and without passwords, as in a test cluster; everything is pushed here."""
+    yield from starter.run("plain", {}, {})
+
+
+@pytest.fixture(scope="module")
+def tls_registry(starter: RegistryStarter, tls: TlsFiles) -> Iterator[RegistryServer]:
+    yield from starter.run("tls", tls_settings(tls), {})

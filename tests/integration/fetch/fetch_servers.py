@@ -79,7 +79,11 @@ class Fetcher:
     @property
     def files(self) -> dict[str, bytes]:
         """Everything in the destination, temporary files included."""
-        return {path.name: path.read_bytes() for path in self.destination.iterdir()}
+        return {
+            str(path.relative_to(self.destination)): path.read_bytes()
+            for path in self.destination.rglob("*")
+            if not path.is_dir()
+        }
 
     def credentials(self, **values: str) -> Path:
         """A mounted Secret; it always has the authority of the test servers."""

@@ -156,8 +156,8 @@ def test_use_makes_a_file_the_newest(tmp_path: Path) -> None:
     async def use() -> None:
         async with cache.entry(used.removeprefix("sha256-")) as entry:
             assert entry is not None
-            with Destination(tmp_path / "out") as destination:
-                assert await entry.copy_to(destination, "model.onnx") is not None
+            with Destination(tmp_path / "out") as destination, destination.create_partial("m") as partial:
+                assert await entry.copy_to(partial)
 
     asyncio.run(use())
     assert cache.make_room(30)

@@ -85,8 +85,7 @@ def test_parse_listing_leaves_out_the_folder_itself_and_deeper_ones():
     [
         (listing(), FetchReason.MODEL_NOT_FOUND),
         (listing(("m/", "0")), FetchReason.MODEL_NOT_FOUND),
-        (listing(("m/..", "1")), FetchReason.ARCHIVE_REFUSED),
-        (listing(("m/a/b", "1")), FetchReason.ARCHIVE_REFUSED),
+        (listing(("m/..", "1")), FetchReason.MODEL_NOT_FOUND),
         (listing(("other/a", "1")), FetchReason.DOWNLOAD_FAILED),
         (listing(("m/a", "x")), FetchReason.DOWNLOAD_FAILED),
         (b"", FetchReason.DOWNLOAD_FAILED),

@@ -1,0 +1,36 @@
+"""Stores a model together with the files that it names, the model last: where it is, the rest is too."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from modelservice_runtime.fetch.destination import StoredFile
+from modelservice_runtime.fetch.external_data import find_external_files
+from modelservice_runtime.fetch.transfer import Expected, Source, Transfer
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file of a source: where its bytes come from and what is known about them."""
+
+    source: Source
+    expected: Expected
+
+
+async def store_model(
+    transfer: Transfer, model: Located, locate: Callable[[str], Awaitable[Located]]
+) -> list[StoredFile]:
+    """Fetch the model and its external data.
+
+    Args:
+        transfer: what is shared by the files of a fetch.
+        model: the model itself.
+        locate: finds the file that the model names by a path relative to its own folder; raises FetchError.
+
+    Raises:
+        FetchError: with the reason.
+
+    """
+    async with transfer.stage(model.source, model.expected) as staged:
+        others = [await locate(path) for path in find_external_files(staged.path)]
+        stored = [await transfer.store(other.source, other.expected) for other in others]
+        return [*stored, staged.commit()]

@@ -1,0 +1,29 @@
+"""Finds out which files a model needs beside it: ONNX keeps large weights in files of their own."""
+
+import mmap
+from pathlib import Path
+
+from modelservice_runtime.errors import StartupError
+from modelservice_runtime.fetch.log import log
+from modelservice_runtime.fetch.names import clean_path
+from modelservice_runtime.onnx_scan import scan_model
+
+
+def find_external_files(path: Path) -> list[str]:
+    """Paths of the external data that the model at ``path`` names, relative to its own folder.
+
+    A file that is no model, and one that the server will refuse, names nothing: the server says why, in a
+    sentence of its own. So it is with locations that lead outside the model's folder.
+    """
+    try:
+        with path.open("rb") as file:
+            # Unmapped when the last slice is gone.
+            scan = scan_model(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    except (StartupError, ValueError) as error:
+        log("the file cannot be read as a model", {"problem": str(error)})
+        return []
+    cleaned = {location: clean_path(location) for location in scan.external_locations}
+    for location, usable in cleaned.items():
+        if usable is None:
+            log("a location of external data is not fetched", {"location": location[:200]})
+    return sorted({usable for usable in cleaned.values() if usable is not None})
