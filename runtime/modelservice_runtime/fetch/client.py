@@ -5,6 +5,7 @@ resolution, for every connection. Redirects are followed here, one hop at a time
 rules of its own.
 """
 
+import ipaddress
 import socket
 import ssl
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from yarl import URL
 from modelservice_runtime.fetch.addresses import AddressPolicy, find_refusal
 from modelservice_runtime.fetch.errors import FetchError, FetchReason, NotTlsError, TransientError
 from modelservice_runtime.fetch.limits import MAX_DOCUMENT_BYTES, MAX_REDIRECTS, TransferLimits
+from modelservice_runtime.fetch.proxies import Proxies
 from modelservice_runtime.fetch.redaction import redact_url
 from modelservice_runtime.fetch.retry import parse_retry_after
 from modelservice_runtime.fetch.uri import is_disguised_address
@@ -52,10 +54,17 @@ class _Guard:
 class GuardedClient:
     """An HTTP client that connects to allowed addresses only; use it with ``async with``."""
 
-    def __init__(self, policy: AddressPolicy, tls: ssl.SSLContext, limits: TransferLimits) -> None:
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        tls: ssl.SSLContext,
+        limits: TransferLimits,
+        proxies: Proxies | None = None,
+    ) -> None:
         self.policy = policy
         self.tls = tls
         self.limits = limits
+        self.proxies = proxies or Proxies()
         self._guard = _Guard(policy)
         self._session: aiohttp.ClientSession | None = None
 
@@ -70,7 +79,7 @@ class GuardedClient:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # the bytes that are hashed are the bytes that were sent
-            trust_env=False,  # a proxy from the environment would bypass the address check
+            trust_env=False,  # a proxy is chosen below, where what can be checked is checked
             headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
         )
         return self
@@ -133,8 +142,13 @@ class GuardedClient:
         assert self._session is not None, "use the client with `async with`"
         self._guard.refusals.clear()
         method = "GET" if form is None else "POST"
+        proxy = self._find_proxy(url)
         try:
-            return await self._session.request(method, url, headers=headers, data=form, allow_redirects=False)
+            return await self._session.request(
+                method, url, headers=headers, data=form, allow_redirects=False, proxy=proxy
+            )
+        except aiohttp.ClientHttpProxyError as error:
+            raise _proxy_failure(url, error) from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED,
@@ -145,9 +159,10 @@ class GuardedClient:
             raise _tls_failure(url, error) from error
         except aiohttp.ClientConnectorError as error:
             if self._guard.refusals:
-                raise forbidden_address(url.host or "", self._guard.refusals[0]) from error
+                raise forbidden_address((proxy or url).host or "", self._guard.refusals[0]) from error
+            where = f"the proxy {proxy.host}" if proxy else url.host
             raise TransientError(
-                f"cannot connect to {url.host}: {error.os_error.strerror or error.os_error}"
+                f"cannot connect to {where}: {error.os_error.strerror or error.os_error}"
             ) from error
         except aiohttp.InvalidURL as error:
             raise FetchError(
@@ -155,6 +170,37 @@ class GuardedClient:
             ) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise TransientError(describe_network_error(url, error)) from error
+
+    def _find_proxy(self, url: URL) -> URL | None:
+        """Return the proxy to ask; a name is resolved there, a numeric address is checked here.
+
+        Where only private addresses are allowed, nobody else may choose the address.
+        """
+        proxy = self.proxies.find(url) if self.policy.allow_public else None
+        if proxy is not None and url.host and is_numeric(url.host):
+            refusal = find_refusal(self.policy, url.host, url.port or 0)
+            if refusal is not None:
+                raise forbidden_address(url.host, refusal)
+        return proxy
+
+
+def is_numeric(host: str) -> bool:
+    """Return whether a host is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _proxy_failure(url: URL, error: aiohttp.ClientHttpProxyError) -> Exception:
+    what = f"the proxy answers HTTP {error.status} for {url.host}"
+    if error.status in _RETRIED_STATUSES:
+        return TransientError(what)
+    return FetchError(
+        FetchReason.DOWNLOAD_FAILED,
+        f"{what}; check the proxy's address and rights, or add the host to NO_PROXY",
+    )
 
 
 def describe_network_error(url: URL, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from modelservice_runtime.fetch.limits import Budget, TransferLimits
 from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.names import MODEL_FILE
 from modelservice_runtime.fetch.oci import RegistryAccess, fetch_oci
+from modelservice_runtime.fetch.proxies import read_proxies
 from modelservice_runtime.fetch.redaction import Redactor
 from modelservice_runtime.fetch.transfer import Transfer
 from modelservice_runtime.fetch.uri import FileUri, ModelUri, OciUri, S3Uri, WebUri, invalid_uri, parse_uri
@@ -37,6 +39,7 @@ class FetchRequest:
         file_root: the directory a ``file://`` must lie in; None for anywhere.
         addresses: which addresses may be connected to.
         limits: bounds of the transfer.
+        environment: where proxies are looked for (``HTTPS_PROXY`` and the like).
         cache: where files of known digest are kept for other fetches; None for nowhere.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
 
@@ -51,6 +54,7 @@ class FetchRequest:
     file_root: Path | None = None
     addresses: AddressPolicy = field(default_factory=AddressPolicy)
     limits: TransferLimits = field(default_factory=TransferLimits)
+    environment: Mapping[str, str] = field(default_factory=dict)
     cache: ModelCache | None = None
     redactor: Redactor = field(default_factory=Redactor)
 
@@ -121,7 +125,9 @@ async def _fetch_remote(
     uri: ModelUri, sha256: str | None, request: FetchRequest, credentials: Credentials, transfer: Transfer
 ) -> list[StoredFile]:
     tls = build_ssl_context(credentials)
-    async with GuardedClient(request.addresses, tls, request.limits) as client:
+    proxies = read_proxies(request.environment)
+    request.redactor.add(*proxies.secrets)
+    async with GuardedClient(request.addresses, tls, request.limits, proxies) as client:
         match uri:
             case OciUri():
                 access = RegistryAccess(client, credentials, request.redactor)

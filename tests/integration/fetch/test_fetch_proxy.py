@@ -1,0 +1,116 @@
+"""Downloads through a proxy that the environment names."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from modelservice_runtime.fetch.addresses import AddressPolicy
+from modelservice_runtime.fetch.errors import FetchReason
+
+DATA = b"\x08\x08" + bytes(range(256)) * 4000
+
+
+@dataclass
+class Proxy:
+    """A proxy on loopback: CONNECT, and plain requests that it answers itself."""
+
+    port: int = 0
+    heads: list[str] = field(default_factory=list)
+    answer: bytes = b""
+    """Sent instead of a tunnel, if given."""
+
+    def environment(self, user: str = "") -> dict[str, str]:
+        return {"HTTPS_PROXY": f"http://{user}127.0.0.1:{self.port}", "http_proxy": f"127.0.0.1:{self.port}"}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        method, target = head.split(" ", 2)[:2]
+        if self.answer or method != "CONNECT":
+            writer.write(self.answer)
+        else:
+            host, _, port = target.rpartition(":")
+            upstream, down = await asyncio.open_connection(host, int(port))
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(copy(reader, down), copy(upstream, writer))
+        writer.close()
+
+
+async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    proxy = Proxy()
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield proxy
+
+
+async def test_fetch_https_goes_through_a_tunnel_and_checks_the_stores_certificate(
+    fetcher: Any, https: Any, proxy: Proxy
+) -> None:
+    await fetcher.fetch(https.serve("/m.onnx", DATA), environment=proxy.environment())
+
+    assert fetcher.files == {"model.onnx": DATA}
+    assert proxy.heads[0].startswith(f"CONNECT 127.0.0.1:{https.port} ")
+
+
+async def test_fetch_exception_goes_past_the_proxy(fetcher: Any, https: Any, proxy: Proxy) -> None:
+    environment = {**proxy.environment(), "NO_PROXY": "127.0.0.0/8"}
+    await fetcher.fetch(https.serve("/m.onnx", DATA), environment=environment)
+
+    assert proxy.heads == []
+
+
+async def test_fetch_of_metadata_through_a_proxy_is_refused_before_it_is_asked(
+    fetcher: Any, proxy: Proxy
+) -> None:
+    error = await fetcher.fail("https://169.254.169.254/m.onnx", environment=proxy.environment())
+
+    assert error.reason == FetchReason.ADDRESS_FORBIDDEN
+    assert proxy.heads == []
+
+
+async def test_fetch_through_a_proxy_at_a_forbidden_address_is_refused(fetcher: Any, proxy: Proxy) -> None:
+    error = await fetcher.fail(
+        "https://store.example/m.onnx", environment=proxy.environment(), addresses=AddressPolicy()
+    )
+
+    assert error.reason == FetchReason.ADDRESS_FORBIDDEN
+    assert "127.0.0.1 is a loopback address" in error.message
+    assert proxy.heads == []
+
+
+async def test_fetch_refused_by_the_proxy_says_so_without_its_password(fetcher: Any, proxy: Proxy) -> None:
+    proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    environment = proxy.environment("me:hunter22@")
+    error = await fetcher.fail("https://store.example/m.onnx", environment=environment)
+
+    assert "the proxy answers HTTP 407 for store.example" in error.message
+    assert "NO_PROXY" in error.message
+    assert "hunter22" not in error.message
+    assert "Proxy-Authorization: Basic" in proxy.heads[0]
+
+
+async def test_fetch_where_the_proxy_is_gone_names_the_proxy(fetcher: Any) -> None:
+    environment = {"https_proxy": "http://127.0.0.1:1"}
+    error = await fetcher.fail("https://store.example/m.onnx", environment=environment)
+
+    assert "cannot connect to the proxy 127.0.0.1" in error.message
+
+
+async def test_fetch_variable_that_names_no_proxy_is_told(fetcher: Any, https: Any) -> None:
+    error = await fetcher.fail(https.serve("/m.onnx", DATA), environment={"https_proxy": "socks5://x"})
+
+    assert "HTTPS_PROXY is not the address of a proxy" in error.message
