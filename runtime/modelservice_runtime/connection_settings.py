@@ -12,7 +12,7 @@ class ConnectionSettings:
 
     Common load balancers keep idle connections for 10 minutes (Google Cloud's) or less; one that we closed
     first would lose the request that is just on its way. ``max_connection_age_seconds`` is None without such
-    a limit.
+    a limit; it is on by default and not by an argument of the operator's, whose pods may have older images.
     """
 
     max_connections: int = 4096
@@ -21,7 +21,7 @@ class ConnectionSettings:
     min_body_bytes_per_second: int = 16 * 1024
     write_stall_seconds: float = 20.0
     idle_timeout_seconds: float = 620.0
-    max_connection_age_seconds: float | None = None
+    max_connection_age_seconds: float | None = 1800.0
     max_connection_age_grace_seconds: float = 300.0
 
 
@@ -64,8 +64,9 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-connection-age-seconds",
         type=parse_optional_duration,
-        metavar="S",
-        help="age at which clients are asked to connect anew, give or take a tenth, or off (default: off)",
+        default=defaults.max_connection_age_seconds,
+        metavar="S|off",
+        help="age at which clients are asked to connect anew, give or take a tenth (default: %(default)s)",
     )
 
 

@@ -33,7 +33,7 @@ class HttpLimits:
     body_grace_seconds: float = 20.0
     min_body_bytes_per_second: float = 16 * 1024
     idle_timeout_seconds: float = 620.0
-    max_connection_age_seconds: float | None = None
+    max_connection_age_seconds: float | None = 1800.0
     max_connection_age_grace_seconds: float = 300.0
     write_stall_seconds: float = 20.0
     linger_seconds: float = 2.0

@@ -98,7 +98,8 @@ def test_old_connection_ends_with_its_next_answer(model_files: dict[str, Path]) 
 
 
 def test_connection_without_an_age_limit_stays(model_files: dict[str, Path]) -> None:
-    with ServerThread({"mlp": model_files["mlp"]}) as server:
+    unlimited = replace(HttpLimits(), max_connection_age_seconds=None)
+    with ServerThread({"mlp": model_files["mlp"]}, unlimited) as server:
         assert server.server.age_limit() == float("inf")
     limited = replace(HttpLimits(), max_connection_age_seconds=100.0)
     with ServerThread({"mlp": model_files["mlp"]}, limited) as server:

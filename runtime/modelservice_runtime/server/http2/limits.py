@@ -35,7 +35,7 @@ class Http2Limits:
     body_grace_seconds: float = 20.0
     min_body_bytes_per_second: float = 16 * 1024
     idle_timeout_seconds: float = 620.0  # without any call
-    max_connection_age_seconds: float | None = None
+    max_connection_age_seconds: float | None = 1800.0
     max_connection_age_grace_seconds: float = 300.0  # for calls that last beyond it
     stream_idle_seconds: float = 3600.0  # between two messages of a client that has not ended the call
     ping_after_seconds: float = 60.0  # of silence while calls are open
