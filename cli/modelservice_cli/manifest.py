@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,21 @@ from modelservice_cli.errors import CommandError
 from modelservice_operator.api import (
     InvalidSpec,
     ModelService,
+    ModelServiceSpec,
     RuntimeSpec,
+    ServerSpec,
     parse_model_service,
     parse_quantity,
 )
 from modelservice_operator.resources.accelerator import accelerator_args
+from modelservice_operator.resources.server import server_args
 from modelservice_runtime.accelerator_arguments import add_accelerator_arguments
+from modelservice_runtime.settings import add_serve_arguments
 
 # Parts of the spec that only a cluster can act on.
 _CLUSTER_ONLY = (
-    "autoscaling", "image_pull_secrets", "pod_metadata", "replicas", "resources", "rollout", "scheduling",
-    "service_account_name", "termination_grace_period_seconds",
+    "autoscaling", "child_metadata", "image_pull_secrets", "network_policy", "pod_metadata", "replicas",
+    "resources", "rollout", "scheduling", "service_account_name", "termination_grace_period_seconds",
 )  # fmt: skip
 
 
@@ -32,14 +36,16 @@ class LocalService:
     """What to serve, and how; None where the manifest leaves the choice to the server."""
 
     name: str
+    """The model's, in the protocols."""
     storage_uri: str
     sha256: str | None
     max_size_bytes: int | None
     version: str | None
     execution_providers: tuple[str, ...]
     intra_op_threads: int | None
-    accelerator: Mapping[str, object]
-    """Flags of the server that the options of CUDA and TensorRT stand for, by their names in argparse."""
+    flags: Mapping[str, object]
+    """What the options of CUDA, TensorRT and the server stand for, by the names of argparse."""
+    environment: Mapping[str, str]
     max_batch_size: int
     max_batch_delay_milliseconds: int
     ignored_fields: tuple[str, ...]
@@ -75,18 +81,24 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
     batching = spec.batching
     max_size = spec.model.max_size
     return LocalService(
-        name=service.metadata.name,
+        name=spec.model.name or service.metadata.name,
         storage_uri=spec.model.storage_uri,
         sha256=spec.model.sha256,
         max_size_bytes=None if max_size is None else int(parse_quantity(max_size)),
         version=spec.model.version,
         execution_providers=tuple(spec.runtime.execution_providers or default_providers),
         intra_op_threads=spec.runtime.intra_op_threads,
-        accelerator=_accelerator_flags(spec.runtime),
+        flags={**_accelerator_flags(spec.runtime), **_server_flags(spec.server)},
+        environment={one.name: one.value for one in spec.env if one.value is not None},
         max_batch_size=1 if batching is None else batching.max_batch_size,
         max_batch_delay_milliseconds=0 if batching is None else batching.max_delay_milliseconds,
-        ignored_fields=tuple(name for name in sorted(raw_spec) if _snake_case(name) in _CLUSTER_ONLY),
+        ignored_fields=tuple(_ignored(spec, raw_spec)),
     )
+
+
+def _ignored(spec: ModelServiceSpec, raw_spec: dict[str, Any]) -> Iterator[str]:
+    yield from (name for name in sorted(raw_spec) if _snake_case(name) in _CLUSTER_ONLY)
+    yield from (f"env[{one.name}].secretName" for one in spec.env if one.secret_name is not None)
 
 
 def _accelerator_flags(runtime: RuntimeSpec) -> dict[str, object]:
@@ -96,6 +108,14 @@ def _accelerator_flags(runtime: RuntimeSpec) -> dict[str, object]:
     flags = vars(parser.parse_args(accelerator_args(runtime)))
     # The engines' directory exists in a pod only.
     return {name: value for name, value in flags.items() if name != "tensorrt_engine_cache"}
+
+
+def _server_flags(server: ServerSpec | None) -> dict[str, object]:
+    parser = argparse.ArgumentParser()
+    add_serve_arguments(parser)
+    args = server_args(server)
+    given = {flag.removeprefix("--").replace("-", "_") for flag in args[::2]}
+    return {name: value for name, value in vars(parser.parse_args(args)).items() if name in given}
 
 
 def _snake_case(name: str) -> str:

@@ -67,6 +67,7 @@ def _fetch(service: LocalService, uri: str, directory: Path, credentials_directo
         allow_file=True,
         # The user's own machine: a registry or store on it is as good as any other.
         addresses=AddressPolicy(allow_loopback=True),
+        environment=os.environ,
     )
     handler = make_handler(request.redactor)
     LOGGER.addHandler(handler)

@@ -1,8 +1,10 @@
 """``modelservice serve``: the cluster's runtime on this machine, from files or from a ModelService's YAML."""
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,17 +52,26 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
     if service.ignored_fields:
         ignored = ", ".join(f"spec.{name}" for name in service.ignored_fields)
         print(f"modelservice: without a cluster these have no effect: {ignored}", file=sys.stderr)
+    _take_environment(service.environment)
     parser.set_defaults(
         model_version=service.version or "1",
         intra_op_threads=service.intra_op_threads,
         max_batch_size=service.max_batch_size,
         max_batch_delay_milliseconds=float(service.max_batch_delay_milliseconds),
-        **service.accelerator,
+        **service.flags,
     )
     arguments = parser.parse_args(argv)
     arguments.execution_provider = arguments.execution_provider or list(service.execution_providers)
     arguments.model = [f"{service.name}={_model_path(arguments, service)}"]
     return build_serve_settings(arguments)
+
+
+def _take_environment(wanted: Mapping[str, str]) -> None:
+    """Set the manifest's variables that the user's own environment lacks, for the fetch and the server."""
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+    if "TZ" in wanted:
+        time.tzset()
 
 
 def _model_path(arguments: argparse.Namespace, service: "LocalService") -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from modelservice_operator import labels
 from modelservice_operator.api import parse_model_service
@@ -18,6 +19,7 @@ from modelservice_operator.revision import RecordedRuntime
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
+from modelservice_runtime.fetch.proxies import read_proxies
 from modelservice_runtime.server.routes import Endpoint, Route, match_route
 from modelservice_runtime.server.routing import split_target
 from modelservice_runtime.server.sockets import EVERY_ADDRESS
@@ -69,6 +71,17 @@ SPECS: dict[str, dict[str, Any]] = {
             },
         },
     },
+    "settings": {
+        "model": {"storageUri": "oci://registry.example/models/spam:3", "name": "Junk_v2.1"},
+        "server": {
+            "maxRequestBytes": "1.5Mi",
+            "idleTimeoutSeconds": 900,
+            "maxConnectionAgeSeconds": 60,
+            "workers": 2,
+            "accessLog": "0.25",
+        },
+        "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
+    },
     "http": {"model": {"storageUri": "http://models.example/spam.onnx", "sha256": SHA256}},
     "pvc": {"model": {"storageUri": "pvc://claim/models/spam.onnx", "sha256": SHA256}},
     "configmap": {"model": {"storageUri": "configmap://models/spam.onnx", "sha256": SHA256}},
@@ -103,7 +116,7 @@ def test_server_arguments_of_every_spec_are_understood(name: str) -> None:
 
     settings = parse_server(make_pod(spec))
 
-    assert [source.name for source in settings.models] == ["spam"]
+    assert [source.name for source in settings.models] == [spec["model"].get("name", "spam")]
     assert settings.models[0].path.is_relative_to("/mnt/models")
     assert settings.model_version == spec["model"].get("version", "1")
     batching = spec.get("batching", {"maxBatchSize": 1, "maxDelayMilliseconds": 0})
@@ -142,6 +155,27 @@ def test_accelerator_options_and_the_cache_arrive_in_the_server_and_the_fetcher(
     profile = ShapeProfile("x:0", (1, 4), (8, 4), (32, 4))
     assert session.tensorrt == TensorRtOptions(True, Path("/mnt/engines"), None, (profile,))
     assert request.cache == ModelCache(Path("/mnt/cache"), 20 << 30)
+
+
+def test_server_options_and_proxies_arrive_in_the_server_and_the_fetcher() -> None:
+    pod = make_pod(SPECS["settings"])
+
+    settings = parse_server(pod)
+    (fetch,) = pod["initContainers"]
+    proxies = read_proxies({variable["name"]: variable["value"] for variable in fetch["env"]})
+
+    assert (settings.max_request_bytes, settings.workers, settings.access_log_rate) == (1572864, 2, 0.25)
+    connections = settings.connections
+    assert (connections.idle_timeout_seconds, connections.max_connection_age_seconds) == (900, 60)
+    assert str(proxies.find(URL("https://store.example/m"))) == "http://proxy.example:3128"
+
+
+def test_pods_ask_clients_to_connect_anew_unless_told_otherwise() -> None:
+    spec = SPECS["plain"]
+    never = {**spec, "server": {"maxConnectionAgeSeconds": 0}}
+
+    assert parse_server(make_pod(spec)).connections.max_connection_age_seconds == 1800
+    assert parse_server(make_pod(never)).connections.max_connection_age_seconds is None
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -108,6 +108,44 @@ def test_serve_takes_accelerator_options_from_the_manifest_below_flags(
     assert served[0].cuda == CudaOptions(memory_limit_bytes=1 << 30, graphs=True)
 
 
+def test_serve_takes_name_server_options_and_environment_from_the_manifest(
+    served: list[ServeSettings],
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER", raising=False)
+    server = {"maxRequestBytes": "1Mi", "maxConnectionAgeSeconds": 0, "workers": 2, "accessLog": "all"}
+    env = [
+        {"name": "OTEL_SERVICE_NAME", "value": "theirs"},
+        {"name": "OTEL_TRACES_SAMPLER", "value": "always_off"},
+        {"name": "OTEL_EXPORTER_OTLP_HEADERS", "secretName": "telemetry"},
+    ]
+    spec = {
+        "model": {**SERVER_FIELDS["model"], "name": "junk"},
+        "server": server,
+        "env": env,
+        "childMetadata": {"labels": {"a": "b"}},
+        "networkPolicy": {"mode": "Disabled"},
+    }
+    manifest = write_manifest(tmp_path, spec)
+
+    arguments = ["--model", f"junk={model}", "--workers", "3"]
+    assert command.main(["serve", "-f", str(manifest), *arguments]) == 0
+
+    settings = served[0]
+    assert settings.models == (ModelSource("junk", model),)
+    assert (settings.max_request_bytes, settings.workers, settings.access_log_rate) == (1 << 20, 3, 1.0)
+    assert settings.connections.max_connection_age_seconds is None
+    assert settings.connections.idle_timeout_seconds == 620
+    assert (os.environ.pop("OTEL_TRACES_SAMPLER"), os.environ["OTEL_SERVICE_NAME"]) == ("always_off", "mine")
+    notice = capsys.readouterr().err
+    assert "spec.childMetadata, spec.networkPolicy, spec.env[OTEL_EXPORTER_OTLP_HEADERS].secretName" in notice
+
+
 def test_serve_verifies_the_digest_of_a_local_file(
     served: list[ServeSettings], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
