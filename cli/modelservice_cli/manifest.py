@@ -15,12 +15,11 @@ from modelservice_operator.api import (
     ModelService,
     ModelServiceSpec,
     RuntimeSpec,
-    ServerSpec,
     parse_model_service,
     parse_quantity,
 )
 from modelservice_operator.resources.accelerator import accelerator_args
-from modelservice_operator.resources.server import server_args
+from modelservice_operator.resources.server import batching_args, sample_args, server_args
 from modelservice_runtime.accelerator_arguments import add_accelerator_arguments
 from modelservice_runtime.settings import add_serve_arguments
 
@@ -44,10 +43,8 @@ class LocalService:
     execution_providers: tuple[str, ...]
     intra_op_threads: int | None
     flags: Mapping[str, object]
-    """What the options of CUDA, TensorRT and the server stand for, by the names of argparse."""
+    """What the options of CUDA, TensorRT, batching, samples and the server are, by the names of argparse."""
     environment: Mapping[str, str]
-    max_batch_size: int
-    max_batch_delay_milliseconds: int
     ignored_fields: tuple[str, ...]
 
 
@@ -78,7 +75,6 @@ def _read_text(path: str) -> str:
 def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalService:
     spec = service.spec
     default_providers = ("CUDA",) if spec.gpu is not None else ("CPU",)
-    batching = spec.batching
     max_size = spec.model.max_size
     return LocalService(
         name=spec.model.name or service.metadata.name,
@@ -88,10 +84,8 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
         version=spec.model.version,
         execution_providers=tuple(spec.runtime.execution_providers or default_providers),
         intra_op_threads=spec.runtime.intra_op_threads,
-        flags={**_accelerator_flags(spec.runtime), **_server_flags(spec.server)},
+        flags={**_accelerator_flags(spec.runtime), **_server_flags(spec)},
         environment={one.name: one.value for one in spec.env if one.value is not None},
-        max_batch_size=1 if batching is None else batching.max_batch_size,
-        max_batch_delay_milliseconds=0 if batching is None else batching.max_delay_milliseconds,
         ignored_fields=tuple(_ignored(spec, raw_spec)),
     )
 
@@ -110,11 +104,11 @@ def _accelerator_flags(runtime: RuntimeSpec) -> dict[str, object]:
     return {name: value for name, value in flags.items() if name != "tensorrt_engine_cache"}
 
 
-def _server_flags(server: ServerSpec | None) -> dict[str, object]:
+def _server_flags(spec: ModelServiceSpec) -> dict[str, object]:
     parser = argparse.ArgumentParser()
     add_serve_arguments(parser)
-    args = server_args(server)
-    given = {flag.removeprefix("--").replace("-", "_") for flag in args[::2]}
+    args = [*server_args(spec.server), *batching_args(spec.batching), *sample_args(spec.model.samples)]
+    given = {arg.removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")}
     return {name: value for name, value in vars(parser.parse_args(args)).items() if name in given}
 
 

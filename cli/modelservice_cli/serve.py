@@ -56,8 +56,6 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
     parser.set_defaults(
         model_version=service.version or "1",
         intra_op_threads=service.intra_op_threads,
-        max_batch_size=service.max_batch_size,
-        max_batch_delay_milliseconds=float(service.max_batch_delay_milliseconds),
         **service.flags,
     )
     arguments = parser.parse_args(argv)

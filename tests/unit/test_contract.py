@@ -72,7 +72,11 @@ SPECS: dict[str, dict[str, Any]] = {
         },
     },
     "settings": {
-        "model": {"storageUri": "oci://registry.example/models/spam:3", "name": "Junk_v2.1"},
+        "model": {
+            "storageUri": "oci://registry.example/models/spam:3",
+            "name": "Junk_v2.1",
+            "samples": {"shapes": [{"input": "x:0", "shape": [1, 4]}, {"input": "y", "shape": [2]}]},
+        },
         "server": {
             "maxRequestBytes": "1.5Mi",
             "idleTimeoutSeconds": 900,
@@ -81,6 +85,14 @@ SPECS: dict[str, dict[str, Any]] = {
             "accessLog": "0.25",
         },
         "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
+    },
+    "samples": {
+        "model": {
+            "storageUri": "configmap://models/spam.onnx",
+            "sha256": SHA256,
+            "samples": {"file": "samples.json"},
+        },
+        "batching": {"maxBatchSize": 4, "maxDelayMilliseconds": 0, "rowsAreIndependent": True},
     },
     "http": {"model": {"storageUri": "http://models.example/spam.onnx", "sha256": SHA256}},
     "pvc": {"model": {"storageUri": "pvc://claim/models/spam.onnx", "sha256": SHA256}},
@@ -168,6 +180,16 @@ def test_server_options_and_proxies_arrive_in_the_server_and_the_fetcher() -> No
     connections = settings.connections
     assert (connections.idle_timeout_seconds, connections.max_connection_age_seconds) == (900, 60)
     assert str(proxies.find(URL("https://store.example/m"))) == "http://proxy.example:3128"
+
+
+def test_samples_and_the_word_on_rows_arrive_in_the_server() -> None:
+    by_shape, by_file = (parse_server(make_pod(SPECS[name])) for name in ("settings", "samples"))
+
+    assert [sample.text for sample in by_shape.samples] == ["x:0:1x4", "y:2"]
+    assert [sample.text for sample in by_file.samples] == ["samples.json"]
+    assert (by_shape.rows_are_independent, by_file.rows_are_independent) == (False, True)
+    items = make_pod(SPECS["samples"])["volumes"][0]["configMap"]["items"]
+    assert [item["path"] for item in items] == ["spam.onnx", "samples.json"]
 
 
 def test_pods_ask_clients_to_connect_anew_unless_told_otherwise() -> None:

@@ -15,7 +15,7 @@ from modelservice_operator.api.kubernetes import (
     Toleration,
 )
 from modelservice_operator.api.metadata import ChildMetadata, PodMetadata
-from modelservice_operator.api.model import Credentials, ModelSpec
+from modelservice_operator.api.model import Credentials, ModelSpec, Samples
 from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
 from modelservice_operator.api.modelservice import (
     Batching,
@@ -65,6 +65,7 @@ __all__ = [
     "Resources",
     "Rollout",
     "RuntimeSpec",
+    "Samples",
     "ScalingBehavior",
     "Scheduling",
     "ServerSpec",

@@ -99,7 +99,9 @@ def _mounted(model: ModelSpec) -> ModelSource:
     if scheme == "pvc":
         volume: dict[str, Any] = {"persistentVolumeClaim": {"claimName": name, "readOnly": True}}
     else:
-        volume = {"configMap": {"name": name, "items": [{"key": path, "path": path}]}}
+        samples = [model.samples.file] if model.samples and model.samples.file else []
+        items = [{"key": key, "path": key} for key in dict.fromkeys([path, *samples])]
+        volume = {"configMap": {"name": name, "items": items}}
     verify = ["fetch", "--uri", f"file://{MODEL_DIRECTORY}/{path}", "--verify-only", "--sha256"]
     return ModelSource(
         path=f"{MODEL_DIRECTORY}/{path}",

@@ -16,7 +16,12 @@ from modelservice_operator.resources.accelerator import accelerator_args, engine
 from modelservice_operator.resources.metadata import revision_selector
 from modelservice_operator.resources.model_source import ModelSource, build_model_source, model_mount
 from modelservice_operator.resources.scheduling import scheduling_fields
-from modelservice_operator.resources.server import environment, server_args
+from modelservice_operator.resources.server import (
+    batching_args,
+    environment,
+    sample_args,
+    server_args,
+)
 from modelservice_operator.resources.sizing import (
     Amounts,
     container_resources,
@@ -178,9 +183,7 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     args += ["--intra-op-threads", str(intra_op_threads(spec, inputs.runtime, resources))]
     args += accelerator_args(spec.runtime)
     args += server_args(spec.server)
-    if spec.batching:
-        args += ["--max-batch-size", str(spec.batching.max_batch_size)]
-        args += ["--max-batch-delay-milliseconds", str(spec.batching.max_delay_milliseconds)]
+    args += [*batching_args(spec.batching), *sample_args(spec.model.samples)]
     delay_seconds, timeout_seconds = drain_seconds(spec.termination_grace_period_seconds)
     args += ["--drain-delay-seconds", str(delay_seconds)]
     return [*args, "--drain-timeout-seconds", str(timeout_seconds)]

@@ -1,4 +1,4 @@
-"""What `spec.server` and `spec.env` become in a pod: the server's arguments, and variables. Pure.
+"""What `spec.server`, `spec.batching`, `spec.model.samples` and `spec.env` become in a pod. Pure.
 
 Only what is set becomes an argument: a new revision may run on an image that is older than this operator.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.api.quantity import parse_quantity
 
 if TYPE_CHECKING:
-    from modelservice_operator.api import EnvVar, ModelServiceSpec, ServerSpec
+    from modelservice_operator.api import Batching, EnvVar, ModelServiceSpec, Samples, ServerSpec
 
 
 def server_args(server: ServerSpec | None) -> list[str]:
@@ -27,6 +27,24 @@ def server_args(server: ServerSpec | None) -> list[str]:
         "--access-log": server.access_log,
     }
     return [text for flag, value in wanted.items() if value is not None for text in (flag, str(value))]
+
+
+def batching_args(batching: Batching | None) -> list[str]:
+    """Return the server's arguments that let requests share runs."""
+    if batching is None:
+        return []
+    args = ["--max-batch-size", str(batching.max_batch_size)]
+    args += ["--max-batch-delay-milliseconds", str(batching.max_delay_milliseconds)]
+    return [*args, "--rows-are-independent"] if batching.rows_are_independent else args
+
+
+def sample_args(samples: Samples | None) -> list[str]:
+    """Return what the server tries the model on: a file beside it, or shapes such as `x:1x4`."""
+    if samples is None:
+        return []
+    shapes = [f"{one.input}:{'x'.join(map(str, one.shape))}" for one in samples.shapes or ()]
+    wanted = shapes if samples.file is None else [samples.file]
+    return [text for one in wanted for text in ("--samples", one)]
 
 
 def environment(spec: ModelServiceSpec, *, for_fetcher: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from modelservice_cli import main as command
 from modelservice_cli.errors import CommandError
 from modelservice_cli.manifest import read_manifest
 from modelservice_cli.model_files import default_cache_directory, locate_model
+from modelservice_runtime.batching_settings import ModelSample
 from modelservice_runtime.session_settings import CudaOptions
 from modelservice_runtime.settings import ModelSource, ServeSettings
 
@@ -119,14 +120,16 @@ def test_serve_takes_name_server_options_and_environment_from_the_manifest(
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("OTEL_TRACES_SAMPLER", raising=False)
     server = {"maxRequestBytes": "1Mi", "maxConnectionAgeSeconds": 0, "workers": 2, "accessLog": "all"}
+    shape = {"input": "x:0", "shape": [1, 4]}
     env = [
         {"name": "OTEL_SERVICE_NAME", "value": "theirs"},
         {"name": "OTEL_TRACES_SAMPLER", "value": "always_off"},
         {"name": "OTEL_EXPORTER_OTLP_HEADERS", "secretName": "telemetry"},
     ]
     spec = {
-        "model": {**SERVER_FIELDS["model"], "name": "junk"},
+        "model": {**SERVER_FIELDS["model"], "name": "junk", "samples": {"shapes": [shape]}},
         "server": server,
+        "batching": {"maxBatchSize": 8, "rowsAreIndependent": True},
         "env": env,
         "childMetadata": {"labels": {"a": "b"}},
         "networkPolicy": {"mode": "Disabled"},
@@ -141,6 +144,8 @@ def test_serve_takes_name_server_options_and_environment_from_the_manifest(
     assert (settings.max_request_bytes, settings.workers, settings.access_log_rate) == (1 << 20, 3, 1.0)
     assert settings.connections.max_connection_age_seconds is None
     assert settings.connections.idle_timeout_seconds == 620
+    assert (settings.max_batch_size, settings.rows_are_independent) == (8, True)
+    assert settings.samples == (ModelSample("x:0:1x4"),)
     assert (os.environ.pop("OTEL_TRACES_SAMPLER"), os.environ["OTEL_SERVICE_NAME"]) == ("always_off", "mine")
     notice = capsys.readouterr().err
     assert "spec.childMetadata, spec.networkPolicy, spec.env[OTEL_EXPORTER_OTLP_HEADERS].secretName" in notice
