@@ -48,8 +48,12 @@ def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
             into.pending += snapshot.pending
             into.statistics.add(snapshot.statistics)
             known = [batching for batching in (into.batching, snapshot.batching) if batching is not None]
-            into.batching = min(known, key=lambda batching: batching.max_batch_size, default=None)
+            into.batching = min(known, key=_permission, default=None)
     return list(merged.values())
+
+
+def _permission(batching: Batching) -> tuple[int, bool]:
+    return batching.max_batch_size, batching.source is not None
 
 
 def plain_snapshots(snapshots: Snapshots) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ class OutputShapes:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._known: dict[BatchKey, _Tails] = {}
+        self._vary = False
         # What the model declares needs no run; None where it leaves a dimension open.
         self._declared = {
             tensor.name: None if tensor.shape is None or -1 in tensor.shape[1:] else tensor.shape[1:]
@@ -45,11 +46,12 @@ class OutputShapes:
         known = self._known.get(key)
         if known is None:
             self._remember(key, tails)
-        return known in (None, tails)
+        self._vary = self._vary or known not in (None, tails)
+        return not self._vary
 
     def fit(self, key: BatchKey, outputs: Sequence[Array]) -> bool:
-        """Whether a batch gave what single requests of its kind did."""
-        return self._known.get(key) in (None, _tails(outputs))
+        """Whether a batch gave what single requests of its kind did, and those always the same."""
+        return not self._vary and self._known.get(key) in (None, _tails(outputs))
 
     def _remember(self, key: BatchKey, tails: _Tails) -> None:
         if len(self._known) >= _MAX_KEYS:

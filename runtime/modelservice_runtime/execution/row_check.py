@@ -29,7 +29,7 @@ _NEIGHBOURS = {"FP64": 2e-15, "FP32": 1e-6, "FP16": 8e-3, "BF16": 6e-2}
 class CheckResult:
     """``obstacle``: how rows were seen to depend on others, None where they were not.
 
-    ``convincing``: the rows differed in their outputs, so that a mistake would have shown.
+    ``convincing``: outputs of rows that shared a run differed, so that an exchange would have shown.
     """
 
     obstacle: str | None
@@ -49,15 +49,15 @@ def check_rows(
     """
     check = _RowCheck(model, handle)
     alone = [check.run([row]) for row in rows]
-    convincing = any(check.differ(alone[0], other, _NEIGHBOURS) for other in alone[1:])
+    check.convincing = any(check.differ(alone[0], other, _NEIGHBOURS) for other in alone[1:])
     try:
         for outputs in alone:
             check.compare_shapes(outputs, alone[0], 1)
         for size in sizes:
             check.compare_batch(rows, alone, strangers, size)
     except _MixedError as mixed:
-        return CheckResult(str(mixed), convincing)
-    return CheckResult(None, convincing)
+        return CheckResult(str(mixed), check.convincing)
+    return CheckResult(None, check.convincing)
 
 
 class _RowCheck:
@@ -67,6 +67,7 @@ class _RowCheck:
         self._model = model
         self._handle = handle
         self._outputs = model.spec.outputs
+        self.convincing = False
 
     def run(self, rows: Sequence[Row]) -> list[Array]:
         inputs = {
@@ -94,8 +95,11 @@ class _RowCheck:
             except ServingError:
                 continue  # a batch that fails is run again row by row
             self.compare_shapes(changed, alone[0], size)
-            if self.differ(_cut(changed, place), _cut(together, place), _NEIGHBOURS):
+            kept = _cut(together, place)
+            if self.differ(_cut(changed, place), kept, _NEIGHBOURS):
                 raise _MixedError(f"a row in a run of {size} rows changed with the rows beside it")
+            beside = _cut(changed, size - 1 - place)
+            self.convincing = self.convincing or self.differ(beside, kept, _NEIGHBOURS)
 
     def compare_shapes(self, outputs: Sequence[Array], alone: Sequence[Array], rows: int) -> None:
         for spec, output, one in zip(self._outputs, outputs, alone, strict=True):

@@ -17,7 +17,9 @@ import pytest
 from tests.integration.runtime.test_serve_process import BODY, Caller, post
 from tests.unit.runtime.server_process import ServerProcess, run_to_the_end, server_process
 
+from modelservice_runtime.batching_settings import ModelSample
 from modelservice_runtime.errors import AddressUnavailableError
+from modelservice_runtime.model import Batching
 from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
 from modelservice_runtime.plain_values import from_plain, to_plain
 from modelservice_runtime.security_settings import JwtSettings, SecuritySettings, TlsSettings
@@ -49,6 +51,7 @@ EVERYTHING = replace(
     cuda=CudaOptions(memory_limit_bytes=5, arena_extend_strategy=ArenaExtendStrategy.SAME_AS_REQUESTED),
     tensorrt=TensorRtOptions(True, Path("/c"), profiles=(ShapeProfile("x", (1,), (2,), (3,)),)),
     max_batch_delay_seconds=0.5,
+    samples=(ModelSample("a.json"), ModelSample("x:1x2", "m")),
     security=SecuritySettings(
         Path("/k"), JwtSettings(Path("/j"), "i", "a"), TlsSettings(Path("/c"), Path("/d"))
     ),
@@ -68,6 +71,25 @@ def make_snapshots(count: int, pending: int = 0, name: str = "m") -> Snapshots:
         statistics.record_execution(2, number, Timing(0, 1, 2, 3))
         statistics.record_failure("OTHER", 5)
     return [ModelSnapshot(name, "1", pending, statistics)]
+
+
+def test_merged_snapshots_tell_what_holds_in_every_process() -> None:
+    on, off = Batching(8, source="graph"), Batching(obstacle="a batch showed it")
+    waits = Batching(obstacle="not yet checked", source="graph")
+
+    def merged(*found: Batching | None) -> Batching | None:
+        parts = [[replace(make_snapshots(1)[0], batching=batching)] for batching in found]
+        (whole,) = parse_snapshots(
+            orjson.loads(
+                orjson.dumps(plain_snapshots(merge_snapshots(parts)), option=orjson.OPT_NON_STR_KEYS)
+            )
+        )
+        return whole.batching
+
+    assert merged(on, on, None) == on
+    assert merged(on, waits) == merged(waits, on) == waits
+    assert merged(on, waits, off) == merged(off, waits, on) == off
+    assert merged(None) is None
 
 
 def test_merged_snapshots_count_what_each_process_counted() -> None:

@@ -58,6 +58,7 @@ class ServerThread:
         self._host = host
         self.limits = replace(limits or HttpLimits(), sweep_seconds=0.05)
         self._lane = lane or LaneSettings()
+        self.delay_seconds = self._lane.max_delay_seconds
         self._models = models
         security = security or SecuritySettings()
         self._security = security

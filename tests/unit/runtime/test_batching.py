@@ -1,7 +1,7 @@
 """Merging and splitting; with hypothesis."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from modelservice_runtime import batching
 from modelservice_runtime.batching import (
+    SHAPES_VARY,
     RowMismatchError,
     batch_key,
     batch_rows,
@@ -18,6 +20,7 @@ from modelservice_runtime.batching import (
     split_outputs,
 )
 from modelservice_runtime.errors import InferenceFailedError, ServingError
+from modelservice_runtime.execution.output_shapes import OutputShapes
 from modelservice_runtime.model import ModelSpec, Run
 from modelservice_runtime.tensors import BYTES, FP32, Array, InferRequest, TensorSpec
 
@@ -132,3 +135,88 @@ def test_batch_key_differs_by_shape_and_by_outputs_only() -> None:
     assert key == batch_key(SPEC, make_request(5, start=3))
     assert key != batch_key(SPEC, make_request(1, width=3))
     assert key != batch_key(SPEC, InferRequest(make_request(1).inputs, ("b",)))
+
+
+OPEN = ModelSpec("m", "1", (TensorSpec("x", FP32, (-1, 1)),), (TensorSpec("y", FP32, (-1, -1)),))
+
+
+@dataclass
+class PaddingModel:
+    """Counts each row up to its value, as far as the longest row of the run."""
+
+    spec: ModelSpec = OPEN
+    calls: list[list[float]] = field(default_factory=list)
+
+    def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        return None
+
+    def new_run(self) -> Run:
+        raise NotImplementedError
+
+    def run(
+        self, inputs: Mapping[str, Array], output_names: Sequence[str], handle: Run | None = None
+    ) -> list[Array]:
+        self.calls.append(inputs["x"].ravel().tolist())
+        counts = np.arange(int(inputs["x"].max()), dtype=np.float32)
+        return [np.where(counts < inputs["x"], counts, np.float32(-1))]
+
+
+def padded(*lengths: float) -> list[InferRequest]:
+    return [InferRequest({"x": np.array([[length]], np.float32)}, ("y",)) for length in lengths]
+
+
+@given(lengths=st.lists(st.integers(1, 4), min_size=1, max_size=5), batches=st.integers(1, 3))
+def test_run_batch_of_shapes_that_follow_values_never_pads_one_request_for_another(
+    lengths: list[int], batches: int
+) -> None:
+    """A batch may be right by chance; as soon as two requests alone differ, or a batch does, all is over."""
+    model, shapes = PaddingModel(), OutputShapes(OPEN)
+    requests = padded(*lengths)
+    for request in requests:
+        run_batch(model, [request], [1], None, shapes)
+    varies = len(set(lengths)) > 1
+    for _ in range(batches):
+        result = run_batch(model, requests, [1] * len(requests), None, shapes)
+        assert len(result.outcomes) == len(requests)
+        assert (result.mismatch is not None) == varies
+        for length, outcome in zip(lengths, result.outcomes, strict=True):
+            assert not isinstance(outcome, ServingError)
+            assert outcome[0].shape == (1, length)
+
+
+def test_run_batch_of_a_new_kind_runs_one_request_alone_first() -> None:
+    model, shapes = PaddingModel(), OutputShapes(OPEN)
+    requests = padded(2, 2, 2)
+    assert run_batch(model, requests, [1] * 3, None, shapes).mismatch is None
+    assert model.calls == [[2], [2, 2]]
+    assert run_batch(model, requests, [1] * 3, None, shapes).mismatch is None
+    assert model.calls[2:] == [[2, 2, 2]]
+    assert run_batch(model, padded(2, 3), [1, 1], None, shapes).mismatch == SHAPES_VARY
+    assert model.calls[3:] == [[2, 3], [2], [3]]
+
+
+def test_run_batch_needs_no_run_for_shapes_that_the_model_declares() -> None:
+    model = EchoModel(
+        spec=replace(SPEC, outputs=(TensorSpec("b", FP32, (-1, 2)), TensorSpec("u", BYTES, (-1,))))
+    )
+    run_batch(model, [make_request(1), make_request(1)], [1, 1], None, OutputShapes(model.spec))
+    assert model.calls == [2]
+
+
+def test_run_batch_without_memory_to_join_its_requests_runs_them_singly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(batching, "merge_inputs", fail)
+    result = run_batch(EchoModel(), [make_request(1), make_request(2)], [1, 2], None)
+    assert [len(outcome[0]) for outcome in result.outcomes if isinstance(outcome, list)] == [1, 2]
+
+
+def test_output_shapes_forget_rather_than_grow() -> None:
+    shapes = OutputShapes(OPEN)
+    for width in range(2000):
+        assert shapes.learn((width,), [np.zeros((1, width))])
+    assert not shapes.knows((0,), ("y",))
+    assert shapes.knows((1999,), ("y",))

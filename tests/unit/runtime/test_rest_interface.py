@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import struct
+import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,6 +89,28 @@ def test_model_config_uses_tritons_types(server: ServerThread) -> None:
     (given,) = document["input"]
     assert {"name": "x", "data_type": "TYPE_STRING", "dims": [-1], "optional": False}.items() <= given.items()
     assert document["parameters"] == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "parameters"),
+    [
+        ("mlp", 4, {"batching_source": "SOURCE"}),
+        ("total", 0, {"batching_obstacle": "output 'y' has no variable first dimension: []"}),
+    ],
+)
+def test_model_config_tells_whether_and_why_requests_share_runs(
+    model_files: dict[str, Path], model: str, rows: int, parameters: dict[str, str]
+) -> None:
+    with ServerThread({model: model_files[model]}, lane=LaneSettings(max_batch_size=4)) as batching:
+        document = batching.request("GET", f"/v2/models/{model}/config").json()
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{batching.metrics_port}/metrics").read().decode()
+        source = batching.table.find(model, None).batching.source
+    assert document["max_batch_size"] == rows
+    told = {name: {"string_value": text.replace("SOURCE", source or "")} for name, text in parameters.items()}
+    assert document["parameters"] == told
+    assert f'modelservice_max_batch_size{{model="{model}",version="1"}} {max(rows, 1)}.0\n' in metrics
+    obstacle = parameters.get("batching_obstacle", "")
+    assert f'obstacle="{obstacle}",source="{source or ""}",version="1"}} 1.0\n' in metrics
 
 
 def test_model_config_has_a_dimension_for_every_tensor(server: ServerThread) -> None:

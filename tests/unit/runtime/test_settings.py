@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from modelservice_runtime.batching_settings import ModelSample
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
@@ -17,8 +18,11 @@ def test_parse_of_the_operators_arguments() -> None:
             *("--execution-provider", "CUDA", "--execution-provider", "CPU", "--max-batch-size", "32"),
             *("--max-batch-delay-milliseconds", "5", "--drain-delay-seconds", "10"),
             *("--drain-timeout-seconds", "45"),
+            *("--rows-are-independent", "--samples", "a.json", "--samples", "spam=x:1x2"),
         ]
     )
+    assert settings.rows_are_independent
+    assert settings.samples == (ModelSample("a.json"), ModelSample("x:1x2", "spam"))
     assert settings.models == (ModelSource("spam", Path("/mnt/models/model.onnx")),)
     assert settings.model_version == "3"
     assert (settings.http_port, settings.metrics_port, settings.grpc_port) == (8080, 8082, 9000)
@@ -42,7 +46,7 @@ def test_parse_of_defaults() -> None:
     assert settings.model_version == "1"
     assert (settings.version_policy, settings.version_labels) == (VersionPolicy.LATEST, ())
     assert settings.execution_providers == ("CPU",)
-    assert settings.max_batch_size == 1
+    assert (settings.max_batch_size, settings.rows_are_independent, settings.samples) == (1, False, ())
     assert settings.intra_op_threads == available_cpus() >= 1
 
 
