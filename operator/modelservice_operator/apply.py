@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.canonical import canonicalise, fingerprint
 from modelservice_operator.errors import ApiError, ConflictError, NotFoundError, apply_failure
 from modelservice_operator.ingest import project_child
-from modelservice_operator.kinds import CHILD_BY_KIND, Resource
+from modelservice_operator.kinds import CHILD_BY_KIND, MODEL_SERVICES, Resource
 from modelservice_operator.labels import MANAGED_BY, MANAGER, NAME, REVISION
 from modelservice_operator.observed import ApplyFailure, Child
 from modelservice_operator.rewrites import Rewrites
@@ -131,6 +131,18 @@ class Applier:
         await self._write_all(owner, pending, writes)
         deletions = await self._retire(owner, retire)
         return _summary(writes, deletions)
+
+    async def scale(self, key: Key, replicas: int, version: str) -> ApplyFailure | None:
+        """Write the ModelService's own `/scale`, unless it was written since it had this resourceVersion."""
+        patch = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        try:
+            async with self._slots:
+                await self._api.patch_subresource(MODEL_SERVICES, key.namespace, key.name, "scale", patch)
+        except (ConflictError, NotFoundError):
+            return None  # there is news on its way
+        except ApiError as error:
+            return apply_failure(error, MODEL_SERVICES.kind, key.name)
+        return None
 
     async def _write_all(self, owner: Owner, pending: Sequence[_Write], writes: Sequence[_Write]) -> None:
         """Deployments after what their pods need, everything else beside them: Services are slow to make."""

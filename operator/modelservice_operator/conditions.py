@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
 CONTENT_CHANGED = "ModelContentChanged"
+AUTOSCALING_INACTIVE = "AutoscalingInactive"
 _REMEDIES = {
     "QuotaExceeded": "Ask for a larger ResourceQuota.",
     "Forbidden": "Correct what it names, or allow the operator to write it.",
@@ -86,6 +87,8 @@ class View:
     has_pods: bool
     deadline_seconds: int
     cause: Cause | None
+    inactive: str | None
+    """Why the autoscaler of pods that are ready does not work."""
     content_changed: str | None
     """Why the pods of one revision cannot be trusted to serve the same model."""
 
@@ -320,4 +323,6 @@ def _degraded(view: View, failure: Verdict | None) -> Condition:
         return Condition("Degraded", True, failure.reason, failure.message)
     if view.content_changed:
         return Condition("Degraded", True, CONTENT_CHANGED, view.content_changed)
+    if view.inactive:
+        return Condition("Degraded", True, AUTOSCALING_INACTIVE, view.inactive)
     return Condition("Degraded", False, "AsExpected")

@@ -8,7 +8,6 @@ that was accepted last, or the stable revision, is kept alive as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.api import (
@@ -20,6 +19,12 @@ from modelservice_operator.api import (
     NetworkPolicySpec,
     parse_model_service,
     parse_part,
+)
+from modelservice_operator.autoscaling import (
+    find_autoscaler,
+    find_inactivity,
+    replicas_to_begin_with,
+    wanted_replicas,
 )
 from modelservice_operator.conditions import condition_of, is_given_up, missed_deadline_seconds
 from modelservice_operator.resources.children import Family, build_children
@@ -36,11 +41,13 @@ from modelservice_operator.rollout.history import (
 from modelservice_operator.rollout.model import Plan, RevisionState, RolloutSpec, RolloutState
 from modelservice_operator.rollout.planner import hold, plan
 from modelservice_operator.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
+from modelservice_operator.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
-    from modelservice_operator.observed import Child, DeploymentChild, Observed
+    from modelservice_operator.observed import AutoscalerChild, Child, DeploymentChild, Observed
 
 _POLL_SECONDS = ((1, 1.0), (3, 2.0), (7, 4.0), (15, 8.0), (600, 15.0))
 """(elapsed, delay): pods that are not available are looked at 1, 2, 4, 8, then 15 s apart."""
@@ -70,6 +77,10 @@ class Decision:
     """The stable revision with its snapshot; the target until there is a stable one."""
     replicas: int = 0
     """Pods wanted in total."""
+    begin_with: int | None = None
+    """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
+    inactive: str | None = None
+    """Why the autoscaler has not been able to work for a while."""
     wants_pods: bool = False
     requeue_after_seconds: float | None = None
 
@@ -85,6 +96,11 @@ class _Facts:
     history: History
     stable: str | None
     now: datetime
+
+    @property
+    def autoscaler(self) -> AutoscalerChild | None:
+        """The autoscaler that exists, whether or not it is still wanted."""
+        return find_autoscaler(self.observed.others, self.owner.uid)
 
     @property
     def accepted(self) -> Revision | None:
@@ -117,12 +133,19 @@ def decide(
         )
     target = _target(facts, service, build_pod)
     problem = target if isinstance(target, RuntimeProblem) else None
+    begin_with = replicas_to_begin_with(
+        service.spec,
+        metadata,
+        tuple(facts.history.deployments.values()),
+        facts.autoscaler,
+    )
     return _decide(
         facts,
         _Wish(
             service=service,
             target=facts.accepted if isinstance(target, RuntimeProblem) else target,
-            replicas=wanted_replicas(service.spec),
+            replicas=begin_with or wanted_replicas(service.spec),
+            begin_with=begin_with,
             runtime_problem=problem,
         ),
     )
@@ -158,6 +181,8 @@ class _Wish:
     target: Revision | None
     replicas: int | None
     """None where even that cannot be read: then everything stays as it is."""
+    begin_with: int | None = None
+    """Pods that run and shall go on to, where the spec has left out how many."""
     service: ModelService | None = None
     problems: InvalidSpec | None = None
     runtime_problem: RuntimeProblem | None = None
@@ -185,13 +210,6 @@ class _Wish:
             progress_deadline_seconds=wanted.progress_deadline_seconds,
         )
         return plan(spec, state, now)
-
-
-def wanted_replicas(spec: ModelServiceSpec) -> int:
-    """Return the pods wanted in total; 0 switches a service off, with autoscaling too."""
-    if spec.autoscaling is None or spec.replicas == 0:
-        return spec.replicas
-    return min(max(spec.replicas, spec.autoscaling.min_replicas), spec.autoscaling.max_replicas)
 
 
 def _raw_replicas(observed: Observed) -> int | None:
@@ -229,11 +247,15 @@ def _decide(facts: _Facts, wish: _Wish) -> Decision:
     next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name), facts.now)
     live = _live(facts, wish.target, next_step)
     autoscaling = wish.spec.autoscaling if wish.spec else None
+    if wish.begin_with is not None and facts.autoscaler is None:
+        # It would act on the number that the spec says; it is made when that is the right one.
+        autoscaling = None
     family = Family(
         owner=facts.owner, live=live, autoscaling=autoscaling, network_policy=facts.network_policy
     )
     children = build_children(family)
     waiting = _has_unavailable_pods(facts, next_step)
+    inactivity = find_inactivity(facts.autoscaler if autoscaling else None, facts.status, facts.now)
     return Decision(
         service=wish.service,
         problems=wish.problems,
@@ -247,9 +269,14 @@ def _decide(facts: _Facts, wish: _Wish) -> Decision:
         if next_step.stable in (None, wish.target.name)
         else facts.history.revision(next_step.stable),
         replicas=sum(next_step.replicas.values()) if wish.replicas is None else wish.replicas,
+        begin_with=wish.begin_with,
+        inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting or condition_of(facts.status, "Ready").get("status") != "True",
-        requeue_after_seconds=_requeue(facts, wish.target, next_step, waiting=waiting),
+        requeue_after_seconds=_soonest(
+            _requeue(facts, wish.target, next_step, waiting=waiting),
+            inactivity.due_in_seconds or None if inactivity else None,
+        ),
     )
 
 
@@ -290,14 +317,6 @@ def _started_at(facts: _Facts, target: str, *, is_new: bool) -> datetime | None:
     progressing = condition_of(facts.status, "Progressing")
     since = parse_time(progressing.get("lastTransitionTime")) if progressing.get("status") == "True" else None
     return max(created, since) if created and since else created
-
-
-def parse_time(text: object) -> datetime | None:
-    """Return the time in an RFC 3339 text, None for anything else."""
-    try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC)
-    except ValueError:
-        return None
 
 
 def _live(facts: _Facts, target: Revision, step: Plan) -> list[tuple[Revision, int]]:
@@ -361,11 +380,12 @@ def _has_unavailable_pods(facts: _Facts, step: Plan) -> bool:
 
 
 def _requeue(facts: _Facts, target: Revision, step: Plan, *, waiting: bool) -> float | None:
-    deadline = step.requeue_after_seconds
-    if not waiting:
-        return deadline
-    poll = poll_delay_seconds(_seconds_since_change(facts, target.name))
-    return poll if deadline is None else min(poll, deadline)
+    poll = poll_delay_seconds(_seconds_since_change(facts, target.name)) if waiting else None
+    return _soonest(step.requeue_after_seconds, poll)
+
+
+def _soonest(*delays_seconds: float | None) -> float | None:
+    return min((one for one in delays_seconds if one is not None), default=None)
 
 
 def _seconds_since_change(facts: _Facts, target: str) -> float:

@@ -15,7 +15,13 @@ import msgspec
 from modelservice_operator.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
 from modelservice_operator.labels import GROUP, MANAGER, REVISION
-from modelservice_operator.observed import Child, DeploymentChild, RevisionChild, ServiceChild
+from modelservice_operator.observed import (
+    AutoscalerChild,
+    Child,
+    DeploymentChild,
+    RevisionChild,
+    ServiceChild,
+)
 from modelservice_operator.reach import service_ports
 from modelservice_operator.store import ServiceEntry, Store, is_default_runtime, owner_key
 from modelservice_operator.takeover import is_edited
@@ -59,6 +65,8 @@ def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
         return DeploymentChild(**facts, **_deployment_facts(obj))
     if resource.kind == "Service":
         return ServiceChild(**facts, **_service_facts(obj))
+    if resource.kind == "HorizontalPodAutoscaler":
+        return AutoscalerChild(**facts, failing=_failing_conditions(obj))
     return Child(**facts)
 
 
@@ -86,11 +94,24 @@ def _deployment_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
         "replicas": status.get("replicas", 0),
         "ready_replicas": status.get("readyReplicas", 0),
         "available_replicas": status.get("availableReplicas", 0),
-        "conditions": tuple(
-            {field: condition[field] for field in _CONDITION_FIELDS if field in condition}
-            for condition in status.get("conditions") or ()
-        ),
+        "conditions": _conditions(status),
     }
+
+
+def _conditions(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {field: condition[field] for field in _CONDITION_FIELDS if field in condition}
+        for condition in status.get("conditions") or ()
+    )
+
+
+def _failing_conditions(obj: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Those that say that the autoscaler cannot scale; what it says while it can changes all the time."""
+    return tuple(
+        condition
+        for condition in _conditions(obj.get("status") or {})
+        if condition["type"] in ("AbleToScale", "ScalingActive") and condition["status"] == "False"
+    )
 
 
 def _service_facts(obj: Mapping[str, Any]) -> dict[str, Any]:

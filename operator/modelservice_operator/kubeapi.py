@@ -8,7 +8,7 @@ The rights that these calls need, and no others:
 | API group | resources | verbs |
 |---|---|---|
 | modelservice.dev | modelservices, modelruntimes | get, list, watch |
-| modelservice.dev | modelservices/status | patch |
+| modelservice.dev | modelservices/status, modelservices/scale | patch |
 | apps | deployments, controllerrevisions | get, list, watch, create, patch, delete |
 | (core) | services, serviceaccounts | get, list, watch, create, patch, delete |
 | autoscaling | horizontalpodautoscalers | get, list, watch, create, patch, delete |

@@ -69,6 +69,12 @@ class ServiceChild(Child, frozen=True, kw_only=True):
     """(protocol, port, target port) of each."""
 
 
+class AutoscalerChild(Child, frozen=True, kw_only=True):
+    """A HorizontalPodAutoscaler, with its conditions that say that it cannot scale."""
+
+    failing: tuple[Mapping[str, Any], ...] = ()
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """One consistent view of a ModelService and of everything around it."""
 

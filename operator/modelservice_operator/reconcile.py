@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.api import NetworkPolicySpec
     from modelservice_operator.apply import Applier
-    from modelservice_operator.observed import Observed
+    from modelservice_operator.observed import ApplyFailure, Observed
     from modelservice_operator.report import Reporter
     from modelservice_operator.store import Store
     from modelservice_operator.workqueue import Key, WorkQueue
@@ -72,7 +72,10 @@ class Reconciler:
         now = self.now()
         decision = self._decide(observed, now)
         owner = Owner(key=key, uid=observed.service["metadata"]["uid"])
+        refused = await self._record_replicas(key, observed, decision)
         applied = await self.applier.apply(owner, decision.desired, decision.retire)
+        if refused is not None:
+            applied = replace(applied, failures=(*applied.failures, refused))
         if applied.is_hopeless:
             return DONE
         view = View(key=key, observed=observed, decision=decision, applied=applied, now=now)
@@ -85,6 +88,13 @@ class Reconciler:
                 return DONE
             view = View(key=key, observed=fresh, decision=self._decide(fresh, now), applied=applied, now=now)
         return _outcome(view.decision, applied, await self.reporter.report(view))
+
+    async def _record_replicas(self, key: Key, observed: Observed, decision: Decision) -> ApplyFailure | None:
+        """Write the number of pods that autoscaling begins with; its event brings the next reconciliation."""
+        if decision.begin_with is None:
+            return None
+        version = observed.service["metadata"]["resourceVersion"]
+        return await self.applier.scale(key, decision.begin_with, version)
 
     def _decide(self, observed: Observed, now: datetime) -> Decision:
         return decide(observed, now, network_policy=self.network_policy)

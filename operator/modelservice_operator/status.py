@@ -112,6 +112,7 @@ def _view(
         has_pods=any(one.replicas or one.spec_replicas for one in deployments.values()),
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
         cause=_cause(observed, decision, deployments),
+        inactive=decision.inactive,
         content_changed=_content_changed(decision, old, models),
     )
 

@@ -250,6 +250,19 @@ def _without_managed_fields(obj: Mapping[str, Any]) -> dict[str, Any]:
     return {**obj, "metadata": metadata}
 
 
+def _with_writers_of_replicas(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the managed fields keep what tells who wrote `spec.replicas`: a person, or an autoscaler."""
+    kept = [
+        {"subresource": entry.get("subresource", ""), "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+        for entry in obj["metadata"].get("managedFields") or ()
+        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", ())
+    ]
+    bare = _without_managed_fields(obj)
+    if kept:
+        bare["metadata"]["managedFields"] = kept
+    return bare
+
+
 def _service_entry(obj: Mapping[str, Any]) -> ServiceEntry:
     metadata = obj["metadata"]
     spec = obj.get("spec")
@@ -263,7 +276,7 @@ def _service_entry(obj: Mapping[str, Any]) -> ServiceEntry:
         runtime_ref=ref if isinstance(ref, str) and ref else None,
         intent=hash(msgspec.json.encode((metadata.get("labels"), metadata.get("annotations")))),
         status=hash(msgspec.json.encode(obj.get("status"), order="deterministic")),
-        raw=msgspec.json.encode(_without_managed_fields(obj)),
+        raw=msgspec.json.encode(_with_writers_of_replicas(obj)),
     )
 
 

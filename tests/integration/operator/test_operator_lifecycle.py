@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from tests.support.operator_process import wait_until
 
 AUTOSCALING = {"maxReplicas": 3, "metrics": [{"type": "CPU", "target": {"averageUtilization": 80}}]}
@@ -59,6 +60,26 @@ def test_scale_subresource_changes_replicas_of_the_deployment(shared):
     service = kube.wait_ready(name)
     assert service["status"]["availableReplicas"] == 3
     assert kube.api.get(kube.path("deployments", f"{name}-{revision}"))["spec"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("how", ["apply", "patch"])
+def test_autoscaling_that_is_turned_on_begins_with_the_pods_that_run(shared, how):
+    kube, name = shared.kube, f"autoscaled-by-{how}"
+    kube.apply_service(name, replicas=4)
+    kube.wait_ready(name)
+    deployment = kube.path("deployments", kube.children(name)["deployments"][0])
+    generation = kube.api.get(deployment)["metadata"]["generation"]
+    if how == "apply":
+        kube.apply_service(name, autoscaling={**AUTOSCALING, "maxReplicas": 8, "minReplicas": 2})
+    else:
+        left_out = {"replicas": None, "autoscaling": {**AUTOSCALING, "maxReplicas": 8, "minReplicas": 2}}
+        kube.api.patch(kube.path("modelservices", name), {"spec": left_out})
+    wait_until(lambda: kube.children(name)["horizontalpodautoscalers"], "the autoscaler is there")
+    assert kube.wait_ready(name)["spec"]["replicas"] == 4
+    assert kube.api.get(deployment)["metadata"]["generation"] == generation
+    # What an autoscaler writes is obeyed.
+    kube.api.patch(kube.path("modelservices", name) + "/scale", {"spec": {"replicas": 1}})
+    wait_until(lambda: kube.api.get(deployment)["spec"]["replicas"] == 2, "the minimum")
 
 
 def test_delete_leaves_nothing_behind(shared):

@@ -56,8 +56,11 @@ def limited_kubeconfig(installed, kube, tmp_path) -> Iterator[Path]:
 def test_rights_of_the_install_manifests_are_enough(kube, make_operator, limited_kubeconfig):
     operator = make_operator(kubeconfig=limited_kubeconfig).start().wait_leading()
     metrics = [{"type": "CPU", "target": {"averageUtilization": 80}}]
-    kube.apply_service(autoscaling={"maxReplicas": 3, "metrics": metrics})
+    kube.apply_service(replicas=2)
     kube.wait_ready()
+    kube.apply_service(autoscaling={"maxReplicas": 3, "metrics": metrics})
+    wait_until(lambda: kube.children()["horizontalpodautoscalers"], "the autoscaler is there")
+    assert kube.wait_ready()["spec"]["replicas"] == 2
     kube.apply_service(tag="2")  # a new revision, an autoscaler less
     kube.wait_ready()
     wait_until(lambda: kube.children()["horizontalpodautoscalers"] == (), "the autoscaler is gone")

@@ -53,6 +53,11 @@ class MemoryApi:
         self.objects[kind, name] = obj
         return obj
 
+    async def patch_subresource(self, *args: Any) -> None:
+        self.calls.append(("scale", args[-1]))
+        if "scale" in self.refuse:
+            raise self.refuse["scale"]
+
     async def patch_child(
         self, resource: Resource, _namespace: str, name: str, patch: dict[str, Any]
     ) -> dict[str, Any]:
@@ -328,3 +333,20 @@ async def test_lost_leadership_ends_the_reconciliation(world):
     world.api.refuse["Deployment"] = LeadershipLostError("lost")
     with pytest.raises(LeadershipLostError):
         await world.apply(desire())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, None),
+        (ConflictError("somebody wrote it since", status=409), None),
+        (NotFoundError("gone", status=404), None),
+        (ApiError("not allowed", status=403), "Forbidden"),
+    ],
+)
+async def test_scale_writes_the_number_unless_there_is_news(world, error, reason):
+    if error is not None:
+        world.api.refuse["scale"] = error
+    failure = await world.applier.scale(OWNER.key, 6, "17")
+    assert (failure and failure.reason) == reason
+    assert world.api.calls == [("scale", {"metadata": {"resourceVersion": "17"}, "spec": {"replicas": 6}})]

@@ -5,7 +5,7 @@ import asyncio
 from tests.support.operator_objects import make_child, make_model_runtime, make_model_service
 
 from modelservice_operator.ingest import Ingest, project_child
-from modelservice_operator.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES, SERVICES
+from modelservice_operator.kinds import AUTOSCALERS, DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES, SERVICES
 from modelservice_operator.store import Store
 from modelservice_operator.workqueue import Key, Priority, WorkQueue
 
@@ -130,3 +130,24 @@ async def test_deleted_service_is_forgotten():
     ingest.on_service("DELETED", make_model_service(version=30))
     assert store.observe(KEY) is None
     assert [added[0] for added in queue.taken()] == [KEY]
+
+
+def test_autoscaler_is_news_only_where_it_cannot_scale():
+    def project(*conditions: dict) -> object:
+        obj = {**make_child("HorizontalPodAutoscaler", "spam"), "status": {"conditions": list(conditions)}}
+        return project_child(AUTOSCALERS, obj)
+
+    broken = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric"}
+    fine = {"type": "AbleToScale", "status": "True", "message": "changes all the time"}
+    limited = {"type": "ScalingLimited", "status": "False"}
+    assert project(fine, limited) == project() != project(broken)
+    assert project(fine, broken).failing == (broken,)
+
+
+def test_service_is_read_as_clients_meet_it():
+    obj = make_child("Service", "spam")
+    obj["spec"] = {"type": "NodePort", "selector": {"a": "b"}, "ports": [{"port": 80, "targetPort": "http"}]}
+    found = project_child(SERVICES, obj)
+    assert (found.type, found.selector, found.ports) == ("NodePort", {"a": "b"}, {("TCP", 80, "http")})
+    obj["spec"] = {"type": "ExternalName", "externalName": "example.org"}
+    assert project_child(SERVICES, obj).ports == frozenset()

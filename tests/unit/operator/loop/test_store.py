@@ -134,3 +134,16 @@ def test_service_with_a_spec_of_the_wrong_shape_is_kept_all_the_same():
     odd = make_model_service() | {"spec": {"runtime": "onnx"}}
     assert store.put_service(odd) is not None
     assert store.service(KEY).runtime_ref is None
+
+
+def test_service_keeps_of_its_managed_fields_only_who_wrote_the_replicas():
+    obj = make_model_service()
+    person = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:model": {}}}}
+    scaler = {"manager": "hpa", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    obj["metadata"]["managedFields"] = [person, scaler]
+    store = Store()
+    store.put_service(obj)
+    kept = [{"subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+    assert store.observe(KEY).service["metadata"]["managedFields"] == kept
+    store.put_service(make_model_service(version=2))
+    assert "managedFields" not in store.observe(KEY).service["metadata"]

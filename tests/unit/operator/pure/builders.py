@@ -14,6 +14,7 @@ from modelservice_operator.canonical import canonicalise, fingerprint
 from modelservice_operator.decide import Decision, decide
 from modelservice_operator.observed import (
     ApplyFailure,
+    AutoscalerChild,
     Child,
     DeploymentChild,
     Observed,
@@ -145,6 +146,18 @@ class World:
         self.service["spec"].update(spec)
         self.service["metadata"]["generation"] += 1
 
+    def scale(self, replicas: int) -> None:
+        """Write `/scale`, as people and autoscalers do."""
+        self.edit(replicas=replicas)
+        self.write_replicas_by("scale")
+
+    def write_replicas_by(self, subresource: str | None) -> None:
+        """How `spec.replicas` was written last: None where `managedFields` does not tell."""
+        fields = {"f:spec": {"f:replicas": {}}}
+        self.service["metadata"]["managedFields"] = (
+            [] if subresource is None else [{"subresource": subresource, "fieldsV1": fields}]
+        )
+
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -165,6 +178,8 @@ class World:
     def reconcile(self) -> Decision:
         self.writes = []
         decision = decide(self.observe(), self.now, build_pod=self.build_pod)
+        if decision.begin_with is not None:
+            self.writes.append(("scale", self.service["metadata"]["name"]))
         for body in decision.desired:
             self._apply(body)
         for child in decision.retire:
@@ -230,6 +245,8 @@ class World:
                 selector=spec["selector"],
                 ports=service_ports(spec),
             )
+        if body["kind"] == "HorizontalPodAutoscaler":
+            return AutoscalerChild(**facts)
         return Child(**facts)
 
     # What Kubernetes does

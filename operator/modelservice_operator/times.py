@@ -1,0 +1,13 @@
+"""Reading the times that Kubernetes writes. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def parse_time(text: object) -> datetime | None:
+    """Return the time in an RFC 3339 text, None for anything else."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return None
