@@ -20,7 +20,7 @@ def test_create_makes_every_child_and_becomes_ready(shared):
     assert children == {
         "deployments": (f"{name}-{revision}",),
         "controllerrevisions": (f"{name}-{revision}",),
-        "services": (name, f"{name}-{revision}"),
+        "services": tuple(sorted((name, f"{name}-pods", f"{name}-{revision}"))),
         "serviceaccounts": (f"{name}-runtime",),
         "horizontalpodautoscalers": (name,),
         "poddisruptionbudgets": (name,),
