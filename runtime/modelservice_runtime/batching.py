@@ -93,16 +93,15 @@ def run_batch(
     rows: Sequence[int],
     handle: Run | None,
     shapes: OutputShapes | None = None,
+    key: BatchKey = (),
 ) -> BatchResult:
     """Run the requests together, or singly when that fails. Never raises a ServingError.
 
-    ``shapes`` is what single runs gave so far, where requests of this kind may share a run: as long as that
-    is nothing, one of them runs alone.
+    ``shapes`` is what single runs gave so far, where requests of this ``key`` may share a run: as long as
+    that is nothing, one of them runs alone.
     """
     result = BatchResult(started_ns=time.perf_counter_ns())
-    batch = _Batch(model, handle, shapes, result)
-    if shapes is not None:
-        batch.key = batch_key(model.spec, requests[0])
+    batch = _Batch(model, handle, shapes, key, result)
     count = len(requests)
     while count - len(result.outcomes) > 1 and result.mismatch is None:
         done = len(result.outcomes)
@@ -123,8 +122,8 @@ class _Batch:
     model: Model
     handle: Run | None
     shapes: OutputShapes | None
+    key: BatchKey
     result: BatchResult
-    key: BatchKey = ()
 
     def knows_shapes(self, request: InferRequest) -> bool:
         return self.shapes is None or self.shapes.knows(self.key, request.output_names)

@@ -209,7 +209,7 @@ class Lane:
 
     def _set_sharing(self) -> None:
         rows = self._max_rows = self._sharing.batching.max_batch_size
-        self._keyed = self._sharing.is_open
+        self._keyed, self._learns = self._sharing.is_open, self._sharing.learns
         # Without batching one more run than threads is handed over, so that a thread that ends a run finds
         # the next one at once. With batching that would only take requests away from a fuller batch.
         self._slots = self._settings.runner_threads + (1 if rows == 1 else 0)
@@ -313,17 +313,18 @@ class Lane:
             self._statistics.record_execution(job.rows, ended_ns, timing)
             outcome = InferResult(outputs, timing)
         self._answer(job, outcome)
-        if self._keyed and isinstance(outcome, InferResult):
+        if self._learns and isinstance(outcome, InferResult):
             self._sharing.learn(job, outcome.outputs, self._run_time.run_ns / 1e9)
         self._notice_idle()
 
     def _run(self, batch: RunningBatch) -> BatchResult:
-        """Called on a runner thread; touches nothing but the batch."""
-        if all(job.finished for job in batch.jobs):
+        """Called on a runner thread; touches nothing but the batch, and what is known of shapes."""
+        jobs = batch.jobs
+        if all(job.finished for job in jobs):
             return BatchResult()  # everybody left while the batch waited for the thread
-        requests = [job.request for job in batch.jobs]
-        shapes = self._sharing.shapes if self._keyed and batch.jobs[0].key is not None else None
-        return run_batch(self._model, requests, [job.rows for job in batch.jobs], batch.handle, shapes)
+        requests, rows = [job.request for job in jobs], [job.rows for job in jobs]
+        shapes = self._sharing.shapes if self._keyed and jobs[0].key is not None else None
+        return run_batch(self._model, requests, rows, batch.handle, shapes, jobs[0].key or ())
 
     def _fail(self, batch: RunningBatch) -> None:
         """A fault of ours; it is in the log."""
@@ -342,7 +343,7 @@ class Lane:
             if not job.finished:
                 self._answer(job, make_result(outcome, timing, result.started_ns - job.arrived_ns))
         batch.jobs.clear()  # jobs know their batch, and a cycle would keep their tensors
-        if self._keyed and alone is not None and not isinstance(result.outcomes[0], ServingError):
+        if self._learns and alone is not None and not isinstance(result.outcomes[0], ServingError):
             self._sharing.learn(alone, result.outcomes[0], self._run_time.run_ns / 1e9)
         self._notice_idle()
         self._wake_up()

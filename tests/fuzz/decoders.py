@@ -73,7 +73,7 @@ def _outcome(decode: Callable[[], DecodedInfer]) -> DecodedInfer | type[ServingE
 
 def _check_infer(which: int, body: bytes, header: bytes | None) -> None:
     spec = SPECS[which]
-    full = _outcome(lambda: decode_infer(spec, body, header, batches_rows=False))
+    full = _outcome(lambda: decode_infer(spec, body, header))
     for _ in range(3):
         again = _outcome(lambda: CODECS[which].decode(body, header, False))
         assert type(again) is type(full), (again, full)

@@ -18,7 +18,10 @@ _MAX_KEYS = 512
 
 
 class OutputShapes:
-    """See the module's text; ``key`` says what is equal for requests that may share a run."""
+    """See the module's text; ``key`` says what is equal for requests that may share a run.
+
+    ``are_declared``: the model itself says what all of them are, and single runs need not be looked at.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
         self._known: dict[BatchKey, _Tails] = {}
@@ -28,6 +31,7 @@ class OutputShapes:
             tensor.name: None if tensor.shape is None or -1 in tensor.shape[1:] else tensor.shape[1:]
             for tensor in spec.outputs
         }
+        self.are_declared = None not in self._declared.values()
 
     def knows(self, key: BatchKey, output_names: Sequence[str]) -> bool:
         """Whether it is known what a request of this kind gives alone."""

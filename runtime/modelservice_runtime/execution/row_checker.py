@@ -32,8 +32,8 @@ class RowChecker:
     def check(self, waiting: Batching, rows: Sequence[Row], run_seconds: float) -> Batching:
         """What holds after a check with these rows, which run in about that time.
 
-        ``waiting`` itself where they prove nothing: they do not run, or cannot be told apart afterwards where
-        nothing but the owner's word speaks for the model.
+        ``waiting`` itself where they prove nothing: they do not run, the model magnifies what is rounded, or
+        they cannot be told apart afterwards where nothing but the owner's word speaks for it.
         """
         rows = complete(self.model.spec, rows) if rows else []
         if len(rows) < 2:
@@ -44,7 +44,7 @@ class RowChecker:
             return waiting
         if result.obstacle is not None:
             return Batching(obstacle=result.obstacle)
-        if waiting.source == "owner" and not result.convincing:
+        if result.magnified or (waiting.source == "owner" and not result.convincing):
             return waiting
         return Batching(self.max_batch_size, source=waiting.source)
 

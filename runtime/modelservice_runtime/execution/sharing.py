@@ -22,7 +22,7 @@ class Sharing:
     """``changed`` is called when ``batching`` is another.
 
     ``is_open``: requests share runs, or may come to, so that each is told apart by what could share its run.
-    Where it is not open it stays so.
+    Where it is not open it stays so. ``learns``: single runs have something to teach.
     """
 
     def __init__(
@@ -41,6 +41,11 @@ class Sharing:
     def is_open(self) -> bool:
         """See the class."""
         return self.batching.max_batch_size > 1 or self._learner is not None
+
+    @property
+    def learns(self) -> bool:
+        """See the class."""
+        return self._learner is not None or (self.is_open and not self.shapes.are_declared)
 
     def learn(self, job: Job, outputs: Sequence[Array], run_seconds: float) -> None:
         """Learn from a request that ran alone and has its answer; runs usually take so long."""

@@ -7,6 +7,7 @@ too long to try before the model is ready, the first requests serve for it: unti
 
 import logging
 import mmap
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from modelservice_runtime.warm_up import Warmed
 
 log = logging.getLogger(__name__)
 
+# Time for rows that prove nothing.
+_TRY_SECONDS = 2.0
 _WAITS = "the first requests are to show that rows do not depend on each other"
 
 
@@ -56,10 +59,13 @@ def decide_batching(
     if warmed.run_seconds is None or takes_long(warmed.run_seconds):
         return waiting
     checker = RowChecker(model, wish.max_batch_size, scaled=not model.time_varies)
+    try_until = time.perf_counter() + _TRY_SECONDS
     for rows in _rows_to_try(model, warmed, samples):
         decided = checker.check(waiting, rows, warmed.run_seconds)
         if not decided.awaits_check:
             return decided
+        if time.perf_counter() > try_until:
+            break
     return waiting
 
 

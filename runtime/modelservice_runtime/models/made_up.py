@@ -53,6 +53,7 @@ _VARIED = (
     Recipe(constant=False),
     Recipe(constant=False, texts=_NUMBERS, lowest=0.0),
     Recipe(constant=False, texts=_NUMBERS, lowest=0.0, integers=1),
+    Recipe(constant=False, texts=_NUMBERS, lowest=0.0, integers=100),
 )
 
 

@@ -75,7 +75,7 @@ def _read_file(spec: ModelSpec, path: Path) -> Mapping[str, Array]:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise InvalidSettingsError(f"--samples: {path.name!r} has more than {_MAX_FILE_BYTES} bytes")
-        return decode_infer(spec, path.read_bytes(), None, batches_rows=False).request.inputs
+        return decode_infer(spec, path.read_bytes(), None).request.inputs
     except OSError as error:
         raise InvalidSettingsError(
             f"--samples: cannot read {str(path)!r} ({error.strerror}); "

@@ -77,19 +77,16 @@ class DecodedInfer:
     plan: Any = None
 
 
-def decode_infer(
-    spec: ModelSpec, body: Buffer, header_length: bytes | None, *, batches_rows: bool
-) -> DecodedInfer:
+def decode_infer(spec: ModelSpec, body: Buffer, header_length: bytes | None) -> DecodedInfer:
     """Decode an infer body.
 
-    ``header_length`` is the Inference-Header-Content-Length header; ``batches_rows`` tells that the server
-    batches this model, so that a raw request is one row. Raises InvalidRequestError and its kin.
+    ``header_length`` is the Inference-Header-Content-Length header. Raises InvalidRequestError and its kin.
     """
     if header_length is None:
         return _decode_document(spec, bytes(body) if isinstance(body, memoryview) else body, _NO_BINARY)
     length = _parse_header_length(header_length, len(body))
     if length == 0:
-        return _decode_raw(spec, memoryview(body), batches_rows=batches_rows)
+        return _decode_raw(spec, memoryview(body))
     return _decode_document(spec, bytes(body[:length]), memoryview(body)[length:])
 
 
@@ -299,7 +296,7 @@ def _decode_outputs(
     return tuple(wanted), list(wanted.values())
 
 
-def _decode_raw(spec: ModelSpec, body: memoryview, *, batches_rows: bool) -> DecodedInfer:
+def _decode_raw(spec: ModelSpec, body: memoryview) -> DecodedInfer:
     """A body that is nothing but the one input's data; its shape follows from the size."""
     if len(spec.inputs) != 1:
         raise InvalidRequestError(
@@ -318,19 +315,21 @@ def _decode_raw(spec: ModelSpec, body: memoryview, *, batches_rows: bool) -> Dec
         array[0] = decode_text(tensor, body)
         array = array.reshape(shape)
     else:
-        array = decode_buffer(tensor, _raw_shape(tensor, body.nbytes, batches_rows=batches_rows), body)
+        array = decode_buffer(tensor, _raw_shape(tensor, body.nbytes), body)
     names = spec.output_names
     return DecodedInfer(InferRequest({tensor.name: array}, names), [True] * len(names), is_all_binary=True)
 
 
-def _raw_shape(tensor: TensorSpec, size_bytes: int, *, batches_rows: bool) -> list[int]:
+def _raw_shape(tensor: TensorSpec, size_bytes: int) -> list[int]:
+    """One row where the size does not tell how many; whether requests share runs makes no difference."""
     shape = list(tensor.shape) if tensor.shape is not None else [-1]
-    if batches_rows and shape[:1] == [-1]:
+    if shape[0:1] == [-1] and -1 in shape[1:]:
         shape[0] = 1
     variable = [index for index, dimension in enumerate(shape) if dimension == -1]
     if len(variable) > 1:
         raise InvalidRequestError(
-            f"a raw request needs at most one variable dimension; the model takes {tensor.describe()}"
+            "a raw request needs at most one variable dimension behind the first; "
+            f"the model takes {tensor.describe()}"
         )
     if variable:
         known = tensor.datatype.item_bytes

@@ -208,7 +208,7 @@ class InferCodec:
         plan = self._binary.by_text.get(bytes(body[:header_length]))
         return plan if plan is not None and len(body) - header_length == plan.total_bytes else None
 
-    def decode(self, body: Buffer, header_length: bytes | None, batches_rows: bool) -> DecodedInfer:
+    def decode(self, body: Buffer, header_length: bytes | None) -> DecodedInfer:
         """See ``infer_codec.decode_infer``."""
         if header_length is None:
             if type(body) is bytes and len(body) <= _MAX_BODY_BYTES:
@@ -217,7 +217,7 @@ class InferCodec:
             planned = self._decode_binary(body, int(header_length))
             if planned is not None:
                 return planned
-        return decode_infer(self.spec, body, header_length, batches_rows=batches_rows)
+        return decode_infer(self.spec, body, header_length)
 
     def encode(
         self, decoded: DecodedInfer, outputs: Sequence[Array]
@@ -246,7 +246,7 @@ class InferCodec:
             decoded = _decode_by_plan(plan, text[start : len(text) - len(plan.suffix)])
             if decoded is not None:
                 return _with_id(decoded, request_id)
-        decoded = decode_infer(self.spec, body, None, batches_rows=False)
+        decoded = decode_infer(self.spec, body, None)
         may_plan = plan is None and start >= len(_DATA) and len(self.spec.inputs) == 1
         if may_plan and self._json.wants(prefix):
             plan = _plan_json(self.spec, text, start)
@@ -262,7 +262,7 @@ class InferCodec:
         header = bytes(body[:header_length])
         if header in self._binary.by_text or len(header) < header_length or not self._binary.wants(header):
             return None
-        decoded = decode_infer(self.spec, body, b"%d" % header_length, batches_rows=False)
+        decoded = decode_infer(self.spec, body, b"%d" % header_length)
         plan = _plan_binary(self.spec, decoded, header)
         if plan is not None:
             self._binary.add(header, plan)
@@ -356,7 +356,7 @@ def _plan_json(spec: ModelSpec, body: bytes, start: int) -> _JsonPlan | None:
         return None
     try:
         document = orjson.loads(body[:start] + b"[null]" + body[end:])
-        decoded = decode_infer(spec, body, None, batches_rows=False)
+        decoded = decode_infer(spec, body, None)
     except (orjson.JSONDecodeError, InvalidRequestError):
         return None
     if document["inputs"][0].get("data") != [None]:

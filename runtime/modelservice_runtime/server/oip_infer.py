@@ -106,12 +106,11 @@ class InferRoute:
             self._codec_of = weakref.ref(handle, self._forget_codec)
         headers = request.head.headers
         header_length = headers.get(b"inference-header-content-length")
-        batches_rows = handle.lane.max_batch_size > 1
         try:
             if len(request.body) < LARGE_BYTES and b"content-encoding" not in headers:
-                decoded = codec.decode(request.body, header_length, batches_rows)
+                decoded = codec.decode(request.body, header_length)
             else:
-                decode = partial(_decode_in_full, handle.spec, request, self._max_body_bytes, batches_rows)
+                decode = partial(_decode_in_full, handle.spec, request, self._max_body_bytes)
                 if takes_long(request) and not _is_binary(handle.spec, request):
                     decode_body_on_a_thread(
                         request, handle, decode, partial(_run_decoded, handle, codec, request)
@@ -120,7 +119,7 @@ class InferRoute:
                 if b"content-encoding" in headers:
                     decoded = decode()
                 else:
-                    decoded = codec.decode(request.body, header_length, batches_rows)
+                    decoded = codec.decode(request.body, header_length)
             return _run_decoded(handle, codec, request, decoded)
         except Exception as error:  # noqa: BLE001 - counted, and told
             raise record_failure(handle, request.received_ns, error) from error.__cause__
@@ -152,13 +151,11 @@ def _run(
     return None
 
 
-def _decode_in_full(
-    spec: ModelSpec, request: HttpRequest, max_body_bytes: int, batches_rows: bool
-) -> DecodedInfer:
+def _decode_in_full(spec: ModelSpec, request: HttpRequest, max_body_bytes: int) -> DecodedInfer:
     """Decode what no plan is for; safe on any thread. Raises ServingError."""
     header_length = request.head.headers.get(b"inference-header-content-length")
     body = decoded_body(request, max_body_bytes)
-    decoded = decode_infer(spec, body, header_length, batches_rows=batches_rows)
+    decoded = decode_infer(spec, body, header_length)
     if spec.takes_texts:
         decoded.request.text_bytes = len(body)
     return decoded

@@ -137,6 +137,7 @@ def test_batch_key_differs_by_shape_and_by_outputs_only() -> None:
     assert key != batch_key(SPEC, InferRequest(make_request(1).inputs, ("b",)))
 
 
+KEY = ("a kind of requests",)
 OPEN = ModelSpec("m", "1", (TensorSpec("x", FP32, (-1, 1)),), (TensorSpec("y", FP32, (-1, -1)),))
 
 
@@ -173,10 +174,10 @@ def test_run_batch_of_shapes_that_follow_values_never_pads_one_request_for_anoth
     model, shapes = PaddingModel(), OutputShapes(OPEN)
     requests = padded(*lengths)
     for request in requests:
-        run_batch(model, [request], [1], None, shapes)
+        run_batch(model, [request], [1], None, shapes, KEY)
     varies = len(set(lengths)) > 1
     for _ in range(batches):
-        result = run_batch(model, requests, [1] * len(requests), None, shapes)
+        result = run_batch(model, requests, [1] * len(requests), None, shapes, KEY)
         assert len(result.outcomes) == len(requests)
         assert (result.mismatch is not None) == varies
         for length, outcome in zip(lengths, result.outcomes, strict=True):
@@ -187,11 +188,11 @@ def test_run_batch_of_shapes_that_follow_values_never_pads_one_request_for_anoth
 def test_run_batch_of_a_new_kind_runs_one_request_alone_first() -> None:
     model, shapes = PaddingModel(), OutputShapes(OPEN)
     requests = padded(2, 2, 2)
-    assert run_batch(model, requests, [1] * 3, None, shapes).mismatch is None
+    assert run_batch(model, requests, [1] * 3, None, shapes, KEY).mismatch is None
     assert model.calls == [[2], [2, 2]]
-    assert run_batch(model, requests, [1] * 3, None, shapes).mismatch is None
+    assert run_batch(model, requests, [1] * 3, None, shapes, KEY).mismatch is None
     assert model.calls[2:] == [[2, 2, 2]]
-    assert run_batch(model, padded(2, 3), [1, 1], None, shapes).mismatch == SHAPES_VARY
+    assert run_batch(model, padded(2, 3), [1, 1], None, shapes, KEY).mismatch == SHAPES_VARY
     assert model.calls[3:] == [[2, 3], [2], [3]]
 
 
@@ -199,7 +200,7 @@ def test_run_batch_needs_no_run_for_shapes_that_the_model_declares() -> None:
     model = EchoModel(
         spec=replace(SPEC, outputs=(TensorSpec("b", FP32, (-1, 2)), TensorSpec("u", BYTES, (-1,))))
     )
-    run_batch(model, [make_request(1), make_request(1)], [1, 1], None, OutputShapes(model.spec))
+    run_batch(model, [make_request(1), make_request(1)], [1, 1], None, OutputShapes(model.spec), KEY)
     assert model.calls == [2]
 
 

@@ -121,20 +121,38 @@ def test_decode_infer_of_any_document_is_a_request_or_a_typed_error(
     head = json.dumps(document).encode()
     length = str(len(head)).encode() if with_header else None
     with suppress(ServingError):
-        decoded = decode_infer(MODEL, head + binary if with_header else head, length, batches_rows=False)
+        decoded = decode_infer(MODEL, head + binary if with_header else head, length)
         assert set(decoded.request.inputs) == {"x", "t"}
 
 
 @given(body=st.binary(max_size=60), header=st.none() | st.integers(0, 60).map(lambda n: str(n).encode()))
 def test_decode_infer_of_any_bytes_is_a_typed_error(body: bytes, header: bytes | None) -> None:
     with pytest.raises(ServingError):
-        decode_infer(MODEL, body, header, batches_rows=False)
+        decode_infer(MODEL, body, header)
 
 
-def test_decode_infer_of_a_raw_request_to_a_batched_model_is_one_row() -> None:
-    spec = ModelSpec("m", "1", (TensorSpec("x", FP32, (-1, -1)),), (TensorSpec("y", FP32, (-1,)),))
-    decoded = decode_infer(spec, bytes(12), b"0", batches_rows=True)
-    assert decoded.request.inputs["x"].shape == (1, 3)
+@pytest.mark.parametrize(
+    ("declared", "shape"),
+    [
+        ((-1, -1), (1, 3)),
+        ((-1, 1), (3, 1)),
+        ((-1, 3), (1, 3)),
+        ((-1,), (3,)),
+        ((3, -1), (3, 1)),
+        (None, (3,)),
+    ],
+)
+def test_decode_infer_of_a_raw_request_is_one_row_unless_its_size_tells_how_many(
+    declared: tuple[int, ...] | None, shape: tuple[int, ...]
+) -> None:
+    spec = ModelSpec("m", "1", (TensorSpec("x", FP32, declared),), (TensorSpec("y", FP32, (-1,)),))
+    assert decode_infer(spec, bytes(12), b"0").request.inputs["x"].shape == shape
+
+
+def test_decode_infer_of_a_raw_request_whose_shape_cannot_be_told_is_refused() -> None:
+    spec = ModelSpec("m", "1", (TensorSpec("x", FP32, (-1, -1, -1)),), (TensorSpec("y", FP32, (-1,)),))
+    with pytest.raises(InvalidRequestError, match="at most one variable dimension behind the first"):
+        decode_infer(spec, bytes(12), b"0")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +188,7 @@ def test_encode_infer_names_outputs_and_echoes_the_id() -> None:
         {"name": "t", "shape": [1], "datatype": "BYTES", "data": ["a"]},
     ]
     body = json.dumps({"id": "7", "inputs": inputs}).encode()
-    decoded = decode_infer(MODEL, body, None, batches_rows=False)
+    decoded = decode_infer(MODEL, body, None)
     response = encode_infer(MODEL, decoded, [np.array([[0.1, 0.2]], np.float32)])
     assert response.body == (
         b'{"model_name":"m","model_version":"1","id":"7",'

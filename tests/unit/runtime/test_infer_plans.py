@@ -50,8 +50,8 @@ def outcome(decode: Any) -> object:
 
 
 def assert_same(codec: InferCodec, body: bytes, header_length: bytes | None = None) -> object:
-    planned = outcome(lambda: codec.decode(body, header_length, False))
-    assert planned == outcome(lambda: decode_infer(codec.spec, body, header_length, batches_rows=False))
+    planned = outcome(lambda: codec.decode(body, header_length))
+    assert planned == outcome(lambda: decode_infer(codec.spec, body, header_length))
     return planned
 
 
@@ -59,7 +59,7 @@ def trained(body: bytes, spec: ModelSpec, header_length: bytes | None = None) ->
     """A codec that saw this body often enough to have a plan."""
     codec = InferCodec(spec)
     for _ in range(3):
-        codec.decode(body, header_length, False)
+        codec.decode(body, header_length)
     return codec
 
 
@@ -91,7 +91,7 @@ def test_decode_by_plan_is_used_for_another_value_and_every_nesting(monkeypatch:
     codec = trained(make_body([1, 2], parameters={"timeout": 7}), make_spec())
     monkeypatch.setattr(infer_plans, "decode_infer", None)
     for data in ([3, 4], [[5.5, 6.5]], [[7], [8]]):
-        decoded = codec.decode(make_body(data, parameters={"timeout": 7}), None, False)
+        decoded = codec.decode(make_body(data, parameters={"timeout": 7}), None)
         assert decoded.request.inputs["x"].ravel().tolist() == np.ravel(data).tolist()
         assert decoded.request.timeout_seconds == 7e-6
 
@@ -130,13 +130,13 @@ def test_decode_by_plan_of_binary_tensors_gives_what_full_decoding_gives() -> No
 
 def test_plans_are_bounded_and_made_at_the_second_sight() -> None:
     codec = InferCodec(make_spec())
-    codec.decode(make_body([1, 2]), None, False)
+    codec.decode(make_body([1, 2]), None)
     assert not codec._json.by_text
     for number in range(200):
         for _ in range(2):
-            codec.decode(make_body([1, 2], shape=(2, 1), parameters={}, id=str(number)), None, False)
+            codec.decode(make_body([1, 2], shape=(2, 1), parameters={}, id=str(number)), None)
             tensor = {"datatype": "FP32", "name": "x", "shape": [1, 2], "data": [1, 2]}
-            codec.decode(json.dumps({"id": str(number), "inputs": [tensor]}).encode(), None, False)
+            codec.decode(json.dumps({"id": str(number), "inputs": [tensor]}).encode(), None)
     assert 0 < len(codec._json.by_text) <= 64
 
 
@@ -152,14 +152,14 @@ def test_encode_by_plan_gives_what_full_encoding_gives(datatype: str, outputs: i
     ]
     data = ["a", "b"] if datatype == "BYTES" else [1, 0]
     codec = InferCodec(spec)
-    decoded = codec.decode(make_body(data, datatype, parameters={"binary_data_output": binary}), None, False)
+    decoded = codec.decode(make_body(data, datatype, parameters={"binary_data_output": binary}), None)
     for _ in range(3):
         assert flat(codec.encode(decoded, arrays)) == flat(encode_infer(spec, decoded, arrays))
 
 
 def test_encode_by_plan_writes_values_without_a_json_form_as_tokens() -> None:
     codec = InferCodec(make_spec())
-    decoded = codec.decode(make_body([1, 2]), None, False)
+    decoded = codec.decode(make_body([1, 2]), None)
     for values in ([1, 2], [np.nan, -np.inf], [3, 4]):
         outputs = [np.array([values], np.float32)]
         assert flat(codec.encode(decoded, outputs)) == flat(encode_infer(codec.spec, decoded, outputs))

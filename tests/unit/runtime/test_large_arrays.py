@@ -43,7 +43,7 @@ def make_body(*tensors: str, rest: str = "") -> bytes:
 
 def outcome(spec: ModelSpec, body: bytes | bytearray) -> object:
     try:
-        inputs = decode_infer(spec, body, None, batches_rows=False).request.inputs
+        inputs = decode_infer(spec, body, None).request.inputs
     except ServingError as error:
         return type(error), str(error)
     return {name: (array.dtype, array.shape, array.tobytes()) for name, array in inputs.items()}
@@ -75,7 +75,7 @@ def test_decode_of_large_arrays_makes_no_python_numbers(monkeypatch: pytest.Monk
     flat, nested = json.dumps(array.tolist()), json.dumps(array.reshape(20, 50, 8).tolist())
     body = make_body(make_tensor(flat), make_tensor(nested, "x1", (20, 50, 8)))
     monkeypatch.setattr(infer_codec, "decode_tensor", None)
-    decoded = decode_infer(make_spec(inputs=2), body, None, batches_rows=False)
+    decoded = decode_infer(make_spec(inputs=2), body, None)
     np.testing.assert_array_equal(decoded.request.inputs["x0"], array)
     np.testing.assert_array_equal(decoded.request.inputs["x1"].ravel(), array)
 

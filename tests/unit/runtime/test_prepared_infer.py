@@ -49,7 +49,7 @@ class Served:
     def usual(self, body: Buffer, header_length: int | None = None) -> HttpResponse:
         """Decode, run and encode, one after the other."""
         length = None if header_length is None else b"%d" % header_length
-        decoded = self.codec.decode(body, length, False)
+        decoded = self.codec.decode(body, length)
         outputs = self.handle.lane._model.run(decoded.request.inputs, decoded.request.output_names)
         return self.codec.encode(decoded, outputs)
 
@@ -202,7 +202,7 @@ def test_id_in_front_is_repeated_and_the_rest_is_the_usual_answer(
             rest = json.dumps({"inputs": [tensor], **later}, separators=separators)
             body = f"{front}{separators[0]}{rest[1:]}".encode()
             try:
-                decoded = decode_infer(served.codec.spec, body, None, batches_rows=False)
+                decoded = decode_infer(served.codec.spec, body, None)
             except ServingError:
                 assert served.at_once(body) is None
                 continue

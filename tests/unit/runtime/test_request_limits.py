@@ -25,7 +25,7 @@ SPEC = model_of("BYTES")
 def infer_json(count: int) -> Any:
     tensor = {"name": "x", "datatype": "BYTES", "shape": [count], "data": ["a"] * count}
     body = json.dumps({"inputs": [tensor]}).encode()
-    return decode_infer(SPEC, body, None, batches_rows=False).request
+    return decode_infer(SPEC, body, None).request
 
 
 def infer_binary(count: int) -> Any:
@@ -33,7 +33,7 @@ def infer_binary(count: int) -> Any:
     tensor = {"name": "x", "datatype": "BYTES", "shape": [count], "parameters": parameters}
     head = json.dumps({"inputs": [tensor]}).encode()
     body = head + b"\1\0\0\0a" * count
-    return decode_infer(SPEC, body, b"%d" % len(head), batches_rows=False).request
+    return decode_infer(SPEC, body, b"%d" % len(head)).request
 
 
 def predict_json(count: int) -> Any:

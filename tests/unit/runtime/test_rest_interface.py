@@ -303,7 +303,6 @@ def test_infer_raw_request_of_bytes_is_one_element(server: ServerThread) -> None
     ("model", "body", "part"),
     [
         ("two", b"", "a raw request needs a model with one input"),
-        ("any", bytes(16), "at most one variable dimension"),
         ("mlp", bytes(15), "has 15 bytes of binary data"),
         ("mlp", b"", "the body is empty"),
         ("text", b"\xff", "not UTF-8"),

@@ -226,6 +226,46 @@ def test_check_takes_the_maximum_where_time_allows(monkeypatch: pytest.MonkeyPat
     assert sum(slower.rows) * 0.03 < 3
 
 
+class Rounding(TimedModel):
+    """A row in a batch is a little, or much, larger than alone."""
+
+    error: float = 0.0
+
+    def run(self, inputs: Mapping[str, Array], *_: object) -> list[Array]:  # type: ignore[override]
+        return [inputs["x"] * np.float32(2 + (self.error if len(inputs["x"]) > 1 else 0))]
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (1e-5, Batching(8, None, "graph")),
+        (0.01, None),
+        (0.5, Batching(obstacle="a row in a run of 2 rows came out other than alone")),
+    ],
+)
+def test_what_may_be_magnified_rounding_is_left_to_the_first_requests(
+    monkeypatch: pytest.MonkeyPatch, error: float, found: Batching | None
+) -> None:
+    model = Rounding(1e-6, monkeypatch)
+    model.error = error
+    batching = learn(model, WISH, prove).batching
+    assert batching == found or (found is None and batching.awaits_check)
+
+
+class Secretive(TimedModel):
+    """Tells what was sent where several rows are together."""
+
+    def run(self, inputs: Mapping[str, Array], *_: object) -> list[Array]:  # type: ignore[override]
+        if len(inputs["x"]) > 1:
+            raise InferenceFailedError(f"cannot use {inputs['x']}: a secret")
+        return [inputs["x"] * 2]
+
+
+def test_obstacle_tells_nothing_of_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    batching = learn(Secretive(1e-6, monkeypatch), WISH, prove).batching
+    assert batching == Batching(obstacle="each of 2 rows ran alone, but not all together")
+
+
 class Picky(TimedModel):
     """Refuses everything; that takes its time."""
 
