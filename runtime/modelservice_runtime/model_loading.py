@@ -15,6 +15,7 @@ from modelservice_runtime.huge_pages import use_huge_pages
 from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
+from modelservice_runtime.models.content import LoadedFiles
 from modelservice_runtime.settings import ServeSettings
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,16 @@ _ALONE_INLINE_BELOW_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model, and what its warm-up learned; ``runs_in_turns`` tells that one thread is all it can use."""
+    """A model, what its warm-up learned, and its files.
+
+    ``runs_in_turns`` tells that one thread is all it can use; ``left_out_outputs`` cannot be served.
+    """
 
     model: Model
     warm_up: WarmUp
+    files: LoadedFiles
     runs_in_turns: bool
+    left_out_outputs: tuple[str, ...] = ()
 
 
 def find_sources(settings: ServeSettings) -> list[VersionSource]:
@@ -56,7 +62,9 @@ def load_and_warm_up(
     from modelservice_runtime.models.samples import read_samples
     from modelservice_runtime.onnx_model import find_model_file, load_onnx_model
 
+    files = LoadedFiles(find_model_file(source.path).resolve())
     model = load_onnx_model(source.path, source.name, source.version, settings.session)
+    files.add_external(model.external_locations)
     model.on_device_lost = on_device_lost
     give_back_freed_memory()  # first, for what moves to huge pages stays
     use_huge_pages()
@@ -69,7 +77,7 @@ def load_and_warm_up(
             "outputs that are not tensors cannot be served (scikit-learn: export with zipmap=False)",
             extra={"model": source.name, "outputs": list(model.skipped_outputs)},
         )
-    return LoadedModel(model, learned, runs_in_turns=model.runs_in_turns)
+    return LoadedModel(model, learned, files, model.runs_in_turns, tuple(model.skipped_outputs))
 
 
 def describe_crash(source: VersionSource) -> ModelLoadFailedError:

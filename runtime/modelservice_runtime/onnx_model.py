@@ -72,7 +72,8 @@ class OnnxRun:
 class OnnxModel:
     """A loaded ONNX model.
 
-    ``skipped_outputs`` names outputs that no protocol can carry. ``on_device_lost`` is called, on the thread
+    ``skipped_outputs`` names outputs that no protocol can carry, ``external_locations`` the files beside the
+    model that it was loaded from. ``on_device_lost`` is called, on the thread
     of the run, when the accelerator has failed for good. With a ``binding`` runs take turns.
     """
 
@@ -88,6 +89,7 @@ class OnnxModel:
     ) -> None:
         self.spec = spec
         self.skipped_outputs = skipped_outputs
+        self.external_locations = frozenset(scan.external_locations)
         self.time_varies = scan.time_varies
         self.on_device_lost: Callable[[], None] = lambda: None
         self._session = session

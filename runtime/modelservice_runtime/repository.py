@@ -11,6 +11,7 @@ from enum import StrEnum
 from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
 from modelservice_runtime.lane import Lane
 from modelservice_runtime.model import Batching, ModelSpec
+from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.snapshots import ModelSnapshot, Snapshots
 from modelservice_runtime.statistics import ModelStatistics
 
@@ -35,6 +36,7 @@ class ModelHandle:
     spec: ModelSpec
     lane: Lane
     statistics: ModelStatistics
+    left_out_outputs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,6 +75,7 @@ class ModelTable:
         self._handles: dict[tuple[str, str], ModelHandle] = {}
         self._default: dict[str, ModelHandle] = {}
         self._labels: dict[str, dict[str, str]] = {}
+        self._contents: dict[tuple[str, str], ModelContent] = {}
 
     def declare(self, name: str, version: str) -> None:
         """Make a version known before it is loaded."""
@@ -91,6 +94,10 @@ class ModelTable:
         self._choose_default(handle.spec.name)
         if replaced is not None:
             replaced.lane.close_when_idle(lambda: None)
+
+    def set_content(self, name: str, version: str, content: ModelContent) -> None:
+        """Tell what a published version was loaded from, once that is known."""
+        self._contents[(name, version)] = content
 
     def retire(self, name: str, version: str, closed: Callable[[], None] = lambda: None) -> None:
         """Serve a version no more; its last requests finish, then ``closed`` is called.
@@ -169,7 +176,13 @@ class ModelTable:
         done(
             [
                 ModelSnapshot(
-                    handle.name, handle.version, handle.lane.pending, handle.statistics, handle.batching
+                    handle.name,
+                    handle.version,
+                    handle.lane.pending,
+                    handle.statistics,
+                    handle.batching,
+                    handle.left_out_outputs,
+                    contents=(self._contents.get((handle.name, handle.version)),),
                 )
                 for handle in self.handles()
             ]

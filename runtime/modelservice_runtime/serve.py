@@ -37,6 +37,7 @@ from modelservice_runtime.model_loading import (
     run_in_thread,
 )
 from modelservice_runtime.model_trial import try_models
+from modelservice_runtime.models.content import LoadedFiles, ModelContent, read_in_background
 from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.ports import Applications, Ports, open_ports
 from modelservice_runtime.process import configure_process, end_process, report_fatal
@@ -48,6 +49,7 @@ from modelservice_runtime.server.grpc.services import build_grpc_services
 from modelservice_runtime.server.late_application import LateApplication
 from modelservice_runtime.server.sockets import available_host
 from modelservice_runtime.server.tls import LoadedTls, load_tls
+from modelservice_runtime.serving.report import ReportApplication
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.workers.worker import WorkerLink
@@ -107,6 +109,7 @@ class Server:
         self._sources: list[VersionSource] = []
         self._observation = make_observation(settings.access_log_rate, os.environ)
         self._skip_delay = False
+        self._files: dict[tuple[str, str], LoadedFiles] = {}
 
     @property
     def failure(self) -> StartupError | None:
@@ -136,6 +139,7 @@ class Server:
         self._limit_memory()
         seconds = round(time.monotonic() - started, 3)
         log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
+        self._read_contents(loop)
         await self._stop.wait()
         clean = await self._drain(ports)
         if ports.metrics is not None:
@@ -143,6 +147,15 @@ class Server:
         poller.stop()
         await asyncio.to_thread(self._observation.close)
         return clean
+
+    def _read_contents(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Only now: nobody waits for it, and those who wait for the server shall not wait longer."""
+
+        def tell(version: tuple[str, str], content: ModelContent) -> None:
+            loop.call_soon_threadsafe(self._table.set_content, *version, content)
+
+        read_in_background([(files, partial(tell, version)) for version, files in self._files.items()])
+        self._files.clear()
 
     def _limit_memory(self) -> None:
         """Accelerators map more memory than there is; what they really take is limited by other means."""
@@ -178,7 +191,9 @@ class Server:
         rest = build_application(self._table, self._health, largest, self._settings.security)
         applications = Applications(
             rest=self._observation.watch(access.protect(rest)),
-            metrics=LateApplication(self._make_metrics) if self._link is None else None,
+            metrics=ReportApplication(self._table, LateApplication(self._make_metrics))
+            if self._link is None
+            else None,
             grpc=self._observation.watch_services(build_grpc_services(self._table, self._health, loop)),
             admit=access.admission,
             admit_http=access.http_admission,
@@ -239,7 +254,8 @@ class Server:
         lane_settings = build_lane_settings(settings, loaded, alone=len(self._sources) == 1)
         statistics = ModelStatistics()
         lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)
-        self._table.publish(ModelHandle(spec, lane, statistics))
+        self._table.publish(ModelHandle(spec, lane, statistics, loaded.left_out_outputs))
+        self._files[spec.name, spec.version] = loaded.files
         for label in settings.version_labels:
             if (label.model, label.version) == (spec.name, spec.version):
                 self._table.set_label(label.model, label.label, label.version)

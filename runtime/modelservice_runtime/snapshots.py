@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias
 
 from modelservice_runtime.model import Batching
+from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
 
 
@@ -15,7 +16,8 @@ from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
 class ModelSnapshot:
     """One version of a model: requests that wait or run, what was counted, and whether requests share runs.
 
-    ``batching`` is None where nobody serves it any more.
+    ``batching`` is None where nobody serves it any more. ``contents``: what each process that serves it has
+    loaded, the same only once; None stands for what is not known yet.
     """
 
     name: str
@@ -23,6 +25,8 @@ class ModelSnapshot:
     pending: int
     statistics: ModelStatistics
     batching: Batching | None = None
+    left_out_outputs: tuple[str, ...] = ()
+    contents: tuple[ModelContent | None, ...] = ()
 
 
 Snapshots: TypeAlias = list[ModelSnapshot]
@@ -49,6 +53,8 @@ def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
             into.statistics.add(snapshot.statistics)
             known = [batching for batching in (into.batching, snapshot.batching) if batching is not None]
             into.batching = min(known, key=_permission, default=None)
+            into.left_out_outputs = snapshot.left_out_outputs or into.left_out_outputs
+            into.contents = tuple(dict.fromkeys((*into.contents, *snapshot.contents)))
     return list(merged.values())
 
 
@@ -70,6 +76,8 @@ def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
             item["pending"],
             _parse_statistics(item["statistics"]),
             None if item["batching"] is None else Batching(**item["batching"]),
+            tuple(item["left_out_outputs"]),
+            tuple(content and ModelContent(**content) for content in item["contents"]),
         )
         for item in plain
     ]

@@ -42,6 +42,7 @@ class WorkerReports:
         for snapshot in latest:
             snapshot.pending = 0
             snapshot.batching = None
+            snapshot.contents = ()
         self._departed = merge_snapshots([self._departed, latest])
         for number in list(self._questions):
             self._answered(number, worker)

@@ -26,6 +26,7 @@ from modelservice_runtime.plain_values import to_plain
 from modelservice_runtime.ports import METRICS_LIMITS
 from modelservice_runtime.process import report_fatal
 from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.serving.report import ReportApplication
 from modelservice_runtime.settings import ServeSettings
 from modelservice_runtime.workers.gauges import WorkerGauges
 from modelservice_runtime.workers.link import Link
@@ -89,7 +90,8 @@ class Supervisor:
         """Keep the workers alive until a signal. Raises StartupError."""
         for name in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(name, self._on_signal, name)
-        application = MetricsApplication(self._reports, open_gpus(), [self._gauges])
+        metrics_application = MetricsApplication(self._reports, open_gpus(), [self._gauges])
+        application = ReportApplication(self._reports, metrics_application)
         metrics = HttpServer(application, METRICS_LIMITS, self._loop)
         with contextlib.ExitStack() as held:
             await self._listen(held, metrics)

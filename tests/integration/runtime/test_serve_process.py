@@ -1,5 +1,6 @@
 """The life of a real server process: start, signals, drain, failures."""
 
+import hashlib
 import http.client
 import json
 import shutil
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.runtime.server_process import run_to_the_end, server_process
@@ -290,4 +292,28 @@ def test_serve_whose_log_nobody_reads_answers_and_ends(model_files: dict[str, Pa
         # From here on nobody reads. Each line has over 100 bytes, and the pipe holds 65,536.
         for _ in range(1000):
             assert post(server.http_port, "mlp", BODY)[0] == 200
+        assert server.end() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_report_tells_the_digest_of_what_was_loaded(
+    workers: str, model_files: dict[str, Path], tmp_path: Path
+) -> None:
+    content = model_files["mlp"].read_bytes()
+    model = tmp_path / "model.onnx"
+    model.write_bytes(content)
+    with server_process(
+        "--model", f"m={model}", "--workers", workers, "--drain-delay-seconds", "0"
+    ) as server:
+        server.wait_for("ready")
+        model.unlink()
+        model.write_bytes(b"another")
+        report: dict[str, Any] = {"digestsComplete": False}
+        while not report["digestsComplete"]:
+            address = f"http://127.0.0.1:{server.metrics_port}/report"
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                report = json.load(answer)
+        (entry,) = report["models"]
+        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+        assert entry["sizeBytes"] == len(content)
         assert server.end() == 0

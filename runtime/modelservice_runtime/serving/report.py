@@ -1,0 +1,75 @@
+"""``GET /report`` on the metrics port: what this server serves, for the operator and for people.
+
+Light on purpose: it needs no Prometheus, so that whoever asks a pod that has just started delays nobody.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+import orjson
+
+from modelservice_runtime.model import Batching
+from modelservice_runtime.server.http import HttpRequest, HttpResponse
+from modelservice_runtime.server.status import error_body
+from modelservice_runtime.snapshots import ModelSnapshot, Snapshots, SnapshotSource
+
+PATH = b"/report"
+
+
+def build_report(snapshots: Snapshots) -> dict[str, Any]:
+    """The report as JSON values.
+
+    A version has one entry in ``models``, and more where its processes loaded different files. Until
+    ``digestsComplete`` some are still being read.
+    """
+    served = [snapshot for snapshot in snapshots if snapshot.contents]
+    return {
+        "runtime": {"version": _runtime_version()},
+        "digestsComplete": all(None not in snapshot.contents for snapshot in served),
+        "models": [entry for snapshot in served for entry in _entries(snapshot)],
+    }
+
+
+class ReportApplication:
+    """Answers ``GET /report``; everything else is for ``others``."""
+
+    def __init__(self, source: SnapshotSource, others: Callable[[HttpRequest], None]) -> None:
+        self._source = source
+        self._others = others
+
+    def __call__(self, request: HttpRequest) -> None:
+        """Answer one request."""
+        if request.target.partition(b"?")[0] != PATH:
+            self._others(request)
+        elif request.method not in (b"GET", b"HEAD"):
+            allow = ((b"Allow", b"GET, HEAD"),)
+            request.reply(HttpResponse(405, error_body("this path takes GET, HEAD"), headers=allow))
+        else:
+            self._source.gather(
+                lambda snapshots: request.reply(HttpResponse(200, orjson.dumps(build_report(snapshots))))
+            )
+
+
+@cache
+def _runtime_version() -> str:
+    return metadata.version("modelservice")
+
+
+def _entries(snapshot: ModelSnapshot) -> Iterator[dict[str, Any]]:
+    batching = snapshot.batching or Batching()
+    for content in snapshot.contents:
+        yield {
+            "name": snapshot.name,
+            "version": snapshot.version,
+            "sha256": content.sha256 if content else None,
+            "externalDataSha256": content.external_data_sha256 if content else None,
+            "sizeBytes": content.size_bytes if content else None,
+            "batching": {
+                "maxBatchSize": batching.max_batch_size,
+                "obstacle": batching.obstacle,
+                "source": batching.source,
+            },
+            "leftOutOutputs": list(snapshot.left_out_outputs),
+        }
