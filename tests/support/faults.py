@@ -170,7 +170,7 @@ FAULTS = (
     Fault(
         "impossible-gpu",
         "Unschedulable",
-        ("Insufficient nvidia.com/gpu", "spec.gpu.count"),
+        ("Insufficient nvidia.com/gpu", "spec.gpu.resource"),
         lambda user: {
             **_runtime_ref("gpu")(user),
             "runtime": {"ref": f"gpu-{user.namespace}", "executionProviders": ["CPU"]},

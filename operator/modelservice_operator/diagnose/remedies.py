@@ -6,6 +6,7 @@ import re
 
 _INSUFFICIENT = re.compile(r"Insufficient (?P<resource>[^\s,.]+(?:\.[^\s,]+)*/[^\s,.]+(?:\.[^\s,.]+)*)")
 _NOT_FOUND = re.compile(r"(?P<kind>secret|configmap|persistentvolumeclaim) \"(?P<name>[^\"]+)\" not found")
+_KEY_NOT_FOUND = re.compile(r"couldn't find key (?P<key>\S+) in Secret \S+/(?P<name>\S+)")
 _KINDS = {
     "secret": ("SecretNotFound", "Secret"),
     "configmap": ("ConfigMapNotFound", "ConfigMap"),
@@ -48,7 +49,13 @@ _REFUSALS = (
 
 
 def missing_object(message: str) -> tuple[str, str] | None:
-    """Return (reason, sentence) where `message` says that a Secret, ConfigMap or claim does not exist."""
+    """Return (reason, sentence) where `message` says that an object, or a Secret's key, is missing."""
+    key = _KEY_NOT_FOUND.search(message)
+    if key is not None:
+        return "SecretNotFound", (
+            f"Secret {key['name']!r} has no key {key['key']!r}, which spec.env asks for: add it, and the "
+            "pods start by themselves."
+        )
     match = _NOT_FOUND.search(message)
     if match is None:
         return None
@@ -63,7 +70,7 @@ def scheduling_remedy(message: str) -> str:
     """Return what to do about the scheduler's sentence; an empty string where nothing is known."""
     match = _INSUFFICIENT.search(message)
     if match is not None:
-        return f"No node has enough free {match['resource']}: add one, or lower spec.gpu.count. {_NO_SURGE}"
+        return f"No node has a free {match['resource']}: add one, or correct spec.gpu.resource. {_NO_SURGE}"
     return next((remedy for signs, remedy in _SCHEDULING if any(sign in message for sign in signs)), "")
 
 

@@ -236,6 +236,15 @@ def test_diagnose_crash_gives_exit_code_and_last_line() -> None:
     assert cause.message.endswith("segmentation fault in libfoo")
 
 
+def test_diagnose_missing_key_of_a_secret_is_named() -> None:
+    # The kubelet's sentence (k8s.io/kubernetes, pkg/kubelet/kubelet_pods.go).
+    message = "couldn't find key OTEL_EXPORTER_OTLP_HEADERS in Secret mail/telemetry"
+    cause = explain(pod_with(server=waiting("server", "CreateContainerConfigError", message)))
+
+    assert cause.reason == "SecretNotFound"
+    assert "Secret 'telemetry' has no key 'OTEL_EXPORTER_OTLP_HEADERS'" in cause.message
+
+
 def test_diagnose_container_that_cannot_be_created() -> None:
     cause = explain(pod_with(server=waiting("server", "CreateContainerError", "no such device")))
 
