@@ -170,7 +170,7 @@ FAULTS = (
     Fault(
         "impossible-gpu",
         "Unschedulable",
-        ("Insufficient nvidia.com/gpu", "spec.gpu.resource"),
+        ("Insufficient nvidia.com/gpu", "correct spec.gpu"),
         lambda user: {
             **_runtime_ref("gpu")(user),
             "runtime": {"ref": f"gpu-{user.namespace}", "executionProviders": ["CPU"]},

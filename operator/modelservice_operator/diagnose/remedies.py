@@ -70,7 +70,7 @@ def scheduling_remedy(message: str) -> str:
     """Return what to do about the scheduler's sentence; an empty string where nothing is known."""
     match = _INSUFFICIENT.search(message)
     if match is not None:
-        return f"No node has a free {match['resource']}: add one, or correct spec.gpu.resource. {_NO_SURGE}"
+        return f"No node has enough free {match['resource']}: add one, or correct spec.gpu. {_NO_SURGE}"
     return next((remedy for signs, remedy in _SCHEDULING if any(sign in message for sign in signs)), "")
 
 

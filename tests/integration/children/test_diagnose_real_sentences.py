@@ -40,7 +40,7 @@ SMALL = {"model": {"storageUri": "oci://registry.example/models/spam:1"}}
 @pytest.mark.parametrize(
     ("spec", "sentence", "remedy"),
     [
-        ({"gpu": {"count": 1}}, "Insufficient nvidia.com/gpu", "spec.gpu.resource"),
+        ({"gpu": {"count": 1}}, "Insufficient nvidia.com/gpu", "correct spec.gpu"),
         (
             {"resources": {"requests": {"memory": "900Ti"}}},
             "Insufficient memory",
