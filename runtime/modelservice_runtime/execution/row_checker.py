@@ -14,8 +14,8 @@ _SECONDS = 2.0
 # A loop may never end on values that nobody sent; where runs are slow they get a multiple of their time.
 _LIMIT_SECONDS = 20.0
 _LIMIT_RUNS = 100
-# The inputs of the largest batch of a check.
-_MAX_BATCH_BYTES = 32 << 20
+# The inputs of the largest batch of a check: what becomes of them within the model takes many times as much.
+_MAX_BATCH_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ _CONFIG_DEFAULTS: dict[str, Any] = {
     "default_model_filename": "",
     "cc_model_filenames": {},
     "metric_tags": {},
-    "parameters": {},
     "model_warmup": [],
 }
 _INPUT_DEFAULTS = {
@@ -85,7 +84,6 @@ def model_config_document(handle: ModelHandle) -> dict[str, Any]:
         "input": [{**tensor, **_INPUT_DEFAULTS} for tensor in config["input"]],
         "output": [{**tensor, **_OUTPUT_DEFAULTS} for tensor in config["output"]],
         **_CONFIG_DEFAULTS,
-        "parameters": _batching_parameters(handle.batching),
     }
 
 
@@ -101,6 +99,7 @@ def model_config(handle: ModelHandle) -> dict[str, Any]:
         "max_batch_size": handle.lane.max_batch_size if batched else 0,
         "input": [_tensor_config(tensor, batched=batched) for tensor in spec.inputs],
         "output": [_tensor_config(tensor, batched=batched) for tensor in spec.outputs],
+        "parameters": _batching_parameters(handle.batching),
     }
 
 

@@ -87,6 +87,16 @@ def test_answer_is_the_same_with_others_as_alone(batching_server: ServerThread, 
             assert (max(handle.statistics.batches) > 1) == (name in INDEPENDENT), name
 
 
+def test_both_protocols_tell_why_requests_do_not_share_runs(batching_server: ServerThread) -> None:
+    obstacle = batching_server.table.find("cumulative_sum", None).batching.obstacle
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{batching_server.grpc_port}") as client:
+        config = client.get_model_config("cumulative_sum").config
+    assert config.parameters["batching_obstacle"].string_value == obstacle
+    assert config.max_batch_size == 0
+    document = batching_server.request("GET", "/v2/models/cumulative_sum/config").json()
+    assert document["parameters"] == {"batching_obstacle": {"string_value": obstacle}}
+
+
 def _ask_together(ask: Callable[[np.ndarray], Answer], asked: list[np.ndarray]) -> Iterator[list[Answer]]:
     barrier = threading.Barrier(len(asked))
 
