@@ -97,12 +97,40 @@ SCHEDULING = st.fixed_dictionaries(
         "topologySpread": st.sampled_from(["Preferred", "Required", "Disabled"]),
     },
 )
+METADATA = st.fixed_dictionaries({}, optional={"labels": TEXTS, "annotations": TEXTS})
+SELECTOR = st.fixed_dictionaries({}, optional={"matchLabels": TEXTS})
+PEER = st.one_of(
+    st.fixed_dictionaries({"namespaceSelector": SELECTOR}, optional={"podSelector": SELECTOR}),
+    st.fixed_dictionaries({"podSelector": SELECTOR}),
+    st.sampled_from(["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"]).map(lambda cidr: {"ipBlock": {"cidr": cidr}}),
+)
+NETWORK = st.fixed_dictionaries(
+    {},
+    optional={
+        "from": st.lists(PEER, max_size=3),
+        "extraPorts": st.lists(st.integers(1, 65_535), max_size=3),
+    },
+)
+VARIABLES = st.lists(
+    st.sampled_from(
+        [
+            {"name": "OTEL_SERVICE_NAME", "value": "spam"},
+            {"name": "OTEL_EXPORTER_OTLP_HEADERS", "secretName": "telemetry"},
+            {"name": "TZ", "value": " "},
+            {"name": "NO_PROXY", "value": "$(HOME),$$x"},
+        ]
+    ),
+    unique_by=lambda one: one["name"],
+)
 METRICS = st.builds(lambda amount: [{"type": "Memory", "target": {"averageValue": amount}}], AMOUNT)
 SPEC = st.fixed_dictionaries(
     {},
     optional={
         "resources": RESOURCES,
-        "podMetadata": st.fixed_dictionaries({}, optional={"labels": TEXTS, "annotations": TEXTS}),
+        "podMetadata": METADATA,
+        "childMetadata": METADATA,
+        "networkPolicy": NETWORK,
+        "env": VARIABLES,
         "scheduling": SCHEDULING,
         "autoscaling": st.fixed_dictionaries({"maxReplicas": st.integers(1, 9), "metrics": METRICS}),
         "replicas": st.integers(0, 3),
@@ -120,7 +148,7 @@ def test_any_valid_spec_is_stored_as_it_was_intended(
     manifest["metadata"]["namespace"] = namespace
     assume(is_valid(manifest))
     for body in decide(make_observed(manifest), NOW).desired:
-        if body["kind"] in ("Deployment", "HorizontalPodAutoscaler"):
+        if body["kind"] in ("Deployment", "HorizontalPodAutoscaler", "NetworkPolicy"):
             path = f"{control_plane.api.path_of(body)}?dryRun=All&force=true&fieldManager={MANAGER}"
             answer = control_plane.api.request("PATCH", path, body, "application/apply-patch+yaml")
             assert canonicalise(project_managed(answer)) == canonicalise(body)

@@ -133,3 +133,13 @@ def test_sigterm_finishes_and_releases_the_lease(kube, make_operator):
     assert operator.stop() == 0
     assert time.monotonic() - started < 10
     assert kube.api.get(kube.path("leases", "modelservice-operator"))["spec"].get("holderIdentity", "") == ""
+
+
+def test_network_policy_of_the_operators_setting_counts_where_the_spec_says_nothing(kube, make_operator):
+    make_operator('--network-policy={"mode": "Disabled"}').start().wait_leading()
+    kube.apply_service("open")
+    kube.apply_service("closed", networkPolicy={"mode": "Strict"})
+    kube.wait_ready("open")
+    kube.wait_ready("closed")
+
+    assert {item["metadata"]["name"] for item in kube.items("networkpolicies")} == {"closed"}
