@@ -46,20 +46,25 @@ class _MixedError(Exception):
 
 
 def check_rows(
-    model: Model, rows: Sequence[Row], strangers: Sequence[Row], sizes: Sequence[int], handle: Run | None
+    model: Model,
+    rows: Sequence[Row],
+    strangers: Sequence[Sequence[Row]],
+    sizes: Sequence[int],
+    handle: Run | None,
 ) -> CheckResult:
     """Run ``rows`` alone and in batches of ``sizes``, among each other and among ``strangers``.
 
-    All have equal shapes and one row each. Raises ServingError where a row does not run alone.
+    Of these the first kind is taken that the model runs. All have equal shapes and one row each. Raises
+    ServingError where a row does not run alone.
     """
-    check = _RowCheck(model, handle)
+    check = _RowCheck(model, strangers, handle)
     alone = [check.run([row]) for row in rows]
     check.convincing = any(check.differ(alone[0], other, _NEIGHBOURS) for other in alone[1:])
     try:
         for outputs in alone:
             check.compare_shapes(outputs, alone[0], 1)
         for size in sizes:
-            check.compare_batch(rows, alone, strangers, size)
+            check.compare_batch(rows, alone, size)
     except _MixedError as mixed:
         return CheckResult(str(mixed), check.convincing)
     return CheckResult(None, check.convincing, check.magnified)
@@ -68,8 +73,9 @@ def check_rows(
 class _RowCheck:
     """Runs of one check."""
 
-    def __init__(self, model: Model, handle: Run | None) -> None:
+    def __init__(self, model: Model, strangers: Sequence[Sequence[Row]], handle: Run | None) -> None:
         self._model = model
+        self._strangers = list(strangers)
         self._handle = handle
         self._outputs = model.spec.outputs
         self.convincing = False
@@ -81,9 +87,7 @@ class _RowCheck:
         }
         return self._model.run(inputs, self._model.spec.output_names, self._handle)
 
-    def compare_batch(
-        self, rows: Sequence[Row], alone: Sequence[list[Array]], strangers: Sequence[Row], size: int
-    ) -> None:
+    def compare_batch(self, rows: Sequence[Row], alone: Sequence[list[Array]], size: int) -> None:
         order = [position % len(rows) for position in range(size)]
         try:
             together = self.run([rows[index] for index in order])
@@ -97,18 +101,26 @@ class _RowCheck:
                 raise _MixedError(f"a row in a run of {size} rows came out other than alone")
             self.magnified = self.magnified or self.differ(row, alone[index], _ROUNDING)
         for place in (0, size - 1):
-            neighbours = [strangers[position % len(strangers)] for position in range(size)]
-            neighbours[place] = rows[order[place]]
-            try:
-                changed = self.run(neighbours)
-            except ServingError:
-                continue  # a batch that fails is run again row by row
+            changed = self._run_among_strangers(rows[order[place]], place, size)
             self.compare_shapes(changed, alone[0], size)
             kept = _cut(together, place)
             if self.differ(_cut(changed, place), kept, _NEIGHBOURS):
                 raise _MixedError(f"a row in a run of {size} rows changed with the rows beside it")
             beside = _cut(changed, size - 1 - place)
             self.convincing = self.convincing or self.differ(beside, kept, _NEIGHBOURS)
+
+    def _run_among_strangers(self, row: Row, place: int, size: int) -> list[Array]:
+        """Neighbours that a model refuses are left out from then on: such a batch is run again row by row."""
+        while True:
+            strangers = self._strangers[0]
+            neighbours = [strangers[position % len(strangers)] for position in range(size)]
+            neighbours[place] = row
+            try:
+                return self.run(neighbours)
+            except ServingError as error:
+                if len(self._strangers) == 1:
+                    raise _MixedError(f"each of {size} rows ran alone, but not all together") from error
+                del self._strangers[0]
 
     def compare_shapes(self, outputs: Sequence[Array], alone: Sequence[Array], rows: int) -> None:
         for spec, output, one in zip(self._outputs, outputs, alone, strict=True):

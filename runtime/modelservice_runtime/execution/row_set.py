@@ -1,6 +1,7 @@
 """Rows to check a model with, made of some that it ran on; pure."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from modelservice_runtime.tensors import BF16, Array, TensorSpec, bf16_from_fp32
 
 # Enough to see an exchange of rows and a run of three.
 ROWS = 3
-_FAR = 1000.0
+# How far neighbours are from a row.
+_FAR = (1000.0, 0.001, -1000.0)
 
 
 def cut_rows(spec: ModelSpec, inputs: Row, most: int = ROWS) -> list[Row]:
@@ -41,15 +43,28 @@ def complete(spec: ModelSpec, rows: Sequence[Row], seed: int = 0) -> list[Row]:
     return distinct([*rows, *varied])[:ROWS]
 
 
-def make_strangers(spec: ModelSpec, rows: Sequence[Row], *, scaled: bool) -> list[Row]:
-    """Neighbours for the rows: in reverse, and where ``scaled`` a thousand times as large and as small."""
-    factors = (_FAR, 1 / _FAR, -_FAR) if scaled else (1.0,)
-    others = [rows[-1 - index % len(rows)] for index in range(max(len(rows), len(factors)))]
+def make_strangers(spec: ModelSpec, rows: Sequence[Row], *, scaled: bool) -> list[list[Row]]:
+    """Neighbours for the rows, the strangest first; a model may refuse some, but not all.
+
+    They are the rows in reverse, where ``scaled`` a thousand times as large and as small: all numbers, then
+    those with a point, then none.
+    """
+    kinds: list[Callable[[TensorSpec], bool]] = [lambda _: False]
+    if scaled:
+        kinds = [lambda _: True, lambda tensor: tensor.datatype.is_float, *kinds]
+    others = [rows[-1 - index % len(rows)] for index in range(max(len(rows), len(_FAR)))]
     return [
-        {tensor.name: _scale(tensor, row[tensor.name], factors[index % len(factors)])
-         for tensor in spec.inputs}
-        for index, row in enumerate(others)
-    ]  # fmt: skip
+        [
+            {
+                tensor.name: _scale(tensor, row[tensor.name], factor)
+                if is_scaled(tensor)
+                else row[tensor.name]
+                for tensor in spec.inputs
+            }
+            for row, factor in zip(others, itertools.cycle(_FAR))
+        ]
+        for is_scaled in kinds
+    ]
 
 
 def _vary(tensor: TensorSpec, array: Array, random: np.random.Generator) -> Array:
@@ -63,7 +78,10 @@ def _vary(tensor: TensorSpec, array: Array, random: np.random.Generator) -> Arra
 def _scale(tensor: TensorSpec, array: Array, factor: float) -> Array:
     if tensor.datatype.is_float:
         return _times(tensor, array, np.float32(factor))
-    return array
+    if array.dtype.kind not in "iu":
+        return array
+    limits = np.iinfo(array.dtype)
+    return np.clip(array * abs(factor) + 2, limits.min, limits.max / 2).astype(array.dtype)
 
 
 def _times(tensor: TensorSpec, array: Array, factor: Array | np.float32) -> Array:

@@ -74,6 +74,16 @@ def _labels() -> Kind:
     return kind
 
 
+def _quantized_numbers() -> Kind:
+    """The same with whole numbers, of which those that all models take hardly differ in size."""
+    kind = _quantized()
+    kind.nodes = [node("Cast", ["x"], ["c"], to=onnx.TensorProto.FLOAT), *kind.nodes]
+    kind.nodes[1].input[0] = "c"
+    kind.datatype = "INT64"
+    kind.small, kind.large = np.array([[1, 2]]), np.array([[90_000, 500]])
+    return kind
+
+
 def _audio() -> Kind:
     return Kind(
         [
@@ -167,6 +177,7 @@ MIXING: dict[str, Callable[[], Kind]] = {
     "padded_to_the_longest": _padded_to_the_longest,
     "dynamic_quantization": _quantized,
     "labels_of_dynamic_quantization": _labels,
+    "dynamic_quantization_of_whole_numbers": _quantized_numbers,
     "softmax_over_rows": lambda: over_rows("Softmax", axis=0),
     "hardmax_over_rows": lambda: over_rows("Hardmax", axis=0),
     "cumulative_sum": lambda: over_batch(node("CumSum", ["x", "a"], ["y"]), a=i64(0)),
