@@ -89,6 +89,10 @@ class WarmableModel(Model, Protocol):
     def time_varies(self) -> bool:
         """True when values in a request may decide how long a run takes."""
 
+    @property
+    def is_coarse(self) -> bool:
+        """True where an accelerator takes part, which may round FP32 to fewer bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batching:
@@ -115,11 +119,13 @@ class WarmUp:
     """What warm-up learned of a model.
 
     ``run_seconds``: median time of a run on ``input_elements`` elements, None where it did not run.
-    ``time_varies``: values in a request decide how long it takes, as in a graph with loops.
+    ``time_varies``: values in a request decide how long it takes, as in a graph with loops. ``is_coarse``: an
+    accelerator takes part.
     """
 
     run_seconds: float | None
     input_elements: int
     time_varies: bool
     batching: Batching = Batching()
+    is_coarse: bool = False
     note: str = ""

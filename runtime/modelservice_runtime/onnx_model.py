@@ -112,6 +112,11 @@ class OnnxModel:
         return list(self._session.get_providers())
 
     @property
+    def is_coarse(self) -> bool:
+        """See ``WarmableModel.is_coarse``."""
+        return self.execution_providers != [CPU]
+
+    @property
     def runs_in_turns(self) -> bool:
         """True when a second thread would only wait for the first."""
         return self._binding is not None

@@ -23,11 +23,13 @@ class RowChecker:
     """Checks ``model`` for runs of up to ``max_batch_size`` rows.
 
     ``scaled``: values may be made larger and smaller, for none says how much memory or time a run takes.
+    ``coarse``: it runs on an accelerator, which rounds more coarsely.
     """
 
     model: Model
     max_batch_size: int
     scaled: bool
+    coarse: bool = False
 
     def check(self, waiting: Batching, rows: Sequence[Row], run_seconds: float) -> Batching:
         """What holds after a check with these rows, which run in about that time.
@@ -55,7 +57,8 @@ class RowChecker:
         timer.daemon = True
         timer.start()
         try:
-            return check_rows(self.model, rows, strangers, self._choose_sizes(rows[0], run_seconds), handle)
+            sizes = self._choose_sizes(rows[0], run_seconds)
+            return check_rows(self.model, rows, strangers, sizes, handle, coarse=self.coarse)
         finally:
             timer.cancel()
 

@@ -34,7 +34,8 @@ class Sharing:
         self._spec = model.spec
         self._learner: RowLearner | None = None
         if self.batching.awaits_check:
-            checker = RowChecker(model, max_batch_size, scaled=not warm_up.time_varies)
+            scaled, coarse = not warm_up.time_varies, warm_up.is_coarse
+            checker = RowChecker(model, max_batch_size, scaled=scaled, coarse=coarse)
             self._learner = RowLearner(checker, self.batching, loop, self.decide)
 
     @property

@@ -58,7 +58,8 @@ def decide_batching(
     waiting = Batching(obstacle=_WAITS, source="graph" if obstacle is None else "owner")
     if warmed.run_seconds is None or takes_long(warmed.run_seconds):
         return waiting
-    checker = RowChecker(model, wish.max_batch_size, scaled=not model.time_varies)
+    scaled, coarse = not model.time_varies, model.is_coarse
+    checker = RowChecker(model, wish.max_batch_size, scaled=scaled, coarse=coarse)
     try_until = time.perf_counter() + _TRY_SECONDS
     for rows in _rows_to_try(model, warmed, samples):
         decided = checker.check(waiting, rows, warmed.run_seconds)

@@ -17,4 +17,11 @@ def learn(
     """Warm the model up and decide about its batches; ``prove`` is asked where batches are wanted."""
     warmed = warm_up(model, samples)
     batching = decide_batching(model, wish, prove, warmed, samples)
-    return WarmUp(warmed.run_seconds, warmed.input_elements, model.time_varies, batching, warmed.note)
+    return WarmUp(
+        warmed.run_seconds,
+        warmed.input_elements,
+        model.time_varies,
+        batching,
+        is_coarse=model.is_coarse,
+        note=warmed.note,
+    )

@@ -162,3 +162,13 @@ def test_server_of_a_crashing_model_exits_1_with_the_reason_as_last_line(
 def test_server_without_trials_loads_at_once(crashing: Path) -> None:
     code, _ = run_to_the_end("--model", f"m={crashing}", "--model-trial-seconds", "off")
     assert code == -signal.SIGFPE
+
+
+@pytest.mark.parametrize("trial", ["60", "off"])
+def test_sample_that_does_not_fit_ends_the_start_with_a_sentence(
+    model_files: dict[str, Path], trial: str
+) -> None:
+    model = ("--model", f"mlp={model_files['mlp']}", "--model-trial-seconds", trial)
+    code, text = run_to_the_end(*model, "--samples", "x:2x5")
+    assert code == 1
+    assert text.splitlines()[-1].startswith("InvalidSettings: --samples: input 'x' has shape [2, 5]")

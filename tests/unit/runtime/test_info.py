@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from onnx import helper
+from tests.unit.runtime import row_kinds
 from tests.unit.runtime.fake_nvml import make_nvml
 
 from modelservice_cli import main as command
@@ -42,8 +45,22 @@ def test_info_as_text_has_one_fact_a_line(
     assert "  CPU: usable" in lines
     assert "    name x, datatype INT64, shape [1]" in lines
     assert "  batchable: no" in lines
+    assert "  batching obstacle: input 'x' has no variable first dimension: [1]" in lines
     assert "  time depends on values: yes" in lines
     assert not any(line.endswith(": ") for line in lines)
+
+
+def test_info_takes_samples_and_the_owners_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kind = row_kinds.over_batch(helper.make_node("MatMul", ["x", "w"], ["y"]), w=np.ones((5, 2), np.float32))
+    kind.shape = ["n", "features"]
+    model = str(kind.save(tmp_path / "m.onnx"))
+    words = ["info", "--json", "--rows-are-independent", "--model", model]
+    assert main(words) == 0
+    assert not json.loads(capsys.readouterr().out)["model"]["batchable"]
+    assert main([*words, "--samples", "x:1x5"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"]["batchable"]
+    assert main([*words, "--samples", "y:1x5"]) == 1
+    assert "--samples: the model has no input 'y'" in capsys.readouterr().err
 
 
 def test_info_of_a_missing_model_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,6 +178,7 @@ class TimedModel:
     monkeypatch: pytest.MonkeyPatch
     spec: ModelSpec = SPEC
     time_varies: bool = False
+    is_coarse: bool = False
     rows: list[int] = field(default_factory=list)
     now: float = 0.0
 
@@ -236,17 +237,19 @@ class Rounding(TimedModel):
 
 
 @pytest.mark.parametrize(
-    ("error", "found"),
+    ("error", "coarse", "found"),
     [
-        (1e-5, Batching(8, None, "graph")),
-        (0.01, None),
-        (0.5, Batching(obstacle="a row in a run of 2 rows came out other than alone")),
+        (1e-5, False, Batching(8, None, "graph")),
+        (0.004, False, None),
+        (0.004, True, Batching(8, None, "graph")),
+        (0.04, True, None),
+        (0.5, True, Batching(obstacle="a row in a run of 2 rows came out other than alone")),
     ],
 )
 def test_what_may_be_magnified_rounding_is_left_to_the_first_requests(
-    monkeypatch: pytest.MonkeyPatch, error: float, found: Batching | None
+    monkeypatch: pytest.MonkeyPatch, error: float, coarse: bool, found: Batching | None
 ) -> None:
-    model = Rounding(1e-6, monkeypatch)
+    model = Rounding(1e-6, monkeypatch, is_coarse=coarse)
     model.error = error
     batching = learn(model, WISH, prove).batching
     assert batching == found or (found is None and batching.awaits_check)
