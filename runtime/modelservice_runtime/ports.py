@@ -5,7 +5,7 @@ import logging
 from dataclasses import asdict, dataclass
 
 from modelservice_runtime.machine.descriptors import allow_files
-from modelservice_runtime.server.auth.guard import OPEN_HTTP_TARGETS, HttpAdmission, HttpApplication
+from modelservice_runtime.server.auth.guard import HttpAdmission, HttpApplication, is_open_target
 from modelservice_runtime.server.grpc.server import Admission, GrpcServer
 from modelservice_runtime.server.grpc.services import GrpcServices
 from modelservice_runtime.server.http import HttpLimits
@@ -70,9 +70,7 @@ async def open_ports(
     slowness = {**asdict(settings.connections), "max_connections": _connections_per_port(settings)}
     limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
     shared = applications.metrics is None
-    rest = HttpServer(
-        applications.rest, limits, loop, applications.admit_http, OPEN_HTTP_TARGETS.__contains__
-    )
+    rest = HttpServer(applications.rest, limits, loop, applications.admit_http, is_open_target)
     metrics = grpc = None
     listening: dict[str, object] = {
         "host": settings.host,

@@ -25,6 +25,7 @@ from modelservice_runtime.server.json_codec import (
     encode_tensor,
     encode_values,
 )
+from modelservice_runtime.server.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.large_arrays import (
     MIN_ARRAY_BYTES,
     LargeArrays,
@@ -56,7 +57,6 @@ from modelservice_runtime.tensors import (
     parse_shape,
 )
 
-_PARAMETER_TYPES = (str, int, float, bool)
 _NO_BINARY = memoryview(b"")
 # An input's array from its shape and its "data" member.
 _DecodeData: TypeAlias = Callable[[TensorSpec, list[int], object], Array]
@@ -167,7 +167,7 @@ def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryvie
         decoded = _decode_large(spec, head, binary)
         if decoded is not None:
             return decoded
-    return _decode_members(spec, decode_object(head), binary, partial(_decode_data, head))
+    return _decode_members(spec, decode_object_with_tokens(head), binary, partial(_decode_data, head))
 
 
 def _decode_large(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer | None:
@@ -204,7 +204,7 @@ def _decode_members(
     inputs = _decode_inputs(spec, document.get("inputs"), binary, decode_data)
     parameters = document.get("parameters")
     if parameters is not None:
-        _check_parameters(parameters, "the request")
+        _check_is_object(parameters, "the request")
     names, binary_outputs = _decode_outputs(spec, document.get("outputs"), parameters)
     request_id = document.get("id")
     if request_id is not None and type(request_id) is not str:
@@ -235,12 +235,13 @@ def _decode_inputs(
         tensor = find_input(spec, entry.get("name"), arrays)
         check_datatype(tensor, entry.get("datatype"))
         shape = fit_shape(tensor, parse_shape(entry.get("shape"), tensor.name))
+        data = entry.get("data")
         size = _binary_size(tensor, entry) if "parameters" in entry else None
         if size is not None:
             arrays[tensor.name] = decode_buffer(tensor, shape, _take(tensor, binary, position, size))
             position += size
-        elif "data" in entry:
-            arrays[tensor.name] = decode_data(tensor, shape, entry["data"])
+        elif data is not None:
+            arrays[tensor.name] = decode_data(tensor, shape, data)
         else:
             raise InvalidRequestError(f"input '{tensor.name}' has neither 'data' nor 'binary_data_size'")
     check_complete(spec, arrays)
@@ -262,16 +263,16 @@ def _binary_size(tensor: TensorSpec, entry: dict[str, Any]) -> int | None:
     parameters = entry["parameters"]
     if parameters is None:
         return None
-    _check_parameters(parameters, f"input '{tensor.name}'")
+    _check_is_object(parameters, f"input '{tensor.name}'")
     refuse_shared_memory(parameters)
-    if "binary_data_size" not in parameters:
+    size = parameters.get("binary_data_size")
+    if size is None:
         return None
-    size = parameters["binary_data_size"]
     if type(size) is not int or size < 0:
         raise InvalidRequestError(
             f"input '{tensor.name}' needs 'binary_data_size' as an integer of at least 0"
         )
-    if "data" in entry:
+    if entry.get("data") is not None:
         raise InvalidRequestError(f"input '{tensor.name}' has both 'data' and 'binary_data_size'")
     return size
 
@@ -290,7 +291,7 @@ def _decode_outputs(
         name = find_output(spec, entry.get("name") if type(entry) is dict else None, wanted)
         output_parameters = entry.get("parameters")
         if output_parameters is not None:
-            _check_parameters(output_parameters, f"output '{name}'")
+            _check_is_object(output_parameters, f"output '{name}'")
             refuse_output_extensions(output_parameters)
         wanted[name] = flag_parameter(output_parameters, "binary_data", default)
     return tuple(wanted), list(wanted.values())
@@ -348,11 +349,6 @@ def _parse_header_length(value: bytes, body_bytes: int) -> int:
     return int(value)
 
 
-def _check_parameters(parameters: object, where: str) -> None:
+def _check_is_object(parameters: object, where: str) -> None:
     if type(parameters) is not dict:
         raise InvalidRequestError(f"'parameters' of {where} must be an object")
-    for name, value in parameters.items():
-        if type(value) not in _PARAMETER_TYPES:
-            raise InvalidRequestError(
-                f"parameter {name[:100]!r} of {where} must be a string, a number, true or false"
-            )

@@ -64,6 +64,11 @@ def version_number(version: str) -> int | None:
     return number if number <= _MAX_INT64 else None
 
 
+def model_list(handles: Iterable[ModelHandle]) -> dict[str, Any]:
+    """``GET /v2/models`` and ``GET /v1/models``, as KServe's servers have them: the names of what answers."""
+    return {"models": list(dict.fromkeys(handle.spec.name for handle in handles))}
+
+
 def model_metadata(handle: ModelHandle, versions: Sequence[str]) -> dict[str, Any]:
     """``GET /v2/models/M``: the signature; -1 marks a variable dimension."""
     spec = handle.spec

@@ -40,6 +40,7 @@ class OipFrontEnd:
             Endpoint.SERVER_METADATA: self._server_metadata,
             Endpoint.LIVE: self._live,
             Endpoint.READY: self._ready,
+            Endpoint.MODEL_LIST: self._model_list,
             Endpoint.MODEL_METADATA: self._model_metadata,
             Endpoint.MODEL_READY: self._model_ready,
             Endpoint.MODEL_CONFIG: self._model_config,
@@ -74,6 +75,9 @@ class OipFrontEnd:
         ready = self._health.ready
         return _json({"ready": ready}, status=200 if ready else 503)
 
+    def _model_list(self, _route: Route, _request: HttpRequest) -> HttpResponse:
+        return _json(metadata.model_list(self._table.handles()))
+
     def _model_metadata(self, route: Route, _request: HttpRequest) -> HttpResponse:
         handle = self._find(route)
         return _json(metadata.model_metadata(handle, self._table.versions(handle.spec.name)))
@@ -103,10 +107,10 @@ class OipFrontEnd:
         if len(request.body) > _MAX_PLAIN_BODY_BYTES:
             raise PayloadTooLargeError(f"the body exceeds this path's limit of {_MAX_PLAIN_BODY_BYTES} bytes")
         body = decoded_body(request, _MAX_PLAIN_BODY_BYTES)
-        ready_only = decode_object(body).get("ready", False) if body else False
-        if type(ready_only) is not bool:
+        ready_only = decode_object(body).get("ready") if body else None
+        if type(ready_only) is not bool and ready_only is not None:
             raise InvalidRequestError("'ready' must be true or false")
-        return _json(metadata.repository_index(self._table.index(), ready_only=ready_only))
+        return _json(metadata.repository_index(self._table.index(), ready_only=bool(ready_only)))
 
     def _generate(self, route: Route, _request: HttpRequest) -> HttpResponse:
         self._find(route)

@@ -1,5 +1,6 @@
 """The parameters of an infer request that mean the same in every protocol; pure.
 
+A parameter that is null counts as absent; what the server does not know is ignored, whatever its type.
 Source: Triton, ``extension_parameters.md`` and ``extension_binary_data.md``.
 """
 
@@ -10,7 +11,9 @@ from modelservice_runtime.errors import InvalidRequestError, UnsupportedOperatio
 
 def flag_parameter(parameters: Mapping[str, object] | None, name: str, default: bool) -> bool:
     """Return a true-or-false parameter. Raises InvalidRequestError for anything else."""
-    value = default if parameters is None else parameters.get(name, default)
+    value = None if parameters is None else parameters.get(name)
+    if value is None:
+        return default
     if not isinstance(value, bool):
         raise InvalidRequestError(f"parameter '{name}' must be true or false")
     return value
@@ -28,7 +31,9 @@ def timeout_parameter(parameters: Mapping[str, object] | None) -> float | None:
 
 def priority_parameter(parameters: Mapping[str, object] | None) -> int:
     """Triton's parameter ``priority``: 1 is the most urgent, 0 (or none) leaves it to the server."""
-    value = 0 if parameters is None else parameters.get("priority", 0)
+    value = None if parameters is None else parameters.get("priority")
+    if value is None:
+        return 0
     if type(value) is not int or not 0 <= value < 1 << 32:
         raise InvalidRequestError("parameter 'priority' must be an integer of at least 0; 1 is served first")
     return value
@@ -36,12 +41,12 @@ def priority_parameter(parameters: Mapping[str, object] | None) -> int:
 
 def refuse_shared_memory(parameters: Mapping[str, object]) -> None:
     """Raise UnsupportedOperationError for tensors that are not in the message."""
-    if "shared_memory_region" in parameters:
+    if parameters.get("shared_memory_region") is not None:
         raise UnsupportedOperationError("shared memory is not supported; send the data in the request")
 
 
 def refuse_output_extensions(parameters: Mapping[str, object]) -> None:
     """Raise UnsupportedOperationError for what a requested output cannot be."""
     for name in ("classification", "shared_memory_region"):
-        if name in parameters:
+        if parameters.get(name) is not None:
             raise UnsupportedOperationError(f"the output parameter '{name}' is not supported")

@@ -20,6 +20,7 @@ class Endpoint(Enum):
     SERVER_METADATA = auto()
     LIVE = auto()
     READY = auto()
+    MODEL_LIST = auto()
     MODEL_METADATA = auto()
     MODEL_READY = auto()
     MODEL_CONFIG = auto()
@@ -36,6 +37,7 @@ METHODS: dict[Endpoint, tuple[bytes, ...]] = {
     Endpoint.SERVER_METADATA: READ,
     Endpoint.LIVE: READ,
     Endpoint.READY: READ,
+    Endpoint.MODEL_LIST: READ,
     Endpoint.MODEL_METADATA: READ,
     Endpoint.MODEL_READY: READ,
     Endpoint.MODEL_CONFIG: READ,
@@ -70,6 +72,7 @@ ROUTES: RouteTable[Endpoint] = RouteTable(
         "/v2": Endpoint.SERVER_METADATA,
         "/v2/health/live": Endpoint.LIVE,
         "/v2/health/ready": Endpoint.READY,
+        "/v2/models": Endpoint.MODEL_LIST,
         "/v2/models/stats": Endpoint.MODEL_STATISTICS,
         **dict(_model_routes()),
         "/v2/repository/index": Endpoint.REPOSITORY_INDEX,

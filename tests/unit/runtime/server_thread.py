@@ -22,7 +22,7 @@ from modelservice_runtime.onnx_model import load_onnx_model
 from modelservice_runtime.repository import ModelHandle, ModelTable
 from modelservice_runtime.security_settings import SecuritySettings
 from modelservice_runtime.server.application import build_application
-from modelservice_runtime.server.auth.guard import OPEN_HTTP_TARGETS
+from modelservice_runtime.server.auth.guard import is_open_target
 from modelservice_runtime.server.auth.loading import load_guard
 from modelservice_runtime.server.grpc.server import GrpcServer
 from modelservice_runtime.server.grpc.services import build_grpc_services
@@ -123,7 +123,7 @@ class ServerThread:
             self.table.publish(self.load(name, path))
         application = build_application(self.table, self.health, self.limits.max_body_bytes, self._security)
         guarded, admit = self._access.protect(application), self._access.http_admission
-        is_probe = OPEN_HTTP_TARGETS.__contains__
+        is_probe = is_open_target
         self.server = HttpServer(guarded, self.limits, self.loop, admit, is_probe)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
         services = build_grpc_services(self.table, self.health, self.loop)

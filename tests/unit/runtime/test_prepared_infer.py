@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -241,12 +242,12 @@ def test_values_without_a_json_form_are_the_usual_tokens(
 ) -> None:
     served = Served(model_files["log"])
     served.learn(json_body([1, 2]))
-    try:
-        usual = flat(served.usual(json_body(values)))
-    except ServingError:  # NaN in a request is no JSON
-        assert served.at_once(json_body(values)) is None
-    else:
-        assert flat(served.at_once(json_body(values))) == usual
+    usual = flat(served.usual(json_body(values)))
+    at_once = served.at_once(json_body(values))
+    if all(math.isfinite(value) for value in values):
+        assert flat(at_once) == usual
+    else:  # the words for them are read the usual way
+        assert at_once is None
     served.close()
 
 

@@ -1,7 +1,8 @@
 """The one check in front of every protocol's dispatch.
 
 It wraps a whole front end, so a route that is added later is guarded without doing anything. Only what a
-kubelet asks stays open, by exact name: it has no key, and learns nothing but whether to send traffic.
+kubelet, a load balancer or a client's own health check asks stays open, by exact name: they have no key, and
+learn nothing but whether to send traffic.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +15,21 @@ from modelservice_runtime.server.status import error_response, grpc_error
 
 HttpApplication: TypeAlias = Callable[[HttpRequest], None]
 
-# Compared with the target as it came: any other spelling of the path needs a key.
-OPEN_HTTP_TARGETS = frozenset({b"/v2/health/live", b"/v2/health/ready"})
+# Compared with the path as it came: any other spelling of it needs a key.
+OPEN_HTTP_PATHS = frozenset({b"/", b"/v2/health/live", b"/v2/health/ready"})
 OPEN_GRPC_PATHS = frozenset(
     {
         "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
         "/inference.GRPCInferenceService/ServerLive",
         "/inference.GRPCInferenceService/ServerReady",
     }
 )
+
+
+def is_open_target(target: bytes) -> bool:
+    """Whether everybody may ask for a request target; its query means nothing there and does not count."""
+    return target.partition(b"?")[0] in OPEN_HTTP_PATHS
 
 
 class Guard:
@@ -52,7 +59,7 @@ class HttpAdmission:
         self, target: bytes, headers: Mapping[bytes, bytes], *, has_client_certificate: bool
     ) -> None:
         """Raise UnauthenticatedError or PermissionDeniedError unless the request may go on."""
-        if target not in OPEN_HTTP_TARGETS:
+        if not is_open_target(target):
             self._guard.check(
                 headers.get(b"authorization"),
                 headers.get(b"x-api-key"),

@@ -410,8 +410,8 @@ class ServerCall(Stream):
         try:
             function(*arguments)
         except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
-            failure, handler = self._as_grpc_error(error), self._handler
-            self.finish(failure.status, failure.message)
+            handler = self._handler
+            self._finish_for(error)
             self._cancel_handler(handler)
 
     def _expire(self) -> None:
@@ -423,6 +423,11 @@ class ServerCall(Stream):
             return error
         log.error("internal error", extra={"path": self._head.path}, exc_info=error)
         return GrpcError(GrpcStatus.INTERNAL, "internal error; the server's log has the details")
+
+    # Not in the frame that caught it: the error leads there, and a cycle would keep the call and its messages.
+    def _finish_for(self, error: BaseException) -> None:
+        failure = self._as_grpc_error(error)
+        self.finish(failure.status, failure.message)
 
     def _give_up_for(self, error: BaseException) -> None:
         failure = self._as_grpc_error(error)

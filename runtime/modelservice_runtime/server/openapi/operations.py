@@ -39,6 +39,7 @@ _OIP: dict[Endpoint, Operation] = {
     Endpoint.SERVER_METADATA: Operation("Name, version and extensions of the server", "ServerMetadata"),
     Endpoint.LIVE: Operation("Whether the process lives", "ServerLive", not_ready=503),
     Endpoint.READY: Operation("Whether every model answers", "ServerReady", not_ready=503),
+    Endpoint.MODEL_LIST: Operation("Names of the models that answer", "ModelList"),
     Endpoint.MODEL_METADATA: Operation("Inputs and outputs", "ModelMetadata", statuses=_ABOUT_A_MODEL),
     Endpoint.MODEL_READY: Operation(
         "Whether the model answers", "ModelReady", statuses=(404,), not_ready=503
@@ -58,6 +59,7 @@ _OIP: dict[Endpoint, Operation] = {
 }
 
 _TFS: dict[TfsEndpoint, Operation] = {
+    TfsEndpoint.MODEL_LIST: Operation("Names of the models that answer", "ModelList"),
     TfsEndpoint.STATUS: Operation("Versions and their states", "ModelStatus", statuses=_ABOUT_A_MODEL),
     TfsEndpoint.METADATA: Operation(
         "Inputs and outputs in TensorFlow's words", "SignatureMetadata", statuses=_ABOUT_A_MODEL

@@ -65,7 +65,8 @@ _DURATION = record({"count": COUNT, "ns": COUNT})
 _DATATYPE: Schema = {"enum": list(DATATYPES)}
 _PARAMETERS: Schema = {
     "type": ["object", "null"],
-    "additionalProperties": one_of(STRING, NUMBER, BOOLEAN),
+    "additionalProperties": ANY,
+    "description": "What is null counts as absent, and what the server does not know is ignored.",
 }
 _DATA: Schema = {
     "description": "Row-major, nested or flat. BYTES are UTF-8 strings, or objects with the only member "
@@ -79,6 +80,7 @@ _OIP: dict[str, Schema] = {
     "Alive": record({"status": {"enum": ["alive", "failed"]}}),
     "ServerLive": record({"live": BOOLEAN}),
     "ServerReady": record({"ready": BOOLEAN}),
+    "ModelList": record({"models": array(STRING)}),
     "TensorMetadata": record(
         {
             "name": STRING,

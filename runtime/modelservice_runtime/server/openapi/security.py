@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelservice_runtime.security_settings import SecuritySettings
-from modelservice_runtime.server.auth.guard import OPEN_HTTP_TARGETS
+from modelservice_runtime.server.auth.guard import is_open_target
 
 _BEARER = {"type": "http", "scheme": "bearer", "description": "an API key or a JSON Web Token"}
 _API_KEY = {"type": "apiKey", "in": "header", "name": "X-Api-Key"}
@@ -32,4 +32,4 @@ def security_requirements(settings: SecuritySettings) -> list[dict[str, list[str
 
 def open_operation(path: str) -> dict[str, Any]:
     """The member that says that everybody may ask, where that is so."""
-    return {"security": []} if path.encode("ascii") in OPEN_HTTP_TARGETS else {}
+    return {"security": []} if is_open_target(path.encode("ascii")) else {}

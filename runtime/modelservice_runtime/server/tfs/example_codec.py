@@ -11,6 +11,7 @@ import orjson
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server.json_codec import PIECE_VALUES
+from modelservice_runtime.server.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.examples import (
     CLASSIFY,
     REGRESS,
@@ -20,7 +21,6 @@ from modelservice_runtime.server.tfs.examples import (
     find_value_output,
     value_vector,
 )
-from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.json_values import HttpBody, encode_answer, encode_value, make_rows
 from modelservice_runtime.server.tfs.prepared_call import PreparedCall, check_signature_name
 from modelservice_runtime.tensors import BYTES, Array, InferRequest, TensorSpec
@@ -47,7 +47,9 @@ def _decode_body(spec: ModelSpec, body: bytes | bytearray, method_name: str) -> 
     """The model's inputs, and how many examples there are."""
     document = decode_object_with_tokens(body)
     check_signature_name(document, method_name)
-    context = document.get("context", {})
+    context = document.get("context")
+    if context is None:
+        context = {}
     if type(context) is not dict:
         raise InvalidRequestError("'context' must be an object of features")
     examples = document.get("examples")

@@ -15,6 +15,7 @@ from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.server.array_text import ArrayText
 from modelservice_runtime.server.json_codec import MAX_CONTAINERS, decode_object, decode_tensor
+from modelservice_runtime.server.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.large_arrays import (
     MIN_ARRAY_BYTES,
     LargeArrays,
@@ -22,7 +23,6 @@ from modelservice_runtime.server.large_arrays import (
     decode_nested_array,
 )
 from modelservice_runtime.server.pieces import count_byte, find_word
-from modelservice_runtime.server.tfs.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.json_values import (
     HttpBody,
     encode_columns,
@@ -127,13 +127,14 @@ def _prepare_large(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall | N
 
 def _prepare(spec: ModelSpec, document: dict[str, Any], decode_input: _DecodeInput) -> PreparedCall:
     check_signature_name(document, METHOD_NAME)
-    if ("instances" in document) == ("inputs" in document):
+    rows, columns = document.get("instances"), document.get("inputs")
+    if (rows is None) == (columns is None):
         raise InvalidRequestError("the request needs either 'instances' or 'inputs'")
-    if "instances" in document:
-        values = _values_of_rows(spec, document["instances"])
+    if rows is not None:
+        values = _values_of_rows(spec, rows)
         encode = partial(_encode_rows, spec)
     else:
-        values = _values_of_columns(spec, document["inputs"])
+        values = _values_of_columns(spec, columns)
         encode = partial(_encode_columns, spec)
     inputs = {tensor.name: decode_input(tensor, values[tensor.name]) for tensor in spec.inputs}
     return PreparedCall(InferRequest(inputs, spec.output_names), encode)

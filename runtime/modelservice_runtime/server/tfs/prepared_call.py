@@ -27,7 +27,9 @@ def check_signature_name(document: dict[str, Any], method_name: str) -> None:
 
     ``method_name``, such as ``tensorflow/serving/predict``, is taken as well: exporters name signatures so.
     """
-    name = document.get("signature_name", "")
+    name = document.get("signature_name")
+    if name is None:
+        return
     if type(name) is not str:
         raise InvalidRequestError("'signature_name' must be a string")
     if name not in ("", DEFAULT_SIGNATURE, method_name):

@@ -14,6 +14,7 @@ from modelservice_runtime.server.decoding import decode_body_on_a_thread, takes_
 from modelservice_runtime.server.front_end import Binding
 from modelservice_runtime.server.http import HttpRequest, HttpResponse
 from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
+from modelservice_runtime.server.metadata import model_list
 from modelservice_runtime.server.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.server.tfs import documents
 from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
@@ -33,6 +34,7 @@ class TfsFrontEnd:
         self._table = table
         self._max_body_bytes = max_body_bytes
         self._handlers: dict[TfsEndpoint, _RouteHandler] = {
+            TfsEndpoint.MODEL_LIST: self._model_list,
             TfsEndpoint.STATUS: self._status,
             TfsEndpoint.METADATA: self._metadata,
             TfsEndpoint.PREDICT: partial(self._run, prepare_predict),
@@ -46,6 +48,9 @@ class TfsFrontEnd:
         if route is None:
             return None
         return Binding(TFS_METHODS[route.endpoint], partial(self._handlers[route.endpoint], route))
+
+    def _model_list(self, _route: TfsRoute, _request: HttpRequest) -> HttpResponse:
+        return _json(model_list(self._table.handles()))
 
     def _status(self, route: TfsRoute, _request: HttpRequest) -> HttpResponse:
         entries = find_entries(self._table, route.model, route.version, route.label)

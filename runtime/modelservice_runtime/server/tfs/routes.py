@@ -1,6 +1,7 @@
 """TensorFlow Serving's paths; pure.
 
 Source: tensorflow/serving ``model_servers/http_rest_api_util.cc``. Fixed words match in any case, as there.
+The list of models is KServe's, whose first protocol has the same paths.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from modelservice_runtime.server.routing import Match, RouteTable, decode_segmen
 class TfsEndpoint(Enum):
     """What the server can be asked for."""
 
+    MODEL_LIST = auto()
     STATUS = auto()
     METADATA = auto()
     PREDICT = auto()
@@ -22,6 +24,7 @@ class TfsEndpoint(Enum):
 
 
 TFS_METHODS: dict[TfsEndpoint, tuple[bytes, ...]] = {
+    TfsEndpoint.MODEL_LIST: READ,
     TfsEndpoint.STATUS: READ,
     TfsEndpoint.METADATA: READ,
     TfsEndpoint.PREDICT: WRITE,
@@ -44,12 +47,14 @@ def _model_routes() -> Iterator[tuple[str, TfsEndpoint]]:
             yield f"/v1/models/{{model}}{which}{path}", endpoint
 
 
-TFS_ROUTES: RouteTable[TfsEndpoint] = RouteTable(dict(_model_routes()), ignore_case=True)
+TFS_ROUTES: RouteTable[TfsEndpoint] = RouteTable(
+    {"/v1/models": TfsEndpoint.MODEL_LIST, **dict(_model_routes())}, ignore_case=True
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TfsRoute:
-    """An endpoint, its model, and a version or a label of it (neither: the default version)."""
+    """An endpoint, its model ('': all), and a version or a label of it (neither: the default version)."""
 
     endpoint: TfsEndpoint
     model: str
@@ -70,7 +75,7 @@ def match_tfs_route(segments: tuple[bytes, ...]) -> TfsRoute | None:
     if match is None:
         return None
     found = match.parameters
-    return TfsRoute(match.target, found["model"], _version(found.get("version")), found.get("label"))
+    return TfsRoute(match.target, found.get("model", ""), _version(found.get("version")), found.get("label"))
 
 
 def _version(text: str | None) -> str | None:

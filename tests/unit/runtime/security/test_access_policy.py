@@ -22,9 +22,10 @@ from modelservice_runtime.server.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsE
 
 KEY = new_api_key()
 
-OPEN = {"/v2/health/live", "/v2/health/ready"}
+OPEN = {"/", "/v2/health/live", "/v2/health/ready"}
 OPEN_GRPC = {
     "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
     "/inference.GRPCInferenceService/ServerLive",
     "/inference.GRPCInferenceService/ServerReady",
 }
@@ -109,18 +110,43 @@ def test_grpc_method_is_open_to_whom_the_policy_says(guarded: ServerThread, cred
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "//",
         "/nothing",
         "/openapi.json",
         "/v2/health/live/",
         "/v2/health/%6Cive",
         "/v2//health/live",
-        "/v2/health/live?x",
+        "/v2/health/live#x",
+        "/v2/health/live#?",
+        "/v2/health/live/../../models/mlp",
+        "/v2/models",
+        "/v1/models",
+        "/v2/models/mlp?/v2/health/live",
+        "http://a/v2/health/live",
         "*",
     ],
 )
 def test_any_other_spelling_of_an_open_path_needs_a_key(guarded: ServerThread, path: str) -> None:
-    assert guarded.request("GET", path).status == 401
+    with guarded.connect() as connection:
+        connection.sendall(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode())
+        assert read_answer(connection)[0] == 401
+
+
+@pytest.mark.parametrize("query", ["", "?", "?x=1", "?verbose", "?a=/../v2&b#c"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_probe_needs_no_key_whatever_its_query(
+    guarded: ServerThread, path: str, method: str, query: str
+) -> None:
+    assert guarded.request(method, path + query).status == 200
+
+
+def test_health_check_and_watch_need_no_key(guarded: ServerThread) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{guarded.grpc_port}") as channel:
+        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20) == b"\x08\x01"
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=20)
+        assert next(watch) == b"\x08\x01"
+        watch.cancel()
 
 
 def test_refused_client_keeps_its_connection_and_may_try_again(guarded: ServerThread) -> None:

@@ -53,8 +53,16 @@ JSON: dict[str, bytes] = {
     "million digits in a parameter": b'{"parameters":{"timeout":' + DIGITS + b"}," + INPUTS + b"}",
     "million digits in a shape": b"{" + INPUTS.replace(b"[1,4]", b"[" + DIGITS + b",4]") + b"}",
     "million digits in data": b"{" + INPUTS.replace(b"[1,2", b"[" + DIGITS + b",2") + b"}",
-    "NaN": b"{" + INPUTS.replace(b"[1,2", b"[NaN,2") + b"}",
-    "Infinity": b"{" + INPUTS.replace(b"[1,2", b"[-Infinity,2") + b"}",
+    **{
+        word.decode(): b"{" + INPUTS.replace(b"[1,2", b"[%b,2" % word) + b"}"
+        for word in (b"nan", b"NaNs", b"-nan", b"+NaN", b"Infinit", b"+Infinity", b"Infs", b"--Inf", b"-I")
+    },
+    "NaN for a name": b"{" + INPUTS.replace(b'"x"', b"NaN") + b"}",
+    "NaN for a shape": b"{" + INPUTS.replace(b"[1,4]", b"[NaN,4]") + b"}",
+    "Infinity for a timeout": b'{"parameters":{"timeout":Infinity},' + INPUTS + b"}",
+    "NaN and the same key twice": b"{" + INPUTS.replace(b"[1,2", b"[NaN,2") + b',"inputs":[]}',
+    "NaN within open brackets": b"[NaN," * 100_000,
+    "Inf behind open quotes": b'{"Inf":Inf,"' + b'\\"' * 100_000,
     "number beyond doubles": b"{" + INPUTS.replace(b"[1,2", b"[1e999,2") + b"}",
     "hexadecimal": b"{" + INPUTS.replace(b"[1,2", b"[0x1,2") + b"}",
     "comment": b"{/**/" + INPUTS + b"}",

@@ -1,7 +1,9 @@
-"""JSON objects in which NaN, Infinity and -Infinity stand among the numbers; pure.
+"""JSON objects in which NaN and infinities stand among the numbers; pure.
 
-TensorFlow Serving's clients may send them; the fast parser refuses them. Only a body that it refused and that
-has such a token is read again, by the standard library's parser, which takes two to four times as long.
+Clients of Triton and of TensorFlow Serving may send them, as the words that those servers' parser knows: NaN,
+Inf and Infinity, with a minus or without. The fast parser refuses them. Only a body that it refused and that
+has such a word is read again, by the standard library's parser, which takes two to four times as long.
+Sources: Triton ``triton_json.h`` and TensorFlow Serving ``json_tensor.cc`` (RapidJSON's kParseNanAndInfFlag).
 """
 
 import json
@@ -12,7 +14,11 @@ from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.server.json_codec import decode_object, refuse_duplicate_members
 from modelservice_runtime.server.pieces import find_word
 
-_TOKENS = (b"NaN", b"Infinity")
+_WORDS = (b"NaN", b"Inf")
+# What the standard library's parser reads is NaN, Infinity and -Infinity. Texts are passed over as a whole.
+_OTHER_SPELLING = re.compile(rb"Inf(?!inity)|-NaN")
+_TEXT_OR_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-NaN\b|\bInf\b', re.DOTALL)
+_PLAIN_SPELLING = {b"-NaN": b"NaN", b"Inf": b"Infinity"}
 # Half of a character outside the basic plane; alone it is no character.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -27,15 +33,15 @@ def _read_int(text: str) -> int:
 
 
 def decode_object_with_tokens(body: bytes | bytearray) -> dict[str, Any]:
-    """Parse a JSON object; the same limits and errors as ``decode_object``, but for the tokens."""
+    """Parse a JSON object; the same limits and errors as ``decode_object``, but for the words."""
     try:
         return decode_object(body)
     except InvalidRequestError:
-        if not any(find_word(body, token) >= 0 for token in _TOKENS):
+        if not any(find_word(body, word) >= 0 for word in _WORDS):
             raise
     try:
         document = json.loads(
-            body.decode("utf-8"),
+            _in_plain_spelling(body).decode("utf-8"),
             object_pairs_hook=refuse_duplicate_members,
             parse_float=_read_float,
             parse_int=_read_int,
@@ -53,3 +59,9 @@ def decode_object_with_tokens(body: bytes | bytearray) -> dict[str, Any]:
     if type(document) is not dict:
         raise InvalidRequestError("the body must be a JSON object")
     return document
+
+
+def _in_plain_spelling(body: bytes | bytearray) -> bytes | bytearray:
+    if _OTHER_SPELLING.search(body) is None:
+        return body
+    return _TEXT_OR_WORD.sub(lambda found: _PLAIN_SPELLING.get(found.group(), found.group()), body)
