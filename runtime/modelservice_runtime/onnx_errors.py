@@ -46,6 +46,10 @@ def translate_run_error(error: BaseException, *, terminated: bool, on_cuda: bool
     """
     if on_cuda and is_device_lost(str(error)):
         return DeviceLostError("the accelerator of this server failed; send the request again")
+    if isinstance(error, UnicodeDecodeError):
+        return InferenceFailedError(
+            "the model gave bytes that are not UTF-8 for a text; ONNX strings are UTF-8: export it again"
+        )
     sentence = _sentence(error)
     if terminated:
         return DeadlineExceededError("the run was stopped at the request's deadline")

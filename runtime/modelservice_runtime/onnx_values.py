@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.onnx_errors import RUN_ERRORS
-from modelservice_runtime.tensors import BF16, Array, TensorSpec
+from modelservice_runtime.tensors import BF16, Array, TensorSpec, contiguous
 
 _BFLOAT16_ELEMENT_TYPE = 16  # onnx.TensorProto.BFLOAT16
 
@@ -19,10 +19,8 @@ _BFLOAT16_ELEMENT_TYPE = 16  # onnx.TensorProto.BFLOAT16
 def to_ort_value(array: Array, spec: TensorSpec) -> Any:
     """An ``OrtValue`` over the array; BF16, which numpy lacks, by its bits."""
     if spec.datatype is BF16:
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
-            np.ascontiguousarray(array), _BFLOAT16_ELEMENT_TYPE
-        )
-    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous(array), _BFLOAT16_ELEMENT_TYPE)
+    return ort.OrtValue.ortvalue_from_numpy(contiguous(array))
 
 
 def to_array(value: Any, spec: TensorSpec) -> Array:
@@ -58,7 +56,7 @@ class FixedBinding:
         """Copy the inputs to the device, run, and copy the named outputs back."""
         with self._turn:
             for name, value in self._inputs.items():
-                value.update_inplace(np.ascontiguousarray(inputs[name]))
+                value.update_inplace(contiguous(inputs[name]))
             self._session.run_with_iobinding(self._binding, options)
             # numpy() may give a view of the memory that the next run writes to.
             return [np.array(self._outputs[name].numpy()) for name in output_names]

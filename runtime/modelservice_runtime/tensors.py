@@ -198,6 +198,11 @@ def check_datatype(spec: TensorSpec, datatype: object) -> None:
         )
 
 
+def contiguous(array: Array) -> Array:
+    """The array in row-major order, without a copy where it is; numpy's function adds a dimension to none."""
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
 def bf16_from_fp32(values: Array) -> Array:
     """Round float32 to the nearest bfloat16 (ties to even); the bits come back as uint16.
 

@@ -1,7 +1,7 @@
 """Paths and the templates they follow; pure.
 
-A path is split first and each segment percent-decoded once, so an encoded slash, dot or colon can never
-change which route is meant; names are only looked up, never joined to file paths.
+A path is split first and each segment percent-decoded once, so an encoded slash or dot can never change
+which route is meant; names are only looked up, never joined to file paths.
 """
 
 import re

@@ -424,7 +424,7 @@ class ServerCall(Stream):
         log.error("internal error", extra={"path": self._head.path}, exc_info=error)
         return GrpcError(GrpcStatus.INTERNAL, "internal error; the server's log has the details")
 
-    # Not in the frame that caught it: the error leads there, and a cycle would keep the call and its messages.
+    # Not in the frame that caught it: the error leads there, and a cycle would keep the call's messages.
     def _finish_for(self, error: BaseException) -> None:
         failure = self._as_grpc_error(error)
         self.finish(failure.status, failure.message)

@@ -13,7 +13,7 @@ import orjson
 
 from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.server.json_codec import PIECE_VALUES, encode_in_pieces, text_with_tokens
-from modelservice_runtime.tensors import BF16, BYTES, Array, TensorSpec, fp32_from_bf16
+from modelservice_runtime.tensors import BF16, BYTES, Array, TensorSpec, contiguous, fp32_from_bf16
 
 # An answer's document, whole or in pieces.
 HttpBody: TypeAlias = bytes | Sequence[Buffer]
@@ -109,8 +109,7 @@ def make_rows(tensor: TensorSpec, array: Array) -> list[object]:
 
 def _numbers(tensor: TensorSpec, array: Array) -> Array:
     numbers = fp32_from_bf16(array) if tensor.datatype is BF16 else array
-    # ascontiguousarray would give a tensor without dimensions one.
-    return numbers if numbers.flags.c_contiguous else np.ascontiguousarray(numbers)
+    return contiguous(numbers)
 
 
 def _whole(numbers: Array) -> object:

@@ -4,6 +4,7 @@ Source: tensorflow/serving ``model_servers/http_rest_api_util.cc``. Fixed words 
 The list of models is KServe's, whose first protocol has the same paths.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -41,6 +42,10 @@ _MODEL_ENDPOINTS = {
 }
 
 
+# Some clients encode whatever they put into a path.
+_ENCODED_COLON = re.compile(rb"%3a(?=(?:predict|classify|regress)$)", re.IGNORECASE)
+
+
 def _model_routes() -> Iterator[tuple[str, TfsEndpoint]]:
     for path, endpoint in _MODEL_ENDPOINTS.items():
         for which in ("", "/versions/{version}", "/labels/{label}"):
@@ -64,7 +69,7 @@ class TfsRoute:
 
 def match_tfs_template(segments: tuple[bytes, ...]) -> Match[TfsEndpoint] | None:
     """Find the template of a path's segments, or None."""
-    name, colon, verb = segments[-1].partition(b":")
+    name, colon, verb = _ENCODED_COLON.sub(b":", segments[-1]).partition(b":")
     decoded = decode_segments((*segments[:-1], name, colon + verb) if colon else segments)
     return None if decoded is None else TFS_ROUTES.match(decoded)
 

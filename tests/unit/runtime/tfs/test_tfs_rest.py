@@ -239,6 +239,8 @@ def test_labels_lead_to_versions(model_files: dict[str, Path]) -> None:
         "half%5fplus_three:Predict",
         "half_plus_three/VERSIONS/1:predict",
         "%68alf_plus_three:predict?x=1",
+        "half_plus_three%3Apredict",
+        "half_plus_three/versions/1%3apredict",
     ],
 )
 def test_fixed_words_match_in_any_case_and_names_are_decoded(tfs_server: ServerThread, path: str) -> None:
@@ -255,7 +257,7 @@ def test_fixed_words_match_in_any_case_and_names_are_decoded(tfs_server: ServerT
         ("GET", "mlp/versions/2", 404, "no version '2'"),
         ("GET", "mlp/labels/stable", 404, "no version label 'stable'"),
         ("GET", "half/metadata", 404, "is unknown"),
-        ("GET", "mlp%3Apredict", 404, "no 'mlp:predict'"),
+        ("GET", "mlp%3Aother", 404, "no 'mlp:other'"),
         ("GET", "mlp%2Fmetadata", 404, "no 'mlp/metadata'"),
         ("POST", "mlp:explain", 404, "no such path"),
         ("POST", "mlp:predict:predict", 404, "no such path"),
