@@ -17,7 +17,13 @@ import aiohttp
 from yarl import URL
 
 from modelservice_runtime.fetch.addresses import AddressPolicy, find_refusal
-from modelservice_runtime.fetch.errors import FetchError, FetchReason, NotTlsError, TransientError
+from modelservice_runtime.fetch.errors import (
+    FetchError,
+    FetchReason,
+    NotTlsError,
+    TransientError,
+    UnreachableError,
+)
 from modelservice_runtime.fetch.limits import MAX_DOCUMENT_BYTES, MAX_REDIRECTS, TransferLimits
 from modelservice_runtime.fetch.proxies import Proxies
 from modelservice_runtime.fetch.redaction import redact_url
@@ -143,6 +149,7 @@ class GuardedClient:
         self._guard.refusals.clear()
         method = "GET" if form is None else "POST"
         proxy = self._find_proxy(url)
+        where = f"the proxy {proxy.host}" if proxy else url.host
         try:
             return await self._session.request(
                 method, url, headers=headers, data=form, allow_redirects=False, proxy=proxy
@@ -160,9 +167,12 @@ class GuardedClient:
         except aiohttp.ClientConnectorError as error:
             if self._guard.refusals:
                 raise forbidden_address((proxy or url).host or "", self._guard.refusals[0]) from error
-            where = f"the proxy {proxy.host}" if proxy else url.host
-            raise TransientError(
+            raise UnreachableError(
                 f"cannot connect to {where}: {error.os_error.strerror or error.os_error}"
+            ) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise UnreachableError(
+                f"cannot connect to {where}: no answer in {self.limits.connect_timeout_seconds:.0f} s"
             ) from error
         except aiohttp.InvalidURL as error:
             raise FetchError(

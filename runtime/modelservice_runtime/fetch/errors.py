@@ -60,6 +60,10 @@ class TransientError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class UnreachableError(TransientError):
+    """Nobody answered at all: no name, no connection. Whether it passes is not ours to wait for."""
+
+
 @contextmanager
 def translated_os_errors(action: str) -> Iterator[None]:
     """Turn an ``OSError`` of the local disk into a :class:`FetchError`.

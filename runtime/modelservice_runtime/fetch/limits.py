@@ -10,6 +10,8 @@ class TransferLimits:
     Attributes:
         max_attempts: failed attempts in a row before giving up; 6 spans about half a minute of backoff,
             enough for a store that restarts.
+        unreachable_seconds: a fetch that has reached nobody for this long ends, so that its pod's status
+            tells why; Kubernetes starts it again, after longer and longer pauses.
         backoff_base_seconds: mean of the first pause; it doubles with each failure.
         backoff_cap_seconds: longest pause that we choose ourselves.
         retry_after_cap_seconds: longest pause that a server may choose with ``Retry-After``.
@@ -23,6 +25,7 @@ class TransferLimits:
     """
 
     max_attempts: int = 6
+    unreachable_seconds: float = 4.0
     backoff_base_seconds: float = 0.5
     backoff_cap_seconds: float = 20.0
     retry_after_cap_seconds: float = 60.0

@@ -8,7 +8,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
+from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError, UnreachableError
 from modelservice_runtime.fetch.limits import PROGRESS_RESETS_FAILURES_BYTES, TransferLimits
 from modelservice_runtime.fetch.log import log
 
@@ -63,6 +63,8 @@ async def retried(
 
     """
     failures = 0
+    loop = asyncio.get_running_loop()
+    started = loop.time()
     while True:
         before = progress_bytes()
         try:
@@ -70,14 +72,18 @@ async def retried(
         except TransientError as error:
             won = progress_bytes() - before
             failures = 1 if won >= PROGRESS_RESETS_FAILURES_BYTES else failures + 1
-            if failures >= limits.max_attempts:
-                raise FetchError(
-                    FetchReason.DOWNLOAD_FAILED,
-                    f"gave up after {failures} attempts: {error.message}; "
-                    "check that the store is up and reachable",
-                ) from error
             chance = random.random()  # noqa: S311 - jitter, not a secret
             delay_seconds = compute_delay_seconds(failures, error.retry_after_seconds, limits, chance)
+            next_at_seconds = loop.time() - started + delay_seconds
+            nobody_there = isinstance(error, UnreachableError) and not progress_bytes()
+            if failures >= limits.max_attempts or (
+                nobody_there and next_at_seconds >= limits.unreachable_seconds
+            ):
+                raise FetchError(
+                    FetchReason.DOWNLOAD_FAILED,
+                    f"gave up after {failures} attempt{'s' if failures > 1 else ''}: {error.message}; "
+                    "check that the store is up and reachable",
+                ) from error
             fields = {"attempt": failures, "delaySeconds": round(delay_seconds, 1)}
             log(f"attempt failed: {error.message}", fields, logging.WARNING)
         await asyncio.sleep(delay_seconds)

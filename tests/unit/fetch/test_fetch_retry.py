@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
+from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError, UnreachableError
 from modelservice_runtime.fetch.limits import PROGRESS_RESETS_FAILURES_BYTES, TransferLimits
 from modelservice_runtime.fetch.retry import compute_delay_seconds, parse_retry_after, retried
 
@@ -95,3 +95,27 @@ async def test_retried_progress_starts_the_count_again():
         return calls
 
     assert await retried(operation, FAST, lambda: calls * PROGRESS_RESETS_FAILURES_BYTES) == 8
+
+
+@pytest.mark.parametrize(
+    ("error", "patience_seconds", "won_bytes", "attempts"),
+    [
+        (UnreachableError("nobody"), 0.0, 0, 1),
+        (UnreachableError("nobody"), 3600.0, 0, 3),
+        (UnreachableError("nobody"), 0.0, 1, 3),
+        (TransientError("busy"), 0.0, 0, 3),
+    ],
+    ids=["nobody for long", "nobody yet", "it was there before", "somebody"],
+)
+async def test_retried_ends_soon_where_nobody_was_ever_reached(error, patience_seconds, won_bytes, attempts):
+    calls = 0
+
+    async def operation() -> None:
+        nonlocal calls
+        calls += 1
+        raise error
+
+    limits = TransferLimits(max_attempts=3, backoff_base_seconds=0.0, unreachable_seconds=patience_seconds)
+    with pytest.raises(FetchError, match=f"{attempts} attempt") as caught:
+        await retried(operation, limits, lambda: won_bytes)
+    assert (caught.value.reason, calls) == (FetchReason.DOWNLOAD_FAILED, attempts)
