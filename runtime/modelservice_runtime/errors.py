@@ -105,6 +105,12 @@ class ModelNotFoundError(StartupError):
     reason = "ModelNotFound"
 
 
+class AccessDeniedError(StartupError):
+    """The model is there, and this process may not read it."""
+
+    reason = "AccessDenied"
+
+
 class ModelLoadFailedError(StartupError):
     """The file is not a model that ONNX Runtime can load."""
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from modelservice_runtime.errors import InvalidSettingsError, ModelNotFoundError
+from modelservice_runtime.errors import AccessDeniedError, InvalidSettingsError, ModelNotFoundError
+from modelservice_runtime.readable import check_readable, describe_denial
 
 _MAX_VERSION_DIGITS = 18
 
@@ -68,9 +69,14 @@ def check_labels(labels: Sequence[VersionLabel], sources: Sequence[VersionSource
 def _version_directories(path: Path) -> dict[int, Path]:
     """Version directories by number; none where the directory holds a model itself."""
     try:
-        if not path.is_dir() or any(path.glob("*.onnx")):
+        if not path.is_dir():
+            return {}
+        check_readable(path)
+        if any(path.glob("*.onnx")):
             return {}
         entries = [entry for entry in path.iterdir() if _is_version(entry.name) and entry.is_dir()]
+    except PermissionError as error:
+        raise AccessDeniedError(describe_denial(path)) from error
     except OSError as error:
         raise ModelNotFoundError(
             f"cannot read directory {str(path)!r} ({error.strerror}); check its permissions and its volume"

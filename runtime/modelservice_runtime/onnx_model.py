@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from modelservice_runtime.errors import (
+    AccessDeniedError,
     DeviceLostError,
     InvalidRequestError,
     ModelLoadFailedError,
@@ -28,6 +29,7 @@ from modelservice_runtime.onnx_errors import RUN_ERRORS, translate_run_error
 from modelservice_runtime.onnx_scan import ModelScan, scan_model_file
 from modelservice_runtime.onnx_session import FATAL, create_session
 from modelservice_runtime.onnx_values import FixedBinding, HostBinding, to_array, to_ort_value
+from modelservice_runtime.readable import check_readable, describe_denial
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.tensors import (
     BF16,
@@ -195,7 +197,12 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
     """
     try:
         file = find_model_file(path).resolve()
+        check_readable(file)
         scan = scan_model_file(file)
+        for location in scan.external_locations:
+            check_readable(file.parent / location)
+    except PermissionError as error:
+        raise AccessDeniedError(describe_denial(path)) from error
     except OSError as error:
         raise ModelNotFoundError(
             f"cannot read the model at {str(path)!r} ({error.strerror}); check its permissions and its volume"
@@ -215,6 +222,7 @@ def find_model_file(path: Path) -> Path:
         raise ModelNotFoundError(
             f"there is no model at {str(path)!r}; check the path and that it is readable"
         )
+    check_readable(path)
     if (path / "model.onnx").is_file():
         return path / "model.onnx"
     candidates = sorted(path.glob("*.onnx"))

@@ -163,7 +163,10 @@ def _whole_number_to_text(value: object) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise PydanticCustomError("quantity_type", "expected a whole number or a string in quotes")
+    sentence = "expected a whole number or a string in quotes"
+    if isinstance(value, float):
+        sentence += f': put quotes around it, "{value}"'
+    raise PydanticCustomError("quantity_type", "{sentence}", {"sentence": sentence})
 
 
 Quantity = Annotated[

@@ -18,6 +18,7 @@ from modelservice_operator.api.base import (
 from modelservice_operator.api.rules import Rule, must_match, must_not_contain
 from modelservice_operator.api.storage_uri import MOUNTED_SCHEMES, StorageUri
 
+GroupId = Annotated[int, between(1, 2_147_483_647)]
 Sha256 = Annotated[
     str,
     Field(max_length=128),
@@ -64,7 +65,7 @@ class ModelCache(ApiModel):
     """A PersistentVolumeClaim of the same namespace: ReadWriteMany, or one on the node of all pods."""
     max_size: Quantity | None = None
     """The most bytes to keep; the longest unused files go first. Default: 50Gi."""
-    fs_group: Annotated[int, between(1, 2_147_483_647)] | None = None
+    fs_group: GroupId | None = None
     """The group that owns the volume, where new volumes belong to root: such as 65532. Leave it out where
     the cluster chooses it, as OpenShift does."""
 
@@ -125,6 +126,11 @@ class ModelSpec(ApiModel):
     """Credentials for the download."""
     cache: ModelCache | None = None
     """Keeps downloads, so that many pods download once. Default: every pod downloads."""
+    fs_group: GroupId | None = None
+    """With pvc://: a group of the pods to which Kubernetes hands the claim's files, where it can: the claim
+    must allow writing. Leave it out where the cluster chooses it, as OpenShift does."""
+    supplemental_groups: Annotated[tuple[GroupId, ...], Field(max_length=16)] = ()
+    """With pvc://: further groups of the pods, for files that only a group may read."""
     samples: Samples | None = None
     """Inputs that the model accepts, where it cannot be tried with sizes and texts of the server's choice."""
 
@@ -160,6 +166,14 @@ class ModelSpec(ApiModel):
                 or (self.sha256 is not None and not self.storage_uri.startswith(MOUNTED_SCHEMES))
             ),
             field_path=".cache",
+        ),
+        Rule(
+            cel="!(has(self.fsGroup) || has(self.supplementalGroups)) || self.storageUri.startsWith('pvc://')",
+            message="fsGroup and supplementalGroups are for the files of a claim: use pvc://, or remove them",
+            check=lambda self: (
+                not (self.fs_group or self.supplemental_groups) or self.storage_uri.startswith("pvc://")
+            ),
+            field_path=".storageUri",
         ),
         Rule(
             cel=f"!has(self.samples) || !has(self.samples.file) || {_MOUNTED_CEL}",

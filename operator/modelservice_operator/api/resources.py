@@ -38,9 +38,9 @@ class Resources(ApiModel):
     """CPU, memory and ephemeral storage of a container."""
 
     requests: ResourceList = Field(default_factory=dict)
-    """What is reserved on the node."""
+    """What is reserved on the node. A fraction needs quotes: cpu: "0.5"."""
     limits: ResourceList = Field(default_factory=dict)
-    """What is never exceeded."""
+    """What is never exceeded. A fraction needs quotes: cpu: "0.5"."""
 
     rules = (
         Rule(

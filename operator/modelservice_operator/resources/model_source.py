@@ -73,11 +73,7 @@ def _downloaded(model: ModelSpec) -> ModelSource:
         volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": model.cache.claim_name}})
         mounts.append({"name": "cache", "mountPath": CACHE_DIRECTORY})
         if model.cache.fs_group is not None:
-            # The volume may be large: its files are changed only where the top is not the group's yet.
-            security_context = {
-                "fsGroup": model.cache.fs_group,
-                "fsGroupChangePolicy": "OnRootMismatch",
-            }
+            security_context = _owned_by(model.cache.fs_group)
     return ModelSource(
         path=MODEL_DIRECTORY,
         volumes=volumes,
@@ -85,6 +81,11 @@ def _downloaded(model: ModelSpec) -> ModelSource:
         fetch_mounts=mounts,
         security_context=security_context,
     )
+
+
+def _owned_by(group: int) -> dict[str, Any]:
+    """The volume may be large: its files are changed only where the top is not the group's yet."""
+    return {"fsGroup": group, "fsGroupChangePolicy": "OnRootMismatch"}
 
 
 def _size_limit(max_bytes: int) -> str:
@@ -98,6 +99,9 @@ def _mounted(model: ModelSpec) -> ModelSource:
     path = path.rstrip("/")
     if scheme == "pvc":
         volume: dict[str, Any] = {"persistentVolumeClaim": {"claimName": name, "readOnly": True}}
+        if model.fs_group is not None:
+            # The kubelet changes no file of a volume that is read-only; the mount in the pod still is.
+            del volume["persistentVolumeClaim"]["readOnly"]
     else:
         samples = [model.samples.file] if model.samples and model.samples.file else []
         items = [{"key": key, "path": key} for key in dict.fromkeys([path, *samples])]
@@ -108,4 +112,12 @@ def _mounted(model: ModelSpec) -> ModelSource:
         volumes=[{"name": "model", **volume}],
         fetch_args=[*verify, model.sha256] if model.sha256 else None,
         fetch_mounts=[model_mount(read_only=True)],
+        security_context=_groups(model),
     )
+
+
+def _groups(model: ModelSpec) -> dict[str, Any]:
+    context = {} if model.fs_group is None else _owned_by(model.fs_group)
+    if model.supplemental_groups:
+        context["supplementalGroups"] = list(model.supplemental_groups)
+    return context

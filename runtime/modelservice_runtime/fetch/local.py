@@ -3,7 +3,6 @@
 Nothing is copied, so there is no limit of its size.
 """
 
-import os
 import stat
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from modelservice_runtime.fetch.destination import FileDigest, digest_stream
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.transfer import check_digest
 from modelservice_runtime.fetch.uri import FileUri
+from modelservice_runtime.readable import describe_denial
 
 
 def verify_file(uri: FileUri, sha256: str | None, root: Path | None) -> tuple[Path, FileDigest]:
@@ -38,10 +38,7 @@ def verify_file(uri: FileUri, sha256: str | None, root: Path | None) -> tuple[Pa
         with resolved.open("rb") as file:
             digest = digest_stream(file)
     except PermissionError as error:
-        raise FetchError(
-            FetchReason.ACCESS_DENIED,
-            f"cannot read {path}: permission denied; make it readable for user {os.geteuid()}",
-        ) from error
+        raise FetchError(FetchReason.ACCESS_DENIED, describe_denial(path)) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise FetchError(
             FetchReason.MODEL_NOT_FOUND,

@@ -51,7 +51,7 @@ def test_build_pod_template_any_spec_meets_pod_security_restricted(name: str) ->
     ours = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     extra = {key for key in pod["securityContext"] if key not in ours}
     assert pod["securityContext"].items() >= ours.items()
-    assert extra <= {"fsGroup", "fsGroupChangePolicy"}
+    assert extra <= {"fsGroup", "fsGroupChangePolicy", "supplementalGroups"}
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
     for container in (*pod["containers"], *pod.get("initContainers", ())):
@@ -264,6 +264,34 @@ def test_build_pod_template_cache_is_mounted_in_the_fetcher_only() -> None:
     assert "cache" not in {mount["name"] for mount in server["volumeMounts"]}
     assert fetch["args"][-4:] == ["--cache-dir", "/mnt/cache", "--cache-max-bytes", str(1 << 30)]
     assert "fsGroup" not in pod["securityContext"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "context", "claim"),
+    [
+        ({}, {}, {"claimName": "claim", "readOnly": True}),
+        (
+            {"supplementalGroups": [2000, 3000]},
+            {"supplementalGroups": [2000, 3000]},
+            {"claimName": "claim", "readOnly": True},
+        ),
+        # A volume that is read-only keeps its owner.
+        (
+            {"fsGroup": 2000},
+            {"fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch"},
+            {"claimName": "claim"},
+        ),
+    ],
+)
+def test_build_pod_template_groups_reach_the_pod_and_the_server_only_reads(
+    groups: dict[str, Any], context: dict[str, Any], claim: dict[str, Any]
+) -> None:
+    pod = build(model={"storageUri": "pvc://claim/m.onnx", **groups})["spec"]
+
+    assert {key: value for key, value in pod["securityContext"].items() if "roup" in key} == context
+    assert {"name": "model", "persistentVolumeClaim": claim} in pod["volumes"]
+    [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "model"]
+    assert mount["readOnly"] is True
 
 
 def test_build_pod_template_engines_are_kept_in_a_volume_of_the_pod() -> None:

@@ -68,6 +68,7 @@ def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -
         {"server": {"workers": 2}},
         {"env": [{"name": "TZ", "value": "UTC"}]},
         {"model": model(1, name="junk")},
+        {"model": {"storageUri": "pvc://claim/m.onnx", "fsGroup": 1}},
         {"model": model(1, samples={"shapes": [{"input": "x", "shape": [1, 4]}]})},
     ],
 )
