@@ -220,8 +220,26 @@ def _scan_node(node: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> _
         elif number == 5:
             _scan_attribute(value, scan, nodes, depth)
     operator = (texts.get(7, ""), texts.get(4, ""), texts.get(8, ""))
+    if operator[1] == "BatchNormalization":
+        _check_normalization(node, outputs)
     nodes[operator] += 1
     return _Node(operator, inputs, outputs)
+
+
+def _check_normalization(node: memoryview, outputs: list[str]) -> None:
+    """Refuse training mode: ONNX Runtime keeps the statistics of one request for the next ones."""
+    trains = False
+    for number, value in _parts(node):
+        if number == 5:
+            attribute = dict(_fields(value))
+            name = attribute.get(1)
+            is_mode = isinstance(name, memoryview) and _text(name) == "training_mode"
+            trains = trains or (is_mode and bool(attribute.get(3)))
+    if trains or any(outputs[1:]):
+        raise ModelRejectedError(
+            "a BatchNormalization of the model is in training mode, so that each request would change the "
+            "answers to others; export the model for inference (PyTorch: model.eval())"
+        )
 
 
 def _scan_attribute(attribute: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> None:

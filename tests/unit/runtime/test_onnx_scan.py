@@ -211,3 +211,32 @@ def test_inline_weights_are_passed_over(model_files: dict[str, Path]) -> None:
     model = onnx.load(model_files["mlp"])
     model.graph.initializer.append(numpy_helper.from_array(np.zeros(1000, np.float32), "big"))
     assert scan_model(memoryview(model.SerializeToString())).external_locations == set()
+
+
+def normalization(outputs: list[str], opset: int, **attributes: int) -> onnx.ModelProto:
+    node = helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], outputs, **attributes)
+    ones = [numpy_helper.from_array(np.ones(2, np.float32), name) for name in "sbmv"]
+    inputs, results = [onnx_models.value("x", "FP32", [-1, 2])], [onnx_models.value("y", "FP32", [-1, 2])]
+    graph = helper.make_graph([node], "g", inputs, results, ones)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        normalization(["y", "mean", "variance"], 17, training_mode=1),
+        normalization(["y"], 17, training_mode=1),
+        normalization(["y", "mean", "variance", "saved_mean", "saved_variance"], 9),
+    ],
+)
+def test_scan_of_a_model_that_learns_from_requests_is_refused(model: onnx.ModelProto) -> None:
+    with pytest.raises(ModelRejectedError, match=r"training mode.*model\.eval\(\)"):
+        scan_model(memoryview(model.SerializeToString()))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [normalization(["y"], 17, training_mode=0), normalization(["y", "", ""], 17), normalization(["y"], 9)],
+)
+def test_scan_of_a_normalization_for_inference_is_taken(model: onnx.ModelProto) -> None:
+    scan_model(memoryview(model.SerializeToString()))
