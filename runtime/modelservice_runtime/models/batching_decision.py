@@ -18,7 +18,6 @@ from modelservice_runtime.execution.row_set import ROWS, cut_rows, distinct
 from modelservice_runtime.model import Batching, Model, ModelSpec, WarmableModel
 from modelservice_runtime.models.made_up import make_inputs, varied_recipes
 from modelservice_runtime.models.samples import NO_SAMPLES, Samples
-from modelservice_runtime.onnx.rows import prove_rows
 from modelservice_runtime.warm_up import Warmed
 
 log = logging.getLogger(__name__)
@@ -85,6 +84,9 @@ def find_shape_obstacle(spec: ModelSpec) -> str | None:
 
 def prove_file(path: Path) -> str | None:
     """What in the graph of a model's file lets its rows depend on each other; None where nothing does."""
+    # Imported here: only batches need the proof, and its rules take long to import.
+    from modelservice_runtime.onnx.rows import prove_rows
+
     try:
         with (
             path.open("rb") as file,

@@ -14,7 +14,7 @@ from tests.unit.runtime.row_kinds import INDEPENDENT, MIXING, Kind
 from modelservice_runtime import warm_up as warm_up_module
 from modelservice_runtime.errors import InferenceFailedError
 from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
-from modelservice_runtime.models.batching_decision import BatchingWish
+from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
 from modelservice_runtime.models.learning import learn
 from modelservice_runtime.models.samples import NO_SAMPLES, Samples, read_samples
 from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
@@ -58,6 +58,16 @@ def test_model_of_independent_rows_passes_the_check(
 ) -> None:
     learned = learn(load(INDEPENDENT[name]().save(tmp_path / "m.onnx")), OWNER, proof)
     assert (learned.batching, learned.note) == (Batching(8, None, source), "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(MIXING))
+def test_no_graph_proves_that_mixed_rows_are_independent(tmp_path: Path, name: str) -> None:
+    assert prove_file(MIXING[name]().save(tmp_path / "m.onnx"))
+
+
+def test_file_that_cannot_be_analysed_proves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").touch()
+    assert prove_file(tmp_path / "empty.onnx") == "the graph could not be analysed; the log has the details"
 
 
 def test_model_without_a_proof_is_not_batched_unless_its_owner_vouches_for_it(tmp_path: Path) -> None:
