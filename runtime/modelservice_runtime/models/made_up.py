@@ -22,7 +22,9 @@ from modelservice_runtime.tensors import (
 
 # A gigabyte of FP32.
 MAX_ELEMENTS = 1 << 28
-_SIZES = (2, 3, 8, 16, 32, 64, 128, 224, 384, 512)
+# First what layers and windows often have, then every number that features may.
+_USUAL_SIZES = (2, 3, 8, 16, 32, 64, 128, 224, 384, 512)
+_SIZES = tuple(dict.fromkeys((*_USUAL_SIZES, *range(4, 64), 80, 96, 100, 200, 256, 300, 768, 1024)))
 _IMAGE_SIZES = (32, 64, 224, 384, 512)
 _COLOURS = 3
 _WORDS = ("warm up", "a", "of several words", "Text, with more: 42!", "ä", "")

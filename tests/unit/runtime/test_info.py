@@ -51,15 +51,17 @@ def test_info_as_text_has_one_fact_a_line(
 
 
 def test_info_takes_samples_and_the_owners_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kind = row_kinds.over_batch(helper.make_node("MatMul", ["x", "w"], ["y"]), w=np.ones((5, 2), np.float32))
+    kind = row_kinds.over_batch(
+        helper.make_node("MatMul", ["x", "w"], ["y"]), w=np.ones((1001, 2), np.float32)
+    )
     kind.shape = ["n", "features"]
     model = str(kind.save(tmp_path / "m.onnx"))
     words = ["info", "--json", "--rows-are-independent", "--model", model]
     assert main(words) == 0
     assert not json.loads(capsys.readouterr().out)["model"]["batchable"]
-    assert main([*words, "--samples", "x:1x5"]) == 0
+    assert main([*words, "--samples", "x:1x1001"]) == 0
     assert json.loads(capsys.readouterr().out)["model"]["batchable"]
-    assert main([*words, "--samples", "y:1x5"]) == 1
+    assert main([*words, "--samples", "y:1x1001"]) == 1
     assert "--samples: the model has no input 'y'" in capsys.readouterr().err
 
 

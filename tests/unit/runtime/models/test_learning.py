@@ -1,7 +1,7 @@
 """What is learned of real small models: on what they run, and whether requests may share their runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -152,10 +152,20 @@ def test_sizes_follow_the_names_of_dimensions(tmp_path: Path) -> None:
     assert learn(load(path), WISH, prove).batching == Batching(8, None, "graph")
 
 
+def wide(features: int = 1001) -> Kind:
+    """Takes as many features as nobody would guess, and does not tell."""
+    weights = np.ones((features, 2), np.float32)
+    return replace(row_kinds.over_batch(node("MatMul", ["x", "w"], ["y"]), w=weights), shape=["n", "f"])
+
+
+@pytest.mark.parametrize("features", [4, 13, 30, 80, 768])
+def test_numbers_of_features_are_guessed(tmp_path: Path, features: int) -> None:
+    learned = learn(load(wide(features).save(tmp_path / "m.onnx")), WISH, prove)
+    assert learned.batching == Batching(8, None, "graph")
+
+
 def test_model_that_suits_nothing_made_up_awaits_requests(tmp_path: Path) -> None:
-    kind = row_kinds.over_batch(node("MatMul", ["x", "w"], ["y"]), w=np.ones((5, 2), np.float32))
-    kind.shape = ["n", "features"]
-    learned = learn(load(kind.save(tmp_path / "m.onnx")), WISH, prove)
+    learned = learn(load(wide().save(tmp_path / "m.onnx")), WISH, prove)
     assert learned.batching.awaits_check
     assert learned.run_seconds is None
     assert "did not run on synthetic inputs" in learned.note
@@ -164,15 +174,13 @@ def test_model_that_suits_nothing_made_up_awaits_requests(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "samples",
     [
-        Samples(shapes={"x": [1, 5]}),
-        Samples((({"x": np.ones((1, 5), np.float32)}),)),
-        Samples((({"x": np.eye(5, dtype=np.float32)}),)),
+        Samples(shapes={"x": [1, 1001]}),
+        Samples((({"x": np.ones((1, 1001), np.float32)}),)),
+        Samples((({"x": np.eye(5, 1001, dtype=np.float32)}),)),
     ],
 )
 def test_samples_stand_in_for_made_up_inputs(tmp_path: Path, samples: Samples) -> None:
-    kind = row_kinds.over_batch(node("MatMul", ["x", "w"], ["y"]), w=np.ones((5, 2), np.float32))
-    kind.shape = ["n", "features"]
-    assert learn(load(kind.save(tmp_path / "m.onnx")), OWNER, fail_to_prove, samples).batching == Batching(
+    assert learn(load(wide().save(tmp_path / "m.onnx")), OWNER, fail_to_prove, samples).batching == Batching(
         8, None, "owner"
     )
 
