@@ -18,6 +18,7 @@ from yarl import URL
 
 from modelservice_runtime.fetch.addresses import AddressPolicy, find_refusal
 from modelservice_runtime.fetch.errors import (
+    AbsentError,
     FetchError,
     FetchReason,
     NotTlsError,
@@ -148,32 +149,22 @@ class GuardedClient:
         assert self._session is not None, "use the client with `async with`"
         self._guard.refusals.clear()
         method = "GET" if form is None else "POST"
-        proxy = self._find_proxy(url)
-        where = f"the proxy {proxy.host}" if proxy else url.host
+        proxy = choose_proxy(self.policy, self.proxies, url)
+        where = f"the proxy {proxy.host}" if proxy else url.host or ""
         try:
             return await self._session.request(
                 method, url, headers=headers, data=form, allow_redirects=False, proxy=proxy
             )
         except aiohttp.ClientHttpProxyError as error:
-            raise _proxy_failure(url, error) from error
+            raise describe_proxy_answer(url.host or "", error.status) from error
         except aiohttp.ClientConnectorCertificateError as error:
-            raise FetchError(
-                FetchReason.DOWNLOAD_FAILED,
-                f"the certificate of {url.host} is not trusted: {_certificate_problem(error)}; "
-                "add the authority's certificate as key ca.crt to the credentials Secret",
-            ) from error
-        except aiohttp.ClientConnectorSSLError as error:
-            raise _tls_failure(url, error) from error
+            raise describe_connect_error(url.host or "", url.port or 0, error.certificate_error) from error
         except aiohttp.ClientConnectorError as error:
             if self._guard.refusals:
                 raise forbidden_address((proxy or url).host or "", self._guard.refusals[0]) from error
-            raise UnreachableError(
-                f"cannot connect to {where}: {error.os_error.strerror or error.os_error}"
-            ) from error
+            raise describe_connect_error(where, (proxy or url).port or 0, error.os_error) from error
         except aiohttp.ConnectionTimeoutError as error:
-            raise UnreachableError(
-                f"cannot connect to {where}: no answer in {self.limits.connect_timeout_seconds:.0f} s"
-            ) from error
+            raise describe_connect_error(where, (proxy or url).port or 0, error) from error
         except aiohttp.InvalidURL as error:
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED, f"{redact_url(str(url))} is not a valid URL"
@@ -181,17 +172,22 @@ class GuardedClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise TransientError(describe_network_error(url, error)) from error
 
-    def _find_proxy(self, url: URL) -> URL | None:
-        """Return the proxy to ask; a name is resolved there, a numeric address is checked here.
 
-        Where only private addresses are allowed, nobody else may choose the address.
-        """
-        proxy = self.proxies.find(url) if self.policy.allow_public else None
-        if proxy is not None and url.host and is_numeric(url.host):
-            refusal = find_refusal(self.policy, url.host, url.port or 0)
-            if refusal is not None:
-                raise forbidden_address(url.host, refusal)
-        return proxy
+def choose_proxy(policy: AddressPolicy, proxies: Proxies, url: URL) -> URL | None:
+    """Return the proxy to ask; a name is resolved there, a numeric address is checked here.
+
+    Where only private addresses are allowed, nobody else may choose the address.
+
+    Raises:
+        FetchError: ``AddressForbidden``.
+
+    """
+    proxy = proxies.find(url) if policy.allow_public else None
+    if proxy is not None and url.host and is_numeric(url.host):
+        refusal = find_refusal(policy, url.host, url.port or 0)
+        if refusal is not None:
+            raise forbidden_address(url.host, refusal)
+    return proxy
 
 
 def is_numeric(host: str) -> bool:
@@ -203,9 +199,10 @@ def is_numeric(host: str) -> bool:
     return True
 
 
-def _proxy_failure(url: URL, error: aiohttp.ClientHttpProxyError) -> Exception:
-    what = f"the proxy answers HTTP {error.status} for {url.host}"
-    if error.status in _RETRIED_STATUSES:
+def describe_proxy_answer(host: str, status: int) -> FetchError | TransientError:
+    """The failure of a proxy that does not lead to ``host``."""
+    what = f"the proxy answers HTTP {status} for {host}"
+    if status in _RETRIED_STATUSES:
         return TransientError(what)
     return FetchError(
         FetchReason.DOWNLOAD_FAILED,
@@ -218,6 +215,30 @@ def describe_network_error(url: URL, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"{url.host} was silent for too long"
     return f"the connection to {url.host} broke ({type(error).__name__})"
+
+
+def describe_connect_error(host: str, port: int, error: Exception) -> FetchError | TransientError:
+    """The failure of a connection that was not made."""
+    if isinstance(error, ssl.SSLCertVerificationError | ssl.CertificateError):
+        return FetchError(
+            FetchReason.DOWNLOAD_FAILED,
+            f"the certificate of {host} is not trusted: {getattr(error, 'verify_message', '') or error}; "
+            "add the authority's certificate as key ca.crt to the credentials Secret",
+        )
+    if isinstance(error, ssl.SSLEOFError):
+        return TransientError(f"{host} closed the connection during the TLS handshake")
+    if isinstance(error, ssl.SSLError):
+        if error.reason in _NOT_TLS:
+            return NotTlsError(
+                FetchReason.DOWNLOAD_FAILED, f"{host} port {port} does not speak TLS; serve it over https"
+            )
+        return FetchError(
+            FetchReason.DOWNLOAD_FAILED, f"the TLS handshake with {host} failed: {error.reason}"
+        )
+    if isinstance(error, TimeoutError):
+        return UnreachableError(f"cannot connect to {host}: no answer for too long")
+    problem = getattr(error, "strerror", None) or error
+    return UnreachableError(f"cannot connect to {host}: {problem}")
 
 
 def forbidden_address(host: str, why: str) -> FetchError:
@@ -244,26 +265,36 @@ def check_status(
         TransientError: worth another attempt.
 
     """
-    status = response.status
-    if status in (200, 206, 416):
+    if response.status in (200, 206, 416):
         _refuse_encoding(response)
         return
+    wait_seconds = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    failure = describe_status(response.status, subject, authenticated=authenticated, detail=detail)
+    if isinstance(failure, TransientError):
+        failure.retry_after_seconds = wait_seconds
+    raise failure
+
+
+def describe_status(
+    status: int, subject: str, *, authenticated: bool, detail: str = ""
+) -> FetchError | TransientError:
+    """The failure that an error status means; the arguments are those of :func:`check_status`."""
     what = f"{subject}: HTTP {status}{' ' + detail if detail else ''}"
     if status in _RETRIED_STATUSES:
-        raise TransientError(what, parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC)))
+        return TransientError(what)
     if status in (404, 410):
-        raise FetchError(FetchReason.MODEL_NOT_FOUND, f"{what}; check spec.model.storageUri")
+        return AbsentError(FetchReason.MODEL_NOT_FOUND, f"{what}; check spec.model.storageUri")
     if status == 401 and not authenticated:
-        raise FetchError(
+        return FetchError(
             FetchReason.CREDENTIALS_MISSING,
             f"{what}: the store asks for credentials; name a Secret in spec.model.credentials.secretName",
         )
     if status in (401, 403):
-        raise FetchError(
+        return FetchError(
             FetchReason.ACCESS_DENIED,
             f"{what}: access denied; check the credentials Secret and the rights it gives, and the model URI",
         )
-    raise FetchError(FetchReason.DOWNLOAD_FAILED, f"{what}; check spec.model.storageUri and the store")
+    return FetchError(FetchReason.DOWNLOAD_FAILED, f"{what}; check spec.model.storageUri and the store")
 
 
 async def read_document(response: aiohttp.ClientResponse) -> bytes:
@@ -335,19 +366,3 @@ def _resolve_redirect(url: URL, location: str) -> URL:
     if target.user or target.password:
         raise forbidden_address(host, f"{url.host} redirects to an address with a user name or password")
     return target
-
-
-def _certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str:
-    cause = error.certificate_error
-    return getattr(cause, "verify_message", "") or type(cause).__name__
-
-
-def _tls_failure(url: URL, error: aiohttp.ClientConnectorSSLError) -> Exception:
-    reason = getattr(error.os_error, "reason", None)
-    if reason in _NOT_TLS:
-        return NotTlsError(
-            FetchReason.DOWNLOAD_FAILED, f"{url.host} port {url.port} does not speak TLS; serve it over https"
-        )
-    if isinstance(error.os_error, ssl.SSLEOFError):
-        return TransientError(f"{url.host} closed the connection during the TLS handshake")
-    return FetchError(FetchReason.DOWNLOAD_FAILED, f"the TLS handshake with {url.host} failed: {reason}")

@@ -41,6 +41,10 @@ class FetchError(Exception):
         self.message = message
 
 
+class AbsentError(FetchError):
+    """The source answered that there is no such file."""
+
+
 class NotTlsError(FetchError):
     """The peer answered a TLS handshake with something that is not TLS."""
 

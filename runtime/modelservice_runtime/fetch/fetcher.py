@@ -9,17 +9,30 @@ from pathlib import Path
 from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.client import GuardedClient
-from modelservice_runtime.fetch.credentials import Credentials, build_ssl_context, read_credentials
+from modelservice_runtime.fetch.credentials import CA_KEY, Credentials, build_ssl_context, read_credentials
 from modelservice_runtime.fetch.destination import Destination, StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.identity import find_aws_identity
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
 from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.names import MODEL_FILE
+from modelservice_runtime.fetch.object_store import open_bucket
+from modelservice_runtime.fetch.objects import BucketFetch
 from modelservice_runtime.fetch.oci import RegistryAccess, fetch_oci
 from modelservice_runtime.fetch.proxies import read_proxies
+from modelservice_runtime.fetch.proxy import Way
 from modelservice_runtime.fetch.redaction import Redactor
+from modelservice_runtime.fetch.s3 import build_bucket
 from modelservice_runtime.fetch.transfer import Transfer
-from modelservice_runtime.fetch.uri import FileUri, ModelUri, OciUri, S3Uri, WebUri, invalid_uri, parse_uri
+from modelservice_runtime.fetch.uri import (
+    FileUri,
+    ModelUri,
+    ObjectUri,
+    OciUri,
+    WebUri,
+    invalid_uri,
+    parse_uri,
+)
 from modelservice_runtime.fetch.web import fetch_web
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -39,7 +52,7 @@ class FetchRequest:
         file_root: the directory a ``file://`` must lie in; None for anywhere.
         addresses: which addresses may be connected to.
         limits: bounds of the transfer.
-        environment: where proxies are looked for (``HTTPS_PROXY`` and the like).
+        environment: where proxies (``HTTPS_PROXY`` and the like) and the pod's identity are looked for.
         cache: where files of known digest are kept for other fetches; None for nowhere.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
 
@@ -132,14 +145,27 @@ async def _fetch_remote(
             case OciUri():
                 access = RegistryAccess(client, credentials, request.redactor)
                 return await fetch_oci(uri, sha256, access, transfer)
-            case S3Uri():
-                # Imported here: the signer takes half a second, and the other sources need none of it.
-                from modelservice_runtime.fetch.s3 import fetch_s3
-
-                return await fetch_s3(uri, sha256, client, credentials, transfer)
+            case ObjectUri():
+                way = Way(tls, proxies, request.limits.connect_timeout_seconds)
+                return await _fetch_object(uri, sha256, request, credentials, transfer, way)
             case WebUri():
                 return await fetch_web(uri, sha256, client, credentials, transfer)
     raise AssertionError(f"no fetcher for {type(uri).__name__}")
+
+
+async def _fetch_object(
+    uri: ObjectUri,
+    sha256: str | None,
+    request: FetchRequest,
+    credentials: Credentials,
+    transfer: Transfer,
+    way: Way,
+) -> list[StoredFile]:
+    bucket = build_bucket(uri.bucket, credentials, find_aws_identity(request.environment))
+    authorities = credentials.first(CA_KEY) or ""
+    async with open_bucket(bucket, request.addresses, way, authorities, request.limits) as store:
+        request.redactor.add(store.proxy.password)
+        return await BucketFetch(store, uri, sha256, transfer).run()
 
 
 def _verify(uri: FileUri, sha256: str | None, request: FetchRequest) -> FetchResult:

@@ -106,8 +106,8 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
             allow_loopback=arguments.allow_loopback_addresses,
             forbidden_endpoints=api_server,
         ),
-        environment=os.environ,
         cache=arguments.cache_dir and ModelCache(arguments.cache_dir, arguments.cache_max_bytes),
+        environment=os.environ,
         limits=TransferLimits(total_timeout_seconds=arguments.timeout_seconds),
     )
 

@@ -52,7 +52,7 @@ def choose_model(paths: Collection[str], remedy: str) -> str:
 
     Args:
         paths: of all files, relative to what the URI names.
-        remedy: how one of several is named, for the message; ``{path}`` stands for one of them.
+        remedy: what to do about several, for the message; ``{path}`` stands for one of them.
 
     Raises:
         FetchError: ``ModelNotFound`` where no file is a model, or where several may be.
@@ -69,7 +69,7 @@ def choose_model(paths: Collection[str], remedy: str) -> str:
         )
     raise FetchError(
         FetchReason.MODEL_NOT_FOUND,
-        f"{len(found)} files may be the model{_describe(found)}; {remedy.format(path=found[-1])}",
+        f"{len(found)} files may be the model{_describe(found)}; {remedy}".replace("{path}", found[-1]),
     )
 
 

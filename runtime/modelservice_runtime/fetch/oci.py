@@ -19,6 +19,7 @@ from modelservice_runtime.fetch.credentials import Credentials
 from modelservice_runtime.fetch.destination import StoredFile
 from modelservice_runtime.fetch.docker_config import explain_no_login, find_login
 from modelservice_runtime.fetch.errors import FetchError, NotTlsError
+from modelservice_runtime.fetch.http_answer import build_range_headers, read_answer
 from modelservice_runtime.fetch.log import log
 from modelservice_runtime.fetch.oci_auth import RegistryAuthorizer
 from modelservice_runtime.fetch.oci_files import Layers
@@ -32,7 +33,7 @@ from modelservice_runtime.fetch.oci_manifest import (
 )
 from modelservice_runtime.fetch.redaction import Redactor
 from modelservice_runtime.fetch.retry import retried
-from modelservice_runtime.fetch.transfer import Transfer, check_digest
+from modelservice_runtime.fetch.transfer import Answer, Transfer, Wanted, check_digest
 from modelservice_runtime.fetch.uri import OciUri, invalid_uri
 
 _ACCEPT = {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))}
@@ -92,9 +93,10 @@ class BlobSource:
     registry: Registry
     digest: str
 
-    async def open(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def open(self, wanted: Wanted) -> Answer:
         """Ask for the blob."""
-        return await self.registry.get(f"blobs/sha256:{self.digest}", headers)
+        headers = build_range_headers(wanted)
+        return read_answer(await self.registry.get(f"blobs/sha256:{self.digest}", headers))
 
 
 @dataclass(frozen=True)

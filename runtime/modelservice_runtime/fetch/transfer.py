@@ -1,16 +1,12 @@
 """Carries one file from a source into the destination: streamed, hashed, capped, resumed."""
 
-import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import aiohttp
-
 from modelservice_runtime.fetch.cache import CacheEntry, ModelCache
-from modelservice_runtime.fetch.client import describe_network_error
 from modelservice_runtime.fetch.destination import Destination, FileDigest, PartialFile, StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
@@ -19,7 +15,6 @@ from modelservice_runtime.fetch.progress import LowSpeedRule, ProgressLog
 from modelservice_runtime.fetch.retry import retried
 
 _HEAD_BYTES = 512  # a tar archive is told by its bytes 257 to 262
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _ARCHIVES = {
     b"\x1f\x8b": "a gzip file",
     b"PK\x03\x04": "a zip archive (or a PyTorch or Keras file)",
@@ -29,11 +24,51 @@ _ARCHIVES = {
 }
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which bytes of a file are asked for.
+
+    Attributes:
+        start_bytes: how many at the beginning are there already.
+        end_bytes: where to stop; None for the end of the file.
+        etag: what the bytes that are there belong to, if the source said so.
+
+    """
+
+    start_bytes: int = 0
+    end_bytes: int | None = None
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source sends; used once.
+
+    Attributes:
+        start_bytes: where in the file its bytes begin.
+        total_bytes: size of the whole file; None where the source does not say.
+        etag: a strong validator of the file, if there is one.
+        chunks: the bytes; raises TransientError where the connection breaks.
+        close: ends the connection.
+
+    """
+
+    start_bytes: int
+    total_bytes: int | None
+    etag: str | None
+    chunks: AsyncIterator[bytes]
+    close: Callable[[], None]
+
+
+class ChangedError(TransientError):
+    """What is there does not belong to the file as it is now: start again."""
+
+
 class Source(Protocol):
     """Where the bytes come from."""
 
-    async def open(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """Ask for the file with extra ``headers``; the answer has status 200, 206 or 416."""
+    async def open(self, wanted: Wanted) -> Answer:
+        """Ask for the file, or a part of it; raises FetchError, TransientError."""
         ...
 
 
@@ -158,18 +193,18 @@ async def read_head(source: Source, size_bytes: int) -> bytes:
         FetchError, TransientError: as the source does.
 
     """
-    response = await source.open({"Range": f"bytes=0-{size_bytes - 1}"})
+    try:
+        answer = await source.open(Wanted(end_bytes=size_bytes))
+    except ChangedError:  # an empty file has no first bytes
+        return b""
     head = bytearray()
     try:
-        if response.status != 416:  # of an empty file there is no range
-            async for chunk in response.content.iter_any():
-                head += chunk
-                if len(head) >= size_bytes:
-                    break
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise TransientError(describe_network_error(response.url, error)) from error
+        async for chunk in answer.chunks:
+            head += chunk
+            if len(head) >= size_bytes:
+                break
     finally:
-        response.close()
+        answer.close()
     return bytes(head[:size_bytes])
 
 
@@ -232,50 +267,37 @@ class _Download:
             FetchError: for good.
 
         """
-        response = await self._source.open(self._range_headers())
         try:
-            self._align(response)
-            await self._receive(response)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise TransientError(describe_network_error(response.url, error)) from error
+            answer = await self._source.open(self._wanted())
+        except ChangedError:
+            self._restart()
+            raise
+        try:
+            self._align(answer)
+            await self._receive(answer)
         finally:
-            response.close()
+            answer.close()
         self._check_complete()
 
-    def _range_headers(self) -> dict[str, str]:
+    def _wanted(self) -> Wanted:
         """Ask for the rest where it is sure to belong to the same bytes, else start again."""
-        if self._sink.size_bytes == 0:
-            return {}
-        range_header = {"Range": f"bytes={self._sink.size_bytes}-"}
-        if self._etag:
-            return {**range_header, "If-Range": self._etag}
-        if self._expected.sha256:
-            return range_header
-        self._restart()
-        return {}
+        if self._sink.size_bytes and not self._etag and not self._expected.sha256:
+            self._restart()
+        return Wanted(self._sink.size_bytes, etag=self._etag if self._sink.size_bytes else None)
 
     def _restart(self) -> None:
         self._sink.restart()
         self._head = b""
 
-    def _align(self, response: aiohttp.ClientResponse) -> None:
+    def _align(self, answer: Answer) -> None:
         """Make the answer and what is on the disk fit together."""
-        etag = response.headers.get("ETag", "")
-        strong = etag if etag.startswith('"') else None
-        if response.status == 206:
-            start, total = _parse_content_range(response.headers.get("Content-Range", ""))
-            if start != self._sink.size_bytes or (self._etag and strong and strong != self._etag):
-                self._restart()
-                raise TransientError("the server answered with another part of the file than asked for")
-        elif response.status == 416:
+        other_file = answer.start_bytes and self._etag and answer.etag and answer.etag != self._etag
+        if other_file or answer.start_bytes != self._sink.size_bytes:
             self._restart()
-            raise TransientError("the server has no further bytes of the file")
-        else:
-            if self._sink.size_bytes:
-                self._restart()
-            total = response.content_length
-        self._etag = strong
-        self._set_total(total)
+        if answer.start_bytes != self._sink.size_bytes:
+            raise TransientError("the server answered with another part of the file than asked for")
+        self._etag = answer.etag
+        self._set_total(answer.total_bytes)
 
     def _set_total(self, total_bytes: int | None) -> None:
         if total_bytes is None:
@@ -290,9 +312,9 @@ class _Download:
         self._transfer.destination.require_space(total_bytes - self._sink.size_bytes, self._expected.name)
         self._total_bytes = total_bytes
 
-    async def _receive(self, response: aiohttp.ClientResponse) -> None:
+    async def _receive(self, answer: Answer) -> None:
         rule = LowSpeedRule(self._transfer.limits, time.monotonic)
-        async for chunk in response.content.iter_any():
+        async for chunk in answer.chunks:
             self._check_size(self._sink.size_bytes + len(chunk))
             self._check_head(chunk)
             self._sink.write(chunk)
@@ -320,10 +342,3 @@ class _Download:
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED, f"{self._expected.name} is empty; store the model file again"
             )
-
-
-def _parse_content_range(value: str) -> tuple[int, int | None]:
-    match = _CONTENT_RANGE.fullmatch(value)
-    if match is None:
-        raise TransientError("the server sent a part of the file without saying which")
-    return int(match[1]), None if match[3] == "*" else int(match[3])

@@ -54,15 +54,16 @@ class OciUri:
 
 
 @dataclass(frozen=True)
-class S3Uri:
-    """An object, or with a key that ends in a slash all objects directly below it."""
+class ObjectUri:
+    """An object in a bucket, or with a key that ends in a slash the model below a prefix."""
 
+    scheme: str
     bucket: str
     key: str
 
     @property
     def is_prefix(self) -> bool:
-        """Whether several objects are meant."""
+        """Whether a prefix is meant."""
         return self.key.endswith("/")
 
 
@@ -73,7 +74,7 @@ class FileUri:
     path: str
 
 
-ModelUri = WebUri | OciUri | S3Uri | FileUri
+ModelUri = WebUri | OciUri | ObjectUri | FileUri
 
 
 def invalid_uri(message: str) -> FetchError:
@@ -110,7 +111,7 @@ def parse_uri(text: str) -> ModelUri:
         case "oci":
             return _parse_oci(authority, rest)
         case "s3":
-            return _parse_s3(authority, rest)
+            return _parse_object(scheme, authority, rest)
         case "file":
             return _parse_file(authority, rest)
         case "pvc" | "configmap":
@@ -197,13 +198,27 @@ def _parse_oci(authority: str, rest: str) -> OciUri:
     return OciUri(authority, match["repository"], match["tag"], match["digest"])
 
 
-def _parse_s3(authority: str, rest: str) -> S3Uri:
+def _parse_object(scheme: str, authority: str, rest: str) -> ObjectUri:
+    """Read bucket and key; the key is percent-decoded once."""
     if _BUCKET.fullmatch(authority) is None:
-        raise invalid_uri(f"{authority!r} is not a bucket name; the form is s3://bucket/key")
-    key = rest[1:]
-    if not key or "?" in rest:
-        raise invalid_uri("s3:// needs the form s3://bucket/key, or s3://bucket/prefix/ for several files")
-    return S3Uri(authority, key)
+        raise invalid_uri(f"{authority!r} is not a bucket name; the form is {scheme}://bucket/key")
+    if rest in ("", "/") or "?" in rest:
+        raise invalid_uri(
+            f"{scheme}:// needs the form {scheme}://bucket/key, or {scheme}://bucket/prefix/ for the model "
+            "below it; write ? as %3F"
+        )
+    try:
+        key = unquote(rest[1:], errors="strict")
+    except UnicodeDecodeError as error:
+        raise invalid_uri("the key in the model URI is not UTF-8, percent-encoded") from error
+    if not key.isprintable():
+        raise invalid_uri("the key in the model URI has characters that cannot be printed; rename the object")
+    if key.startswith("/") or "//" in key:
+        raise invalid_uri(
+            "the key in the model URI has an empty part (two slashes, or one at its beginning), which is not "
+            "supported; copy the object to another key"
+        )
+    return ObjectUri(scheme, authority, key)
 
 
 def _parse_file(authority: str, rest: str) -> FileUri:

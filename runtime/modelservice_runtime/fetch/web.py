@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp
 from yarl import URL
 
 from modelservice_runtime.fetch.client import GuardedClient, check_status
 from modelservice_runtime.fetch.credentials import Credentials, basic_authorization
 from modelservice_runtime.fetch.destination import StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.http_answer import build_range_headers, read_answer
 from modelservice_runtime.fetch.names import MODEL_FILE
 from modelservice_runtime.fetch.redaction import redact_url
-from modelservice_runtime.fetch.transfer import Expected, Transfer
+from modelservice_runtime.fetch.transfer import Answer, Expected, Transfer, Wanted
 from modelservice_runtime.fetch.uri import WebUri, invalid_uri
 
 
@@ -24,15 +24,15 @@ class WebSource:
     url: URL
     secret_headers: Mapping[str, str]
 
-    async def open(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def open(self, wanted: Wanted) -> Answer:
         """Ask for the file."""
-        response = await self.client.get(self.url, headers, self.secret_headers)
+        response = await self.client.get(self.url, build_range_headers(wanted), self.secret_headers)
         try:
             check_status(response, redact_url(str(self.url)), authenticated=bool(self.secret_headers))
         except BaseException:
             response.close()
             raise
-        return response
+        return read_answer(response)
 
 
 async def fetch_web(

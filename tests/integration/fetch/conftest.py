@@ -1,4 +1,4 @@
-"""Real servers on loopback for the fetcher; the stores have their fixtures beside their tests."""
+"""Real servers on loopback for the fetcher."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,9 @@ from tests.integration.fetch.fetch_servers import (
     make_certificate,
     run_web_server,
     server_context,
+    write_certificate,
 )
+from tests.integration.fetch.fetch_stores import Store, run_store
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -55,12 +57,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     )
     certificate = make_certificate("localhost", key.public_key(), "Test Authority", authority_key)
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
+    write_certificate(files, certificate, key)
     return files
 
 
@@ -101,3 +98,15 @@ def registry(starter: RegistryStarter) -> Iterator[RegistryServer]:
 @pytest.fixture(scope="module")
 def tls_registry(starter: RegistryStarter, tls: TlsFiles) -> Iterator[RegistryServer]:
     yield from starter.run("tls", tls_settings(tls), {})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[Store]:
+    """An S3 store over TLS."""
+    yield from run_store(tmp_path_factory.mktemp("store"), tls, "https")
+
+
+@pytest.fixture(scope="module")
+def plain_store(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[Store]:
+    """An S3 store over plain http."""
+    yield from run_store(tmp_path_factory.mktemp("plain-store"), tls, "http")

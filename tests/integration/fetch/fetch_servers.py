@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -58,11 +58,23 @@ def make_certificate(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
         )
     )
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if not is_authority:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         builder = builder.add_extension(usage, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
+
+
+def write_certificate(
+    files: TlsFiles, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> None:
+    """Write the files that a server reads."""
+    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
 
 
 @dataclass
@@ -131,9 +143,9 @@ class WebServer:
     def url(self, path: str) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
-    def serve(self, path: str, data: bytes, **headers: str) -> str:
+    def serve(self, path: str, data: bytes, status: int = 200, **headers: str) -> str:
         async def handler(request: web.Request) -> web.StreamResponse:
-            return web.Response(body=data, headers=headers)
+            return web.Response(body=data, status=status, headers=headers)
 
         self.handlers[path] = handler
         return self.url(path)

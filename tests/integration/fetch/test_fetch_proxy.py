@@ -73,6 +73,53 @@ async def test_fetch_exception_goes_past_the_proxy(fetcher: Any, https: Any, pro
     assert proxy.heads == []
 
 
+async def test_fetch_s3_goes_through_a_tunnel_and_checks_the_stores_certificate(
+    fetcher: Any, https: Any, proxy: Proxy
+) -> None:
+    https.serve("/models/m.onnx", DATA)
+    credentials = fetcher.credentials(endpoint=https.url(""))
+    environment = proxy.environment("me:hunter22@")
+    await fetcher.fetch("s3://models/m.onnx", credentials_directory=credentials, environment=environment)
+
+    assert fetcher.files == {"model.onnx": DATA}
+    assert proxy.heads[0].startswith(f"CONNECT 127.0.0.1:{https.port} ")
+    assert "Proxy-Authorization: Basic" in proxy.heads[0]
+    assert "Proxy-Authorization" not in https.requests[0].headers
+
+
+async def test_fetch_s3_without_the_authority_is_refused_through_the_proxy_too(
+    fetcher: Any, https: Any, proxy: Proxy
+) -> None:
+    credentials = fetcher.credentials(endpoint=https.url(""))
+    (credentials / "ca.crt").unlink()
+    error = await fetcher.fail(
+        "s3://models/m.onnx", credentials_directory=credentials, environment=proxy.environment()
+    )
+    assert "certificate of 127.0.0.1 is not trusted" in error.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            "HTTP 407 for store.example",
+        ),
+        (b"what?\r\n\r\n", "speaks no HTTP"),
+        (b"", "speaks no HTTP"),
+    ],
+)
+async def test_fetch_s3_proxy_that_leads_nowhere_says_so(
+    fetcher: Any, proxy: Proxy, answer, sentence
+) -> None:
+    proxy.answer = answer or b" "
+    credentials = fetcher.credentials(endpoint="https://store.example")
+    error = await fetcher.fail(
+        "s3://models/m.onnx", credentials_directory=credentials, environment=proxy.environment()
+    )
+    assert sentence in error.message
+
+
 async def test_fetch_of_metadata_through_a_proxy_is_refused_before_it_is_asked(
     fetcher: Any, proxy: Proxy
 ) -> None:

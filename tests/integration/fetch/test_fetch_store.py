@@ -2,103 +2,54 @@
 
 import asyncio
 import hashlib
-import http.client
-import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-from hack.cluster.binaries import find_programs
-from tests.integration.fetch.fetch_servers import TlsFiles, free_port, run_server
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.integration.fetch.fetch_models import WEIGHTS, make_model
+from tests.integration.fetch.fetch_servers import (
+    TlsFiles,
+    WebServer,
+    free_port,
+    make_certificate,
+    run_web_server,
+    server_context,
+    write_certificate,
+)
+from tests.integration.fetch.fetch_stores import SECRET_KEY, Store
 
+from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
 
 MODEL = b"\x08\x08spam" + bytes(range(256)) * 4000
-WEIGHTS = b"weights" * 5000
-SHA256 = hashlib.sha256(MODEL).hexdigest()
-ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key"
+LARGE = make_model("weights/part 1.bin")
+SHA256, LARGE_SHA256 = (hashlib.sha256(model).hexdigest() for model in (MODEL, LARGE))
+# What is found beside models.
+STRAYS = [
+    ".gitattributes",
+    "README.md",
+    "my notes (ü).txt",
+    "_SUCCESS",
+    "folder/",
+    "deeper/other.onnx",
+    ".hidden",
+]
 
 
-@dataclass(frozen=True)
-class Store:
-    """A running store with the bucket ``models``."""
-
-    scheme: str
-    port: int
-    authority: Path
-
-    @property
-    def endpoint(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
-
-    @property
-    def keys(self) -> dict[str, str]:
-        return {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_ENDPOINT_URL": self.endpoint,
-        }
-
-    def put(self, path: str, data: bytes = b"", query: str = "") -> None:
-        """A signed PUT: an object, a bucket or a bucket's policy."""
-        request = AWSRequest("PUT", f"{self.endpoint}{path}{query}", data=data)
-        S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1").add_auth(request)
-        if self.scheme == "https":
-            context = ssl.create_default_context(cafile=str(self.authority))
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("PUT", path + query, data, dict(request.headers.items()))
-            response = connection.getresponse()
-            text = response.read()
-            assert response.status in (200, 204), text
-        finally:
-            connection.close()
+def fill(store: Store) -> None:
+    store.put("/models/spam/3.onnx", MODEL)
+    store.put("/models/large/large.onnx", LARGE)
+    store.put("/models/large/weights/part%201.bin", WEIGHTS)
+    for name in STRAYS:
+        store.put(f"/models/large/{quote(name)}", b"" if name.endswith(("/", "_SUCCESS")) else b"stray")
 
 
-def _run_store(directory: Path, tls: TlsFiles, scheme: str) -> Iterator[Store]:
-    program = str(find_programs(["versitygw"])["versitygw"])
-    port = free_port()
-    (directory / "root").mkdir()
-    command = [
-        program,
-        "--access",
-        ACCESS_KEY,
-        "--secret",
-        SECRET_KEY,
-        "--port",
-        f"127.0.0.1:{port}",
-        "--quiet",
-    ]
-    if scheme == "https":
-        command += ["--cert", str(tls.certificate), "--key", str(tls.key)]
-    command += ["posix", "--sidecar", str(directory / "metadata"), str(directory / "root")]
-    (directory / "metadata").mkdir()
-    for _ in run_server(command, port, directory / "log"):
-        store = Store(scheme, port, tls.authority)
-        store.put("/models")
-        store.put("/models/spam/3.onnx", MODEL)
-        store.put("/models/large/large.onnx", MODEL)
-        store.put("/models/large/large.onnx.data", WEIGHTS)
-        store.put("/models/large/deeper/other.onnx", MODEL)
-        yield store
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[Store]:
-    """A store over TLS."""
-    yield from _run_store(tmp_path_factory.mktemp("store"), tls, "https")
-
-
-@pytest.fixture(scope="module")
-def plain_store(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[Store]:
-    """A store over plain http."""
-    yield from _run_store(tmp_path_factory.mktemp("plain-store"), tls, "http")
+@pytest.fixture(scope="module", autouse=True)
+def filled(store: Store, plain_store: Store) -> None:
+    fill(store)
+    fill(plain_store)
 
 
 async def test_fetch_s3_single_object(fetcher, store):
@@ -109,20 +60,75 @@ async def test_fetch_s3_single_object(fetcher, store):
     assert (result.sha256, result.size_bytes) == (SHA256, len(MODEL))
 
 
-async def test_fetch_s3_key_with_special_characters(fetcher, store):
-    store.put("/models/a%2Bb%3Dc%26d~e/%25%28v1%29.onnx", MODEL)
-    await fetcher.fetch(
-        "s3://models/a+b=c&d~e/%(v1).onnx", credentials_directory=fetcher.credentials(**store.keys)
-    )
+@pytest.mark.parametrize(
+    ("key", "uri"),
+    [
+        ("a+b=c&d~e/%(v1).onnx", "a+b=c&d~e/%(v1).onnx"),
+        ("my models/spam 1.onnx", "my%20models/spam%201.onnx"),
+        ("modèles/é.onnx", "mod%C3%A8les/%C3%A9.onnx"),
+        ("100%20.onnx", "100%2520.onnx"),
+        ("a?b#c*[d].onnx", "a%3Fb%23c*[d].onnx"),
+    ],
+)
+async def test_fetch_s3_key_with_any_characters_can_be_named(fetcher, store, key, uri):
+    store.put(f"/models/{quote(key, safe='/~')}", MODEL)
+    await fetcher.fetch(f"s3://models/{uri}", credentials_directory=fetcher.credentials(**store.keys))
     assert fetcher.files == {"model.onnx": MODEL}
 
 
-async def test_fetch_s3_prefix_stores_every_object_directly_below(fetcher, store):
+async def test_fetch_s3_prefix_gives_the_model_and_what_it_names(fetcher, store, caplog):
+    caplog.set_level("INFO", "modelservice_runtime.fetch")
     result = await fetcher.fetch(
-        "s3://models/large/", sha256=SHA256, credentials_directory=fetcher.credentials(**store.keys)
+        "s3://models/large/", sha256=LARGE_SHA256, credentials_directory=fetcher.credentials(**store.keys)
     )
-    assert fetcher.files == {"large.onnx": MODEL, "large.onnx.data": WEIGHTS}
+    assert fetcher.files == {"large.onnx": LARGE, "weights/part 1.bin": WEIGHTS}
     assert (result.model_path.name, result.file_count) == ("large.onnx", 2)
+    left_out = next(record.fields for record in caplog.records if "left out" in record.message)
+    assert ".gitattributes" in left_out["names"]
+    assert left_out["count"] == len(STRAYS)
+
+
+@pytest.mark.parametrize("uri", ["s3://models/large/large.onnx", "s3://models/large"])
+async def test_fetch_s3_external_data_comes_with_one_object_and_without_the_slash(fetcher, store, uri):
+    await fetcher.fetch(uri, credentials_directory=fetcher.credentials(**store.keys))
+    name = "model.onnx" if uri.endswith("onnx") else "large.onnx"
+    assert fetcher.files == {name: LARGE, "weights/part 1.bin": WEIGHTS}
+
+
+async def test_fetch_s3_missing_external_data_is_named(fetcher, store):
+    store.put("/models/lone/m.onnx", LARGE)
+    error = await fetcher.fail(
+        "s3://models/lone/m.onnx", credentials_directory=fetcher.credentials(**store.keys)
+    )
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "s3://models/lone/weights/part%201.bin" in error.message
+
+
+async def test_fetch_s3_versions_below_a_prefix(fetcher, store):
+    credentials = fetcher.credentials(**store.keys)
+    store.put("/models/versions/1/model.onnx", MODEL)
+    await fetcher.fetch("s3://models/versions/", credentials_directory=credentials)
+    assert fetcher.files == {"model.onnx": MODEL}
+    store.put("/models/versions/2/model.onnx", MODEL)
+    (fetcher.destination / "model.onnx").unlink()
+    error = await fetcher.fail("s3://models/versions/", credentials_directory=credentials)
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "as in s3://models/versions/2/model.onnx" in error.message
+
+
+async def test_fetch_s3_object_with_a_slash_is_told_without(fetcher, store):
+    error = await fetcher.fail(
+        "s3://models/spam/3.onnx/", credentials_directory=fetcher.credentials(**store.keys)
+    )
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "s3://models/spam/3.onnx is an object" in error.message
+
+
+async def test_fetch_s3_prefix_without_a_model_says_what_is_there(fetcher, store):
+    store.put("/models/docs/README.md", b"read me")
+    error = await fetcher.fail("s3://models/docs/", credentials_directory=fetcher.credentials(**store.keys))
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "README.md" in error.message
 
 
 @pytest.mark.parametrize(
@@ -178,11 +184,73 @@ async def test_fetch_s3_too_large_is_refused(fetcher, store):
 
 async def test_fetch_s3_plain_http_needs_a_digest(fetcher, plain_store):
     credentials = fetcher.credentials(**plain_store.keys)
-    for uri in ("s3://models/spam/3.onnx", "s3://models/large/"):
-        error = await fetcher.fail(uri, credentials_directory=credentials)
+    for uri, sha256 in (
+        ("s3://models/spam/3.onnx", None),
+        ("s3://models/spam/", None),
+        ("s3://models/large/", LARGE_SHA256),
+    ):
+        error = await fetcher.fail(uri, sha256=sha256, credentials_directory=credentials)
         assert error.reason is FetchReason.INVALID_URI
     await fetcher.fetch("s3://models/spam/3.onnx", sha256=SHA256, credentials_directory=credentials)
     assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_s3_forbidden_address_is_not_contacted(fetcher, store):
+    credentials = fetcher.credentials(**store.keys)
+    error = await fetcher.fail(
+        "s3://models/spam/3.onnx", addresses=AddressPolicy(), credentials_directory=credentials
+    )
+    assert error.reason is FetchReason.ADDRESS_FORBIDDEN
+    assert "127.0.0.1 is a loopback address" in error.message
+
+
+async def test_fetch_s3_untrusted_certificate_names_the_remedy(fetcher, store):
+    credentials = fetcher.credentials(**store.keys)
+    (credentials / "ca.crt").unlink()
+    error = await fetcher.fail("s3://models/spam/3.onnx", credentials_directory=credentials)
+    assert error.reason is FetchReason.DOWNLOAD_FAILED
+    assert "ca.crt" in error.message
+
+
+async def test_fetch_s3_self_signed_certificate_is_its_own_authority(fetcher, tmp_path):
+    """As `openssl req -x509` makes it, and as many a store in a cluster has it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    tls = TlsFiles(tmp_path / "own.crt", tmp_path / "own.crt", tmp_path / "own.key")
+    certificate = make_certificate("localhost", key.public_key(), "localhost", key)
+    write_certificate(tls, certificate, key)
+    async for server in run_web_server(WebServer("https"), server_context(tls)):
+        server.serve("/models/m.onnx", MODEL)
+        credentials = fetcher.credentials(endpoint=server.url(""), **{"ca.crt": tls.authority.read_text()})
+        await fetcher.fetch("s3://models/m.onnx", credentials_directory=credentials)
+    assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_s3_store_that_is_down_is_tried_again(fetcher, caplog):
+    keys = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    error = await fetcher.fail(
+        "s3://models/m.onnx", sha256=SHA256, credentials_directory=fetcher.credentials(**keys)
+    )
+    assert error.reason is FetchReason.DOWNLOAD_FAILED
+    assert "after 3 attempts: cannot connect to 127.0.0.1" in error.message
+
+
+async def test_fetch_s3_redirect_to_plain_http_is_not_followed(fetcher, https, http):
+    http.serve("/models/m.onnx", MODEL)
+    https.answer("/models/m.onnx", 307, Location=http.url("/models/m.onnx"))
+    error = await fetcher.fail(
+        "s3://models/m.onnx", credentials_directory=fetcher.credentials(endpoint=https.url(""))
+    )
+    assert error.reason in (FetchReason.ADDRESS_FORBIDDEN, FetchReason.DOWNLOAD_FAILED)
+    assert http.requests == []
+
+
+async def test_fetch_s3_bucket_of_another_region_names_the_region(fetcher, https):
+    body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>"
+    https.serve("/models/m.onnx", body, status=400)
+    error = await fetcher.fail(
+        "s3://models/m.onnx", credentials_directory=fetcher.credentials(endpoint=https.url(""))
+    )
+    assert "eu-west-3" in error.message
 
 
 @dataclass

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.uri import FileUri, OciUri, S3Uri, WebUri, parse_uri
+from modelservice_runtime.fetch.uri import FileUri, ObjectUri, OciUri, WebUri, parse_uri
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -20,9 +20,10 @@ DIGEST = "sha256:" + "ab" * 32
         ("oci://10.0.0.1:5000/models/spam:1", OciUri("10.0.0.1:5000", "models/spam", "1", None)),
         (f"oci://r.example/spam@{DIGEST}", OciUri("r.example", "spam", None, DIGEST)),
         (f"oci://r.example/spam:v1@{DIGEST}", OciUri("r.example", "spam", "v1", DIGEST)),
-        ("s3://models/spam/3.onnx", S3Uri("models", "spam/3.onnx")),
-        ("s3://models/spam/", S3Uri("models", "spam/")),
-        ("s3://models//spam//3.onnx", S3Uri("models", "/spam//3.onnx")),
+        ("s3://models/spam/3.onnx", ObjectUri("s3", "models", "spam/3.onnx")),
+        ("s3://models/spam/", ObjectUri("s3", "models", "spam/")),
+        ("s3://models/my%20m/%C3%BC.onnx", ObjectUri("s3", "models", "my m/ü.onnx")),
+        ("s3://models/a%2520b+%(1)", ObjectUri("s3", "models", "a%20b+%(1)")),
         ("file:///mnt/models/m.onnx", FileUri("/mnt/models/m.onnx")),
     ],
 )
@@ -80,6 +81,13 @@ def test_parse_uri_keeps_the_signature_of_a_presigned_url_as_written():
         ("s3://Bucket/m.onnx", "bucket name"),
         ("s3://bucket", "s3://bucket/key"),
         ("s3://bucket/../other/m.onnx", "'..'"),
+        ("s3://bucket/", "s3://bucket/key"),
+        ("s3://bucket/a?versionId=1", "%3F"),
+        ("s3://bucket//m.onnx", "empty part"),
+        ("s3://bucket/a//m.onnx", "empty part"),
+        ("s3://bucket/a%0Ab", "printed"),
+        ("s3://bucket/a%FFb", "UTF-8"),
+        ("s3://bucket/a%2F..%2Fb", "encoded"),
         ("file://host/m.onnx", "absolute path"),
         ("file:///mnt/../etc/passwd", "'..'"),
         ("https://host/" + "a" * 2100, "longer"),

@@ -13,7 +13,7 @@ import sys
 print(*sorted(set({unneeded}) & {{name.partition(".")[0] for name in sys.modules}}))
 """
 # Each takes longer than a small model to load.
-HEAVY = ["prometheus_client", "pydantic", "modelservice_operator", "yaml", "aiohttp", "botocore"]
+HEAVY = ["prometheus_client", "pydantic", "modelservice_operator", "yaml", "aiohttp", "obstore"]
 
 
 @pytest.mark.parametrize("modules", [SERVER, COMMAND])

@@ -1,0 +1,61 @@
+"""The workload identity that a cluster gave this pod: what its environment says, and what it needs to reach.
+
+Amazon EKS sets the variables in pods whose service account has a role: a role with a web identity token
+(https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html), or the Pod Identity
+agent of the node (https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html). Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from modelservice_runtime.fetch.proxy import Endpoint
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who this pod is for a cloud.
+
+    Attributes:
+        name: for messages: the role, or the agent.
+        settings: what the library has to know.
+        services: addresses of its credentials that no address check may refuse.
+
+    """
+
+    name: str
+    settings: Mapping[str, str]
+    services: frozenset[Endpoint] = field(default_factory=frozenset)
+
+
+def find_aws_identity(environment: Mapping[str, str]) -> Identity | None:
+    """Read the variables that Amazon's SDKs read; a web identity comes before the agent, as for them."""
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    common = {"region": region} if region else {}
+    role, token = environment.get("AWS_ROLE_ARN"), environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")
+    if role and token:
+        settings = {"role_arn": role, "web_identity_token_file": token, **common}
+        session, sts = environment.get("AWS_ROLE_SESSION_NAME"), environment.get("AWS_ENDPOINT_URL_STS")
+        settings |= {"role_session_name": session} if session else {}
+        settings |= {"aws_endpoint_url_sts": sts} if sts else {}
+        return Identity(role, settings)
+    agent = environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    token = environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    endpoint = _parse_endpoint(agent) if agent else None
+    if agent and token and endpoint:
+        settings = {
+            "container_credentials_full_uri": agent,
+            "container_authorization_token_file": token,
+            **common,
+        }
+        return Identity(f"the Pod Identity agent at {endpoint.host}", settings, frozenset({endpoint}))
+    return None
+
+
+def _parse_endpoint(url: str) -> Endpoint | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return Endpoint(parts.hostname, port) if parts.hostname else None
