@@ -42,8 +42,7 @@ def batching_server(
 
 def ask_json(server: ServerThread, name: str, kind: Kind, x: np.ndarray) -> Answer:
     data = {"name": "x", "datatype": kind.datatype, "shape": x.shape, "data": x.ravel().tolist()}
-    answer = server.infer(name, [data]).json()
-    return [(tuple(output["shape"]), output["data"]) for output in answer["outputs"]]
+    return _read(server.infer(name, [data]).json())
 
 
 def ask_binary(server: ServerThread, name: str, kind: Kind, x: np.ndarray) -> Answer:
@@ -67,6 +66,10 @@ def ask_predict(server: ServerThread, name: str, kind: Kind, x: np.ndarray) -> A
     return [_plain(np.array(answer["outputs"]))]
 
 
+def _read(document: Any) -> Answer:
+    return [(tuple(output["shape"]), output["data"]) for output in document["outputs"]]
+
+
 def _plain(array: np.ndarray | None) -> tuple[tuple[int, ...], list[Any]]:
     assert array is not None
     return array.shape, array.ravel().tolist()
@@ -87,6 +90,30 @@ def test_answer_is_the_same_with_others_as_alone(batching_server: ServerThread, 
             assert (max(handle.statistics.batches) > 1) == (name in INDEPENDENT), name
 
 
+@pytest.mark.parametrize(
+    ("name", "bad", "many"),
+    [
+        ("texts", np.array(["1", "no number"], object), np.array(["7"] * 20, object)),
+        ("embedding", np.array([[0, 1, 9]]), np.zeros((20, 3), np.int64)),
+    ],
+)
+def test_requests_that_fail_are_empty_or_large_leave_the_others_alone(
+    batching_server: ServerThread, name: str, bad: np.ndarray, many: np.ndarray
+) -> None:
+    kind = KINDS[name]
+
+    def ask(x: np.ndarray) -> Answer | int:
+        data = {"name": "x", "datatype": kind.datatype, "shape": x.shape, "data": x.ravel().tolist()}
+        answer = batching_server.infer(name, [data])
+        return answer.status if answer.status != 200 else _read(answer.json())
+
+    asked = [kind.small, bad, many[:0], many, kind.large, bad]
+    alone = [ask(x) for x in asked]
+    assert [isinstance(answer, int) for answer in alone] == [False, True, False, False, False, True]
+    for answers in _ask_together(ask, asked):
+        assert answers == alone
+
+
 def test_both_protocols_tell_why_requests_do_not_share_runs(batching_server: ServerThread) -> None:
     obstacle = batching_server.table.find("cumulative_sum", None).batching.obstacle
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{batching_server.grpc_port}") as client:
@@ -97,10 +124,10 @@ def test_both_protocols_tell_why_requests_do_not_share_runs(batching_server: Ser
     assert document["parameters"] == {"batching_obstacle": {"string_value": obstacle}}
 
 
-def _ask_together(ask: Callable[[np.ndarray], Answer], asked: list[np.ndarray]) -> Iterator[list[Answer]]:
+def _ask_together(ask: Callable[[np.ndarray], Any], asked: list[np.ndarray]) -> Iterator[list[Any]]:
     barrier = threading.Barrier(len(asked))
 
-    def call(x: np.ndarray) -> list[Answer]:
+    def call(x: np.ndarray) -> list[Any]:
         answers = []
         for _ in range(REQUESTS):
             barrier.wait(60)
