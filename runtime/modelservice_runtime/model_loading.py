@@ -56,6 +56,13 @@ def load_and_warm_up(
     source: VersionSource, settings: ServeSettings, on_device_lost: Callable[[], None]
 ) -> LoadedModel:
     """Load one model and run it once; ``on_device_lost`` may be called on any thread. Raises StartupError."""
+    with source.named_in_errors():
+        return _load_and_warm_up(source, settings, on_device_lost)
+
+
+def _load_and_warm_up(
+    source: VersionSource, settings: ServeSettings, on_device_lost: Callable[[], None]
+) -> LoadedModel:
     # Imported here: it takes longer than everything else, and the ports are open by now.
     from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
     from modelservice_runtime.models.learning import learn
@@ -83,8 +90,8 @@ def load_and_warm_up(
 def describe_crash(source: VersionSource) -> ModelLoadFailedError:
     """What to tell where the process dies while it loads this model."""
     return ModelLoadFailedError(
-        f"the server died while it loaded or first ran the model {source.name!r}; "
-        "try the file with ONNX Runtime alone, and export it again"
+        f"the server died while it loaded or first ran the model {source.name!r} "
+        f"(version {source.version!r}); try the file with ONNX Runtime alone, and export it again"
     )
 
 

@@ -99,7 +99,7 @@ def _await_answer(
 ) -> None:
     assert process.stdout is not None
     started = time.monotonic()
-    model = f"the model {source.name!r} at {str(source.path)!r}"
+    model = f"the model {source.name!r} (version {source.version!r}) at {str(source.path)!r}"
     if not answers.select(limit_seconds):
         raise ModelRejectedError(
             f"{model} was not loaded and run within {limit_seconds:g} seconds; "

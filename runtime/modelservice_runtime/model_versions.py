@@ -4,12 +4,18 @@ A directory whose entries are numbers holds one version in each, as TensorFlow S
 out: ``NAME/1/model.onnx``, ``NAME/2/model.onnx``. Anything else is one version, named by a setting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from modelservice_runtime.errors import AccessDeniedError, InvalidSettingsError, ModelNotFoundError
+from modelservice_runtime.errors import (
+    AccessDeniedError,
+    InvalidSettingsError,
+    ModelNotFoundError,
+    StartupError,
+)
 from modelservice_runtime.readable import check_readable, describe_denial
 
 _MAX_VERSION_DIGITS = 18
@@ -30,6 +36,15 @@ class VersionSource:
     version: str
     path: Path
     samples: tuple[str, ...] = ()
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Put the model's name and version before the sentence of a StartupError: there may be several."""
+        try:
+            yield
+        except StartupError as error:
+            sentence = f"model {self.name!r} (version {self.version!r}): {error.sentence}"
+            raise type(error)(sentence) from error.__cause__
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,15 @@ KNOWN_DOMAINS = frozenset(
         "ai.onnx",
         "ai.onnx.ml",
         "ai.onnx.preview",
+        "ai.onnx.preview.training",
+        "ai.onnx.training",
         "com.microsoft",
         "com.microsoft.nchwc",
         "com.ms.internal.nhwc",
     }
 )
+# Where onnxruntime-extensions has its operators: tokenizers, audio and image decoders.
+_EXTENSION_DOMAINS = frozenset({"ai.onnx.contrib", "com.microsoft.extensions"})
 # Precompiled device code, or Python, hidden in a node: it runs outside every check. No function of the
 # model's own makes up for the name.
 REFUSED_OPERATORS = frozenset({("com.microsoft", "EPContext"), ("com.microsoft", "PythonOp")})
@@ -60,13 +64,22 @@ def check_operators(nodes: Nodes, functions: Mapping[OperatorId, Nodes]) -> None
             raise ModelRejectedError(
                 f"operator {operator!r} of domain {domain!r} is refused; export the plain model"
             )
-        known = domain in KNOWN_DOMAINS or domain.startswith("ai.onnx.")
-        if not known and (domain, operator, overload) not in functions:
-            raise ModelRejectedError(
-                f"operator {operator[:80]!r} of domain {domain[:80]!r} is a custom operator; "
-                "this server loads no operator libraries, export the model with standard operators"
-            )
+        if domain not in KNOWN_DOMAINS and (domain, operator, overload) not in functions:
+            raise ModelRejectedError(_describe_custom_operator(domain, operator))
     _check_expansion(nodes, functions)
+
+
+def _describe_custom_operator(domain: str, operator: str) -> str:
+    if domain in _EXTENSION_DOMAINS:
+        return (
+            f"operator {operator[:80]!r} of domain {domain!r} is one of onnxruntime-extensions; this server "
+            "loads no operator libraries, so tokenize or decode before the request, or export that part with "
+            "standard operators"
+        )
+    return (
+        f"operator {operator[:80]!r} of domain {domain[:80]!r} is a custom operator; "
+        "this server loads no operator libraries, export the model with standard operators"
+    )
 
 
 def _check_expansion(nodes: Nodes, functions: Mapping[OperatorId, Nodes]) -> None:

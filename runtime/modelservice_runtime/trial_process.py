@@ -71,8 +71,9 @@ def _try(source: VersionSource, session: SessionSettings) -> tuple[str, str] | N
     from modelservice_runtime.warm_up import try_run
 
     try:
-        model = load_onnx_model(source.path, source.name, source.version, session)
-        try_run(model, read_samples(model.spec, source.path, source.samples))
+        with source.named_in_errors():
+            model = load_onnx_model(source.path, source.name, source.version, session)
+            try_run(model, read_samples(model.spec, source.path, source.samples))
     except StartupError as error:
         return error.reason, error.sentence
     return None

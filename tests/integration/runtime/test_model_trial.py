@@ -85,7 +85,7 @@ async def test_refusal_is_the_one_of_loading_word_for_word(
     with pytest.raises(StartupError) as trial:
         await try_model(source(path), settings, 60)
     assert type(trial.value) is type(loading.value)
-    assert str(trial.value) == str(loading.value)
+    assert trial.value.sentence == f"model 'm' (version '1'): {loading.value.sentence}"
 
 
 async def test_several_models_share_a_process_and_the_one_that_crashes_is_named(
@@ -107,7 +107,7 @@ async def test_crash_of_onnx_runtime_is_named_and_the_models_beside_it_go_on(
 ) -> None:
     with pytest.raises(ModelRejectedError, match=r"crashed ONNX Runtime \(SIGFPE\)") as caught:
         await try_model(source(crashing), CPU, 60)
-    assert f"'m' at '{crashing}'" in str(caught.value)
+    assert f"'m' (version '1') at '{crashing}'" in str(caught.value)
     inputs = [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]
     assert server.infer("mlp", inputs).status == 200
 
@@ -156,7 +156,9 @@ def test_server_of_a_crashing_model_exits_1_with_the_reason_as_last_line(
         "--model", f"mlp={model_files['mlp']}", "--model", f"m={crashing}", "--workers", workers
     )
     assert code == 1
-    assert text.splitlines()[-1].startswith(f"ModelRejected: the model 'm' at '{crashing}' crashed")
+    assert text.splitlines()[-1].startswith(
+        f"ModelRejected: the model 'm' (version '1') at '{crashing}' crashed"
+    )
 
 
 def test_server_without_trials_loads_at_once(crashing: Path) -> None:
@@ -171,4 +173,6 @@ def test_sample_that_does_not_fit_ends_the_start_with_a_sentence(
     model = ("--model", f"mlp={model_files['mlp']}", "--model-trial-seconds", trial)
     code, text = run_to_the_end(*model, "--samples", "x:2x5")
     assert code == 1
-    assert text.splitlines()[-1].startswith("InvalidSettings: --samples: input 'x' has shape [2, 5]")
+    assert text.splitlines()[-1].startswith(
+        "InvalidSettings: model 'mlp' (version '1'): --samples: input 'x' has shape [2, 5]"
+    )

@@ -223,8 +223,18 @@ def test_sigterm_before_ready_exits_0(model_files: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--model", "m=/nowhere/model.onnx"), "ModelNotFound: there is no model at '/nowhere/model.onnx'"),
-        (("--model", "m={broken}"), "ModelLoadFailed: the file is truncated"),
+        (
+            ("--model", "m=/nowhere/model.onnx"),
+            "ModelNotFound: model 'm' (version '1'): there is no model at",
+        ),
+        (
+            ("--model", "good={mlp}", "--model", "m={broken}", "--model-version", "7"),
+            "ModelLoadFailed: model 'm' (version '7'): the file is truncated",
+        ),
+        (
+            ("--model", "good={mlp}", "--model", "m={broken}", "--model-trial-seconds", "off"),
+            "ModelLoadFailed: model 'm' (version '1'): the file is truncated",
+        ),
         (("--model", "m={mlp}", "--execution-provider", "CUDA"), "ExecutionProviderUnavailable: "),
         (("--model", "m={mlp}", "--http-port", "http"), "InvalidSettings: argument --http-port: 'http'"),
         ((), "InvalidSettings: no model to serve; give at least one --model NAME=PATH"),

@@ -169,6 +169,51 @@ def test_custom_operator_within_a_function_is_refused() -> None:
         scan_model(memoryview(make_model(call("F"), functions=(own,)).SerializeToString()))
 
 
+def within_a_graph(node: onnx.NodeProto) -> onnx.NodeProto:
+    value = helper.make_tensor_value_info("b", TensorProto.FLOAT, None)
+    branch = helper.make_graph([node], "branch", [], [value])
+    return helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+
+
+def within_a_function(node: onnx.NodeProto) -> onnx.FunctionProto:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(node.domain, 1)]
+    return helper.make_function("my", "F", ["a", "c"], ["b"], [node], opsets)
+
+
+@pytest.mark.parametrize(
+    ("domain", "operator", "part"),
+    [
+        ("ai.onnx.contrib", "BertTokenizer", "one of onnxruntime-extensions.* tokenize or decode before"),
+        ("com.microsoft.extensions", "SentencepieceTokenizer", "one of onnxruntime-extensions"),
+        ("ai.onnx.mine", "Magic", "custom operator"),
+        ("ai.onnx.contributed", "Magic", "custom operator"),
+        ("com.microsoft.mine", "Magic", "custom operator"),
+        ("org.pytorch.aten", "ATen", "custom operator"),
+    ],
+)
+@pytest.mark.parametrize("place", ["graph", "branch", "function", "branch of a function"])
+def test_operator_of_a_library_is_refused_wherever_it_stands(
+    domain: str, operator: str, part: str, place: str
+) -> None:
+    node = helper.make_node(operator, ["a"], ["b"], domain=domain)
+    if place == "graph":
+        model = make_model(node)
+    elif place == "branch":
+        model = make_model(within_a_graph(node))
+    else:
+        inner = node if place == "function" else within_a_graph(node)
+        model = make_model(call("F"), functions=(within_a_function(inner),))
+    with pytest.raises(ModelRejectedError, match=f"operator '{operator}' of domain '{domain}' is.*{part}"):
+        scan_model(memoryview(model.SerializeToString()))
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft"])
+def test_domain_that_onnx_runtime_brings_is_left_to_it(domain: str) -> None:
+    scan_model(
+        memoryview(make_model(helper.make_node("Any", ["x"], ["y"], domain=domain)).SerializeToString())
+    )
+
+
 def test_function_of_another_overload_does_not_stand_in() -> None:
     node = call("F")
     node.overload = "other"
