@@ -15,7 +15,6 @@ from modelservice_operator.api import (
     ChildMetadata,
     InvalidSpec,
     ModelService,
-    ModelServiceSpec,
     NetworkPolicySpec,
     parse_model_service,
     parse_part,
@@ -38,10 +37,10 @@ from modelservice_operator.rollout.history import (
     read_history,
     stable_revision,
 )
-from modelservice_operator.rollout.model import Plan, RevisionState, RolloutSpec, RolloutState
-from modelservice_operator.rollout.planner import hold, plan
+from modelservice_operator.rollout.model import Plan, RevisionState, RolloutState
 from modelservice_operator.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.times import parse_time
+from modelservice_operator.wish import Wish, raw_replicas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +52,6 @@ _POLL_SECONDS = ((1, 1.0), (3, 2.0), (7, 4.0), (15, 8.0), (600, 15.0))
 """(elapsed, delay): pods that are not available are looked at 1, 2, 4, 8, then 15 s apart."""
 _SLOW_POLL_SECONDS = 60.0
 """After ten minutes a person is needed anyway; a Deployment that heals is seen by the watch at once."""
-_MAX_REPLICAS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +126,7 @@ def decide(
     try:
         service = parse_model_service(observed.service, is_stored=facts.accepted is not None)
     except InvalidSpec as problems:
-        return _decide(
-            facts, _Wish(target=facts.accepted, replicas=_raw_replicas(observed), problems=problems)
-        )
+        return _decide(facts, Wish(target=facts.accepted, replicas=raw_replicas(observed), problems=problems))
     target = _target(facts, service, build_pod)
     problem = target if isinstance(target, RuntimeProblem) else None
     begin_with = replicas_to_begin_with(
@@ -141,7 +137,7 @@ def decide(
     )
     return _decide(
         facts,
-        _Wish(
+        Wish(
             service=service,
             target=facts.accepted if isinstance(target, RuntimeProblem) else target,
             replicas=begin_with or wanted_replicas(service.spec),
@@ -174,51 +170,6 @@ def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPol
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """What the user wants, as far as it can be understood."""
-
-    target: Revision | None
-    replicas: int | None
-    """None where even that cannot be read: then everything stays as it is."""
-    begin_with: int | None = None
-    """Pods that run and shall go on to, where the spec has left out how many."""
-    service: ModelService | None = None
-    problems: InvalidSpec | None = None
-    runtime_problem: RuntimeProblem | None = None
-
-    @property
-    def spec(self) -> ModelServiceSpec | None:
-        return self.service.spec if self.service else None
-
-    @property
-    def deadline_seconds(self) -> int:
-        """The progress deadline; 0 where the spec cannot be read, so that nothing is tried again."""
-        return self.spec.rollout.progress_deadline_seconds if self.spec else 0
-
-    def next_step(self, state: RolloutState, now: datetime) -> Plan:
-        """Return the next step of the rollout."""
-        if self.replicas is None:
-            return hold(state)
-        if self.spec is None:
-            return plan(RolloutSpec(replicas=self.replicas), state, now)
-        wanted = self.spec.rollout
-        spec = RolloutSpec(
-            replicas=self.replicas,
-            max_surge=wanted.max_surge,
-            max_unavailable=wanted.max_unavailable,
-            progress_deadline_seconds=wanted.progress_deadline_seconds,
-        )
-        return plan(spec, state, now)
-
-
-def _raw_replicas(observed: Observed) -> int | None:
-    """Return the replicas of a spec that is invalid elsewhere, None where they are invalid too."""
-    spec = observed.service.get("spec")
-    replicas = spec.get("replicas") if isinstance(spec, dict) else None
-    return replicas if type(replicas) is int and 0 <= replicas <= _MAX_REPLICAS else None
-
-
 def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revision | RuntimeProblem:
     """Return the revision of the current spec; its template is built only if it is not recorded yet."""
     spec, history = service.spec, facts.history
@@ -241,7 +192,7 @@ def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revi
     return history.adopt(name, Snapshot(inputs=inputs, runtime=runtime, template=build_pod(pod)))
 
 
-def _decide(facts: _Facts, wish: _Wish) -> Decision:
+def _decide(facts: _Facts, wish: Wish) -> Decision:
     if wish.target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
     next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name), facts.now)
@@ -280,7 +231,7 @@ def _decide(facts: _Facts, wish: _Wish) -> Decision:
     )
 
 
-def _rollout_state(facts: _Facts, wish: _Wish, target: str) -> RolloutState:
+def _rollout_state(facts: _Facts, wish: Wish, target: str) -> RolloutState:
     given_up = is_given_up(facts.status, target)
     tried_again = given_up and wish.deadline_seconds > missed_deadline_seconds(facts.status)
     is_new = tried_again or facts.status.get("targetRevision") != target
@@ -346,7 +297,7 @@ def _owned(facts: _Facts) -> list[Child]:
 
 
 def _retired(
-    facts: _Facts, wish: _Wish, step: Plan, children: tuple[dict[str, Any], ...]
+    facts: _Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any], ...]
 ) -> tuple[Child, ...]:
     """Return the owned children that nobody wants any more.
 
