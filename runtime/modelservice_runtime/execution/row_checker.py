@@ -45,7 +45,8 @@ class RowChecker:
         except ServingError:
             return waiting
         if result.obstacle is not None:
-            return Batching(obstacle=result.obstacle)
+            word = "the owner's word on rows does not hold: " if waiting.source == "owner" else ""
+            return Batching(obstacle=word + result.obstacle)
         if result.magnified or (waiting.source == "owner" and not result.convincing):
             return waiting
         return Batching(self.max_batch_size, source=waiting.source)

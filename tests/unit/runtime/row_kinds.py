@@ -141,6 +141,51 @@ def _recurrence(layout: str) -> Kind:
     )
 
 
+def _branch(threshold: float) -> Kind:
+    """One way for all rows, by the largest value of all."""
+    output = onnx_models.value("z", "FP32", ["n", 2])
+    doubled = helper.make_graph([node("Add", ["x", "x"], ["z"])], "then", [], [output])
+    same = helper.make_graph([node("Identity", ["x"], ["z"])], "else", [], [output])
+    return over_batch(
+        node("ReduceMax", ["x"], ["m"], keepdims=0),
+        node("Greater", ["m", "t"], ["c"]),
+        node("If", ["c"], ["y"], then_branch=doubled, else_branch=same),
+        t=np.array(threshold, np.float32),
+    )
+
+
+def _scan() -> Kind:
+    """Carries a sum from row to row."""
+    value = onnx_models.value
+    body = helper.make_graph(
+        [node("Add", ["s", "r"], ["t"]), node("Identity", ["t"], ["o"])],
+        "body",
+        [value("s", "FP32", [2]), value("r", "FP32", [2])],
+        [value("t", "FP32", [2]), value("o", "FP32", [2])],
+    )
+    return over_batch(node("Scan", ["i", "x"], ["l", "y"], num_scan_inputs=1, body=body), i=f32(0, 0))
+
+
+def _shifted_ids() -> Kind:
+    """Counts from the smallest number of all."""
+    kind = over_batch(node("ReduceMin", ["x"], ["m"], keepdims=0), node("Sub", ["x", "m"], ["y"]))
+    kind.datatype, kind.outputs = "INT64", {"y": ("INT64", ["n", 2])}
+    kind.small, kind.large = np.array([[1, 2]]), np.array([[-70, 500]])
+    return kind
+
+
+def _numbered_texts() -> Kind:
+    """The place of each text among the different ones."""
+    return Kind(
+        [node("Unique", ["x"], ["u", "f", "y"], axis=0)],
+        ["n"],
+        {"y": ("INT64", ["k"])},
+        datatype="BYTES",
+        small=np.array(["b"], object),
+        large=np.array(["a"], object),
+    )
+
+
 def _padded_to_the_longest() -> Kind:
     """Each row counts up to its value, and is as long as the largest value of all."""
     return Kind(
@@ -217,6 +262,10 @@ MIXING: dict[str, Callable[[], Kind]] = {
         node("Add", ["x", "u"], ["y"]),
         z=np.array(0), o=np.array(1), o1=i64(1),
     ),
+    "branch_by_the_largest": lambda: _branch(500.0),
+    "scan": _scan,
+    "shifted_ids": _shifted_ids,
+    "numbered_texts": _numbered_texts,
     "distinct": lambda: Kind(
         [node("Unique", ["x"], ["y"], axis=0)], ["n", 2], {"y": ("FP32", ["k", 2])}
     ),

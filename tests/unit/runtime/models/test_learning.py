@@ -49,6 +49,8 @@ def test_model_that_mixes_rows_is_found_out_by_running_whoever_vouches_for_it(
     assert learned.batching.max_batch_size == 1
     assert learned.batching.source is None
     assert learned.batching.obstacle
+    word = learned.batching.obstacle.startswith("the owner's word on rows does not hold: ")
+    assert word == (proof is fail_to_prove)
 
 
 @pytest.mark.parametrize("name", sorted(INDEPENDENT))
