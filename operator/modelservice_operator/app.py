@@ -23,7 +23,7 @@ from modelservice_operator.errors import ApiError, LeadershipLostError, Operator
 from modelservice_operator.events import Recorder
 from modelservice_operator.framework import KopfFlags, run_kopf, watcher_names
 from modelservice_operator.health import HealthServer
-from modelservice_operator.ingest import Ingest
+from modelservice_operator.ingest import CHILD_DEBOUNCE_SECONDS, Ingest
 from modelservice_operator.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES
 from modelservice_operator.kubeapi import ApiClient
 from modelservice_operator.labels import MANAGED_BY_SELECTOR
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
     from modelservice_operator.settings import Settings
+    from modelservice_operator.workqueue import Key
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,9 @@ class Operator:
         self._reconciler = Reconciler(
             store=self._store,
             applier=Applier(api, self._store, self._ingest),
-            reporter=Reporter(api=api, ingest=self._ingest, pods=PodReader(api), recorder=self._recorder),
+            reporter=Reporter(
+                api=api, ingest=self._ingest, pods=PodReader(api, self._on_pods), recorder=self._recorder
+            ),
             network_policy=settings.network_policy,
         )
         self._stop = asyncio.Event()
@@ -156,6 +159,10 @@ class Operator:
                 await asyncio.sleep(WAIT_FOR_CRDS_SECONDS)
             else:
                 return
+
+    def _on_pods(self, key: Key) -> None:
+        """Pods of a service changed while somebody looks at them."""
+        self._queue.add(key, after_seconds=CHILD_DEBOUNCE_SECONDS)
 
     def _spawn(self, name: str, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)

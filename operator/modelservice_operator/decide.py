@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from modelservice_operator.observed import AutoscalerChild, Child, DeploymentChild, Observed
 
-_POLL_SECONDS = ((1, 1.0), (3, 2.0), (7, 4.0), (15, 8.0), (600, 15.0))
-"""(elapsed, delay): pods that are not available are looked at 1, 2, 4, 8, then 15 s apart."""
+_POLL_SECONDS = ((3, 1.0), (7, 2.0), (15, 4.0), (60, 8.0), (600, 15.0))
+"""(elapsed, delay): pods that are not available and not watched are looked at 1, 2, 4, 8, then 15 s apart."""
 _SLOW_POLL_SECONDS = 60.0
 """After ten minutes a person is needed anyway; a Deployment that heals is seen by the watch at once."""
 
@@ -80,6 +80,11 @@ class Decision:
     inactive: str | None = None
     """Why the autoscaler has not been able to work for a while."""
     wants_pods: bool = False
+    look_after_seconds: float | None = None
+    """When to look at pods that are not available again, where nothing tells that they changed."""
+    uncompared: str | None = None
+    """The resourceVersion of the serving Deployment, where its pods are all available and it is not known yet
+    whether they loaded the same model."""
     requeue_after_seconds: float | None = None
 
 
@@ -224,8 +229,12 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting or condition_of(facts.status, "Ready").get("status") != "True",
+        look_after_seconds=poll_delay_seconds(_seconds_since_change(facts, wish.target.name))
+        if waiting
+        else None,
+        uncompared=_uncompared(facts, next_step.stable or wish.target.name),
         requeue_after_seconds=_soonest(
-            _requeue(facts, wish.target, next_step, waiting=waiting),
+            next_step.requeue_after_seconds,
             inactivity.due_in_seconds or None if inactivity else None,
         ),
     )
@@ -330,9 +339,16 @@ def _has_unavailable_pods(facts: _Facts, step: Plan) -> bool:
     return False
 
 
-def _requeue(facts: _Facts, target: Revision, step: Plan, *, waiting: bool) -> float | None:
-    poll = poll_delay_seconds(_seconds_since_change(facts, target.name)) if waiting else None
-    return _soonest(step.requeue_after_seconds, poll)
+def _uncompared(facts: _Facts, serving: str) -> str | None:
+    """Every change of pods, a restart of a container too, changes the Deployment's resourceVersion."""
+    deployment = facts.history.deployments.get(serving)
+    if deployment is None or deployment.deleting or deployment.observed_generation < deployment.generation:
+        return None
+    if not 0 < deployment.spec_replicas == deployment.replicas == deployment.available_replicas:
+        return None
+    model = facts.status.get("model") or {}
+    is_known = model.get("comparedAt") == deployment.resource_version
+    return None if is_known else deployment.resource_version
 
 
 def _soonest(*delays_seconds: float | None) -> float | None:

@@ -243,8 +243,12 @@ def _intent(entry: ServiceEntry) -> tuple[object, ...]:
 
 
 def _significance(child: Child) -> dict[str, Any]:
-    """Everything about a child but its resourceVersion and a revision's (compressed) data."""
+    """Everything about a child but its resourceVersion and a revision's (compressed) data.
+
+    A Deployment whose pods came and went while nobody watched differs in its resourceVersion alone.
+    """
     facts = msgspec.structs.asdict(child)
-    del facts["resource_version"]
+    if not isinstance(child, DeploymentChild):
+        del facts["resource_version"]
     facts.pop("data", None)
     return facts

@@ -14,7 +14,8 @@ The rights that these calls need, and no others:
 | autoscaling | horizontalpodautoscalers | get, list, watch, create, patch, delete |
 | policy | poddisruptionbudgets | get, list, watch, create, patch, delete |
 | networking.k8s.io | networkpolicies | get, list, watch, create, patch, delete |
-| (core) | pods, events | list |
+| (core) | pods | list, watch |
+| (core) | events | list |
 | events.k8s.io | events | create, patch |
 | coordination.k8s.io | leases, in the operator's own namespace | get, create, update |
 

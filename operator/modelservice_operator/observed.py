@@ -7,7 +7,7 @@ read them. They hold only what a decision needs: thousands of them stay in memor
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  msgspec reads the annotations at run time
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -75,6 +75,34 @@ class AutoscalerChild(Child, frozen=True, kw_only=True):
     failing: tuple[Mapping[str, Any], ...] = ()
 
 
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class ReportedBatching(msgspec.Struct, frozen=True, rename="camel"):
+    """Whether a server lets requests share runs, and why not."""
+
+    max_batch_size: int = 1
+    obstacle: str | None = None
+    source: str | None = None
+
+
+class ReportedModel(msgspec.Struct, frozen=True, rename="camel"):
+    """One version that a server serves; digests are None where it cannot tell, or not yet."""
+
+    sha256: Sha256 | None = None
+    external_data_sha256: Sha256 | None = None
+    size_bytes: int | None = None
+    batching: ReportedBatching = ReportedBatching()
+    left_out_outputs: tuple[str, ...] = ()
+
+
+class PodReport(msgspec.Struct, frozen=True, rename="camel"):
+    """What the server of one pod says about itself; see the runtime's `/report`."""
+
+    digests_complete: bool
+    models: tuple[ReportedModel, ...]
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """One consistent view of a ModelService and of everything around it."""
 
@@ -90,6 +118,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """Pods of the live revisions, as read; None where nobody asked for them."""
     pod_events: tuple[Mapping[str, Any], ...] = ()
     """Core events (type Warning) of those pods."""
+    pod_reports: Mapping[str, PodReport] = {}
+    """What servers said, by the UID of their pods."""
+    compared_at: str | None = None
+    """The resourceVersion of the serving Deployment whose pods have all said what they loaded."""
 
 
 class ApplyFailure(msgspec.Struct, frozen=True, kw_only=True):

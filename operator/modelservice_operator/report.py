@@ -18,8 +18,10 @@ import msgspec
 from msgspec.structs import replace
 
 from modelservice_operator.conditions import is_given_up
+from modelservice_operator.diagnose.pods import is_ready, of_revision
 from modelservice_operator.errors import ApiError, NotFoundError, is_namespace_gone
 from modelservice_operator.kinds import MODEL_SERVICES
+from modelservice_operator.pods import has_not_started
 from modelservice_operator.status import compute_status, compute_transitions
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from modelservice_operator.ingest import Ingest
     from modelservice_operator.kubeapi import ApiClient
     from modelservice_operator.observed import Observed
-    from modelservice_operator.pods import PodReader
+    from modelservice_operator.pods import PodReader, Pods
     from modelservice_operator.workqueue import Key
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ LAZY_SECONDS = 0.25
 """After a Deployment was written its controller answers within this time: one status write says both."""
 PATIENCE_SECONDS = 1.0
 """Nothing waits longer than this, however often things change."""
+TURN_SECONDS = 0.05
+"""Between two ready services whose pods are listed and asked: thousands may be due after an upgrade."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,12 @@ class _Pace:
     pods_wanted_since: float | None = -math.inf
     """Since when its pods are worth a look; None: they are not. From before this process began: for ever."""
     written_at: float | None = None
+    silent_at: str | None = None
+    """The resourceVersion of a Deployment some of whose pods do not say what they loaded."""
+    turn_at: float | None = None
+    """When it is this service's turn to have its pods compared."""
+    look_after_seconds: float | None = None
+    """When to come back to look at pods again."""
 
 
 @dataclass(kw_only=True)
@@ -75,6 +85,7 @@ class Reporter:
     recorder: Recorder
     clock: Callable[[], float] = time.monotonic
     _paces: dict[Key, _Pace] = field(default_factory=dict)
+    _next_turn_at: float = -math.inf
 
     def may_wait(self, view: View) -> bool:
         """Whether the status is better written in LAZY_SECONDS: never after a failure, and not for ever."""
@@ -96,15 +107,15 @@ class Reporter:
         patch = merge_patch(old, new)
         pace.owed_since = None
         if not patch:
-            return None
+            return pace.look_after_seconds
         if not is_news(old, new) and (wait := self._wait_seconds(pace)) > 0:
-            return wait
+            return min(wait, pace.look_after_seconds or math.inf)
         pace.written_at = self.clock()
         if not await self._write(view.key, patch):
             return None
         for transition in compute_transitions(old, new):
             self.recorder.record(view.observed.service, transition)
-        return None if _decided(old) == _decided(new) else 0.0
+        return pace.look_after_seconds if _decided(old) == _decided(new) else 0.0
 
     def forget(self, key: Key) -> None:
         """The service is gone."""
@@ -117,33 +128,77 @@ class Reporter:
     async def _compute(self, view: View, pace: _Pace) -> dict[str, Any]:
         """The status; with pods where they are wanted and did not just become so."""
         status = compute_status(view.observed, view.decision, view.applied.failures, view.now)
+        pace.look_after_seconds = None
         if not view.decision.wants_pods:
             pace.pods_wanted_since = None
-            self.pods.forget(view.key)
-            return status
-        if pace.pods_wanted_since is None or not view.observed.service.get("status"):
-            pace.pods_wanted_since = self.clock()
-        if self._is_too_early(view, pace) and not _is_ready(status):
-            return status
-        observed = await self._with_pods(view)
+            if not self._wants_comparison(view, pace):
+                return status
+        else:
+            if pace.pods_wanted_since is None or not view.observed.service.get("status"):
+                pace.pods_wanted_since = self.clock()
+            if self._is_too_early(view, pace) and not _is_ready(status):
+                pace.look_after_seconds = view.decision.look_after_seconds
+                return status
+        observed = await self._with_pods(view, pace)
         return compute_status(observed, view.decision, view.applied.failures, view.now)
+
+    def _wants_comparison(self, view: View, pace: _Pace) -> bool:
+        """Whether to ask the pods of a ready service what they loaded, now; one after the other.
+
+        Many at once are in question only after the operator's start.
+        """
+        uncompared = view.decision.uncompared
+        if uncompared is None or uncompared == pace.silent_at:
+            pace.turn_at = None
+            self.pods.forget(view.key)
+            return False
+        if pace.turn_at is None:
+            pace.turn_at = self._next_turn_at = max(self.clock(), self._next_turn_at + TURN_SECONDS)
+        if self.clock() < pace.turn_at:
+            pace.look_after_seconds = pace.turn_at - self.clock()
+            return False
+        return True
 
     def _is_too_early(self, view: View, pace: _Pace) -> bool:
         """Whether pods may still become available by themselves, and the next look at them is due soon."""
-        soon = view.decision.requeue_after_seconds
+        soon = view.decision.look_after_seconds
         since = pace.pods_wanted_since
         if since is None or soon is None or soon > PATIENCE_SECONDS:
             return False
         return self.clock() - since < PATIENCE_SECONDS
 
-    async def _with_pods(self, view: View) -> Observed:
+    async def _with_pods(self, view: View, pace: _Pace) -> Observed:
         """Add the pods; without the right to list them there is a status all the same, without causes."""
+        decision = view.decision
+        pace.look_after_seconds = decision.look_after_seconds
         try:
-            found = await self.pods.read(view.key, view.now)
+            found = await self.pods.read(view.key, view.now, follow=decision.wants_pods)
         except ApiError as error:
             log.warning("cannot read pods: %s", error.message, extra=log_fields(view.key))
             return view.observed
-        return replace(view.observed, pods=found.pods, pod_events=found.events)
+        if found.are_followed and not any(has_not_started(pod) for pod in found.pods):
+            pace.look_after_seconds = None
+        observed = replace(
+            view.observed, pods=found.pods, pod_events=found.events, pod_reports=found.answers.reports
+        )
+        return replace(observed, compared_at=self._compared_at(view, found, pace))
+
+    def _compared_at(self, view: View, found: Pods, pace: _Pace) -> str | None:
+        """The state of the Deployment that is compared by now; what cannot be is not tried for ever."""
+        serving, uncompared = view.decision.serving, view.decision.uncompared
+        if uncompared is None or serving is None:
+            return None
+        ready = sum(is_ready(pod) for pod in of_revision(found.pods, serving.name))
+        wanted = sum(
+            one.available_replicas for one in view.observed.deployments if one.revision == serving.name
+        )
+        if ready < wanted:
+            # The list is older than the Deployment's status.
+            pace.look_after_seconds = PATIENCE_SECONDS
+            return None
+        if not found.answers.is_complete and not found.answers.is_pending:
+            pace.silent_at = uncompared
+        return uncompared if found.answers.is_complete else None
 
     async def _write(self, key: Key, patch: Mapping[str, Any]) -> bool:
         """Whether the patch was applied; False where the service, or its namespace, is gone."""
@@ -186,8 +241,9 @@ def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     conditions = {
         (one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", ())
     }
-    fields = ("observedGeneration", "stableRevision", "targetRevision", "model")
-    return (conditions, *(status.get(name) for name in fields))
+    fields = ("observedGeneration", "stableRevision", "targetRevision")
+    model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
+    return (conditions, model, *(status.get(name) for name in fields))
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from modelservice_operator.conditions import (
     is_given_up,
     stamp,
 )
-from modelservice_operator.diagnose import diagnose, loaded_models
+from modelservice_operator.diagnose import diagnose, first_report, loaded_models, redact
 from modelservice_operator.reach import find_obstacle
 from modelservice_operator.rollout.history import read_history
 from modelservice_operator.runtimes import image_of, runtime_news
@@ -29,10 +29,16 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide import Decision
     from modelservice_operator.diagnose import Cause, LoadedModel
-    from modelservice_operator.observed import ApplyFailure, DeploymentChild, Observed
+    from modelservice_operator.observed import ApplyFailure, DeploymentChild, Observed, ReportedModel
     from modelservice_operator.revision import Revision
 
 _DEFAULT_DEADLINE_SECONDS = 600
+_SAID = ("batching", "leftOutOutputs")
+"""Fields of `status.model` that only servers can tell."""
+_LARGEST_BATCH = 2**31 - 1
+_LONGEST_OBSTACLE = 1024
+_LONGEST_NAME = 253
+_MOST_OUTPUTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ def compute_status(
         "targetRevision": decision.target.name if decision.target else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
-        "model": _served_model(decision, old, models),
+        "model": _served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),
     }
@@ -156,7 +162,7 @@ def _models(observed: Observed, decision: Decision) -> tuple[LoadedModel, ...] |
     """Return the models that the serving revision's pods report, None where no pods were read."""
     if observed.pods is None or decision.serving is None:
         return None
-    return loaded_models(observed.pods, decision.serving.name)
+    return loaded_models(observed.pods, decision.serving.name, observed.pod_reports)
 
 
 def _serving_before(old: Mapping[str, Any]) -> object:
@@ -164,21 +170,60 @@ def _serving_before(old: Mapping[str, Any]) -> object:
 
 
 def _served_model(
-    decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
+    observed: Observed, decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
 ) -> dict[str, Any] | None:
-    """Return the model of the serving revision; what pods reported once is kept while it serves."""
+    """Return the model of the serving revision; what pods said once is kept while it serves."""
     if decision.serving is None:
         return None
     inputs = decision.serving.snapshot.inputs.get("model", {})
-    known = (old.get("model") or {}) if _serving_before(old) == decision.serving.name else {}
-    model = {"sha256": known.get("sha256") or inputs.get("sha256"), "sizeBytes": known.get("sizeBytes")}
-    reported = {one.sha256: one.size_bytes for one in models or ()}
-    if reported and model["sha256"] not in reported:
-        model["sha256"] = min(reported)
-    if model["sha256"] in reported:
-        model["sizeBytes"] = reported[model["sha256"]] or None
-    model["version"] = inputs.get("version")
+    known = _known_model(decision, old)
+    recorded = _recorded(decision, old, models)
+    same = next((one for one in models or () if recorded and not one.differs(*recorded)), None)
+    said = first_report(observed.pods or (), decision.serving.name, observed.pod_reports)
+    model = {
+        "sha256": recorded[0] if recorded else None,
+        "externalDataSha256": (recorded[1] if recorded else None)
+        or (same.external_data_sha256 if same else None),
+        "sizeBytes": (same.size_bytes if same else None) or known.get("sizeBytes"),
+        "version": inputs.get("version"),
+        **({name: known.get(name) for name in _SAID} if said is None else _said(said)),
+        "comparedAt": observed.compared_at or known.get("comparedAt"),
+    }
     return {field: value for field, value in model.items() if value is not None} or None
+
+
+def _known_model(decision: Decision, old: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the old status of the model, nothing where another revision served."""
+    is_same = decision.serving is not None and _serving_before(old) == decision.serving.name
+    return (old.get("model") or {}) if is_same else {}
+
+
+def _recorded(
+    decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
+) -> tuple[str, str | None] | None:
+    """Return the digests that stand for the serving revision: the first that were ever seen."""
+    known = _known_model(decision, old)
+    if known.get("sha256"):
+        return str(known["sha256"]), known.get("externalDataSha256")
+    inputs = decision.serving.snapshot.inputs.get("model", {}) if decision.serving else {}
+    if inputs.get("sha256"):
+        return str(inputs["sha256"]), None
+    return (models[0].sha256, models[0].external_data_sha256) if models else None
+
+
+def _said(model: ReportedModel) -> dict[str, Any]:
+    """Return what a server says about itself as status has it; what it may say is bounded there."""
+    batching = model.batching
+    stated = {
+        "maxBatchSize": max(1, min(batching.max_batch_size, _LARGEST_BATCH)),
+        "obstacle": batching.obstacle and redact(batching.obstacle)[:_LONGEST_OBSTACLE],
+        "source": batching.source and batching.source[:_LONGEST_NAME],
+    }
+    left_out = [name[:_LONGEST_NAME] for name in dict.fromkeys(model.left_out_outputs)][:_MOST_OUTPUTS]
+    return {
+        "batching": {field: value for field, value in stated.items() if value},
+        "leftOutOutputs": left_out or None,
+    }
 
 
 def _model_name(decision: Decision, default: str) -> str:
@@ -190,19 +235,36 @@ def _model_name(decision: Decision, default: str) -> str:
 def _content_changed(
     decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
 ) -> str | None:
-    """Return the complaint about pods of one revision that serve different files, until looked at again."""
+    """Return the complaint about pods that serve another model than their revision, until looked at again."""
     if decision.serving is None:
         return None
     if not models:
         known = condition_of(old, "Degraded")
         is_known = known.get("reason") == CONTENT_CHANGED and _serving_before(old) == decision.serving.name
         return str(known.get("message")) if is_known else None
-    if len(models) == 1:
+    recorded = _recorded(decision, old, models)
+    others = [one for one in models if recorded and one.differs(*recorded)]
+    if not others or recorded is None:
         return None
+    name = decision.serving.name
+    if len(others) < len(models):
+        return (
+            f"Pods of revision {name} loaded different files from the same address "
+            f"(sha256 {', '.join(_digests(models))}): set spec.model.sha256 to the right one."
+        )
     return (
-        f"Pods of revision {decision.serving.name} loaded different files from the same address "
-        f"(sha256 {', '.join(model.sha256 for model in models)}): set spec.model.sha256 to the right one."
+        f"The files behind the address of revision {name} have changed: its pods serve sha256 "
+        f"{', '.join(_digests(others))}, and {recorded[0]} was rolled out. Set spec.model.sha256 to the "
+        "right one, or change spec.model.version to roll out what is there now."
     )
+
+
+def _digests(models: Sequence[LoadedModel]) -> list[str]:
+    """Return what tells the models apart."""
+    texts = [one.sha256 for one in models]
+    if len(set(texts)) == len(texts):
+        return texts
+    return [f"{one.sha256} with external data {one.external_data_sha256}" for one in models]
 
 
 def _runtime(target: Revision | None, runtimes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelservice_operator.api.base import ApiModel, between, limited, list_map
+from modelservice_operator.api.base import LIST_TYPE, ApiModel, between, limited, list_map
 
 Count = Annotated[int, between(0, 2**31 - 1)]
 Percent = Annotated[int, between(0, 100)]
@@ -39,15 +39,41 @@ class TrafficShare(ApiModel):
     """Percent of the available pods that are its own."""
 
 
+class ServedBatching(ApiModel):
+    """Whether requests share runs of the model."""
+
+    max_batch_size: Annotated[int, between(1, 2**31 - 1)] | None = None
+    """Rows that may share a run; 1 where none do."""
+    obstacle: Annotated[str, limited(1024)] | None = None
+    """Why none do: the node of the graph, or what a check by running showed."""
+    source: Annotated[str, limited(253)] | None = None
+    """What says that rows are independent: the model's `graph`, or its `owner`."""
+
+
 class ServedModel(ApiModel):
-    """The model that is served now."""
+    """The model of the revision that serves."""
 
     sha256: Annotated[str, limited(64)] | None = None
-    """The SHA-256 of the model file."""
+    """The SHA-256 of the model file, as the revision's first pod loaded it; a pod that loads another one
+    makes the service Degraded."""
+    external_data_sha256: Annotated[str, limited(64)] | None = None
+    """The SHA-256 of what `sha256sum` prints for its files of external data, sorted by name."""
     size_bytes: Annotated[int, between(0, 2**53)] | None = None
-    """Its size in bytes."""
+    """The size of its files in bytes."""
     version: Annotated[str, limited(63)] | None = None
     """The version of spec.model."""
+    batching: ServedBatching | None = None
+    """Whether requests share runs, as the server says."""
+    left_out_outputs: (
+        Annotated[
+            tuple[Annotated[str, limited(253)], ...],
+            Field(max_length=64, json_schema_extra={LIST_TYPE: "set"}),
+        ]
+        | None
+    ) = None
+    """Outputs that no protocol can carry."""
+    compared_at: Annotated[str, limited(64)] | None = None
+    """The resourceVersion of the Deployment when its pods were last asked what they loaded."""
 
 
 class ResolvedRuntime(ApiModel):

@@ -17,10 +17,9 @@ from modelservice_operator import watchdog as watchdog_module
 from modelservice_operator.errors import ApiError, OperatorError
 from modelservice_operator.events import Recorder, build_event
 from modelservice_operator.health import HealthServer
-from modelservice_operator.pods import PodReader, stuck_pods
+from modelservice_operator.pods import stuck_pods
 from modelservice_operator.status import Transition
 from modelservice_operator.watchdog import Heartbeat, guard_tasks
-from modelservice_operator.workqueue import Key
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 READY = Transition("Normal", "Ready", "it is ready")
@@ -140,7 +139,7 @@ def make_pod(*, age_seconds: float = 60, node: str = "node-1", waiting: bool = T
     ("pod", "stuck"),
     [
         (make_pod(), True),
-        (make_pod(age_seconds=1), False),
+        (make_pod(age_seconds=0), False),
         (make_pod(node=""), False),
         (make_pod(waiting=False), False),
         (make_pod(restarts=1), False),
@@ -150,32 +149,6 @@ def make_pod(*, age_seconds: float = 60, node: str = "node-1", waiting: bool = T
 )
 def test_stuck_pods_are_those_whose_containers_never_started(pod, stuck):
     assert bool(stuck_pods([pod], NOW)) is stuck
-
-
-async def test_pod_reader_reads_events_of_stuck_pods_only_and_not_twice_a_second():
-    class Api:
-        calls: list[str]
-
-        def __init__(self) -> None:
-            self.calls = []
-
-        async def list_by(self, resource, _namespace, *, labels: str = "", fields: str = "") -> list:
-            self.calls.append(resource.kind)
-            return (
-                [make_pod(), make_pod(waiting=False)]
-                if resource.kind == "Pod"
-                else [{"reason": "FailedMount"}]
-            )
-
-    api = Api()
-    reader = PodReader(api)  # type: ignore[arg-type]
-    found = await reader.read(Key("mail", "spam"), NOW)
-    assert (len(found.pods), found.events) == (2, ({"reason": "FailedMount"},))
-    assert await reader.read(Key("mail", "spam"), NOW) == found
-    assert api.calls == ["Pod", "Event"]
-    reader.forget(Key("mail", "spam"))
-    await reader.read(Key("mail", "spam"), NOW)
-    assert len(api.calls) == 4
 
 
 async def test_guard_tasks_raises_once_a_task_stays_away():

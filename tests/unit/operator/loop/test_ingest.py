@@ -74,12 +74,20 @@ async def test_answer_of_status_write_that_shows_an_edit_is_urgent():
     assert store.service(KEY).generation == 2
 
 
-async def test_child_status_change_is_debounced_and_irrelevant_change_ignored():
+async def test_child_status_change_is_debounced_and_its_repetition_ignored():
     ingest, _, queue = await prepare()
     ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, available=1))
     assert queue.taken() == [(KEY, Priority.NORMAL, True)]
-    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=12, available=1))
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, available=1))
     assert queue.taken() == []
+
+
+async def test_deployment_whose_pods_came_and_went_unseen_is_news():
+    ingest, _, queue = await prepare()
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, available=1))
+    queue.taken()
+    ingest.on_child(DEPLOYMENTS, None, make_child(version=13, available=1))
+    assert [taken[0] for taken in queue.taken()] == [KEY]
 
 
 async def test_child_deleted_by_somebody_is_urgent():

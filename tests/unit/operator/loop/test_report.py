@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +15,16 @@ from modelservice_operator.decide import Decision
 from modelservice_operator.errors import ApiError, NotFoundError
 from modelservice_operator.observed import ApplyFailure, Observed
 from modelservice_operator.pods import Pods
-from modelservice_operator.report import PATIENCE_SECONDS, Reporter, View
+from modelservice_operator.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
+from modelservice_operator.revision import Revision
+from modelservice_operator.work.pod_reports import Answers
 from modelservice_operator.workqueue import Key
 
 KEY = Key("mail", "spam")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FAILURE = ApplyFailure(kind="Service", name="spam", reason="Forbidden", message="no", transient=False)
+
+SERVING = Revision(name="r", number=1, snapshot=None, recorded=True)  # type: ignore[arg-type]
 
 
 def make_status(ready: str = "False", *, count: int = 0, generation: int = 1) -> dict[str, Any]:
@@ -36,8 +41,12 @@ class Desk:
         self.stored: dict[str, Any] | None = None
         self.patches: list[dict[str, Any]] = []
         self.pod_reads = 0
+        self.found = Pods(())
+        self.follows = False
+        self.forgotten = 0
         self.recorded: list[object] = []
         self.error: ApiError | None = None
+        self.uncompared: str | None = None
         monkeypatch.setattr(report_module, "compute_status", lambda *_: self.status)
         monkeypatch.setattr(report_module, "compute_transitions", lambda *_: ["transition"])
         self.reporter = Reporter(api=self, ingest=self, pods=self, recorder=self, clock=lambda: self.now)  # type: ignore[arg-type]
@@ -48,15 +57,16 @@ class Desk:
         self.patches.append(args[-1]["status"])
         return {}
 
-    async def read(self, *_: object) -> Pods:
+    async def read(self, *_: object, follow: bool) -> Pods:
         self.pod_reads += 1
-        return Pods((), ())
+        self.follows = follow
+        return self.found
 
     def on_service_written(self, _: object) -> None:
         self.stored = self.status
 
     def forget(self, _: Key) -> None:
-        pass
+        self.forgotten += 1
 
     def record(self, _: object, transition: object) -> None:
         self.recorded.append(transition)
@@ -70,7 +80,12 @@ class Desk:
             observed=Observed(
                 service=make_model_service(**fields), runtimes=(), revisions=(), deployments=(), others=()
             ),
-            decision=Decision(wants_pods=wants_pods, requeue_after_seconds=soon),
+            decision=Decision(
+                serving=SERVING,
+                wants_pods=wants_pods,
+                look_after_seconds=soon if wants_pods else None,
+                uncompared=self.uncompared,
+            ),
             applied=Applied(written=frozenset([written] if written else []), failures=tuple(failures)),
             now=NOW,
         )
@@ -193,3 +208,84 @@ async def test_status_that_cannot_be_written_is_tried_again_at_once(desk):
     desk.error = None
     await desk.report()
     assert len(desk.patches) == 2
+
+
+# Comparing what the pods of a ready service loaded
+
+
+def make_answers(*, pending: bool = False, complete: bool = True) -> Pods:
+    return Pods((), answers=Answers({}, is_pending=pending, is_complete=complete))
+
+
+def compare(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """From now on the service is ready and its Deployment not compared; the versions that are recorded."""
+    recorded: list[str | None] = []
+
+    def compute(observed: Observed, *_: object) -> dict[str, Any]:
+        recorded.append(observed.compared_at)
+        return desk.status
+
+    monkeypatch.setattr(report_module, "compute_status", compute)
+    desk.status = desk.stored = make_status("True")
+    desk.uncompared = "7"
+    return recorded
+
+
+async def test_pods_of_a_ready_service_are_compared_once_and_not_followed(desk, monkeypatch):
+    recorded = compare(desk, monkeypatch)
+    assert await desk.report() is None
+    assert (desk.pod_reads, desk.follows, recorded[-1]) == (1, False, "7")
+    desk.uncompared = None
+    await desk.report()
+    assert (desk.pod_reads, desk.forgotten) == (1, 1)
+
+
+async def test_pods_that_still_read_their_files_are_not_compared_yet(desk, monkeypatch):
+    recorded = compare(desk, monkeypatch)
+    desk.found = make_answers(pending=True, complete=False)
+    await desk.report()
+    assert recorded[-1] is None
+    desk.found = make_answers()
+    await desk.report()
+    assert (desk.pod_reads, recorded[-1]) == (2, "7")
+
+
+async def test_silent_pods_are_left_alone_until_the_deployment_changes(desk, monkeypatch):
+    recorded = compare(desk, monkeypatch)
+    desk.found = make_answers(complete=False)
+    await desk.report()
+    await desk.report()
+    assert (desk.pod_reads, recorded[-1]) == (1, None)
+    desk.uncompared = "8"
+    desk.found = make_answers()
+    desk.now += 1
+    await desk.report()
+    assert (desk.pod_reads, recorded[-1]) == (2, "8")
+
+
+async def test_many_ready_services_are_compared_one_after_the_other(desk, monkeypatch):
+    compare(desk, monkeypatch)
+    others = [replace(desk.view(), key=Key("mail", f"m{number}")) for number in range(3)]
+    waits = [await desk.reporter.report(view) for view in others]
+    assert waits == [None, pytest.approx(TURN_SECONDS), pytest.approx(2 * TURN_SECONDS)]
+    assert desk.pod_reads == 1
+    desk.now += TURN_SECONDS
+    assert await desk.reporter.report(others[1]) is None
+    assert await desk.reporter.report(others[2]) == pytest.approx(TURN_SECONDS)
+    assert desk.pod_reads == 2
+
+
+# Coming back to pods that are not available
+
+
+async def test_pods_that_are_followed_are_not_polled(desk):
+    desk.found = Pods((), are_followed=True)
+    assert await desk.report(wants_pods=True, soon=8.0) is None
+    desk.found = Pods(())
+    assert await desk.report(wants_pods=True, soon=8.0) == 8.0
+
+
+async def test_events_of_followed_pods_that_do_not_start_are_polled(desk):
+    pending = {"metadata": {}, "spec": {"nodeName": "n"}, "status": {"phase": "Pending"}}
+    desk.found = Pods((pending,), are_followed=True)
+    assert await desk.report(wants_pods=True, soon=2.0) == 2.0

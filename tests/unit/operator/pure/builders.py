@@ -18,6 +18,9 @@ from modelservice_operator.observed import (
     Child,
     DeploymentChild,
     Observed,
+    PodReport,
+    ReportedBatching,
+    ReportedModel,
     RevisionChild,
     ServiceChild,
 )
@@ -120,6 +123,21 @@ def make_ready_pod(revision: str, name: str = "pod-1", sha256: str | None = None
     )
 
 
+def make_report(
+    sha256: str | None, *, external: str | None = None, size: int = 9, obstacle: str = ""
+) -> PodReport:
+    """What a server says that has loaded this."""
+    batching = ReportedBatching(obstacle=obstacle or None)
+    model = ReportedModel(
+        sha256=sha256,
+        external_data_sha256=external,
+        size_bytes=size,
+        batching=batching,
+        left_out_outputs=("probabilities",),
+    )
+    return PodReport(digests_complete=True, models=(model,))
+
+
 class World:
     """Carries out decisions like the operator and Deployments like Kubernetes, one step at a time.
 
@@ -134,6 +152,8 @@ class World:
         self.broken: set[str] = set()
         self.pods: tuple[Object, ...] | None = None
         self.pod_events: tuple[Object, ...] = ()
+        self.pod_reports: dict[str, PodReport] = {}
+        self.compared_at: str | None = None
         self.now = NOW
         self.build_pod = build_pod_template
         self.writes: list[tuple[str, str]] = []
@@ -173,6 +193,8 @@ class World:
             others=tuple(one for one in children if not isinstance(one, RevisionChild | DeploymentChild)),
             pods=self.pods,
             pod_events=self.pod_events,
+            pod_reports=self.pod_reports,
+            compared_at=self.compared_at,
         )
 
     def reconcile(self) -> Decision:

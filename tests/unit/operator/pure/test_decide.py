@@ -480,7 +480,7 @@ def test_decide_broken_target_stays_a_single_surge_pod() -> None:
     assert world.replicas() == {old: 2, new: 1}
     decision = world.reconcile()
     assert decision.wants_pods
-    assert decision.requeue_after_seconds is not None
+    assert decision.look_after_seconds is not None
 
 
 def test_decide_deadline_passed_gives_up_and_keeps_the_old_one() -> None:
@@ -636,11 +636,11 @@ def test_decide_deadline_starts_anew_for_a_stable_revision_that_comes_back_befor
 
 
 def test_decide_new_deployment_is_looked_at_after_a_second() -> None:
-    assert decide(make_observed(make_model_service()), NOW).requeue_after_seconds == 1
+    assert decide(make_observed(make_model_service()), NOW).look_after_seconds == 1
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "expected"), [(-5, 1), (0, 1), (1, 2), (3, 4), (7, 8), (15, 15), (599, 15), (600, 60)]
+    ("elapsed", "expected"), [(-5, 1), (0, 1), (3, 2), (7, 4), (15, 8), (60, 15), (599, 15), (600, 60)]
 )
 def test_poll_delay_seconds_grows(elapsed: float, expected: float) -> None:
     assert poll_delay_seconds(elapsed) == expected
@@ -654,12 +654,12 @@ def test_decide_unavailable_pods_are_looked_at_ever_less_often() -> None:
     world.settle()
     delays = []
     for _ in range(6):
-        delay = world.reconcile().requeue_after_seconds
+        delay = world.reconcile().look_after_seconds
         assert delay is not None
         delays.append(delay)
         world.wait(delay)
 
-    assert delays == [1, 2, 4, 8, 15, 15]
+    assert delays == [1, 1, 1, 2, 2, 4]
 
 
 def test_decide_pods_of_an_autoscaled_service_are_not_polled_every_second_for_ever() -> None:
@@ -674,7 +674,7 @@ def test_decide_pods_of_an_autoscaled_service_are_not_polled_every_second_for_ev
 
     world.wait(30)
 
-    assert world.reconcile().requeue_after_seconds == 15
+    assert world.reconcile().look_after_seconds == 8
 
 
 @pytest.mark.parametrize("name", ["status", "conditions"])

@@ -303,7 +303,7 @@ def test_loaded_models_forgets_a_pod_that_was_replaced() -> None:
     failed_later = made(make_ready_pod(REVISION, sha256=SHA_A), "a", 1)
     failed_later["status"] |= EVICTED
 
-    models = loaded_models([failed_later, made(make_ready_pod(REVISION, sha256=SHA_B), "b", 2)], REVISION)
+    models = loaded_models([failed_later, made(make_ready_pod(REVISION, sha256=SHA_B), "b", 2)], REVISION, {})
 
     assert models == (LoadedModel(sha256=SHA_B, size_bytes=7),)
 
@@ -378,13 +378,13 @@ def test_diagnose_pods_that_cannot_be_created(message: str, reason: str) -> None
 def test_loaded_models_pods_that_agree_one() -> None:
     pods = [make_ready_pod(REVISION, "a", SHA_A), make_ready_pod(REVISION, "b", SHA_A)]
 
-    assert loaded_models(pods, REVISION) == (LoadedModel(sha256=SHA_A, size_bytes=7),)
+    assert loaded_models(pods, REVISION, {}) == (LoadedModel(sha256=SHA_A, size_bytes=7),)
 
 
 def test_loaded_models_pods_that_differ_all() -> None:
     pods = [make_ready_pod(REVISION, "a", SHA_B), make_ready_pod(REVISION, "b", SHA_A)]
 
-    assert [one.sha256 for one in loaded_models(pods, REVISION)] == [SHA_A, SHA_B]
+    assert [one.sha256 for one in loaded_models(pods, REVISION, {})] == [SHA_B, SHA_A]
 
 
 def test_loaded_models_failed_fetch_and_other_revisions_none() -> None:
@@ -395,4 +395,4 @@ def test_loaded_models_failed_fetch_and_other_revisions_none() -> None:
         make_ready_pod("other", "b", SHA_B),
         make_ready_pod(REVISION),
     ]
-    assert loaded_models(pods, REVISION) == ()
+    assert loaded_models(pods, REVISION, {}) == ()

@@ -16,6 +16,7 @@ from tests.unit.operator.pure.builders import (
     make_model_service,
     make_pod,
     make_ready_pod,
+    make_report,
     make_runtime,
     model,
     timestamp,
@@ -24,7 +25,7 @@ from tests.unit.operator.pure.builders import (
 from modelservice_operator.api import ModelServiceStatus
 from modelservice_operator.conditions import is_given_up
 from modelservice_operator.decide import decide
-from modelservice_operator.observed import ApplyFailure, ServiceChild
+from modelservice_operator.observed import ApplyFailure, PodReport, ServiceChild
 from modelservice_operator.status import Transition, compute_status, compute_transitions, percentages
 
 
@@ -581,6 +582,96 @@ def test_compute_status_pods_with_different_models_degrade_until_they_agree() ->
     world.reconcile()
 
     assert not truth(world)["Degraded"]
+
+
+def serving_world(*reports: PodReport, uri: str = "configmap://models/spam.onnx") -> tuple[World, str]:
+    """A ready service with one pod for each report, from a source without a fetcher."""
+    world = settled_world(replicas=len(reports), model={"storageUri": uri})
+    stable = world.status["stableRevision"]
+    world.pods = tuple(make_ready_pod(stable, f"pod-{number}") for number in range(len(reports)))
+    world.pod_reports = {f"uid-pod-{number}": report for number, report in enumerate(reports)}
+    world.reconcile()
+    return world, stable
+
+
+def test_compute_status_servers_tell_what_they_loaded_from_every_source() -> None:
+    world, _ = serving_world(make_report(SHA_A, obstacle="node 'Sort' mixes rows"))
+
+    assert world.status["model"] == {
+        "sha256": SHA_A,
+        "sizeBytes": 9,
+        "batching": {"maxBatchSize": 1, "obstacle": "node 'Sort' mixes rows"},
+        "leftOutOutputs": ["probabilities"],
+    }
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
+    before = world.status["model"]
+    world.pods, world.pod_reports = None, {}
+    world.reconcile()
+    assert world.status["model"] == before
+
+
+def test_compute_status_replica_that_loaded_another_file_degrades() -> None:
+    world, stable = serving_world(make_report(SHA_B), make_report(SHA_A))
+
+    degraded = world.condition("Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "ModelContentChanged")
+    assert degraded["message"] == (
+        f"Pods of revision {stable} loaded different files from the same address (sha256 {SHA_B}, {SHA_A}): "
+        "set spec.model.sha256 to the right one."
+    )
+    assert world.status["model"]["sha256"] == SHA_B
+
+
+def test_compute_status_replicas_that_all_loaded_another_file_than_was_rolled_out_degrade() -> None:
+    world, _ = serving_world(make_report(SHA_A))
+    world.pod_reports = {"uid-pod-0": make_report(SHA_B)}
+    world.reconcile()
+
+    degraded = world.condition("Degraded")
+    assert degraded["reason"] == "ModelContentChanged"
+    assert f"serve sha256 {SHA_B}, and {SHA_A} was rolled out" in degraded["message"]
+
+    world.edit(model={"storageUri": "configmap://models/spam.onnx", "version": "2"})
+    world.pods, world.pod_reports = None, {}
+    world.settle()
+    stable = world.status["stableRevision"]
+    world.pods = (make_ready_pod(stable),)
+    world.pod_reports = {"uid-pod-1": make_report(SHA_B)}
+    world.reconcile()
+    assert not truth(world)["Degraded"]
+    assert world.status["model"]["sha256"] == SHA_B
+
+
+def test_compute_status_replica_with_other_external_data_degrades() -> None:
+    world, _ = serving_world(make_report(SHA_A, external=SHA_A), make_report(SHA_A, external=SHA_B))
+
+    assert f"{SHA_A} with external data {SHA_B}" in world.condition("Degraded")["message"]
+
+
+def test_compute_status_fetchers_that_count_other_bytes_and_silent_servers_are_no_change() -> None:
+    world, stable = serving_world(
+        make_report(SHA_A, external=SHA_B, size=9), make_report(SHA_A, external=SHA_B)
+    )
+    world.pods = (*(world.pods or ()), make_ready_pod(stable, "fetched", SHA_A))
+    world.reconcile()
+
+    assert not truth(world)["Degraded"]
+    assert world.status["model"]["externalDataSha256"] == SHA_B
+
+
+def test_compute_status_remembers_at_which_deployment_pods_were_compared() -> None:
+    world, stable = serving_world(make_report(SHA_A))
+    assert world.reconcile().uncompared == "1"
+    world.compared_at = "1"
+    world.reconcile()
+    world.compared_at = None
+
+    assert world.reconcile().uncompared is None
+    assert world.status["model"]["comparedAt"] == "1"
+    world.set_deployment(stable, resource_version="2")
+    assert world.reconcile().uncompared == "2"
+    world.set_deployment(stable, available_replicas=0)
+    assert world.reconcile().uncompared is None
 
 
 # Traffic
