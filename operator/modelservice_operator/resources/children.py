@@ -49,7 +49,10 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
         children.append(build_service_account(owner))
     if family.network_policy.mode != "Disabled":
         reaches_out = any(map(_reaches_out, revisions))
-        children.append(build_network_policy(owner, family.network_policy, reaches_out=reaches_out))
+        identities = {_scheme(revision) for revision in revisions if not _uses_own_account(owner, revision)}
+        children.append(
+            build_network_policy(owner, family.network_policy, reaches_out=reaches_out, identities=identities)
+        )
     children += [
         build_controller_revision(owner, revision) for revision in revisions if not revision.recorded
     ]
@@ -71,4 +74,12 @@ def _reaches_out(revision: Revision) -> bool:
     """Whether the fetcher loads the model over the network, or the server sends traces."""
     inputs = revision.snapshot.inputs
     sends = any(str(variable.get("name")).startswith("OTEL_") for variable in inputs.get("env", ()))
-    return sends or is_downloaded(str(inputs.get("model", {}).get("storageUri", "")))
+    return sends or is_downloaded(_storage_uri(revision))
+
+
+def _storage_uri(revision: Revision) -> str:
+    return str(revision.snapshot.inputs.get("model", {}).get("storageUri", ""))
+
+
+def _scheme(revision: Revision) -> str:
+    return _storage_uri(revision).partition("://")[0]

@@ -12,6 +12,8 @@ from modelservice_operator.resources.metadata import Owner, build_metadata, serv
 from modelservice_operator.resources.trim import without_empty
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from modelservice_operator.api import NetworkPolicySpec
 
 _DNS_PORT = 53
@@ -26,9 +28,21 @@ _INTERNET = (
 )
 """All but the addresses where clouds serve instance credentials (link-local: RFC 3927, RFC 4291)."""
 
+IDENTITY_SERVICES = {
+    # The agent of EKS Pod Identity; roles by web identity (IRSA) are given out by a service in the Internet.
+    "s3": (("169.254.170.23/32", 80),),
+}
+"""Where the fetcher of a scheme gets credentials for the pod's service account: address and TCP port."""
 
-def build_network_policy(owner: Owner, wanted: NetworkPolicySpec, *, reaches_out: bool) -> dict[str, Any]:
-    """Return the policy; `reaches_out` opens the way for downloads and traces (a policy is per pod)."""
+
+def build_network_policy(
+    owner: Owner, wanted: NetworkPolicySpec, *, reaches_out: bool, identities: Collection[str]
+) -> dict[str, Any]:
+    """Return the policy.
+
+    `reaches_out` opens the way for downloads and traces (a policy is per pod), `identities` are the schemes
+    of models that are fetched as a service account of the user's.
+    """
     extra = [_port(number, "TCP") for number in wanted.extra_ports or ()]
     egress: list[dict[str, Any]] = [{"ports": [_port(_DNS_PORT, "UDP"), _port(_DNS_PORT, "TCP")]}]
     if extra:
@@ -37,6 +51,8 @@ def build_network_policy(owner: Owner, wanted: NetworkPolicySpec, *, reaches_out
         # Some network plug-ins, such as Cilium, match pods by selectors only, never by their addresses.
         every_pod: dict[str, Any] = {"namespaceSelector": {}}
         egress.append({"to": [*({"ipBlock": {**block}} for block in _INTERNET), every_pod]})
+    for scheme in sorted(identities):
+        egress += [_to_service(cidr, port) for cidr, port in IDENTITY_SERVICES.get(scheme, ())]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -56,6 +72,10 @@ def _ingress(wanted: NetworkPolicySpec, extra: list[dict[str, Any]]) -> dict[str
     if wanted.peers:
         rule["from"] = [without_empty(peer.to_dict()) for peer in wanted.peers]
     return rule
+
+
+def _to_service(cidr: str, port: int) -> dict[str, Any]:
+    return {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [_port(port, "TCP")]}
 
 
 def _port(number: int, protocol: str) -> dict[str, Any]:

@@ -129,6 +129,27 @@ def test_network_policy_opens_the_way_to_stores_and_collectors_in_the_cluster(
 
 
 @pytest.mark.parametrize(
+    ("spec", "is_open"),
+    [
+        ({"model": {"storageUri": "s3://models/m.onnx"}, "serviceAccountName": "reader"}, True),
+        ({"model": {"storageUri": "s3://models/m.onnx"}}, False),  # our own account has no identity
+        ({"model": {"storageUri": "https://h.example/m.onnx"}, "serviceAccountName": "reader"}, False),
+        ({"model": CLAIM, "serviceAccountName": "reader"}, False),
+    ],
+)
+def test_network_policy_opens_exactly_the_identity_service_of_an_account(spec: Object, is_open: bool) -> None:
+    egress = child("NetworkPolicy", **spec)["spec"]["egress"]
+
+    agent = {
+        "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
+        "ports": [{"port": 80, "protocol": "TCP"}],
+    }
+    assert (agent in egress) == is_open
+    others = [one for rule in egress if rule != agent for one in rule.get("to", ()) if "ipBlock" in one]
+    assert all("169.254" not in one["ipBlock"]["cidr"] for one in others)
+
+
+@pytest.mark.parametrize(
     ("own", "made"),
     [(None, set()), ({"extraPorts": [1]}, set()), ({"mode": "Strict"}, {"spam"})],
 )
