@@ -267,9 +267,19 @@ def test_largest_manifest_is_decided_within_the_cel_budget(crds: Cluster, namesp
         "podMetadata": {"labels": labels, "annotations": dict.fromkeys(labels, "v" * 100)},
         "scheduling": {"nodeSelector": dict(list(labels.items())[:32])},
         "imagePullSecrets": [{"name": f"{'s' * 240}{i}"} for i in range(16)],
+        "childMetadata": {"labels": labels, "annotations": dict.fromkeys(labels, "v" * 100)},
+        "env": [{"name": f"OTEL_{'X' * 100}{i}", "value": "v" * 4096} for i in range(32)],
+        "networkPolicy": {
+            "from": [
+                {"namespaceSelector": {"matchLabels": {f"{'k' * 300}{i}": "v" for i in range(64)}}}
+                for _ in range(15)
+            ]
+            + [{"ipBlock": {"cidr": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128"}}],
+            "extraPorts": list(range(1, 17)),
+        },
     }
     created = crds.api.create(f"{collection(namespace)}?dryRun=All", make_service(**spec))
-    assert len(json.dumps(created["spec"])) > 40_000
+    assert len(json.dumps(created["spec"])) > 500_000
 
 
 def test_client_side_apply_of_the_crds_is_possible(crds: Cluster) -> None:
