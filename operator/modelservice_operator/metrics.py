@@ -82,6 +82,11 @@ EVENTS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+POD_WATCHES = Gauge(
+    f"{PREFIX}_pod_watches",
+    "Services whose pods are watched, because they are not available.",
+    registry=REGISTRY,
+)
 LEADER = Gauge(f"{PREFIX}_leader", "1 while this replica holds the Lease.", registry=REGISTRY)
 SYNCED = Gauge(f"{PREFIX}_cache_synced", "1 once the cache holds the cluster's state.", registry=REGISTRY)
 OBJECTS = Gauge(f"{PREFIX}_cached_objects", "Objects in the cache, by kind.", ["kind"], registry=REGISTRY)

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator import metrics
 from modelservice_operator.errors import ApiError
 from modelservice_operator.kinds import PODS
 from modelservice_operator.labels import NAME
@@ -68,6 +69,7 @@ class PodWatches:
         followed = self._followed[key] = _Followed({pod["metadata"]["uid"]: _trim(pod) for pod in pods})
         followed.task = asyncio.create_task(self._follow(key, followed, version), name=f"pods of {key.name}")
         followed.task.add_done_callback(lambda task: self._ended(key, followed, task))
+        metrics.POD_WATCHES.set(len(self._followed))
 
     def end(self, key: Key) -> None:
         """The service waits no more."""
@@ -78,6 +80,7 @@ class PodWatches:
         followed = self._followed.pop(key, None)
         if followed is not None and followed.task is not None:
             followed.task.cancel()
+        metrics.POD_WATCHES.set(len(self._followed))
 
     def _ended(self, key: Key, followed: _Followed, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -88,7 +91,7 @@ class PodWatches:
         elif error is not None:
             log.error("following pods broke", exc_info=error, extra={"service": key.name})
         if self._followed.get(key) is followed:
-            del self._followed[key]
+            self._drop(key)
             self._wake(key)
 
     async def _follow(self, key: Key, followed: _Followed, version: str) -> None:

@@ -59,10 +59,11 @@ def container(pod_spec: Object) -> Object:
 def test_cluster_role_grants_what_the_operator_uses_and_no_more():
     expected = rights(kinds.MODEL_SERVICES, WATCH_VERBS) | rights(kinds.MODEL_RUNTIMES, WATCH_VERBS)
     expected |= rights(kinds.MODEL_SERVICES, {"patch"}, "/status")
+    expected |= rights(kinds.MODEL_SERVICES, {"patch"}, "/scale")
     expected |= rights(kinds.MODEL_SERVICES, {"update"}, "/finalizers")
     for child in kinds.CHILDREN:
         expected |= rights(child, CHILD_VERBS)
-    expected |= rights(kinds.PODS, {"list"}) | rights(kinds.CORE_EVENTS, {"list"})
+    expected |= rights(kinds.PODS, {"list", "watch"}) | rights(kinds.CORE_EVENTS, {"list"})
     expected |= rights(kinds.EVENTS, {"create", "patch"})
     assert granted("ClusterRole") == expected
 
