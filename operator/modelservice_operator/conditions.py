@@ -27,6 +27,8 @@ DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
 CONTENT_CHANGED = "ModelContentChanged"
 AUTOSCALING_INACTIVE = "AutoscalingInactive"
+_HEALS = " The pods start by themselves then."
+"""Added to a cause while its pods are being tried: a revision that was given up has none."""
 _REMEDIES = {
     "QuotaExceeded": "Ask for a larger ResourceQuota.",
     "Forbidden": "Correct what it names, or allow the operator to write it.",
@@ -205,8 +207,13 @@ def _failure(view: View) -> Verdict | None:
     if view.overdue:
         return _overdue(view)
     if view.cause is not None and view.cause.failing:
-        return Verdict(reason=view.cause.reason, message=view.cause.message, is_failure=True)
+        return Verdict(reason=view.cause.reason, message=_said(view.cause), is_failure=True)
     return None
+
+
+def _said(cause: Cause) -> str:
+    """What is wrong with pods that are being tried."""
+    return cause.message + (_HEALS if cause.heals else "")
 
 
 def _refused(failure: ApplyFailure) -> Verdict:
@@ -251,14 +258,14 @@ def _last_cause(view: View) -> tuple[str, str]:
         return view.cause.reason, f" Cause: {view.cause.message}"
     known = condition_of(view.old, "Degraded")
     if view.old.get("targetRevision") == view.target and known.get("status") == "True":
-        return str(known.get("reason")), f" Cause: {known.get('message')}"
+        return str(known.get("reason")), f" Cause: {str(known.get('message')).removesuffix(_HEALS)}"
     return DEADLINE_EXCEEDED, f" Last seen: {view.cause.message}" if view.cause else ""
 
 
 def _overdue(view: View) -> Verdict:
     """Past the deadline with nothing else to serve: it is never given up, so mending it heals."""
     if view.cause is not None and view.cause.failing:
-        return _final(view.cause.reason, view.cause.message)
+        return _final(view.cause.reason, _said(view.cause))
     step = f" {view.cause.message}" if view.cause else ""
     return _final(
         DEADLINE_EXCEEDED,

@@ -18,7 +18,7 @@ from modelservice_operator.conditions import (
     is_given_up,
     stamp,
 )
-from modelservice_operator.diagnose import diagnose, first_report, loaded_models, redact
+from modelservice_operator.diagnose import Situation, diagnose, first_report, loaded_models, redact
 from modelservice_operator.reach import find_obstacle
 from modelservice_operator.rollout.history import read_history
 from modelservice_operator.runtimes import image_of, runtime_news
@@ -149,13 +149,38 @@ def _cause(
     observed: Observed, decision: Decision, deployments: Mapping[str, DeploymentChild]
 ) -> Cause | None:
     """Return why pods are not available: the target's, else those of the revision that serves."""
-    target = decision.target.name if decision.target else None
-    for revision in (target, decision.stable):
+    if decision.replicas == 0:
+        return None
+    for revision in (decision.target, decision.serving):
         if revision is not None:
-            found = diagnose(revision, observed.pods or (), observed.pod_events, deployments.get(revision))
+            situation = _situation(observed, decision, deployments, revision)
+            deployment = deployments.get(revision.name)
+            found = diagnose(revision.name, observed.pods or (), observed.pod_events, deployment, situation)
             if found is not None:
                 return found
     return None
+
+
+def _situation(
+    observed: Observed,
+    decision: Decision,
+    deployments: Mapping[str, DeploymentChild],
+    revision: Revision,
+) -> Situation:
+    others = (one for name, one in deployments.items() if name != revision.name)
+    spec = decision.service.spec if decision.service else None
+    surges = spec is not None and spec.rollout.max_surge not in (0, "0%")
+    name = observed.service["metadata"]["name"]
+    runtime, serving = revision.snapshot.runtime, decision.serving
+    return Situation(
+        service=name,
+        runtime=runtime.name,
+        keeps_runtime=decision.stable is not None
+        and serving is not None
+        and serving.snapshot.runtime.requested == runtime.requested,
+        is_surge=surges and any(one.replicas or one.spec_replicas for one in others),
+        has_policy=any((one.kind, one.name) == ("NetworkPolicy", name) for one in observed.others),
+    )
 
 
 def _models(observed: Observed, decision: Decision) -> tuple[LoadedModel, ...] | None:

@@ -7,19 +7,24 @@ counts until the container that failed has succeeded: between two tries it neith
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import signal
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from modelservice_operator.diagnose import images, volumes
 from modelservice_operator.diagnose import pods as podlib
+from modelservice_operator.diagnose.admission import refused
+from modelservice_operator.diagnose.cause import Cause, Situation
+from modelservice_operator.diagnose.missing import missing_object
 from modelservice_operator.diagnose.models import parse_report
 from modelservice_operator.diagnose.redact import redact
-from modelservice_operator.diagnose.remedies import missing_object, refusal, scheduling_remedy
+from modelservice_operator.diagnose.scheduling import unschedulable
 from modelservice_operator.resources.pod import SERVER_CONTAINER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from modelservice_operator.observed import DeploymentChild
 
@@ -34,20 +39,13 @@ _IMAGE_REASONS = frozenset(
         "SignatureValidationFailed",
     }
 )
-_BACK_OFF = re.compile(r"^Back-off pulling image \"[^\"]*\"(?:: \w+: ?)?")
-_RPC = re.compile(r"rpc error: code = \w+ desc = ")
 _PREEMPTION = re.compile(r"\s*(?:no new claims to deallocate,?\s*)?preemption: .*$", re.DOTALL)
 _SENTENCE = re.compile(r"^(?P<reason>[A-Z][A-Za-z0-9]{3,62}): (?P<message>.+)$")
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Why a revision is not available. `failing` is False for steps that only take their time."""
-
-    reason: str
-    message: str
-    failing: bool = True
+_START_REASONS = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
+_FORMAT_ERROR = "exec format error"
+_SIGNAL_BASE = 128
+"""Exit codes above it are 128 and the number of a signal, as in shells."""
 
 
 def diagnose(
@@ -55,18 +53,21 @@ def diagnose(
     pods: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
     deployment: DeploymentChild | None,
+    situation: Situation | None = None,
 ) -> Cause | None:
     """Return the root cause why pods of `revision` are not ready, None where nothing is known.
 
     A failure of any pod comes before a refusal to create more pods, and both before mere progress.
     """
+    where = situation or Situation()
     waiting = [pod for pod in podlib.of_revision(pods, revision) if not podlib.is_ready(pod)]
-    causes = [cause for pod in waiting for cause in _causes_of(pod, _events_of(pod, events))]
+    causes = [cause for pod in waiting for cause in _causes_of(pod, _events_of(pod, events), where)]
     failures = [cause for cause in causes if cause.failing]
-    refused = _refused(deployment)
     if failures:
         return failures[0]
-    return refused or (_with_history(causes[0], podlib.last_failed(pods, revision)) if causes else None)
+    return _refused(deployment, where) or (
+        _with_history(causes[0], podlib.last_failed(pods, revision)) if causes else None
+    )
 
 
 def _with_history(step: Cause, failed: Mapping[str, Any]) -> Cause:
@@ -79,10 +80,12 @@ def _with_history(step: Cause, failed: Mapping[str, Any]) -> Cause:
     return Cause(reason=step.reason, message=sentence, failing=step.failing)
 
 
-def _causes_of(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Iterator[Cause]:
+def _causes_of(
+    pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]], situation: Situation
+) -> Iterator[Cause]:
     """Yield the first cause in the chain, if any."""
     for check in _CHECKS:
-        cause = check(pod, events)
+        cause = check(pod, events, situation)
         if cause is not None:
             yield cause
             return
@@ -94,65 +97,69 @@ def _events_of(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> l
     return sorted(mine, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
 
-def _refused(deployment: DeploymentChild | None) -> Cause | None:
+def _refused(deployment: DeploymentChild | None, situation: Situation) -> Cause | None:
     for condition in deployment.conditions if deployment else ():
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            message = redact(str(condition.get("message") or ""))
-            reason, remedy = refusal(message)
-            return Cause(reason=reason, message=f"Pods cannot be created: {message}. {remedy}")
+            return refused(redact(str(condition.get("message") or "")), situation)
     return None
 
 
-def _image(pod: Mapping[str, Any], _events: Any) -> Cause | None:
+def _image_of(pod: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    specified = podlib.container_spec(pod, str(container.get("name"))).get("image")
+    return str(specified or container.get("image"))
+
+
+def _image(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause | None:
     for container in podlib.containers(pod):
         waiting = podlib.state(container, "waiting")
         if waiting.get("reason") in _IMAGE_REASONS:
-            name = str(container.get("name"))
-            image = podlib.container_spec(pod, name).get("image") or container.get("image")
-            said = redact(_RPC.sub("", _BACK_OFF.sub("", str(waiting.get("message") or ""))))
-            return Cause(
-                reason="ImagePullFailed",
-                message=(
-                    f"Image {image} cannot be pulled{f' ({said})' if said else ''}: correct the image of the "
-                    "ModelRuntime; a private registry needs spec.imagePullSecrets."
-                ),
-            )
+            message = str(waiting.get("message") or "")
+            return images.not_pulled(_image_of(pod, container), message, situation)
     return None
 
 
-def _unschedulable(pod: Mapping[str, Any], _events: Any) -> Cause | None:
+def _unschedulable(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause | None:
     scheduled = podlib.condition(pod, "PodScheduled")
     if scheduled.get("status") != "False":
         return None
     message = redact(_PREEMPTION.sub("", str(scheduled.get("message") or "")))
-    missing = missing_object(message)
-    if missing is not None:
-        return Cause(reason=missing[0], message=missing[1])
     if scheduled.get("reason") != "Unschedulable":
-        return Cause(reason="Scheduling", message=message or "A pod waits for a node.", failing=False)
-    return Cause(reason="Unschedulable", message=f"{message} {scheduling_remedy(message)}".strip())
+        return missing_object(message) or Cause(
+            reason="Scheduling", message=message or "A pod waits for a node.", failing=False
+        )
+    return unschedulable(message, situation)
 
 
-def _mount(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Cause | None:
-    """Mounts fail before any container runs; older events of a pod that started are history."""
+def _not_set_up(
+    pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]], situation: Situation
+) -> Cause | None:
+    """Volumes fail before any container runs; older events of a pod that started are history."""
     if podlib.has_started(pod):
         return None
     for event in reversed(events):
-        if event.get("reason") in ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"):
+        if event.get("reason") in volumes.EVENTS:
             message = redact(str(event.get("message") or ""))
-            missing = missing_object(message)
-            if missing is not None:
-                return Cause(reason=missing[0], message=missing[1])
-            if "non-existent config key" in message:
-                return Cause(
-                    reason="ConfigMapKeyNotFound",
-                    message=f"The ConfigMap has no such key, correct spec.model.storageUri: {message}",
-                )
-            return Cause(reason=str(event["reason"]), message=message)
+            return volumes.not_set_up(str(event["reason"]), message, situation)
     return None
 
 
-def _fetch(pod: Mapping[str, Any], _events: Any) -> Cause | None:
+def _not_started(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause | None:
+    """A program that the node cannot run: told by the kubelet, or as the only line of its log."""
+    for container in podlib.containers(pod):
+        waiting, failure = podlib.state(container, "waiting"), podlib.failure(container)
+        said = f"{waiting.get('message') or ''} {failure.get('message') or ''}"
+        if not failure and waiting.get("reason") not in _CONFIG_REASONS:
+            continue
+        image = _image_of(pod, container)
+        if _FORMAT_ERROR in said:
+            return images.wrong_architecture(image, str((pod.get("spec") or {}).get("nodeName") or ""))
+        for one in (failure, waiting):
+            if one.get("reason") in _START_REASONS:
+                return images.cannot_start(image, redact(str(one.get("message") or "")), situation)
+    return None
+
+
+def _fetch(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause | None:
     container = podlib.fetcher(pod)
     failure = podlib.failure(container)
     if not failure:
@@ -161,7 +168,7 @@ def _fetch(pod: Mapping[str, Any], _events: Any) -> Cause | None:
         return _out_of_memory(pod, str(container.get("name")), "The fetcher")
     report = parse_report(failure)
     if report is not None:
-        return Cause(reason=report.reason, message=redact(report.message))
+        return Cause(reason=report.reason, message=_with_the_way(report.reason, report.message, situation))
     line = _last_line(failure)
     return Cause(
         reason="FetchFailed",
@@ -169,7 +176,18 @@ def _fetch(pod: Mapping[str, Any], _events: Any) -> Cause | None:
     )
 
 
-def _server_failure(pod: Mapping[str, Any], _events: Any) -> Cause | None:
+def _with_the_way(reason: str, message: str, situation: Situation) -> str:
+    """Add what may be in the way where nobody answered: the fetcher cannot know of it."""
+    said = redact(message)
+    if reason != "DownloadFailed" or not any(sign in message for sign in ("cannot connect", "silent")):
+        return said
+    policy = f"NetworkPolicy {situation.service!r} (spec.networkPolicy)" if situation.has_policy else ""
+    others = "other NetworkPolicies of the namespace, or a proxy that spec.env has to name (HTTPS_PROXY)"
+    between = ", ".join(one for one in (policy, others) if one)
+    return f"{said.rstrip('.')}. Where it answers elsewhere, look at what is between: {between}."
+
+
+def _server_failure(pod: Mapping[str, Any], _events: Any, _situation: Any) -> Cause | None:
     failure = podlib.failure(podlib.server(pod))
     if not failure:
         return None
@@ -179,11 +197,19 @@ def _server_failure(pod: Mapping[str, Any], _events: Any) -> Cause | None:
     sentence = _SENTENCE.match(line)
     if sentence is not None:
         return Cause(reason=sentence["reason"], message=sentence["message"])
-    code = failure.get("exitCode")
+    code = _exit_code(failure.get("exitCode"))
     return Cause(
         reason="CrashLoop",
         message=f"The server ends with exit code {code}. Its last log line: {line or '(none)'}",
     )
+
+
+def _exit_code(code: object) -> str:
+    """The code, with the signal that it stands for."""
+    try:
+        return f"{code} ({signal.Signals(int(str(code)) - _SIGNAL_BASE).name})"
+    except ValueError:
+        return str(code)
 
 
 def _out_of_memory(pod: Mapping[str, Any], container: str, who: str) -> Cause:
@@ -210,19 +236,22 @@ def _message_of(line: str) -> str:
     return str(record.get("message") or line) if isinstance(record, dict) else line
 
 
-def _not_created(pod: Mapping[str, Any], _events: Any) -> Cause | None:
+def _not_created(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause | None:
     for container in podlib.containers(pod):
         waiting = podlib.state(container, "waiting")
         if waiting.get("reason") in _CONFIG_REASONS:
             message = redact(str(waiting.get("message") or ""))
             missing = missing_object(message)
             if missing is not None:
-                return Cause(reason=missing[0], message=missing[1])
+                return missing
+            if "runAsNonRoot" in message or "non-numeric user" in message:
+                advice = f"The image must name a user by a number that is not 0: {situation.correct_image}."
+                message = f"{advice} {message}"
             return Cause(reason=str(waiting["reason"]), message=message)
     return None
 
 
-def _progress(pod: Mapping[str, Any], _events: Any) -> Cause | None:
+def _progress(pod: Mapping[str, Any], _events: Any, _situation: Any) -> Cause | None:
     if podlib.is_running(podlib.server(pod)):
         return Cause(reason="Loading", message="The server is running and loads the model.", failing=False)
     if podlib.is_running(podlib.fetcher(pod)):
@@ -230,10 +259,12 @@ def _progress(pod: Mapping[str, Any], _events: Any) -> Cause | None:
     return Cause(reason="Starting", message="A pod is being started.", failing=False)
 
 
-_CHECKS: tuple[Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], Cause | None], ...] = (
+_Check = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]], Situation], Cause | None]
+_CHECKS: tuple[_Check, ...] = (
     _image,
     _unschedulable,
-    _mount,
+    _not_set_up,
+    _not_started,
     _fetch,
     _server_failure,
     _not_created,

@@ -78,6 +78,47 @@ def test_scheduler_misses_a_claim_and_it_is_named(families: Families) -> None:
     assert (cause.reason, "'no-such-claim'" in cause.message) == ("ClaimNotFound", True)
 
 
+def test_scheduler_keeps_a_claim_of_one_pod_from_the_second(families: Families) -> None:
+    """ReadWriteOncePod: what a rolling update with a surge runs into."""
+    name = f"volume-{families.namespace}"
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOncePod"],
+        "storageClassName": "",
+    }
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {**spec, "hostPath": {"path": "/tmp"}},
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": families.namespace},
+        "spec": {
+            "accessModes": spec["accessModes"],
+            "storageClassName": "",
+            "volumeName": name,
+            "resources": {"requests": spec["capacity"]},
+        },
+    }
+    families.api.apply(volume)
+    families.api.apply(claim)
+    families.api.wait_for(
+        families.api.path_of(claim), lambda one: one["status"].get("phase") == "Bound", what="bound"
+    )
+    family = families.create({"model": {"storageUri": "pvc://models/model.onnx"}, "replicas": 2})
+    family.apply()
+    try:
+        cause = wait_for_cause(family)
+    finally:
+        families.api.delete(families.api.path_of(volume))
+
+    assert cause.reason == "ClaimInUse"
+    assert "ReadWriteOncePod" in cause.message
+
+
 @pytest.mark.parametrize(
     ("spec", "reason", "remedy"),
     [

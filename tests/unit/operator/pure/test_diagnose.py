@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.operator.pure.builders import SHA_A, SHA_B, make_pod, make_ready_pod
 
-from modelservice_operator.diagnose import Cause, LoadedModel, diagnose, loaded_models
+from modelservice_operator.diagnose import Cause, LoadedModel, Situation, diagnose, loaded_models
 from modelservice_operator.observed import DeploymentChild
 
 REVISION = "bcdfghjklm"
@@ -30,8 +30,8 @@ def running(name: str, **facts: Any) -> dict[str, Any]:
     return {"name": name, "state": {"running": {}}, **facts}
 
 
-def explain(pod: dict[str, Any], *events: dict[str, Any]) -> Cause:
-    cause = diagnose(REVISION, [pod], events, None)
+def explain(pod: dict[str, Any], *events: dict[str, Any], **situation: Any) -> Cause:
+    cause = diagnose(REVISION, [pod], events, None, Situation(**situation))
     assert cause is not None
     return cause
 
@@ -85,7 +85,173 @@ def test_diagnose_image_that_cannot_be_pulled_says_the_same_between_tries(reason
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("no match for platform in manifest: not found", "kubernetes.io/arch"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "kubernetes.io/arch"),
+        (
+            "unexpected status from HEAD request to https://registry.example/v2/onnx: 401 Unauthorized",
+            "spec.imagePullSecrets",
+        ),
+        (
+            "pull access denied, repository does not exist or may require authorization",
+            "spec.imagePullSecrets",
+        ),
+        ("429 Too Many Requests - toomanyrequests: You have reached your pull rate limit", "mirror"),
+        ("dial tcp: lookup registry.example on 10.0.0.10:53: no such host", "do not reach the registry"),
+        ("dial tcp 10.0.0.1:443: connect: connection refused", "do not reach the registry"),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "do not trust"),
+        ("write /var/lib/containerd/x: no space left on device", "disk is full"),
+    ],
+)
+def test_diagnose_image_that_cannot_be_pulled_has_a_remedy_for_its_cause(said: str, remedy: str) -> None:
+    cause = explain(pod_with(fetch=waiting("fetch", "ErrImagePull", f"failed to pull image: {said}")))
+
+    assert cause.reason == "ImagePullFailed"
+    assert said in cause.message
+    assert remedy in cause.message
+
+
+def test_diagnose_image_of_a_recorded_runtime_is_not_corrected_there() -> None:
+    pod = pod_with(fetch=waiting("fetch", "ErrImagePull", PULL_ERROR))
+
+    first = explain(pod, runtime="onnx").message
+    assert "correct the image of ModelRuntime 'onnx'" in first
+    assert "spec.runtime.ref" not in first
+
+    later = explain(pod, runtime="onnx", keeps_runtime=True).message
+    assert "correct the image" not in later
+    assert "another image in spec.runtime.ref" in later
+
+
+@pytest.mark.parametrize("container", ["fetch", "server"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        failed("", "exec /usr/local/bin/python: exec format error", code=255),
+        failed("", "failed to create shim task: exec: exec format error", reason="StartError", code=128),
+        waiting("", "CreateContainerError", 'exec: "/usr/bin/python": exec format error'),
+    ],
+)
+def test_diagnose_program_of_another_architecture_names_image_and_node(
+    container: str, status: dict[str, Any]
+) -> None:
+    pod = pod_with(**{container: {**status, "name": container}})
+    pod["spec"]["nodeName"] = "arm-1"
+
+    cause = explain(pod)
+
+    assert cause.reason == "WrongArchitecture"
+    for part in ("registry.example/onnx:1", "arm-1", "kubernetes.io/arch: amd64"):
+        assert part in cause.message
+
+
+def test_diagnose_image_that_is_no_runtime_cannot_start() -> None:
+    said = 'exec: "serve": executable file not found in $PATH'
+    cause = explain(pod_with(server=failed("server", said, reason="StartError", code=128)))
+
+    assert cause.reason == "StartFailed"
+    assert "no runtime of models: correct the image" in cause.message
+    assert said in cause.message
+
+
+def test_diagnose_image_of_root_says_what_the_image_needs() -> None:
+    said = "container has runAsNonRoot and image will run as root"
+    cause = explain(pod_with(server=waiting("server", "CreateContainerConfigError", said)))
+
+    assert cause.message.startswith("The image must name a user by a number that is not 0")
+
+
 # Scheduling
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        # The node that has all the labels lacks only room.
+        (
+            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't match Pod's node selector.",
+            "Lower spec.resources.requests",
+        ),
+        (
+            "0/3 nodes are available: 1 node(s) didn't match Pod's node selector, 2 untolerated taint(s).",
+            "Correct nodeSelector",
+        ),
+        (
+            "0/2 nodes are available: 1 Insufficient memory, 1 node(s) had volume node affinity conflict.",
+            "another zone",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: present}.",
+            "spec.scheduling.tolerations",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }.",
+            "not well",
+        ),
+        ("0/1 nodes are available: 1 node(s) were unschedulable.", "uncordon"),
+        ("0/1 nodes are available: 1 Too many pods.", "add nodes"),
+        ("0/1 nodes are available: 1 node(s) exceed max volume count.", "as many volumes"),
+        ("no nodes available to schedule pods", "no nodes"),
+        (
+            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+            "StorageClass",
+        ),
+    ],
+)
+def test_diagnose_unschedulable_remedy_is_for_the_node_that_lacks_least(message: str, remedy: str) -> None:
+    cause = explain(unschedulable(message))
+
+    assert cause.reason == "Unschedulable"
+    assert remedy in cause.message
+
+
+ROOM = "spec.rollout.maxSurge: 0 and maxUnavailable: 1"
+RWOP = (
+    "0/1 nodes are available: 1 node has pod using PersistentVolumeClaim with the same name and "
+    "ReadWriteOncePod access mode."
+)
+MULTI_ATTACH = (
+    'Multi-Attach error for volume "pvc-1" Volume is already exclusively attached to one node and can\'t be '
+    "attached to another"
+)
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        unschedulable("0/1 nodes are available: 1 Insufficient cpu."),
+        unschedulable("0/1 nodes are available: 1 Insufficient memory."),
+        unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."),
+        unschedulable("0/1 nodes are available: 1 Too many pods."),
+        unschedulable(RWOP),
+    ],
+)
+def test_diagnose_room_that_old_pods_hold_is_told_only_where_they_do(pod: dict[str, Any]) -> None:
+    assert ROOM in explain(pod, is_surge=True).message
+    assert "maxSurge" not in explain(pod).message
+
+
+@pytest.mark.parametrize(
+    ("pod", "events", "mode"),
+    [
+        (unschedulable(RWOP), (), "ReadWriteOncePod"),
+        (
+            pod_with(server=waiting("server", "ContainerCreating")),
+            (mount_event(MULTI_ATTACH) | {"reason": "FailedAttachVolume"},),
+            "ReadWriteOnce",
+        ),
+    ],
+)
+def test_diagnose_claim_that_another_pod_has_is_in_use(
+    pod: dict[str, Any], events: tuple[dict[str, Any], ...], mode: str
+) -> None:
+    first = explain(pod, *events)
+    assert first.reason == "ClaimInUse"
+    assert f"{mode}" in first.message
+    assert "ReadOnlyMany or ReadWriteMany" in first.message
+    assert ROOM in explain(pod, *events, is_surge=True).message
 
 
 @pytest.mark.parametrize(
@@ -172,7 +338,51 @@ def test_diagnose_latest_mount_event_counts() -> None:
     assert "'new'" in explain(pod_with(fetch=waiting("fetch", "PodInitializing")), *events).message
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        (
+            "MountVolume.SetUp failed: driver name x not found in the list of registered CSI drivers",
+            "driver",
+        ),
+        ("mount.nfs: access denied by server while mounting 10.0.0.1:/models", "refuses this node"),
+        ("Unable to attach or mount volumes: timed out waiting for the condition", "does not answer"),
+        ('failed to setup network for sandbox: plugin type="calico" failed', "network plug-in"),
+    ],
+)
+def test_diagnose_what_a_node_cannot_set_up_has_a_remedy(said: str, remedy: str) -> None:
+    cause = explain(pod_with(server=waiting("server", "ContainerCreating")), mount_event(said))
+
+    assert cause.message.startswith(said)
+    assert remedy in cause.message
+
+
 # Fetching
+
+
+@pytest.mark.parametrize("policy", [True, False])
+@pytest.mark.parametrize(
+    "said",
+    ["gave up after 4 attempts: cannot connect to models.example: refused", "x was silent for too long"],
+)
+def test_diagnose_fetch_that_reached_nobody_names_what_may_be_in_the_way(said: str, policy: bool) -> None:
+    report = json.dumps({"reason": "DownloadFailed", "message": said})
+
+    cause = explain(pod_with(fetch=failed("fetch", report)), service="spam", has_policy=policy)
+
+    assert cause.message.startswith(said)
+    assert "HTTPS_PROXY" in cause.message
+    assert ("NetworkPolicy 'spam' (spec.networkPolicy)" in cause.message) is policy
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("DownloadFailed", "HTTP 503; check the store"), ("ModelNotFound", "cannot connect the dots")],
+)
+def test_diagnose_fetch_that_was_answered_blames_no_policy(reason: str, said: str) -> None:
+    report = json.dumps({"reason": reason, "message": said})
+
+    assert explain(pod_with(fetch=failed("fetch", report)), has_policy=True).message == said
 
 
 def test_diagnose_fetchers_report_is_passed_on() -> None:
@@ -232,7 +442,7 @@ def test_diagnose_crash_gives_exit_code_and_last_line() -> None:
     cause = explain(pod_with(server=failed("server", log, code=139)))
 
     assert cause.reason == "CrashLoop"
-    assert "139" in cause.message
+    assert "139 (SIGSEGV)" in cause.message
     assert cause.message.endswith("segmentation fault in libfoo")
 
 
@@ -362,6 +572,11 @@ def deployment_refused(message: str) -> DeploymentChild:
         ('Pod "x" is invalid: requests: must be less than or equal to memory limit of 8Mi', "LimitRange"),
         ("maximum memory usage per Container is 8Mi, but limit is 16Mi", "LimitRange"),
         ("denied by webhook", "PodsRefused"),
+        ('Internal error occurred: failed calling webhook "a.b": connection refused', "WebhookFailed"),
+        (
+            'pods "x" is forbidden: unable to validate against any security context constraint',
+            "PodSecurityViolation",
+        ),
     ],
 )
 def test_diagnose_pods_that_cannot_be_created(message: str, reason: str) -> None:

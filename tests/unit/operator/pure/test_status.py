@@ -255,6 +255,105 @@ def test_compute_status_given_up_keeps_the_cause_when_its_pods_are_gone() -> Non
     assert truth(world)["Available"]
 
 
+MISSING_SECRET = {
+    "containerStatuses": [
+        {
+            "name": "server",
+            "state": {
+                "waiting": {"reason": "CreateContainerConfigError", "message": 'secret "s3" not found'}
+            },
+        }
+    ]
+}
+HEALS = "The pods start by themselves then."
+
+
+def test_compute_status_pods_start_by_themselves_only_while_there_are_pods() -> None:
+    world = settled_world(rollout={"progressDeadlineSeconds": 60})
+    world.edit(model=model(2))
+    target = world.reconcile().target
+    assert target is not None
+    world.broken.add(target.name)
+    world.pods = (make_pod(target.name, **MISSING_SECRET),)
+    world.settle()
+    assert world.condition("Ready")["message"].endswith(
+        f"'s3' does not exist in this namespace: create it. {HEALS}"
+    )
+
+    world.wait(61)
+    world.reconcile()
+    first = world.condition("Degraded")["message"]
+    world.pods = None
+    world.settle()
+
+    for said in (first, world.condition("Degraded")["message"], world.condition("Ready")["message"]):
+        assert "create it." in said
+        assert "raise spec.rollout.progressDeadlineSeconds" in said
+        assert "by themselves" not in said
+
+
+def test_compute_status_given_up_by_an_older_status_does_not_say_that_pods_start() -> None:
+    world = settled_world(rollout={"progressDeadlineSeconds": 60})
+    world.edit(model=model(2))
+    target = world.reconcile().target
+    assert target is not None
+    world.broken.add(target.name)
+    world.pods = (make_pod(target.name, **MISSING_SECRET),)
+    world.settle()
+    # The pods could not be read just when the deadline passed.
+    world.pods = None
+    world.wait(61)
+    world.settle()
+
+    assert "create it." in world.condition("Ready")["message"]
+    assert "by themselves" not in world.condition("Ready")["message"]
+
+
+def test_compute_status_overdue_first_deploy_is_still_tried_and_says_so() -> None:
+    world = broken_world(**MISSING_SECRET)
+    world.wait(601)
+    world.settle()
+
+    assert world.condition("Ready")["message"].endswith(HEALS)
+
+
+def test_compute_status_room_is_asked_of_old_pods_only_where_there_are_some() -> None:
+    def short_of_cpu(revision: str) -> dict[str, Any]:
+        message = "0/1 nodes are available: 1 Insufficient cpu."
+        scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        return make_pod(revision, conditions=[scheduled])
+
+    world = World()
+    target = world.reconcile().target
+    assert target is not None
+    world.broken.add(target.name)
+    world.pods = (short_of_cpu(target.name),)
+    world.settle()
+    assert "maxSurge" not in world.condition("Ready")["message"]
+
+    world.broken.clear()
+    world.pods = ()
+    world.settle()
+    for rollout, is_told in (({}, True), ({"maxSurge": 0, "maxUnavailable": 1}, False)):
+        world.edit(model=model(2), rollout=rollout)
+        target = world.reconcile().target
+        assert target is not None
+        world.broken.add(target.name)
+        world.pods = (short_of_cpu(target.name),)
+        world.run_controllers()
+        world.reconcile()
+        assert ("maxSurge: 0" in world.condition("Ready")["message"]) is is_told
+
+
+def test_compute_status_scaled_to_zero_blames_nobody() -> None:
+    world = broken_world(**LOAD_FAILURE)
+    world.edit(replicas=0)
+    world.reconcile()
+
+    assert world.condition("Ready")["reason"] == "ScalingToZero"
+    assert world.condition("Degraded")["status"] == "False"
+
+
 def test_compute_status_download_past_its_deadline_says_that_it_may_take_longer() -> None:
     world = World(rollout={"progressDeadlineSeconds": 60})
     target = world.reconcile().target
