@@ -96,11 +96,10 @@ def collect_model(
     started = time.perf_counter()
     model = load_onnx_model(path, "model", "1", SessionSettings(providers, available_cpus()))
     load_seconds = time.perf_counter() - started
-    file = find_model_file(path).resolve()
     samples = read_samples(model.spec, path, given)
-    scan = scan_model_file(file)
+    scan = scan_model_file(find_model_file(path))
+    file, external = scan.files.model, scan.files.external
     learned = learn(model, wish, lambda: prove_file(file), samples)
-    external = [file.parent / location for location in scan.external_locations]
     run_microseconds = None if learned.run_seconds is None else round(learned.run_seconds * 1e6, 1)
     return {
         "file": file.name,

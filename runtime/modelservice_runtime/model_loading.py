@@ -69,9 +69,9 @@ def _load_and_warm_up(
     from modelservice_runtime.models.samples import read_samples
     from modelservice_runtime.onnx_model import find_model_file, load_onnx_model
 
-    files = LoadedFiles(find_model_file(source.path).resolve())
+    files = LoadedFiles(find_model_file(source.path))
     model = load_onnx_model(source.path, source.name, source.version, settings.session)
-    files.add_external(model.external_locations)
+    files.add_external(model.files.locations, model.files.model.parent)
     model.on_device_lost = on_device_lost
     give_back_freed_memory()  # first, for what moves to huge pages stays
     use_huge_pages()

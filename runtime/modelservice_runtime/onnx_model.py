@@ -74,9 +74,9 @@ class OnnxRun:
 class OnnxModel:
     """A loaded ONNX model.
 
-    ``skipped_outputs`` names outputs that no protocol can carry, ``external_locations`` the files beside the
-    model that it was loaded from. ``on_device_lost`` is called, on the thread
-    of the run, when the accelerator has failed for good. With a ``binding`` runs take turns.
+    ``skipped_outputs`` names outputs that no protocol can carry, ``files`` is what it was loaded from.
+    ``on_device_lost`` is called, on the thread of the run, when the accelerator has failed for good. With a
+    ``binding`` runs take turns.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class OnnxModel:
     ) -> None:
         self.spec = spec
         self.skipped_outputs = skipped_outputs
-        self.external_locations = frozenset(scan.external_locations)
+        self.files = scan.files
         self.time_varies = scan.time_varies
         self.on_device_lost: Callable[[], None] = lambda: None
         self._session = session
@@ -196,17 +196,23 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
     Raises StartupError subclasses whose sentence names cause and remedy.
     """
     try:
-        file = find_model_file(path).resolve()
-        check_readable(file)
-        scan = scan_model_file(file)
-        for location in scan.external_locations:
-            check_readable(file.parent / location)
+        found = find_model_file(path)
+        check_readable(found)
+        scan = scan_model_file(found)
+        for external in scan.files.external:
+            check_readable(external)
     except PermissionError as error:
         raise AccessDeniedError(describe_denial(path)) from error
     except OSError as error:
         raise ModelNotFoundError(
             f"cannot read the model at {str(path)!r} ({error.strerror}); check its permissions and its volume"
         ) from error
+    model = _load(scan.files.model, scan, name, version, settings)
+    scan.files.check_unchanged()
+    return model
+
+
+def _load(file: Path, scan: ModelScan, name: str, version: str, settings: SessionSettings) -> OnnxModel:
     if settings.cuda.graphs:
         return _load_with_graphs(file, scan, name, version, settings)
     session = create_session(file, settings)

@@ -1,11 +1,8 @@
 """What a model file may not bring, whatever ONNX Runtime would make of it; see ``onnx_scan``."""
 
-import os
-import stat
 from collections import Counter
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
@@ -114,40 +111,3 @@ def refuse_foreign_format(content: memoryview) -> None:
     for magic, meaning in _FOREIGN_FORMATS:
         if head.startswith(magic):
             raise ModelLoadFailedError(f"the file is {meaning}")
-
-
-def check_external_file(directory: Path, location: str) -> None:
-    """Accept external data only as a plain file of its own inside the model's directory.
-
-    ``location`` comes from the model. Raises ModelRejectedError for absolute paths, '..', symbolic links,
-    hard links and anything that is not a regular file; ModelLoadFailedError when the file is missing.
-    """
-    path = PurePosixPath(location)
-    # ONNX Runtime reads "*/_ORT_MEM_ADDR_/..." as an address in memory.
-    if not path.parts or path.is_absolute() or ".." in path.parts or location[0] == "*" or "\0" in location:
-        raise ModelRejectedError(
-            f"external data location {location[:200]!r} leads outside the model's directory; "
-            "save the data as a file beside the model"
-        )
-    current = directory
-    for part in path.parts:
-        current = current / part
-        status = _status_without_following(current, location)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        raise ModelRejectedError(
-            f"external data {location[:200]!r} must be a regular file without hard links"
-        )
-
-
-def _status_without_following(path: Path, location: str) -> os.stat_result:
-    try:
-        status = path.lstat()
-    except OSError:
-        raise ModelLoadFailedError(
-            f"external data file {location[:200]!r} is missing; fetch it together with the model"
-        ) from None
-    if stat.S_ISLNK(status.st_mode):
-        raise ModelRejectedError(
-            f"external data {location[:200]!r} is a symbolic link; store the file itself"
-        )
-    return status

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
+from modelservice_runtime.onnx.files import NO_FILES, ModelFiles, find_model_files
 from modelservice_runtime.onnx_policy import (
     Nodes,
     OperatorId,
-    check_external_file,
     check_operators,
     refuse_foreign_format,
 )
@@ -56,12 +56,16 @@ class _Node:
 
 @dataclass(slots=True)
 class ModelScan:
-    """What the file declares: versions, tensors without a stated rank, external data files, control flow."""
+    """What the file declares: versions, tensors without a stated rank, external data files, control flow.
+
+    ``files`` is known of a model that is a file.
+    """
 
     ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
     unranked: set[str] = field(default_factory=set)
     external_locations: set[str] = field(default_factory=set)
+    files: ModelFiles = NO_FILES
     _inputs: set[str] = field(default_factory=set)
     _initializers: set[str] = field(default_factory=set)
     _main: list[_Node] = field(default_factory=list)
@@ -116,9 +120,10 @@ class ModelScan:
 
 
 def scan_model_file(path: Path) -> ModelScan:
-    """Scan the file at ``path`` (already resolved) and its external data.
+    """Scan the file at ``path`` and find its external data.
 
-    Raises ModelLoadFailedError for files that are no ONNX models, ModelRejectedError for what policy refuses.
+    Raises ModelLoadFailedError for files that are no ONNX models, ModelRejectedError for what policy refuses,
+    and OSError where the file cannot be read.
     """
     size_bytes = path.stat().st_size
     if size_bytes == 0:
@@ -126,8 +131,7 @@ def scan_model_file(path: Path) -> ModelScan:
     with path.open("rb") as file:
         # Unmapped when the last slice is gone; an exception in flight may hold slices for a moment longer.
         scan = scan_model(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-    for location in sorted(scan.external_locations):
-        check_external_file(path.parent, location)
+    scan.files = find_model_files(path, scan.external_locations)
     return scan
 
 

@@ -40,13 +40,13 @@ class LoadedFiles:
         self._external: list[tuple[str, int | None, object]] = []
         self._was_replaced = False
 
-    def add_external(self, locations: Iterable[str]) -> None:
-        """Name the files of external data, right after they were loaded."""
+    def add_external(self, locations: Iterable[str], directory: Path) -> None:
+        """Name the files of external data, as they are called within ``directory``, right after the load."""
         found = _open(self._file)
         self._was_replaced = found is None or _identity(found)[:2] != self._before[:2]
         _close(found)
         for location in sorted(locations):
-            descriptor = _open(self._file.parent / location)
+            descriptor = _open(directory / location)
             self._external.append((location, descriptor, _identity(descriptor)))
 
     def read(self) -> ModelContent:

@@ -12,7 +12,7 @@ from modelservice_runtime.models.content import LoadedFiles, ModelContent
 
 def loaded(file: Path, *external: str) -> LoadedFiles:
     files = LoadedFiles(file)
-    files.add_external(external)
+    files.add_external(external, file.parent)
     return files
 
 
@@ -61,7 +61,7 @@ def overwrite(file: Path) -> None:
 def test_content_that_changed_while_it_was_loaded_is_unknown(change, model: Path) -> None:
     files = LoadedFiles(model)
     change(model)
-    files.add_external(())
+    files.add_external((), model.parent)
     assert files.read().sha256 is None
 
 
