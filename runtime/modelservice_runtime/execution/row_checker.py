@@ -41,7 +41,8 @@ class RowChecker:
         if len(rows) < 2:
             return waiting
         try:
-            result = self._check_in_time(rows, run_seconds)
+            sizes = self._choose_sizes(waiting, rows[0], run_seconds)
+            result = self._check_in_time(rows, sizes, run_seconds)
         except ServingError:
             return waiting
         if result.obstacle is not None:
@@ -51,20 +52,21 @@ class RowChecker:
             return waiting
         return Batching(self.max_batch_size, source=waiting.source)
 
-    def _check_in_time(self, rows: Sequence[Row], run_seconds: float) -> CheckResult:
+    def _check_in_time(self, rows: Sequence[Row], sizes: Sequence[int], run_seconds: float) -> CheckResult:
         strangers = make_strangers(self.model.spec, rows, scaled=self.scaled)
         handle = self.model.new_run()
         timer = threading.Timer(_LIMIT_SECONDS + _LIMIT_RUNS * run_seconds, handle.stop)
         timer.daemon = True
         timer.start()
         try:
-            sizes = self._choose_sizes(rows[0], run_seconds)
             return check_rows(self.model, rows, strangers, sizes, handle, coarse=self.coarse)
         finally:
             timer.cancel()
 
-    def _choose_sizes(self, row: Row, run_seconds: float) -> list[int]:
-        """Two, three, and the maximum or what time and memory allow."""
+    def _choose_sizes(self, waiting: Batching, row: Row, run_seconds: float) -> list[int]:
+        """Two, three, and the maximum or what time and memory allow; for a slow proven model, two."""
+        if waiting.source == "graph" and takes_long(run_seconds):
+            return [2]
         row_bytes = sum(array.nbytes for array in row.values())
         by_time = (_SECONDS / max(run_seconds, 1e-6) - _count_runs([2, 3])) / 3
         largest = int(min(self.max_batch_size, by_time, _MAX_BATCH_BYTES / max(row_bytes, 1)))

@@ -10,6 +10,7 @@ from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, Results, make
 
 from modelservice_runtime.batching import SHAPES_VARY
 from modelservice_runtime.execution import row_learner
+from modelservice_runtime.execution.row_checker import RowChecker
 from modelservice_runtime.lane import Lane
 from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
 from modelservice_runtime.tensors import BYTES, FP32, Array, InferRequest, TensorSpec
@@ -145,3 +146,13 @@ async def test_closing_a_lane_ends_what_it_learns_with() -> None:
     lane.close_when_idle(lambda: None)
     await submit(lane, results, request(1, 2))
     assert lane.batching.awaits_check
+
+
+@pytest.mark.parametrize(("source", "largest"), [("graph", 2), ("owner", 3)])
+def test_check_of_a_slow_model_runs_what_it_must(source: str, largest: int) -> None:
+    model = RowModel()
+    model.gate.set()
+    rows: list[dict[str, Array]] = [{"x": np.array([[value, 1.0]], np.float32)} for value in (1, 2, 3)]
+    found = RowChecker(model, 64, scaled=True).check(waiting(source).batching, rows, run_seconds=5.0)
+    assert found == Batching(64, None, source)  # type: ignore[arg-type]
+    assert max(shape[0] for shape in model.shapes) == largest
