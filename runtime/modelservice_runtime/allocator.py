@@ -14,11 +14,16 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _KEPT_BYTES = 64 * 1024 * 1024
-_HEAP_BUFFER_BYTES = 32 * 1024 * 1024  # the most that glibc accepts
+# Larger buffers are mappings of their own, so that they go back as they are: within the heap, a freed tensor
+# of ONNX Runtime leaves a hole that another of the same size, for its alignment, does not fit into.
+_HEAP_BUFFER_BYTES = 8 * 1024 * 1024
 
 
 def keep_freed_memory() -> bool:
-    """Let freed memory of up to 64 MB stay with the process, for any thread; False where that cannot be."""
+    """Let freed buffers of up to 8 MB, 64 MB in all, stay with the process, for any thread.
+
+    False where that cannot be.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

@@ -156,6 +156,10 @@ class Lane:
         self._wake_up()
         return job
 
+    def start_threads(self, enter: Callable[[], None]) -> None:
+        """Start the threads now, each with ``enter``: later there may be no memory for them."""
+        self._threads.start(enter)
+
     def expected_wait_seconds(self) -> float:
         """How long a request that comes now will wait for its run, by what is known; 0 with a free runner."""
         if len(self._running) < self._slots or self._last_start_ns is None:

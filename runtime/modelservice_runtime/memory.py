@@ -1,42 +1,105 @@
-"""How much memory this process may use, and a limit that makes the surplus fail instead of the process.
+"""How much memory this process may use, and how the surplus fails instead of the process.
 
-Linux grants memory that is not there and kills whoever touches it. The limit is on private writable memory
-(RLIMIT_DATA): what was used when the server became ready, plus what the container still has. An allocation
-that could never be filled then fails at once: one request gets an error, and all others go on.
+Linux grants memory that is not there and kills whoever touches it. So what is left of the container's memory
+when a model is loaded is shared out beforehand:
+
+- most of it to the tensors of all runs together, a limit that ONNX Runtime's arena keeps by itself;
+- a part to requests that arrive and answers that leave;
+- the rest to everything small, which must never fail: a thread, or a library, that gets no memory for a few
+  bytes ends the process.
+
+A last limit, on all private writable memory (RLIMIT_DATA), stands behind these. What goes beyond any of them
+is one request's error, and all others go on.
 """
 
 import logging
 import os
+import re
 import resource
+from dataclasses import dataclass
 from pathlib import Path
+
+from modelservice_runtime.machine.cgroup import find_control_groups, find_memory_limit, process_status
 
 log = logging.getLogger(__name__)
 
-_CGROUP_V2_LIMIT = Path("/sys/fs/cgroup/memory.max")
-_CGROUP_V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
-# Stacks of threads to come and the like are reserved and hardly used.
-_SLACK_BYTES = 128 * 1024 * 1024
+MIB = 1024 * 1024
+# The parent of several workers.
+_PARENT_BYTES = 64 * MIB
+# What the kernel keeps for the process: page tables, sockets, stacks.
+_KERNEL_SHARE = 32
+_MIN_KERNEL_BYTES = 4 * MIB
+# Of what is free: for tensors, and for requests and answers on their way.
+_TENSOR_SHARE = 0.75
+_BUFFER_SHARE = 0.19
+# A limit below what is in use already would make everything fail.
+_MIN_FREE_BYTES = 8 * MIB
+_HEAP = re.compile(
+    r"^[0-9a-f-]+ [^\n]*\[heap\]\n(?:\w+: [^\n]*\n)*?Size: +(\d+) kB\n(?:\w+: [^\n]*\n)*?Rss: +(\d+) kB",
+    re.MULTILINE,
+)
 
 
-def memory_limit_bytes(files: tuple[Path, ...] = (_CGROUP_V2_LIMIT, _CGROUP_V1_LIMIT)) -> int:
-    """The container's limit, or else the machine's memory."""
+@dataclass(frozen=True, slots=True)
+class MemoryShare:
+    """What one process may use of the container's memory, or of the machine's.
+
+    ``others_bytes`` of it are taken by other processes.
+    """
+
+    limit_bytes: int
+    others_bytes: int = 0
+
+    def free_bytes(self, used_bytes: int) -> int:
+        """What is left where this process uses ``used_bytes``, and the kernel some for it."""
+        kernel_bytes = max(self.limit_bytes // _KERNEL_SHARE, _MIN_KERNEL_BYTES)
+        return max(self.limit_bytes - self.others_bytes - kernel_bytes - used_bytes, 0)
+
+
+def find_memory_share(workers: int) -> MemoryShare:
+    """The share of this process, one of ``workers``."""
     machine_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for file in files:
-        try:
-            text = file.read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            return min(int(text), machine_bytes)
-    return machine_bytes
+    limit = find_memory_limit(find_control_groups())
+    if limit is None or limit.limit_bytes >= machine_bytes:
+        return share_out(machine_bytes, 0, workers)
+    # The kernel counts with other words than /proc, and a little later: a difference that is small is none.
+    others_bytes = max(limit.used_bytes - process_status()["RssAnon"] - _MIN_FREE_BYTES, 0)
+    return share_out(limit.limit_bytes, others_bytes, workers)
 
 
-def limit_growth(limit_bytes: int) -> None:
-    """Let the process allocate what is left of ``limit_bytes``, and some that it will not touch."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("ascii").splitlines())
-    used_bytes, data_bytes = (int(status[key].split()[0]) * 1024 for key in ("VmRSS", "VmData"))
-    soft = data_bytes + max(limit_bytes - used_bytes, 0) + _SLACK_BYTES
+def share_out(limit_bytes: int, others_bytes: int, workers: int) -> MemoryShare:
+    """Share a limit among workers, which are each other's others and have a parent."""
+    if workers == 1:
+        return MemoryShare(limit_bytes, others_bytes)
+    return MemoryShare(max(limit_bytes - _PARENT_BYTES, 0) // workers)
+
+
+def tensor_limit_bytes(share: MemoryShare, used_bytes: int, weights_bytes: int) -> int:
+    """The most that weights and tensors of runs may take, before the weights are loaded."""
+    free_bytes = share.free_bytes(used_bytes)
+    weights_bytes = min(weights_bytes, free_bytes)
+    return max(weights_bytes + int((free_bytes - weights_bytes) * _TENSOR_SHARE), _MIN_FREE_BYTES)
+
+
+def buffer_limit_bytes(share: MemoryShare, used_bytes: int) -> int:
+    """The most that requests and answers on their way may take, once all models are loaded."""
+    return int(share.free_bytes(used_bytes) * _BUFFER_SHARE)
+
+
+def limit_growth(share: MemoryShare) -> None:
+    """Let the process allocate what is left of its share, and no more."""
+    status = process_status()
+    # Freed memory that went back to the kernel can be used again without being allocated.
+    unused_bytes = heap_holes_bytes(Path("/proc/self/smaps").read_text("utf-8", "replace"))
+    free_bytes = max(share.free_bytes(status["VmRSS"]) - unused_bytes, _MIN_FREE_BYTES)
+    soft = status["VmData"] + free_bytes
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or soft < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-        log.info("memory limited", extra={"limit_bytes": limit_bytes, "used_bytes": used_bytes})
+        fields = {"limit_bytes": share.limit_bytes, "used_bytes": status["VmRSS"], "free_bytes": free_bytes}
+        log.info("memory limited", extra=fields)
+
+
+def heap_holes_bytes(smaps: str) -> int:
+    """What of the C library's heap is allocated and not in memory, by the text of ``smaps``."""
+    return sum(int(size) - int(resident) for size, resident in _HEAP.findall(smaps)) * 1024

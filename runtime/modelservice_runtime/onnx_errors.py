@@ -34,9 +34,15 @@ _SOURCE_LOCATION = re.compile(
     r"(?:[^()]{0,200}::[^()]{0,200}(?:\(\))?\([^()]{0,2000}\)(?:\s+const)?(?:\s+\[[^\]]*\])?\s+)?"
 )
 _CODE_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model (?:from )?\S+ failed[:.]")
-_NO_MEMORY = ("allocate memory", "bad_alloc")
+# The arena's limit, the kernel's, and C++'s word for the latter.
+_NO_MEMORY = ("smaller than requested bytes", "allocate memory", "bad_alloc")
 _OUT_OF_MEMORY = (*_NO_MEMORY, "Integer overflow", "shape.Size() must be")
 _LOCALE = re.compile(r"construct locale with name:\s*([\w.@-]+)")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether a run failed because there was no memory for it, then."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def translate_run_error(error: BaseException, *, terminated: bool, on_cuda: bool) -> ServingError:
@@ -70,7 +76,7 @@ def translate_load_error(error: BaseException) -> ModelLoadFailedError:
             f"the model's text operators need the locale {locale.group(1).rstrip(':')}, which is missing; "
             "generate it (Debian: package 'locales'), or export the model with locale='C.UTF-8'"
         )
-    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+    if lacks_memory(error):
         return ModelLoadFailedError(
             f"there is too little memory to load the model ({_sentence(error)}); "
             "raise the memory limit, or take a smaller model"

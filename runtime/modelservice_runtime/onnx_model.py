@@ -4,6 +4,7 @@ Facts about ONNX Runtime this module relies on: ``run`` is thread-safe and drops
 of bytes is stored as ``"b'...'"``, so strings arrive here as str.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from modelservice_runtime.allocator import give_back_freed_memory
 from modelservice_runtime.errors import (
     AccessDeniedError,
     DeviceLostError,
@@ -25,11 +27,13 @@ from modelservice_runtime.errors import (
 )
 from modelservice_runtime.execution_providers import CPU, CUDA, find_graph_obstacle, uses_cuda
 from modelservice_runtime.model import ModelSpec, PreparedRun, Run
-from modelservice_runtime.onnx_errors import RUN_ERRORS, translate_run_error
+from modelservice_runtime.onnx_arena import shrink_arena
+from modelservice_runtime.onnx_errors import RUN_ERRORS, lacks_memory, translate_run_error
 from modelservice_runtime.onnx_scan import ModelScan, scan_model_file
 from modelservice_runtime.onnx_session import FATAL, create_session
 from modelservice_runtime.onnx_values import FixedBinding, HostBinding, to_array, to_ort_value
 from modelservice_runtime.readable import check_readable, describe_denial
+from modelservice_runtime.run_gate import RunGate
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.tensors import (
     BF16,
@@ -44,6 +48,7 @@ from modelservice_runtime.tensors import (
 
 log = logging.getLogger(__name__)
 
+_GATE = RunGate()
 # Larger tensors take so long to read and write that preparing for them gains nothing.
 _MAX_PREPARED_BYTES = 16 * 1024
 
@@ -135,12 +140,12 @@ class OnnxModel:
         if self._dividends:
             self._check_dividends(inputs)
         try:
-            if self._binding is not None:
-                outputs = self._binding.run(inputs, output_names, options)
-            elif self._has_bf16:
-                outputs = self._run_with_ort_values(inputs, output_names, options)
+            if handle is None:  # a short run on the event loop, which nobody has to wait for
+                outputs = self._run_or_make_room(inputs, output_names, options, may_wait=False)
             else:
-                outputs = self._run_session(output_names, inputs, options)
+                may_wait = not _is_on_event_loop()
+                with _GATE.run(may_wait=may_wait):
+                    outputs = self._run_or_make_room(inputs, output_names, options, may_wait=may_wait)
         except RUN_ERRORS as error:
             # The traceback's frames hold the inputs, and whoever keeps the error would keep them too.
             raise self._translated(error, options) from error.with_traceback(None)
@@ -152,6 +157,34 @@ class OnnxModel:
                 f"the outputs have {size_bytes} bytes and the limit is {self._max_output_bytes}; ask for less"
             )
         return outputs
+
+    def _run_or_make_room(
+        self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any, *, may_wait: bool
+    ) -> list[Array]:
+        """Run; where there is no memory for it, run once more alone, and then with all that nobody uses."""
+        try:
+            return self._run_once(inputs, output_names, options)
+        except RUN_ERRORS as error:
+            if self._on_cuda or not lacks_memory(error):
+                raise
+        with _GATE.alone(may_wait=may_wait):
+            try:
+                return self._run_once(inputs, output_names, options)
+            except RUN_ERRORS as error:
+                if not lacks_memory(error):
+                    raise
+            shrink_arena()
+            give_back_freed_memory()
+            return self._run_once(inputs, output_names, options)
+
+    def _run_once(
+        self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any
+    ) -> list[Array]:
+        if self._binding is not None:
+            return self._binding.run(inputs, output_names, options)
+        if self._has_bf16:
+            return self._run_with_ort_values(inputs, output_names, options)
+        return self._run_session(output_names, inputs, options)
 
     def _check_dividends(self, inputs: Mapping[str, Array]) -> None:
         """Refuse what may end the process; see ``onnx_scan``."""
@@ -188,6 +221,14 @@ class OnnxModel:
         outputs = self._session.run_with_ort_values(list(output_names), values, options)
         specs = self.spec.output_by_name
         return [to_array(value, specs[name]) for name, value in zip(output_names, outputs, strict=True)]
+
+
+def _is_on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettings) -> OnnxModel:

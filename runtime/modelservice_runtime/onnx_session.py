@@ -15,6 +15,7 @@ from modelservice_runtime.execution_providers import (
     resolve_providers,
     uses_cuda,
 )
+from modelservice_runtime.onnx_arena import share_arena
 from modelservice_runtime.onnx_errors import LOAD_ERRORS, translate_load_error
 from modelservice_runtime.session_settings import SessionSettings
 
@@ -55,4 +56,5 @@ def _session_options(settings: SessionSettings) -> ort.SessionOptions:
     # Threads that spin after a run take the CPU from the server's own work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    share_arena(options)
     return options

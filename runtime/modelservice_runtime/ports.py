@@ -45,6 +45,11 @@ class Ports:
     metrics: HttpServer | None
     grpc: GrpcServer | None
     grpc_services: GrpcServices
+    max_buffered_bytes: int
+
+    def limit_buffers(self, limit_bytes: int) -> None:
+        """Let requests and answers of all clients hold so much together, where that is less than before."""
+        self.rest.buffers.withhold(max(self.max_buffered_bytes - limit_bytes, 0))
 
     def start_closing(self) -> None:
         """From now on clients are asked to go elsewhere; new connections are still accepted."""
@@ -85,7 +90,7 @@ async def open_ports(
         grpc.buffers = rest.buffers  # one limit for all clients of the process
         listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
     log.info("worker listening" if shared else "listening", extra=listening)
-    return Ports(rest, metrics, grpc, applications.grpc)
+    return Ports(rest, metrics, grpc, applications.grpc, buffered)
 
 
 def _connections_per_port(settings: ServeSettings) -> int:

@@ -9,6 +9,7 @@ from modelservice_runtime.errors import StartupError
 from modelservice_runtime.last_words import TERMINATION_LOG, leave
 from modelservice_runtime.logs import configure_logging
 from modelservice_runtime.machine.stderr import drain_stderr
+from modelservice_runtime.machine.threads import use_small_stacks
 
 # A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
 # default of 5 ms is longer than most models run.
@@ -17,6 +18,7 @@ _SWITCH_INTERVAL_SECONDS = 0.0005
 
 def configure_process() -> None:
     """What every process that serves needs before its event loop starts."""
+    use_small_stacks()
     configure_logging()
     keep_freed_memory()
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)

@@ -26,7 +26,7 @@ class RunnerThreads(Generic[Work, Result]):
     """Calls ``run`` on one of ``count`` threads, then ``done`` on the event loop, for each piece of work.
 
     ``run`` must not raise: an error is logged and ``failed`` gets the work. The threads start with the first
-    piece, and do not keep the process alive.
+    piece, unless ``start`` came before, and do not keep the process alive.
     """
 
     def __init__(
@@ -47,6 +47,22 @@ class RunnerThreads(Generic[Work, Result]):
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._started = 0
 
+    def start(self, enter: Callable[[], None]) -> None:
+        """Start the threads, each of which calls ``enter`` first; return when all have.
+
+        Raises RuntimeError as ``submit`` does.
+        """
+        entered = threading.Semaphore(0)
+
+        def enter_and_tell() -> None:
+            enter()
+            entered.release()
+
+        earlier = self._started
+        self._start_threads(enter_and_tell)
+        for _ in range(self._started - earlier):
+            entered.acquire()
+
     def submit(self, work: Work) -> None:
         """Have ``work`` run in its turn. Raises RuntimeError where no thread could be started."""
         if self._started < self._count:
@@ -58,12 +74,12 @@ class RunnerThreads(Generic[Work, Result]):
         for _ in range(self._started):
             self._queue.put(None)
 
-    def _start_threads(self) -> None:
+    def _start_threads(self, enter: Callable[[], None] = lambda: None) -> None:
         """Start those that are missing; where the process may not have so many, fewer do the work."""
         try:
             while self._started < self._count:
                 name = f"run-{self._name}-{self._started}"
-                threading.Thread(target=self._serve, name=name, daemon=True).start()
+                threading.Thread(target=self._serve, args=(enter,), name=name, daemon=True).start()
                 self._started += 1
         except RuntimeError:
             if not self._started:
@@ -71,7 +87,8 @@ class RunnerThreads(Generic[Work, Result]):
             log.warning("threads are missing", extra={"threads": self._started, "wanted": self._count})
             self._count = self._started
 
-    def _serve(self) -> None:
+    def _serve(self, enter: Callable[[], None]) -> None:
+        enter()
         _yield_to_the_event_loop()
         while self._run_next():
             pass

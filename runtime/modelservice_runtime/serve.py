@@ -27,7 +27,7 @@ from modelservice_runtime.gpu_devices import open_gpus
 from modelservice_runtime.health import Health
 from modelservice_runtime.lane import Lane
 from modelservice_runtime.last_words import last_words
-from modelservice_runtime.memory import limit_growth, memory_limit_bytes
+from modelservice_runtime.memory_keeper import MemoryKeeper
 from modelservice_runtime.model_loading import (
     LoadedModel,
     build_lane_settings,
@@ -108,6 +108,7 @@ class Server:
         self._stop = asyncio.Event()
         self._sources: list[VersionSource] = []
         self._observation = make_observation(settings.access_log_rate, os.environ)
+        self._memory = MemoryKeeper(settings)
         self._skip_delay = False
         self._files: dict[tuple[str, str], LoadedFiles] = {}
 
@@ -136,11 +137,12 @@ class Server:
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
         gc.collect()
         gc.freeze()
-        self._limit_memory()
+        self._memory.keep(self._table.handles(), ports, loop)
         seconds = round(time.monotonic() - started, 3)
         log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
         self._read_contents(loop)
         await self._stop.wait()
+        self._memory.stop()
         clean = await self._drain(ports)
         if ports.metrics is not None:
             await ports.metrics.drain(0)
@@ -156,11 +158,6 @@ class Server:
 
         read_in_background([(files, partial(tell, version)) for version, files in self._files.items()])
         self._files.clear()
-
-    def _limit_memory(self) -> None:
-        """Accelerators map more memory than there is; what they really take is limited by other means."""
-        if all(name.upper() == "CPU" for name in self._settings.execution_providers):
-            limit_growth(memory_limit_bytes() // self._settings.workers)
 
     def _on_signal(self, number: signal.Signals) -> None:
         log.info("signal received", extra={"signal": number.name})
@@ -226,6 +223,9 @@ class Server:
         def on_device_lost() -> None:
             loop.call_soon_threadsafe(self._on_device_lost)
 
+        preparing = partial(self._memory.open_arena, [source.path for source in self._sources])
+        if not await self._unless_stopped(run_in_thread(loop, preparing, "arena")):
+            return False
         for source in self._sources:
             self._table.start_loading(source.name, source.version)
             load = partial(load_and_warm_up, source, self._settings, on_device_lost)

@@ -3,7 +3,8 @@
 ``large_reads`` does the latter for large bodies.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,7 +19,15 @@ ALIGNMENT_BYTES = 16  # also malloc's
 
 
 class TooMuchBufferedError(Exception):
-    """The bodies of all connections together exceed the limit."""
+    """The bodies of all connections together exceed the limit, or there is no memory for them."""
+
+
+@contextmanager
+def _allocating() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise TooMuchBufferedError from None
 
 
 class RequestBody:
@@ -52,10 +61,12 @@ class RequestBody:
             return
         if isinstance(self._content, bytes):
             self._reserve(len(self._content))
-            self._content = bytearray(self._content)
         self._reserve(len(piece))
-        assert isinstance(self._content, bytearray)
-        self._content += piece
+        with _allocating():
+            if isinstance(self._content, bytes):
+                self._content = bytearray(self._content)
+            assert isinstance(self._content, bytearray)
+            self._content += piece
 
     def room(self, total_bytes: int, padding_bytes: int | None) -> memoryview:
         """Memory for the next bytes of a body of ``total_bytes``, never empty before it is complete.
@@ -75,13 +86,14 @@ class RequestBody:
         self.size_bytes = len(piece)
         capacity = min(total_bytes, self.size_bytes * GROWTH)
         self._reserve(capacity)
-        if padding_bytes is None:
-            self._content = bytearray(piece)
-            extend_unwritten(self._content, capacity - len(piece))
-        else:
-            self._content = view = np.empty(padding_bytes + capacity, np.uint8).data
-            view[padding_bytes : padding_bytes + len(piece)] = piece
-            self._padding = padding_bytes
+        with _allocating():
+            if padding_bytes is None:
+                self._content = bytearray(piece)
+                extend_unwritten(self._content, capacity - len(piece))
+            else:
+                self._content = view = np.empty(padding_bytes + capacity, np.uint8).data
+                view[padding_bytes : padding_bytes + len(piece)] = piece
+                self._padding = padding_bytes
 
     def adopt(self, content: memoryview, size_bytes: int) -> None:
         """Take memory for the whole body, whose first bytes are in it. Raises TooMuchBufferedError."""
@@ -91,13 +103,14 @@ class RequestBody:
 
     def _grow(self, added_bytes: int) -> None:
         self._reserve(added_bytes)
-        if isinstance(self._content, bytearray):
-            extend_unwritten(self._content, added_bytes)
-        else:
-            used = len(self._content)
-            grown = np.empty(used + added_bytes, np.uint8).data
-            grown[:used] = self._content
-            self._content = grown
+        with _allocating():
+            if isinstance(self._content, bytearray):
+                extend_unwritten(self._content, added_bytes)
+            else:
+                used = len(self._content)
+                grown = np.empty(used + added_bytes, np.uint8).data
+                grown[:used] = self._content
+                self._content = grown
 
 
 def padding_bytes(headers: Mapping[bytes, bytes]) -> int | None:

@@ -127,8 +127,12 @@ class LargeReads(asyncio.BufferedProtocol):
             return _READ_BUFFER
         start, head = self._expected
         size_bytes = self._offset + len(start) + head.body_bytes
-        self._memory = memory = np.empty(size_bytes, np.uint8).data[self._offset :]
-        return memory
+        try:
+            self._memory = np.empty(size_bytes, np.uint8).data[self._offset :]
+        except MemoryError:
+            self._expected = None
+            return _READ_BUFFER
+        return self._memory
 
     def buffer_updated(self, size_bytes: int) -> None:
         """Count what came, and look at what it is."""

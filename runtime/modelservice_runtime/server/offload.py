@@ -6,6 +6,7 @@ is.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -40,6 +41,13 @@ class LateAnswer(Generic[Result]):
 
 
 _executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="offload")
+
+
+def start_threads() -> None:
+    """Start the threads now: later there may be no memory for them."""
+    together = threading.Barrier(_THREADS)
+    for started in [_executor.submit(together.wait) for _ in range(_THREADS)]:
+        started.result()
 
 
 def write_late_where_large(

@@ -88,10 +88,16 @@ class ServedConnection(Protocol):
 class Buffers:
     """Counts the bytes of requests, and of answers on their way, that servers hold together."""
 
-    __slots__ = ("held_bytes",)
+    __slots__ = ("held_bytes", "withheld_bytes")
 
     def __init__(self) -> None:
         self.held_bytes = 0
+        self.withheld_bytes = 0
+
+    def withhold(self, size_bytes: int) -> None:
+        """Let all requests and answers have so much less: there is no memory for it."""
+        self.withheld_bytes += size_bytes
+        self.held_bytes += size_bytes
 
 
 ConnectionT = TypeVar("ConnectionT", bound=ServedConnection)

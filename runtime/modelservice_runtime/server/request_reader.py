@@ -133,6 +133,11 @@ class RequestReader:
             self._announced_bytes = int(headers[b"content-length"])
             if self._announced_bytes > self._limits.max_body_bytes:
                 raise self._too_large()
+            room_bytes = self._limits.max_buffered_bytes - self._server.buffers.withheld_bytes
+            if self._announced_bytes > room_bytes:
+                raise RefusalError(
+                    507, f"there is memory for bodies of {room_bytes} bytes; send less at once"
+                )
         if not 0 <= self._announced_bytes <= _MAX_UNASKED_BYTES:
             self._check_admission()
         self._phase = Phase.BODY

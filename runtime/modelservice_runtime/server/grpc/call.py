@@ -421,6 +421,8 @@ class ServerCall(Stream):
         """The last boundary: what is not said to the client goes to the log."""
         if isinstance(error, GrpcError):
             return error
+        if isinstance(error, MemoryError):
+            return GrpcError(GrpcStatus.RESOURCE_EXHAUSTED, "there is no memory for this message")
         log.error("internal error", extra={"path": self._head.path}, exc_info=error)
         return GrpcError(GrpcStatus.INTERNAL, "internal error; the server's log has the details")
 
