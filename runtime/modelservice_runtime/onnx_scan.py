@@ -7,13 +7,12 @@ nothing of the file's size, and bounds nesting, so a hostile file cannot crash i
 
 import mmap
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
 from modelservice_runtime.onnx.files import NO_FILES, ModelFiles, find_model_files
+from modelservice_runtime.onnx.wire import MAX_TEXT_BYTES, fields, parts, text
 from modelservice_runtime.onnx_policy import (
     Nodes,
     OperatorId,
@@ -22,8 +21,6 @@ from modelservice_runtime.onnx_policy import (
 )
 
 MAX_GRAPH_DEPTH = 32
-# As long as a path may be; names are compared with short ones only.
-_MAX_TEXT_BYTES = 4096
 # The last four decode sequences of a length that the request may ask for.
 _LOOP_OPERATORS = frozenset({"Loop", "Scan", "BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"})
 _CONTROL_FLOW_OPERATORS = _LOOP_OPERATORS | {"If"}
@@ -43,8 +40,6 @@ _MOVING_OPERATORS = frozenset({
 })  # fmt: skip
 # Their outputs depend on how large an input is, not on its values.
 _SHAPE_OPERATORS = frozenset({"Shape", "Size"})
-
-Value: TypeAlias = int | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +135,7 @@ def scan_model(content: memoryview) -> ModelScan:
     refuse_foreign_format(content)
     scan = ModelScan()
     seen_graph = False
-    for number, value in _fields(content):
+    for number, value in fields(content):
         if isinstance(value, int):
             scan.ir_version = value if number == 1 else scan.ir_version
         elif number == 7:
@@ -161,7 +156,7 @@ def scan_model(content: memoryview) -> ModelScan:
 
 
 def _scan_main_graph(graph: memoryview, scan: ModelScan) -> None:
-    for number, value in _parts(graph):
+    for number, value in parts(graph):
         if number == 1:
             scan._main.append(_scan_node(value, scan, scan._nodes, depth=0))
         elif number == 5:
@@ -177,7 +172,7 @@ def _scan_main_graph(graph: memoryview, scan: ModelScan) -> None:
 def _scan_inner_graph(graph: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> None:
     if depth > MAX_GRAPH_DEPTH:
         raise ModelRejectedError(f"graphs are nested more than {MAX_GRAPH_DEPTH} deep")
-    for number, value in _parts(graph):
+    for number, value in parts(graph):
         if number == 1:
             _scan_node(value, scan, nodes, depth)
         elif number == 5:
@@ -188,9 +183,9 @@ def _scan_inner_graph(graph: memoryview, scan: ModelScan, nodes: Nodes, depth: i
 
 def _scan_opset(opset: memoryview, scan: ModelScan) -> None:
     domain, version = "", 0
-    for number, value in _fields(opset):
+    for number, value in fields(opset):
         if number == 1 and isinstance(value, memoryview):
-            domain = _text(value)
+            domain = text(value)
         elif number == 2 and isinstance(value, int):
             version = value
     scan.opsets[domain] = version
@@ -199,9 +194,9 @@ def _scan_opset(opset: memoryview, scan: ModelScan) -> None:
 def _scan_function(function: memoryview, scan: ModelScan) -> None:
     texts: dict[int, str] = {}
     nodes: Nodes = Counter()
-    for number, value in _parts(function):
+    for number, value in parts(function):
         if number in (1, 10, 13):
-            texts[number] = _text(value)
+            texts[number] = text(value)
         elif number == 7:
             _scan_node(value, scan, nodes, depth=1)
         elif number == 11:
@@ -214,13 +209,13 @@ def _scan_node(node: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> _
     texts: dict[int, str] = {}
     inputs: list[str] = []
     outputs: list[str] = []
-    for number, value in _parts(node):
+    for number, value in parts(node):
         if number == 1:
-            inputs.append(_text(value))
+            inputs.append(text(value))
         elif number == 2:
-            outputs.append(_text(value))
+            outputs.append(text(value))
         elif number in (4, 7, 8):
-            texts[number] = _text(value)
+            texts[number] = text(value)
         elif number == 5:
             _scan_attribute(value, scan, nodes, depth)
     operator = (texts.get(7, ""), texts.get(4, ""), texts.get(8, ""))
@@ -247,7 +242,7 @@ def _check_normalization(node: memoryview, outputs: list[str]) -> None:
 
 
 def _scan_attribute(attribute: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> None:
-    for number, value in _parts(attribute):
+    for number, value in parts(attribute):
         if number in (5, 10):
             _scan_tensor(value, scan, may_be_external=False)
         elif number in (6, 11):
@@ -257,7 +252,7 @@ def _scan_attribute(attribute: memoryview, scan: ModelScan, nodes: Nodes, depth:
 
 
 def _scan_sparse_tensor(sparse: memoryview, scan: ModelScan) -> None:
-    for number, value in _parts(sparse):
+    for number, value in parts(sparse):
         if number in (1, 2):
             _scan_tensor(value, scan, may_be_external=False)
 
@@ -267,9 +262,9 @@ def _scan_tensor(tensor: memoryview, scan: ModelScan, *, may_be_external: bool) 
     name = ""
     locations: list[str] = []
     external = False
-    for number, value in _fields(tensor):
+    for number, value in fields(tensor):
         if number == 8 and isinstance(value, memoryview):
-            name = _text(value)
+            name = text(value)
         elif number == 14:
             # Whatever it says: a parser with 32 bits may read another number than this one.
             external = external or value != 0
@@ -290,77 +285,26 @@ def _scan_tensor(tensor: memoryview, scan: ModelScan, *, may_be_external: bool) 
 
 def _location(entry: memoryview) -> list[str]:
     """The file's name, where this entry of the external data's description holds it."""
-    parts = dict(_parts(entry))
-    if _text(parts.get(1, memoryview(b""))) != "location":
+    described = dict(parts(entry))
+    if text(described.get(1, memoryview(b""))) != "location":
         return []
-    value = parts.get(2, memoryview(b""))
-    if len(value) > _MAX_TEXT_BYTES:
+    value = described.get(2, memoryview(b""))
+    if len(value) > MAX_TEXT_BYTES:
         raise ModelRejectedError("the model has external data under a name longer than any path")
-    return [_text(value)]
+    return [text(value)]
 
 
 def _scan_value_info(info: memoryview, scan: ModelScan) -> str:
     """Note a missing rank; returns the value's name."""
     name = ""
     has_shape = True
-    for number, value in _fields(info):
+    for number, value in fields(info):
         if number == 1 and isinstance(value, memoryview):
-            name = _text(value)
+            name = text(value)
         elif number == 2 and isinstance(value, memoryview):
-            for kind, tensor_type in _fields(value):
+            for kind, tensor_type in fields(value):
                 if kind == 1 and isinstance(tensor_type, memoryview):
-                    has_shape = any(n == 2 for n, _ in _fields(tensor_type))
+                    has_shape = any(n == 2 for n, _ in fields(tensor_type))
     if not has_shape:
         scan.unranked.add(name)
     return name
-
-
-def _text(value: memoryview) -> str:
-    return bytes(value[:_MAX_TEXT_BYTES]).decode("utf-8", "replace")
-
-
-def _parts(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The fields that are no single numbers: texts, bytes and messages."""
-    for number, value in _fields(message):
-        if isinstance(value, memoryview):
-            yield number, value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Yield (field number, value) of a protobuf message; fixed-width values come as their bytes."""
-    position, end = 0, len(message)
-    while position < end:
-        key, position = _varint(message, position)
-        if key >> 32:  # ONNX Runtime's parser would drop the upper bits and see another field
-            raise ModelLoadFailedError(_DAMAGED)
-        wire_type = key & 7
-        if wire_type == 0:
-            number, position = _varint(message, position)
-            yield key >> 3, number
-            continue
-        if wire_type == 2:
-            length, position = _varint(message, position)
-        elif wire_type in (1, 5):
-            length = 8 if wire_type == 1 else 4
-        else:
-            raise ModelLoadFailedError(_DAMAGED)
-        if length > end - position:
-            raise ModelLoadFailedError(_DAMAGED)
-        yield key >> 3, message[position : position + length]
-        position += length
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    result = shift = 0
-    end = len(message)
-    while position < end and shift < 70:
-        byte = message[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-        shift += 7
-    raise ModelLoadFailedError(_DAMAGED)
-
-
-_DAMAGED = "the file is truncated or is not an ONNX model; check its source and fetch it again"

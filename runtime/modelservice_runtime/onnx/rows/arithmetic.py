@@ -1,0 +1,189 @@
+"""Arithmetic of known numbers: what the shape of a tensor becomes on its way into a Reshape."""
+
+import math
+from collections.abc import Callable
+
+from modelservice_runtime.onnx.rows.sizes import ONE, ZERO, Number, Size, Symbols, quotient, times
+
+_FLOATS = frozenset({1, 10, 11, 16})
+# The types in which the sizes of tensors are computed; others are too short for them.
+_WHOLE = frozenset({6, 7})
+_LONG_FLOATS = frozenset({1, 11})
+# Whole numbers below are exact in every type that sizes are computed in.
+_EXACT = 1 << 24
+
+
+def calculate(symbols: Symbols, operator: str, operands: tuple[Number, ...]) -> Number:
+    """An elementwise operator of known numbers; a symbol of its own where the result is not known."""
+    known = _CALCULATIONS.get(operator)
+    result = None if known is None else known(*operands)
+    if result is not None:
+        return result
+    positive = operator in _KEEPING_SIGNS and all(_is_positive(operand) for operand in operands)
+    kinds = "/".join("f" if is_float(symbols, operand) else "i" for operand in operands)
+    return symbols.derived(f"{operator} {kinds}", *operands, is_size=positive)
+
+
+def cast(symbols: Symbols, number: Number, to: int) -> Number:
+    """A known number in another type."""
+    if isinstance(number, float):
+        if to in _LONG_FLOATS:
+            return number
+        if to in _WHOLE and abs(number) < _EXACT:
+            return Size(int(number))
+    elif number.constant is not None and abs(number.constant) < _EXACT:
+        if to in _LONG_FLOATS:
+            return float(number.constant)
+        if to in _WHOLE or (to == 9 and number.constant in (0, 1)):
+            return number
+    elif to in _WHOLE:
+        return symbols.float_origin(number) or symbols.derived("whole", number, is_size=number.is_size)
+    elif to in _LONG_FLOATS:
+        return number if is_float(symbols, number) else symbols.as_float(number)
+    return symbols.derived(f"cast to {to}", number, is_size=False)
+
+
+def is_float(symbols: Symbols, number: Number) -> bool:
+    """True for floats, also where they stand for a whole number."""
+    return isinstance(number, float) or symbols.float_origin(number) is not None
+
+
+def _is_positive(number: Number) -> bool:
+    return number >= 0 if isinstance(number, float) else number.is_size
+
+
+# Their results are no sizes only where an operand is none.
+_KEEPING_SIGNS = frozenset(
+    {"Add", "Mul", "Div", "Max", "Min", "Floor", "Ceil", "Identity", "Sqrt", "Mod", "Abs"}
+)
+
+
+def _whole(*numbers: Number) -> tuple[int, ...] | None:
+    found = [number.constant for number in numbers if isinstance(number, Size)]
+    known = tuple(number for number in found if number is not None)
+    return known if len(known) == len(numbers) else None
+
+
+def _add(a: Number, b: Number) -> Number | None:
+    if a == ZERO or b == ZERO:
+        return b if a == ZERO else a
+    both = _whole(a, b)
+    return None if both is None else Size(both[0] + both[1])
+
+
+def _subtract(a: Number, b: Number) -> Number | None:
+    if a == b:
+        return ZERO if isinstance(a, Size) else 0.0
+    if b == ZERO:
+        return a
+    both = _whole(a, b)
+    return None if both is None else Size(both[0] - both[1])
+
+
+def _multiply(a: Number, b: Number) -> Number | None:
+    if isinstance(a, float) or isinstance(b, float):
+        return _exact_product(a, b)
+    return times(a, b)
+
+
+def _exact_product(a: Number, b: Number) -> Number | None:
+    if a == 1.0 or b == 1.0:
+        return b if a == 1.0 else a
+    if isinstance(a, float) and isinstance(b, float) and a.is_integer() and b.is_integer():
+        return a * b if abs(a * b) < _EXACT else None
+    return None
+
+
+def _divide(a: Number, b: Number) -> Number | None:
+    if b in (ONE, 1.0):
+        return a
+    if isinstance(a, Size) and isinstance(b, Size):
+        both = _whole(a, b)
+        if both is not None:
+            return Size(int(both[0] / both[1])) if both[1] and abs(both[0]) < _EXACT else None
+        return quotient(a, b)
+    if isinstance(a, float) and isinstance(b, float) and b and (a / b).is_integer() and a.is_integer():
+        return a / b
+    return None
+
+
+def _modulo(a: Number, b: Number) -> Number | None:
+    both = _whole(a, b)
+    return Size(both[0] % both[1]) if both is not None and min(both) >= 0 and both[1] else None
+
+
+def _floor(a: Number) -> Number | None:
+    return float(math.floor(a)) if isinstance(a, float) and abs(a) < _EXACT else None
+
+
+def _ceil(a: Number) -> Number | None:
+    return float(math.ceil(a)) if isinstance(a, float) and abs(a) < _EXACT else None
+
+
+def _equal(a: Number, b: Number) -> Number | None:
+    if a == b:
+        return ONE
+    if isinstance(a, float) or isinstance(b, float):
+        return ZERO if isinstance(a, float) and isinstance(b, float) else None
+    both = _whole(a, b)
+    negative_and_size = (a.factor < 0 and not a.symbols and b.is_size) or (
+        b.factor < 0 and not b.symbols and a.is_size
+    )
+    return ZERO if both is not None or negative_and_size else None
+
+
+def _compare(test: Callable[[int, int], bool]) -> Callable[[Number, Number], Number | None]:
+    def compared(a: Number, b: Number) -> Number | None:
+        both = _whole(a, b)
+        return None if both is None else Size(int(test(*both)))
+
+    return compared
+
+
+def _not(a: Number) -> Number | None:
+    return {ZERO: ONE, ONE: ZERO}.get(a) if isinstance(a, Size) else None
+
+
+def _and(a: Number, b: Number) -> Number | None:
+    if ZERO in (a, b):
+        return ZERO
+    return ONE if a == b == ONE else None
+
+
+def _or(a: Number, b: Number) -> Number | None:
+    if ONE in (a, b):
+        return ONE
+    return ZERO if a == b == ZERO else None
+
+
+def _where(condition: Number, a: Number, b: Number) -> Number | None:
+    if a == b:
+        return a
+    return {ONE: a, ZERO: b}.get(condition) if isinstance(condition, Size) else None
+
+
+def _largest(*numbers: Number) -> Number | None:
+    known = _whole(*numbers)
+    return Size(max(known)) if known else (numbers[0] if len(set(numbers)) == 1 else None)
+
+
+def _smallest(*numbers: Number) -> Number | None:
+    known = _whole(*numbers)
+    return Size(min(known)) if known else (numbers[0] if len(set(numbers)) == 1 else None)
+
+
+def _identity(a: Number) -> Number | None:
+    return a
+
+
+def _negative(a: Number) -> Number | None:
+    return -a if isinstance(a, float) else times(Size(-1), a)
+
+
+_CALCULATIONS: dict[str, Callable[..., Number | None]] = {
+    "Add": _add, "Sub": _subtract, "Mul": _multiply, "Div": _divide, "Mod": _modulo, "Floor": _floor,
+    "Ceil": _ceil, "Equal": _equal, "Not": _not, "And": _and, "Or": _or, "Where": _where, "Max": _largest,
+    "Min": _smallest, "Identity": _identity, "Neg": _negative,
+    "Greater": _compare(lambda a, b: a > b), "GreaterOrEqual": _compare(lambda a, b: a >= b),
+    "Less": _compare(lambda a, b: a < b), "LessOrEqual": _compare(lambda a, b: a <= b),
+}  # fmt: skip

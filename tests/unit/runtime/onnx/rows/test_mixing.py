@@ -1,0 +1,73 @@
+"""Models whose rows depend on each other, on their places or on how many there are: each is refused."""
+
+import pytest
+from tests.unit.runtime.onnx.rows.graph_texts import obstacle, parse, read_cases
+
+MIXING = read_cases("mixing.txt")
+
+
+@pytest.mark.parametrize("case", MIXING)
+def test_mixing_model_is_refused_at_the_node(case: str) -> None:
+    node, graph = MIXING[case]
+    found = obstacle(parse(graph))
+    assert found is not None
+    assert found.startswith(f"node {node}: "), found
+
+
+def test_softmax_before_version_13_takes_all_axes_behind() -> None:
+    graph = "(float[b,n] x) => (float[b,n] y) {t = Transpose(x) s = Softmax<axis=%d>(t) y = Transpose(s)}"
+    for opset, axis, proven in ((13, 0, True), (12, 0, False), (12, 1, False), (13, 1, False)):
+        assert (obstacle(parse(graph % axis, opset)) is None) is proven, (opset, axis)
+
+
+def test_function_that_hides_a_mixing_node_is_refused() -> None:
+    functions = '<opset_import: ["": 17], domain: "local"> Hidden (a) => (b) {b = Softmax<axis=0>(a)}'
+    found = obstacle(parse("(float[n,4] x) => (float[n,4] y) {y = local.Hidden(x)}", functions=functions))
+    assert found is not None
+    assert "(Softmax)" in found
+
+
+def test_function_gets_the_attributes_of_its_call() -> None:
+    functions = (
+        '<opset_import: ["": 17], domain: "local"> Soft <at> (a) => (b) {b = Softmax<axis: int = @at>(a)}'
+    )
+    graph = "(float[n,4] x) => (float[n,4] y) {y = local.Soft<at=%d>(x)}"
+    assert obstacle(parse(graph % 1, functions=functions)) is None
+    assert "(Softmax)" in (obstacle(parse(graph % 0, functions=functions)) or "")
+
+
+def test_function_under_the_name_of_a_known_operator_is_refused() -> None:
+    functions = '<opset_import: ["": 17], domain: "com.microsoft"> Gelu (a) => (b) {b = Softmax<axis=0>(a)}'
+    found = obstacle(
+        parse("(float[n,4] x) => (float[n,4] y) {y = com.microsoft.Gelu(x)}", functions=functions)
+    )
+    assert found is not None
+
+
+@pytest.mark.parametrize(
+    ("graph", "part"),
+    [
+        ("(float[1,4] x) => (float[1,4] y) {y = Relu(x)}", "input 'x' has the fixed first dimension 1"),
+        ("(float x) => (float y) {y = Relu(x)}", "input 'x' is a single number"),
+        ("(float[n,4] x, float t) => (float[n,4] y) {y = Add(x, t)}", "input 't' is a single number"),
+        ("(float[n,4] x) => (float[4,n] y) {y = Transpose(x)}", "output 'y' has the rows along axis 1"),
+        ("(float[n,4] x) => (int64[2] y) {y = Shape(x)}", "output 'y' tells the number of rows"),
+        ("(float[n,4] x) => (float[4] y) <float[4] w = {1,2,3,4}> {y = Relu(w)}", "has no dimension"),
+        ("(float[n,4] x) => (float[m] y) <int64[1] s = {-1}> {y = Reshape(x, s)}", "not exactly one"),
+        ("(float[n,4] x) => (float[m,4] y) <int64[2] r = {2,1}> {y = Tile(x, r)}", "not exactly one"),
+        ("(string[n] x) => (string[n,m] y) {y, c = StringSplit(x)}", "output 'y' is padded"),
+        ("() => (float[4] y) <float[4] w = {1,2,3,4}> {y = Relu(w)}", "no inputs"),
+    ],
+)  # fmt: skip
+def test_inputs_and_outputs_without_a_batch_are_named(graph: str, part: str) -> None:
+    assert part in (obstacle(parse(graph, opset=20)) or "")
+
+
+def test_mixing_node_that_no_output_needs_does_not_matter() -> None:
+    graph = "(float[n,4] x) => (float[n,4] y) {unused = Softmax<axis=0>(x) y = Relu(x)}"
+    assert obstacle(parse(graph)) is None
+
+
+def test_version_of_operators_that_is_not_known_is_refused() -> None:
+    for opset in (6, 29):
+        assert "version" in (obstacle(parse("(float[n] x) => (float[n] y) {y = Relu(x)}", opset)) or "")
