@@ -228,11 +228,11 @@ def _scan_node(node: memoryview, scan: ModelScan, nodes: Nodes, depth: int) -> _
 def _check_normalization(node: memoryview, outputs: list[str]) -> None:
     """Refuse training mode: ONNX Runtime keeps the statistics of one request for the next ones."""
     trains = False
-    for number, value in _parts(node):
+    for number, value in parts(node):
         if number == 5:
-            attribute = dict(_fields(value))
+            attribute = dict(fields(value))
             name = attribute.get(1)
-            is_mode = isinstance(name, memoryview) and _text(name) == "training_mode"
+            is_mode = isinstance(name, memoryview) and text(name) == "training_mode"
             trains = trains or (is_mode and bool(attribute.get(3)))
     if trains or any(outputs[1:]):
         raise ModelRejectedError(
