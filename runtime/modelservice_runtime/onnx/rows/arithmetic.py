@@ -20,8 +20,9 @@ def calculate(symbols: Symbols, operator: str, operands: tuple[Number, ...]) -> 
     if result is not None:
         return result
     positive = operator in _KEEPING_SIGNS and all(_is_positive(operand) for operand in operands)
-    kinds = "/".join("f" if is_float(symbols, operand) else "i" for operand in operands)
-    return symbols.derived(f"{operator} {kinds}", *operands, is_size=positive)
+    floating = any(_is_float(operand) for operand in operands)
+    kind = " of floats" if floating else ""
+    return symbols.derived(operator + kind, *operands, is_size=positive, is_float=floating)
 
 
 def cast(symbols: Symbols, number: Number, to: int) -> Number:
@@ -37,15 +38,16 @@ def cast(symbols: Symbols, number: Number, to: int) -> Number:
         if to in _WHOLE or (to == 9 and number.constant in (0, 1)):
             return number
     elif to in _WHOLE:
+        if not number.is_float:
+            return number
         return symbols.float_origin(number) or symbols.derived("whole", number, is_size=number.is_size)
     elif to in _LONG_FLOATS:
-        return number if is_float(symbols, number) else symbols.as_float(number)
-    return symbols.derived(f"cast to {to}", number, is_size=False)
+        return number if number.is_float else symbols.as_float(number)
+    return symbols.derived(f"cast to {to}", number, is_size=False, is_float=True)
 
 
-def is_float(symbols: Symbols, number: Number) -> bool:
-    """True for floats, also where they stand for a whole number."""
-    return isinstance(number, float) or symbols.float_origin(number) is not None
+def _is_float(number: Number) -> bool:
+    return isinstance(number, float) or number.is_float
 
 
 def _is_positive(number: Number) -> bool:

@@ -15,11 +15,15 @@ _MAX_SYMBOLS = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
-    """An unknown number; equal only to itself. ``is_size``: it is never negative."""
+    """An unknown number; equal only to itself.
+
+    ``is_size``: it is never negative. ``is_float``: it is computed as a float, so it may not be whole.
+    """
 
     number: int
     of_batch: bool = False
     is_size: bool = True
+    is_float: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Size:
     def is_size(self) -> bool:
         """Is never negative."""
         return self.factor >= 0 and all(symbol.is_size for symbol in self.symbols)
+
+    @property
+    def is_float(self) -> bool:
+        """Is computed as a float."""
+        return any(symbol.is_float for symbol in self.symbols)
 
     @property
     def constant(self) -> int | None:
@@ -85,16 +94,16 @@ class Symbols:
     _derived: dict[tuple[object, ...], Size] = field(default_factory=dict)
     _inner: dict[Symbol, Size] = field(default_factory=dict)
 
-    def fresh(self, *, of_batch: bool = False, is_size: bool = True) -> Size:
+    def fresh(self, *, of_batch: bool = False, is_size: bool = True, is_float: bool = False) -> Size:
         """A number that nothing else is known to equal."""
-        return Size(1, (Symbol(next(self._numbers), of_batch, is_size),))
+        return Size(1, (Symbol(next(self._numbers), of_batch, is_size, is_float),))
 
-    def derived(self, how: str, *operands: Number, is_size: bool = True) -> Size:
+    def derived(self, how: str, *operands: Number, is_size: bool = True, is_float: bool = False) -> Size:
         """The result of a function, named by ``how``, of ``operands``."""
         key = (how, *operands)
         if key not in self._derived:
             of_batch = any(isinstance(operand, Size) and operand.of_batch for operand in operands)
-            self._derived[key] = self.fresh(of_batch=of_batch, is_size=is_size)
+            self._derived[key] = self.fresh(of_batch=of_batch, is_size=is_size, is_float=is_float)
         return self._derived[key]
 
     def bounded(self, size: Size) -> Size:
@@ -103,7 +112,7 @@ class Symbols:
 
     def as_float(self, size: Size) -> Size:
         """The same number as a float, whose arithmetic is another one."""
-        floating = self.derived("float", size, is_size=size.is_size)
+        floating = self.derived("float", size, is_size=size.is_size, is_float=True)
         self._inner[floating.symbols[0]] = size
         return floating
 

@@ -63,7 +63,7 @@ def _known(call: Call, x: Tensor, axes: tuple[int, ...], *, keep: bool) -> Tenso
     elif call.node.operator in ("ReduceMax", "ReduceMin") and len(set(x.values)) == 1:
         found = x.values[0]
     else:
-        found = call.symbols.derived(call.node.operator, *x.values, is_size=False)
+        found = call.symbols.derived(call.node.operator, *x.values, is_size=False, is_float=True)
     return vector((found,)) if keep else scalar(found)
 
 

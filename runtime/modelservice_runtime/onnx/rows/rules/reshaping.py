@@ -72,8 +72,8 @@ def _inferred(call: Call, dims: Sequence[Size], wanted: list[Size]) -> tuple[Siz
 def reshaped(call: Call, x: Tensor, wanted: list[Size]) -> Tensor:
     """The rows of ``x`` in the dimensions ``wanted``, one of which may be -1. Raises MixingError.
 
-    Outside of the rows stands the same number of elements before and after. The sizes behind follow, as the
-    numbers of all elements are equal or the run fails.
+    Outside of the rows stands the same number of elements before and after, or inside of each row does: the
+    one follows from the other, as the numbers of all elements are equal or the run fails.
     """
     holders = [at for at, size in enumerate(wanted) if size.of_batch]
     if len(holders) > 1:
@@ -104,6 +104,9 @@ def _with_holder(call: Call, x: Tensor, wanted: list[Size], at: int) -> Tensor:
             raise MixingError(_LOST)
     before = quotient(outside, times(*front)) if all(size.is_size for size in front) else None
     behind = None if before is None else quotient(factor, before)
+    if behind is None and Size(-1) not in wanted:
+        behind = quotient(inside, times(*back)) if all(size.is_size for size in back) else None
+        before = None if behind is None else quotient(factor, behind)
     if before is None or behind is None:
         raise MixingError(_LOST)
     if Size(-1) in back:

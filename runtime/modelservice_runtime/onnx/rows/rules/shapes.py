@@ -228,10 +228,10 @@ def _filling(call: Call) -> Number:
     given = call.attribute("value")
     content = None if given is None else given.message(5)
     if content is None:
-        return ZERO if given is None else call.symbols.fresh(is_size=False)
+        return ZERO if given is None else call.symbols.fresh(is_size=False, is_float=True)
     values = read_constant(content).values
     if values is None or len(values) != 1:
-        return call.symbols.fresh(is_size=False)
+        return call.symbols.fresh(is_size=False, is_float=True)
     return values[0] if isinstance(values[0], float) else Size(int(values[0]))
 
 
