@@ -2,9 +2,13 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-_CGROUP_V2_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+from modelservice_runtime.machine.cgroup import ControlGroups, cpu_limit, find_control_groups
+
+# What a pod without a limit asks for: it may use all of its node's CPUs, and had better not count on them.
+CPUS_VARIABLE = "MODELSERVICE_CPUS"
 _CPU_INFO = Path("/proc/cpuinfo")
 # x86 first, then Arm, in the names of Linux.
 _FEATURES = (
@@ -13,19 +17,19 @@ _FEATURES = (
 )  # fmt: skip
 
 
-def available_cpus(limit_file: Path = _CGROUP_V2_LIMIT) -> int:
-    """CPUs granted by the cgroup's limit (rounded up) and the scheduler's affinity; at least 1.
+def available_cpus(groups: ControlGroups | None = None, environment: Mapping[str, str] = os.environ) -> int:
+    """CPUs granted by the control groups (rounded up), the scheduler's affinity and the pod; at least 1.
 
     ONNX Runtime itself counts the node's cores, which throttles a container with a smaller limit.
     """
     cpus = len(os.sched_getaffinity(0))
-    try:
-        quota, _, period = limit_file.read_text(encoding="ascii").partition(" ")
-    except OSError:
-        return cpus
-    if not quota.strip().isdigit() or not period.strip().isdigit() or int(period) == 0:
-        return cpus
-    return max(1, min(cpus, math.ceil(int(quota) / int(period))))
+    limit = cpu_limit(find_control_groups() if groups is None else groups)
+    if limit is not None:
+        cpus = min(cpus, math.ceil(limit))
+    asked = environment.get(CPUS_VARIABLE, "")
+    if asked.isascii() and asked.isdigit():
+        cpus = min(cpus, int(asked))
+    return max(1, cpus)
 
 
 def cpu_name(info_file: Path = _CPU_INFO) -> str:

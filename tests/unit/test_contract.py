@@ -16,10 +16,12 @@ from modelservice_operator.diagnose import diagnose
 from modelservice_operator.resources import ports
 from modelservice_operator.resources.pod import PodInputs, build_pod_template
 from modelservice_operator.revision import RecordedRuntime
+from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
 from modelservice_runtime.fetch.proxies import read_proxies
+from modelservice_runtime.machine.cgroup import find_control_groups
 from modelservice_runtime.server.routes import Endpoint, Route, match_route
 from modelservice_runtime.server.routing import split_target
 from modelservice_runtime.server.sockets import EVERY_ADDRESS
@@ -243,6 +245,24 @@ def test_ports_of_a_pod_are_the_ones_the_server_listens_on() -> None:
     for name in ("http_port", "grpc_port", "metrics_port"):
         assert getattr(settings, name) == getattr(defaults, name)
     assert settings.host == EVERY_ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("cpu", "expected"),
+    [
+        ({"requests": {"cpu": "1500m"}}, {"MODELSERVICE_CPUS": "2"}),
+        ({"requests": {"cpu": "1"}, "limits": {"cpu": "4"}}, {}),
+        ({"requests": {"memory": "1Gi"}}, {}),
+    ],
+)
+def test_server_counts_on_the_cpus_that_its_pod_asks_for(
+    cpu: dict[str, Any], expected: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (server,) = make_pod(SPECS["plain"] | {"resources": cpu})["containers"]
+    environment = {variable["name"]: variable["value"] for variable in server.get("env", [])}
+    assert environment == expected
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
+    assert available_cpus(find_control_groups(tmp_path), environment) == (2 if expected else 64)
 
 
 def test_probes_of_a_pod_are_health_routes_of_the_server() -> None:

@@ -25,6 +25,7 @@ from modelservice_operator.resources.server import (
 from modelservice_operator.resources.sizing import (
     Amounts,
     container_resources,
+    cpus_asked_for,
     execution_providers,
     intra_op_threads,
     with_gpus,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 SERVER_CONTAINER = "server"
 FETCH_CONTAINER = "fetch"
+CPUS_VARIABLE = "MODELSERVICE_CPUS"
+"""How many CPUs the server may count on where no limit tells it: it would count the node's."""
 _TMP_SIZE_LIMIT = "1Gi"
 _READY_PATH = "/v2/health/ready"
 _LIVE_PATH = "/v2/health/live"
@@ -114,7 +117,7 @@ def _pod_metadata(inputs: PodInputs) -> dict[str, Any]:
 def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts]) -> dict[str, Any]:
     return {
         **_container(SERVER_CONTAINER, inputs.image, with_gpus(resources, inputs.spec)),
-        **environment(inputs.spec, for_fetcher=False),
+        **_server_environment(inputs, resources),
         "args": _server_args(inputs, source, resources),
         "ports": [
             {"name": ports.HTTP_NAME, "containerPort": ports.HTTP, "protocol": "TCP"},
@@ -132,6 +135,14 @@ def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts
         # A minute: a busy server is not a dead one.
         "livenessProbe": {**_probe(_LIVE_PATH), "periodSeconds": 10, "failureThreshold": 6},
     }
+
+
+def _server_environment(inputs: PodInputs, resources: dict[str, Amounts]) -> dict[str, Any]:
+    """A variable, where an argument would keep an older image from starting."""
+    asked = cpus_asked_for(resources)
+    own = environment(inputs.spec, for_fetcher=False).get("env", [])
+    variables = [*own] if asked is None else [{"name": CPUS_VARIABLE, "value": str(asked)}, *own]
+    return {"env": variables} if variables else {}
 
 
 def _fetch(

@@ -67,6 +67,14 @@ def intra_op_threads(
     return max(1, math.ceil(parse_quantity(cpu)) // workers) if cpu else 1
 
 
+def cpus_asked_for(resources: Mapping[str, Amounts]) -> int | None:
+    """Return the CPU request, rounded up, of a container without a limit; None where its limit tells it."""
+    cpu = resources.get("requests", {}).get("cpu")
+    if cpu is None or resources.get("limits", {}).get("cpu"):
+        return None
+    return max(1, math.ceil(parse_quantity(cpu)))
+
+
 def execution_providers(spec: ModelServiceSpec, runtime: RecordedRuntime) -> tuple[str, ...]:
     """Return ONNX Runtime's execution providers, best first."""
     if spec.runtime.execution_providers:

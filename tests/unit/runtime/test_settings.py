@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from modelservice_runtime.batching_settings import ModelSample
-from modelservice_runtime.cpu import available_cpus
+from modelservice_runtime.cpu import CPUS_VARIABLE, available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.machine.cgroup import find_control_groups
 from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
 from modelservice_runtime.settings import ModelSource, parse_serve_arguments
 
@@ -111,7 +112,14 @@ def test_parse_of_wrong_flags_names_them(arguments: list[str], part: str) -> Non
     [("100000 100000", 1), ("1000 100000", 1), ("max 100000", None), ("", None), ("9 0", None)],
 )
 def test_available_cpus_follow_the_cgroup(tmp_path: Path, limit: str, cpus: int | None) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(limit)
-    unlimited = available_cpus(tmp_path / "absent")
-    assert available_cpus(file) == (cpus or unlimited)
+    (tmp_path / "cpu.max").write_text(limit)
+    unlimited = available_cpus(find_control_groups(tmp_path / "absent"), {})
+    assert available_cpus(find_control_groups(tmp_path), {}) == (cpus or unlimited)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("2", 2), ("0", 1), ("99", 8), ("", 8), ("many", 8)])
+def test_available_cpus_follow_what_the_pod_asks_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str, expected: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    assert available_cpus(find_control_groups(tmp_path), {CPUS_VARIABLE: asked}) == expected
