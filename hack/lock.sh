@@ -21,9 +21,10 @@ lock() {
     "$UV" pip compile pyproject.toml --extra "$extra" --output-file "$file" "${OPTIONS[@]}" "$@"
 }
 
-lock operator operator "$@"
-lock runtime runtime "$@"
-lock runtime-gpu gpu "$@"
+# What goes into images.
+lock operator operator --extra image "$@"
+lock runtime runtime --extra image "$@"
+lock runtime-gpu gpu --extra image "$@"
 lock train train "$@"
 lock dev dev "$@"
 lock fuzz fuzz "$@"

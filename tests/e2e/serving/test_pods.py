@@ -1,11 +1,12 @@
 """What pods get and keep: GPUs, mounted models, and a model that outlives its server."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from hack.cluster import kwok
+from hack.cluster.api import Object
 from hack.cluster.node import NODE_NAME
 from tests.support.faults import default_image, gpu_runtime
 from tests.support.serving import User, condition, sha256_of
@@ -64,6 +65,41 @@ def test_model_of_a_config_map_is_mounted_and_verified(user: User) -> None:
     user.apply("mounted", model={"storageUri": "configmap://models/model.onnx", "sha256": sha256_of(content)})
     user.wait_ready("mounted")
     assert user.ask("mounted", 41) == 42
+
+
+def test_replica_that_loads_another_file_than_the_first_is_told(user: User) -> None:
+    def data(addend: float) -> dict[str, dict[str, str]]:
+        return {"binaryData": {"model.onnx": base64.b64encode(make_adder(addend)).decode()}}
+
+    first, second = (sha256_of(make_adder(addend)) for addend in (1, 2))
+    user.cluster.api.create(user.path("configmaps"), {"metadata": {"name": "mutable"}, **data(1)})
+    user.apply("mutable", model={"storageUri": "configmap://mutable/model.onnx"}, replicas=1)
+    user.wait_ready("mutable")
+    served = user.wait(
+        "mutable", lambda one: "comparedAt" in one["status"].get("model", {}), "what the server loaded"
+    )["status"]["model"]
+    assert (served["sha256"], served["batching"]["maxBatchSize"]) == (first, 1)
+    user.cluster.api.patch(user.path("configmaps", "mutable"), data(2))
+    user.edit("mutable", {"replicas": 2})
+    told = user.wait(
+        "mutable",
+        lambda one: condition(one, "Degraded").get("reason") == "ModelContentChanged",
+        "Degraded=True with the reason ModelContentChanged",
+    )
+    assert f"sha256 {first}, {second}" in condition(told, "Degraded")["message"]
+    user.cluster.api.patch(user.path("configmaps", "mutable"), data(1))
+    (newest,) = (
+        pod for pod in user.pods("mutable").values() if not is_older(pod, user.pods("mutable").values())
+    )
+    user.cluster.api.delete(user.path("pods", newest["metadata"]["name"]))
+    user.wait("mutable", lambda one: condition(one, "Degraded")["status"] == "False", "Degraded=False")
+    user.run_kubectl("delete", "msvc", "mutable", "--cascade=foreground", "--timeout=60s")
+
+
+def is_older(pod: Object, pods: Iterable[Object]) -> bool:
+    """Whether one of the pods was made later."""
+    created = pod["metadata"]["creationTimestamp"]
+    return any(other["metadata"]["creationTimestamp"] > created for other in pods)
 
 
 @pytest.fixture
