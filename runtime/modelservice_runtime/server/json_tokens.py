@@ -17,7 +17,8 @@ from modelservice_runtime.server.pieces import find_word
 _WORDS = (b"NaN", b"Inf")
 # What the standard library's parser reads is NaN, Infinity and -Infinity. Texts are passed over as a whole.
 _OTHER_SPELLING = re.compile(rb"Inf(?!inity)|-NaN")
-_TEXT_OR_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-NaN\b|\bInf\b', re.DOTALL)
+# A text that never ends is passed over as well: looking for its end at each quote would take quadratic time.
+_TEXT_OR_WORD = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-NaN\b|\bInf\b', re.DOTALL)
 _PLAIN_SPELLING = {b"-NaN": b"NaN", b"Inf": b"Infinity"}
 # Half of a character outside the basic plane; alone it is no character.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")

@@ -1,5 +1,7 @@
 """What happens when nothing happens; in a time that the tests set."""
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.runtime.http2 import raw_client as raw
 from tests.unit.runtime.http2.grpc_server_thread import Never
@@ -8,7 +10,7 @@ from tests.unit.runtime.http2.offline_connection import Play
 from modelservice_runtime.server.http2 import connection
 from modelservice_runtime.server.http2.limits import Http2Limits
 
-LIMITS = Http2Limits()
+LIMITS = replace(Http2Limits(), max_connection_age_seconds=None)
 
 
 def test_call_without_messages_ends_after_a_while() -> None:
