@@ -90,5 +90,12 @@ FAMILIES: dict[str, Family] = {
             version_text="v1.8.0",
             stamps={"main.Version": "v1.8.0"},
         ),
+        Family(
+            name="fake-gcs-server",
+            version="v1.56.1",
+            programs={"fake-gcs-server": "github.com/fsouza/fake-gcs-server"},
+            build_seconds=120,
+            version_text="v1.56.1",  # it has no option that says so: one on PATH is never taken
+        ),
     )
 }

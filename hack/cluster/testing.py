@@ -14,9 +14,9 @@ from hack.cluster.pause import pause_archive
 from hack.cluster.processes import current_identity
 
 NAMESPACE_TIMEOUT_SECONDS = 30.0
-# The programs of a test cluster, and the S3 store of the fetcher's tests.
+# The programs of a test cluster, and the stores of the fetcher's tests.
 CLUSTER_FAMILIES = ("kubernetes", "etcd", "kwok")
-STORE_FAMILIES = ("versitygw",)
+STORE_FAMILIES = ("versitygw", "fake-gcs-server")
 REGISTRY_PROGRAMS = {"docker-registry": "docker-registry"}
 
 

@@ -31,6 +31,8 @@ _INTERNET = (
 IDENTITY_SERVICES = {
     # The agent of EKS Pod Identity; roles by web identity (IRSA) are given out by a service in the Internet.
     "s3": (("169.254.170.23/32", 80),),
+    # GKE's metadata server, with its Dataplane V2 and without.
+    "gs": (("169.254.169.254/32", 80), ("169.254.169.252/32", 988)),
 }
 """Where the fetcher of a scheme gets credentials for the pod's service account: address and TCP port."""
 

@@ -149,6 +149,8 @@ def _fetch(
     inputs: PodInputs, source: ModelSource, args: list[str], resources: dict[str, Amounts]
 ) -> dict[str, Any]:
     """The fetcher gets the server's share of CPU and memory: quotas are met, the pod's request stays."""
+    if inputs.spec.service_account_name and inputs.spec.model.storage_uri.startswith("gs://"):
+        args = [*args, "--pod-identity"]  # GKE tells no pod that it has an identity
     return {
         **_container(FETCH_CONTAINER, inputs.image, resources),
         **environment(inputs.spec, for_fetcher=True),

@@ -26,9 +26,19 @@ S3_KEYS = (
     "AWS_S3_ADDRESSING_STYLE",
     "endpoint",
 )
+# A service account's key as Google Cloud gives it, under the names that tools give the file.
+GCS_ACCOUNT_KEYS = ("key.json", "GOOGLE_SERVICE_ACCOUNT_KEY", "gcloud-application-credentials.json")
+GCS_KEYS = (*GCS_ACCOUNT_KEYS, "GOOGLE_BASE_URL")
 CA_KEY = "ca.crt"
-KNOWN_KEYS = (*REGISTRY_KEYS, *WEB_KEYS, *S3_KEYS, CA_KEY)
-_SECRET_KEYS = ("password", "token", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", *REGISTRY_KEYS)
+KNOWN_KEYS = (*REGISTRY_KEYS, *WEB_KEYS, *S3_KEYS, *GCS_KEYS, CA_KEY)
+_SECRET_KEYS = (
+    "password",
+    "token",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    *REGISTRY_KEYS,
+    *GCS_ACCOUNT_KEYS,
+)
 _MAX_VALUE_BYTES = 1024 * 1024  # Kubernetes' own limit for a Secret
 
 

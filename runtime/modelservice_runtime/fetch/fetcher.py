@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelservice_runtime.fetch import gcs, s3
 from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.client import GuardedClient
 from modelservice_runtime.fetch.credentials import CA_KEY, Credentials, build_ssl_context, read_credentials
 from modelservice_runtime.fetch.destination import Destination, StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.identity import find_aws_identity
+from modelservice_runtime.fetch.identity import find_aws_identity, find_google_identity
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
 from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.names import MODEL_FILE
@@ -22,7 +23,6 @@ from modelservice_runtime.fetch.oci import RegistryAccess, fetch_oci
 from modelservice_runtime.fetch.proxies import read_proxies
 from modelservice_runtime.fetch.proxy import Way
 from modelservice_runtime.fetch.redaction import Redactor
-from modelservice_runtime.fetch.s3 import build_bucket
 from modelservice_runtime.fetch.transfer import Transfer
 from modelservice_runtime.fetch.uri import (
     FileUri,
@@ -43,7 +43,7 @@ class FetchRequest:
     """What to fetch, where to, and what is allowed.
 
     Attributes:
-        uri: the model URI: oci, s3, https, http with ``sha256``; file where ``allow_file``.
+        uri: the model URI: oci, s3, gs, https, http with ``sha256``; file where ``allow_file``.
         destination: the directory that receives the files.
         max_bytes: the most bytes to store, over all files; a ``file://`` stores none.
         sha256: digest of the ONNX file, 64 hex digits.
@@ -53,6 +53,7 @@ class FetchRequest:
         addresses: which addresses may be connected to.
         limits: bounds of the transfer.
         environment: where proxies (``HTTPS_PROXY`` and the like) and the pod's identity are looked for.
+        use_pod_identity: ask the cloud for the pod's identity also where the environment does not name it.
         cache: where files of known digest are kept for other fetches; None for nowhere.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
 
@@ -68,6 +69,7 @@ class FetchRequest:
     addresses: AddressPolicy = field(default_factory=AddressPolicy)
     limits: TransferLimits = field(default_factory=TransferLimits)
     environment: Mapping[str, str] = field(default_factory=dict)
+    use_pod_identity: bool = False
     cache: ModelCache | None = None
     redactor: Redactor = field(default_factory=Redactor)
 
@@ -161,7 +163,11 @@ async def _fetch_object(
     transfer: Transfer,
     way: Way,
 ) -> list[StoredFile]:
-    bucket = build_bucket(uri.bucket, credentials, find_aws_identity(request.environment))
+    if uri.scheme == "gs":
+        identity = find_google_identity(request.environment, wanted=request.use_pod_identity)
+        bucket = gcs.build_bucket(uri.bucket, credentials, identity)
+    else:
+        bucket = s3.build_bucket(uri.bucket, credentials, find_aws_identity(request.environment))
     authorities = credentials.first(CA_KEY) or ""
     async with open_bucket(bucket, request.addresses, way, authorities, request.limits) as store:
         request.redactor.add(store.proxy.password)

@@ -2,7 +2,9 @@
 
 Amazon EKS sets the variables in pods whose service account has a role: a role with a web identity token
 (https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html), or the Pod Identity
-agent of the node (https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html). Pure.
+agent of the node (https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html). Google's GKE sets
+nothing: its metadata server answers every pod, so it is asked only where that is wanted
+(https://docs.cloud.google.com/kubernetes-engine/docs/concepts/workload-identity). Pure.
 """
 
 from collections.abc import Mapping
@@ -10,6 +12,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from modelservice_runtime.fetch.proxy import Endpoint
+
+_GOOGLE_METADATA = frozenset({Endpoint("metadata.google.internal", 80), Endpoint("169.254.169.254", 80)})
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,16 @@ def find_aws_identity(environment: Mapping[str, str]) -> Identity | None:
         }
         return Identity(f"the Pod Identity agent at {endpoint.host}", settings, frozenset({endpoint}))
     return None
+
+
+def find_google_identity(environment: Mapping[str, str], *, wanted: bool) -> Identity | None:
+    """The metadata server, under its name, its address, or the one that the environment names."""
+    if not wanted:
+        return None
+    named = environment.get("GCE_METADATA_HOST")
+    endpoint = _parse_endpoint(f"http://{named}") if named else None
+    services = frozenset({endpoint}) if endpoint else _GOOGLE_METADATA
+    return Identity("the service account, from Google's metadata server", {}, services)
 
 
 def _parse_endpoint(url: str) -> Endpoint | None:

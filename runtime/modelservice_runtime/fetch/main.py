@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="modelservice_runtime fetch", description="Fetch a model into a directory."
     )
-    parser.add_argument("--uri", required=True, help="oci://, s3://, https://, http:// with --sha256")
+    parser.add_argument("--uri", required=True, help="oci://, s3://, gs://, https://, http:// with --sha256")
     parser.add_argument(
         "--destination", type=Path, default=Path("/mnt/models"), help="directory for the files"
     )
@@ -74,6 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--verify-only", action="store_true", help="check a file:// inside --destination in place"
+    )
+    parser.add_argument(
+        "--pod-identity", action="store_true", help="ask Google's metadata server for a token (gs://)"
     )
     parser.add_argument("--timeout-seconds", type=_positive_int, default=3600, help="for the whole fetch")
     parser.add_argument(
@@ -108,6 +111,7 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
         ),
         cache=arguments.cache_dir and ModelCache(arguments.cache_dir, arguments.cache_max_bytes),
         environment=os.environ,
+        use_pod_identity=arguments.pod_identity,
         limits=TransferLimits(total_timeout_seconds=arguments.timeout_seconds),
     )
 

@@ -29,6 +29,7 @@ _STATUS = re.compile(r"status code: (\d{3})|HTTP status \w+ error \((\d{3})")
 _ERROR_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
 # What is asked of an identity service is not shown by the library; nothing else hides its address.
 _IDENTITY_SIGNS = ("POST REDACTED", "token file")
+_NO_AUTHORITIES = "No CA certificates"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 MAX_LISTED = 10_000
 
@@ -48,7 +49,6 @@ class Bucket:
         explain: the failure that an answer means: status, code, text, signed.
         identity: whose credentials are asked for; None where a Secret has them, or nobody signs.
         signed: whether requests are signed.
-        secrets: values that must not be shown.
 
     """
 
@@ -59,7 +59,6 @@ class Bucket:
     explain: ErrorExplainer
     identity: Identity | None
     signed: bool
-    secrets: tuple[str, ...]
 
     @property
     def encrypted(self) -> bool:
@@ -187,7 +186,11 @@ async def open_bucket(
         options["root_certificate"] = authorities
     async with GuardProxy(policy, services, origins, way) as proxy:
         options["proxy_url"] = proxy.url
-        yield ObjectStore(bucket, bucket.open_store(str(asked).rstrip("/"), options), proxy)
+        try:
+            store = bucket.open_store(str(asked).rstrip("/"), options)
+        except (BaseError, ValueError) as error:
+            raise _unusable(error) from error
+        yield ObjectStore(bucket, store, proxy)
 
 
 def parse_endpoint(text: str, what: str) -> URL:
@@ -209,6 +212,19 @@ def parse_endpoint(text: str, what: str) -> URL:
             f"{what} in the credentials Secret must be https://host[:port] or http://host[:port]"
         )
     return url
+
+
+def _unusable(error: Exception) -> FetchError:
+    """The failure of settings that the library does not take, for example a key that is none."""
+    if _NO_AUTHORITIES in str(error):
+        what = "the image has no certificates of authorities; install ca-certificates in it"
+    else:
+        what = f"the credentials Secret cannot be used: {_first_line(error)[:200]}; correct it"
+    return FetchError(FetchReason.CREDENTIALS_MISSING, what)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _is_about(identity: Identity, text: str) -> bool:

@@ -57,6 +57,7 @@ def build_bucket(name: str, credentials: Credentials, identity: Identity | None)
             **config,
             "region": region,
             "endpoint": endpoint,
+            "aws_endpoint_url_s3": endpoint,  # which the environment may set too, and which comes first
             "virtual_hosted_style_request": style == "virtual",
         }
         client_options: Any = options
@@ -67,8 +68,7 @@ def build_bucket(name: str, credentials: Credentials, identity: Identity | None)
             retry_config={"max_retries": 0},  # ours are logged, and wait for longer
         )
 
-    secrets = tuple(pair or ())
-    return Bucket("s3", name, url, open_store, explain_error, identity, bool(pair or identity), secrets)
+    return Bucket("s3", name, url, open_store, explain_error, identity, bool(pair or identity))
 
 
 def _build_access(

@@ -14,7 +14,7 @@ from yarl import URL
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.redaction import redact_url
 
-SUPPORTED_SCHEMES = ("oci", "s3", "https", "http", "pvc", "configmap")
+SUPPORTED_SCHEMES = ("oci", "s3", "gs", "https", "http", "pvc", "configmap")
 _MAX_URI_LENGTH = 2048
 _MAX_PORT = 65535
 
@@ -22,7 +22,10 @@ _SHAPE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _ENCODED_TRAP = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKETS = {
+    "s3": re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+    "gs": re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"),
+}
 # Names and tags as the OCI distribution specification 1.1 defines them.
 _REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 _REFERENCE = re.compile(
@@ -110,7 +113,7 @@ def parse_uri(text: str) -> ModelUri:
             return _parse_web(scheme, authority, rest)
         case "oci":
             return _parse_oci(authority, rest)
-        case "s3":
+        case "s3" | "gs":
             return _parse_object(scheme, authority, rest)
         case "file":
             return _parse_file(authority, rest)
@@ -200,7 +203,7 @@ def _parse_oci(authority: str, rest: str) -> OciUri:
 
 def _parse_object(scheme: str, authority: str, rest: str) -> ObjectUri:
     """Read bucket and key; the key is percent-decoded once."""
-    if _BUCKET.fullmatch(authority) is None:
+    if _BUCKETS[scheme].fullmatch(authority) is None:
         raise invalid_uri(f"{authority!r} is not a bucket name; the form is {scheme}://bucket/key")
     if rest in ("", "/") or "?" in rest:
         raise invalid_uri(

@@ -25,14 +25,19 @@ from tests.integration.fetch.fetch_stores import Store, run_store
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the S3 server where a collected test needs it: the first time takes longer than a test may."""
+    """Build the stores that collected tests need: the first time takes longer than a test may."""
     fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if session.config.option.collectonly or not fixtures & {"store", "plain_store"}:
+    families = [
+        name
+        for name, users in (("versitygw", {"store", "plain_store"}), ("fake-gcs-server", {"gcs"}))
+        if fixtures & users
+    ]
+    if session.config.option.collectonly or not families:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     # Where it fails, the fixtures of those tests fail again, with the reason; all others can still run.
     with capture.global_and_fixture_disabled(), contextlib.suppress(ClusterError):
-        find_programs(["versitygw"])
+        find_programs(families)
 
 
 @pytest.fixture(autouse=True)

@@ -129,24 +129,47 @@ def test_network_policy_opens_the_way_to_stores_and_collectors_in_the_cluster(
 
 
 @pytest.mark.parametrize(
-    ("spec", "is_open"),
+    ("spec", "services"),
     [
-        ({"model": {"storageUri": "s3://models/m.onnx"}, "serviceAccountName": "reader"}, True),
-        ({"model": {"storageUri": "s3://models/m.onnx"}}, False),  # our own account has no identity
-        ({"model": {"storageUri": "https://h.example/m.onnx"}, "serviceAccountName": "reader"}, False),
-        ({"model": CLAIM, "serviceAccountName": "reader"}, False),
+        (
+            {"model": {"storageUri": "s3://models/m.onnx"}, "serviceAccountName": "reader"},
+            {("169.254.170.23/32", 80)},
+        ),
+        (
+            {"model": {"storageUri": "gs://models/m.onnx"}, "serviceAccountName": "reader"},
+            {("169.254.169.254/32", 80), ("169.254.169.252/32", 988)},
+        ),
+        ({"model": {"storageUri": "s3://models/m.onnx"}}, set()),  # our own account has no identity
+        ({"model": {"storageUri": "https://h.example/m.onnx"}, "serviceAccountName": "reader"}, set()),
+        ({"model": CLAIM, "serviceAccountName": "reader"}, set()),
     ],
 )
-def test_network_policy_opens_exactly_the_identity_service_of_an_account(spec: Object, is_open: bool) -> None:
+def test_network_policy_opens_exactly_the_identity_service_of_an_account(
+    spec: Object, services: set[tuple[str, int]]
+) -> None:
     egress = child("NetworkPolicy", **spec)["spec"]["egress"]
 
-    agent = {
-        "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
-        "ports": [{"port": 80, "protocol": "TCP"}],
+    opened = {
+        (peer["ipBlock"]["cidr"], tuple(port["port"] for port in rule.get("ports", ())))
+        for rule in egress
+        for peer in rule.get("to", ())
+        if peer.get("ipBlock", {}).get("cidr", "").startswith("169.254.")
     }
-    assert (agent in egress) == is_open
-    others = [one for rule in egress if rule != agent for one in rule.get("to", ()) if "ipBlock" in one]
-    assert all("169.254" not in one["ipBlock"]["cidr"] for one in others)
+    assert opened == {(cidr, (port,)) for cidr, port in services}
+
+
+@pytest.mark.parametrize(
+    ("spec", "asks"),
+    [
+        ({"model": {"storageUri": "gs://models/m.onnx"}, "serviceAccountName": "reader"}, True),
+        ({"model": {"storageUri": "gs://models/m.onnx"}}, False),
+        ({"model": {"storageUri": "s3://models/m.onnx"}, "serviceAccountName": "reader"}, False),
+    ],
+)
+def test_fetcher_asks_the_metadata_server_only_as_an_account(spec: Object, asks: bool) -> None:
+    [deployment] = [one for one in children(**spec) if one["kind"] == "Deployment"]
+    [fetcher] = deployment["spec"]["template"]["spec"]["initContainers"]
+    assert ("--pod-identity" in fetcher["args"]) == asks
 
 
 @pytest.mark.parametrize(
