@@ -7,6 +7,7 @@ selects our pods and has our ports. That is looked at, and not whether we meant 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.observed import ServiceChild
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelservice_operator.observed import ApplyFailure, Observed
+
+
+Port = tuple[str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,20 @@ def find_obstacle(observed: Observed, failures: Sequence[ApplyFailure]) -> Obsta
     )
 
 
-def service_ports(spec: Mapping[str, Any]) -> frozenset[tuple[str, int, str]]:
+def service_ports(spec: Mapping[str, Any]) -> frozenset[Port]:
     """Return the ports of a Service's spec as (protocol, port, target port)."""
-    return frozenset(
-        (one.get("protocol") or "TCP", one["port"], str(one.get("targetPort") or one["port"]))
-        for one in spec.get("ports") or ()
+    return _shared(
+        tuple(
+            (one.get("protocol") or "TCP", one["port"], str(one.get("targetPort") or one["port"]))
+            for one in spec.get("ports") or ()
+        )
     )
+
+
+@lru_cache(maxsize=256)
+def _shared(ports: tuple[Port, ...]) -> frozenset[Port]:
+    """One set for all Services with the same ports: thousands of them stay in memory."""
+    return frozenset(ports)
 
 
 def _missing(name: str, failures: Sequence[ApplyFailure]) -> Obstacle:

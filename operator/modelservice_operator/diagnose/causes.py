@@ -200,7 +200,10 @@ def _server_failure(pod: Mapping[str, Any], _events: Any, _situation: Any) -> Ca
     code = _exit_code(failure.get("exitCode"))
     return Cause(
         reason="CrashLoop",
-        message=f"The server ends with exit code {code}. Its last log line: {line or '(none)'}",
+        message=(
+            f"The server ends with exit code {code}: kubectl logs --previous tells more. Its last log line: "
+            f"{line or '(none)'}"
+        ),
     )
 
 
