@@ -169,10 +169,10 @@ class Reporter:
 
     async def _with_pods(self, view: View, pace: _Pace) -> Observed:
         """Add the pods; without the right to list them there is a status all the same, without causes."""
-        decision = view.decision
-        pace.look_after_seconds = decision.look_after_seconds
+        is_waiting = view.decision.look_after_seconds is not None
+        pace.look_after_seconds = view.decision.look_after_seconds
         try:
-            found = await self.pods.read(view.key, view.now, follow=decision.wants_pods)
+            found = await self.pods.read(view.key, view.now, follow=is_waiting)
         except ApiError as error:
             log.warning("cannot read pods: %s", error.message, extra=log_fields(view.key))
             return view.observed
@@ -181,7 +181,11 @@ class Reporter:
         observed = replace(
             view.observed, pods=found.pods, pod_events=found.events, pod_reports=found.answers.reports
         )
-        return replace(observed, compared_at=self._compared_at(view, found, pace))
+        compared_at = self._compared_at(view, found, pace)
+        if not is_waiting and not found.answers.is_pending:
+            # No event may follow: nothing stays open at rest.
+            self.pods.forget(view.key)
+        return replace(observed, compared_at=compared_at)
 
     def _compared_at(self, view: View, found: Pods, pace: _Pace) -> str | None:
         """The state of the Deployment that is compared by now; what cannot be is not tried for ever."""

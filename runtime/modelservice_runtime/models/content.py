@@ -1,6 +1,6 @@
 """What a version was loaded from: digests of its files, read while nobody waits for them.
 
-SHA-256 takes about 0.6 s for a gigabyte where the CPU has instructions for it, and three times as long where
+SHA-256 takes about 0.8 s for a gigabyte where the CPU has instructions for it, and three times as long where
 not: too long for the way to ready, so it is done afterwards, on a thread that leaves the CPU to requests.
 """
 

@@ -235,16 +235,17 @@ async def test_pods_of_a_ready_service_are_compared_once_and_not_followed(desk, 
     recorded = compare(desk, monkeypatch)
     assert await desk.report() is None
     assert (desk.pod_reads, desk.follows, recorded[-1]) == (1, False, "7")
+    assert desk.forgotten == 1
     desk.uncompared = None
     await desk.report()
-    assert (desk.pod_reads, desk.forgotten) == (1, 1)
+    assert desk.pod_reads == 1
 
 
 async def test_pods_that_still_read_their_files_are_not_compared_yet(desk, monkeypatch):
     recorded = compare(desk, monkeypatch)
     desk.found = make_answers(pending=True, complete=False)
     await desk.report()
-    assert recorded[-1] is None
+    assert (recorded[-1], desk.forgotten) == (None, 0)
     desk.found = make_answers()
     await desk.report()
     assert (desk.pod_reads, recorded[-1]) == (2, "7")
@@ -283,6 +284,11 @@ async def test_pods_that_are_followed_are_not_polled(desk):
     assert await desk.report(wants_pods=True, soon=8.0) is None
     desk.found = Pods(())
     assert await desk.report(wants_pods=True, soon=8.0) == 8.0
+
+
+async def test_pods_of_a_service_that_waits_for_something_else_are_not_followed(desk):
+    await desk.report(wants_pods=True, soon=None)
+    assert (desk.pod_reads, desk.follows, desk.forgotten) == (1, False, 1)
 
 
 async def test_events_of_followed_pods_that_do_not_start_are_polled(desk):
