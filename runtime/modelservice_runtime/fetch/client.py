@@ -5,7 +5,9 @@ resolution, for every connection. Redirects are followed here, one hop at a time
 rules of its own.
 """
 
+import errno
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -237,8 +239,14 @@ def describe_connect_error(host: str, port: int, error: Exception) -> FetchError
         )
     if isinstance(error, TimeoutError):
         return UnreachableError(f"cannot connect to {host}: no answer for too long")
-    problem = getattr(error, "strerror", None) or error
-    return UnreachableError(f"cannot connect to {host}: {problem}")
+    return UnreachableError(f"cannot connect to {host}: {_describe_os_error(error)}")
+
+
+def _describe_os_error(error: Exception) -> str:
+    """The system's own words; asyncio puts its own into the error."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or error)
 
 
 def forbidden_address(host: str, why: str) -> FetchError:

@@ -1,12 +1,14 @@
 """The fetcher against a real S3 store: versitygw on a directory."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model
 from tests.integration.fetch.fetch_servers import (
@@ -22,6 +24,7 @@ from tests.integration.fetch.fetch_stores import SECRET_KEY, Store
 
 from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.limits import TransferLimits
 
 MODEL = b"\x08\x08spam" + bytes(range(256)) * 4000
 LARGE = make_model("weights/part 1.bin")
@@ -232,6 +235,40 @@ async def test_fetch_s3_store_that_is_down_is_tried_again(fetcher, caplog):
     )
     assert error.reason is FetchReason.DOWNLOAD_FAILED
     assert "after 3 attempts: cannot connect to 127.0.0.1" in error.message
+
+
+@pytest.mark.parametrize("status", [503, 429, 500])
+async def test_fetch_s3_busy_store_is_asked_again(fetcher, https, status):
+    async def recover(request):
+        https.serve("/models/m.onnx", MODEL)
+        return web.Response(status=status, text="<Error><Code>SlowDown</Code></Error>")
+
+    https.handlers["/models/m.onnx"] = recover
+    await fetcher.fetch(
+        "s3://models/m.onnx", credentials_directory=fetcher.credentials(endpoint=https.url(""))
+    )
+    assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_s3_slow_store_is_given_up(fetcher, https):
+    async def drip(request):
+        response = web.StreamResponse(headers={"Content-Length": str(len(MODEL))})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"x")
+                await asyncio.sleep(0.02)
+        return response
+
+    https.handlers["/models/m.onnx"] = drip
+    limits = TransferLimits(max_attempts=2, backoff_base_seconds=0.01, low_speed_window_seconds=0.2)
+    error = await fetcher.fail(
+        "s3://models/m.onnx",
+        credentials_directory=fetcher.credentials(endpoint=https.url("")),
+        limits=limits,
+    )
+    assert error.reason is FetchReason.DOWNLOAD_FAILED
+    assert "slower than 1024 bytes a second" in error.message
 
 
 async def test_fetch_s3_redirect_to_plain_http_is_not_followed(fetcher, https, http):
