@@ -17,12 +17,18 @@ def calculate(symbols: Symbols, operator: str, operands: tuple[Number, ...]) -> 
     """An elementwise operator of known numbers; a symbol of its own where the result is not known."""
     known = _CALCULATIONS.get(operator)
     result = None if known is None else known(*operands)
-    if result is not None:
+    if result is not None and (result in operands or not _may_overflow(result)):
         return result
-    positive = operator in _KEEPING_SIGNS and all(_is_positive(operand) for operand in operands)
+    signed = result is not None or operator not in _KEEPING_SIGNS
+    positive = not signed and all(_is_positive(operand) for operand in operands)
     floating = any(_is_float(operand) for operand in operands)
     kind = " of floats" if floating else ""
     return symbols.derived(operator + kind, *operands, is_size=positive, is_float=floating)
+
+
+def _may_overflow(number: Number) -> bool:
+    """Beyond the smallest type in which sizes are computed."""
+    return isinstance(number, Size) and abs(number.factor) >= 1 << 31
 
 
 def cast(symbols: Symbols, number: Number, to: int) -> Number:

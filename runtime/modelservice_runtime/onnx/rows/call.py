@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelservice_runtime.onnx.rows.graph_file import Attribute, Graph, Node, read_graph
-from modelservice_runtime.onnx.rows.sizes import Number, Size, Symbols
-from modelservice_runtime.onnx.rows.values import MixingError, Tensor, Value
+from modelservice_runtime.onnx.rows.sizes import MixingError, Number, Size, Symbols
+from modelservice_runtime.onnx.rows.values import Tensor, Value
 
 
 class Interpreter(Protocol):

@@ -8,7 +8,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from modelservice_runtime.onnx.rows.values import MAX_VALUES, MixingError
+from modelservice_runtime.onnx.rows.sizes import MixingError
+from modelservice_runtime.onnx.rows.values import MAX_VALUES
 from modelservice_runtime.onnx.wire import MAX_TEXT_BYTES, fields, parts, varint
 
 # TensorProto.DataType: struct's format, and the field in which values stand that are not in raw_data.
@@ -17,6 +18,9 @@ _FORMATS: dict[int, tuple[str, int]] = {
     12: ("I", 11), 13: ("Q", 11),
 }  # fmt: skip
 _NO_BYTES = memoryview(b"")
+# More of these come from no exporter: nodes, constants, inputs and outputs of a graph, and parts of a node.
+_MAX_PARTS = 1_000_000
+_MAX_NODE_PARTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,9 @@ def read_graph(content: memoryview) -> Graph:
 
 
 def _read_graph_into(content: memoryview, graph: Graph) -> None:
-    for number, value in parts(content):
+    for at, (number, value) in enumerate(parts(content)):
+        if at > _MAX_PARTS:
+            raise MixingError("the graph has more parts than any exporter writes")
         if number == 1:
             graph.nodes.append(_read_node(value))
         elif number == 5:
@@ -167,7 +173,9 @@ def _read_node(content: memoryview) -> Node:
     inputs: list[str] = []
     outputs: list[str] = []
     attributes: dict[str, memoryview] = {}
-    for number, value in parts(content):
+    for at, (number, value) in enumerate(parts(content)):
+        if at > _MAX_NODE_PARTS:
+            raise MixingError("a node has more parts than any exporter writes")
         if number == 1:
             inputs.append(_name(value))
         elif number == 2:

@@ -15,8 +15,8 @@ from modelservice_runtime.onnx.rows.graph_file import (
     readable,
 )
 from modelservice_runtime.onnx.rows.rules import RULES
-from modelservice_runtime.onnx.rows.sizes import Size, Symbols
-from modelservice_runtime.onnx.rows.values import MAX_RANK, UNKNOWN, Mixed, MixingError, Tensor, Value
+from modelservice_runtime.onnx.rows.sizes import MixingError, Size, Symbols
+from modelservice_runtime.onnx.rows.values import MAX_RANK, UNKNOWN, Mixed, Tensor, Value
 
 # The newest versions whose operators the rules were written for, and the oldest that ONNX Runtime runs.
 _VERSIONS = {"": (7, 28), "ai.onnx.ml": (1, 5), "com.microsoft": (1, 1)}

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from modelservice_runtime.onnx.rows.graph_file import Declared, ModelFile, read_model, readable
 from modelservice_runtime.onnx.rows.interpreter import EndlessGraphError, Interpreter
-from modelservice_runtime.onnx.rows.sizes import ROWS, Size, Symbols
-from modelservice_runtime.onnx.rows.values import Mixed, MixingError, Tensor, Value
+from modelservice_runtime.onnx.rows.sizes import ROWS, MixingError, Size, Symbols
+from modelservice_runtime.onnx.rows.values import Mixed, Tensor, Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-# A product of more symbols comes from no exporter; it gets a symbol of its own.
+# Products beyond come from no exporter.
 _MAX_SYMBOLS = 32
+_MAX_FACTOR = 1 << 63
+
+
+class MixingError(Exception):
+    """Rows cannot be told apart behind a node; ``str(error)`` says why, to follow the node's name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +68,7 @@ ROWS = Size(1, (Symbol(0, of_batch=True),))
 
 
 def times(*sizes: Size) -> Size:
-    """The product."""
+    """The product. Raises MixingError where it is larger than any tensor's size."""
     factor = 1
     symbols: list[Symbol] = []
     for size in sizes:
@@ -71,6 +76,8 @@ def times(*sizes: Size) -> Size:
         symbols += size.symbols
     if not factor:
         return ZERO
+    if len(symbols) > _MAX_SYMBOLS or abs(factor) >= _MAX_FACTOR:
+        raise MixingError("it computes a size that no tensor has")
     return Size(factor, tuple(sorted(symbols, key=lambda symbol: symbol.number)))
 
 
@@ -105,10 +112,6 @@ class Symbols:
             of_batch = any(isinstance(operand, Size) and operand.of_batch for operand in operands)
             self._derived[key] = self.fresh(of_batch=of_batch, is_size=is_size, is_float=is_float)
         return self._derived[key]
-
-    def bounded(self, size: Size) -> Size:
-        """``size``, or a symbol for it where the product has grown too long."""
-        return size if len(size.symbols) <= _MAX_SYMBOLS else self.derived("product", size)
 
     def as_float(self, size: Size) -> Size:
         """The same number as a float, whose arithmetic is another one."""

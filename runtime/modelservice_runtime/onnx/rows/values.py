@@ -8,7 +8,16 @@ A tensor either does not depend on the batch at all, or it has rows: along one a
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, Number, Size, Symbols, quotient, times
+from modelservice_runtime.onnx.rows.sizes import (
+    ONE,
+    ROWS,
+    MixingError,
+    Number,
+    Size,
+    Symbols,
+    quotient,
+    times,
+)
 
 # Longer tensors of known values say nothing about shapes.
 MAX_VALUES = 128
@@ -78,10 +87,6 @@ class Mixed:
 Value: TypeAlias = Tensor | Mixed
 
 UNKNOWN = Tensor(None)
-
-
-class MixingError(Exception):
-    """Rows cannot be told apart behind a node; ``str(error)`` says why, to follow the node's name."""
 
 
 def scalar(number: Number) -> Tensor:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
-from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, Size
-from modelservice_runtime.onnx.rows.values import MixingError, Tensor, Value, dims_of, rows_first
+from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, MixingError, Size
+from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of, rows_first
 
 
 @dataclass(frozen=True, slots=True)

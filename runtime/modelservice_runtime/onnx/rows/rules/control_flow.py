@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, whole_axis
-from modelservice_runtime.onnx.rows.sizes import Size
-from modelservice_runtime.onnx.rows.values import UNKNOWN, Mixed, MixingError, Tensor, Value, dims_of
+from modelservice_runtime.onnx.rows.sizes import MixingError, Size
+from modelservice_runtime.onnx.rows.values import UNKNOWN, Mixed, Tensor, Value, dims_of
 
 # A dimension that varies is found in one round, and there are only so many.
 _MAX_ROUNDS = 12

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
-from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, Size
-from modelservice_runtime.onnx.rows.values import MixingError, Tensor, Value, dims_of, with_dims
+from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, MixingError, Size
+from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of, with_dims
 
 
 def samples(call: Call, at: int = 0) -> Tensor:

@@ -2,15 +2,8 @@
 
 from modelservice_runtime.onnx.rows.arithmetic import calculate, cast
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
-from modelservice_runtime.onnx.rows.sizes import Number, times
-from modelservice_runtime.onnx.rows.values import (
-    MAX_VALUES,
-    MixingError,
-    Tensor,
-    Value,
-    broadcast,
-    dims_of,
-)
+from modelservice_runtime.onnx.rows.sizes import MixingError, Number, times
+from modelservice_runtime.onnx.rows.values import MAX_VALUES, Tensor, Value, broadcast, dims_of
 
 _ONE_INPUT = (
     "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Celu", "Cos",

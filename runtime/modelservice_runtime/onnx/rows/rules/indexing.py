@@ -4,14 +4,8 @@ from dataclasses import replace
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, whole_axis
 from modelservice_runtime.onnx.rows.rules.reductions import check_other_axis
-from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, ZERO, Number, Size, times
-from modelservice_runtime.onnx.rows.values import (
-    MixingError,
-    Tensor,
-    Value,
-    dims_of,
-    vector,
-)
+from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, ZERO, MixingError, Number, Size, times
+from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of, vector
 
 _PICKS_ROWS = "it picks by index along the axis of the rows"
 # ONNX Runtime and exporters write the largest INT32 or INT64 for "to the end".

@@ -1,16 +1,8 @@
 """Products of matrices: rows may be rows of a matrix or whole matrices of a stack, but never summed over."""
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
-from modelservice_runtime.onnx.rows.sizes import ONE, Size
-from modelservice_runtime.onnx.rows.values import (
-    UNKNOWN,
-    MixingError,
-    Tensor,
-    Value,
-    broadcast,
-    dims_of,
-    with_dims,
-)
+from modelservice_runtime.onnx.rows.sizes import ONE, MixingError, Size
+from modelservice_runtime.onnx.rows.values import UNKNOWN, Tensor, Value, broadcast, dims_of, with_dims
 
 _SUMMED = "it sums over the axis of the rows"
 
@@ -99,10 +91,23 @@ def _matmul(call: Call) -> list[Value]:
 
 
 def _fused_matmul(call: Call) -> list[Value]:
-    if call.integer("transBatchA", 0) or call.integer("transBatchB", 0):
-        raise MixingError("it swaps the stack of matrices with their rows")
-    a = transposed(call.tensor(0), call.integer("transA", 0))
-    return [matmul(call, a, transposed(call.tensor(1), call.integer("transB", 0)))]
+    a, b = (
+        transposed(_first_as_rows(call.tensor(at), call.integer(f"transBatch{name}", 0)), flag)
+        for at, name, flag in ((0, "A", call.integer("transA", 0)), (1, "B", call.integer("transB", 0)))
+    )
+    return [matmul(call, a, b)]
+
+
+def _first_as_rows(tensor: Tensor, flag: int) -> Tensor:
+    """The first dimension behind all others of the stack, where ``flag`` is set."""
+    if not flag:
+        return tensor
+    dims = dims_of(tensor)
+    last = len(dims) - 1
+    axis = tensor.axis
+    if axis is not None and axis < last:
+        axis = axis - 1 if axis else last - 1
+    return Tensor((*dims[1:last], dims[0], dims[last]), axis, tensor.before)
 
 
 def _gemm(call: Call) -> list[Value]:

@@ -1,8 +1,8 @@
 """Classical models (ai.onnx.ml): most take a matrix with one sample per row, and a vector as one sample."""
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
-from modelservice_runtime.onnx.rows.sizes import ONE, Size, times
-from modelservice_runtime.onnx.rows.values import MixingError, Tensor, Value, dims_of
+from modelservice_runtime.onnx.rows.sizes import ONE, MixingError, Size, times
+from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of
 
 
 def _matrix(call: Call, at: int = 0) -> Tensor:

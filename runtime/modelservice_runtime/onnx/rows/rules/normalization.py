@@ -2,15 +2,8 @@
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, whole_axis
 from modelservice_runtime.onnx.rows.rules.convolution import samples, unchanged
-from modelservice_runtime.onnx.rows.sizes import ONE
-from modelservice_runtime.onnx.rows.values import (
-    MixingError,
-    Tensor,
-    Value,
-    broadcast,
-    dims_of,
-    with_dims,
-)
+from modelservice_runtime.onnx.rows.sizes import ONE, MixingError
+from modelservice_runtime.onnx.rows.values import Tensor, Value, broadcast, dims_of, with_dims
 
 
 def _same(x: Tensor) -> Tensor:

@@ -8,14 +8,8 @@ from modelservice_runtime.onnx.rows.rules.linear import matmul, transposed
 from modelservice_runtime.onnx.rows.rules.normalization import check_apart
 from modelservice_runtime.onnx.rows.rules.reductions import reduced
 from modelservice_runtime.onnx.rows.rules.shapes import join
-from modelservice_runtime.onnx.rows.values import (
-    MixingError,
-    Tensor,
-    Value,
-    broadcast,
-    dims_of,
-    is_single,
-)
+from modelservice_runtime.onnx.rows.sizes import MixingError
+from modelservice_runtime.onnx.rows.values import Tensor, Value, broadcast, dims_of, is_single
 
 
 def _check_single(call: Call, *places: int) -> None:

@@ -1,8 +1,8 @@
 """Recurrent layers, which step through a sequence and keep a state for each sample."""
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
-from modelservice_runtime.onnx.rows.sizes import Size
-from modelservice_runtime.onnx.rows.values import MixingError, Tensor, Value, dims_of
+from modelservice_runtime.onnx.rows.sizes import MixingError, Size
+from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of
 
 
 def recurrent(call: Call) -> list[Value]:

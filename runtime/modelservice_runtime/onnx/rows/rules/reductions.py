@@ -1,16 +1,8 @@
 """Operators that combine, sort or run along some axes, which must not be that of the rows."""
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, whole_axis
-from modelservice_runtime.onnx.rows.sizes import ONE, Number, Size, times
-from modelservice_runtime.onnx.rows.values import (
-    MixingError,
-    Padding,
-    Tensor,
-    Value,
-    dims_of,
-    scalar,
-    vector,
-)
+from modelservice_runtime.onnx.rows.sizes import ONE, MixingError, Number, Size, times
+from modelservice_runtime.onnx.rows.values import Padding, Tensor, Value, dims_of, scalar, vector
 
 
 def check_other_axis(x: Tensor, axis: int) -> None:

@@ -4,17 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
-from modelservice_runtime.onnx.rows.sizes import ROWS, Number, Size, quotient, times
-from modelservice_runtime.onnx.rows.values import (
-    UNKNOWN,
-    MixingError,
-    Padding,
-    Tensor,
-    Value,
-    after,
-    dims_of,
-    with_dims,
-)
+from modelservice_runtime.onnx.rows.sizes import ROWS, MixingError, Number, Size, quotient, times
+from modelservice_runtime.onnx.rows.values import UNKNOWN, Padding, Tensor, Value, after, dims_of, with_dims
 
 _LOST = "the shape it gives does not keep each row's elements together"
 

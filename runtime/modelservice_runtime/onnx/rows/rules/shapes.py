@@ -4,11 +4,10 @@ from dataclasses import replace
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, whole_axis
 from modelservice_runtime.onnx.rows.graph_file import read_constant
-from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, ZERO, Number, Size, quotient, times
+from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, ZERO, MixingError, Number, Size, quotient, times
 from modelservice_runtime.onnx.rows.values import (
     MAX_VALUES,
     UNKNOWN,
-    MixingError,
     Tensor,
     Value,
     broadcast,
@@ -49,7 +48,7 @@ def _end(call: Call, rank: int) -> int:
 
 
 def _size(call: Call) -> list[Value]:
-    return [scalar(call.symbols.bounded(times(*dims_of(call.tensor(0)))))]
+    return [scalar(times(*dims_of(call.tensor(0))))]
 
 
 def _transpose(call: Call) -> list[Value]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules
 from modelservice_runtime.onnx.rows.rules.elementwise import cast_numbers, elementwise
-from modelservice_runtime.onnx.rows.sizes import Size
-from modelservice_runtime.onnx.rows.values import MixingError, Padding, Tensor, Value, dims_of
+from modelservice_runtime.onnx.rows.sizes import MixingError, Size
+from modelservice_runtime.onnx.rows.values import Padding, Tensor, Value, dims_of
 
 _PADDED = "its input is padded to the longest row of the batch"
 
