@@ -8,8 +8,8 @@ from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, ZERO, MixingError, N
 from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of, vector
 
 _PICKS_ROWS = "it picks by index along the axis of the rows"
-# ONNX Runtime and exporters write the largest INT32 or INT64 for "to the end".
-_TO_THE_END = (1 << 31) - 1
+# For "to the end" exporters write the largest INT32 or INT64, or a number that no request's rows reach.
+_TO_THE_END = 1_000_000_000
 
 
 def gather(call: Call) -> list[Value]:
