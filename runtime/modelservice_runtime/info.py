@@ -110,7 +110,7 @@ def collect_model(
         "execution_providers": [short_name(name) for name in model.execution_providers],
         "inputs": [_describe(tensor) for tensor in model.spec.inputs],
         "outputs": [_describe(tensor) for tensor in model.spec.outputs],
-        "left_out_outputs": list(model.skipped_outputs),
+        "left_out_outputs": dict(model.spec.left_out),
         "load_seconds": round(load_seconds, 3),
         "run_microseconds": run_microseconds,
         "batchable": learned.batching.max_batch_size > 1,
@@ -147,7 +147,14 @@ def _package_versions() -> dict[str, str]:
 
 
 def _describe(tensor: TensorSpec) -> dict[str, object]:
-    return {"name": tensor.name, "datatype": tensor.datatype.name, "shape": tensor.public_shape}
+    described: dict[str, object] = {
+        "name": tensor.name,
+        "datatype": tensor.datatype.name,
+        "shape": tensor.public_shape,
+    }
+    if tensor.labels:
+        described["labels"] = [str(label) for label in tensor.labels]
+    return described
 
 
 def _one_line(entry: Mapping[str, object]) -> str:

@@ -16,13 +16,14 @@ PLATFORM = "onnx_onnxv1"
 class ModelSpec:
     """The signature of one version of a model; fixed from load to unload.
 
-    ``takes_texts`` tells that an input is BYTES.
+    ``left_out`` says of outputs that no protocol can carry why. ``takes_texts`` tells that an input is BYTES.
     """
 
     name: str
     version: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
     input_by_name: Mapping[str, TensorSpec] = field(init=False, repr=False)
     output_by_name: Mapping[str, TensorSpec] = field(init=False, repr=False)
     output_names: tuple[str, ...] = field(init=False, repr=False)

@@ -81,8 +81,8 @@ def _load_and_warm_up(
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:
         log.warning(
-            "outputs that are not tensors cannot be served (scikit-learn: export with zipmap=False)",
-            extra={"model": source.name, "outputs": list(model.skipped_outputs)},
+            "outputs cannot be served",
+            extra={"model": source.name, "outputs": dict(model.spec.left_out)},
         )
     return LoadedModel(model, learned, files, model.runs_in_turns, tuple(model.skipped_outputs))
 

@@ -21,12 +21,15 @@ from modelservice_runtime.errors import (
     InvalidRequestError,
     ModelLoadFailedError,
     ModelNotFoundError,
-    ModelRejectedError,
     OutputTooLargeError,
     ServingError,
 )
 from modelservice_runtime.execution_providers import CPU, CUDA, find_graph_obstacle, uses_cuda
 from modelservice_runtime.model import ModelSpec, PreparedRun, Run
+from modelservice_runtime.onnx.compound_outputs import (
+    Convert,
+)
+from modelservice_runtime.onnx.signature import describe_session
 from modelservice_runtime.onnx_arena import shrink_arena
 from modelservice_runtime.onnx_errors import RUN_ERRORS, lacks_memory, translate_run_error
 from modelservice_runtime.onnx_scan import ModelScan, scan_model_file
@@ -37,13 +40,7 @@ from modelservice_runtime.run_gate import RunGate
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.tensors import (
     BF16,
-    DATATYPES,
-    MAX_ELEMENTS,
-    MAX_RANK,
     Array,
-    Datatype,
-    TensorSpec,
-    count_elements,
 )
 
 log = logging.getLogger(__name__)
@@ -51,15 +48,6 @@ log = logging.getLogger(__name__)
 _GATE = RunGate()
 # Larger tensors take so long to read and write that preparing for them gains nothing.
 _MAX_PREPARED_BYTES = 16 * 1024
-
-_DATATYPE_BY_ORT_TYPE: dict[str, Datatype] = {
-    f"tensor({ort_name})": DATATYPES[name]
-    for ort_name, name in {
-        "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
-        "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
-        "float16": "FP16", "bfloat16": "BF16", "float": "FP32", "double": "FP64", "string": "BYTES",
-    }.items()
-}  # fmt: skip
 
 
 class OnnxRun:
@@ -79,23 +67,23 @@ class OnnxRun:
 class OnnxModel:
     """A loaded ONNX model.
 
-    ``skipped_outputs`` names outputs that no protocol can carry, ``files`` is what it was loaded from.
-    ``on_device_lost`` is called, on the thread of the run, when the accelerator has failed for good. With a
-    ``binding`` runs take turns.
+    ``compound`` makes the tensors that are served for outputs that are none, by name. ``files`` is what it
+    was loaded from. ``on_device_lost`` is called, on the thread of the run, when the accelerator has failed
+    for good. With a ``binding`` runs take turns.
     """
 
     def __init__(
         self,
         spec: ModelSpec,
         session: ort.InferenceSession,
-        skipped_outputs: tuple[str, ...],
+        compound: Mapping[str, Convert],
         scan: ModelScan,
         *,
         max_output_bytes: int,
         binding: FixedBinding | None = None,
     ) -> None:
         self.spec = spec
-        self.skipped_outputs = skipped_outputs
+        self._compound = compound
         self.files = scan.files
         self.time_varies = scan.time_varies
         self.on_device_lost: Callable[[], None] = lambda: None
@@ -128,6 +116,11 @@ class OnnxModel:
         """True when a second thread would only wait for the first."""
         return self._binding is not None
 
+    @property
+    def skipped_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that no protocol can carry."""
+        return tuple(self.spec.left_out)
+
     def new_run(self) -> OnnxRun:
         """See ``Model.new_run``."""
         return OnnxRun()
@@ -149,6 +142,8 @@ class OnnxModel:
         except RUN_ERRORS as error:
             # The traceback's frames hold the inputs, and whoever keeps the error would keep them too.
             raise self._translated(error, options) from error.with_traceback(None)
+        if self._compound:
+            outputs = self._as_tensors(output_names, outputs)
         size_bytes = 0
         for output in outputs:
             size_bytes += output.nbytes
@@ -186,6 +181,13 @@ class OnnxModel:
             return self._run_with_ort_values(inputs, output_names, options)
         return self._run_session(output_names, inputs, options)
 
+    def _as_tensors(self, names: Sequence[str], outputs: Sequence[Any]) -> list[Array]:
+        compound = self._compound
+        return [
+            compound[name](output) if name in compound else output
+            for name, output in zip(names, outputs, strict=True)
+        ]
+
     def _check_dividends(self, inputs: Mapping[str, Array]) -> None:
         """Refuse what may end the process; see ``onnx_scan``."""
         for name, smallest in self._dividends:
@@ -206,6 +208,8 @@ class OnnxModel:
         """See ``Model.prepare``; for small tensors of numbers, on the CPU."""
         arrays = (*inputs.values(), *outputs.values())
         if self._session.get_providers() != [CPU] or self._has_bf16 or self._dividends:
+            return None
+        if not self._compound.keys().isdisjoint(outputs):
             return None
         if any(array.dtype.hasobject or not array.size for array in arrays):
             return None
@@ -257,8 +261,8 @@ def _load(file: Path, scan: ModelScan, name: str, version: str, settings: Sessio
     if settings.cuda.graphs:
         return _load_with_graphs(file, scan, name, version, settings)
     session = create_session(file, settings)
-    spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(spec, session, skipped, scan, max_output_bytes=settings.max_output_bytes)
+    spec, compound = describe_session(session, name, version, scan)
+    return OnnxModel(spec, session, compound, scan, max_output_bytes=settings.max_output_bytes)
 
 
 def find_model_file(path: Path) -> Path:
@@ -281,40 +285,13 @@ def find_model_file(path: Path) -> Path:
     )
 
 
-def describe_session(
-    session: ort.InferenceSession, name: str, version: str, scan: ModelScan
-) -> tuple[ModelSpec, tuple[str, ...]]:
-    """The signature, and the outputs that are left out of it because they are no tensors.
-
-    Raises ModelRejectedError.
-    """
-    inputs = []
-    for node in session.get_inputs():
-        spec = _tensor_spec(node, scan)
-        if spec is None:
-            raise ModelRejectedError(
-                f"input {node.name!r} has the type {node.type}, which no protocol can send; "
-                "export the model with tensors of booleans, strings or numbers of 8 to 64 bits as inputs"
-            )
-        inputs.append(spec)
-    outputs = [(node.name, _tensor_spec(node, scan)) for node in session.get_outputs()]
-    specs = tuple(spec for _, spec in outputs if spec is not None)
-    skipped = tuple(output for output, spec in outputs if spec is None)
-    if not specs:
-        raise ModelRejectedError(
-            "no output of the model is a tensor of a known datatype; export it with tensor outputs "
-            "(for scikit-learn: zipmap=False)"
-        )
-    return ModelSpec(name, version, tuple(inputs), specs), skipped
-
-
 def _load_with_graphs(
     file: Path, scan: ModelScan, name: str, version: str, settings: SessionSettings
 ) -> OnnxModel:
     """Load for CUDA graphs, or as usual where the model or ONNX Runtime does not allow them."""
     try:
         session = create_session(file, settings)
-        spec, skipped = describe_session(session, name, version, scan)
+        spec, compound = describe_session(session, name, version, scan)
         obstacle = find_graph_obstacle(spec, has_control_flow=scan.has_control_flow)
         if CUDA not in session.get_providers():
             obstacle = "the model does not run on CUDA"
@@ -323,25 +300,9 @@ def _load_with_graphs(
     if obstacle is None:
         binding = FixedBinding(session, spec, "cuda", settings.device_id)
         return OnnxModel(
-            spec, session, skipped, scan, max_output_bytes=settings.max_output_bytes, binding=binding
+            spec, session, compound, scan, max_output_bytes=settings.max_output_bytes, binding=binding
         )
     log.warning("CUDA graphs are off", extra={"model": name, "cause": obstacle})
     session = create_session(file, replace(settings, cuda=replace(settings.cuda, graphs=False)))
-    spec, skipped = describe_session(session, name, version, scan)
-    return OnnxModel(spec, session, skipped, scan, max_output_bytes=settings.max_output_bytes)
-
-
-def _tensor_spec(node: Any, scan: ModelScan) -> TensorSpec | None:
-    datatype = _DATATYPE_BY_ORT_TYPE.get(node.type)
-    if datatype is None:
-        return None
-    if node.name in scan.unranked and not node.shape:
-        return TensorSpec(node.name, datatype, None)
-    shape = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in node.shape)
-    elements = count_elements([dimension for dimension in shape if dimension > 0])
-    if len(shape) > MAX_RANK or elements > MAX_ELEMENTS:
-        raise ModelRejectedError(
-            f"{node.name!r} has the shape {list(shape)}, which no request or answer can carry"
-        )
-    symbols = tuple(d if isinstance(d, str) else None for d in node.shape)
-    return TensorSpec(node.name, datatype, shape, symbols)
+    spec, compound = describe_session(session, name, version, scan)
+    return OnnxModel(spec, session, compound, scan, max_output_bytes=settings.max_output_bytes)

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
+from modelservice_runtime.onnx.compound_outputs import Labels
 from modelservice_runtime.onnx.files import NO_FILES, ModelFiles, find_model_files
 from modelservice_runtime.onnx.wire import MAX_TEXT_BYTES, fields, parts, text
+from modelservice_runtime.onnx.zip_map import ZIP_MAP, read_labels
 from modelservice_runtime.onnx_policy import (
     Nodes,
     OperatorId,
@@ -53,7 +55,7 @@ class _Node:
 class ModelScan:
     """What the file declares: versions, tensors without a stated rank, external data files, control flow.
 
-    ``files`` is known of a model that is a file.
+    ``files`` is known of a model that is a file. ``class_labels`` are those of ZipMaps, by their outputs.
     """
 
     ir_version: int = 0
@@ -61,6 +63,7 @@ class ModelScan:
     unranked: set[str] = field(default_factory=set)
     external_locations: set[str] = field(default_factory=set)
     files: ModelFiles = NO_FILES
+    class_labels: dict[str, Labels] = field(default_factory=dict)
     _inputs: set[str] = field(default_factory=set)
     _initializers: set[str] = field(default_factory=set)
     _main: list[_Node] = field(default_factory=list)
@@ -158,7 +161,10 @@ def scan_model(content: memoryview) -> ModelScan:
 def _scan_main_graph(graph: memoryview, scan: ModelScan) -> None:
     for number, value in parts(graph):
         if number == 1:
-            scan._main.append(_scan_node(value, scan, scan._nodes, depth=0))
+            node = _scan_node(value, scan, scan._nodes, depth=0)
+            scan._main.append(node)
+            if node.operator[:2] == ZIP_MAP:
+                scan.class_labels.update(dict.fromkeys(node.outputs, read_labels(value)))
         elif number == 5:
             scan._initializers.add(_scan_tensor(value, scan, may_be_external=True))
         elif number == 11:

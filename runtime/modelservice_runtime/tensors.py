@@ -83,12 +83,14 @@ class TensorSpec:
 
     ``shape`` uses -1 for a variable dimension; None means that the model does not even state a rank.
     ``symbols`` has the model's name for each variable dimension, where it has one: equal names, equal sizes.
+    ``labels`` name what the last dimension of a classifier's scores counts.
     """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...] | None
     symbols: tuple[str | None, ...] = field(default=(), compare=False)
+    labels: tuple[int, ...] | tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def public_shape(self) -> list[int]:

@@ -9,7 +9,9 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from modelservice_runtime.model import PLATFORM, Batching
+import orjson
+
+from modelservice_runtime.model import PLATFORM, Batching, ModelSpec
 from modelservice_runtime.repository import IndexEntry, ModelHandle, ModelState
 from modelservice_runtime.snapshots import ModelSnapshot
 from modelservice_runtime.statistics import BatchStatistics, ModelStatistics
@@ -81,6 +83,18 @@ def model_metadata(handle: ModelHandle, versions: Sequence[str]) -> dict[str, An
     }
 
 
+def model_metadata_document(handle: ModelHandle, versions: Sequence[str]) -> dict[str, Any]:
+    """The same in JSON, which has room for parameters, as MLServer has them: labels, and what is left out."""
+    spec = handle.spec
+    document = model_metadata(handle, versions)
+    for entry, tensor in zip(document["outputs"], spec.outputs, strict=True):
+        if tensor.labels:
+            entry["parameters"] = {"labels": list(tensor.labels)}
+    if spec.left_out:
+        document["parameters"] = {"left_out_outputs": dict(spec.left_out)}
+    return document
+
+
 def model_config_document(handle: ModelHandle) -> dict[str, Any]:
     """``GET /v2/models/M/config``."""
     config = model_config(handle)
@@ -104,7 +118,7 @@ def model_config(handle: ModelHandle) -> dict[str, Any]:
         "max_batch_size": handle.lane.max_batch_size if batched else 0,
         "input": [_tensor_config(tensor, batched=batched) for tensor in spec.inputs],
         "output": [_tensor_config(tensor, batched=batched) for tensor in spec.outputs],
-        "parameters": _batching_parameters(handle.batching),
+        "parameters": {**_batching_parameters(handle.batching), **_output_parameters(spec)},
     }
 
 
@@ -115,6 +129,16 @@ def _batching_parameters(batching: Batching) -> dict[str, Any]:
         "batching_obstacle": batching.obstacle,
     }
     return {name: {"string_value": text} for name, text in known.items() if text is not None}
+
+
+def _output_parameters(spec: ModelSpec) -> dict[str, Any]:
+    """Labels of outputs, and outputs that are left out, as JSON in the texts that there is room for."""
+    known: dict[str, object] = {
+        f"labels.{tensor.name}": list(tensor.labels) for tensor in spec.outputs if tensor.labels
+    }
+    if spec.left_out:
+        known["left_out_outputs"] = dict(spec.left_out)
+    return {name: {"string_value": orjson.dumps(value).decode()} for name, value in known.items()}
 
 
 def repository_index(entries: Sequence[IndexEntry], *, ready_only: bool) -> list[dict[str, str]]:

@@ -80,7 +80,7 @@ class OipFrontEnd:
 
     def _model_metadata(self, route: Route, _request: HttpRequest) -> HttpResponse:
         handle = self._find(route)
-        return _json(metadata.model_metadata(handle, self._table.versions(handle.spec.name)))
+        return _json(metadata.model_metadata_document(handle, self._table.versions(handle.spec.name)))
 
     def _model_ready(self, route: Route, _request: HttpRequest) -> HttpResponse:
         try:

@@ -50,6 +50,11 @@ def check_output_count(spec: ModelSpec, count: int) -> None:
 def find_output(spec: ModelSpec, name: object, seen: Container[str]) -> str:
     """Return the name of a requested output. Raises InvalidRequestError as ``find_input`` does."""
     if type(name) is not str or name not in spec.output_by_name:
+        if type(name) is str and name in spec.left_out:
+            raise InvalidRequestError(
+                f"output '{name}' is {spec.left_out[name]}, and cannot be served; "
+                f"the model gives {describe_tensors(spec.outputs)}"
+            )
         named = isinstance(name, str) and name
         what = f"output {named[:_SHOWN_NAME]!r} is unknown" if named else "an output has no 'name'"
         raise InvalidRequestError(f"{what}; the model gives {describe_tensors(spec.outputs)}")

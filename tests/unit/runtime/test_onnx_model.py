@@ -76,22 +76,6 @@ def test_load_of_a_model_with_sequence_input_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
-def test_load_leaves_out_outputs_that_are_no_tensors(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("SequenceConstruct", ["x"], ["seq"]),
-        helper.make_node("Identity", ["x"], ["y"]),
-    ]
-    outputs = [
-        onnx_models.value("y", "FP32", ["n"]),
-        helper.make_tensor_sequence_value_info("seq", TensorProto.FLOAT, None),
-    ]
-    model = load(
-        onnx_models.save(tmp_path / "m.onnx", nodes, [onnx_models.value("x", "FP32", ["n"])], outputs)
-    )
-    assert model.spec.output_names == ("y",)
-    assert model.skipped_outputs == ("seq",)
-
-
 def test_load_with_an_unavailable_provider_fails_loudly(model_files: dict[str, Path]) -> None:
     with pytest.raises(ExecutionProviderUnavailableError, match=r"ExecutionProviderUnavailable: .*Nonesuch"):
         load(model_files["mlp"], SessionSettings(("Nonesuch",), 1))

@@ -29,6 +29,7 @@ from modelservice_runtime.server.tfs.examples import (
     class_matrices,
     decode_examples,
     find_class_outputs,
+    find_labels,
     find_value_output,
     value_vector,
 )
@@ -164,6 +165,10 @@ def _encode_classes(
     matrices = class_matrices(wanted, count, outputs)
     fields = ["label" if tensor.datatype is BYTES else "score" for tensor in wanted]
     columns = [_plain(tensor, matrices[tensor.name]).tolist() for tensor in wanted]
+    labels = find_labels(wanted)
+    if labels:
+        fields.append("label")
+        columns.append([labels] * count)
     response = pb.ClassificationResponse(model_spec=model_spec(spec, DEFAULT_SIGNATURE))
     for rows in zip(*columns, strict=True):
         classes = response.result.classifications.add().classes

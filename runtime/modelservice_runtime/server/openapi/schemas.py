@@ -86,7 +86,8 @@ _OIP: dict[str, Schema] = {
             "name": STRING,
             "datatype": _DATATYPE,
             "shape": array({"type": "integer", "minimum": -1, "description": "-1: any size"}),
-        }
+        },
+        {"parameters": record({"labels": array(one_of(STRING, {"type": "integer"}))})},
     ),
     "ModelMetadata": record(
         {
@@ -95,7 +96,8 @@ _OIP: dict[str, Schema] = {
             "platform": STRING,
             "inputs": array(ref("TensorMetadata")),
             "outputs": array(ref("TensorMetadata")),
-        }
+        },
+        {"parameters": record({"left_out_outputs": {**OBJECT, "description": "what each is"}})},
     ),
     "ModelReady": record({"name": STRING, "ready": BOOLEAN}),
     "InferRequest": open_record(

@@ -18,6 +18,7 @@ from modelservice_runtime.server.tfs.examples import (
     class_matrices,
     decode_examples,
     find_class_outputs,
+    find_labels,
     find_value_output,
     value_vector,
 )
@@ -81,7 +82,8 @@ def _make_pairs(wanted: Sequence[TensorSpec], matrices: dict[str, Array], exampl
     for tensor in wanted:
         matrix = matrices[tensor.name][examples]
         rows_by_kind[tensor.datatype is BYTES] = [make_rows(tensor, row) for row in matrix]
-    labels = rows_by_kind.get(True, [[""] * matrix.shape[1]] * len(matrix))
+    unnamed: list[object] = [*find_labels(wanted)] or [""] * matrix.shape[1]
+    labels = rows_by_kind.get(True, [unnamed] * len(matrix))
     scores = rows_by_kind.get(False, [[0.0] * matrix.shape[1]] * len(matrix))
     return [list(zip(*pair, strict=True)) for pair in zip(labels, scores, strict=True)]
 

@@ -25,13 +25,25 @@ def find_class_outputs(spec: ModelSpec) -> list[TensorSpec]:
     classes = spec.output_by_name.get("classes")
     if classes is not None and classes.datatype is not BYTES:
         classes = None
-    wanted = [tensor for tensor in (find_float_output(spec, "scores"), classes) if tensor is not None]
+    wanted = [tensor for tensor in (_find_scores(spec), classes) if tensor is not None]
     if not wanted:
         raise InvalidRequestError(
             f"model '{spec.name}' cannot classify: that needs a float output 'scores', or just one float "
-            "output, or a BYTES output 'classes'; use predict"
+            "output, or just one with labels, or a BYTES output 'classes'; use predict"
         )
     return wanted
+
+
+def find_labels(wanted: Sequence[TensorSpec]) -> list[str]:
+    """The labels of the scores, for every example the same, where no output holds them; else none."""
+    return [str(label) for label in wanted[0].labels] if len(wanted) == 1 else []
+
+
+def _find_scores(spec: ModelSpec) -> TensorSpec | None:
+    labelled = [tensor for tensor in spec.outputs if tensor.labels]
+    if len(labelled) == 1 and "scores" not in spec.output_by_name:
+        return labelled[0]
+    return find_float_output(spec, "scores")
 
 
 def find_value_output(spec: ModelSpec) -> TensorSpec:
