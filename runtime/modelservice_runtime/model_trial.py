@@ -3,7 +3,8 @@
 A model can crash ONNX Runtime, exhaust memory or never come to an end; what then dies is the trial. It starts
 from nothing (no fork: numpy has threads as soon as it is imported, and so has a server), so it may be held
 beside models that serve. It has ended before this process loads the model: there are never two copies in
-memory. It is no sandbox: it has the rights of the server.
+memory. It is no sandbox: it has the rights of the server. Before the server has threads a copy of it will do,
+which spares most of the time; see ``models.forked_trial``.
 """
 
 import asyncio
@@ -16,11 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import orjson
 
 from modelservice_runtime.errors import ModelRejectedError, StartupError
 from modelservice_runtime.model_versions import VersionSource
+from modelservice_runtime.models.forked_trial import ForkedTrial
 from modelservice_runtime.plain_values import to_plain
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.trial_process import TrialRequest
@@ -28,15 +31,23 @@ from modelservice_runtime.trial_process import TrialRequest
 log = logging.getLogger(__name__)
 
 # -P: a module that lies in the directory the server was started in is not meant.
+_Process: TypeAlias = "subprocess.Popen[bytes] | ForkedTrial"
 _COMMAND = (sys.executable, "-P", "-m", "modelservice_runtime", "trial")
 
 
 async def try_models(
-    sources: Sequence[VersionSource], session: SessionSettings, limit_seconds: float, stop: asyncio.Event
+    sources: Sequence[VersionSource],
+    session: SessionSettings,
+    limit_seconds: float,
+    stop: asyncio.Event,
+    process: ForkedTrial | None = None,
 ) -> bool:
-    """Try models until the first that fails; False when ``stop`` came first. Raises as ``try_model`` does."""
+    """Try models until the first that fails; False when ``stop`` came first. Raises as ``try_model`` does.
+
+    With ``process`` in a copy of this process that was made earlier.
+    """
     stopped = asyncio.ensure_future(stop.wait())
-    trial = asyncio.ensure_future(_hold_trial(sources, session, limit_seconds))
+    trial = asyncio.ensure_future(_hold_trial(sources, session, limit_seconds, process))
     try:
         await asyncio.wait((trial, stopped), return_when=asyncio.FIRST_COMPLETED)
         if trial.done():
@@ -59,11 +70,14 @@ async def try_model(source: VersionSource, session: SessionSettings, limit_secon
 
 
 async def _hold_trial(
-    sources: Sequence[VersionSource], session: SessionSettings, limit_seconds: float
+    sources: Sequence[VersionSource],
+    session: SessionSettings,
+    limit_seconds: float,
+    forked: ForkedTrial | None = None,
 ) -> None:
     """One process for all of them, for its start takes longer than most models."""
     request = orjson.dumps(to_plain(TrialRequest(tuple(sources), session, os.getpid())))
-    with _start() as process:
+    with forked or _start() as process:
         talk = asyncio.ensure_future(asyncio.to_thread(_talk, process, request, sources, limit_seconds))
         try:
             await asyncio.wait((talk,))
@@ -75,7 +89,7 @@ async def _hold_trial(
 
 
 def _talk(
-    process: "subprocess.Popen[bytes]",
+    process: _Process,
     request: bytes,
     sources: Sequence[VersionSource],
     limit_seconds: float,
@@ -92,7 +106,7 @@ def _talk(
 
 
 def _await_answer(
-    process: "subprocess.Popen[bytes]",
+    process: _Process,
     answers: selectors.BaseSelector,
     source: VersionSource,
     limit_seconds: float,

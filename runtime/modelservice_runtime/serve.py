@@ -7,6 +7,7 @@ delay.
 """
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import logging
@@ -38,6 +39,7 @@ from modelservice_runtime.model_loading import (
 )
 from modelservice_runtime.model_trial import try_models
 from modelservice_runtime.models.content import LoadedFiles, ModelContent, read_in_background
+from modelservice_runtime.models.forked_trial import ForkedTrial, fork_trial
 from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.ports import Applications, Ports, open_ports
 from modelservice_runtime.process import configure_process, end_process, report_fatal
@@ -74,6 +76,8 @@ def run(argv: Sequence[str]) -> int:
 
 def run_server(settings: ServeSettings) -> int:
     """Serve until a signal; returns the exit code."""
+    is_tried_here = settings.workers == 1 and settings.model_trial_seconds is not None
+    trial = fork_trial() if is_tried_here else None  # before there are other threads
     configure_process()
     settings = replace(settings, host=available_host(settings.host))
     if settings.workers > 1:
@@ -81,9 +85,9 @@ def run_server(settings: ServeSettings) -> int:
         from modelservice_runtime.workers.supervisor import supervise
 
         return supervise(settings)
-    server = Server(settings)
+    server = Server(settings, trial=trial)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with trial or contextlib.nullcontext(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             clean = runner.run(server.serve())
     except StartupError as error:
         return report_fatal(error)
@@ -100,7 +104,10 @@ class Server:
     has the metrics port.
     """
 
-    def __init__(self, settings: ServeSettings, link: WorkerLink | None = None) -> None:
+    def __init__(
+        self, settings: ServeSettings, link: WorkerLink | None = None, trial: ForkedTrial | None = None
+    ) -> None:
+        self._trial = trial
         self._settings = settings
         self._link = link
         self._table = ModelTable()
@@ -209,7 +216,7 @@ class Server:
         if limit_seconds is None:
             return True
         trials = asyncio.ensure_future(
-            try_models(self._sources, self._settings.session, limit_seconds, self._stop)
+            try_models(self._sources, self._settings.session, limit_seconds, self._stop, self._trial)
         )
         # Meanwhile this process imports what takes longest.
         load = partial(importlib.import_module, "modelservice_runtime.onnx_model")

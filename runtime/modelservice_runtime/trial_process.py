@@ -38,9 +38,9 @@ class TrialRequest:
 
 def run_trial() -> NoReturn:
     """Answer a request and end."""
-    answers = os.dup(sys.stdout.fileno())
+    answers = os.dup(1)
     # What a library prints must not get into the answer.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.dup2(2, 1)
     request = _read_request()
     # The server logs the same when it loads the model itself.
     logging.disable()
@@ -58,7 +58,11 @@ def _read_request() -> TrialRequest:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(OSError):
         _OOM_SCORE.write_text("1000", encoding="ascii")
-    request: TrialRequest = from_plain(TrialRequest, orjson.loads(sys.stdin.buffer.read()))
+    with open(0, "rb", closefd=False) as standard_input:
+        content = standard_input.read()
+    if not content:
+        os._exit(0)  # the server ended, or never came to its models
+    request: TrialRequest = from_plain(TrialRequest, orjson.loads(content))
     if os.getppid() != request.parent_pid:
         sys.exit("the server ended before the trial of its model began")
     return request

@@ -81,16 +81,17 @@ def test_first_process_that_imports_ends_on_sigterm(
 
 
 @needs_root
-@pytest.mark.parametrize("trial", [(), ("--model-trial-seconds", "off")])
+@pytest.mark.parametrize(("trial", "code"), [((), EARLY_END), (("--model-trial-seconds", "off"), 0)])
 def test_first_process_that_loads_ends_on_sigterm(
-    trial: tuple[str, ...], model_files: dict[str, Path], tmp_path: Path
+    trial: tuple[str, ...], code: int, model_files: dict[str, Path], tmp_path: Path
 ) -> None:
+    """With a trial ONNX Runtime is imported first of all, for both; else when the ports are open."""
     (tmp_path / "onnxruntime.py").write_text(ENDLESS)
     ports = ("--host", "127.0.0.1", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
     model = ("--model", f"m={model_files['mlp']}", "--drain-delay-seconds", "3600")
     with first_process(("-m", "modelservice_runtime", "serve", *ports, *model, *trial), tmp_path) as process:
         wait_for_line(process, "waiting")
-        assert terminate_first(process) == 0
+        assert terminate_first(process) == code
 
 
 @needs_root

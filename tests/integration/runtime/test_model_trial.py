@@ -4,6 +4,8 @@ import asyncio
 import os
 import platform
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -176,3 +178,47 @@ def test_sample_that_does_not_fit_ends_the_start_with_a_sentence(
     assert text.splitlines()[-1].startswith(
         "InvalidSettings: model 'mlp' (version '1'): --samples: input 'x' has shape [2, 5]"
     )
+
+
+FORKED = """
+import asyncio, sys
+from pathlib import Path
+from modelservice_runtime.errors import StartupError
+from modelservice_runtime.model_trial import try_models
+from modelservice_runtime.model_versions import VersionSource
+from modelservice_runtime.models.forked_trial import fork_trial
+from modelservice_runtime.session_settings import SessionSettings
+
+process = fork_trial()
+sources = [VersionSource("m", "1", Path(path)) for path in sys.argv[1:]]
+with process:
+    try:
+        print(asyncio.run(try_models(sources, SessionSettings(("CPU",), 1), 60, asyncio.Event(), process)))
+    except StartupError as error:
+        print(error)
+print(process.wait())
+"""
+
+
+def test_trial_in_a_copy_of_a_process_tells_what_became_of_each_model(
+    model_files: dict[str, Path], crashing: Path
+) -> None:
+    def hold(*paths: Path) -> list[str]:
+        command = [sys.executable, "-c", FORKED, *map(str, paths)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert ended.stderr == ""
+        return ended.stdout.splitlines()
+
+    assert hold(model_files["mlp"], model_files["text"])[0] == "True"
+    assert "crashed ONNX Runtime (SIGFPE)" in hold(model_files["mlp"], crashing)[0]
+    # Nobody asked: it ends with the process that it is a copy of.
+    assert hold()[-1] in ("0", "-9")
+
+
+def test_trial_is_no_copy_of_a_process_with_threads() -> None:
+    program = (
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "from modelservice_runtime.models.forked_trial import fork_trial; print(fork_trial())"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["None"]
