@@ -20,7 +20,7 @@ from modelservice_runtime.gpu_devices import GpuDevice, open_gpus
 def test_info_as_json_tells_versions_providers_and_the_model(
     model_files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["info", "--json", "--rows-are-independent", "--model", str(model_files["mlp"])]) == 0
+    assert main(["info", "--json", "--model", str(model_files["mlp"])]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert {"modelservice", "python", "onnxruntime", "numpy"} <= set(facts["versions"])
     assert facts["execution_providers"]["CPU"] == "usable"
@@ -32,6 +32,7 @@ def test_info_as_json_tells_versions_providers_and_the_model(
     assert model["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
     assert model["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}]
     assert (model["batchable"], model["time_depends_on_values"]) == (True, False)
+    assert (model["batching_source"], model["batching_obstacle"]) == ("graph", None)
     assert model["run_microseconds"] > 0
     assert "is not fixed" in model["cuda_graphs"]
 

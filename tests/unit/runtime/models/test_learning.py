@@ -67,6 +67,11 @@ def test_no_graph_proves_that_mixed_rows_are_independent(tmp_path: Path, name: s
     assert prove_file(MIXING[name]().save(tmp_path / "m.onnx"))
 
 
+@pytest.mark.parametrize("name", sorted(INDEPENDENT))
+def test_graph_proves_that_independent_rows_are(tmp_path: Path, name: str) -> None:
+    assert prove_file(INDEPENDENT[name]().save(tmp_path / "m.onnx")) is None
+
+
 def test_file_that_cannot_be_analysed_proves_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").touch()
     assert prove_file(tmp_path / "empty.onnx") == "the graph could not be analysed; the log has the details"
