@@ -111,7 +111,7 @@ class ModelSpec(ApiModel):
     """Which model is served."""
 
     storage_uri: StorageUri
-    """Where the model is: oci://, s3://, gs://, https://, http:// (with sha256), pvc:// or configmap://."""
+    """Where the model is: oci://, s3://, gs://, az://, https://, http:// (with sha256), pvc:// or configmap://."""
     name: ProtocolName | None = None
     """Its name in the protocols and metrics: /v2/models/NAME. Default: the ModelService's own."""
     sha256: Sha256 | None = None

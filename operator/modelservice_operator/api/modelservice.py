@@ -149,7 +149,8 @@ class ModelServiceSpec(ApiModel):
     image_pull_secrets: PullSecrets = ()
     """Secrets of the same namespace with registry credentials; those of the ModelRuntime are added."""
     service_account_name: Annotated[OptionalObjectName | None, NoneIfBlank] = None
-    """A ServiceAccount, for cloud workload identity: s3:// (Amazon EKS) and gs:// (GKE) are fetched as it.
+    """A ServiceAccount, for cloud workload identity: s3:// (Amazon EKS), gs:// (GKE) and
+    az:// (Azure) are fetched as it.
     Default: one of our own, without a token."""
     termination_grace_period_seconds: Annotated[int, between(1, 3600)] = 60
     """How long a pod may take to finish its requests. Default: 60."""

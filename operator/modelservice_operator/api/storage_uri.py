@@ -23,8 +23,8 @@ StorageUri = Annotated[
     str,
     Field(min_length=1, max_length=2048),
     must_match(
-        r"(oci|s3|gs|https|http|pvc|configmap)://[\s\S]*",
-        "expected oci://, s3://, gs://, https://, http:// (with sha256), pvc:// or configmap:// "
+        r"(oci|s3|gs|az|https|http|pvc|configmap)://[\s\S]*",
+        "expected oci://, s3://, gs://, az://, https://, http:// (with sha256), pvc:// or configmap:// "
         "at the beginning: other sources are not supported",
         echo=False,
     ),
@@ -59,6 +59,11 @@ StorageUri = Annotated[
         "gs",
         "[a-z0-9][-a-z0-9_.]{1,61}[a-z0-9]/[^?#]+",
         "expected gs://BUCKET/KEY or gs://BUCKET/PREFIX/, without '?' and '#'",
+    ),
+    _form(
+        "az",
+        "[a-z0-9][-a-z0-9]{1,61}[a-z0-9]/[^?#]+",
+        "expected az://CONTAINER/KEY or az://CONTAINER/PREFIX/, without '?' and '#'",
     ),
     _form("https", f"{HOST}/[^?#][^#]*", "expected https://HOST[:PORT]/PATH, without '#'"),
     _form("http", f"{HOST}/[^?#][^#]*", "expected http://HOST[:PORT]/PATH, without '#'"),

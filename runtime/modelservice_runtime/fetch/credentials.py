@@ -29,8 +29,17 @@ S3_KEYS = (
 # A service account's key as Google Cloud gives it, under the names that tools give the file.
 GCS_ACCOUNT_KEYS = ("key.json", "GOOGLE_SERVICE_ACCOUNT_KEY", "gcloud-application-credentials.json")
 GCS_KEYS = (*GCS_ACCOUNT_KEYS, "GOOGLE_BASE_URL")
+# The names that Azure's command line and its SDKs read.
+_AZURE_SECRET_KEYS = ("AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET")
+AZURE_KEYS = (
+    "AZURE_STORAGE_ACCOUNT",
+    "AZURE_STORAGE_ENDPOINT",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+    *_AZURE_SECRET_KEYS,
+)
 CA_KEY = "ca.crt"
-KNOWN_KEYS = (*REGISTRY_KEYS, *WEB_KEYS, *S3_KEYS, *GCS_KEYS, CA_KEY)
+KNOWN_KEYS = (*REGISTRY_KEYS, *WEB_KEYS, *S3_KEYS, *GCS_KEYS, *AZURE_KEYS, CA_KEY)
 _SECRET_KEYS = (
     "password",
     "token",
@@ -38,6 +47,7 @@ _SECRET_KEYS = (
     "AWS_SESSION_TOKEN",
     *REGISTRY_KEYS,
     *GCS_ACCOUNT_KEYS,
+    *_AZURE_SECRET_KEYS,
 )
 _MAX_VALUE_BYTES = 1024 * 1024  # Kubernetes' own limit for a Secret
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelservice_runtime.fetch import gcs, s3
+from modelservice_runtime.fetch import azure, gcs, s3
 from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.client import GuardedClient
 from modelservice_runtime.fetch.credentials import CA_KEY, Credentials, build_ssl_context, read_credentials
 from modelservice_runtime.fetch.destination import Destination, StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.identity import find_aws_identity, find_google_identity
+from modelservice_runtime.fetch.identity import find_aws_identity, find_azure_identity, find_google_identity
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
 from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.names import MODEL_FILE
-from modelservice_runtime.fetch.object_store import open_bucket
+from modelservice_runtime.fetch.object_store import Bucket, open_bucket
 from modelservice_runtime.fetch.objects import BucketFetch
 from modelservice_runtime.fetch.oci import RegistryAccess, fetch_oci
 from modelservice_runtime.fetch.proxies import read_proxies
@@ -43,7 +43,7 @@ class FetchRequest:
     """What to fetch, where to, and what is allowed.
 
     Attributes:
-        uri: the model URI: oci, s3, gs, https, http with ``sha256``; file where ``allow_file``.
+        uri: the model URI: oci, s3, gs, az, https, http with ``sha256``; file where ``allow_file``.
         destination: the directory that receives the files.
         max_bytes: the most bytes to store, over all files; a ``file://`` stores none.
         sha256: digest of the ONNX file, 64 hex digits.
@@ -163,15 +163,21 @@ async def _fetch_object(
     transfer: Transfer,
     way: Way,
 ) -> list[StoredFile]:
-    if uri.scheme == "gs":
-        identity = find_google_identity(request.environment, wanted=request.use_pod_identity)
-        bucket = gcs.build_bucket(uri.bucket, credentials, identity)
-    else:
-        bucket = s3.build_bucket(uri.bucket, credentials, find_aws_identity(request.environment))
+    bucket = _build_bucket(uri, request, credentials)
     authorities = credentials.first(CA_KEY) or ""
     async with open_bucket(bucket, request.addresses, way, authorities, request.limits) as store:
         request.redactor.add(store.proxy.password)
         return await BucketFetch(store, uri, sha256, transfer).run()
+
+
+def _build_bucket(uri: ObjectUri, request: FetchRequest, credentials: Credentials) -> Bucket:
+    match uri.scheme:
+        case "gs":
+            google = find_google_identity(request.environment, wanted=request.use_pod_identity)
+            return gcs.build_bucket(uri.bucket, credentials, google)
+        case "az":
+            return azure.build_bucket(uri.bucket, credentials, find_azure_identity(request.environment))
+    return s3.build_bucket(uri.bucket, credentials, find_aws_identity(request.environment))
 
 
 def _verify(uri: FileUri, sha256: str | None, request: FetchRequest) -> FetchResult:

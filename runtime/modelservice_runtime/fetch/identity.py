@@ -66,6 +66,17 @@ def find_google_identity(environment: Mapping[str, str], *, wanted: bool) -> Ide
     return Identity("the service account, from Google's metadata server", {}, services)
 
 
+def find_azure_identity(environment: Mapping[str, str]) -> Identity | None:
+    """Read what Azure Workload Identity sets (https://azure.github.io/azure-workload-identity/docs/)."""
+    names = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE")
+    client, tenant, token = (environment.get(name) for name in names)
+    if not client or not tenant or not token:
+        return None
+    settings = {"client_id": client, "tenant_id": tenant, "federated_token_file": token}
+    authority = environment.get("AZURE_AUTHORITY_HOST", "").rstrip("/")
+    return Identity(f"the client {client}", settings | ({"authority_host": authority} if authority else {}))
+
+
 def _parse_endpoint(url: str) -> Endpoint | None:
     try:
         parts = urlsplit(url)

@@ -52,7 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="modelservice_runtime fetch", description="Fetch a model into a directory."
     )
-    parser.add_argument("--uri", required=True, help="oci://, s3://, gs://, https://, http:// with --sha256")
+    parser.add_argument(
+        "--uri", required=True, help="oci://, s3://, gs://, az://, https://, http:// with --sha256"
+    )
     parser.add_argument(
         "--destination", type=Path, default=Path("/mnt/models"), help="directory for the files"
     )

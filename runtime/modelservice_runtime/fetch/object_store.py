@@ -28,7 +28,7 @@ _USER_AGENT = "modelservice-fetch"
 _STATUS = re.compile(r"status code: (\d{3})|HTTP status \w+ error \((\d{3})")
 _ERROR_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
 # What is asked of an identity service is not shown by the library; nothing else hides its address.
-_IDENTITY_SIGNS = ("POST REDACTED", "token file")
+_IDENTITY_SIGNS = ("POST REDACTED", "token request", "token file")
 _NO_AUTHORITIES = "No CA certificates"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 MAX_LISTED = 10_000
@@ -44,7 +44,7 @@ class Bucket:
     Attributes:
         scheme: of model URIs.
         name: of the bucket.
-        endpoint: where requests go, without a path.
+        endpoint: where requests go.
         open_store: makes the library's store for an endpoint and options of its HTTP client.
         explain: the failure that an answer means: status, code, text, signed.
         identity: whose credentials are asked for; None where a Secret has them, or nobody signs.
@@ -193,7 +193,7 @@ async def open_bucket(
         yield ObjectStore(bucket, store, proxy)
 
 
-def parse_endpoint(text: str, what: str) -> URL:
+def parse_endpoint(text: str, what: str, *, with_path: bool = False) -> URL:
     """Read the endpoint of a store.
 
     Raises:
@@ -202,9 +202,8 @@ def parse_endpoint(text: str, what: str) -> URL:
     """
     try:
         url = URL(text)
-        usable = (
-            url.scheme in _DEFAULT_PORTS and url.host and not url.user and url.path == "/" and not url.query
-        )
+        path_fits = url.path == "/" or with_path
+        usable = url.scheme in _DEFAULT_PORTS and url.host and not url.user and path_fits and not url.query
     except ValueError:
         usable = False
     if not usable:

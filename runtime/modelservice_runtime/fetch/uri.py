@@ -14,7 +14,7 @@ from yarl import URL
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.redaction import redact_url
 
-SUPPORTED_SCHEMES = ("oci", "s3", "gs", "https", "http", "pvc", "configmap")
+SUPPORTED_SCHEMES = ("oci", "s3", "gs", "az", "https", "http", "pvc", "configmap")
 _MAX_URI_LENGTH = 2048
 _MAX_PORT = 65535
 
@@ -25,6 +25,7 @@ _ENCODED_TRAP = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
 _BUCKETS = {
     "s3": re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
     "gs": re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"),
+    "az": re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"),
 }
 # Names and tags as the OCI distribution specification 1.1 defines them.
 _REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
@@ -113,7 +114,7 @@ def parse_uri(text: str) -> ModelUri:
             return _parse_web(scheme, authority, rest)
         case "oci":
             return _parse_oci(authority, rest)
-        case "s3" | "gs":
+        case "s3" | "gs" | "az":
             return _parse_object(scheme, authority, rest)
         case "file":
             return _parse_file(authority, rest)
