@@ -43,7 +43,7 @@ class RowChecker:
         try:
             sizes = self._choose_sizes(waiting, rows[0], run_seconds)
             result = self._check_in_time(rows, sizes, run_seconds)
-        except ServingError:
+        except (ServingError, MemoryError):
             return waiting
         if result.obstacle is not None:
             word = "the owner's word on rows does not hold: " if waiting.source == "owner" else ""
