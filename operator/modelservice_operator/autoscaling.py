@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.api import ModelServiceSpec
-    from modelservice_operator.observed import Child, DeploymentChild
+    from modelservice_operator.observed import Child, DeploymentChild, Observed
 
 LEFT_OUT = 1
 """The schema's default of `spec.replicas`."""
+LOOK_AGAIN_SECONDS = 2.0
+"""When to judge again who left the number out: an autoscaler writes its status within milliseconds."""
 INACTIVE_SECONDS = 60.0
 """An autoscaler has no metrics of pods that have just become ready."""
 _BY_SPEC = "spec"
@@ -74,25 +76,38 @@ def wanted_replicas(spec: ModelServiceSpec) -> int:
     return min(max(spec.replicas, spec.autoscaling.min_replicas), spec.autoscaling.max_replicas)
 
 
-def replicas_to_begin_with(
-    spec: ModelServiceSpec,
-    metadata: Mapping[str, Any],
-    deployments: Sequence[DeploymentChild],
-    autoscaler: AutoscalerChild | None,
-) -> int | None:
-    """Return the number of pods to record in `spec.replicas`, None where it says already what is meant.
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The number of pods that scaling goes on from; where it is not certain, it is only kept for now."""
 
-    It does where somebody scaled, an autoscaler included, and where it is not the default. Where there is an
-    autoscaler, only an edit of the spec can have been the one that left it out.
+    replicas: int
+    is_certain: bool
+
+
+def find_beginning(
+    spec: ModelServiceSpec, observed: Observed, deployments: Sequence[DeploymentChild]
+) -> Beginning | None:
+    """Return the number to record in `spec.replicas`, None where that says already what is meant.
+
+    It does where it is not the default, and where somebody scaled, an autoscaler included. `managedFields`
+    does not always tell who wrote it. Then the autoscaler's own decision does, a moment later: it writes
+    `/scale` first and its status afterwards.
     """
+    metadata = observed.service["metadata"]
     scaling = spec.autoscaling
     if scaling is None or spec.replicas != LEFT_OUT:
         return None
-    writers = _writers_of_replicas(metadata)
-    if _BY_SCALE in writers or (autoscaler is not None and _BY_SPEC not in writers):
-        return None
     running = min(_running(spec, deployments), scaling.max_replicas)
-    return running if running > wanted_replicas(spec) else None
+    writers = _writers_of_replicas(metadata)
+    if running <= wanted_replicas(spec) or _BY_SCALE in writers:
+        return None
+    autoscaler = find_autoscaler(observed.others, metadata["uid"])
+    if autoscaler is None or _BY_SPEC in writers:
+        return Beginning(running, is_certain=True)
+    if autoscaler.desired <= LEFT_OUT:
+        return None
+    seen = (observed.service.get("status") or {}).get("observedGeneration")
+    return Beginning(running, is_certain=seen == metadata.get("generation"))
 
 
 def find_inactivity(

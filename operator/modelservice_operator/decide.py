@@ -20,9 +20,10 @@ from modelservice_operator.api import (
     parse_part,
 )
 from modelservice_operator.autoscaling import (
+    LOOK_AGAIN_SECONDS,
     find_autoscaler,
+    find_beginning,
     find_inactivity,
-    replicas_to_begin_with,
     wanted_replicas,
 )
 from modelservice_operator.conditions import condition_of, is_given_up, missed_deadline_seconds
@@ -134,19 +135,14 @@ def decide(
         return _decide(facts, Wish(target=facts.accepted, replicas=raw_replicas(observed), problems=problems))
     target = _target(facts, service, build_pod)
     problem = target if isinstance(target, RuntimeProblem) else None
-    begin_with = replicas_to_begin_with(
-        service.spec,
-        metadata,
-        tuple(facts.history.deployments.values()),
-        facts.autoscaler,
-    )
+    beginning = find_beginning(service.spec, observed, tuple(facts.history.deployments.values()))
     return _decide(
         facts,
         Wish(
             service=service,
             target=facts.accepted if isinstance(target, RuntimeProblem) else target,
-            replicas=begin_with or wanted_replicas(service.spec),
-            begin_with=begin_with,
+            replicas=beginning.replicas if beginning else wanted_replicas(service.spec),
+            beginning=beginning,
             runtime_problem=problem,
         ),
     )
@@ -202,8 +198,8 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
     next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name), facts.now)
     live = _live(facts, wish.target, next_step)
-    autoscaling = wish.spec.autoscaling if wish.spec else None
-    if wish.begin_with is not None and facts.autoscaler is None:
+    autoscaling, beginning = wish.spec.autoscaling if wish.spec else None, wish.beginning
+    if beginning is not None and facts.autoscaler is None:
         # It would act on the number that the spec says; it is made when that is the right one.
         autoscaling = None
     family = Family(
@@ -225,7 +221,7 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
         if next_step.stable in (None, wish.target.name)
         else facts.history.revision(next_step.stable),
         replicas=sum(next_step.replicas.values()) if wish.replicas is None else wish.replicas,
-        begin_with=wish.begin_with,
+        begin_with=beginning.replicas if beginning and beginning.is_certain else None,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting or condition_of(facts.status, "Ready").get("status") != "True",
@@ -236,6 +232,7 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
         requeue_after_seconds=_soonest(
             next_step.requeue_after_seconds,
             inactivity.due_in_seconds or None if inactivity else None,
+            LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
         ),
     )
 

@@ -66,7 +66,8 @@ def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
     if resource.kind == "Service":
         return ServiceChild(**facts, **_service_facts(obj))
     if resource.kind == "HorizontalPodAutoscaler":
-        return AutoscalerChild(**facts, failing=_failing_conditions(obj))
+        desired = (obj.get("status") or {}).get("desiredReplicas") or 0
+        return AutoscalerChild(**facts, desired=desired, failing=_failing_conditions(obj))
     return Child(**facts)
 
 

@@ -72,6 +72,8 @@ class ServiceChild(Child, frozen=True, kw_only=True):
 class AutoscalerChild(Child, frozen=True, kw_only=True):
     """A HorizontalPodAutoscaler, with its conditions that say that it cannot scale."""
 
+    desired: int = 0
+    """The number that it decided for last; 0 before it has."""
     failing: tuple[Mapping[str, Any], ...] = ()
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.api import InvalidSpec, ModelService, ModelServiceSpec
+    from modelservice_operator.autoscaling import Beginning
     from modelservice_operator.observed import Observed
     from modelservice_operator.revision import Revision
     from modelservice_operator.rollout.model import Plan, RolloutState
@@ -27,7 +28,7 @@ class Wish:
     target: Revision | None
     replicas: int | None
     """None where even that cannot be read: then everything stays as it is."""
-    begin_with: int | None = None
+    beginning: Beginning | None = None
     """Pods that run and shall go on to, where the spec has left out how many."""
     service: ModelService | None = None
     problems: InvalidSpec | None = None

@@ -150,6 +150,8 @@ def test_autoscaler_is_news_only_where_it_cannot_scale():
     limited = {"type": "ScalingLimited", "status": "False"}
     assert project(fine, limited) == project() != project(broken)
     assert project(fine, broken).failing == (broken,)
+    deciding = {**make_child("HorizontalPodAutoscaler", "spam"), "status": {"desiredReplicas": 4}}
+    assert project_child(AUTOSCALERS, deciding).desired == 4
 
 
 def test_service_is_read_as_clients_meet_it():

@@ -102,6 +102,38 @@ def test_decide_number_that_was_scaled_is_obeyed_without_an_autoscaler_too() -> 
     assert list(world.replicas().values()) == [1]
 
 
+def decide_for(world: World, replicas: int) -> None:
+    """What the autoscaler says of its own decision."""
+    place = "HorizontalPodAutoscaler", "spam"
+    world.children[place] = msgspec.structs.replace(world.children[place], desired=replicas)
+
+
+def test_decide_number_that_nobody_is_known_to_have_written_waits_for_the_autoscalers_word() -> None:
+    world = settled_world(replicas=6, autoscaling=SCALING)
+    decide_for(world, 6)
+    world.edit(replicas=1)
+
+    # The first look: it may have been the autoscaler, whose status is still on its way.
+    decision = carry_out(world)
+    assert (decision.begin_with, decision.replicas, decision.requeue_after_seconds) == (None, 6, 2.0)
+    assert list(world.replicas().values()) == [6]
+
+    # It was not.
+    assert carry_out(world).begin_with == 6
+
+
+def test_decide_number_that_the_autoscaler_wrote_untold_is_obeyed() -> None:
+    world = settled_world(replicas=6, autoscaling=SCALING)
+    decide_for(world, 6)
+    world.edit(replicas=1)
+    carry_out(world)
+    decide_for(world, 1)
+    decision = carry_out(world)
+
+    assert (decision.begin_with, decision.requeue_after_seconds) == (None, None)
+    assert list(world.replicas().values()) == [1]
+
+
 @pytest.mark.parametrize(("by", "expected"), [("", 6), ("scale", None), (None, None)])
 def test_decide_number_left_out_later_is_recorded_again_where_a_person_did_it(
     by: str | None, expected: int | None
