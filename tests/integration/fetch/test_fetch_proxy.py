@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.integration.fetch.fetch_stores import Store
 
 from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
@@ -64,6 +65,17 @@ async def test_fetch_https_goes_through_a_tunnel_and_checks_the_stores_certifica
 
     assert fetcher.files == {"model.onnx": DATA}
     assert proxy.heads[0].startswith(f"CONNECT 127.0.0.1:{https.port} ")
+
+
+async def test_fetch_s3_goes_through_a_tunnel_too(fetcher: Any, store: Store, proxy: Proxy) -> None:
+    store.put("/models/proxied/m.onnx", DATA)
+    credentials = fetcher.credentials(**store.keys)
+    await fetcher.fetch(
+        "s3://models/proxied/m.onnx", credentials_directory=credentials, environment=proxy.environment()
+    )
+
+    assert fetcher.files == {"model.onnx": DATA}
+    assert proxy.heads[0].startswith("CONNECT ")
 
 
 async def test_fetch_exception_goes_past_the_proxy(fetcher: Any, https: Any, proxy: Proxy) -> None:
