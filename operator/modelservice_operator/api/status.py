@@ -63,7 +63,7 @@ class ServedModel(ApiModel):
     version: Annotated[str, limited(63)] | None = None
     """The version of spec.model."""
     batching: ServedBatching | None = None
-    """Whether requests share runs, as the server says."""
+    """Whether requests share runs, as the server said when its pod was new; it may learn from requests."""
     left_out_outputs: (
         Annotated[
             tuple[Annotated[str, limited(253)], ...],
