@@ -170,11 +170,11 @@ FAULTS = (
     Fault(
         "impossible-gpu",
         "Unschedulable",
-        ("Insufficient nvidia.com/gpu", "correct spec.gpu"),
+        ("Insufficient nvidia.com/mig-7g.80gb", "correct spec.gpu"),
         lambda user: {
             **_runtime_ref("gpu")(user),
             "runtime": {"ref": f"gpu-{user.namespace}", "executionProviders": ["CPU"]},
-            "gpu": {"count": 64},
+            "gpu": {"count": 1, "resource": "nvidia.com/mig-7g.80gb"},
         },
         _edit("impossible-gpu", {"gpu": None}),
         prepare=lambda user: user.cluster.api.apply(
