@@ -30,6 +30,7 @@ from modelservice_runtime.onnx.compound_outputs import (
     Convert,
 )
 from modelservice_runtime.onnx.signature import describe_session
+from modelservice_runtime.onnx.zip_map import without_zip_maps
 from modelservice_runtime.onnx_arena import shrink_arena
 from modelservice_runtime.onnx_errors import RUN_ERRORS, lacks_memory, translate_run_error
 from modelservice_runtime.onnx_scan import ModelScan, scan_model_file
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 _GATE = RunGate()
 # Larger tensors take so long to read and write that preparing for them gains nothing.
 _MAX_PREPARED_BYTES = 16 * 1024
+# Larger files are loaded as they are; see ``_load_edited``.
+_MAX_EDITED_BYTES = 16 * 1024 * 1024
 
 
 class OnnxRun:
@@ -252,12 +255,33 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
         raise ModelNotFoundError(
             f"cannot read the model at {str(path)!r} ({error.strerror}); check its permissions and its volume"
         ) from error
-    model = _load(scan.files.model, scan, name, version, settings)
+    model = _load_edited(scan, name, version, settings) or _load(
+        scan.files.model, scan, name, version, settings
+    )
     scan.files.check_unchanged()
     return model
 
 
-def _load(file: Path, scan: ModelScan, name: str, version: str, settings: SessionSettings) -> OnnxModel:
+def _load_edited(scan: ModelScan, name: str, version: str, settings: SessionSettings) -> OnnxModel | None:
+    """Load without ZipMaps, whose maps take longer than the scores; None for what they are left in.
+
+    That takes two copies of the file for a moment: a large one keeps them, beside whose runs they are short.
+    """
+    outputs, file = scan.plain_zip_maps, scan.files.model
+    if not outputs or scan.files.locations or file.stat().st_size > _MAX_EDITED_BYTES:
+        return None
+    needs_opset = scan.opsets.keys().isdisjoint(("", "ai.onnx"))
+    try:
+        edited = without_zip_maps(memoryview(file.read_bytes()), outputs, needs_opset=needs_opset)
+        return _load(edited, scan, name, version, settings)
+    except (ModelLoadFailedError, OSError) as error:
+        log.warning("ZipMaps stay in the model", extra={"model": name, "cause": str(error)})
+        return None
+
+
+def _load(
+    file: Path | bytes, scan: ModelScan, name: str, version: str, settings: SessionSettings
+) -> OnnxModel:
     if settings.cuda.graphs:
         return _load_with_graphs(file, scan, name, version, settings)
     session = create_session(file, settings)
@@ -286,7 +310,7 @@ def find_model_file(path: Path) -> Path:
 
 
 def _load_with_graphs(
-    file: Path, scan: ModelScan, name: str, version: str, settings: SessionSettings
+    file: Path | bytes, scan: ModelScan, name: str, version: str, settings: SessionSettings
 ) -> OnnxModel:
     """Load for CUDA graphs, or as usual where the model or ONNX Runtime does not allow them."""
     try:

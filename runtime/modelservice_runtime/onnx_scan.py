@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-from modelservice_runtime.onnx.compound_outputs import Labels
+from modelservice_runtime.onnx.compound_outputs import Labels, find_label_obstacle
 from modelservice_runtime.onnx.files import NO_FILES, ModelFiles, find_model_files
 from modelservice_runtime.onnx.wire import MAX_TEXT_BYTES, fields, parts, text
 from modelservice_runtime.onnx.zip_map import ZIP_MAP, read_labels
@@ -77,6 +77,18 @@ class ModelScan:
             return True
         inner = self._names() if self._functions else {node[1] for node in self._nested()}
         return not inner.isdisjoint(_SIZE_INPUTS) or self._values_decide_sizes()
+
+    @property
+    def plain_zip_maps(self) -> set[str]:
+        """Outputs of ZipMaps whose labels are known, and that no other node can read."""
+        if self._nested():
+            return set()
+        read = {name for node in self._main for name in node.inputs}
+        return {
+            name
+            for name, labels in self.class_labels.items()
+            if name not in read and find_label_obstacle(labels) is None
+        }
 
     @property
     def has_control_flow(self) -> bool:

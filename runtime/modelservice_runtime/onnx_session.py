@@ -22,8 +22,8 @@ from modelservice_runtime.session_settings import SessionSettings
 FATAL = 4  # everything below is raised as an exception too, and would only break the JSON log
 
 
-def create_session(file: Path, settings: SessionSettings) -> ort.InferenceSession:
-    """Open the model ``file``.
+def create_session(model: Path | bytes, settings: SessionSettings) -> ort.InferenceSession:
+    """Open a model: a file, or the content of one without external data.
 
     Raises ModelLoadFailedError, ExecutionProviderUnavailableError.
     """
@@ -35,7 +35,7 @@ def create_session(file: Path, settings: SessionSettings) -> ort.InferenceSessio
         ort.preload_dlls()
     try:
         session = ort.InferenceSession(
-            str(file),
+            model if isinstance(model, bytes) else str(model),
             sess_options=_session_options(settings),
             providers=[(name, build_provider_options(name, settings)) for name in providers],
             enable_fallback=0,

@@ -3,8 +3,8 @@
 Exporters of classifiers (scikit-learn's, LightGBM's, CatBoost's) end a graph in a ZipMap, which makes of the
 scores, one row for each example, a sequence of maps from label to score. Those of several targets end in a
 sequence of tensors, one for each. No protocol can carry either. So the maps become rows of a tensor again,
-with the labels in the order of the ZipMap, and tensors of one shape are stacked. What a run gave is changed,
-not the graph: that would be a second copy of the model in memory, and forests are large.
+with the labels in the order of the ZipMap, and tensors of one shape are stacked. That is done with what a run
+gave where ``zip_map`` could not take the ZipMap out of the graph before.
 Source: ONNX, ``ai.onnx.ml.ZipMap`` and ``SequenceConstruct``.
 """
 

@@ -61,7 +61,11 @@ def describe_session(
     compound: dict[str, Convert] = {}
     left_out: dict[str, str] = {}
     for node in session.get_outputs():
-        served = _tensor_spec(node, scan) or _serve_compound(session, inputs, node, scan)
+        served = (
+            _plain_scores(node, scan)
+            or _tensor_spec(node, scan)
+            or _serve_compound(session, inputs, node, scan)
+        )
         if isinstance(served, str):
             left_out[node.name] = served
         elif isinstance(served, TensorSpec):
@@ -76,6 +80,14 @@ def describe_session(
             + "; export it with tensor outputs (for scikit-learn: zipmap=False)"
         )
     return ModelSpec(name, version, tuple(inputs), tuple(outputs), left_out), compound
+
+
+def _plain_scores(node: Any, scan: ModelScan) -> TensorSpec | None:
+    """The scores of a ZipMap that was taken out of the model (``zip_map.without_zip_maps``)."""
+    labels = scan.class_labels.get(node.name)
+    if labels is None or node.type != "tensor(float)":
+        return None
+    return serve_maps(node.name, labels)[0]
 
 
 def _serve_compound(

@@ -48,6 +48,39 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
         position += length
 
 
+def spans(message: memoryview) -> Iterator[tuple[int, Value, memoryview]]:
+    """What ``fields`` yields of a message that is known to be whole, and the bytes of each field."""
+    position = 0
+    while position < len(message):
+        start = position
+        key, position = varint(message, position)
+        value: Value
+        if key & 7 == 0:
+            value, position = varint(message, position)
+        else:
+            size = {1: 8, 5: 4}.get(key & 7)
+            if size is None:
+                size, position = varint(message, position)
+            value = message[position : position + size]
+            position += size
+        yield key >> 3, value, message[start:position]
+
+
+def field(number: int, *content: bytes | memoryview) -> list[bytes | memoryview]:
+    """A field whose value is a text or a message, in pieces."""
+    head = _encode_varint(number << 3 | 2) + _encode_varint(sum(map(len, content)))
+    return [head, *content]
+
+
+def _encode_varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
 def varint(message: memoryview, position: int) -> tuple[int, int]:
     """The number at ``position``, and where the next field begins. Raises ModelLoadFailedError."""
     result = shift = 0

@@ -1,6 +1,6 @@
 """Maps and sequences as exporters write them: what is served for them, and how it is said what is not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_thread import ServerThread
 
+from modelservice_runtime import onnx_model
 from modelservice_runtime.errors import InvalidRequestError, ModelRejectedError
 from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
@@ -68,10 +69,19 @@ def inputs(rows: int = 5) -> np.ndarray:
     return values
 
 
+@pytest.fixture(params=[True, False], ids=["taken out", "left in"])
+def zip_maps_are_taken_out(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Of small models they are."""
+    taken_out = bool(request.param)
+    if not taken_out:
+        monkeypatch.setattr(onnx_model, "_MAX_EDITED_BYTES", 0)
+    return taken_out
+
+
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_scores_of_a_zip_map_are_served_in_the_order_of_its_labels(
-    tmp_path: Path, labels: list[Any], rows: int
+    tmp_path: Path, labels: list[Any], rows: int, zip_maps_are_taken_out: bool
 ) -> None:
     path = save_classifier(tmp_path / "m.onnx", labels)
     model, given = load(path), {"x": inputs(rows)}
@@ -85,8 +95,16 @@ def test_scores_of_a_zip_map_are_served_in_the_order_of_its_labels(
     spec = model.spec.output_by_name["probability"]
     assert (spec.datatype.name, spec.shape, spec.labels) == ("FP32", (-1, 3), tuple(labels))
     assert model.skipped_outputs == ()
+    assert types_of(model) == ["tensor(float)"] * zip_maps_are_taken_out
 
 
+def types_of(model: OnnxModel) -> list[str]:
+    """Of the outputs that are no longer what ZipMaps make."""
+    outputs = model._session.get_outputs()
+    return [output.type for output in outputs if output.type == "tensor(float)"]
+
+
+@pytest.mark.usefixtures("zip_maps_are_taken_out")
 def test_one_label_is_one_column(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=1, axes=None),
@@ -104,6 +122,7 @@ def test_one_label_is_one_column(tmp_path: Path) -> None:
     assert load(path).run({"x": np.ones((2, 3), np.float32)}, ("maps",))[0].tolist() == [[6.0]]
 
 
+@pytest.mark.usefixtures("zip_maps_are_taken_out")
 def test_several_zip_maps_and_one_of_an_input_are_served(tmp_path: Path) -> None:
     """No node stands before the second, so that no tensor before it could be asked for."""
     nodes = [
@@ -120,6 +139,54 @@ def test_several_zip_maps_and_one_of_an_input_are_served(tmp_path: Path) -> None
         tuple(LABELS["texts"]),
         tuple(LABELS["numbers in another order"]),
     ]
+
+
+def without_opset(model: onnx.ModelProto) -> None:
+    """CatBoost's models use no operator of the standard domain."""
+    del model.graph.node[:2]
+    model.graph.node[0].input[0] = "x"
+    del model.graph.output[0]
+    del model.opset_import[0]
+
+
+def with_an_inner_graph(model: onnx.ModelProto) -> None:
+    """What it reads of the outer graph is not followed."""
+    value = onnx_models.value("inner", "FP32", None)
+    branch = helper.make_graph([helper.make_node("Identity", ["x"], ["inner"])], "branch", [], [value])
+    condition = onnx.numpy_helper.from_array(np.array(True), "condition")
+    model.graph.initializer.append(condition)
+    model.graph.node.append(
+        helper.make_node("If", ["condition"], ["chosen"], then_branch=branch, else_branch=branch)
+    )
+
+
+def with_described_maps(model: onnx.ModelProto) -> None:
+    model.graph.value_info.append(model.graph.output[1])
+
+
+def with_external_data(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Add", ["x", "w"], ["unused"]))
+    weights = onnx.numpy_helper.from_array(np.zeros(3, np.float32), "w")
+    model.graph.initializer.append(weights)
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "w.bin")
+
+
+@pytest.mark.parametrize(
+    ("change", "taken_out"),
+    [(without_opset, 1), (with_an_inner_graph, 0), (with_described_maps, 1), (with_external_data, 0)],
+)
+def test_zip_map_is_served_whatever_else_is_in_the_model(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], taken_out: int
+) -> None:
+    path = save_classifier(tmp_path / "m.onnx", LABELS["texts"])
+    changed = onnx.load(path)
+    change(changed)
+    onnx.save(changed, path)
+    model, given = load(path), {"x": inputs()}
+    (expected,) = onnxruntime.InferenceSession(path).run(["probability"], given)
+    (scores,) = model.run(given, ("probability",))
+    assert np.array_equal(scores, [list(map(row.get, LABELS["texts"])) for row in expected], equal_nan=True)
+    assert len(types_of(model)) == taken_out
 
 
 def test_labels_may_be_packed() -> None:
