@@ -4,8 +4,8 @@ Each revision has its own Deployment, so this replaces the Deployment controller
 
 1. The revision to fill (`goal`) is the target, or the stable one when the target was given up.
 2. Scale down what is not the goal, oldest concern first:
-   - pods that are not available: all of them; of the stable revision only so many that, if the rest of
-     them recovers, enough would be available;
+   - pods that are not available, once the revision's status is up to date: all of them; of the stable
+     revision only so many that, if the rest of them recovers, enough would be available;
    - available pods: only while more than `replicas - max_unavailable` pods are available, and only when
      every Deployment's status is up to date.
 3. Scale the goal up, as far as all existing pods stay within `replicas + max_surge`. Pods that step 2
@@ -127,8 +127,9 @@ def _scale_down(
 ) -> dict[str, int]:
     """Return the new replicas of all revisions but the goal."""
     needed = spec.replicas - max_unavailable_pods(spec)
+    # One that is not settled may have a pod that became available since: nobody has counted it yet.
+    broken = {state.name: state.wanted - state.serving if state.settled else 0 for state in others}
     # Only stable's broken pods may be worth waiting for: they served once.
-    broken = {state.name: state.wanted - state.serving for state in others}
     worth_waiting = broken.get(observed.stable or "", 0)
     serving = sum(state.serving for state in (goal, *others))
     spare_broken = max(0, serving + worth_waiting - needed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.pure.builders import NOW
 
@@ -282,6 +282,11 @@ SPECS = st.builds(
 
 @settings(max_examples=150)
 @given(SPECS, ACTIONS)
+@example(
+    RolloutSpec(replicas=1, max_surge=0),
+    # The pod of a becomes available while a's Deployment has not been looked at again since it was scaled.
+    [("plan", 0), ("sync", 0), ("scale", 2), ("plan", 0), ("target", 1), ("available", 0), ("plan", 0)],
+)
 def test_plan_any_history_keeps_the_limits_and_comes_to_rest(
     spec: RolloutSpec, actions: list[tuple[str, int]]
 ) -> None:
