@@ -31,14 +31,13 @@ _ALONE_INLINE_BELOW_SECONDS = 0.005
 class LoadedModel:
     """A model, what its warm-up learned, and its files.
 
-    ``runs_in_turns`` tells that one thread is all it can use; ``left_out_outputs`` cannot be served.
+    ``runs_in_turns`` tells that one thread is all it can use.
     """
 
     model: Model
     warm_up: WarmUp
     files: LoadedFiles
     runs_in_turns: bool
-    left_out_outputs: tuple[str, ...] = ()
 
 
 def find_sources(settings: ServeSettings) -> list[VersionSource]:
@@ -84,7 +83,7 @@ def _load_and_warm_up(
             "outputs cannot be served",
             extra={"model": source.name, "outputs": dict(model.spec.left_out)},
         )
-    return LoadedModel(model, learned, files, model.runs_in_turns, tuple(model.skipped_outputs))
+    return LoadedModel(model, learned, files, model.runs_in_turns)
 
 
 def describe_crash(source: VersionSource) -> ModelLoadFailedError:

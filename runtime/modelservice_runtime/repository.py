@@ -36,7 +36,6 @@ class ModelHandle:
     spec: ModelSpec
     lane: Lane
     statistics: ModelStatistics
-    left_out_outputs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -181,7 +180,7 @@ class ModelTable:
                     handle.lane.pending,
                     handle.statistics,
                     handle.batching,
-                    handle.left_out_outputs,
+                    tuple(handle.spec.left_out),
                     contents=(self._contents.get((handle.name, handle.version)),),
                 )
                 for handle in self.handles()
