@@ -184,7 +184,7 @@ FAULTS = (
     Fault(
         "wrong-image",
         "ImagePullFailed",
-        (NO_SUCH_IMAGE, "correct the image of the ModelRuntime"),
+        (NO_SUCH_IMAGE, "correct the image of ModelRuntime"),
         _runtime_ref("broken"),
         _apply_runtime("broken", None),
         prepare=_apply_runtime("broken", NO_SUCH_IMAGE),
