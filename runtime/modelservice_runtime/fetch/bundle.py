@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from modelservice_runtime.fetch.destination import StoredFile
+from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReason
 from modelservice_runtime.fetch.external_data import find_external_files
-from modelservice_runtime.fetch.transfer import Expected, Source, Transfer
+from modelservice_runtime.fetch.transfer import Answer, Expected, Source, Transfer, Wanted
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,33 @@ class Located:
 
     source: Source
     expected: Expected
+
+
+@dataclass(frozen=True)
+class NamedSource:
+    """A file that a model names as its external data.
+
+    Attributes:
+        source: where it has to be.
+        model: what the model is called in messages.
+        data: what the file is called in messages.
+
+    """
+
+    source: Source
+    model: str
+    data: str
+
+    async def open(self, wanted: Wanted) -> Answer:
+        """Ask for the file."""
+        try:
+            return await self.source.open(wanted)
+        except AbsentError as error:
+            raise FetchError(
+                FetchReason.MODEL_NOT_FOUND,
+                f"{self.model} keeps weights in {self.data}, which is not there; "
+                "store both, side by side as they were exported",
+            ) from error
 
 
 async def store_model(

@@ -36,8 +36,9 @@ def clean_path(path: str) -> str | None:
 
 
 def is_model(path: str) -> bool:
-    """Whether a file of this name is an ONNX model."""
-    return path.lower().endswith(MODEL_SUFFIX)
+    """Whether a file of this name is an ONNX model; hidden ones (``._model.onnx`` of macOS) are not."""
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    return path.lower().endswith(MODEL_SUFFIX) and not hidden
 
 
 def find_models(paths: Iterable[str]) -> list[str]:

@@ -5,37 +5,17 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelservice_runtime.fetch.bundle import Located, store_model
+from modelservice_runtime.fetch.bundle import Located, NamedSource, store_model
 from modelservice_runtime.fetch.destination import StoredFile
 from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReason, TransientError
 from modelservice_runtime.fetch.log import log
 from modelservice_runtime.fetch.names import MODEL_FILE, choose_model, find_models, join_path, stored_name
 from modelservice_runtime.fetch.object_store import MAX_LISTED, ObjectSource, ObjectStore
 from modelservice_runtime.fetch.retry import retried
-from modelservice_runtime.fetch.transfer import Answer, Expected, Transfer, Wanted
+from modelservice_runtime.fetch.transfer import Expected, Transfer, Wanted
 from modelservice_runtime.fetch.uri import ObjectUri, invalid_uri
 
 _MAX_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class NamedSource:
-    """An object that a model names as its external data."""
-
-    source: ObjectSource
-    model_key: str
-
-    async def open(self, wanted: Wanted) -> Answer:
-        """Ask for the object."""
-        try:
-            return await self.source.open(wanted)
-        except AbsentError as error:
-            bucket, key = self.source.store.bucket, self.source.key
-            raise FetchError(
-                FetchReason.MODEL_NOT_FOUND,
-                f"{bucket.uri(self.model_key)} keeps weights in {bucket.uri(key)}, where there is no object; "
-                "store both, under these keys",
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -122,7 +102,8 @@ class BucketFetch:
             if not self.store.bucket.encrypted:
                 raise self._unpinned("a model with external data needs an endpoint that speaks https")
             data = posixpath.join(posixpath.dirname(key), location)
-            source = NamedSource(ObjectSource(self.store, data), key)
+            bucket = self.store.bucket
+            source = NamedSource(ObjectSource(self.store, data), bucket.uri(key), bucket.uri(data))
             return Located(source, Expected(location, is_model=False))
 
         return await store_model(self.transfer, Located(ObjectSource(self.store, key), expected), locate)

@@ -1,10 +1,12 @@
-"""Fetches one file from a web server: ``https://``, and ``http://`` where a digest pins the content."""
+"""Fetches a model from a web server: ``https://``, and ``http://`` where a digest pins the content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from yarl import URL
 
+from modelservice_runtime.fetch.bundle import Located, NamedSource, store_model
 from modelservice_runtime.fetch.client import GuardedClient, check_status
 from modelservice_runtime.fetch.credentials import Credentials, basic_authorization
 from modelservice_runtime.fetch.destination import StoredFile
@@ -38,7 +40,7 @@ class WebSource:
 async def fetch_web(
     uri: WebUri, sha256: str | None, client: GuardedClient, credentials: Credentials, transfer: Transfer
 ) -> list[StoredFile]:
-    """Fetch the file as ``model.onnx``.
+    """Fetch the file as ``model.onnx``, and the files that it names from beside it.
 
     Raises:
         FetchError: with the reason.
@@ -55,8 +57,35 @@ async def fetch_web(
                 FetchReason.ACCESS_DENIED,
                 "credentials are never sent over plain http; use https:// in the model URI",
             )
+
+    async def locate(location: str) -> Located:
+        url = build_companion_url(uri.url, location)
+        named = NamedSource(
+            WebSource(client, url, secret_headers), redact_url(str(uri.url)), redact_url(str(url))
+        )
+        return Located(named, Expected(location, is_model=False))
+
     source = WebSource(client, uri.url, secret_headers)
-    return [await transfer.store(source, Expected(MODEL_FILE, sha256))]
+    return await store_model(transfer, Located(source, Expected(MODEL_FILE, sha256)), locate)
+
+
+def build_companion_url(model: URL, location: str) -> URL:
+    """The URL of a file beside a model.
+
+    Raises:
+        FetchError: ``InvalidUri`` where nothing pins the file, or a signature is good for the model alone.
+
+    """
+    if model.scheme == "http":
+        raise invalid_uri(
+            f"the model keeps weights in {location}, which nothing pins over plain http; use https://"
+        )
+    if model.raw_query_string:
+        raise invalid_uri(
+            f"the model keeps weights in {location}, and a URL with a query names the model alone; "
+            "use s3:// or oci://, or a URL without a query"
+        )
+    return model.join(URL(quote(location), encoded=True))
 
 
 def build_authorization(credentials: Credentials) -> dict[str, str]:

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 from aiohttp import web
+from tests.integration.fetch.fetch_models import WEIGHTS, make_model
 
 from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
@@ -397,3 +398,33 @@ async def test_fetch_environment_proxy_is_not_used(fetcher, https, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     await fetcher.fetch(https.serve("/m.onnx", DATA))
     assert fetcher.files == {"model.onnx": DATA}
+
+
+async def test_fetch_https_external_data_comes_from_beside_the_model(fetcher, https):
+    large = make_model("weights/part 1.bin")
+    https.serve("/org/m/onnx/weights/part 1.bin", WEIGHTS)
+    await fetcher.fetch(
+        https.serve("/org/m/onnx/model.onnx", large),
+        credentials_directory=fetcher.credentials(token="secret-token"),
+    )
+    assert fetcher.files == {"model.onnx": large, "weights/part 1.bin": WEIGHTS}
+    assert {request.headers["Authorization"] for request in https.requests} == {"Bearer secret-token"}
+
+
+async def test_fetch_https_missing_external_data_is_named(fetcher, https):
+    url = https.serve("/m/model.onnx", make_model("model.onnx_data"))
+    https.answer("/m/model.onnx_data", 404)
+    error = await fetcher.fail(url)
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "/m/model.onnx_data" in error.message
+
+
+async def test_fetch_external_data_that_nothing_vouches_for_is_refused(fetcher, https, http):
+    large = make_model("model.onnx_data")
+    http.serve("/model.onnx_data", WEIGHTS)
+    sha256 = hashlib.sha256(large).hexdigest()
+    for url in (f"{https.serve('/model.onnx', large)}?signature=x", http.serve("/model.onnx", large)):
+        error = await fetcher.fail(url, sha256=sha256)
+        assert error.reason is FetchReason.INVALID_URI
+        assert "model.onnx_data" in error.message
+    assert all(request.path == "/model.onnx" for request in http.requests)

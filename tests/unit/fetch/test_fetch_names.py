@@ -48,6 +48,8 @@ def test_clean_path_never_leads_outside(path):
         (["deep/model.onnx", "spam.onnx"], "spam.onnx"),
         (["1/model.onnx"], "1/model.onnx"),
         (["A.ONNX"], "A.ONNX"),
+        (["spam.onnx", "._spam.onnx"], "spam.onnx"),
+        ([".ipynb_checkpoints/a.onnx", "deep/a.onnx"], "deep/a.onnx"),
     ],
 )
 def test_choose_model_takes_the_nearest(paths, model):
