@@ -138,6 +138,8 @@ class GuardProxy:
             await self._serve(reader, writer)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
             pass  # a peer went away, or spoke no HTTP: the library sees its connection end
+        except asyncio.CancelledError:
+            pass  # the proxy ends; asyncio prints a traceback for a handler that was cancelled
         finally:
             writer.close()
 

@@ -18,11 +18,13 @@ RUNTIME = Path(__file__).parents[3] / "runtime"
 COMMAND = (sys.executable, "-m", "modelservice_runtime.fetch.main", "--allow-loopback-addresses")
 
 
-async def start(fetcher, *arguments: str, prefix: tuple[str, ...] = ()) -> asyncio.subprocess.Process:
+async def start(
+    fetcher, *arguments: str, prefix: tuple[str, ...] = (), **secret: str
+) -> asyncio.subprocess.Process:
     log = fetcher.directory / "termination-log"
     log.touch()
     fixed = ("--destination", str(fetcher.destination), "--termination-log", str(log))
-    credentials = ("--credentials-dir", str(fetcher.credentials()))
+    credentials = ("--credentials-dir", str(fetcher.credentials(**secret)))
     return await asyncio.create_subprocess_exec(
         *prefix,
         *COMMAND,
@@ -37,7 +39,7 @@ async def start(fetcher, *arguments: str, prefix: tuple[str, ...] = ()) -> async
 async def finish(
     fetcher, process: asyncio.subprocess.Process
 ) -> tuple[int, dict[str, object], list[dict[str, object]]]:
-    """Exit code, termination message, log lines."""
+    """Exit code, termination message, log lines; no line is anything but JSON."""
     _, stderr = await process.communicate()
     report = json.loads((fetcher.directory / "termination-log").read_text())
     assert process.returncode is not None
@@ -63,7 +65,8 @@ async def test_process_failure_reports_the_reason(fetcher, https):
     assert (code, report["reason"], lines[-1]["level"]) == (1, "ModelNotFound", "error")
 
 
-async def test_process_sigterm_ends_it_and_cleans_up(fetcher, https):
+@pytest.mark.parametrize("scheme", ["https", "s3"])
+async def test_process_sigterm_ends_it_and_cleans_up(fetcher, https, scheme):
     started = asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -74,8 +77,9 @@ async def test_process_sigterm_ends_it_and_cleans_up(fetcher, https):
         await asyncio.sleep(60)
         return response
 
-    https.handlers["/m.onnx"] = handler
-    process = await start(fetcher, "--uri", https.url("/m.onnx"))
+    https.handlers.update({"/m.onnx": handler, "/models/m.onnx": handler})
+    uri = https.url("/m.onnx") if scheme == "https" else "s3://models/m.onnx"
+    process = await start(fetcher, "--uri", uri, endpoint=https.url(""))
     await asyncio.wait_for(started.wait(), 30)
     process.send_signal(signal.SIGTERM)
     code, report, _ = await finish(fetcher, process)
