@@ -337,20 +337,30 @@ class Lane:
 
     def _finish(self, batch: RunningBatch, result: BatchResult) -> None:
         self._running.discard(batch)
+        try:
+            self._give_answers(batch, result)
+        except Exception:  # the last boundary: what is learned of a run must not cost anybody his answer
+            log.exception("internal error behind a run", extra={"model": self._model.spec.name})
+        for job in batch.jobs:
+            if not job.finished:
+                self._answer(job, internal_error())
+        batch.jobs.clear()  # jobs know their batch, and a cycle would keep their tensors
+        self._notice_idle()
+        self._wake_up()
+
+    def _give_answers(self, batch: RunningBatch, result: BatchResult) -> None:
         if result.mismatch:
             self._sharing.decide(Batching(obstacle=result.mismatch))
         if result.executions:
             self._observe_batch((time.perf_counter_ns() - result.started_ns) / 1e9)
         timing = self._record(batch, result)
-        alone = batch.jobs[0] if len(batch.jobs) == 1 and result.outcomes else None
         for job, outcome in zip(batch.jobs, result.outcomes, strict=False):
             if not job.finished:
                 self._answer(job, make_result(outcome, timing, result.started_ns - job.arrived_ns))
-        batch.jobs.clear()  # jobs know their batch, and a cycle would keep their tensors
-        if self._learns and alone is not None and not isinstance(result.outcomes[0], ServingError):
-            self._sharing.learn(alone, result.outcomes[0], self._run_time.run_ns / 1e9)
-        self._notice_idle()
-        self._wake_up()
+        if self._learns and len(batch.jobs) == 1 and result.outcomes:
+            outcome = result.outcomes[0]
+            if not isinstance(outcome, ServingError):
+                self._sharing.learn(batch.jobs[0], outcome, self._run_time.run_ns / 1e9)
 
     def _record(self, batch: RunningBatch, result: BatchResult) -> Timing:
         infer_ns = 0

@@ -102,6 +102,26 @@ async def test_answer_that_nobody_takes_holds_up_nobody(warm_up: WarmUp, rows: i
     assert closes(lane)
 
 
+@pytest.mark.parametrize("warm_up", [FAST, SLOW], ids=["on the event loop", "on a thread"])
+@pytest.mark.parametrize("step", ["_record", "_observe_batch"])
+async def test_fault_behind_a_run_leaves_nobody_without_an_answer(
+    warm_up: WarmUp, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, results = GatedModel(), Results()
+    model.gate.set()
+    lane = make_lane(model, warm_up, max_batch_size=8, runner_threads=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(lane, step, refuse)
+        for number in (1, 2, 3):
+            lane.submit(make_request(number), results.append)
+        await results.wait(3)
+    lane.submit(make_request(4), results.append)
+    await results.wait(4)
+    assert [INTERNAL in str(outcome) for outcome in results.items] == [True, True, True, False]
+    assert lane.pending == 0
+    assert closes(lane)
+
+
 async def test_deadline_that_nobody_hears_of_leaves_nothing_behind() -> None:
     model, results = GatedModel(), Results()
     lane = make_lane(model, SLOW)
