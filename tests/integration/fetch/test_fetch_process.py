@@ -71,8 +71,9 @@ async def test_process_sigterm_ends_it_and_cleans_up(fetcher, https, scheme):
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(DATA)
+        if scheme == "https":
+            await response.prepare(request)
+            await response.write(DATA)
         started.set()
         await asyncio.sleep(60)
         return response
