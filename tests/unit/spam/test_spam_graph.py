@@ -20,6 +20,8 @@ from spam.export import (
 )
 from spam.text import TOKEN_PATTERNS, count_features, lower, tokenize
 
+from modelservice_runtime.onnx.rows import prove_rows
+
 VOCABULARY = ("a", "call", "claim", "cash!", "hello", "£100", "ß", "über")
 HIDDEN = 3
 
@@ -181,3 +183,7 @@ def test_compute_parity_small_difference_returns_it():
 def test_compute_parity_disagreement_raises(other, sentence):
     with pytest.raises(ParityError, match=sentence):
         compute_parity(make_predictions(0.1, 0.9), other)
+
+
+def test_rows_of_the_graph_are_proven_independent() -> None:
+    assert prove_rows(memoryview(build_onnx(make_model(), {}))).obstacle is None

@@ -204,12 +204,19 @@ def _apply(rule: Rule, call: Call) -> list[Value]:
         if tensor is not None and tensor.counts_rows and not (rule.keeps_values or at in rule.sizes):
             raise MixingError("it uses the number of rows in the batch as a value")
     try:
-        return rule.apply(call)
+        return _followed(rule, call)
     except MixingError:
-        if rule.strict or not all(t is None or t.is_fixed for t in call.inputs):
+        if rule.strict or not all(tensor is None or tensor.is_fixed for tensor in call.inputs):
             raise
         # Whatever its shape, it is the same for every batch.
         return [UNKNOWN] * len(call.node.outputs)
+
+
+def _followed(rule: Rule, call: Call) -> list[Value]:
+    try:
+        return rule.apply(call)
+    except (ArithmeticError, IndexError, ValueError) as error:
+        raise MixingError("its inputs and attributes do not suit each other") from error
 
 
 def _checked(rule: Rule, call: Call, results: list[Value]) -> list[Value]:

@@ -151,6 +151,8 @@ def _scan(call: Call) -> list[Value]:
     body = call.graph("body")
     stepped = call.integer("num_scan_inputs", 0)
     count = len(call.inputs) - stepped
+    if not 0 <= count <= len(call.inputs):
+        raise MixingError("its graph has another number of inputs")
     states = [call.tensor(at) for at in range(count)]
     axes = call.integers("scan_input_axes") or (0,) * stepped
     parts = [_part(call.tensor(count + at), axes[at]) for at in range(stepped)]
