@@ -1,1 +1,1 @@
-"""What an ONNX file itself tells: its wire format and proofs about its graph; nothing here runs a model."""
+"""What an ONNX file and a session tell: wire format, files, signature, proofs; no import of ONNX Runtime."""

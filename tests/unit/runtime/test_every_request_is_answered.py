@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.unit.runtime.grpc.oip_messages import make_request as make_message
 from tests.unit.runtime.server_thread import ServerThread, read_until_closed
 
 from modelservice_runtime.errors import InferenceFailedError, ServingError
+from modelservice_runtime.file_watch import FilePoller, WatchedFiles
 from modelservice_runtime.lane import InferResult
 from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import WarmUp
@@ -374,3 +377,55 @@ def test_fault_within_a_frame_ends_its_connection_and_no_other(
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         assert channel.unary_unary(path)(message, timeout=20, wait_for_ready=True)
+
+
+@pytest.mark.parametrize("rows", [100, 30_000])
+def test_answer_that_cannot_be_compressed_goes_out_as_it_is(
+    server: ServerThread, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """On the event loop, and on a thread."""
+    tensor = MLP | {"shape": [rows, 4], "data": [1] * (4 * rows)}
+    monkeypatch.setattr("modelservice_runtime.server.answers.encode_body", refuse)
+    answer = server.request("POST", "/v2/models/mlp/infer", {"inputs": [tensor]}, {"Accept-Encoding": "gzip"})
+    assert (answer.status, "Content-Encoding" in answer.headers) == (200, False)
+    assert answer.json()["outputs"][0]["shape"] == [rows, 3]
+
+
+def test_metrics_that_cannot_be_collected_are_a_500(
+    server: ServerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=20) as answer:
+            return int(answer.status)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("modelservice_runtime.metrics.generate_latest", refuse)
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            ask()
+    assert ask() == 200
+
+
+async def test_fault_in_one_watched_file_keeps_the_others_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelservice_runtime.file_watch._INTERVAL_SECONDS", 0.01)
+    loaded: asyncio.Queue[str] = asyncio.Queue()
+    faults: list[Exception] = []
+
+    def load_bad() -> None:
+        if faults:
+            raise faults[0]
+
+    files = [tmp_path / "bad", tmp_path / "good"]
+    watched = [
+        WatchedFiles("bad", files[:1], load_bad),
+        WatchedFiles("good", files[1:], lambda: loaded.put_nowait(".")),
+    ]
+    loaded.get_nowait()
+    faults.append(OwnError())
+    poller = FilePoller(watched, asyncio.get_running_loop())
+    for count in (2, 3):
+        for file in files:
+            file.write_text("x" * count)
+        await asyncio.wait_for(loaded.get(), 20)
+    poller.stop()
