@@ -10,6 +10,7 @@ from modelservice_runtime.last_words import TERMINATION_LOG, leave
 from modelservice_runtime.logs import configure_logging
 from modelservice_runtime.machine.stderr import drain_stderr
 from modelservice_runtime.machine.threads import use_small_stacks
+from modelservice_runtime.memory import find_memory_share
 
 # A runner thread that ends a run waits this long for the event loop to let go of the interpreter; Python's
 # default of 5 ms is longer than most models run.
@@ -20,7 +21,7 @@ def configure_process() -> None:
     """What every process that serves needs before its event loop starts."""
     use_small_stacks()
     configure_logging()
-    keep_freed_memory()
+    keep_freed_memory(find_memory_share(workers=1).limit_bytes)
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
 
 
