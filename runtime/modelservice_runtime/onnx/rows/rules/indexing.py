@@ -115,7 +115,7 @@ def _slice(call: Call) -> list[Value]:
     if known is not None:
         return [known]
     if given[0] is None or given[1] is None or given[3] is None:
-        call.check_fixed(0, 1, 2, 4)
+        call.check_fixed(1, 2, 4)
         return [_sliced_unknown(call, x, axes)]
     result = list(dims)
     for at, axis in enumerate(axes):
@@ -279,7 +279,7 @@ def _pad(call: Call) -> list[Value]:
     attribute = call.integers("pads")
     pads: tuple[Number, ...] | None = tuple(map(Size, attribute)) if attribute else call.values(1)
     if pads is None or len(pads) != 2 * len(axes):
-        call.check_fixed(0, 1)
+        call.check_fixed(1)
         raise MixingError("how much it pads is not known")
     result = list(dims)
     for at, axis in enumerate(axes):
@@ -325,6 +325,7 @@ def _resize(call: Call) -> list[Value]:
     sizes = call.values(at_sizes) if at_scales == 2 and call.has(at_sizes) else None
     keeps_aspect = call.text("keep_aspect_ratio_policy", "stretch") != "stretch"
     if x.axis in axes:
+        _check_coordinates(call)
         place = axes.index(x.axis)
         wanted = dims[x.axis]
         scales = _scales(call, at_scales)
@@ -335,6 +336,15 @@ def _resize(call: Call) -> list[Value]:
         if not (by_size or by_scale):
             raise MixingError("it may change the size of the axis of the rows")
     return [Tensor(_resized(call, x, axes, sizes), x.axis, x.before)]
+
+
+def _check_coordinates(call: Call) -> None:
+    """By most rules a scale of 1 leaves an axis as it is."""
+    rule = call.text("coordinate_transformation_mode", "half_pixel")
+    rounding = call.text("nearest_mode", "round_prefer_floor")
+    shifts = rule == "tf_half_pixel_for_nn" and rounding not in ("round_prefer_floor", "floor")
+    if rule == "tf_crop_and_resize" or shifts:
+        raise MixingError("it may take a row from another place")
 
 
 def _scales(call: Call, at: int) -> tuple[Number, ...] | None:

@@ -14,7 +14,9 @@ def _reshape(call: Call) -> list[Value]:
     x = call.tensor(0)
     target = call.values(1)
     if target is None or x.dims is None:
-        call.check_fixed(0, 1)
+        call.check_fixed(1)
+        if x.axis is not None:
+            raise MixingError(_LOST)
         return [_of_known_rank(call, x)]
     wanted = _copied(x, target, allow_zero=bool(call.integer("allowzero", 0)))
     if x.axis is not None:
@@ -93,7 +95,9 @@ def _with_holder(call: Call, x: Tensor, wanted: list[Size], at: int) -> Tensor:
         front = _solved(front, outside)
         if times(factor, *back) != inside:
             raise MixingError(_LOST)
-    before = quotient(outside, times(*front)) if all(size.is_size for size in front) else None
+    if not all(size.is_size for size in front):
+        raise MixingError(_LOST)
+    before = quotient(outside, times(*front))
     behind = None if before is None else quotient(factor, before)
     if behind is None and Size(-1) not in wanted:
         behind = quotient(inside, times(*back)) if all(size.is_size for size in back) else None

@@ -177,7 +177,7 @@ def expand(call: Call) -> list[Value]:
     x = call.tensor(0)
     target = call.values(1)
     if target is None or x.dims is None:
-        call.check_fixed(0, 1)
+        call.check_fixed(1)
         if x.axis is not None:
             raise MixingError("the shape it gives is not known")
         return [UNKNOWN]

@@ -9,7 +9,7 @@ MIXING = read_cases("mixing.txt")
 @pytest.mark.parametrize("case", MIXING)
 def test_mixing_model_is_refused_at_the_node(case: str) -> None:
     node, graph = MIXING[case]
-    found = obstacle(parse(graph))
+    found = obstacle(parse(graph, opset=20 if "StringSplit" in graph else 17))
     assert found is not None
     assert found.startswith(f"node {node}: "), found
 
