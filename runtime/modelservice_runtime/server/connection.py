@@ -11,11 +11,11 @@ into its memory.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httptools
 
+from modelservice_runtime.server.answer_writer import AnswerWriter
 from modelservice_runtime.server.answers import internal_error
 from modelservice_runtime.server.body import MIN_DIRECT_BYTES, TooMuchBufferedError, padding_bytes
 from modelservice_runtime.server.http import Buffer, HttpRequest, HttpResponse, RequestHead, render_head
@@ -45,20 +45,16 @@ _MIN_UNCOPIED_BYTES = 4096
 _IDLE = Phase.IDLE  # read with every request; an enum's members are slow to look up
 
 
-class Connection(RequestReader, asyncio.Protocol):
+class Connection(RequestReader, AnswerWriter, asyncio.Protocol):
     """See the module's text."""
 
     def __init__(self, server: "HttpServer") -> None:
-        super().__init__(server)
-        self._transport: Any = None
+        RequestReader.__init__(self, server)
+        AnswerWriter.__init__(self, server)
         self._current: HttpRequest | None = None
         self._processing = False
         self._reading_paused = False
-        self._writing_paused = False
-        self._unsent_bytes = 0
-        self._write_deadline = 0.0
         self._large_reads: LargeReads | None = None
-        self._piecewise: Piecewise | None = None
         self._application = server.application
         # The next answer is the last one.
         self._retiring = False
@@ -100,12 +96,6 @@ class Connection(RequestReader, asyncio.Protocol):
         time out, close and ask again are not, and their old requests must not hold up the new ones.
         """
         return False
-
-    def pause_writing(self) -> None:
-        """The client reads more slowly than we answer."""
-        self._writing_paused = True
-        self._count_unsent(self._waiting_bytes())
-        self._write_deadline = self._server.now + self._limits.write_stall_seconds
 
     def resume_writing(self) -> None:
         """The client caught up."""
@@ -340,11 +330,6 @@ class Connection(RequestReader, asyncio.Protocol):
             self._write_all_pieces()
             self._transport.close()
 
-    def abort(self) -> None:
-        """Close at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
     @property
     def idle_until(self) -> float | None:
         """See ``ServedConnection``."""
@@ -434,55 +419,9 @@ class Connection(RequestReader, asyncio.Protocol):
         )
         return self._body_started + allowed
 
-    def _check_write_progress(self, now: float) -> None:
-        before = self._unsent_bytes
-        self._count_unsent(self._waiting_bytes())
-        if self._unsent_bytes < before:
-            self._write_deadline = now + self._limits.write_stall_seconds
-        elif now > self._write_deadline:
-            self.abort()
-
-    def _waiting_bytes(self) -> int:
-        waiting: int = self._transport.get_write_buffer_size()
-        return waiting if self._piecewise is None else waiting + self._piecewise.size_bytes
-
-    def _write_pieces(self) -> None:
-        """Write until the transport asks for a pause."""
-        while self._piecewise is not None and not self._writing_paused:
-            if not self._piecewise.write_next():
-                return
-
-    def _write_all_pieces(self) -> None:
-        """What is written next must not come between them."""
-        while self._piecewise is not None and self._piecewise.write_next():
-            continue
-
-    def _count_unsent(self, unsent_bytes: int) -> None:
-        """Answers that their clients do not read take memory as requests do."""
-        self._server.buffered_bytes += unsent_bytes - self._unsent_bytes
-        self._unsent_bytes = unsent_bytes
-
     def _refuse(self, refusal: RefusalError) -> None:
         self._refusal = refusal.response
         self._process()
-
-    def _write(self, response: HttpResponse, *, close: bool, only_head: bool, old: bool) -> None:
-        start = self._server.response_start(response.status, response.content_type)
-        head = render_head(start, response, close=close, announce_keep_alive=old)
-        if only_head:
-            self._transport.write(head)
-        else:
-            self._send(head, response.body)
-
-    def _has_no_room_for(self, response: HttpResponse) -> bool:
-        is_full = self._server.buffers.held_bytes > self._limits.max_buffered_bytes
-        return is_full and response.content_length >= MIN_DIRECT_BYTES
-
-    def _send(self, head: bytes, body: bytes | Sequence[Buffer]) -> None:
-        if isinstance(body, bytes):
-            self._transport.write(head + body)
-        else:
-            self._transport.writelines([head, *body])
 
     def _linger(self) -> None:
         """Send our end of stream and read on for a moment: closing at once could destroy the answer.

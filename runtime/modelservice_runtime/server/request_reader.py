@@ -13,7 +13,7 @@ import httptools
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.server.body import RequestBody, TooMuchBufferedError
-from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead
+from modelservice_runtime.server.http import HttpLimits, HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.server.status import error_body, error_response
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class RequestReader:
 
     def __init__(self, server: "HttpServer") -> None:
         self._server = server
-        self._limits = server.limits
+        self._limits: HttpLimits = server.limits
         self._parser = httptools.HttpRequestParser(self)
         self._phase = Phase.IDLE
         self._deadline = server.now + server.limits.idle_timeout_seconds
