@@ -70,9 +70,15 @@ def conv(call: Call) -> list[Value]:
     call.check_fixed(1, 2)
     result = _convolved(call, x, call.tensor(1))
     added = call.get(3)
-    if added is not None and added.axis != result.axis:
+    if added is not None and _place_of_rows(added) != _place_of_rows(result):
         raise MixingError("what it adds does not have the same rows")
     return [result]
+
+
+def _place_of_rows(tensor: Tensor) -> tuple[int | None, Size, Size | None]:
+    """Where the rows are: equal for tensors whose rows lie at the same places."""
+    axis = tensor.axis
+    return axis, tensor.before, None if axis is None else dims_of(tensor)[axis]
 
 
 def qlinear_conv(call: Call) -> list[Value]:
@@ -185,9 +191,7 @@ def _per_sample(*others: int) -> Callable[[Call], list[Value]]:
         rest = [at for at in range(1, len(call.inputs)) if at not in others]
         call.check_fixed(*rest)
         for at in others:
-            if call.has(at) and (call.tensor(at).axis, call.tensor(at).before) != (x.axis, x.before):
-                raise MixingError("its inputs do not have the same samples")
-            if call.has(at) and x.axis is not None and dims_of(call.tensor(at))[0] != dims_of(x)[0]:
+            if call.has(at) and _place_of_rows(call.tensor(at)) != _place_of_rows(x):
                 raise MixingError("its inputs do not have the same samples")
         return [_channels_last(call, x)]
 
@@ -197,7 +201,7 @@ def _per_sample(*others: int) -> Callable[[Call], list[Value]]:
 def _grid_sample(call: Call) -> list[Value]:
     """X [samples, channels, ...] at the places in grid [samples, ..., rank]."""
     x, grid = samples(call), samples(call, 1)
-    if x.axis != grid.axis or dims_of(x)[0] != dims_of(grid)[0]:
+    if _place_of_rows(x) != _place_of_rows(grid):
         raise MixingError("its inputs do not have the same samples")
     return [with_dims(x, (*dims_of(x)[:2], *dims_of(grid)[1:-1]))]
 
