@@ -39,6 +39,12 @@ def _classifier(call: Call) -> list[Value]:
     return [label, _columns(x, classes)]
 
 
+def _vector_classifier(call: Call) -> list[Value]:
+    """Scores are of classes, or of pairs of classes where it gives no probabilities."""
+    x = _matrix(call)
+    return [Tensor((dims_of(x)[0],), x.axis, x.before), _columns(x, call.symbols.fresh())]
+
+
 def _regressor(call: Call) -> list[Value]:
     x = _matrix(call)
     targets = call.integer("n_targets", 0) or call.integer("targets", 1)
@@ -72,9 +78,9 @@ def _feature_vectorizer(call: Call) -> list[Value]:
             raise MixingError("not all of its inputs have the rows as samples")
         if dims_of(tensor)[0] != dims_of(first)[0]:
             raise MixingError("not all of its inputs have the rows as samples")
-    known = [dims_of(tensor)[1].constant for tensor in tensors]
-    widths = [width for width in known if width is not None]
-    whole = Size(sum(widths)) if len(widths) == len(tensors) else call.symbols.fresh()
+    # Narrower inputs are filled up to what the attribute says, wider ones cut.
+    widths = call.integers("inputdimensions")
+    whole = Size(sum(widths)) if widths and min(widths) > 0 else call.symbols.fresh()
     return [_columns(first, whole)]
 
 
@@ -106,7 +112,7 @@ RULES: Rules = {
     for name, apply in {
         "TreeEnsembleClassifier": _classifier,
         "LinearClassifier": _classifier,
-        "SVMClassifier": _classifier,
+        "SVMClassifier": _vector_classifier,
         "TreeEnsembleRegressor": _regressor,
         "LinearRegressor": _regressor,
         "SVMRegressor": _regressor,
