@@ -126,11 +126,18 @@ def encode_object(document: dict[str, Any]) -> bytes:
     return body
 
 
+_PROBED_VALUES = 1024
+# The longest number and a comma, twice: orjson doubles its buffer.
+_MAX_NUMBER_BYTES = 64
+
+
 def encode_values(spec: TensorSpec, array: Array) -> bytes:
     """The JSON of an output's elements, nested by their shape, of at least one dimension."""
     if spec.datatype is BYTES:
         return orjson.dumps(array.tolist())
     numbers = fp32_from_bf16(array) if spec.datatype is BF16 else np.ascontiguousarray(array)
+    if numbers.size > _PROBED_VALUES:
+        bytearray(numbers.size * _MAX_NUMBER_BYTES)  # raises MemoryError, where orjson would end the process
     text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)
     if b"null" not in text:
         return text
