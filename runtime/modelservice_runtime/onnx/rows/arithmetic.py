@@ -1,14 +1,17 @@
 """Arithmetic of known numbers: what the shape of a tensor becomes on its way into a Reshape."""
 
 import math
+import struct
 from collections.abc import Callable
 
 from modelservice_runtime.onnx.rows.sizes import ONE, ZERO, Number, Size, Symbols, quotient, times
 
 _FLOATS = frozenset({1, 10, 11, 16})
 # The types in which the sizes of tensors are computed; others are too short for them.
-_WHOLE = frozenset({6, 7})
-_LONG_FLOATS = frozenset({1, 11})
+_INT32, _INT64, _BOOL = 6, 7, 9
+_WHOLE = frozenset({_INT32, _INT64})
+_FLOAT, _DOUBLE = 1, 11
+_LONG_FLOATS = frozenset({_FLOAT, _DOUBLE})
 # Whole numbers below are exact in every type that sizes are computed in.
 _EXACT = 1 << 24
 
@@ -33,23 +36,42 @@ def _may_overflow(number: Number) -> bool:
 
 def cast(symbols: Symbols, number: Number, to: int) -> Number:
     """A known number in another type."""
-    if isinstance(number, float):
-        if to in _LONG_FLOATS:
-            return number
-        if to in _WHOLE and abs(number) < _EXACT:
-            return Size(int(number))
-    elif number.constant is not None and abs(number.constant) < _EXACT:
-        if to in _LONG_FLOATS:
-            return float(number.constant)
-        if to in _WHOLE or (to == 9 and number.constant in (0, 1)):
-            return number
-    elif to in _WHOLE:
-        if not number.is_float:
-            return number
-        return symbols.float_origin(number) or symbols.derived("whole", number, is_size=number.is_size)
-    elif to in _LONG_FLOATS:
-        return number if number.is_float else symbols.as_float(number)
+    known = _cast_constant(number, to) if _is_constant(number) else _cast_symbol(symbols, number, to)
+    if known is not None:
+        return known
     return symbols.derived(f"cast to {to}", number, is_size=False, is_float=True)
+
+
+def _is_constant(number: Number) -> bool:
+    return isinstance(number, float) or number.constant is not None
+
+
+def _cast_constant(number: Number, to: int) -> Number | None:
+    if isinstance(number, float):
+        if to == _DOUBLE or (to == _FLOAT and _is_fp32(number)):
+            return number
+        return Size(int(number)) if to in _WHOLE and abs(number) < _EXACT else None
+    if to in _LONG_FLOATS and abs(number.factor) < _EXACT:
+        return float(number.factor)
+    if to == _INT64 or (to == _INT32 and not _may_overflow(number)):
+        return number
+    return number if to == _BOOL and number in (ZERO, ONE) else None
+
+
+def _cast_symbol(symbols: Symbols, number: Number, to: int) -> Number | None:
+    assert isinstance(number, Size)
+    if to in _LONG_FLOATS:
+        return number if number.is_float else symbols.as_float(number)
+    if to not in _WHOLE:
+        return None
+    if number.is_float:
+        return symbols.float_origin(number) or symbols.derived("whole", number, is_size=number.is_size)
+    return number if to == _INT64 or not _may_overflow(number) else None
+
+
+def _is_fp32(number: float) -> bool:
+    """Some FP32 is exactly this number."""
+    return abs(number) < _EXACT and struct.unpack("<f", struct.pack("<f", number))[0] == number
 
 
 def _is_float(number: Number) -> bool:
@@ -72,6 +94,13 @@ def _whole(*numbers: Number) -> tuple[int, ...] | None:
     return known if len(known) == len(numbers) else None
 
 
+def _are_same(a: Number, b: Number) -> bool:
+    """Their difference is zero: not known of what may be infinite, no number, or wrapped around."""
+    if isinstance(a, float) or isinstance(b, float):
+        return isinstance(a, float) and a == b and math.isfinite(a)
+    return a == b and (a.constant is not None or (a.is_size and not a.is_float))
+
+
 def _add(a: Number, b: Number) -> Number | None:
     if a == ZERO or b == ZERO:
         return b if a == ZERO else a
@@ -80,7 +109,7 @@ def _add(a: Number, b: Number) -> Number | None:
 
 
 def _subtract(a: Number, b: Number) -> Number | None:
-    if a == b:
+    if _are_same(a, b):
         return ZERO if isinstance(a, Size) else 0.0
     if b == ZERO:
         return a
@@ -89,7 +118,7 @@ def _subtract(a: Number, b: Number) -> Number | None:
 
 
 def _multiply(a: Number, b: Number) -> Number | None:
-    if isinstance(a, float) or isinstance(b, float):
+    if isinstance(a, float) or a.is_float or isinstance(b, float) or b.is_float:
         return _exact_product(a, b)
     return times(a, b)
 
@@ -109,7 +138,7 @@ def _divide(a: Number, b: Number) -> Number | None:
         both = _whole(a, b)
         if both is not None:
             return Size(int(both[0] / both[1])) if both[1] and abs(both[0]) < _EXACT else None
-        return quotient(a, b)
+        return None if a.is_float or b.is_float else quotient(a, b)
     if isinstance(a, float) and isinstance(b, float) and b and (a / b).is_integer() and a.is_integer():
         return a / b
     return None
@@ -129,10 +158,10 @@ def _ceil(a: Number) -> Number | None:
 
 
 def _equal(a: Number, b: Number) -> Number | None:
-    if a == b:
+    if _are_same(a, b):
         return ONE
     if isinstance(a, float) or isinstance(b, float):
-        return ZERO if isinstance(a, float) and isinstance(b, float) else None
+        return ZERO if isinstance(a, float) and isinstance(b, float) and a != b else None
     both = _whole(a, b)
     negative_and_size = (a.factor < 0 and not a.symbols and b.is_size) or (
         b.factor < 0 and not b.symbols and a.is_size

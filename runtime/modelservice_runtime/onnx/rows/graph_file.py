@@ -12,11 +12,13 @@ from modelservice_runtime.onnx.rows.sizes import MixingError
 from modelservice_runtime.onnx.rows.values import MAX_VALUES
 from modelservice_runtime.onnx.wire import MAX_TEXT_BYTES, fields, parts, varint
 
-# TensorProto.DataType: struct's format, and the field in which values stand that are not in raw_data.
+# TensorProto.DataType: struct's format, and the field in which values stand that are not in raw_data. Sizes
+# and conditions are computed in these; arithmetic in shorter types would wrap around where ours does not.
 _FORMATS: dict[int, tuple[str, int]] = {
-    1: ("f", 4), 2: ("B", 5), 3: ("b", 5), 5: ("h", 5), 6: ("i", 5), 7: ("q", 7), 9: ("?", 5), 11: ("d", 10),
-    12: ("I", 11), 13: ("Q", 11),
+    1: ("f", 4), 6: ("i", 5), 7: ("q", 7), 9: ("B", 5), 11: ("d", 10),
 }  # fmt: skip
+# Of types that stand in fields of a wider one: what is beyond would be cut down as it is read.
+_RANGES = {"i": range(-(1 << 31), 1 << 31), "B": range(2)}
 _NO_BYTES = memoryview(b"")
 # More of these come from no exporter: nodes, constants, inputs and outputs of a graph, and parts of a node.
 _MAX_PARTS = 1_000_000
@@ -257,7 +259,8 @@ def _values(
         values = tuple(_floats(found.get(typed_field, []), letter))
     else:
         values = tuple(number for value in found.get(typed_field, []) for number in _integers(value))
-    return values if len(values) == count else None
+    fits = letter not in _RANGES or all(value in _RANGES[letter] for value in values)
+    return values if len(values) == count and fits else None
 
 
 def _floats(chunks: Sequence[memoryview | int], letter: str) -> Iterator[float]:

@@ -125,6 +125,11 @@ class Interpreter:
     def _call_function(
         self, node: Node, function: Function, inputs: Sequence[Value | None], frame: _Frame
     ) -> list[Value]:
+        # ONNX Runtime takes its nodes in the model's versions, the specification in the function's.
+        other = [domain for domain in _VERSIONS if _disagree(domain, function.opsets, frame.opsets)]
+        if other:
+            why = f"it was written for another version of the operator set {other[0]!r} than the model has"
+            return [_mixed(node, why)] * len(node.outputs)
         if frame.depth > _MAX_DEPTH:
             raise EndlessGraphError(f"functions are nested more than {_MAX_DEPTH} deep")
         attributes = {name: Attribute(content) for name, content in function.defaults.items()}
@@ -180,6 +185,10 @@ def _given(scope: _Scope, name: str) -> Value:
 
 def _mixed(node: Node, why: str) -> Mixed:
     return Mixed(f"node {node.label}: {why}")
+
+
+def _disagree(domain: str, one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    return domain in one and domain in other and one[domain] != other[domain]
 
 
 def _version(node: Node, frame: _Frame) -> int:

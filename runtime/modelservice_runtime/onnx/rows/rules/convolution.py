@@ -28,17 +28,15 @@ def _window_size(call: Call, x: Tensor, kernel: tuple[Size, ...], *, ceil: bool)
     if not (len(kernel) == len(strides) == len(dilations) == count and len(pads) == 2 * count):
         raise MixingError("its attributes do not suit the rank of its input")
     return tuple(
-        _window(
-            call, spatial[i], kernel[i], (strides[i], dilations[i], pads[i] + pads[i + count]), auto, ceil
-        )
+        _window(call, spatial[i], kernel[i], (strides[i], dilations[i], pads[i], pads[i + count]), auto, ceil)
         for i in range(count)
     )
 
 
 def _window(
-    call: Call, size: Size, kernel: Size, numbers: tuple[int, int, int], auto: str, ceil: bool
+    call: Call, size: Size, kernel: Size, numbers: tuple[int, int, int, int], auto: str, ceil: bool
 ) -> Size:
-    stride, dilation, pads = numbers
+    stride, dilation, pads = *numbers[:2], sum(numbers[2:])
     if size.constant is None or kernel.constant is None or stride < 1:
         if auto in ("SAME_UPPER", "SAME_LOWER") and stride == 1:
             return size
@@ -180,7 +178,7 @@ def _depth_to_space(call: Call) -> list[Value]:
 def _divided(call: Call, dim: Size, by: int) -> Size:
     if dim.factor % by == 0:
         return Size(dim.factor // by, dim.symbols)
-    return call.symbolic(f"part {by}", dim)
+    return call.symbolic(f"divided by {by}", dim)
 
 
 def _per_sample(*others: int) -> Callable[[Call], list[Value]]:

@@ -335,7 +335,7 @@ def _resize(call: Call) -> list[Value]:
         by_scale = sizes is None and scales is not None and len(scales) == len(axes) and scales[place] == 1.0
         if not (by_size or by_scale):
             raise MixingError("it may change the size of the axis of the rows")
-    return [Tensor(_resized(call, x, axes, sizes), x.axis, x.before)]
+    return [Tensor(_resized(call, x, axes, () if keeps_aspect else sizes), x.axis, x.before)]
 
 
 def _check_coordinates(call: Call) -> None:

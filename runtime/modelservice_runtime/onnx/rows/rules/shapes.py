@@ -168,8 +168,11 @@ def _part(call: Call, size: Number | int) -> Size:
 
 
 def _even_part(call: Call, dim: Size, at: int) -> Size:
-    exact = None if call.has(1) else quotient(dim, Size(len(call.node.outputs)))
-    return exact if exact is not None else call.symbols.derived(f"part {at}", dim)
+    if call.has(1):
+        return call.symbols.fresh()
+    parts = len(call.node.outputs)
+    exact = quotient(dim, Size(parts))
+    return exact if exact is not None else call.symbols.derived(f"part {at} of {parts}", dim)
 
 
 def expand(call: Call) -> list[Value]:
@@ -223,11 +226,11 @@ def _constant_of_shape(call: Call) -> list[Value]:
 
 
 def _filling(call: Call) -> Number:
-    """The one value that fills the tensor; 0 where none is given."""
+    """The one value that fills the tensor; 0, a float, where none is given."""
     given = call.attribute("value")
     content = None if given is None else given.message(5)
     if content is None:
-        return ZERO if given is None else call.symbols.fresh(is_size=False, is_float=True)
+        return 0.0 if given is None else call.symbols.fresh(is_size=False, is_float=True)
     values = read_constant(content).values
     if values is None or len(values) != 1:
         return call.symbols.fresh(is_size=False, is_float=True)

@@ -36,6 +36,17 @@ def test_function_gets_the_attributes_of_its_call() -> None:
     assert "(Softmax)" in (obstacle(parse(graph % 0, functions=functions)) or "")
 
 
+def test_function_for_other_versions_than_the_model_has_is_refused() -> None:
+    """ONNX Runtime runs the function's nodes in the model's version, in which this one takes all axes."""
+    functions = (
+        '<opset_import: ["": %d], domain: "local"> Soft (a) => (b)'
+        "{t = Transpose<perm=[1,0,2]>(a) s = Softmax<axis=0>(t) b = Transpose<perm=[1,0,2]>(s)}"
+    )
+    graph = "(float[n,2,2] x) => (float[n,2,2] y) {y = local.Soft(x)}"
+    assert obstacle(parse(graph, 17, functions % 17)) is None
+    assert "'y' (local.Soft)" in (obstacle(parse(graph, 11, functions % 17)) or "")
+
+
 def test_function_under_the_name_of_a_known_operator_is_refused() -> None:
     functions = '<opset_import: ["": 17], domain: "com.microsoft"> Gelu (a) => (b) {b = Softmax<axis=0>(a)}'
     found = obstacle(
