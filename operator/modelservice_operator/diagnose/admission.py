@@ -38,10 +38,17 @@ def refused(message: str, situation: Situation) -> Cause:
     if "exceeded quota" in message:
         reason, remedy = (
             "QuotaExceeded",
-            f"{situation.room}Lower spec.resources, or ask for a larger ResourceQuota.",
+            f"{situation.room}{_less_of(message)}, or ask for a larger ResourceQuota.",
         )
     else:
         reason, remedy = next(
             ((reason, remedy) for sign, reason, remedy in _SIGNS if sign in message), _OTHER
         )
     return Cause(reason=reason, message=f"Pods cannot be created: {message}. {remedy}")
+
+
+def _less_of(message: str) -> str:
+    """Return how to ask for less of what the quota bounds, such as `requested: pods=1,cpu=2, used: ...`."""
+    requested = message.partition("requested: ")[2].partition(", used: ")[0]
+    counted = {one.partition("=")[0].strip() for one in requested.split(",")}
+    return "Lower the number of replicas" if counted <= {"pods", "count/pods"} else "Lower spec.resources"

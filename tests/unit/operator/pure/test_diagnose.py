@@ -587,6 +587,23 @@ def test_diagnose_pods_that_cannot_be_created(message: str, reason: str) -> None
     assert message in cause.message
 
 
+@pytest.mark.parametrize(
+    ("requested", "remedy"),
+    [
+        ("pods=1", "Lower the number of replicas, or"),
+        ("count/pods=1,pods=1", "Lower the number of replicas, or"),
+        ("pods=1,requests.cpu=2", "Lower spec.resources, or"),
+        ("limits.memory=1Gi", "Lower spec.resources, or"),
+    ],
+)
+def test_diagnose_quota_names_what_it_bounds(requested: str, remedy: str) -> None:
+    message = f'pods "x" is forbidden: exceeded quota: q, requested: {requested}, used: a=1, limited: a=1'
+    cause = diagnose(REVISION, [], [], deployment_refused(message))
+
+    assert cause is not None
+    assert remedy in cause.message
+
+
 # Models
 
 
