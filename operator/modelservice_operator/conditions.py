@@ -194,7 +194,7 @@ def _count(view: View) -> str:
 
 
 def _failure(view: View) -> Verdict | None:
-    """Return the first thing that needs a person: spec, runtime, writes, rollout, pods, in this order."""
+    """Return the first that needs a person: spec, runtime, writes, rollout, pods, Service, in this order."""
     if view.problems is not None:
         return _final("InvalidSpec", f"The spec is invalid{_serving_on(view)}: {view.problems}")
     if view.runtime_problem is not None:
@@ -208,6 +208,8 @@ def _failure(view: View) -> Verdict | None:
         return _overdue(view)
     if view.cause is not None and view.cause.failing:
         return Verdict(reason=view.cause.reason, message=_said(view.cause), is_failure=True)
+    if view.wanted and view.obstacle is not None and view.obstacle.needs_person:
+        return _final(view.obstacle.reason, view.obstacle.message)
     return None
 
 

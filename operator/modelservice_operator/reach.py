@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Port = tuple[str, int, str]
 
+_ALIAS = "ExternalName"
+"""The type of a Service that never leads to pods."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
@@ -29,6 +32,8 @@ class Obstacle:
 
     reason: str
     message: str
+    needs_person: bool = False
+    """Whether what is wrong is a person's choice, which the operator leaves alone."""
 
 
 def find_obstacle(observed: Observed, failures: Sequence[ApplyFailure]) -> Obstacle | None:
@@ -44,6 +49,7 @@ def find_obstacle(observed: Observed, failures: Sequence[ApplyFailure]) -> Obsta
         "ServiceChanged",
         f"Service {name!r} does not lead to the pods: its type, selector or ports were changed and could not "
         "be set right. Undo the change, or delete the Service: it is made anew.",
+        needs_person=found.type == _ALIAS,
     )
 
 
@@ -78,7 +84,7 @@ def _missing(name: str, failures: Sequence[ApplyFailure]) -> Obstacle:
 def _leads_to_pods(service: ServiceChild, wanted: Mapping[str, Any]) -> bool:
     spec = wanted["spec"]
     return (
-        service.type != "ExternalName"
+        service.type != _ALIAS
         and dict(service.selector) == spec["selector"]
         and service.ports >= service_ports(spec)
     )

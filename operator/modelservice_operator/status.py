@@ -226,12 +226,15 @@ def _known_model(decision: Decision, old: Mapping[str, Any]) -> Mapping[str, Any
 def _recorded(
     decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
 ) -> tuple[str, str | None] | None:
-    """Return the digests that stand for the serving revision: the first that were ever seen."""
+    """Return the digests that stand for the serving revision: the first that were ever seen.
+
+    What the spec asks for is not seen before a pod had it: the store may have another file.
+    """
     known = _known_model(decision, old)
     if known.get("sha256"):
         return str(known["sha256"]), known.get("externalDataSha256")
     inputs = decision.serving.snapshot.inputs.get("model", {}) if decision.serving else {}
-    if inputs.get("sha256"):
+    if inputs.get("sha256") and (models or decision.stable is not None):
         return str(inputs["sha256"]), None
     return (models[0].sha256, models[0].external_data_sha256) if models else None
 
@@ -350,7 +353,9 @@ def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[st
     if after.get("status") == "True" and (before.get("reason") != after.get("reason") or given_up):
         reason = DEADLINE_EXCEEDED if given_up else str(after.get("reason"))
         found.append(Transition("Warning", reason, str(after.get("message"))))
-    if before.get("status") == "True" and after.get("status") == "False":
+    # Pods of another revision have not shown yet whether they do better.
+    is_same_target = new_status.get("targetRevision") == old_status.get("targetRevision")
+    if before.get("status") == "True" and after.get("status") == "False" and is_same_target:
         found.append(Transition("Normal", "Recovered", f"Solved: {before.get('reason')}."))
     before, after = (condition_of(status, "Ready") for status in (old_status, new_status))
     if after.get("status") == "True" and before.get("status") != "True":

@@ -479,7 +479,6 @@ def change_service(world: World, **facts: Any) -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        {"type": "ExternalName"},
         {"selector": {"app": "theirs"}},
         {"selector": {}},
         {"ports": frozenset({("TCP", 8080, "http"), ("TCP", 9000, "grpc")})},
@@ -497,6 +496,16 @@ def test_compute_status_service_that_leads_elsewhere_is_not_available(facts: dic
         assert (found["status"], found["reason"]) == ("False", "ServiceChanged")
         assert "Service 'spam'" in found["message"]
     assert truth(world)["Reconciling"]
+
+
+def test_compute_status_service_of_a_type_that_people_choose_needs_one() -> None:
+    world = settled_world(replicas=2)
+    world.events.clear()
+    change_service(world, type="ExternalName")
+    world.reconcile()
+
+    assert truth(world) == {**ALL_WELL, "Ready": False, "Available": False, "Degraded": True, "Stalled": True}
+    assert [(one.type, one.reason) for one in world.events] == [("Warning", "ServiceChanged")]
 
 
 def test_compute_status_service_with_more_than_we_want_is_available() -> None:
@@ -629,6 +638,19 @@ def test_compute_status_model_is_what_the_pods_report() -> None:
     world.pods = (make_ready_pod(target.name, sha256=SHA_A),)
     world.settle()
     world.pods = None
+    world.settle()
+
+    assert world.status["model"] == {"sha256": SHA_A, "sizeBytes": 7}
+
+
+def test_compute_status_digest_that_no_pod_had_yet_is_not_the_models() -> None:
+    world = World(model=model(1, sha256=SHA_A))
+    target = world.reconcile().target
+    assert target is not None
+    assert "model" not in world.status
+
+    world.run_controllers()
+    world.pods = (make_ready_pod(target.name, sha256=SHA_A),)
     world.settle()
 
     assert world.status["model"] == {"sha256": SHA_A, "sizeBytes": 7}
@@ -835,6 +857,19 @@ def test_compute_transitions_failure_warns_once_and_recovery_is_told() -> None:
     world.settle()
 
     assert Transition("Normal", "Recovered", "Solved: ModelLoadFailed.") in world.events
+
+
+def test_compute_transitions_another_revision_has_solved_nothing_yet() -> None:
+    world = broken_world(**LOAD_FAILURE)
+    world.events.clear()
+    world.pods = ()
+    world.edit(model=model(2))
+    target = world.reconcile().target
+    assert target is not None
+
+    assert world.events == [
+        Transition("Normal", "RolloutStarted", f"Revision {target.name} is being rolled out.")
+    ]
 
 
 def test_compute_transitions_giving_up_warns() -> None:
