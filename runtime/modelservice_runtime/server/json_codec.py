@@ -129,16 +129,31 @@ def encode_object(document: dict[str, Any]) -> bytes:
 _PROBED_VALUES = 1024
 # The longest number and a comma, twice: orjson doubles its buffer.
 _MAX_NUMBER_BYTES = 64
+# The most that a character of a text takes, twice.
+_MAX_CHARACTER_BYTES = 12
+
+
+def write_json(value: object, values: int, characters: int = 0) -> bytes:
+    """Serialize ``value`` with so many numbers or texts, numpy arrays among them, and characters of texts.
+
+    Raises MemoryError where there is too little memory; orjson would end the process (SIGSEGV).
+    """
+    if values + characters > _PROBED_VALUES:
+        bytearray(values * _MAX_NUMBER_BYTES + characters * _MAX_CHARACTER_BYTES)
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def count_characters(array: Array) -> int:
+    """Characters of an array of texts; 0 for numbers."""
+    return sum(map(len, array.flat)) if array.dtype.hasobject else 0
 
 
 def encode_values(spec: TensorSpec, array: Array) -> bytes:
     """The JSON of an output's elements, nested by their shape, of at least one dimension."""
     if spec.datatype is BYTES:
-        return orjson.dumps(array.tolist())
+        return write_json(array.tolist(), array.size, count_characters(array))
     numbers = fp32_from_bf16(array) if spec.datatype is BF16 else np.ascontiguousarray(array)
-    if numbers.size > _PROBED_VALUES:
-        bytearray(numbers.size * _MAX_NUMBER_BYTES)  # raises MemoryError, where orjson would end the process
-    text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)
+    text = write_json(numbers, numbers.size)
     if b"null" not in text:
         return text
     return text_with_tokens(numbers, numbers[~np.isfinite(numbers)])

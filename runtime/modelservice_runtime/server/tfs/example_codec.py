@@ -6,11 +6,9 @@ Source: tensorflow/serving ``g3doc/api_rest.md``, ``util/json_tensor.cc``.
 from collections.abc import Sequence
 from functools import partial
 
-import orjson
-
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.server.json_codec import PIECE_VALUES
+from modelservice_runtime.server.json_codec import PIECE_VALUES, write_json
 from modelservice_runtime.server.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.examples import (
     CLASSIFY,
@@ -72,7 +70,7 @@ def _encode_classes(wanted: Sequence[TensorSpec], count: int, outputs: Sequence[
     parts: list[bytes] = []
     for start in range(0, count, step):
         pairs = _make_pairs(wanted, matrices, slice(start, start + step))
-        text = orjson.dumps(pairs, option=orjson.OPT_SERIALIZE_NUMPY)
+        text = write_json(pairs, step * width)
         parts += [b"," if start else b'{"results":[', text[1:-1]]
     return [*parts, b"]}"]
 

@@ -12,7 +12,13 @@ import numpy as np
 import orjson
 
 from modelservice_runtime.server.http import Buffer
-from modelservice_runtime.server.json_codec import PIECE_VALUES, encode_in_pieces, text_with_tokens
+from modelservice_runtime.server.json_codec import (
+    PIECE_VALUES,
+    count_characters,
+    encode_in_pieces,
+    text_with_tokens,
+    write_json,
+)
 from modelservice_runtime.tensors import BF16, BYTES, Array, TensorSpec, contiguous, fp32_from_bf16
 
 # An answer's document, whole or in pieces.
@@ -62,7 +68,8 @@ def encode_rows(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBo
             parts += _object_pieces(row)
         else:
             rows = _make_objects([(tensor, array[start : start + step]) for tensor, array in columns])
-            parts.append(orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1])
+            characters = sum([count_characters(array[start : start + step]) for _, array in columns])
+            parts.append(write_json(rows, step * row_size, characters)[1:-1])
     return [*parts, b"]}"]
 
 
@@ -84,7 +91,7 @@ def _object_pieces(columns: Sequence[tuple[TensorSpec, Array]]) -> Iterator[byte
 
 def _value_pieces(tensor: TensorSpec, array: Array) -> Iterator[bytes]:
     def encode(piece: Array) -> bytes:
-        return orjson.dumps(make_value(tensor, piece), option=orjson.OPT_SERIALIZE_NUMPY)
+        return write_json(make_value(tensor, piece), piece.size, count_characters(piece))
 
     return encode_in_pieces(array, encode) if array.ndim else iter((encode(array),))
 

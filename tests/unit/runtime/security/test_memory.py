@@ -208,3 +208,34 @@ async def test_inline_answer_without_memory_to_write_it_is_too_large() -> None:
     told = record_failure(handle, 0, error.value)
     assert isinstance(told, OutputTooLargeError)
     assert "no memory" in str(told)
+
+
+WRITES = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from modelservice_runtime.server.json_codec import encode_values
+from modelservice_runtime.server.tfs.json_values import encode_rows
+from modelservice_runtime.tensors import DATATYPES, TensorSpec
+
+numbers, texts = (TensorSpec(name, DATATYPES[name], (-1,)) for name in ("FP64", "BYTES"))
+many = np.random.default_rng(0).normal(size=400_000)
+long = np.full(2, "a" * 20_000_000, object)
+rows = many[:16_000].reshape(1000, 16), many[:32_000].reshape(1000, 32)
+used = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024
+for more_bytes, write in (
+    (4 << 20, lambda: encode_values(numbers, many)),
+    (4 << 20, lambda: encode_values(texts, long)),
+    (0, lambda: encode_rows("predictions", [(numbers, rows[0]), (numbers, rows[1])])),
+):
+    resource.setrlimit(resource.RLIMIT_DATA, (used + more_bytes, resource.RLIM_INFINITY))
+    try:
+        write()
+    except MemoryError:
+        print("refused")
+"""
+
+
+def test_answers_that_find_no_memory_do_not_end_the_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", WRITES], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.split()) == (0, ["refused"] * 3), ended
