@@ -5,6 +5,9 @@ A tensor either does not depend on the batch at all, or it has rows: along one a
 ``Mixed``.
 """
 
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -114,6 +117,20 @@ def dims_of(tensor: Tensor) -> Dims:
 def is_single(tensor: Tensor) -> bool:
     """Has one element whatever its rank."""
     return tensor.dims is not None and all(dim == ONE for dim in tensor.dims)
+
+
+def selected(
+    tensor: Tensor, kept: Mapping[int, slice], order: Sequence[int] | None = None
+) -> tuple[Number, ...] | None:
+    """Known values that slices along some axes leave, with the axes in another order; None if not known."""
+    sizes = [dim.constant or 0 for dim in tensor.dims or ()]
+    if tensor.values is None or math.prod(sizes) != len(tensor.values):
+        return None
+    strides = [math.prod(sizes[at + 1 :]) for at in range(len(sizes))]
+    places = [range(0, size * stride, stride) for size, stride in zip(sizes, strides, strict=True)]
+    parts = [part[kept.get(at, slice(None))] for at, part in enumerate(places)]
+    axes = range(len(sizes)) if order is None else order
+    return tuple(tensor.values[sum(found)] for found in itertools.product(*(parts[axis] for axis in axes)))
 
 
 def with_dims(tensor: Tensor, dims: Dims, shift: int = 0) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, whole_axis
 from modelservice_runtime.onnx.rows.rules.reductions import check_other_axis
 from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, ZERO, MixingError, Number, Size, times
-from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of, vector
+from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of, selected
 
 _PICKS_ROWS = "it picks by index along the axis of the rows"
 # For "to the end" exporters write the largest INT32 or INT64, or a number that no request's rows reach.
@@ -152,18 +152,22 @@ def _slice_numbers(call: Call) -> tuple[_Numbers, _Numbers, tuple[int, ...], _Nu
 def _known_slice(
     x: Tensor, given: tuple[_Numbers, _Numbers, tuple[int, ...], _Numbers], axes: tuple[int, ...]
 ) -> Tensor | None:
-    """A part of known numbers of a vector."""
-    numbers = [None if part is None else [_whole(number) for number in part] for part in (given[0], given[1])]
-    step = (ONE,) if given[3] == () else given[3]
-    if x.values is None or len(dims_of(x)) != 1 or step is None or len(axes) != 1:
+    """A part of known numbers."""
+    starts, ends, steps = given[0], given[1], given[3] if given[3] != () else (ONE,) * len(axes)
+    if x.values is None or starts is None or ends is None or steps is None:
         return None
-    stride = _whole(step[0])
-    if numbers[0] is None or numbers[1] is None or stride is None:
+    kept = {}
+    for axis, *numbers in zip(axes, starts, ends, steps, strict=False):
+        start, end, step = map(_whole, numbers)
+        if start is None or end is None or not step:
+            return None
+        kept[whole_axis(axis, len(dims_of(x)))] = slice(start, end, step)
+    values = selected(x, kept)
+    if values is None:
         return None
-    start, end = numbers[0][0], numbers[1][0]
-    if start is None or end is None or stride < 1:
-        return None
-    return vector(x.values[start:end:stride])
+    sizes = [range(dim.constant or 0) for dim in dims_of(x)]
+    dims = tuple(Size(len(size[kept.get(at, slice(None))])) for at, size in enumerate(sizes))
+    return Tensor(dims, values=values)
 
 
 def _whole(number: Number) -> int | None:

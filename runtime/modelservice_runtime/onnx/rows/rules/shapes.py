@@ -13,6 +13,7 @@ from modelservice_runtime.onnx.rows.values import (
     broadcast,
     dims_of,
     scalar,
+    selected,
     vector,
 )
 
@@ -59,7 +60,7 @@ def _transpose(call: Call) -> list[Value]:
     if sorted(order) != list(range(x.rank)):
         raise MixingError("its permutation does not suit the rank of its input")
     axis = None if x.axis is None else order.index(x.axis)
-    values = x.values if x.rank < 2 else None
+    values = x.values if x.rank < 2 else selected(x, {}, order)
     dims = tuple(dims_of(x)[at] for at in order)
     return [Tensor(dims, axis, x.before, values, is_places=x.is_places)]
 
