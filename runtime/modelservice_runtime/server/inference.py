@@ -197,6 +197,7 @@ def _as_serving_error(handle: ModelHandle, error: BaseException) -> ServingError
     if isinstance(error, ServingError):
         return error
     if isinstance(error, MemoryError):
+        error.__traceback__ = None  # its frames hold what was made so far, and to tell of it takes memory too
         return OutputTooLargeError(
             "there is no memory for an answer, or a request, of this size; send and ask for less at once"
         )

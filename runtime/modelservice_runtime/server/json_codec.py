@@ -120,13 +120,17 @@ def encode_tensor(spec: TensorSpec, array: Array) -> object:
 
 def encode_object(document: dict[str, Any]) -> bytes:
     """Serialize a response; numpy arrays become JSON arrays, non-finite numbers tokens."""
-    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    data = [output["data"] for output in document["outputs"] if "data" in output]
+    values = sum(map(len, data))
+    characters = sum([sum(map(len, texts)) for texts in data if type(texts) is list])
+    body = write_json(document, values, characters)
     if b"null" in body and _replace_non_finite(document):
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        return write_json(document, values, characters)
     return body
 
 
-_PROBED_VALUES = 1024
+# What orjson begins with.
+_MIN_JSON_BYTES = 2048
 # The longest number and a comma, twice: orjson doubles its buffer.
 _MAX_NUMBER_BYTES = 64
 # The most that a character of a text takes, twice.
@@ -138,8 +142,7 @@ def write_json(value: object, values: int, characters: int = 0) -> bytes:
 
     Raises MemoryError where there is too little memory; orjson would end the process (SIGSEGV).
     """
-    if values + characters > _PROBED_VALUES:
-        bytearray(values * _MAX_NUMBER_BYTES + characters * _MAX_CHARACTER_BYTES)
+    np.empty(_MIN_JSON_BYTES + values * _MAX_NUMBER_BYTES + characters * _MAX_CHARACTER_BYTES, np.uint8)
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -193,7 +196,7 @@ def _replace_non_finite(document: dict[str, Any]) -> bool:
 
 def text_with_tokens(data: Array, special: Array) -> bytes:
     """JSON of an array of floats; ``special`` are its NaN and infinities in row-major order."""
-    text = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY).split(b"null")
+    text = write_json(data, data.size).split(b"null")
     tokens = [b"NaN" if value != value else b"Infinity" if value > 0 else b"-Infinity" for value in special]
     return b"".join(chain.from_iterable(zip(text, [*tokens, b""], strict=True)))
 

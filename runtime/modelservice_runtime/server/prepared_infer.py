@@ -17,6 +17,7 @@ from modelservice_runtime.repository import ModelHandle
 from modelservice_runtime.server.binary_codec import encode_buffer
 from modelservice_runtime.server.http import OCTET_STREAM, Buffer, HttpResponse
 from modelservice_runtime.server.infer_codec import DecodedInfer, encode_infer
+from modelservice_runtime.server.json_codec import write_json
 from modelservice_runtime.tensors import Array, InferRequest, TensorSpec
 
 # An input, its shape, and where its bytes are behind a binary request's JSON.
@@ -24,7 +25,6 @@ Place: TypeAlias = tuple[TensorSpec, tuple[int, ...], slice]
 
 _DATA = b'"data":'
 _OUTPUTS = b',"outputs":'
-_NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 class PreparedInfer:
@@ -70,7 +70,7 @@ class PreparedInfer:
     def _encode_json(self, request_id: str | None) -> HttpResponse:
         body = b""
         for before, output in self._parts:
-            body += before + orjson.dumps(output, option=_NUMPY)
+            body += before + write_json(output, output.size)
         body += self._end
         if b"null" in body:  # a NaN or an infinity, or a text
             example = replace(self._example, request=replace(self._example.request, id=request_id))

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import orjson
-
 from modelservice_runtime.errors import (
     DeadlineExceededError,
     DeviceLostError,
@@ -22,6 +20,7 @@ from modelservice_runtime.errors import (
 )
 from modelservice_runtime.server.grpc.stream import GrpcError, GrpcStatus
 from modelservice_runtime.server.http import HttpResponse
+from modelservice_runtime.server.json_codec import write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +71,4 @@ def grpc_error(error: ServingError) -> GrpcError:
 
 def error_body(sentence: str) -> bytes:
     """The error body of OIP and of TensorFlow Serving alike."""
-    return orjson.dumps({"error": sentence})
+    return write_json({"error": sentence}, 0, len(sentence))

@@ -8,7 +8,7 @@ from functools import partial
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.server.json_codec import PIECE_VALUES, write_json
+from modelservice_runtime.server.json_codec import PIECE_VALUES, count_characters, write_json
 from modelservice_runtime.server.json_tokens import decode_object_with_tokens
 from modelservice_runtime.server.tfs.examples import (
     CLASSIFY,
@@ -66,11 +66,13 @@ def _encode_classes(wanted: Sequence[TensorSpec], count: int, outputs: Sequence[
     width = next(iter(matrices.values())).shape[1]
     step = max(PIECE_VALUES // max(width, 1), 1)
     if count <= step:
-        return encode_answer(_RESULTS, _make_pairs(wanted, matrices, slice(count)))
+        pairs = _make_pairs(wanted, matrices, slice(count))
+        return encode_answer(_RESULTS, pairs, [*matrices.values()])
     parts: list[bytes] = []
     for start in range(0, count, step):
-        pairs = _make_pairs(wanted, matrices, slice(start, start + step))
-        text = write_json(pairs, step * width)
+        examples = slice(start, start + step)
+        characters = sum([count_characters(matrix[examples]) for matrix in matrices.values()])
+        text = write_json(_make_pairs(wanted, matrices, examples), step * width, characters)
         parts += [b"," if start else b'{"results":[', text[1:-1]]
     return [*parts, b"]}"]
 

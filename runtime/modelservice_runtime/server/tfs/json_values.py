@@ -33,22 +33,24 @@ def is_base64(value: object) -> bool:
     return type(value) is dict and len(value) == 1 and type(value.get("b64")) is str
 
 
-def encode_answer(key: str, value: object) -> bytes:
-    """The document ``{key: value}``; ``value`` comes from the functions below."""
-    return orjson.dumps({key: value}, option=orjson.OPT_SERIALIZE_NUMPY)
+def encode_answer(key: str, value: object, arrays: Sequence[Array]) -> bytes:
+    """The document ``{key: value}``; ``value`` comes from the functions below and is made of ``arrays``."""
+    values = sum([array.size for array in arrays])
+    return write_json({key: value}, values, sum(map(count_characters, arrays)))
 
 
 def encode_value(key: str, tensor: TensorSpec, array: Array) -> HttpBody:
     """The document of one output as a whole; one of many values comes in pieces."""
     if array.size <= PIECE_VALUES or not array.ndim:
-        return encode_answer(key, make_value(tensor, array))
+        return encode_answer(key, make_value(tensor, array), [array])
     return [b"{%b:" % orjson.dumps(key), *_value_pieces(tensor, array), b"}"]
 
 
 def encode_columns(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBody:
     """The document of several outputs by name."""
     if sum([array.size for _, array in columns]) <= PIECE_VALUES:
-        return encode_answer(key, {tensor.name: make_value(tensor, array) for tensor, array in columns})
+        document = {tensor.name: make_value(tensor, array) for tensor, array in columns}
+        return encode_answer(key, document, [array for _, array in columns])
     return [b"{%b:" % orjson.dumps(key), *_object_pieces(columns), b"}"]
 
 
@@ -57,7 +59,7 @@ def encode_rows(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBo
     count = len(columns[0][1])
     row_size = sum([array.size for _, array in columns]) // max(count, 1)
     if count * row_size <= PIECE_VALUES:
-        return encode_answer(key, _make_objects(columns))
+        return encode_answer(key, _make_objects(columns), [array for _, array in columns])
     parts = [b"{%b:[" % orjson.dumps(key)]
     step = max(PIECE_VALUES // max(row_size, 1), 1)
     for start in range(0, count, step):

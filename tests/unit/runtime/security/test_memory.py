@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -210,12 +212,34 @@ async def test_inline_answer_without_memory_to_write_it_is_too_large() -> None:
     assert "no memory" in str(told)
 
 
+class Piece:
+    """A part of an answer."""
+
+
+async def test_what_was_written_of_an_answer_without_memory_is_gone_before_its_error_is_written() -> None:
+    handle, _ = make_handle(FAST)
+    pieces: list[weakref.ref[Piece]] = []
+
+    def write() -> None:
+        piece = Piece()
+        pieces.append(weakref.ref(piece))
+        raise MemoryError
+
+    with ThreadPoolExecutor(1) as threads:
+        error = threads.submit(write).exception()
+    assert error is not None
+    assert pieces[0]() is not None
+    record_failure(handle, 0, error)
+    assert pieces[0]() is None
+
+
 WRITES = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from modelservice_runtime.server.json_codec import encode_values
-from modelservice_runtime.server.tfs.json_values import encode_rows
+from modelservice_runtime.server.json_codec import encode_object, encode_values, text_with_tokens
+from modelservice_runtime.server.status import error_body
+from modelservice_runtime.server.tfs.json_values import encode_rows, encode_value
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 numbers, texts = (TensorSpec(name, DATATYPES[name], (-1,)) for name in ("FP64", "BYTES"))
@@ -227,6 +251,11 @@ for more_bytes, write in (
     (4 << 20, lambda: encode_values(numbers, many)),
     (4 << 20, lambda: encode_values(texts, long)),
     (0, lambda: encode_rows("predictions", [(numbers, rows[0]), (numbers, rows[1])])),
+    (0, lambda: encode_value("predictions", numbers, many[:16_000])),
+    (0, lambda: encode_object({"outputs": [{"data": many[:30_000]}]})),
+    (4 << 20, lambda: encode_object({"outputs": [{"data": long.tolist()}]})),
+    (0, lambda: text_with_tokens(many[:30_000], many[:0])),
+    (0, lambda: error_body("a" * 200_000)),
 ):
     resource.setrlimit(resource.RLIMIT_DATA, (used + more_bytes, resource.RLIM_INFINITY))
     try:
@@ -238,4 +267,4 @@ for more_bytes, write in (
 
 def test_answers_that_find_no_memory_do_not_end_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", WRITES], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout.split()) == (0, ["refused"] * 3), ended
+    assert (ended.returncode, ended.stdout.split()) == (0, ["refused"] * 8), ended
