@@ -51,6 +51,7 @@ class Outcome(enum.StrEnum):
     SAME = "same as the reference"
     ENGINE_DIFFERS = "carried exactly, but ONNX Runtime's result is not the reference's"
     ENGINE_FAILS = "ONNX Runtime itself fails on this input, and the server says so"
+    UNEQUAL = "the output is a sequence of unequal tensors, and the server says so"
     REJECTED = "refused at load: a type that no protocol can send"
     NOT_LOADED = "ONNX Runtime has no such operator or type"
     FAILED = "FAILED"
@@ -65,6 +66,10 @@ class Verdict:
     datatypes: frozenset[str] = frozenset()
     shapes: frozenset[tuple[int, ...]] = frozenset()
     sent_as_json: bool = False
+
+
+class UnequalError(Exception):
+    """The tensors of a sequence are none together."""
 
 
 def load_cases(modules: Sequence[str] | None = None) -> list[Any]:
@@ -137,7 +142,10 @@ class Sweep:
     ) -> Verdict:
         names = [tensor.name for tensor in model.spec.inputs]
         inputs = dict(zip(names, map(_to_array, given), strict=True))
-        expected = _carried_outputs(case, model, wanted)
+        try:
+            expected = _carried_outputs(case, model, wanted)
+        except UnequalError:
+            return self._check_unequal(case, inputs)
         sent_as_json = wire.is_exact_in_json(inputs)
         problems, engine = [], None
         try:
@@ -161,6 +169,14 @@ class Sweep:
                 return replace(seen, outcome=Outcome.FAILED, detail=from_engine)
             seen = replace(seen, outcome=Outcome.ENGINE_DIFFERS, detail=difference)
         return seen
+
+    def _check_unequal(self, case: Any, inputs: Mapping[str, np.ndarray]) -> Verdict:
+        try:
+            list(self._answers(case.name, inputs, sent_as_json=False))
+        except RefusedError as error:
+            told = "is a sequence of tensors of the shapes" in str(error)
+            return Verdict(Outcome.UNEQUAL if told else Outcome.FAILED, str(error))
+        return Verdict(Outcome.FAILED, "a sequence of unequal tensors came back as a tensor")
 
     def _answers(
         self, model: str, inputs: Mapping[str, np.ndarray], *, sent_as_json: bool
@@ -188,10 +204,18 @@ class Sweep:
 def _carried_outputs(case: Any, model: OnnxModel, wanted: Sequence[Any]) -> dict[str, np.ndarray]:
     names = [output.name for output in case.model.graph.output]
     return {
-        name: _to_array(value)
+        name: _stacked(value) if isinstance(value, list) else _to_array(value)
         for name, value in zip(names, wanted, strict=True)
         if name in model.spec.output_by_name
     }
+
+
+def _stacked(sequence: Sequence[Any]) -> np.ndarray:
+    """A sequence as the server carries it."""
+    tensors = [_to_array(value) for value in sequence]
+    if len({tensor.shape for tensor in tensors}) != 1:
+        raise UnequalError
+    return np.stack(tensors)
 
 
 def _lowered(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -10,7 +10,8 @@ from modelservice_runtime.tensors import DATATYPES
 
 MODULES = (
     "add", "averagepool", "bitwiseand", "cast", "constantofshape", "equal", "identity", "isinf", "max",
-    "nonzero", "optionalgetelement", "rangeop", "reshape", "sequenceinsert", "shape", "slice", "where",
+    "nonzero", "optionalgetelement", "rangeop", "reshape", "sequenceinsert", "shape", "slice",
+    "splittosequence", "where",
 )  # fmt: skip
 
 
@@ -34,6 +35,11 @@ def test_operator_cases_cover_every_datatype_rank_and_emptiness(verdicts: dict[s
     shapes = {shape for verdict in same for shape in verdict.shapes}
     assert {len(shape) for shape in shapes} >= {0, 1, 2, 3, 4, 5}
     assert any(0 in shape for shape in shapes)
+
+
+def test_operator_case_with_a_sequence_comes_back_stacked_or_is_refused(verdicts: dict[str, Verdict]) -> None:
+    assert verdicts["test_split_to_sequence_1"].outcome is Outcome.SAME
+    assert verdicts["test_split_to_sequence_2"].outcome is Outcome.UNEQUAL
 
 
 @pytest.mark.parametrize(
