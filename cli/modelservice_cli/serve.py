@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelservice_cli.errors import CommandError
 from modelservice_cli.packages import check_runtime_packages
 from modelservice_runtime.settings import ServeSettings, add_serve_arguments, build_serve_settings
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags: the server's own, and those that read a manifest."""
     parser.add_argument(
-        "-f", "--file", metavar="FILE", help="YAML of a ModelService ('-': standard input); flags win over it"
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="YAML of a ModelService ('-': standard input); flags win over it, "
+        "and --model PATH is where its model lies",
     )
     parser.add_argument(
         "--credentials-dir", type=Path, metavar="DIR", help="with -f: files of the model store's credentials"
@@ -78,6 +83,15 @@ def _model_path(arguments: argparse.Namespace, service: "LocalService") -> Path:
 
     given = None
     if arguments.model:
-        text = arguments.model[0]
-        given = Path(text.removeprefix(f"{service.name}="))
+        given = _given_path(arguments.model[0], service.name)
     return locate_model(service, given, arguments.credentials_dir, cache_directory())
+
+
+def _given_path(text: str, name: str) -> Path:
+    """Return the path of ``PATH`` or ``NAME=PATH``, where NAME is the one in the manifest."""
+    path = Path(text.removeprefix(f"{name}="))
+    if not path.exists() and Path(text.partition("=")[2] or path).exists():
+        raise CommandError(
+            f"--model {text!r}: -f calls the model {name!r}: give --model PATH, or set spec.model.name"
+        )
+    return path

@@ -151,6 +151,17 @@ def test_serve_takes_name_server_options_and_environment_from_the_manifest(
     assert "spec.childMetadata, spec.networkPolicy, spec.env[OTEL_EXPORTER_OTLP_HEADERS].secretName" in notice
 
 
+def test_serve_with_a_manifest_says_that_the_model_has_its_name(
+    served: list[ServeSettings], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_manifest(tmp_path, SERVER_FIELDS)
+
+    assert command.main(["serve", "-f", str(manifest), "--model", f"ham={model}"]) == 1
+
+    assert not served
+    assert "-f calls the model 'spam': give --model PATH, or set spec.model.name" in capsys.readouterr().err
+
+
 def test_serve_verifies_the_digest_of_a_local_file(
     served: list[ServeSettings], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
