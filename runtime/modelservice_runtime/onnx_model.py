@@ -303,7 +303,10 @@ def find_model_file(path: Path) -> Path:
     candidates = sorted(path.glob("*.onnx"))
     if len(candidates) == 1:
         return candidates[0]
-    found = "none" if not candidates else ", ".join(file.name for file in candidates[:5])
+    found = ", ".join(file.name for file in candidates[:5]) or "none"
+    hidden = len(candidates) - 5
+    if hidden > 0:
+        found += f" and {hidden} more"
     raise ModelNotFoundError(
         f"directory {str(path)!r} must hold model.onnx or exactly one *.onnx file; found {found}"
     )

@@ -139,6 +139,10 @@ def test_find_model_file_prefers_model_onnx_and_names_ambiguity(tmp_path: Path) 
     (tmp_path / "b.onnx").touch()
     with pytest.raises(ModelNotFoundError, match=r"found a\.onnx, b\.onnx"):
         find_model_file(tmp_path)
+    for name in "cdefg":
+        (tmp_path / f"{name}.onnx").touch()
+    with pytest.raises(ModelNotFoundError, match=r"d\.onnx, e\.onnx and 2 more$"):
+        find_model_file(tmp_path)
     (tmp_path / "model.onnx").touch()
     assert find_model_file(tmp_path).name == "model.onnx"
 
