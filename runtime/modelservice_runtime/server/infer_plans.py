@@ -28,7 +28,7 @@ from modelservice_runtime.server.infer_codec import (
     encode_infer,
     takes_long_to_encode,
 )
-from modelservice_runtime.server.json_codec import decode_tensor
+from modelservice_runtime.server.json_codec import decode_tensor, read_json
 from modelservice_runtime.server.offload import LateAnswer
 from modelservice_runtime.server.prepared_infer import DirectInfer, Place, PreparedInfer
 from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, InferRequest, TensorSpec, count_elements
@@ -193,7 +193,7 @@ class InferCodec:
             return None
         data = body[start : len(body) - len(plan.suffix)]
         try:
-            values = orjson.loads(data)
+            values = read_json(data)
             if b"t" in data or b"f" in data or type(values) is not list:
                 return None
             while len(values) == 1 and type(values[0]) is list:
@@ -296,7 +296,7 @@ def _make_room(plans: dict[Any, Any]) -> None:
 def _decode_by_plan(plan: _JsonPlan, data: bytes) -> DecodedInfer | None:
     """Decode the data alone; None where it is no JSON. Raises InvalidRequestError like ``decode_tensor``."""
     try:
-        values = orjson.loads(data)
+        values = read_json(data)
     except orjson.JSONDecodeError:
         return None
     name = plan.tensor.name
@@ -355,7 +355,7 @@ def _plan_json(spec: ModelSpec, body: bytes, start: int) -> _JsonPlan | None:
     if tensor.datatype is BYTES or end is None or len(body) - end > _MAX_TEXT_BYTES:
         return None
     try:
-        document = orjson.loads(body[:start] + b"[null]" + body[end:])
+        document = read_json(body[:start] + b"[null]" + body[end:])
         decoded = decode_infer(spec, body, None)
     except (orjson.JSONDecodeError, InvalidRequestError):
         return None

@@ -40,6 +40,13 @@ MAX_CONTAINERS = 1_000_000
 # Parsing that many keeps everybody from the interpreter for a tenth of a second.
 MAX_VALUES = 1_000_000
 _FEW_VALUES = 32
+# What orjson and its result take: 12 for a character of the text and one in a Python text, and the objects.
+_BYTES_PER_CHARACTER = 13
+_CONTAINER_BYTES = 320
+_MEMBER_BYTES = 160
+_VALUE_BYTES = 64
+# The memory for a text as short as that is not looked for.
+_FEW_BYTES = 16 * 1024
 _MAX_WHOLE = 2.0**53
 _SHOWN_LETTERS = 40
 # Values that are written in one go, which takes less than a millisecond.
@@ -50,15 +57,28 @@ def decode_value(body: bytes | bytearray) -> Any:
     """Parse any JSON value, without a look at duplicate keys.
 
     Raises InvalidRequestError for syntax and depth, PayloadTooLargeError for excessive numbers of arrays,
-    objects and other values.
+    objects and other values, MemoryError.
     """
     if len(body) > MAX_CONTAINERS:
         _check_counts(body)
     try:
-        return orjson.loads(body)
+        return read_json(body)
     except orjson.JSONDecodeError as error:
         what = "empty" if not body else f"not valid JSON: {error}"
         raise InvalidRequestError(f"the body is {what}") from None
+
+
+def read_json(text: bytes | bytearray) -> Any:
+    """Parse ``text``. Raises orjson.JSONDecodeError, and MemoryError where there is too little memory.
+
+    Without it orjson would end the process (SIGSEGV), or call the text wrong.
+    """
+    if len(text) > _FEW_BYTES:
+        containers = count_byte(text, b"[") + count_byte(text, b"{")
+        members, values = count_byte(text, b":"), count_byte(text, b",")
+        objects_bytes = containers * _CONTAINER_BYTES + members * _MEMBER_BYTES + values * _VALUE_BYTES
+        np.empty(len(text) * _BYTES_PER_CHARACTER + objects_bytes, np.uint8)
+    return orjson.loads(text)
 
 
 def decode_object(body: bytes | bytearray) -> dict[str, Any]:

@@ -268,3 +268,32 @@ for more_bytes, write in (
 def test_answers_that_find_no_memory_do_not_end_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", WRITES], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout.split()) == (0, ["refused"] * 8), ended
+
+
+READS = """
+import resource
+from pathlib import Path
+from modelservice_runtime.server.json_codec import decode_value
+
+texts = [
+    b"[" + b",".join([text] * 60_000) + b"]"
+    for text in (b'{"k":1}', b"[1.5,2.5]", b"1.5", b'"' + b"a" * 200 + b'"')
+]
+texts.append(b"{" + b",".join(b'"k%d":1' % i for i in range(60_000)) + b"}")
+used = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024
+for more_bytes in (0, 2 << 20, 6 << 20, 12 << 20):
+    resource.setrlimit(resource.RLIMIT_DATA, (used + more_bytes, resource.RLIM_INFINITY))
+    for text in texts:
+        try:
+            decode_value(text)
+        except MemoryError:
+            print("refused")
+resource.setrlimit(resource.RLIMIT_DATA, (used + 2**30, resource.RLIM_INFINITY))
+print([len(decode_value(text)) for text in texts] == [60_000] * 5)
+"""
+
+
+def test_requests_that_find_no_memory_do_not_end_the_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", READS], capture_output=True, text=True, check=False)
+    lines = ended.stdout.split()
+    assert (ended.returncode, lines[:5], lines[-1]) == (0, ["refused"] * 5, "True"), ended
