@@ -135,6 +135,7 @@ class Connection(RequestReader, AnswerWriter, asyncio.Protocol):
         """There are too many connections: let a probe in, or leave."""
         if place is Place.PROBE:
             self._application = self._server.serve_probe
+            self._probes_only = True
             self._retiring = True
             self._deadline = self._server.now + self._limits.head_timeout_seconds
         elif place is Place.REFUSAL:

@@ -71,6 +71,7 @@ class RequestReader:
         self._refusal: HttpResponse | None = None
         self._last_request_seen = False
         self._reserved_bytes = 0
+        self._probes_only = False
         self.has_client_certificate = False
         self._start_message()
 
@@ -131,15 +132,11 @@ class RequestReader:
             return
         else:
             self._announced_bytes = int(headers[b"content-length"])
-            if self._announced_bytes > self._limits.max_body_bytes:
-                raise self._too_large()
-            room_bytes = self._limits.max_buffered_bytes - self._server.buffers.withheld_bytes
-            if self._announced_bytes > room_bytes:
-                raise RefusalError(
-                    507, f"there is memory for bodies of {room_bytes} bytes; send less at once"
-                )
+            self._check_announced_bytes()
         if not 0 <= self._announced_bytes <= _MAX_UNASKED_BYTES:
             self._check_admission()
+        if self._probes_only and self._announced_bytes:
+            raise too_many_connections()  # a body that comes slowly would keep a probe out
         self._phase = Phase.BODY
         self._body_started = self._server.now
         if b"expect" in headers and version != "1.0":  # such clients know no 100 (RFC 9110, 10.1.1)
@@ -225,6 +222,13 @@ class RequestReader:
             raise RefusalError(400, "malformed HTTP: HTTP/1.0 has no Transfer-Encoding")
         if value.strip().lower() != b"chunked":
             raise RefusalError(501, "the only Transfer-Encoding supported is chunked")
+
+    def _check_announced_bytes(self) -> None:
+        if self._announced_bytes > self._limits.max_body_bytes:
+            raise self._too_large()
+        room_bytes = self._limits.max_buffered_bytes - self._server.buffers.withheld_bytes
+        if self._announced_bytes > room_bytes:
+            raise RefusalError(507, f"there is memory for bodies of {room_bytes} bytes; send less at once")
 
     def _check_admission(self) -> None:
         """Whoever may not ask anything shall not fill the memory either."""

@@ -64,6 +64,15 @@ def test_silent_clients_beyond_the_limit_keep_no_probe_out(full: ServerThread) -
         connection.close()
 
 
+@pytest.mark.parametrize("target", [b"/v2/models/mlp/infer", b"/v2/health/live"])
+def test_slow_bodies_beyond_the_limit_keep_no_probe_out(full: ServerThread, target: bytes) -> None:
+    for _ in range(40):  # their clients are told at once
+        with full.connect() as connection:
+            connection.sendall(BUSY.replace(b"/v2/models/mlp/infer", target))
+            assert read_answer(connection)[0] == 503
+    assert answer_and_end(full, LIVE).startswith(b"HTTP/1.1 200 ")
+
+
 def test_idle_clients_make_room_and_one_line_says_so(
     model_files: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
