@@ -119,8 +119,9 @@ class PatientStream(io.TextIOBase):
 def unblock_stderr(describe_loss: Callable[[int], str]) -> None:
     """Make ``sys.stderr``, and what libraries write to standard error, independent of its reader."""
     descriptor = sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
-    stream = PatientStream(descriptor, describe_loss, may_block=not _reopen(descriptor))
-    sys.stderr = stream
+    own = _open_anew(descriptor)
+    may_block = own == descriptor and not stat.S_ISREG(os.fstat(descriptor).st_mode)
+    sys.stderr = PatientStream(own, describe_loss, may_block=may_block)
     atexit.register(drain_stderr)
 
 
@@ -130,21 +131,21 @@ def drain_stderr() -> None:
         sys.stderr.drain(_END_SECONDS)
 
 
-def _reopen(descriptor: int) -> bool:
-    """Let writes to ``descriptor`` fail rather than wait; False where that is not possible.
+def _open_anew(descriptor: int) -> int:
+    """Let writes to ``descriptor`` fail rather than wait, and return another one of which that is true.
 
-    The flag belongs to the open file, which other processes share: a shell shall not find its terminal
-    changed. So the same pipe or terminal is opened anew. A socket cannot be; a regular file never waits.
+    ``descriptor`` itself where that is not possible, or not needed. The flag belongs to the open file, which
+    other processes share: a shell shall not find its terminal changed. So the same pipe or terminal is opened
+    anew, and once more for the log alone: libuv takes the flag away from the standard error that it hands to
+    a child. A socket cannot be opened; a regular file never waits.
     """
     kind = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(kind):
-        return True
     if not (stat.S_ISFIFO(kind) or stat.S_ISCHR(kind)):
-        return False
+        return descriptor
     with contextlib.suppress(OSError):  # of another user, or without a reader
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         opened = os.open(f"/proc/self/fd/{descriptor}", flags)
         os.dup2(opened, descriptor)
         os.close(opened)
-        return True
-    return False
+        return os.open(f"/proc/self/fd/{descriptor}", flags)
+    return descriptor

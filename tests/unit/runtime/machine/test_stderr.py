@@ -133,6 +133,33 @@ def test_a_process_whose_log_nobody_reads_runs_to_its_end() -> None:
     os.close(reader)
 
 
+HAS_A_CHILD = """
+import asyncio, logging, sys
+import uvloop
+from modelservice_runtime.logs import configure_logging
+configure_logging()
+async def run_child():
+    await (await asyncio.create_subprocess_exec(sys.executable, "-c", "")).wait()
+uvloop.run(run_child())  # libuv makes the standard error of its children wait, which is the parent's too
+for number in range(4_000):
+    logging.info("%d " + "x" * 1000, number)
+print("through", flush=True)
+"""
+
+
+def test_a_process_with_children_whose_log_nobody_reads_runs_to_its_end() -> None:
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", HAS_A_CHILD], stderr=writer, stdout=subprocess.PIPE
+    ) as process:
+        os.close(writer)
+        try:
+            assert process.communicate(timeout=60)[0] == b"through\n"
+        finally:
+            process.kill()
+    os.close(reader)
+
+
 def test_the_flag_of_a_pipe_that_others_share_is_left_alone() -> None:
     reader, writer = os.pipe()
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stderr=writer, stdout=subprocess.PIPE) as process:
