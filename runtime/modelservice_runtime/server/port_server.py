@@ -64,6 +64,10 @@ class PortLimits(Protocol):
         """Between two looks at the clock and at every connection."""
 
     @property
+    def idle_timeout_seconds(self) -> float:
+        """How long a connection may wait for a request."""
+
+    @property
     def max_connection_age_seconds(self) -> float | None:
         """When a client is asked to connect anew, more or less; None: never."""
 
@@ -119,6 +123,7 @@ class PortServer(ABC, Generic[ConnectionT]):
         # Aborted to make room, and not reported as lost yet.
         self._evicted: set[ConnectionT] = set()
         self._max_connections = limits.max_connections
+        self._idle_timeout_seconds = limits.idle_timeout_seconds
         self._max_age_seconds = limits.max_connection_age_seconds
         self._full_log_at = 0.0
         self._sweep_seconds = limits.sweep_seconds
@@ -232,10 +237,12 @@ class PortServer(ABC, Generic[ConnectionT]):
     def _make_room(self) -> None:
         """Close what has been idle for longest: clients that say nothing shall not keep others out.
 
-        A share of all at once, because looking at every connection takes a millisecond.
+        A share of all at once, because looking at every connection takes a millisecond. Who was idle for
+        less than two looks at the clock may be about to send, and keeps its place.
         """
+        latest = self.loop.time() + self._idle_timeout_seconds - 2 * self._sweep_seconds
         waits = [(connection.idle_until, connection) for connection in self.connections]
-        idle = [(until, connection) for until, connection in waits if until is not None]
+        idle = [(until, connection) for until, connection in waits if until is not None and until <= latest]
         idle.sort(key=itemgetter(0))
         for _, connection in idle[: max(self._max_connections // _CLOSED_SHARE, 1)]:
             connection.abort()

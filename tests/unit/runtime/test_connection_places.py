@@ -3,6 +3,7 @@
 import http.client
 import logging
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -79,14 +80,27 @@ def test_idle_clients_make_room_and_one_line_says_so(
     caplog.set_level(logging.WARNING)
     limits = HttpLimits(max_connections=4)
     with ServerThread({"mlp": model_files["mlp"]}, limits) as server, ExitStack() as kept:
-        for _ in range(50):
+        for _ in range(10):
             connection = kept.enter_context(server.connect())
             connection.sendall(METADATA)
             assert read_answer(connection)[0] == 200
             assert len(server.server.connections) <= 5
+            time.sleep(0.12)  # two of the server's looks at the clock, which is when a client counts as idle
     assert [record.message for record in caplog.records].count(
         "all connections are taken; new ones take the place of idle ones"
     ) == 1
+
+
+def test_busy_clients_keep_their_places(model_files: dict[str, Path]) -> None:
+    server = ServerThread({"mlp": model_files["mlp"]}, HttpLimits(max_connections=4))
+    server.limits = replace(server.limits, sweep_seconds=30.0)  # nobody is idle for two looks at the clock
+    with server, ExitStack() as opened:
+        kept = [opened.enter_context(server.connect()) for _ in range(4)]
+        for _ in range(100):
+            for connection in kept:
+                connection.sendall(METADATA)
+                assert read_answer(connection)[0] == 200
+            assert answer_and_end(server, METADATA).startswith(b"HTTP/1.1 503 ")
 
 
 def test_old_connection_ends_with_its_next_answer(model_files: dict[str, Path]) -> None:
