@@ -112,14 +112,15 @@ def _column(
     return {**column, "priority": priority} if priority else column
 
 
-def _ready(field: str) -> str:
-    return f'.status.conditions[?(@.type=="Ready")].{field}'
+def _condition(field: str, type_: str = "Ready") -> str:
+    return f'.status.conditions[?(@.type=="{type_}")].{field}'
 
 
 _AGE = _column("Age", ".metadata.creationTimestamp", "Time since it was created", kind="date")
 _SERVICE_COLUMNS = [
-    _column("Ready", _ready("status"), "Whether the current spec is fully served"),
-    _column("Reason", _ready("reason"), "Why"),
+    _column("Ready", _condition("status"), "Whether the current spec is fully served"),
+    _column("Reason", _condition("reason"), "Why"),
+    _column("Degraded", _condition("status", "Degraded"), "Whether something needs a person"),
     _column("Desired", ".spec.replicas", "Wanted pods", kind="integer"),
     _column("Available", ".status.availableReplicas", "Pods that answer requests", kind="integer"),
     _column("Revision", ".status.stableRevision", "The revision that is served"),
@@ -127,7 +128,7 @@ _SERVICE_COLUMNS = [
     _column("URL", ".status.url", "Where the model answers", priority=_WIDE),
     _column("Model", ".spec.model.storageUri", "Where the model comes from", priority=_WIDE),
     _column("Image", ".status.runtime.image", "The image of the runtime", priority=_WIDE),
-    _column("Message", _ready("message"), "The cause and the remedy", priority=_WIDE),
+    _column("Message", _condition("message"), "The cause and the remedy", priority=_WIDE),
 ]
 _RUNTIME_COLUMNS = [
     _column("Image", ".spec.image", "The image for CPU"),

@@ -161,10 +161,12 @@ def test_conditions_merge_by_type_between_field_managers(crds: Cluster, namespac
 
 def test_kubectl_get_shows_the_state_in_columns(crds: Cluster, namespace: str) -> None:
     crds.api.create(collection(namespace), make_service())
-    crds.api.patch(f"{collection(namespace)}/spam/status", {"status": make_status()})
+    ready = make_status()["conditions"][0]
+    conditions = [ready, {**ready, "type": "Degraded", "status": "True"}]
+    crds.api.patch(f"{collection(namespace)}/spam/status", {"status": make_status(conditions=conditions)})
     head, row = kubectl(crds, "get", "msvc", "-n", namespace).stdout.splitlines()
-    assert head.split() == ["NAME", "READY", "REASON", "DESIRED", "AVAILABLE", "REVISION", "AGE"]
-    assert row.split()[:6] == ["spam", "False", "DigestMismatch", "1", "1", "bx5c9d7fgz"]
+    assert head.split() == ["NAME", "READY", "REASON", "DEGRADED", "DESIRED", "AVAILABLE", "REVISION", "AGE"]
+    assert row.split()[:7] == ["spam", "False", "DigestMismatch", "True", "1", "1", "bx5c9d7fgz"]
 
     wide = kubectl(crds, "get", "msvc", "-n", namespace, "-o", "wide").stdout
     assert wide.splitlines()[0].split()[-4:] == ["URL", "MODEL", "IMAGE", "MESSAGE"]
