@@ -51,23 +51,23 @@ def plan_takeover(
         return None
     own = next((entry for entry in entries if _is_own(entry)), None)
     others = [entry for entry in entries if entry is not own]
-    version = own["apiVersion"] if own else body["apiVersion"]
-    known = own["fieldsV1"] if own else {}
     return {
         "metadata": {
             "uid": live["metadata"]["uid"],
             "resourceVersion": live["metadata"]["resourceVersion"],
-            "managedFields": [
-                *others,
-                {
-                    "manager": labels.MANAGER,
-                    "operation": "Apply",
-                    "apiVersion": version,
-                    "fieldsType": "FieldsV1",
-                    "fieldsV1": _union(known, ours),
-                },
-            ],
+            "managedFields": [*others, _with_fields(own, ours, body["apiVersion"])],
         }
+    }
+
+
+def _with_fields(own: Mapping[str, Any] | None, fields: Fields, api_version: str) -> dict[str, Any]:
+    """Return our entry of `managedFields` with further fields; a new one of `api_version` without `own`."""
+    return {
+        "manager": labels.MANAGER,
+        "operation": "Apply",
+        "apiVersion": own["apiVersion"] if own else api_version,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": _union(own["fieldsV1"] if own else {}, fields),
     }
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelservice_runtime.fetch import azure, gcs, s3
+import modelservice_runtime.fetch.azure as azure
+import modelservice_runtime.fetch.gcs as gcs
+import modelservice_runtime.fetch.s3 as s3
 from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.client import GuardedClient
