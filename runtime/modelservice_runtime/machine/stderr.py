@@ -2,7 +2,8 @@
 
 A pipe whose reader has stopped is full after 64 KiB, and the next write would wait for ever: with the event
 loop, or with the end of the process. Here a line is written at once where there is room. What finds none
-waits, bounded, for a thread of its own; beyond that whole lines are left out, and counted.
+waits, bounded, for a thread of its own; beyond that whole lines are left out, and a line in their place tells
+how many.
 """
 
 import atexit
@@ -66,16 +67,23 @@ class PatientStream(io.TextIOBase):
                 data = data[self._write_now(data) :]
                 if data:
                     self._append(data)  # the rest of a line that has begun
-            elif self._waiting_bytes + len(data) <= _MAX_WAITING_BYTES:
-                self._append(data)
             else:
-                self._lost_lines += data.count(b"\n")
+                self._queue(data)
         return len(text)
 
     def drain(self, timeout_seconds: float) -> None:
         """Wait until all is written, but not for longer than this."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, timeout_seconds)
+
+    def _queue(self, data: bytes) -> None:
+        """Let lines wait for the thread, behind the line that tells of those lost before; or lose them."""
+        loss = self._describe_loss(self._lost_lines).encode() if self._lost_lines else b""
+        if self._waiting_bytes + len(loss) + len(data) > _MAX_WAITING_BYTES:
+            self._lost_lines += data.count(b"\n")
+            return
+        self._lost_lines = 0
+        self._append(loss + data)
 
     def _append(self, data: bytes) -> None:
         if not self._is_gone:
@@ -107,13 +115,9 @@ class PatientStream(io.TextIOBase):
                 data = data[self._write_now(bytes(data[:_WHOLE_BYTES])) :]
             with self._changed:
                 self._waiting_bytes -= len(self._waiting.popleft())
-                self._report_loss()
+                if self._lost_lines and not self._waiting:
+                    self._queue(b"")  # no further line may come
                 self._changed.notify_all()
-
-    def _report_loss(self) -> None:
-        if self._lost_lines and not self._waiting:
-            lost, self._lost_lines = self._lost_lines, 0
-            self._append(self._describe_loss(lost).encode())
 
 
 def unblock_stderr(describe_loss: Callable[[int], str]) -> None:

@@ -59,6 +59,34 @@ def test_write_without_a_reader_returns_and_says_later_how_many_lines_were_lost(
     assert read_lines(reader, "afterwards") == ["afterwards"]
 
 
+def test_write_to_a_reader_that_is_always_too_slow_says_in_place_how_many_lines_were_lost(
+    ends: tuple[int, int, bool],
+) -> None:
+    reader, writer, may_block = ends
+    stream = PatientStream(writer, describe_loss, may_block=may_block)
+    read, written = b"", 0
+    while written < 2 * LINES:  # the queue is full, or nearly, from the middle on, and never empty
+        for _ in range(1_000):
+            stream.write(line(written))
+            written += 1
+        read += os.read(reader, 50_000)
+    expected = 0  # the number of the next line
+    losses = 0
+    while expected < written:
+        texts = read.decode().split("\n")
+        read = texts.pop().encode()
+        for text in texts:
+            if text.startswith("{"):
+                expected += json.loads(text)["lines"]
+                losses += 1
+            else:
+                assert int(text) == expected
+                expected += 1
+        if expected < written:
+            read += os.read(reader, 65536)
+    assert losses > 1
+
+
 def test_write_with_a_reader_keeps_every_line_and_their_order(ends: tuple[int, int, bool]) -> None:
     reader, writer, may_block = ends
     stream = PatientStream(writer, describe_loss, may_block=may_block)
