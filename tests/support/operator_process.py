@@ -123,6 +123,22 @@ class OperatorProcess:
         """Send a signal to this process."""
         self.process.send_signal(number)
 
+    def wait_at_rest(self, quiet_seconds: float = 3.0, timeout_seconds: float = 60.0) -> OperatorProcess:
+        """Wait until it has nothing to do and nothing to say: what was debounced or due has come."""
+        names = ("modelservice_operator_reconcile_total", "modelservice_operator_writes_total")
+        seen: list[float] = []
+        since = time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal seen, since
+            now = [self.metric(name) for name in names]
+            if now != seen or self.metric("modelservice_operator_queue_depth") > 0:
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since >= quiet_seconds
+
+        wait_until(is_quiet, "nothing is reconciled or written any more", timeout_seconds)
+        return self
+
     def kill(self) -> None:
         """SIGKILL, as a node's death or the kernel's OOM killer would."""
         if self.is_running():

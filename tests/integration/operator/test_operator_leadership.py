@@ -26,7 +26,7 @@ def test_standby_is_warm_writes_nothing_and_takes_over_after_a_kill(kube, make_o
     kube.wait_ready()
     assert holder(kube) == "operator-a"
     assert second.metric("modelservice_operator_writes_total") == 0
-    first.kill()  # which may still have counted pods
+    first.wait_at_rest().kill()
     versions = kube.versions()
     second.wait_leading()
     wait_until(lambda: second.metric("modelservice_operator_reconcile_total") >= 1, "it reconciled")

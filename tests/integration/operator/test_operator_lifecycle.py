@@ -106,8 +106,7 @@ def test_second_reconcile_and_restart_write_nothing(kube, make_operator):
     operator = make_operator().start()
     kube.apply_service(replicas=2)
     kube.wait_ready()
-    wait_until(lambda: operator.metric("modelservice_operator_queue_depth") == 0, "the queue is empty")
-    time.sleep(2)  # whatever was debounced or due has come
+    operator.wait_at_rest()
     before = operator.metric("modelservice_operator_writes_total")
     reconciles = operator.metric("modelservice_operator_reconcile_total")
     versions = kube.versions()
