@@ -23,10 +23,10 @@ from typing import Any
 
 import aiohttp
 
-from modelservice_operator.credentials import kubeconfig_credentials
-from modelservice_operator.errors import ApiError
-from modelservice_operator.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES, Resource
-from modelservice_operator.kubeapi import ApiClient
+from modelservice_operator.client.credentials import kubeconfig_credentials
+from modelservice_operator.client.kubeapi import ApiClient
+from modelservice_operator.facts.errors import ApiError
+from modelservice_operator.facts.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES, Resource
 
 ROOT = Path(__file__).parents[1]
 METRICS_PORT = 18_281

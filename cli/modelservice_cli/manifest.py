@@ -18,8 +18,8 @@ from modelservice_operator.api import (
     parse_model_service,
     parse_quantity,
 )
-from modelservice_operator.resources.accelerator import accelerator_args
-from modelservice_operator.resources.server import batching_args, sample_args, server_args
+from modelservice_operator.decide.resources.accelerator import accelerator_args
+from modelservice_operator.decide.resources.server import batching_args, sample_args, server_args
 from modelservice_runtime.accelerator_arguments import add_accelerator_arguments
 from modelservice_runtime.settings import add_serve_arguments
 

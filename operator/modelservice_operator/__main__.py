@@ -11,7 +11,7 @@ def main() -> int:
     """Run until stopped; 0 after a signal, 1 after a fault (the kubelet starts a new process)."""
     _end_on_sigterm()
     # Imported here: it takes a second or two, in which the process may be asked to end.
-    from modelservice_operator.app import run
+    from modelservice_operator.process.app import run
 
     return run(sys.argv[1:], os.environ)
 

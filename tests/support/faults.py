@@ -8,7 +8,7 @@ from tests.support.serving import SMALL, User, sha256_of
 from tests.support.tiny_models import make_adder, make_hungry_adder
 
 from modelservice_operator.api import parse_model_service
-from modelservice_operator.revision import RecordedRuntime, revision_inputs, revision_name
+from modelservice_operator.decide.revision import RecordedRuntime, revision_inputs, revision_name
 
 NO_SUCH_DIGEST = "0" * 64
 NO_SUCH_IMAGE = "10.0.0.1:5000/no-such-runtime:1"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from modelservice_operator import labels
 from modelservice_operator.api import parse_model_service
-from modelservice_operator.diagnose import diagnose
-from modelservice_operator.resources import ports
-from modelservice_operator.resources.pod import PodInputs, build_pod_template
-from modelservice_operator.revision import RecordedRuntime
+from modelservice_operator.decide.resources import ports
+from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.decide.revision import RecordedRuntime
+from modelservice_operator.explain.diagnose import diagnose
+from modelservice_operator.facts import labels
 from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason

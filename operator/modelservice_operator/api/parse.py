@@ -14,7 +14,7 @@ from modelservice_operator.api.modelruntime import ModelRuntime
 from modelservice_operator.api.modelservice import ModelService
 from modelservice_operator.api.network import NetworkPolicySpec
 from modelservice_operator.api.rules import IS_STORED, shorten
-from modelservice_operator.labels import API_VERSION
+from modelservice_operator.facts.labels import API_VERSION
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

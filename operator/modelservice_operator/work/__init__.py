@@ -1,1 +1,4 @@
-"""What a reconciliation reads and writes beyond the cache; decisions and explanations are made elsewhere."""
+"""Observe, decide, apply, report, for one ModelService at a time: the only code that writes to the cluster.
+
+What is decided lives in `decide`, what is said in `explain`.
+"""

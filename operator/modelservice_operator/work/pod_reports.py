@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import msgspec
 
-from modelservice_operator.diagnose import pods as podlib
-from modelservice_operator.observed import PodReport
-from modelservice_operator.resources import ports
-from modelservice_operator.resources.pod import SERVER_CONTAINER
+from modelservice_operator.decide.resources import ports
+from modelservice_operator.decide.resources.pod import SERVER_CONTAINER
+from modelservice_operator.explain.diagnose import pods as podlib
+from modelservice_operator.facts.observed import PodReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from modelservice_operator.workqueue import Key
+    from modelservice_operator.cache.workqueue import Key
 
 log = logging.getLogger(__name__)
 

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator import metrics
-from modelservice_operator.errors import ApiError
-from modelservice_operator.kinds import PODS
-from modelservice_operator.labels import NAME
+from modelservice_operator.facts.errors import ApiError
+from modelservice_operator.facts.kinds import PODS
+from modelservice_operator.facts.labels import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from modelservice_operator.kubeapi import ApiClient, WatchEvent
-    from modelservice_operator.workqueue import Key
+    from modelservice_operator.cache.workqueue import Key
+    from modelservice_operator.client.kubeapi import ApiClient, WatchEvent
 
 log = logging.getLogger(__name__)
 

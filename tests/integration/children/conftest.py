@@ -11,8 +11,8 @@ import yaml
 from hack.cluster.api import Object, condition_status
 from tests.unit.operator.pure.builders import NOW, make_model_service, make_observed, make_runtime
 
-from modelservice_operator.decide import decide
-from modelservice_operator.labels import MANAGER
+from modelservice_operator.decide.decide import decide
+from modelservice_operator.facts.labels import MANAGER
 
 if TYPE_CHECKING:
     from hack.cluster.api import Api

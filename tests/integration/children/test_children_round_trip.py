@@ -11,9 +11,9 @@ from tests.unit.operator.pure.builders import NOW, make_model_service, make_obse
 from tests.unit.operator.pure.specs import SPECS
 
 from modelservice_operator.api import InvalidSpec, parse_model_service
-from modelservice_operator.canonical import canonicalise, fingerprint, project_managed
-from modelservice_operator.decide import decide
-from modelservice_operator.labels import MANAGER
+from modelservice_operator.decide.decide import decide
+from modelservice_operator.facts.canonical import canonicalise, fingerprint, project_managed
+from modelservice_operator.facts.labels import MANAGER
 
 if TYPE_CHECKING:
     from hack.cluster.cluster import Cluster

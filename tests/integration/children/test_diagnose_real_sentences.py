@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modelservice_operator.diagnose import Cause, diagnose
-from modelservice_operator.ingest import project_child
-from modelservice_operator.kinds import DEPLOYMENTS
-from modelservice_operator.labels import REVISION
+from modelservice_operator.cache.ingest import project_child
+from modelservice_operator.explain.diagnose import Cause, diagnose
+from modelservice_operator.facts.kinds import DEPLOYMENTS
+from modelservice_operator.facts.labels import REVISION
 
 if TYPE_CHECKING:
     from tests.integration.children.conftest import Families, Family

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelservice_operator import kinds, labels
+from modelservice_operator.facts import kinds, labels
 from modelservice_operator.settings import parse_settings
 
 ROOT = Path(__file__).parents[3]

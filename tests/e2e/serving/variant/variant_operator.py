@@ -4,10 +4,10 @@ import functools
 import sys
 from typing import Any
 
-from modelservice_operator import reconcile
 from modelservice_operator.__main__ import main
-from modelservice_operator.decide import decide
-from modelservice_operator.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.decide.decide import decide
+from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.work import reconcile
 
 
 def build_annotated_pod_template(inputs: PodInputs) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from modelservice_operator.credentials import Credentials
-from modelservice_operator.kubeapi import ApiClient
+from modelservice_operator.client.credentials import Credentials
+from modelservice_operator.client.kubeapi import ApiClient
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

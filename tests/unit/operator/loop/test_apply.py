@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from tests.support.operator_objects import make_child
 
-from modelservice_operator import rewrites
-from modelservice_operator.apply import Applier, Owner
-from modelservice_operator.errors import ApiError, ConflictError, LeadershipLostError, NotFoundError
-from modelservice_operator.ingest import Ingest, project_child
-from modelservice_operator.kinds import CHILD_BY_KIND, Resource
-from modelservice_operator.store import Store
-from modelservice_operator.workqueue import Key, WorkQueue
+from modelservice_operator.cache.ingest import Ingest, project_child
+from modelservice_operator.cache.store import Store
+from modelservice_operator.cache.workqueue import Key, WorkQueue
+from modelservice_operator.facts.errors import ApiError, ConflictError, LeadershipLostError, NotFoundError
+from modelservice_operator.facts.kinds import CHILD_BY_KIND, Resource
+from modelservice_operator.work import rewrites
+from modelservice_operator.work.apply import Applier, Owner
 
 OWNER = Owner(key=Key("mail", "spam"), uid="uid-spam")
 

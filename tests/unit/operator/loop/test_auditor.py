@@ -4,12 +4,12 @@ import pytest
 from aiohttp import web
 from tests.support.operator_objects import make_child, make_model_runtime, make_model_service
 
-from modelservice_operator.auditor import Auditor
-from modelservice_operator.errors import OperatorError
-from modelservice_operator.ingest import Ingest
-from modelservice_operator.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES
-from modelservice_operator.store import Store
-from modelservice_operator.workqueue import Key, WorkQueue
+from modelservice_operator.cache.ingest import Ingest
+from modelservice_operator.cache.store import Store
+from modelservice_operator.cache.workqueue import Key, WorkQueue
+from modelservice_operator.facts.errors import OperatorError
+from modelservice_operator.facts.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES
+from modelservice_operator.sources.auditor import Auditor
 
 
 class Cluster:

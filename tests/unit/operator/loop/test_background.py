@@ -12,14 +12,14 @@ import pytest
 from tests.support.ipv6 import needs_ipv6
 from tests.support.operator_objects import make_model_service
 
-from modelservice_operator import events as events_module
-from modelservice_operator import watchdog as watchdog_module
-from modelservice_operator.errors import ApiError, OperatorError
-from modelservice_operator.events import Recorder, build_event
-from modelservice_operator.health import HealthServer
-from modelservice_operator.pods import stuck_pods
-from modelservice_operator.status import Transition
-from modelservice_operator.watchdog import Heartbeat, guard_tasks
+from modelservice_operator.client import events as events_module
+from modelservice_operator.client.events import Recorder, build_event
+from modelservice_operator.explain.status import Transition
+from modelservice_operator.facts.errors import ApiError, OperatorError
+from modelservice_operator.process import watchdog as watchdog_module
+from modelservice_operator.process.health import HealthServer
+from modelservice_operator.process.watchdog import Heartbeat, guard_tasks
+from modelservice_operator.work.pods import stuck_pods
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 READY = Transition("Normal", "Ready", "it is ready")
@@ -192,7 +192,7 @@ async def test_heartbeat_that_is_cancelled_does_not_end_the_process(monkeypatch)
 def test_heartbeat_ends_a_process_whose_loop_stalls():
     program = (
         "import asyncio, time\n"
-        "from modelservice_operator import watchdog\n"
+        "from modelservice_operator.process import watchdog\n"
         "watchdog.BEAT_SECONDS, watchdog.STALLED_SECONDS = 0.01, 0.2\n"
         "async def stall():\n"
         "    task = asyncio.create_task(watchdog.Heartbeat().run())\n"
@@ -210,7 +210,7 @@ def test_heartbeat_ends_a_process_whose_loop_stalls():
 def test_heartbeat_ends_a_process_whose_log_nobody_reads():
     program = (
         "import asyncio, logging, sys\n"
-        "from modelservice_operator import watchdog\n"
+        "from modelservice_operator.process import watchdog\n"
         "watchdog.BEAT_SECONDS, watchdog.STALLED_SECONDS = 0.01, 0.2\n"
         "logging.basicConfig(stream=sys.stderr)\n"
         "async def stall():\n"

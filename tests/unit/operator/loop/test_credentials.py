@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelservice_operator import credentials
-from modelservice_operator.errors import OperatorError
+from modelservice_operator.client import credentials
+from modelservice_operator.facts.errors import OperatorError
 
 
 def test_file_token_is_read_again_after_a_minute_or_a_refusal(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelservice_operator.errors import (
+from modelservice_operator.facts.errors import (
     ApiError,
     ConflictError,
     GoneError,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
-from modelservice_operator.framework import KopfFlags, run_kopf
+from modelservice_operator.sources.framework import KopfFlags, run_kopf
 
 if TYPE_CHECKING:
     import pytest
 
-    from modelservice_operator.ingest import Ingest
-    from modelservice_operator.kubeapi import ApiClient
+    from modelservice_operator.cache.ingest import Ingest
+    from modelservice_operator.client.kubeapi import ApiClient
 
 
 @dataclass

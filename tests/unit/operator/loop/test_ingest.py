@@ -4,10 +4,16 @@ import asyncio
 
 from tests.support.operator_objects import make_child, make_model_runtime, make_model_service
 
-from modelservice_operator.ingest import Ingest, project_child
-from modelservice_operator.kinds import AUTOSCALERS, DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES, SERVICES
-from modelservice_operator.store import Store
-from modelservice_operator.workqueue import Key, Priority, WorkQueue
+from modelservice_operator.cache.ingest import Ingest, project_child
+from modelservice_operator.cache.store import Store
+from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
+from modelservice_operator.facts.kinds import (
+    AUTOSCALERS,
+    DEPLOYMENTS,
+    MODEL_RUNTIMES,
+    MODEL_SERVICES,
+    SERVICES,
+)
 
 KEY = Key("mail", "spam")
 

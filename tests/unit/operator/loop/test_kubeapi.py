@@ -6,8 +6,8 @@ import json
 import pytest
 from aiohttp import web
 
-from modelservice_operator import kubeapi
-from modelservice_operator.errors import (
+from modelservice_operator.client import kubeapi
+from modelservice_operator.facts.errors import (
     ApiError,
     ConflictError,
     GoneError,
@@ -15,7 +15,7 @@ from modelservice_operator.errors import (
     NotFoundError,
     TransportError,
 )
-from modelservice_operator.kinds import DEPLOYMENTS, MODEL_SERVICES
+from modelservice_operator.facts.kinds import DEPLOYMENTS, MODEL_SERVICES
 
 BODY = {
     "apiVersion": "apps/v1",

@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 
-from modelservice_operator.errors import ConflictError, LeadershipLostError, NotFoundError, TransportError
-from modelservice_operator.leader import LeaderElector
+from modelservice_operator.facts.errors import (
+    ConflictError,
+    LeadershipLostError,
+    NotFoundError,
+    TransportError,
+)
+from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.settings import LeaseSettings
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from modelservice_operator.logs import JsonFormatter
+from modelservice_operator.process.logs import JsonFormatter
 
 
 def make_record(message: str, **extra: object) -> logging.LogRecord:

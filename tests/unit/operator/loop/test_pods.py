@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from modelservice_operator.errors import TransportError
-from modelservice_operator.kinds import PODS
-from modelservice_operator.kubeapi import ListMeta, Page, WatchEvent
-from modelservice_operator.pods import PodReader
+from modelservice_operator.cache.workqueue import Key
+from modelservice_operator.client.kubeapi import ListMeta, Page, WatchEvent
+from modelservice_operator.facts.errors import TransportError
+from modelservice_operator.facts.kinds import PODS
 from modelservice_operator.work import pod_reports, pod_watches
 from modelservice_operator.work.pod_reports import PodReports
-from modelservice_operator.workqueue import Key
+from modelservice_operator.work.pods import PodReader
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = Key("mail", "spam")
@@ -121,7 +121,7 @@ async def test_watch_is_closed_when_nobody_wants_the_pods_any_more():
 
 
 async def test_watch_that_breaks_wakes_its_service_which_is_polled_from_then_on(monkeypatch):
-    monkeypatch.setattr("modelservice_operator.pods.FRESH_SECONDS", 0)
+    monkeypatch.setattr("modelservice_operator.work.pods.FRESH_SECONDS", 0)
     reader = Reader(Api(make_pod()))
     await reader.read()
     await reader.put(TransportError("cut"))
@@ -134,7 +134,7 @@ async def test_watch_that_breaks_wakes_its_service_which_is_polled_from_then_on(
 
 async def test_services_beyond_the_limit_take_the_place_of_those_that_wait_longest(monkeypatch):
     monkeypatch.setattr(pod_watches, "MAX_WATCHES", 3)
-    monkeypatch.setattr("modelservice_operator.pods.FRESH_SECONDS", 0)
+    monkeypatch.setattr("modelservice_operator.work.pods.FRESH_SECONDS", 0)
     reader = Reader(Api(make_pod()))
     keys = [Key("mail", f"m{number}") for number in range(500)]
     for key in keys:

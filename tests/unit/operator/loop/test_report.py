@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from tests.support.operator_objects import make_model_service
 
-from modelservice_operator import report as report_module
-from modelservice_operator.apply import Applied
-from modelservice_operator.decide import Decision
-from modelservice_operator.errors import ApiError, NotFoundError
-from modelservice_operator.observed import ApplyFailure, Observed
-from modelservice_operator.pods import Pods
-from modelservice_operator.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
-from modelservice_operator.revision import Revision
+from modelservice_operator.cache.workqueue import Key
+from modelservice_operator.decide.decide import Decision
+from modelservice_operator.decide.revision import Revision
+from modelservice_operator.facts.errors import ApiError, NotFoundError
+from modelservice_operator.facts.observed import ApplyFailure, Observed
+from modelservice_operator.work import report as report_module
+from modelservice_operator.work.apply import Applied
 from modelservice_operator.work.pod_reports import Answers
-from modelservice_operator.workqueue import Key
+from modelservice_operator.work.pods import Pods
+from modelservice_operator.work.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
 
 KEY = Key("mail", "spam")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,12 +7,12 @@ import pytest
 from aiohttp import web
 from tests.support.operator_objects import make_child
 
-from modelservice_operator import watch as watch_module
-from modelservice_operator.ingest import Ingest
-from modelservice_operator.kinds import DEPLOYMENTS
-from modelservice_operator.store import Store
-from modelservice_operator.watch import ChildWatch
-from modelservice_operator.workqueue import WorkQueue
+from modelservice_operator.cache.ingest import Ingest
+from modelservice_operator.cache.store import Store
+from modelservice_operator.cache.workqueue import WorkQueue
+from modelservice_operator.facts.kinds import DEPLOYMENTS
+from modelservice_operator.sources import watch as watch_module
+from modelservice_operator.sources.watch import ChildWatch
 
 
 class Script:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelservice_operator.workqueue import (
+from modelservice_operator.cache.workqueue import (
     BASE_BACKOFF_SECONDS,
     MAX_BACKOFF_SECONDS,
     STARVATION_LIMIT,

@@ -9,10 +9,13 @@ from typing import Any
 
 import msgspec
 
-from modelservice_operator import labels
-from modelservice_operator.canonical import canonicalise, fingerprint
-from modelservice_operator.decide import Decision, decide
-from modelservice_operator.observed import (
+from modelservice_operator.decide.decide import Decision, decide
+from modelservice_operator.decide.resources.pod import build_pod_template
+from modelservice_operator.explain.reach import service_ports
+from modelservice_operator.explain.status import Transition, compute_status, compute_transitions
+from modelservice_operator.facts import labels
+from modelservice_operator.facts.canonical import canonicalise, fingerprint
+from modelservice_operator.facts.observed import (
     ApplyFailure,
     AutoscalerChild,
     Child,
@@ -24,9 +27,6 @@ from modelservice_operator.observed import (
     RevisionChild,
     ServiceChild,
 )
-from modelservice_operator.reach import service_ports
-from modelservice_operator.resources.pod import build_pod_template
-from modelservice_operator.status import Transition, compute_status, compute_transitions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "5f0f8c1e-0000-4000-8000-000000000001"

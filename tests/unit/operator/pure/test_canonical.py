@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice_operator.api import canonical_quantity
-from modelservice_operator.canonical import canonicalise, fingerprint, project_managed
+from modelservice_operator.facts.canonical import canonicalise, fingerprint, project_managed
 
 OURS = {"manager": "modelservice-operator", "operation": "Apply", "fieldsType": "FieldsV1"}
 DEPLOYMENT: dict[str, Any] = {

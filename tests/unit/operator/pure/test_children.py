@@ -15,11 +15,11 @@ from tests.unit.operator.pure.builders import (
     model,
 )
 
-from modelservice_operator import labels, names
 from modelservice_operator.api import NetworkPolicySpec
 from modelservice_operator.api.modelservice import PODS_NAME_RULE, is_service_name
 from modelservice_operator.api.rules import Rule
-from modelservice_operator.decide import decide
+from modelservice_operator.decide.decide import decide
+from modelservice_operator.facts import labels, names
 
 Object = dict[str, Any]
 METADATA = {"labels": {"cost-center": "4711"}, "annotations": {"example.com/owner": "mail"}}

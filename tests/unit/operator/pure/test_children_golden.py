@@ -16,7 +16,7 @@ from tests.unit.operator.pure.builders import NOW, make_model_service, make_obse
 from tests.unit.operator.pure.specs import SPECS
 
 from modelservice_operator.api import ModelServiceSpec
-from modelservice_operator.decide import decide
+from modelservice_operator.decide.decide import decide
 
 GOLDEN = Path(__file__).parent / "golden"
 RUNTIME = make_runtime(

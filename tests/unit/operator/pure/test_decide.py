@@ -18,8 +18,8 @@ from tests.unit.operator.pure.builders import (
     timestamp,
 )
 
-from modelservice_operator.decide import decide, poll_delay_seconds
-from modelservice_operator.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.decide.decide import decide, poll_delay_seconds
+from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
 
 OTHER_RUNTIME = make_runtime("other")
 

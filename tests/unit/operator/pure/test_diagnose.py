@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.operator.pure.builders import SHA_A, SHA_B, make_pod, make_ready_pod
 
-from modelservice_operator.diagnose import Cause, LoadedModel, Situation, diagnose, loaded_models
-from modelservice_operator.observed import DeploymentChild
+from modelservice_operator.explain.diagnose import Cause, LoadedModel, Situation, diagnose, loaded_models
+from modelservice_operator.facts.observed import DeploymentChild
 
 REVISION = "bcdfghjklm"
 

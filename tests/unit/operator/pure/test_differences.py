@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator.differences import differences
+from modelservice_operator.facts.differences import differences
 
 
 def pod(**server: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator import names
+from modelservice_operator.facts import names
 
 JSON = st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8), max_size=5)
 

@@ -9,8 +9,8 @@ from tests.unit.operator.pure.builders import make_model_service, make_runtime, 
 from tests.unit.operator.pure.specs import SHA, SPECS
 
 from modelservice_operator.api import parse_model_runtime, parse_model_service
-from modelservice_operator.resources.pod import PodInputs, build_pod_template, drain_seconds
-from modelservice_operator.revision import record_runtime
+from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template, drain_seconds
+from modelservice_operator.decide.revision import record_runtime
 
 Template = dict[str, Any]
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator.diagnose import redact
-from modelservice_operator.diagnose.redact import MAX_CHARACTERS
+from modelservice_operator.explain.diagnose import redact
+from modelservice_operator.explain.diagnose.redact import MAX_CHARACTERS
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.operator.pure.builders import make_model_service, model
 
 from modelservice_operator.api import parse_model_service
-from modelservice_operator.revision import (
+from modelservice_operator.decide.revision import (
     RecordedRuntime,
     RecordedSecret,
     Snapshot,

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.operator.pure.builders import make_runtime
 
 from modelservice_operator.api import parse_model_runtime
-from modelservice_operator.revision import RecordedRuntime, record_runtime
-from modelservice_operator.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
+from modelservice_operator.decide.revision import RecordedRuntime, record_runtime
+from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 
 
 def resolve(

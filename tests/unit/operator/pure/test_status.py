@@ -22,10 +22,10 @@ from tests.unit.operator.pure.builders import (
 )
 
 from modelservice_operator.api import ModelServiceStatus
-from modelservice_operator.conditions import is_given_up
-from modelservice_operator.decide import decide
-from modelservice_operator.observed import ApplyFailure, PodReport, ServiceChild
-from modelservice_operator.status import Transition, compute_status, compute_transitions, percentages
+from modelservice_operator.decide.decide import decide
+from modelservice_operator.explain.conditions import is_given_up
+from modelservice_operator.explain.status import Transition, compute_status, compute_transitions, percentages
+from modelservice_operator.facts.observed import ApplyFailure, PodReport, ServiceChild
 
 
 def settled_world(*runtimes: dict[str, Any], **spec: Any) -> World:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator.labels import MANAGER
-from modelservice_operator.takeover import is_edited, plan_takeover
+from modelservice_operator.facts.labels import MANAGER
+from modelservice_operator.facts.takeover import is_edited, plan_takeover
 
 
 def port_key(port: int) -> str:

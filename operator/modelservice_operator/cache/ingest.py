@@ -1,0 +1,255 @@
+"""From objects as the API server sends them to cached facts and keys in the work queue.
+
+Every source comes through here: kopf's events for ModelServices and ModelRuntimes, our own watches for
+children, answers of writes, and the auditor. What is no news is dropped, so our own writes cause no work.
+"""
+
+from __future__ import annotations
+
+import logging
+from sys import intern
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from modelservice_operator.cache.store import ServiceEntry, Store, is_default_runtime, owner_key
+from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
+from modelservice_operator.explain.reach import service_ports
+from modelservice_operator.facts.canonical import canonicalise, fingerprint, project_managed
+from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
+from modelservice_operator.facts.labels import GROUP, MANAGER, REVISION
+from modelservice_operator.facts.observed import (
+    AutoscalerChild,
+    Child,
+    DeploymentChild,
+    RevisionChild,
+    ServiceChild,
+)
+from modelservice_operator.facts.takeover import is_edited
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelservice_operator.cache.store import ChildChange
+
+log = logging.getLogger(__name__)
+
+CHILD_DEBOUNCE_SECONDS = 0.15
+"""A rolling Deployment changes its status several times within this time; one reconciliation sees all."""
+
+_CONDITION_FIELDS = ("type", "status", "reason", "message", "lastTransitionTime")
+
+
+def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
+    """The facts about a child, from its JSON (items of lists lack apiVersion and kind)."""
+    metadata = obj["metadata"]
+    owner = _controller_owner(metadata)
+    facts: dict[str, Any] = {
+        "kind": resource.kind,
+        "namespace": intern(metadata["namespace"]),
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "resource_version": metadata["resourceVersion"],
+        "owner_uid": owner.get("uid"),
+        "owner_name": _service_name(owner),
+        "deleting": "deletionTimestamp" in metadata,
+        "created_at": metadata.get("creationTimestamp") or "",
+        "labels": {intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
+        "fingerprint": fingerprint(canonicalise(project_managed(obj, MANAGER))),
+        "edited": is_edited(obj),
+    }
+    if resource.kind == "ControllerRevision":
+        data = msgspec.json.encode(obj.get("data"), order="deterministic")
+        return RevisionChild(**facts, number=obj.get("revision") or 0, data=data)
+    if resource.kind == "Deployment":
+        return DeploymentChild(**facts, **_deployment_facts(obj))
+    if resource.kind == "Service":
+        return ServiceChild(**facts, **_service_facts(obj))
+    if resource.kind == "HorizontalPodAutoscaler":
+        desired = (obj.get("status") or {}).get("desiredReplicas") or 0
+        return AutoscalerChild(**facts, desired=desired, failing=_failing_conditions(obj))
+    return Child(**facts)
+
+
+def _controller_owner(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The controller among the owner references; empty where there is none."""
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("controller"):
+            owner: Mapping[str, Any] = reference
+            return owner
+    return {}
+
+
+def _service_name(owner: Mapping[str, Any]) -> str | None:
+    is_ours = owner.get("kind") == "ModelService" and str(owner.get("apiVersion", "")).startswith(f"{GROUP}/")
+    return owner.get("name") if is_ours else None
+
+
+def _deployment_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
+    metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    return {
+        "revision": (metadata.get("labels") or {}).get(REVISION, ""),
+        "generation": metadata.get("generation", 0),
+        "observed_generation": status.get("observedGeneration", 0),
+        "spec_replicas": spec.get("replicas", 1),
+        "replicas": status.get("replicas", 0),
+        "ready_replicas": status.get("readyReplicas", 0),
+        "available_replicas": status.get("availableReplicas", 0),
+        "conditions": _conditions(status),
+    }
+
+
+def _conditions(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {field: condition[field] for field in _CONDITION_FIELDS if field in condition}
+        for condition in status.get("conditions") or ()
+    )
+
+
+def _failing_conditions(obj: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Those that say that the autoscaler cannot scale; what it says while it can changes all the time."""
+    return tuple(
+        condition
+        for condition in _conditions(obj.get("status") or {})
+        if condition["type"] in ("AbleToScale", "ScalingActive") and condition["status"] == "False"
+    )
+
+
+def _service_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
+    spec = obj.get("spec") or {}
+    return {
+        "type": intern(spec.get("type") or "ClusterIP"),
+        "selector": {intern(key): intern(value) for key, value in (spec.get("selector") or {}).items()},
+        "ports": service_ports(spec),
+    }
+
+
+class Ingest:
+    """Keeps the store current and tells the queue who is concerned."""
+
+    def __init__(self, store: Store, queue: WorkQueue) -> None:
+        self._store = store
+        self._queue = queue
+
+    def on_service(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
+        """A ModelService as listed (type None) or as a watch event brought it."""
+        metadata = obj["metadata"]
+        key = Key(metadata["namespace"], metadata["name"])
+        if event_type == "DELETED":
+            if self._store.remove_service(key, metadata["uid"], metadata["resourceVersion"]):
+                self._queue.forget(key)
+                self._queue.add(key)
+            return
+        change = self._store.put_service(obj)
+        if change is None:
+            return
+        before, after = change
+        if before is None:
+            # At start every object is new: an edit that comes meanwhile shall not wait behind them.
+            self._queue.add(key, Priority.NORMAL if event_type is None else Priority.URGENT)
+        elif _intent(before) != _intent(after):
+            self._queue.forget(key)
+            self._queue.add(key, Priority.URGENT)
+        elif before.status != after.status:
+            self._queue.add(key)
+
+    def on_runtime(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
+        """A ModelRuntime came, changed or went: services without an own revision may wait for it."""
+        metadata = obj["metadata"]
+        known = next(
+            (one for one in self._store.runtimes() if one["metadata"]["name"] == metadata["name"]), None
+        )
+        if event_type == "DELETED":
+            news = self._store.remove_runtime(metadata["name"], metadata["uid"], metadata["resourceVersion"])
+        else:
+            news = self._store.put_runtime(obj)
+        if news:
+            is_default = is_default_runtime(obj) or (known is not None and is_default_runtime(known))
+            for key in list(self._store.services_for_runtime(metadata["name"], is_default=is_default)):
+                self._queue.add(key)
+
+    def on_child(self, resource: Resource, event_type: str | None, obj: Mapping[str, Any]) -> None:
+        """A child as listed (type None) or as a watch event brought it."""
+        if event_type == "DELETED":
+            metadata = obj["metadata"]
+            self.on_child_gone(
+                resource,
+                metadata["namespace"],
+                metadata["name"],
+                metadata["uid"],
+                metadata["resourceVersion"],
+            )
+            return
+        change = self._store.put_child(project_child(resource, obj))
+        if change is not None:
+            self._enqueue_owners(change, is_listed=event_type is None)
+
+    def on_child_gone(
+        self, resource: Resource, namespace: str, name: str, uid: str, resource_version: str
+    ) -> bool:
+        """A child was deleted, or lost the label that we watch for; whether it was known."""
+        change = self._store.remove_child(resource.kind, namespace, name, uid, resource_version)
+        if change is None or change.before is None:
+            return False
+        key = owner_key(change.before)
+        if key is not None:
+            self._queue.add(key, Priority.NORMAL if change.before.deleting else Priority.URGENT)
+        return True
+
+    def on_child_written(self, resource: Resource, obj: Mapping[str, Any]) -> Child:
+        """The answer of our apply, and what was read of it.
+
+        A watch event with the same resourceVersion will change nothing: the reconciliation that wrote this
+        has already seen it, and comes back by itself after writing a Deployment.
+        """
+        child = project_child(resource, obj)
+        self._store.put_child(child)
+        return child
+
+    def on_service_written(self, obj: Mapping[str, Any]) -> None:
+        """The answer of our status write; an edit that came in between shows here first."""
+        change = self._store.put_service(obj)
+        if change is None:
+            return
+        before, after = change
+        if before is None or _intent(before) != _intent(after):
+            self._queue.add(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]), Priority.URGENT)
+
+    def on_event(self, resource: Resource, event_type: str | None, obj: Mapping[str, Any]) -> None:
+        """Any watched object."""
+        if resource is MODEL_SERVICES:
+            self.on_service(event_type, obj)
+        elif resource is MODEL_RUNTIMES:
+            self.on_runtime(event_type, obj)
+        else:
+            self.on_child(resource, event_type, obj)
+
+    def _enqueue_owners(self, change: ChildChange, *, is_listed: bool) -> None:
+        """Wake the owner where the child means something new to it, and a former owner too."""
+        before, after = change.before, change.after
+        assert after is not None
+        if before is not None and _significance(before) == _significance(after):
+            return
+        delay = 0.0 if is_listed else CHILD_DEBOUNCE_SECONDS
+        keys = {owner_key(after)} | ({owner_key(before)} if before is not None else set())
+        for key in keys:
+            # Children that are listed before their services must not fill the queue with unknown keys.
+            if key is not None and self._store.service(key) is not None:
+                self._queue.add(key, Priority.NORMAL, delay)
+
+
+def _intent(entry: ServiceEntry) -> tuple[object, ...]:
+    """Everything about a ModelService that people decide."""
+    return entry.uid, entry.generation, entry.deleting, entry.intent
+
+
+def _significance(child: Child) -> dict[str, Any]:
+    """Everything about a child but its resourceVersion and a revision's (compressed) data.
+
+    A Deployment whose pods came and went while nobody watched differs in its resourceVersion alone.
+    """
+    facts = msgspec.structs.asdict(child)
+    if not isinstance(child, DeploymentChild):
+        del facts["resource_version"]
+    facts.pop("data", None)
+    return facts

@@ -1,0 +1,377 @@
+"""The decision of one reconciliation: from what is observed to what shall exist. Pure.
+
+The steps: read the revisions that exist, parse the spec, resolve the runtime, name the target revision, plan
+the rollout, build the children, find what has to go. A spec that cannot be used stops nothing: the target
+that was accepted last, or the stable revision, is kept alive as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.api import (
+    STRICT_NETWORK_POLICY,
+    ChildMetadata,
+    InvalidSpec,
+    ModelService,
+    NetworkPolicySpec,
+    parse_model_service,
+    parse_part,
+)
+from modelservice_operator.decide.autoscaling import (
+    LOOK_AGAIN_SECONDS,
+    find_autoscaler,
+    find_beginning,
+    find_inactivity,
+    wanted_replicas,
+)
+from modelservice_operator.decide.resources.children import Family, build_children
+from modelservice_operator.decide.resources.metadata import Owner
+from modelservice_operator.decide.resources.pod import PodBuilder, PodInputs, build_pod_template
+from modelservice_operator.decide.revision import Revision, Snapshot, revision_inputs, revision_name
+from modelservice_operator.decide.rollout.history import (
+    History,
+    forgotten,
+    is_owned,
+    read_history,
+    stable_revision,
+)
+from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutState
+from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
+from modelservice_operator.decide.wish import Wish, raw_replicas
+from modelservice_operator.explain.conditions import condition_of, is_given_up, missed_deadline_seconds
+from modelservice_operator.facts.times import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from modelservice_operator.facts.observed import AutoscalerChild, Child, DeploymentChild, Observed
+
+_POLL_SECONDS = ((3, 1.0), (7, 2.0), (15, 4.0), (60, 8.0), (600, 15.0))
+"""(elapsed, delay): pods that are not available and not watched are looked at 1, 2, 4, 8, then 15 s apart."""
+_SLOW_POLL_SECONDS = 60.0
+"""After ten minutes a person is needed anyway; a Deployment that heals is seen by the watch at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What one reconciliation has to do.
+
+    `desired` are full objects for server-side apply, in this order; where a ControllerRevision cannot be
+    written, its Deployment must wait. `retire` are owned children to delete, with their UID as precondition.
+    `stable` is the stable revision from now on. `wants_pods` asks for `Observed.pods` in `compute_status`.
+    """
+
+    service: ModelService | None = None
+    problems: InvalidSpec | None = None
+    runtime_problem: RuntimeProblem | None = None
+    desired: tuple[dict[str, Any], ...] = ()
+    retire: tuple[Child, ...] = ()
+    plan: Plan | None = None
+    target: Revision | None = None
+    stable: str | None = None
+    serving: Revision | None = None
+    """The stable revision with its snapshot; the target until there is a stable one."""
+    replicas: int = 0
+    """Pods wanted in total."""
+    begin_with: int | None = None
+    """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
+    inactive: str | None = None
+    """Why the autoscaler has not been able to work for a while."""
+    wants_pods: bool = False
+    look_after_seconds: float | None = None
+    """When to look at pods that are not available again, where nothing tells that they changed."""
+    uncompared: str | None = None
+    """The resourceVersion of the serving Deployment, where its pods are all available and it is not known yet
+    whether they loaded the same model."""
+    requeue_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What every step reads."""
+
+    observed: Observed
+    owner: Owner
+    network_policy: NetworkPolicySpec
+    status: Mapping[str, Any]
+    history: History
+    stable: str | None
+    now: datetime
+
+    @property
+    def autoscaler(self) -> AutoscalerChild | None:
+        """The autoscaler that exists, whether or not it is still wanted."""
+        return find_autoscaler(self.observed.others, self.owner.uid)
+
+    @property
+    def accepted(self) -> Revision | None:
+        """The revision that earlier reconciliations were heading for, else the stable one."""
+        history = self.history
+        return history.revision(self.status.get("targetRevision")) or history.revision(self.stable)
+
+
+def decide(
+    observed: Observed,
+    now: datetime,
+    *,
+    build_pod: PodBuilder = build_pod_template,
+    network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY,
+) -> Decision:
+    """Return what to do about one ModelService.
+
+    `build_pod` makes the templates of new revisions; `network_policy` is for what a spec leaves out of its
+    own.
+    """
+    metadata = observed.service["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return Decision()
+    facts = _observe_facts(observed, now, network_policy)
+    try:
+        service = parse_model_service(observed.service, is_stored=facts.accepted is not None)
+    except InvalidSpec as problems:
+        return _decide(facts, Wish(target=facts.accepted, replicas=raw_replicas(observed), problems=problems))
+    target = _target(facts, service, build_pod)
+    problem = target if isinstance(target, RuntimeProblem) else None
+    beginning = find_beginning(service.spec, observed, tuple(facts.history.deployments.values()))
+    return _decide(
+        facts,
+        Wish(
+            service=service,
+            target=facts.accepted if isinstance(target, RuntimeProblem) else target,
+            replicas=beginning.replicas if beginning else wanted_replicas(service.spec),
+            beginning=beginning,
+            runtime_problem=problem,
+        ),
+    )
+
+
+def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPolicySpec) -> _Facts:
+    metadata = observed.service["metadata"]
+    # Read apart from the rest: an invalid spec must change no label and close no port.
+    labelled = parse_part(observed.service, "childMetadata", ChildMetadata) or ChildMetadata()
+    policy = parse_part(observed.service, "networkPolicy", NetworkPolicySpec) or NetworkPolicySpec()
+    status = observed.service.get("status") or {}
+    history = read_history(observed)
+    return _Facts(
+        observed=observed,
+        owner=Owner(
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+            child_metadata=labelled,
+        ),
+        network_policy=policy.over(network_policy),
+        status=status,
+        history=history,
+        stable=stable_revision(status, history),
+        now=now,
+    )
+
+
+def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revision | RuntimeProblem:
+    """Return the revision of the current spec; its template is built only if it is not recorded yet."""
+    spec, history = service.spec, facts.history
+    accepted = facts.accepted
+    stable = history.revision(facts.stable)
+    runtime = resolve_runtime(
+        RuntimeRequest(ref=spec.runtime.ref, needs_gpu=spec.gpu is not None),
+        facts.observed.runtimes,
+        stable=stable.snapshot.runtime if stable else None,
+        target=accepted.snapshot.runtime if accepted else None,
+    )
+    if isinstance(runtime, RuntimeProblem):
+        return runtime
+    inputs = revision_inputs(spec)
+    name = revision_name(inputs, runtime)
+    known = history.revision(name)
+    if known is not None:
+        return history.adopt(name, known.snapshot)
+    pod = PodInputs(service=facts.owner.name, revision=name, spec=spec, runtime=runtime)
+    return history.adopt(name, Snapshot(inputs=inputs, runtime=runtime, template=build_pod(pod)))
+
+
+def _decide(facts: _Facts, wish: Wish) -> Decision:
+    if wish.target is None:
+        return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
+    next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name), facts.now)
+    live = _live(facts, wish.target, next_step)
+    autoscaling, beginning = wish.spec.autoscaling if wish.spec else None, wish.beginning
+    if beginning is not None and facts.autoscaler is None:
+        # It would act on the number that the spec says; it is made when that is the right one.
+        autoscaling = None
+    family = Family(
+        owner=facts.owner, live=live, autoscaling=autoscaling, network_policy=facts.network_policy
+    )
+    children = build_children(family)
+    waiting = _has_unavailable_pods(facts, next_step)
+    inactivity = find_inactivity(facts.autoscaler if autoscaling else None, facts.status, facts.now)
+    return Decision(
+        service=wish.service,
+        problems=wish.problems,
+        runtime_problem=wish.runtime_problem,
+        desired=_writable(facts, children),
+        retire=_retired(facts, wish, next_step, children),
+        plan=next_step,
+        target=wish.target,
+        stable=next_step.stable,
+        serving=wish.target
+        if next_step.stable in (None, wish.target.name)
+        else facts.history.revision(next_step.stable),
+        replicas=sum(next_step.replicas.values()) if wish.replicas is None else wish.replicas,
+        begin_with=beginning.replicas if beginning and beginning.is_certain else None,
+        inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
+        # Also once on the way to ready: the pods report which model they loaded.
+        wants_pods=waiting or condition_of(facts.status, "Ready").get("status") != "True",
+        look_after_seconds=poll_delay_seconds(_seconds_since_change(facts, wish.target.name))
+        if waiting
+        else None,
+        uncompared=_uncompared(facts, next_step.stable or wish.target.name),
+        requeue_after_seconds=_soonest(
+            next_step.requeue_after_seconds,
+            inactivity.due_in_seconds or None if inactivity else None,
+            LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
+        ),
+    )
+
+
+def _rollout_state(facts: _Facts, wish: Wish, target: str) -> RolloutState:
+    given_up = is_given_up(facts.status, target)
+    tried_again = given_up and wish.deadline_seconds > missed_deadline_seconds(facts.status)
+    is_new = tried_again or facts.status.get("targetRevision") != target
+    return RolloutState(
+        target=target,
+        stable=facts.stable,
+        revisions=tuple(_revision_state(name, one) for name, one in facts.history.deployments.items()),
+        started_at=_started_at(facts, target, is_new=is_new),
+        aborted=given_up and not tried_again,
+    )
+
+
+def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
+    return RevisionState(
+        name=name,
+        wanted=0 if deployment.deleting else deployment.spec_replicas,
+        pods=deployment.replicas,
+        available=deployment.available_replicas,
+        settled=deployment.observed_generation >= deployment.generation,
+    )
+
+
+def _started_at(facts: _Facts, target: str, *, is_new: bool) -> datetime | None:
+    """Return since when pods of the target are worked on, None where that has not begun.
+
+    The Deployment may be older than the wish for it: A -> B -> A, while pods of A were still stopping.
+    """
+    deployment = facts.history.deployments.get(target)
+    if deployment is None:
+        return None
+    if is_new:
+        return facts.now
+    created = parse_time(deployment.created_at)
+    progressing = condition_of(facts.status, "Progressing")
+    since = parse_time(progressing.get("lastTransitionTime")) if progressing.get("status") == "True" else None
+    return max(created, since) if created and since else created
+
+
+def _live(facts: _Facts, target: Revision, step: Plan) -> list[tuple[Revision, int]]:
+    """Return the revisions whose Deployments are applied: those with a snapshot to apply them from."""
+    live = []
+    for name, count in sorted(step.replicas.items()):
+        revision = target if name == target.name else facts.history.revision(name)
+        if revision is not None:
+            live.append((revision, count))
+    return live
+
+
+def _writable(facts: _Facts, children: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Leave out children that are being deleted: they are made anew when they are gone."""
+    deleting = {_place(child) for child in _owned(facts) if child.deleting}
+    return tuple(child for child in children if (child["kind"], child["metadata"]["name"]) not in deleting)
+
+
+def _place(child: Child) -> tuple[str, str]:
+    return child.kind, child.name
+
+
+def _owned(facts: _Facts) -> list[Child]:
+    observed = facts.observed
+    children: tuple[Child, ...] = (*observed.deployments, *observed.others)
+    return [child for child in children if is_owned(child, facts.owner.uid)]
+
+
+def _retired(
+    facts: _Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any], ...]
+) -> tuple[Child, ...]:
+    """Return the owned children that nobody wants any more.
+
+    A Deployment without a snapshot cannot be scaled: it goes as a whole when its last pod may go.
+    """
+    wanted = {(child["kind"], child["metadata"]["name"]) for child in children}
+    busy = {name for name, count in step.replicas.items() if count > 0}
+    kept = {_place(one) for name, one in facts.history.deployments.items() if name in busy}
+    if wish.spec is None:
+        # What the spec says about autoscaling cannot be read: an autoscaler that exists stays.
+        kept |= {_place(one) for one in _owned(facts) if one.kind == "HorizontalPodAutoscaler"}
+    surplus = [one for one in _owned(facts) if not one.deleting and _place(one) not in wanted | kept]
+    if wish.spec is None:
+        return tuple(surplus)
+    live = {
+        *step.replicas,
+        *facts.history.deployments,
+        facts.stable or "",
+        wish.target.name if wish.target else "",
+    }
+    return (*surplus, *forgotten(facts.history, live, wish.spec.rollout.revision_history_limit))
+
+
+def _has_unavailable_pods(facts: _Facts, step: Plan) -> bool:
+    """Whether a live revision is short of available pods, or about to be."""
+    for name, count in step.replicas.items():
+        deployment = facts.history.deployments.get(name)
+        if count > 0 and (deployment is None or deployment.available_replicas < count):
+            return True
+    return False
+
+
+def _uncompared(facts: _Facts, serving: str) -> str | None:
+    """Every change of pods, a restart of a container too, changes the Deployment's resourceVersion."""
+    deployment = facts.history.deployments.get(serving)
+    if deployment is None or deployment.deleting or deployment.observed_generation < deployment.generation:
+        return None
+    if not 0 < deployment.spec_replicas == deployment.replicas == deployment.available_replicas:
+        return None
+    model = facts.status.get("model") or {}
+    is_known = model.get("comparedAt") == deployment.resource_version
+    return None if is_known else deployment.resource_version
+
+
+def _soonest(*delays_seconds: float | None) -> float | None:
+    return min((one for one in delays_seconds if one is not None), default=None)
+
+
+def _seconds_since_change(facts: _Facts, target: str) -> float:
+    """Return the time since the target's Deployment was made, or since pods became unavailable.
+
+    The conditions say when that was; where they do not say it yet, it was just now.
+    """
+    marks = (
+        (condition_of(facts.status, "Ready"), "False"),
+        (condition_of(facts.status, "Progressing"), "True"),
+    )
+    times = [
+        parse_time(condition["lastTransitionTime"])
+        for condition, status in marks
+        if condition.get("status") == status
+    ]
+    newest = max((time for time in times if time), default=facts.now)
+    deployment = facts.history.deployments.get(target)
+    created = parse_time(deployment.created_at) if deployment else facts.now
+    return (facts.now - max(created or newest, newest)).total_seconds()
+
+
+def poll_delay_seconds(elapsed_seconds: float) -> float:
+    """Return when to look at pods again, given how long they have been unavailable."""
+    return next((delay for until, delay in _POLL_SECONDS if elapsed_seconds < until), _SLOW_POLL_SECONDS)

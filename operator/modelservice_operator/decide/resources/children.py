@@ -1,0 +1,85 @@
+"""The whole family: every object that a ModelService wants, in the order in which to apply them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.decide.resources.autoscaler import build_autoscaler
+from modelservice_operator.decide.resources.controller_revision import build_controller_revision
+from modelservice_operator.decide.resources.deployment import build_deployment
+from modelservice_operator.decide.resources.disruption_budget import build_disruption_budget
+from modelservice_operator.decide.resources.model_source import is_downloaded
+from modelservice_operator.decide.resources.network_policy import build_network_policy
+from modelservice_operator.decide.resources.service import (
+    build_pods_service,
+    build_revision_service,
+    build_service,
+)
+from modelservice_operator.decide.resources.service_account import build_service_account
+from modelservice_operator.facts import names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelservice_operator.api import Autoscaling, NetworkPolicySpec
+    from modelservice_operator.decide.resources.metadata import Owner
+    from modelservice_operator.decide.revision import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What the children are made of. `live` pairs each revision that has a Deployment with its replicas."""
+
+    owner: Owner
+    live: Sequence[tuple[Revision, int]]
+    autoscaling: Autoscaling | None
+    network_policy: NetworkPolicySpec
+
+
+def build_children(family: Family) -> tuple[dict[str, Any], ...]:
+    """Return the children; what pods need to start comes before the Deployments.
+
+    A ControllerRevision is built only where it has to be written: its data never changes.
+    """
+    owner = family.owner
+    revisions = [revision for revision, _ in family.live]
+    children: list[dict[str, Any]] = []
+    if any(_uses_own_account(owner, revision) for revision in revisions):
+        children.append(build_service_account(owner))
+    if family.network_policy.mode != "Disabled":
+        reaches_out = any(map(_reaches_out, revisions))
+        identities = {_scheme(revision) for revision in revisions if not _uses_own_account(owner, revision)}
+        children.append(
+            build_network_policy(owner, family.network_policy, reaches_out=reaches_out, identities=identities)
+        )
+    children += [
+        build_controller_revision(owner, revision) for revision in revisions if not revision.recorded
+    ]
+    children += [build_deployment(owner, revision, replicas) for revision, replicas in family.live]
+    children += [build_service(owner), build_pods_service(owner)]
+    children += [build_revision_service(owner, revision.name) for revision in revisions]
+    children.append(build_disruption_budget(owner))
+    if family.autoscaling is not None:
+        children.append(build_autoscaler(owner, family.autoscaling))
+    return tuple(children)
+
+
+def _uses_own_account(owner: Owner, revision: Revision) -> bool:
+    account = revision.snapshot.template.get("spec", {}).get("serviceAccountName")
+    return bool(account == names.service_account(owner.name))
+
+
+def _reaches_out(revision: Revision) -> bool:
+    """Whether the fetcher loads the model over the network, or the server sends traces."""
+    inputs = revision.snapshot.inputs
+    sends = any(str(variable.get("name")).startswith("OTEL_") for variable in inputs.get("env", ()))
+    return sends or is_downloaded(_storage_uri(revision))
+
+
+def _storage_uri(revision: Revision) -> str:
+    return str(revision.snapshot.inputs.get("model", {}).get("storageUri", ""))
+
+
+def _scheme(revision: Revision) -> str:
+    return _storage_uri(revision).partition("://")[0]

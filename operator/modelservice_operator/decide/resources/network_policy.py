@@ -1,0 +1,84 @@
+"""The NetworkPolicy of the pods: default-deny both ways, with the exceptions that serving needs.
+
+Not every network plug-in enforces policies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.decide.resources import ports
+from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
+from modelservice_operator.decide.resources.trim import without_empty
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from modelservice_operator.api import NetworkPolicySpec
+
+_DNS_PORT = 53
+_INTERNET = (
+    # Beside link-local ones: Azure, Alibaba Cloud and Oracle Cloud.
+    {
+        "cidr": "0.0.0.0/0",
+        "except": ["169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"],
+    },
+    # Amazon EC2 and Google Cloud.
+    {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128"]},
+)
+"""All but the addresses where clouds serve instance credentials (link-local: RFC 3927, RFC 4291)."""
+
+IDENTITY_SERVICES = {
+    # The agent of EKS Pod Identity; roles by web identity (IRSA) are given out by a service in the Internet.
+    "s3": (("169.254.170.23/32", 80),),
+    # GKE's metadata server, with its Dataplane V2 and without.
+    "gs": (("169.254.169.254/32", 80), ("169.254.169.252/32", 988)),
+}
+"""Where the fetcher of a scheme gets credentials for the pod's service account: address and TCP port."""
+
+
+def build_network_policy(
+    owner: Owner, wanted: NetworkPolicySpec, *, reaches_out: bool, identities: Collection[str]
+) -> dict[str, Any]:
+    """Return the policy.
+
+    `reaches_out` opens the way for downloads and traces (a policy is per pod), `identities` are the schemes
+    of models that are fetched as a service account of the user's.
+    """
+    extra = [_port(number, "TCP") for number in wanted.extra_ports or ()]
+    egress: list[dict[str, Any]] = [{"ports": [_port(_DNS_PORT, "UDP"), _port(_DNS_PORT, "TCP")]}]
+    if extra:
+        egress.append({"ports": extra})
+    if reaches_out:
+        # Some network plug-ins, such as Cilium, match pods by selectors only, never by their addresses.
+        every_pod: dict[str, Any] = {"namespaceSelector": {}}
+        egress.append({"to": [*({"ipBlock": {**block}} for block in _INTERNET), every_pod]})
+    for scheme in sorted(identities):
+        egress += [_to_service(cidr, port) for cidr, port in IDENTITY_SERVICES.get(scheme, ())]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": build_metadata(owner, owner.name),
+        "spec": {
+            "podSelector": {"matchLabels": service_selector(owner.name)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [_ingress(wanted, extra)],
+            "egress": egress,
+        },
+    }
+
+
+def _ingress(wanted: NetworkPolicySpec, extra: list[dict[str, Any]]) -> dict[str, Any]:
+    served = [_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]
+    rule: dict[str, Any] = {"ports": [*served, *extra]}
+    if wanted.peers:
+        rule["from"] = [without_empty(peer.to_dict()) for peer in wanted.peers]
+    return rule
+
+
+def _to_service(cidr: str, port: int) -> dict[str, Any]:
+    return {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [_port(port, "TCP")]}
+
+
+def _port(number: int, protocol: str) -> dict[str, Any]:
+    return {"port": number, "protocol": protocol}

@@ -1,0 +1,120 @@
+"""Revisions: the user-visible inputs that make one, its name, and the snapshot that is kept of it.
+
+A revision's ControllerRevision holds the snapshot; its Deployment is always applied from there. So an
+operator with another pod builder changes no running pod: only new revisions are built by it. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from modelservice_operator.api import to_canonical
+from modelservice_operator.facts import names
+
+if TYPE_CHECKING:
+    from modelservice_operator.api import ModelRuntime, ModelServiceSpec
+
+INPUTS = (
+    "model",
+    "runtime",
+    "resources",
+    "gpu",
+    "scheduling",
+    "podMetadata",
+    "imagePullSecrets",
+    "serviceAccountName",
+    "terminationGracePeriodSeconds",
+    "server",
+    "env",
+    "batching",
+)
+"""The fields of a spec that make a revision.
+
+Not among them: replicas, autoscaling, rollout, childMetadata and networkPolicy change no pod.
+"""
+
+
+class RecordedResources(msgspec.Struct, frozen=True, omit_defaults=True):
+    """CPU and memory, as recorded from a ModelRuntime."""
+
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
+
+
+class RecordedSecret(msgspec.Struct, frozen=True):
+    """A Secret with registry credentials, as recorded from a ModelRuntime."""
+
+    name: str
+
+
+class RecordedRuntime(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A ModelRuntime as it was when a revision was made."""
+
+    requested: str | None = None
+    """`spec.runtime.ref` of the ModelService; None for the default."""
+    name: str
+    image: str
+    gpu_image: str | None = None
+    resources: RecordedResources = RecordedResources()
+    execution_providers: tuple[str, ...] = ()
+    intra_op_threads: int | None = None
+    image_pull_secrets: tuple[RecordedSecret, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that there is to know about a revision: `data` of its ControllerRevision."""
+
+    inputs: dict[str, Any]
+    """The canonical user-visible inputs (see `INPUTS`)."""
+    runtime: RecordedRuntime
+    template: dict[str, Any]
+    """The pod template, applied as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A revision of one ModelService. `recorded` says that its ControllerRevision exists already."""
+
+    name: str
+    number: int
+    snapshot: Snapshot
+    recorded: bool
+
+
+def revision_inputs(spec: ModelServiceSpec) -> dict[str, Any]:
+    """Return the canonical inputs: unset and default fields are left out."""
+    canonical = to_canonical(spec)
+    return {field: canonical[field] for field in INPUTS if canonical.get(field)}
+
+
+def record_runtime(requested: str | None, runtime: ModelRuntime) -> RecordedRuntime:
+    """Return what a revision keeps of a ModelRuntime that was asked for as `requested`."""
+    return msgspec.convert(
+        {**to_canonical(runtime.spec), "requested": requested, "name": runtime.metadata.name},
+        RecordedRuntime,
+    )
+
+
+def revision_name(inputs: dict[str, Any], runtime: RecordedRuntime) -> str:
+    """Return the name of the revision with these inputs on this runtime."""
+    recorded = msgspec.to_builtins(runtime)
+    # How the runtime was asked for is part of the inputs; here it would only say it twice.
+    recorded.pop("requested", None)
+    return names.revision_name({"inputs": inputs, "runtime": recorded})
+
+
+def snapshot_data(snapshot: Snapshot) -> dict[str, Any]:
+    """Return `data` of the ControllerRevision."""
+    data: dict[str, Any] = msgspec.to_builtins(snapshot)
+    return data
+
+
+def parse_snapshot(data: bytes) -> Snapshot | None:
+    """Return the snapshot, None for data that is not one: somebody else's, or damaged."""
+    try:
+        return msgspec.json.decode(data, type=Snapshot)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,181 @@
+"""Which ModelRuntime a revision is made with. Pure.
+
+What the stable revision was made with stays: changing or deleting a ModelRuntime, or changing which one is
+the default, restarts nothing. The runtime is looked up anew only for another `spec.runtime.ref`, and until
+a first rollout is complete, so that mending a wrong image heals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from modelservice_operator.api import InvalidSpec, parse_model_runtime
+from modelservice_operator.decide.revision import RecordedRuntime, record_runtime
+from modelservice_operator.facts import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeProblem:
+    """Why there is no runtime.
+
+    `reason` is `RuntimeNotFound`, `RuntimeAmbiguous`, `RuntimeInvalid` or `GpuImageMissing`.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeRequest:
+    """What a ModelService asks of a runtime: `spec.runtime.ref`, and whether it wants a GPU."""
+
+    ref: str | None
+    needs_gpu: bool
+
+
+def resolve_runtime(
+    request: RuntimeRequest,
+    runtimes: Sequence[Mapping[str, Any]],
+    *,
+    stable: RecordedRuntime | None,
+    target: RecordedRuntime | None,
+) -> RecordedRuntime | RuntimeProblem:
+    """Return the runtime to use.
+
+    `stable` and `target` are the runtimes recorded in the stable revision and in the one that the last
+    reconcile was heading for; `runtimes` are all ModelRuntimes of the cluster, as read.
+    """
+    if stable is not None and stable.requested == request.ref:
+        return _with_image(stable, request)
+    found = _look_up(request.ref, runtimes)
+    is_gone = isinstance(found, RuntimeProblem) and found.reason == "RuntimeNotFound"
+    if is_gone and target is not None and target.requested == request.ref:
+        return _with_image(target, request)
+    return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeNews:
+    """That a revision's runtime was changed since: the image that it would get now, and how to get it."""
+
+    image: str
+    message: str
+
+
+def runtime_news(
+    recorded: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]], *, uses_gpu: bool
+) -> RuntimeNews | None:
+    """Return what a revision with this runtime does not have, None where it is up to date."""
+    found = _look_up(recorded.requested, runtimes)
+    if isinstance(found, RuntimeProblem):
+        return None
+    changed = _changed_fields(recorded, found, uses_gpu=uses_gpu)
+    if not changed:
+        return None
+    what = (
+        f"The default ModelRuntime is {found.name!r} now."
+        if "name" in changed
+        else f"ModelRuntime {found.name!r} has changed since ({', '.join(changed)})."
+    )
+    return RuntimeNews(
+        image=image_of(found, uses_gpu=uses_gpu),
+        message=f"{what} These pods keep what their revision recorded; {_way_to_take(found, runtimes)}.",
+    )
+
+
+def image_of(runtime: RecordedRuntime, *, uses_gpu: bool) -> str:
+    """Return the image that the pods of a revision with this runtime use."""
+    return runtime.gpu_image or runtime.image if uses_gpu else runtime.image
+
+
+def _changed_fields(before: RecordedRuntime, after: RecordedRuntime, *, uses_gpu: bool) -> list[str]:
+    """Return the changed fields by their names in YAML, without the image that these pods do not use."""
+    unused = "image" if uses_gpu and before.gpu_image and after.gpu_image else "gpuImage"
+    old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
+    return sorted(
+        name for name in (old.keys() | new.keys()) - {unused, "requested"} if old.get(name) != new.get(name)
+    )
+
+
+def _way_to_take(found: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]]) -> str:
+    """A runtime is looked up anew for another way of asking for it, so there has to be one."""
+    if found.requested is None:
+        return f"to take it, set spec.runtime.ref to {found.name}, which makes a new revision"
+    default = _look_up(None, runtimes)
+    if isinstance(default, RecordedRuntime) and default.name == found.name:
+        return "to take it, remove spec.runtime.ref (it is the default), which makes a new revision"
+    return (
+        "to take it, create a ModelRuntime of another name with the same spec and name that in "
+        "spec.runtime.ref, which makes a new revision"
+    )
+
+
+def _with_image(runtime: RecordedRuntime, request: RuntimeRequest) -> RecordedRuntime | RuntimeProblem:
+    if request.needs_gpu and runtime.gpu_image is None:
+        return RuntimeProblem(
+            reason="GpuImageMissing",
+            message=(
+                f"spec.gpu is set, but ModelRuntime {runtime.name!r} has no spec.gpuImage: "
+                "name a ModelRuntime that has one in spec.runtime.ref, or remove spec.gpu."
+            ),
+        )
+    return runtime
+
+
+def _look_up(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> RecordedRuntime | RuntimeProblem:
+    matches = [
+        runtime for runtime in runtimes if (_is_default(runtime) if ref is None else _name(runtime) == ref)
+    ]
+    if not matches:
+        return _not_found(ref, sorted(map(_name, runtimes)))
+    if len(matches) > 1:
+        return _ambiguous(sorted(map(_name, matches)))
+    try:
+        return record_runtime(ref, parse_model_runtime(matches[0]))
+    except InvalidSpec as error:
+        return RuntimeProblem(
+            reason="RuntimeInvalid",
+            message=f"ModelRuntime {_name(matches[0])!r} is invalid, correct it: {error}",
+        )
+
+
+def _name(runtime: Mapping[str, Any]) -> str:
+    return str(runtime["metadata"]["name"])
+
+
+def _is_default(runtime: Mapping[str, Any]) -> bool:
+    annotations = runtime["metadata"].get("annotations") or {}
+    return bool(annotations.get(labels.DEFAULT_RUNTIME) == "true")
+
+
+def _not_found(ref: str | None, existing: list[str]) -> RuntimeProblem:
+    shown = ", ".join(existing[:_NAMES_SHOWN]) + (", ..." if len(existing) > _NAMES_SHOWN else "")
+    what_exists = f"existing ones: {shown}" if existing else "the cluster has none"
+    if ref is not None:
+        message = (
+            f"ModelRuntime {ref!r} does not exist ({what_exists}): create it, or correct spec.runtime.ref."
+        )
+    else:
+        message = (
+            f"No ModelRuntime is the default ({what_exists}): name one in spec.runtime.ref, or annotate one "
+            f'with {labels.DEFAULT_RUNTIME}: "true".'
+        )
+    return RuntimeProblem(reason="RuntimeNotFound", message=message)
+
+
+def _ambiguous(defaults: list[str]) -> RuntimeProblem:
+    return RuntimeProblem(
+        reason="RuntimeAmbiguous",
+        message=(
+            f"Several ModelRuntimes are annotated as the default ({', '.join(defaults)}): remove "
+            f"{labels.DEFAULT_RUNTIME} from all but one, or name one in spec.runtime.ref."
+        ),
+    )

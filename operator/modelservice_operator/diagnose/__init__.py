@@ -1,8 +1,0 @@
-"""From pods, their events and Deployments to one root cause that a person can act on. Pure."""
-
-from modelservice_operator.diagnose.cause import Cause, Situation
-from modelservice_operator.diagnose.causes import diagnose
-from modelservice_operator.diagnose.models import LoadedModel, first_report, loaded_models
-from modelservice_operator.diagnose.redact import redact
-
-__all__ = ["Cause", "LoadedModel", "Situation", "diagnose", "first_report", "loaded_models", "redact"]

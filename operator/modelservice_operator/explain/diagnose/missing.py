@@ -1,0 +1,37 @@
+"""Objects that pods need and that do not exist, in the sentences of schedulers and kubelets."""
+
+from __future__ import annotations
+
+import re
+
+from modelservice_operator.explain.diagnose.cause import Cause
+
+_NOT_FOUND = re.compile(r"(?P<kind>secret|configmap|persistentvolumeclaim) \"(?P<name>[^\"]+)\" not found")
+_VARIABLE_KEY = re.compile(r"couldn't find key (?P<key>\S+) in Secret \S+/(?P<name>\S+)")
+_KINDS = {
+    "secret": ("SecretNotFound", "Secret"),
+    "configmap": ("ConfigMapNotFound", "ConfigMap"),
+    "persistentvolumeclaim": ("ClaimNotFound", "PersistentVolumeClaim"),
+}
+
+
+def missing_object(message: str) -> Cause | None:
+    """Return the cause where `message` says that an object, or a key of one, is missing."""
+    key = _VARIABLE_KEY.search(message)
+    if key is not None:
+        sentence = f"Secret {key['name']!r} has no key {key['key']!r}, which spec.env asks for: add it."
+        return Cause(reason="SecretNotFound", message=sentence, heals=True)
+    if "references non-existent config key" in message:
+        return Cause(
+            reason="ConfigMapKeyNotFound",
+            message=f"The ConfigMap has no such key, correct spec.model.storageUri or add it: {message}",
+        )
+    if "references non-existent secret key" in message:
+        sentence = f"A Secret has no such key, add it: {message}"
+        return Cause(reason="SecretKeyNotFound", message=sentence, heals=True)
+    match = _NOT_FOUND.search(message)
+    if match is None:
+        return None
+    reason, kind = _KINDS[match["kind"]]
+    sentence = f"{kind} {match['name']!r} does not exist in this namespace: create it."
+    return Cause(reason=reason, message=sentence, heals=True)

@@ -1,0 +1,90 @@
+"""Whether clients reach the pods: half of the rule behind the condition Available. Pure.
+
+A client asks the Service of the ModelService's name. It finds the pods where that Service exists, is ours,
+selects our pods and has our ports. That is looked at, and not whether we meant to write it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.decide.resources.metadata import Owner
+from modelservice_operator.decide.resources.service import build_service
+from modelservice_operator.facts.observed import ServiceChild
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelservice_operator.facts.observed import ApplyFailure, Observed
+
+
+Port = tuple[str, int, str]
+
+_ALIAS = "ExternalName"
+"""The type of a Service that never leads to pods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why clients do not reach pods that are available."""
+
+    reason: str
+    message: str
+    needs_person: bool = False
+    """Whether what is wrong is a person's choice, which the operator leaves alone."""
+
+
+def find_obstacle(observed: Observed, failures: Sequence[ApplyFailure]) -> Obstacle | None:
+    """Return what keeps clients from the pods; `failures` are the writes that were just refused."""
+    metadata = observed.service["metadata"]
+    name, uid = metadata["name"], metadata["uid"]
+    found = next((one for one in observed.others if isinstance(one, ServiceChild) and one.name == name), None)
+    if found is None or found.owner_uid != uid:
+        return _missing(name, failures)
+    if _leads_to_pods(found, build_service(Owner(name=name, namespace=metadata["namespace"], uid=uid))):
+        return None
+    return Obstacle(
+        "ServiceChanged",
+        f"Service {name!r} does not lead to the pods: its type, selector or ports were changed and could not "
+        "be set right. Undo the change, or delete the Service: it is made anew.",
+        needs_person=found.type == _ALIAS,
+    )
+
+
+def service_ports(spec: Mapping[str, Any]) -> frozenset[Port]:
+    """Return the ports of a Service's spec as (protocol, port, target port)."""
+    return _shared(
+        tuple(
+            (one.get("protocol") or "TCP", one["port"], str(one.get("targetPort") or one["port"]))
+            for one in spec.get("ports") or ()
+        )
+    )
+
+
+@lru_cache(maxsize=256)
+def _shared(ports: tuple[Port, ...]) -> frozenset[Port]:
+    """One set for all Services with the same ports: thousands of them stay in memory."""
+    return frozenset(ports)
+
+
+def _missing(name: str, failures: Sequence[ApplyFailure]) -> Obstacle:
+    refused = next((one for one in failures if (one.kind, one.name) == ("Service", name)), None)
+    if refused is not None and refused.reason == "NameConflict":
+        return Obstacle(
+            refused.reason, f"Service {name!r} is somebody else's: clients reach that one, not these pods."
+        )
+    return Obstacle(
+        refused.reason if refused else "ServiceMissing",
+        f"There is no Service {name!r}: clients do not reach the pods.",
+    )
+
+
+def _leads_to_pods(service: ServiceChild, wanted: Mapping[str, Any]) -> bool:
+    spec = wanted["spec"]
+    return (
+        service.type != _ALIAS
+        and dict(service.selector) == spec["selector"]
+        and service.ports >= service_ports(spec)
+    )

@@ -1,0 +1,4 @@
+"""The immutable values and small pure readings that everything above speaks in.
+
+No I/O and no decisions.
+"""

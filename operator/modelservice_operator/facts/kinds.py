@@ -1,0 +1,80 @@
+"""The kinds of objects that the operator reads or writes, and their addresses in the API. Pure data.
+
+URLs are built from this table instead of by discovery: fewer calls at start-up, and no right to more than
+what is listed here. Any module may import it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from modelservice_operator.facts.labels import GROUP, VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One kind in one API version."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or only the version in the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(
+        self, namespace: str | None = None, name: str | None = None, subresource: str | None = None
+    ) -> str:
+        """Path below the server's address of a collection, an object or a subresource."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part is not None]
+        return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+MODEL_SERVICES = Resource(group=GROUP, version=VERSION, plural="modelservices", kind="ModelService")
+MODEL_RUNTIMES = Resource(
+    group=GROUP, version=VERSION, plural="modelruntimes", kind="ModelRuntime", namespaced=False
+)
+
+CONTROLLER_REVISIONS = Resource(
+    group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision"
+)
+DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
+SERVICES = Resource(group="", version="v1", plural="services", kind="Service")
+SERVICE_ACCOUNTS = Resource(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount")
+AUTOSCALERS = Resource(
+    group="autoscaling", version="v2", plural="horizontalpodautoscalers", kind="HorizontalPodAutoscaler"
+)
+DISRUPTION_BUDGETS = Resource(
+    group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget"
+)
+NETWORK_POLICIES = Resource(
+    group="networking.k8s.io", version="v1", plural="networkpolicies", kind="NetworkPolicy"
+)
+
+PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
+CORE_EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
+EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
+LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
+
+CHILDREN = (
+    CONTROLLER_REVISIONS,
+    SERVICE_ACCOUNTS,
+    NETWORK_POLICIES,
+    DEPLOYMENTS,
+    SERVICES,
+    AUTOSCALERS,
+    DISRUPTION_BUDGETS,
+)
+"""What a ModelService may own. Each is listed, watched and written."""
+
+CHILD_BY_KIND = {resource.kind: resource for resource in CHILDREN}

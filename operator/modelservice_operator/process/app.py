@@ -1,0 +1,221 @@
+"""The operator's life: what starts when, and how it ends.
+
+Order: probes; the API and our CRDs are there; children listed and watched; ModelServices and ModelRuntimes
+listed; kopf watches them; ready. Then the Lease, and only with it the workers. The end in reverse: workers
+finish their keys, the Lease is released, kopf stops. Any task of ours that ends by itself ends the process:
+a half-alive operator helps nobody, and a restart costs no write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from modelservice_operator import metrics
+from modelservice_operator.cache.ingest import CHILD_DEBOUNCE_SECONDS, Ingest
+from modelservice_operator.cache.store import Store
+from modelservice_operator.cache.workqueue import WorkQueue
+from modelservice_operator.client.credentials import load_credentials
+from modelservice_operator.client.events import Recorder
+from modelservice_operator.client.kubeapi import ApiClient
+from modelservice_operator.facts.errors import ApiError, LeadershipLostError, OperatorError
+from modelservice_operator.facts.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES
+from modelservice_operator.facts.labels import MANAGED_BY_SELECTOR
+from modelservice_operator.process.health import HealthServer
+from modelservice_operator.process.leader import LeaderElector
+from modelservice_operator.process.logs import setup_logging
+from modelservice_operator.process.watchdog import Heartbeat, guard_tasks, is_alive
+from modelservice_operator.settings import parse_settings
+from modelservice_operator.sources.auditor import Auditor
+from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
+from modelservice_operator.sources.watch import ChildWatch
+from modelservice_operator.work.apply import Applier
+from modelservice_operator.work.pods import PodReader
+from modelservice_operator.work.reconcile import Reconciler, work
+from modelservice_operator.work.report import Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from modelservice_operator.cache.workqueue import Key
+    from modelservice_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WAIT_FOR_CRDS_SECONDS = 2.0
+DRAIN_SECONDS = 3.0
+"""A reconciliation is a few calls of some milliseconds; what takes longer is done again after the restart."""
+KOPF_STOP_SECONDS = 3.0
+
+
+class Operator:
+    """One replica of the operator."""
+
+    def __init__(self, settings: Settings, api: ApiClient) -> None:
+        self._settings = settings
+        self._api = api
+        self._store = Store()
+        self._queue = WorkQueue()
+        self._ingest = Ingest(self._store, self._queue)
+        self._elector = LeaderElector(api, settings.lease)
+        self._auditor = Auditor(api, self._store, self._ingest, settings.namespace)
+        self._recorder = Recorder(api, settings.lease.identity)
+        self._heartbeat = Heartbeat()
+        self._watches = [
+            ChildWatch(api, self._store, self._ingest, resource, settings.namespace, MANAGED_BY_SELECTOR)
+            for resource in CHILDREN
+        ]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reconciler = Reconciler(
+            store=self._store,
+            applier=Applier(api, self._store, self._ingest),
+            reporter=Reporter(
+                api=api, ingest=self._ingest, pods=PodReader(api, self._on_pods), recorder=self._recorder
+            ),
+            network_policy=settings.network_policy,
+        )
+        self._stop = asyncio.Event()
+        """Somebody asked us to end, or something of ours did."""
+        self._stop_kopf = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._synced = False
+        api.may_write = self._elector.require
+
+    async def run(self) -> int:
+        """Run until a signal or a fault; returns the exit code."""
+        health = HealthServer(
+            self._settings.http_host,
+            self._settings.http_port,
+            alive=is_alive(self._heartbeat),
+            ready=lambda: self._synced,
+        )
+        self._listen_to_signals()
+        await health.start()
+        self._spawn("heartbeat", self._heartbeat.run())
+        # Tasks that exist before kopf starts are left alone by kopf when it ends.
+        self._spawn("recorder", self._recorder.run())
+        self._spawn("life", self._live())
+        await self._stop.wait()
+        await health.stop()
+        await self._shut_down()
+        return 0 if self._failure is None else 1
+
+    async def _live(self) -> None:
+        """Start everything in order, then lead for as long as that lasts."""
+        await self._wait_for_crds()
+        started = time.monotonic()
+        for watch in self._watches:
+            self._spawn("watch", watch.run())
+        for watch in self._watches:
+            await watch.listed.wait()
+        await self._fill_cache()
+        self._spawn("auditor", self._auditor.run(self._settings.audit_interval_seconds))
+        await self._start_kopf()
+        self._spawn("watchdog", guard_tasks(watcher_names(self._settings.namespace)))
+        self._synced = True
+        metrics.SYNCED.set(1)
+        log.info(
+            "cache synced", extra={"seconds": round(time.monotonic() - started, 3), **self._store.counts()}
+        )
+        self._spawn("leader", self._elector.run())
+        await self._elector.acquired.wait()
+        for _ in range(self._settings.workers):
+            self._spawn("worker", work(self._queue, self._reconciler))
+        await asyncio.Event().wait()
+
+    async def _start_kopf(self) -> None:
+        started = asyncio.Event()
+        flags = KopfFlags(started=started, stop=self._stop_kopf)
+        self._spawn("kopf", run_kopf(self._api, self._ingest, self._settings.namespace, flags))
+        await started.wait()
+        # kopf has just put its own signal handlers in; ours stop the workers before kopf.
+        self._listen_to_signals()
+
+    async def _wait_for_crds(self) -> None:
+        """Wait until the API server answers and serves our kinds."""
+        while True:
+            try:
+                for resource in (MODEL_SERVICES, MODEL_RUNTIMES):
+                    async for _ in self._api.list_pages(
+                        resource, self._settings.namespace, metadata_only=True
+                    ):
+                        break
+            except ApiError as error:
+                log.warning("waiting for the API server and the CRDs: %s", error.message)
+                await asyncio.sleep(WAIT_FOR_CRDS_SECONDS)
+            else:
+                return
+
+    async def _fill_cache(self) -> None:
+        while True:
+            try:
+                await self._auditor.fill()
+            except ApiError as error:
+                log.warning("cannot list ModelServices and ModelRuntimes: %s", error.message)
+                await asyncio.sleep(WAIT_FOR_CRDS_SECONDS)
+            else:
+                return
+
+    def _on_pods(self, key: Key) -> None:
+        """Pods of a service changed while somebody looks at them."""
+        self._queue.add(key, after_seconds=CHILD_DEBOUNCE_SECONDS)
+
+    def _spawn(self, name: str, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """No task of ours may end before the process does, by a cancellation neither."""
+        self._tasks.discard(task)
+        if self._stop.is_set():
+            return
+        error = None if task.cancelled() else task.exception()
+        self._failure = error or OperatorError(f"The task {task.get_name()!r} ended.")
+        is_expected = isinstance(self._failure, OperatorError | LeadershipLostError)
+        log.error("ending: %s", self._failure, exc_info=None if is_expected else self._failure)
+        self._stop.set()
+
+    async def _shut_down(self) -> None:
+        """Finish the keys in work, hand the Lease over, end all tasks."""
+        log.info("stopping")
+        self._queue.close()
+        if self._elector.is_leading:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._queue.drained(), DRAIN_SECONDS)
+        kopf = [task for task in self._tasks if task.get_name() == "kopf"]
+        others = [task for task in self._tasks if task not in kopf]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._elector.release()
+        self._stop_kopf.set()
+        if kopf:
+            await asyncio.wait(kopf, timeout=KOPF_STOP_SECONDS)
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run until stopped; returns the exit code: 0 after a signal, 1 after a fault."""
+    settings = parse_settings(argv, environment)
+    setup_logging(settings.log_level)
+    try:
+        return asyncio.run(run_operator(settings))
+    except OperatorError as error:
+        log.critical("%s", error)
+        return 1
+
+
+async def run_operator(settings: Settings) -> int:
+    """Run one replica with these settings; returns the process's exit code."""
+    async with ApiClient(load_credentials(settings)) as api:
+        return await Operator(settings, api).run()

@@ -1,0 +1,131 @@
+"""Our own list and watch, for the children: a fifth of the CPU that kopf needs for an event.
+
+The loop never ends by itself: 410 (as HTTP status or in the stream), other ERROR events, cut and silent
+streams, broken JSON and expired list pages all lead to a new watch, or a new list, after a backoff.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+from modelservice_operator import metrics
+from modelservice_operator.facts.errors import ApiError, GoneError, TransportError
+
+if TYPE_CHECKING:
+    from modelservice_operator.cache.ingest import Ingest
+    from modelservice_operator.cache.store import Store
+    from modelservice_operator.client.kubeapi import ApiClient
+    from modelservice_operator.facts.kinds import Resource
+
+log = logging.getLogger(__name__)
+
+BASE_BACKOFF_SECONDS = 0.5
+MAX_BACKOFF_SECONDS = 30.0
+HEALTHY_SECONDS = 5.0
+"""A watch that lived this long was no failure."""
+RELIST_AFTER_FAILURES = 3
+"""A watch that is refused again and again may be refused for its starting point."""
+ITEMS_PER_TURN = 50
+"""Listed items (0.2 ms each) handled before other tasks get a turn."""
+
+
+class ChildWatch:
+    """Keeps one kind of children current in the store, for as long as `run` runs."""
+
+    def __init__(
+        self,
+        api: ApiClient,
+        store: Store,
+        ingest: Ingest,
+        resource: Resource,
+        namespace: str | None,
+        selector: str,
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._ingest = ingest
+        self._resource = resource
+        self._namespace = namespace
+        self._selector = selector
+        self._failures = 0
+        self._progressed = False
+        """Whether the current attempt has brought anything."""
+        self._version: str | None = None
+        """The last state that was handled; None: list first."""
+        self.listed = asyncio.Event()
+        """Set once the first list is complete."""
+
+    async def run(self) -> None:
+        """List, then watch, for ever."""
+        while True:
+            started = time.monotonic()
+            cause = await self._list_and_watch()
+            metrics.WATCH_RESTARTS.labels(self._resource.plural, cause).inc()
+            await asyncio.sleep(self._backoff_seconds(time.monotonic() - started))
+
+    async def _list_and_watch(self) -> str:
+        """One attempt; returns why it ended. What was handled so far is resumed from, if that can be."""
+        self._progressed = False
+        try:
+            if self._version is None:
+                self._version = await self._list()
+                self.listed.set()
+            await self._watch(self._version)
+        except GoneError:
+            self._version = None
+            return "expired"
+        except TransportError as error:
+            log.info("watch of %s broke: %s", self._resource.plural, error.message)
+            return "broken"
+        except ApiError as error:
+            log.warning("cannot list or watch %s: %s", self._resource.plural, error.message)
+            if (self._failures + 1) % RELIST_AFTER_FAILURES == 0:
+                self._version = None
+            return f"http-{error.status}"
+        return "ended"
+
+    async def _list(self) -> str:
+        """Bring the store to the state of a complete list; returns the list's resourceVersion."""
+        seen: set[tuple[str, str]] = set()
+        version = ""
+        async for page in self._api.list_pages(self._resource, self._namespace, selector=self._selector):
+            version = page.metadata.resource_version
+            for index, item in enumerate(page.items or ()):
+                seen.add((item["metadata"]["namespace"], item["metadata"]["name"]))
+                self._ingest.on_child(self._resource, None, item)
+                if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1:
+                    await asyncio.sleep(0)
+        self._drop_unseen(seen, version)
+        return version
+
+    def _drop_unseen(self, seen: set[tuple[str, str]], version: str) -> None:
+        """Deletions that no watch delivered; what was written after the list stays."""
+        for child in list(self._store.children(self._resource.kind)):
+            if (child.namespace, child.name) in seen or int(child.resource_version) > int(version):
+                continue
+            self._ingest.on_child_gone(self._resource, child.namespace, child.name, child.uid, version)
+
+    async def _watch(self, version: str) -> None:
+        """Follow the stream until it ends."""
+        async for event in self._api.watch(self._resource, self._namespace, version, self._selector):
+            metrics.WATCH_EVENTS.labels(self._resource.plural).inc()
+            if event.type != "BOOKMARK":
+                self._ingest.on_child(self._resource, event.type, event.object)
+            self._version = event.object["metadata"]["resourceVersion"]
+            self._progressed = True
+
+    def _backoff_seconds(self, lived_seconds: float) -> float:
+        """No pause after a long watch, a short one after progress, else exponential.
+
+        An instant end must not become a busy loop; cuts while there is news must not delay the news.
+        """
+        if lived_seconds >= HEALTHY_SECONDS:
+            self._failures = 0
+            return 0.0
+        self._failures = 0 if self._progressed else self._failures + 1
+        backoff = min(BASE_BACKOFF_SECONDS * 2 ** max(0, min(self._failures, 16) - 1), MAX_BACKOFF_SECONDS)
+        return float(backoff * (0.5 + random.random() / 2))  # noqa: S311  jitter is no secret

@@ -1,0 +1,277 @@
+"""Reporting: the status is computed once, written once, at the end, and only where it changed.
+
+What a person waits for is written at once: a new generation seen, a condition that changed, a refused write.
+What changes many times a second while pods come and go (replica counts) is written once a second, and pods
+are read only when they have not become available by themselves within a second. Nothing of this pacing
+needs to survive a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from modelservice_operator.explain.conditions import is_given_up
+from modelservice_operator.explain.diagnose.pods import is_ready, of_revision
+from modelservice_operator.explain.status import compute_status, compute_transitions
+from modelservice_operator.facts.errors import ApiError, NotFoundError, is_namespace_gone
+from modelservice_operator.facts.kinds import MODEL_SERVICES
+from modelservice_operator.work.pods import has_not_started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from modelservice_operator.cache.ingest import Ingest
+    from modelservice_operator.cache.workqueue import Key
+    from modelservice_operator.client.events import Recorder
+    from modelservice_operator.client.kubeapi import ApiClient
+    from modelservice_operator.decide.decide import Decision
+    from modelservice_operator.facts.observed import Observed
+    from modelservice_operator.work.apply import Applied
+    from modelservice_operator.work.pods import PodReader, Pods
+
+log = logging.getLogger(__name__)
+
+LAZY_SECONDS = 0.25
+"""After a Deployment was written its controller answers within this time: one status write says both."""
+PATIENCE_SECONDS = 1.0
+"""Nothing waits longer than this, however often things change."""
+TURN_SECONDS = 0.05
+"""Between two ready services whose pods are listed and asked: thousands may be due after an upgrade."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What one reconciliation saw, decided and did."""
+
+    key: Key
+    observed: Observed
+    decision: Decision
+    applied: Applied
+    now: datetime
+
+
+@dataclass(kw_only=True)
+class _Pace:
+    """When things happened to one service, on the monotonic clock."""
+
+    owed_since: float | None = None
+    """A Deployment was written and the status has not been since."""
+    pods_wanted_since: float | None = -math.inf
+    """Since when its pods are worth a look; None: they are not. From before this process began: for ever."""
+    written_at: float | None = None
+    silent_at: str | None = None
+    """The resourceVersion of a Deployment some of whose pods do not say what they loaded."""
+    turn_at: float | None = None
+    """When it is this service's turn to have its pods compared."""
+    look_after_seconds: float | None = None
+    """When to come back to look at pods again."""
+
+
+@dataclass(kw_only=True)
+class Reporter:
+    """Writes status and events, and reads pods for them."""
+
+    api: ApiClient
+    ingest: Ingest
+    pods: PodReader
+    recorder: Recorder
+    clock: Callable[[], float] = time.monotonic
+    _paces: dict[Key, _Pace] = field(default_factory=dict)
+    _next_turn_at: float = -math.inf
+
+    def may_wait(self, view: View) -> bool:
+        """Whether the status is better written in LAZY_SECONDS: never after a failure, and not for ever."""
+        if view.applied.failures or "Deployment" not in view.applied.written:
+            return False
+        pace = self._paces.setdefault(view.key, _Pace())
+        if pace.owed_since is None:
+            pace.owed_since = self.clock()
+        return self.clock() - pace.owed_since < PATIENCE_SECONDS
+
+    async def report(self, view: View) -> float | None:
+        """Write what changed, and events about it; returns seconds after which to come back, or None.
+
+        Raises ApiError; that the service is gone is no error.
+        """
+        pace = self._paces.setdefault(view.key, _Pace())
+        old = view.observed.service.get("status") or {}
+        new = await self._compute(view, pace)
+        patch = merge_patch(old, new)
+        pace.owed_since = None
+        if not patch:
+            return pace.look_after_seconds
+        if not is_news(old, new) and (wait := self._wait_seconds(pace)) > 0:
+            return min(wait, pace.look_after_seconds or math.inf)
+        pace.written_at = self.clock()
+        if not await self._write(view.key, patch):
+            return None
+        for transition in compute_transitions(old, new):
+            self.recorder.record(view.observed.service, transition)
+        return pace.look_after_seconds if _decided(old) == _decided(new) else 0.0
+
+    def forget(self, key: Key) -> None:
+        """The service is gone."""
+        self.pods.forget(key)
+        self._paces.pop(key, None)
+
+    def _wait_seconds(self, pace: _Pace) -> float:
+        return 0.0 if pace.written_at is None else pace.written_at + PATIENCE_SECONDS - self.clock()
+
+    async def _compute(self, view: View, pace: _Pace) -> dict[str, Any]:
+        """The status; with pods where they are wanted and did not just become so."""
+        status = compute_status(view.observed, view.decision, view.applied.failures, view.now)
+        pace.look_after_seconds = None
+        if not view.decision.wants_pods:
+            pace.pods_wanted_since = None
+            if not self._wants_comparison(view, pace):
+                return status
+        else:
+            if pace.pods_wanted_since is None or not view.observed.service.get("status"):
+                pace.pods_wanted_since = self.clock()
+            if self._is_too_early(view, pace) and not _is_ready(status):
+                pace.look_after_seconds = view.decision.look_after_seconds
+                return status
+        observed = await self._with_pods(view, pace)
+        return compute_status(observed, view.decision, view.applied.failures, view.now)
+
+    def _wants_comparison(self, view: View, pace: _Pace) -> bool:
+        """Whether to ask the pods of a ready service what they loaded, now; one after the other.
+
+        Many at once are in question only after the operator's start.
+        """
+        uncompared = view.decision.uncompared
+        if uncompared is None or uncompared == pace.silent_at:
+            pace.turn_at = None
+            self.pods.forget(view.key)
+            return False
+        if pace.turn_at is None:
+            pace.turn_at = self._next_turn_at = max(self.clock(), self._next_turn_at + TURN_SECONDS)
+        if self.clock() < pace.turn_at:
+            pace.look_after_seconds = pace.turn_at - self.clock()
+            return False
+        return True
+
+    def _is_too_early(self, view: View, pace: _Pace) -> bool:
+        """Whether pods may still become available by themselves, and the next look at them is due soon."""
+        soon = view.decision.look_after_seconds
+        since = pace.pods_wanted_since
+        if since is None or soon is None or soon > PATIENCE_SECONDS:
+            return False
+        return self.clock() - since < PATIENCE_SECONDS
+
+    async def _with_pods(self, view: View, pace: _Pace) -> Observed:
+        """Add the pods; without the right to list them there is a status all the same, without causes."""
+        is_waiting = view.decision.look_after_seconds is not None
+        pace.look_after_seconds = view.decision.look_after_seconds
+        try:
+            found = await self.pods.read(view.key, view.now, follow=is_waiting)
+        except ApiError as error:
+            log.warning("cannot read pods: %s", error.message, extra=log_fields(view.key))
+            return view.observed
+        if found.are_followed and not any(has_not_started(pod) for pod in found.pods):
+            pace.look_after_seconds = None
+        observed = replace(
+            view.observed, pods=found.pods, pod_events=found.events, pod_reports=found.answers.reports
+        )
+        compared_at = self._compared_at(view, found, pace)
+        if not is_waiting and not found.answers.is_pending:
+            # No event may follow: nothing stays open at rest.
+            self.pods.forget(view.key)
+        return replace(observed, compared_at=compared_at)
+
+    def _compared_at(self, view: View, found: Pods, pace: _Pace) -> str | None:
+        """The state of the Deployment that is compared by now; what cannot be is not tried for ever."""
+        serving, uncompared = view.decision.serving, view.decision.uncompared
+        if uncompared is None or serving is None:
+            return None
+        ready = sum(is_ready(pod) for pod in of_revision(found.pods, serving.name))
+        wanted = sum(
+            one.available_replicas for one in view.observed.deployments if one.revision == serving.name
+        )
+        if ready < wanted:
+            # The list is older than the Deployment's status.
+            pace.look_after_seconds = PATIENCE_SECONDS
+            return None
+        if not found.answers.is_complete and not found.answers.is_pending:
+            pace.silent_at = uncompared
+        return uncompared if found.answers.is_complete else None
+
+    async def _write(self, key: Key, patch: Mapping[str, Any]) -> bool:
+        """Whether the patch was applied; False where the service, or its namespace, is gone."""
+        try:
+            answer = await self.api.patch_status(MODEL_SERVICES, key.namespace, key.name, {"status": patch})
+        except NotFoundError:
+            return False
+        except ApiError as error:
+            if is_namespace_gone(error):
+                return False
+            raise
+        self.ingest.on_service_written(answer)
+        return True
+
+
+def log_fields(key: Key) -> dict[str, str]:
+    """A key as fields of a log line."""
+    return {"namespace": key.namespace, "service": key.name}
+
+
+def _is_ready(status: Mapping[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+
+
+def is_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a change is more than counts and wording: a generation, a revision, a condition's state."""
+    return _headline(old) != _headline(new)
+
+
+def _decided(status: Mapping[str, Any]) -> tuple[object, ...]:
+    """What the next decision reads of a status: no event may follow, so it has to be made at once.
+
+    Only when it is recorded that a revision became stable, or was given up, may what it replaced go.
+    """
+    target = status.get("targetRevision")
+    return target, status.get("stableRevision"), is_given_up(status, str(target))
+
+
+def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
+    conditions = {
+        (one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", ())
+    }
+    fields = ("observedGeneration", "stableRevision", "targetRevision")
+    model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
+    return (conditions, model, *(status.get(name) for name in fields))
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch (RFC 7386) that turns `old` into `new`; empty where they are equal.
+
+    Fields that are only in `old` become null, so nothing stale and nothing forged stays. A merge patch
+    without a resourceVersion cannot conflict with an edit of the spec.
+    """
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        known = old.get(name)
+        if isinstance(value, dict) and isinstance(known, dict):
+            nested = merge_patch(known, value)
+            if nested:
+                patch[name] = nested
+        elif name not in old or not _is_same(known, value):
+            patch[name] = value
+    return patch
+
+
+def _is_same(left: object, right: object) -> bool:
+    """Equality as JSON: a tuple and a list are one."""
+    return left == right or _json(left) == _json(right)
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
