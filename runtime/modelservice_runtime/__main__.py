@@ -36,9 +36,10 @@ def main(argv: Sequence[str]) -> int:
 
         return run_worker(int(rest[0]))
     if command == "trial":  # likewise
+        from modelservice_runtime.server.samples import decode_sample
         from modelservice_runtime.trial_process import run_trial
 
-        run_trial()
+        run_trial(decode_sample)
     asked = command in ("-h", "--help")
     print(_USAGE, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

@@ -23,6 +23,7 @@ from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.onnx_model import find_model_file, load_onnx_model
 from modelservice_runtime.onnx_probe import onnxruntime_version, probe_providers
 from modelservice_runtime.onnx_scan import scan_model_file
+from modelservice_runtime.server.samples import decode_sample
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.settings import SettingsParser
 from modelservice_runtime.tensors import TensorSpec
@@ -96,7 +97,7 @@ def collect_model(
     started = time.perf_counter()
     model = load_onnx_model(path, "model", "1", SessionSettings(providers, available_cpus()))
     load_seconds = time.perf_counter() - started
-    samples = read_samples(model.spec, path, given)
+    samples = read_samples(model.spec, path, given, decode_sample)
     scan = scan_model_file(find_model_file(path))
     file, external = scan.files.model, scan.files.external
     learned = learn(model, wish, lambda: prove_file(file), samples)

@@ -16,6 +16,7 @@ from modelservice_runtime.lane_settings import LaneSettings
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.model_versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.models.content import LoadedFiles
+from modelservice_runtime.models.samples import DecodeSample, read_samples
 from modelservice_runtime.settings import ServeSettings
 
 log = logging.getLogger(__name__)
@@ -52,20 +53,25 @@ def find_sources(settings: ServeSettings) -> list[VersionSource]:
 
 
 def load_and_warm_up(
-    source: VersionSource, settings: ServeSettings, on_device_lost: Callable[[], None]
+    source: VersionSource,
+    settings: ServeSettings,
+    decode_sample: DecodeSample,
+    on_device_lost: Callable[[], None],
 ) -> LoadedModel:
     """Load one model and run it once; ``on_device_lost`` may be called on any thread. Raises StartupError."""
     with source.named_in_errors():
-        return _load_and_warm_up(source, settings, on_device_lost)
+        return _load_and_warm_up(source, settings, decode_sample, on_device_lost)
 
 
 def _load_and_warm_up(
-    source: VersionSource, settings: ServeSettings, on_device_lost: Callable[[], None]
+    source: VersionSource,
+    settings: ServeSettings,
+    decode_sample: DecodeSample,
+    on_device_lost: Callable[[], None],
 ) -> LoadedModel:
     # Imported here: it takes longer than everything else, and the ports are open by now.
     from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
     from modelservice_runtime.models.learning import learn
-    from modelservice_runtime.models.samples import read_samples
     from modelservice_runtime.onnx_model import find_model_file, load_onnx_model
 
     files = LoadedFiles(find_model_file(source.path))
@@ -74,7 +80,7 @@ def _load_and_warm_up(
     model.on_device_lost = on_device_lost
     give_back_freed_memory()  # first, for what moves to huge pages stays
     use_huge_pages()
-    samples = read_samples(model.spec, source.path, source.samples)
+    samples = read_samples(model.spec, source.path, source.samples, decode_sample)
     wish = BatchingWish(settings.max_batch_size, settings.rows_are_independent)
     learned = learn(model, wish, lambda: prove_file(find_model_file(source.path)), samples)
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})

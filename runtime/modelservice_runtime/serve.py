@@ -49,6 +49,7 @@ from modelservice_runtime.server.auth.guard import HttpApplication
 from modelservice_runtime.server.auth.loading import LoadedGuard, load_guard
 from modelservice_runtime.server.grpc.services import build_grpc_services
 from modelservice_runtime.server.late_application import LateApplication
+from modelservice_runtime.server.samples import decode_sample
 from modelservice_runtime.server.sockets import available_host
 from modelservice_runtime.server.tls import LoadedTls, load_tls
 from modelservice_runtime.serving.report import ReportApplication
@@ -77,7 +78,7 @@ def run(argv: Sequence[str]) -> int:
 def run_server(settings: ServeSettings) -> int:
     """Serve until a signal; returns the exit code."""
     is_tried_here = settings.workers == 1 and settings.model_trial_seconds is not None
-    trial = fork_trial() if is_tried_here else None  # before there are other threads
+    trial = fork_trial(decode_sample) if is_tried_here else None  # before there are other threads
     configure_process()
     settings = replace(settings, host=available_host(settings.host))
     if settings.workers > 1:
@@ -235,7 +236,7 @@ class Server:
             return False
         for source in self._sources:
             self._table.start_loading(source.name, source.version)
-            load = partial(load_and_warm_up, source, self._settings, on_device_lost)
+            load = partial(load_and_warm_up, source, self._settings, decode_sample, on_device_lost)
             loading = run_in_thread(loop, load, f"load-{source.name}")
             # Around the wait, not around the load: a server that is stopped meanwhile takes them back.
             with last_words(describe_crash(source)):

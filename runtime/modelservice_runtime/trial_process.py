@@ -19,6 +19,7 @@ import orjson
 
 from modelservice_runtime.errors import StartupError
 from modelservice_runtime.model_versions import VersionSource
+from modelservice_runtime.models.samples import DecodeSample, read_samples
 from modelservice_runtime.plain_values import from_plain
 from modelservice_runtime.session_settings import SessionSettings
 
@@ -36,7 +37,7 @@ class TrialRequest:
     parent_pid: int
 
 
-def run_trial() -> NoReturn:
+def run_trial(decode_sample: DecodeSample) -> NoReturn:
     """Answer a request and end."""
     answers = os.dup(1)
     # What a library prints must not get into the answer.
@@ -45,7 +46,7 @@ def run_trial() -> NoReturn:
     # The server logs the same when it loads the model itself.
     logging.disable()
     for source in request.sources:
-        refusal = _try(source, request.session)
+        refusal = _try(source, request.session, decode_sample)
         os.write(answers, orjson.dumps(refusal) + b"\n")
         if refusal is not None:
             break
@@ -68,16 +69,17 @@ def _read_request() -> TrialRequest:
     return request
 
 
-def _try(source: VersionSource, session: SessionSettings) -> tuple[str, str] | None:
+def _try(
+    source: VersionSource, session: SessionSettings, decode_sample: DecodeSample
+) -> tuple[str, str] | None:
     # Imported here: the parent, too, knows this module, and imports ONNX Runtime when its ports are open.
-    from modelservice_runtime.models.samples import read_samples
     from modelservice_runtime.onnx_model import load_onnx_model
     from modelservice_runtime.warm_up import try_run
 
     try:
         with source.named_in_errors():
             model = load_onnx_model(source.path, source.name, source.version, session)
-            try_run(model, read_samples(model.spec, source.path, source.samples))
+            try_run(model, read_samples(model.spec, source.path, source.samples, decode_sample))
     except StartupError as error:
         return error.reason, error.sentence
     return None

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
+from modelservice_runtime.models.samples import DecodeSample
+
 _TASKS = Path("/proc/self/task")
 
 
@@ -54,7 +56,7 @@ class ForkedTrial:
         self.stdout.close()
 
 
-def fork_trial() -> ForkedTrial | None:
+def fork_trial(decode_sample: DecodeSample) -> ForkedTrial | None:
     """Make a copy of this process that waits for a request; None where it has threads already."""
     importlib.import_module("modelservice_runtime.onnx_model")
     if len(list(_TASKS.iterdir())) > 1:
@@ -64,14 +66,14 @@ def fork_trial() -> ForkedTrial | None:
     if not pid:
         os.close(ask)
         os.close(answers)
-        _become_trial(request, answer)
+        _become_trial(request, answer, decode_sample)
     os.close(request)
     os.close(answer)
     # Without a buffer, so that no answer hides where a selector does not see it.
     return ForkedTrial(pid, io.FileIO(ask, "w"), io.FileIO(answers, "r"))
 
 
-def _become_trial(request: int, answer: int) -> NoReturn:
+def _become_trial(request: int, answer: int, decode_sample: DecodeSample) -> NoReturn:
     from modelservice_runtime.trial_process import run_trial
 
     try:
@@ -80,6 +82,6 @@ def _become_trial(request: int, answer: int) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.dup2(request, 0)
         os.dup2(answer, 1)
-        run_trial()
+        run_trial(decode_sample)
     finally:
         os._exit(1)  # never back into the server's own code

@@ -6,9 +6,10 @@ input, as in ``image:1x3x224x224``.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from modelservice_runtime.errors import InvalidSettingsError, ServingError
 from modelservice_runtime.model import ModelSpec
@@ -18,6 +19,9 @@ from modelservice_runtime.tensors import Array, check_shape
 _MAX_FILES = 16
 _MAX_FILE_BYTES = 64 << 20
 _SHAPE = re.compile(r"(.+):([1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8})*)")
+
+# A request's inputs by their names, from a body; raises ServingError. What reads bodies stands above models.
+DecodeSample: TypeAlias = Callable[[ModelSpec, bytes], Mapping[str, Array]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Samples:
 NO_SAMPLES = Samples()
 
 
-def read_samples(spec: ModelSpec, model_path: Path, given: Sequence[str]) -> Samples:
+def read_samples(spec: ModelSpec, model_path: Path, given: Sequence[str], decode: DecodeSample) -> Samples:
     """Samples for a model whose file or directory is ``model_path``. Raises InvalidSettingsError."""
     if not given:
         return NO_SAMPLES
@@ -43,7 +47,7 @@ def read_samples(spec: ModelSpec, model_path: Path, given: Sequence[str]) -> Sam
             name, sizes = shape.groups()
             shapes[name] = _check_sizes(spec, name, [int(size) for size in sizes.split("x")])
         else:
-            inputs.extend(_read_file(spec, file) for file in _find_files(model_path, text))
+            inputs.extend(_read_file(spec, file, decode) for file in _find_files(model_path, text))
     return Samples(tuple(inputs), shapes)
 
 
@@ -68,14 +72,11 @@ def _find_files(model_path: Path, text: str) -> Iterator[Path]:
     yield from files
 
 
-def _read_file(spec: ModelSpec, path: Path) -> Mapping[str, Array]:
-    # Imported here: nothing else that is loaded for a trial needs it.
-    from modelservice_runtime.server.infer_codec import decode_infer
-
+def _read_file(spec: ModelSpec, path: Path, decode: DecodeSample) -> Mapping[str, Array]:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise InvalidSettingsError(f"--samples: {path.name!r} has more than {_MAX_FILE_BYTES} bytes")
-        return decode_infer(spec, path.read_bytes(), None).request.inputs
+        return decode(spec, path.read_bytes())
     except OSError as error:
         raise InvalidSettingsError(
             f"--samples: cannot read {str(path)!r} ({error.strerror}); "

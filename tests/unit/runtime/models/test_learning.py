@@ -18,6 +18,7 @@ from modelservice_runtime.models.batching_decision import BatchingWish, prove_fi
 from modelservice_runtime.models.learning import learn
 from modelservice_runtime.models.samples import NO_SAMPLES, Samples, read_samples
 from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
+from modelservice_runtime.server.samples import decode_sample
 from modelservice_runtime.session_settings import SessionSettings
 from modelservice_runtime.tensors import FP32, Array, TensorSpec
 from modelservice_runtime.warm_up import try_run, warm_up
@@ -320,4 +321,4 @@ def test_warm_up_without_samples_reports_what_it_ran_on(tmp_path: Path) -> None:
 
 
 def test_read_samples_of_nothing_is_nothing(tmp_path: Path) -> None:
-    assert read_samples(SPEC, tmp_path, ()) is NO_SAMPLES
+    assert read_samples(SPEC, tmp_path, (), decode_sample) is NO_SAMPLES

@@ -9,6 +9,7 @@ from modelservice_runtime.batching_settings import ModelSample, parse_sample
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.samples import read_samples
+from modelservice_runtime.server.samples import decode_sample
 from modelservice_runtime.tensors import FP32, TensorSpec
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x:0", FP32, (-1, 3, -1)),), (TensorSpec("y", FP32, (-1,)),))
@@ -24,7 +25,7 @@ def write(path: Path, rows: int = 1, width: int = 2, name: str = "x:0") -> Path:
 def test_file_lies_beside_the_model_or_in_its_directory(tmp_path: Path) -> None:
     write(tmp_path / "sample.json", rows=2)
     for model in (tmp_path, tmp_path / "model.onnx"):
-        samples = read_samples(SPEC, model, ("sample.json",))
+        samples = read_samples(SPEC, model, ("sample.json",), decode_sample)
         assert [array.shape for sample in samples.inputs for array in sample.values()] == [(2, 3, 2)]
 
 
@@ -33,12 +34,12 @@ def test_directory_stands_for_its_json_files(tmp_path: Path) -> None:
     (tmp_path / "samples" / "readme.txt").touch()
     for width in (4, 5):
         write(tmp_path / "samples" / f"{width}.json", width=width)
-    samples = read_samples(SPEC, tmp_path / "m.onnx", ("samples",))
+    samples = read_samples(SPEC, tmp_path / "m.onnx", ("samples",), decode_sample)
     assert [sample["x:0"].shape[2] for sample in samples.inputs] == [4, 5]
 
 
 def test_shape_of_an_input_whose_name_has_a_colon() -> None:
-    assert read_samples(SPEC, Path("/m.onnx"), ("x:0:1x3x224",)).shapes == {"x:0": [1, 3, 224]}
+    assert read_samples(SPEC, Path("/m.onnx"), ("x:0:1x3x224",), decode_sample).shapes == {"x:0": [1, 3, 224]}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_sample_that_does_not_fit_is_refused_with_a_sentence(
     write(tmp_path / "other.json", name="z")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InvalidSettingsError, match=f"^InvalidSettings: --samples: .*{sentence}"):
-        read_samples(SPEC, tmp_path / "m.onnx", (text,))
+        read_samples(SPEC, tmp_path / "m.onnx", (text,), decode_sample)
 
 
 def test_parse_sample_is_for_one_model_where_it_names_one() -> None:
