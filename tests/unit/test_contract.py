@@ -4,10 +4,12 @@ The two packages never import each other; this is the one place that holds them 
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from yarl import URL
 
 from modelservice_operator.api import parse_model_service
@@ -15,15 +17,20 @@ from modelservice_operator.decide.resources import ports
 from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
 from modelservice_operator.decide.revision import RecordedRuntime
 from modelservice_operator.explain.diagnose import diagnose
+from modelservice_operator.explain.diagnose.flags import FIELDS, FIXED, in_fields, unknown_fields
 from modelservice_operator.facts import labels
 from modelservice_runtime.cpu import available_cpus
+from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
 from modelservice_runtime.fetch.proxies import read_proxies
 from modelservice_runtime.machine.cgroup import find_control_groups
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.server.routes import Endpoint, Route, match_route
 from modelservice_runtime.server.routing import split_target
+from modelservice_runtime.server.samples import decode_sample
 from modelservice_runtime.server.sockets import EVERY_ADDRESS
 from modelservice_runtime.session_settings import (
     ArenaExtendStrategy,
@@ -33,7 +40,9 @@ from modelservice_runtime.session_settings import (
     TensorRtOptions,
 )
 from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
+from modelservice_runtime.tensors import FP32, TensorSpec
 
+ROOT = Path(__file__).parents[2]
 SHA256 = "0123456789abcdef" * 4
 
 SPECS: dict[str, dict[str, Any]] = {
@@ -298,3 +307,79 @@ def test_every_failure_of_the_fetcher_reaches_the_user_as_it_is(reason: FetchRea
     assert cause is not None
     assert cause.reason == reason
     assert "What happened: do this." in cause.message
+
+
+def arguments_of(pod: dict[str, Any]) -> list[str]:
+    containers = [*pod.get("initContainers", ()), *pod["containers"]]
+    return [argument for container in containers for argument in container["args"]]
+
+
+def test_every_flag_that_the_operator_gives_has_its_field() -> None:
+    given = {
+        text for spec in SPECS.values() for text in arguments_of(make_pod(spec)) if text.startswith("--")
+    }
+
+    fields = {flag.partition(" ")[0] for flag in FIELDS}
+
+    assert given - FIXED == fields
+    assert not fields & FIXED
+
+
+def test_every_field_of_a_flag_is_one_of_the_api() -> None:
+    crd = yaml.safe_load((ROOT / "crds" / "modelservices.yaml").read_text(encoding="utf-8"))
+    top = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for field in FIELDS.values():
+        schema = top
+        for name in field.split("."):
+            schema = schema["properties"][name]
+
+
+def samples(file: str) -> dict[str, Any]:
+    return {"model": {"storageUri": "configmap://models/spam.onnx", "samples": {"file": file}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (samples("absent.json"), r"^spec\.model\.samples\.file: cannot read .*absent\.json.*name a file"),
+        (samples("broken.json"), r"^spec\.model\.samples\.file: 'broken\.json' is no request.*correct it"),
+        (SPECS["settings"], r"^spec\.model\.samples\.shapes: the model has no input 'x:0'; it has 'x'"),
+    ],
+)
+def test_samples_that_do_not_fit_are_told_by_their_field(
+    spec: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    pod = make_pod(spec)
+    given = [sample.text for sample in parse_server(pod).samples]
+    model = ModelSpec("spam", "1", (TensorSpec("x", FP32, (-1, 2)),), (TensorSpec("y", FP32, (-1,)),))
+
+    with pytest.raises(InvalidSettingsError) as refusal:
+        read_samples(model, tmp_path / "spam.onnx", given, decode_sample)
+
+    assert re.search(said, in_fields(refusal.value.sentence, pod["containers"][0]["args"]))
+
+
+def test_values_that_the_server_refuses_are_told_by_their_field() -> None:
+    with pytest.raises(InvalidSettingsError) as refusal:
+        parse_serve_arguments(["--model", "spam=/mnt/models", "--max-batch-size", "many"])
+
+    assert in_fields(refusal.value.sentence, ()) == (
+        "spec.batching.maxBatchSize: 'many' is not a whole number of at least 1"
+    )
+
+
+def test_fields_that_a_server_does_not_know_are_named() -> None:
+    (server,) = make_pod(SPECS["samples"])["containers"]
+    # As from an image of which neither was known.
+    older = [
+        text.replace("--samples", "--trials").replace("--rows-are", "--lines-are") for text in server["args"]
+    ]
+    with pytest.raises(InvalidSettingsError) as refusal:
+        parse_serve_arguments(older[1:])
+    said = refusal.value.sentence.replace("--trials", "--samples").replace("--lines-are", "--rows-are")
+
+    assert unknown_fields(said, server["args"]) == [
+        "spec.batching.rowsAreIndependent",
+        "spec.model.samples.file",
+    ]

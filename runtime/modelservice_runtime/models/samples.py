@@ -68,21 +68,26 @@ def _find_files(model_path: Path, text: str) -> Iterator[Path]:
     path = directory / text
     files = sorted(path.glob("*.json"))[:_MAX_FILES] if path.is_dir() else [path]
     if not files:
-        raise InvalidSettingsError(f"--samples: there is no *.json file in the directory {text!r}")
+        raise InvalidSettingsError(
+            f"--samples: there is no *.json file in the directory {text!r}; put one there, or name another"
+        )
     yield from files
 
 
 def _read_file(spec: ModelSpec, path: Path, decode: DecodeSample) -> Mapping[str, Array]:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
-            raise InvalidSettingsError(f"--samples: {path.name!r} has more than {_MAX_FILE_BYTES} bytes")
+            raise InvalidSettingsError(
+                f"--samples: {path.name!r} has more than {_MAX_FILE_BYTES} bytes; give a smaller one"
+            )
         return decode(spec, path.read_bytes())
     except OSError as error:
         raise InvalidSettingsError(
             f"--samples: cannot read {str(path)!r} ({error.strerror}); "
-            "name a file beside the model, or the shape of an input such as x:1x3x224x224"
+            "name a file beside the model, or give shapes of inputs"
         ) from error
     except ServingError as error:
         raise InvalidSettingsError(
-            f"--samples: {path.name!r} is no request to this model as /infer takes it: {error}"
+            f"--samples: {path.name!r} is no request to this model as /infer takes it: {error}; "
+            "correct it, or give shapes of inputs"
         ) from error

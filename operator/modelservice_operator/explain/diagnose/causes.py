@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator.decide.resources.pod import SERVER_CONTAINER
+from modelservice_operator.decide.resources.pod import FETCH_CONTAINER, SERVER_CONTAINER
 from modelservice_operator.explain.diagnose import images, volumes
 from modelservice_operator.explain.diagnose import pods as podlib
 from modelservice_operator.explain.diagnose.admission import refused
 from modelservice_operator.explain.diagnose.cause import Cause, Situation
+from modelservice_operator.explain.diagnose.flags import in_fields, unknown_fields, values_of
 from modelservice_operator.explain.diagnose.missing import missing_object
 from modelservice_operator.explain.diagnose.models import parse_report
 from modelservice_operator.explain.diagnose.redact import redact
@@ -139,7 +140,8 @@ def _not_set_up(
     for event in reversed(events):
         if event.get("reason") in volumes.EVENTS:
             message = redact(str(event.get("message") or ""))
-            return volumes.not_set_up(str(event["reason"]), message, situation)
+            samples = [*values_of("--samples", podlib.args(pod, SERVER_CONTAINER))]
+            return volumes.not_set_up(str(event["reason"]), message, situation, samples)
     return None
 
 
@@ -165,12 +167,13 @@ def _fetch(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause 
     if not failure:
         return None
     if failure.get("reason") == "OOMKilled":
-        return _out_of_memory(pod, str(container.get("name")), "The fetcher")
+        return _out_of_memory(pod, FETCH_CONTAINER, "The fetcher")
     report = parse_report(failure)
     if report is not None:
         return Cause(reason=report.reason, message=_with_the_way(report.reason, report.message, situation))
-    line = _last_line(failure)
-    return Cause(
+    args = podlib.args(pod, FETCH_CONTAINER)
+    line = in_fields(_last_line(failure), args)
+    return _older_image(pod, container, unknown_fields(_last_line(failure), args), situation) or Cause(
         reason="FetchFailed",
         message=f"The model could not be fetched, exit code {failure.get('exitCode')}: {line or 'no log'}",
     )
@@ -187,13 +190,18 @@ def _with_the_way(reason: str, message: str, situation: Situation) -> str:
     return f"{said.rstrip('.')}. Where it answers elsewhere, look at what is between: {between}."
 
 
-def _server_failure(pod: Mapping[str, Any], _events: Any, _situation: Any) -> Cause | None:
-    failure = podlib.failure(podlib.server(pod))
+def _server_failure(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause | None:
+    container = podlib.server(pod)
+    failure = podlib.failure(container)
     if not failure:
         return None
     if failure.get("reason") == "OOMKilled":
         return _out_of_memory(pod, SERVER_CONTAINER, "The server")
-    line = _last_line(failure)
+    args = podlib.args(pod, SERVER_CONTAINER)
+    older = _older_image(pod, container, unknown_fields(_last_line(failure), args), situation)
+    if older is not None:
+        return older
+    line = in_fields(_last_line(failure), args)
     sentence = _SENTENCE.match(line)
     if sentence is not None:
         return Cause(reason=sentence["reason"], message=sentence["message"])
@@ -205,6 +213,12 @@ def _server_failure(pod: Mapping[str, Any], _events: Any, _situation: Any) -> Ca
             f"{line or '(none)'}"
         ),
     )
+
+
+def _older_image(
+    pod: Mapping[str, Any], container: Mapping[str, Any], unknown: Sequence[str], situation: Situation
+) -> Cause | None:
+    return images.too_old(_image_of(pod, container), unknown, situation) if unknown else None
 
 
 def _exit_code(code: object) -> str:

@@ -9,6 +9,8 @@ from modelservice_operator.explain.diagnose.cause import Cause
 from modelservice_operator.explain.diagnose.redact import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from modelservice_operator.explain.diagnose.cause import Situation
 
 _BACK_OFF = re.compile(r"^Back-off pulling image \"[^\"]*\"(?:: \w+: ?)?")
@@ -66,3 +68,15 @@ def cannot_start(image: str, message: str, situation: Situation) -> Cause:
     else:
         remedy = f"look at the node, or {situation.correct_image}"
     return Cause(reason="StartFailed", message=f"Image {image} cannot start, {remedy}. {message}")
+
+
+def too_old(image: str, unknown: Sequence[str], situation: Situation) -> Cause:
+    """Return the cause for a runtime that does not know fields, which the operator handed on."""
+    fields = ", ".join(unknown)
+    return Cause(
+        reason="InvalidSettings",
+        message=(
+            f"Image {image} does not know {fields}: it is older than the operator. Leave that out, or "
+            f"{situation.correct_image}."
+        ),
+    )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from modelservice_operator.explain.diagnose.cause import Cause
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _NOT_FOUND = re.compile(r"(?P<kind>secret|configmap|persistentvolumeclaim) \"(?P<name>[^\"]+)\" not found")
 _VARIABLE_KEY = re.compile(r"couldn't find key (?P<key>\S+) in Secret \S+/(?P<name>\S+)")
+_CONFIG_KEY = re.compile(r"references non-existent config key: (?P<key>[-._a-zA-Z0-9]+)")
 _KINDS = {
     "secret": ("SecretNotFound", "Secret"),
     "configmap": ("ConfigMapNotFound", "ConfigMap"),
@@ -15,16 +20,21 @@ _KINDS = {
 }
 
 
-def missing_object(message: str) -> Cause | None:
-    """Return the cause where `message` says that an object, or a key of one, is missing."""
+def missing_object(message: str, samples: Sequence[str] = ()) -> Cause | None:
+    """Return the cause where `message` says that an object, or a key of one, is missing.
+
+    `samples` are files that lie beside the model: keys of its ConfigMap too.
+    """
     key = _VARIABLE_KEY.search(message)
     if key is not None:
         sentence = f"Secret {key['name']!r} has no key {key['key']!r}, which spec.env asks for: add it."
         return Cause(reason="SecretNotFound", message=sentence, heals=True)
-    if "references non-existent config key" in message:
+    config_key = _CONFIG_KEY.search(message)
+    if config_key is not None:
+        field = "spec.model.samples.file" if config_key["key"] in samples else "spec.model.storageUri"
         return Cause(
             reason="ConfigMapKeyNotFound",
-            message=f"The ConfigMap has no such key, correct spec.model.storageUri or add it: {message}",
+            message=f"The ConfigMap has no such key, correct {field} or add it: {message}",
         )
     if "references non-existent secret key" in message:
         sentence = f"A Secret has no such key, add it: {message}"

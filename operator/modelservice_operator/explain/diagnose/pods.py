@@ -111,3 +111,9 @@ def container_spec(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     spec = pod.get("spec") or {}
     both = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     return next((one for one in both if one.get("name") == name), {})
+
+
+def args(pod: Mapping[str, Any], name: str) -> Sequence[str]:
+    """Return the arguments of the pod's container of this name."""
+    found: Sequence[str] = container_spec(pod, name).get("args") or ()
+    return found

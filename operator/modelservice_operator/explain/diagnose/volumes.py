@@ -8,6 +8,8 @@ from modelservice_operator.explain.diagnose.cause import Cause
 from modelservice_operator.explain.diagnose.missing import missing_object
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from modelservice_operator.explain.diagnose.cause import Situation
 
 EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
@@ -36,9 +38,9 @@ _REMEDIES = (
 )
 
 
-def not_set_up(reason: str, message: str, situation: Situation) -> Cause:
-    """Return the cause for the kubelet's or the attach controller's sentence."""
-    missing = missing_object(message)
+def not_set_up(reason: str, message: str, situation: Situation, samples: Sequence[str]) -> Cause:
+    """Return the cause for the kubelet's or the attach controller's sentence; see `missing_object`."""
+    missing = missing_object(message, samples)
     if missing is not None:
         return missing
     if "Multi-Attach error" in message:

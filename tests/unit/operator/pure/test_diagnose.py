@@ -424,6 +424,56 @@ def test_diagnose_load_failure_becomes_the_reason() -> None:
     assert cause == Cause(reason="ModelLoadFailed", message="opset 99 is not supported: export with opset 21")
 
 
+def with_samples(pod: dict[str, Any], file: str) -> dict[str, Any]:
+    pod["spec"]["containers"][0]["args"] = ["serve", "--model", "spam=/mnt/models/m.onnx", "--samples", file]
+    return pod
+
+
+def test_diagnose_what_the_server_says_of_a_flag_names_the_field() -> None:
+    log = "InvalidSettings: model 'spam' (version '1'): --samples: cannot read '/mnt/a.json' (absent)"
+
+    cause = explain(with_samples(pod_with(server=failed("server", log)), "a.json"))
+
+    assert cause == Cause(
+        reason="InvalidSettings",
+        message="model 'spam' (version '1'): spec.model.samples.file: cannot read '/mnt/a.json' (absent)",
+    )
+
+
+def test_diagnose_field_that_an_older_image_does_not_know() -> None:
+    log = "InvalidSettings: unrecognized arguments: --samples a.json; see 'serve --help'"
+
+    cause = explain(with_samples(pod_with(server=failed("server", log)), "a.json"), runtime="onnx")
+
+    assert cause.reason == "InvalidSettings"
+    assert "registry.example/onnx:1 does not know spec.model.samples.file" in cause.message
+    assert "correct the image of ModelRuntime 'onnx'" in cause.message
+
+
+def test_diagnose_argument_that_the_fetcher_does_not_know() -> None:
+    log = "usage: fetch [-h]\nfetch: error: unrecognized arguments: --cache-max-bytes 7"
+
+    cause = explain(pod_with(fetch=failed("fetch", log, code=2)))
+
+    assert "does not know spec.model.cache.maxSize" in cause.message
+
+
+@pytest.mark.parametrize(
+    ("key", "field"), [("a.json", "spec.model.samples.file"), ("m.onnx", "spec.model.storageUri")]
+)
+def test_diagnose_missing_key_of_a_config_map_names_the_field_that_asks_for_it(key: str, field: str) -> None:
+    pod = with_samples(pod_with(fetch=waiting("fetch", "PodInitializing")), "a.json")
+    # The kubelet's sentence (k8s.io/kubernetes, pkg/volume/configmap).
+    said = (
+        f'MountVolume.SetUp failed for volume "model" : configmap references non-existent config key: {key}'
+    )
+
+    cause = explain(pod, mount_event(said))
+
+    assert cause.reason == "ConfigMapKeyNotFound"
+    assert f"correct {field} or add it" in cause.message
+
+
 @pytest.mark.parametrize("container", ["server", "fetch"])
 def test_diagnose_out_of_memory_says_what_to_raise(container: str) -> None:
     status = failed(container, reason="OOMKilled", code=137)
