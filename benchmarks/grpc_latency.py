@@ -30,9 +30,9 @@ import uvloop
 
 from benchmarks.measuring import Row, best_rate, cpu_seconds, print_table, running_server, save_mlp
 from modelservice_runtime.protos import inference_pb2 as pb
-from modelservice_runtime.server.grpc.server import GrpcServer
-from modelservice_runtime.server.grpc.stream import GrpcCall
-from modelservice_runtime.server.http2.frames import (
+from modelservice_runtime.transport.grpc.server import GrpcServer
+from modelservice_runtime.transport.grpc.stream import GrpcCall
+from modelservice_runtime.transport.http2.frames import (
     ACK,
     END_HEADERS,
     END_STREAM,
@@ -44,7 +44,7 @@ from modelservice_runtime.server.http2.frames import (
     build_settings,
     build_window_update,
 )
-from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.transport.http2.limits import Http2Limits
 
 _ECHO = "/benchmark.Benchmark/Echo"
 INFER_PATH = "/inference.GRPCInferenceService/ModelInfer"

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from modelservice_cli.errors import CommandError
+from modelservice_runtime.auth.api_keys import api_key_line, new_api_key, parse_api_keys
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key, parse_api_keys
-from modelservice_runtime.settings import SettingsParser
+from modelservice_runtime.settings.serve import SettingsParser
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from modelservice_cli import api_key, runtime, serve
 from modelservice_cli.errors import CommandError
 from modelservice_runtime.errors import InvalidSettingsError, StartupError
-from modelservice_runtime.settings import SettingsParser
+from modelservice_runtime.settings.serve import SettingsParser
 
 
 def run(argv: Sequence[str]) -> int:

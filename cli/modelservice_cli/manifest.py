@@ -20,8 +20,8 @@ from modelservice_operator.api import (
 )
 from modelservice_operator.decide.resources.accelerator import accelerator_args
 from modelservice_operator.decide.resources.server import batching_args, sample_args, server_args
-from modelservice_runtime.accelerator_arguments import add_accelerator_arguments
-from modelservice_runtime.settings import add_serve_arguments
+from modelservice_runtime.settings.accelerators import add_accelerator_arguments
+from modelservice_runtime.settings.serve import add_serve_arguments
 
 # Parts of the spec that only a cluster can act on.
 _CLUSTER_ONLY = (

@@ -3,7 +3,7 @@
 import argparse
 
 from modelservice_cli.packages import check_runtime_packages
-from modelservice_runtime.info_arguments import add_info_arguments
+from modelservice_runtime.settings.info import add_info_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand; returns the exit code. Raises CommandError or StartupError."""
     check_runtime_packages()
-    from modelservice_runtime.info import print_info
+    from modelservice_runtime.serving.info import print_info
 
     return print_info(arguments)

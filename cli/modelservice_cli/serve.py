@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.packages import check_runtime_packages
-from modelservice_runtime.settings import ServeSettings, add_serve_arguments, build_serve_settings
+from modelservice_runtime.settings.serve import ServeSettings, add_serve_arguments, build_serve_settings
 
 if TYPE_CHECKING:
     from modelservice_cli.manifest import LocalService
@@ -36,7 +36,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     settings = build_settings(parser, argv)
     check_runtime_packages()
     # Imported here, so that help and errors need no more than the base installation.
-    from modelservice_runtime.serve import run_server
+    from modelservice_runtime.serving.serve import run_server
 
     return run_server(settings)
 

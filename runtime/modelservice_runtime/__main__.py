@@ -17,27 +17,27 @@ def main(argv: Sequence[str]) -> int:
     end_on_sigterm()
     command, rest = (argv[0], list(argv[1:])) if argv else ("", [])
     if command == "serve":
-        from modelservice_runtime import serve
+        from modelservice_runtime.serving import serve
 
         return serve.run(rest)
     if command == "fetch":
         from modelservice_runtime.fetch import main as fetch
-        from modelservice_runtime.logs import describe_loss
+        from modelservice_runtime.machine.logs import describe_loss
         from modelservice_runtime.machine.stderr import unblock_stderr
 
         unblock_stderr(describe_loss)
         return fetch.run(rest)
     if command == "info":
-        from modelservice_runtime import info
+        from modelservice_runtime.serving import info
 
         return info.run(rest)
     if command == "worker":  # started by serve itself
-        from modelservice_runtime.workers.process import run_worker
+        from modelservice_runtime.serving.worker_process import run_worker
 
         return run_worker(int(rest[0]))
     if command == "trial":  # likewise
-        from modelservice_runtime.server.samples import decode_sample
-        from modelservice_runtime.trial_process import run_trial
+        from modelservice_runtime.models.trial_process import run_trial
+        from modelservice_runtime.protocols.oip.samples import decode_sample
 
         run_trial(decode_sample)
     asked = command in ("-h", "--help")

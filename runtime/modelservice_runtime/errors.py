@@ -1,6 +1,6 @@
 """Domain errors of the runtime: what went wrong, without any protocol's status codes.
 
-One table (``server/status.py``) maps them to the codes of HTTP and gRPC. Messages are for people: they
+One table (``transport.status``) maps them to the codes of HTTP and gRPC. Messages are for people: they
 name the field, what was expected and what to do, and never hold file paths or stack traces of requests.
 """
 

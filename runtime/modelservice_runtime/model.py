@@ -1,6 +1,6 @@
 """What a model is to the rest of the server: its specs, and something that runs.
 
-Nothing here imports ONNX Runtime; ``onnx_model.py`` provides the implementation.
+Nothing here imports ONNX Runtime; ``onnx.model`` provides the implementation.
 """
 
 from collections.abc import Mapping, Sequence

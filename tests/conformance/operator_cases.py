@@ -22,14 +22,14 @@ from tests.unit.runtime.server_thread import ServerThread
 from tritonclient.grpc import service_pb2
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-from modelservice_runtime.lane import Lane
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.execution.lane import Lane
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.models.learning import learn
-from modelservice_runtime.onnx_errors import RUN_ERRORS
-from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
-from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.session_settings import SessionSettings
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.models.repository import ModelHandle
+from modelservice_runtime.onnx.errors import RUN_ERRORS
+from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
+from modelservice_runtime.settings.lanes import LaneSettings
+from modelservice_runtime.settings.sessions import SessionSettings
 
 # Their outputs are random; only shapes and datatypes can be compared.
 _RANDOM = (

@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from modelservice_runtime.server.connection import Connection
-from modelservice_runtime.server.grpc.server import GrpcServer
-from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall
-from modelservice_runtime.server.http import HttpLimits, HttpRequest, HttpResponse
-from modelservice_runtime.server.http2.connection import Connection as Http2Connection
-from modelservice_runtime.server.http2.frames import FrameType, build_frame, build_settings
-from modelservice_runtime.server.http2.hpack import encode_header
-from modelservice_runtime.server.http2.limits import Http2Limits
-from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.transport.grpc.server import GrpcServer
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall
+from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse
+from modelservice_runtime.transport.http1.connection import Connection
+from modelservice_runtime.transport.http1.server import HttpServer
+from modelservice_runtime.transport.http2.connection import Connection as Http2Connection
+from modelservice_runtime.transport.http2.frames import FrameType, build_frame, build_settings
+from modelservice_runtime.transport.http2.hpack import encode_header
+from modelservice_runtime.transport.http2.limits import Http2Limits
 
 LIMITS = HttpLimits(max_body_bytes=4096, max_buffered_bytes=8192, max_target_bytes=256, max_head_bytes=2048)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -19,28 +19,28 @@ from modelservice_operator.decide.revision import RecordedRuntime
 from modelservice_operator.explain.diagnose import diagnose
 from modelservice_operator.explain.diagnose.flags import FIELDS, FIXED, in_fields, unknown_fields
 from modelservice_operator.facts import labels
-from modelservice_runtime.cpu import available_cpus
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.main import build_parser, build_request
 from modelservice_runtime.fetch.proxies import read_proxies
 from modelservice_runtime.machine.cgroup import find_control_groups
+from modelservice_runtime.machine.cpu import available_cpus
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.samples import read_samples
-from modelservice_runtime.server.routes import Endpoint, Route, match_route
-from modelservice_runtime.server.routing import split_target
-from modelservice_runtime.server.samples import decode_sample
-from modelservice_runtime.server.sockets import EVERY_ADDRESS
-from modelservice_runtime.session_settings import (
+from modelservice_runtime.protocols.oip.routes import Endpoint, Route, match_route
+from modelservice_runtime.protocols.oip.samples import decode_sample
+from modelservice_runtime.protocols.routing import split_target
+from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
+from modelservice_runtime.settings.sessions import (
     ArenaExtendStrategy,
     ConvolutionSearch,
     CudaOptions,
     ShapeProfile,
     TensorRtOptions,
 )
-from modelservice_runtime.settings import ServeSettings, parse_serve_arguments
 from modelservice_runtime.tensors import FP32, TensorSpec
+from modelservice_runtime.transport.sockets import EVERY_ADDRESS
 
 ROOT = Path(__file__).parents[2]
 SHA256 = "0123456789abcdef" * 4

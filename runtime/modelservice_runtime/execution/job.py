@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelservice_runtime.batch_queue import BatchKey
 from modelservice_runtime.errors import ServingError
+from modelservice_runtime.execution.batch_queue import BatchKey
+from modelservice_runtime.execution.statistics import Timing
 from modelservice_runtime.model import Run
-from modelservice_runtime.statistics import Timing
 from modelservice_runtime.tensors import Array, InferRequest
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from modelservice_runtime.batch_queue import BatchKey
+from modelservice_runtime.execution.batch_queue import BatchKey
 from modelservice_runtime.execution.row_check import Row
 from modelservice_runtime.execution.row_checker import RowChecker
 from modelservice_runtime.execution.row_set import ROWS, cut_rows, distinct
+from modelservice_runtime.execution.runner_threads import RunnerThreads
 from modelservice_runtime.model import Batching
-from modelservice_runtime.runner_threads import RunnerThreads
 from modelservice_runtime.tensors import Array
 
 # What may be kept of requests, together.

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from modelservice_runtime.batching import SHAPES_VARY
+from modelservice_runtime.execution.batching import SHAPES_VARY
 from modelservice_runtime.execution.job import Job
 from modelservice_runtime.execution.output_shapes import OutputShapes
 from modelservice_runtime.execution.row_checker import RowChecker

@@ -6,7 +6,7 @@ from pathlib import Path
 from modelservice_runtime.errors import StartupError
 from modelservice_runtime.fetch.log import log
 from modelservice_runtime.fetch.names import clean_path
-from modelservice_runtime.onnx_scan import scan_model
+from modelservice_runtime.onnx.scan import scan_model
 
 
 def find_external_files(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from modelservice_runtime.fetch.destination import FileDigest, digest_stream
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.transfer import check_digest
 from modelservice_runtime.fetch.uri import FileUri
-from modelservice_runtime.readable import describe_denial
+from modelservice_runtime.machine.readable import describe_denial
 
 
 def verify_file(uri: FileUri, sha256: str | None, root: Path | None) -> tuple[Path, FileDigest]:

@@ -1,1 +1,4 @@
-"""What is learned of a model before it is ready: made-up inputs, samples, decisions; no requests."""
+"""The models of a server: versions, loading, trial, warm-up, and what is learned before they are ready.
+
+How one runs lives in ``onnx``, who shares its runs in ``execution``.
+"""

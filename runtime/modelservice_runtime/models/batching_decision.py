@@ -16,9 +16,9 @@ from modelservice_runtime.execution.row_check import Row
 from modelservice_runtime.execution.row_checker import RowChecker, takes_long
 from modelservice_runtime.execution.row_set import ROWS, cut_rows, distinct
 from modelservice_runtime.model import Batching, Model, ModelSpec, WarmableModel
-from modelservice_runtime.models.made_up import make_inputs, varied_recipes
 from modelservice_runtime.models.samples import NO_SAMPLES, Samples
-from modelservice_runtime.warm_up import Warmed
+from modelservice_runtime.models.warm_up import Warmed
+from modelservice_runtime.onnx.made_up import make_inputs, varied_recipes
 
 log = logging.getLogger(__name__)
 

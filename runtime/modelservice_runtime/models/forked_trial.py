@@ -58,7 +58,7 @@ class ForkedTrial:
 
 def fork_trial(decode_sample: DecodeSample) -> ForkedTrial | None:
     """Make a copy of this process that waits for a request; None where it has threads already."""
-    importlib.import_module("modelservice_runtime.onnx_model")
+    importlib.import_module("modelservice_runtime.onnx.model")
     if len(list(_TASKS.iterdir())) > 1:
         return None
     (request, ask), (answers, answer) = os.pipe(), os.pipe()
@@ -74,7 +74,7 @@ def fork_trial(decode_sample: DecodeSample) -> ForkedTrial | None:
 
 
 def _become_trial(request: int, answer: int, decode_sample: DecodeSample) -> NoReturn:
-    from modelservice_runtime.trial_process import run_trial
+    from modelservice_runtime.models.trial_process import run_trial
 
     try:
         # A terminal's interrupt reaches the server alone, which ends the trial.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from modelservice_runtime.model import WarmableModel, WarmUp
 from modelservice_runtime.models.batching_decision import NO_WISH, BatchingWish, decide_batching
 from modelservice_runtime.models.samples import NO_SAMPLES, Samples
-from modelservice_runtime.warm_up import warm_up
+from modelservice_runtime.models.warm_up import warm_up
 
 
 def learn(

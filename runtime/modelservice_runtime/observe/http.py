@@ -11,10 +11,10 @@ from modelservice_runtime.observe.exchange import (
     parse_traceparent,
     shorten,
 )
-from modelservice_runtime.server.http import HttpRequest, HttpResponse, Replier
-from modelservice_runtime.server.routes import match_template
-from modelservice_runtime.server.routing import split_target
-from modelservice_runtime.server.tfs.routes import match_tfs_template
+from modelservice_runtime.protocols.oip.routes import match_template
+from modelservice_runtime.protocols.routing import split_target
+from modelservice_runtime.protocols.tfs.routes import match_tfs_template
+from modelservice_runtime.transport.http import HttpRequest, HttpResponse, Replier
 
 HttpApplication: TypeAlias = Callable[[HttpRequest], None]
 UNKNOWN_ROUTE = "(none)"

@@ -10,7 +10,7 @@ from modelservice_runtime.observe.background import BackgroundObserver
 from modelservice_runtime.observe.exchange import Exchange, Observer
 from modelservice_runtime.observe.grpc import observe_services
 from modelservice_runtime.observe.http import HttpApplication, ObservedApplication
-from modelservice_runtime.server.grpc.services import GrpcServices
+from modelservice_runtime.protocols.grpc.services import GrpcServices
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,4 @@
-"""What an ONNX file and a session tell: wire format, files, signature, proofs; no import of ONNX Runtime."""
+"""ONNX files and sessions: the only room that imports ONNX Runtime; scan, policy, signature, proof of rows.
+
+Which models there are lives in ``models``.
+"""

@@ -1,1 +1,4 @@
-"""One server's life and what it tells about itself; not what a request means."""
+"""One server's life: start, ports, workers, memory, drain, and what it tells about itself.
+
+What a request means lives in ``protocols``.
+"""

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from modelservice_runtime.model import Batching
-from modelservice_runtime.server.http import HttpRequest, HttpResponse
-from modelservice_runtime.server.status import error_body
-from modelservice_runtime.snapshots import ModelSnapshot, Snapshots, SnapshotSource
+from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
+from modelservice_runtime.protocols.status import error_body
+from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 PATH = b"/report"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelservice_runtime.snapshots import Snapshots, merge_snapshots, parse_snapshots
+from modelservice_runtime.models.snapshots import Snapshots, merge_snapshots, parse_snapshots
 from modelservice_runtime.workers.link import Link
 from modelservice_runtime.workers.messages import MODELS, REPORT
 

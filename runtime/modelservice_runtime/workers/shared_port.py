@@ -4,7 +4,7 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from modelservice_runtime.server.sockets import open_sockets
+from modelservice_runtime.transport.sockets import open_sockets
 
 
 class SharedPort:

@@ -10,9 +10,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from modelservice_runtime.plain_values import from_plain
-from modelservice_runtime.settings import ServeSettings
-from modelservice_runtime.snapshots import SnapshotSource, plain_snapshots
+from modelservice_runtime.machine.plain_values import from_plain
+from modelservice_runtime.models.snapshots import SnapshotSource, plain_snapshots
+from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.workers.link import Link
 from modelservice_runtime.workers.messages import FATAL, GROUP_READY, MODELS, READY, REPORT, SETTINGS
 

@@ -127,8 +127,9 @@ def test_fetcher_that_waits_for_a_name_server_ends_on_sigterm(tmp_path: Path) ->
 
 STOPPED_IN_WARM_UP = """
 import functools, os, pathlib, sys, time
-from modelservice_runtime import serve, warm_up
-from modelservice_runtime.last_words import last_words
+from modelservice_runtime.models import warm_up
+from modelservice_runtime.serving import serve
+from modelservice_runtime.machine.last_words import last_words
 
 def never_ends(*arguments):
     print('{"message": "warming up"}', file=sys.stderr, flush=True)

@@ -16,10 +16,10 @@ from tests.unit.runtime.server_process import run_to_the_end, server_process
 from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_runtime.errors import ModelRejectedError, StartupError
-from modelservice_runtime.model_trial import try_model, try_models
-from modelservice_runtime.model_versions import VersionSource
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.models.trial import try_model, try_models
+from modelservice_runtime.models.versions import VersionSource
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.settings.sessions import SessionSettings
 
 CPU = SessionSettings(("CPU",), 1)
 
@@ -184,10 +184,10 @@ FORKED = """
 import asyncio, sys
 from pathlib import Path
 from modelservice_runtime.errors import StartupError
-from modelservice_runtime.model_trial import try_models
-from modelservice_runtime.model_versions import VersionSource
+from modelservice_runtime.models.trial import try_models
+from modelservice_runtime.models.versions import VersionSource
 from modelservice_runtime.models.forked_trial import fork_trial
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.settings.sessions import SessionSettings
 
 process = fork_trial()
 sources = [VersionSource("m", "1", Path(path)) for path in sys.argv[1:]]

@@ -17,7 +17,7 @@ import pytest
 from tests.unit.runtime.server_process import run_to_the_end, server_process
 
 from modelservice_runtime.errors import ModelLoadFailedError
-from modelservice_runtime.process import report_fatal
+from modelservice_runtime.machine.process import report_fatal
 
 BODY = json.dumps(
     {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
@@ -178,7 +178,8 @@ def test_sigint_skips_the_drain_delay(model_files: dict[str, Path]) -> None:
 
 WAITS_IN_WARM_UP = """
 import os, pathlib, sys, time
-from modelservice_runtime import serve, warm_up
+from modelservice_runtime.models import warm_up
+from modelservice_runtime.serving import serve
 warm = warm_up.warm_up
 
 def wait_and_warm_up(*arguments):

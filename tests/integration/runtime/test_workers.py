@@ -17,27 +17,27 @@ import pytest
 from tests.integration.runtime.test_serve_process import BODY, Caller, post
 from tests.unit.runtime.server_process import ServerProcess, run_to_the_end, server_process
 
-from modelservice_runtime.batching_settings import ModelSample
 from modelservice_runtime.errors import AddressUnavailableError
+from modelservice_runtime.execution.statistics import ModelStatistics, Timing
+from modelservice_runtime.machine.plain_values import from_plain, to_plain
 from modelservice_runtime.model import Batching
-from modelservice_runtime.model_versions import VersionLabel, VersionPolicy
-from modelservice_runtime.plain_values import from_plain, to_plain
-from modelservice_runtime.security_settings import JwtSettings, SecuritySettings, TlsSettings
-from modelservice_runtime.session_settings import (
-    ArenaExtendStrategy,
-    CudaOptions,
-    ShapeProfile,
-    TensorRtOptions,
-)
-from modelservice_runtime.settings import ModelSource, ServeSettings
-from modelservice_runtime.snapshots import (
+from modelservice_runtime.models.snapshots import (
     ModelSnapshot,
     Snapshots,
     merge_snapshots,
     parse_snapshots,
     plain_snapshots,
 )
-from modelservice_runtime.statistics import ModelStatistics, Timing
+from modelservice_runtime.models.versions import VersionLabel, VersionPolicy
+from modelservice_runtime.settings.batching import ModelSample
+from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings
+from modelservice_runtime.settings.serve import ModelSource, ServeSettings
+from modelservice_runtime.settings.sessions import (
+    ArenaExtendStrategy,
+    CudaOptions,
+    ShapeProfile,
+    TensorRtOptions,
+)
 from modelservice_runtime.workers.messages import MODELS, REPORT
 from modelservice_runtime.workers.reports import WorkerReports
 from modelservice_runtime.workers.shared_port import SharedPort
@@ -234,7 +234,7 @@ IN_ANOTHER_DIRECTORY = """
 import os, sys
 sys.path.remove("")
 os.chdir(os.environ["DIRECTORY"])
-from modelservice_runtime import serve
+from modelservice_runtime.serving import serve
 sys.exit(serve.run(sys.argv[1:]))
 """
 

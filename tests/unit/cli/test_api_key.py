@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelservice_cli.main import main
-from modelservice_runtime.server.auth.api_keys import parse_api_keys
+from modelservice_runtime.auth.api_keys import parse_api_keys
 
 
 def test_new_prints_a_key_and_its_line(capsys: pytest.CaptureFixture[str]) -> None:

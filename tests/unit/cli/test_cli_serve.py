@@ -17,9 +17,9 @@ from modelservice_cli import main as command
 from modelservice_cli.errors import CommandError
 from modelservice_cli.manifest import read_manifest
 from modelservice_cli.model_files import default_cache_directory, locate_model
-from modelservice_runtime.batching_settings import ModelSample
-from modelservice_runtime.session_settings import CudaOptions
-from modelservice_runtime.settings import ModelSource, ServeSettings
+from modelservice_runtime.settings.batching import ModelSample
+from modelservice_runtime.settings.serve import ModelSource, ServeSettings
+from modelservice_runtime.settings.sessions import CudaOptions
 
 SERVER_FIELDS = {"model": {"storageUri": "oci://registry.example/models/spam:3"}}
 
@@ -50,7 +50,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[ServeSettings]:
         collected.append(settings)
         return 0
 
-    monkeypatch.setattr("modelservice_runtime.serve.run_server", run_server)
+    monkeypatch.setattr("modelservice_runtime.serving.serve.run_server", run_server)
     return collected
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.unit.runtime.server_thread import ServerThread
 
-from modelservice_runtime.server import offload
+from modelservice_runtime.execution import offload
 
 
 class Busy:

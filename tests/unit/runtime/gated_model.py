@@ -9,10 +9,10 @@ import numpy as np
 
 from modelservice_runtime.errors import DeadlineExceededError, ServingError
 from modelservice_runtime.execution.job import InferResult
-from modelservice_runtime.lane import Lane
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.execution.lane import Lane
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.tensors import FP32, Array, InferRequest, TensorSpec
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x", FP32, (-1,)),), (TensorSpec("y", FP32, (-1,)),))

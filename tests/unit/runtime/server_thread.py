@@ -12,26 +12,26 @@ from typing import Any
 
 import uvloop
 
-from modelservice_runtime.health import Health
-from modelservice_runtime.lane import Lane
-from modelservice_runtime.lane_settings import LaneSettings
-from modelservice_runtime.metrics import MetricsApplication
+from modelservice_runtime.auth.guard import is_open_target
+from modelservice_runtime.auth.loading import load_guard
+from modelservice_runtime.execution.lane import Lane
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
+from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.learning import learn
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.repository import ModelHandle, ModelTable
-from modelservice_runtime.security_settings import SecuritySettings
-from modelservice_runtime.server.application import build_application
-from modelservice_runtime.server.auth.guard import is_open_target
-from modelservice_runtime.server.auth.loading import load_guard
-from modelservice_runtime.server.grpc.server import GrpcServer
-from modelservice_runtime.server.grpc.services import build_grpc_services
-from modelservice_runtime.server.http import HttpLimits
-from modelservice_runtime.server.http2.limits import Http2Limits
-from modelservice_runtime.server.http_server import HttpServer
-from modelservice_runtime.server.tls import load_tls
-from modelservice_runtime.session_settings import SessionSettings
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.observe.metrics import MetricsApplication
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.protocols.application import build_application
+from modelservice_runtime.protocols.grpc.services import build_grpc_services
+from modelservice_runtime.settings.lanes import LaneSettings
+from modelservice_runtime.settings.security import SecuritySettings
+from modelservice_runtime.settings.sessions import SessionSettings
+from modelservice_runtime.transport.grpc.server import GrpcServer
+from modelservice_runtime.transport.http import HttpLimits
+from modelservice_runtime.transport.http1.server import HttpServer
+from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.tls import load_tls
 
 
 @dataclass

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modelservice_runtime import batching
-from modelservice_runtime.batching import (
+from modelservice_runtime.errors import InferenceFailedError, ServingError
+from modelservice_runtime.execution import batching
+from modelservice_runtime.execution.batching import (
     SHAPES_VARY,
     RowMismatchError,
     batch_key,
@@ -19,7 +20,6 @@ from modelservice_runtime.batching import (
     run_batch,
     split_outputs,
 )
-from modelservice_runtime.errors import InferenceFailedError, ServingError
 from modelservice_runtime.execution.output_shapes import OutputShapes
 from modelservice_runtime.model import ModelSpec, Run
 from modelservice_runtime.tensors import BYTES, FP32, Array, InferRequest, TensorSpec

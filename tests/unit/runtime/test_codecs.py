@@ -14,9 +14,14 @@ from hypothesis.extra import numpy as hnp
 
 from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError, ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.server.binary_codec import decode_buffer, encode_buffer
-from modelservice_runtime.server.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.server.json_codec import decode_object, decode_tensor, encode_object, encode_tensor
+from modelservice_runtime.protocols.oip.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer, encode_buffer
+from modelservice_runtime.protocols.tensors.json_codec import (
+    decode_object,
+    decode_tensor,
+    encode_object,
+    encode_tensor,
+)
 from modelservice_runtime.tensors import BYTES, DATATYPES, FP32, TensorSpec
 
 NUMERIC = [datatype for datatype in DATATYPES.values() if datatype.item_bytes and datatype.name != "BF16"]

@@ -16,8 +16,8 @@ from tests.unit.runtime.http2.grpc_server_thread import wait_until
 from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
 
 from modelservice_runtime.machine.descriptors import allow_files
-from modelservice_runtime.server.http import HttpLimits
-from modelservice_runtime.server.port_server import connections_within, files_needed
+from modelservice_runtime.transport.http import HttpLimits
+from modelservice_runtime.transport.port_server import connections_within, files_needed
 
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 METADATA = b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError, UnsupportedEncodingError
-from modelservice_runtime.server.content_encoding import choose_encoding, decode_body, encode_body
+from modelservice_runtime.transport.content_encoding import choose_encoding, decode_body, encode_body
 
 
 @given(body=st.binary(max_size=2000), encoding=st.sampled_from([b"gzip", b"deflate"]))

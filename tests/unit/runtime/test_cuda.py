@@ -7,9 +7,9 @@ import pytest
 from tests.unit.runtime import onnx_models
 
 from modelservice_runtime.errors import ExecutionProviderUnavailableError
-from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
-from modelservice_runtime.session_settings import ArenaExtendStrategy, CudaOptions, SessionSettings
-from modelservice_runtime.warm_up import warm_up
+from modelservice_runtime.models.warm_up import warm_up
+from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
+from modelservice_runtime.settings.sessions import ArenaExtendStrategy, CudaOptions, SessionSettings
 
 pytestmark = pytest.mark.gpu
 

@@ -11,14 +11,14 @@ import pytest
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_process import server_process
 
-from modelservice_runtime.device_errors import is_device_lost
 from modelservice_runtime.errors import AcceleratorFailedError, DeviceLostError, InferenceFailedError
-from modelservice_runtime.health import Health
-from modelservice_runtime.onnx_errors import translate_run_error
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.onnx_values import FixedBinding
-from modelservice_runtime.repository import ModelTable
-from modelservice_runtime.session_settings import CudaOptions, SessionSettings
+from modelservice_runtime.models.health import Health
+from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.onnx.device_errors import is_device_lost
+from modelservice_runtime.onnx.errors import translate_run_error
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.onnx.values import FixedBinding
+from modelservice_runtime.settings.sessions import CudaOptions, SessionSettings
 
 ILLEGAL_ADDRESS = (
     "Non-zero status code returned while running Gemm node. Name:'' Status Message: CUDA failure 700: an "
@@ -76,7 +76,8 @@ def test_health_after_a_failure_is_neither_live_nor_ready_and_keeps_the_first_ca
 
 LOSES_ITS_DEVICE = f"""
 import sys
-from modelservice_runtime import onnx_model, serve
+from modelservice_runtime.onnx import model as onnx_model
+from modelservice_runtime.serving import serve
 create = onnx_model.OnnxModel.__init__
 
 def create_fragile(model, *arguments, **options):

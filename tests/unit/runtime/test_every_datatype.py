@@ -19,24 +19,29 @@ from tests.unit.runtime.onnx_models import ONNX_TYPES
 
 from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
-from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
-from modelservice_runtime.server.binary_codec import encode_buffer
-from modelservice_runtime.server.grpc.oip_contents import encode_contents
-from modelservice_runtime.server.grpc.oip_request import bind_head, decode_inputs, parse_head, split_request
-from modelservice_runtime.server.grpc.oip_response import encode_response, encode_typed_response
-from modelservice_runtime.server.grpc.tfs_predict import (
+from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
+from modelservice_runtime.protocols.oip.grpc_contents import encode_contents
+from modelservice_runtime.protocols.oip.grpc_request import (
+    bind_head,
+    decode_inputs,
+    parse_head,
+    split_request,
+)
+from modelservice_runtime.protocols.oip.grpc_response import encode_response, encode_typed_response
+from modelservice_runtime.protocols.oip.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.tensors.binary_codec import encode_buffer
+from modelservice_runtime.protocols.tfs.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.protocols.tfs.grpc_predict import (
     cut_predict_request,
     decode_predict_request,
     encode_predict_response,
 )
-from modelservice_runtime.server.grpc.tfs_tensors import encode_tensor_proto
-from modelservice_runtime.server.http import HttpResponse
-from modelservice_runtime.server.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
-from modelservice_runtime.server.tfs.predict_codec import prepare_predict
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.protocols.tfs.grpc_tensors import encode_tensor_proto
+from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
+from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
+from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import Array, InferRequest, TensorSpec, bf16_from_fp32, fp32_from_bf16
+from modelservice_runtime.transport.http import HttpResponse
 
 FLOATS = [np.nan, np.inf, -np.inf, -0.0, 1.5, -2.0, 0.1, 65504.0]
 TEXTS = ["", "a", "é日本🎉", "a\0b", "null", "NaN", '"\\', "\n"]

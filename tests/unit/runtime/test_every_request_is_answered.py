@@ -17,20 +17,20 @@ from tests.unit.runtime.grpc.oip_messages import make_request as make_message
 from tests.unit.runtime.server_thread import ServerThread, read_until_closed
 
 from modelservice_runtime.errors import InferenceFailedError, ServingError
-from modelservice_runtime.file_watch import FilePoller, WatchedFiles
-from modelservice_runtime.lane import InferResult
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.execution.lane import InferResult
+from modelservice_runtime.execution.offload import LateAnswer
+from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.machine.file_watch import FilePoller, WatchedFiles
 from modelservice_runtime.model import WarmUp
-from modelservice_runtime.onnx_model import OnnxModel
+from modelservice_runtime.models.repository import ModelHandle
+from modelservice_runtime.onnx.model import OnnxModel
+from modelservice_runtime.protocols.inference import InferCall
 from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
-from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.server.connection import Connection
-from modelservice_runtime.server.http import HttpResponse
-from modelservice_runtime.server.http2.connection import Connection as Http2Connection
-from modelservice_runtime.server.inference import InferCall
-from modelservice_runtime.server.offload import LateAnswer
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.tensors import Array
+from modelservice_runtime.transport.http import HttpResponse
+from modelservice_runtime.transport.http1.connection import Connection
+from modelservice_runtime.transport.http2.connection import Connection as Http2Connection
 
 INTERNAL = "internal error"
 
@@ -249,7 +249,9 @@ def test_prepared_request_whose_answer_cannot_be_encoded_is_answered_and_counted
         for _ in range(4):
             assert server.request("POST", path, body).status == 200
         with monkeypatch.context() as patched:
-            patched.setattr("modelservice_runtime.server.prepared_infer.PreparedInfer._encode_json", refuse)
+            patched.setattr(
+                "modelservice_runtime.protocols.oip.prepared_infer.PreparedInfer._encode_json", refuse
+            )
             answer = server.request("POST", path, body)
         assert (answer.status, failures(server)) == (500, 1)
 
@@ -385,7 +387,7 @@ def test_answer_that_cannot_be_compressed_goes_out_as_it_is(
 ) -> None:
     """On the event loop, and on a thread."""
     tensor = MLP | {"shape": [rows, 4], "data": [1] * (4 * rows)}
-    monkeypatch.setattr("modelservice_runtime.server.answers.encode_body", refuse)
+    monkeypatch.setattr("modelservice_runtime.protocols.answers.encode_body", refuse)
     answer = server.request("POST", "/v2/models/mlp/infer", {"inputs": [tensor]}, {"Accept-Encoding": "gzip"})
     assert (answer.status, "Content-Encoding" in answer.headers) == (200, False)
     assert answer.json()["outputs"][0]["shape"] == [rows, 3]
@@ -399,7 +401,7 @@ def test_metrics_that_cannot_be_collected_are_a_500(
             return int(answer.status)
 
     with monkeypatch.context() as patched:
-        patched.setattr("modelservice_runtime.metrics.generate_latest", refuse)
+        patched.setattr("modelservice_runtime.observe.metrics.generate_latest", refuse)
         with pytest.raises(urllib.error.HTTPError, match="500"):
             ask()
     assert ask() == 200
@@ -408,7 +410,7 @@ def test_metrics_that_cannot_be_collected_are_a_500(
 async def test_fault_in_one_watched_file_keeps_the_others_watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelservice_runtime.file_watch._INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr("modelservice_runtime.machine.file_watch._INTERVAL_SECONDS", 0.01)
     loaded: asyncio.Queue[str] = asyncio.Queue()
     faults: list[Exception] = []
 

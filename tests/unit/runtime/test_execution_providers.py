@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from modelservice_runtime.errors import ExecutionProviderUnavailableError, InvalidSettingsError
-from modelservice_runtime.execution_providers import (
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.onnx.execution_providers import (
     CPU,
     CUDA,
     TENSORRT,
@@ -14,8 +15,8 @@ from modelservice_runtime.execution_providers import (
     find_graph_obstacle,
     resolve_providers,
 )
-from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.session_settings import (
+from modelservice_runtime.settings.serve import parse_serve_arguments
+from modelservice_runtime.settings.sessions import (
     ArenaExtendStrategy,
     ConvolutionSearch,
     CudaOptions,
@@ -23,7 +24,6 @@ from modelservice_runtime.session_settings import (
     ShapeProfile,
     TensorRtOptions,
 )
-from modelservice_runtime.settings import parse_serve_arguments
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 GPU_BUILD = [TENSORRT, CUDA, CPU]

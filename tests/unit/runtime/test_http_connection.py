@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
 
-from modelservice_runtime.server.http import HttpLimits
+from modelservice_runtime.transport.http import HttpLimits
 
 SMALL = HttpLimits(
     max_body_bytes=200_000,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
 
-from modelservice_runtime.server.http import HttpLimits
+from modelservice_runtime.transport.http import HttpLimits
 
 LIMITS = HttpLimits(
     max_body_bytes=8_000_000,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from tests.unit.runtime.http2.offline_connection import FakeLoop, FakeTransport
 
-from modelservice_runtime.server import connection
-from modelservice_runtime.server.http import HttpLimits, HttpRequest, HttpResponse
-from modelservice_runtime.server.http_server import HttpServer
+from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse
+from modelservice_runtime.transport.http1 import connection
+from modelservice_runtime.transport.http1.server import HttpServer
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-SERVER = "modelservice_runtime.serve"
-COMMAND = "modelservice_cli.commands, modelservice_cli.serve, modelservice_runtime.serve"
+SERVER = "modelservice_runtime.serving.serve"
+COMMAND = "modelservice_cli.commands, modelservice_cli.serve, modelservice_runtime.serving.serve"
 PROGRAM = """
 import {modules}
 import sys

@@ -13,8 +13,8 @@ from tests.unit.runtime.fake_nvml import make_nvml
 
 from modelservice_cli import main as command
 from modelservice_runtime.__main__ import main
-from modelservice_runtime.cpu import cpu_features, cpu_name
-from modelservice_runtime.gpu_devices import GpuDevice, open_gpus
+from modelservice_runtime.machine.cpu import cpu_features, cpu_name
+from modelservice_runtime.machine.gpu_devices import GpuDevice, open_gpus
 
 
 def test_info_as_json_tells_versions_providers_and_the_model(

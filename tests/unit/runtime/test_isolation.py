@@ -15,7 +15,7 @@ import tritonclient.http as triton_http
 from tests.unit.runtime.row_kinds import INDEPENDENT, MIXING, Kind
 from tests.unit.runtime.server_thread import ServerThread
 
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.settings.lanes import LaneSettings
 
 KINDS: dict[str, Kind] = {
     name: make()

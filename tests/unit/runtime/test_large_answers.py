@@ -18,23 +18,25 @@ from tests.unit.runtime.grpc.oip_messages import make_request as make_message
 from tests.unit.runtime.server_thread import Answer, ServerThread
 
 from modelservice_runtime.errors import InvalidRequestError, ServingError
+from modelservice_runtime.execution.offload import LateAnswer
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import ModelSpec, WarmUp
+from modelservice_runtime.models.repository import ModelHandle
+from modelservice_runtime.protocols.inference import InferCall, infer_inline
+from modelservice_runtime.protocols.oip import grpc_contents as oip_contents
+from modelservice_runtime.protocols.oip import infer_codec
+from modelservice_runtime.protocols.oip.grpc_request import bind_head, parse_head
+from modelservice_runtime.protocols.oip.grpc_response import encode_typed_response
+from modelservice_runtime.protocols.oip.infer_codec import DecodedInfer, encode_infer
+from modelservice_runtime.protocols.tensors import json_codec
+from modelservice_runtime.protocols.tfs import example_codec, json_values
+from modelservice_runtime.protocols.tfs import grpc_tensors as tfs_tensors
+from modelservice_runtime.protocols.tfs.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.protocols.tfs.grpc_predict import encode_predict_response
+from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
 from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
-from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.server import infer_codec, json_codec
-from modelservice_runtime.server.grpc import oip_contents, tfs_tensors
-from modelservice_runtime.server.grpc.oip_request import bind_head, parse_head
-from modelservice_runtime.server.grpc.oip_response import encode_typed_response
-from modelservice_runtime.server.grpc.tfs_predict import encode_predict_response
-from modelservice_runtime.server.http import HttpResponse
-from modelservice_runtime.server.infer_codec import DecodedInfer, encode_infer
-from modelservice_runtime.server.inference import InferCall, infer_inline
-from modelservice_runtime.server.offload import LateAnswer
-from modelservice_runtime.server.tfs import example_codec, json_values
-from modelservice_runtime.server.tfs.example_codec import prepare_classify, prepare_regress
-from modelservice_runtime.server.tfs.predict_codec import prepare_predict
-from modelservice_runtime.statistics import ModelStatistics
 from modelservice_runtime.tensors import DATATYPES, Array, InferRequest, TensorSpec
+from modelservice_runtime.transport.http import HttpResponse
 
 ROWS = 6
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.server import infer_codec, large_arrays
-from modelservice_runtime.server.array_text import ArrayText
-from modelservice_runtime.server.infer_codec import decode_infer
-from modelservice_runtime.server.json_codec import decode_tensor
-from modelservice_runtime.server.large_arrays import (
+from modelservice_runtime.protocols.oip import infer_codec
+from modelservice_runtime.protocols.oip.infer_codec import decode_infer
+from modelservice_runtime.protocols.tensors import large_arrays
+from modelservice_runtime.protocols.tensors.array_text import ArrayText
+from modelservice_runtime.protocols.tensors.json_codec import decode_tensor
+from modelservice_runtime.protocols.tensors.large_arrays import (
     cut_large_arrays,
     decode_large_array,
     decode_nested_array,

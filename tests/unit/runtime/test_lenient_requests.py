@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.server.json_tokens import decode_object_with_tokens
+from modelservice_runtime.protocols.tensors.json_tokens import decode_object_with_tokens
 
 X: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
 TEXTS_AND_NUMBERS = st.text() | st.floats() | st.integers(-(2**53), 2**53) | st.booleans() | st.none()

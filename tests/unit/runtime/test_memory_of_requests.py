@@ -21,8 +21,8 @@ from tests.unit.runtime.server_thread import ServerThread
 from tritonclient import grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
-from modelservice_runtime.lane_settings import LaneSettings
-from modelservice_runtime.server.body import RequestBody
+from modelservice_runtime.settings.lanes import LaneSettings
+from modelservice_runtime.transport.body import RequestBody
 
 
 def document(datatype: str, shape: list[int], data: list[float]) -> bytes:

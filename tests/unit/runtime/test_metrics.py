@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.runtime.fake_nvml import make_nvml
 from tests.unit.runtime.server_thread import ServerThread
 
-from modelservice_runtime.gpu_devices import open_gpus
-from modelservice_runtime.logs import JsonFormatter
-from modelservice_runtime.metrics import MetricsApplication
-from modelservice_runtime.repository import ModelTable
+from modelservice_runtime.machine.gpu_devices import open_gpus
+from modelservice_runtime.machine.logs import JsonFormatter
+from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.observe.metrics import MetricsApplication
 
 TRITON_COUNTERS = {
     "nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count",

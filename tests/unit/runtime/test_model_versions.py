@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from modelservice_runtime.errors import InvalidSettingsError, ModelNotFoundError
-from modelservice_runtime.model_versions import (
+from modelservice_runtime.models.versions import (
     VersionLabel,
     VersionPolicy,
     VersionSource,

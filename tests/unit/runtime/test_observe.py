@@ -19,7 +19,7 @@ from modelservice_runtime.observe.exchange import Exchange, TraceContext, parse_
 from modelservice_runtime.observe.http import ObservedApplication, describe_target
 from modelservice_runtime.observe.setup import make_observation, wants_traces
 from modelservice_runtime.observe.tracing import Tracer
-from modelservice_runtime.server.http import HttpRequest, HttpResponse, RequestHead
+from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"

@@ -18,9 +18,9 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     OutputTooLargeError,
 )
-from modelservice_runtime.onnx_model import find_model_file, load_onnx_model
-from modelservice_runtime.session_settings import SessionSettings
-from modelservice_runtime.warm_up import warm_up
+from modelservice_runtime.models.warm_up import warm_up
+from modelservice_runtime.onnx.model import find_model_file, load_onnx_model
+from modelservice_runtime.settings.sessions import SessionSettings
 
 CPU = SessionSettings(("CPU",), 1)
 

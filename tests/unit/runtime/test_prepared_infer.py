@@ -16,18 +16,18 @@ from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.lane import Lane
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.execution.lane import Lane
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import WarmUp
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.server.http import Buffer, HttpResponse
-from modelservice_runtime.server.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.server.infer_plans import InferCodec
-from modelservice_runtime.server.prepared_infer import DirectInfer
-from modelservice_runtime.session_settings import SessionSettings
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.models.repository import ModelHandle
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.protocols.oip.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.oip.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.prepared_infer import DirectInfer
+from modelservice_runtime.settings.lanes import LaneSettings
+from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import DATATYPES
+from modelservice_runtime.transport.http import Buffer, HttpResponse
 
 FAST = WarmUp(1e-6, 1, time_varies=False)
 NUMBERS = sorted(set(DATATYPES) - {"BYTES", "BF16", "BOOL"})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelservice_runtime.errors import AccessDeniedError
-from modelservice_runtime.readable import check_readable
+from modelservice_runtime.machine.readable import check_readable
 
 USER = 65532
 PROGRAM = """
@@ -21,9 +21,9 @@ from modelservice_runtime.errors import StartupError
 from modelservice_runtime.fetch.errors import FetchError
 from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.uri import FileUri
-from modelservice_runtime.model_versions import VersionPolicy, find_versions
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.models.versions import VersionPolicy, find_versions
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.settings.sessions import SessionSettings
 
 def attempt(action):
     try:

@@ -4,12 +4,12 @@ import pytest
 from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, Results, make_request
 
 from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
-from modelservice_runtime.health import Health
-from modelservice_runtime.lane import Lane
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.execution.lane import Lane
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.repository import ModelHandle, ModelState, ModelTable
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.models.health import Health
+from modelservice_runtime.models.repository import ModelHandle, ModelState, ModelTable
+from modelservice_runtime.settings.lanes import LaneSettings
 
 
 def make_handle(

@@ -11,13 +11,14 @@ from tests.unit.runtime.grpc.oip_messages import decode, make_request, model_of
 
 from modelservice_runtime.errors import PayloadTooLargeError
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.protocols.oip.infer_codec import decode_infer
+from modelservice_runtime.protocols.tensors import json_codec
+from modelservice_runtime.protocols.tfs.example_codec import prepare_regress
+from modelservice_runtime.protocols.tfs.grpc_predict import cut_predict_request, decode_predict_request
+from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
 from modelservice_runtime.protos import tensorflow_pb2, tensorflow_serving_pb2
-from modelservice_runtime.server import json_codec, pieces
-from modelservice_runtime.server.grpc.tfs_predict import cut_predict_request, decode_predict_request
-from modelservice_runtime.server.infer_codec import decode_infer
-from modelservice_runtime.server.tfs.example_codec import prepare_regress
-from modelservice_runtime.server.tfs.predict_codec import prepare_predict
 from modelservice_runtime.tensors import MAX_TEXTS
+from modelservice_runtime.transport import pieces
 
 SPEC = model_of("BYTES")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.runtime.onnx_models import ONNX_TYPES
 from tests.unit.runtime.server_thread import Answer, ServerThread
 
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.settings.lanes import LaneSettings
 
 MLP = "/v2/models/mlp/infer"
 OCTETS = {"Content-Type": "application/octet-stream"}

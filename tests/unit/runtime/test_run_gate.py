@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from modelservice_runtime.run_gate import RunGate
+from modelservice_runtime.onnx.run_gate import RunGate
 
 SECONDS = 20.0
 

@@ -18,9 +18,9 @@ from tests.unit.runtime.security.certificates import Authority, client_context, 
 from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_runtime.errors import AddressUnavailableError
-from modelservice_runtime.security_settings import SecuritySettings
-from modelservice_runtime.server.listener import open_listener
-from modelservice_runtime.server.sockets import available_host, open_sockets
+from modelservice_runtime.settings.security import SecuritySettings
+from modelservice_runtime.transport.listener import open_listener
+from modelservice_runtime.transport.sockets import available_host, open_sockets
 from modelservice_runtime.workers.shared_port import SharedPort
 
 AUTHORITY = Authority()

@@ -1,6 +1,6 @@
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.server.grpc.stream import GrpcStatus
-from modelservice_runtime.server.status import ERRORS, error_response, grpc_error
+from modelservice_runtime.protocols.status import ERRORS, error_response, grpc_error
+from modelservice_runtime.transport.grpc.stream import GrpcStatus
 
 
 def test_every_error_has_a_status_in_every_protocol() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.runtime.onnx_models import save_mlp
 from tests.unit.runtime.server_thread import ServerThread
 
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.settings.lanes import LaneSettings
 
 ROW = [1.0, 2.0, 3.0, 4.0]
 INFER = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": ROW}]}

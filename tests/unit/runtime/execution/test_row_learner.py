@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, Results, make_lane
 
-from modelservice_runtime.batching import SHAPES_VARY
 from modelservice_runtime.execution import row_learner
+from modelservice_runtime.execution.batching import SHAPES_VARY
+from modelservice_runtime.execution.lane import Lane
 from modelservice_runtime.execution.row_checker import RowChecker
-from modelservice_runtime.lane import Lane
 from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
 from modelservice_runtime.tensors import BYTES, FP32, Array, InferRequest, TensorSpec
 

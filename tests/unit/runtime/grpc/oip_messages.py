@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.protocols.oip.grpc_request import (
+    bind_head,
+    decode_inputs,
+    parse_head,
+    split_request,
+)
 from modelservice_runtime.protos import inference_pb2 as pb
-from modelservice_runtime.server.grpc.oip_request import bind_head, decode_inputs, parse_head, split_request
-from modelservice_runtime.server.grpc.stream import GrpcStatus
-from modelservice_runtime.server.http import Buffer
 from modelservice_runtime.tensors import DATATYPES, InferRequest, TensorSpec
+from modelservice_runtime.transport.grpc.stream import GrpcStatus
+from modelservice_runtime.transport.http import Buffer
 
 CONTENTS_FIELDS = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",

@@ -7,14 +7,14 @@ import pytest
 from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, entered, make_lane
 from tests.unit.runtime.grpc.oip_messages import FakeCall, make_request
 
-from modelservice_runtime.health import Health
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import WarmUp
+from modelservice_runtime.models.health import Health
+from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.protocols.grpc.services import GrpcServices, build_grpc_services
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.protos.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from modelservice_runtime.repository import ModelHandle, ModelTable
-from modelservice_runtime.server.grpc.services import GrpcServices, build_grpc_services
-from modelservice_runtime.server.grpc.stream import CallHandler, GrpcError, GrpcStatus
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcError, GrpcStatus
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"

@@ -17,21 +17,21 @@ from tests.unit.runtime.grpc.oip_messages import (
 
 from modelservice_runtime.errors import InvalidRequestError, ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protos import inference_pb2 as pb
-from modelservice_runtime.server.grpc.oip_request import (
+from modelservice_runtime.protocols.oip.grpc_request import (
     HeadCache,
     bind_head,
     decode_inputs,
     parse_head,
     split_request,
 )
-from modelservice_runtime.server.grpc.oip_response import (
+from modelservice_runtime.protocols.oip.grpc_response import (
     encode_response,
     encode_stream_error,
     encode_stream_response,
     encode_typed_response,
 )
-from modelservice_runtime.server.grpc.protobuf_wire import encode_field, encode_varint
+from modelservice_runtime.protocols.tensors.protobuf_wire import encode_field, encode_varint
+from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.tensors import BYTES, DATATYPES, FP32, Array, TensorSpec
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)

@@ -15,8 +15,8 @@ from tests.unit.runtime.grpc.oip_messages import (
 )
 
 from modelservice_runtime.errors import InvalidRequestError, UnsupportedOperationError
+from modelservice_runtime.protocols.tensors.protobuf_wire import encode_field, field_head
 from modelservice_runtime.protos import inference_pb2 as pb
-from modelservice_runtime.server.grpc.protobuf_wire import encode_field, field_head
 
 MODEL = model_of("FP32", 2)
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.protos import inference_pb2 as pb
-from modelservice_runtime.server.grpc.protobuf_wire import (
+from modelservice_runtime.protocols.tensors.protobuf_wire import (
     FIXED32,
     LENGTH_DELIMITED,
     VARINT,
@@ -20,6 +19,7 @@ from modelservice_runtime.server.grpc.protobuf_wire import (
     read_fields,
     read_varint,
 )
+from modelservice_runtime.protos import inference_pb2 as pb
 
 UINT64 = st.integers(0, 2**64 - 1)
 

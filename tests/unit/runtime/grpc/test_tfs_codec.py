@@ -12,15 +12,15 @@ from tests.unit.runtime.grpc.oip_messages import model_of
 
 from modelservice_runtime.errors import InvalidRequestError, ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protos import tensorflow_pb2 as tf
-from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
-from modelservice_runtime.server.grpc.protobuf_wire import encode_field
-from modelservice_runtime.server.grpc.tfs_predict import (
+from modelservice_runtime.protocols.tensors.protobuf_wire import encode_field
+from modelservice_runtime.protocols.tfs.documents import TF_DTYPES
+from modelservice_runtime.protocols.tfs.grpc_predict import (
     cut_predict_request,
     decode_predict_request,
     encode_predict_response,
 )
-from modelservice_runtime.server.tfs.documents import TF_DTYPES
+from modelservice_runtime.protos import tensorflow_pb2 as tf
+from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
 from modelservice_runtime.tensors import BYTES, DATATYPES, FP32, Array, InferRequest, TensorSpec
 
 VALUE_FIELDS = {

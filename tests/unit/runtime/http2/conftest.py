@@ -6,7 +6,7 @@ import pytest
 from tests.unit.runtime.http2.grpc_server_thread import GrpcServerThread, wait_until
 from tests.unit.runtime.http2.raw_client import PREFACE, RawClient, settings
 
-from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.transport.http2.limits import Http2Limits
 
 # Small enough to be reached in a moment; times as they are, which no test comes near.
 SMALL = Http2Limits(

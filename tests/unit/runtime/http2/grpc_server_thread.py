@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import uvloop
 
-from modelservice_runtime.server.grpc.server import Admission, GrpcServer
-from modelservice_runtime.server.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus
-from modelservice_runtime.server.http2.limits import Http2Limits
-from modelservice_runtime.server.tls import TlsContext
+from modelservice_runtime.transport.grpc.server import Admission, GrpcServer
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus
+from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.tls import TlsContext
 
 
 class Echo:

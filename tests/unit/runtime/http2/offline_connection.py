@@ -7,9 +7,9 @@ from tests.unit.runtime.http2 import raw_client as raw
 from tests.unit.runtime.http2.conftest import SMALL
 from tests.unit.runtime.http2.grpc_server_thread import SERVICES
 
-from modelservice_runtime.server.grpc.server import GrpcServer
-from modelservice_runtime.server.http2.connection import Connection
-from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.transport.grpc.server import GrpcServer
+from modelservice_runtime.transport.http2.connection import Connection
+from modelservice_runtime.transport.http2.limits import Http2Limits
 
 WINDOW = 65_535
 INITIAL_WINDOW_SIZE = 0x4

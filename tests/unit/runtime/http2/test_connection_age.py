@@ -8,8 +8,8 @@ from tests.unit.runtime.http2.conftest import SMALL
 from tests.unit.runtime.http2.grpc_server_thread import SERVICES, Chat, GrpcServerThread, Never, wait_until
 from tests.unit.runtime.http2.raw_client import ACK, GOAWAY, PING, RawClient, call, frame, prefixed
 
-from modelservice_runtime.server.grpc.stream import GrpcStatus
-from modelservice_runtime.server.http2.errors import ErrorCode
+from modelservice_runtime.transport.grpc.stream import GrpcStatus
+from modelservice_runtime.transport.http2.errors import ErrorCode
 
 YOUNG = replace(SMALL, max_connection_age_seconds=0.2, linger_seconds=0.2)
 

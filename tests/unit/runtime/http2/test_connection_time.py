@@ -7,8 +7,8 @@ from tests.unit.runtime.http2 import raw_client as raw
 from tests.unit.runtime.http2.grpc_server_thread import Never
 from tests.unit.runtime.http2.offline_connection import Play
 
-from modelservice_runtime.server.http2 import connection
-from modelservice_runtime.server.http2.limits import Http2Limits
+from modelservice_runtime.transport.http2 import connection
+from modelservice_runtime.transport.http2.limits import Http2Limits
 
 LIMITS = replace(Http2Limits(), max_connection_age_seconds=None)
 

@@ -22,11 +22,11 @@ from tests.unit.runtime.security.certificates import Authority, client_context, 
 from tests.unit.runtime.server_thread import read_until_closed
 
 from modelservice_runtime.errors import AddressUnavailableError
-from modelservice_runtime.server.grpc.server import GrpcServer
-from modelservice_runtime.server.grpc.stream import GrpcError, GrpcStatus
-from modelservice_runtime.server.http2.errors import ErrorCode
-from modelservice_runtime.server.http2.limits import Http2Limits
-from modelservice_runtime.server.tls import HTTP_2, TlsContext
+from modelservice_runtime.transport.grpc.server import GrpcServer
+from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
+from modelservice_runtime.transport.http2.errors import ErrorCode
+from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.tls import HTTP_2, TlsContext
 
 
 def goaway_of(client: RawClient) -> tuple[int, int]:

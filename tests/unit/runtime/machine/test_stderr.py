@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelservice_runtime.logs import describe_loss
+from modelservice_runtime.machine.logs import describe_loss
 from modelservice_runtime.machine.stderr import PatientStream
 
 LINES = 40_000  # of 100 bytes: more than a pipe and the queue behind it hold
@@ -138,7 +138,7 @@ def test_write_escapes_what_utf_8_cannot_hold() -> None:
 
 PROGRAM = """
 import os, sys
-from modelservice_runtime.logs import configure_logging
+from modelservice_runtime.machine.logs import configure_logging
 configure_logging()
 import logging
 for number in range(4_000):
@@ -164,7 +164,7 @@ def test_a_process_whose_log_nobody_reads_runs_to_its_end() -> None:
 HAS_A_CHILD = """
 import asyncio, logging, sys
 import uvloop
-from modelservice_runtime.logs import configure_logging
+from modelservice_runtime.machine.logs import configure_logging
 configure_logging()
 async def run_child():
     await (await asyncio.create_subprocess_exec(sys.executable, "-c", "")).wait()

@@ -11,17 +11,17 @@ from onnx import helper
 from tests.unit.runtime import onnx_models, row_kinds
 from tests.unit.runtime.row_kinds import INDEPENDENT, MIXING, Kind
 
-from modelservice_runtime import warm_up as warm_up_module
 from modelservice_runtime.errors import InferenceFailedError
 from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
+from modelservice_runtime.models import warm_up as warm_up_module
 from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
 from modelservice_runtime.models.learning import learn
 from modelservice_runtime.models.samples import NO_SAMPLES, Samples, read_samples
-from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
-from modelservice_runtime.server.samples import decode_sample
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.models.warm_up import try_run, warm_up
+from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
+from modelservice_runtime.protocols.oip.samples import decode_sample
+from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import FP32, Array, TensorSpec
-from modelservice_runtime.warm_up import try_run, warm_up
 
 WISH = BatchingWish(8)
 OWNER = BatchingWish(8, rows_are_independent=True)

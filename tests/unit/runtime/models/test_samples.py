@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from modelservice_runtime.batching_settings import ModelSample, parse_sample
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.samples import read_samples
-from modelservice_runtime.server.samples import decode_sample
+from modelservice_runtime.protocols.oip.samples import decode_sample
+from modelservice_runtime.settings.batching import ModelSample, parse_sample
 from modelservice_runtime.tensors import FP32, TensorSpec
 
 SPEC = ModelSpec("m", "1", (TensorSpec("x:0", FP32, (-1, 3, -1)),), (TensorSpec("y", FP32, (-1,)),))

@@ -14,14 +14,14 @@ from onnx import TensorProto, helper
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_thread import ServerThread
 
-from modelservice_runtime import onnx_model
 from modelservice_runtime.errors import InvalidRequestError, ModelRejectedError
-from modelservice_runtime.lane_settings import LaneSettings
-from modelservice_runtime.onnx_model import OnnxModel, load_onnx_model
-from modelservice_runtime.onnx_scan import scan_model
+from modelservice_runtime.onnx import model as onnx_model
+from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
+from modelservice_runtime.onnx.scan import scan_model
+from modelservice_runtime.protocols.openapi.document import build_document
 from modelservice_runtime.protos import inference_pb2, tensorflow_serving_pb2
-from modelservice_runtime.server.openapi.document import build_document
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.settings.lanes import LaneSettings
+from modelservice_runtime.settings.sessions import SessionSettings
 
 X = onnx_models.value("x", "FP32", ["n", 3])
 LABELS: dict[str, list[Any]] = {

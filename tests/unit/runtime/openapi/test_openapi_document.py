@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from tests.unit.runtime.server_thread import Answer, ServerThread
 
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.security_settings import JwtSettings, SecuritySettings, TlsSettings
-from modelservice_runtime.server.openapi.document import build_document
-from modelservice_runtime.server.openapi.operations import DOCUMENT_PATH, REFUSING
-from modelservice_runtime.server.routes import METHODS, ROUTES
-from modelservice_runtime.server.tfs.routes import TFS_METHODS, TFS_ROUTES
+from modelservice_runtime.protocols.oip.routes import METHODS, ROUTES
+from modelservice_runtime.protocols.openapi.document import build_document
+from modelservice_runtime.protocols.openapi.operations import DOCUMENT_PATH, REFUSING
+from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES
+from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 DOCUMENT = build_document([], {})

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelservice_runtime.security_settings import TlsSettings
+from modelservice_runtime.settings.security import TlsSettings
 
 PRIVATE_FORMAT = serialization.PrivateFormat.PKCS8
 DAY = timedelta(days=1)

@@ -14,11 +14,11 @@ from tests.unit.runtime.security import signed_tokens
 from tests.unit.runtime.security.signed_tokens import ALL_KEYS, sign
 from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
 
-from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
-from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
-from modelservice_runtime.server.openapi.operations import DOCUMENT_PATH
-from modelservice_runtime.server.routes import METHODS, ROUTES, Endpoint
-from modelservice_runtime.server.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
+from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
+from modelservice_runtime.protocols.oip.routes import METHODS, ROUTES, Endpoint
+from modelservice_runtime.protocols.openapi.operations import DOCUMENT_PATH
+from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
+from modelservice_runtime.settings.security import JwtSettings, SecuritySettings
 
 KEY = new_api_key()
 

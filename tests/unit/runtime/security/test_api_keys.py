@@ -5,10 +5,10 @@ import hashlib
 import pytest
 from tests.unit.runtime.security.signed_tokens import sign
 
+from modelservice_runtime.auth import authenticator as authenticator_module
+from modelservice_runtime.auth.api_keys import ApiKeys, api_key_line, new_api_key, parse_api_keys
+from modelservice_runtime.auth.authenticator import MAX_CREDENTIAL_BYTES, MAX_VERIFIED, Authenticator
 from modelservice_runtime.errors import InvalidSettingsError, UnauthenticatedError
-from modelservice_runtime.server.auth import authenticator as authenticator_module
-from modelservice_runtime.server.auth.api_keys import ApiKeys, api_key_line, new_api_key, parse_api_keys
-from modelservice_runtime.server.auth.authenticator import MAX_CREDENTIAL_BYTES, MAX_VERIFIED, Authenticator
 
 KEY = "ms_" + "k" * 43  # not a random one: the names of the tests below hold it
 KEYS = parse_api_keys(api_key_line("alice", KEY))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from modelservice_runtime import file_watch
+from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
+from modelservice_runtime.auth.guard import Guard
+from modelservice_runtime.auth.loading import load_guard
 from modelservice_runtime.errors import InvalidSettingsError, UnauthenticatedError
-from modelservice_runtime.file_watch import FilePoller, WatchedFiles, read_settings_file
-from modelservice_runtime.security_settings import JwtSettings, SecuritySettings
-from modelservice_runtime.server.auth.api_keys import api_key_line, new_api_key
-from modelservice_runtime.server.auth.guard import Guard
-from modelservice_runtime.server.auth.loading import load_guard
+from modelservice_runtime.machine import file_watch
+from modelservice_runtime.machine.file_watch import FilePoller, WatchedFiles, read_settings_file
+from modelservice_runtime.settings.security import JwtSettings, SecuritySettings
 
 OLD, NEW = new_api_key(), new_api_key()
 

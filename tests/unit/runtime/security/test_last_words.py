@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from modelservice_runtime.errors import ModelLoadFailedError
-from modelservice_runtime.last_words import last_words
+from modelservice_runtime.machine.last_words import last_words
 
 PROGRAM = """
 import os, pathlib, signal, sys
 from modelservice_runtime.errors import ModelLoadFailedError
-from modelservice_runtime.last_words import last_words
+from modelservice_runtime.machine.last_words import last_words
 with last_words(ModelLoadFailedError("it crashed"), pathlib.Path(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGSEGV)
 """

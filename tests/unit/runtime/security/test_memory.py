@@ -16,7 +16,8 @@ from tests.unit.runtime import onnx_models
 from tests.unit.runtime.gated_model import FAST, SLOW, SPEC, GatedModel, Results, make_lane, make_request
 
 from modelservice_runtime.errors import OutputTooLargeError
-from modelservice_runtime.memory import (
+from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.machine.memory import (
     buffer_limit_bytes,
     find_memory_share,
     heap_holes_bytes,
@@ -24,11 +25,10 @@ from modelservice_runtime.memory import (
     tensor_limit_bytes,
 )
 from modelservice_runtime.model import WarmUp
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.repository import ModelHandle
-from modelservice_runtime.server.inference import InferCall, infer_inline, record_failure
-from modelservice_runtime.session_settings import SessionSettings
-from modelservice_runtime.statistics import ModelStatistics
+from modelservice_runtime.models.repository import ModelHandle
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.protocols.inference import InferCall, infer_inline, record_failure
+from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import Array
 
 MIB = 1024 * 1024
@@ -38,9 +38,9 @@ import sys
 from pathlib import Path
 import numpy as np
 from modelservice_runtime.errors import OutputTooLargeError
-from modelservice_runtime.memory import MemoryShare, limit_growth
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.machine.memory import MemoryShare, limit_growth
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.settings.sessions import SessionSettings
 
 model = load_onnx_model(Path(sys.argv[1]), "m", "1", SessionSettings(("CPU",), 1, max_output_bytes=2**40))
 model.run({"x": np.array([1000], np.int64)}, ["y"])
@@ -63,8 +63,8 @@ LOADS_WITH_LITTLE = """
 import sys, resource
 from pathlib import Path
 from modelservice_runtime.errors import ModelLoadFailedError
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.settings.sessions import SessionSettings
 
 resource.setrlimit(resource.RLIMIT_DATA, (600 * 2**20, resource.RLIM_INFINITY))
 try:
@@ -106,9 +106,9 @@ from pathlib import Path
 import numpy as np
 from modelservice_runtime.errors import OutputTooLargeError
 from modelservice_runtime.machine.cgroup import process_status
-from modelservice_runtime.onnx_arena import open_arena, shrink_arena
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.onnx.arena import open_arena, shrink_arena
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.settings.sessions import SessionSettings
 
 open_arena(100 * 2**20)
 model = load_onnx_model(Path(sys.argv[1]), "m", "1", SessionSettings(("CPU",), 1))
@@ -237,9 +237,9 @@ WRITES = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from modelservice_runtime.server.json_codec import encode_object, encode_values, text_with_tokens
-from modelservice_runtime.server.status import error_body
-from modelservice_runtime.server.tfs.json_values import encode_rows, encode_value
+from modelservice_runtime.protocols.tensors.json_codec import encode_object, encode_values, text_with_tokens
+from modelservice_runtime.protocols.status import error_body
+from modelservice_runtime.protocols.tfs.json_values import encode_rows, encode_value
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 numbers, texts = (TensorSpec(name, DATATYPES[name], (-1,)) for name in ("FP64", "BYTES"))
@@ -273,7 +273,7 @@ def test_answers_that_find_no_memory_do_not_end_the_process() -> None:
 READS = """
 import resource
 from pathlib import Path
-from modelservice_runtime.server.json_codec import decode_value
+from modelservice_runtime.protocols.tensors.json_codec import decode_value
 
 texts = [
     b"[" + b",".join([text] * 60_000) + b"]"

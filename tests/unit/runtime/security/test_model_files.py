@@ -28,10 +28,10 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     StartupError,
 )
-from modelservice_runtime.onnx_model import load_onnx_model
-from modelservice_runtime.onnx_policy import MAX_EXPANDED_NODES
-from modelservice_runtime.onnx_scan import scan_model, scan_model_file
-from modelservice_runtime.session_settings import SessionSettings
+from modelservice_runtime.onnx.model import load_onnx_model
+from modelservice_runtime.onnx.policy import MAX_EXPANDED_NODES
+from modelservice_runtime.onnx.scan import scan_model, scan_model_file
+from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import DATATYPES
 
 X, Y = onnx_models.value("x", "FP32", ["n"]), onnx_models.value("y", "FP32", None)

@@ -26,7 +26,7 @@ import pytest
 from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
 
 from modelservice_runtime.errors import PayloadTooLargeError
-from modelservice_runtime.server.content_encoding import decode_body
+from modelservice_runtime.transport.content_encoding import decode_body
 
 MLP = "/v2/models/mlp/infer"
 INPUTS = b'"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]'

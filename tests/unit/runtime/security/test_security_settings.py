@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from modelservice_runtime.connection_settings import ConnectionSettings
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.health import Health
-from modelservice_runtime.ports import Applications, open_ports
-from modelservice_runtime.repository import ModelTable
-from modelservice_runtime.security_settings import JwtSettings, SecuritySettings, TlsSettings
-from modelservice_runtime.server.grpc.services import build_grpc_services
-from modelservice_runtime.server.http import HttpLimits
-from modelservice_runtime.server.http2.limits import Http2Limits
-from modelservice_runtime.server.tls import load_tls
-from modelservice_runtime.settings import parse_serve_arguments
+from modelservice_runtime.models.health import Health
+from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.protocols.grpc.services import build_grpc_services
+from modelservice_runtime.serving.ports import Applications, open_ports
+from modelservice_runtime.settings.connections import ConnectionSettings
+from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings
+from modelservice_runtime.settings.serve import parse_serve_arguments
+from modelservice_runtime.transport.http import HttpLimits
+from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.tls import load_tls
 
 MODEL = ["--model", "m=m.onnx"]
 

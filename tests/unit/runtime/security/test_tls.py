@@ -22,9 +22,9 @@ from tests.unit.runtime.security.certificates import (
 from tests.unit.runtime.server_thread import ServerThread, read_answer, read_until_closed
 
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.security_settings import SecuritySettings, TlsSettings
-from modelservice_runtime.server import listener
-from modelservice_runtime.server.tls import HTTP_1_1, HTTP_2, build_context, load_tls
+from modelservice_runtime.settings.security import SecuritySettings, TlsSettings
+from modelservice_runtime.transport import listener
+from modelservice_runtime.transport.tls import HTTP_1_1, HTTP_2, build_context, load_tls
 
 AUTHORITY = Authority()
 OTHERS = Authority("others")

@@ -16,9 +16,9 @@ from jwt.algorithms import RSAAlgorithm
 from tests.unit.runtime.security import signed_tokens
 from tests.unit.runtime.security.signed_tokens import ALL_KEYS, assemble, jwks, make_claims, public_jwk, sign
 
+from modelservice_runtime.auth.tokens import LEEWAY_SECONDS, TokenVerifier, parse_jwks
 from modelservice_runtime.errors import InvalidSettingsError, PermissionDeniedError, UnauthenticatedError
-from modelservice_runtime.security_settings import JwtSettings
-from modelservice_runtime.server.auth.tokens import LEEWAY_SECONDS, TokenVerifier, parse_jwks
+from modelservice_runtime.settings.security import JwtSettings
 
 
 def make_verifier(keys: bytes = ALL_KEYS, scope: str | None = None) -> TokenVerifier:

@@ -1,10 +1,10 @@
 """``GET /report``: what a server tells about itself."""
 
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.content import ModelContent
+from modelservice_runtime.models.snapshots import ModelSnapshot, merge_snapshots
 from modelservice_runtime.serving.report import build_report
-from modelservice_runtime.snapshots import ModelSnapshot, merge_snapshots
-from modelservice_runtime.statistics import ModelStatistics
 
 A, B = ModelContent("a" * 64, None, 7), ModelContent("b" * 64, "c" * 64, 8)
 

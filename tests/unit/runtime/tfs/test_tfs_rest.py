@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.runtime.server_thread import Answer, ServerThread
 
-from modelservice_runtime.lane_settings import LaneSettings
+from modelservice_runtime.settings.lanes import LaneSettings
 
 SENSOR_ROWS = [
     {"tag": "foo", "signal": [1, 2, 3, 4, 5], "sensor": [[1, 2], [3, 4]]},

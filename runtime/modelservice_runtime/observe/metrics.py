@@ -1,0 +1,199 @@
+"""Prometheus metrics under the names dashboards for Triton already know, on a port of their own.
+
+A collector reads the plain counters of ``statistics.py`` when somebody asks; the request path knows nothing
+of Prometheus. prometheus_client would rename Triton's counters to ``..._total``, so they are collected as
+untyped and given their type in the text.
+Source of the names: Triton, ``docs/user_guide/metrics.md``.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import orjson
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, UntypedMetricFamily
+from prometheus_client.registry import Collector
+
+from modelservice_runtime.execution.statistics import DURATION_BUCKETS_SECONDS, ModelStatistics
+from modelservice_runtime.machine.gpu_devices import GpuReader
+from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
+from modelservice_runtime.protocols.answers import internal_error
+from modelservice_runtime.protocols.metadata import model_statistics
+from modelservice_runtime.protocols.status import error_body
+from modelservice_runtime.transport.http import TEXT, HttpRequest, HttpResponse
+
+log = logging.getLogger(__name__)
+
+_LABELS = ("model", "version")
+_COUNTERS: tuple[tuple[str, str, str], ...] = (
+    ("nv_inference_request_success", "Requests answered.", "success_count"),
+    ("nv_inference_count", "Inferences: every row of a batch counts.", "inference_count"),
+    ("nv_inference_exec_count", "Runs of the model.", "execution_count"),
+    ("nv_inference_request_duration_us", "Time of answered requests, end to end.", "success_ns"),
+    ("nv_inference_queue_duration_us", "Time requests waited.", "queue_ns"),
+    ("nv_inference_compute_input_duration_us", "Time spent decoding inputs.", "compute_input_ns"),
+    ("nv_inference_compute_infer_duration_us", "Time spent in the model.", "compute_infer_ns"),
+    ("nv_inference_compute_output_duration_us", "Time spent encoding outputs.", "compute_output_ns"),
+)
+
+
+class ModelCollector(Collector):
+    """Every model's counters, as they were put into ``snapshots``."""
+
+    def __init__(self) -> None:
+        self.snapshots: Snapshots = []
+
+    def collect(self) -> Iterable[Metric]:
+        """See ``prometheus_client.registry.Collector``."""
+        snapshots = self.snapshots
+        yield from (_counter(name, text, attribute, snapshots) for name, text, attribute in _COUNTERS)
+        yield _failures(snapshots)
+        yield _pending(snapshots)
+        yield from _batching(snapshots)
+        yield _durations(snapshots)
+
+
+class GpuCollector(Collector):
+    """Every device at the moment of the scrape; one that tells no utilization has none."""
+
+    def __init__(self, gpus: GpuReader) -> None:
+        self._gpus = gpus
+
+    def collect(self) -> Iterable[Metric]:
+        """See ``prometheus_client.registry.Collector``."""
+        labels = ("gpu_uuid",)
+        utilization = GaugeMetricFamily("nv_gpu_utilization", "Busy share, 0 to 1.", labels=labels)
+        total = GaugeMetricFamily("nv_gpu_memory_total_bytes", "Memory of the device.", labels=labels)
+        used = GaugeMetricFamily("nv_gpu_memory_used_bytes", "Memory in use, by anybody.", labels=labels)
+        for device in self._gpus.read():
+            if device.utilization is not None:
+                utilization.add_metric((device.uuid,), device.utilization)
+            total.add_metric((device.uuid,), device.memory_total_bytes)
+            used.add_metric((device.uuid,), device.memory_used_bytes)
+        yield from (utilization, total, used)
+
+
+class MetricsApplication:
+    """Answers ``GET /metrics``, and ``GET /v2/models/stats`` as the REST port does; nothing else."""
+
+    def __init__(
+        self, source: SnapshotSource, gpus: GpuReader | None = None, collectors: Iterable[Collector] = ()
+    ) -> None:
+        self._source = source
+        self._models = ModelCollector()
+        self._registry = CollectorRegistry()
+        self._registry.register(self._models)
+        if gpus is not None:
+            self._registry.register(GpuCollector(gpus))
+        for collector in collectors:
+            self._registry.register(collector)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+
+    def __call__(self, request: HttpRequest) -> None:
+        """Answer one request."""
+        build = {b"/metrics": self._metrics, b"/v2/models/stats": _statistics}.get(
+            request.target.partition(b"?")[0]
+        )
+        if build is None:
+            request.reply(HttpResponse(404, error_body("the metrics are at /metrics")))
+        elif request.method not in (b"GET", b"HEAD"):
+            allow = ((b"Allow", b"GET, HEAD"),)
+            request.reply(HttpResponse(405, error_body("this path takes GET, HEAD"), headers=allow))
+        else:
+            self._source.gather(partial(_answer, request, build))
+
+    def _metrics(self, snapshots: Snapshots) -> HttpResponse:
+        return HttpResponse(200, self.render(snapshots), TEXT)
+
+    def render(self, snapshots: Snapshots) -> bytes:
+        """All metrics in Prometheus' text format 0.0.4."""
+        self._models.snapshots = snapshots
+        return generate_latest(self._registry).replace(b" untyped\n", b" counter\n")
+
+
+def _answer(request: HttpRequest, build: Callable[[Snapshots], HttpResponse], snapshots: Snapshots) -> None:
+    """Perhaps later, where no connection stands behind: the last boundary is here."""
+    try:
+        response = build(snapshots)
+    except Exception:
+        log.exception("internal error")
+        response = internal_error()
+    request.reply(response)
+
+
+def _statistics(snapshots: Snapshots) -> HttpResponse:
+    return HttpResponse(200, orjson.dumps(model_statistics(snapshots)))
+
+
+def _counter(name: str, text: str, attribute: str, snapshots: Snapshots) -> Metric:
+    metric = UntypedMetricFamily(name, text, labels=_LABELS)
+    for snapshot in snapshots:
+        value = getattr(snapshot.statistics, attribute)
+        scale = 1000 if attribute.endswith("_ns") else 1
+        metric.add_metric(_labels(snapshot), value // scale)
+    return metric
+
+
+def _failures(snapshots: Snapshots) -> Metric:
+    metric = UntypedMetricFamily(
+        "nv_inference_request_failure", "Requests that failed, by reason.", labels=(*_LABELS, "reason")
+    )
+    for snapshot in snapshots:
+        for reason, count in snapshot.statistics.failures.items():
+            metric.add_metric((*_labels(snapshot), reason), count)
+    return metric
+
+
+def _pending(snapshots: Snapshots) -> Metric:
+    metric = GaugeMetricFamily(
+        "nv_inference_pending_request_count", "Requests that wait or run.", labels=_LABELS
+    )
+    for snapshot in snapshots:
+        metric.add_metric(_labels(snapshot), snapshot.pending)
+    return metric
+
+
+def _batching(snapshots: Snapshots) -> Iterator[Metric]:
+    """How many rows share a run; why, or why none do."""
+    rows = GaugeMetricFamily(
+        "modelservice_max_batch_size", "Rows that may share a run; 1 without batching.", labels=_LABELS
+    )
+    info = GaugeMetricFamily(
+        "modelservice_batching_info",
+        "What says that rows are independent of each other (graph or owner), and what speaks against it.",
+        labels=(*_LABELS, "source", "obstacle"),
+    )
+    for snapshot in snapshots:
+        batching = snapshot.batching
+        if batching is not None:
+            rows.add_metric(_labels(snapshot), batching.max_batch_size)
+            info.add_metric((*_labels(snapshot), batching.source or "", batching.obstacle or ""), 1)
+    yield from (rows, info)
+
+
+def _durations(snapshots: Snapshots) -> Metric:
+    metric = HistogramMetricFamily(
+        "modelservice_request_duration_seconds",
+        "Time from a request's last byte to its answer.",
+        labels=_LABELS,
+    )
+    for snapshot in snapshots:
+        counted = snapshot.statistics
+        metric.add_metric(
+            _labels(snapshot), list(_cumulative(counted)), sum_value=counted.duration_sum_ns / 1e9
+        )
+    return metric
+
+
+def _cumulative(counted: ModelStatistics) -> Iterator[tuple[str, float]]:
+    bounds = [str(bound) for bound in DURATION_BUCKETS_SECONDS] + ["+Inf"]
+    total = 0
+    for bound, count in zip(bounds, counted.duration_counts, strict=True):
+        total += count
+        yield bound, total
+
+
+def _labels(snapshot: ModelSnapshot) -> tuple[str, str]:
+    return snapshot.name, snapshot.version

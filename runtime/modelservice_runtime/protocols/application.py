@@ -1,0 +1,95 @@
+"""The dispatcher: finds who answers a path, and turns errors into responses.
+
+Front ends (``front_end.py``) know the paths; each protocol is one. What they find is kept for each target, so
+that a path that is asked for often is looked up once.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from modelservice_runtime.errors import NotFoundError, ServingError
+from modelservice_runtime.models.health import Health
+from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.protocols.answers import internal_error, send
+from modelservice_runtime.protocols.front_end import Binding, FrontEnd, Handler
+from modelservice_runtime.protocols.oip.rest import OipFrontEnd
+from modelservice_runtime.protocols.openapi.rest import OpenApiFrontEnd
+from modelservice_runtime.protocols.routing import split_target
+from modelservice_runtime.protocols.status import error_body, error_response
+from modelservice_runtime.protocols.tfs.rest import TfsFrontEnd
+from modelservice_runtime.settings.security import SecuritySettings
+from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
+
+log = logging.getLogger(__name__)
+
+_BINDING_CACHE_SIZE = 1024
+
+
+class Application:
+    """Answers requests through the front ends, of which the first that knows a path gets it."""
+
+    def __init__(self, front_ends: Sequence[FrontEnd]) -> None:
+        self._front_ends = tuple(front_ends)
+        self._bindings: dict[bytes, Binding] = {}
+
+    def __call__(self, request: HttpRequest) -> None:
+        """Answer ``request``, now or later; never raises."""
+        try:
+            # The same head as an earlier request's has its handler already.
+            handler = request.head.plan or self._find_handler(request.head)
+            response = handler(request)
+        except ServingError as error:
+            response = error_response(error)
+        except Exception:  # the last boundary: one faulty request must not end the others
+            log.exception("internal error", extra={"method": repr(request.method)})
+            response = internal_error()
+        if response is None:
+            return
+        if b"accept-encoding" in request.head.headers:
+            send(request, response)
+        else:
+            request.source.reply(request, response)
+
+    def _find_handler(self, head: RequestHead) -> Handler:
+        binding = self._bindings.get(head.target) or self._bind(head.target)
+        if head.method in binding.methods:
+            head.plan = binding.handler
+            return binding.handler
+        return lambda _request: _method_not_allowed(binding)
+
+    def _bind(self, target: bytes) -> Binding:
+        segments = split_target(target)
+        if segments is not None:
+            for front_end in self._front_ends:
+                binding = front_end.bind(segments)
+                if binding is not None:
+                    self._remember(target, binding)
+                    return binding
+        raise NotFoundError(
+            "no such path; the Open Inference Protocol is at /v2, TensorFlow Serving's at /v1/models; "
+            "/openapi.json lists all paths"
+        )
+
+    def _remember(self, target: bytes, binding: Binding) -> None:
+        if len(self._bindings) >= _BINDING_CACHE_SIZE:
+            self._bindings.clear()  # somebody tries names; the paths in use come back at once
+        self._bindings[target] = binding
+
+
+def build_application(
+    table: ModelTable, health: Health, max_body_bytes: int, security: SecuritySettings
+) -> Application:
+    """The REST side: every protocol over one model table. ``security`` is described, not applied, here."""
+    return Application(
+        [
+            OipFrontEnd(table, health, max_body_bytes),
+            TfsFrontEnd(table, max_body_bytes),
+            OpenApiFrontEnd(table, security),
+        ]
+    )
+
+
+def _method_not_allowed(binding: Binding) -> HttpResponse:
+    allowed = b", ".join(binding.methods)
+    sentence = f"this path takes {allowed.decode('ascii')}"
+    return HttpResponse(405, error_body(sentence), headers=((b"Allow", allowed),))

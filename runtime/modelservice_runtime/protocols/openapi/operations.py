@@ -1,0 +1,104 @@
+"""What each endpoint takes and answers, for the document; data only.
+
+Endpoints that only refuse (text generation, loading by request, shared memory) are not part of it.
+"""
+
+from dataclasses import dataclass
+
+from modelservice_runtime.protocols.front_end import READ
+from modelservice_runtime.protocols.oip.routes import METHODS, ROUTES, Endpoint
+from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
+
+DOCUMENT_PATH = "/openapi.json"
+REFUSING = frozenset({Endpoint.GENERATE, Endpoint.MODEL_CONTROL, Endpoint.SHARED_MEMORY})
+
+_ABOUT_A_MODEL = (404, 503)
+_RUNS_A_MODEL = (400, 404, 413, 415, 429, 500, 501, 503, 504, 507)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One endpoint.
+
+    ``answer`` and ``body`` name schemas. ``statuses`` are those beside 200 that are answered with an error,
+    ``not_ready`` one that is answered like 200. ``binary``: tensors may be outside the JSON.
+    """
+
+    summary: str
+    answer: str
+    body: str | None = None
+    statuses: tuple[int, ...] = ()
+    not_ready: int | None = None
+    binary: bool = False
+    body_required: bool = True
+
+
+_DOCUMENT = Operation("This document", "Document")
+_OIP: dict[Endpoint, Operation] = {
+    Endpoint.ALIVE: Operation("Whether the process lives, for load balancers", "Alive", not_ready=503),
+    Endpoint.SERVER_METADATA: Operation("Name, version and extensions of the server", "ServerMetadata"),
+    Endpoint.LIVE: Operation("Whether the process lives", "ServerLive", not_ready=503),
+    Endpoint.READY: Operation("Whether every model answers", "ServerReady", not_ready=503),
+    Endpoint.MODEL_LIST: Operation("Names of the models that answer", "ModelList"),
+    Endpoint.MODEL_METADATA: Operation("Inputs and outputs", "ModelMetadata", statuses=_ABOUT_A_MODEL),
+    Endpoint.MODEL_READY: Operation(
+        "Whether the model answers", "ModelReady", statuses=(404,), not_ready=503
+    ),
+    Endpoint.MODEL_CONFIG: Operation("Batching and signature", "ModelConfig", statuses=_ABOUT_A_MODEL),
+    Endpoint.MODEL_STATISTICS: Operation("Counts and times", "ModelStatistics", statuses=_ABOUT_A_MODEL),
+    Endpoint.INFER: Operation(
+        "A prediction", "InferResponse", body="InferRequest", statuses=_RUNS_A_MODEL, binary=True
+    ),
+    Endpoint.REPOSITORY_INDEX: Operation(
+        "Models, versions and their states",
+        "RepositoryIndex",
+        body="RepositoryIndexRequest",
+        statuses=(400, 413, 415),
+        body_required=False,
+    ),
+}
+
+_TFS: dict[TfsEndpoint, Operation] = {
+    TfsEndpoint.MODEL_LIST: Operation("Names of the models that answer", "ModelList"),
+    TfsEndpoint.STATUS: Operation("Versions and their states", "ModelStatus", statuses=_ABOUT_A_MODEL),
+    TfsEndpoint.METADATA: Operation(
+        "Inputs and outputs in TensorFlow's words", "SignatureMetadata", statuses=_ABOUT_A_MODEL
+    ),
+    TfsEndpoint.PREDICT: Operation(
+        "A prediction in row or column format",
+        "PredictResponse",
+        body="PredictRequest",
+        statuses=_RUNS_A_MODEL,
+    ),
+    TfsEndpoint.CLASSIFY: Operation(
+        "Labels and scores of examples", "ClassifyResponse", body="ExamplesRequest", statuses=_RUNS_A_MODEL
+    ),
+    TfsEndpoint.REGRESS: Operation(
+        "A number for each example", "RegressResponse", body="ExamplesRequest", statuses=_RUNS_A_MODEL
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PathOperation:
+    """An operation at one path template, and the methods it takes there."""
+
+    path: str
+    name: str
+    tag: str
+    methods: tuple[bytes, ...]
+    operation: Operation
+
+
+def path_operations() -> list[PathOperation]:
+    """Every path of the front ends' route tables that does more than refuse, and the document's own."""
+    oip = [
+        PathOperation(path, endpoint.name, "Open Inference Protocol", METHODS[endpoint], _OIP[endpoint])
+        for path, endpoint in ROUTES
+        if endpoint not in REFUSING
+    ]
+    tfs = [
+        PathOperation(path, endpoint.name, "TensorFlow Serving", TFS_METHODS[endpoint], _TFS[endpoint])
+        for path, endpoint in TFS_ROUTES
+    ]
+    return [PathOperation(DOCUMENT_PATH, "DOCUMENT", "Server", READ, _DOCUMENT), *oip, *tfs]

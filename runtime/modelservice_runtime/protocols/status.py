@@ -1,0 +1,74 @@
+"""The one table from domain errors to protocols: HTTP status and retry advice, gRPC status."""
+
+from dataclasses import dataclass
+
+from modelservice_runtime.errors import (
+    DeadlineExceededError,
+    DeviceLostError,
+    InferenceFailedError,
+    InvalidRequestError,
+    ModelUnavailableError,
+    NotFoundError,
+    OutputTooLargeError,
+    OverloadedError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    ServingError,
+    UnauthenticatedError,
+    UnsupportedEncodingError,
+    UnsupportedOperationError,
+)
+from modelservice_runtime.protocols.tensors.json_codec import write_json
+from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
+from modelservice_runtime.transport.http import HttpResponse
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMapping:
+    """How one kind of error is answered; ``headers`` are extra pairs of an HTTP answer."""
+
+    status: int
+    grpc_status: GrpcStatus
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+_ENCODINGS = ((b"Accept-Encoding", b"gzip, deflate"),)
+_RETRY_SOON = ((b"Retry-After", b"1"),)
+# RFC 6750, 3.
+_CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="modelservice"'),)
+_SCOPE_CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="modelservice", error="insufficient_scope"'),)
+
+ERRORS: dict[type[ServingError], ErrorMapping] = {
+    InvalidRequestError: ErrorMapping(400, GrpcStatus.INVALID_ARGUMENT),
+    UnauthenticatedError: ErrorMapping(401, GrpcStatus.UNAUTHENTICATED, _CHALLENGE),
+    PermissionDeniedError: ErrorMapping(403, GrpcStatus.PERMISSION_DENIED, _SCOPE_CHALLENGE),
+    NotFoundError: ErrorMapping(404, GrpcStatus.NOT_FOUND),
+    PayloadTooLargeError: ErrorMapping(413, GrpcStatus.RESOURCE_EXHAUSTED),
+    UnsupportedEncodingError: ErrorMapping(415, GrpcStatus.UNIMPLEMENTED, _ENCODINGS),
+    OverloadedError: ErrorMapping(429, GrpcStatus.RESOURCE_EXHAUSTED),
+    InferenceFailedError: ErrorMapping(500, GrpcStatus.INTERNAL),
+    UnsupportedOperationError: ErrorMapping(501, GrpcStatus.UNIMPLEMENTED),
+    ModelUnavailableError: ErrorMapping(503, GrpcStatus.UNAVAILABLE, _RETRY_SOON),
+    DeviceLostError: ErrorMapping(503, GrpcStatus.UNAVAILABLE, _RETRY_SOON),
+    DeadlineExceededError: ErrorMapping(504, GrpcStatus.DEADLINE_EXCEEDED),
+    OutputTooLargeError: ErrorMapping(507, GrpcStatus.RESOURCE_EXHAUSTED),
+}
+
+
+def error_response(error: ServingError) -> HttpResponse:
+    """Turn a domain error into the protocol's ``{"error": "..."}``."""
+    mapping = ERRORS[type(error)]
+    headers = mapping.headers
+    if isinstance(error, OverloadedError):
+        headers = ((b"Retry-After", b"%d" % error.retry_after_seconds),)
+    return HttpResponse(mapping.status, error_body(str(error)), headers=headers)
+
+
+def grpc_error(error: ServingError) -> GrpcError:
+    """Turn a domain error into the end of a call."""
+    return GrpcError(ERRORS[type(error)].grpc_status, str(error))
+
+
+def error_body(sentence: str) -> bytes:
+    """The error body of OIP and of TensorFlow Serving alike."""
+    return write_json({"error": sentence}, 0, len(sentence))

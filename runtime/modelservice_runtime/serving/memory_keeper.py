@@ -1,0 +1,101 @@
+"""What a server does about memory: before its models load, when they are ready, and while it serves.
+
+Only on the CPU: accelerators map more memory than there is, and what they take is limited by other means.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from modelservice_runtime.execution.offload import offload, start_threads
+from modelservice_runtime.machine.allocator import give_back_freed_memory
+from modelservice_runtime.machine.cgroup import process_status
+from modelservice_runtime.machine.memory import (
+    MIB,
+    buffer_limit_bytes,
+    find_memory_share,
+    limit_growth,
+    tensor_limit_bytes,
+)
+from modelservice_runtime.models.repository import ModelHandle
+from modelservice_runtime.serving.ports import Ports
+from modelservice_runtime.settings.serve import ServeSettings
+
+_CHECK_SECONDS = 5.0
+# A server that is never idle gives memory back all the same: one run in this time gets new pages.
+_MAX_KEPT_SECONDS = 30.0
+_MIN_FREED_BYTES = 16 * MIB
+
+
+class MemoryKeeper:
+    """See the module's text. Event loop's thread, but for ``open_arena``."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._is_on = all(name.upper() == "CPU" for name in settings.execution_providers)
+        self._workers = settings.workers
+        self._handles: Sequence[ModelHandle] = ()
+        self._timer: asyncio.TimerHandle | None = None
+        self._executions = 0
+        self._freed_at = 0.0
+        self._kept_bytes = 0
+
+    def open_arena(self, models: Iterable[Path]) -> None:
+        """Bound the memory of all tensors, before the first of ``models`` is loaded."""
+        if self._is_on:
+            # Imported here: it takes longer than everything else, and the ports are open by now.
+            from modelservice_runtime.onnx.arena import open_arena
+
+            weights_bytes = sum(_size_bytes(path) for path in models)
+            used_bytes = process_status()["VmRSS"]
+            open_arena(tensor_limit_bytes(find_memory_share(self._workers), used_bytes, weights_bytes))
+
+    def keep(self, handles: Sequence[ModelHandle], ports: Ports, loop: asyncio.AbstractEventLoop) -> None:
+        """When all models are loaded: start every thread, then limit memory, and give it back from now on."""
+        if not self._is_on:
+            return
+        from modelservice_runtime.onnx.arena import enter_thread
+
+        for handle in handles:
+            handle.lane.start_threads(enter_thread)
+        start_threads()
+        _give_back()
+        share = find_memory_share(self._workers)
+        ports.limit_buffers(buffer_limit_bytes(share, process_status()["VmRSS"]))
+        limit_growth(share)
+        self._handles = handles
+        self._note_kept(loop)
+        self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
+
+    def stop(self) -> None:
+        """Leave the memory as it is from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
+        executions = sum(handle.statistics.execution_count for handle in self._handles)
+        is_idle, self._executions = executions == self._executions, executions
+        if not is_idle and loop.time() < self._freed_at + _MAX_KEPT_SECONDS:
+            return
+        if process_status()["RssAnon"] > self._kept_bytes + _MIN_FREED_BYTES:
+            offload(_give_back, lambda _: self._note_kept(loop))
+
+    def _note_kept(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._freed_at = loop.time()
+        self._kept_bytes = process_status()["RssAnon"]
+
+
+def _give_back() -> None:
+    from modelservice_runtime.onnx.arena import shrink_arena
+
+    shrink_arena()
+    give_back_freed_memory()
+
+
+def _size_bytes(path: Path) -> int:
+    """Of a model's file, or of all files in its directory; 0 where loading will tell what is wrong."""
+    try:
+        files = list(path.iterdir()) if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+    except OSError:
+        return 0

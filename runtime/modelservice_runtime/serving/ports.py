@@ -1,0 +1,105 @@
+"""The ports of one server: opened together, and drained together."""
+
+import asyncio
+import logging
+from dataclasses import asdict, dataclass
+
+from modelservice_runtime.auth.guard import HttpAdmission, HttpApplication, is_open_target
+from modelservice_runtime.machine.descriptors import allow_files
+from modelservice_runtime.protocols.grpc.services import GrpcServices
+from modelservice_runtime.settings.serve import ServeSettings
+from modelservice_runtime.transport.grpc.server import Admission, GrpcServer
+from modelservice_runtime.transport.http import HttpLimits
+from modelservice_runtime.transport.http1.server import HttpServer
+from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.port_server import connections_within, files_needed
+from modelservice_runtime.transport.tls import LoadedTls
+
+log = logging.getLogger(__name__)
+
+# Bodies in flight over all connections: enough for a queue of images, little enough for a small container.
+_MIN_BUFFERED_BYTES = 512 * 1024 * 1024
+# Who asks for metrics are a few machines.
+METRICS_LIMITS = HttpLimits(max_body_bytes=0, max_connections=64)
+
+
+@dataclass(frozen=True, slots=True)
+class Applications:
+    """What answers on each port; ``admit`` is asked before gRPC calls, ``admit_http`` before large bodies.
+
+    Without ``metrics`` this is a worker: its parent has that port, and other workers share the rest.
+    """
+
+    rest: HttpApplication
+    metrics: HttpApplication | None
+    grpc: GrpcServices
+    admit: Admission | None
+    admit_http: HttpAdmission | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Open ports; gRPC's may be off, and a worker has none for metrics."""
+
+    rest: HttpServer
+    metrics: HttpServer | None
+    grpc: GrpcServer | None
+    grpc_services: GrpcServices
+    max_buffered_bytes: int
+
+    def limit_buffers(self, limit_bytes: int) -> None:
+        """Let requests and answers of all clients hold so much together, where that is less than before."""
+        self.rest.buffers.withhold(max(self.max_buffered_bytes - limit_bytes, 0))
+
+    def start_closing(self) -> None:
+        """From now on clients are asked to go elsewhere; new connections are still accepted."""
+        self.rest.start_closing()
+        if self.grpc is not None:
+            self.grpc.start_closing()
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Stop accepting and finish what is under way; False when the timeout cut requests off."""
+        drains = [self.rest.drain(timeout_seconds)]
+        if self.grpc is not None:
+            self.grpc_services.streams.end_all()
+            drains.append(self.grpc.drain(timeout_seconds))
+        return all(await asyncio.gather(*drains))
+
+
+async def open_ports(
+    settings: ServeSettings, applications: Applications, tls: LoadedTls, loop: asyncio.AbstractEventLoop
+) -> Ports:
+    """Listen on every port and log which they are. Raises AddressUnavailableError."""
+    largest = settings.max_request_bytes
+    buffered = max(_MIN_BUFFERED_BYTES, 2 * largest)
+    slowness = {**asdict(settings.connections), "max_connections": _connections_per_port(settings)}
+    limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
+    shared = applications.metrics is None
+    rest = HttpServer(applications.rest, limits, loop, applications.admit_http, is_open_target)
+    metrics = grpc = None
+    listening: dict[str, object] = {
+        "host": settings.host,
+        "http_port": await rest.listen(settings.host, settings.http_port, tls.http, shared=shared),
+    }
+    if applications.metrics is not None:
+        metrics = HttpServer(applications.metrics, METRICS_LIMITS, loop)
+        listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
+    if settings.grpc_port is not None:
+        grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
+        grpc = GrpcServer(applications.grpc.by_path, grpc_limits, loop, applications.admit)
+        grpc.buffers = rest.buffers  # one limit for all clients of the process
+        listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
+    log.info("worker listening" if shared else "listening", extra=listening)
+    return Ports(rest, metrics, grpc, applications.grpc, buffered)
+
+
+def _connections_per_port(settings: ServeSettings) -> int:
+    """As many as wanted, or as the limit of open files allows; said in the log."""
+    wanted = settings.connections.max_connections
+    ports = 1 if settings.grpc_port is None else 2
+    files = allow_files(ports * files_needed(wanted) + files_needed(METRICS_LIMITS.max_connections))
+    fitting = connections_within((files - files_needed(METRICS_LIMITS.max_connections)) // ports)
+    if fitting < wanted:
+        fields = {"max_connections": wanted, "connections_per_port": fitting}
+        log.warning("the limit of open files allows fewer connections; raise it (ulimit -n)", extra=fields)
+    return min(fitting, wanted)

@@ -1,0 +1,480 @@
+"""One call on one stream: messages in, messages out, deadline, cancellation.
+
+A small answer costs two entries in the outbox; everything less common goes the longer way.
+"""
+
+import logging
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from modelservice_runtime.execution.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES, offload
+from modelservice_runtime.transport.content_encoding import MIN_COMPRESSED_BYTES, encode_body
+from modelservice_runtime.transport.grpc.head import CallHead
+from modelservice_runtime.transport.grpc.messages import PREFIX_BYTES, MessageReader
+from modelservice_runtime.transport.grpc.open_streams import Endable
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcError, GrpcStatus
+from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK, TRAILERS_OK_BLOCK, build_trailers_block
+from modelservice_runtime.transport.http import Buffer
+from modelservice_runtime.transport.http2.errors import ErrorCode
+from modelservice_runtime.transport.http2.frames import END_HEADERS, END_STREAM, FrameType
+from modelservice_runtime.transport.http2.stream import Stream
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from modelservice_runtime.transport.grpc.server import GrpcServer
+    from modelservice_runtime.transport.http2.session import Session
+
+log = logging.getLogger(__name__)
+
+# The frames of a small answer, packed at once: HEADERS, then the head of DATA and the message's prefix.
+_HEAD_AND_DATA = struct.Struct(f">IBI{len(HEAD_BLOCK)}sIBIBI")
+_DATA = struct.Struct(">IBIBI")
+_TRAILERS_OK = struct.Struct(f">IBI{len(TRAILERS_OK_BLOCK)}s")
+_HEAD_LENGTH_AND_TYPE = len(HEAD_BLOCK) << 8 | FrameType.HEADERS
+_TRAILERS_LENGTH_AND_TYPE = len(TRAILERS_OK_BLOCK) << 8 | FrameType.HEADERS
+_PREFIX = struct.Struct(">BI")
+_MAX_ANSWER_BYTES = 2**32 - 1
+# Some clients say "never" with a deadline in some thousands of years.
+_MAX_TIMER_SECONDS = 30 * 24 * 3600.0
+_MAX_JOINED_BYTES = 16 * 1024
+# Larger answers go out as they are: compressing one would keep the event loop from others.
+_MAX_COMPRESSED_BYTES = 1024 * 1024
+# A client that puts thousands of messages into one frame lets others in between.
+_MAX_MESSAGES_AT_ONCE = 64
+_LAST = END_HEADERS | END_STREAM
+_LEAVING = "the connection has reached its greatest age; connect again"
+
+
+class ServerCall(Stream):
+    """The transport's side of ``GrpcCall``."""
+
+    __slots__ = (
+        "_body_bytes_left",
+        "_done",
+        "_handler",
+        "_head",
+        "_head_sent",
+        "_held",
+        "_idle_since",
+        "_in_work",
+        "_inflating",
+        "_opened_ns",
+        "_reader",
+        "_server",
+        "_timer",
+        "on_writable",
+        "received_ns",
+    )
+
+    def __init__(self, server: "GrpcServer", session: "Session", stream_id: int, head: CallHead) -> None:
+        super().__init__(session, stream_id)
+        self.on_writable: Callable[[], None] | None = None
+        self.received_ns = self._opened_ns = 0
+        self._server = server
+        self._head = head
+        self._handler: CallHandler | None = None
+        self._head_sent = False
+        self._done = False
+        self._body_bytes_left = head.content_length
+        self._reader: MessageReader | None = None
+        self._held: list[bytes] | None = None
+        self._inflating = False
+        # Bytes of the messages that are not answered yet, oldest first, from a large one on.
+        self._in_work: deque[int] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle_since = server.now
+
+    # GrpcCall
+
+    @property
+    def path(self) -> str:
+        """See ``GrpcCall``."""
+        return self._head.path
+
+    @property
+    def metadata(self) -> Mapping[bytes, bytes]:
+        """See ``GrpcCall``."""
+        return self._head.metadata
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """See ``GrpcCall``."""
+        return self._head.timeout_seconds
+
+    @property
+    def writable(self) -> bool:
+        """See ``GrpcCall``."""
+        return not self.outbox.paused and self._takes_answers
+
+    def send(self, message: Buffer | Sequence[Buffer]) -> None:
+        """See ``GrpcCall``."""
+        if self._done:
+            return
+        if self._in_work:
+            self.session.release(self._in_work.popleft())
+        outbox = self.outbox
+        if type(message) is not bytes:
+            message = _join_small(message)
+        size = len(message) + PREFIX_BYTES
+        if (
+            type(message) is not bytes
+            or size > outbox.fast_bytes
+            or size > self.send_window
+            or size > outbox.window
+            or not outbox.fast
+            or self.queued_bytes
+            or self._head.answer_encoding
+        ):
+            self._send_slowly(message)
+            return
+        self.send_window -= size
+        outbox.window -= size
+        outbox.data_frames += 1
+        if self._head_sent:
+            frame = _DATA.pack(size << 8, 0, self.id, 0, size - PREFIX_BYTES)
+        else:
+            self._head_sent = True
+            frame = _HEAD_AND_DATA.pack(
+                _HEAD_LENGTH_AND_TYPE,
+                END_HEADERS,
+                self.id,
+                HEAD_BLOCK,
+                size << 8,
+                0,
+                self.id,
+                0,
+                size - PREFIX_BYTES,
+            )
+        outbox.frames += (frame, message)
+        if not outbox.corked:
+            outbox.schedule()
+
+    def finish(self, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
+        """See ``GrpcCall``."""
+        if self._done:
+            return
+        self._end()
+        outbox = self.outbox
+        if status is GrpcStatus.OK and self._head_sent and not self.queued_bytes and outbox.fast:
+            outbox.frames.append(
+                _TRAILERS_OK.pack(_TRAILERS_LENGTH_AND_TYPE, _LAST, self.id, TRAILERS_OK_BLOCK)
+            )
+            if not outbox.corked:
+                outbox.schedule()
+            self.session.answered(self)
+            return
+        block = build_trailers_block(status, message)
+        self.send_last(block if self._head_sent else HEAD_BLOCK + block)
+
+    # Stream
+
+    def opened(self, ended: int) -> None:
+        """Refuse the call or give it to its service."""
+        head = self._head
+        if ended:
+            self.remote_ended = True
+        if head.service is None:
+            self._done = True
+            self.send_last(head.refusal or HEAD_BLOCK)
+            return
+        self.received_ns = self._opened_ns = time.perf_counter_ns()
+        self._guard(self._dispatch)
+        if ended and not self._done:
+            self._half_close()
+        if head.timeout_seconds is not None and not self._done:
+            self.session.after_turn.append(self)
+
+    def received(self, data: bytes, start: int, stop: int, ended: int) -> None:
+        """Give complete messages to the handler; nearly always that is one, in one piece."""
+        if ended:
+            self.remote_ended = True
+        if self._done or (self._body_bytes_left is not None and not self._check_length(stop - start)):
+            return
+        begin = start + PREFIX_BYTES
+        if (
+            self._reader is None
+            and self._held is None
+            and begin <= stop
+            and not data[start]
+            and int.from_bytes(data[start + 1 : begin]) == stop - begin
+            and stop - begin <= self.session.limits.max_message_bytes
+            and not self.queued_bytes
+        ):
+            self._deliver(data[begin:stop])
+        elif self._held is not None:
+            self._hold(data[start:stop])
+        else:
+            self._assemble(data, start, stop)
+        if self._done or self._held is not None:
+            return
+        if ended:
+            self._half_close()
+        else:
+            self.session.credit(self)
+
+    def dropped(self) -> None:
+        """The client has gone or reset the call."""
+        if not self._done:
+            self._cancel_handler(self._end())
+
+    def drained(self) -> None:
+        """Go on with the requests that waited for their predecessors' answers to leave."""
+        if self._done:
+            return
+        self._release_held()
+        if not self._done and self.on_writable is not None:
+            self._guard(self.on_writable)
+
+    def turn_ended(self) -> None:
+        """Start the clock of the deadline, unless the call is over already."""
+        timeout_seconds = self._head.timeout_seconds
+        if not self._done and timeout_seconds is not None and timeout_seconds < _MAX_TIMER_SECONDS:
+            passed = (time.perf_counter_ns() - self._opened_ns) / 1e9
+            self._timer = self._server.loop.call_later(timeout_seconds - passed, self._expire)
+
+    def check_deadline(self, now: float) -> None:
+        """End a call whose client is too slow with a message, or with the next one."""
+        if self._done or self.remote_ended:
+            return
+        limits = self.session.limits
+        idle_since = max(self._idle_since, self.session.reading_since)
+        reader = self._reader
+        if reader is not None and reader.is_within_message:
+            allowed = limits.body_grace_seconds + reader.received_bytes / limits.min_body_bytes_per_second
+            sentence = "the message took too long to arrive"
+        else:
+            allowed = limits.stream_idle_seconds
+            sentence = "the call was idle for too long"
+        if now > idle_since + allowed:
+            self._give_up(GrpcStatus.DEADLINE_EXCEEDED, sentence)
+
+    def leave(self, *, at_once: bool) -> None:
+        """End a call that outlives its connection; the client takes UNAVAILABLE as: connect again."""
+        if at_once:
+            self._give_up(GrpcStatus.UNAVAILABLE, _LEAVING)
+        elif isinstance(self._handler, Endable):
+            self._handler.end_when_idle(GrpcStatus.UNAVAILABLE, _LEAVING)
+
+    # inside
+
+    @property
+    def _takes_answers(self) -> bool:
+        return self.queued_bytes <= self.session.limits.unsent_high_bytes
+
+    def _send_slowly(self, message: Buffer | Sequence[Buffer]) -> None:
+        """Any message: in several buffers, compressed, or larger than what may be sent now."""
+        buffers: list[Buffer] = [message] if isinstance(message, Buffer) else list(message)
+        size = sum([memoryview(buffer).nbytes for buffer in buffers])
+        compressed = 0
+        if self._head.answer_encoding and MIN_COMPRESSED_BYTES <= size <= _MAX_COMPRESSED_BYTES:
+            buffers = [encode_body(buffers, self._head.answer_encoding)]
+            size, compressed = len(buffers[0]), 1
+        if size > _MAX_ANSWER_BYTES or not self.session.reserve(size + PREFIX_BYTES):
+            self._give_up(GrpcStatus.RESOURCE_EXHAUSTED, "the answer exceeds the server's buffers")
+            return
+        if not self._head_sent:
+            self._head_sent = True
+            self.outbox.write_head(self.id, self._head.answer_block, 0)
+        self.send_data([_PREFIX.pack(compressed, size), *buffers])
+
+    def _deliver(self, message: bytes) -> None:
+        """Every message of a client earns what its small frame has cost."""
+        self.received_ns = time.perf_counter_ns()
+        self._idle_since = self._server.now
+        self.session.allowance += 1
+        assert self._handler is not None
+        if (len(message) >= LARGE_BYTES or self._in_work) and not self._keep(len(message)):
+            return
+        self._guard(self._handler.on_message, message)
+
+    def _keep(self, size: int) -> bool:
+        """Count a large message until its answer is sent; False, and the call is over, without room."""
+        counted = size if size >= LARGE_BYTES else 0
+        if not self.session.reserve(counted):
+            self._give_up(GrpcStatus.RESOURCE_EXHAUSTED, "the server's buffers are full; try again later")
+            return False
+        self._in_work.append(counted)
+        return True
+
+    def _assemble(self, data: bytes, start: int, stop: int) -> None:
+        if self._reader is None:
+            session = self.session
+            self._reader = MessageReader(
+                self._head.encoding,
+                session.limits.max_message_bytes,
+                session.reserve,
+                session.release,
+            )
+        try:
+            self._read(self._reader, data, start, stop)
+        except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
+            self._give_up_for(error)
+
+    def _read(self, reader: MessageReader, data: bytes, start: int, stop: int) -> None:
+        """Deliver messages until the data ends, or the client should take answers first, or others wait."""
+        if not reader.is_within_message:
+            self._idle_since = self._server.now
+        turns = _MAX_MESSAGES_AT_ONCE
+        while start < stop and not self._done:
+            if not turns or not self._takes_answers:
+                self._hold(data[start:stop])
+                return
+            message, start = reader.read(data, start, stop)
+            if message is None:
+                return
+            turns -= 1
+            if reader.is_compressed:
+                if len(message) > MAX_COMPRESSED_HERE_BYTES:
+                    self._inflate(reader, message, data[start:stop])
+                    return
+                message = reader.inflate(message)
+            self._deliver(message)
+
+    def _inflate(self, reader: MessageReader, message: bytes, rest: bytes) -> None:
+        """A thread inflates the message; what follows it waits."""
+        size = len(message)
+        if not self.session.reserve(size):
+            self._give_up(GrpcStatus.RESOURCE_EXHAUSTED, "the server's buffers are full; try again later")
+            return
+        self._inflating = True
+        self._hold(rest)
+        offload(partial(reader.inflate, message), partial(self._inflated, size))
+
+    def _inflated(self, size: int, finished: "asyncio.Future[bytes]") -> None:
+        self.session.release(size)
+        failure = finished.exception()
+        if self._done:
+            return
+        if failure is not None:
+            self._give_up_for(failure)
+            return
+        self._deliver(finished.result())
+        self._inflating = False
+        self._release_held()
+
+    def _check_length(self, size: int) -> bool:
+        """False, and the call is over, when it does not have the length it announced (RFC 9113, 8.1.1)."""
+        assert self._body_bytes_left is not None
+        self._body_bytes_left -= size
+        if self._body_bytes_left >= 0 and not (self._body_bytes_left and self.remote_ended):
+            return True
+        self.reset(ErrorCode.PROTOCOL_ERROR)
+        self.dropped()
+        return False
+
+    def _half_close(self) -> None:
+        if self._reader is not None and self._reader.is_within_message:
+            self._give_up(GrpcStatus.INTERNAL, "the client ended the call within a message")
+            return
+        assert self._handler is not None
+        self._guard(self._handler.on_end)
+
+    def _hold(self, data: bytes) -> None:
+        """Further requests wait, within the stream's window, until answers have left or others had a turn."""
+        if not self.session.reserve(len(data)):
+            self._give_up(GrpcStatus.RESOURCE_EXHAUSTED, "the server's buffers are full; try again later")
+            return
+        if self._held is None:
+            self._held = []
+            if self._takes_answers:
+                self.session.call_soon(self._release_held)
+        self._held.append(data)
+
+    def _release_held(self) -> None:
+        if self._inflating:
+            return
+        held, self._held = self._held, None
+        if held is None:
+            return
+        data = b"".join(held)
+        self.session.release(len(data))
+        if self._body_bytes_left is not None:
+            self._body_bytes_left += len(data)  # counted when it came
+        self.received(data, 0, len(data), int(self.remote_ended))
+
+    def _dispatch(self) -> None:
+        service = self._head.service
+        assert service is not None
+        if self._server.admit is not None:
+            certified = self.session.has_client_certificate
+            self._server.admit(self._head.path, self._head.metadata, has_client_certificate=certified)
+        self._handler = service(self)
+
+    def _guard(self, function: Callable[..., None], *arguments: bytes) -> None:
+        """Call into the service; whatever it raises ends its call and no other."""
+        try:
+            function(*arguments)
+        except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
+            handler = self._handler
+            self._finish_for(error)
+            self._cancel_handler(handler)
+
+    def _expire(self) -> None:
+        self._give_up(GrpcStatus.DEADLINE_EXCEEDED, "the deadline has passed")
+
+    def _as_grpc_error(self, error: BaseException) -> GrpcError:
+        """The last boundary: what is not said to the client goes to the log."""
+        if isinstance(error, GrpcError):
+            return error
+        if isinstance(error, MemoryError):
+            return GrpcError(GrpcStatus.RESOURCE_EXHAUSTED, "there is no memory for this message")
+        log.error("internal error", extra={"path": self._head.path}, exc_info=error)
+        return GrpcError(GrpcStatus.INTERNAL, "internal error; the server's log has the details")
+
+    # Not in the frame that caught it: the error leads there, and a cycle would keep the call's messages.
+    def _finish_for(self, error: BaseException) -> None:
+        failure = self._as_grpc_error(error)
+        self.finish(failure.status, failure.message)
+
+    def _give_up_for(self, error: BaseException) -> None:
+        failure = self._as_grpc_error(error)
+        self._give_up(failure.status, failure.message)
+
+    def _give_up(self, status: GrpcStatus, message: str) -> None:
+        """End the call for a reason outside the service."""
+        if self._done:
+            return
+        handler = self._handler
+        if self.queued_bytes:  # behind a part of a message no status can follow
+            self._end()
+            self.reset(ErrorCode.CANCEL)
+        else:
+            self.finish(status, message)
+        self._cancel_handler(handler)
+
+    def _cancel_handler(self, handler: CallHandler | None) -> None:
+        if handler is not None:
+            self._guard(handler.on_cancel)
+
+    def _end(self) -> CallHandler | None:
+        """Nothing more is received or sent beyond what is queued; returns the handler.
+
+        It is forgotten here: it knows its call, and a cycle would keep the messages until it is collected.
+        """
+        self._done = True
+        handler, self._handler = self._handler, None
+        self.on_writable = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reader is not None:
+            self._reader.discard()
+        if self._in_work:
+            self.session.release(sum(self._in_work))
+            self._in_work.clear()
+        if self._held is not None:
+            self.session.release(sum(map(len, self._held)))
+            self._held = None
+        return handler
+
+
+def _join_small(message: Buffer | Sequence[Buffer]) -> Buffer | Sequence[Buffer]:
+    """A message whose copy costs less than buffers of its own as one."""
+    if isinstance(message, bytes | bytearray | memoryview):
+        return bytes(message) if memoryview(message).nbytes <= _MAX_JOINED_BYTES else message
+    size = sum([memoryview(buffer).nbytes for buffer in message])
+    return b"".join(message) if size <= _MAX_JOINED_BYTES else message

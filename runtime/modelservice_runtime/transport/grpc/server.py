@@ -1,0 +1,46 @@
+"""The gRPC port: services by path over HTTP/2."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from modelservice_runtime.transport.grpc.call import ServerCall
+from modelservice_runtime.transport.grpc.head import CallHead, HeadParser
+from modelservice_runtime.transport.grpc.stream import Service
+from modelservice_runtime.transport.http2.hpack import Header
+from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.http2.server import Http2Server
+from modelservice_runtime.transport.http2.session import Session
+
+
+class Admission(Protocol):
+    """Decides who may call."""
+
+    def __call__(self, path: str, metadata: Mapping[bytes, bytes], *, has_client_certificate: bool) -> None:
+        """Raise GrpcError to turn a call away."""
+
+
+class GrpcServer(Http2Server):
+    """Serves ``services``, a function for each full method path such as ``/package.Service/Method``.
+
+    ``admit``, if set, is asked before any service, for every call.
+    """
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        limits: Http2Limits,
+        loop: asyncio.AbstractEventLoop,
+        admit: Admission | None = None,
+    ) -> None:
+        super().__init__(limits, loop)
+        self.admit = admit
+        self._parser = HeadParser(services)
+
+    def parse_head(self, headers: list[Header] | None) -> CallHead:
+        """See ``Http2Server``."""
+        return self._parser.parse(headers)
+
+    def open_stream(self, session: Session, stream_id: int, head: CallHead) -> ServerCall:
+        """See ``Http2Server``."""
+        return ServerCall(self, session, stream_id, head)
