@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
-from tests.unit.runtime.security.signed_tokens import ALL_KEYS, AUDIENCE, ISSUER, assemble, make_claims, sign
+from tests.unit.runtime.auth.signed_tokens import ALL_KEYS, AUDIENCE, ISSUER, assemble, make_claims, sign
 
 from modelservice_runtime.auth.tokens import TokenVerifier, parse_jwks
 from modelservice_runtime.errors import ServingError, StartupError, UnauthenticatedError

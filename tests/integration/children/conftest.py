@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from hack.cluster.api import Object, condition_status
-from tests.unit.operator.pure.builders import NOW, make_model_service, make_observed, make_runtime
+from tests.unit.operator.builders import NOW, make_model_service, make_observed, make_runtime
 
 from modelservice_operator.decide.decide import decide
 from modelservice_operator.facts.labels import MANAGER

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tests.unit.operator.pure.builders import NOW, make_model_service, make_observed
-from tests.unit.operator.pure.specs import SPECS
+from tests.unit.operator.builders import NOW, make_model_service, make_observed
+from tests.unit.operator.specs import SPECS
 
 from modelservice_operator.api import InvalidSpec, parse_model_service
 from modelservice_operator.decide.decide import decide

@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, Results, entered, make_lane, make_request
-from tests.unit.runtime.grpc.oip_messages import make_request as make_message
+from tests.unit.runtime.protocols.oip.oip_messages import make_request as make_message
 from tests.unit.runtime.server_thread import ServerThread, read_until_closed
 
 from modelservice_runtime.errors import InferenceFailedError, ServingError

@@ -1,0 +1,54 @@
+"""The rendered children, as files to read and to review. MODELSERVICE_UPDATE_GOLDEN=1 writes them anew.
+
+A golden that changes is a new pod builder: it concerns new revisions only, but it must be wanted. The names
+of the files' revisions must never change for an unchanged spec: that would restart everything.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.operator.builders import NOW, make_model_service, make_observed, make_runtime
+from tests.unit.operator.specs import SPECS
+
+from modelservice_operator.api import ModelServiceSpec
+from modelservice_operator.decide.decide import decide
+
+GOLDEN = Path(__file__).parent / "golden"
+RUNTIME = make_runtime(
+    default=True,
+    gpuImage="registry.example/onnx-gpu:1",
+    resources={"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
+)
+
+
+def rendered(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(decide(make_observed(make_model_service(**spec), RUNTIME), NOW).desired)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_decide_golden_spec_renders_golden_children(name: str) -> None:
+    file = GOLDEN / f"{name}.yaml"
+    children = rendered(SPECS[name])
+    if os.environ.get("MODELSERVICE_UPDATE_GOLDEN"):
+        file.write_text(yaml.dump_all(children, Dumper=_PlainDumper, sort_keys=False, width=110))
+
+    assert children == list(yaml.safe_load_all(file.read_text()))
+
+
+def test_specs_use_every_field_of_a_revision() -> None:
+    used = {field for spec in SPECS.values() for field in spec}
+
+    expected = {field.alias for field in ModelServiceSpec.model_fields.values()}
+    assert expected - used == {"rollout"}, "a new field needs a golden (rollout changes no child)"
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Without anchors: a reader sees every value where it is used."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
