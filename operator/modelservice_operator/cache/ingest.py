@@ -95,6 +95,7 @@ def _deployment_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
         "replicas": status.get("replicas", 0),
         "ready_replicas": status.get("readyReplicas", 0),
         "available_replicas": status.get("availableReplicas", 0),
+        "terminating_replicas": status.get("terminatingReplicas"),
         "conditions": _conditions(status),
     }
 

@@ -256,14 +256,19 @@ class ApiClient:
         metrics.WRITES.labels(resource.kind, "patch").inc()
         return answer
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
-        """Delete exactly this object: ConflictError where another one has taken its name."""
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str, *, owned_first: bool = False
+    ) -> None:
+        """Delete exactly this object: ConflictError where another one has taken its name.
+
+        With `owned_first` it is there until all that it owns is gone.
+        """
         self.may_write()
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid},
-            "propagationPolicy": "Background",
+            "propagationPolicy": "Foreground" if owned_first else "Background",
         }
         await self._call("DELETE", resource, resource.path(namespace, name), body=body)
         metrics.WRITES.labels(resource.kind, "delete").inc()

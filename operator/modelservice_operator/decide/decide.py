@@ -256,6 +256,7 @@ def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
         wanted=0 if deployment.deleting else deployment.spec_replicas,
         pods=deployment.replicas,
         available=deployment.available_replicas,
+        terminating=deployment.terminating_replicas or 0,
         settled=deployment.observed_generation >= deployment.generation,
     )
 

@@ -57,6 +57,8 @@ class DeploymentChild(Child, frozen=True, kw_only=True):
     replicas: int
     ready_replicas: int
     available_replicas: int
+    terminating_replicas: int | None = None
+    """Pods that were told to stop and have not; None where Kubernetes does not say (before 1.35)."""
     conditions: tuple[Mapping[str, Any], ...] = ()
 
 

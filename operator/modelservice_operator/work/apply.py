@@ -18,7 +18,7 @@ from modelservice_operator.facts.canonical import canonicalise, fingerprint
 from modelservice_operator.facts.errors import ApiError, ConflictError, NotFoundError, apply_failure
 from modelservice_operator.facts.kinds import CHILD_BY_KIND, MODEL_SERVICES, Resource
 from modelservice_operator.facts.labels import MANAGED_BY, MANAGER, NAME, REVISION
-from modelservice_operator.facts.observed import ApplyFailure, Child
+from modelservice_operator.facts.observed import ApplyFailure, Child, DeploymentChild
 from modelservice_operator.facts.takeover import plan_takeover
 from modelservice_operator.work.rewrites import Rewrites
 
@@ -283,16 +283,19 @@ class Applier:
         return deletions
 
     async def _delete(self, write: _Write) -> None:
-        assert write.child is not None
+        child = write.child
+        assert child is not None
         try:
             async with self._slots:
-                await self._api.delete(write.resource, write.namespace, write.name, write.child.uid)
+                await self._api.delete(
+                    write.resource, write.namespace, write.name, child.uid, owned_first=_goes_last(child)
+                )
         except (NotFoundError, ConflictError):
             return  # gone already, or something else has the name: its watch event tells
         except ApiError as error:
             write.fail(error)
             return
-        self._store.mark_deleting(write.child)
+        self._store.mark_deleting(child)
         write.is_written = True
 
     @staticmethod
@@ -356,3 +359,12 @@ def _summary(writes: Sequence[_Write], deletions: Sequence[_Write]) -> Applied:
         written=frozenset(write.resource.kind for write in everything if write.is_written),
         retry_after_seconds=max((write.retry_after_seconds for write in everything), default=0.0),
     )
+
+
+def _goes_last(child: Child) -> bool:
+    """Whether it is a Deployment whose pods have ended, and only their objects are left.
+
+    Until those are gone too the disruption controller asks it how many pods are wanted. Pods that still stop
+    might take long, and nothing new can take the name as long.
+    """
+    return isinstance(child, DeploymentChild) and child.replicas == child.terminating_replicas == 0

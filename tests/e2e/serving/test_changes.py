@@ -105,6 +105,12 @@ def test_autoscaler_reads_and_writes_scale(user: User) -> None:
     assert user.wait_ready("scaled")["status"]["replicas"] == 2
 
 
+def test_budget_was_counted_through_every_rollout(user: User, service: Object) -> None:
+    """The disruption controller gives up, and allows no eviction, while a pod has no Deployment any more."""
+    told = [one for one in user.items("events") if one["involvedObject"]["kind"] == "PodDisruptionBudget"]
+    assert not [one["message"] for one in told if one["reason"] == "CalculateExpectedPodCountFailed"]
+
+
 # The last one: it ends what the others share.
 def test_deleted_services_leave_nothing(user: User, service: Object) -> None:
     user.run_kubectl("delete", "msvc", "--all", "--wait=true", "--timeout=60s")

@@ -30,14 +30,16 @@ class RolloutSpec:
 class RevisionState:
     """The Deployment of one revision, as observed.
 
-    `wanted` is its `spec.replicas`; `pods` and `available` come from its status. `settled` says that the
-    Deployment controller has seen the newest `wanted`; until then `available` may be out of date.
+    `wanted` is its `spec.replicas`; `pods`, `available` and `terminating` come from its status; pods that
+    terminate are not among `pods`. `settled` says that the Deployment controller has seen the newest
+    `wanted`; until then `available` may be out of date.
     """
 
     name: str
     wanted: int
     pods: int
     available: int
+    terminating: int = 0
     settled: bool = True
 
     @property

@@ -147,7 +147,11 @@ def _scale_down(
 def _without_finished(
     replicas: dict[str, int], states: dict[str, RevisionState], *, keep: set[str | None]
 ) -> dict[str, int]:
-    """Leave out revisions of which no pod is left and none is wanted."""
+    """Leave out revisions of which no pod is left and none is wanted.
+
+    A pod that terminates is one that is left: without its Deployment the disruption controller cannot tell
+    how many pods are wanted, and allows no eviction at all.
+    """
     return {
         name: count
         for name, count in replicas.items()
@@ -156,4 +160,4 @@ def _without_finished(
 
 
 def _is_empty(state: RevisionState) -> bool:
-    return state.settled and state.occupied == 0
+    return state.settled and state.occupied == state.terminating == 0

@@ -179,7 +179,9 @@ async def test_delete_sends_the_uid_as_precondition(api, server):
 
     server.answer(remember)
     await api.delete(DEPLOYMENTS, "mail", "spam", "uid-1")
-    assert bodies[0]["preconditions"] == {"uid": "uid-1"}
+    await api.delete(DEPLOYMENTS, "mail", "spam", "uid-1", owned_first=True)
+    assert [body["preconditions"] for body in bodies] == [{"uid": "uid-1"}] * 2
+    assert [body["propagationPolicy"] for body in bodies] == ["Background", "Foreground"]
 
 
 async def test_writes_are_refused_without_the_lease_and_reads_are_not(api, server):

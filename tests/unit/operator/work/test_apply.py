@@ -72,8 +72,10 @@ class MemoryApi:
         self.refuse.pop(resource.kind, None)
         return obj
 
-    async def delete(self, resource: Resource, _namespace: str, name: str, uid: str) -> None:
-        self.calls.append(("delete", resource.kind))
+    async def delete(
+        self, resource: Resource, _namespace: str, name: str, uid: str, *, owned_first: bool
+    ) -> None:
+        self.calls.append(("delete, owned first" if owned_first else "delete", resource.kind))
         if self.objects[resource.kind, name]["metadata"]["uid"] != uid:
             raise ConflictError("uid mismatch", status=409)
 
@@ -313,6 +315,22 @@ async def test_retire_deletes_only_what_is_ours_and_not_going_already(world):
     assert world.api.calls == [("delete", "Deployment")]
     assert applied.failures == ()
     assert world.store.child("Deployment", "mail", "ours").deleting
+
+
+@pytest.mark.parametrize(
+    ("status", "call"),
+    [
+        ({"replicas": 0, "terminatingReplicas": 0}, "delete, owned first"),
+        ({"replicas": 0, "terminatingReplicas": 1}, "delete"),
+        ({"replicas": 1, "terminatingReplicas": 0}, "delete"),
+        ({"replicas": 0}, "delete"),  # before Kubernetes 1.35
+    ],
+)
+async def test_deployment_whose_pods_have_ended_goes_after_their_objects(world, status, call):
+    obj = make_child(name="ours") | {"status": status}
+    world.exists(obj)
+    await world.apply(retire=[project_child(CHILD_BY_KIND["Deployment"], obj)])
+    assert world.api.calls == [(call, "Deployment")]
 
 
 async def test_terminating_namespace_is_hopeless(world):

@@ -63,6 +63,18 @@ def test_plan_old_without_pods_is_left_out() -> None:
     assert result.replicas == {"new": 2}
 
 
+def test_plan_old_whose_pods_still_stop_keeps_its_deployment() -> None:
+    result = step(RolloutSpec(replicas=2), make_state("old", 0, terminating=1), make_state("new", 2))
+
+    assert result.replicas == {"new": 2, "old": 0}
+
+
+def test_plan_pods_that_stop_hold_up_nothing() -> None:
+    spec = RolloutSpec(replicas=2, max_surge=0, max_unavailable=1)
+
+    assert step(spec, make_state("old", 1, terminating=1)).replicas == {"new": 1, "old": 1}
+
+
 def test_plan_revision_in_between_goes_at_once() -> None:
     result = step(RolloutSpec(replicas=2), make_state("old", 2), make_state("between", 1, 0))
 
@@ -206,22 +218,30 @@ class Fleet:
     wanted: dict[str, int] = field(default_factory=dict)
     available: dict[str, int] = field(default_factory=dict)
     starting: dict[str, int] = field(default_factory=dict)
+    terminating: dict[str, int] = field(default_factory=dict)
     unseen: set[str] = field(default_factory=set)
-    reported: dict[str, tuple[int, int]] = field(default_factory=dict)
+    reported: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def observe(self, target: str, stable: str | None) -> RolloutState:
         states = []
         for name, wanted in self.wanted.items():
-            pods, available = self.reported.get(name, (0, 0))
-            settled = name not in self.unseen
-            state = RevisionState(name=name, wanted=wanted, pods=pods, available=available, settled=settled)
+            pods, available, terminating = self.reported.get(name, (0, 0, 0))
+            state = RevisionState(
+                name=name,
+                wanted=wanted,
+                pods=pods,
+                available=available,
+                terminating=terminating,
+                settled=name not in self.unseen,
+            )
             states.append(state)
         return RolloutState(target=target, stable=stable, revisions=tuple(states))
 
     def carry_out(self, replicas: dict[str, int]) -> None:
         for name in list(self.wanted):
             if name not in replicas:
-                assert self.total(name) == 0, "a Deployment with pods was dropped"
+                left = self.total(name) + self.terminating.get(name, 0)
+                assert left == 0, "a Deployment with pods was dropped"
                 del self.wanted[name]
         for name, count in replicas.items():
             if self.wanted.get(name) != count:
@@ -235,12 +255,14 @@ class Fleet:
         removed = min(max(surplus, 0), self.starting.get(name, 0))
         self.starting[name] = self.starting.get(name, 0) - removed + max(-surplus, 0)
         self.available[name] = self.available.get(name, 0) - max(surplus - removed, 0)
+        self.terminating[name] = self.terminating.get(name, 0) + max(surplus, 0)
         self.unseen.discard(name)
         self.report(name)
 
     def report(self, name: str) -> None:
         if name not in self.unseen:
-            self.reported[name] = (self.total(name), self.available.get(name, 0))
+            counts = (self.total(name), self.available.get(name, 0), self.terminating.get(name, 0))
+            self.reported[name] = counts
 
     def become_available(self, name: str) -> None:
         if self.starting.get(name, 0):
@@ -254,6 +276,11 @@ class Fleet:
             self.starting[name] = self.starting.get(name, 0) + 1
             self.report(name)
 
+    def stop(self, name: str) -> None:
+        """All pods that were told to have ended."""
+        self.terminating[name] = 0
+        self.report(name)
+
     def total(self, name: str) -> int:
         return self.available.get(name, 0) + self.starting.get(name, 0)
 
@@ -266,9 +293,11 @@ class Fleet:
 
 
 NAMES = ("a", "b", "c")
+PODS = {"sync": Fleet.sync, "available": Fleet.become_available, "fail": Fleet.fail, "stop": Fleet.stop}
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["sync", "available", "fail", "plan", "plan", "scale", "target"]), st.integers(0, 5)
+        st.sampled_from(["sync", "available", "fail", "stop", "plan", "plan", "scale", "target"]),
+        st.integers(0, 5),
     ),
     max_size=60,
 )
@@ -300,12 +329,13 @@ def test_plan_any_history_keeps_the_limits_and_comes_to_rest(
         elif action == "target":
             target = name
         elif name in fleet.wanted:
-            {"sync": fleet.sync, "available": fleet.become_available, "fail": fleet.fail}[action](name)
+            PODS[action](fleet, name)
 
     for _ in range(100):
         stable = plan_and_check(spec, fleet, target, stable)
         for name in list(fleet.wanted):
             fleet.sync(name)
+            fleet.stop(name)
             for _ in range(10):
                 fleet.become_available(name)
         if stable == target and fleet.wanted == {target: spec.replicas}:
