@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelservice_runtime.fetch.destination import StoredFile
 from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReason
-from modelservice_runtime.fetch.external_data import find_external_files
+from modelservice_runtime.fetch.external_data import explain_no_model, find_external_files
+from modelservice_runtime.fetch.names import is_model
 from modelservice_runtime.fetch.transfer import Answer, Expected, Source, Transfer, Wanted
 
 
@@ -45,13 +47,14 @@ class NamedSource:
 
 
 async def store_model(
-    transfer: Transfer, model: Located, locate: Callable[[str], Awaitable[Located]]
+    transfer: Transfer, model: Located, name: str, locate: Callable[[str], Awaitable[Located]]
 ) -> list[StoredFile]:
     """Fetch the model and its external data.
 
     Args:
         transfer: what is shared by the files of a fetch.
         model: the model itself.
+        name: what the source calls it.
         locate: finds the file that the model names by a path relative to its own folder; raises FetchError.
 
     Raises:
@@ -59,6 +62,18 @@ async def store_model(
 
     """
     async with transfer.stage(model.source, model.expected) as staged:
+        _refuse_other_file(staged.path, name)
         others = [await locate(path) for path in find_external_files(staged.path)]
         stored = [await transfer.store(other.source, other.expected) for other in others]
         return [*stored, staged.commit()]
+
+
+def _refuse_other_file(path: Path, name: str) -> None:
+    """Refuse what neither is called a model nor is one: nobody would know it in what the server says."""
+    why = None if is_model(name) else explain_no_model(path)
+    if why is not None:
+        raise FetchError(
+            FetchReason.MODEL_NOT_FOUND,
+            f"there is {name}, and no model: {why}; expected an ONNX file, such as model.onnx, "
+            "so check spec.model.storageUri and what is stored there",
+        )

@@ -106,7 +106,8 @@ class BucketFetch:
             source = NamedSource(ObjectSource(self.store, data), bucket.uri(key), bucket.uri(data))
             return Located(source, Expected(location, is_model=False))
 
-        return await store_model(self.transfer, Located(ObjectSource(self.store, key), expected), locate)
+        located = Located(ObjectSource(self.store, key), expected)
+        return await store_model(self.transfer, located, self.store.bucket.uri(key), locate)
 
     def _unpinned(self, remedy: str) -> FetchError:
         endpoint = self.store.bucket.endpoint.host

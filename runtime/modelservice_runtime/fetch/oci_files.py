@@ -66,7 +66,7 @@ class Layers:
             return await self._fetch_from_archives()
         check_digest(self.sha256, model.digest if self.sha256 else "", "the model file of the artifact")
         path = model.path or MODEL_FILE
-        name = MODEL_FILE if len(self.layers) == 1 else stored_name(path)
+        target = MODEL_FILE if len(self.layers) == 1 else stored_name(path)
 
         async def locate(location: str) -> Located:
             self._check_pinned()
@@ -77,8 +77,9 @@ class Layers:
             expected = Expected(location, layer.digest, layer.size_bytes, is_model=False)
             return Located(self.open(layer), expected)
 
-        located = Located(self.open(model), Expected(name, model.digest, model.size_bytes))
-        stored = await store_model(self.transfer, located, locate)
+        located = Located(self.open(model), Expected(target, model.digest, model.size_bytes))
+        name = model.path or f"a layer without a name (sha256:{model.digest[:12]})"
+        stored = await store_model(self.transfer, located, name, locate)
         if len(self.layers) > len(stored):
             log("other files of the artifact are left out", {"count": len(self.layers) - len(stored)})
         return stored
@@ -102,10 +103,12 @@ class Layers:
     async def _fetch_from_archives(self) -> list[StoredFile]:
         with ExitStack() as stack:
             tree = LayerTree()
+            files: set[str] = set()
             compressed = 0
             for number, layer in enumerate(self.layers):
                 kind = await self._kind(layer)
                 compressed += kind is LayerKind.ZSTD
+                files |= {layer.path} if layer.path and kind is LayerKind.FILE else set()
                 if kind is LayerKind.ARCHIVE:
                     async with self._unpack(layer, tree, stack) as unpacker:
                         tree.add(number, unpacker.finish())
@@ -114,7 +117,8 @@ class Layers:
                     f"{compressed} layers are {LayerKind.ZSTD.value}, which is not read here; push them "
                     "with gzip (buildah push --compression-format gzip)"
                 )
-            path = choose_model(tree.models, _SEVERAL)
+            # Where there is none, all that is there is told.
+            path = choose_model(tree.models or files | tree.layers.keys(), _SEVERAL)
             model = tree.files[path]
             check_digest(self.sha256, model.digest.sha256, path)
             others = {location: join_path(path, location) for location in find_external_files(model.path)}

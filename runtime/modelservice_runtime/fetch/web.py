@@ -65,8 +65,8 @@ async def fetch_web(
         )
         return Located(named, Expected(location, is_model=False))
 
-    source = WebSource(client, uri.url, secret_headers)
-    return await store_model(transfer, Located(source, Expected(MODEL_FILE, sha256)), locate)
+    source, name = WebSource(client, uri.url, secret_headers), redact_url(str(uri.url.with_query(None)))
+    return await store_model(transfer, Located(source, Expected(MODEL_FILE, sha256)), name, locate)
 
 
 def build_companion_url(model: URL, location: str) -> URL:

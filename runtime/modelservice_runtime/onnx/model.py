@@ -51,6 +51,7 @@ _GATE = RunGate()
 _MAX_PREPARED_BYTES = 16 * 1024
 # Larger files are loaded as they are; see ``_load_edited``.
 _MAX_EDITED_BYTES = 16 * 1024 * 1024
+_MAX_LISTED = 5
 
 
 class OnnxRun:
@@ -246,7 +247,7 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
     try:
         found = find_model_file(path)
         check_readable(found)
-        scan = scan_model_file(found)
+        scan = _scan(found)
         for external in scan.files.external:
             check_readable(external)
     except PermissionError as error:
@@ -260,6 +261,14 @@ def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettin
     )
     scan.files.check_unchanged()
     return model
+
+
+def _scan(file: Path) -> ModelScan:
+    """Scan a file; one that is no model is named, for nobody may have meant it."""
+    try:
+        return scan_model_file(file)
+    except ModelLoadFailedError as error:
+        raise ModelLoadFailedError(f"{file.name!r}: {error.sentence}") from error
 
 
 def _load_edited(scan: ModelScan, name: str, version: str, settings: SessionSettings) -> OnnxModel | None:
@@ -303,13 +312,15 @@ def find_model_file(path: Path) -> Path:
     candidates = sorted(path.glob("*.onnx"))
     if len(candidates) == 1:
         return candidates[0]
-    found = ", ".join(file.name for file in candidates[:5]) or "none"
-    hidden = len(candidates) - 5
-    if hidden > 0:
-        found += f" and {hidden} more"
+    found = _list_names(candidates) or f"none, but {_list_names(sorted(path.iterdir())) or 'no other file'}"
     raise ModelNotFoundError(
         f"directory {str(path)!r} must hold model.onnx or exactly one *.onnx file; found {found}"
     )
+
+
+def _list_names(files: list[Path]) -> str:
+    more = f" and {len(files) - _MAX_LISTED} more" if len(files) > _MAX_LISTED else ""
+    return ", ".join(file.name for file in files[:_MAX_LISTED]) + more
 
 
 def _load_with_graphs(

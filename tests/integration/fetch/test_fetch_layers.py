@@ -141,6 +141,35 @@ async def test_fetch_oci_unusable_layer_says_why(fail, data, reason, named):
     assert named in error.message
 
 
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        ([("README.md", b"# Spam\n\nA model.\n")], ["README.md", "not an ONNX model"]),
+        ([("config.json", b'{"a": 1}')], ["config.json", "is JSON"]),
+        ([(None, b"{}")], ["a layer without a name", "is JSON"]),  # of artifacts without files
+        (
+            [("README.md", b"read me"), ("labels.txt", b"a b")],
+            ["none of the 2 files", "README.md, labels.txt"],
+        ),
+        (
+            [("docs", make_tar({"docs/a.md": b"x"}, "gz")), ("b.md", b"y")],
+            ["none of the 2", "b.md, docs/a.md"],
+        ),
+        ([(None, make_tar({"README.md": b"x"}))], ["none of the 1 files", "README.md"]),
+    ],
+)
+async def test_fetch_oci_artifact_without_a_model_says_what_is_there(fail, fetcher, layers, named):
+    error = await fail(*layers)
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert all(text in error.message for text in (*named, ".onnx", "spec.model.storageUri")), error.message
+    assert fetcher.files == {}
+
+
+@pytest.mark.parametrize("title", ["spam", "spam.pb", "1/model"])
+async def test_fetch_oci_model_under_any_name_is_one_by_its_bytes(fetch, title):
+    assert await fetch((title, MODEL)) == {"model.onnx": MODEL}
+
+
 async def test_fetch_oci_plain_http_archive_needs_the_manifest_digest_for_external_data(fetcher, registry):
     archive = make_tar({"model.onnx": NAMED, "model.onnx.data": WEIGHTS})
     digest = registry.push("models/plain", "1", (None, archive))

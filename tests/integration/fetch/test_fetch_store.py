@@ -134,6 +134,15 @@ async def test_fetch_s3_prefix_without_a_model_says_what_is_there(fetcher, store
     assert "README.md" in error.message
 
 
+async def test_fetch_s3_object_that_is_no_model_is_named(fetcher, store):
+    store.put("/models/docs/README.md", b"read me")
+    keys = fetcher.credentials(**store.keys)
+    error = await fetcher.fail("s3://models/docs/README.md", credentials_directory=keys)
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "s3://models/docs/README.md, and no model" in error.message
+    assert fetcher.files == {}
+
+
 @pytest.mark.parametrize(
     ("uri", "changes", "reason"),
     [

@@ -306,6 +306,23 @@ async def test_fetch_body_that_is_no_model_is_refused(fetcher, https, body, head
     assert (await fetcher.fail(https.serve("/m.onnx", body, **headers))).reason is reason
 
 
+@pytest.mark.parametrize(
+    ("body", "why"), [(b"# Spam", "not an ONNX model"), (b"<!doctype html><p>Log in", "perhaps a login")]
+)
+async def test_fetch_file_that_is_no_model_is_named_without_its_query(fetcher, https, body, why):
+    error = await fetcher.fail(https.serve("/org/README.md", body) + "?signature=secret")
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "/org/README.md, and no model" in error.message
+    assert why in error.message
+    assert "secret" not in error.message
+    assert fetcher.files == {}
+
+
+async def test_fetch_model_under_any_name_is_one_by_its_bytes(fetcher, https):
+    await fetcher.fetch(https.serve("/download", make_model()))
+    assert fetcher.files == {"model.onnx": make_model()}
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_fetch_redirect_is_followed(fetcher, https, other_https, status):
     https.answer("/m.onnx", status, Location=other_https.serve("/real.onnx", DATA))

@@ -230,11 +230,11 @@ def test_sigterm_before_ready_exits_0(model_files: dict[str, Path]) -> None:
         ),
         (
             ("--model", "good={mlp}", "--model", "m={broken}", "--model-version", "7"),
-            "ModelLoadFailed: model 'm' (version '7'): the file is truncated",
+            "ModelLoadFailed: model 'm' (version '7'): 'broken.onnx': the file is truncated",
         ),
         (
             ("--model", "good={mlp}", "--model", "m={broken}", "--model-trial-seconds", "off"),
-            "ModelLoadFailed: model 'm' (version '1'): the file is truncated",
+            "ModelLoadFailed: model 'm' (version '1'): 'broken.onnx': the file is truncated",
         ),
         (("--model", "m={mlp}", "--execution-provider", "CUDA"), "ExecutionProviderUnavailable: "),
         (("--model", "m={mlp}", "--http-port", "http"), "InvalidSettings: argument --http-port: 'http'"),

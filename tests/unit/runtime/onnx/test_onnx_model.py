@@ -129,10 +129,20 @@ def test_run_of_bf16_keeps_the_bits_and_the_shape(tmp_path: Path) -> None:
     assert empty.shape == (0, 2)
 
 
+def test_load_of_a_file_that_is_no_model_names_it(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("read me")
+    with pytest.raises(ModelLoadFailedError, match=r"^ModelLoadFailed: 'README\.md': .* not an ONNX model"):
+        load(tmp_path / "README.md")
+
+
 def test_find_model_file_prefers_model_onnx_and_names_ambiguity(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no model at"):
         find_model_file(tmp_path / "nothing")
-    with pytest.raises(ModelNotFoundError, match="found none"):
+    with pytest.raises(ModelNotFoundError, match="found none, but no other file"):
+        find_model_file(tmp_path)
+    for name in "fabcdeg":
+        (tmp_path / f"{name}.md").touch()
+    with pytest.raises(ModelNotFoundError, match=r"found none, but a\.md, b\.md, .*e\.md and 2 more"):
         find_model_file(tmp_path)
     (tmp_path / "a.onnx").touch()
     assert find_model_file(tmp_path).name == "a.onnx"
