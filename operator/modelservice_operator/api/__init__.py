@@ -32,10 +32,10 @@ from modelservice_operator.api.parse import (
     parse_network_policy,
     parse_part,
 )
-from modelservice_operator.api.quantity import canonical_quantity, parse_quantity
 from modelservice_operator.api.resources import GpuSpec, Resources
 from modelservice_operator.api.server import EnvVar, ServerSpec
 from modelservice_operator.api.status import Condition, ModelServiceStatus, TrafficShare
+from modelservice_operator.facts.quantity import canonical_quantity, parse_quantity
 
 __all__ = [
     "STRICT_NETWORK_POLICY",

@@ -19,7 +19,6 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, core_schema
 
-from modelservice_operator.api.quantity import canonical_quantity, parse_quantity
 from modelservice_operator.api.rules import (
     VALIDATIONS,
     Rule,
@@ -28,6 +27,7 @@ from modelservice_operator.api.rules import (
     quote,
     values_must_match,
 )
+from modelservice_operator.facts.quantity import canonical_quantity, parse_quantity
 
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_MAP_KEYS = "x-kubernetes-list-map-keys"

@@ -12,8 +12,8 @@ from modelservice_operator.api.base import (
     Quantity,
     between,
 )
-from modelservice_operator.api.quantity import parse_quantity
 from modelservice_operator.api.rules import Rule, keys_must_match, must_match, must_not_contain
+from modelservice_operator.facts.quantity import parse_quantity
 
 ResourceList = Annotated[
     dict[str, Quantity],

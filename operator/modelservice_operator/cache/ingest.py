@@ -14,7 +14,6 @@ import msgspec
 
 from modelservice_operator.cache.store import ServiceEntry, Store, is_default_runtime, owner_key
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
-from modelservice_operator.explain.reach import service_ports
 from modelservice_operator.facts.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
 from modelservice_operator.facts.labels import GROUP, MANAGER, REVISION
@@ -25,6 +24,7 @@ from modelservice_operator.facts.observed import (
     RevisionChild,
     ServiceChild,
 )
+from modelservice_operator.facts.ports import service_ports
 from modelservice_operator.facts.takeover import is_edited
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.rollout.model import RolloutSpec
 from modelservice_operator.decide.rollout.planner import max_surge_pods
-from modelservice_operator.explain.conditions import condition_of
-from modelservice_operator.explain.diagnose import redact
 from modelservice_operator.facts.observed import AutoscalerChild
+from modelservice_operator.facts.recorded import condition_of
+from modelservice_operator.facts.redact import redact
 from modelservice_operator.facts.times import parse_time
 
 if TYPE_CHECKING:

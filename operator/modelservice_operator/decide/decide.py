@@ -40,7 +40,7 @@ from modelservice_operator.decide.rollout.history import (
 from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutState
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.wish import Wish, raw_replicas
-from modelservice_operator.explain.conditions import condition_of, is_given_up, missed_deadline_seconds
+from modelservice_operator.facts.recorded import condition_of, is_given_up, missed_deadline_seconds
 from modelservice_operator.facts.times import parse_time
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ needs a person. `Reconciling` and `Stalled` are those of kstatus (sigs.k8s.io/cl
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.explain.diagnose import redact
+from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of, is_given_up
+from modelservice_operator.facts.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from modelservice_operator.explain.reach import Obstacle
     from modelservice_operator.facts.observed import ApplyFailure
 
-DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
-"""Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
 CONTENT_CHANGED = "ModelContentChanged"
 AUTOSCALING_INACTIVE = "AutoscalingInactive"
 _HEALS = " The pods start by themselves then."
@@ -93,30 +91,6 @@ class View:
     """Why the autoscaler of pods that are ready does not work."""
     content_changed: str | None
     """Why the pods of one revision cannot be trusted to serve the same model."""
-
-
-def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Return the condition of this type in a raw status, an empty mapping where there is none."""
-    return next((item for item in status.get("conditions") or () if item.get("type") == kind), {})
-
-
-def is_given_up(status: Mapping[str, Any], target: str) -> bool:
-    """Whether the status says that this target missed its deadline while another revision served.
-
-    It stays so until the spec asks for another revision or allows more time: resyncs and restarts do not
-    try again.
-    """
-    return (
-        status.get("targetRevision") == target
-        and status.get("stableRevision") not in (None, target)
-        and condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED
-    )
-
-
-def missed_deadline_seconds(status: Mapping[str, Any]) -> float:
-    """Return the deadline that was missed; infinite where the status does not say it."""
-    seconds = status.get("missedDeadlineSeconds")
-    return seconds if isinstance(seconds, int) else math.inf
 
 
 def compute_conditions(view: View) -> tuple[Condition, ...]:

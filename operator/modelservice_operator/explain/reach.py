@@ -7,20 +7,17 @@ selects our pods and has our ports. That is looked at, and not whether we meant 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.service import build_service
 from modelservice_operator.facts.observed import ServiceChild
+from modelservice_operator.facts.ports import service_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelservice_operator.facts.observed import ApplyFailure, Observed
-
-
-Port = tuple[str, int, str]
 
 _ALIAS = "ExternalName"
 """The type of a Service that never leads to pods."""
@@ -51,22 +48,6 @@ def find_obstacle(observed: Observed, failures: Sequence[ApplyFailure]) -> Obsta
         "be set right. Undo the change, or delete the Service: it is made anew.",
         needs_person=found.type == _ALIAS,
     )
-
-
-def service_ports(spec: Mapping[str, Any]) -> frozenset[Port]:
-    """Return the ports of a Service's spec as (protocol, port, target port)."""
-    return _shared(
-        tuple(
-            (one.get("protocol") or "TCP", one["port"], str(one.get("targetPort") or one["port"]))
-            for one in spec.get("ports") or ()
-        )
-    )
-
-
-@lru_cache(maxsize=256)
-def _shared(ports: tuple[Port, ...]) -> frozenset[Port]:
-    """One set for all Services with the same ports: thousands of them stay in memory."""
-    return frozenset(ports)
 
 
 def _missing(name: str, failures: Sequence[ApplyFailure]) -> Obstacle:

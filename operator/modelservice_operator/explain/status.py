@@ -12,16 +12,15 @@ from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.runtimes import image_of, runtime_news
 from modelservice_operator.explain.conditions import (
     CONTENT_CHANGED,
-    DEADLINE_EXCEEDED,
     View,
     compute_conditions,
-    condition_of,
-    is_given_up,
     stamp,
 )
-from modelservice_operator.explain.diagnose import Situation, diagnose, first_report, loaded_models, redact
+from modelservice_operator.explain.diagnose import Situation, diagnose, first_report, loaded_models
 from modelservice_operator.explain.reach import find_obstacle
 from modelservice_operator.facts import labels, names
+from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of, is_given_up
+from modelservice_operator.facts.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

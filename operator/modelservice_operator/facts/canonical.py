@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator.api.quantity import canonical_quantity
 from modelservice_operator.facts import labels
+from modelservice_operator.facts.quantity import canonical_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,6 @@ import msgspec
 
 from modelservice_operator.decide.decide import Decision, decide
 from modelservice_operator.decide.resources.pod import build_pod_template
-from modelservice_operator.explain.reach import service_ports
 from modelservice_operator.explain.status import Transition, compute_status, compute_transitions
 from modelservice_operator.facts import labels
 from modelservice_operator.facts.canonical import canonicalise, fingerprint
@@ -27,6 +26,7 @@ from modelservice_operator.facts.observed import (
     RevisionChild,
     ServiceChild,
 )
+from modelservice_operator.facts.ports import service_ports
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "5f0f8c1e-0000-4000-8000-000000000001"

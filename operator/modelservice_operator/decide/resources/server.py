@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.api.quantity import parse_quantity
+from modelservice_operator.facts.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from modelservice_operator.api import Batching, EnvVar, ModelServiceSpec, Samples, ServerSpec

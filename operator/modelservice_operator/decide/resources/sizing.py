@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.api.quantity import canonical_quantity, parse_quantity
+from modelservice_operator.facts.quantity import canonical_quantity, parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

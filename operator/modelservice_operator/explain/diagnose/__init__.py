@@ -3,6 +3,5 @@
 from modelservice_operator.explain.diagnose.cause import Cause, Situation
 from modelservice_operator.explain.diagnose.causes import diagnose
 from modelservice_operator.explain.diagnose.models import LoadedModel, first_report, loaded_models
-from modelservice_operator.explain.diagnose.redact import redact
 
-__all__ = ["Cause", "LoadedModel", "Situation", "diagnose", "first_report", "loaded_models", "redact"]
+__all__ = ["Cause", "LoadedModel", "Situation", "diagnose", "first_report", "loaded_models"]

@@ -21,8 +21,8 @@ from modelservice_operator.explain.diagnose.cause import Cause, Situation
 from modelservice_operator.explain.diagnose.flags import in_fields, unknown_fields, values_of
 from modelservice_operator.explain.diagnose.missing import missing_object
 from modelservice_operator.explain.diagnose.models import parse_report
-from modelservice_operator.explain.diagnose.redact import redact
 from modelservice_operator.explain.diagnose.scheduling import unschedulable
+from modelservice_operator.facts.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

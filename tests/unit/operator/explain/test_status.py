@@ -23,9 +23,9 @@ from tests.unit.operator.builders import (
 
 from modelservice_operator.api import ModelServiceStatus
 from modelservice_operator.decide.decide import decide
-from modelservice_operator.explain.conditions import is_given_up
 from modelservice_operator.explain.status import Transition, compute_status, compute_transitions, percentages
 from modelservice_operator.facts.observed import ApplyFailure, PodReport, ServiceChild
+from modelservice_operator.facts.recorded import is_given_up
 
 
 def settled_world(*runtimes: dict[str, Any], **spec: Any) -> World:

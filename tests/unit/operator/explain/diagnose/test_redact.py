@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator.explain.diagnose import redact
-from modelservice_operator.explain.diagnose.redact import MAX_CHARACTERS
+from modelservice_operator.facts.redact import MAX_CHARACTERS, redact
 
 
 @pytest.mark.parametrize(

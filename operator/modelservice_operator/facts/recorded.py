@@ -1,0 +1,39 @@
+"""What the status of a ModelService says that later decisions go by: its read side. Pure.
+
+The next reconciliation knows nothing of earlier ones but this.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+"""Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
+
+
+def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """Return the condition of this type in a raw status, an empty mapping where there is none."""
+    return next((item for item in status.get("conditions") or () if item.get("type") == kind), {})
+
+
+def is_given_up(status: Mapping[str, Any], target: str) -> bool:
+    """Whether the status says that this target missed its deadline while another revision served.
+
+    It stays so until the spec asks for another revision or allows more time: resyncs and restarts do not
+    try again.
+    """
+    return (
+        status.get("targetRevision") == target
+        and status.get("stableRevision") not in (None, target)
+        and condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED
+    )
+
+
+def missed_deadline_seconds(status: Mapping[str, Any]) -> float:
+    """Return the deadline that was missed; infinite where the status does not say it."""
+    seconds = status.get("missedDeadlineSeconds")
+    return seconds if isinstance(seconds, int) else math.inf
