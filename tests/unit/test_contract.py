@@ -13,12 +13,11 @@ import yaml
 from yarl import URL
 
 from modelservice_operator.api import parse_model_service
-from modelservice_operator.decide.resources import ports
 from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
 from modelservice_operator.decide.revision import RecordedRuntime
 from modelservice_operator.explain.diagnose import diagnose
 from modelservice_operator.explain.diagnose.flags import FIELDS, FIXED, in_fields, unknown_fields
-from modelservice_operator.facts import labels
+from modelservice_operator.facts import labels, ports
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason

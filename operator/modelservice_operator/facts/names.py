@@ -1,4 +1,4 @@
-"""Names of everything that a ModelService owns. Pure.
+"""Names of everything that a ModelService owns, down to the containers of its pods. Pure.
 
 A ModelService's name has at most 52 characters and a revision's name has 10, so `<service>-<revision>`
 always fits into the 63 characters of a DNS label.
@@ -14,6 +14,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SERVER_CONTAINER = "server"
+FETCH_CONTAINER = "fetch"
 REVISION_LENGTH = 10
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 _ALPHABET = _LETTERS + "2456789"

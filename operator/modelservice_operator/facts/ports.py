@@ -1,4 +1,4 @@
-"""The ports of a Service, in the one form in which those seen and those wanted are compared. Pure."""
+"""The ports of the server, and those of a Service in the one form in which they are compared. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+HTTP = 8080
+GRPC = 9000
+METRICS = 8082
+
+HTTP_NAME = "http"
+GRPC_NAME = "grpc"
+METRICS_NAME = "metrics"
 
 Port = tuple[str, int, str]
 """(protocol, port, target port)."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import msgspec
 
-from modelservice_operator.decide.resources import ports
-from modelservice_operator.decide.resources.pod import SERVER_CONTAINER
-from modelservice_operator.explain.diagnose import pods as podlib
+from modelservice_operator.facts import pods as podlib
+from modelservice_operator.facts import ports
+from modelservice_operator.facts.names import SERVER_CONTAINER
 from modelservice_operator.facts.observed import PodReport
 
 if TYPE_CHECKING:

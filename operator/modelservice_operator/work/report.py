@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from modelservice_operator.explain.diagnose.pods import is_ready, of_revision
 from modelservice_operator.explain.status import compute_status, compute_transitions
 from modelservice_operator.facts.errors import ApiError, NotFoundError, is_namespace_gone
 from modelservice_operator.facts.kinds import MODEL_SERVICES
+from modelservice_operator.facts.pods import is_ready, of_revision
 from modelservice_operator.facts.recorded import is_given_up
 from modelservice_operator.work.pods import has_not_started
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.resources import ports
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
 from modelservice_operator.decide.resources.trim import without_empty
+from modelservice_operator.facts import ports
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.resources import ports
 from modelservice_operator.decide.resources.accelerator import accelerator_args, engine_mounts, engine_volumes
 from modelservice_operator.decide.resources.metadata import revision_selector
 from modelservice_operator.decide.resources.model_source import ModelSource, build_model_source, model_mount
@@ -29,14 +28,12 @@ from modelservice_operator.decide.resources.sizing import (
     intra_op_threads,
     with_gpus,
 )
-from modelservice_operator.facts import names
+from modelservice_operator.facts import names, ports
 
 if TYPE_CHECKING:
     from modelservice_operator.api import ModelServiceSpec
     from modelservice_operator.decide.revision import RecordedRuntime
 
-SERVER_CONTAINER = "server"
-FETCH_CONTAINER = "fetch"
 CPUS_VARIABLE = "MODELSERVICE_CPUS"
 """How many CPUs the server may count on where no limit tells it: it would count the node's."""
 _TMP_SIZE_LIMIT = "1Gi"
@@ -116,7 +113,7 @@ def _pod_metadata(inputs: PodInputs) -> dict[str, Any]:
 
 def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts]) -> dict[str, Any]:
     return {
-        **_container(SERVER_CONTAINER, inputs.image, with_gpus(resources, inputs.spec)),
+        **_container(names.SERVER_CONTAINER, inputs.image, with_gpus(resources, inputs.spec)),
         **_server_environment(inputs, resources),
         "args": _server_args(inputs, source, resources),
         "ports": [
@@ -152,7 +149,7 @@ def _fetch(
     if inputs.spec.service_account_name and inputs.spec.model.storage_uri.startswith("gs://"):
         args = [*args, "--pod-identity"]  # GKE tells no pod that it has an identity
     return {
-        **_container(FETCH_CONTAINER, inputs.image, resources),
+        **_container(names.FETCH_CONTAINER, inputs.image, resources),
         **environment(inputs.spec, for_fetcher=True),
         "args": args,
         "volumeMounts": [*source.fetch_mounts, _tmp_mount()],

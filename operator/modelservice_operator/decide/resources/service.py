@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelservice_operator.decide.resources import ports
 from modelservice_operator.decide.resources.metadata import (
     Owner,
     build_metadata,
     revision_selector,
     service_selector,
 )
-from modelservice_operator.facts import names
+from modelservice_operator.facts import names, ports
 
 
 def build_service(owner: Owner) -> dict[str, Any]:

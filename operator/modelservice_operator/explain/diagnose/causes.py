@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator.decide.resources.pod import FETCH_CONTAINER, SERVER_CONTAINER
-from modelservice_operator.explain.diagnose import images, volumes
-from modelservice_operator.explain.diagnose import pods as podlib
 from modelservice_operator.explain.diagnose.admission import refused
 from modelservice_operator.explain.diagnose.cause import Cause, Situation
 from modelservice_operator.explain.diagnose.flags import in_fields, unknown_fields, values_of
+from modelservice_operator.explain.diagnose.images import (
+    cannot_start,
+    not_pulled,
+    too_old,
+    wrong_architecture,
+)
 from modelservice_operator.explain.diagnose.missing import missing_object
 from modelservice_operator.explain.diagnose.models import parse_report
 from modelservice_operator.explain.diagnose.scheduling import unschedulable
+from modelservice_operator.explain.diagnose.volumes import VOLUME_EVENTS, volume_not_set_up
+from modelservice_operator.facts import pods as podlib
+from modelservice_operator.facts.names import FETCH_CONTAINER, SERVER_CONTAINER
 from modelservice_operator.facts.redact import redact
 
 if TYPE_CHECKING:
@@ -115,7 +121,7 @@ def _image(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause 
         waiting = podlib.state(container, "waiting")
         if waiting.get("reason") in _IMAGE_REASONS:
             message = str(waiting.get("message") or "")
-            return images.not_pulled(_image_of(pod, container), message, situation)
+            return not_pulled(_image_of(pod, container), message, situation)
     return None
 
 
@@ -138,10 +144,10 @@ def _not_set_up(
     if podlib.has_started(pod):
         return None
     for event in reversed(events):
-        if event.get("reason") in volumes.EVENTS:
+        if event.get("reason") in VOLUME_EVENTS:
             message = redact(str(event.get("message") or ""))
             samples = [*values_of("--samples", podlib.args(pod, SERVER_CONTAINER))]
-            return volumes.not_set_up(str(event["reason"]), message, situation, samples)
+            return volume_not_set_up(str(event["reason"]), message, situation, samples)
     return None
 
 
@@ -154,10 +160,10 @@ def _not_started(pod: Mapping[str, Any], _events: Any, situation: Situation) -> 
             continue
         image = _image_of(pod, container)
         if _FORMAT_ERROR in said:
-            return images.wrong_architecture(image, str((pod.get("spec") or {}).get("nodeName") or ""))
+            return wrong_architecture(image, str((pod.get("spec") or {}).get("nodeName") or ""))
         for one in (failure, waiting):
             if one.get("reason") in _START_REASONS:
-                return images.cannot_start(image, redact(str(one.get("message") or "")), situation)
+                return cannot_start(image, redact(str(one.get("message") or "")), situation)
     return None
 
 
@@ -218,7 +224,7 @@ def _server_failure(pod: Mapping[str, Any], _events: Any, situation: Situation) 
 def _older_image(
     pod: Mapping[str, Any], container: Mapping[str, Any], unknown: Sequence[str], situation: Situation
 ) -> Cause | None:
-    return images.too_old(_image_of(pod, container), unknown, situation) if unknown else None
+    return too_old(_image_of(pod, container), unknown, situation) if unknown else None
 
 
 def _exit_code(code: object) -> str:

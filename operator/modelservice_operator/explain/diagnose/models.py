@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator.explain.diagnose import pods as podlib
+from modelservice_operator.facts import pods as podlib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

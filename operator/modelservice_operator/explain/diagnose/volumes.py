@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.explain.diagnose.cause import Situation
 
-EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
+VOLUME_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
 """Reasons of the events that tell of it."""
 _REMEDIES = (
     (
@@ -38,7 +38,7 @@ _REMEDIES = (
 )
 
 
-def not_set_up(reason: str, message: str, situation: Situation, samples: Sequence[str]) -> Cause:
+def volume_not_set_up(reason: str, message: str, situation: Situation, samples: Sequence[str]) -> Cause:
     """Return the cause for the kubelet's or the attach controller's sentence; see `missing_object`."""
     missing = missing_object(message, samples)
     if missing is not None:

@@ -1,11 +1,11 @@
-"""Reading pods: the few fields of a raw pod that a diagnosis needs."""
+"""Reading pods: the few fields of a raw pod that say how far it is and why it is not further. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.resources.pod import FETCH_CONTAINER, SERVER_CONTAINER
 from modelservice_operator.facts import labels
+from modelservice_operator.facts.names import FETCH_CONTAINER, SERVER_CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
