@@ -5,15 +5,12 @@ kubelet, a load balancer or a client's own health check asks stays open, by exac
 learn nothing but whether to send traffic.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from modelservice_runtime.auth.authenticator import Authenticator
 from modelservice_runtime.errors import ServingError, UnauthenticatedError
 from modelservice_runtime.protocols.status import error_response, grpc_error
-from modelservice_runtime.transport.http import HttpRequest
-
-HttpApplication: TypeAlias = Callable[[HttpRequest], None]
+from modelservice_runtime.transport.http import HttpApplication, HttpRequest
 
 # Compared with the path as it came: any other spelling of it needs a key.
 OPEN_HTTP_PATHS = frozenset({b"/", b"/v2/health/live", b"/v2/health/ready"})

@@ -10,11 +10,11 @@ from modelservice_runtime.auth.guard import (
     Guard,
     GuardedApplication,
     HttpAdmission,
-    HttpApplication,
 )
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.machine.file_watch import WatchedFiles, read_settings_file
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings
+from modelservice_runtime.transport.http import HttpApplication
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ out: ``NAME/1/model.onnx``, ``NAME/2/model.onnx``. Anything else is one version,
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from modelservice_runtime.errors import (
@@ -17,15 +16,9 @@ from modelservice_runtime.errors import (
     StartupError,
 )
 from modelservice_runtime.machine.readable import check_readable, describe_denial
+from modelservice_runtime.settings.models import VersionLabel, VersionPolicy
 
 _MAX_VERSION_DIGITS = 18
-
-
-class VersionPolicy(StrEnum):
-    """Which of the versions in a directory are served (TensorFlow Serving's ``model_version_policy``)."""
-
-    LATEST = "latest"
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +38,6 @@ class VersionSource:
         except StartupError as error:
             sentence = f"model {self.name!r} (version {self.version!r}): {error.sentence}"
             raise type(error)(sentence) from error.__cause__
-
-
-@dataclass(frozen=True, slots=True)
-class VersionLabel:
-    """A name such as ``stable`` for one version of a model."""
-
-    model: str
-    label: str
-    version: str
 
 
 def find_versions(name: str, path: Path, default_version: str, policy: VersionPolicy) -> list[VersionSource]:

@@ -1,8 +1,7 @@
 """Watches an HTTP application from outside: between the connection and everything that answers."""
 
 import time
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from modelservice_runtime.observe.exchange import (
     Exchange,
@@ -14,9 +13,11 @@ from modelservice_runtime.observe.exchange import (
 from modelservice_runtime.protocols.oip.routes import match_template
 from modelservice_runtime.protocols.routing import split_target
 from modelservice_runtime.protocols.tfs.routes import match_tfs_template
-from modelservice_runtime.transport.http import HttpRequest, HttpResponse, Replier
+from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier
 
-HttpApplication: TypeAlias = Callable[[HttpRequest], None]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 UNKNOWN_ROUTE = "(none)"
 # What nginx calls a client that left before the answer; nothing is sent.
 _CLIENT_CLOSED = 499

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from modelservice_runtime.auth.guard import HttpApplication
-from modelservice_runtime.transport.http import HttpRequest
+from modelservice_runtime.transport.http import HttpApplication, HttpRequest
 
 
 class LateApplication:

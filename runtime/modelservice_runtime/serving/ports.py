@@ -4,12 +4,12 @@ import asyncio
 import logging
 from dataclasses import asdict, dataclass
 
-from modelservice_runtime.auth.guard import HttpAdmission, HttpApplication, is_open_target
+from modelservice_runtime.auth.guard import HttpAdmission, is_open_target
 from modelservice_runtime.machine.descriptors import allow_files
 from modelservice_runtime.protocols.grpc.services import GrpcServices
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.transport.grpc.server import Admission, GrpcServer
-from modelservice_runtime.transport.http import HttpLimits
+from modelservice_runtime.transport.http import HttpApplication, HttpLimits
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.port_server import connections_within, files_needed

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from modelservice_runtime.auth.guard import HttpApplication
 from modelservice_runtime.auth.loading import LoadedGuard, load_guard
 from modelservice_runtime.errors import AcceleratorFailedError, StartupError
 from modelservice_runtime.execution.lane import Lane
@@ -53,6 +52,7 @@ from modelservice_runtime.serving.memory_keeper import MemoryKeeper
 from modelservice_runtime.serving.ports import Applications, Ports, open_ports
 from modelservice_runtime.serving.report import ReportApplication
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
+from modelservice_runtime.transport.http import HttpApplication
 from modelservice_runtime.transport.sockets import available_host
 from modelservice_runtime.transport.tls import LoadedTls, load_tls
 from modelservice_runtime.workers.worker import WorkerLink

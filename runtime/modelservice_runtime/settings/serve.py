@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.machine.cpu import available_cpus
-from modelservice_runtime.models.versions import VersionLabel, VersionPolicy
 from modelservice_runtime.settings.accelerators import (
     add_accelerator_arguments,
     build_cuda_options,
@@ -30,6 +29,7 @@ from modelservice_runtime.settings.connections import (
     add_connection_arguments,
     build_connection_settings,
 )
+from modelservice_runtime.settings.models import ModelSource, VersionLabel, VersionPolicy
 from modelservice_runtime.settings.security import (
     SecuritySettings,
     add_security_arguments,
@@ -41,14 +41,6 @@ from modelservice_runtime.settings.sessions import CudaOptions, SessionSettings,
 _MODEL_TRIAL_SECONDS = 1800.0
 # What all three protocols can carry in a path; excludes '.' and '..'.
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSource:
-    """A model to serve: its name in the protocols, and a file or directory."""
-
-    name: str
-    path: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,9 @@ class HttpRequest:
         self.source.reply(self, response)
 
 
+HttpApplication: TypeAlias = Callable[[HttpRequest], None]
+"""Answers requests, now or later."""
+
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
 }

@@ -28,10 +28,10 @@ from modelservice_runtime.models.snapshots import (
     parse_snapshots,
     plain_snapshots,
 )
-from modelservice_runtime.models.versions import VersionLabel, VersionPolicy
 from modelservice_runtime.settings.batching import ModelSample
+from modelservice_runtime.settings.models import ModelSource, VersionLabel, VersionPolicy
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings
-from modelservice_runtime.settings.serve import ModelSource, ServeSettings
+from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.settings.sessions import (
     ArenaExtendStrategy,
     CudaOptions,

@@ -18,7 +18,8 @@ from modelservice_cli.errors import CommandError
 from modelservice_cli.manifest import read_manifest
 from modelservice_cli.model_files import default_cache_directory, locate_model
 from modelservice_runtime.settings.batching import ModelSample
-from modelservice_runtime.settings.serve import ModelSource, ServeSettings
+from modelservice_runtime.settings.models import ModelSource
+from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.settings.sessions import CudaOptions
 
 SERVER_FIELDS = {"model": {"storageUri": "oci://registry.example/models/spam:3"}}

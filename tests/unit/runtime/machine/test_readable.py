@@ -21,7 +21,8 @@ from modelservice_runtime.errors import StartupError
 from modelservice_runtime.fetch.errors import FetchError
 from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.uri import FileUri
-from modelservice_runtime.models.versions import VersionPolicy, find_versions
+from modelservice_runtime.models.versions import find_versions
+from modelservice_runtime.settings.models import VersionPolicy
 from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.settings.sessions import SessionSettings
 
