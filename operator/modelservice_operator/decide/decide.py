@@ -37,6 +37,7 @@ from modelservice_operator.decide.rollout.history import (
     read_history,
     stable_revision,
 )
+from modelservice_operator.decide.rollout.leaving import Leaving, count_leaving
 from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutState
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.wish import Wish, raw_replicas
@@ -196,7 +197,8 @@ def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revi
 def _decide(facts: _Facts, wish: Wish) -> Decision:
     if wish.target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
-    next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name), facts.now)
+    leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
+    next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name, leaving), facts.now)
     live = _live(facts, wish.target, next_step)
     autoscaling, beginning = wish.spec.autoscaling if wish.spec else None, wish.beginning
     if beginning is not None and facts.autoscaler is None:
@@ -206,7 +208,7 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
         owner=facts.owner, live=live, autoscaling=autoscaling, network_policy=facts.network_policy
     )
     children = build_children(family)
-    waiting = _has_unavailable_pods(facts, next_step)
+    waiting = next_step.waits_for_leaving or _has_unavailable_pods(facts, next_step)
     inactivity = find_inactivity(facts.autoscaler if autoscaling else None, facts.status, facts.now)
     return Decision(
         service=wish.service,
@@ -231,13 +233,14 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
         uncompared=_uncompared(facts, next_step.stable or wish.target.name),
         requeue_after_seconds=_soonest(
             next_step.requeue_after_seconds,
+            leaving.recheck_seconds if next_step.waits_for_leaving else None,
             inactivity.due_in_seconds or None if inactivity else None,
             LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
         ),
     )
 
 
-def _rollout_state(facts: _Facts, wish: Wish, target: str) -> RolloutState:
+def _rollout_state(facts: _Facts, wish: Wish, target: str, leaving: Leaving) -> RolloutState:
     given_up = is_given_up(facts.status, target)
     tried_again = given_up and wish.deadline_seconds > missed_deadline_seconds(facts.status)
     is_new = tried_again or facts.status.get("targetRevision") != target
@@ -247,6 +250,7 @@ def _rollout_state(facts: _Facts, wish: Wish, target: str) -> RolloutState:
         revisions=tuple(_revision_state(name, one) for name, one in facts.history.deployments.items()),
         started_at=_started_at(facts, target, is_new=is_new),
         aborted=given_up and not tried_again,
+        leaving=leaving.pods,
     )
 
 

@@ -70,12 +70,12 @@ class Operator:
             for resource in CHILDREN
         ]
         self._tasks: set[asyncio.Task[None]] = set()
+        pods = PodReader(api, self._on_pods)
         self._reconciler = Reconciler(
             store=self._store,
             applier=Applier(api, self._store, self._ingest),
-            reporter=Reporter(
-                api=api, ingest=self._ingest, pods=PodReader(api, self._on_pods), recorder=self._recorder
-            ),
+            reporter=Reporter(api=api, ingest=self._ingest, pods=pods, recorder=self._recorder),
+            pods=pods,
             network_policy=settings.network_policy,
         )
         self._stop = asyncio.Event()

@@ -53,9 +53,7 @@ class PodReader:
 
     async def read(self, key: Key, now: datetime, *, follow: bool) -> Pods:
         """What is there now; with `follow` changes wake the service until `forget`. Raises ApiError."""
-        pods = self._watches.pods(key)
-        if pods is None:
-            pods = await self._list(key, follow=follow)
+        pods = await self.look(key, follow=follow)
         events = await self._read_events(key, stuck_pods(pods, now)[:EXPLAINED_PODS])
         answers = self._reports.of(key, pods)
         return Pods(pods, events, answers, are_followed=self._watches.pods(key) is not None)
@@ -67,7 +65,11 @@ class PodReader:
         self._listed.pop(key, None)
         self._events.pop(key, None)
 
-    async def _list(self, key: Key, *, follow: bool) -> tuple[Mapping[str, Any], ...]:
+    async def look(self, key: Key, *, follow: bool = True) -> tuple[Mapping[str, Any], ...]:
+        """The pods alone, as they are or were a moment ago. Raises ApiError."""
+        followed = self._watches.pods(key)
+        if followed is not None:
+            return followed
         recent = self._listed.get(key)
         if recent is not None and time.monotonic() - recent[0] < FRESH_SECONDS:
             return recent[1]

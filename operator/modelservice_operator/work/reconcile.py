@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from modelservice_operator import metrics
 from modelservice_operator.api import STRICT_NETWORK_POLICY
 from modelservice_operator.decide.decide import Decision, decide
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from modelservice_operator.cache.workqueue import Key, WorkQueue
     from modelservice_operator.facts.observed import ApplyFailure, Observed
     from modelservice_operator.work.apply import Applier
+    from modelservice_operator.work.pods import PodReader
     from modelservice_operator.work.report import Reporter
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ class Outcome:
 
 
 DONE = Outcome()
+FORBIDDEN = 403
 
 
 def utc_now() -> datetime:
@@ -58,6 +62,7 @@ class Reconciler:
     store: Store
     applier: Applier
     reporter: Reporter
+    pods: PodReader
     network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
     """For what a ModelService leaves out of its own."""
     now: Callable[[], datetime] = utc_now
@@ -70,7 +75,7 @@ class Reconciler:
             self.reporter.forget(key)
             return DONE
         now = self.now()
-        decision = self._decide(observed, now)
+        decision = await self._decide_with_pods(key, observed, now)
         owner = Owner(key=key, uid=observed.service["metadata"]["uid"])
         refused = await self._record_replicas(key, observed, decision)
         applied = await self.applier.apply(owner, decision.desired, decision.retire)
@@ -95,6 +100,20 @@ class Reconciler:
             return None
         version = observed.service["metadata"]["resourceVersion"]
         return await self.applier.scale(key, decision.begin_with, version)
+
+    async def _decide_with_pods(self, key: Key, observed: Observed, now: datetime) -> Decision:
+        """Decide by the cache; pods are looked at only where new ones wait for the end of old ones."""
+        decision = self._decide(observed, now)
+        if decision.plan is None or not decision.plan.waits_for_leaving:
+            return decision
+        try:
+            pods = await self.pods.look(key)
+        except ApiError as error:
+            if error.status != FORBIDDEN:
+                raise
+            # Without that right nobody can tell: go on as if they were gone.
+            pods = ()
+        return self._decide(msgspec.structs.replace(observed, pods=pods), now)
 
     def _decide(self, observed: Observed, now: datetime) -> Decision:
         return decide(observed, now, network_policy=self.network_policy)

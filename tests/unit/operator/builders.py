@@ -257,6 +257,7 @@ class World:
                 replicas=old.replicas if old else 0,
                 ready_replicas=old.ready_replicas if old else 0,
                 available_replicas=old.available_replicas if old else 0,
+                terminating_replicas=old.terminating_replicas if old else None,
                 conditions=old.conditions if old else (),
             )
         if body["kind"] == "Service":
@@ -287,6 +288,7 @@ class World:
                 replicas=deployment.spec_replicas,
                 ready_replicas=available,
                 available_replicas=available,
+                terminating_replicas=0,
             )
 
     def settle(self, steps: int = 40) -> Decision:

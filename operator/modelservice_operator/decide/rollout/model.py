@@ -59,7 +59,8 @@ class RolloutState:
 
     `revisions` holds one state for each Deployment that exists. `stable` is None until a first rollout is
     complete. `started_at` is when work on the target began, None where it has not begun. `aborted` says
-    that the target was given up before.
+    that the target was given up before. `leaving` are pods of any revision that are being stopped and hold
+    their place still; None where nobody has looked yet.
     """
 
     target: str
@@ -67,6 +68,7 @@ class RolloutState:
     revisions: tuple[RevisionState, ...]
     started_at: datetime | None = None
     aborted: bool = False
+    leaving: int | None = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ class Plan:
 
     `replicas` has an entry for each revision that shall have a Deployment; a revision whose Deployment
     exists but is missing here has no pods left and can go. `weights` are percentages of the traffic that
-    the rollout is heading for. `overdue` says that the progress deadline has passed.
+    the rollout is heading for. `overdue` says that the progress deadline has passed. `waits_for_leaving`
+    says that new pods wait until those that are leaving are gone.
     """
 
     replicas: Mapping[str, int]
@@ -83,4 +86,5 @@ class Plan:
     stable: str | None
     phase: Phase
     overdue: bool = False
+    waits_for_leaving: bool = False
     requeue_after_seconds: float | None = None

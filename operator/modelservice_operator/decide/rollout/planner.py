@@ -9,7 +9,9 @@ Each revision has its own Deployment, so this replaces the Deployment controller
    - available pods: only while more than `replicas - max_unavailable` pods are available, and only when
      every Deployment's status is up to date.
 3. Scale the goal up, as far as all existing pods stay within `replicas + max_surge`. Pods that step 2
-   removes still count: the next step, one watch event later, uses their place.
+   removes still count: the next step, one watch event later, uses their place. Where there is no surge,
+   a pod that is being stopped counts until it is gone: it holds its GPU, and its part of a quota, while it
+   finishes its requests, so a new pod could only wait, or be refused for ever longer times.
 4. The target becomes stable as soon as `replicas` pods of it are available; with no replicas wanted, at
    once. Past the progress deadline it is given up, unless nothing else serves.
 
@@ -41,7 +43,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     overdue = not is_complete and remaining is not None and remaining <= 0
     aborted = given_up or (overdue and stable is not None)
     goal = stable if aborted and stable is not None else observed.target
-    replicas = _next_replicas(spec, observed, goal)
+    replicas, waits_for_leaving = _next_replicas(spec, observed, goal)
     # The age of the target's Deployment is why it is given up: it stays until that has been recorded.
     keep = {goal, stable} if given_up else {goal, stable, observed.target}
     phase: Phase = "Complete" if is_complete else "Aborted" if aborted else "Progressing"
@@ -51,6 +53,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         stable=stable,
         phase=phase,
         overdue=overdue,
+        waits_for_leaving=waits_for_leaving,
         requeue_after_seconds=None if is_complete or aborted or overdue else remaining,
     )
 
@@ -102,16 +105,27 @@ def _seconds_left(
     return granted - (now - observed.started_at).total_seconds()
 
 
-def _next_replicas(spec: RolloutSpec, observed: RolloutState, goal: str) -> dict[str, int]:
-    """Return the replicas of the goal and of every existing Deployment."""
+def _next_replicas(spec: RolloutSpec, observed: RolloutState, goal: str) -> tuple[dict[str, int], bool]:
+    """Return the replicas of the goal and of every existing Deployment, and whether leaving pods delay it."""
     states = {state.name: state for state in observed.revisions}
     goal_state = states.pop(goal, None) or RevisionState(name=goal, wanted=0, pods=0, available=0)
     others = _in_order_of_removal(observed, states)
     replicas = _scale_down(spec, goal_state, others, observed)
     occupied = sum(state.occupied for state in (goal_state, *others))
-    room = spec.replicas + max_surge_pods(spec) - occupied
-    replicas[goal] = min(spec.replicas, goal_state.wanted + max(0, room))
-    return replicas
+    room = max(0, spec.replicas + max_surge_pods(spec) - occupied)
+    missing = max(0, min(room, spec.replicas - goal_state.wanted))
+    added = min(missing, room - _held_by_leaving(spec, observed, others, room))
+    replicas[goal] = min(spec.replicas, goal_state.wanted + added)
+    return replicas, added < missing
+
+
+def _held_by_leaving(
+    spec: RolloutSpec, observed: RolloutState, others: tuple[RevisionState, ...], room: int
+) -> int:
+    """Return how much of the room is not free yet; without a rollout a lost pod is replaced at once."""
+    if not others or max_surge_pods(spec) > 0:
+        return 0
+    return room if observed.leaving is None else min(room, observed.leaving)
 
 
 def _in_order_of_removal(

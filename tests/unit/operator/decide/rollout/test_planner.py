@@ -69,10 +69,44 @@ def test_plan_old_whose_pods_still_stop_keeps_its_deployment() -> None:
     assert result.replicas == {"new": 2, "old": 0}
 
 
-def test_plan_pods_that_stop_hold_up_nothing() -> None:
+def test_plan_with_a_surge_does_not_wait_for_leaving_pods() -> None:
+    result = step(
+        RolloutSpec(replicas=2), make_state("old", 1, terminating=1), make_state("new", 1), leaving=1
+    )
+
+    assert (result.replicas, result.waits_for_leaving) == ({"new": 2, "old": 1}, False)
+
+
+def test_plan_no_surge_waits_until_the_old_pod_is_gone() -> None:
     spec = RolloutSpec(replicas=2, max_surge=0, max_unavailable=1)
 
-    assert step(spec, make_state("old", 1, terminating=1)).replicas == {"new": 1, "old": 1}
+    waiting = step(spec, make_state("old", 1, terminating=1), make_state("new", 0), leaving=1)
+    going_on = step(spec, make_state("old", 1), make_state("new", 0))
+
+    assert (waiting.replicas, waiting.waits_for_leaving) == ({"new": 0, "old": 1}, True)
+    assert (going_on.replicas, going_on.waits_for_leaving) == ({"new": 1, "old": 1}, False)
+
+
+def test_plan_no_surge_uses_the_place_of_each_pod_that_is_gone() -> None:
+    spec = RolloutSpec(replicas=4, max_surge=0, max_unavailable=2)
+
+    result = step(spec, make_state("old", 2), make_state("new", 0), leaving=1)
+
+    assert (result.replicas, result.waits_for_leaving) == ({"new": 1, "old": 2}, True)
+
+
+def test_plan_no_surge_with_leaving_pods_that_nobody_has_counted_waits() -> None:
+    spec = RolloutSpec(replicas=2, max_surge=0, max_unavailable=1)
+
+    assert step(spec, make_state("old", 1), leaving=None).waits_for_leaving
+
+
+def test_plan_scaling_up_without_a_rollout_does_not_wait_for_leaving_pods() -> None:
+    spec = RolloutSpec(replicas=3, max_surge=0, max_unavailable=1)
+
+    result = step(spec, make_state("new", 2), stable="new", leaving=1)
+
+    assert (result.replicas, result.waits_for_leaving) == ({"new": 3}, False)
 
 
 def test_plan_revision_in_between_goes_at_once() -> None:
@@ -235,7 +269,8 @@ class Fleet:
                 settled=name not in self.unseen,
             )
             states.append(state)
-        return RolloutState(target=target, stable=stable, revisions=tuple(states))
+        leaving = sum(self.terminating.values())
+        return RolloutState(target=target, stable=stable, revisions=tuple(states), leaving=leaving)
 
     def carry_out(self, replicas: dict[str, int]) -> None:
         for name in list(self.wanted):
@@ -345,12 +380,17 @@ def test_plan_any_history_keeps_the_limits_and_comes_to_rest(
 
 def plan_and_check(spec: RolloutSpec, fleet: Fleet, target: str, stable: str | None) -> str | None:
     available_before, occupied_before = fleet.all_available(), fleet.occupied()
+    is_rollout = len({*fleet.wanted, target}) > 1
     result = plan(spec, fleet.observe(target, stable), NOW)
+    assert plan(spec, fleet.observe(target, stable), NOW) == result
     fleet.carry_out(dict(result.replicas))
     least = min(available_before, spec.replicas - max_unavailable_pods(spec))
     assert fleet.all_available() >= least, "available pods were taken away below the limit"
     most = max(occupied_before, spec.replicas + max_surge_pods(spec))
     assert fleet.occupied() <= most, "more pods than the surge allows"
+    if is_rollout and max_surge_pods(spec) == 0 and fleet.occupied() > occupied_before:
+        leaving = sum(fleet.terminating.values())
+        assert fleet.occupied() + leaving <= spec.replicas, "a new pod without a place"
     if result.stable == target != stable:
         assert fleet.available.get(target, 0) >= spec.replicas, "promoted too early"
     return result.stable
