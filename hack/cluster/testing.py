@@ -3,12 +3,15 @@
 import contextlib
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 
 from hack.cluster.api import Api
 from hack.cluster.baseimage import find_base_image
 from hack.cluster.binaries import find_programs
 from hack.cluster.cluster import Cluster, remove_orphans
+from hack.cluster.errors import ClusterError
+from hack.cluster.npm_programs import AZURITE, find_npm_program
 from hack.cluster.packages import BUILD_PROGRAMS, NODE_PROGRAMS, ensure_packages
 from hack.cluster.pause import pause_archive
 from hack.cluster.processes import current_identity
@@ -29,6 +32,10 @@ def prepare_servers() -> None:
     """Find or build the servers from which the fetcher's tests fetch."""
     find_programs(STORE_FAMILIES)
     ensure_packages(REGISTRY_PROGRAMS)
+    try:
+        find_npm_program(*AZURITE)
+    except ClusterError as error:
+        print(f"tests with it are skipped: {error}", file=sys.stderr)
 
 
 def prepare_node() -> None:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hack.cluster.binaries import find_programs
 from hack.cluster.errors import ClusterError
+from hack.cluster.npm_programs import AZURITE, find_npm_program
 from tests.integration.fetch.fetch_registries import RegistryServer, RegistryStarter, tls_settings
 from tests.integration.fetch.fetch_servers import (
     Fetcher,
@@ -32,11 +33,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for name, users in (("versitygw", {"store", "plain_store"}), ("fake-gcs-server", {"gcs"}))
         if fixtures & users
     ]
-    if session.config.option.collectonly or not families:
+    needs_azurite = "azurite" in fixtures
+    if session.config.option.collectonly or not (families or needs_azurite):
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     # Where it fails, the fixtures of those tests fail again, with the reason; all others can still run.
     with capture.global_and_fixture_disabled(), contextlib.suppress(ClusterError):
+        if needs_azurite:
+            find_npm_program(*AZURITE)
         find_programs(families)
 
 

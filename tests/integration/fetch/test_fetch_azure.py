@@ -1,10 +1,9 @@
-"""The fetcher against Azurite, Microsoft's emulator (where npm installed it), and Azure Workload Identity."""
+"""The fetcher against Azurite, Microsoft's emulator (where there is npm), and Azure Workload Identity."""
 
 import base64
 import email.utils
 import hashlib
 import hmac
-import shutil
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 import obstore
 import pytest
 from aiohttp import web
+from hack.cluster.errors import ClusterError
+from hack.cluster.npm_programs import AZURITE, find_npm_program
 from obstore.store import AzureStore
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model
 from tests.integration.fetch.fetch_servers import FAST, LOOPBACK, TlsFiles, free_port, run_server
@@ -82,9 +83,10 @@ class Azurite:
 
 @pytest.fixture(scope="module")
 def azurite(tmp_path_factory: pytest.TempPathFactory, tls: TlsFiles) -> Iterator[Azurite]:
-    program = shutil.which("azurite-blob")
-    if program is None:
-        pytest.skip("azurite-blob is not installed (npm install -g azurite)")
+    try:
+        program = str(find_npm_program(*AZURITE))
+    except ClusterError as error:
+        pytest.skip(str(error))
     directory, port = tmp_path_factory.mktemp("azurite"), free_port()
     command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(directory)]
     command += ["--cert", str(tls.certificate), "--key", str(tls.key)]
