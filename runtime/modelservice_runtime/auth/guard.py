@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from modelservice_runtime.auth.authenticator import Authenticator
 from modelservice_runtime.errors import ServingError, UnauthenticatedError
-from modelservice_runtime.protocols.status import error_response, grpc_error
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest
+from modelservice_runtime.transport.status import error_response, grpc_error
 
 # Compared with the path as it came: any other spelling of it needs a key.
 OPEN_HTTP_PATHS = frozenset({b"/", b"/v2/health/live", b"/v2/health/ready"})

@@ -15,13 +15,13 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, UntypedMetricFamily
 from prometheus_client.registry import Collector
 
+from modelservice_runtime.errors import internal_error
 from modelservice_runtime.execution.statistics import DURATION_BUCKETS_SECONDS, ModelStatistics
 from modelservice_runtime.machine.gpu_devices import GpuReader
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
-from modelservice_runtime.protocols.answers import internal_error
 from modelservice_runtime.protocols.metadata import model_statistics
-from modelservice_runtime.protocols.status import error_body
 from modelservice_runtime.transport.http import TEXT, HttpRequest, HttpResponse
+from modelservice_runtime.transport.status import error_body, error_response
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _answer(request: HttpRequest, build: Callable[[Snapshots], HttpResponse], sn
         response = build(snapshots)
     except Exception:
         log.exception("internal error")
-        response = internal_error()
+        response = error_response(internal_error())
     request.reply(response)
 
 

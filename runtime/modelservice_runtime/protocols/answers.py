@@ -6,7 +6,6 @@ from functools import partial
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.execution.offload import LARGE_BYTES, offload
-from modelservice_runtime.protocols.status import error_body, error_response
 from modelservice_runtime.transport.content_encoding import (
     MIN_COMPRESSED_BYTES,
     choose_encoding,
@@ -14,6 +13,7 @@ from modelservice_runtime.transport.content_encoding import (
     encode_body,
 )
 from modelservice_runtime.transport.http import Buffer, HttpRequest, HttpResponse
+from modelservice_runtime.transport.status import error_response
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,6 @@ def send(request: HttpRequest, response: HttpResponse) -> None:
         request.reply(_compressed(response, encoding))
     else:
         offload(partial(_compressed, response, encoding), partial(_reply_compressed, request))
-
-
-def internal_error() -> HttpResponse:
-    """The answer where the server itself is at fault."""
-    return HttpResponse(500, error_body("internal error; the server's log has the details"))
 
 
 def _reply_compressed(request: HttpRequest, finished: asyncio.Future[HttpResponse]) -> None:

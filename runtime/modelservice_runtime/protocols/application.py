@@ -7,18 +7,18 @@ that a path that is asked for often is looked up once.
 import logging
 from collections.abc import Sequence
 
-from modelservice_runtime.errors import NotFoundError, ServingError
+from modelservice_runtime.errors import NotFoundError, ServingError, internal_error
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
-from modelservice_runtime.protocols.answers import internal_error, send
+from modelservice_runtime.protocols.answers import send
 from modelservice_runtime.protocols.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.protocols.oip.rest import OipFrontEnd
 from modelservice_runtime.protocols.openapi.rest import OpenApiFrontEnd
 from modelservice_runtime.protocols.routing import split_target
-from modelservice_runtime.protocols.status import error_body, error_response
 from modelservice_runtime.protocols.tfs.rest import TfsFrontEnd
 from modelservice_runtime.settings.security import SecuritySettings
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
+from modelservice_runtime.transport.status import error_body, error_response
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Application:
             response = error_response(error)
         except Exception:  # the last boundary: one faulty request must not end the others
             log.exception("internal error", extra={"method": repr(request.method)})
-            response = internal_error()
+            response = error_response(internal_error())
         if response is None:
             return
         if b"accept-encoding" in request.head.headers:

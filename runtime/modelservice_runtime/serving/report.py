@@ -12,8 +12,8 @@ import orjson
 
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
-from modelservice_runtime.protocols.status import error_body
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
+from modelservice_runtime.transport.status import error_body
 
 PATH = b"/report"
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from modelservice_runtime.errors import internal_error
 from modelservice_runtime.execution.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES, offload
 from modelservice_runtime.transport.content_encoding import MIN_COMPRESSED_BYTES, encode_body
 from modelservice_runtime.transport.grpc.head import CallHead
@@ -22,6 +23,7 @@ from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.http2.errors import ErrorCode
 from modelservice_runtime.transport.http2.frames import END_HEADERS, END_STREAM, FrameType
 from modelservice_runtime.transport.http2.stream import Stream
+from modelservice_runtime.transport.status import grpc_error
 
 if TYPE_CHECKING:
     import asyncio
@@ -424,7 +426,7 @@ class ServerCall(Stream):
         if isinstance(error, MemoryError):
             return GrpcError(GrpcStatus.RESOURCE_EXHAUSTED, "there is no memory for this message")
         log.error("internal error", extra={"path": self._head.path}, exc_info=error)
-        return GrpcError(GrpcStatus.INTERNAL, "internal error; the server's log has the details")
+        return grpc_error(internal_error())
 
     # Not in the frame that caught it: the error leads there, and a cycle would keep the call's messages.
     def _finish_for(self, error: BaseException) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from modelservice_runtime.protocols.answers import internal_error
+from modelservice_runtime.errors import internal_error
 from modelservice_runtime.transport.body import MIN_DIRECT_BYTES, TooMuchBufferedError, padding_bytes
 from modelservice_runtime.transport.http import Buffer, HttpRequest, HttpResponse, RequestHead, render_head
 from modelservice_runtime.transport.http1.answer_writer import AnswerWriter
@@ -29,6 +29,7 @@ from modelservice_runtime.transport.http1.request_reader import (
     too_many_connections,
 )
 from modelservice_runtime.transport.port_server import Place
+from modelservice_runtime.transport.status import error_response
 
 if TYPE_CHECKING:
     from modelservice_runtime.transport.http1.server import HttpServer
@@ -168,7 +169,7 @@ class Connection(RequestReader, AnswerWriter, asyncio.Protocol):
             self._application(request)
         except Exception:  # the last boundary: no request is left without an answer
             log.exception("internal error")
-            self.reply(request, internal_error())
+            self.reply(request, error_response(internal_error()))
 
     def _is_busy(self) -> bool:
         return (

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import httptools
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.protocols.status import error_body, error_response
 from modelservice_runtime.transport.body import RequestBody, TooMuchBufferedError
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse, RequestHead
+from modelservice_runtime.transport.status import error_body, error_response
 
 if TYPE_CHECKING:
     from modelservice_runtime.transport.http1.server import HttpServer

@@ -238,7 +238,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from modelservice_runtime.protocols.tensors.json_codec import encode_object, encode_values, text_with_tokens
-from modelservice_runtime.protocols.status import error_body
+from modelservice_runtime.transport.status import error_body
 from modelservice_runtime.protocols.tfs.json_values import encode_rows, encode_value
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
@@ -255,7 +255,7 @@ for more_bytes, write in (
     (0, lambda: encode_object({"outputs": [{"data": many[:30_000]}]})),
     (4 << 20, lambda: encode_object({"outputs": [{"data": long.tolist()}]})),
     (0, lambda: text_with_tokens(many[:30_000], many[:0])),
-    (0, lambda: error_body("a" * 200_000)),
+    (0, lambda: error_body(long[0])),
 ):
     resource.setrlimit(resource.RLIMIT_DATA, (used + more_bytes, resource.RLIM_INFINITY))
     try:

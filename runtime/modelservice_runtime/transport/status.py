@@ -1,6 +1,10 @@
-"""The one table from domain errors to protocols: HTTP status and retry advice, gRPC status."""
+"""The one table from domain errors to protocols: HTTP status and retry advice, gRPC status.
+
+It stands below the protocols: a transport refuses on its own what it does not read.
+"""
 
 from dataclasses import dataclass
+from json import JSONEncoder
 
 from modelservice_runtime.errors import (
     DeadlineExceededError,
@@ -18,9 +22,11 @@ from modelservice_runtime.errors import (
     UnsupportedEncodingError,
     UnsupportedOperationError,
 )
-from modelservice_runtime.protocols.tensors.json_codec import write_json
 from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
 from modelservice_runtime.transport.http import HttpResponse
+
+# Unlike orjson it raises MemoryError where there is none, and does not end the process.
+_quoted = JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +76,5 @@ def grpc_error(error: ServingError) -> GrpcError:
 
 
 def error_body(sentence: str) -> bytes:
-    """The error body of OIP and of TensorFlow Serving alike."""
-    return write_json({"error": sentence}, 0, len(sentence))
+    """The error body of OIP and of TensorFlow Serving alike. Raises MemoryError."""
+    return b'{"error":%b}' % _quoted(sentence).encode("utf-8", "replace")
