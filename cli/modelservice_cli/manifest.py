@@ -18,8 +18,8 @@ from modelservice_operator.api import (
     parse_model_service,
     parse_quantity,
 )
-from modelservice_operator.decide.resources.accelerator import accelerator_args
-from modelservice_operator.decide.resources.server import batching_args, sample_args, server_args
+from modelservice_operator.decide.resources.pod.accelerator import accelerator_args
+from modelservice_operator.decide.resources.pod.server import batching_args, sample_args, server_args
 from modelservice_runtime.settings.accelerators import add_accelerator_arguments
 from modelservice_runtime.settings.serve import add_serve_arguments
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.api.rules import VALIDATIONS
+from modelservice_operator.api.types.rules import VALIDATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

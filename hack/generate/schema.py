@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelservice_operator.api.base import ApiModel
+    from modelservice_operator.api.types.base import ApiModel
 
 Schema = dict[str, Any]
 

@@ -13,7 +13,7 @@ import yaml
 from yarl import URL
 
 from modelservice_operator.api import parse_model_service
-from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template
 from modelservice_operator.decide.revision import RecordedRuntime
 from modelservice_operator.explain.diagnose import diagnose
 from modelservice_operator.explain.diagnose.flags import FIELDS, FIXED, in_fields, unknown_fields

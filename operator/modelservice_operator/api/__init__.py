@@ -4,18 +4,8 @@ Everything that reads or writes a ModelService may import this package; it impor
 command line can use it without a cluster. `parse_*` is the only place where a raw spec is read.
 """
 
-from modelservice_operator.api.autoscaling import Autoscaling, Metric, MetricTarget
 from modelservice_operator.api.canonical import to_canonical
 from modelservice_operator.api.errors import InvalidSpec, Problem
-from modelservice_operator.api.kubernetes import (
-    Affinity,
-    LocalObjectReference,
-    ObjectMeta,
-    ScalingBehavior,
-    Toleration,
-)
-from modelservice_operator.api.metadata import ChildMetadata, PodMetadata
-from modelservice_operator.api.model import Credentials, ModelSpec, Samples
 from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
 from modelservice_operator.api.modelservice import (
     Batching,
@@ -25,17 +15,27 @@ from modelservice_operator.api.modelservice import (
     RuntimeSpec,
     Scheduling,
 )
-from modelservice_operator.api.network import STRICT_NETWORK_POLICY, NetworkPeer, NetworkPolicySpec
 from modelservice_operator.api.parse import (
     parse_model_runtime,
     parse_model_service,
     parse_network_policy,
     parse_part,
 )
-from modelservice_operator.api.resources import GpuSpec, Resources
-from modelservice_operator.api.server import EnvVar, ServerSpec
+from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
+from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
+from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
+from modelservice_operator.api.spec.network import STRICT_NETWORK_POLICY, NetworkPeer, NetworkPolicySpec
+from modelservice_operator.api.spec.resources import GpuSpec, Resources
+from modelservice_operator.api.spec.server import EnvVar, ServerSpec
 from modelservice_operator.api.status import Condition, ModelServiceStatus, TrafficShare
-from modelservice_operator.facts.quantity import canonical_quantity, parse_quantity
+from modelservice_operator.api.types.kubernetes import (
+    Affinity,
+    LocalObjectReference,
+    ObjectMeta,
+    ScalingBehavior,
+    Toleration,
+)
+from modelservice_operator.facts.text.quantity import canonical_quantity, parse_quantity
 
 __all__ = [
     "STRICT_NETWORK_POLICY",

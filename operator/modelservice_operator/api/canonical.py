@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelservice_operator.api.base import ApiModel
+    from modelservice_operator.api.types.base import ApiModel
 
 
 def to_canonical(spec: ApiModel) -> dict[str, Any]:

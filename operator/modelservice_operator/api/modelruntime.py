@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from modelservice_operator.api.base import ApiModel, NoneIfEmpty
-from modelservice_operator.api.kubernetes import ObjectMeta, PullSecrets
-from modelservice_operator.api.oci import DIGEST, HOST, REPOSITORY, TAG
-from modelservice_operator.api.resources import ExecutionProviders, IntraOpThreads, Resources
-from modelservice_operator.api.rules import must_match
+from modelservice_operator.api.spec.resources import ExecutionProviders, IntraOpThreads, Resources
+from modelservice_operator.api.types.base import ApiModel, NoneIfEmpty
+from modelservice_operator.api.types.kubernetes import ObjectMeta, PullSecrets
+from modelservice_operator.api.types.oci import DIGEST, HOST, REPOSITORY, TAG
+from modelservice_operator.api.types.rules import must_match
 
 Image = Annotated[
     str,

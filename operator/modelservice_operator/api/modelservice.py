@@ -6,9 +6,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from modelservice_operator.api.accelerator import CudaSpec, Switch, TensorRtSpec
-from modelservice_operator.api.autoscaling import Autoscaling, utilization_needs_request
-from modelservice_operator.api.base import (
+from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
+from modelservice_operator.api.spec.autoscaling import Autoscaling, utilization_needs_request
+from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
+from modelservice_operator.api.spec.model import ModelSpec
+from modelservice_operator.api.spec.network import NetworkPolicySpec
+from modelservice_operator.api.spec.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
+from modelservice_operator.api.spec.server import EnvVar, ServerSpec
+from modelservice_operator.api.types.base import (
     ApiModel,
     IntOrPercent,
     NoneIfBlank,
@@ -19,19 +24,14 @@ from modelservice_operator.api.base import (
     list_map,
     unique_by,
 )
-from modelservice_operator.api.kubernetes import (
+from modelservice_operator.api.types.kubernetes import (
     Affinity,
     NodeLabels,
     ObjectMeta,
     PullSecrets,
     Toleration,
 )
-from modelservice_operator.api.metadata import ChildMetadata, PodMetadata
-from modelservice_operator.api.model import ModelSpec
-from modelservice_operator.api.network import NetworkPolicySpec
-from modelservice_operator.api.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
-from modelservice_operator.api.rules import Rule
-from modelservice_operator.api.server import EnvVar, ServerSpec
+from modelservice_operator.api.types.rules import Rule
 
 
 class RuntimeSpec(ApiModel):

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from modelservice_operator.api.errors import InvalidSpec, Problem
-from modelservice_operator.api.kubernetes import ObjectMeta
 from modelservice_operator.api.modelruntime import ModelRuntime
 from modelservice_operator.api.modelservice import ModelService
-from modelservice_operator.api.network import NetworkPolicySpec
-from modelservice_operator.api.rules import IS_STORED, shorten
+from modelservice_operator.api.spec.network import NetworkPolicySpec
+from modelservice_operator.api.types.kubernetes import ObjectMeta
+from modelservice_operator.api.types.rules import IS_STORED, shorten
 from modelservice_operator.facts.labels import API_VERSION
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from modelservice_operator.api.base import ApiModel
+    from modelservice_operator.api.types.base import ApiModel
 
 Model = TypeVar("Model", bound="ApiModel")
 

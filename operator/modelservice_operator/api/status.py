@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelservice_operator.api.base import LIST_TYPE, ApiModel, between, limited, list_map
+from modelservice_operator.api.types.base import LIST_TYPE, ApiModel, between, limited, list_map
 
 Count = Annotated[int, between(0, 2**31 - 1)]
 Percent = Annotated[int, between(0, 100)]

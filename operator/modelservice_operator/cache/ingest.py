@@ -14,7 +14,8 @@ import msgspec
 
 from modelservice_operator.cache.store import ServiceEntry, Store, is_default_runtime, owner_key
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
-from modelservice_operator.facts.canonical import canonicalise, fingerprint, project_managed
+from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint, project_managed
+from modelservice_operator.facts.fields.takeover import is_edited
 from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
 from modelservice_operator.facts.labels import GROUP, MANAGER, REVISION
 from modelservice_operator.facts.observed import (
@@ -25,7 +26,6 @@ from modelservice_operator.facts.observed import (
     ServiceChild,
 )
 from modelservice_operator.facts.ports import service_ports
-from modelservice_operator.facts.takeover import is_edited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,8 +16,8 @@ from modelservice_operator.decide.rollout.model import RolloutSpec
 from modelservice_operator.decide.rollout.planner import max_surge_pods
 from modelservice_operator.facts.observed import AutoscalerChild
 from modelservice_operator.facts.recorded import condition_of
-from modelservice_operator.facts.redact import redact
-from modelservice_operator.facts.times import parse_time
+from modelservice_operator.facts.text.redact import redact
+from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

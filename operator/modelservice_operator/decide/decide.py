@@ -28,7 +28,7 @@ from modelservice_operator.decide.autoscaling import (
 )
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.metadata import Owner
-from modelservice_operator.decide.resources.pod import PodBuilder, PodInputs, build_pod_template
+from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
 from modelservice_operator.decide.revision import Revision, Snapshot, revision_inputs, revision_name
 from modelservice_operator.decide.rollout.history import (
     History,
@@ -42,7 +42,7 @@ from modelservice_operator.decide.rollout.model import Plan, RevisionState, Roll
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.wish import Wish, raw_replicas
 from modelservice_operator.facts.recorded import condition_of, is_given_up, missed_deadline_seconds
-from modelservice_operator.facts.times import parse_time
+from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

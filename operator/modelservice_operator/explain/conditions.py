@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of, is_given_up
-from modelservice_operator.facts.redact import redact
+from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

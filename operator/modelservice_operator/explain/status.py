@@ -20,7 +20,7 @@ from modelservice_operator.explain.diagnose import Situation, diagnose, first_re
 from modelservice_operator.explain.reach import find_obstacle
 from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of, is_given_up
-from modelservice_operator.facts.redact import redact
+from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -33,10 +33,10 @@ from modelservice_operator.settings import parse_settings
 from modelservice_operator.sources.auditor import Auditor
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
 from modelservice_operator.sources.watch import ChildWatch
-from modelservice_operator.work.apply import Applier
-from modelservice_operator.work.pods import PodReader
+from modelservice_operator.work.pods.reader import PodReader
 from modelservice_operator.work.reconcile import Reconciler, work
 from modelservice_operator.work.report import Reporter
+from modelservice_operator.work.writes.apply import Applier
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence

@@ -18,8 +18,8 @@ from modelservice_operator import metrics
 from modelservice_operator.api import STRICT_NETWORK_POLICY
 from modelservice_operator.decide.decide import Decision, decide
 from modelservice_operator.facts.errors import ApiError, LeadershipLostError
-from modelservice_operator.work.apply import Applied, Owner
 from modelservice_operator.work.report import LAZY_SECONDS, View, log_fields
+from modelservice_operator.work.writes.apply import Applied, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from modelservice_operator.cache.store import Store
     from modelservice_operator.cache.workqueue import Key, WorkQueue
     from modelservice_operator.facts.observed import ApplyFailure, Observed
-    from modelservice_operator.work.apply import Applier
-    from modelservice_operator.work.pods import PodReader
+    from modelservice_operator.work.pods.reader import PodReader
     from modelservice_operator.work.report import Reporter
+    from modelservice_operator.work.writes.apply import Applier
 
 log = logging.getLogger(__name__)
 

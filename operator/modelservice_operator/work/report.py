@@ -22,7 +22,7 @@ from modelservice_operator.facts.errors import ApiError, NotFoundError, is_names
 from modelservice_operator.facts.kinds import MODEL_SERVICES
 from modelservice_operator.facts.pods import is_ready, of_revision
 from modelservice_operator.facts.recorded import is_given_up
-from modelservice_operator.work.pods import has_not_started
+from modelservice_operator.work.pods.reader import has_not_started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.decide.decide import Decision
     from modelservice_operator.facts.observed import Observed
-    from modelservice_operator.work.apply import Applied
-    from modelservice_operator.work.pods import PodReader, Pods
+    from modelservice_operator.work.pods.reader import PodReader, Pods
+    from modelservice_operator.work.writes.apply import Applied
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from tests.unit.operator.specs import SPECS
 
 from modelservice_operator.api import InvalidSpec, parse_model_service
 from modelservice_operator.decide.decide import decide
-from modelservice_operator.facts.canonical import canonicalise, fingerprint, project_managed
+from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.facts.labels import MANAGER
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from modelservice_operator.decide.decide import Decision, decide
-from modelservice_operator.decide.resources.pod import build_pod_template
+from modelservice_operator.decide.resources.pod.template import build_pod_template
 from modelservice_operator.explain.status import Transition, compute_status, compute_transitions
 from modelservice_operator.facts import labels
-from modelservice_operator.facts.canonical import canonicalise, fingerprint
+from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
 from modelservice_operator.facts.observed import (
     ApplyFailure,
     AutoscalerChild,

@@ -9,8 +9,8 @@ from modelservice_operator.decide.resources.autoscaler import build_autoscaler
 from modelservice_operator.decide.resources.controller_revision import build_controller_revision
 from modelservice_operator.decide.resources.deployment import build_deployment
 from modelservice_operator.decide.resources.disruption_budget import build_disruption_budget
-from modelservice_operator.decide.resources.model_source import is_downloaded
 from modelservice_operator.decide.resources.network_policy import build_network_policy
+from modelservice_operator.decide.resources.pod.model_source import is_downloaded
 from modelservice_operator.decide.resources.service import (
     build_pods_service,
     build_revision_service,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.revision import Revision, Snapshot, parse_snapshot
 from modelservice_operator.facts import labels, names
-from modelservice_operator.facts.canonical import fingerprint
+from modelservice_operator.facts.fields.canonical import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelservice_operator.facts import labels
-from modelservice_operator.facts.times import parse_time
+from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

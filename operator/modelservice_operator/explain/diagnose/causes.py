@@ -28,7 +28,7 @@ from modelservice_operator.explain.diagnose.scheduling import unschedulable
 from modelservice_operator.explain.diagnose.volumes import VOLUME_EVENTS, volume_not_set_up
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.names import FETCH_CONTAINER, SERVER_CONTAINER
-from modelservice_operator.facts.redact import redact
+from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

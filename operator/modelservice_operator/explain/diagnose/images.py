@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from modelservice_operator.explain.diagnose.cause import Cause
-from modelservice_operator.facts.redact import redact
+from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

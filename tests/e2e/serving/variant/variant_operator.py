@@ -6,7 +6,7 @@ from typing import Any
 
 from modelservice_operator.__main__ import main
 from modelservice_operator.decide.decide import decide
-from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template
 from modelservice_operator.work import reconcile
 
 

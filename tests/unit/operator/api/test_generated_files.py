@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from tests.support.manifests import DATA
 
 from modelservice_operator.api import ModelServiceSpec, ModelServiceStatus
-from modelservice_operator.api.base import ApiModel
+from modelservice_operator.api.types.base import ApiModel
 
 ROOT = DATA.parents[2]
 CRDS = [model_service_crd(), model_runtime_crd()]

@@ -19,7 +19,7 @@ from tests.unit.operator.builders import (
 )
 
 from modelservice_operator.decide.decide import decide, poll_delay_seconds
-from modelservice_operator.decide.resources.pod import PodInputs, build_pod_template
+from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template
 
 OTHER_RUNTIME = make_runtime("other")
 

@@ -19,7 +19,7 @@ from modelservice_operator.facts.errors import ApiError, OperatorError
 from modelservice_operator.process import watchdog as watchdog_module
 from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.watchdog import Heartbeat, guard_tasks
-from modelservice_operator.work.pods import stuck_pods
+from modelservice_operator.work.pods.reader import stuck_pods
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 READY = Transition("Normal", "Ready", "it is ready")

@@ -15,10 +15,10 @@ from modelservice_operator.decide.revision import Revision
 from modelservice_operator.facts.errors import ApiError, NotFoundError
 from modelservice_operator.facts.observed import ApplyFailure, Observed
 from modelservice_operator.work import report as report_module
-from modelservice_operator.work.apply import Applied
-from modelservice_operator.work.pod_reports import Answers
-from modelservice_operator.work.pods import Pods
+from modelservice_operator.work.pods.reader import Pods
+from modelservice_operator.work.pods.reports import Answers
 from modelservice_operator.work.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
+from modelservice_operator.work.writes.apply import Applied
 
 KEY = Key("mail", "spam")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from tests.unit.operator.builders import (
 
 from modelservice_operator.api import NetworkPolicySpec
 from modelservice_operator.api.modelservice import PODS_NAME_RULE, is_service_name
-from modelservice_operator.api.rules import Rule
+from modelservice_operator.api.types.rules import Rule
 from modelservice_operator.decide.decide import decide
 from modelservice_operator.facts import labels, names
 

@@ -1,0 +1,97 @@
+"""`spec.server` and `spec.env`: what the server's process is told beside its model."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from modelservice_operator.api.types.base import ApiModel, ObjectName, Quantity, between, quantity_between
+from modelservice_operator.api.types.rules import Rule, must_match, must_not_contain
+
+PROXY_VARIABLES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+"""Variables that are the fetcher's; their names may be written in small letters too."""
+
+
+class ServerSpec(ApiModel):
+    """Options of the server; what is left out is the server's choice."""
+
+    max_request_bytes: Quantity | None = None
+    """The largest body of a request, such as 256Mi; larger ones get 413. Default: 64Mi."""
+    idle_timeout_seconds: Annotated[int, between(1, 86_400)] | None = None
+    """How long a connection may be silent: longer than the load balancer in front keeps it. Default: 620."""
+    max_connection_age_seconds: Annotated[int, between(0, 604_800)] | None = None
+    """After how long clients are asked to connect anew, so that they find new pods. 0: never.
+    Default: 1800."""
+    workers: Annotated[int, between(1, 64)] | None = None
+    """Processes that share the ports, each with its own copy of the model, for models so fast that one
+    process is the limit. They share the CPUs, and need the model's memory each. Default: 1."""
+    access_log: (
+        Annotated[
+            str,
+            Field(max_length=16),
+            must_match(
+                r"off|all|0(\.[0-9]{1,9})?|1(\.0{1,9})?",
+                'expected off, all, or a share in quotes such as "0.01"',
+            ),
+        ]
+        | None
+    ) = None
+    """Logs a line for each request, or for a share of them; never what was sent. Default: off."""
+
+    rules = (
+        quantity_between(
+            "maxRequestBytes", "max_request_bytes", "1Ki", "16Gi", "from 1Ki to 16Gi, such as 256Mi"
+        ),
+    )
+
+
+_NAME = "OTEL_[A-Z0-9_]{1,200}|TZ|HTTP_PROXY|HTTPS_PROXY|NO_PROXY|http_proxy|https_proxy|no_proxy"
+
+
+class EnvVar(ApiModel):
+    """A variable of the server's environment, or of the fetcher's."""
+
+    name: Annotated[
+        str,
+        Field(max_length=253),
+        must_match(
+            _NAME,
+            "expected OTEL_... or TZ for the server, or HTTP_PROXY, HTTPS_PROXY or NO_PROXY for the fetcher: "
+            "other variables could change which code runs, and what may be chosen has a field of its own",
+        ),
+    ]
+    """OTEL_... and TZ are the server's; HTTP_PROXY, HTTPS_PROXY and NO_PROXY are the fetcher's."""
+    value: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=4096),
+            must_not_contain(r"[\x00-\x1f\x7f]", "expected a value without control characters", echo=False),
+        ]
+        | None
+    ) = None
+    """The value; everybody who sees the object can read it."""
+    secret_name: ObjectName | None = None
+    """A Secret of the same namespace that holds the value, under a key of the variable's name."""
+
+    rules = (
+        Rule(
+            cel="has(self.value) != has(self.secretName)",
+            message="expected exactly one of value and secretName",
+            check=lambda self: (self.value is None) != (self.secret_name is None),
+        ),
+        Rule(
+            cel="!has(self.value) || !self.name.upperAscii().endsWith('_PROXY') || !self.value.contains('@')",
+            message=(
+                "a password in a proxy's address can be read by everybody who sees the object: put the "
+                "address into a Secret, under a key of the variable's name, and give secretName"
+            ),
+            check=lambda self: (
+                self.value is None or not self.name.upper().endswith("_PROXY") or "@" not in self.value
+            ),
+            field_path=".value",
+        ),
+    )
+
+    @property
+    def is_for_fetcher(self) -> bool:
+        """Whether only the fetcher gets it."""
+        return self.name.upper() in PROXY_VARIABLES

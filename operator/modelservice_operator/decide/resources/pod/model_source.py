@@ -1,0 +1,123 @@
+"""How the model comes into the pod: fetched into an emptyDir, or mounted from a claim or a ConfigMap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.facts.text.quantity import canonical_quantity, parse_quantity
+
+if TYPE_CHECKING:
+    from modelservice_operator.api import ModelSpec
+
+MODEL_DIRECTORY = "/mnt/models"
+CREDENTIALS_DIRECTORY = "/mnt/credentials"
+CACHE_DIRECTORY = "/mnt/cache"
+DEFAULT_MAX_SIZE = "10Gi"
+_VOLUME_SLACK_BYTES = 16 * 1024**2
+"""The kubelet evicts a pod whose volume grows over its limit: the fetcher's own cap must come first."""
+_READABLE_BY_ALL = 0o444
+"""The containers run as a user that is not root, and without fsGroup (its range is the cluster's choice)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """The parts of a pod that bring the model.
+
+    `path` is what the server opens: a file, or a directory with one model in it. `fetch_args` are those of
+    the init container, None where there is nothing to do before the server starts.
+    """
+
+    path: str
+    volumes: list[dict[str, Any]]
+    fetch_args: list[str] | None
+    fetch_mounts: list[dict[str, Any]] = field(default_factory=list)
+    security_context: dict[str, Any] = field(default_factory=dict)
+    """What the pod's own security context has to add."""
+
+
+def is_downloaded(storage_uri: str) -> bool:
+    """Whether the model comes over the network by the fetcher, not by a mount."""
+    return not storage_uri.startswith(("pvc://", "configmap://"))
+
+
+def build_model_source(model: ModelSpec) -> ModelSource:
+    """Return how this model comes into a pod."""
+    return _downloaded(model) if is_downloaded(model.storage_uri) else _mounted(model)
+
+
+def model_mount(*, read_only: bool) -> dict[str, Any]:
+    """Return the mount of the model's volume; writable only in the fetcher."""
+    mount: dict[str, Any] = {"name": "model", "mountPath": MODEL_DIRECTORY}
+    return {**mount, "readOnly": True} if read_only else mount
+
+
+def _downloaded(model: ModelSpec) -> ModelSource:
+    max_bytes = int(parse_quantity(model.max_size or DEFAULT_MAX_SIZE))
+    args = ["fetch", "--uri", model.storage_uri, "--destination", MODEL_DIRECTORY]
+    args += ["--max-bytes", str(max_bytes)]
+    volumes: list[dict[str, Any]] = [{"name": "model", "emptyDir": {"sizeLimit": _size_limit(max_bytes)}}]
+    mounts = [model_mount(read_only=False)]
+    if model.sha256:
+        args += ["--sha256", model.sha256]
+    if model.credentials:
+        args += ["--credentials-dir", CREDENTIALS_DIRECTORY]
+        secret = {"secretName": model.credentials.secret_name, "defaultMode": _READABLE_BY_ALL}
+        volumes.append({"name": "credentials", "secret": secret})
+        mounts.append({"name": "credentials", "mountPath": CREDENTIALS_DIRECTORY, "readOnly": True})
+    security_context: dict[str, Any] = {}
+    if model.cache:
+        args += ["--cache-dir", CACHE_DIRECTORY]
+        if model.cache.max_size:
+            args += ["--cache-max-bytes", str(int(parse_quantity(model.cache.max_size)))]
+        volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": model.cache.claim_name}})
+        mounts.append({"name": "cache", "mountPath": CACHE_DIRECTORY})
+        if model.cache.fs_group is not None:
+            security_context = _owned_by(model.cache.fs_group)
+    return ModelSource(
+        path=MODEL_DIRECTORY,
+        volumes=volumes,
+        fetch_args=args,
+        fetch_mounts=mounts,
+        security_context=security_context,
+    )
+
+
+def _owned_by(group: int) -> dict[str, Any]:
+    """The volume may be large: its files are changed only where the top is not the group's yet."""
+    return {"fsGroup": group, "fsGroupChangePolicy": "OnRootMismatch"}
+
+
+def _size_limit(max_bytes: int) -> str:
+    kibibytes = -(-(max_bytes + _VOLUME_SLACK_BYTES) // 1024)
+    return canonical_quantity(f"{kibibytes}Ki")
+
+
+def _mounted(model: ModelSpec) -> ModelSource:
+    scheme, _, rest = model.storage_uri.partition("://")
+    name, _, path = rest.partition("/")
+    path = path.rstrip("/")
+    if scheme == "pvc":
+        volume: dict[str, Any] = {"persistentVolumeClaim": {"claimName": name, "readOnly": True}}
+        if model.fs_group is not None:
+            # The kubelet changes no file of a volume that is read-only; the mount in the pod still is.
+            del volume["persistentVolumeClaim"]["readOnly"]
+    else:
+        samples = [model.samples.file] if model.samples and model.samples.file else []
+        items = [{"key": key, "path": key} for key in dict.fromkeys([path, *samples])]
+        volume = {"configMap": {"name": name, "items": items}}
+    verify = ["fetch", "--uri", f"file://{MODEL_DIRECTORY}/{path}", "--verify-only", "--sha256"]
+    return ModelSource(
+        path=f"{MODEL_DIRECTORY}/{path}",
+        volumes=[{"name": "model", **volume}],
+        fetch_args=[*verify, model.sha256] if model.sha256 else None,
+        fetch_mounts=[model_mount(read_only=True)],
+        security_context=_groups(model),
+    )
+
+
+def _groups(model: ModelSpec) -> dict[str, Any]:
+    context = {} if model.fs_group is None else _owned_by(model.fs_group)
+    if model.supplemental_groups:
+        context["supplementalGroups"] = list(model.supplemental_groups)
+    return context
