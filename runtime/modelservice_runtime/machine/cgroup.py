@@ -85,8 +85,17 @@ def cpu_limit(groups: ControlGroups) -> float | None:
 
 def process_status(process: str = "self") -> Mapping[str, int]:
     """The fields of ``/proc/PROCESS/status`` that are amounts of memory, in bytes."""
-    fields = (line.partition(":") for line in _read(Path("/proc") / process / "status").splitlines())
-    return {name: int(value.split()[0]) * 1024 for name, _, value in fields if value.endswith(" kB")}
+    return parse_status(_read(Path("/proc") / process / "status"))
+
+
+def parse_status(text: str) -> Mapping[str, int]:
+    """The same by the file's text. Where it does not tell memory from files (gVisor), all is memory."""
+    fields = (line.partition(":") for line in text.splitlines())
+    status = {name: int(value.split()[0]) * 1024 for name, _, value in fields if value.endswith(" kB")}
+    if "VmRSS" in status:
+        status.setdefault("RssAnon", status["VmRSS"])
+        status.setdefault("RssFile", 0)
+    return status
 
 
 def _upwards(root: Path, path: str) -> Iterator[Path]:

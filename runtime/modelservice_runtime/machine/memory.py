@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import resource
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,15 @@ log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 # The parent of several workers.
-_PARENT_BYTES = 64 * MIB
+_PARENT_BYTES = 48 * MIB
 # What the kernel keeps for the process: page tables, sockets, stacks.
 _KERNEL_SHARE = 32
 _MIN_KERNEL_BYTES = 4 * MIB
 # Of what is free: for tensors, and for requests and answers on their way.
 _TENSOR_SHARE = 0.75
 _BUFFER_SHARE = 0.19
+# What a session takes beside its weights: code that is read from the library's file, threads, the graph.
+_SESSION_BYTES = 16 * MIB
 # A limit below what is in use already would make everything fail.
 _MIN_FREE_BYTES = 8 * MIB
 _HEAP = re.compile(
@@ -42,13 +45,18 @@ _HEAP = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class MemoryShare:
-    """What one process may use of the container's memory, or of the machine's.
+    """What one process, one of ``workers``, may use of the container's memory, or of the machine's.
 
     ``others_bytes`` of it are taken by other processes.
     """
 
     limit_bytes: int
     others_bytes: int = 0
+    workers: int = 1
+
+    def used_bytes(self, status: Mapping[str, int]) -> int:
+        """What this process costs, by its ``process_status``; files are in memory once for all workers."""
+        return status["VmRSS"] - status["RssFile"] + status["RssFile"] // self.workers
 
     def free_bytes(self, used_bytes: int) -> int:
         """What is left where this process uses ``used_bytes``, and the kernel some for it."""
@@ -71,12 +79,12 @@ def share_out(limit_bytes: int, others_bytes: int, workers: int) -> MemoryShare:
     """Share a limit among workers, which are each other's others and have a parent."""
     if workers == 1:
         return MemoryShare(limit_bytes, others_bytes)
-    return MemoryShare(max(limit_bytes - _PARENT_BYTES, 0) // workers)
+    return MemoryShare(max(limit_bytes - _PARENT_BYTES, 0) // workers, workers=workers)
 
 
 def tensor_limit_bytes(share: MemoryShare, used_bytes: int, weights_bytes: int) -> int:
     """The most that weights and tensors of runs may take, before the weights are loaded."""
-    free_bytes = share.free_bytes(used_bytes)
+    free_bytes = share.free_bytes(used_bytes + _SESSION_BYTES)
     weights_bytes = min(weights_bytes, free_bytes)
     return max(weights_bytes + int((free_bytes - weights_bytes) * _TENSOR_SHARE), _MIN_FREE_BYTES)
 
@@ -91,13 +99,20 @@ def limit_growth(share: MemoryShare) -> None:
     status = process_status()
     # Freed memory that went back to the kernel can be used again without being allocated.
     unused_bytes = heap_holes_bytes(Path("/proc/self/smaps").read_text("utf-8", "replace"))
-    free_bytes = max(share.free_bytes(status["VmRSS"]) - unused_bytes, _MIN_FREE_BYTES)
+    used_bytes = share.used_bytes(status)
+    free_bytes = max(share.free_bytes(used_bytes) - unused_bytes, _MIN_FREE_BYTES)
     soft = status["VmData"] + free_bytes
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or soft < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-        fields = {"limit_bytes": share.limit_bytes, "used_bytes": status["VmRSS"], "free_bytes": free_bytes}
+        fields = {"limit_bytes": share.limit_bytes, "used_bytes": used_bytes, "free_bytes": free_bytes}
         log.info("memory limited", extra=fields)
+
+
+def unlimit_growth() -> None:
+    """Let the process allocate what it likes again."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
 
 def heap_holes_bytes(smaps: str) -> int:

@@ -16,7 +16,9 @@ from modelservice_runtime.machine.memory import (
     find_memory_share,
     limit_growth,
     tensor_limit_bytes,
+    unlimit_growth,
 )
+from modelservice_runtime.machine.room import give_back_where_short
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.serving.ports import Ports
 from modelservice_runtime.settings.serve import ServeSettings
@@ -46,8 +48,8 @@ class MemoryKeeper:
             from modelservice_runtime.onnx.arena import open_arena
 
             weights_bytes = sum(_size_bytes(path) for path in models)
-            used_bytes = process_status()["VmRSS"]
-            open_arena(tensor_limit_bytes(find_memory_share(self._workers), used_bytes, weights_bytes))
+            share = find_memory_share(self._workers)
+            open_arena(tensor_limit_bytes(share, share.used_bytes(process_status()), weights_bytes))
 
     def keep(self, handles: Sequence[ModelHandle], ports: Ports, loop: asyncio.AbstractEventLoop) -> None:
         """When all models are loaded: start every thread, then limit memory, and give it back from now on."""
@@ -60,16 +62,18 @@ class MemoryKeeper:
         start_threads()
         _give_back()
         share = find_memory_share(self._workers)
-        ports.limit_buffers(buffer_limit_bytes(share, process_status()["VmRSS"]))
+        ports.limit_buffers(buffer_limit_bytes(share, share.used_bytes(process_status())))
         limit_growth(share)
+        give_back_where_short(_give_back)
         self._handles = handles
         self._note_kept(loop)
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
 
     def stop(self) -> None:
-        """Leave the memory as it is from now on."""
+        """When nothing runs any more: the end of the process, which starts threads, takes what it needs."""
         if self._timer is not None:
             self._timer.cancel()
+            unlimit_growth()
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)

@@ -145,13 +145,13 @@ class Server:
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
         gc.collect()
         gc.freeze()
+        self._read_contents(loop)
         self._memory.keep(self._table.handles(), ports, loop)
         seconds = round(time.monotonic() - started, 3)
         log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
-        self._read_contents(loop)
         await self._stop.wait()
-        self._memory.stop()
         clean = await self._drain(ports)
+        self._memory.stop()
         if ports.metrics is not None:
             await ports.metrics.drain(0)
         poller.stop()

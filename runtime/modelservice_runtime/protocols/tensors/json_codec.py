@@ -21,6 +21,7 @@ import numpy as np
 import orjson
 
 from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError
+from modelservice_runtime.machine.room import ensure_room
 from modelservice_runtime.tensors import (
     BF16,
     BOOL,
@@ -77,7 +78,7 @@ def read_json(text: bytes | bytearray) -> Any:
         containers = count_byte(text, b"[") + count_byte(text, b"{")
         members, values = count_byte(text, b":"), count_byte(text, b",")
         objects_bytes = containers * _CONTAINER_BYTES + members * _MEMBER_BYTES + values * _VALUE_BYTES
-        np.empty(len(text) * _BYTES_PER_CHARACTER + objects_bytes, np.uint8)
+        ensure_room(len(text) * _BYTES_PER_CHARACTER + objects_bytes)
     return orjson.loads(text)
 
 
@@ -162,7 +163,7 @@ def write_json(value: object, values: int, characters: int = 0) -> bytes:
 
     Raises MemoryError where there is too little memory; orjson would end the process (SIGSEGV).
     """
-    np.empty(_MIN_JSON_BYTES + values * _MAX_NUMBER_BYTES + characters * _MAX_CHARACTER_BYTES, np.uint8)
+    ensure_room(_MIN_JSON_BYTES + values * _MAX_NUMBER_BYTES + characters * _MAX_CHARACTER_BYTES)
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelservice_runtime.errors import PayloadTooLargeError, ServingError
+from modelservice_runtime.machine.room import ensure_room
 from modelservice_runtime.transport.content_encoding import decode_body
 from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 PREFIX_BYTES = 5
 # Smaller pieces are joined as they come, so that crumbs do not cost an object each.
 _MIN_PIECE_BYTES = 1024
+# It takes its memory twice for a moment, which is looked for before: the next packets need some, too.
+_MIN_LARGE_BYTES = 1024 * 1024
 
 
 class MessageReader:
@@ -112,7 +115,12 @@ class MessageReader:
             self._pieces.append(bytearray(data[start:stop]))
 
     def _complete(self, last: bytes) -> bytes:
-        message = b"".join([*self._pieces, last]) if self._pieces else last
+        if not self._pieces:
+            self.discard()
+            return last
+        if self.received_bytes >= _MIN_LARGE_BYTES:
+            ensure_room(self.received_bytes)
+        message = b"".join([*self._pieces, last])
         self.discard()
         return message
 

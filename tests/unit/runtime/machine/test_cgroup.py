@@ -11,6 +11,7 @@ from modelservice_runtime.machine.cgroup import (
     find_control_groups,
     find_memory_limit,
     parse_membership,
+    parse_status,
     process_status,
 )
 
@@ -93,3 +94,9 @@ def test_status_of_this_process_is_read_in_bytes() -> None:
     status = process_status()
     assert MIB < status["RssAnon"] < status["VmRSS"] < status["VmSize"]
     assert process_status("0") == {}
+
+
+def test_status_of_a_kernel_that_tells_little_counts_all_as_memory() -> None:
+    text = "Name:\tpython\nVmSize:\t900 kB\nVmRSS:\t80 kB\nVmData:\t70 kB\nThreads:\t3\n"
+    sizes = {"VmSize": 900 * 1024, "VmRSS": 80 * 1024, "VmData": 70 * 1024}
+    assert parse_status(text) == sizes | {"RssAnon": 80 * 1024, "RssFile": 0}
