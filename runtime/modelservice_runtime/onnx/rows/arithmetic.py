@@ -60,12 +60,13 @@ def _cast_constant(number: Number, to: int) -> Number | None:
 
 def _cast_symbol(symbols: Symbols, number: Number, to: int) -> Number | None:
     assert isinstance(number, Size)
+    whole = symbols.float_origin(number)
     if to in _LONG_FLOATS:
-        return number if number.is_float else symbols.as_float(number)
+        return symbols.as_float(whole or number, to) if number.factor < _EXACT else None
     if to not in _WHOLE:
         return None
-    if number.is_float:
-        return symbols.float_origin(number) or symbols.derived("whole", number, is_size=number.is_size)
+    if number.is_float:  # beyond the type's range comes out what nobody says
+        return whole or symbols.derived(f"whole {to}", number, is_size=False)
     return number if to == _INT64 or not _may_overflow(number) else None
 
 
@@ -79,7 +80,8 @@ def _is_float(number: Number) -> bool:
 
 
 def _is_positive(number: Number) -> bool:
-    return number >= 0 if isinstance(number, float) else number.is_size
+    """Never negative, and not so large that sums wrap around."""
+    return number >= 0 if isinstance(number, float) else number.is_size and number.factor < _EXACT
 
 
 # Their results are no sizes only where an operand is none.

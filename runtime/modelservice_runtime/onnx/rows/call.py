@@ -1,10 +1,10 @@
 """What a rule sees of a node: its inputs' values, its attributes and the version of its operator."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from modelservice_runtime.onnx.rows.graph_file import Attribute, Graph, Node, read_graph
+from modelservice_runtime.onnx.rows.graph_file import Attribute, Constant, Graph, Node, read_graph
 from modelservice_runtime.onnx.rows.sizes import MixingError, Number, Size, Symbols
 from modelservice_runtime.onnx.rows.values import Tensor, Value
 
@@ -26,7 +26,7 @@ class Call:
     symbols: Symbols
     interpreter: Interpreter
     # Attributes of the call around it, where the node is part of a function.
-    outer: Mapping[str, Attribute] = field(default_factory=dict)
+    outer: Mapping[str, Attribute] | None = None
 
     def get(self, at: int) -> Tensor | None:
         """An input that may be left out."""
@@ -71,8 +71,7 @@ class Call:
         content = self.node.attributes.get(name)
         if content is None:
             return None
-        found = Attribute(content)
-        return self.outer.get(found.reference) if found.reference else found
+        return resolved(Attribute(content), self.outer)
 
     def integer(self, name: str, default: int) -> int:
         """An attribute of one integer."""
@@ -115,6 +114,30 @@ class Call:
     def symbolic(self, how: str, *operands: Number) -> Size:
         """A size that these numbers, and this node's attributes, determine."""
         return self.symbols.derived(how, *operands)
+
+
+def resolved(attribute: Attribute, outer: Mapping[str, Attribute] | None) -> Attribute | None:
+    """An attribute, or the one of the call around a function that it names; None where that lacks it.
+
+    Raises MixingError outside of functions, where ONNX Runtime would not look at the name.
+    """
+    if not attribute.reference:
+        return attribute
+    if outer is None:
+        raise MixingError("it names an attribute of a call, but stands in no function")
+    return outer.get(attribute.reference)
+
+
+def to_tensor(constant: Constant) -> Tensor:
+    """A constant of the file as a value."""
+    values = constant.values
+    numbers = None if values is None else tuple(to_number(value) for value in values)
+    return Tensor(tuple(map(Size, constant.dims)), values=numbers)
+
+
+def to_number(value: int | float) -> Number:
+    """A number of the file; truth values count as whole ones."""
+    return value if isinstance(value, float) else Size(int(value))
 
 
 def whole_axis(axis: int, rank: int) -> int:

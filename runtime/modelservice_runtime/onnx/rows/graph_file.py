@@ -321,6 +321,12 @@ class Attribute:
         """The name of the calling node's attribute that stands here, or an empty text."""
         return _name_within(self.content, 21)
 
+    @property
+    def kind(self) -> int:
+        """Its AttributeProto.AttributeType, which says which field ONNX Runtime reads."""
+        kinds = [value for number, value in fields(self.content) if number == 20 and isinstance(value, int)]
+        return kinds[-1] if kinds else 0
+
     def integer(self) -> int | None:
         """The field ``i``."""
         numbers = [value for number, value in fields(self.content) if number == 3 and isinstance(value, int)]

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelservice_runtime.onnx.rows.call import Call, Rule
+from modelservice_runtime.onnx.rows.call import Call, Rule, resolved, to_tensor
 from modelservice_runtime.onnx.rows.graph_file import (
     Attribute,
-    Constant,
     Function,
     Graph,
     ModelFile,
@@ -15,7 +14,7 @@ from modelservice_runtime.onnx.rows.graph_file import (
     readable,
 )
 from modelservice_runtime.onnx.rows.rules import RULES
-from modelservice_runtime.onnx.rows.sizes import MixingError, Size, Symbols
+from modelservice_runtime.onnx.rows.sizes import MixingError, Symbols
 from modelservice_runtime.onnx.rows.values import MAX_RANK, UNKNOWN, Mixed, Tensor, Value
 
 # The newest versions whose operators the rules were written for, and the oldest that ONNX Runtime runs.
@@ -56,10 +55,10 @@ class _Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where in the file the nodes being followed stand."""
+    """Where in the file the nodes being followed stand; outside of functions ``attributes`` is None."""
 
     opsets: Mapping[str, int]
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] | None = None
     depth: int = 0
 
 
@@ -126,20 +125,16 @@ class Interpreter:
         self, node: Node, function: Function, inputs: Sequence[Value | None], frame: _Frame
     ) -> list[Value]:
         # ONNX Runtime takes its nodes in the model's versions, the specification in the function's.
-        other = [domain for domain in _VERSIONS if _disagree(domain, function.opsets, frame.opsets)]
+        other = [domain for domain in _VERSIONS if _disagree(domain, function.opsets, self.model.opsets)]
         if other:
             why = f"it was written for another version of the operator set {other[0]!r} than the model has"
             return [_mixed(node, why)] * len(node.outputs)
         if frame.depth > _MAX_DEPTH:
             raise EndlessGraphError(f"functions are nested more than {_MAX_DEPTH} deep")
-        attributes = {name: Attribute(content) for name, content in function.defaults.items()}
-        for name, content in node.attributes.items():
-            given = Attribute(content)
-            if given.reference:
-                if given.reference not in frame.attributes:
-                    continue
-                given = frame.attributes[given.reference]
-            attributes[name] = given
+        try:
+            attributes = _attributes_within(node, function, frame)
+        except MixingError as error:
+            return [_mixed(node, str(error))] * len(node.outputs)
         scope = _Scope()
         for name, value in zip(function.inputs, inputs, strict=False):
             scope.define(name, _LEFT_OUT if value is None else value)
@@ -187,15 +182,28 @@ def _mixed(node: Node, why: str) -> Mixed:
     return Mixed(f"node {node.label}: {why}")
 
 
-def _disagree(domain: str, one: Mapping[str, int], other: Mapping[str, int]) -> bool:
-    return domain in one and domain in other and one[domain] != other[domain]
+def _attributes_within(node: Node, function: Function, frame: _Frame) -> dict[str, Attribute]:
+    """What the function's nodes may refer to: its defaults, and what the call says."""
+    attributes = {name: Attribute(content) for name, content in function.defaults.items()}
+    for name, content in node.attributes.items():
+        given = resolved(Attribute(content), frame.attributes)
+        if given is not None:
+            attributes[name] = given
+    return attributes
+
+
+def _disagree(domain: str, opsets: Mapping[str, int], of_model: Mapping[str, int]) -> bool:
+    return domain in opsets and opsets[domain] != _imported(domain, of_model)
+
+
+def _imported(domain: str, opsets: Mapping[str, int]) -> int:
+    """ONNX Runtime imports its own domain by itself."""
+    return opsets.get(domain, 0) or int(domain == "com.microsoft")
 
 
 def _version(node: Node, frame: _Frame) -> int:
-    version = frame.opsets.get(node.domain, 0)
+    version = _imported(node.domain, frame.opsets)
     oldest, newest = _VERSIONS[node.domain]
-    if node.domain == "com.microsoft" and not version:
-        version = 1  # ONNX Runtime imports its own domain by itself
     if not oldest <= version <= newest:
         raise MixingError(f"version {version} of its operator set is not known")
     return version
@@ -255,14 +263,3 @@ def _check_dims(tensor: Tensor) -> None:
             raise MixingError(
                 "the number of rows decides a dimension of its result that is not that of the rows"
             )
-
-
-def to_tensor(constant: Constant) -> Tensor:
-    """A constant of the file as a value."""
-    values = constant.values
-    numbers = None if values is None else tuple(_number(value) for value in values)
-    return Tensor(tuple(Size(dim) for dim in constant.dims), values=numbers)
-
-
-def _number(value: int | float) -> Size | float:
-    return value if isinstance(value, float) else Size(int(value))

@@ -54,6 +54,11 @@ class Size:
         return any(symbol.is_float for symbol in self.symbols)
 
     @property
+    def is_whole(self) -> bool:
+        """Is a whole number that is never negative."""
+        return self.is_size and not self.is_float
+
+    @property
     def constant(self) -> int | None:
         """The number itself, where no symbol is in it."""
         return None if self.symbols else self.factor
@@ -113,10 +118,11 @@ class Symbols:
             self._derived[key] = self.fresh(of_batch=of_batch, is_size=is_size, is_float=is_float)
         return self._derived[key]
 
-    def as_float(self, size: Size) -> Size:
-        """The same number as a float, whose arithmetic is another one."""
-        floating = self.derived("float", size, is_size=size.is_size, is_float=True)
-        self._inner[floating.symbols[0]] = size
+    def as_float(self, size: Size, kind: int) -> Size:
+        """The same number as a float of some type, whose arithmetic is another one."""
+        floating = self.derived(f"float {kind}", size, is_size=size.is_size, is_float=True)
+        if not size.is_float:
+            self._inner[floating.symbols[0]] = size
         return floating
 
     def float_origin(self, number: Number) -> Size | None:

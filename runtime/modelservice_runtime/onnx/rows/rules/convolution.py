@@ -49,8 +49,10 @@ def _window(
     room = size.constant + (0 if auto == "VALID" else pads) - dilation * (kernel.constant - 1) - 1
     if not ceil:
         return Size(max(room // stride + 1, 0))
+    if room % stride == 0:
+        return Size(room // stride + 1)
     # A last window that would begin in the padding is left out in newer versions only.
-    return Size(room // stride + 1) if room % stride == 0 else call.symbolic(f"ceil {numbers} {room}")
+    return call.symbolic(f"{call.node.operator} ceil {numbers} {auto}", size, kernel)
 
 
 def _convolved(call: Call, x: Tensor, weight: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ RULES: Rules = {
     **{("com.microsoft", name): Rule(elementwise) for name in _CONTRIB},
     ("", "Identity"): Rule(_identity, keeps_values=True, places=True, padded=True),
     ("", "CastLike"): Rule(_like_first, sizes=frozenset({1})),
-    ("", "Dropout"): Rule(_dropout),
+    ("", "Dropout"): Rule(_dropout, strict=True),
     ("com.microsoft", "BiasSplitGelu"): Rule(_bias_split),
     **{
         ("", name): Rule(_random, strict=True)

@@ -243,7 +243,7 @@ def _one_hot(call: Call) -> list[Value]:
     dims = dims_of(indices)
     place = whole_axis(call.integer("axis", -1), len(dims) + 1)
     known = call.values(1)
-    depth = known[0] if known and isinstance(known[0], Size) and known[0].is_size else call.symbols.fresh()
+    depth = known[0] if known and isinstance(known[0], Size) and known[0].is_whole else call.symbols.fresh()
     axis = None if indices.axis is None else indices.axis + (place <= indices.axis)
     return [Tensor((*dims[:place], depth, *dims[place:]), axis, indices.before)]
 
@@ -327,6 +327,7 @@ def _resize(call: Call) -> list[Value]:
     given = call.integers("axes")
     axes = tuple(whole_axis(axis, len(dims)) for axis in given) if given else tuple(range(len(dims)))
     sizes = call.values(at_sizes) if at_scales == 2 and call.has(at_sizes) else None
+    _check_sizes(call.get(at_sizes), sizes, None if x.axis not in axes else axes.index(x.axis))
     keeps_aspect = call.text("keep_aspect_ratio_policy", "stretch") != "stretch"
     if x.axis in axes:
         _check_coordinates(call)
@@ -340,6 +341,14 @@ def _resize(call: Call) -> list[Value]:
         if not (by_size or by_scale):
             raise MixingError("it may change the size of the axis of the rows")
     return [Tensor(_resized(call, x, axes, () if keeps_aspect else sizes), x.axis, x.before)]
+
+
+def _check_sizes(given: Tensor | None, sizes: _Numbers, of_rows: int | None) -> None:
+    """Only the axis of the rows may become as long as there are rows."""
+    others = [size for at, size in enumerate(sizes or ()) if at != of_rows]
+    of_batch = any(isinstance(size, Size) and size.of_batch for size in others)
+    if of_batch or (given is not None and given.axis is not None):
+        raise MixingError("the rows say to which size it brings other axes")
 
 
 def _check_coordinates(call: Call) -> None:

@@ -57,7 +57,8 @@ def _batch_normalization(call: Call) -> list[Value]:
         raise MixingError("it takes statistics of the batch, as in training")
     x = call.tensor(0)
     call.check_fixed(1, 2, 3, 4)
-    if x.axis == 1:
+    everywhere = call.integer("spatial", 1)  # else each place has numbers of its own, before version 9
+    if x.axis not in (None, 0) and (x.axis == 1 or not everywhere):
         raise MixingError("the rows lie along the axis of its channels")
     return [_same(x)]
 
@@ -81,7 +82,8 @@ def _skip_group_norm(call: Call) -> list[Value]:
     x, skip = samples(call), call.tensor(3)
     call.check_fixed(1, 2, 4)
     total = broadcast(call.symbols, x, skip)
-    if (total.axis, total.dims) != (x.axis, x.dims):
+    # Of a matrix the first dimension is the samples, not that before the channels.
+    if (total.axis, total.dims, skip.rank) != (x.axis, x.dims, x.rank):
         raise MixingError("what it adds does not have the same rows")
     return [_same(x), _same(x)]
 

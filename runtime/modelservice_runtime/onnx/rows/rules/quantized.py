@@ -44,9 +44,13 @@ def _dynamic(call: Call) -> list[Value]:
 
 
 def _matmul_integer(call: Call) -> list[Value]:
+    """A, B, their zero points; those of B's columns must be one where they are the rows."""
+    a, b = call.tensor(0), call.tensor(1)
     _check_single(call, 2)
+    if b.axis is not None:
+        _check_single(call, 3)
     call.check_fixed(3)
-    return [matmul(call, call.tensor(0), call.tensor(1))]
+    return [matmul(call, a, b)]
 
 
 def _matmul_integer_to_float(call: Call) -> list[Value]:
@@ -70,7 +74,8 @@ def _qgemm(call: Call) -> list[Value]:
     _check_single(call, 1, 2, 7, 8)
     call.check_fixed(3, 4, 5, 6)
     a = transposed(call.tensor(0), call.integer("transA", 0))
-    return [matmul(call, a, transposed(call.tensor(3), call.integer("transB", 0)))]
+    product, c = matmul(call, a, transposed(call.tensor(3), call.integer("transB", 0))), call.get(6)
+    return [product if c is None else broadcast(call.symbols, product, c)]
 
 
 def _of_inputs(data: Sequence[int]) -> Callable[[Call], list[Value]]:

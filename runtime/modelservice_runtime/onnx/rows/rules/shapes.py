@@ -1,9 +1,10 @@
 """Operators that move, cut, join or repeat whole axes, and those that make tensors from shapes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, whole_axis
-from modelservice_runtime.onnx.rows.graph_file import read_constant
+from modelservice_runtime.onnx.rows.call import Call, Rule, Rules, to_number, to_tensor, whole_axis
+from modelservice_runtime.onnx.rows.graph_file import Attribute, read_constant
 from modelservice_runtime.onnx.rows.sizes import ONE, ROWS, ZERO, MixingError, Number, Size, quotient, times
 from modelservice_runtime.onnx.rows.values import (
     MAX_VALUES,
@@ -19,24 +20,31 @@ from modelservice_runtime.onnx.rows.values import (
 
 
 def _constant(call: Call) -> list[Value]:
-    tensor = call.attribute("value")
-    if tensor is not None:
-        content = tensor.message(5)
-        if content is None:
-            return [UNKNOWN]
-        constant = read_constant(content)
-        known = constant.values
-        numbers = None if known is None else tuple(v if isinstance(v, float) else Size(int(v)) for v in known)
-        return [Tensor(tuple(map(Size, constant.dims)), values=numbers)]
-    integer, integers = call.attribute("value_int"), call.integers("value_ints")
-    if integer is not None:
-        return [scalar(Size(integer.integer() or 0))]
-    if integers is not None and len(integers) <= MAX_VALUES:
-        return [vector(tuple(map(Size, integers)))]
-    real = call.attribute("value_float")
-    if real is not None:
-        return [scalar(real.real() or 0.0)]
-    return [Tensor(()) if call.attribute("value_string") is not None else UNKNOWN]
+    """Of one attribute, which ONNX Runtime reads by its type, whatever its name."""
+    names = list(call.node.attributes)
+    found = call.attribute(names[0]) if len(names) == 1 else None
+    read = None if found is None else _CONSTANTS.get((names[0], found.kind))
+    return [UNKNOWN if found is None or read is None else read(found)]
+
+
+def _constant_tensor(found: Attribute) -> Tensor:
+    content = found.message(5)
+    return UNKNOWN if content is None else to_tensor(read_constant(content))
+
+
+def _constant_integers(found: Attribute) -> Tensor:
+    numbers = found.integers()
+    return vector(tuple(map(Size, numbers))) if len(numbers) <= MAX_VALUES else UNKNOWN
+
+
+# By name and by AttributeProto.AttributeType.
+_CONSTANTS: dict[tuple[str, int], Callable[[Attribute], Tensor]] = {
+    ("value", 4): _constant_tensor,
+    ("value_int", 2): lambda found: scalar(Size(found.integer() or 0)),
+    ("value_ints", 7): _constant_integers,
+    ("value_float", 1): lambda found: scalar(found.real() or 0.0),
+    ("value_string", 3): lambda _: Tensor(()),
+}
 
 
 def _shape(call: Call) -> list[Value]:
@@ -83,7 +91,7 @@ def _squeeze(call: Call) -> list[Value]:
     x = call.tensor(0)
     dims = dims_of(x)
     axes = call.axes(1, len(dims))
-    if axes is None:
+    if not axes:  # no list, or an empty one
         if x.axis is not None or any(dim.constant is None for dim in dims):
             raise MixingError("it removes whichever axes have the size 1, perhaps that of the rows")
         axes = tuple(at for at, dim in enumerate(dims) if dim == ONE)
@@ -185,15 +193,19 @@ def expand(call: Call) -> list[Value]:
         if x.axis is not None:
             raise MixingError("the shape it gives is not known")
         return [UNKNOWN]
-    if not all(isinstance(number, Size) for number in target):
-        raise MixingError("the shape it gives is not whole")
-    sizes = tuple(number if number.is_size else call.symbols.fresh(of_batch=number.of_batch)
-                  for number in target if isinstance(number, Size))  # fmt: skip
-    joined = broadcast(call.symbols, x, of_shape(sizes))
+    joined = broadcast(call.symbols, x, of_shape(_sizes(call, target)))
     joined = replace(joined, is_places=x.is_places)
     if joined.axis is None and x.values is not None and len(x.values) == 1:
         return [_repeated(joined, x.values)]
     return [joined]
+
+
+def _sizes(call: Call, target: tuple[Number, ...]) -> tuple[Size, ...]:
+    """Wanted dimensions: with one that came out negative the node would not run."""
+    sizes = tuple(number for number in target if isinstance(number, Size))
+    if len(sizes) != len(target):
+        raise MixingError("the shape it gives is not whole")
+    return tuple(s if s.is_size else call.symbols.fresh(of_batch=s.of_batch) for s in sizes)
 
 
 def _repeated(joined: Tensor, values: tuple[Number, ...]) -> Tensor:
@@ -220,9 +232,7 @@ def _constant_of_shape(call: Call) -> list[Value]:
         rank = dims_of(shape)[0].constant if shape.rank == 1 else None
         known_rank = rank is not None and rank <= 16
         return [Tensor(tuple(call.symbols.fresh() for _ in range(rank or 0))) if known_rank else UNKNOWN]
-    if not all(isinstance(number, Size) and number.is_size for number in target):
-        raise MixingError("the shape it gives is not known")
-    made = of_shape(tuple(number for number in target if isinstance(number, Size)))
+    made = of_shape(_sizes(call, target))
     return [made if made.axis is not None else _repeated(made, (_filling(call),))]
 
 
@@ -235,7 +245,7 @@ def _filling(call: Call) -> Number:
     values = read_constant(content).values
     if values is None or len(values) != 1:
         return call.symbols.fresh(is_size=False, is_float=True)
-    return values[0] if isinstance(values[0], float) else Size(int(values[0]))
+    return to_number(values[0])
 
 
 def _tile(call: Call) -> list[Value]:
@@ -267,7 +277,7 @@ def _range(call: Call) -> list[Value]:
         return [Tensor((ROWS,), 0, is_places=True)]
     if any(isinstance(number, Size) and number.of_batch for number in known):
         raise MixingError("it counts to a number that depends on the number of rows")
-    if isinstance(limit, Size) and start == ZERO and step == ONE and limit.is_size:
+    if isinstance(limit, Size) and start == ZERO and step == ONE and limit.is_whole:
         return [Tensor((limit,))]
     return [Tensor((call.symbols.derived("Range", *known),))]
 

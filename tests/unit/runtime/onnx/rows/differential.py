@@ -11,6 +11,11 @@ Array = npt.NDArray[np.generic]
 # Each is one batch: the places of the rows in it.
 BATCHES: Sequence[Sequence[int]] = ((0, 1), (1, 0), (2, 0, 1), (0, 1, 2, 3, 4), (4, 3, 1, 2, 0))
 ROWS = 5
+# Of every size some in which a row has other neighbours, and another place.
+NEIGHBOURS: Sequence[Sequence[int]] = (
+    (0,), (1,), (2,), (0, 1), (1, 0), (2, 0), (0, 1, 2), (2, 1, 0), (0, 3, 4), (0, 1, 2, 3), (3, 2, 1, 4),
+    (0, 1, 2, 3, 4), (4, 3, 2, 1, 0),
+)  # fmt: skip
 
 
 def open_session(model: onnx.ModelProto) -> ort.InferenceSession:
@@ -47,6 +52,25 @@ def find_difference(session: ort.InferenceSession, inputs: Mapping[str, Array]) 
                 return f"output {at} for the rows {rows}: {difference}"
     if not compared:
         raise ValueError("the model does not run on several rows")
+    return None
+
+
+def find_dependence(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> str | None:
+    """What a row's answer owes to its neighbours, its place or their number; None where nothing.
+
+    ``inputs`` have ``ROWS`` rows each, which need not run in batches of every size.
+    """
+    seen: dict[tuple[int, int], Array] = {}
+    for batch in NEIGHBOURS:
+        together = run(session, {name: value[list(batch)] for name, value in inputs.items()})
+        for at, output in enumerate(together or ()):
+            if output.ndim == 0 or output.shape[0] != len(batch):
+                return f"{len(batch)} rows gave the shape {output.shape}"
+            for place, row in enumerate(batch):
+                found = output[place : place + 1]
+                difference = _compare(found, [seen.setdefault((at, row), found)])
+                if difference is not None:
+                    return f"output {at} for the row {row} within {batch}: {difference}"
     return None
 
 
