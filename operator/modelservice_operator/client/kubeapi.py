@@ -31,6 +31,13 @@ import aiohttp
 import msgspec
 
 from modelservice_operator import metrics
+from modelservice_operator.client.answers import (
+    lines_of,
+    parse_event,
+    parse_object,
+    parse_page,
+    parse_refusal,
+)
 from modelservice_operator.facts import errors
 from modelservice_operator.facts.kinds import CHILD_BY_KIND, Resource
 from modelservice_operator.facts.labels import MANAGER
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
+    from modelservice_operator.client.answers import Object, Page, WatchEvent
     from modelservice_operator.client.credentials import Credentials
 
 CALL_TIMEOUT_SECONDS = 10.0
@@ -60,33 +68,6 @@ JSON = "application/json"
 APPLY_PATCH = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-
-Object = dict[str, Any]
-
-
-class ListMeta(msgspec.Struct, rename="camel"):
-    """The part of a list's metadata that paging needs."""
-
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class Page(msgspec.Struct):
-    """One page of a list. An empty metadata-only list has `"items": null`."""
-
-    metadata: ListMeta
-    items: list[Object] | None = None
-
-
-class WatchEvent(msgspec.Struct):
-    """One line of a watch. `object` is a `metav1.Status` where `type` is ERROR."""
-
-    type: str
-    object: Object
-
-
-PAGE_DECODER = msgspec.json.Decoder(Page)
-EVENT_DECODER = msgspec.json.Decoder(WatchEvent)
 
 
 class ApiClient:
@@ -165,8 +146,7 @@ class ApiClient:
             resource.path(namespace),
             params={key: text for key, text in query.items() if text},
         )
-        page: Page = _decode(PAGE_DECODER, raw)
-        return page.items or []
+        return parse_page(raw).items or []
 
     async def check_served(self, resource: Resource, namespace: str | None) -> None:
         """Raise where the API server does not serve this kind (yet), or does not let us list it."""
@@ -186,7 +166,7 @@ class ApiClient:
                 headers={"Accept": METADATA_ONLY} if metadata_only else None,
                 timeout_seconds=LIST_TIMEOUT_SECONDS,
             )
-            page = _decode(PAGE_DECODER, raw)
+            page = parse_page(raw)
             yield page
             if not page.metadata.continue_:
                 return
@@ -214,9 +194,9 @@ class ApiClient:
             ) as response:
                 metrics.API_REQUESTS.labels("WATCH", resource.plural, response.status).inc()
                 if response.status != 200:
-                    raise _error_from(response, await response.read())
-                async for line in _lines(response.content):
-                    yield _checked(_decode(EVENT_DECODER, line))
+                    raise parse_refusal(response, await response.read())
+                async for line in lines_of(response.content):
+                    yield parse_event(line)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise errors.TransportError(f"watch of {resource.plural}: {_describe(error)}") from error
 
@@ -323,8 +303,7 @@ class ApiClient:
             headers=None if body is None else {"Content-Type": content_type},
             timeout_seconds=timeout_seconds,
         )
-        answer: Object = _decode(msgspec.json.Decoder(dict), raw)
-        return answer
+        return parse_object(raw)
 
     async def _send(
         self,
@@ -353,7 +332,7 @@ class ApiClient:
             metrics.API_REQUESTS.labels(method, resource.plural, status).inc()
             metrics.API_SECONDS.labels(method).observe(time.perf_counter() - started)
         if status >= 300:
-            raise _error_from(response, raw)
+            raise parse_refusal(response, raw)
         return raw
 
 
@@ -363,36 +342,3 @@ def _always() -> None:
 
 def _describe(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
-    try:
-        return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise errors.TransportError(f"unreadable answer of the API server: {error}") from error
-
-
-def _error_from(response: ClientResponse, raw: bytes) -> errors.ApiError:
-    """The typed error of a refused request; proxies and panics answer without a `metav1.Status`."""
-    try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        body = {"message": f"HTTP {response.status}: {raw[:200].decode(errors='replace')}"}
-    body = body if isinstance(body, dict) else {}
-    return errors.api_error(response.status, body, response.headers.get("Retry-After"))
-
-
-def _checked(event: WatchEvent) -> WatchEvent:
-    if event.type == "ERROR":
-        raise errors.api_error(int(event.object.get("code") or 500), event.object)
-    return event
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Whole lines of any length; what follows the last line break was cut and is dropped."""
-    tail = b""
-    async for chunk in content.iter_any():
-        *lines, tail = (tail + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line

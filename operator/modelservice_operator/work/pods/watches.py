@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from modelservice_operator.cache.workqueue import Key
-    from modelservice_operator.client.kubeapi import ApiClient, WatchEvent
+    from modelservice_operator.client.answers import WatchEvent
+    from modelservice_operator.client.kubeapi import ApiClient
 
 log = logging.getLogger(__name__)
 

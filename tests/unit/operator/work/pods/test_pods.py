@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from modelservice_operator.cache.workqueue import Key
-from modelservice_operator.client.kubeapi import ListMeta, Page, WatchEvent
+from modelservice_operator.client.answers import ListMeta, Page, WatchEvent
 from modelservice_operator.facts.errors import TransportError
 from modelservice_operator.facts.kinds import PODS
 from modelservice_operator.work.pods import reports, watches
