@@ -19,7 +19,7 @@ from modelservice_operator.api import STRICT_NETWORK_POLICY
 from modelservice_operator.decide.decide import Decision, decide
 from modelservice_operator.facts.errors import ApiError, LeadershipLostError
 from modelservice_operator.work.report import LAZY_SECONDS, View, log_fields
-from modelservice_operator.work.writes.apply import Applied, Owner
+from modelservice_operator.work.writes.write import Applied, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

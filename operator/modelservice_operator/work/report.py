@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.decide import Decision
     from modelservice_operator.facts.observed import Observed
     from modelservice_operator.work.pods.reader import PodReader, Pods
-    from modelservice_operator.work.writes.apply import Applied
+    from modelservice_operator.work.writes.write import Applied
 
 log = logging.getLogger(__name__)
 

@@ -9,18 +9,23 @@ them if the object has been replaced or has gone.
 from __future__ import annotations
 
 import asyncio
-import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.cache.ingest import project_child
 from modelservice_operator.facts.errors import ApiError, ConflictError, NotFoundError, apply_failure
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
 from modelservice_operator.facts.fields.takeover import plan_takeover
-from modelservice_operator.facts.kinds import CHILD_BY_KIND, MODEL_SERVICES, Resource
-from modelservice_operator.facts.labels import MANAGED_BY, MANAGER, NAME, REVISION
-from modelservice_operator.facts.observed import ApplyFailure, Child, DeploymentChild
+from modelservice_operator.facts.kinds import CHILD_BY_KIND, MODEL_SERVICES
 from modelservice_operator.work.writes.rewrites import Rewrites
+from modelservice_operator.work.writes.write import (
+    Applied,
+    Owner,
+    Write,
+    claim,
+    goes_last,
+    is_blocked,
+    summarise,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from modelservice_operator.cache.store import Store
     from modelservice_operator.cache.workqueue import Key
     from modelservice_operator.client.kubeapi import ApiClient
+    from modelservice_operator.facts.observed import ApplyFailure, Child
 
 PARALLEL_WRITES = 16
 """Of all workers together: more only queue inside the API server (measured)."""
@@ -36,76 +42,9 @@ TAKEOVER_ATTEMPTS = 3
 """A Deployment's controller writes its status just when somebody has edited it."""
 INVALID = 422
 """The HTTP status of an object that would break a rule of its kind."""
-NOTHING_MANAGED = fingerprint({})
-"""The fingerprint of an object in which our field manager owns nothing."""
-CONFLICT_RECHECK_SECONDS = 5.0
-"""A foreign object is not watched: look again after 5 to 15 seconds, so that removing it heals quickly."""
 
 FIRST = frozenset({"ControllerRevision", "ServiceAccount", "NetworkPolicy"})
 """Kinds that must exist before a Deployment of theirs is written; the others do not wait for each other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """The ModelService on whose behalf something is written."""
-
-    key: Key
-    uid: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Applied:
-    """What one pass of writes came to."""
-
-    failures: tuple[ApplyFailure, ...] = ()
-    written: frozenset[str] = frozenset()
-    """Kinds of which at least one object was written or deleted."""
-    retry_after_seconds: float = 0.0
-    """The longest Retry-After that the API server asked for."""
-
-    @property
-    def is_hopeless(self) -> bool:
-        """The namespace is on its way out: retrying would only fail until it is gone."""
-        return any(failure.reason == "NamespaceTerminating" for failure in self.failures)
-
-    @property
-    def recheck_seconds(self) -> float | None:
-        """When to look again if name conflicts are all that is wrong; None where a backoff is due."""
-        if not self.failures or any(failure.reason != "NameConflict" for failure in self.failures):
-            return None
-        return CONFLICT_RECHECK_SECONDS * (1 + 2 * random.random())  # noqa: S311  jitter is no secret
-
-
-@dataclass(kw_only=True)
-class _Write:
-    """One desired object on its way."""
-
-    resource: Resource
-    body: dict[str, Any]
-    intended: str
-    """Fingerprint of the desired object."""
-    child: Child | None
-    """The object as cached; None where the name must be looked up."""
-    failure: ApplyFailure | None = None
-    is_written: bool = False
-    retry_after_seconds: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return str(self.body["metadata"]["name"])
-
-    @property
-    def namespace(self) -> str:
-        return str(self.body["metadata"]["namespace"])
-
-    def fail(self, error: ApiError) -> None:
-        self.failure = apply_failure(error, self.resource.kind, self.name)
-        self.retry_after_seconds = error.retry_after_seconds or 0.0
-
-    def refuse(self, reason: str, message: str, *, transient: bool) -> None:
-        self.failure = ApplyFailure(
-            kind=self.resource.kind, name=self.name, reason=reason, message=message, transient=transient
-        )
 
 
 class Applier:
@@ -130,7 +69,7 @@ class Applier:
         pending = [write for write in writes if write.failure is None and not self._is_current(write)]
         await self._write_all(owner, pending, writes)
         deletions = await self._retire(owner, retire)
-        return _summary(writes, deletions)
+        return summarise(writes, deletions)
 
     async def scale(self, key: Key, replicas: int, version: str) -> ApplyFailure | None:
         """Write the ModelService's own `/scale`, unless it was written since it had this resourceVersion."""
@@ -144,7 +83,7 @@ class Applier:
             return apply_failure(error, MODEL_SERVICES.kind, key.name)
         return None
 
-    async def _write_all(self, owner: Owner, pending: Sequence[_Write], writes: Sequence[_Write]) -> None:
+    async def _write_all(self, owner: Owner, pending: Sequence[Write], writes: Sequence[Write]) -> None:
         """Deployments after what their pods need, everything else beside them: Services are slow to make."""
 
         async def deployments_last() -> None:
@@ -153,7 +92,7 @@ class Applier:
                 [
                     write
                     for write in pending
-                    if write.resource.kind == "Deployment" and not _is_blocked(write, writes)
+                    if write.resource.kind == "Deployment" and not is_blocked(write, writes)
                 ],
                 writer,
             )
@@ -162,29 +101,29 @@ class Applier:
         rest = [write for write in pending if write.resource.kind not in FIRST | {"Deployment"}]
         await asyncio.gather(deployments_last(), self._each(rest, writer))
 
-    def _prepare(self, owner: Owner, body: dict[str, Any]) -> _Write:
+    def _prepare(self, owner: Owner, body: dict[str, Any]) -> Write:
         resource = CHILD_BY_KIND[body["kind"]]
         metadata = body["metadata"]
         child = self._store.child(resource.kind, metadata["namespace"], metadata["name"])
-        write = _Write(resource=resource, body=body, intended=fingerprint(canonicalise(body)), child=None)
+        write = Write(resource=resource, body=body, intended=fingerprint(canonicalise(body)), child=None)
         if child is not None and child.owner_uid == owner.uid:
-            _accept(write, child)
+            write.accept(child)
         return write
 
-    def _is_current(self, write: _Write) -> bool:
+    def _is_current(self, write: Write) -> bool:
         child = write.child
         if child is None:
             return False
         return child.fingerprint == write.intended or self._rewrites.accepts(child, write.intended)
 
-    def _claimer(self, owner: Owner) -> Callable[[_Write], Awaitable[None]]:
-        async def claim(write: _Write) -> None:
+    def _claimer(self, owner: Owner) -> Callable[[Write], Awaitable[None]]:
+        async def claim(write: Write) -> None:
             if write.failure is None:
                 await self._claim(owner, write)
 
         return claim
 
-    async def _claim(self, owner: Owner, write: _Write) -> None:
+    async def _claim(self, owner: Owner, write: Write) -> None:
         """Look the name up live: absent, ours, or not for us to touch."""
         try:
             async with self._slots:
@@ -195,20 +134,11 @@ class Applier:
             write.fail(error)
             return
         child = project_child(write.resource, obj)
-        if child.owner_uid == owner.uid or _is_own_orphan(owner, child):
+        if claim(write, owner, child):
             self._store.put_child(child)
-            _accept(write, child)
-        elif child.owner_name == owner.key.name:
-            write.refuse(
-                "Unavailable",
-                "it belongs to a deleted ModelService of the same name and is being collected",
-                transient=True,
-            )
-        else:
-            write.refuse("NameConflict", _conflict_message(write, child), transient=False)
 
-    def _writer(self, owner: Owner) -> Callable[[_Write], Awaitable[None]]:
-        async def write_out(write: _Write) -> None:
+    def _writer(self, owner: Owner) -> Callable[[Write], Awaitable[None]]:
+        async def write_out(write: Write) -> None:
             try:
                 await self._write(write)
             except ConflictError:
@@ -222,13 +152,13 @@ class Applier:
 
         return write_out
 
-    async def _write_again(self, write: _Write) -> None:
+    async def _write_again(self, write: Write) -> None:
         try:
             await self._write(write)
         except ApiError as error:
             write.fail(error)
 
-    async def _write(self, write: _Write) -> None:
+    async def _write(self, write: Write) -> None:
         """Apply it; what a person put in its way is taken over first, or when the API server refuses."""
         if write.child is not None and write.child.edited:
             await self._take_over(write, everything=False)
@@ -240,7 +170,7 @@ class Applier:
                 raise
             await self._send(write)
 
-    async def _take_over(self, write: _Write, *, everything: bool) -> bool:
+    async def _take_over(self, write: Write, *, everything: bool) -> bool:
         """Make fields that persons set ours, so that the next apply removes them; whether there were any."""
         for attempt in range(TAKEOVER_ATTEMPTS):
             async with self._slots:
@@ -258,7 +188,7 @@ class Applier:
                 return True
         raise AssertionError("the last attempt returns or raises")
 
-    async def _send(self, write: _Write) -> None:
+    async def _send(self, write: Write) -> None:
         body = write.body
         if write.child is not None:
             body = {**body, "metadata": {**body["metadata"], "uid": write.child.uid}}
@@ -268,9 +198,9 @@ class Applier:
         self._rewrites.note(child, write.intended, write.body, answer)
         write.is_written = True
 
-    async def _retire(self, owner: Owner, retire: Iterable[Child]) -> list[_Write]:
+    async def _retire(self, owner: Owner, retire: Iterable[Child]) -> list[Write]:
         deletions = [
-            _Write(
+            Write(
                 resource=CHILD_BY_KIND[child.kind],
                 body={"metadata": {"namespace": child.namespace, "name": child.name}},
                 intended="",
@@ -282,13 +212,13 @@ class Applier:
         await self._each(deletions, self._delete)
         return deletions
 
-    async def _delete(self, write: _Write) -> None:
+    async def _delete(self, write: Write) -> None:
         child = write.child
         assert child is not None
         try:
             async with self._slots:
                 await self._api.delete(
-                    write.resource, write.namespace, write.name, child.uid, owned_first=_goes_last(child)
+                    write.resource, write.namespace, write.name, child.uid, owned_first=goes_last(child)
                 )
         except (NotFoundError, ConflictError):
             return  # gone already, or something else has the name: its watch event tells
@@ -299,72 +229,9 @@ class Applier:
         write.is_written = True
 
     @staticmethod
-    async def _each(writes: Sequence[_Write], action: Callable[[_Write], Awaitable[None]]) -> None:
+    async def _each(writes: Sequence[Write], action: Callable[[Write], Awaitable[None]]) -> None:
         """Run `action` for all at the same time."""
         if len(writes) == 1:
             await action(writes[0])
         elif writes:
             await asyncio.gather(*map(action, writes))
-
-
-def _accept(write: _Write, child: Child) -> None:
-    """The object is ours; one on its way out cannot be mended."""
-    write.child = child
-    if child.deleting:
-        write.refuse("Unavailable", "it is being deleted; it is made anew once it is gone", transient=True)
-
-
-def _is_own_orphan(owner: Owner, child: Child) -> bool:
-    """Whether we made this object for a service of this name and its owner reference was removed since.
-
-    That happens by `kubectl delete --cascade=orphan` and by restoring a backup. Labels alone prove nothing:
-    our field manager must own fields in it.
-    """
-    return (
-        child.owner_uid is None
-        and child.labels.get(MANAGED_BY) == MANAGER
-        and child.labels.get(NAME) == owner.key.name
-        and child.fingerprint != NOTHING_MANAGED
-    )
-
-
-def _conflict_message(write: _Write, child: Child) -> str:
-    whose = "is controlled by something else" if child.owner_uid else "was not made by this operator"
-    return (
-        f"{write.resource.kind} {write.name!r} exists and {whose}: delete or rename it, "
-        "or give the ModelService another name"
-    )
-
-
-def _is_blocked(write: _Write, writes: Iterable[_Write]) -> bool:
-    """Whether a Deployment must not be written: its snapshot failed, or, when new, its ServiceAccount."""
-    if write.resource.kind != "Deployment":
-        return False
-    revision = write.body["metadata"]["labels"].get(REVISION)
-    for other in writes:
-        if other.failure is None:
-            continue
-        if other.resource.kind == "ControllerRevision":
-            if other.body["metadata"]["labels"].get(REVISION) == revision:
-                return True
-        elif other.resource.kind == "ServiceAccount" and write.child is None:
-            return True
-    return False
-
-
-def _summary(writes: Sequence[_Write], deletions: Sequence[_Write]) -> Applied:
-    everything = [*writes, *deletions]
-    return Applied(
-        failures=tuple(write.failure for write in everything if write.failure is not None),
-        written=frozenset(write.resource.kind for write in everything if write.is_written),
-        retry_after_seconds=max((write.retry_after_seconds for write in everything), default=0.0),
-    )
-
-
-def _goes_last(child: Child) -> bool:
-    """Whether it is a Deployment whose pods have ended, and only their objects are left.
-
-    Until those are gone too the disruption controller asks it how many pods are wanted. Pods that still stop
-    might take long, and nothing new can take the name as long.
-    """
-    return isinstance(child, DeploymentChild) and child.replicas == child.terminating_replicas == 0

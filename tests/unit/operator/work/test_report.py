@@ -18,7 +18,7 @@ from modelservice_operator.work import report as report_module
 from modelservice_operator.work.pods.reader import Pods
 from modelservice_operator.work.pods.reports import Answers
 from modelservice_operator.work.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
-from modelservice_operator.work.writes.apply import Applied
+from modelservice_operator.work.writes.write import Applied
 
 KEY = Key("mail", "spam")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,8 @@ from modelservice_operator.cache.workqueue import Key, WorkQueue
 from modelservice_operator.facts.errors import ApiError, ConflictError, LeadershipLostError, NotFoundError
 from modelservice_operator.facts.kinds import CHILD_BY_KIND, Resource
 from modelservice_operator.work.writes import rewrites
-from modelservice_operator.work.writes.apply import Applier, Owner
+from modelservice_operator.work.writes.apply import Applier
+from modelservice_operator.work.writes.write import Owner
 
 OWNER = Owner(key=Key("mail", "spam"), uid="uid-spam")
 
