@@ -33,7 +33,6 @@ from modelservice_operator.decide.revision import Revision, Snapshot, revision_i
 from modelservice_operator.decide.rollout.history import (
     History,
     forgotten,
-    is_owned,
     read_history,
     stable_revision,
 )
@@ -41,6 +40,7 @@ from modelservice_operator.decide.rollout.leaving import Leaving, count_leaving
 from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutState
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.wish import Wish, raw_replicas
+from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of, is_given_up, missed_deadline_seconds
 from modelservice_operator.facts.text.times import parse_time
 

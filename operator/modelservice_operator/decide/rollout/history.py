@@ -9,16 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.revision import Revision, Snapshot, parse_snapshot
-from modelservice_operator.facts import labels, names
-from modelservice_operator.facts.fields.canonical import fingerprint
+from modelservice_operator.facts import names
+from modelservice_operator.facts.ownership import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
-    from modelservice_operator.facts.observed import Child, DeploymentChild, Observed, RevisionChild
-
-
-_NOTHING_MANAGED = fingerprint({})
+    from modelservice_operator.facts.observed import DeploymentChild, Observed, RevisionChild
 
 
 class History:
@@ -61,21 +58,6 @@ class History:
         )
 
 
-def is_owned(child: Child, uid: str) -> bool:
-    """Whether the child belongs to this very ModelService, not to an earlier one of the same name."""
-    return child.owner_uid == uid
-
-
-def _is_ours(child: Child, service: str, uid: str) -> bool:
-    """Owned, or made by us and orphaned since: such children are adopted again when they are applied."""
-    return is_owned(child, uid) or (
-        child.owner_uid is None
-        and child.labels.get(labels.MANAGED_BY) == labels.MANAGER
-        and child.labels.get(labels.NAME) == service
-        and child.fingerprint != _NOTHING_MANAGED
-    )
-
-
 def read_history(observed: Observed) -> History:
     """Return the revisions of the observed ModelService; names tell them, labels can be edited."""
     metadata = observed.service["metadata"]
@@ -90,7 +72,7 @@ def _by_revision(service: str, uid: str, children: Sequence[Any]) -> dict[str, A
     found = {}
     for child in children:
         revision = names.revision_in(service, child.name)
-        if revision is not None and _is_ours(child, service, uid):
+        if revision is not None and is_ours(child, service, uid):
             found[revision] = child
     return found
 

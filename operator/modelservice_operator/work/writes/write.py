@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.facts.errors import ApiError, apply_failure
-from modelservice_operator.facts.fields.canonical import fingerprint
-from modelservice_operator.facts.labels import MANAGED_BY, MANAGER, NAME, REVISION
+from modelservice_operator.facts.labels import REVISION
 from modelservice_operator.facts.observed import ApplyFailure, Child, DeploymentChild
+from modelservice_operator.facts.ownership import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from modelservice_operator.cache.workqueue import Key
     from modelservice_operator.facts.kinds import Resource
 
-NOTHING_MANAGED = fingerprint({})
-"""The fingerprint of an object in which our field manager owns nothing."""
 CONFLICT_RECHECK_SECONDS = 5.0
 """A foreign object is not watched: look again after 5 to 15 seconds, so that removing it heals quickly."""
 
@@ -101,7 +99,7 @@ class Write:
 
 def claim(write: Write, owner: Owner, found: Child) -> bool:
     """Take what was found under the name of a write, or refuse the write; whether it is ours."""
-    if found.owner_uid == owner.uid or _is_own_orphan(owner, found):
+    if is_ours(found, owner.key.name, owner.uid):
         write.accept(found)
         return True
     if found.owner_name == owner.key.name:
@@ -113,20 +111,6 @@ def claim(write: Write, owner: Owner, found: Child) -> bool:
     else:
         write.refuse("NameConflict", _conflict_message(write, found), transient=False)
     return False
-
-
-def _is_own_orphan(owner: Owner, child: Child) -> bool:
-    """Whether we made this object for a service of this name and its owner reference was removed since.
-
-    That happens by `kubectl delete --cascade=orphan` and by restoring a backup. Labels alone prove nothing:
-    our field manager must own fields in it.
-    """
-    return (
-        child.owner_uid is None
-        and child.labels.get(MANAGED_BY) == MANAGER
-        and child.labels.get(NAME) == owner.key.name
-        and child.fingerprint != NOTHING_MANAGED
-    )
 
 
 def _conflict_message(write: Write, child: Child) -> str:
