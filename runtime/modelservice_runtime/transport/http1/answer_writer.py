@@ -1,23 +1,18 @@
-"""How answers leave a connection: at once, in pieces over TLS, and counted while their client does not read.
-
-``Connection`` extends the writer with order and time, as it does ``RequestReader``.
-"""
+"""How answers leave: at once, in pieces over TLS, and counted while their client does not read."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelservice_runtime.transport.body import MIN_DIRECT_BYTES
 from modelservice_runtime.transport.http import Buffer, HttpLimits, HttpResponse, render_head
-
-if TYPE_CHECKING:
-    from modelservice_runtime.transport.http1.piecewise import Piecewise
-    from modelservice_runtime.transport.http1.server import HttpServer
+from modelservice_runtime.transport.http1.piecewise import PIECE_BYTES, Piecewise
+from modelservice_runtime.transport.http1.port import HttpPort
 
 
 class AnswerWriter:
     """Writes to ``_transport``, which is None before the connection is made and after it is lost."""
 
-    def __init__(self, server: "HttpServer") -> None:
+    def __init__(self, server: HttpPort) -> None:
         self._server = server
         self._limits: HttpLimits = server.limits
         self._transport: Any = None
@@ -76,6 +71,16 @@ class AnswerWriter:
     def _has_no_room_for(self, response: HttpResponse) -> bool:
         is_full = self._server.buffers.held_bytes > self._limits.max_buffered_bytes
         return is_full and response.content_length >= MIN_DIRECT_BYTES
+
+    def _write_plain(self, start: bytes, response: HttpResponse) -> None:
+        """An answer of any size that says nothing of its connection."""
+        body = response.body
+        head = render_head(start, response, close=False, announce_keep_alive=False)
+        if self._piecewise is None or response.content_length <= PIECE_BYTES:
+            self._send(head, body)
+        else:
+            self._piecewise.put([head, body] if isinstance(body, bytes) else [head, *body])
+            self._write_pieces()
 
     def _send(self, head: bytes, body: bytes | Sequence[Buffer]) -> None:
         if isinstance(body, bytes):

@@ -1,64 +1,20 @@
-"""One client's connection: bytes to requests, answers to bytes, in order and within limits.
-
-Requests of a connection are answered one after the other; while one is in flight nothing more is read, so a
-client that pipelines or does not read its answers slows down itself only.
-
-Two shortcuts lead around the parser, and neither changes what is accepted: a request whose head has the same
-bytes as one that was parsed before needs no parsing, and a large body of announced length is read straight
-into its memory.
-"""
+"""One client's connection in time: its transport, its place, its timeouts and its end."""
 
 import asyncio
-import logging
-import time
-from typing import TYPE_CHECKING
 
-import httptools
-
-from modelservice_runtime.errors import internal_error
-from modelservice_runtime.transport.body import MIN_DIRECT_BYTES, TooMuchBufferedError, padding_bytes
-from modelservice_runtime.transport.http import Buffer, HttpRequest, HttpResponse, RequestHead, render_head
-from modelservice_runtime.transport.http1.answer_writer import AnswerWriter
-from modelservice_runtime.transport.http1.large_reads import LargeReads
-from modelservice_runtime.transport.http1.piecewise import PIECE_BYTES, Piecewise
-from modelservice_runtime.transport.http1.request_reader import (
-    Phase,
-    RefusalError,
-    RequestReader,
-    no_room,
-    too_many_connections,
-)
+from modelservice_runtime.transport.http1.exchange import Exchange
+from modelservice_runtime.transport.http1.piecewise import Piecewise
+from modelservice_runtime.transport.http1.port import HttpPort
+from modelservice_runtime.transport.http1.refusals import RefusalError, too_many_connections
+from modelservice_runtime.transport.http1.request_reader import Phase
 from modelservice_runtime.transport.port_server import Place
-from modelservice_runtime.transport.status import error_response
-
-if TYPE_CHECKING:
-    from modelservice_runtime.transport.http1.server import HttpServer
-
-log = logging.getLogger(__name__)
-
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-# A client that pipelines thousands of requests lets others in between.
-_TURN_SECONDS = 0.005
-# Each wish to upgrade costs a copy of what follows it.
-_MAX_UPGRADES_AT_ONCE = 16
-# Tensors of less are copied in less time than a view takes.
-_MIN_UNCOPIED_BYTES = 4096
-_IDLE = Phase.IDLE  # read with every request; an enum's members are slow to look up
 
 
-class Connection(RequestReader, AnswerWriter, asyncio.Protocol):
+class Connection(Exchange):
     """See the module's text."""
 
-    def __init__(self, server: "HttpServer") -> None:
-        RequestReader.__init__(self, server)
-        AnswerWriter.__init__(self, server)
-        self._current: HttpRequest | None = None
-        self._processing = False
-        self._reading_paused = False
-        self._large_reads: LargeReads | None = None
-        self._application = server.application
-        # The next answer is the last one.
-        self._retiring = False
+    def __init__(self, server: HttpPort) -> None:
+        super().__init__(server)
         self._retire_at = server.age_limit()
 
     # asyncio's callbacks
@@ -106,31 +62,7 @@ class Connection(RequestReader, AnswerWriter, asyncio.Protocol):
         if not self._writing_paused:
             self._process()
 
-    def data_received(self, data: bytes) -> None:
-        """Parse, answer what is complete, and stop reading while an answer is on its way."""
-        # ``waits_for_request``, without a call for each small request.
-        if (
-            self._phase is not _IDLE
-            or self._current is not None
-            or self._requests
-            or self._writing_paused
-            or self._last_request_seen
-            or self._refusal is not None
-        ):
-            self._parse(data)
-            return
-        end = data.find(b"\r\n\r\n") + 4
-        start = data[:end]
-        head = self._server.known_heads.get(start)
-        if head is None:
-            self._parse(data)
-        elif len(data) - end == head.body_bytes:
-            uncopied = head.has_tensors and head.body_bytes >= _MIN_UNCOPIED_BYTES
-            self._answer(head, memoryview(data)[end:] if uncopied else data[end:])
-        elif head.body_bytes + end - len(data) >= MIN_DIRECT_BYTES and len(data) > end:
-            self._receive_known(start, head, memoryview(data)[end:])
-        else:
-            self._parse(data)
+    # its place and its end
 
     def _take_place(self, place: Place) -> None:
         """There are too many connections: let a probe in, or leave."""
@@ -143,181 +75,6 @@ class Connection(RequestReader, AnswerWriter, asyncio.Protocol):
             self._refuse(too_many_connections())
         else:
             self.abort()
-
-    @property
-    def waits_for_request(self) -> bool:
-        """Nothing has come that is not answered, and more may come."""
-        return (
-            self._phase is _IDLE
-            and self._current is None
-            and not self._requests
-            and not self._writing_paused
-            and not self._last_request_seen
-            and self._refusal is None
-        )
-
-    def _answer(self, head: RequestHead, body: Buffer) -> None:
-        """Hand over a request whose head keeps the connection open, while none is in flight."""
-        request = HttpRequest(head, body, time.perf_counter_ns(), self)
-        self._processing = True
-        self._hand_over(request)
-        self._processing = False
-
-    def _hand_over(self, request: HttpRequest) -> None:
-        self._current = request
-        try:
-            self._application(request)
-        except Exception:  # the last boundary: no request is left without an answer
-            log.exception("internal error")
-            self.reply(request, error_response(internal_error()))
-
-    def _is_busy(self) -> bool:
-        return (
-            self._current is not None
-            or bool(self._requests)
-            or self._writing_paused
-            or self._refusal is not None
-        )
-
-    def _parse(self, data: bytes) -> None:
-        if self._phase is Phase.LINGER or self._refusal is not None:
-            return
-        was_idle, body = self._phase is _IDLE, self._body
-        upgrades = 0
-        rest = self._feed(data)
-        while rest and self._refusal is None:
-            upgrades += 1
-            if upgrades > _MAX_UPGRADES_AT_ONCE:
-                self._refusal = RefusalError(400, "too many pipelined requests with Upgrade").response
-                break
-            rest = self._feed(rest)
-        if not was_idle and body is self._body and self._refusal is None:
-            self._check_framing(len(data))
-        if was_idle and not upgrades and len(self._requests) == 1:
-            head = self._requests[0].head
-            self._remember_head(data, head, head.body_bytes)
-        self._process()
-        missing_bytes = self._announced_bytes - self._body.size_bytes
-        if self._phase is Phase.BODY and missing_bytes >= MIN_DIRECT_BYTES and not self._is_busy():
-            if not self._body.size_bytes:
-                return  # the head came alone
-            head = self._make_head()
-            if was_idle and not upgrades:
-                self._remember_head(data, head, self._body.size_bytes)
-            self._parser = httptools.HttpRequestParser(self)  # the old one still waits for the body
-            self._start_reading(head)
-
-    def _remember_head(self, data: bytes, head: RequestHead, body_bytes: int) -> None:
-        """Keep the head for the next request, where ``data`` was all of it and ``body_bytes`` of the body."""
-        end = data.find(b"\r\n\r\n") + 4
-        if len(data) - end == body_bytes and head.keep_alive and b"expect" not in head.headers:
-            self._server.remember(data[:end], head)
-
-    # large bodies
-
-    def _receive_known(self, start: bytes, head: RequestHead, piece: memoryview) -> None:
-        """A large body begins behind a known head, whose bytes are ``start``."""
-        self._start_body()
-        try:
-            self._body.begin(piece, head.body_bytes, padding_bytes(head.headers))
-        except TooMuchBufferedError:
-            self._refuse(no_room())
-        else:
-            self._start_reading(head).expect(start, head)
-
-    def _start_body(self) -> None:
-        self._start_message()
-        self._phase = Phase.BODY
-        self._body_started = self._server.now
-
-    def _start_reading(self, head: RequestHead) -> LargeReads:
-        """Let the rest of a large body come straight into its memory; the parser sees no more of it."""
-        reads = self._large_reads
-        if reads is None:
-            reads = self._large_reads = LargeReads(self)
-            self._transport.set_protocol(reads)
-        reads.receive(self._body, head)
-        return reads
-
-    def repeated(self, head: RequestHead, content: memoryview, size_bytes: int) -> None:
-        """See ``BodyOwner.repeated``."""
-        try:
-            if size_bytes == len(content):
-                self._reserve(size_bytes)
-                self._answer(head, content)
-                return
-            self._start_body()
-            self._body.adopt(content, size_bytes)
-        except TooMuchBufferedError:
-            self._refuse(no_room())
-        else:
-            self._start_reading(head)
-
-    def body_complete(self, head: RequestHead) -> None:
-        """See ``BodyOwner.body_complete``."""
-        if head.keep_alive and not self._writing_paused:
-            self._phase = _IDLE
-            self._answer(head, self._body.finish())
-        else:
-            self._queue_request(head)
-            self._process()
-
-    def body_refused(self) -> None:
-        """See ``BodyOwner.body_refused``."""
-        self._refuse(no_room())
-
-    # answers
-
-    def send_continue(self) -> None:
-        """See ``RequestReader``; with an answer still due the client sends the body unasked."""
-        if self._current is None and not self._requests:
-            self._write_all_pieces()  # of an earlier answer
-            self._transport.write(_CONTINUE)
-
-    def reply(self, request: HttpRequest, response: HttpResponse) -> None:
-        """See ``Replier.reply``."""
-        if request is not self._current:
-            return
-        self._current = None
-        try:
-            self._reply(request, response)
-        except Exception:  # the last boundary: an answer that was cut off must not be taken for a whole one
-            log.exception("internal error")
-            self.abort()
-
-    def _reply(self, request: HttpRequest, response: HttpResponse) -> None:
-        if self._reserved_bytes:
-            self._release_body()
-        head, server = request.head, self._server
-        body = response.body
-        small = body if type(body) is bytes and len(body) < MIN_DIRECT_BYTES else None
-        if small is None and self._has_no_room_for(response):
-            response = no_room().response
-        if head.is_plain and not (response.close or server.closing or self._retiring):
-            start = server.response_start(response.status, response.content_type)
-            if small is not None and not response.headers:
-                self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(small), small))
-            else:
-                rendered = render_head(start, response, close=False, announce_keep_alive=False)
-                if self._piecewise is None or response.content_length <= PIECE_BYTES:
-                    self._send(rendered, body)
-                else:
-                    self._piecewise.put([rendered, body] if isinstance(body, bytes) else [rendered, *body])
-                    self._write_pieces()
-            self._deadline = server.now + self._limits.idle_timeout_seconds
-            has_more = self._requests or self._reading_paused or self._last_request_seen or self._refusal
-            if has_more and not self._processing:
-                self._process()
-            return
-        is_last = not self._requests and self._refusal is None
-        close = not head.keep_alive or response.close or ((server.closing or self._retiring) and is_last)
-        self._write(response, close=close, only_head=head.method == b"HEAD", old=head.is_http_1_0)
-        self._deadline = self._server.now + self._limits.idle_timeout_seconds
-        if close:
-            self._requests.clear()
-            self._linger()
-        elif not self._processing:
-            self._process()
 
     def close_when_idle(self) -> None:
         """Close now, or after the answers that are still due."""
@@ -356,74 +113,6 @@ class Connection(RequestReader, AnswerWriter, asyncio.Protocol):
                 self._refuse(RefusalError(408, "the request took too long to arrive"))
 
     # inside
-
-    def _process(self) -> None:
-        """Hand over queued requests until one stays in flight; then refuse what could not be parsed."""
-        if self._transport is None:
-            return
-        self._processing = True
-        yield_at = time.perf_counter() + _TURN_SECONDS
-        has_turn = True
-        while self._requests and has_turn and self._current is None and not self._writing_paused:
-            self._hand_over(self._requests.popleft())
-            has_turn = time.perf_counter() < yield_at
-        self._processing = False
-        if not has_turn and self._current is None and self._requests:
-            self._server.call_soon(self._process)
-        if self._phase is Phase.LINGER or self._transport.is_closing():
-            return
-        busy = self._current is not None or self._writing_paused or bool(self._requests)
-        if not busy and self._refusal is not None:
-            self._write(self._refusal, close=True, only_head=False, old=False)
-            self._linger()
-            return
-        self._pause_reading(busy)
-        if not busy and self._last_request_seen:
-            self.close()
-
-    def _pause_reading(self, pause: bool) -> None:
-        """Stop reading only when there is something unread behind the request in flight."""
-        if pause and not self._reading_paused:
-            if self._requests or self._phase is not Phase.IDLE:
-                self._stop_reading()
-        elif not pause and self._reading_paused:
-            if self._large_reads is not None and self._large_reads.has_rest:
-                self._large_reads.go_on_soon(self._server.call_soon)
-                return
-            self._reading_paused = False
-            self._transport.resume_reading()
-            self._shift_deadline()
-
-    def _stop_reading(self) -> None:
-        self._transport.pause_reading()
-        self._reading_paused = True
-
-    def read_on(self) -> None:
-        """See ``BodyOwner.read_on``."""
-        if self._large_reads is None or self._phase is Phase.LINGER:
-            return
-        if self._large_reads.has_rest and not self._reading_paused:
-            self._stop_reading()
-        self._pause_reading(self._is_busy())
-
-    def _shift_deadline(self) -> None:
-        """The time in which we did not read does not count against the client."""
-        if self._phase is Phase.HEAD:
-            self._deadline = self._server.now + self._limits.head_timeout_seconds
-        elif self._phase is Phase.BODY:
-            self._body_started = self._server.now
-
-    def _current_deadline(self) -> float:
-        if self._phase is not Phase.BODY:
-            return self._deadline
-        allowed = (
-            self._limits.body_grace_seconds + self._body.size_bytes / self._limits.min_body_bytes_per_second
-        )
-        return self._body_started + allowed
-
-    def _refuse(self, refusal: RefusalError) -> None:
-        self._refusal = refusal.response
-        self._process()
 
     def _linger(self) -> None:
         """Send our end of stream and read on for a moment: closing at once could destroy the answer.

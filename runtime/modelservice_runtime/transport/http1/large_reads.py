@@ -38,8 +38,8 @@ class BodyOwner(Protocol):
     def data_received(self, data: bytes) -> None:
         """See ``asyncio.Protocol``."""
 
-    def eof_received(self) -> bool:
-        """See ``asyncio.Protocol``."""
+    def eof_received(self) -> bool | None:
+        """See `asyncio.Protocol`."""
 
     @property
     def waits_for_request(self) -> bool:
@@ -115,7 +115,7 @@ class LargeReads(asyncio.BufferedProtocol):
         """Passed on."""
         self._owner.resume_writing()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool | None:
         """Passed on; a body cut short is of no use."""
         return self._owner.eof_received()
 

@@ -1,26 +1,26 @@
 """Bytes to requests: the parser's callbacks, what one message may cost, and why one is refused.
 
 llhttp (in httptools) refuses malformed framing: Content-Length with Transfer-Encoding, bare LF, folded
-headers, bad chunk sizes. ``Connection`` extends the reader with order, answers and time.
+headers, bad chunk sizes.
 """
 
 import time
 from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING
 
 import httptools
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.transport.body import RequestBody, TooMuchBufferedError
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse, RequestHead
-from modelservice_runtime.transport.status import error_body, error_response
-
-if TYPE_CHECKING:
-    from modelservice_runtime.transport.http1.server import HttpServer
+from modelservice_runtime.transport.http1.port import HttpPort
+from modelservice_runtime.transport.http1.refusals import RefusalError, no_room, too_many_connections
+from modelservice_runtime.transport.status import error_response
 
 # Larger bodies, and those of unknown size, are read from clients only who may ask.
 _MAX_UNASKED_BYTES = 64 * 1024
+# Each wish to upgrade costs a copy of what follows it.
+_MAX_UPGRADES_AT_ONCE = 16
 # What is left out when a head is parsed again; its expectation has been met then, and once is enough.
 _UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings", b"expect"})
 
@@ -32,19 +32,6 @@ class Phase(Enum):
     HEAD = auto()
     BODY = auto()
     LINGER = auto()
-
-
-class RefusalError(Exception):
-    """Raised inside parser callbacks to stop parsing; carries the answer."""
-
-    def __init__(self, status: int, sentence: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        super().__init__(sentence)
-        self.response = HttpResponse(status, error_body(sentence), headers=headers, close=True)
-
-
-def too_many_connections() -> RefusalError:
-    """A client for whom there is no place."""
-    return RefusalError(503, "too many connections", ((b"Retry-After", b"1"),))
 
 
 class RequestReader:
@@ -61,7 +48,7 @@ class RequestReader:
     _body_started: float
     _chunks: int
 
-    def __init__(self, server: "HttpServer") -> None:
+    def __init__(self, server: HttpPort) -> None:
         self._server = server
         self._limits: HttpLimits = server.limits
         self._parser = httptools.HttpRequestParser(self)
@@ -192,18 +179,31 @@ class RequestReader:
         self._body_started = 0.0
         self._chunks = 0
 
-    def _feed(self, data: bytes) -> bytes:
-        """Parse; returns what has to be fed again."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return self._without_upgrade() + data[upgrade.args[0] :]
-        except httptools.HttpParserCallbackError as error:
-            self._remember_refusal(error)
-        except httptools.HttpParserError as error:
-            if not self._last_request_seen:
-                self._refusal = RefusalError(400, f"malformed HTTP: {error}").response
-        return b""
+    def _start_body(self) -> None:
+        self._start_message()
+        self._phase = Phase.BODY
+        self._body_started = self._server.now
+
+    def _feed(self, data: bytes) -> int:
+        """Parse; returns how many requests wished for another protocol, behind which the parser stops."""
+        upgrades = 0
+        while self._refusal is None:
+            if upgrades > _MAX_UPGRADES_AT_ONCE:
+                self._refusal = RefusalError(400, "too many pipelined requests with Upgrade").response
+                break
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                upgrades += 1
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+            except httptools.HttpParserCallbackError as error:
+                self._remember_refusal(error)
+            except httptools.HttpParserError as error:
+                if not self._last_request_seen:
+                    self._refusal = RefusalError(400, f"malformed HTTP: {error}").response
+                break
+        return upgrades
 
     def _check_framing(self, received_bytes: int) -> None:
         """A header, trailer or chunk extension that grows over many packets calls nothing until it ends.
@@ -282,7 +282,17 @@ class RequestReader:
             lines.append(b"connection: close")
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
+    def _shift_deadline(self) -> None:
+        """The time in which we did not read does not count against the client."""
+        if self._phase is Phase.HEAD:
+            self._deadline = self._server.now + self._limits.head_timeout_seconds
+        elif self._phase is Phase.BODY:
+            self._body_started = self._server.now
 
-def no_room() -> RefusalError:
-    """The bodies and unread answers of all connections together are too large."""
-    return RefusalError(503, "the server holds too much data; try again later", ((b"Retry-After", b"1"),))
+    def _current_deadline(self) -> float:
+        if self._phase is not Phase.BODY:
+            return self._deadline
+        allowed = (
+            self._limits.body_grace_seconds + self._body.size_bytes / self._limits.min_body_bytes_per_second
+        )
+        return self._body_started + allowed

@@ -1,85 +1,12 @@
-"""What the connections of an HTTP/1 port share: application, limits, and what need not be done twice."""
+"""The HTTP/1 port: accepts connections and hands complete requests to an application."""
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping
-from email.utils import formatdate
-from typing import Protocol, TypeAlias
-
-from modelservice_runtime.transport.http import HttpLimits, HttpRequest, RequestHead, render_start
 from modelservice_runtime.transport.http1.connection import Connection
-from modelservice_runtime.transport.http1.request_reader import too_many_connections
-from modelservice_runtime.transport.port_server import PortServer
-
-Application: TypeAlias = Callable[[HttpRequest], None]
-
-# Clients that put something new into every head fill this; it is emptied then.
-_MAX_KNOWN_HEADS = 512
-_MAX_KNOWN_HEAD_BYTES = 2048
+from modelservice_runtime.transport.http1.port import HttpPort
 
 
-class Admission(Protocol):
-    """Decides who may send a body."""
-
-    def __call__(
-        self, target: bytes, headers: Mapping[bytes, bytes], *, has_client_certificate: bool
-    ) -> None:
-        """Raise ServingError to turn a request away."""
-
-
-class HttpServer(PortServer[Connection]):
-    """Accepts connections and hands complete requests to ``application``.
-
-    ``known_heads`` holds parsed heads by their bytes: clients say the same with every request, and the same
-    bytes mean the same. From ``start_closing`` on every answer closes its connection. ``admit``, if set, is
-    asked before a large body is read; the application has to ask for every request all the same. ``is_probe``
-    tells of a request's target whether it is answered also where there are too many connections.
-    """
-
-    def __init__(
-        self,
-        application: Application,
-        limits: HttpLimits,
-        loop: asyncio.AbstractEventLoop,
-        admit: Admission | None = None,
-        is_probe: Callable[[bytes], bool] = lambda _target: False,
-    ) -> None:
-        super().__init__(limits, loop)
-        self.admit = admit
-        self._is_probe = is_probe
-        self.application = application
-        self.limits = limits
-        self.known_heads: dict[bytes, RequestHead] = {}
-        self._starts: dict[tuple[int, bytes], bytes] = {}
+class HttpServer(HttpPort):
+    """See the module's text."""
 
     def make_connection(self) -> Connection:
-        """See ``PortServer``."""
+        """See `PortServer`."""
         return Connection(self)
-
-    def serve_probe(self, request: HttpRequest) -> None:
-        """The application of a connection beyond the limit."""
-        if self._is_probe(request.target):
-            self.application(request)
-        else:
-            request.reply(too_many_connections().response)
-
-    def sweep(self) -> None:
-        """See ``PortServer``."""
-        self._starts.clear()  # they carry the date
-        super().sweep()
-
-    def remember(self, data: bytes, head: RequestHead) -> None:
-        """Keep a parsed head, the bytes of which are ``data``, unless it is unusually large."""
-        if len(data) <= _MAX_KNOWN_HEAD_BYTES:
-            if len(self.known_heads) >= _MAX_KNOWN_HEADS:
-                self.known_heads.clear()
-            self.known_heads[data] = head
-
-    def response_start(self, status: int, content_type: bytes) -> bytes:
-        """See ``http.render_start``; rendered once for each sweep."""
-        key = (status, content_type)
-        start = self._starts.get(key)
-        if start is None:
-            date = formatdate(time.time(), usegmt=True).encode("ascii")
-            start = self._starts[key] = render_start(status, content_type, date)
-        return start

@@ -6,7 +6,8 @@ import pytest
 from tests.unit.runtime.transport.http2.offline_connection import FakeLoop, FakeTransport
 
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse
-from modelservice_runtime.transport.http1 import connection
+from modelservice_runtime.transport.http1 import exchange
+from modelservice_runtime.transport.http1.connection import Connection
 from modelservice_runtime.transport.http1.server import HttpServer
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -14,9 +15,9 @@ REQUEST = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
 
 def connect(
     application: Callable[[HttpRequest], None],
-) -> tuple[connection.Connection, FakeLoop, FakeTransport]:
+) -> tuple[Connection, FakeLoop, FakeTransport]:
     loop, transport = FakeLoop(), FakeTransport()
-    client = connection.Connection(HttpServer(application, HttpLimits(), loop))  # type: ignore[arg-type]
+    client = Connection(HttpServer(application, HttpLimits(), loop))  # type: ignore[arg-type]
     client.connection_made(transport)  # type: ignore[arg-type]
     return client, loop, transport
 
@@ -25,7 +26,7 @@ def connect(
 def test_pipelined_requests_are_handed_over_until_the_turn_is_over(
     monkeypatch: pytest.MonkeyPatch, turn_seconds: float, at_once: int
 ) -> None:
-    monkeypatch.setattr(connection, "_TURN_SECONDS", turn_seconds)
+    monkeypatch.setattr(exchange, "_TURN_SECONDS", turn_seconds)
     targets: list[bytes] = []
 
     def answer(request: HttpRequest) -> None:
