@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from modelservice_operator.client.kubeapi import ApiClient
-    from modelservice_operator.explain.status import Transition
+    from modelservice_operator.explain.transitions import Transition
 
 log = logging.getLogger(__name__)
 

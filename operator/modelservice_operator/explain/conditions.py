@@ -9,30 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of, is_given_up
-from modelservice_operator.facts.text.redact import redact
+from modelservice_operator.explain.verdict import (
+    Verdict,
+    View,
+    find_failure,
+    given_up_verdict,
+    is_ready,
+    progress_verdict,
+    ready_verdict,
+)
+from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from modelservice_operator.api import InvalidSpec
-    from modelservice_operator.decide.rollout.model import Phase
-    from modelservice_operator.decide.runtimes import RuntimeProblem
-    from modelservice_operator.explain.diagnose import Cause
-    from modelservice_operator.explain.reach import Obstacle
-    from modelservice_operator.facts.observed import ApplyFailure
 
 CONTENT_CHANGED = "ModelContentChanged"
 AUTOSCALING_INACTIVE = "AutoscalingInactive"
-_HEALS = " The pods start by themselves then."
-"""Added to a cause while its pods are being tried: a revision that was given up has none."""
-_REMEDIES = {
-    "QuotaExceeded": "Ask for a larger ResourceQuota.",
-    "Forbidden": "Correct what it names, or allow the operator to write it.",
-    "Rejected": "Correct what it names.",
-}
-"""What to do where the API server refused a write: its sentence says only what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,65 +39,17 @@ class Condition:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The one reason that stands for the whole state.
-
-    `is_failure` says that a person is needed, `is_final` that nothing will change without one.
-    """
-
-    reason: str
-    message: str
-    is_failure: bool = False
-    is_final: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Everything that conditions follow from."""
-
-    old: Mapping[str, Any]
-    """The status before."""
-    generation: int
-    problems: InvalidSpec | None
-    runtime_problem: RuntimeProblem | None
-    failures: Sequence[ApplyFailure]
-    phase: Phase | None
-    """None where no revision can be made yet."""
-    overdue: bool
-    target: str
-    stable: str | None
-    wanted: int
-    needed: int
-    """Available pods without which the service is not ready: fewer than `wanted` with autoscaling."""
-    available: int
-    """Available pods of all revisions."""
-    obstacle: Obstacle | None
-    """Why clients do not reach available pods."""
-    target_available: int
-    is_settled: bool
-    """The target's Deployment has the wanted replicas and its controller has seen them."""
-    has_old_pods: bool
-    has_pods: bool
-    deadline_seconds: int
-    cause: Cause | None
-    inactive: str | None
-    """Why the autoscaler of pods that are ready does not work."""
-    content_changed: str | None
-    """Why the pods of one revision cannot be trusted to serve the same model."""
-
-
 def compute_conditions(view: View) -> tuple[Condition, ...]:
     """Return all six conditions, in the order in which people read them."""
-    is_ready = _is_ready(view)
+    ready = is_ready(view)
     # A pod that an autoscaler adds, or one that was replaced, may fail: what serves is not degraded by it.
-    failure = None if is_ready else _failure(view)
-    verdict = _ready_verdict(view) if is_ready else failure or _progress_verdict(view)
+    failure = None if ready else find_failure(view)
+    verdict = ready_verdict(view) if ready else failure or progress_verdict(view)
     progressing = _progressing(view)
-    is_stalled = not is_ready and verdict.is_final
-    is_reconciling = not is_stalled and (not is_ready or progressing.status)
+    is_stalled = not ready and verdict.is_final
+    is_reconciling = not is_stalled and (not ready or progressing.status)
     return (
-        Condition("Ready", is_ready, verdict.reason, verdict.message),
+        Condition("Ready", ready, verdict.reason, verdict.message),
         _available(view),
         progressing,
         _degraded(view, failure),
@@ -133,137 +79,6 @@ def stamp(
             }
         )
     return stamped
-
-
-def _is_ready(view: View) -> bool:
-    if view.problems or view.runtime_problem or view.phase != "Complete" or _blocking(view):
-        return False
-    if view.wanted == 0:
-        return not view.has_pods
-    is_rolled_out = view.is_settled and view.target_available >= view.needed and not view.has_old_pods
-    return is_rolled_out and view.obstacle is None
-
-
-def _blocking(view: View) -> ApplyFailure | None:
-    """Return the refused write that speaks against Ready.
-
-    A hiccup that passes by itself does not, while the service was ready for this very generation.
-    """
-    final = next((failure for failure in view.failures if not failure.transient), None)
-    if final is not None or not view.failures:
-        return final
-    ready = condition_of(view.old, "Ready")
-    was_ready = ready.get("status") == "True" and ready.get("observedGeneration") == view.generation
-    return None if was_ready else view.failures[0]
-
-
-def _ready_verdict(view: View) -> Verdict:
-    if view.wanted == 0:
-        return Verdict(reason="ScaledToZero", message="No replicas are wanted: raise spec.replicas to serve.")
-    return Verdict(reason="Ready", message=f"{_count(view)} replicas are available.")
-
-
-def _count(view: View) -> str:
-    return f"{view.target_available} of {view.wanted}"
-
-
-def _failure(view: View) -> Verdict | None:
-    """Return the first that needs a person: spec, runtime, writes, rollout, pods, Service, in this order."""
-    if view.problems is not None:
-        return _final("InvalidSpec", f"The spec is invalid{_serving_on(view)}: {view.problems}")
-    if view.runtime_problem is not None:
-        return _final(view.runtime_problem.reason, view.runtime_problem.message)
-    refused = _blocking(view)
-    if refused is not None:
-        return _refused(refused)
-    if view.phase == "Aborted":
-        return _given_up(view)
-    if view.overdue:
-        return _overdue(view)
-    if view.cause is not None and view.cause.failing:
-        return Verdict(reason=view.cause.reason, message=_said(view.cause), is_failure=True)
-    if view.wanted and view.obstacle is not None and view.obstacle.needs_person:
-        return _final(view.obstacle.reason, view.obstacle.message)
-    return None
-
-
-def _said(cause: Cause) -> str:
-    """What is wrong with pods that are being tried."""
-    return cause.message + (_HEALS if cause.heals else "")
-
-
-def _refused(failure: ApplyFailure) -> Verdict:
-    message = redact(failure.message)
-    if failure.name not in message:
-        # Our own sentences name the object already; the API server's often do not.
-        message = f"{failure.kind} {failure.name!r} cannot be written: {message}"
-    needs_person = not failure.transient
-    remedy = _REMEDIES.get(failure.reason)
-    if remedy is not None:
-        message = f"{message.rstrip('.')}. {remedy} It is tried again within 5 minutes."
-    return Verdict(reason=failure.reason, message=message, is_failure=needs_person, is_final=needs_person)
-
-
-def _final(reason: str, message: str) -> Verdict:
-    return Verdict(reason=reason, message=message, is_failure=True, is_final=True)
-
-
-def _serving_on(view: View) -> str:
-    serving = view.stable or (view.target if view.available else None)
-    return f" (revision {serving} serves on)" if serving else ""
-
-
-def _given_up(view: View) -> Verdict:
-    """The cause was seen while there were pods: once they are gone, the old status is all that knows it."""
-    if is_given_up(view.old, view.target):
-        known = condition_of(view.old, "Degraded")
-        if known.get("status") == "True":
-            return _final(str(known.get("reason")), str(known.get("message")))
-    reason, why = _last_cause(view)
-    return _final(
-        reason,
-        f"Revision {view.target} did not become available in {view.deadline_seconds} s and was given up; "
-        f"revision {view.stable} serves on. To try it again raise spec.rollout.progressDeadlineSeconds; "
-        f"to try another, change the spec.{why}",
-    )
-
-
-def _last_cause(view: View) -> tuple[str, str]:
-    """Return (reason, sentence) of what kept the target from becoming available."""
-    if view.cause is not None and view.cause.failing:
-        return view.cause.reason, f" Cause: {view.cause.message}"
-    known = condition_of(view.old, "Degraded")
-    if view.old.get("targetRevision") == view.target and known.get("status") == "True":
-        return str(known.get("reason")), f" Cause: {str(known.get('message')).removesuffix(_HEALS)}"
-    return DEADLINE_EXCEEDED, f" Last seen: {view.cause.message}" if view.cause else ""
-
-
-def _overdue(view: View) -> Verdict:
-    """Past the deadline with nothing else to serve: it is never given up, so mending it heals."""
-    if view.cause is not None and view.cause.failing:
-        return _final(view.cause.reason, _said(view.cause))
-    step = f" {view.cause.message}" if view.cause else ""
-    return _final(
-        DEADLINE_EXCEEDED,
-        f"Revision {view.target} did not become available in {view.deadline_seconds} s: "
-        f"{_count(view)} replicas are available.{step} It is still being tried; if it needs longer, raise "
-        "spec.rollout.progressDeadlineSeconds.",
-    )
-
-
-def _progress_verdict(view: View) -> Verdict:
-    step = f" {view.cause.message}" if view.cause else ""
-    if view.phase != "Complete":
-        message = f"Revision {view.target}: {_count(view)} replicas are available.{step}"
-        return Verdict(reason="RolloutInProgress", message=message)
-    if view.has_old_pods and view.target_available >= view.needed:
-        message = f"Revision {view.target} is available; pods of earlier revisions are still stopping."
-        return Verdict(reason="RolloutInProgress", message=message)
-    if view.wanted == 0:
-        return Verdict(reason="ScalingToZero", message="Pods are still stopping.")
-    if view.obstacle is not None and view.target_available >= view.needed:
-        return Verdict(reason=view.obstacle.reason, message=view.obstacle.message)
-    return Verdict(reason="ReplicasUnavailable", message=f"{_count(view)} replicas are available.{step}")
 
 
 def _available(view: View) -> Condition:
@@ -301,7 +116,7 @@ def _progressing(view: View) -> Condition:
 def _degraded(view: View, failure: Verdict | None) -> Condition:
     if view.phase == "Aborted":
         # Remembers the cause, whatever else is wrong meanwhile.
-        failure = _given_up(view)
+        failure = given_up_verdict(view)
     if failure is not None and failure.is_failure:
         return Condition("Degraded", True, failure.reason, failure.message)
     if view.content_changed:

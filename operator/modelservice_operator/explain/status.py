@@ -5,22 +5,20 @@ Equal input gives equal output, so a status that did not change is not written a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.runtimes import image_of, runtime_news
 from modelservice_operator.explain.conditions import (
-    CONTENT_CHANGED,
-    View,
     compute_conditions,
     stamp,
 )
-from modelservice_operator.explain.diagnose import Situation, diagnose, first_report, loaded_models
+from modelservice_operator.explain.diagnose import Situation, diagnose
+from modelservice_operator.explain.loaded import content_changed, models_of, served_model
 from modelservice_operator.explain.reach import find_obstacle
+from modelservice_operator.explain.verdict import View
 from modelservice_operator.facts import labels, names
-from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of, is_given_up
-from modelservice_operator.facts.text.redact import redact
+from modelservice_operator.facts.recorded import is_given_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,24 +27,9 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.decide import Decision
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.explain.diagnose import Cause, LoadedModel
-    from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed, ReportedModel
+    from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed
 
 _DEFAULT_DEADLINE_SECONDS = 600
-_SAID = ("batching", "leftOutOutputs")
-"""Fields of `status.model` that only servers can tell."""
-_LARGEST_BATCH = 2**31 - 1
-_LONGEST_OBSTACLE = 1024
-_LONGEST_NAME = 253
-_MOST_OUTPUTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """Something worth a Kubernetes Event: it happened now, and did not hold before."""
-
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
 
 
 def compute_status(
@@ -62,7 +45,7 @@ def compute_status(
     if metadata.get("deletionTimestamp"):
         return dict(old)
     deployments = read_history(observed).deployments
-    models = _models(observed, decision)
+    models = models_of(observed, decision)
     view = _view(observed, decision, failures, deployments, models)
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
@@ -76,7 +59,7 @@ def compute_status(
         "targetRevision": decision.target.name if decision.target else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
-        "model": _served_model(observed, decision, old, models),
+        "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),
     }
@@ -118,7 +101,7 @@ def _view(
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
         cause=_cause(observed, decision, deployments),
         inactive=decision.inactive,
-        content_changed=_content_changed(decision, old, models),
+        content_changed=content_changed(decision, old, models),
     )
 
 
@@ -182,116 +165,10 @@ def _situation(
     )
 
 
-def _models(observed: Observed, decision: Decision) -> tuple[LoadedModel, ...] | None:
-    """Return the models that the serving revision's pods report, None where no pods were read."""
-    if observed.pods is None or decision.serving is None:
-        return None
-    return loaded_models(observed.pods, decision.serving.name, observed.pod_reports)
-
-
-def _serving_before(old: Mapping[str, Any]) -> object:
-    return old.get("stableRevision") or old.get("targetRevision")
-
-
-def _served_model(
-    observed: Observed, decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
-) -> dict[str, Any] | None:
-    """Return the model of the serving revision; what pods said once is kept while it serves."""
-    if decision.serving is None:
-        return None
-    inputs = decision.serving.snapshot.inputs.get("model", {})
-    known = _known_model(decision, old)
-    recorded = _recorded(decision, old, models)
-    same = next((one for one in models or () if recorded and not one.differs(*recorded)), None)
-    said = first_report(observed.pods or (), decision.serving.name, observed.pod_reports)
-    model = {
-        "sha256": recorded[0] if recorded else None,
-        "externalDataSha256": (recorded[1] if recorded else None)
-        or (same.external_data_sha256 if same else None),
-        "sizeBytes": (same.size_bytes if same else None) or known.get("sizeBytes"),
-        "version": inputs.get("version"),
-        **({name: known.get(name) for name in _SAID} if said is None else _said(said)),
-        "comparedAt": observed.compared_at or known.get("comparedAt"),
-    }
-    return {field: value for field, value in model.items() if value is not None} or None
-
-
-def _known_model(decision: Decision, old: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the old status of the model, nothing where another revision served."""
-    is_same = decision.serving is not None and _serving_before(old) == decision.serving.name
-    return (old.get("model") or {}) if is_same else {}
-
-
-def _recorded(
-    decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
-) -> tuple[str, str | None] | None:
-    """Return the digests that stand for the serving revision: the first that were ever seen.
-
-    What the spec asks for is not seen before a pod had it: the store may have another file.
-    """
-    known = _known_model(decision, old)
-    if known.get("sha256"):
-        return str(known["sha256"]), known.get("externalDataSha256")
-    inputs = decision.serving.snapshot.inputs.get("model", {}) if decision.serving else {}
-    if inputs.get("sha256") and (models or decision.stable is not None):
-        return str(inputs["sha256"]), None
-    return (models[0].sha256, models[0].external_data_sha256) if models else None
-
-
-def _said(model: ReportedModel) -> dict[str, Any]:
-    """Return what a server says about itself as status has it; what it may say is bounded there."""
-    batching = model.batching
-    stated = {
-        "maxBatchSize": max(1, min(batching.max_batch_size, _LARGEST_BATCH)),
-        "obstacle": batching.obstacle and redact(batching.obstacle)[:_LONGEST_OBSTACLE],
-        "source": batching.source and batching.source[:_LONGEST_NAME],
-    }
-    left_out = [name[:_LONGEST_NAME] for name in dict.fromkeys(model.left_out_outputs)][:_MOST_OUTPUTS]
-    return {
-        "batching": {field: value for field, value in stated.items() if value},
-        "leftOutOutputs": left_out or None,
-    }
-
-
 def _model_name(decision: Decision, default: str) -> str:
     """Return the name that the serving revision gives the model in the protocols."""
     inputs = decision.serving.snapshot.inputs if decision.serving else {}
     return str(inputs.get("model", {}).get("name") or default)
-
-
-def _content_changed(
-    decision: Decision, old: Mapping[str, Any], models: Sequence[LoadedModel] | None
-) -> str | None:
-    """Return the complaint about pods that serve another model than their revision, until looked at again."""
-    if decision.serving is None:
-        return None
-    if not models:
-        known = condition_of(old, "Degraded")
-        is_known = known.get("reason") == CONTENT_CHANGED and _serving_before(old) == decision.serving.name
-        return str(known.get("message")) if is_known else None
-    recorded = _recorded(decision, old, models)
-    others = [one for one in models if recorded and one.differs(*recorded)]
-    if not others or recorded is None:
-        return None
-    name = decision.serving.name
-    if len(others) < len(models):
-        return (
-            f"Pods of revision {name} loaded different files from the same address "
-            f"(sha256 {', '.join(_digests(models))}): set spec.model.sha256 to the right one."
-        )
-    return (
-        f"The files behind the address of revision {name} have changed: its pods serve sha256 "
-        f"{', '.join(_digests(others))}, and {recorded[0]} was rolled out. Set spec.model.sha256 to the "
-        "right one, or change spec.model.version to roll out what is there now."
-    )
-
-
-def _digests(models: Sequence[LoadedModel]) -> list[str]:
-    """Return what tells the models apart."""
-    texts = [one.sha256 for one in models]
-    if len(set(texts)) == len(texts):
-        return texts
-    return [f"{one.sha256} with external data {one.external_data_sha256}" for one in models]
 
 
 def _runtime(target: Revision | None, runtimes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -328,39 +205,3 @@ def percentages(counts: Mapping[str, int]) -> dict[str, int]:
     for name in by_remainder[: 100 - sum(shares.values())]:
         shares[name] += 1
     return shares
-
-
-def compute_transitions(
-    old_status: Mapping[str, Any], new_status: Mapping[str, Any]
-) -> tuple[Transition, ...]:
-    """Return what changed between two statuses and is worth an Event."""
-    found = []
-    target = new_status.get("targetRevision")
-    if target and target != old_status.get("targetRevision"):
-        found.append(Transition("Normal", "RolloutStarted", f"Revision {target} is being rolled out."))
-    stable = new_status.get("stableRevision")
-    if stable and stable != old_status.get("stableRevision"):
-        found.append(Transition("Normal", "RolloutComplete", f"Revision {stable} is the stable one."))
-    found += _condition_transitions(old_status, new_status)
-    return tuple(found)
-
-
-def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[str, Any]) -> list[Transition]:
-    found = []
-    before, after = (condition_of(status, "Degraded") for status in (old_status, new_status))
-    given_up = _is_overdue(new_status) and not _is_overdue(old_status)
-    if after.get("status") == "True" and (before.get("reason") != after.get("reason") or given_up):
-        reason = DEADLINE_EXCEEDED if given_up else str(after.get("reason"))
-        found.append(Transition("Warning", reason, str(after.get("message"))))
-    # Pods of another revision have not shown yet whether they do better.
-    is_same_target = new_status.get("targetRevision") == old_status.get("targetRevision")
-    if before.get("status") == "True" and after.get("status") == "False" and is_same_target:
-        found.append(Transition("Normal", "Recovered", f"Solved: {before.get('reason')}."))
-    before, after = (condition_of(status, "Ready") for status in (old_status, new_status))
-    if after.get("status") == "True" and before.get("status") != "True":
-        found.append(Transition("Normal", str(after.get("reason")), str(after.get("message"))))
-    return found
-
-
-def _is_overdue(status: Mapping[str, Any]) -> bool:
-    return bool(condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from modelservice_operator.explain.status import compute_status, compute_transitions
+from modelservice_operator.explain.status import compute_status
+from modelservice_operator.explain.transitions import compute_transitions
 from modelservice_operator.facts.errors import ApiError, NotFoundError, is_namespace_gone
 from modelservice_operator.facts.kinds import MODEL_SERVICES
 from modelservice_operator.facts.pods import is_ready, of_revision

@@ -11,7 +11,8 @@ import msgspec
 
 from modelservice_operator.decide.decide import Decision, decide
 from modelservice_operator.decide.resources.pod.template import build_pod_template
-from modelservice_operator.explain.status import Transition, compute_status, compute_transitions
+from modelservice_operator.explain.status import compute_status
+from modelservice_operator.explain.transitions import Transition, compute_transitions
 from modelservice_operator.facts import labels
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
 from modelservice_operator.facts.observed import (

@@ -23,7 +23,8 @@ from tests.unit.operator.builders import (
 
 from modelservice_operator.api import ModelServiceStatus
 from modelservice_operator.decide.decide import decide
-from modelservice_operator.explain.status import Transition, compute_status, compute_transitions, percentages
+from modelservice_operator.explain.status import compute_status, percentages
+from modelservice_operator.explain.transitions import Transition, compute_transitions
 from modelservice_operator.facts.observed import ApplyFailure, PodReport, ServiceChild
 from modelservice_operator.facts.recorded import is_given_up
 

@@ -14,7 +14,7 @@ from tests.support.operator_objects import make_model_service
 
 from modelservice_operator.client import events as events_module
 from modelservice_operator.client.events import Recorder, build_event
-from modelservice_operator.explain.status import Transition
+from modelservice_operator.explain.transitions import Transition
 from modelservice_operator.facts.errors import ApiError, OperatorError
 from modelservice_operator.process import watchdog as watchdog_module
 from modelservice_operator.process.health import HealthServer

@@ -1,0 +1,56 @@
+"""What changed between two statuses and is worth a Kubernetes Event. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Something worth a Kubernetes Event: it happened now, and did not hold before."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def compute_transitions(
+    old_status: Mapping[str, Any], new_status: Mapping[str, Any]
+) -> tuple[Transition, ...]:
+    """Return what changed between two statuses and is worth an Event."""
+    found = []
+    target = new_status.get("targetRevision")
+    if target and target != old_status.get("targetRevision"):
+        found.append(Transition("Normal", "RolloutStarted", f"Revision {target} is being rolled out."))
+    stable = new_status.get("stableRevision")
+    if stable and stable != old_status.get("stableRevision"):
+        found.append(Transition("Normal", "RolloutComplete", f"Revision {stable} is the stable one."))
+    found += _condition_transitions(old_status, new_status)
+    return tuple(found)
+
+
+def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[str, Any]) -> list[Transition]:
+    found = []
+    before, after = (condition_of(status, "Degraded") for status in (old_status, new_status))
+    given_up = _is_overdue(new_status) and not _is_overdue(old_status)
+    if after.get("status") == "True" and (before.get("reason") != after.get("reason") or given_up):
+        reason = DEADLINE_EXCEEDED if given_up else str(after.get("reason"))
+        found.append(Transition("Warning", reason, str(after.get("message"))))
+    # Pods of another revision have not shown yet whether they do better.
+    is_same_target = new_status.get("targetRevision") == old_status.get("targetRevision")
+    if before.get("status") == "True" and after.get("status") == "False" and is_same_target:
+        found.append(Transition("Normal", "Recovered", f"Solved: {before.get('reason')}."))
+    before, after = (condition_of(status, "Ready") for status in (old_status, new_status))
+    if after.get("status") == "True" and before.get("status") != "True":
+        found.append(Transition("Normal", str(after.get("reason")), str(after.get("message"))))
+    return found
+
+
+def _is_overdue(status: Mapping[str, Any]) -> bool:
+    return bool(condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED)
