@@ -8,7 +8,8 @@ from modelservice_runtime.auth.guard import HttpAdmission, is_open_target
 from modelservice_runtime.machine.descriptors import allow_files
 from modelservice_runtime.protocols.grpc.services import GrpcServices
 from modelservice_runtime.settings.serve import ServeSettings
-from modelservice_runtime.transport.grpc.server import Admission, GrpcServer
+from modelservice_runtime.transport.grpc.server import GrpcServer
+from modelservice_runtime.transport.grpc.stream import Admission
 from modelservice_runtime.transport.http import HttpApplication, HttpLimits
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.limits import Http2Limits

@@ -3,13 +3,14 @@
 A small answer costs two entries in the outbox; everything less common goes the longer way.
 """
 
+import asyncio
 import logging
 import struct
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from modelservice_runtime.errors import internal_error
 from modelservice_runtime.execution.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES, offload
@@ -17,19 +18,13 @@ from modelservice_runtime.transport.content_encoding import MIN_COMPRESSED_BYTES
 from modelservice_runtime.transport.grpc.head import CallHead
 from modelservice_runtime.transport.grpc.messages import PREFIX_BYTES, MessageReader
 from modelservice_runtime.transport.grpc.open_streams import Endable
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcError, GrpcStatus
+from modelservice_runtime.transport.grpc.stream import Admission, CallHandler, GrpcError, GrpcStatus
 from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK, TRAILERS_OK_BLOCK, build_trailers_block
 from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.http2.errors import ErrorCode
 from modelservice_runtime.transport.http2.frames import END_HEADERS, END_STREAM, FrameType
-from modelservice_runtime.transport.http2.stream import Stream
+from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
 from modelservice_runtime.transport.status import grpc_error
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from modelservice_runtime.transport.grpc.server import GrpcServer
-    from modelservice_runtime.transport.http2.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +45,14 @@ _MAX_COMPRESSED_BYTES = 1024 * 1024
 _MAX_MESSAGES_AT_ONCE = 64
 _LAST = END_HEADERS | END_STREAM
 _LEAVING = "the connection has reached its greatest age; connect again"
+
+
+class CallServer(Protocol):
+    """What calls ask of their server."""
+
+    loop: asyncio.AbstractEventLoop
+    now: float
+    admit: Admission | None
 
 
 class ServerCall(Stream):
@@ -73,7 +76,7 @@ class ServerCall(Stream):
         "received_ns",
     )
 
-    def __init__(self, server: "GrpcServer", session: "Session", stream_id: int, head: CallHead) -> None:
+    def __init__(self, server: CallServer, session: StreamOwner, stream_id: int, head: CallHead) -> None:
         super().__init__(session, stream_id)
         self.on_writable: Callable[[], None] | None = None
         self.received_ns = self._opened_ns = 0
@@ -347,7 +350,7 @@ class ServerCall(Stream):
         self._hold(rest)
         offload(partial(reader.inflate, message), partial(self._inflated, size))
 
-    def _inflated(self, size: int, finished: "asyncio.Future[bytes]") -> None:
+    def _inflated(self, size: int, finished: asyncio.Future[bytes]) -> None:
         self.session.release(size)
         failure = finished.exception()
         if self._done:

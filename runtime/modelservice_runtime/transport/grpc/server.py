@@ -2,22 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
 
 from modelservice_runtime.transport.grpc.call import ServerCall
 from modelservice_runtime.transport.grpc.head import CallHead, HeadParser
-from modelservice_runtime.transport.grpc.stream import Service
+from modelservice_runtime.transport.grpc.stream import Admission, Service
 from modelservice_runtime.transport.http2.hpack import Header
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.http2.server import Http2Server
-from modelservice_runtime.transport.http2.session import Session
-
-
-class Admission(Protocol):
-    """Decides who may call."""
-
-    def __call__(self, path: str, metadata: Mapping[bytes, bytes], *, has_client_certificate: bool) -> None:
-        """Raise GrpcError to turn a call away."""
+from modelservice_runtime.transport.http2.stream import StreamOwner
 
 
 class GrpcServer(Http2Server):
@@ -41,6 +33,6 @@ class GrpcServer(Http2Server):
         """See ``Http2Server``."""
         return self._parser.parse(headers)
 
-    def open_stream(self, session: Session, stream_id: int, head: CallHead) -> ServerCall:
+    def open_stream(self, session: StreamOwner, stream_id: int, head: CallHead) -> ServerCall:
         """See ``Http2Server``."""
         return ServerCall(self, session, stream_id, head)

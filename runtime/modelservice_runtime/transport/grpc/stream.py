@@ -98,3 +98,10 @@ class CallHandler(Protocol):
 
 
 Service: TypeAlias = Callable[[GrpcCall], CallHandler]
+
+
+class Admission(Protocol):
+    """Decides who may call."""
+
+    def __call__(self, path: str, metadata: Mapping[bytes, bytes], *, has_client_certificate: bool) -> None:
+        """Raise GrpcError to turn a call away."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode
 from modelservice_runtime.transport.http2.frames import (
@@ -17,12 +17,10 @@ from modelservice_runtime.transport.http2.frames import (
     build_window_update,
 )
 from modelservice_runtime.transport.http2.outbox import Outbox
+from modelservice_runtime.transport.http2.port import Http2Port
 from modelservice_runtime.transport.http2.session import DRAIN_PING, Session
 from modelservice_runtime.transport.port_server import Place
 from modelservice_runtime.transport.tls import HTTP_2
-
-if TYPE_CHECKING:
-    from modelservice_runtime.transport.http2.server import Http2Server
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ class Connection(Session, asyncio.Protocol):
 
     _transport: Any
 
-    def __init__(self, server: "Http2Server") -> None:
+    def __init__(self, server: Http2Port[Any]) -> None:
         super().__init__(server)
         self._deferred = False
         self._ended = False

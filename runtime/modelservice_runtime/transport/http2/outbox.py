@@ -6,8 +6,9 @@ What does not fit waits in its stream, and streams that may send take turns, a f
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode
 from modelservice_runtime.transport.http2.frames import (
     DEFAULT_WINDOW_BYTES,
@@ -18,10 +19,6 @@ from modelservice_runtime.transport.http2.frames import (
     FrameType,
 )
 from modelservice_runtime.transport.http2.hpack import EMPTY_TABLE
-from modelservice_runtime.transport.http2.stream import Stream
-
-if TYPE_CHECKING:
-    from modelservice_runtime.transport.http import Buffer
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +30,21 @@ _FLUSH_BYTES = 256 * 1024
 _MAX_JOINED_BYTES = 16 * 1024
 
 
-class Outbox:
-    """See the module's text. ``frames`` and ``window`` belong to this class and to ``Stream`` alone.
+class Sender(Protocol):
+    """What an outbox asks of a stream with queued data."""
 
-    ``corked`` is true while a flush is certain to come.
+    id: int
+    send_window: int
+    queued_bytes: int
+
+    def take(self, size: int, frames: list[Buffer]) -> None:
+        """Move `size` queued bytes to `frames`."""
+
+
+class Outbox:
+    """See the module's text. `frames` and `window` belong to this class and to streams alone.
+
+    `corked` is true while a flush is certain to come.
     """
 
     __slots__ = (
@@ -60,7 +68,7 @@ class Outbox:
     def __init__(self, transport: Any, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._transport = transport
         self._call_soon = call_soon
-        self._waiting: dict[Stream, None] = {}
+        self._waiting: dict[Sender, None] = {}
         self._prefix = b""
         self._closed = False
         self._joined = True
@@ -137,12 +145,12 @@ class Outbox:
         if self._waiting:
             self.pump()
 
-    def enqueue(self, stream: Stream) -> None:
+    def enqueue(self, stream: Sender) -> None:
         """Let a stream with queued data take its turns as soon as it may."""
         self._waiting[stream] = None
         self.pump()
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Sender) -> None:
         """The stream sends nothing any more."""
         self._waiting.pop(stream, None)
 
@@ -164,7 +172,7 @@ class Outbox:
         if self.frames and not self.corked:
             self.schedule()
 
-    def _send_frame(self, stream: Stream, limit: int) -> int:
+    def _send_frame(self, stream: Sender, limit: int) -> int:
         size = min(limit, stream.queued_bytes)
         self.frames.append(FRAME_HEADER.pack(size << 8 | FrameType.DATA, 0, stream.id))
         if size > _MAX_JOINED_BYTES:

@@ -4,7 +4,8 @@ Whatever costs us something and brings nothing forward is paid for from an allow
 """
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode, StreamFailedError
 from modelservice_runtime.transport.http2.frames import (
@@ -24,11 +25,9 @@ from modelservice_runtime.transport.http2.frames import (
 )
 from modelservice_runtime.transport.http2.hpack import Header, HeaderDecoder, HpackError
 from modelservice_runtime.transport.http2.outbox import Outbox
+from modelservice_runtime.transport.http2.port import Http2Port
 from modelservice_runtime.transport.http2.reader import FrameReader
 from modelservice_runtime.transport.http2.stream import Stream
-
-if TYPE_CHECKING:
-    from modelservice_runtime.transport.http2.server import Http2Server
 
 # What frames cost of the allowance, and what brings it back.
 _COST_OF_RESET = 4
@@ -48,15 +47,12 @@ DRAIN_PING = b"draining"
 
 
 class Session(FrameReader):
-    """See the module's text. ``stream_window`` is what the client may send on a new stream.
-
-    Streams in ``after_turn`` hear of the end of the current turn. Before ``reading_since`` we did not read
-    for a while, which does not count against the client.
-    """
+    """See the module's text, and `StreamOwner`."""
 
     outbox: Outbox
+    call_soon: Callable[[Callable[[], None]], object]
 
-    def __init__(self, server: "Http2Server") -> None:
+    def __init__(self, server: Http2Port[Any]) -> None:
         super().__init__(server.limits)
         limits = server.limits
         self.streams: dict[int, Stream] = {}
@@ -150,14 +146,14 @@ class Session(FrameReader):
             stream.received(data, start, stop, flags & END_STREAM if complete else 0)
 
     def credit(self, stream: Stream) -> None:
-        """Grant the window again that the stream's data has used; called by the stream."""
+        """See `StreamOwner`."""
         used = self.stream_window - stream.receive_window
         if used > self.stream_window >> 1:
             stream.receive_window = self.stream_window
             self.outbox.write(build_window_update(stream.id, used))
 
     def answered(self, stream: Stream) -> None:
-        """Our side of the stream has ended; whatever the client still sends on it is ignored."""
+        """See `StreamOwner`."""
         if not stream.remote_ended:
             self.outbox.write(build_reset(stream.id, ErrorCode.NO_ERROR))
             self._remember_reset(stream.id)
@@ -165,14 +161,14 @@ class Session(FrameReader):
         self._forget(stream)
 
     def reset(self, stream: Stream, code: ErrorCode) -> None:
-        """End a stream at once from our side; does not tell the stream's owner."""
+        """See `StreamOwner`."""
         if self.streams.get(stream.id) is stream:
             self.outbox.write(build_reset(stream.id, code))
             self._remember_reset(stream.id)
             self._forget(stream)
 
     def reserve(self, size: int) -> bool:
-        """Count buffered bytes; False, and nothing counted, when all clients together hold too much."""
+        """See `StreamOwner`."""
         server = self._server
         if server.buffered_bytes + size > self.limits.max_buffered_bytes:
             return False
@@ -180,11 +176,11 @@ class Session(FrameReader):
         return True
 
     def release(self, size: int) -> None:
-        """Give reserved bytes back."""
+        """See `StreamOwner`."""
         self._server.buffered_bytes -= size
 
     def stall_deadline(self) -> float:
-        """When data queued now must have moved."""
+        """See `StreamOwner`."""
         return self._server.now + self.limits.stream_stall_seconds
 
     def spend(self, cost: int) -> None:

@@ -2,15 +2,50 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.http2.errors import ErrorCode
 from modelservice_runtime.transport.http2.frames import END_STREAM, MAX_WINDOW_BYTES
+from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.http2.outbox import Outbox
 
-if TYPE_CHECKING:
-    from modelservice_runtime.transport.http2.session import Session
+
+class StreamOwner(Protocol):
+    """What a stream asks of its connection.
+
+    `stream_window` is what the client may send on a new stream. Streams in `after_turn` hear of the end of
+    the current turn. Before `reading_since` nothing was read for a while, which does not count against the
+    client. `allowance` is what `Http2Limits` says.
+    """
+
+    limits: Http2Limits
+    outbox: Outbox
+    stream_window: int
+    allowance: int
+    after_turn: "list[Stream]"
+    reading_since: float
+    has_client_certificate: bool
+    call_soon: Callable[[Callable[[], None]], object]
+
+    def credit(self, stream: "Stream") -> None:
+        """Grant the window again that the stream's data has used."""
+
+    def answered(self, stream: "Stream") -> None:
+        """Our side of the stream has ended; whatever the client still sends on it is ignored."""
+
+    def reset(self, stream: "Stream", code: ErrorCode) -> None:
+        """End a stream at once from our side; does not tell the stream."""
+
+    def reserve(self, size: int) -> bool:
+        """Count bytes that are held; False, and nothing counted, when all clients together hold too much."""
+
+    def release(self, size: int) -> None:
+        """Give them back."""
+
+    def stall_deadline(self) -> float:
+        """When data queued now must have moved."""
 
 
 class Stream(ABC):
@@ -33,7 +68,7 @@ class Stream(ABC):
         "stall_deadline",
     )
 
-    def __init__(self, session: "Session", stream_id: int) -> None:
+    def __init__(self, session: StreamOwner, stream_id: int) -> None:
         self.session = session
         self.outbox = session.outbox
         self.id = stream_id
