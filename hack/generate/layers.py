@@ -54,7 +54,7 @@ def layers_picture(root: Path) -> dict[Path, str]:
 
 
 def _read_house(root: Path, package: str, layers: list[str]) -> House:
-    folder = next(root.glob(f"*/{package}"))
+    folder = next(root.glob(f"*/{package.replace('.', '/')}"))
     rows = [[name.strip(" ()") for name in layer.split("|")] for layer in layers]
     return House(package, tuple(tuple(Room(name, _sentence(folder, name)) for name in row) for row in rows))
 

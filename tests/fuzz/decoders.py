@@ -18,13 +18,13 @@ from modelservice_runtime.auth.tokens import TokenVerifier, parse_jwks
 from modelservice_runtime.errors import ServingError, StartupError, UnauthenticatedError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.onnx.scan import scan_model
-from modelservice_runtime.protocols.oip import grpc_request as oip_request
-from modelservice_runtime.protocols.oip.infer_codec import DecodedInfer, decode_infer
-from modelservice_runtime.protocols.oip.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.grpc import request as oip_request
+from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, decode_infer
+from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
 from modelservice_runtime.protocols.tfs.documents import TF_DTYPES
-from modelservice_runtime.protocols.tfs.example_codec import prepare_classify, prepare_regress
-from modelservice_runtime.protocols.tfs.grpc_predict import cut_predict_request, decode_predict_request
-from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
+from modelservice_runtime.protocols.tfs.grpc.predict import cut_predict_request, decode_predict_request
+from modelservice_runtime.protocols.tfs.rest.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.protocols.tfs.rest.predict_codec import prepare_predict
 from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
 from modelservice_runtime.settings.security import JwtSettings
 from modelservice_runtime.tensors import DATATYPES, InferRequest, TensorSpec, count_elements

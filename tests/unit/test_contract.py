@@ -29,7 +29,7 @@ from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.protocols.oip.routes import Endpoint, Route, match_route
 from modelservice_runtime.protocols.oip.samples import decode_sample
-from modelservice_runtime.protocols.routing import split_target
+from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
 from modelservice_runtime.settings.sessions import (
     ArenaExtendStrategy,

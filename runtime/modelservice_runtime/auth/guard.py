@@ -1,32 +1,16 @@
 """The one check in front of every protocol's dispatch.
 
-It wraps a whole front end, so a route that is added later is guarded without doing anything. Only what a
-kubelet, a load balancer or a client's own health check asks stays open, by exact name: they have no key, and
-learn nothing but whether to send traffic.
+It wraps a whole front end, so a route that is added later is guarded without doing anything. Only
+`open_paths` stay open, by exact name.
 """
 
 from collections.abc import Mapping
 
 from modelservice_runtime.auth.authenticator import Authenticator
 from modelservice_runtime.errors import ServingError, UnauthenticatedError
+from modelservice_runtime.protocols.open_paths import OPEN_GRPC_PATHS, is_open_target
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest
 from modelservice_runtime.transport.status import error_response, grpc_error
-
-# Compared with the path as it came: any other spelling of it needs a key.
-OPEN_HTTP_PATHS = frozenset({b"/", b"/v2/health/live", b"/v2/health/ready"})
-OPEN_GRPC_PATHS = frozenset(
-    {
-        "/grpc.health.v1.Health/Check",
-        "/grpc.health.v1.Health/Watch",
-        "/inference.GRPCInferenceService/ServerLive",
-        "/inference.GRPCInferenceService/ServerReady",
-    }
-)
-
-
-def is_open_target(target: bytes) -> bool:
-    """Whether everybody may ask for a request target; its query means nothing there and does not count."""
-    return target.partition(b"?")[0] in OPEN_HTTP_PATHS
 
 
 class Guard:

@@ -11,7 +11,7 @@ from modelservice_runtime.observe.exchange import (
     shorten,
 )
 from modelservice_runtime.protocols.oip.routes import match_template
-from modelservice_runtime.protocols.routing import split_target
+from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.protocols.tfs.routes import match_tfs_template
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier
 

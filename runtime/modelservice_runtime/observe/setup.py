@@ -10,7 +10,7 @@ from modelservice_runtime.observe.background import BackgroundObserver
 from modelservice_runtime.observe.exchange import Exchange, Observer
 from modelservice_runtime.observe.grpc import observe_services
 from modelservice_runtime.observe.http import ObservedApplication
-from modelservice_runtime.protocols.grpc.services import GrpcServices
+from modelservice_runtime.protocols.grpc_services import GrpcServices
 from modelservice_runtime.transport.http import HttpApplication
 
 log = logging.getLogger(__name__)

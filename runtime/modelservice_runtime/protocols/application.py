@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from modelservice_runtime.errors import NotFoundError, ServingError, internal_error
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
-from modelservice_runtime.protocols.answers import send
-from modelservice_runtime.protocols.front_end import Binding, FrontEnd, Handler
-from modelservice_runtime.protocols.oip.rest import OipFrontEnd
+from modelservice_runtime.protocols.oip.rest.front_end import OipFrontEnd
 from modelservice_runtime.protocols.openapi.rest import OpenApiFrontEnd
-from modelservice_runtime.protocols.routing import split_target
-from modelservice_runtime.protocols.tfs.rest import TfsFrontEnd
+from modelservice_runtime.protocols.rest.answers import send
+from modelservice_runtime.protocols.rest.front_end import Binding, FrontEnd, Handler
+from modelservice_runtime.protocols.rest.routing import split_target
+from modelservice_runtime.protocols.tfs.rest.front_end import TfsFrontEnd
 from modelservice_runtime.settings.security import SecuritySettings
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.transport.status import error_body, error_response

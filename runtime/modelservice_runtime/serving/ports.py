@@ -4,9 +4,10 @@ import asyncio
 import logging
 from dataclasses import asdict, dataclass
 
-from modelservice_runtime.auth.guard import HttpAdmission, is_open_target
+from modelservice_runtime.auth.guard import HttpAdmission
 from modelservice_runtime.machine.descriptors import allow_files
-from modelservice_runtime.protocols.grpc.services import GrpcServices
+from modelservice_runtime.protocols.grpc_services import GrpcServices
+from modelservice_runtime.protocols.open_paths import is_open_target
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.transport.grpc.server import GrpcServer
 from modelservice_runtime.transport.grpc.stream import Admission

@@ -45,7 +45,7 @@ from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.models.trial import try_models
 from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.protocols.application import build_application
-from modelservice_runtime.protocols.grpc.services import build_grpc_services
+from modelservice_runtime.protocols.grpc_services import build_grpc_services
 from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.serving.late_application import LateApplication
 from modelservice_runtime.serving.memory_keeper import MemoryKeeper

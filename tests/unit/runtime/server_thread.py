@@ -12,7 +12,6 @@ from typing import Any
 
 import uvloop
 
-from modelservice_runtime.auth.guard import is_open_target
 from modelservice_runtime.auth.loading import load_guard
 from modelservice_runtime.execution.lane import Lane
 from modelservice_runtime.execution.statistics import ModelStatistics
@@ -23,7 +22,8 @@ from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.observe.metrics import MetricsApplication
 from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.protocols.application import build_application
-from modelservice_runtime.protocols.grpc.services import build_grpc_services
+from modelservice_runtime.protocols.grpc_services import build_grpc_services
+from modelservice_runtime.protocols.open_paths import is_open_target
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.security import SecuritySettings
 from modelservice_runtime.settings.sessions import SessionSettings

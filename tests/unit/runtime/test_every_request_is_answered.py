@@ -250,7 +250,7 @@ def test_prepared_request_whose_answer_cannot_be_encoded_is_answered_and_counted
             assert server.request("POST", path, body).status == 200
         with monkeypatch.context() as patched:
             patched.setattr(
-                "modelservice_runtime.protocols.oip.prepared_infer.PreparedInfer._encode_json", refuse
+                "modelservice_runtime.protocols.oip.rest.prepared_infer.PreparedInfer._encode_json", refuse
             )
             answer = server.request("POST", path, body)
         assert (answer.status, failures(server)) == (500, 1)
@@ -387,7 +387,7 @@ def test_answer_that_cannot_be_compressed_goes_out_as_it_is(
 ) -> None:
     """On the event loop, and on a thread."""
     tensor = MLP | {"shape": [rows, 4], "data": [1] * (4 * rows)}
-    monkeypatch.setattr("modelservice_runtime.protocols.answers.encode_body", refuse)
+    monkeypatch.setattr("modelservice_runtime.protocols.rest.answers.encode_body", refuse)
     answer = server.request("POST", "/v2/models/mlp/infer", {"inputs": [tensor]}, {"Accept-Encoding": "gzip"})
     assert (answer.status, "Content-Encoding" in answer.headers) == (200, False)
     assert answer.json()["outputs"][0]["shape"] == [rows, 3]

@@ -1,4 +1,4 @@
-"""The services on top of the gRPC transport: a table of methods, health and reflection.
+"""What the gRPC side of every protocol shares: handlers of one request, health and reflection.
 
-How a protocol's messages are read lives in that protocol's folder.
+Which services there are says `grpc_services`.
 """

@@ -1,11 +1,12 @@
 """Methods with one request and one answer, and the error boundary of all services."""
 
 from collections.abc import Callable
-from typing import Protocol, Self, TypeVar
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from modelservice_runtime.errors import InvalidRequestError, ServingError
+from modelservice_runtime.protocols.tensors.protobuf_wire import ParsedMessage
 from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus, Service
 from modelservice_runtime.transport.status import grpc_error
 
@@ -13,15 +14,7 @@ from modelservice_runtime.transport.status import grpc_error
 MAX_PLAIN_REQUEST_BYTES = 64 * 1024
 
 
-class RequestMessage(Protocol):
-    """A generated message class."""
-
-    @classmethod
-    def FromString(cls, s: bytes) -> Self:  # noqa: N802 - protobuf's name
-        """Parse a serialized message."""
-
-
-Request = TypeVar("Request", bound=RequestMessage)
+Request = TypeVar("Request", bound=ParsedMessage)
 
 
 class UnaryHandler:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, REST and gRPC side by side: paths, messages, codecs.
+"""The Open Inference Protocol: its paths, and a folder for each way to send it.
 
-How tensors are read lives in ``tensors``.
+How tensors are read lives in `tensors`.
 """

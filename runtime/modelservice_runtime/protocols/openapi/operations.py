@@ -5,8 +5,8 @@ Endpoints that only refuse (text generation, loading by request, shared memory) 
 
 from dataclasses import dataclass
 
-from modelservice_runtime.protocols.front_end import READ
 from modelservice_runtime.protocols.oip.routes import METHODS, ROUTES, Endpoint
+from modelservice_runtime.protocols.rest.front_end import READ
 from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
 
 DOCUMENT_PATH = "/openapi.json"

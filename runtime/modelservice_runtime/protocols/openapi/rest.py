@@ -3,10 +3,10 @@
 import orjson
 
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.front_end import READ, Binding
 from modelservice_runtime.protocols.openapi.document import Labels, build_document
 from modelservice_runtime.protocols.openapi.operations import DOCUMENT_PATH
-from modelservice_runtime.protocols.routing import split_target
+from modelservice_runtime.protocols.rest.front_end import READ, Binding
+from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.settings.security import SecuritySettings
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 

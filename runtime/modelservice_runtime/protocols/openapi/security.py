@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelservice_runtime.auth.guard import is_open_target
+from modelservice_runtime.protocols.open_paths import is_open_target
 from modelservice_runtime.settings.security import SecuritySettings
 
 _BEARER = {"type": "http", "scheme": "bearer", "description": "an API key or a JSON Web Token"}

@@ -7,9 +7,10 @@ Source: protobuf, ``Encoding`` (https://protobuf.dev/programming-guides/encoding
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.tensors import Array
@@ -20,6 +21,9 @@ VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 # More fields than any request needs: a model of 5,000 inputs sends 10,000. Each costs a fraction of a
 # microsecond here, and some hundred bytes in protobuf's parser.
 MAX_FIELDS = 16 * 1024
+
+# Names, shapes and parameters: protobuf's parser may need forty times as much memory.
+MAX_HEAD_BYTES = 1 << 20
 
 _MAX_VARINT_BYTES = 10
 _FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
@@ -37,6 +41,17 @@ class Field(NamedTuple):
     end: int
 
 
+class ParsedMessage(Protocol):
+    """A generated message class."""
+
+    @classmethod
+    def FromString(cls, s: bytes) -> Self:  # noqa: N802 - protobuf's name
+        """Parse a serialized message."""
+
+
+Parsed = TypeVar("Parsed", bound=ParsedMessage)
+
+
 def malformed(what: str = "it ends within a field") -> InvalidRequestError:
     """The error for bytes that are no message at all."""
     return InvalidRequestError(f"the message is not valid protobuf: {what}")
@@ -45,6 +60,23 @@ def malformed(what: str = "it ends within a field") -> InvalidRequestError:
 def too_many_fields(limit: int = MAX_FIELDS) -> InvalidRequestError:
     """The error for a message that is made of crumbs."""
     return InvalidRequestError(f"the message has too many fields; the limit is {limit}")
+
+
+def parse_message(message_class: type[Parsed], content: bytes) -> Parsed:
+    """Give the small rest of a message to protobuf's parser. Raises InvalidRequestError."""
+    try:
+        return message_class.FromString(content)
+    except DecodeError:
+        raise malformed("a field has the wrong type, or text is not UTF-8") from None
+
+
+def parse_without_tensors(message_class: type[Parsed], head: bytes) -> Parsed:
+    """Parse a request without its tensors. Raises InvalidRequestError, also where that is large."""
+    if len(head) > MAX_HEAD_BYTES:
+        raise InvalidRequestError(
+            f"the request has {len(head)} bytes beside its tensors; the limit is {MAX_HEAD_BYTES}"
+        )
+    return parse_message(message_class, head)
 
 
 def read_varint(buffer: Buffer, position: int) -> tuple[int, int]:

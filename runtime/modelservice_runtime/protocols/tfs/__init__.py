@@ -1,4 +1,4 @@
-"""TensorFlow Serving's interface, version 1, REST and gRPC side by side.
+"""TensorFlow Serving's interface, version 1: what its two ways share, and a folder for each.
 
-How tensors are read lives in ``tensors``.
+How tensors are read lives in `tensors`.
 """

@@ -9,8 +9,8 @@ from typing import Any
 
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import IndexEntry
-from modelservice_runtime.protocols.tfs.predict_codec import METHOD_NAME
 from modelservice_runtime.protocols.tfs.prepared_call import DEFAULT_SIGNATURE
+from modelservice_runtime.protocols.tfs.rest.predict_codec import METHOD_NAME
 from modelservice_runtime.tensors import TensorSpec
 
 # tensorflow/core/framework/types.proto

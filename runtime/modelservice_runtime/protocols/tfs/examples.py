@@ -13,7 +13,7 @@ import numpy as np
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protocols.tensors.json_codec import decode_tensor
-from modelservice_runtime.protocols.tfs.json_values import is_base64
+from modelservice_runtime.protocols.tfs.rest.json_values import is_base64
 from modelservice_runtime.tensors import BOOL, BYTES, Array, TensorSpec, check_shape, count_elements
 
 CLASSIFY = "tensorflow/serving/classify"

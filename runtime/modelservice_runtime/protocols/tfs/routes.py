@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from modelservice_runtime.protocols.front_end import READ, WRITE
-from modelservice_runtime.protocols.routing import Match, RouteTable, decode_segments
+from modelservice_runtime.protocols.rest.front_end import READ, WRITE
+from modelservice_runtime.protocols.rest.routing import Match, RouteTable, decode_segments
 
 
 class TfsEndpoint(Enum):

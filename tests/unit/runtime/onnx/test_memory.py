@@ -279,7 +279,7 @@ from pathlib import Path
 import numpy as np
 from modelservice_runtime.protocols.tensors.json_codec import encode_object, encode_values, text_with_tokens
 from modelservice_runtime.transport.status import error_body
-from modelservice_runtime.protocols.tfs.json_values import encode_rows, encode_value
+from modelservice_runtime.protocols.tfs.rest.json_values import encode_rows, encode_value
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 numbers, texts = (TensorSpec(name, DATATYPES[name], (-1,)) for name in ("FP64", "BYTES"))

@@ -7,7 +7,7 @@ import pytest
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
-from modelservice_runtime.protocols.grpc.services import build_grpc_services
+from modelservice_runtime.protocols.grpc_services import build_grpc_services
 from modelservice_runtime.serving.ports import Applications, open_ports
 from modelservice_runtime.settings.connections import ConnectionSettings
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings

@@ -11,7 +11,7 @@ from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.grpc.services import GrpcServices, build_grpc_services
+from modelservice_runtime.protocols.grpc_services import GrpcServices, build_grpc_services
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.protos.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcError, GrpcStatus

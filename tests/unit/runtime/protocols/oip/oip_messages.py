@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip.grpc_request import (
+from modelservice_runtime.protocols.oip.grpc.request import (
     bind_head,
     decode_inputs,
     parse_head,

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError, ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer, encode_infer
 from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer, encode_buffer
 from modelservice_runtime.protocols.tensors.json_codec import (
     decode_object,

@@ -20,24 +20,24 @@ from tests.unit.runtime.protocols.oip import oip_messages
 from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
-from modelservice_runtime.protocols.oip.grpc_contents import encode_contents
-from modelservice_runtime.protocols.oip.grpc_request import (
+from modelservice_runtime.protocols.oip.grpc.contents import encode_contents
+from modelservice_runtime.protocols.oip.grpc.request import (
     bind_head,
     decode_inputs,
     parse_head,
     split_request,
 )
-from modelservice_runtime.protocols.oip.grpc_response import encode_response, encode_typed_response
-from modelservice_runtime.protocols.oip.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.oip.grpc.response import encode_response, encode_typed_response
+from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer, encode_infer
 from modelservice_runtime.protocols.tensors.binary_codec import encode_buffer
-from modelservice_runtime.protocols.tfs.example_codec import prepare_classify, prepare_regress
-from modelservice_runtime.protocols.tfs.grpc_predict import (
+from modelservice_runtime.protocols.tfs.grpc.predict import (
     cut_predict_request,
     decode_predict_request,
     encode_predict_response,
 )
-from modelservice_runtime.protocols.tfs.grpc_tensors import encode_tensor_proto
-from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
+from modelservice_runtime.protocols.tfs.grpc.tensors import encode_tensor_proto
+from modelservice_runtime.protocols.tfs.rest.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.protocols.tfs.rest.predict_codec import prepare_predict
 from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
 from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import Array, InferRequest, TensorSpec, bf16_from_fp32, fp32_from_bf16

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip import infer_codec
-from modelservice_runtime.protocols.oip.infer_codec import decode_infer
+from modelservice_runtime.protocols.oip.rest import infer_codec
+from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer
 from modelservice_runtime.protocols.tensors import large_arrays
 from modelservice_runtime.protocols.tensors.array_text import ArrayText
 from modelservice_runtime.protocols.tensors.json_codec import decode_tensor

@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as hnp
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protocols.tensors.json_tokens import decode_object_with_tokens
-from modelservice_runtime.protocols.tfs import predict_codec
-from modelservice_runtime.protocols.tfs.example_codec import prepare_regress
-from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
+from modelservice_runtime.protocols.tfs.rest import predict_codec
+from modelservice_runtime.protocols.tfs.rest.example_codec import prepare_regress
+from modelservice_runtime.protocols.tfs.rest.predict_codec import prepare_predict
 from modelservice_runtime.tensors import BYTES, DATATYPES, Array, TensorSpec
 
 NUMERIC = [name for name in DATATYPES if name not in ("BYTES", "BF16")]

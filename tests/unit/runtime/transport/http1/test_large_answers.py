@@ -23,17 +23,17 @@ from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import ModelSpec, WarmUp
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.protocols.inference import InferCall, infer_inline
-from modelservice_runtime.protocols.oip import grpc_contents as oip_contents
-from modelservice_runtime.protocols.oip import infer_codec
-from modelservice_runtime.protocols.oip.grpc_request import bind_head, parse_head
-from modelservice_runtime.protocols.oip.grpc_response import encode_typed_response
-from modelservice_runtime.protocols.oip.infer_codec import DecodedInfer, encode_infer
+from modelservice_runtime.protocols.oip.grpc import contents as oip_contents
+from modelservice_runtime.protocols.oip.grpc.request import bind_head, parse_head
+from modelservice_runtime.protocols.oip.grpc.response import encode_typed_response
+from modelservice_runtime.protocols.oip.rest import infer_codec
+from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, encode_infer
 from modelservice_runtime.protocols.tensors import json_codec
-from modelservice_runtime.protocols.tfs import example_codec, json_values
-from modelservice_runtime.protocols.tfs import grpc_tensors as tfs_tensors
-from modelservice_runtime.protocols.tfs.example_codec import prepare_classify, prepare_regress
-from modelservice_runtime.protocols.tfs.grpc_predict import encode_predict_response
-from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
+from modelservice_runtime.protocols.tfs.grpc import tensors as tfs_tensors
+from modelservice_runtime.protocols.tfs.grpc.predict import encode_predict_response
+from modelservice_runtime.protocols.tfs.rest import example_codec, json_values
+from modelservice_runtime.protocols.tfs.rest.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.protocols.tfs.rest.predict_codec import prepare_predict
 from modelservice_runtime.protos import inference_pb2, tensorflow_pb2, tensorflow_serving_pb2
 from modelservice_runtime.tensors import DATATYPES, Array, InferRequest, TensorSpec
 from modelservice_runtime.transport.http import HttpResponse

@@ -11,11 +11,11 @@ from tests.unit.runtime.protocols.oip.oip_messages import decode, make_request, 
 
 from modelservice_runtime.errors import PayloadTooLargeError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip.infer_codec import decode_infer
+from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer
 from modelservice_runtime.protocols.tensors import json_codec
-from modelservice_runtime.protocols.tfs.example_codec import prepare_regress
-from modelservice_runtime.protocols.tfs.grpc_predict import cut_predict_request, decode_predict_request
-from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
+from modelservice_runtime.protocols.tfs.grpc.predict import cut_predict_request, decode_predict_request
+from modelservice_runtime.protocols.tfs.rest.example_codec import prepare_regress
+from modelservice_runtime.protocols.tfs.rest.predict_codec import prepare_predict
 from modelservice_runtime.protos import tensorflow_pb2, tensorflow_serving_pb2
 from modelservice_runtime.tensors import MAX_TEXTS
 from modelservice_runtime.transport import pieces

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip import infer_plans
-from modelservice_runtime.protocols.oip.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.protocols.oip.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.rest import infer_plans
+from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 from modelservice_runtime.transport.http import HttpResponse
 

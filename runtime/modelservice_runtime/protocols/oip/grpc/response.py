@@ -6,8 +6,8 @@ message is written here and not by protobuf, so that a large output is sent from
 
 from collections.abc import Sequence
 
-from modelservice_runtime.protocols.oip.grpc_contents import encode_contents
-from modelservice_runtime.protocols.oip.grpc_request import BoundHead
+from modelservice_runtime.protocols.oip.grpc.contents import encode_contents
+from modelservice_runtime.protocols.oip.grpc.request import BoundHead
 from modelservice_runtime.protocols.tensors.binary_codec import encode_buffer
 from modelservice_runtime.protocols.tensors.protobuf_wire import encode_field, encode_varint, field_head
 from modelservice_runtime.tensors import BYTES, Array, count_elements

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer, encode_buffer
@@ -18,7 +17,7 @@ from modelservice_runtime.protocols.tensors.protobuf_wire import (
     MAX_FIELDS,
     FieldBudget,
     field_head,
-    malformed,
+    parse_message,
     read_fields,
 )
 from modelservice_runtime.protocols.tensors.typed_values import (
@@ -104,11 +103,7 @@ def cut_tensor(whole: memoryview, budget: FieldBudget, texts: FieldBudget) -> Te
         raise InvalidRequestError(
             f"a tensor has {len(joined)} bytes beside its values; the limit is {_MAX_DESCRIBED_BYTES}"
         )
-    try:
-        small = tf.TensorProto.FromString(joined)
-    except DecodeError:
-        raise malformed("a field has the wrong type, or text is not UTF-8") from None
-    return TensorParts(small, content, values, whole)
+    return TensorParts(parse_message(tf.TensorProto, joined), content, values, whole)
 
 
 def decode_tensor_proto(spec: TensorSpec, parts: TensorParts) -> Array:

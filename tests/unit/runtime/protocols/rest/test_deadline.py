@@ -3,7 +3,7 @@
 import pytest
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.protocols.deadline import header_timeout_seconds, shorter
+from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds, shorter
 
 
 @pytest.mark.parametrize(

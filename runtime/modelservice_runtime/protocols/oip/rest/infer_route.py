@@ -12,14 +12,14 @@ from typing import TypeAlias
 from modelservice_runtime.execution.offload import LARGE_BYTES, LateAnswer
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.answers import decoded_body, reply
-from modelservice_runtime.protocols.deadline import header_timeout_seconds, shorter
-from modelservice_runtime.protocols.decoding import decode_body_on_a_thread, takes_long
-from modelservice_runtime.protocols.front_end import Handler
 from modelservice_runtime.protocols.inference import InferCall, infer_inline, record_failure
-from modelservice_runtime.protocols.oip.infer_codec import DecodedInfer, decode_infer
-from modelservice_runtime.protocols.oip.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, decode_infer
+from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
 from modelservice_runtime.protocols.oip.routes import Route
+from modelservice_runtime.protocols.rest.answers import decoded_body, reply
+from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds, shorter
+from modelservice_runtime.protocols.rest.front_end import Handler
+from modelservice_runtime.protocols.rest.large_bodies import decode_body_on_a_thread, takes_long
 from modelservice_runtime.tensors import Array, InferRequest
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 

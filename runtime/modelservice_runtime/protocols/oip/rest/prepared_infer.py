@@ -14,7 +14,7 @@ import orjson
 
 from modelservice_runtime.model import ModelSpec, PreparedRun
 from modelservice_runtime.models.repository import ModelHandle
-from modelservice_runtime.protocols.oip.infer_codec import DecodedInfer, encode_infer
+from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, encode_infer
 from modelservice_runtime.protocols.tensors.binary_codec import encode_buffer
 from modelservice_runtime.protocols.tensors.json_codec import write_json
 from modelservice_runtime.tensors import Array, InferRequest, TensorSpec

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from google.protobuf.message import DecodeError
-
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.execution.offload import write_late_where_large
 from modelservice_runtime.model import ModelSpec
@@ -16,7 +14,7 @@ from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.protocols.decoding import decode_on_a_thread
 from modelservice_runtime.protocols.grpc.infer_handler import Cancel, Reply, start_infer
 from modelservice_runtime.protocols.inference import record_failure
-from modelservice_runtime.protocols.tensors.protobuf_wire import FieldBudget, malformed, read_fields
+from modelservice_runtime.protocols.tensors.protobuf_wire import FieldBudget, parse_message, read_fields
 from modelservice_runtime.protocols.tensors.typed_values import LARGE_TEXTS_BYTES
 from modelservice_runtime.protocols.tfs.examples import (
     CLASSIFY,
@@ -28,7 +26,7 @@ from modelservice_runtime.protocols.tfs.examples import (
     find_value_output,
     value_vector,
 )
-from modelservice_runtime.protocols.tfs.grpc_predict import find_model, model_spec
+from modelservice_runtime.protocols.tfs.grpc.predict import find_model, model_spec
 from modelservice_runtime.protocols.tfs.prepared_call import DEFAULT_SIGNATURE, check_signature_name
 from modelservice_runtime.protos import tensorflow_pb2 as tf
 from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
@@ -66,7 +64,9 @@ class TfsExamples:
             raise InvalidRequestError(
                 f"the request has {len(message)} bytes; examples may have {MAX_EXAMPLES_BYTES}, Predict more"
             )
-        handle = find_model(self._table, self._parse(_without_input(message)).model_spec)
+        handle = find_model(
+            self._table, parse_message(self._request_class, _without_input(message)).model_spec
+        )
         decode = partial(self._decode, handle.spec, message, call)
         run = partial(_run, handle, received_ns, reply)
         if len(message) >= LARGE_TEXTS_BYTES:
@@ -77,18 +77,12 @@ class TfsExamples:
             raise record_failure(handle, received_ns, error) from error.__cause__
 
     def _decode(self, spec: ModelSpec, message: bytes, call: GrpcCall) -> tuple[InferRequest, _Write]:
-        request = self._parse(message)
+        request: _Request = parse_message(self._request_class, message)
         check_signature_name({"signature_name": request.model_spec.signature_name}, self._method_name)
         context, examples = read_examples(request.input)
         names, encode = self._plan(spec, len(examples))
         inputs = decode_examples(spec, context, examples)
         return InferRequest(inputs, names, timeout_seconds=call.timeout_seconds), encode
-
-    def _parse(self, message: bytes) -> _Request:
-        try:
-            return self._request_class.FromString(message)
-        except DecodeError:
-            raise malformed("a field has the wrong type, or text is not UTF-8") from None
 
 
 def _without_input(message: bytes) -> bytes:

@@ -11,8 +11,8 @@ from modelservice_runtime.protocols.grpc.infer_handler import infer_service
 from modelservice_runtime.protocols.grpc.unary import unary_service
 from modelservice_runtime.protocols.metadata import version_number
 from modelservice_runtime.protocols.tfs import documents
-from modelservice_runtime.protocols.tfs.grpc_examples import tfs_classification, tfs_regression
-from modelservice_runtime.protocols.tfs.grpc_predict import (
+from modelservice_runtime.protocols.tfs.grpc.examples import tfs_classification, tfs_regression
+from modelservice_runtime.protocols.tfs.grpc.predict import (
     TfsPrediction,
     find_model,
     model_spec,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.protocols.grpc import health_service, reflection
-from modelservice_runtime.protocols.oip import grpc as oip
-from modelservice_runtime.protocols.tfs import grpc as tfs
+from modelservice_runtime.protocols.oip.grpc import services as oip
+from modelservice_runtime.protocols.tfs.grpc import services as tfs
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.stream import Service
 

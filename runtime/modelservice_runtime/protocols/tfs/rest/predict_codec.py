@@ -22,14 +22,14 @@ from modelservice_runtime.protocols.tensors.large_arrays import (
     cut_large_arrays,
     decode_nested_array,
 )
-from modelservice_runtime.protocols.tfs.json_values import (
+from modelservice_runtime.protocols.tfs.prepared_call import PreparedCall, check_signature_name
+from modelservice_runtime.protocols.tfs.rest.json_values import (
     HttpBody,
     encode_columns,
     encode_rows,
     encode_value,
     is_base64,
 )
-from modelservice_runtime.protocols.tfs.prepared_call import PreparedCall, check_signature_name
 from modelservice_runtime.tensors import (
     BYTES,
     MAX_RANK,

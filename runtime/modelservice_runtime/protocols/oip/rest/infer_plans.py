@@ -21,13 +21,13 @@ from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.execution.offload import LateAnswer
 from modelservice_runtime.model import ModelSpec, PreparedRun
 from modelservice_runtime.models.repository import ModelHandle
-from modelservice_runtime.protocols.oip.infer_codec import (
+from modelservice_runtime.protocols.oip.rest.infer_codec import (
     DecodedInfer,
     decode_infer,
     encode_infer,
     takes_long_to_encode,
 )
-from modelservice_runtime.protocols.oip.prepared_infer import DirectInfer, Place, PreparedInfer
+from modelservice_runtime.protocols.oip.rest.prepared_infer import DirectInfer, Place, PreparedInfer
 from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer, encode_buffer
 from modelservice_runtime.protocols.tensors.json_codec import decode_tensor, read_json
 from modelservice_runtime.tensors import BF16, BOOL, BYTES, Array, InferRequest, TensorSpec, count_elements

@@ -9,17 +9,17 @@ import orjson
 from modelservice_runtime.execution.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.answers import decoded_body, reply
-from modelservice_runtime.protocols.deadline import header_timeout_seconds
-from modelservice_runtime.protocols.decoding import decode_body_on_a_thread, takes_long
-from modelservice_runtime.protocols.front_end import Binding
 from modelservice_runtime.protocols.inference import InferCall, infer_inline, record_failure
 from modelservice_runtime.protocols.metadata import model_list
+from modelservice_runtime.protocols.rest.answers import decoded_body, reply
+from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds
+from modelservice_runtime.protocols.rest.front_end import Binding
+from modelservice_runtime.protocols.rest.large_bodies import decode_body_on_a_thread, takes_long
 from modelservice_runtime.protocols.tfs import documents
-from modelservice_runtime.protocols.tfs.example_codec import prepare_classify, prepare_regress
 from modelservice_runtime.protocols.tfs.lookup import find_entries, find_handle
-from modelservice_runtime.protocols.tfs.predict_codec import prepare_predict
 from modelservice_runtime.protocols.tfs.prepared_call import PreparedCall
+from modelservice_runtime.protocols.tfs.rest.example_codec import prepare_classify, prepare_regress
+from modelservice_runtime.protocols.tfs.rest.predict_codec import prepare_predict
 from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TfsEndpoint, TfsRoute, match_tfs_route
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from google.protobuf.message import DecodeError
-
-from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.execution.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
@@ -17,7 +14,6 @@ from modelservice_runtime.protocols.decoding import decode_on_a_thread
 from modelservice_runtime.protocols.grpc.infer_handler import Cancel, Reply, start_infer
 from modelservice_runtime.protocols.inference import record_failure
 from modelservice_runtime.protocols.metadata import version_number
-from modelservice_runtime.protocols.oip.grpc_request import MAX_HEAD_BYTES
 from modelservice_runtime.protocols.signature import (
     check_complete,
     check_output_count,
@@ -31,18 +27,19 @@ from modelservice_runtime.protocols.tensors.protobuf_wire import (
     encode_field,
     field_head,
     malformed,
+    parse_without_tensors,
     read_fields,
 )
 from modelservice_runtime.protocols.tensors.typed_values import LARGE_TEXTS_BYTES
-from modelservice_runtime.protocols.tfs.grpc_tensors import (
+from modelservice_runtime.protocols.tfs.grpc.tensors import (
     TensorParts,
     cut_tensor,
     decode_tensor_proto,
     encode_tensor_proto,
 )
 from modelservice_runtime.protocols.tfs.lookup import find_handle
-from modelservice_runtime.protocols.tfs.predict_codec import METHOD_NAME
 from modelservice_runtime.protocols.tfs.prepared_call import DEFAULT_SIGNATURE, check_signature_name
+from modelservice_runtime.protocols.tfs.rest.predict_codec import METHOD_NAME
 from modelservice_runtime.protos import tensorflow_serving_pb2 as pb
 from modelservice_runtime.tensors import MAX_TEXTS, Array, InferRequest
 from modelservice_runtime.transport.grpc.stream import GrpcCall
@@ -129,15 +126,7 @@ def cut_predict_request(message: bytes) -> PredictParts:
             inputs.append(view[value:end])
         else:
             described.append(view[start:end])
-    small = b"".join(described)
-    if len(small) > MAX_HEAD_BYTES:
-        raise InvalidRequestError(
-            f"the request has {len(small)} bytes beside its tensors; the limit is {MAX_HEAD_BYTES}"
-        )
-    try:
-        return PredictParts(pb.PredictRequest.FromString(small), inputs, budget)
-    except DecodeError:
-        raise malformed("a field has the wrong type, or text is not UTF-8") from None
+    return PredictParts(parse_without_tensors(pb.PredictRequest, b"".join(described)), inputs, budget)
 
 
 def decode_predict_request(spec: ModelSpec, parts: PredictParts) -> InferRequest:

@@ -7,11 +7,10 @@ from functools import partial
 from modelservice_runtime.errors import ServingError, internal_error
 from modelservice_runtime.execution.offload import write_late_where_large
 from modelservice_runtime.models.repository import ModelTable
-from modelservice_runtime.protocols.deadline import shorter
 from modelservice_runtime.protocols.decoding import decode_on_a_thread
 from modelservice_runtime.protocols.grpc.infer_handler import Cancel, Encode, Reply, start_infer
 from modelservice_runtime.protocols.inference import record_failure
-from modelservice_runtime.protocols.oip.grpc_request import (
+from modelservice_runtime.protocols.oip.grpc.request import (
     BoundHead,
     HeadCache,
     InferHead,
@@ -22,12 +21,13 @@ from modelservice_runtime.protocols.oip.grpc_request import (
     find_request_id,
     takes_long,
 )
-from modelservice_runtime.protocols.oip.grpc_response import (
+from modelservice_runtime.protocols.oip.grpc.response import (
     encode_response,
     encode_stream_error,
     encode_stream_response,
     encode_typed_response,
 )
+from modelservice_runtime.protocols.rest.deadline import shorter
 from modelservice_runtime.tensors import InferRequest
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service

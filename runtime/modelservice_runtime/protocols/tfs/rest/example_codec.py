@@ -20,8 +20,13 @@ from modelservice_runtime.protocols.tfs.examples import (
     find_value_output,
     value_vector,
 )
-from modelservice_runtime.protocols.tfs.json_values import HttpBody, encode_answer, encode_value, make_rows
 from modelservice_runtime.protocols.tfs.prepared_call import PreparedCall, check_signature_name
+from modelservice_runtime.protocols.tfs.rest.json_values import (
+    HttpBody,
+    encode_answer,
+    encode_value,
+    make_rows,
+)
 from modelservice_runtime.tensors import BYTES, Array, InferRequest, TensorSpec
 
 _RESULTS = "results"

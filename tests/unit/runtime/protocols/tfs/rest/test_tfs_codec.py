@@ -14,7 +14,7 @@ from modelservice_runtime.errors import InvalidRequestError, ServingError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protocols.tensors.protobuf_wire import encode_field
 from modelservice_runtime.protocols.tfs.documents import TF_DTYPES
-from modelservice_runtime.protocols.tfs.grpc_predict import (
+from modelservice_runtime.protocols.tfs.grpc.predict import (
     cut_predict_request,
     decode_predict_request,
     encode_predict_response,

@@ -9,7 +9,7 @@ from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.protocols import metadata
 from modelservice_runtime.protocols.grpc.infer_handler import infer_service
 from modelservice_runtime.protocols.grpc.unary import unary_service
-from modelservice_runtime.protocols.oip.grpc_infer import OipInference, stream_infer_service
+from modelservice_runtime.protocols.oip.grpc.infer import OipInference, stream_infer_service
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.stream import Service

@@ -15,10 +15,10 @@ from modelservice_runtime.errors import (
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.protocols import metadata
-from modelservice_runtime.protocols.answers import decoded_body
-from modelservice_runtime.protocols.front_end import Binding
-from modelservice_runtime.protocols.oip.rest_infer import InferRoute
+from modelservice_runtime.protocols.oip.rest.infer_route import InferRoute
 from modelservice_runtime.protocols.oip.routes import METHODS, Endpoint, Route, match_route
+from modelservice_runtime.protocols.rest.answers import decoded_body
+from modelservice_runtime.protocols.rest.front_end import Binding
 from modelservice_runtime.protocols.tensors.json_codec import decode_object
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 

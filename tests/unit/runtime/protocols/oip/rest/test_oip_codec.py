@@ -17,14 +17,14 @@ from tests.unit.runtime.protocols.oip.oip_messages import (
 
 from modelservice_runtime.errors import InvalidRequestError, ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip.grpc_request import (
+from modelservice_runtime.protocols.oip.grpc.request import (
     HeadCache,
     bind_head,
     decode_inputs,
     parse_head,
     split_request,
 )
-from modelservice_runtime.protocols.oip.grpc_response import (
+from modelservice_runtime.protocols.oip.grpc.response import (
     encode_response,
     encode_stream_error,
     encode_stream_response,

@@ -9,12 +9,10 @@ Sources: Open Inference Protocol, ``inference_grpc.md``; Triton, ``grpc_service.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from google.protobuf.message import DecodeError
-
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.execution.offload import LARGE_BYTES
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip.grpc_contents import check_typed_outputs, decode_contents
+from modelservice_runtime.protocols.oip.grpc.contents import check_typed_outputs, decode_contents
 from modelservice_runtime.protocols.parameters import (
     flag_parameter,
     priority_parameter,
@@ -36,6 +34,7 @@ from modelservice_runtime.protocols.tensors.protobuf_wire import (
     encode_field,
     field_head,
     malformed,
+    parse_without_tensors,
     read_field,
     read_fields,
     too_many_fields,
@@ -52,8 +51,6 @@ from modelservice_runtime.tensors import (
     parse_shape,
 )
 
-# Names, shapes and parameters: protobuf's parser may need forty times as much memory.
-MAX_HEAD_BYTES = 1 << 20
 _CACHED_HEAD_BYTES = 2048
 _CACHED_HEADS = 1024
 
@@ -230,14 +227,7 @@ class HeadCache:
 def parse_head(head: bytes) -> InferHead:
     """Parse a head. Raises InvalidRequestError and UnsupportedOperationError."""
     small, contents = _cut_contents(head)
-    if len(small) > MAX_HEAD_BYTES:
-        raise InvalidRequestError(
-            f"the request has {len(small)} bytes beside its tensors; the limit is {MAX_HEAD_BYTES}"
-        )
-    try:
-        message = inference_pb2.ModelInferRequest.FromString(small)
-    except DecodeError:
-        raise malformed("a field has the wrong type, or text is not UTF-8") from None
+    message = parse_without_tensors(inference_pb2.ModelInferRequest, small)
     parameters = read_parameters(message.parameters)
     for tensor in message.inputs:
         refuse_shared_memory(tensor.parameters)

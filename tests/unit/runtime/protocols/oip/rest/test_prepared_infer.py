@@ -21,9 +21,9 @@ from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.onnx.model import load_onnx_model
-from modelservice_runtime.protocols.oip.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.protocols.oip.infer_plans import InferCodec
-from modelservice_runtime.protocols.oip.prepared_infer import DirectInfer
+from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.rest.prepared_infer import DirectInfer
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import DATATYPES

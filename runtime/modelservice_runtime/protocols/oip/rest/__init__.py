@@ -1,0 +1,1 @@
+"""The protocol over HTTP: its front end, and how infer requests are read and answered."""
