@@ -14,6 +14,8 @@ from modelservice_operator.api.types.base import (
 from modelservice_operator.api.types.kubernetes import ScalingBehavior
 from modelservice_operator.api.types.rules import Rule
 
+_Kind = Literal["CPU", "Memory"]
+
 
 class MetricTarget(ApiModel):
     """The value that the autoscaler steers to: exactly one of the fields."""
@@ -36,7 +38,7 @@ class MetricTarget(ApiModel):
 class Metric(ApiModel):
     """What the autoscaler looks at."""
 
-    type: Literal["CPU", "Memory"]
+    type: _Kind
     """The pods' CPU or memory."""
     target: MetricTarget
     """The value to steer to."""
@@ -65,34 +67,28 @@ class Autoscaling(ApiModel):
         ),
     )
 
+    def steers_by_utilization(self, kind: _Kind) -> bool:
+        """Whether a metric of this kind is a percentage of the request."""
+        return any(
+            metric.type == kind and metric.target.average_utilization is not None for metric in self.metrics
+        )
 
-def utilization_needs_request(kind: Literal["CPU", "Memory"]) -> Rule:
+
+def utilization_needs_request(kind: _Kind) -> Rule:
     """Return the rule of a spec that a utilisation is a percentage of something; a limit is a request too.
 
     Where spec.resources is left out, those of the ModelRuntime count: only its reader can tell.
     """
     name = kind.lower()
-    listed = "self.autoscaling.metrics"
-    wanted = f"{listed}.exists(one, one.type == '{kind}' && has(one.target.averageUtilization))"
-    by_default = "!has" if kind == "CPU" else "has"
-    joined = "||" if kind == "CPU" else "&&"
-    parts = ("requests", "limits")
-
-    def requested(spec: str) -> str:
-        return " || ".join(
-            f"(has({spec}.resources.{part}) && '{name}' in {spec}.resources.{part})" for part in parts
-        )
-
-    is_empty = " && ".join(
-        f"(!has(self.resources.{part}) || self.resources.{part}.size() == 0)" for part in parts
-    )
     before = "oldSelf.value()"
     return Rule(
         cel=(
-            f"!has(self.autoscaling) || !has(self.resources) || !({by_default}({listed}) {joined} {wanted})"
-            f" || {requested('self')} || ({is_empty})"
+            f"!has(self.autoscaling) || !has(self.resources) || !({_cel_of_utilization(kind)})"
+            f" || {_cel_of_request(name, 'self')} || ({_CEL_OF_NOTHING})"
         ),
-        stored_cel=(f"has({before}.autoscaling) && has({before}.resources) && !({requested(before)})"),
+        stored_cel=(
+            f"has({before}.autoscaling) && has({before}.resources) && !({_cel_of_request(name, before)})"
+        ),
         message=(
             f"{kind} utilisation is a percentage of the request, and spec.resources requests no {name}: "
             f"add spec.resources.requests.{name}, or steer by averageValue"
@@ -100,13 +96,30 @@ def utilization_needs_request(kind: Literal["CPU", "Memory"]) -> Rule:
         check=lambda self: (
             self.autoscaling is None
             or self.resources is None
-            or not any(
-                metric.type == kind and metric.target.average_utilization is not None
-                for metric in self.autoscaling.metrics
-            )
+            or not self.autoscaling.steers_by_utilization(kind)
             or name in self.resources.requests
             or name in self.resources.limits
         ),
         field_path=".autoscaling.metrics",
         spares_stored=True,
+    )
+
+
+_CEL_OF_NOTHING = " && ".join(
+    f"(!has(self.resources.{part}) || self.resources.{part}.size() == 0)" for part in ("requests", "limits")
+)
+"""To the API server an object without fields is there; to us it is left out."""
+
+
+def _cel_of_utilization(kind: _Kind) -> str:
+    """Whether the autoscaler looks at the utilisation of this kind; where no metric is listed, at CPU."""
+    listed = "self.autoscaling.metrics"
+    wanted = f"{listed}.exists(one, one.type == '{kind}' && has(one.target.averageUtilization))"
+    return f"!has({listed}) || {wanted}" if kind == "CPU" else f"has({listed}) && {wanted}"
+
+
+def _cel_of_request(name: str, spec: str) -> str:
+    return " || ".join(
+        f"(has({spec}.resources.{part}) && '{name}' in {spec}.resources.{part})"
+        for part in ("requests", "limits")
     )
