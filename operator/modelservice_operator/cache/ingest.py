@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator.cache.store import ServiceEntry, Store, is_default_runtime, owner_key
+from modelservice_operator.cache.store import ServiceEntry, Store, owner_key
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.facts.fields.takeover import is_edited
 from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
-from modelservice_operator.facts.labels import GROUP, MANAGER, REVISION
+from modelservice_operator.facts.labels import GROUP, MANAGER, REVISION, is_default_runtime
 from modelservice_operator.facts.observed import (
     AutoscalerChild,
     Child,

@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from modelservice_operator.cache.workqueue import Key
-from modelservice_operator.facts.labels import DEFAULT_RUNTIME, NAME
+from modelservice_operator.facts.labels import NAME
 from modelservice_operator.facts.observed import Child, DeploymentChild, Observed, RevisionChild
 
 if TYPE_CHECKING:
@@ -278,11 +278,6 @@ def _service_entry(obj: Mapping[str, Any]) -> ServiceEntry:
         status=hash(msgspec.json.encode(obj.get("status"), order="deterministic")),
         raw=msgspec.json.encode(_with_writers_of_replicas(obj)),
     )
-
-
-def is_default_runtime(obj: Mapping[str, Any]) -> bool:
-    """Whether a ModelRuntime is annotated as the default one."""
-    return (obj["metadata"].get("annotations") or {}).get(DEFAULT_RUNTIME) == "true"
 
 
 class _SnapshotCompressor:

@@ -132,7 +132,9 @@ def _with_image(runtime: RecordedRuntime, request: RuntimeRequest) -> RecordedRu
 
 def _look_up(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> RecordedRuntime | RuntimeProblem:
     matches = [
-        runtime for runtime in runtimes if (_is_default(runtime) if ref is None else _name(runtime) == ref)
+        runtime
+        for runtime in runtimes
+        if (labels.is_default_runtime(runtime) if ref is None else _name(runtime) == ref)
     ]
     if not matches:
         return _not_found(ref, sorted(map(_name, runtimes)))
@@ -149,11 +151,6 @@ def _look_up(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> Recorded
 
 def _name(runtime: Mapping[str, Any]) -> str:
     return str(runtime["metadata"]["name"])
-
-
-def _is_default(runtime: Mapping[str, Any]) -> bool:
-    annotations = runtime["metadata"].get("annotations") or {}
-    return bool(annotations.get(labels.DEFAULT_RUNTIME) == "true")
 
 
 def _not_found(ref: str | None, existing: list[str]) -> RuntimeProblem:

@@ -1,4 +1,11 @@
-"""Every label, annotation and manager name that the operator writes or reads. Pure data."""
+"""Every label, annotation and manager name that the operator writes or reads, and how one is read. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GROUP = "modelservice.dev"
 VERSION = "v1alpha1"
@@ -15,3 +22,9 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "modelservice-operator"
 """Value of `app.kubernetes.io/managed-by` and the field manager of every write."""
 MANAGED_BY_SELECTOR = f"{MANAGED_BY}={MANAGER}"
+
+
+def is_default_runtime(runtime: Mapping[str, Any]) -> bool:
+    """Whether a ModelRuntime, as read, serves ModelServices without `spec.runtime.ref`."""
+    annotations = runtime["metadata"].get("annotations") or {}
+    return bool(annotations.get(DEFAULT_RUNTIME) == "true")

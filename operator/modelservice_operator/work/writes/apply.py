@@ -16,6 +16,7 @@ from modelservice_operator.facts.errors import ApiError, ConflictError, NotFound
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
 from modelservice_operator.facts.fields.takeover import plan_takeover
 from modelservice_operator.facts.kinds import CHILD_BY_KIND, MODEL_SERVICES
+from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.work.writes.rewrites import Rewrites
 from modelservice_operator.work.writes.write import (
     Applied,
@@ -106,7 +107,7 @@ class Applier:
         metadata = body["metadata"]
         child = self._store.child(resource.kind, metadata["namespace"], metadata["name"])
         write = Write(resource=resource, body=body, intended=fingerprint(canonicalise(body)), child=None)
-        if child is not None and child.owner_uid == owner.uid:
+        if child is not None and is_owned(child, owner.uid):
             write.accept(child)
         return write
 
@@ -207,7 +208,7 @@ class Applier:
                 child=child,
             )
             for child in retire
-            if child.owner_uid == owner.uid and not child.deleting
+            if is_owned(child, owner.uid) and not child.deleting
         ]
         await self._each(deletions, self._delete)
         return deletions
