@@ -23,7 +23,7 @@ from modelservice_runtime.transport.http2.frames import (
     build_window_update,
     parse_settings,
 )
-from modelservice_runtime.transport.http2.hpack import Header, HeaderDecoder, HpackError
+from modelservice_runtime.transport.http2.head_blocks import HeadBlocks
 from modelservice_runtime.transport.http2.outbox import Outbox
 from modelservice_runtime.transport.http2.port import Http2Port
 from modelservice_runtime.transport.http2.reader import FrameReader
@@ -39,10 +39,6 @@ _EARNED_BY_DATA_FRAME = 2
 _CRUMB_BYTES = 64
 # Streams that we reset while the client still sends on them; the oldest are forgotten.
 _MAX_RESET_IDS = 1024
-# Clients repeat a few blocks of a few bytes each; more is not worth its memory.
-_MAX_KNOWN_BLOCKS = 16
-_MAX_KNOWN_BLOCK_BYTES = 512
-_MAX_KNOWN_LIST_BYTES = 2048
 DRAIN_PING = b"draining"
 
 
@@ -63,9 +59,8 @@ class Session(FrameReader):
         self.has_client_certificate = False
         self.call_soon = server.call_soon
         self._server = server
-        self._decoder = HeaderDecoder(limits.max_header_list_bytes)
-        self._known_blocks: dict[bytes, Any] = {}
-        self._seen_blocks: set[bytes] = set()
+        self._blocks = HeadBlocks(limits.max_header_list_bytes, server.parse_head)
+        self._known_blocks = self._blocks.known
         self._last_stream_id = 0
         self._last_accepted_id = MAX_STREAM_ID
         self._reset_ids: dict[int, None] = {}
@@ -275,43 +270,17 @@ class Session(FrameReader):
     # inside
 
     def _decode(self, stream_id: int, block: bytes) -> Any:
-        """What the application makes of a header block; a StreamFailedError when it is malformed.
-
-        A block that changed no table means the same until another one does, so its result is kept: clients
-        send the same few indices with every call.
-        """
+        """What the application makes of a request, or a StreamFailedError; the headers of trailers."""
         self.check_block(len(block))
-        generation = self._decoder.generation
-        try:
-            headers = self._decoder.decode(block)
-        except HpackError as error:
-            raise ConnectionFailedError(ErrorCode.COMPRESSION_ERROR, str(error)) from None
+        headers = self._blocks.decode(block)
         if headers is None:
             self.spend(len(block) // _CRUMB_BYTES)
         if stream_id <= self._last_stream_id:
             return headers or ()
         try:
-            head = self._server.parse_head(headers)
+            return self._blocks.parse(block, headers)
         except StreamFailedError as failure:
             return failure
-        if generation != self._decoder.generation:
-            self._known_blocks.clear()
-            self._seen_blocks.clear()
-        elif block in self._seen_blocks:
-            self._remember_block(block, headers, head)
-        elif len(block) <= _MAX_KNOWN_BLOCK_BYTES:
-            if len(self._seen_blocks) >= _MAX_KNOWN_BLOCKS:
-                self._seen_blocks.clear()
-            self._seen_blocks.add(block)
-        return head
-
-    def _remember_block(self, block: bytes, headers: list[Header] | None, head: Any) -> None:
-        """Keep what a block means, the second time that it comes: many have a deadline of their own."""
-        if headers is None or sum([len(n) + len(v) for n, v in headers]) > _MAX_KNOWN_LIST_BYTES:
-            return
-        if len(self._known_blocks) >= _MAX_KNOWN_BLOCKS:
-            self._known_blocks.clear()
-        self._known_blocks[block] = head
 
     def _on_trailers(self, stream_id: int, trailers: Any, ended: int) -> None:
         """Their content means nothing to us, but a request's head, which is no list, is none."""
