@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.packages import check_runtime_packages
+from modelservice_runtime.machine.collector import collector_paused
 from modelservice_runtime.settings.serve import ServeSettings, add_serve_arguments, build_serve_settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     settings = build_settings(parser, argv)
     check_runtime_packages()
     # Imported here, so that help and errors need no more than the base installation.
-    from modelservice_runtime.serving.serve import run_server
+    with collector_paused():
+        from modelservice_runtime.serving.serve import run_server
 
     return run_server(settings)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
+from modelservice_runtime.machine.collector import collector_paused
 from modelservice_runtime.models.samples import DecodeSample
 
 _TASKS = Path("/proc/self/task")
@@ -58,7 +59,8 @@ class ForkedTrial:
 
 def fork_trial(decode_sample: DecodeSample) -> ForkedTrial | None:
     """Make a copy of this process that waits for a request; None where it has threads already."""
-    importlib.import_module("modelservice_runtime.onnx.model")
+    with collector_paused():
+        importlib.import_module("modelservice_runtime.onnx.model")
     if len(list(_TASKS.iterdir())) > 1:
         return None
     (request, ask), (answers, answer) = os.pipe(), os.pipe()
