@@ -67,7 +67,8 @@ def make_strangers(spec: ModelSpec, rows: Sequence[Row], *, scaled: bool) -> lis
     ]
 
 
-def _vary(tensor: TensorSpec, array: Array, random: np.random.Generator) -> Array:
+# The annotation is a text because numpy imports its generators late, and few servers need one.
+def _vary(tensor: TensorSpec, array: Array, random: "np.random.Generator") -> Array:
     """Numbers with a point times something near 1; anything else in another order, so that it stays known."""
     if tensor.datatype.is_float:
         factors = random.uniform(0.5, 1.5, array.shape).astype(np.float32)

@@ -84,9 +84,11 @@ def make_inputs(
     specs: Sequence[TensorSpec], recipe: Recipe, rows: int = 1, seed: int = 0
 ) -> dict[str, Array]:
     """An array for every input, with ``rows`` in a variable first dimension."""
-    random = np.random.default_rng(seed)
     shapes = make_shapes(specs, recipe, rows)
-    return {spec.name: _make_values(spec, shapes[spec.name], recipe, random) for spec in specs}
+    if recipe.constant:
+        return {spec.name: _make_equal_values(spec, shapes[spec.name], recipe) for spec in specs}
+    random = np.random.default_rng(seed)
+    return {spec.name: _make_varied_values(spec, shapes[spec.name], recipe, random) for spec in specs}
 
 
 def make_shapes(specs: Sequence[TensorSpec], recipe: Recipe, rows: int = 1) -> dict[str, list[int]]:
@@ -120,18 +122,27 @@ def _size_of(symbol: str | None, known: Mapping[str | None, int], usual: int) ->
     return sum(int(term) if term.isdecimal() else known.get(term, usual) for term in terms)
 
 
-def _make_values(spec: TensorSpec, shape: list[int], recipe: Recipe, random: np.random.Generator) -> Array:
+def _make_equal_values(spec: TensorSpec, shape: list[int], recipe: Recipe) -> Array:
     if spec.datatype is BYTES:
-        texts = np.array(recipe.texts[:1] if recipe.constant else recipe.texts, dtype=object)
-        return texts[random.integers(len(texts), size=shape)]
+        return np.full(shape, recipe.texts[0], dtype=object)
     if spec.datatype.is_float:
-        values = np.ones(shape, np.float32) if recipe.constant else _floats(shape, recipe, random)
-        return bf16_from_fp32(values) if spec.datatype is BF16 else values.astype(spec.datatype.numpy)
-    highest = recipe.integers - 1
-    integers = np.full(shape, highest) if recipe.constant else random.integers(highest + 1, size=shape)
-    return integers.astype(spec.datatype.numpy)
+        return _as_datatype(spec, np.ones(shape, np.float32))
+    return np.full(shape, recipe.integers - 1).astype(spec.datatype.numpy)
 
 
-def _floats(shape: list[int], recipe: Recipe, random: np.random.Generator) -> Array:
-    values = random.standard_normal(shape, dtype=np.float32)
-    return values if recipe.lowest < 0 else np.minimum(np.abs(values) / 4, np.float32(1))
+# The annotation is a text because numpy imports its generators late, and few servers need one.
+def _make_varied_values(
+    spec: TensorSpec, shape: list[int], recipe: Recipe, random: "np.random.Generator"
+) -> Array:
+    if spec.datatype is BYTES:
+        texts = np.array(recipe.texts, dtype=object)
+        # Without dimensions it would be a text and no array.
+        return np.asarray(texts[random.integers(len(texts), size=shape)], dtype=object)
+    if not spec.datatype.is_float:
+        return np.asarray(random.integers(recipe.integers, size=shape), dtype=spec.datatype.numpy)
+    values = np.asarray(random.standard_normal(shape, dtype=np.float32))
+    return _as_datatype(spec, values if recipe.lowest < 0 else np.minimum(np.abs(values) / 4, np.float32(1)))
+
+
+def _as_datatype(spec: TensorSpec, values: Array) -> Array:
+    return bf16_from_fp32(values) if spec.datatype is BF16 else np.asarray(values, spec.datatype.numpy)

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from modelservice_runtime.errors import NotFoundError, ServingError, internal_error
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.protocols.late import LateFrontEnd
 from modelservice_runtime.protocols.oip.rest.front_end import OipFrontEnd
-from modelservice_runtime.protocols.openapi.rest import OpenApiFrontEnd
 from modelservice_runtime.protocols.rest.answers import send
 from modelservice_runtime.protocols.rest.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.protocols.rest.routing import split_target
-from modelservice_runtime.protocols.tfs.rest.front_end import TfsFrontEnd
 from modelservice_runtime.settings.security import SecuritySettings
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.transport.status import error_body, error_response
@@ -80,13 +79,19 @@ def build_application(
     table: ModelTable, health: Health, max_body_bytes: int, security: SecuritySettings
 ) -> Application:
     """The REST side: every protocol over one model table. ``security`` is described, not applied, here."""
-    return Application(
-        [
-            OipFrontEnd(table, health, max_body_bytes),
-            TfsFrontEnd(table, max_body_bytes),
-            OpenApiFrontEnd(table, security),
-        ]
-    )
+
+    def make_tfs() -> FrontEnd:
+        from modelservice_runtime.protocols.tfs.rest.front_end import TfsFrontEnd
+
+        return TfsFrontEnd(table, max_body_bytes)
+
+    def make_openapi() -> FrontEnd:
+        from modelservice_runtime.protocols.openapi.rest import OpenApiFrontEnd
+
+        return OpenApiFrontEnd(table, security)
+
+    oip = OipFrontEnd(table, health, max_body_bytes)
+    return Application([oip, LateFrontEnd(make_tfs), LateFrontEnd(make_openapi)])
 
 
 def _method_not_allowed(binding: Binding) -> HttpResponse:

@@ -1,7 +1,6 @@
 """Everything that the gRPC port answers."""
 
 import asyncio
-from dataclasses import dataclass
 
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
@@ -12,21 +11,17 @@ from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.stream import Service
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcServices:
-    """Services by the path of their method, and the calls among them that only the server can end."""
+def build_grpc_services(
+    table: ModelTable, health: Health, streams: OpenStreams, loop: asyncio.AbstractEventLoop
+) -> dict[str, Service]:
+    """Every service over one model table, by the path of its method.
 
-    by_path: dict[str, Service]
-    streams: OpenStreams
-
-
-def build_grpc_services(table: ModelTable, health: Health, loop: asyncio.AbstractEventLoop) -> GrpcServices:
-    """Every service over one model table."""
-    streams = OpenStreams()
+    ``streams`` will hold the calls that only the server can end.
+    """
     serving = (oip.SERVICE, tfs.PREDICTION_SERVICE, tfs.MODEL_SERVICE)
     all_names = (*serving, health_service.SERVICE, *reflection.SERVICES)
     services = oip.oip_services(table, health, streams)
     services |= tfs.tfs_services(table)
     services |= health_service.health_services(health, serving, streams, loop)
     services |= reflection.reflection_services(all_names, streams)
-    return GrpcServices(services, streams)
+    return services

@@ -6,7 +6,6 @@ Sources: Open Inference Protocol ``inference_rest.md``; Triton ``extension_model
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -52,6 +51,9 @@ EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
 @cache
 def server_version() -> str:
     """The installed distribution's version."""
+    # Imported here: it is large, and few ask.
+    from importlib.metadata import version
+
     return version("modelservice")
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from modelservice_runtime.auth.guard import HttpAdmission
 from modelservice_runtime.machine.descriptors import allow_files
-from modelservice_runtime.protocols.grpc_services import GrpcServices
 from modelservice_runtime.protocols.open_paths import is_open_target
 from modelservice_runtime.settings.serve import ServeSettings
+from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.server import GrpcServer
-from modelservice_runtime.transport.grpc.stream import Admission
+from modelservice_runtime.transport.grpc.stream import Admission, Service
 from modelservice_runtime.transport.http import HttpApplication, HttpLimits
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.limits import Http2Limits
@@ -29,12 +30,14 @@ METRICS_LIMITS = HttpLimits(max_body_bytes=0, max_connections=64)
 class Applications:
     """What answers on each port; ``admit`` is asked before gRPC calls, ``admit_http`` before large bodies.
 
+    ``grpc`` is services by the path of their method, ``grpc_streams`` the calls that only the server can end.
     Without ``metrics`` this is a worker: its parent has that port, and other workers share the rest.
     """
 
     rest: HttpApplication
     metrics: HttpApplication | None
-    grpc: GrpcServices
+    grpc: Mapping[str, Service]
+    grpc_streams: OpenStreams
     admit: Admission | None
     admit_http: HttpAdmission | None = None
 
@@ -46,7 +49,7 @@ class Ports:
     rest: HttpServer
     metrics: HttpServer | None
     grpc: GrpcServer | None
-    grpc_services: GrpcServices
+    grpc_streams: OpenStreams
     max_buffered_bytes: int
 
     def limit_buffers(self, limit_bytes: int) -> None:
@@ -63,7 +66,7 @@ class Ports:
         """Stop accepting and finish what is under way; False when the timeout cut requests off."""
         drains = [self.rest.drain(timeout_seconds)]
         if self.grpc is not None:
-            self.grpc_services.streams.end_all()
+            self.grpc_streams.end_all()
             drains.append(self.grpc.drain(timeout_seconds))
         return all(await asyncio.gather(*drains))
 
@@ -88,11 +91,11 @@ async def open_ports(
         listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
     if settings.grpc_port is not None:
         grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
-        grpc = GrpcServer(applications.grpc.by_path, grpc_limits, loop, applications.admit)
+        grpc = GrpcServer(applications.grpc, grpc_limits, loop, applications.admit)
         grpc.buffers = rest.buffers  # one limit for all clients of the process
         listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
     log.info("worker listening" if shared else "listening", extra=listening)
-    return Ports(rest, metrics, grpc, applications.grpc, buffered)
+    return Ports(rest, metrics, grpc, applications.grpc_streams, buffered)
 
 
 def _connections_per_port(settings: ServeSettings) -> int:

@@ -4,14 +4,13 @@ Light on purpose: it needs no Prometheus, so that whoever asks a pod that has ju
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib import metadata
 from typing import Any
 
 import orjson
 
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
+from modelservice_runtime.protocols.metadata import server_version
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 from modelservice_runtime.transport.status import error_body
 
@@ -26,7 +25,7 @@ def build_report(snapshots: Snapshots) -> dict[str, Any]:
     """
     served = [snapshot for snapshot in snapshots if snapshot.contents]
     return {
-        "runtime": {"version": _runtime_version()},
+        "runtime": {"version": server_version()},
         "digestsComplete": all(None not in snapshot.contents for snapshot in served),
         "models": [entry for snapshot in served for entry in _entries(snapshot)],
     }
@@ -50,11 +49,6 @@ class ReportApplication:
             self._source.gather(
                 lambda snapshots: request.reply(HttpResponse(200, orjson.dumps(build_report(snapshots))))
             )
-
-
-@cache
-def _runtime_version() -> str:
-    return metadata.version("modelservice")
 
 
 def _entries(snapshot: ModelSnapshot) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,9 @@ import importlib
 import logging
 import os
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,13 +46,14 @@ from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.models.trial import try_models
 from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.protocols.application import build_application
-from modelservice_runtime.protocols.grpc_services import build_grpc_services
+from modelservice_runtime.protocols.late import LateApplication, LateServices
 from modelservice_runtime.protocols.oip.samples import decode_sample
-from modelservice_runtime.serving.late_application import LateApplication
 from modelservice_runtime.serving.memory_keeper import MemoryKeeper
 from modelservice_runtime.serving.ports import Applications, Ports, open_ports
 from modelservice_runtime.serving.report import ReportApplication
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
+from modelservice_runtime.transport.grpc.open_streams import OpenStreams
+from modelservice_runtime.transport.grpc.stream import Service
 from modelservice_runtime.transport.http import HttpApplication
 from modelservice_runtime.transport.sockets import available_host
 from modelservice_runtime.transport.tls import LoadedTls, load_tls
@@ -64,6 +66,12 @@ log = logging.getLogger(__name__)
 
 # A run that was told to stop does so within about 50 ms; what is left after this is beyond our reach.
 _STOP_GRACE_SECONDS = 1.0
+# What ``late`` parts import. Not Prometheus, which takes megabytes that a server without scrapes can save.
+_LATE_MODULES = (
+    "modelservice_runtime.protocols.tfs.rest.front_end",
+    "modelservice_runtime.protocols.openapi.rest",
+    "modelservice_runtime.protocols.grpc_services",
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -149,6 +157,8 @@ class Server:
         self._memory.keep(self._table.handles(), ports, loop)
         seconds = round(time.monotonic() - started, 3)
         log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
+        # Only now, and before somebody asks who would wait for it.
+        threading.Thread(target=_import_late_modules, name="imports", daemon=True).start()
         await self._stop.wait()
         clean = await self._drain(ports)
         self._memory.stop()
@@ -194,16 +204,26 @@ class Server:
     async def _listen(self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls) -> Ports:
         largest = self._settings.max_request_bytes
         rest = build_application(self._table, self._health, largest, self._settings.security)
+        streams = OpenStreams()
         applications = Applications(
             rest=self._observation.watch(access.protect(rest)),
             metrics=ReportApplication(self._table, LateApplication(self._make_metrics))
             if self._link is None
             else None,
-            grpc=self._observation.watch_services(build_grpc_services(self._table, self._health, loop)),
+            grpc=LateServices(partial(self._make_grpc_services, streams, loop)),
+            grpc_streams=streams,
             admit=access.admission,
             admit_http=access.http_admission,
         )
         return await open_ports(self._settings, applications, tls, loop)
+
+    def _make_grpc_services(
+        self, streams: OpenStreams, loop: asyncio.AbstractEventLoop
+    ) -> Mapping[str, Service]:
+        from modelservice_runtime.protocols.grpc_services import build_grpc_services
+
+        services = build_grpc_services(self._table, self._health, streams, loop)
+        return self._observation.watch_services(services)
 
     def _make_metrics(self) -> HttpApplication:
         # Imported here: it takes longer than a small model to load, and nobody scrapes before it is ready.
@@ -282,6 +302,12 @@ class Server:
         for handle in self._table.handles():
             self._table.retire(handle.spec.name, handle.spec.version)
         return clean
+
+
+def _import_late_modules() -> None:
+    for name in _LATE_MODULES:
+        importlib.import_module(name)
+    gc.freeze()
 
 
 def _model_fields(loaded: LoadedModel, lane: Lane) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """HTTP requests, responses and limits as plain values; no I/O."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -137,6 +138,8 @@ class HttpRequest:
 HttpApplication: TypeAlias = Callable[[HttpRequest], None]
 """Answers requests, now or later."""
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
 }
@@ -145,10 +148,17 @@ _CLOSE = b"Connection: close\r\n"
 _KEEP_ALIVE = b"Connection: keep-alive\r\n"
 
 
+def render_date(unix_seconds: float) -> bytes:
+    """An IMF-fixdate (RFC 9110, 5.6.7); the words of ``strftime`` would follow the locale."""
+    utc = time.gmtime(unix_seconds)
+    date = f"{_DAYS[utc.tm_wday]}, {utc.tm_mday:02} {_MONTHS[utc.tm_mon - 1]} {utc.tm_year}"
+    return f"{date} {utc.tm_hour:02}:{utc.tm_min:02}:{utc.tm_sec:02} GMT".encode("ascii")
+
+
 def render_start(status: int, content_type: bytes, date: bytes) -> bytes:
     """The part of a head that answers share: up to the Content-Length, whose number is still missing.
 
-    ``date`` is an IMF-fixdate (RFC 9110).
+    ``date`` comes from ``render_date``.
     """
     return b"%bDate: %b\r\nContent-Type: %b\r\nContent-Length: " % (_STATUS_LINES[status], date, content_type)
 

@@ -27,6 +27,7 @@ from modelservice_runtime.protocols.open_paths import is_open_target
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.security import SecuritySettings
 from modelservice_runtime.settings.sessions import SessionSettings
+from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.server import GrpcServer
 from modelservice_runtime.transport.http import HttpLimits
 from modelservice_runtime.transport.http1.server import HttpServer
@@ -126,16 +127,17 @@ class ServerThread:
         is_probe = is_open_target
         self.server = HttpServer(guarded, self.limits, self.loop, admit, is_probe)
         metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
-        services = build_grpc_services(self.table, self.health, self.loop)
-        self.grpc_paths = sorted(services.by_path)
+        streams = OpenStreams()
+        services = build_grpc_services(self.table, self.health, streams, self.loop)
+        self.grpc_paths = sorted(services)
         limits = Http2Limits(max_message_bytes=self.limits.max_body_bytes, sweep_seconds=0.05)
-        grpc = GrpcServer(services.by_path, limits, self.loop, self._access.admission)
+        grpc = GrpcServer(services, limits, self.loop, self._access.admission)
         self.port = await self.server.listen(self._host, 0, self.tls.http)
         self.grpc_port = await grpc.listen(self._host, 0, self.tls.grpc)
         self.metrics_port = await metrics.listen(self._host, 0)
         self._started.set()
         await self._stop.wait()
-        services.streams.end_all()
+        streams.end_all()
         await grpc.drain(0.2)
         await self.server.drain(0.2)
         await metrics.drain(0)

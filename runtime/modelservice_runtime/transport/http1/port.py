@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from email.utils import formatdate
 from typing import Protocol
 
 from modelservice_runtime.transport.http import (
@@ -11,6 +10,7 @@ from modelservice_runtime.transport.http import (
     HttpLimits,
     HttpRequest,
     RequestHead,
+    render_date,
     render_start,
 )
 from modelservice_runtime.transport.http1.refusals import too_many_connections
@@ -79,6 +79,6 @@ class HttpPort(PortServer[ServedConnection]):
         key = (status, content_type)
         start = self._starts.get(key)
         if start is None:
-            date = formatdate(time.time(), usegmt=True).encode("ascii")
+            date = render_date(time.time())
             start = self._starts[key] = render_start(status, content_type, date)
         return start

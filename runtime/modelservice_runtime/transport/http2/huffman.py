@@ -1,5 +1,8 @@
 """The Huffman code of HPACK (RFC 7541, 5.2 and appendix B); decoding only; pure but for its table."""
 
+from functools import cache
+from typing import TypeAlias
+
 # The code is canonical: the codes of a length follow each other in the order of their symbols.
 _SYMBOLS_BY_BITS: dict[int, bytes] = {
     5: b"012aceiost",
@@ -70,29 +73,34 @@ def _follow(prefix: str, bits: str, codes: dict[str, int], states: dict[str, int
     return states.get(prefix, len(states)), symbol
 
 
-_TRANSITIONS, _FINAL_STATES = _build_transitions()
-
-
 # A byte's way through two nibbles, made when it is first needed: next state times 256, and the symbols.
-_STEPS: list[tuple[int, bytes] | None] = [None] * (16 * len(_TRANSITIONS))
+_Steps: TypeAlias = list[tuple[int, bytes] | None]
+
+
+@cache
+def _tables() -> tuple[list[tuple[int, int]], frozenset[int], _Steps]:
+    """Transitions, final states and steps, made for the first string: it takes as long as many a model."""
+    transitions, final_states = _build_transitions()
+    return transitions, final_states, [None] * (16 * len(transitions))
 
 
 def decode_huffman(data: bytes) -> bytes:
     """Decode a string literal; raises ValueError for EOS in it or wrong padding."""
-    steps = _STEPS
+    _, final_states, steps = _tables()
     decoded = bytearray()
     state = 0
     for byte in data:
         state, symbols = steps[state + byte] or _build_step(state, byte)
         decoded += symbols
-    if state >> 8 not in _FINAL_STATES:
+    if state >> 8 not in final_states:
         raise ValueError("EOS or wrong padding in a Huffman string")
     return bytes(decoded)
 
 
 def _build_step(state: int, byte: int) -> tuple[int, bytes]:
-    middle, first = _TRANSITIONS[state >> 4 | byte >> 4]
-    after, second = _TRANSITIONS[middle << 4 | byte & 15]
+    transitions, _, steps = _tables()
+    middle, first = transitions[state >> 4 | byte >> 4]
+    after, second = transitions[middle << 4 | byte & 15]
     symbols = bytes([symbol for symbol in (first, second) if symbol != _NO_SYMBOL])
-    step = _STEPS[state + byte] = (after << 8, symbols)
+    step = steps[state + byte] = (after << 8, symbols)
     return step

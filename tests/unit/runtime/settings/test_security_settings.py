@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.models.health import Health
-from modelservice_runtime.models.repository import ModelTable
-from modelservice_runtime.protocols.grpc_services import build_grpc_services
 from modelservice_runtime.serving.ports import Applications, open_ports
 from modelservice_runtime.settings.connections import ConnectionSettings
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings
 from modelservice_runtime.settings.serve import parse_serve_arguments
+from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.http import HttpLimits
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.tls import load_tls
@@ -67,9 +65,7 @@ async def test_connection_limits_reach_the_ports() -> None:
         connections=ConnectionSettings(7, 1, 2, 100, 3, 4, 5, 6),
     )
     loop = asyncio.get_running_loop()
-    table = ModelTable()
-    grpc = build_grpc_services(table, Health(table), loop)
-    applications = Applications(lambda _request: None, None, grpc, None)
+    applications = Applications(lambda _request: None, None, {}, OpenStreams(), None)
     ports = await open_ports(settings, applications, load_tls(None), loop)
     try:
         assert ports.grpc is not None

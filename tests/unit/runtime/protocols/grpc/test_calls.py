@@ -11,9 +11,10 @@ from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.grpc_services import GrpcServices, build_grpc_services
+from modelservice_runtime.protocols.grpc_services import build_grpc_services
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.protos.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcError, GrpcStatus
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -31,11 +32,13 @@ class Server:
         self.statistics = ModelStatistics()
         self.table.publish(ModelHandle(self.model.spec, self.lane, self.statistics))
         self.health = Health(self.table)
-        self.services: GrpcServices = build_grpc_services(self.table, self.health, asyncio.get_running_loop())
+        self.streams = OpenStreams()
+        loop = asyncio.get_running_loop()
+        self.services = build_grpc_services(self.table, self.health, self.streams, loop)
 
     def open(self, path: str, call: FakeCall | None = None) -> tuple[FakeCall, CallHandler]:
         call = call or FakeCall()
-        return call, self.services.by_path[path](call)
+        return call, self.services[path](call)
 
 
 def message(*values: float, **fields: object) -> bytes:
@@ -190,7 +193,7 @@ async def test_leaving_server_ends_streams_when_they_are_idle() -> None:
     watching.on_message(b"")
     watching.on_end()
     await entered(server.model)
-    server.services.streams.end_all()
+    server.streams.end_all()
     assert idle.finished is not None
     assert idle.finished[0] is GrpcStatus.UNAVAILABLE
     assert watcher.finished == idle.finished
@@ -222,7 +225,7 @@ async def test_watch_of_an_unknown_service_is_an_answer() -> None:
 @pytest.mark.parametrize("data", [b"\xff", bytes(70_000)])
 async def test_methods_refuse_what_is_no_request(data: bytes) -> None:
     server = Server(FAST)
-    for path in server.services.by_path:
+    for path in server.services:
         if path != STREAM:
             _, handler = server.open(path)
             with pytest.raises(GrpcError) as refused:

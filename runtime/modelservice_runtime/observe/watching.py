@@ -1,0 +1,52 @@
+"""The observers of a server, and where they are put."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from modelservice_runtime.observe.access_log import AccessLog
+from modelservice_runtime.observe.background import BackgroundObserver
+from modelservice_runtime.observe.exchange import Exchange, Observer
+from modelservice_runtime.observe.grpc import observe_services
+from modelservice_runtime.observe.http import ObservedApplication
+from modelservice_runtime.observe.observation import Observation
+from modelservice_runtime.transport.grpc.stream import Service
+from modelservice_runtime.transport.http import HttpApplication
+
+_CLOSE_SECONDS = 2.0
+
+
+class ClosableObserver(Protocol):
+    """An observer that may have something left to send."""
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Note what was asked and answered."""
+
+    def close(self) -> None:
+        """Send it, for a bounded time."""
+
+
+class Watching(Observation):
+    """The access log and the traces of one server."""
+
+    def __init__(self, access_log_rate: float, tracer: ClosableObserver | None) -> None:
+        observers: list[Observer] = []
+        if access_log_rate > 0:
+            observers.append(AccessLog(access_log_rate))
+        if tracer is not None:
+            observers.append(tracer)
+        self._tracer = tracer
+        self._background = BackgroundObserver(observers)
+
+    def watch(self, application: HttpApplication) -> HttpApplication:
+        """See ``Observation``."""
+        return ObservedApplication(application, self._background)
+
+    def watch_services(self, services: Mapping[str, Service]) -> Mapping[str, Service]:
+        """See ``Observation``."""
+        return observe_services(services, self._background)
+
+    def close(self) -> None:
+        """See ``Observation``."""
+        self._background.close(_CLOSE_SECONDS)
+        if self._tracer is not None:
+            self._tracer.close()
