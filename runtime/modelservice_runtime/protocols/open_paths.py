@@ -5,14 +5,15 @@ A kubelet, a load balancer and a client's own health check have no key, and lear
 
 # Compared with the path as it came: any other spelling of it needs a key.
 OPEN_HTTP_PATHS = frozenset({b"/", b"/v2/health/live", b"/v2/health/ready"})
-OPEN_GRPC_PATHS = frozenset(
+# Answered at once, so that they take nobody's place for long.
+GRPC_PROBES = frozenset(
     {
         "/grpc.health.v1.Health/Check",
-        "/grpc.health.v1.Health/Watch",
         "/inference.GRPCInferenceService/ServerLive",
         "/inference.GRPCInferenceService/ServerReady",
     }
 )
+OPEN_GRPC_PATHS = GRPC_PROBES | {"/grpc.health.v1.Health/Watch"}
 
 
 def is_open_target(target: bytes) -> bool:

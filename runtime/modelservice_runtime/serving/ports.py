@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from modelservice_runtime.auth.guard import HttpAdmission
 from modelservice_runtime.machine.descriptors import allow_files
-from modelservice_runtime.protocols.open_paths import is_open_target
+from modelservice_runtime.protocols.open_paths import GRPC_PROBES, is_open_target
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.server import GrpcServer
@@ -15,7 +15,7 @@ from modelservice_runtime.transport.grpc.stream import Admission, Service
 from modelservice_runtime.transport.http import HttpApplication, HttpLimits
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.limits import Http2Limits
-from modelservice_runtime.transport.port_server import connections_within, files_needed
+from modelservice_runtime.transport.port_server import Places, places_within
 from modelservice_runtime.transport.tls import LoadedTls
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _MIN_BUFFERED_BYTES = 512 * 1024 * 1024
 # Who asks for metrics are a few machines.
 METRICS_LIMITS = HttpLimits(max_body_bytes=0, max_connections=64)
+# Of few open files the metrics port has so many.
+_METRICS_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ async def open_ports(
     """Listen on every port and log which they are. Raises AddressUnavailableError."""
     largest = settings.max_request_bytes
     buffered = max(_MIN_BUFFERED_BYTES, 2 * largest)
-    slowness = {**asdict(settings.connections), "max_connections": _connections_per_port(settings)}
+    places, metrics_places = _share_out_files(settings)
+    slowness = {**asdict(settings.connections), **asdict(places)}
     limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
     shared = applications.metrics is None
     rest = HttpServer(applications.rest, limits, loop, applications.admit_http, is_open_target)
@@ -87,24 +90,31 @@ async def open_ports(
         "http_port": await rest.listen(settings.host, settings.http_port, tls.http, shared=shared),
     }
     if applications.metrics is not None:
-        metrics = HttpServer(applications.metrics, METRICS_LIMITS, loop)
+        metrics_limits = replace(METRICS_LIMITS, **asdict(metrics_places))
+        metrics = HttpServer(applications.metrics, metrics_limits, loop, is_probe=lambda _target: True)
         listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
     if settings.grpc_port is not None:
         grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
-        grpc = GrpcServer(applications.grpc, grpc_limits, loop, applications.admit)
+        grpc = GrpcServer(applications.grpc, grpc_limits, loop, applications.admit, GRPC_PROBES)
         grpc.buffers = rest.buffers  # one limit for all clients of the process
         listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
     log.info("worker listening" if shared else "listening", extra=listening)
     return Ports(rest, metrics, grpc, applications.grpc_streams, buffered)
 
 
-def _connections_per_port(settings: ServeSettings) -> int:
-    """As many as wanted, or as the limit of open files allows; said in the log."""
-    wanted = settings.connections.max_connections
+def _share_out_files(settings: ServeSettings) -> tuple[Places, Places]:
+    """Places of the ports for models, each, and of the metrics port; said in the log where they are few."""
+    wanted, metrics = Places(settings.connections.max_connections), Places(METRICS_LIMITS.max_connections)
     ports = 1 if settings.grpc_port is None else 2
-    files = allow_files(ports * files_needed(wanted) + files_needed(METRICS_LIMITS.max_connections))
-    fitting = connections_within((files - files_needed(METRICS_LIMITS.max_connections)) // ports)
-    if fitting < wanted:
-        fields = {"max_connections": wanted, "connections_per_port": fitting}
-        log.warning("the limit of open files allows fewer connections; raise it (ulimit -n)", extra=fields)
-    return min(fitting, wanted)
+    files = allow_files(ports * wanted.files + metrics.files)
+    metrics_files = min(metrics.files, files // _METRICS_SHARE)
+    places = places_within((files - metrics_files) // ports, wanted)
+    if places.max_connections < wanted.max_connections:
+        log.warning(
+            "the limit of open files allows fewer connections; raise it (ulimit -n)",
+            extra={
+                "max_connections": wanted.max_connections,
+                "connections_per_port": places.max_connections,
+            },
+        )
+    return places, places_within(metrics_files, metrics)

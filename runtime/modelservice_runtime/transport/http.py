@@ -25,6 +25,8 @@ class HttpLimits:
     max_body_bytes: int = 64 * 1024 * 1024
     max_buffered_bytes: int = 512 * 1024 * 1024
     max_connections: int = 4096
+    probe_places: int = 16
+    refusal_places: int = 48
     max_target_bytes: int = 8 * 1024
     max_head_bytes: int = 32 * 1024
     max_headers: int = 100

@@ -6,6 +6,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from operator import itemgetter
@@ -18,10 +19,9 @@ log = logging.getLogger(__name__)
 
 # One in so many connections is closed to make room.
 _CLOSED_SHARE = 32
-# Beyond the limit: so many connections in which only a probe is answered, ...
-_PROBE_PLACES = 16
-# ... and so many that are told why they are turned away; further ones are closed without a word.
-_REFUSAL_PLACES = 48
+# Of few files neither probes nor refusals get more than this share.
+_EXTRA_SHARE = 4
+_MIN_CONNECTIONS = 4
 # Handshakes that are not connections yet, as a share of those.
 _HANDSHAKE_SHARE = 4
 _FULL_LOG_SECONDS = 60.0
@@ -29,15 +29,32 @@ _FULL_LOG_SECONDS = 60.0
 _AGE_SPREAD = 0.1
 
 
-def files_needed(connections: int) -> int:
-    """Files that a port with so many connections may have open."""
-    return connections + connections // _HANDSHAKE_SHARE + _PROBE_PLACES + _REFUSAL_PLACES
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The connections that a port may have; the names are those of the protocols' limits.
+
+    Beyond ``max_connections``: so many in which only a probe is answered, and so many that are told why they
+    are turned away. Further ones are closed without a word.
+    """
+
+    max_connections: int
+    probe_places: int = 16
+    refusal_places: int = 48
+
+    @property
+    def files(self) -> int:
+        """Files that the port may have open."""
+        handshakes = self.max_connections // _HANDSHAKE_SHARE
+        return self.max_connections + handshakes + self.probe_places + self.refusal_places
 
 
-def connections_within(files: int) -> int:
-    """Connections that a port may have with so many files; at least a few, come what may."""
-    room = files - _PROBE_PLACES - _REFUSAL_PLACES
-    return max(((room + 1) * _HANDSHAKE_SHARE - 1) // (_HANDSHAKE_SHARE + 1), 4)
+def places_within(files: int, wanted: Places) -> Places:
+    """The places that a port may have with so many files; at least a few, come what may."""
+    most = max(files // _EXTRA_SHARE, 1)
+    probes, refusals = min(wanted.probe_places, most), min(wanted.refusal_places, most)
+    room = files - probes - refusals
+    fitting = ((room + 1) * _HANDSHAKE_SHARE - 1) // (_HANDSHAKE_SHARE + 1)
+    return Places(min(max(fitting, _MIN_CONNECTIONS), wanted.max_connections), probes, refusals)
 
 
 class Place(Enum):
@@ -58,6 +75,14 @@ class PortLimits(Protocol):
     @property
     def max_connections(self) -> int:
         """Connections at once; beyond it idle ones are closed, or new ones turned away."""
+
+    @property
+    def probe_places(self) -> int:
+        """See ``Places``."""
+
+    @property
+    def refusal_places(self) -> int:
+        """See ``Places``."""
 
     @property
     def sweep_seconds(self) -> float:
@@ -123,6 +148,8 @@ class PortServer(ABC, Generic[ConnectionT]):
         # Aborted to make room, and not reported as lost yet.
         self._evicted: set[ConnectionT] = set()
         self._max_connections = limits.max_connections
+        self._probe_places = limits.probe_places
+        self._refusal_places = limits.refusal_places
         self._idle_timeout_seconds = limits.idle_timeout_seconds
         self._max_age_seconds = limits.max_connection_age_seconds
         self._full_log_at = 0.0
@@ -198,9 +225,9 @@ class PortServer(ABC, Generic[ConnectionT]):
         self.connections.add(connection)
         if surplus < 0:
             return Place.REGULAR
-        if surplus < _PROBE_PLACES:
+        if surplus < self._probe_places:
             return Place.PROBE
-        return Place.REFUSAL if surplus < _PROBE_PLACES + _REFUSAL_PLACES else Place.NONE
+        return Place.REFUSAL if surplus < self._probe_places + self._refusal_places else Place.NONE
 
     def closed(self, connection: ConnectionT) -> None:
         """Forget a connection."""

@@ -1,8 +1,11 @@
 """The gRPC port of a real server process: open, off, and gone without a failed request."""
 
 import signal
+import socket
 import threading
 import time
+import urllib.request
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import grpc
@@ -85,3 +88,30 @@ def test_grpc_port_in_use_is_named(model_files: dict[str, Path]) -> None:
         assert code == 1
         assert text.splitlines()[-1].startswith(f"AddressUnavailable: cannot listen on 127.0.0.1:{port}")
         assert first.end(signal.SIGINT) == 0
+
+
+FEW_FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from modelservice_runtime.__main__ import main
+sys.exit(main(["serve", *sys.argv[1:]]))
+"""
+BUSY = b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
+
+
+def test_busy_clients_of_one_port_keep_no_probe_out_of_another_where_few_files_may_be_open(
+    model_files: dict[str, Path],
+) -> None:
+    flags = ("--model", f"mlp={model_files['mlp']}", "--body-grace-seconds", "600")
+    with server_process(*flags, program=FEW_FILES) as server, ExitStack() as opened:
+        server.wait_for("ready")
+        for _ in range(80):
+            client = opened.enter_context(socket.create_connection(("127.0.0.1", server.http_port), 20))
+            with suppress(ConnectionError):  # no place for this one
+                client.sendall(BUSY)
+        with suppress(ConnectionError):
+            client.recv(1)  # the last one is turned away, so all have been seen
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=20) as metrics:
+            assert metrics.status == 200
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)

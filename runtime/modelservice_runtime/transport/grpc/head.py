@@ -153,3 +153,7 @@ def _refused(block: bytes) -> CallHead:
 
 def _trailers_only(status: GrpcStatus, message: str) -> bytes:
     return HEAD_BLOCK + build_trailers_block(status, message)
+
+
+# Of any call for which there is no place.
+TOO_MANY_CONNECTIONS = _refused(_trailers_only(GrpcStatus.UNAVAILABLE, "too many connections"))

@@ -1,10 +1,10 @@
 """The gRPC port: services by path over HTTP/2."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from modelservice_runtime.transport.grpc.call import ServerCall
-from modelservice_runtime.transport.grpc.head import CallHead, HeadParser
+from modelservice_runtime.transport.grpc.head import TOO_MANY_CONNECTIONS, CallHead, HeadParser
 from modelservice_runtime.transport.grpc.stream import Admission, Service
 from modelservice_runtime.transport.http2.hpack import Header
 from modelservice_runtime.transport.http2.limits import Http2Limits
@@ -15,7 +15,8 @@ from modelservice_runtime.transport.http2.stream import StreamOwner
 class GrpcServer(Http2Server):
     """Serves ``services``, a function for each full method path such as ``/package.Service/Method``.
 
-    ``admit``, if set, is asked before any service, for every call.
+    ``admit``, if set, is asked before any service, for every call. Calls to the paths in ``probes`` are
+    answered also where there are too many connections.
     """
 
     def __init__(
@@ -24,8 +25,10 @@ class GrpcServer(Http2Server):
         limits: Http2Limits,
         loop: asyncio.AbstractEventLoop,
         admit: Admission | None = None,
+        probes: Collection[str] = (),
     ) -> None:
         super().__init__(limits, loop)
+        self._probes = probes
         self.admit = admit
         self._parser = HeadParser(services)
 
@@ -36,3 +39,9 @@ class GrpcServer(Http2Server):
     def open_stream(self, session: StreamOwner, stream_id: int, head: CallHead) -> ServerCall:
         """See ``Http2Server``."""
         return ServerCall(self, session, stream_id, head)
+
+    def open_probe(self, session: StreamOwner, stream_id: int, head: CallHead) -> ServerCall:
+        """See ``Http2Server``."""
+        return self.open_stream(
+            session, stream_id, head if head.path in self._probes else TOO_MANY_CONNECTIONS
+        )

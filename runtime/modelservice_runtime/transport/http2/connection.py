@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from typing import Any
 
@@ -19,6 +20,7 @@ from modelservice_runtime.transport.http2.frames import (
 from modelservice_runtime.transport.http2.outbox import Outbox
 from modelservice_runtime.transport.http2.port import Http2Port
 from modelservice_runtime.transport.http2.session import DRAIN_PING, Session
+from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
 from modelservice_runtime.transport.port_server import Place
 from modelservice_runtime.transport.tls import HTTP_2
 
@@ -46,6 +48,7 @@ class Connection(Session, asyncio.Protocol):
         self._leave_deadline: float | None = None
         self._retire_at = server.age_limit()
         self._linger_deadline = 0.0
+        self._probe_deadline = math.inf
         self._pinged = False
         self._write_deadline = 0.0
         self._unsent_bytes = 0
@@ -76,7 +79,10 @@ class Connection(Session, asyncio.Protocol):
             )
             + build_window_update(0, limits.connection_window_bytes - DEFAULT_WINDOW_BYTES)
         )
-        if place is not Place.REGULAR:
+        if place is Place.PROBE:
+            self._open_stream = self._open_probe
+            self._probe_deadline = self._server.now + limits.head_timeout_seconds
+        elif place is not Place.REGULAR:
             self._fail(ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too many connections"))
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -172,7 +178,9 @@ class Connection(Session, asyncio.Protocol):
             self.limits.allowance_burst,
             self.allowance + int(self.limits.allowance_per_second * self.limits.sweep_seconds),
         )
-        if self.outbox.paused:
+        if now > self._probe_deadline:
+            self.abort()
+        elif self.outbox.paused:
             self._check_write_progress(now)
         elif self._ended:
             if now > self._linger_deadline:
@@ -202,6 +210,15 @@ class Connection(Session, asyncio.Protocol):
         self._linger()
 
     # inside
+
+    def _open_probe(self, session: StreamOwner, stream_id: int, head: Any) -> Stream:
+        """On a connection beyond the limit, which leaves behind its first call."""
+        self._server.call_soon(self._leave_after_probe)
+        return self._server.open_probe(session, stream_id, head)
+
+    def _leave_after_probe(self) -> None:
+        if not self._ended:
+            self.stop_accepting()
 
     def _end_turn(self) -> None:
         streams, self.after_turn = self.after_turn, []

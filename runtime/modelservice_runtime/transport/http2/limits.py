@@ -17,6 +17,8 @@ class Http2Limits:
     """
 
     max_connections: int = 4096
+    probe_places: int = 16
+    refusal_places: int = 48
     max_streams: int = 256  # of a connection, at once
     max_streams_in_all: int = 32_768
     max_frames_per_turn: int = 128  # then other connections get their turn

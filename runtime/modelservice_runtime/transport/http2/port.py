@@ -29,6 +29,10 @@ class Http2Port(PortServer[ConnectionT]):
     def open_stream(self, session: StreamOwner, stream_id: int, head: Any) -> Stream:
         """Make the stream of a new request; it does nothing before `opened`."""
 
+    @abstractmethod
+    def open_probe(self, session: StreamOwner, stream_id: int, head: Any) -> Stream:
+        """The same on a connection beyond the limit, where only probes are served."""
+
     @property
     def is_idle(self) -> bool:
         """See `PortServer`."""

@@ -59,6 +59,7 @@ class Session(FrameReader):
         self.has_client_certificate = False
         self.call_soon = server.call_soon
         self._server = server
+        self._open_stream = server.open_stream
         self._blocks = HeadBlocks(limits.max_header_list_bytes, server.parse_head)
         self._known_blocks = self._blocks.known
         self._last_stream_id = 0
@@ -109,7 +110,7 @@ class Session(FrameReader):
             self._refuse(stream_id, ErrorCode.REFUSED_STREAM)
         else:
             server.open_streams += 1
-            self.streams[stream_id] = stream = server.open_stream(self, stream_id, head)
+            self.streams[stream_id] = stream = self._open_stream(self, stream_id, head)
             stream.opened(ended)
 
     def on_data(

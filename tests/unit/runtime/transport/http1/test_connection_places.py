@@ -3,6 +3,8 @@
 import http.client
 import logging
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +19,7 @@ from tests.unit.runtime.transport.http2.grpc_server_thread import wait_until
 
 from modelservice_runtime.machine.descriptors import allow_files
 from modelservice_runtime.transport.http import HttpLimits
-from modelservice_runtime.transport.port_server import connections_within, files_needed
+from modelservice_runtime.transport.port_server import Places, places_within
 
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 METADATA = b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -131,16 +133,31 @@ def test_connection_without_an_age_limit_stays(model_files: dict[str, Path]) -> 
         assert all(89 < age < 111 for age in ages)
 
 
-@given(st.integers(4, 100_000))
-def test_connections_within_the_files_they_need_are_all_of_them(connections: int) -> None:
-    assert connections_within(files_needed(connections)) == connections
-    assert connections_within(files_needed(connections) - 1) <= connections
+@given(st.integers(120, 100_000), st.integers(0, 1000))
+def test_places_within_the_files_they_need_are_all_of_them(connections: int, more: int) -> None:
+    wanted = Places(connections)
+    assert places_within(wanted.files + more, wanted) == wanted
 
 
-@given(st.integers(0, 100_000))
-def test_connections_within_few_files_need_no_more_of_them(files: int) -> None:
-    connections = connections_within(files)
-    assert connections == 4 or files_needed(connections) <= files
+@given(st.integers(1, 100_000), st.integers(0, 200_000))
+def test_places_within_few_files_need_no_more_of_them(connections: int, files: int) -> None:
+    places = places_within(files, Places(connections))
+    assert places.files <= max(files, 8)
+    assert places.max_connections >= min(connections, 4, files)
+    assert places.probe_places >= min(files // 4, 16)
+    if files < Places(connections).files and files >= 8:
+        assert places.files >= files - 2  # none is left over
+
+
+def test_few_files_leave_half_of_what_a_process_may_open_to_connections(limits_of_files: int) -> None:
+    program = """
+import resource
+from modelservice_runtime.machine.descriptors import allow_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+print(allow_files(10_000))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert 40 <= int(ended.stdout) < 60
 
 
 @pytest.fixture

@@ -109,6 +109,8 @@ SERVICES = {
     "/test.Test/Failing": Failing,
     "/test.Test/Describe": describe,
 }
+# What is answered where there are too many connections.
+PROBES = {"/test.Test/Echo"}
 
 
 class GrpcServerThread:
@@ -155,7 +157,7 @@ class GrpcServerThread:
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self.server = GrpcServer(SERVICES, self.limits, self.loop, self._admit)
+        self.server = GrpcServer(SERVICES, self.limits, self.loop, self._admit, PROBES)
         self.port = await self.server.listen("127.0.0.1", 0, self._tls)
         self._started.set()
         await self._stop.wait()

@@ -317,12 +317,40 @@ def test_buffered_messages_are_bounded_over_all_connections(
     wait_until(lambda: impatient.server.buffered_bytes == 0)
 
 
-def test_too_many_connections_are_turned_away(connect_small: Connect) -> None:
-    kept = [connect_small() for _ in range(SMALL.max_connections)]
-    for client in kept:
+def fill(connect: Connect) -> None:
+    for client in [connect() for _ in range(SMALL.max_connections)]:
         client.send(call(1, b"", "/test.Test/Never"))
         client.ping()
+
+
+def test_too_many_connections_are_turned_away(connect_small: Connect) -> None:
+    fill(connect_small)
+    for _ in range(SMALL.probe_places):
+        connect_small().ping()
     assert connect_small().goaway()[1] is CALM
+
+
+def test_probe_is_answered_although_all_connections_are_busy(connect_small: Connect) -> None:
+    fill(connect_small)
+    for _ in range(3 * SMALL.probe_places):  # each leaves its place again
+        other, probe = connect_small(), connect_small()
+        other.send(call(1, b"", "/test.Test/Never"))
+        assert other.answer(1)[0]["grpc-status"] == "14"
+        probe.send(call(1))
+        assert probe.answer(1)[1] == prefixed(b"hi")
+        for client in (probe, other):
+            assert client.goaway() == (1, ErrorCode.NO_ERROR)
+            client.socket.close()
+
+
+def test_client_that_only_says_hello_leaves_the_place_of_a_probe(
+    connect_impatient: Connect, impatient: GrpcServerThread
+) -> None:
+    fill(connect_impatient)
+    silent = connect_impatient()
+    silent.send(call(1, None))  # and no message
+    silent.ping()
+    wait_until(lambda: len(impatient.server.connections) <= SMALL.max_connections)
 
 
 def test_client_beyond_the_maximum_takes_the_place_of_an_idle_one(connect_small: Connect) -> None:
