@@ -1,49 +1,30 @@
-"""One call on one stream: messages in, messages out, deadline, cancellation.
-
-A small answer costs two entries in the outbox; everything less common goes the longer way.
-"""
+"""One call on one stream: its service, the client's messages, deadline, cancellation."""
 
 import asyncio
 import logging
-import struct
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
 from modelservice_runtime.errors import internal_error
 from modelservice_runtime.execution.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES, offload
-from modelservice_runtime.transport.content_encoding import MIN_COMPRESSED_BYTES, encode_body
+from modelservice_runtime.transport.grpc.answers import AnsweringStream
 from modelservice_runtime.transport.grpc.head import CallHead
 from modelservice_runtime.transport.grpc.messages import PREFIX_BYTES, MessageReader
 from modelservice_runtime.transport.grpc.open_streams import Endable
 from modelservice_runtime.transport.grpc.stream import Admission, CallHandler, GrpcError, GrpcStatus
-from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK, TRAILERS_OK_BLOCK, build_trailers_block
-from modelservice_runtime.transport.http import Buffer
+from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK
 from modelservice_runtime.transport.http2.errors import ErrorCode
-from modelservice_runtime.transport.http2.frames import END_HEADERS, END_STREAM, FrameType
-from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
+from modelservice_runtime.transport.http2.stream import StreamOwner
 from modelservice_runtime.transport.status import grpc_error
 
 log = logging.getLogger(__name__)
 
-# The frames of a small answer, packed at once: HEADERS, then the head of DATA and the message's prefix.
-_HEAD_AND_DATA = struct.Struct(f">IBI{len(HEAD_BLOCK)}sIBIBI")
-_DATA = struct.Struct(">IBIBI")
-_TRAILERS_OK = struct.Struct(f">IBI{len(TRAILERS_OK_BLOCK)}s")
-_HEAD_LENGTH_AND_TYPE = len(HEAD_BLOCK) << 8 | FrameType.HEADERS
-_TRAILERS_LENGTH_AND_TYPE = len(TRAILERS_OK_BLOCK) << 8 | FrameType.HEADERS
-_PREFIX = struct.Struct(">BI")
-_MAX_ANSWER_BYTES = 2**32 - 1
 # Some clients say "never" with a deadline in some thousands of years.
 _MAX_TIMER_SECONDS = 30 * 24 * 3600.0
-_MAX_JOINED_BYTES = 16 * 1024
-# Larger answers go out as they are: compressing one would keep the event loop from others.
-_MAX_COMPRESSED_BYTES = 1024 * 1024
 # A client that puts thousands of messages into one frame lets others in between.
 _MAX_MESSAGES_AT_ONCE = 64
-_LAST = END_HEADERS | END_STREAM
 _LEAVING = "the connection has reached its greatest age; connect again"
 
 
@@ -55,42 +36,31 @@ class CallServer(Protocol):
     admit: Admission | None
 
 
-class ServerCall(Stream):
-    """The transport's side of ``GrpcCall``."""
+class ServerCall(AnsweringStream):
+    """The transport's side of `GrpcCall`."""
 
     __slots__ = (
         "_body_bytes_left",
-        "_done",
         "_handler",
-        "_head",
-        "_head_sent",
         "_held",
         "_idle_since",
-        "_in_work",
         "_inflating",
         "_opened_ns",
         "_reader",
         "_server",
         "_timer",
-        "on_writable",
         "received_ns",
     )
 
     def __init__(self, server: CallServer, session: StreamOwner, stream_id: int, head: CallHead) -> None:
-        super().__init__(session, stream_id)
-        self.on_writable: Callable[[], None] | None = None
+        super().__init__(session, stream_id, head)
         self.received_ns = self._opened_ns = 0
         self._server = server
-        self._head = head
         self._handler: CallHandler | None = None
-        self._head_sent = False
-        self._done = False
         self._body_bytes_left = head.content_length
         self._reader: MessageReader | None = None
         self._held: list[bytes] | None = None
         self._inflating = False
-        # Bytes of the messages that are not answered yet, oldest first, from a large one on.
-        self._in_work: deque[int] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = server.now
 
@@ -98,83 +68,18 @@ class ServerCall(Stream):
 
     @property
     def path(self) -> str:
-        """See ``GrpcCall``."""
+        """See `GrpcCall`."""
         return self._head.path
 
     @property
     def metadata(self) -> Mapping[bytes, bytes]:
-        """See ``GrpcCall``."""
+        """See `GrpcCall`."""
         return self._head.metadata
 
     @property
     def timeout_seconds(self) -> float | None:
-        """See ``GrpcCall``."""
+        """See `GrpcCall`."""
         return self._head.timeout_seconds
-
-    @property
-    def writable(self) -> bool:
-        """See ``GrpcCall``."""
-        return not self.outbox.paused and self._takes_answers
-
-    def send(self, message: Buffer | Sequence[Buffer]) -> None:
-        """See ``GrpcCall``."""
-        if self._done:
-            return
-        if self._in_work:
-            self.session.release(self._in_work.popleft())
-        outbox = self.outbox
-        if type(message) is not bytes:
-            message = _join_small(message)
-        size = len(message) + PREFIX_BYTES
-        if (
-            type(message) is not bytes
-            or size > outbox.fast_bytes
-            or size > self.send_window
-            or size > outbox.window
-            or not outbox.fast
-            or self.queued_bytes
-            or self._head.answer_encoding
-        ):
-            self._send_slowly(message)
-            return
-        self.send_window -= size
-        outbox.window -= size
-        outbox.data_frames += 1
-        if self._head_sent:
-            frame = _DATA.pack(size << 8, 0, self.id, 0, size - PREFIX_BYTES)
-        else:
-            self._head_sent = True
-            frame = _HEAD_AND_DATA.pack(
-                _HEAD_LENGTH_AND_TYPE,
-                END_HEADERS,
-                self.id,
-                HEAD_BLOCK,
-                size << 8,
-                0,
-                self.id,
-                0,
-                size - PREFIX_BYTES,
-            )
-        outbox.frames += (frame, message)
-        if not outbox.corked:
-            outbox.schedule()
-
-    def finish(self, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
-        """See ``GrpcCall``."""
-        if self._done:
-            return
-        self._end()
-        outbox = self.outbox
-        if status is GrpcStatus.OK and self._head_sent and not self.queued_bytes and outbox.fast:
-            outbox.frames.append(
-                _TRAILERS_OK.pack(_TRAILERS_LENGTH_AND_TYPE, _LAST, self.id, TRAILERS_OK_BLOCK)
-            )
-            if not outbox.corked:
-                outbox.schedule()
-            self.session.answered(self)
-            return
-        block = build_trailers_block(status, message)
-        self.send_last(block if self._head_sent else HEAD_BLOCK + block)
 
     # Stream
 
@@ -188,7 +93,7 @@ class ServerCall(Stream):
             self.send_last(head.refusal or HEAD_BLOCK)
             return
         self.received_ns = self._opened_ns = time.perf_counter_ns()
-        self._guard(self._dispatch)
+        self._dispatch()
         if ended and not self._done:
             self._half_close()
         if head.timeout_seconds is not None and not self._done:
@@ -266,26 +171,6 @@ class ServerCall(Stream):
             self._handler.end_when_idle(GrpcStatus.UNAVAILABLE, _LEAVING)
 
     # inside
-
-    @property
-    def _takes_answers(self) -> bool:
-        return self.queued_bytes <= self.session.limits.unsent_high_bytes
-
-    def _send_slowly(self, message: Buffer | Sequence[Buffer]) -> None:
-        """Any message: in several buffers, compressed, or larger than what may be sent now."""
-        buffers: list[Buffer] = [message] if isinstance(message, Buffer) else list(message)
-        size = sum([memoryview(buffer).nbytes for buffer in buffers])
-        compressed = 0
-        if self._head.answer_encoding and MIN_COMPRESSED_BYTES <= size <= _MAX_COMPRESSED_BYTES:
-            buffers = [encode_body(buffers, self._head.answer_encoding)]
-            size, compressed = len(buffers[0]), 1
-        if size > _MAX_ANSWER_BYTES or not self.session.reserve(size + PREFIX_BYTES):
-            self._give_up(GrpcStatus.RESOURCE_EXHAUSTED, "the answer exceeds the server's buffers")
-            return
-        if not self._head_sent:
-            self._head_sent = True
-            self.outbox.write_head(self.id, self._head.answer_block, 0)
-        self.send_data([_PREFIX.pack(compressed, size), *buffers])
 
     def _deliver(self, message: bytes) -> None:
         """Every message of a client earns what its small frame has cost."""
@@ -403,21 +288,22 @@ class ServerCall(Stream):
         self.received(data, 0, len(data), int(self.remote_ended))
 
     def _dispatch(self) -> None:
-        service = self._head.service
-        assert service is not None
-        if self._server.admit is not None:
-            certified = self.session.has_client_certificate
-            self._server.admit(self._head.path, self._head.metadata, has_client_certificate=certified)
-        self._handler = service(self)
+        head, admit = self._head, self._server.admit
+        assert head.service is not None
+        try:
+            if admit is not None:
+                certified = self.session.has_client_certificate
+                admit(head.path, head.metadata, has_client_certificate=certified)
+            self._handler = head.service(self)
+        except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
+            self._finish_for(error)
 
     def _guard(self, function: Callable[..., None], *arguments: bytes) -> None:
         """Call into the service; whatever it raises ends its call and no other."""
         try:
             function(*arguments)
         except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
-            handler = self._handler
             self._finish_for(error)
-            self._cancel_handler(handler)
 
     def _expire(self) -> None:
         self._give_up(GrpcStatus.DEADLINE_EXCEEDED, "the deadline has passed")
@@ -434,7 +320,9 @@ class ServerCall(Stream):
     # Not in the frame that caught it: the error leads there, and a cycle would keep the call's messages.
     def _finish_for(self, error: BaseException) -> None:
         failure = self._as_grpc_error(error)
+        handler = self._handler
         self.finish(failure.status, failure.message)
+        self._cancel_handler(handler)
 
     def _give_up_for(self, error: BaseException) -> None:
         failure = self._as_grpc_error(error)
@@ -475,11 +363,3 @@ class ServerCall(Stream):
             self.session.release(sum(map(len, self._held)))
             self._held = None
         return handler
-
-
-def _join_small(message: Buffer | Sequence[Buffer]) -> Buffer | Sequence[Buffer]:
-    """A message whose copy costs less than buffers of its own as one."""
-    if isinstance(message, bytes | bytearray | memoryview):
-        return bytes(message) if memoryview(message).nbytes <= _MAX_JOINED_BYTES else message
-    size = sum([memoryview(buffer).nbytes for buffer in message])
-    return b"".join(message) if size <= _MAX_JOINED_BYTES else message
