@@ -33,8 +33,8 @@ _AGE_SPREAD = 0.1
 class Places:
     """The connections that a port may have; the names are those of the protocols' limits.
 
-    Beyond ``max_connections``: so many in which only a probe is answered, and so many that are told why they
-    are turned away. Further ones are closed without a word.
+    Beyond ``max_connections``: so many that may say whether they are probes, and so many that have their
+    answer, or are turned away, and linger until they have read it; of those the first leave for new ones.
     """
 
     max_connections: int
@@ -147,6 +147,9 @@ class PortServer(ABC, Generic[ConnectionT]):
         self.connections: set[ConnectionT] = set()
         # Aborted to make room, and not reported as lost yet.
         self._evicted: set[ConnectionT] = set()
+        # Beyond the limit, in the order in which they came: those that may ask, and those that leave.
+        self._asking: dict[ConnectionT, None] = {}
+        self._leaving: dict[ConnectionT, None] = {}
         self._max_connections = limits.max_connections
         self._probe_places = limits.probe_places
         self._refusal_places = limits.refusal_places
@@ -221,20 +224,38 @@ class PortServer(ABC, Generic[ConnectionT]):
         """Register a connection and say what it may do, now that there are so many."""
         if self._surplus() >= 0:
             self._make_room()
-        surplus = self._surplus()
         self.connections.add(connection)
-        if surplus < 0:
+        if self._surplus() <= 0:
             return Place.REGULAR
-        if surplus < self._probe_places:
+        if len(self._asking) < self._probe_places:
+            self._asking[connection] = None
             return Place.PROBE
-        return Place.REFUSAL if surplus < self._probe_places + self._refusal_places else Place.NONE
+        if len(self._leaving) < self._refusal_places:
+            self._leaving[connection] = None
+            return Place.REFUSAL
+        return Place.NONE
+
+    def answered(self, connection: ConnectionT) -> None:
+        """Let a connection that was allowed to ask leave its place to the next one."""
+        self._asking.pop(connection, None)
+        self._leaving[connection] = None
+        if len(self._leaving) > self._refusal_places:
+            self._evict(next(iter(self._leaving)))
 
     def closed(self, connection: ConnectionT) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
         self._evicted.discard(connection)
+        self._asking.pop(connection, None)
+        self._leaving.pop(connection, None)
         if not self.connections:
             self._empty.set()
+
+    def _evict(self, connection: ConnectionT) -> None:
+        connection.abort()
+        self._asking.pop(connection, None)
+        self._leaving.pop(connection, None)
+        self._evicted.add(connection)
 
     def sweep(self) -> None:
         """Look at the clock and at every connection."""
@@ -259,7 +280,8 @@ class PortServer(ABC, Generic[ConnectionT]):
 
     def _surplus(self) -> int:
         """Connections above the limit; negative while there is room."""
-        return len(self.connections) - len(self._evicted) - self._max_connections
+        others = len(self._evicted) + len(self._asking) + len(self._leaving)
+        return len(self.connections) - others - self._max_connections
 
     def _make_room(self) -> None:
         """Close what has been idle for longest: clients that say nothing shall not keep others out.
@@ -272,8 +294,7 @@ class PortServer(ABC, Generic[ConnectionT]):
         idle = [(until, connection) for until, connection in waits if until is not None and until <= latest]
         idle.sort(key=itemgetter(0))
         for _, connection in idle[: max(self._max_connections // _CLOSED_SHARE, 1)]:
-            connection.abort()
-            self._evicted.add(connection)
+            self._evict(connection)
         self._log_full(idle=len(idle))
 
     def _log_full(self, *, idle: int) -> None:

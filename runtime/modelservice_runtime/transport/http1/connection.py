@@ -121,6 +121,8 @@ class Connection(Exchange):
         """
         if self._transport.is_closing():
             return
+        if self._probes_only:
+            self._server.answered(self)
         if self._large_reads is not None:
             self._large_reads.stop()
         self._phase = Phase.LINGER

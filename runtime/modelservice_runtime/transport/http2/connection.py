@@ -218,6 +218,7 @@ class Connection(Session, asyncio.Protocol):
 
     def _leave_after_probe(self) -> None:
         if not self._ended:
+            self._server.answered(self)
             self.stop_accepting()
 
     def _end_turn(self) -> None:

@@ -67,6 +67,16 @@ def test_silent_clients_beyond_the_limit_keep_no_probe_out(full: ServerThread) -
         connection.close()
 
 
+def test_clients_that_do_not_leave_when_they_are_told_keep_no_probe_out(full: ServerThread) -> None:
+    with ExitStack() as opened:
+        for _ in range(200):
+            connection = opened.enter_context(full.connect())
+            connection.sendall(METADATA)
+            assert read_answer(connection)[0] == 503
+        assert answer_and_end(full, LIVE).startswith(b"HTTP/1.1 200 ")
+        assert len(full.server.connections) < 4 + 16 + 48
+
+
 @pytest.mark.parametrize("target", [b"/v2/models/mlp/infer", b"/v2/health/live"])
 def test_slow_bodies_beyond_the_limit_keep_no_probe_out(full: ServerThread, target: bytes) -> None:
     for _ in range(40):  # their clients are told at once
