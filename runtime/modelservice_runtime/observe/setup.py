@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL = "http/protobuf"
 
 
 def make_observation(access_log_rate: float, environment: Mapping[str, str]) -> Observation:
@@ -34,6 +36,12 @@ def wants_traces(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name, "").strip() for name in _ENDPOINTS)
 
 
+def find_other_protocol(environment: Mapping[str, str]) -> str | None:
+    """The variable that asks for another protocol than the one that traces are sent with, or None."""
+    name = next((name for name in _PROTOCOLS if environment.get(name, "").strip()), None)
+    return None if name is None or environment[name].strip().lower() == _PROTOCOL else name
+
+
 def _find_tracer(environment: Mapping[str, str]) -> "ClosableObserver | None":
     if not wants_traces(environment):
         return None
@@ -46,4 +54,11 @@ def _find_tracer(environment: Mapping[str, str]) -> "ClosableObserver | None":
             "install it with: pip install 'modelservice[otel]'"
         )
         return None
+    other = find_other_protocol(environment)
+    if other is not None:
+        log.warning(
+            "traces are sent as http/protobuf alone; "
+            "the endpoint must be the collector's port for HTTP, usually 4318",
+            extra={other: environment[other]},
+        )
     return make_tracer(environment)

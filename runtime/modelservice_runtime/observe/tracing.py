@@ -6,7 +6,7 @@ name, resource attributes, sampler and batching. Attribute names are those of th
 HTTP and RPC servers.
 """
 
-import logging
+import threading
 from collections.abc import Mapping
 
 from opentelemetry import trace
@@ -17,11 +17,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from modelservice_runtime.observe.exchange import Exchange, TraceContext
-
-log = logging.getLogger(__name__)
+from modelservice_runtime.observe.seldom import log_seldom
 
 _DEFAULT_SERVICE_NAME = "modelservice-runtime"
-_FLUSH_MILLISECONDS = 3000
+_CLOSE_SECONDS = 3.0
+# The SDK complains of a collector that is gone about once a second.
+_COMPLAINT_SECONDS = 60.0
 
 
 class Tracer:
@@ -51,13 +52,15 @@ class Tracer:
         span.end(exchange.ended_unix_ns)
 
     def close(self) -> None:
-        """Send what is left, for at most a few seconds."""
-        self._provider.force_flush(_FLUSH_MILLISECONDS)
-        self._provider.shutdown()
+        """Send what is left, for at most a few seconds: the SDK itself would try for most of a minute."""
+        sender = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        sender.start()
+        sender.join(_CLOSE_SECONDS)
 
 
 def make_tracer(environment: Mapping[str, str]) -> Tracer:
     """A tracer that exports to the collector the environment names."""
+    log_seldom("opentelemetry", _COMPLAINT_SECONDS)
     return Tracer(OTLPSpanExporter(), environment)
 
 

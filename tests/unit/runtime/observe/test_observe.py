@@ -17,7 +17,8 @@ from modelservice_runtime.observe.access_log import AccessLog
 from modelservice_runtime.observe.background import BackgroundObserver
 from modelservice_runtime.observe.exchange import Exchange, TraceContext, parse_traceparent
 from modelservice_runtime.observe.http import ObservedApplication, describe_target
-from modelservice_runtime.observe.setup import make_observation, wants_traces
+from modelservice_runtime.observe.seldom import SeldomHandler
+from modelservice_runtime.observe.setup import find_other_protocol, make_observation, wants_traces
 from modelservice_runtime.observe.tracing import Tracer
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
 
@@ -202,6 +203,37 @@ def test_tracer_makes_a_span_below_the_callers() -> None:
 )
 def test_wants_traces_follows_the_standard_variables(environment: dict[str, str], wanted: bool) -> None:
     assert wants_traces(environment) is wanted
+
+
+@pytest.mark.parametrize(
+    ("environment", "other"),
+    [
+        ({}, None),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": ""}, None),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, None),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            },
+            None,
+        ),
+    ],
+)
+def test_find_other_protocol_names_the_variable(environment: dict[str, str], other: str | None) -> None:
+    assert find_other_protocol(environment) == other
+
+
+def test_seldom_handler_passes_one_record_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    library = logging.getLogger("a-library")
+    library.propagate = False
+    library.addHandler(SeldomHandler(60.0, lambda: now))
+    for now in (100.0, 101.0, 159.9, 160.0, 161.0):
+        library.warning("no collector at %s", now)
+    assert caplog.messages == ["no collector at 100.0", "no collector at 160.0"]
 
 
 def test_make_observation_without_anything_wanted_leaves_the_application_alone() -> None:
