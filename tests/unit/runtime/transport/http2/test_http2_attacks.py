@@ -326,7 +326,9 @@ def fill(connect: Connect) -> None:
 def test_too_many_connections_are_turned_away(connect_small: Connect) -> None:
     fill(connect_small)
     for _ in range(SMALL.probe_places):
-        connect_small().ping()
+        waiting = connect_small()
+        waiting.send(call(1, None))  # or it would be idle, and make room
+        waiting.ping()
     assert connect_small().goaway()[1] is CALM
 
 
