@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic.alias_generators import to_snake
 from pydantic_core import PydanticCustomError
 
 from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
@@ -103,15 +104,34 @@ def _zero_cel(field: str, default: str) -> str:
     return f"(has(self.{field}) ? string(self.{field}) in ['0', '0%'] : {default})"
 
 
+def _rolling_update_only(field: str) -> Rule:
+    attribute = to_snake(field)
+    return Rule(
+        cel=f"!has(self.{field}) || !has(self.strategy) || self.strategy == 'RollingUpdate'",
+        message="Recreate stops all old pods first: leave this out, or set strategy to RollingUpdate",
+        check=lambda self: self.strategy == "RollingUpdate" or attribute not in self.model_fields_set,
+        field_path=f".{field}",
+    )
+
+
 class Rollout(ApiModel):
     """How a new revision replaces the old one."""
 
-    strategy: Literal["RollingUpdate"] = "RollingUpdate"
-    """Default: RollingUpdate."""
+    strategy: Literal["RollingUpdate", "Recreate"] = "RollingUpdate"
+    """RollingUpdate replaces pod by pod. Recreate starts new pods when all old ones are gone: nothing answers
+    meanwhile. Default: RollingUpdate."""
     max_surge: IntOrPercent = 1
     """Pods above the wanted number, a count or a percentage (rounded up). Default: 1."""
     max_unavailable: IntOrPercent = 0
     """Pods below the wanted number, a count or a percentage (rounded down). Default: 0."""
+    capacity_policy: Literal["Auto", "Wait"] = "Auto"
+    """Where the cluster has no room for a pod of the surge: Auto does without it, so a pod may be missing for
+    a while; Wait waits until the deadline. Default: Auto."""
+    surge_probe_seconds: Annotated[int, between(0, 3600)] = 30
+    """How long such a pod may find no room before Auto does without it, unless a cluster autoscaler says that
+    it makes room. Default: 30."""
+    allow_downtime: Switch = False
+    """Whether Auto may stop the only pod that serves before the new one starts. Default: false."""
     progress_deadline_seconds: Annotated[int, between(1, 86_400)] = 600
     """How long a revision may make no progress before it is given up. Default: 600."""
     revision_history_limit: Annotated[int, between(0, 100)] = 10
@@ -124,6 +144,7 @@ class Rollout(ApiModel):
             check=lambda self: not (_is_zero(self.max_surge) and _is_zero(self.max_unavailable)),
             field_path=".maxSurge",
         ),
+        *(_rolling_update_only(field) for field in ("maxSurge", "maxUnavailable")),
     )
 
 

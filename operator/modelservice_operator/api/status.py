@@ -9,6 +9,7 @@ from modelservice_operator.api.types.base import LIST_TYPE, ApiModel, between, l
 Count = Annotated[int, between(0, 2**31 - 1)]
 Percent = Annotated[int, between(0, 100)]
 RevisionName = Annotated[str, limited(63)]
+Time = Annotated[str, limited(64), Field(json_schema_extra={"format": "date-time"})]
 
 
 class Condition(ApiModel):
@@ -20,7 +21,7 @@ class Condition(ApiModel):
     """Whether it holds."""
     observed_generation: Annotated[int, between(0, 2**53)] | None = None
     """The generation of the ModelService that this was decided for."""
-    last_transition_time: Annotated[str, limited(64), Field(json_schema_extra={"format": "date-time"})]
+    last_transition_time: Time
     """When `status` changed last."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
     """Why, as one CamelCase word."""
@@ -89,6 +90,30 @@ class ResolvedRuntime(ApiModel):
     """What has changed in the ModelRuntime since, and how to take it."""
 
 
+class SurgeCapacity(ApiModel):
+    """What was found out about room in the cluster for more pods than are wanted."""
+
+    revision: RevisionName
+    """The revision whose pods looked for room."""
+    missing_pods: Count | None = None
+    """Pods of it that find none now."""
+    short_since: Time | None = None
+    """Since when, while that is being watched."""
+    surge: Count | None = None
+    """Pods above the wanted number that do have room; the rollout goes by it."""
+    decided_at: Time | None = None
+    """When that was decided."""
+    message: Annotated[str, limited(1024)] | None = None
+    """What the scheduler or the quota says."""
+
+
+class RolloutStatus(ApiModel):
+    """How the new revision replaces the old one."""
+
+    capacity: SurgeCapacity | None = None
+    """Set where there is not enough room."""
+
+
 class ModelServiceStatus(ApiModel):
     """What the operator reports."""
 
@@ -115,6 +140,8 @@ class ModelServiceStatus(ApiModel):
         list_map("revision", 32),
     ] = ()
     """How the traffic is split."""
+    rollout: RolloutStatus | None = None
+    """How the new revision replaces the old one."""
     model: ServedModel | None = None
     """The model that is served now."""
     runtime: ResolvedRuntime | None = None

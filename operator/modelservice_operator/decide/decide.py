@@ -21,34 +21,34 @@ from modelservice_operator.api import (
 )
 from modelservice_operator.decide.autoscaling import (
     LOOK_AGAIN_SECONDS,
-    find_autoscaler,
     find_beginning,
     find_inactivity,
     wanted_replicas,
 )
+from modelservice_operator.decide.decision_facts import Facts
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
 from modelservice_operator.decide.revision import Revision, Snapshot, revision_inputs, revision_name
 from modelservice_operator.decide.rollout.history import (
-    History,
     forgotten,
     read_history,
     stable_revision,
 )
-from modelservice_operator.decide.rollout.leaving import Leaving, count_leaving
-from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutState
+from modelservice_operator.decide.rollout.leaving import count_leaving
+from modelservice_operator.decide.rollout.planner import soonest
+from modelservice_operator.decide.rollout.state import observe_rollout
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.wish import Wish, raw_replicas
 from modelservice_operator.facts.ownership import is_owned
-from modelservice_operator.facts.recorded import condition_of, is_given_up, missed_deadline_seconds
+from modelservice_operator.facts.recorded import condition_of
 from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
-    from modelservice_operator.facts.observed import AutoscalerChild, Child, DeploymentChild, Observed
+    from modelservice_operator.decide.rollout.model import Plan
+    from modelservice_operator.facts.observed import Child, Observed
 
 _POLL_SECONDS = ((3, 1.0), (7, 2.0), (15, 4.0), (60, 8.0), (600, 15.0))
 """(elapsed, delay): pods that are not available and not watched are looked at 1, 2, 4, 8, then 15 s apart."""
@@ -90,30 +90,6 @@ class Decision:
     requeue_after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """What every step reads."""
-
-    observed: Observed
-    owner: Owner
-    network_policy: NetworkPolicySpec
-    status: Mapping[str, Any]
-    history: History
-    stable: str | None
-    now: datetime
-
-    @property
-    def autoscaler(self) -> AutoscalerChild | None:
-        """The autoscaler that exists, whether or not it is still wanted."""
-        return find_autoscaler(self.observed.others, self.owner.uid)
-
-    @property
-    def accepted(self) -> Revision | None:
-        """The revision that earlier reconciliations were heading for, else the stable one."""
-        history = self.history
-        return history.revision(self.status.get("targetRevision")) or history.revision(self.stable)
-
-
 def decide(
     observed: Observed,
     now: datetime,
@@ -149,14 +125,14 @@ def decide(
     )
 
 
-def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPolicySpec) -> _Facts:
+def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPolicySpec) -> Facts:
     metadata = observed.service["metadata"]
     # Read apart from the rest: an invalid spec must change no label and close no port.
     labelled = parse_part(observed.service, "childMetadata", ChildMetadata) or ChildMetadata()
     policy = parse_part(observed.service, "networkPolicy", NetworkPolicySpec) or NetworkPolicySpec()
     status = observed.service.get("status") or {}
     history = read_history(observed)
-    return _Facts(
+    return Facts(
         observed=observed,
         owner=Owner(
             name=metadata["name"],
@@ -172,7 +148,7 @@ def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPol
     )
 
 
-def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revision | RuntimeProblem:
+def _target(facts: Facts, service: ModelService, build_pod: PodBuilder) -> Revision | RuntimeProblem:
     """Return the revision of the current spec; its template is built only if it is not recorded yet."""
     spec, history = service.spec, facts.history
     accepted = facts.accepted
@@ -194,11 +170,11 @@ def _target(facts: _Facts, service: ModelService, build_pod: PodBuilder) -> Revi
     return history.adopt(name, Snapshot(inputs=inputs, runtime=runtime, template=build_pod(pod)))
 
 
-def _decide(facts: _Facts, wish: Wish) -> Decision:
+def _decide(facts: Facts, wish: Wish) -> Decision:
     if wish.target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
-    next_step = wish.next_step(_rollout_state(facts, wish, wish.target.name, leaving), facts.now)
+    next_step = wish.next_step(observe_rollout(facts, wish, wish.target.name, leaving), facts.now)
     live = _live(facts, wish.target, next_step)
     autoscaling, beginning = wish.spec.autoscaling if wish.spec else None, wish.beginning
     if beginning is not None and facts.autoscaler is None:
@@ -231,7 +207,7 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
         if waiting
         else None,
         uncompared=_uncompared(facts, next_step.stable or wish.target.name),
-        requeue_after_seconds=_soonest(
+        requeue_after_seconds=soonest(
             next_step.requeue_after_seconds,
             leaving.recheck_seconds if next_step.waits_for_leaving else None,
             inactivity.due_in_seconds or None if inactivity else None,
@@ -240,48 +216,7 @@ def _decide(facts: _Facts, wish: Wish) -> Decision:
     )
 
 
-def _rollout_state(facts: _Facts, wish: Wish, target: str, leaving: Leaving) -> RolloutState:
-    given_up = is_given_up(facts.status, target)
-    tried_again = given_up and wish.deadline_seconds > missed_deadline_seconds(facts.status)
-    is_new = tried_again or facts.status.get("targetRevision") != target
-    return RolloutState(
-        target=target,
-        stable=facts.stable,
-        revisions=tuple(_revision_state(name, one) for name, one in facts.history.deployments.items()),
-        started_at=_started_at(facts, target, is_new=is_new),
-        aborted=given_up and not tried_again,
-        leaving=leaving.pods,
-    )
-
-
-def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
-    return RevisionState(
-        name=name,
-        wanted=0 if deployment.deleting else deployment.spec_replicas,
-        pods=deployment.replicas,
-        available=deployment.available_replicas,
-        terminating=deployment.terminating_replicas or 0,
-        settled=deployment.observed_generation >= deployment.generation,
-    )
-
-
-def _started_at(facts: _Facts, target: str, *, is_new: bool) -> datetime | None:
-    """Return since when pods of the target are worked on, None where that has not begun.
-
-    The Deployment may be older than the wish for it: A -> B -> A, while pods of A were still stopping.
-    """
-    deployment = facts.history.deployments.get(target)
-    if deployment is None:
-        return None
-    if is_new:
-        return facts.now
-    created = parse_time(deployment.created_at)
-    progressing = condition_of(facts.status, "Progressing")
-    since = parse_time(progressing.get("lastTransitionTime")) if progressing.get("status") == "True" else None
-    return max(created, since) if created and since else created
-
-
-def _live(facts: _Facts, target: Revision, step: Plan) -> list[tuple[Revision, int]]:
+def _live(facts: Facts, target: Revision, step: Plan) -> list[tuple[Revision, int]]:
     """Return the revisions whose Deployments are applied: those with a snapshot to apply them from."""
     live = []
     for name, count in sorted(step.replicas.items()):
@@ -291,7 +226,7 @@ def _live(facts: _Facts, target: Revision, step: Plan) -> list[tuple[Revision, i
     return live
 
 
-def _writable(facts: _Facts, children: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+def _writable(facts: Facts, children: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
     """Leave out children that are being deleted: they are made anew when they are gone."""
     deleting = {_place(child) for child in _owned(facts) if child.deleting}
     return tuple(child for child in children if (child["kind"], child["metadata"]["name"]) not in deleting)
@@ -301,15 +236,13 @@ def _place(child: Child) -> tuple[str, str]:
     return child.kind, child.name
 
 
-def _owned(facts: _Facts) -> list[Child]:
+def _owned(facts: Facts) -> list[Child]:
     observed = facts.observed
     children: tuple[Child, ...] = (*observed.deployments, *observed.others)
     return [child for child in children if is_owned(child, facts.owner.uid)]
 
 
-def _retired(
-    facts: _Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any], ...]
-) -> tuple[Child, ...]:
+def _retired(facts: Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any], ...]) -> tuple[Child, ...]:
     """Return the owned children that nobody wants any more.
 
     A Deployment without a snapshot cannot be scaled: it goes as a whole when its last pod may go.
@@ -332,7 +265,7 @@ def _retired(
     return (*surplus, *forgotten(facts.history, live, wish.spec.rollout.revision_history_limit))
 
 
-def _has_unavailable_pods(facts: _Facts, step: Plan) -> bool:
+def _has_unavailable_pods(facts: Facts, step: Plan) -> bool:
     """Whether a live revision is short of available pods, or about to be."""
     for name, count in step.replicas.items():
         deployment = facts.history.deployments.get(name)
@@ -341,7 +274,7 @@ def _has_unavailable_pods(facts: _Facts, step: Plan) -> bool:
     return False
 
 
-def _uncompared(facts: _Facts, serving: str) -> str | None:
+def _uncompared(facts: Facts, serving: str) -> str | None:
     """Every change of pods, a restart of a container too, changes the Deployment's resourceVersion."""
     deployment = facts.history.deployments.get(serving)
     if deployment is None or deployment.deleting or deployment.observed_generation < deployment.generation:
@@ -353,11 +286,7 @@ def _uncompared(facts: _Facts, serving: str) -> str | None:
     return None if is_known else deployment.resource_version
 
 
-def _soonest(*delays_seconds: float | None) -> float | None:
-    return min((one for one in delays_seconds if one is not None), default=None)
-
-
-def _seconds_since_change(facts: _Facts, target: str) -> float:
+def _seconds_since_change(facts: Facts, target: str) -> float:
     """Return the time since the target's Deployment was made, or since pods became unavailable.
 
     The conditions say when that was; where they do not say it yet, it was just now.

@@ -44,18 +44,26 @@ class Wish:
         """The progress deadline; 0 where the spec cannot be read, so that nothing is tried again."""
         return self.spec.rollout.progress_deadline_seconds if self.spec else 0
 
+    @property
+    def goes_by_capacity(self) -> bool:
+        """Whether what is recorded about room counts; where the spec cannot be read, it stays as it is."""
+        return self.spec is None or self.spec.rollout.capacity_policy == "Auto"
+
     def next_step(self, state: RolloutState, now: datetime) -> Plan:
         """Return the next step of the rollout."""
         if self.replicas is None:
             return hold(state)
         if self.spec is None:
-            return plan(RolloutSpec(replicas=self.replicas), state, now)
+            return plan(RolloutSpec(replicas=self.replicas, surge_probe_seconds=None), state, now)
         wanted = self.spec.rollout
         spec = RolloutSpec(
             replicas=self.replicas,
+            strategy=wanted.strategy,
             max_surge=wanted.max_surge,
             max_unavailable=wanted.max_unavailable,
             progress_deadline_seconds=wanted.progress_deadline_seconds,
+            surge_probe_seconds=wanted.surge_probe_seconds if self.goes_by_capacity else None,
+            allow_downtime=wanted.allow_downtime,
         )
         return plan(spec, state, now)
 

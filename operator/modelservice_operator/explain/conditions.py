@@ -18,7 +18,8 @@ from modelservice_operator.explain.verdict import (
     progress_verdict,
     ready_verdict,
 )
-from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of
+from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, INSUFFICIENT_CAPACITY, condition_of
+from modelservice_operator.facts.text.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def stamp(
     conditions: Sequence[Condition], old: Mapping[str, Any], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
     """Return conditions as status stores them; a time stays as long as the condition's status does."""
-    text = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = format_time(now)
     stamped = []
     for condition in conditions:
         status = "True" if condition.status else "False"
@@ -103,6 +104,8 @@ def _progressing(view: View) -> Condition:
         return Condition("Progressing", False, reason, "There is no revision to roll out.")
     if view.phase == "Aborted" or view.overdue:
         return Condition("Progressing", False, DEADLINE_EXCEEDED, f"Revision {view.target} made no progress.")
+    if view.held:
+        return Condition("Progressing", False, INSUFFICIENT_CAPACITY, f"Revision {view.target} has no room.")
     if view.phase == "Progressing" or view.has_old_pods:
         return Condition(
             "Progressing", True, "RolloutInProgress", f"Revision {view.target} is being rolled out."

@@ -16,6 +16,7 @@ from modelservice_operator.explain.conditions import (
 from modelservice_operator.explain.diagnose import Situation, diagnose
 from modelservice_operator.explain.loaded import content_changed, models_of, served_model
 from modelservice_operator.explain.reach import find_obstacle
+from modelservice_operator.explain.room import describe_no_room, describe_surge, rollout_status
 from modelservice_operator.explain.verdict import View
 from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.recorded import is_given_up
@@ -59,6 +60,7 @@ def compute_status(
         "targetRevision": decision.target.name if decision.target else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
+        "rollout": rollout_status(observed, decision, now),
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),
@@ -101,6 +103,8 @@ def _view(
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
         cause=_cause(observed, decision, deployments),
         inactive=decision.inactive,
+        held=bool(decision.plan and decision.plan.held),
+        no_room=describe_no_room(decision),
         content_changed=content_changed(decision, old, models),
     )
 
@@ -150,8 +154,7 @@ def _situation(
     revision: Revision,
 ) -> Situation:
     others = (one for name, one in deployments.items() if name != revision.name)
-    spec = decision.service.spec if decision.service else None
-    surges = spec is not None and spec.rollout.max_surge not in (0, "0%")
+    is_rollout = any(one.replicas or one.spec_replicas for one in others)
     name = observed.service["metadata"]["name"]
     runtime, serving = revision.snapshot.runtime, decision.serving
     return Situation(
@@ -160,7 +163,7 @@ def _situation(
         keeps_runtime=decision.stable is not None
         and serving is not None
         and serving.snapshot.runtime.requested == runtime.requested,
-        is_surge=surges and any(one.replicas or one.spec_replicas for one in others),
+        surge=describe_surge(decision) if is_rollout else "None",
         has_policy=any((one.kind, one.name) == ("NetworkPolicy", name) for one in observed.others),
     )
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of, is_given_up
+from modelservice_operator.facts.recorded import (
+    DEADLINE_EXCEEDED,
+    INSUFFICIENT_CAPACITY,
+    condition_of,
+    is_given_up,
+)
 from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
@@ -60,6 +65,10 @@ class View:
     has_pods: bool
     deadline_seconds: int
     cause: Cause | None
+    held: bool
+    """Nothing of the target may be tried: its pod has no room beside the only one that serves."""
+    no_room: str | None
+    """What said that there is no room for the surge, where the rollout does without it."""
     inactive: str | None
     """Why the autoscaler of pods that are ready does not work."""
     content_changed: str | None
@@ -124,6 +133,8 @@ def find_failure(view: View) -> Verdict | None:
         return _refused(refused)
     if view.phase == "Aborted":
         return given_up_verdict(view)
+    if view.held:
+        return _final(INSUFFICIENT_CAPACITY, _without_room(view))
     if view.overdue:
         return _overdue(view)
     if view.cause is not None and view.cause.failing:
@@ -184,6 +195,22 @@ def _last_cause(view: View) -> tuple[str, str]:
     return DEADLINE_EXCEEDED, f" Last seen: {view.cause.message}" if view.cause else ""
 
 
+def _without_room(view: View) -> str:
+    said = f" ({view.no_room.rstrip('.')})" if view.no_room else ""
+    return (
+        f"Revision {view.target} finds no room beside the only pod that serves{said}. Make room for one more "
+        "pod; or set spec.rollout.allowDowntime: true, then the old pod stops before the new one starts and "
+        "nothing answers meanwhile. It is tried again every 10 minutes."
+    )
+
+
+def _one_first(view: View) -> str:
+    if view.no_room is None:
+        return ""
+    said = view.no_room.rstrip(".")
+    return f" There is no room for one more pod, so old pods stop before new ones start: {said}."
+
+
 def _overdue(view: View) -> Verdict:
     """Past the deadline with nothing else to serve: it is never given up, so mending it heals."""
     if view.cause is not None and view.cause.failing:
@@ -201,7 +228,7 @@ def progress_verdict(view: View) -> Verdict:
     """Return what is said of a service that is neither ready nor in need of a person."""
     step = f" {view.cause.message}" if view.cause else ""
     if view.phase != "Complete":
-        message = f"Revision {view.target}: {_count(view)} replicas are available.{step}"
+        message = f"Revision {view.target}: {_count(view)} replicas are available.{step}{_one_first(view)}"
         return Verdict(reason="RolloutInProgress", message=message)
     if view.has_old_pods and view.target_available >= view.needed:
         message = f"Revision {view.target} is available; pods of earlier revisions are still stopping."

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
+INSUFFICIENT_CAPACITY = "InsufficientCapacity"
+"""Reason of Progressing=False: nothing of the target may be tried, so its deadline does not run."""
 
 
 def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -31,6 +33,11 @@ def is_given_up(status: Mapping[str, Any], target: str) -> bool:
         and status.get("stableRevision") not in (None, target)
         and condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED
     )
+
+
+def is_held(status: Mapping[str, Any]) -> bool:
+    """Whether the status says that nothing of the target may be tried for want of room."""
+    return bool(condition_of(status, "Progressing").get("reason") == INSUFFICIENT_CAPACITY)
 
 
 def missed_deadline_seconds(status: Mapping[str, Any]) -> float:

@@ -236,17 +236,19 @@ def is_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def _decided(status: Mapping[str, Any]) -> tuple[object, ...]:
     """What the next decision reads of a status: no event may follow, so it has to be made at once.
 
-    Only when it is recorded that a revision became stable, or was given up, may what it replaced go.
+    Only when it is recorded that a revision became stable, or was given up, may what it replaced go; and only
+    when it is recorded that there is no room, an old pod before a new one comes.
     """
     target = status.get("targetRevision")
-    return target, status.get("stableRevision"), is_given_up(status, str(target))
+    given_up = is_given_up(status, str(target))
+    return target, status.get("stableRevision"), given_up, status.get("rollout")
 
 
 def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     conditions = {
         (one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", ())
     }
-    fields = ("observedGeneration", "stableRevision", "targetRevision")
+    fields = ("observedGeneration", "stableRevision", "targetRevision", "rollout")
     model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
     return (conditions, model, *(status.get(name) for name in fields))
 

@@ -199,6 +199,15 @@ class Kube:
         path = self.path("modelservices", name)
         return self.api.wait_for(path, is_ready, what="Ready", timeout_seconds=timeout_seconds)
 
+    def wait_observed(self, name: str = "spam") -> None:
+        """Wait until the status speaks of the newest generation."""
+        path = self.path("modelservices", name)
+        self.api.wait_for(
+            path,
+            lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"],
+            what="observed",
+        )
+
     def condition(self, condition_type: str = "Ready", name: str = "spam") -> dict[str, Any]:
         """One condition, empty where it is not there yet."""
         conditions = self.service(name).get("status", {}).get("conditions", [])

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+Strategy = Literal["RollingUpdate", "Recreate"]
 Phase = Literal["Complete", "Progressing", "Aborted"]
 """Complete: the target is the stable revision. Aborted: the target was given up, stable serves on."""
 
@@ -18,12 +19,43 @@ class RolloutSpec:
     """What the user wants of a rollout.
 
     `max_surge` and `max_unavailable` are a number of pods or a percentage of `replicas` (`"25%"`).
+    `surge_probe_seconds` is how long a pod of the surge may find no room; None waits for room.
+    `allow_downtime` lets the only pod go before a new one comes where there is no room for both.
     """
 
     replicas: int
+    strategy: Strategy = "RollingUpdate"
     max_surge: int | str = 1
     max_unavailable: int | str = 0
     progress_deadline_seconds: int = 600
+    surge_probe_seconds: int | None = 30
+    allow_downtime: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What the rollout to this target has found out about room for its surge, as its status records it.
+
+    `missing` pods of the target find no room now, since `short_since`. `surge` pods above `replicas` do have
+    room: that was decided at `decided_at`, and is None before.
+    """
+
+    missing: int = 0
+    short_since: datetime | None = None
+    surge: int | None = None
+    decided_at: datetime | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """That pods are being tried for which there may be no room.
+
+    `surplus` pods are above `replicas`; `seconds` is how long they may find no room.
+    """
+
+    surplus: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +92,7 @@ class RolloutState:
     `revisions` holds one state for each Deployment that exists. `stable` is None until a first rollout is
     complete. `started_at` is when work on the target began, None where it has not begun. `aborted` says
     that the target was given up before. `leaving` are pods of any revision that are being stopped and hold
-    their place still; None where nobody has looked yet.
+    their place still, for `drain_seconds` at most; None where nobody has looked yet.
     """
 
     target: str
@@ -69,6 +101,8 @@ class RolloutState:
     started_at: datetime | None = None
     aborted: bool = False
     leaving: int | None = 0
+    drain_seconds: float = 0.0
+    capacity: Capacity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +112,9 @@ class Plan:
     `replicas` has an entry for each revision that shall have a Deployment; a revision whose Deployment
     exists but is missing here has no pods left and can go. `weights` are percentages of the traffic that
     the rollout is heading for. `overdue` says that the progress deadline has passed. `waits_for_leaving`
-    says that new pods wait until those that are leaving are gone.
+    says that new pods wait until those that are leaving are gone, `held` that the only pod would have to go
+    first, which is not allowed. `capacity` is what this step goes by; whoever sees pods goes on from there,
+    with `probe`.
     """
 
     replicas: Mapping[str, int]
@@ -87,4 +123,7 @@ class Plan:
     phase: Phase
     overdue: bool = False
     waits_for_leaving: bool = False
+    held: bool = False
+    capacity: Capacity | None = None
+    probe: Probe | None = None
     requeue_after_seconds: float | None = None

@@ -1,4 +1,4 @@
-"""The rolling update across the Deployments of several revisions.
+"""The change from the pods of several revisions to those of one.
 
 Each revision has its own Deployment, so this replaces the Deployment controller's arithmetic:
 
@@ -6,47 +6,72 @@ Each revision has its own Deployment, so this replaces the Deployment controller
 2. Scale down what is not the goal, oldest concern first:
    - pods that are not available, once the revision's status is up to date: all of them; of the stable
      revision only so many that, if the rest of them recovers, enough would be available;
-   - available pods: only while more than `replicas - max_unavailable` pods are available, and only when
+   - available pods: only while more than `replicas - unavailable` pods are available, and only when
      every Deployment's status is up to date.
-3. Scale the goal up, as far as all existing pods stay within `replicas + max_surge`. Pods that step 2
-   removes still count: the next step, one watch event later, uses their place. Where there is no surge,
+   `Recreate` scales all of it to 0, once the goal's Deployment exists.
+3. Scale the goal up, as far as all existing pods stay within `replicas + surge`. Pods that step 2
+   removes still count: the next step, one watch event later, uses their place. Where the limits are tight,
    a pod that is being stopped counts until it is gone: it holds its GPU, and its part of a quota, while it
-   finishes its requests, so a new pod could only wait, or be refused for ever longer times.
-4. The target becomes stable as soon as `replicas` pods of it are available; with no replicas wanted, at
-   once. Past the progress deadline it is given up, unless nothing else serves.
+   finishes its requests, so a new pod could only wait, or be refused for ever longer times. `Recreate`
+   waits until every other pod is gone.
+4. Pods of the target for which there is no room, and no surge any more, are taken back.
+5. The target becomes stable as soon as `replicas` pods of it are available; with no replicas wanted, at
+   once. Past the progress deadline it is given up, unless nothing else serves, or nothing of it may be
+   tried (`held`).
 
-Nothing is remembered between steps: every step follows from the observed pods alone.
+Limits come from the spec, and from what is recorded about room in the cluster (`Capacity`). Beside that
+nothing is remembered between steps: every step follows from the observed pods alone.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from modelservice_operator.decide.rollout.model import Phase, Plan, RevisionState, RolloutSpec, RolloutState
+from modelservice_operator.decide.rollout.limits import Limits, compute_limits
+from modelservice_operator.decide.rollout.model import (
+    Capacity,
+    Phase,
+    Plan,
+    Probe,
+    RevisionState,
+    RolloutSpec,
+    RolloutState,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
+
+PROBE_AGAIN_SECONDS = 600.0
+"""A rollout that is held looks for room again after this time: nobody tells it that a GPU has become free."""
+LOOK_AGAIN_SECONDS = 10.0
+"""How often to look at pods for which a cluster autoscaler makes room: that is how often it looks itself."""
 
 
 def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     """Return the next step towards `spec` from what is observed.
 
-    Guarantees: a plan never takes available pods away below `replicas - max_unavailable`, never lets the
-    pods of all revisions rise above `replicas + max_surge`, and comes to rest when nothing changes.
+    Guarantees: a plan never takes available pods away below `replicas - unavailable`, never lets the
+    pods of all revisions rise above `replicas + surge`, and comes to rest when nothing changes.
     """
     states = {state.name: state for state in observed.revisions}
-    target = states.get(observed.target) or RevisionState(name=observed.target, wanted=0, pods=0, available=0)
+    target = states.get(observed.target) or _none_of(observed.target)
     given_up = observed.aborted and observed.stable not in (None, observed.target)
     stable = observed.target if not given_up and _is_complete(spec, target) else observed.stable
     is_complete = stable == observed.target
-    remaining = _seconds_left(spec, observed, target, now)
+    capacity = None if is_complete else _known_capacity(spec, observed, now)
+    limits = compute_limits(spec, capacity)
+    held = not (is_complete or given_up) and _is_held(limits, target, capacity, states.values())
+    remaining = None if held else _seconds_left(spec, limits, observed, now)
     overdue = not is_complete and remaining is not None and remaining <= 0
     aborted = given_up or (overdue and stable is not None)
+    phase: Phase = "Complete" if is_complete else "Aborted" if aborted else "Progressing"
     goal = stable if aborted and stable is not None else observed.target
-    replicas, waits_for_leaving = _next_replicas(spec, observed, goal)
+    replicas, waits_for_leaving = _next_replicas(spec, limits, observed, goal, capacity)
     # The age of the target's Deployment is why it is given up: it stays until that has been recorded.
     keep = {goal, stable} if given_up else {goal, stable, observed.target}
-    phase: Phase = "Complete" if is_complete else "Aborted" if aborted else "Progressing"
+    probe = _probe(spec, limits, observed.revisions) if phase == "Progressing" else None
     return Plan(
         replicas=_without_finished(replicas, states, keep=keep),
         weights={goal: 100},
@@ -54,7 +79,12 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         phase=phase,
         overdue=overdue,
         waits_for_leaving=waits_for_leaving,
-        requeue_after_seconds=None if is_complete or aborted or overdue else remaining,
+        held=held,
+        capacity=capacity,
+        probe=probe,
+        requeue_after_seconds=None
+        if phase != "Progressing"
+        else soonest(None if overdue else remaining, _look_again_seconds(capacity, probe, now, held=held)),
     )
 
 
@@ -66,66 +96,127 @@ def hold(observed: RolloutState) -> Plan:
         weights={observed.stable or observed.target: 100},
         stable=observed.stable,
         phase="Complete" if is_complete else "Aborted" if observed.aborted else "Progressing",
+        capacity=None if is_complete else observed.capacity,
     )
 
 
-def max_surge_pods(spec: RolloutSpec) -> int:
-    """Pods allowed above `replicas`; a percentage is rounded up, as in Deployments."""
-    return _resolve(spec.max_surge, spec.replicas, round_up=True)
-
-
-def max_unavailable_pods(spec: RolloutSpec) -> int:
-    """Pods allowed to be missing; a percentage is rounded down; 1 where the surge is 0 too."""
-    unavailable = _resolve(spec.max_unavailable, spec.replicas, round_up=False)
-    return max(unavailable, 1) if max_surge_pods(spec) == 0 else unavailable
-
-
-def _resolve(value: int | str, replicas: int, *, round_up: bool) -> int:
-    if isinstance(value, int):
-        return value
-    hundredths = int(value.removesuffix("%")) * replicas
-    return -(-hundredths // 100) if round_up else hundredths // 100
+def _none_of(revision: str) -> RevisionState:
+    return RevisionState(name=revision, wanted=0, pods=0, available=0)
 
 
 def _is_complete(spec: RolloutSpec, target: RevisionState) -> bool:
     return spec.replicas == 0 or (target.settled and target.serving >= spec.replicas)
 
 
-def _seconds_left(
-    spec: RolloutSpec, observed: RolloutState, target: RevisionState, now: datetime
-) -> float | None:
+def _known_capacity(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Capacity | None:
+    """Return what is recorded, unless it is time to look for room again."""
+    known = observed.capacity
+    if known is None or known.decided_at is None:
+        return known
+    is_stuck = _leaves_no_way(compute_limits(spec, known))
+    return None if is_stuck and _seconds_since(known.decided_at, now) >= PROBE_AGAIN_SECONDS else known
+
+
+def _leaves_no_way(limits: Limits) -> bool:
+    return limits.surge == limits.unavailable == 0
+
+
+def _is_held(
+    limits: Limits, target: RevisionState, capacity: Capacity | None, states: Iterable[RevisionState]
+) -> bool:
+    """Whether no pod of the target has room, and none of the others may go."""
+    missing = capacity.missing if capacity else 0
+    return (
+        _leaves_no_way(limits)
+        and target.wanted <= missing
+        and any(state.occupied for state in states if state.name != target.name)
+    )
+
+
+def _seconds_left(spec: RolloutSpec, limits: Limits, observed: RolloutState, now: datetime) -> float | None:
     """Return the time until the target is given up, None where work on it has not begun.
 
     Each pod that became available earns the next one a deadline of its own: a large service that makes
-    progress is never given up, and nothing has to be remembered about when that progress was.
+    progress is never given up, and nothing has to be remembered about when that progress was. Where a pod
+    has to wait for the end of another, that time is not its own.
     """
     if observed.started_at is None:
         return None
-    granted = spec.progress_deadline_seconds * (target.serving + 1)
-    return granted - (now - observed.started_at).total_seconds()
+    target = next((one for one in observed.revisions if one.name == observed.target), None)
+    waiting = observed.drain_seconds if limits.is_tight else 0.0
+    granted = (spec.progress_deadline_seconds + waiting) * ((target.serving if target else 0) + 1)
+    return granted - _seconds_since(observed.started_at, now)
 
 
-def _next_replicas(spec: RolloutSpec, observed: RolloutState, goal: str) -> tuple[dict[str, int], bool]:
+def _seconds_since(time: datetime, now: datetime) -> float:
+    return (now - time).total_seconds()
+
+
+def _probe(spec: RolloutSpec, limits: Limits, states: Iterable[RevisionState]) -> Probe | None:
+    """Return the probe that runs while there are more pods than wanted, None where there is no surge."""
+    # Pods that have just been asked for have not looked for room yet.
+    here = sum(state.occupied if state.settled else state.pods for state in states)
+    surplus = here - spec.replicas
+    if spec.surge_probe_seconds is None or limits.surge == 0 or surplus <= 0:
+        return None
+    # It must be over before the deadline is.
+    seconds = min(spec.surge_probe_seconds, spec.progress_deadline_seconds / 2)
+    return Probe(surplus=surplus, seconds=seconds)
+
+
+def _look_again_seconds(
+    capacity: Capacity | None, probe: Probe | None, now: datetime, *, held: bool
+) -> float | None:
+    """Return when something about room is due that no event tells."""
+    if capacity is None:
+        return None
+    if held and capacity.decided_at is not None:
+        return max(0.0, PROBE_AGAIN_SECONDS - _seconds_since(capacity.decided_at, now))
+    if probe is None or capacity.short_since is None:
+        return None
+    left = (capacity.short_since + timedelta(seconds=probe.seconds) - now).total_seconds()
+    return left if left > 0 else LOOK_AGAIN_SECONDS
+
+
+def soonest(*delays_seconds: float | None) -> float | None:
+    """Return the least of the delays, None where there is none."""
+    return min((one for one in delays_seconds if one is not None), default=None)
+
+
+def _next_replicas(
+    spec: RolloutSpec, limits: Limits, observed: RolloutState, goal: str, capacity: Capacity | None
+) -> tuple[dict[str, int], bool]:
     """Return the replicas of the goal and of every existing Deployment, and whether leaving pods delay it."""
     states = {state.name: state for state in observed.revisions}
-    goal_state = states.pop(goal, None) or RevisionState(name=goal, wanted=0, pods=0, available=0)
+    goal_state = states.pop(goal, None) or _none_of(goal)
     others = _in_order_of_removal(observed, states)
-    replicas = _scale_down(spec, goal_state, others, observed)
-    occupied = sum(state.occupied for state in (goal_state, *others))
-    room = max(0, spec.replicas + max_surge_pods(spec) - occupied)
+    replicas = _scale_down(spec, limits, goal_state, others, observed)
+    room = spec.replicas + limits.surge - sum(state.occupied for state in (goal_state, *others))
+    if room < 0:
+        taken_back = min(-room, _without_room(observed, goal_state, capacity))
+        replicas[goal] = min(spec.replicas, goal_state.wanted - taken_back)
+        return replicas, False
     missing = max(0, min(room, spec.replicas - goal_state.wanted))
-    added = min(missing, room - _held_by_leaving(spec, observed, others, room))
+    added = min(missing, _free_room(limits, observed, others, room))
     replicas[goal] = min(spec.replicas, goal_state.wanted + added)
-    return replicas, added < missing
+    return replicas, added < missing and observed.leaving != 0
 
 
-def _held_by_leaving(
-    spec: RolloutSpec, observed: RolloutState, others: tuple[RevisionState, ...], room: int
-) -> int:
-    """Return how much of the room is not free yet; without a rollout a lost pod is replaced at once."""
-    if not others or max_surge_pods(spec) > 0:
+def _without_room(observed: RolloutState, goal: RevisionState, capacity: Capacity | None) -> int:
+    """Return the pods of the target that find no room, once it is decided to do without them."""
+    if capacity is None or capacity.surge is None or goal.name != observed.target:
         return 0
-    return room if observed.leaving is None else min(room, observed.leaving)
+    return min(capacity.missing, goal.wanted - goal.serving)
+
+
+def _free_room(limits: Limits, observed: RolloutState, others: tuple[RevisionState, ...], room: int) -> int:
+    """Return how much of the room is free now; without a rollout a lost pod is replaced at once."""
+    if not others or not limits.is_tight:
+        return room
+    leaving = room if observed.leaving is None else observed.leaving
+    if limits.at_once:
+        return 0 if leaving or any(state.occupied for state in others) else room
+    return max(0, room - leaving)
 
 
 def _in_order_of_removal(
@@ -137,10 +228,18 @@ def _in_order_of_removal(
 
 
 def _scale_down(
-    spec: RolloutSpec, goal: RevisionState, others: tuple[RevisionState, ...], observed: RolloutState
+    spec: RolloutSpec,
+    limits: Limits,
+    goal: RevisionState,
+    others: tuple[RevisionState, ...],
+    observed: RolloutState,
 ) -> dict[str, int]:
     """Return the new replicas of all revisions but the goal."""
-    needed = spec.replicas - max_unavailable_pods(spec)
+    if limits.at_once:
+        # A Deployment that cannot be made must not cost the pods that serve.
+        is_made = goal in observed.revisions
+        return {state.name: 0 if is_made else state.wanted for state in others}
+    needed = spec.replicas - limits.unavailable
     # One that is not settled may have a pod that became available since: nobody has counted it yet.
     broken = {state.name: state.wanted - state.serving if state.settled else 0 for state in others}
     # Only stable's broken pods may be worth waiting for: they served once.

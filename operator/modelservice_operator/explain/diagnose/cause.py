@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Surge = Literal["None", "Waits", "GivesWay", "NeedsLeave"]
+"""GivesWay: before long the rollout does without a surge. NeedsLeave: it would, if nothing had to answer."""
+_HOLD = "The pods of the old revision hold theirs until this one is available: "
+_ROOM: dict[Surge, str] = {
+    "None": "",
+    "Waits": f"{_HOLD}with spec.rollout.maxSurge: 0 and maxUnavailable: 1 one of them goes first. ",
+    "GivesWay": f"{_HOLD}if there is still no room soon, one of them goes first. ",
+    "NeedsLeave": f"{_HOLD}with spec.rollout.allowDowntime: true the old one goes first. ",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,20 +39,20 @@ class Situation:
     """The ModelRuntime that the revision was made with."""
     keeps_runtime: bool = False
     """Whether the revision keeps what is recorded, however that ModelRuntime is changed."""
-    is_surge: bool = False
-    """Whether pods of another revision hold their place until this one's are available."""
+    surge: Surge = "None"
+    """What happens where a pod of this revision finds no room while those of another hold theirs."""
     has_policy: bool = False
     """Whether a NetworkPolicy of ours selects the pods."""
 
     @property
     def room(self) -> str:
         """How to do without room for one more pod, where that is what is missing; else nothing."""
-        if not self.is_surge:
-            return ""
-        return (
-            "The pods of the old revision hold theirs until this one is available: with "
-            "spec.rollout.maxSurge: 0 and maxUnavailable: 1 one of them goes first. "
-        )
+        return _ROOM[self.surge]
+
+    @property
+    def one_first(self) -> str:
+        """The same, where only a person can know that it would help."""
+        return "" if self.surge == "None" else _ROOM["Waits"]
 
     @property
     def correct_image(self) -> str:

@@ -24,6 +24,7 @@ from modelservice_operator.explain.diagnose.images import (
 )
 from modelservice_operator.explain.diagnose.missing import missing_object
 from modelservice_operator.explain.diagnose.models import parse_report
+from modelservice_operator.explain.diagnose.room import PREEMPTION, makes_room
 from modelservice_operator.explain.diagnose.scheduling import unschedulable
 from modelservice_operator.explain.diagnose.volumes import VOLUME_EVENTS, volume_not_set_up
 from modelservice_operator.facts import pods as podlib
@@ -46,7 +47,6 @@ _IMAGE_REASONS = frozenset(
         "SignatureValidationFailed",
     }
 )
-_PREEMPTION = re.compile(r"\s*(?:no new claims to deallocate,?\s*)?preemption: .*$", re.DOTALL)
 _SENTENCE = re.compile(r"^(?P<reason>[A-Z][A-Za-z0-9]{3,62}): (?P<message>.+)$")
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _START_REASONS = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
@@ -125,14 +125,22 @@ def _image(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause 
     return None
 
 
-def _unschedulable(pod: Mapping[str, Any], _events: Any, situation: Situation) -> Cause | None:
+def _unschedulable(
+    pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]], situation: Situation
+) -> Cause | None:
     scheduled = podlib.condition(pod, "PodScheduled")
     if scheduled.get("status") != "False":
         return None
-    message = redact(_PREEMPTION.sub("", str(scheduled.get("message") or "")))
+    message = redact(PREEMPTION.sub("", str(scheduled.get("message") or "")))
     if scheduled.get("reason") != "Unschedulable":
         return missing_object(message) or Cause(
             reason="Scheduling", message=message or "A pod waits for a node.", failing=False
+        )
+    if makes_room(pod, events):
+        return Cause(
+            reason="Scheduling",
+            message=f"A cluster autoscaler says that it adds a node for the pod. {message}",
+            failing=False,
         )
     return unschedulable(message, situation)
 

@@ -50,7 +50,7 @@ def volume_not_set_up(reason: str, message: str, situation: Situation, samples: 
 
 
 def _claim_of_one_node(message: str, situation: Situation) -> Cause:
-    remedy = situation.room or "Keep the pods on one node by spec.scheduling (affinity). "
+    remedy = situation.one_first or "Keep the pods on one node by spec.scheduling (affinity). "
     return Cause(
         reason="ClaimInUse",
         message=(

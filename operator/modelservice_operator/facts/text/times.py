@@ -1,4 +1,4 @@
-"""Reading the times that Kubernetes writes. Pure."""
+"""Times as Kubernetes writes them. Pure."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def parse_time(text: object) -> datetime | None:
         return datetime.fromisoformat(str(text)).astimezone(UTC)
     except ValueError:
         return None
+
+
+def format_time(time: datetime) -> str:
+    """Return a time in UTC as RFC 3339, in whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

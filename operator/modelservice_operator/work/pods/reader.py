@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelservice_operator.facts.kinds import CORE_EVENTS, PODS
 from modelservice_operator.facts.labels import NAME
+from modelservice_operator.facts.pods import condition
 from modelservice_operator.work.pods.reports import Answers, PodReports
 from modelservice_operator.work.pods.watches import PodWatches
 
@@ -54,7 +55,8 @@ class PodReader:
     async def read(self, key: Key, now: datetime, *, follow: bool) -> Pods:
         """What is there now; with `follow` changes wake the service until `forget`. Raises ApiError."""
         pods = await self.look(key, follow=follow)
-        events = await self._read_events(key, stuck_pods(pods, now)[:EXPLAINED_PODS])
+        unexplained = stuck_pods(pods, now)[:EXPLAINED_PODS] + homeless_pods(pods, now)[:EXPLAINED_PODS]
+        events = await self._read_events(key, unexplained)
         answers = self._reports.of(key, pods)
         return Pods(pods, events, answers, are_followed=self._watches.pods(key) is not None)
 
@@ -93,7 +95,7 @@ class PodReader:
             return recent[1]
         events: list[dict[str, Any]] = []
         for pod in stuck:
-            fields = f"involvedObject.kind=Pod,involvedObject.uid={pod['metadata']['uid']},type=Warning"
+            fields = f"involvedObject.kind=Pod,involvedObject.uid={pod['metadata']['uid']}"
             events += await self._api.list_by(CORE_EVENTS, key.namespace, fields=fields)
         self._events[key] = (time.monotonic(), tuple(events))
         return tuple(events)
@@ -102,6 +104,16 @@ class PodReader:
 def stuck_pods(pods: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
     """Pods that have a node but, after a moment, still no container that was started."""
     return [pod for pod in pods if has_not_started(pod) and _age_seconds(pod, now) >= STUCK_SECONDS]
+
+
+def homeless_pods(pods: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
+    """Pods that no node has room for: whether a cluster autoscaler makes room, only events say."""
+    return [
+        pod
+        for pod in pods
+        if condition(pod, "PodScheduled").get("reason") == "Unschedulable"
+        and _age_seconds(pod, now) >= STUCK_SECONDS
+    ]
 
 
 def has_not_started(pod: Mapping[str, Any]) -> bool:

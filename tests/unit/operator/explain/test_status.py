@@ -330,12 +330,17 @@ def test_compute_status_room_is_asked_of_old_pods_only_where_there_are_some() ->
     world.broken.add(target.name)
     world.pods = (short_of_cpu(target.name),)
     world.settle()
-    assert "maxSurge" not in world.condition("Ready")["message"]
+    assert "old revision" not in world.condition("Ready")["message"]
 
     world.broken.clear()
     world.pods = ()
     world.settle()
-    for rollout, is_told in (({}, True), ({"maxSurge": 0, "maxUnavailable": 1}, False)):
+    for rollout, told in (
+        ({"capacityPolicy": "Wait"}, "maxSurge: 0"),
+        ({}, "allowDowntime: true"),
+        ({"allowDowntime": True}, "one of them goes first"),
+        ({"maxSurge": 0, "maxUnavailable": 1}, ""),
+    ):
         world.edit(model=model(2), rollout=rollout)
         target = world.reconcile().target
         assert target is not None
@@ -343,7 +348,9 @@ def test_compute_status_room_is_asked_of_old_pods_only_where_there_are_some() ->
         world.pods = (short_of_cpu(target.name),)
         world.run_controllers()
         world.reconcile()
-        assert ("maxSurge: 0" in world.condition("Ready")["message"]) is is_told
+        message = world.condition("Ready")["message"]
+        assert told in message
+        assert ("old revision" in message) is bool(told)
 
 
 def test_compute_status_scaled_to_zero_blames_nobody() -> None:

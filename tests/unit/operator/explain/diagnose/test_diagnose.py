@@ -229,8 +229,10 @@ MULTI_ATTACH = (
     ],
 )
 def test_diagnose_room_that_old_pods_hold_is_told_only_where_they_do(pod: dict[str, Any]) -> None:
-    assert ROOM in explain(pod, is_surge=True).message
-    assert "maxSurge" not in explain(pod).message
+    assert ROOM in explain(pod, surge="Waits").message
+    assert "one of them goes first" in explain(pod, surge="GivesWay").message
+    assert "allowDowntime: true" in explain(pod, surge="NeedsLeave").message
+    assert "old revision" not in explain(pod).message
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_diagnose_claim_that_another_pod_has_is_in_use(
     assert first.reason == "ClaimInUse"
     assert f"{mode}" in first.message
     assert "ReadOnlyMany or ReadWriteMany" in first.message
-    assert ROOM in explain(pod, *events, is_surge=True).message
+    assert ROOM in explain(pod, *events, surge="Waits").message
 
 
 @pytest.mark.parametrize(

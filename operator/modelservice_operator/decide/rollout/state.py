@@ -1,0 +1,79 @@
+"""What the planner gets to know, read off the children and the status of one ModelService. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelservice_operator.decide.rollout.capacity import read_capacity
+from modelservice_operator.decide.rollout.leaving import LOST_AFTER_SECONDS
+from modelservice_operator.decide.rollout.model import RevisionState, RolloutState
+from modelservice_operator.facts.recorded import (
+    condition_of,
+    is_given_up,
+    is_held,
+    missed_deadline_seconds,
+)
+from modelservice_operator.facts.text.times import parse_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from modelservice_operator.decide.decision_facts import Facts
+    from modelservice_operator.decide.rollout.leaving import Leaving
+    from modelservice_operator.decide.wish import Wish
+    from modelservice_operator.facts.observed import DeploymentChild
+
+_DEFAULT_GRACE_SECONDS = 30
+"""Kubernetes' own, for templates that say nothing."""
+
+
+def observe_rollout(facts: Facts, wish: Wish, target: str, leaving: Leaving) -> RolloutState:
+    """Return what the planner may know of the rollout to this target."""
+    given_up = is_given_up(facts.status, target)
+    tried_again = given_up and wish.deadline_seconds > missed_deadline_seconds(facts.status)
+    is_new = tried_again or facts.status.get("targetRevision") != target
+    return RolloutState(
+        target=target,
+        stable=facts.stable,
+        revisions=tuple(_revision_state(name, one) for name, one in facts.history.deployments.items()),
+        started_at=_started_at(facts, target, is_new=is_new),
+        aborted=given_up and not tried_again,
+        leaving=leaving.pods,
+        drain_seconds=_drain_seconds(facts, target),
+        capacity=read_capacity(facts.status, target) if wish.goes_by_capacity else None,
+    )
+
+
+def _drain_seconds(facts: Facts, target: str) -> float:
+    """Return how long a pod may take to be gone, by the records of the revisions that matter."""
+    known = (facts.history.revision(name) for name in (facts.stable, target))
+    specs = [one.snapshot.template.get("spec") or {} for one in known if one is not None]
+    graces = [spec.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS) for spec in specs]
+    return float(max(graces, default=_DEFAULT_GRACE_SECONDS)) + LOST_AFTER_SECONDS
+
+
+def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
+    return RevisionState(
+        name=name,
+        wanted=0 if deployment.deleting else deployment.spec_replicas,
+        pods=deployment.replicas,
+        available=deployment.available_replicas,
+        terminating=deployment.terminating_replicas or 0,
+        settled=deployment.observed_generation >= deployment.generation,
+    )
+
+
+def _started_at(facts: Facts, target: str, *, is_new: bool) -> datetime | None:
+    """Return since when pods of the target are worked on, None where that has not begun.
+
+    The Deployment may be older than the wish for it: A -> B -> A, while pods of A were still stopping.
+    """
+    deployment = facts.history.deployments.get(target)
+    if deployment is None:
+        return None
+    if is_new or is_held(facts.status):
+        return facts.now
+    created = parse_time(deployment.created_at)
+    progressing = condition_of(facts.status, "Progressing")
+    since = parse_time(progressing.get("lastTransitionTime")) if progressing.get("status") == "True" else None
+    return max(created, since) if created and since else created

@@ -1,0 +1,97 @@
+"""Pods for which there is no room, where the pods that are to go could make it. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.decide.rollout.capacity import Shortage
+from modelservice_operator.facts import pods as podlib
+from modelservice_operator.facts.text.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from modelservice_operator.facts.observed import DeploymentChild
+
+_INSUFFICIENT = re.compile(r"Insufficient ([^\s,]+[^\s,.])")
+PREEMPTION = re.compile(r"\s*(?:no new claims to deallocate,?\s*)?preemption: .*$", re.DOTALL)
+_PLACES = ("Too many pods", "ReadWriteOncePod", "didn't match pod anti-affinity rules")
+"""What any pod that goes leaves behind: a place on its node, its claim, its host."""
+_COUNTS = frozenset({"pods", "count/pods"})
+_MAKES_ROOM = ("TriggeredScaleUp", "Nominated")
+"""Reasons of the events of the Kubernetes cluster autoscaler and of Karpenter for a pod that gets a node."""
+_MAKES_NO_ROOM = "NotTriggerScaleUp"
+
+
+def find_shortage(
+    pods: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+    deployment: DeploymentChild,
+    freed: frozenset[str],
+) -> Shortage | None:
+    """Return the pods of a revision that find no room; `freed` are the resources of pods that may go.
+
+    Where those pods hold nothing of what is missing, sending them away would not help: that is no shortage.
+    """
+    refused = _refusal(deployment)
+    if refused is not None and _frees_quota(refused, freed):
+        missing = deployment.spec_replicas - deployment.replicas
+        return Shortage(missing, redact(refused)) if missing > 0 else None
+    waiting = [
+        (pod, message)
+        for pod, message in _unschedulable(podlib.of_revision(pods, deployment.revision))
+        if _frees_place(message, freed)
+    ]
+    if not waiting:
+        return None
+    is_being_mended = any(makes_room(pod, events) for pod, _ in waiting)
+    return Shortage(len(waiting), redact(waiting[0][1]), is_being_mended)
+
+
+def resources_of(template: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the resources that a pod template asks for."""
+    spec = template.get("spec") or {}
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        for amounts in (container.get("resources") or {}).values():
+            yield from amounts if isinstance(amounts, dict) else ()
+
+
+def makes_room(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the last word of a cluster autoscaler is that it makes room for this pod."""
+    uid = pod["metadata"].get("uid")
+    words = sorted(
+        (str(event.get("lastTimestamp") or event.get("eventTime") or ""), str(event.get("reason")))
+        for event in events
+        if (event.get("involvedObject") or {}).get("uid") == uid
+        and event.get("reason") in (*_MAKES_ROOM, _MAKES_NO_ROOM)
+    )
+    return bool(words) and words[-1][1] in _MAKES_ROOM
+
+
+def _unschedulable(pods: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    for pod in pods:
+        scheduled = podlib.condition(pod, "PodScheduled")
+        if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+            yield pod, PREEMPTION.sub("", str(scheduled.get("message") or ""))
+
+
+def _refusal(deployment: DeploymentChild) -> str | None:
+    """Return the quota's sentence where it refuses pods."""
+    for condition in deployment.conditions:
+        message = str(condition.get("message") or "")
+        if (condition.get("type"), condition.get("status")) == ("ReplicaFailure", "True"):
+            return message if "exceeded quota" in message else None
+    return None
+
+
+def _frees_place(message: str, freed: frozenset[str]) -> bool:
+    return any(sign in message for sign in _PLACES) or not freed.isdisjoint(_INSUFFICIENT.findall(message))
+
+
+def _frees_quota(message: str, freed: frozenset[str]) -> bool:
+    """`exceeded quota: tight, requested: pods=1,requests.cpu=2, used: ...` names what is exceeded."""
+    requested = message.partition("requested: ")[2].partition(", used: ")[0]
+    names = {one.partition("=")[0].strip() for one in requested.split(",")}
+    bare = {name.removeprefix("requests.").removeprefix("limits.") for name in names}
+    return not names.isdisjoint(_COUNTS) or not freed.isdisjoint(bare)

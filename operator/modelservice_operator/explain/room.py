@@ -1,0 +1,76 @@
+"""Room in the cluster for a rollout: what its pods say, put together with what is known already. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.decide.rollout.capacity import Shortage, next_capacity, write_capacity
+from modelservice_operator.decide.rollout.history import read_history
+from modelservice_operator.decide.rollout.leaving import count_leaving
+from modelservice_operator.decide.rollout.limits import max_surge_pods
+from modelservice_operator.decide.rollout.model import RolloutSpec
+from modelservice_operator.explain.diagnose.room import find_shortage, resources_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from modelservice_operator.decide.decide import Decision
+    from modelservice_operator.decide.rollout.history import History
+    from modelservice_operator.decide.rollout.model import Capacity
+    from modelservice_operator.explain.diagnose.cause import Surge
+    from modelservice_operator.facts.observed import Observed
+
+
+def rollout_status(observed: Observed, decision: Decision, now: datetime) -> dict[str, Any] | None:
+    """Return `status.rollout`, None where there is nothing to say."""
+    capacity = _compute_capacity(observed, decision, now)
+    if capacity is None or decision.target is None:
+        return None
+    return {"capacity": write_capacity(capacity, decision.target.name)}
+
+
+def _compute_capacity(observed: Observed, decision: Decision, now: datetime) -> Capacity | None:
+    """Return what is known about room now; without a look at the pods, what was known before."""
+    plan, target = decision.plan, decision.target
+    if plan is None or target is None or plan.phase == "Complete":
+        return None
+    history = read_history(observed)
+    shortage = _find_shortage(observed, history, target.name)
+    if shortage is None and observed.pods is None:
+        return plan.capacity
+    # A pod that waits for the end of another has no need of more room.
+    waits = plan.probe is not None and count_leaving(observed, history.deployments, now).pods
+    return next_capacity(plan.capacity, plan.probe, None if waits else shortage, now)
+
+
+def describe_surge(decision: Decision) -> Surge:
+    """Return what becomes of a pod of the surge for which there is no room."""
+    plan, spec = decision.plan, decision.service.spec if decision.service else None
+    if plan is None or spec is None or spec.rollout.strategy != "RollingUpdate":
+        return "None"
+    if plan.probe is not None:
+        is_only = decision.replicas == 1 and not spec.rollout.allow_downtime
+        return "NeedsLeave" if is_only else "GivesWay"
+    surges = max_surge_pods(RolloutSpec(replicas=decision.replicas, max_surge=spec.rollout.max_surge)) > 0
+    return "Waits" if surges and spec.rollout.capacity_policy == "Wait" else "None"
+
+
+def describe_no_room(decision: Decision) -> str | None:
+    """Return what said that there is no room for the surge, once the rollout does without."""
+    capacity = decision.plan.capacity if decision.plan else None
+    return capacity.message if capacity is not None and capacity.surge is not None else None
+
+
+def _find_shortage(observed: Observed, history: History, target: str) -> Shortage | None:
+    deployment = history.deployments.get(target)
+    if deployment is None:
+        return None
+    freed = frozenset(
+        resource
+        for name, one in history.deployments.items()
+        if name != target and one.replicas
+        for revision in (history.revision(name),)
+        if revision is not None
+        for resource in resources_of(revision.snapshot.template)
+    )
+    return find_shortage(observed.pods or (), observed.pod_events, deployment, freed)

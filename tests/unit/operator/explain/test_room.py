@@ -1,0 +1,344 @@
+"""A surge for which there is no room, decided and told step by step, as a person would see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.operator.builders import NOW, World, make_pod, make_ready_pod, make_runtime, model, timestamp
+
+from modelservice_operator.decide.rollout.planner import LOOK_AGAIN_SECONDS, PROBE_AGAIN_SECONDS
+
+NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+QUOTA = (
+    'pods "x" is forbidden: exceeded quota: tight, requested: requests.nvidia.com/gpu=1, '
+    "used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu=2"
+)
+
+
+def homeless_pod(revision: str, message: str = NO_GPU, name: str = "homeless") -> dict[str, Any]:
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return make_pod(revision, name, conditions=[scheduled])
+
+
+def event(pod: dict[str, Any], reason: str, second: int) -> dict[str, Any]:
+    return {
+        "reason": reason,
+        "involvedObject": {"uid": pod["metadata"]["uid"]},
+        "lastTimestamp": f"2026-01-02T03:04:{second:02}Z",
+    }
+
+
+class Full(World):
+    """A cluster that has as many GPUs as the first revision has pods: `new` finds no room beside `old`."""
+
+    def __init__(self, replicas: int = 2, **rollout: Any) -> None:
+        runtime = make_runtime(default=True, gpuImage="registry.example/onnx-gpu:1")
+        super().__init__(runtime, replicas=replicas, gpu={"count": 1}, rollout=rollout)
+        self.gpus, self.message, self.old = replicas, NO_GPU, ""
+        self.settle()
+        self.old = str(self.status["stableRevision"])
+        self.edit(model=model(2))
+        self.reconcile()
+        self.new = str(self.status["targetRevision"])
+
+    def run_controllers(self) -> None:
+        """Pods of the old revision keep their GPUs, those of another one get what is left."""
+        super().run_controllers()
+        free, pods = self.gpus, []
+        for name, one in sorted(self.deployments().items(), key=lambda item: item[0] != self.old):
+            placed = min(one.spec_replicas, free)
+            free -= placed
+            available = 0 if name in self.broken else placed
+            self.set_deployment(name, ready_replicas=available, available_replicas=available)
+            pods += [make_ready_pod(name, f"{name}-{number}") for number in range(available)]
+            pods += [homeless_pod(name, self.message, "homeless")] * (one.spec_replicas - placed)
+        self.pods = tuple(pods)
+
+    def step(self) -> Any:
+        self.run_controllers()
+        return self.reconcile()
+
+    @property
+    def capacity(self) -> dict[str, Any]:
+        return self.status.get("rollout", {}).get("capacity", {})  # type: ignore[no-any-return]
+
+
+def probed(world: Full) -> Full:
+    """The new pod has found no room for the whole probe, and that is recorded."""
+    world.step()
+    world.wait(30)
+    world.step()
+    return world
+
+
+def test_surge_without_room_is_watched_first() -> None:
+    world = Full()
+    decision = world.step()
+    assert decision.plan.requeue_after_seconds is not None
+    assert world.capacity == {
+        "revision": world.new,
+        "missingPods": 1,
+        "shortSince": timestamp(NOW),
+        "message": NO_GPU,
+    }
+
+    world.wait(10)
+    decision = world.step()
+
+    assert world.replicas() == {world.old: 2, world.new: 1}
+    assert decision.requeue_after_seconds == 20
+    assert "one of them goes first" in world.condition("Ready")["message"]
+
+
+def test_surge_that_finds_room_in_time_is_forgotten() -> None:
+    world = Full()
+    world.step()
+    world.gpus = 3
+    world.step()
+
+    assert world.capacity == {}
+
+
+def test_surge_without_room_is_given_up_once_that_is_recorded() -> None:
+    world = probed(Full())
+    assert world.capacity["surge"] == 0
+    assert world.replicas() == {world.old: 2, world.new: 1}, "nothing may rely on it before it is recorded"
+
+    world.reconcile()
+    assert world.replicas() == {world.old: 1, world.new: 0}
+    world.step()
+    assert world.replicas() == {world.old: 1, world.new: 1}
+    assert NO_GPU.rstrip(".") in world.condition("Ready")["message"]
+
+    world.settle()
+    assert world.replicas() == {world.new: 2}
+    assert world.condition("Ready")["status"] == "True"
+    assert "rollout" not in world.status
+
+
+def test_surge_of_which_a_part_has_room_is_cut_to_that_part() -> None:
+    world = Full(4, maxSurge=3)
+    world.gpus = 5
+    probed(world)
+
+    assert world.capacity["surge"] == 1
+    world.reconcile()
+    assert sum(world.replicas().values()) <= 5, "nothing waits for room any more"
+    world.settle()
+    assert world.replicas() == {world.new: 4}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+        "0/1 nodes are available: 1 Insufficient example.com/other.",
+        "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+    ],
+)
+def test_surge_that_old_pods_hold_nothing_for_costs_none_of_them(message: str) -> None:
+    world = Full()
+    world.message = message
+    probed(world)
+    world.reconcile()
+
+    assert world.replicas() == {world.old: 2, world.new: 1}
+    assert world.capacity == {}
+
+
+def test_surge_refused_by_a_quota_is_given_up() -> None:
+    world = Full()
+    refusal = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": QUOTA}
+    world.run_controllers()
+    world.pods = None
+    world.set_deployment(world.new, replicas=0, available_replicas=0, conditions=(refusal,))
+    world.reconcile()
+    world.wait(30)
+    world.reconcile()
+    assert world.capacity["surge"] == 0
+
+    world.reconcile()
+
+    assert world.replicas() == {world.old: 1, world.new: 0}
+
+
+def test_surge_is_waited_for_while_a_cluster_autoscaler_makes_room() -> None:
+    world = Full()
+    world.step()
+    pod = homeless_pod(world.new, name="homeless")
+    world.pod_events = (event(pod, "TriggeredScaleUp", 9), event(pod, "NotTriggerScaleUp", 1))
+    world.wait(60)
+    decision = world.step()
+    assert world.replicas() == {world.old: 2, world.new: 1}
+    assert "surge" not in world.capacity
+    assert decision.requeue_after_seconds == LOOK_AGAIN_SECONDS
+    assert world.condition("Degraded")["status"] == "False"
+
+    world.pod_events = (event(pod, "TriggeredScaleUp", 9), event(pod, "NotTriggerScaleUp", 30))
+    world.step()
+
+    assert world.capacity["surge"] == 0
+
+
+def test_surge_is_not_given_up_while_own_pods_are_leaving() -> None:
+    world = Full()
+    world.run_controllers()
+    leaving = make_ready_pod(world.old, "leaving")
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-02T03:09:00Z"
+    assert world.pods is not None
+    world.pods = (*world.pods, leaving)
+    world.reconcile()
+
+    assert world.capacity == {}
+
+
+def test_surge_with_the_policy_wait_waits() -> None:
+    world = probed(Full(capacityPolicy="Wait"))
+    world.reconcile()
+
+    assert world.replicas() == {world.old: 2, world.new: 1}
+    assert world.capacity == {}
+
+
+def test_surge_probe_ends_before_a_short_deadline_does() -> None:
+    world = Full(progressDeadlineSeconds=20)
+    world.step()
+    world.wait(10)
+    world.step()
+
+    assert world.capacity["surge"] == 0
+
+
+def held(**rollout: Any) -> Full:
+    world = probed(Full(1, **rollout))
+    world.reconcile()
+    world.step()
+    return world
+
+
+def test_only_pod_serves_on_where_there_is_no_room_for_another() -> None:
+    world = held()
+    assert world.replicas() == {world.old: 1, world.new: 0}
+    ready = world.condition("Ready")
+    assert (ready["reason"], world.condition("Stalled")["status"]) == ("InsufficientCapacity", "True")
+    assert "allowDowntime: true" in ready["message"]
+    assert NO_GPU.rstrip(".") in ready["message"]
+    assert world.condition("Available")["status"] == "True"
+
+    world.wait(599)
+    world.step()
+
+    # Nothing of it is tried, so it is not given up either.
+    assert world.writes == []
+    assert world.condition("Ready")["reason"] == "InsufficientCapacity"
+
+
+def test_only_pod_goes_once_downtime_is_allowed_and_the_new_one_has_a_deadline_of_its_own() -> None:
+    world = held()
+    world.wait(500)
+    world.edit(rollout={"allowDowntime": True})
+    world.reconcile()
+    assert world.replicas() == {world.old: 0, world.new: 0}
+    world.wait(300)
+    world.step()
+    assert world.replicas() == {world.old: 0, world.new: 1}
+
+    world.settle()
+
+    assert world.replicas() == {world.new: 1}
+
+
+def test_only_pod_room_is_looked_for_again_after_a_while() -> None:
+    world = held()
+    world.gpus = 2
+    world.wait(PROBE_AGAIN_SECONDS)
+    world.reconcile()
+    assert world.replicas() == {world.old: 1, world.new: 1}
+    assert world.capacity == {}
+
+    world.settle()
+
+    assert world.replicas() == {world.new: 1}
+
+
+def test_only_pod_looking_again_in_vain_ends_as_before() -> None:
+    world = held()
+    world.wait(PROBE_AGAIN_SECONDS)
+    world.reconcile()
+    assert world.replicas() == {world.old: 1, world.new: 1}
+    probed(world)
+    world.reconcile()
+    world.step()
+
+    assert world.replicas() == {world.old: 1, world.new: 0}
+    assert world.condition("Ready")["reason"] == "InsufficientCapacity"
+
+
+def test_another_change_looks_for_room_anew() -> None:
+    world = held()
+    world.gpus = 2
+    world.edit(model=model(3))
+    world.reconcile()
+
+    assert world.status["targetRevision"] != world.new
+    assert world.capacity == {}
+    assert world.replicas()[str(world.status["targetRevision"])] == 1
+
+
+def test_target_that_fails_after_the_surge_was_given_up_goes_back_without_a_surge() -> None:
+    world = probed(Full())
+    world.reconcile()
+    world.broken.add(world.new)
+    for _ in range(3):
+        world.step()
+    world.set_deployment(world.new, available_replicas=0)
+    world.wait(2000)
+    world.reconcile()
+    assert world.replicas() == {world.old: 1, world.new: 0}
+    world.step()
+
+    assert world.replicas()[world.old] == 2
+    assert world.condition("Ready")["reason"] != "InsufficientCapacity"
+
+
+def test_recreate_stops_all_old_pods_before_the_first_new_one() -> None:
+    world = World(replicas=3, rollout={"strategy": "Recreate"})
+    world.settle()
+    old = str(world.status["stableRevision"])
+    world.edit(model=model(2))
+    world.reconcile()
+    new = str(world.status["targetRevision"])
+    assert world.replicas() == {old: 3, new: 0}, "the new Deployment can be made"
+    world.reconcile()
+    assert world.replicas() == {old: 0, new: 0}
+    world.run_controllers()
+    world.set_deployment(old, terminating_replicas=1)
+    world.reconcile()
+    assert world.replicas() == {old: 0, new: 0}
+
+    world.settle()
+
+    assert world.replicas() == {new: 3}
+
+
+def test_recreate_that_fails_goes_back_the_same_way() -> None:
+    world = World(replicas=2, rollout={"strategy": "Recreate"})
+    world.settle()
+    old = str(world.status["stableRevision"])
+    world.edit(model=model(2))
+    world.reconcile()
+    new = str(world.status["targetRevision"])
+    world.broken.add(new)
+    for _ in range(4):
+        world.reconcile()
+        world.run_controllers()
+    assert world.replicas() == {old: 0, new: 2}
+    world.wait(3000)
+    world.reconcile()
+    assert world.replicas() == {old: 0, new: 0}
+
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+    assert world.condition("Ready")["status"] == "False"
