@@ -55,7 +55,7 @@ def _verify(service: LocalService, path: Path) -> None:
 def _fetch(service: LocalService, uri: str, directory: Path, credentials_directory: Path | None) -> Path:
     # Imported here: its HTTP client takes half a second, and a local file without a digest needs none of it.
     from modelservice_runtime.fetch import FetchError, FetchRequest, fetch_model
-    from modelservice_runtime.fetch.addresses import AddressPolicy
+    from modelservice_runtime.fetch.http.addresses import AddressPolicy
     from modelservice_runtime.fetch.log import LOGGER, make_handler
 
     request = FetchRequest(

@@ -19,10 +19,10 @@ from modelservice_operator.explain.diagnose import diagnose
 from modelservice_operator.explain.diagnose.flags import FIELDS, FIXED, in_fields, unknown_fields
 from modelservice_operator.facts import labels, ports
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.fetch.cache import ModelCache
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.files.cache import ModelCache
+from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.main import build_parser, build_request
-from modelservice_runtime.fetch.proxies import read_proxies
 from modelservice_runtime.machine.cgroup import find_control_groups
 from modelservice_runtime.machine.cpu import available_cpus
 from modelservice_runtime.model import ModelSpec

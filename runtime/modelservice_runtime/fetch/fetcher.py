@@ -6,26 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import modelservice_runtime.fetch.azure as azure
-import modelservice_runtime.fetch.gcs as gcs
-import modelservice_runtime.fetch.s3 as s3
-from modelservice_runtime.fetch.addresses import AddressPolicy
-from modelservice_runtime.fetch.cache import ModelCache
-from modelservice_runtime.fetch.client import GuardedClient
+from modelservice_runtime.fetch.buckets import azure, gcs, s3
+from modelservice_runtime.fetch.buckets.identity import (
+    find_aws_identity,
+    find_azure_identity,
+    find_google_identity,
+)
+from modelservice_runtime.fetch.buckets.object_store import Bucket, open_bucket
+from modelservice_runtime.fetch.buckets.objects import BucketFetch
+from modelservice_runtime.fetch.buckets.proxy import Way
 from modelservice_runtime.fetch.credentials import CA_KEY, Credentials, build_ssl_context, read_credentials
-from modelservice_runtime.fetch.destination import Destination, StoredFile
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.identity import find_aws_identity, find_azure_identity, find_google_identity
+from modelservice_runtime.fetch.files.cache import ModelCache
+from modelservice_runtime.fetch.files.destination import Destination, StoredFile
+from modelservice_runtime.fetch.files.local import verify_file
+from modelservice_runtime.fetch.files.transfer import Transfer
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
+from modelservice_runtime.fetch.http.client import GuardedClient
+from modelservice_runtime.fetch.http.proxies import read_proxies
+from modelservice_runtime.fetch.http.web import fetch_web
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
-from modelservice_runtime.fetch.local import verify_file
 from modelservice_runtime.fetch.names import MODEL_FILE
-from modelservice_runtime.fetch.object_store import Bucket, open_bucket
-from modelservice_runtime.fetch.objects import BucketFetch
-from modelservice_runtime.fetch.oci import RegistryAccess, fetch_oci
-from modelservice_runtime.fetch.proxies import read_proxies
-from modelservice_runtime.fetch.proxy import Way
+from modelservice_runtime.fetch.oci.registry import RegistryAccess, fetch_oci
 from modelservice_runtime.fetch.redaction import Redactor
-from modelservice_runtime.fetch.transfer import Transfer
 from modelservice_runtime.fetch.uri import (
     FileUri,
     ModelUri,
@@ -35,7 +38,6 @@ from modelservice_runtime.fetch.uri import (
     invalid_uri,
     parse_uri,
 )
-from modelservice_runtime.fetch.web import fetch_web
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelservice_runtime.fetch.addresses import AddressPolicy
-from modelservice_runtime.fetch.cache import ModelCache
-from modelservice_runtime.fetch.client import resolve_endpoint
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.fetcher import FetchRequest, FetchResult, fetch_model_async
+from modelservice_runtime.fetch.files.cache import ModelCache
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
+from modelservice_runtime.fetch.http.client import resolve_endpoint
 from modelservice_runtime.fetch.limits import TransferLimits
 from modelservice_runtime.fetch.log import LOGGER, log, make_handler
 from modelservice_runtime.fetch.redaction import redact_url

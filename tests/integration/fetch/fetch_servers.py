@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from modelservice_runtime.fetch import FetchError, FetchRequest, FetchResult, TransferLimits
-from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.fetcher import fetch_model_async
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
 
 FAST = TransferLimits(max_attempts=3, backoff_base_seconds=0.01, read_timeout_seconds=10)
 LOOPBACK = AddressPolicy(allow_loopback=True)

@@ -20,17 +20,17 @@ from tests.integration.fetch.fetch_models import WEIGHTS, make_model
 from tests.integration.fetch.fetch_servers import FAST, LOOPBACK, TlsFiles, free_port, run_server
 from yarl import URL
 
-from modelservice_runtime.fetch.azure import build_bucket
+from modelservice_runtime.fetch.buckets.azure import build_bucket
+from modelservice_runtime.fetch.buckets.identity import find_azure_identity
+from modelservice_runtime.fetch.buckets.object_store import open_bucket
+from modelservice_runtime.fetch.buckets.objects import BucketFetch
+from modelservice_runtime.fetch.buckets.proxy import Way
 from modelservice_runtime.fetch.credentials import Credentials, build_ssl_context
-from modelservice_runtime.fetch.destination import Destination
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.identity import find_azure_identity
+from modelservice_runtime.fetch.files.destination import Destination
+from modelservice_runtime.fetch.files.transfer import Transfer
+from modelservice_runtime.fetch.http.proxies import Proxies
 from modelservice_runtime.fetch.limits import Budget
-from modelservice_runtime.fetch.object_store import open_bucket
-from modelservice_runtime.fetch.objects import BucketFetch
-from modelservice_runtime.fetch.proxies import Proxies
-from modelservice_runtime.fetch.proxy import Way
-from modelservice_runtime.fetch.transfer import Transfer
 from modelservice_runtime.fetch.uri import ObjectUri
 
 MODEL, LARGE = make_model(), make_model("weights/part 1.bin")

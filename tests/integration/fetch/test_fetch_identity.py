@@ -10,10 +10,10 @@ from tests.integration.fetch.fetch_models import make_model
 from tests.integration.fetch.fetch_servers import WebServer, server_context
 from tests.integration.fetch.fetch_stores import ACCESS_KEY, SECRET_KEY, Store
 
-from modelservice_runtime.fetch.addresses import AddressPolicy
+from modelservice_runtime.fetch.buckets.proxy import Endpoint, GuardProxy, Way
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.proxies import Proxies
-from modelservice_runtime.fetch.proxy import Endpoint, GuardProxy, Way
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
+from modelservice_runtime.fetch.http.proxies import Proxies
 
 MODEL = make_model()
 ROLE = "arn:aws:iam::123456789012:role/reader"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.integration.fetch.fetch_stores import Store
 
-from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
 
 DATA = b"\x08\x08" + bytes(range(256)) * 4000
 

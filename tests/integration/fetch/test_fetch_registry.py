@@ -17,8 +17,8 @@ from tests.integration.fetch.fetch_models import WEIGHTS, make_model
 from tests.integration.fetch.fetch_registries import MANIFEST, RegistryServer, RegistryStarter, tls_settings
 from tests.integration.fetch.fetch_servers import TlsFiles
 
-from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
 
 MODEL, LARGE = make_model(), make_model("large.onnx.data")
 SHA256, LARGE_SHA256 = (hashlib.sha256(model).hexdigest() for model in (MODEL, LARGE))

@@ -22,8 +22,8 @@ from tests.integration.fetch.fetch_servers import (
 )
 from tests.integration.fetch.fetch_stores import SECRET_KEY, Store
 
-from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
 from modelservice_runtime.fetch.limits import TransferLimits
 
 MODEL = b"\x08\x08spam" + bytes(range(256)) * 4000

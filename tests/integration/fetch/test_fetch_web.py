@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model
 
-from modelservice_runtime.fetch.addresses import AddressPolicy
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.http.addresses import AddressPolicy
 from modelservice_runtime.fetch.limits import TransferLimits
 
 DATA = b"\x08\x08" + bytes(range(256)) * 4000

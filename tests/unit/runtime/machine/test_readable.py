@@ -19,7 +19,7 @@ import json, os, sys
 from pathlib import Path
 from modelservice_runtime.errors import StartupError
 from modelservice_runtime.fetch.errors import FetchError
-from modelservice_runtime.fetch.local import verify_file
+from modelservice_runtime.fetch.files.local import verify_file
 from modelservice_runtime.fetch.uri import FileUri
 from modelservice_runtime.models.versions import find_versions
 from modelservice_runtime.settings.models import VersionPolicy
