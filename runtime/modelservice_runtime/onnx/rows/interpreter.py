@@ -232,7 +232,7 @@ def _apply(rule: Rule, call: Call) -> list[Value]:
 def _followed(rule: Rule, call: Call) -> list[Value]:
     try:
         return rule.apply(call)
-    except (ArithmeticError, IndexError, ValueError) as error:
+    except (ArithmeticError, IndexError, TypeError, ValueError) as error:  # also too few or too many inputs
         raise MixingError("its inputs and attributes do not suit each other") from error
 
 

@@ -86,6 +86,13 @@ def test_node_whose_attributes_do_not_suit_it_is_an_obstacle(
     assert obstacle(make_model([node])) is not None
 
 
+@pytest.mark.parametrize("names", [[], ["s"], ["s", "s", "s"]])
+def test_arithmetic_of_too_few_or_too_many_numbers_is_an_obstacle(names: list[str]) -> None:
+    nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Mod", names, ["t"])]
+    nodes.append(helper.make_node("Reshape", ["x", "t"], ["y"]))
+    assert obstacle(make_model(nodes)) is not None
+
+
 def test_sizes_that_no_tensor_has_are_an_obstacle() -> None:
     nodes = [helper.make_node("Size", ["x"], ["s0"])]
     nodes += [helper.make_node("Mul", [f"s{i}", f"s{i}"], [f"s{i + 1}"]) for i in range(60)]
