@@ -7,7 +7,6 @@ that was accepted last, or the stable revision, is kept alive as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.api import (
@@ -25,7 +24,9 @@ from modelservice_operator.decide.autoscaling import (
     find_inactivity,
     wanted_replicas,
 )
+from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.decision_facts import Facts
+from modelservice_operator.decide.looks import find_uncompared, has_unavailable_pods, look_after_seconds
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
@@ -42,52 +43,13 @@ from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest
 from modelservice_operator.decide.wish import Wish, raw_replicas
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of
-from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from modelservice_operator.api import Autoscaling
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.facts.observed import Child, Observed
-
-_POLL_SECONDS = ((3, 1.0), (7, 2.0), (15, 4.0), (60, 8.0), (600, 15.0))
-"""(elapsed, delay): pods that are not available and not watched are looked at 1, 2, 4, 8, then 15 s apart."""
-_SLOW_POLL_SECONDS = 60.0
-"""After ten minutes a person is needed anyway; a Deployment that heals is seen by the watch at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What one reconciliation has to do.
-
-    `desired` are full objects for server-side apply, in this order; where a ControllerRevision cannot be
-    written, its Deployment must wait. `retire` are owned children to delete, with their UID as precondition.
-    `stable` is the stable revision from now on. `wants_pods` asks for `Observed.pods` in `compute_status`.
-    """
-
-    service: ModelService | None = None
-    problems: InvalidSpec | None = None
-    runtime_problem: RuntimeProblem | None = None
-    desired: tuple[dict[str, Any], ...] = ()
-    retire: tuple[Child, ...] = ()
-    plan: Plan | None = None
-    target: Revision | None = None
-    stable: str | None = None
-    serving: Revision | None = None
-    """The stable revision with its snapshot; the target until there is a stable one."""
-    replicas: int = 0
-    """Pods wanted in total."""
-    begin_with: int | None = None
-    """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
-    inactive: str | None = None
-    """Why the autoscaler has not been able to work for a while."""
-    wants_pods: bool = False
-    look_after_seconds: float | None = None
-    """When to look at pods that are not available again, where nothing tells that they changed."""
-    uncompared: str | None = None
-    """The resourceVersion of the serving Deployment, where its pods are all available and it is not known yet
-    whether they loaded the same model."""
-    requeue_after_seconds: float | None = None
 
 
 def decide(
@@ -171,48 +133,57 @@ def _target(facts: Facts, service: ModelService, build_pod: PodBuilder) -> Revis
 
 
 def _decide(facts: Facts, wish: Wish) -> Decision:
-    if wish.target is None:
+    target = wish.target
+    if target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
-    next_step = wish.next_step(observe_rollout(facts, wish, wish.target.name, leaving), facts.now)
-    live = _live(facts, wish.target, next_step)
-    autoscaling, beginning = wish.spec.autoscaling if wish.spec else None, wish.beginning
-    if beginning is not None and facts.autoscaler is None:
-        # It would act on the number that the spec says; it is made when that is the right one.
-        autoscaling = None
-    family = Family(
-        owner=facts.owner, live=live, autoscaling=autoscaling, network_policy=facts.network_policy
-    )
-    children = build_children(family)
-    waiting = next_step.waits_for_leaving or _has_unavailable_pods(facts, next_step)
+    step = wish.next_step(observe_rollout(facts, wish, target.name, leaving), facts.now)
+    autoscaling, beginning = _autoscaling(facts, wish), wish.beginning
+    children = _children(facts, target, step, autoscaling)
+    waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
     inactivity = find_inactivity(facts.autoscaler if autoscaling else None, facts.status, facts.now)
     return Decision(
         service=wish.service,
         problems=wish.problems,
         runtime_problem=wish.runtime_problem,
         desired=_writable(facts, children),
-        retire=_retired(facts, wish, next_step, children),
-        plan=next_step,
-        target=wish.target,
-        stable=next_step.stable,
-        serving=wish.target
-        if next_step.stable in (None, wish.target.name)
-        else facts.history.revision(next_step.stable),
-        replicas=sum(next_step.replicas.values()) if wish.replicas is None else wish.replicas,
+        retire=_retired(facts, wish, step, children),
+        plan=step,
+        target=target,
+        stable=step.stable,
+        serving=target if step.stable in (None, target.name) else facts.history.revision(step.stable),
+        replicas=sum(step.replicas.values()) if wish.replicas is None else wish.replicas,
         begin_with=beginning.replicas if beginning and beginning.is_certain else None,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting or condition_of(facts.status, "Ready").get("status") != "True",
-        look_after_seconds=poll_delay_seconds(_seconds_since_change(facts, wish.target.name))
-        if waiting
-        else None,
-        uncompared=_uncompared(facts, next_step.stable or wish.target.name),
+        look_after_seconds=look_after_seconds(facts, target.name) if waiting else None,
+        uncompared=find_uncompared(facts, step.stable or target.name),
         requeue_after_seconds=soonest(
-            next_step.requeue_after_seconds,
-            leaving.recheck_seconds if next_step.waits_for_leaving else None,
+            step.requeue_after_seconds,
+            leaving.recheck_seconds if step.waits_for_leaving else None,
             inactivity.due_in_seconds or None if inactivity else None,
             LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
         ),
+    )
+
+
+def _autoscaling(facts: Facts, wish: Wish) -> Autoscaling | None:
+    """Return the autoscaler to make; it would act on the number that the spec says, so that comes first."""
+    is_too_early = wish.beginning is not None and facts.autoscaler is None
+    return wish.spec.autoscaling if wish.spec and not is_too_early else None
+
+
+def _children(
+    facts: Facts, target: Revision, step: Plan, autoscaling: Autoscaling | None
+) -> tuple[dict[str, Any], ...]:
+    return build_children(
+        Family(
+            owner=facts.owner,
+            live=_live(facts, target, step),
+            autoscaling=autoscaling,
+            network_policy=facts.network_policy,
+        )
     )
 
 
@@ -263,49 +234,3 @@ def _retired(facts: Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any
         wish.target.name if wish.target else "",
     }
     return (*surplus, *forgotten(facts.history, live, wish.spec.rollout.revision_history_limit))
-
-
-def _has_unavailable_pods(facts: Facts, step: Plan) -> bool:
-    """Whether a live revision is short of available pods, or about to be."""
-    for name, count in step.replicas.items():
-        deployment = facts.history.deployments.get(name)
-        if count > 0 and (deployment is None or deployment.available_replicas < count):
-            return True
-    return False
-
-
-def _uncompared(facts: Facts, serving: str) -> str | None:
-    """Every change of pods, a restart of a container too, changes the Deployment's resourceVersion."""
-    deployment = facts.history.deployments.get(serving)
-    if deployment is None or deployment.deleting or deployment.observed_generation < deployment.generation:
-        return None
-    if not 0 < deployment.spec_replicas == deployment.replicas == deployment.available_replicas:
-        return None
-    model = facts.status.get("model") or {}
-    is_known = model.get("comparedAt") == deployment.resource_version
-    return None if is_known else deployment.resource_version
-
-
-def _seconds_since_change(facts: Facts, target: str) -> float:
-    """Return the time since the target's Deployment was made, or since pods became unavailable.
-
-    The conditions say when that was; where they do not say it yet, it was just now.
-    """
-    marks = (
-        (condition_of(facts.status, "Ready"), "False"),
-        (condition_of(facts.status, "Progressing"), "True"),
-    )
-    times = [
-        parse_time(condition["lastTransitionTime"])
-        for condition, status in marks
-        if condition.get("status") == status
-    ]
-    newest = max((time for time in times if time), default=facts.now)
-    deployment = facts.history.deployments.get(target)
-    created = parse_time(deployment.created_at) if deployment else facts.now
-    return (facts.now - max(created or newest, newest)).total_seconds()
-
-
-def poll_delay_seconds(elapsed_seconds: float) -> float:
-    """Return when to look at pods again, given how long they have been unavailable."""
-    return next((delay for until, delay in _POLL_SECONDS if elapsed_seconds < until), _SLOW_POLL_SECONDS)

@@ -12,7 +12,7 @@ from modelservice_operator.facts.text.redact import redact
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from modelservice_operator.decide.decide import Decision
+    from modelservice_operator.decide.decision import Decision
     from modelservice_operator.explain.diagnose import LoadedModel
     from modelservice_operator.facts.observed import Observed, ReportedModel
 

@@ -14,7 +14,7 @@ from modelservice_operator.explain.diagnose.room import find_shortage, resources
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from modelservice_operator.decide.decide import Decision
+    from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.rollout.history import History
     from modelservice_operator.decide.rollout.model import Capacity
     from modelservice_operator.explain.diagnose.cause import Surge

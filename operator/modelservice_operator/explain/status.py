@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from modelservice_operator.decide.decide import Decision
+    from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.explain.diagnose import Cause, LoadedModel
     from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed

@@ -16,7 +16,7 @@ import msgspec
 
 from modelservice_operator import metrics
 from modelservice_operator.api import STRICT_NETWORK_POLICY
-from modelservice_operator.decide.decide import Decision, decide
+from modelservice_operator.decide.decide import decide
 from modelservice_operator.facts.errors import ApiError, LeadershipLostError
 from modelservice_operator.work.report import LAZY_SECONDS, View, log_fields
 from modelservice_operator.work.writes.write import Applied, Owner
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modelservice_operator.api import NetworkPolicySpec
     from modelservice_operator.cache.store import Store
     from modelservice_operator.cache.workqueue import Key, WorkQueue
+    from modelservice_operator.decide.decision import Decision
     from modelservice_operator.facts.observed import ApplyFailure, Observed
     from modelservice_operator.work.pods.reader import PodReader
     from modelservice_operator.work.report import Reporter

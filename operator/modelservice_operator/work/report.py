@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from modelservice_operator.cache.workqueue import Key
     from modelservice_operator.client.events import Recorder
     from modelservice_operator.client.kubeapi import ApiClient
-    from modelservice_operator.decide.decide import Decision
+    from modelservice_operator.decide.decision import Decision
     from modelservice_operator.facts.observed import Observed
     from modelservice_operator.work.pods.reader import PodReader, Pods
     from modelservice_operator.work.writes.write import Applied

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator.decide.decide import Decision, decide
+from modelservice_operator.decide.decide import decide
 from modelservice_operator.decide.resources.pod.template import build_pod_template
 from modelservice_operator.explain.status import compute_status
 from modelservice_operator.explain.transitions import Transition, compute_transitions
@@ -28,6 +28,9 @@ from modelservice_operator.facts.observed import (
     ServiceChild,
 )
 from modelservice_operator.facts.ports import service_ports
+
+if TYPE_CHECKING:
+    from modelservice_operator.decide.decision import Decision
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "5f0f8c1e-0000-4000-8000-000000000001"

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.operator.builders import World, model, timestamp
 
 if TYPE_CHECKING:
-    from modelservice_operator.decide.decide import Decision
+    from modelservice_operator.decide.decision import Decision
 
 SCALING = {"maxReplicas": 9}
 

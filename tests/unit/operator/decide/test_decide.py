@@ -18,7 +18,8 @@ from tests.unit.operator.builders import (
     timestamp,
 )
 
-from modelservice_operator.decide.decide import decide, poll_delay_seconds
+from modelservice_operator.decide.decide import decide
+from modelservice_operator.decide.looks import poll_delay_seconds
 from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template
 
 OTHER_RUNTIME = make_runtime("other")

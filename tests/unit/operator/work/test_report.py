@@ -10,7 +10,7 @@ import pytest
 from tests.support.operator_objects import make_model_service
 
 from modelservice_operator.cache.workqueue import Key
-from modelservice_operator.decide.decide import Decision
+from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.revision import Revision
 from modelservice_operator.facts.errors import ApiError, NotFoundError
 from modelservice_operator.facts.observed import ApplyFailure, Observed

@@ -1,0 +1,47 @@
+"""What one reconciliation has to do, as one value. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelservice_operator.api import InvalidSpec, ModelService
+    from modelservice_operator.decide.revision import Revision
+    from modelservice_operator.decide.rollout.model import Plan
+    from modelservice_operator.decide.runtimes import RuntimeProblem
+    from modelservice_operator.facts.observed import Child
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What one reconciliation has to do.
+
+    `desired` are full objects for server-side apply, in this order; where a ControllerRevision cannot be
+    written, its Deployment must wait. `retire` are owned children to delete, with their UID as precondition.
+    `stable` is the stable revision from now on. `wants_pods` asks for `Observed.pods` in `compute_status`.
+    """
+
+    service: ModelService | None = None
+    problems: InvalidSpec | None = None
+    runtime_problem: RuntimeProblem | None = None
+    desired: tuple[dict[str, Any], ...] = ()
+    retire: tuple[Child, ...] = ()
+    plan: Plan | None = None
+    target: Revision | None = None
+    stable: str | None = None
+    serving: Revision | None = None
+    """The stable revision with its snapshot; the target until there is a stable one."""
+    replicas: int = 0
+    """Pods wanted in total."""
+    begin_with: int | None = None
+    """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
+    inactive: str | None = None
+    """Why the autoscaler has not been able to work for a while."""
+    wants_pods: bool = False
+    look_after_seconds: float | None = None
+    """When to look at pods that are not available again, where nothing tells that they changed."""
+    uncompared: str | None = None
+    """The resourceVersion of the serving Deployment, where its pods are all available and it is not known yet
+    whether they loaded the same model."""
+    requeue_after_seconds: float | None = None
