@@ -38,7 +38,7 @@ from modelservice_operator.decide.rollout.history import (
 )
 from modelservice_operator.decide.rollout.leaving import count_leaving
 from modelservice_operator.decide.rollout.planner import soonest
-from modelservice_operator.decide.rollout.state import observe_rollout
+from modelservice_operator.decide.rollout_state import observe_rollout
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.wish import Wish, raw_replicas
 from modelservice_operator.facts.ownership import is_owned
