@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 
 from modelservice_operator.explain.status import compute_status
@@ -23,6 +22,7 @@ from modelservice_operator.facts.errors import ApiError, NotFoundError, is_names
 from modelservice_operator.facts.kinds import MODEL_SERVICES
 from modelservice_operator.facts.pods import is_ready, of_revision
 from modelservice_operator.facts.recorded import is_given_up
+from modelservice_operator.work.merge_patch import merge_patch
 from modelservice_operator.work.pods.reader import has_not_started
 
 if TYPE_CHECKING:
@@ -251,30 +251,3 @@ def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     fields = ("observedGeneration", "stableRevision", "targetRevision", "rollout")
     model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
     return (conditions, model, *(status.get(name) for name in fields))
-
-
-def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON merge patch (RFC 7386) that turns `old` into `new`; empty where they are equal.
-
-    Fields that are only in `old` become null, so nothing stale and nothing forged stays. A merge patch
-    without a resourceVersion cannot conflict with an edit of the spec.
-    """
-    patch: dict[str, Any] = {name: None for name in old if name not in new}
-    for name, value in new.items():
-        known = old.get(name)
-        if isinstance(value, dict) and isinstance(known, dict):
-            nested = merge_patch(known, value)
-            if nested:
-                patch[name] = nested
-        elif name not in old or not _is_same(known, value):
-            patch[name] = value
-    return patch
-
-
-def _is_same(left: object, right: object) -> bool:
-    """Equality as JSON: a tuple and a list are one."""
-    return left == right or _json(left) == _json(right)
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.encode(value, order="deterministic")

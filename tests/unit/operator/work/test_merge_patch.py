@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator.work.report import merge_patch
+from modelservice_operator.work.merge_patch import merge_patch
 
 # A status holds no nulls: a merge patch could not write one.
 SCALARS = st.booleans() | st.integers(-5, 5) | st.text(max_size=3)
