@@ -20,7 +20,7 @@ from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.onnx.scan import scan_model
 from modelservice_runtime.protocols.oip.grpc import request as oip_request
 from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, decode_infer
-from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.rest.planned_codec import InferCodec
 from modelservice_runtime.protocols.tfs.documents import TF_DTYPES
 from modelservice_runtime.protocols.tfs.grpc.predict import cut_predict_request, decode_predict_request
 from modelservice_runtime.protocols.tfs.rest.example_codec import prepare_classify, prepare_regress

@@ -1,6 +1,6 @@
 """What a request names against what the model has: inputs, outputs, and the sentences about them; pure."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
@@ -39,6 +39,15 @@ def check_complete(spec: ModelSpec, given: Mapping[str, object]) -> None:
     if len(given) != len(spec.inputs):
         missing = [tensor for tensor in spec.inputs if tensor.name not in given]
         raise InvalidRequestError(f"missing input: {describe_tensors(missing)}")
+
+
+def find_outputs(spec: ModelSpec, names: Collection[object]) -> tuple[str, ...]:
+    """The names of the requested outputs, all where none is. Raises as `find_input` does."""
+    check_output_count(spec, len(names))
+    wanted: dict[str, None] = {}
+    for name in names:
+        wanted[find_output(spec, name, wanted)] = None
+    return tuple(wanted) or spec.output_names
 
 
 def check_output_count(spec: ModelSpec, count: int) -> None:

@@ -13,6 +13,8 @@ from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.tensors import BOOL, BYTES, Array, TensorSpec, check_text_count, count_elements
 
 _LENGTH = struct.Struct("<I")
+# Below this a copy costs less than another look at the same memory.
+_COPIED_BYTES = 16 * 1024
 # Texts that are joined in one go, while no other thread has the interpreter.
 _PIECE = 16 * 1024
 
@@ -40,9 +42,11 @@ def decode_buffer(spec: TensorSpec, shape: Sequence[int], buffer: memoryview) ->
 
 
 def encode_buffer(spec: TensorSpec, array: Array) -> memoryview:
-    """The bytes of an output, without a copy where the memory is contiguous already."""
+    """The bytes of an output; large ones without a copy where the memory is contiguous already."""
     if spec.datatype is BYTES:
         return memoryview(_encode_strings(array))
+    if array.nbytes < _COPIED_BYTES:
+        return memoryview(array.tobytes())
     return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 

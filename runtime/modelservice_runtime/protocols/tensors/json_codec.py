@@ -12,7 +12,7 @@ orjson would write, would silently make an infinity a NaN. Clients with strict p
 import base64
 import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -50,8 +50,6 @@ _VALUE_BYTES = 64
 _FEW_BYTES = 16 * 1024
 _MAX_WHOLE = 2.0**53
 _SHOWN_LETTERS = 40
-# Values that are written in one go, which takes less than a millisecond.
-PIECE_VALUES = 16 * 1024
 
 
 def decode_value(body: bytes | bytearray) -> Any:
@@ -115,7 +113,7 @@ def decode_tensor(
 
     Raises InvalidRequestError naming the input.
     """
-    values = _flatten(spec, data)
+    values = flatten(spec, data)
     expected = count_elements(shape)
     if len(values) != expected:
         raise InvalidRequestError(
@@ -129,25 +127,6 @@ def decode_tensor(
     if _holds_booleans(values, body):
         raise InvalidRequestError(f"input '{spec.name}' has a boolean among {spec.datatype.name} values")
     return _numbers(spec, values, takes_whole_floats=takes_whole_floats).reshape(shape)
-
-
-def encode_tensor(spec: TensorSpec, array: Array) -> object:
-    """The ``data`` member of an output: something that ``encode_object`` writes as a flat JSON array."""
-    if spec.datatype is BYTES:
-        return array.ravel().tolist()
-    flat = np.ascontiguousarray(array).ravel()
-    return fp32_from_bf16(flat) if spec.datatype is BF16 else flat
-
-
-def encode_object(document: dict[str, Any]) -> bytes:
-    """Serialize a response; numpy arrays become JSON arrays, non-finite numbers tokens."""
-    data = [output["data"] for output in document["outputs"] if "data" in output]
-    values = sum(map(len, data))
-    characters = sum([sum(map(len, texts)) for texts in data if type(texts) is list])
-    body = write_json(document, values, characters)
-    if b"null" in body and _replace_non_finite(document):
-        return write_json(document, values, characters)
-    return body
 
 
 # What orjson begins with.
@@ -181,38 +160,6 @@ def encode_values(spec: TensorSpec, array: Array) -> bytes:
     if b"null" not in text:
         return text
     return text_with_tokens(numbers, numbers[~np.isfinite(numbers)])
-
-
-def encode_in_pieces(array: Array, encode: Callable[[Array], bytes]) -> Iterator[bytes]:
-    """The JSON of an array of at least one dimension, some thousand values at a time.
-
-    ``encode`` gives the JSON of an array, nested by its shape.
-    """
-    if array.size <= PIECE_VALUES:
-        yield encode(array)
-        return
-    row_size = array.size // len(array)
-    step = max(PIECE_VALUES // row_size, 1)
-    for start in range(0, len(array), step):
-        yield b"," if start else b"["
-        if row_size > PIECE_VALUES:
-            yield from encode_in_pieces(array[start], encode)
-        else:
-            yield encode(array[start : start + step])[1:-1]
-    yield b"]"
-
-
-def _replace_non_finite(document: dict[str, Any]) -> bool:
-    """Swap arrays with NaN or infinities for their JSON text; True when there was one."""
-    found = False
-    for output in document.get("outputs", ()):
-        data = output.get("data")
-        if isinstance(data, np.ndarray) and data.dtype.kind == "f":
-            special = data[~np.isfinite(data)]
-            if special.size:
-                output["data"] = orjson.Fragment(text_with_tokens(data, special))
-                found = True
-    return found
 
 
 def text_with_tokens(data: Array, special: Array) -> bytes:
@@ -259,8 +206,11 @@ def _holds_booleans(values: Sequence[Any], body: bytes | bytearray) -> bool:
     return bool in map(type, values)
 
 
-def _flatten(spec: TensorSpec, data: object) -> Sequence[Any]:
-    """Row-major values of a rectangular nested list; a bare value counts as one."""
+def flatten(spec: TensorSpec, data: object) -> Sequence[Any]:
+    """Row-major values of a rectangular nested list; a bare value counts as one.
+
+    Raises InvalidRequestError where rows differ in length.
+    """
     if type(data) is not list:
         return [data]
     values: list[Any] = data

@@ -5,7 +5,7 @@ from typing import Any
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protocols.tensors.binary_codec import encode_buffer
-from modelservice_runtime.protocols.tensors.json_codec import PIECE_VALUES
+from modelservice_runtime.protocols.tensors.pieces import PIECE_VALUES
 from modelservice_runtime.protocols.tensors.protobuf_wire import (
     MAX_FIELDS,
     FieldBudget,

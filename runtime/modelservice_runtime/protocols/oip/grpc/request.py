@@ -22,9 +22,8 @@ from modelservice_runtime.protocols.parameters import (
 )
 from modelservice_runtime.protocols.signature import (
     check_complete,
-    check_output_count,
     find_input,
-    find_output,
+    find_outputs,
 )
 from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer
 from modelservice_runtime.protocols.tensors.protobuf_wire import (
@@ -343,11 +342,7 @@ def _bind(head: InferHead, spec: ModelSpec) -> BoundHead:
         check_datatype(tensor, described.datatype)
         inputs[tensor.name] = (tensor, fit_shape(tensor, parse_shape(described.shape, tensor.name)))
     check_complete(spec, inputs)
-    check_output_count(spec, len(head.output_names))
-    wanted: dict[str, None] = {}
-    for name in head.output_names:
-        wanted[find_output(spec, name, wanted)] = None
-    names = tuple(wanted) or spec.output_names
+    names = find_outputs(spec, head.output_names)
     outputs = [spec.output_by_name[name] for name in names]
     if head.typed_outputs:
         check_typed_outputs(outputs)

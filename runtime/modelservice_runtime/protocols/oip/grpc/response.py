@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from modelservice_runtime.protocols.oip.grpc.contents import encode_contents
 from modelservice_runtime.protocols.oip.grpc.request import BoundHead
 from modelservice_runtime.protocols.tensors.binary_codec import encode_buffer
+from modelservice_runtime.protocols.tensors.pieces import COPIED_BYTES, join_small
 from modelservice_runtime.protocols.tensors.protobuf_wire import encode_field, encode_varint, field_head
 from modelservice_runtime.tensors import BYTES, Array, count_elements
 from modelservice_runtime.transport.http import Buffer
 
-# Below this a copy costs less than a buffer of its own.
-_COPIED_BYTES = 16 * 1024
 # Shapes of answers to one head: a few, unless the model's output has a size of its own each time.
 _MAX_FRAMES = 64
 
@@ -38,7 +37,7 @@ def encode_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array
         if tensor.datatype is BYTES:
             content: Buffer = encode_buffer(tensor, array)
             small += frame + field_head(_RAW_OUTPUT_CONTENTS, len(content))
-        elif array.nbytes < _COPIED_BYTES:
+        elif array.nbytes < COPIED_BYTES:
             small += frame + array.tobytes()
             continue
         else:
@@ -50,7 +49,7 @@ def encode_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array
         small += encode_field(_ID, request_id)
     if small:
         buffers.append(small)
-    return buffers if len(buffers) < 2 else _joined(buffers)
+    return buffers if len(buffers) == 1 else join_small(buffers)
 
 
 def _build_frames(bound: BoundHead, shapes: tuple[tuple[int, ...], ...]) -> list[bytes]:
@@ -75,19 +74,6 @@ def _build_frames(bound: BoundHead, shapes: tuple[tuple[int, ...], ...]) -> list
     return frames
 
 
-def _joined(buffers: list[Buffer]) -> list[Buffer]:
-    """Small neighbours as one buffer."""
-    joined: list[Buffer] = []
-    small: list[Buffer] = []
-    for buffer in buffers:
-        if len(buffer) < _COPIED_BYTES:
-            small.append(buffer)
-            continue
-        joined += (b"".join(small), buffer)
-        small = []
-    return [*joined, b"".join(small)] if small else joined
-
-
 def encode_typed_response(bound: BoundHead, request_id: bytes, outputs: Sequence[Array]) -> list[Buffer]:
     """Encode the outputs, in the requested order, with typed contents; a small answer is one buffer."""
     buffers: list[Buffer] = [bound.response_prefix + encode_field(_ID, request_id)]
@@ -96,7 +82,7 @@ def encode_typed_response(bound: BoundHead, request_id: bytes, outputs: Sequence
         size_bytes = sum([len(buffer) for buffer in contents])
         described = prefix + _encode_shape(array.shape) + field_head(_CONTENTS, size_bytes)
         buffers += (field_head(_OUTPUTS, len(described) + size_bytes) + described, *contents)
-    return _joined(buffers)
+    return join_small(buffers)
 
 
 def encode_stream_response(response: Sequence[Buffer]) -> list[Buffer]:

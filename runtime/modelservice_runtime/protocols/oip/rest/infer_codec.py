@@ -34,9 +34,6 @@ from modelservice_runtime.protocols.tensors.json_codec import (
     decode_object,
     decode_tensor,
     decode_value,
-    encode_in_pieces,
-    encode_object,
-    encode_tensor,
     encode_values,
 )
 from modelservice_runtime.protocols.tensors.json_tokens import decode_object_with_tokens
@@ -46,6 +43,7 @@ from modelservice_runtime.protocols.tensors.large_arrays import (
     cut_large_arrays,
     decode_large_array,
 )
+from modelservice_runtime.protocols.tensors.pieces import as_body, encode_in_pieces, join_small
 from modelservice_runtime.tensors import (
     BYTES,
     Array,
@@ -58,6 +56,7 @@ from modelservice_runtime.tensors import (
 from modelservice_runtime.transport.http import OCTET_STREAM, Buffer, HttpResponse
 
 _NO_BINARY = memoryview(b"")
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 # An input's array from its shape and its "data" member.
 _DecodeData: TypeAlias = Callable[[TensorSpec, list[int], object], Array]
 
@@ -91,30 +90,61 @@ def decode_infer(spec: ModelSpec, body: Buffer, header_length: bytes | None) -> 
 
 
 def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
-    """Build the response: JSON, or JSON followed by the outputs that were wanted as binary data."""
-    if takes_long_to_encode(spec, decoded, outputs):
-        return _encode_large(spec, decoded, outputs)
-    document = _describe(spec, decoded)
-    entries: list[dict[str, Any]] = []
+    """Build the response: JSON, or JSON followed by the outputs that were wanted as binary data.
+
+    A large one comes in many buffers; safe on any thread.
+    """
+    tensors = [spec.output_by_name[name] for name in decoded.request.output_names]
     buffers: list[Buffer] = []
+    as_json: list[tuple[TensorSpec, Array]] = []
+    for tensor, array, binary in zip(tensors, outputs, decoded.binary_outputs, strict=True):
+        if binary:
+            buffers.append(encode_buffer(tensor, array))
+        else:
+            as_json.append((tensor, array.ravel()))
+    *texts, end = describe_answer(spec, decoded, outputs, [len(buffer) for buffer in buffers])
+    parts: list[Buffer] = []
+    for text, (tensor, values) in zip(texts, as_json, strict=True):
+        parts += (text, *encode_in_pieces(values, partial(encode_values, tensor)))
+    document = join_small([*parts, end])
+    if buffers:
+        length = b"%d" % sum([len(part) for part in document])
+        headers = ((b"Inference-Header-Content-Length", length),)
+        return HttpResponse(200, [*document, *buffers], OCTET_STREAM, headers)
+    return HttpResponse(200, as_body(document))
+
+
+def describe_answer(
+    spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array], sizes_bytes: Sequence[int]
+) -> list[bytes]:
+    """The answer's JSON, cut where the data of each output belongs that is not binary data.
+
+    ``sizes_bytes`` are those of the outputs that are.
+    """
+    document: dict[str, Any] = {"model_name": spec.name, "model_version": spec.version}
+    if decoded.request.id is not None:
+        document["id"] = decoded.request.id
+    entries = document["outputs"] = []
+    sizes = iter(sizes_bytes)
     for name, array, binary in zip(
         decoded.request.output_names, outputs, decoded.binary_outputs, strict=True
     ):
-        tensor = spec.output_by_name[name]
-        entry: dict[str, Any] = {"name": name, "datatype": tensor.datatype.name, "shape": array.shape}
+        datatype = spec.output_by_name[name].datatype
+        entry: dict[str, Any] = {"name": name, "datatype": datatype.name, "shape": array.shape}
         if binary:
-            buffer = encode_buffer(tensor, array)
-            entry["parameters"] = {"binary_data_size": buffer.nbytes}
-            buffers.append(buffer)
+            entry["parameters"] = {"binary_data_size": next(sizes)}
         else:
-            entry["data"] = encode_tensor(tensor, array)
+            entry["data"] = []
         entries.append(entry)
-    document["outputs"] = entries
-    head = encode_object(document)
-    if not buffers:
-        return HttpResponse(200, head)
-    length = b"%d" % len(head)
-    return HttpResponse(200, [head, *buffers], OCTET_STREAM, ((b"Inference-Header-Content-Length", length),))
+    # A quote within a name is escaped, so nothing else looks like an empty "data".
+    *before, end = orjson.dumps(document).split(b'"data":[]')
+    return [*[text + b'"data":' for text in before], end]
+
+
+def binary_head(response: HttpResponse, outputs: Sequence[Array]) -> tuple[bytes, Headers]:
+    """The JSON and the headers of an answer whose ``outputs`` are all binary data."""
+    assert not isinstance(response.body, bytes)
+    return b"".join(response.body[: -len(outputs)]), response.headers
 
 
 def takes_long_to_encode(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> bool:
@@ -126,40 +156,6 @@ def takes_long_to_encode(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequen
         if not binary or spec.output_by_name[name].datatype is BYTES:
             count += array.size
     return count >= LARGE_VALUES
-
-
-def _encode_large(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> HttpResponse:
-    """The same bytes as many buffers, made in pieces; safe on any thread."""
-    json_parts: list[Buffer] = [orjson.dumps(_describe(spec, decoded))[:-1]]
-    buffers: list[memoryview] = []
-    before = b',"outputs":['
-    for name, array, binary in zip(
-        decoded.request.output_names, outputs, decoded.binary_outputs, strict=True
-    ):
-        tensor = spec.output_by_name[name]
-        entry: dict[str, Any] = {"name": name, "datatype": tensor.datatype.name, "shape": array.shape}
-        if binary:
-            buffers.append(encode_buffer(tensor, array))
-            entry["parameters"] = {"binary_data_size": buffers[-1].nbytes}
-            json_parts += (before, orjson.dumps(entry))
-        else:
-            json_parts += (before, orjson.dumps(entry)[:-1], b',"data":')
-            json_parts += encode_in_pieces(array.ravel(), partial(encode_values, tensor))
-            json_parts.append(b"}")
-        before = b","
-    json_parts.append(b"]}")
-    if not buffers:
-        return HttpResponse(200, json_parts)
-    length = b"%d" % sum([len(part) for part in json_parts])
-    headers = ((b"Inference-Header-Content-Length", length),)
-    return HttpResponse(200, [*json_parts, *buffers], OCTET_STREAM, headers)
-
-
-def _describe(spec: ModelSpec, decoded: DecodedInfer) -> dict[str, Any]:
-    document: dict[str, Any] = {"model_name": spec.name, "model_version": spec.version}
-    if decoded.request.id is not None:
-        document["id"] = decoded.request.id
-    return document
 
 
 def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer:

@@ -5,22 +5,19 @@ a core can answer.
 """
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TypeAlias
 
-from modelservice_runtime.execution.offload import LARGE_BYTES, LateAnswer
+from modelservice_runtime.execution.offload import LARGE_BYTES
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.protocols.inference import InferCall, infer_inline, record_failure
 from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, decode_infer
-from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.rest.planned_codec import InferCodec, is_short_length
 from modelservice_runtime.protocols.oip.routes import Route
 from modelservice_runtime.protocols.rest.answers import decoded_body, reply
 from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds, shorter
-from modelservice_runtime.protocols.rest.front_end import Handler
 from modelservice_runtime.protocols.rest.large_bodies import decode_body_on_a_thread, takes_long
-from modelservice_runtime.tensors import Array, InferRequest
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 # JSON of 100,000 bytes or more in front of binary data is large, too.
@@ -28,9 +25,6 @@ _MAX_HEADER_DIGITS = 5
 
 # What these say has to be followed.
 _SPECIAL_HEADERS = frozenset({b"content-encoding", b"x-request-timeout", b"x-envoy-expected-rq-timeout-ms"})
-
-
-_Encode: TypeAlias = Callable[[list[Array]], HttpResponse | LateAnswer[HttpResponse]]
 
 
 class InferRoute:
@@ -46,108 +40,72 @@ class InferRoute:
 
     def __call__(self, request: HttpRequest) -> HttpResponse | None:
         """See ``front_end.Handler``."""
-        way = request.head.plan = self._choose_way(request.head.headers)
+        way = request.head.plan = partial(self._answer, _short_way(request.head.headers))
         return way(request)
 
-    def _choose_way(self, headers: Mapping[bytes, bytes]) -> Handler:
-        """What answers requests with these headers: the short way, where they say nothing special."""
-        if not _SPECIAL_HEADERS.isdisjoint(headers):
-            return self._answer
-        header_length = headers.get(b"inference-header-content-length")
-        if header_length is None:
-            return self._answer_json
-        if header_length.isdigit() and 0 < len(header_length) <= 4 and int(header_length):
-            return partial(self._answer_binary, int(header_length))
-        return self._answer
+    def _answer(self, short_way: int | None, request: HttpRequest) -> HttpResponse | None:
+        handle = self._table.find(self._model, self._version)
+        codec = self._codec
+        if codec is None or codec.spec is not handle.spec:
+            codec = self._codec = InferCodec(handle.spec, handle.lane.prepare)
+            self._codec_of = weakref.ref(handle, self._forget_codec)
+        try:
+            if short_way is not None:
+                response = codec.answer(request.body, short_way, handle, request.received_ns)
+                if response is not None:
+                    return response
+            return self._answer_in_full(handle, codec, request)
+        except Exception as error:  # noqa: BLE001 - counted, and told
+            raise record_failure(handle, request.received_ns, error) from error.__cause__
+
+    def _answer_in_full(
+        self, handle: ModelHandle, codec: InferCodec, request: HttpRequest
+    ) -> HttpResponse | None:
+        headers = request.head.headers
+        is_encoded = b"content-encoding" in headers
+        if len(request.body) < LARGE_BYTES and not is_encoded:
+            decoded = codec.decode(request.body, headers.get(b"inference-header-content-length"))
+            return _run_decoded(handle, codec, request, decoded)
+        decode = partial(_decode_in_full, handle.spec, request, self._max_body_bytes)
+        if takes_long(request) and not _is_binary(handle.spec, request):
+            decode_body_on_a_thread(request, handle, decode, partial(_run_decoded, handle, codec, request))
+            return None
+        if is_encoded:
+            return _run_decoded(handle, codec, request, decode())
+        decoded = codec.decode(request.body, headers.get(b"inference-header-content-length"))
+        return _run_decoded(handle, codec, request, decoded)
 
     def _forget_codec(self, gone: "weakref.ref[ModelHandle]") -> None:
         """A codec's memory for runs keeps its model: it ends with the model's handle."""
         if gone is self._codec_of:
             self._codec = self._codec_of = None
 
-    def _answer_json(self, request: HttpRequest) -> HttpResponse | None:
-        handle = self._table.find(self._model, self._version)
-        codec = self._codec
-        if codec is not None and codec.spec is handle.spec:
-            try:
-                response = codec.answer_json(request.body, handle, request.received_ns)
-            except Exception as error:  # noqa: BLE001 - counted, and told
-                raise record_failure(handle, request.received_ns, error) from error.__cause__
-            if response is not None:
-                return response
-        return self._answer(request)
 
-    def _answer_binary(self, header_length: int, request: HttpRequest) -> HttpResponse | None:
-        handle = self._table.find(self._model, self._version)
-        codec = self._codec
-        if codec is None or codec.spec is not handle.spec:
-            return self._answer(request)
-        plan = codec.find_binary_plan(request.body, header_length)
-        if plan is None:
-            return self._answer(request)
-        try:
-            if plan.prepared is not None:
-                response = plan.answer(request.body, header_length, handle, request.received_ns)
-                if response is not None:
-                    return response
-            if plan.direct is not None:
-                return _run(
-                    handle, request, plan.direct.decode(request.body, header_length), plan.direct.encode
-                )
-            return _run_decoded(handle, codec, request, plan.decode(request.body, header_length))
-        except Exception as error:  # noqa: BLE001 - counted, and told
-            raise record_failure(handle, request.received_ns, error) from error.__cause__
-
-    def _answer(self, request: HttpRequest) -> HttpResponse | None:
-        handle = self._table.find(self._model, self._version)
-        codec = self._codec
-        if codec is None or codec.spec is not handle.spec:
-            codec = self._codec = InferCodec(handle.spec, handle.lane.prepare)
-            self._codec_of = weakref.ref(handle, self._forget_codec)
-        headers = request.head.headers
-        header_length = headers.get(b"inference-header-content-length")
-        try:
-            if len(request.body) < LARGE_BYTES and b"content-encoding" not in headers:
-                decoded = codec.decode(request.body, header_length)
-            else:
-                decode = partial(_decode_in_full, handle.spec, request, self._max_body_bytes)
-                if takes_long(request) and not _is_binary(handle.spec, request):
-                    decode_body_on_a_thread(
-                        request, handle, decode, partial(_run_decoded, handle, codec, request)
-                    )
-                    return None
-                if b"content-encoding" in headers:
-                    decoded = decode()
-                else:
-                    decoded = codec.decode(request.body, header_length)
-            return _run_decoded(handle, codec, request, decoded)
-        except Exception as error:  # noqa: BLE001 - counted, and told
-            raise record_failure(handle, request.received_ns, error) from error.__cause__
+def _short_way(headers: Mapping[bytes, bytes]) -> int | None:
+    """What `InferCodec.answer` wants for these headers; None where they say something special."""
+    if not _SPECIAL_HEADERS.isdisjoint(headers):
+        return None
+    header_length = headers.get(b"inference-header-content-length")
+    if header_length is None:
+        return 0
+    return int(header_length) if is_short_length(header_length) else None
 
 
 def _run_decoded(
     handle: ModelHandle, codec: InferCodec, request: HttpRequest, decoded: DecodedInfer
 ) -> HttpResponse | None:
+    """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
     headers = request.head.headers
     if b"x-request-timeout" in headers or b"x-envoy-expected-rq-timeout-ms" in headers:
         timeout_seconds = shorter(decoded.request.timeout_seconds, header_timeout_seconds(headers))
         decoded.request.timeout_seconds = timeout_seconds
-    return _run(handle, request, decoded.request, partial(codec.encode, decoded))
-
-
-def _run(
-    handle: ModelHandle, request: HttpRequest, infer_request: InferRequest, encode: _Encode
-) -> HttpResponse | None:
-    """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
-    response = infer_inline(handle, infer_request, request.received_ns, encode)
+    encode = partial(codec.encode, decoded)
+    response = infer_inline(handle, decoded.request, request.received_ns, encode)
     if isinstance(response, HttpResponse):
         return response
     call = InferCall(handle, request.received_ns, encode, partial(reply, request))
     request.on_disconnect = call.cancel
-    if response is None:
-        call.enqueue(infer_request)
-    else:
-        call.go_on(infer_request, response)
+    call.go_on(decoded.request, response)
     return None
 
 

@@ -16,10 +16,10 @@ from modelservice_runtime.protocols.inference import record_failure
 from modelservice_runtime.protocols.metadata import version_number
 from modelservice_runtime.protocols.signature import (
     check_complete,
-    check_output_count,
     find_input,
-    find_output,
+    find_outputs,
 )
+from modelservice_runtime.protocols.tensors.pieces import join_small
 from modelservice_runtime.protocols.tensors.protobuf_wire import (
     LENGTH_DELIMITED,
     MAX_FIELDS,
@@ -143,11 +143,7 @@ def decode_predict_request(spec: ModelSpec, parts: PredictParts) -> InferRequest
         found = find_input(spec, name, arrays)
         arrays[name] = decode_tensor_proto(found, tensor)
     check_complete(spec, arrays)
-    check_output_count(spec, len(described.output_filter))
-    wanted: dict[str, None] = {}
-    for name in described.output_filter:
-        wanted[find_output(spec, name, wanted)] = None
-    return InferRequest(arrays, tuple(wanted) or spec.output_names)
+    return InferRequest(arrays, find_outputs(spec, described.output_filter))
 
 
 def encode_predict_response(spec: ModelSpec, names: Sequence[str], outputs: Sequence[Array]) -> list[Buffer]:
@@ -162,7 +158,7 @@ def encode_predict_response(spec: ModelSpec, names: Sequence[str], outputs: Sequ
         buffers += tensor
     answered = model_spec(spec, DEFAULT_SIGNATURE).SerializeToString()
     buffers.append(encode_field(_MODEL_SPEC, answered))
-    return buffers
+    return join_small(buffers)
 
 
 def _cut_entry(entry: memoryview, budget: FieldBudget, texts: FieldBudget) -> tuple[str, TensorParts]:

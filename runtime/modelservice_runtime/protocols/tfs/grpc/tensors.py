@@ -11,7 +11,7 @@ import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer, encode_buffer
-from modelservice_runtime.protocols.tensors.json_codec import PIECE_VALUES
+from modelservice_runtime.protocols.tensors.pieces import PIECE_VALUES
 from modelservice_runtime.protocols.tensors.protobuf_wire import (
     LENGTH_DELIMITED,
     MAX_FIELDS,

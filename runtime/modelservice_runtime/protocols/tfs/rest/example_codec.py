@@ -8,8 +8,9 @@ from functools import partial
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.tensors.json_codec import PIECE_VALUES, count_characters, write_json
+from modelservice_runtime.protocols.tensors.json_codec import count_characters, write_json
 from modelservice_runtime.protocols.tensors.json_tokens import decode_object_with_tokens
+from modelservice_runtime.protocols.tensors.pieces import PIECE_VALUES, as_body
 from modelservice_runtime.protocols.tfs.examples import (
     CLASSIFY,
     REGRESS,
@@ -23,7 +24,6 @@ from modelservice_runtime.protocols.tfs.examples import (
 from modelservice_runtime.protocols.tfs.prepared_call import PreparedCall, check_signature_name
 from modelservice_runtime.protocols.tfs.rest.json_values import (
     HttpBody,
-    encode_answer,
     encode_value,
     make_rows,
 )
@@ -70,16 +70,13 @@ def _encode_classes(wanted: Sequence[TensorSpec], count: int, outputs: Sequence[
     matrices = class_matrices(wanted, count, outputs)
     width = next(iter(matrices.values())).shape[1]
     step = max(PIECE_VALUES // max(width, 1), 1)
-    if count <= step:
-        pairs = _make_pairs(wanted, matrices, slice(count))
-        return encode_answer(_RESULTS, pairs, [*matrices.values()])
     parts: list[bytes] = []
     for start in range(0, count, step):
         examples = slice(start, start + step)
         characters = sum([count_characters(matrix[examples]) for matrix in matrices.values()])
         text = write_json(_make_pairs(wanted, matrices, examples), step * width, characters)
         parts += [b"," if start else b'{"results":[', text[1:-1]]
-    return [*parts, b"]}"]
+    return as_body([*parts, b"]}"])
 
 
 def _make_pairs(wanted: Sequence[TensorSpec], matrices: dict[str, Array], examples: slice) -> list[object]:

@@ -6,18 +6,19 @@ null; those become the tokens that TensorFlow Serving writes (see ``json_codec.p
 
 import base64
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
 
 from modelservice_runtime.protocols.tensors.json_codec import (
-    PIECE_VALUES,
     count_characters,
-    encode_in_pieces,
+    encode_values,
     text_with_tokens,
     write_json,
 )
+from modelservice_runtime.protocols.tensors.pieces import PIECE_VALUES, as_body, encode_in_pieces
 from modelservice_runtime.tensors import BF16, BYTES, Array, TensorSpec, contiguous, fp32_from_bf16
 from modelservice_runtime.transport.http import Buffer
 
@@ -33,38 +34,25 @@ def is_base64(value: object) -> bool:
     return type(value) is dict and len(value) == 1 and type(value.get("b64")) is str
 
 
-def encode_answer(key: str, value: object, arrays: Sequence[Array]) -> bytes:
-    """The document ``{key: value}``; ``value`` comes from the functions below and is made of ``arrays``."""
-    values = sum([array.size for array in arrays])
-    return write_json({key: value}, values, sum(map(count_characters, arrays)))
-
-
 def encode_value(key: str, tensor: TensorSpec, array: Array) -> HttpBody:
-    """The document of one output as a whole; one of many values comes in pieces."""
-    if array.size <= PIECE_VALUES or not array.ndim:
-        return encode_answer(key, make_value(tensor, array), [array])
-    return [b"{%b:" % orjson.dumps(key), *_value_pieces(tensor, array), b"}"]
+    """The document of one output as a whole."""
+    return as_body([b"{%b:" % orjson.dumps(key), *_value_pieces(tensor, array), b"}"])
 
 
 def encode_columns(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBody:
     """The document of several outputs by name."""
-    if sum([array.size for _, array in columns]) <= PIECE_VALUES:
-        document = {tensor.name: make_value(tensor, array) for tensor, array in columns}
-        return encode_answer(key, document, [array for _, array in columns])
-    return [b"{%b:" % orjson.dumps(key), *_object_pieces(columns), b"}"]
+    return as_body([b"{%b:" % orjson.dumps(key), *_object_pieces(columns), b"}"])
 
 
 def encode_rows(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBody:
     """The document of an array with an object for each row of several outputs, which have equal numbers."""
     count = len(columns[0][1])
     row_size = sum([array.size for _, array in columns]) // max(count, 1)
-    if count * row_size <= PIECE_VALUES:
-        return encode_answer(key, _make_objects(columns), [array for _, array in columns])
     parts = [b"{%b:[" % orjson.dumps(key)]
     step = max(PIECE_VALUES // max(row_size, 1), 1)
     for start in range(0, count, step):
         parts += [b","] if start else []
-        if step == 1:
+        if row_size > PIECE_VALUES:
             # Not array[start], which may be no array.
             row = [(tensor, array[start : start + 1].reshape(array.shape[1:])) for tensor, array in columns]
             parts += _object_pieces(row)
@@ -72,7 +60,7 @@ def encode_rows(key: str, columns: Sequence[tuple[TensorSpec, Array]]) -> HttpBo
             rows = _make_objects([(tensor, array[start : start + step]) for tensor, array in columns])
             characters = sum([count_characters(array[start : start + step]) for _, array in columns])
             parts.append(write_json(rows, step * row_size, characters)[1:-1])
-    return [*parts, b"]}"]
+    return as_body([*parts, b"]}"])
 
 
 def _make_objects(columns: Sequence[tuple[TensorSpec, Array]]) -> list[dict[str, object]]:
@@ -92,20 +80,16 @@ def _object_pieces(columns: Sequence[tuple[TensorSpec, Array]]) -> Iterator[byte
 
 
 def _value_pieces(tensor: TensorSpec, array: Array) -> Iterator[bytes]:
-    def encode(piece: Array) -> bytes:
-        return write_json(make_value(tensor, piece), piece.size, count_characters(piece))
-
-    return encode_in_pieces(array, encode) if array.ndim else iter((encode(array),))
-
-
-def make_value(tensor: TensorSpec, array: Array) -> object:
     """A whole output: nested arrays, or one value for a tensor without dimensions."""
-    if tensor.datatype is BYTES:
-        return _texts(tensor, array)
-    numbers = _numbers(tensor, array)
-    if numbers.ndim == 0:
-        return _scalars(numbers.reshape(1))[0]
-    return _whole(numbers)
+    if not array.ndim:
+        return iter((_encode(tensor, array.reshape(1))[1:-1],))
+    return encode_in_pieces(array, partial(_encode, tensor))
+
+
+def _encode(tensor: TensorSpec, array: Array) -> bytes:
+    if tensor.datatype is not BYTES:
+        return encode_values(tensor, array)
+    return write_json(_texts(tensor, array), array.size, count_characters(array))
 
 
 def make_rows(tensor: TensorSpec, array: Array) -> list[object]:

@@ -19,8 +19,7 @@ from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer, e
 from modelservice_runtime.protocols.tensors.json_codec import (
     decode_object,
     decode_tensor,
-    encode_object,
-    encode_tensor,
+    encode_values,
 )
 from modelservice_runtime.tensors import BYTES, DATATYPES, FP32, TensorSpec
 
@@ -47,8 +46,8 @@ def arrays(draw: st.DrawFn) -> tuple[TensorSpec, np.ndarray]:
 @given(case=arrays())
 def test_json_tensor_round_trip(case: tuple[TensorSpec, np.ndarray]) -> None:
     spec, array = case
-    text = encode_object({"outputs": [{"data": encode_tensor(spec, array)}]})
-    data = json.loads(text)["outputs"][0]["data"]
+    text = encode_values(spec, array.ravel())
+    data = json.loads(text)
     decoded = decode_tensor(spec, array.shape, data, text)
     assert decoded.dtype == array.dtype
     assert np.array_equal(decoded, array)
@@ -83,11 +82,10 @@ def test_decode_buffer_of_misaligned_memory_gives_aligned_arrays(offset: int) ->
     values=st.lists(st.floats(width=32), min_size=1, max_size=20),
     datatype=st.sampled_from(["FP32", "FP64"]),
 )
-def test_encode_object_writes_non_finite_numbers_as_tokens(values: list[float], datatype: str) -> None:
+def test_encode_values_writes_non_finite_numbers_as_tokens(values: list[float], datatype: str) -> None:
     spec = TensorSpec("y", DATATYPES[datatype], (-1,))
     array = np.array(values, spec.datatype.numpy)
-    text = encode_object({"outputs": [{"name": "null", "data": encode_tensor(spec, array)}]})
-    decoded = json.loads(text)["outputs"][0]["data"]
+    decoded = json.loads(encode_values(spec, array))
     for got, expected in zip(decoded, array.tolist(), strict=True):
         assert got == pytest.approx(expected, rel=1e-6) or (math.isnan(got) and math.isnan(expected))
 

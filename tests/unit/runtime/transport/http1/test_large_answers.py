@@ -28,7 +28,7 @@ from modelservice_runtime.protocols.oip.grpc.request import bind_head, parse_hea
 from modelservice_runtime.protocols.oip.grpc.response import encode_typed_response
 from modelservice_runtime.protocols.oip.rest import infer_codec
 from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, encode_infer
-from modelservice_runtime.protocols.tensors import json_codec
+from modelservice_runtime.protocols.tensors import pieces
 from modelservice_runtime.protocols.tfs.grpc import tensors as tfs_tensors
 from modelservice_runtime.protocols.tfs.grpc.predict import encode_predict_response
 from modelservice_runtime.protocols.tfs.rest import example_codec, json_values
@@ -79,7 +79,7 @@ def small_pieces(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]
     with pytest.MonkeyPatch.context() as patch:
 
         def start() -> None:
-            for module in (json_codec, json_values, example_codec, oip_contents, tfs_tensors):
+            for module in (pieces, json_values, example_codec, oip_contents, tfs_tensors):
                 patch.setattr(module, "PIECE_VALUES", request.param)
             patch.setattr(infer_codec, "LARGE_VALUES", 0)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.protocols.oip.rest import infer_plans
+from modelservice_runtime.protocols.oip.rest import planned_codec
 from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
+from modelservice_runtime.protocols.oip.rest.planned_codec import InferCodec
 from modelservice_runtime.tensors import DATATYPES, TensorSpec
 from modelservice_runtime.transport.http import HttpResponse
 
@@ -89,7 +89,7 @@ def test_decode_of_damaged_bodies_gives_what_full_decoding_gives(noise: bytes, p
 
 def test_decode_by_plan_is_used_for_another_value_and_every_nesting(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = trained(make_body([1, 2], parameters={"timeout": 7}), make_spec())
-    monkeypatch.setattr(infer_plans, "decode_infer", None)
+    monkeypatch.setattr(planned_codec, "decode_infer", None)
     for data in ([3, 4], [[5.5, 6.5]], [[7], [8]]):
         decoded = codec.decode(make_body(data, parameters={"timeout": 7}), None)
         assert decoded.request.inputs["x"].ravel().tolist() == np.ravel(data).tolist()

@@ -22,8 +22,7 @@ from modelservice_runtime.model import WarmUp
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer, encode_infer
-from modelservice_runtime.protocols.oip.rest.infer_plans import InferCodec
-from modelservice_runtime.protocols.oip.rest.prepared_infer import DirectInfer
+from modelservice_runtime.protocols.oip.rest.planned_codec import InferCodec
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import DATATYPES
@@ -59,10 +58,7 @@ class Served:
             self.usual(body, header_length)
 
     def at_once(self, body: Buffer, header_length: int | None = None) -> HttpResponse | None:
-        if header_length is None:
-            return self.codec.answer_json(body, self.handle, 0)
-        plan = self.codec.find_binary_plan(body, header_length)
-        return None if plan is None else plan.answer(body, header_length, self.handle, 0)
+        return self.codec.answer(body, header_length or 0, self.handle, 0)
 
 
 @pytest.fixture
@@ -275,7 +271,7 @@ def test_run_that_fails_is_left_to_the_usual_way_and_the_next_is_answered(
 
 @pytest.mark.parametrize(
     "data",
-    [[1], [1, 2, 3], ["1", "2"], [True, False], [None, 1], [1e40, 1], [[1], [2]], [], 5, {"b64": "AA=="}],
+    [[1], [1, 2, 3], ["1", "2"], [True, False], [None, 1], [1e40, 1], [[1, 2], [3]], [], 5, {"b64": "AA=="}],
     ids=str,
 )
 def test_data_other_than_planned_goes_the_usual_way(
@@ -293,6 +289,12 @@ def test_rows_in_brackets_of_their_own_are_answered_at_once(
     served.learn(json_body([[1, 2, 3, 4]]))
     nested, bare = json_body([[4, 3, 2, 1]]), json_body([4, 3, 2, 1], shape=[1, 4])
     assert flat(served.at_once(nested)) == flat(served.usual(bare)) == flat(served.at_once(bare))
+    served.learn(json_body([[1, 2, 3, 4], [5, 6, 7, 8]]))
+    rows, flat_rows = (
+        json_body([[4, 3, 2, 1], [8, 7, 6, 5]]),
+        json_body([4, 3, 2, 1, 8, 7, 6, 5], shape=[2, 4]),
+    )
+    assert flat(served.at_once(rows)) == flat(served.usual(flat_rows))
 
 
 def test_large_tensors_and_slow_models_go_the_usual_way(model_files: dict[str, Path], serve: Serve) -> None:
@@ -313,20 +315,11 @@ def aligned(body: bytes, header_length: int, offset: int = 0) -> memoryview:
     return memory[start : start + len(body)].data
 
 
-def learn_large(served: Served, array: np.ndarray, datatype: str = "FP32") -> DirectInfer | None:
+def learn_large(served: Served, array: np.ndarray, datatype: str = "FP32") -> None:
     body, header_length = binary_body(array, datatype)
     for _ in range(105):  # others than large ones are prepared for by then
         served.usual(body, header_length)
-    plan = served.codec.find_binary_plan(body, header_length)
-    assert plan is not None
     assert served.at_once(body, header_length) is None
-    return plan.direct
-
-
-def answer_directly(served: Served, direct: DirectInfer | None, body: Buffer, header_length: int) -> Any:
-    assert direct is not None
-    request = direct.decode(body, header_length)
-    return flat(direct.encode(served.handle.lane._model.run(request.inputs, request.output_names)))
 
 
 @pytest.mark.parametrize("datatype", NUMBERS)
@@ -335,28 +328,30 @@ def test_large_binary_tensors_are_run_where_they_are(
 ) -> None:
     served = serve(model_files[f"identity_{datatype}"])
     numpy = DATATYPES[datatype].numpy
-    direct = learn_large(served, np.arange(20_000).astype(numpy), datatype)
+    learn_large(served, np.arange(20_000).astype(numpy), datatype)
     body, header_length = binary_body(np.arange(20_000)[::-1].astype(numpy), datatype)
     usual = flat(served.usual(body, header_length))
     for offset in (0, 1):
         moved = aligned(body, header_length, offset)
-        assert answer_directly(served, direct, moved, header_length) == usual
-        assert direct is not None
-        array = direct.decode(moved, header_length).inputs["x"]
+        assert flat(served.usual(moved, header_length)) == usual
+        array = served.codec.decode(moved, b"%d" % header_length).request.inputs["x"]
         assert array.flags.aligned
-        assert array.flags.owndata == (offset % numpy.itemsize != 0)
+        assert np.shares_memory(array, np.frombuffer(moved, np.uint8)) == (offset % numpy.itemsize == 0)
 
 
 @pytest.mark.parametrize(("model", "datatype"), [("nonzero", "FP32"), ("gather", "INT64")])
-def test_large_answers_of_another_shape_are_the_usual_ones(
+def test_large_answers_of_another_shape_are_written_in_full(
     model: str, datatype: str, nonzero: Path, model_files: dict[str, Path], serve: Serve
 ) -> None:
     served = serve(nonzero if model == "nonzero" else model_files[model])
     numpy = DATATYPES[datatype].numpy
-    direct = learn_large(served, np.ones(20_000, numpy), datatype)
+    learn_large(served, np.ones(20_000, numpy), datatype)
     for array in (np.arange(20_000) % 2, np.zeros(20_000), np.ones(20_000)):
         body, header_length = binary_body(array.astype(numpy), datatype)
-        assert answer_directly(served, direct, body, header_length) == flat(served.usual(body, header_length))
+        decoded = decode_infer(served.handle.spec, body, b"%d" % header_length)
+        outputs = served.handle.lane._model.run(decoded.request.inputs, decoded.request.output_names)
+        full = encode_infer(served.handle.spec, decoded, outputs)
+        assert flat(served.usual(body, header_length)) == flat(full)
 
 
 def test_slow_model_has_a_short_way_too_and_answers_each_with_its_own(
