@@ -22,8 +22,9 @@ GRAPHS = read_cases("proven.txt")
 def turned(model: onnx.ModelProto) -> Iterator[onnx.ModelProto]:
     constants = {tensor.name for tensor in model.graph.initializer}
     for tensor in model.graph.initializer:
-        for axis in range(len(tensor.dims)):
-            yield _with_rows(model, tensor.name, tensor.data_type, list(tensor.dims), axis)
+        dims = list(tensor.dims) or [SIZE]
+        for axis in range(len(dims)):
+            yield _with_rows(model, tensor.name, tensor.data_type, dims, axis)
     for value in model.graph.input:
         if value.name in constants:
             continue
