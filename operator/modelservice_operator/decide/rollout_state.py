@@ -40,6 +40,7 @@ def observe_rollout(facts: Facts, wish: Wish, target: str, leaving: Leaving) -> 
         aborted=given_up and not tried_again,
         leaving=leaving.pods,
         drain_seconds=_drain_seconds(facts, target),
+        down_since=_down_since(facts),
         capacity=read_capacity(facts.status, target) if wish.goes_by_capacity else None,
     )
 
@@ -50,6 +51,11 @@ def _drain_seconds(facts: Facts, target: str) -> float:
     specs = [one.snapshot.template.get("spec") or {} for one in known if one is not None]
     graces = [spec.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS) for spec in specs]
     return float(max(graces, default=_DEFAULT_GRACE_SECONDS)) + LOST_AFTER_SECONDS
+
+
+def _down_since(facts: Facts) -> datetime | None:
+    available = condition_of(facts.status, "Available")
+    return parse_time(available.get("lastTransitionTime")) if available.get("status") == "False" else None
 
 
 def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:

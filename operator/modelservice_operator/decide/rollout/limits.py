@@ -21,17 +21,18 @@ class Limits(NamedTuple):
     at_once: bool = False
 
 
-def compute_limits(spec: RolloutSpec, capacity: Capacity | None) -> Limits:
+def compute_limits(spec: RolloutSpec, capacity: Capacity | None, *, is_down: bool = False) -> Limits:
     """Return the limits that the spec sets, less the surge for which there is no room.
 
-    Without a surge a pod has to go first. Where it is the only one, that needs leave.
+    Without a surge a pod has to go first. Where it is the only one, that needs leave, or that nothing answers
+    anyway (`is_down`).
     """
     if spec.strategy == "Recreate":
         return Limits(0, spec.replicas, is_tight=True, at_once=True)
     surge, unavailable = max_surge_pods(spec), max_unavailable_pods(spec)
     if capacity is None or capacity.surge is None or capacity.surge >= surge:
         return Limits(surge, unavailable, is_tight=surge == 0)
-    may_go = spec.replicas > 1 or spec.allow_downtime
+    may_go = spec.replicas > 1 or spec.allow_downtime or is_down
     if capacity.surge == 0 and may_go:
         unavailable = max(unavailable, 1)
     return Limits(capacity.surge, unavailable, is_tight=True)

@@ -92,7 +92,8 @@ class RolloutState:
     `revisions` holds one state for each Deployment that exists. `stable` is None until a first rollout is
     complete. `started_at` is when work on the target began, None where it has not begun. `aborted` says
     that the target was given up before. `leaving` are pods of any revision that are being stopped and hold
-    their place still, for `drain_seconds` at most; None where nobody has looked yet.
+    their place still, for `drain_seconds` at most; None where nobody has looked yet. `down_since` is since
+    when nothing has answered.
     """
 
     target: str
@@ -102,6 +103,7 @@ class RolloutState:
     aborted: bool = False
     leaving: int | None = 0
     drain_seconds: float = 0.0
+    down_since: datetime | None = None
     capacity: Capacity | None = None
 
 

@@ -25,6 +25,7 @@ nothing is remembered between steps: every step follows from the observed pods a
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     stable = observed.target if not given_up and _is_complete(spec, target) else observed.stable
     is_complete = stable == observed.target
     capacity = None if is_complete else _known_capacity(spec, observed, now)
-    limits = compute_limits(spec, capacity)
+    down_seconds = _seconds_down(observed, now)
+    limits = compute_limits(spec, capacity, is_down=down_seconds >= _patience_seconds(spec))
     held = not (is_complete or given_up) and _is_held(limits, target, capacity, states.values())
     remaining = None if held else _seconds_left(spec, limits, observed, now)
     overdue = not is_complete and remaining is not None and remaining <= 0
@@ -84,7 +86,11 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         probe=probe,
         requeue_after_seconds=None
         if phase != "Progressing"
-        else soonest(None if overdue else remaining, _look_again_seconds(capacity, probe, now, held=held)),
+        else soonest(
+            None if overdue else remaining,
+            _look_again_seconds(capacity, probe, now, held=held),
+            _patience_seconds(spec) - down_seconds if held and down_seconds > 0 else None,
+        ),
     )
 
 
@@ -115,6 +121,18 @@ def _known_capacity(spec: RolloutSpec, observed: RolloutState, now: datetime) ->
         return known
     is_stuck = _leaves_no_way(compute_limits(spec, known))
     return None if is_stuck and _seconds_since(known.decided_at, now) >= PROBE_AGAIN_SECONDS else known
+
+
+def _seconds_down(observed: RolloutState, now: datetime) -> float:
+    """Return how long no pod has answered, 0 where one does."""
+    if observed.down_since is None or any(state.serving for state in observed.revisions):
+        return 0.0
+    return _seconds_since(observed.down_since, now)
+
+
+def _patience_seconds(spec: RolloutSpec) -> float:
+    """Return how long a pod that served may be broken before it may go for a new one."""
+    return math.inf if spec.surge_probe_seconds is None else max(1.0, spec.surge_probe_seconds)
 
 
 def _leaves_no_way(limits: Limits) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -29,6 +30,10 @@ def event(pod: dict[str, Any], reason: str, second: int) -> dict[str, Any]:
     }
 
 
+class KilledError(Exception):
+    """The operator ends here."""
+
+
 class Full(World):
     """A cluster that has as many GPUs as the first revision has pods: `new` finds no room beside `old`."""
 
@@ -36,6 +41,8 @@ class Full(World):
         runtime = make_runtime(default=True, gpuImage="registry.example/onnx-gpu:1")
         super().__init__(runtime, replicas=replicas, gpu={"count": 1}, rollout=rollout)
         self.gpus, self.message, self.old = replicas, NO_GPU, ""
+        self.kill_after = -1
+        self.made: list[str] = []
         self.settle()
         self.old = str(self.status["stableRevision"])
         self.edit(model=model(2))
@@ -54,6 +61,17 @@ class Full(World):
             pods += [make_ready_pod(name, f"{name}-{number}") for number in range(available)]
             pods += [homeless_pod(name, self.message, "homeless")] * (one.spec_replicas - placed)
         self.pods = tuple(pods)
+
+    def _apply(self, body: dict[str, Any]) -> None:
+        known, writes = body["metadata"]["name"], len(self.writes)
+        if body["kind"] == "Deployment" and ("Deployment", known) not in self.objects:
+            self.made.append(known)
+        super()._apply(body)
+        if len(self.writes) > writes:
+            self.kill_after -= 1
+            if self.kill_after == 0:
+                self.kill_after = -1
+                raise KilledError
 
     def step(self) -> Any:
         self.run_controllers()
@@ -275,6 +293,22 @@ def test_only_pod_looking_again_in_vain_ends_as_before() -> None:
     assert world.condition("Ready")["reason"] == "InsufficientCapacity"
 
 
+def test_only_pod_that_has_been_broken_for_a_while_makes_place_for_the_fix() -> None:
+    world = held()
+    world.broken.add(world.old)
+    world.step()
+    world.wait(29)
+    decision = world.step()
+    assert world.replicas() == {world.old: 1, world.new: 0}
+    assert decision.requeue_after_seconds == 1
+
+    world.wait(1)
+    world.step()
+    world.settle()
+
+    assert world.replicas() == {world.new: 1}
+
+
 def test_another_change_looks_for_room_anew() -> None:
     world = held()
     world.gpus = 2
@@ -300,6 +334,25 @@ def test_target_that_fails_after_the_surge_was_given_up_goes_back_without_a_surg
 
     assert world.replicas()[world.old] == 2
     assert world.condition("Ready")["reason"] != "InsufficientCapacity"
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_operator_that_is_killed_after_any_write_ends_the_same(number: int) -> None:
+    world = Full()
+    world.kill_after = number
+    fewest = world.replicas()[world.old]
+    for _ in range(12):
+        world.run_controllers()
+        with contextlib.suppress(KilledError):
+            world.reconcile()
+        fewest = min(fewest, sum(one.available_replicas for one in world.deployments().values()))
+        world.wait(10)
+
+    assert world.kill_after < 0, "it was killed"
+    assert world.settle().stable == world.new
+    assert world.replicas() == {world.new: 2}
+    assert fewest >= 1
+    assert world.made == [f"spam-{world.old}", f"spam-{world.new}"]
 
 
 def test_recreate_stops_all_old_pods_before_the_first_new_one() -> None:
