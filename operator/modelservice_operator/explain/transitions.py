@@ -31,6 +31,10 @@ def compute_transitions(
     stable = new_status.get("stableRevision")
     if stable and stable != old_status.get("stableRevision"):
         found.append(Transition("Normal", "RolloutComplete", f"Revision {stable} is the stable one."))
+    before, after = (_capacity(status) for status in (old_status, new_status))
+    if after.get("surge") is not None and after["surge"] != before.get("surge"):
+        left = f"The rollout goes on with {after['surge']} pods above the wanted number"
+        found.append(Transition("Normal", "SurgeWithoutRoom", f"{left}: {after.get('message')}"))
     found += _condition_transitions(old_status, new_status)
     return tuple(found)
 
@@ -50,6 +54,10 @@ def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[st
     if after.get("status") == "True" and before.get("status") != "True":
         found.append(Transition("Normal", str(after.get("reason")), str(after.get("message"))))
     return found
+
+
+def _capacity(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (status.get("rollout") or {}).get("capacity") or {}
 
 
 def _is_overdue(status: Mapping[str, Any]) -> bool:

@@ -77,7 +77,14 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "serviceAccountName": NAMES,
     "autoscaling": some(minReplicas=NUMBERS, maxReplicas=NUMBERS, metrics=METRICS),
     "batching": some(maxBatchSize=NUMBERS, maxDelayMilliseconds=NUMBERS),
-    "rollout": some(maxSurge=COUNTS, maxUnavailable=COUNTS, revisionHistoryLimit=NUMBERS),
+    "rollout": some(
+        strategy=st.sampled_from(["RollingUpdate", "Recreate", ""]),
+        maxSurge=COUNTS,
+        maxUnavailable=COUNTS,
+        capacityPolicy=st.sampled_from(["Auto", "Wait", "wait"]),
+        surgeProbeSeconds=NUMBERS,
+        revisionHistoryLimit=NUMBERS,
+    ),
 }
 
 
@@ -120,6 +127,8 @@ def model_refusal(manifest: dict[str, Any]) -> str:
 @given(spec=changes())
 @example(spec={"model": {"storageUri": "https://h.example/a\n"}})
 @example(spec={"rollout": {"maxSurge": "0%", "maxUnavailable": None}})
+@example(spec={"rollout": {"strategy": "Recreate", "maxSurge": None}})
+@example(spec={"rollout": {"strategy": "Recreate", "maxUnavailable": 0}})
 def test_models_and_api_server_decide_the_same(
     crds: Cluster, shared_namespace: str, spec: dict[str, Any]
 ) -> None:

@@ -121,6 +121,9 @@ def test_surge_that_finds_room_in_time_is_forgotten() -> None:
 def test_surge_without_room_is_given_up_once_that_is_recorded() -> None:
     world = probed(Full())
     assert world.capacity["surge"] == 0
+    assert [one.message for one in world.events if one.reason == "SurgeWithoutRoom"] == [
+        f"The rollout goes on with 0 pods above the wanted number: {NO_GPU}"
+    ]
     assert world.replicas() == {world.old: 2, world.new: 1}, "nothing may rely on it before it is recorded"
 
     world.reconcile()
