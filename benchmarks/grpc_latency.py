@@ -32,7 +32,7 @@ from benchmarks.measuring import Row, best_rate, cpu_seconds, print_table, runni
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.transport.grpc.server import GrpcServer
 from modelservice_runtime.transport.grpc.stream import GrpcCall
-from modelservice_runtime.transport.http2.frames import (
+from modelservice_runtime.transport.http2.framing.frames import (
     ACK,
     END_HEADERS,
     END_STREAM,

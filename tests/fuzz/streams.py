@@ -12,8 +12,8 @@ from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpRes
 from modelservice_runtime.transport.http1.connection import Connection
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.connection import Connection as Http2Connection
-from modelservice_runtime.transport.http2.frames import FrameType, build_frame, build_settings
-from modelservice_runtime.transport.http2.hpack import encode_header
+from modelservice_runtime.transport.http2.framing.frames import FrameType, build_frame, build_settings
+from modelservice_runtime.transport.http2.headers.hpack import encode_header
 from modelservice_runtime.transport.http2.limits import Http2Limits
 
 LIMITS = HttpLimits(max_body_bytes=4096, max_buffered_bytes=8192, max_target_bytes=256, max_head_bytes=2048)

@@ -14,7 +14,7 @@ from modelservice_runtime.transport.grpc.messages import PREFIX_BYTES
 from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcStatus
 from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK, TRAILERS_OK_BLOCK, build_trailers_block
 from modelservice_runtime.transport.http import Buffer
-from modelservice_runtime.transport.http2.frames import END_HEADERS, END_STREAM, FrameType
+from modelservice_runtime.transport.http2.framing.frames import END_HEADERS, END_STREAM, FrameType
 from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
 
 # The frames of a small answer, packed at once: HEADERS, then the head of DATA and the message's prefix.

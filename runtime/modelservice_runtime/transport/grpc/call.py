@@ -15,7 +15,7 @@ from modelservice_runtime.transport.grpc.messages import PREFIX_BYTES, MessageRe
 from modelservice_runtime.transport.grpc.open_streams import Endable
 from modelservice_runtime.transport.grpc.stream import Admission, CallHandler, GrpcError, GrpcStatus
 from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK
-from modelservice_runtime.transport.http2.errors import ErrorCode
+from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 from modelservice_runtime.transport.http2.stream import StreamOwner
 from modelservice_runtime.transport.status import grpc_error
 

@@ -15,8 +15,8 @@ from modelservice_runtime.transport.grpc.wire import (
     is_grpc_content_type,
     parse_timeout,
 )
-from modelservice_runtime.transport.http2.fields import split_fields
-from modelservice_runtime.transport.http2.hpack import Header
+from modelservice_runtime.transport.http2.headers.fields import split_fields
+from modelservice_runtime.transport.http2.headers.hpack import Header
 
 _MAX_SHOWN_PATH = 100
 _MAX_LENGTH_DIGITS = 18

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from modelservice_runtime.transport.grpc.call import ServerCall
 from modelservice_runtime.transport.grpc.head import TOO_MANY_CONNECTIONS, CallHead, HeadParser
 from modelservice_runtime.transport.grpc.stream import Admission, Service
-from modelservice_runtime.transport.http2.hpack import Header
+from modelservice_runtime.transport.http2.headers.hpack import Header
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.http2.server import Http2Server
 from modelservice_runtime.transport.http2.stream import StreamOwner

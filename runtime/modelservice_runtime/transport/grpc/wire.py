@@ -3,7 +3,7 @@
 import re
 
 from modelservice_runtime.transport.grpc.stream import GrpcStatus
-from modelservice_runtime.transport.http2.hpack import encode_header
+from modelservice_runtime.transport.http2.headers.hpack import encode_header
 
 SUPPORTED_ENCODINGS = (b"gzip", b"deflate")
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from modelservice_runtime.transport.body import MIN_DIRECT_BYTES
 from modelservice_runtime.transport.http import Buffer, HttpLimits, HttpResponse, render_head
-from modelservice_runtime.transport.http1.piecewise import PIECE_BYTES, Piecewise
+from modelservice_runtime.transport.http1.bodies.body import MIN_DIRECT_BYTES
+from modelservice_runtime.transport.http1.bodies.piecewise import PIECE_BYTES, Piecewise
 from modelservice_runtime.transport.http1.port import HttpPort
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from modelservice_runtime.transport.http1.bodies.piecewise import Piecewise
 from modelservice_runtime.transport.http1.exchange import Exchange
-from modelservice_runtime.transport.http1.piecewise import Piecewise
 from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import RefusalError, too_many_connections
 from modelservice_runtime.transport.http1.request_reader import Phase

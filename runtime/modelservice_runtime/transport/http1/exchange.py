@@ -15,10 +15,14 @@ import time
 import httptools
 
 from modelservice_runtime.errors import internal_error
-from modelservice_runtime.transport.body import MIN_DIRECT_BYTES, TooMuchBufferedError, padding_bytes
 from modelservice_runtime.transport.http import Buffer, HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.transport.http1.answer_writer import AnswerWriter
-from modelservice_runtime.transport.http1.large_reads import LargeReads
+from modelservice_runtime.transport.http1.bodies.body import (
+    MIN_DIRECT_BYTES,
+    TooMuchBufferedError,
+    padding_bytes,
+)
+from modelservice_runtime.transport.http1.bodies.large_reads import LargeReads
 from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import RefusalError, no_room
 from modelservice_runtime.transport.http1.request_reader import Phase, RequestReader

@@ -11,8 +11,8 @@ from enum import Enum, auto
 import httptools
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.transport.body import RequestBody, TooMuchBufferedError
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse, RequestHead
+from modelservice_runtime.transport.http1.bodies.body import RequestBody, TooMuchBufferedError
 from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import RefusalError, no_room, too_many_connections
 from modelservice_runtime.transport.status import error_response

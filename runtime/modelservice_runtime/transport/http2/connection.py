@@ -6,8 +6,8 @@ import math
 import time
 from typing import Any
 
-from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode
-from modelservice_runtime.transport.http2.frames import (
+from modelservice_runtime.transport.http2.framing.errors import ConnectionFailedError, ErrorCode
+from modelservice_runtime.transport.http2.framing.frames import (
     DEFAULT_WINDOW_BYTES,
     MAX_STREAM_ID,
     FrameType,
@@ -67,23 +67,23 @@ class Connection(Session, asyncio.Protocol):
             return
         # Only a verified certificate is shown here.
         self.has_client_certificate = bool(transport.get_extra_info("peercert"))
-        limits = self.limits
-        self.outbox.write(
-            build_settings(
-                (
-                    (Setting.MAX_CONCURRENT_STREAMS, limits.max_streams),
-                    (Setting.INITIAL_WINDOW_SIZE, limits.stream_window_bytes),
-                    (Setting.MAX_FRAME_SIZE, limits.max_frame_bytes),
-                    (Setting.MAX_HEADER_LIST_SIZE, limits.max_header_list_bytes),
-                )
-            )
-            + build_window_update(0, limits.connection_window_bytes - DEFAULT_WINDOW_BYTES)
-        )
+        self._greet()
         if place is Place.PROBE:
             self._open_stream = self._open_probe
-            self._probe_deadline = self._server.now + limits.head_timeout_seconds
+            self._probe_deadline = self._server.now + self.limits.head_timeout_seconds
         elif place is not Place.REGULAR:
             self._fail(ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too many connections"))
+
+    def _greet(self) -> None:
+        limits = self.limits
+        settings = (
+            (Setting.MAX_CONCURRENT_STREAMS, limits.max_streams),
+            (Setting.INITIAL_WINDOW_SIZE, limits.stream_window_bytes),
+            (Setting.MAX_FRAME_SIZE, limits.max_frame_bytes),
+            (Setting.MAX_HEADER_LIST_SIZE, limits.max_header_list_bytes),
+        )
+        added_bytes = limits.connection_window_bytes - DEFAULT_WINDOW_BYTES
+        self.outbox.write(build_settings(settings) + build_window_update(0, added_bytes))
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell whoever works on a call that nobody waits any more."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelservice_runtime.transport.http2.frames import DEFAULT_WINDOW_BYTES
+from modelservice_runtime.transport.http2.framing.frames import DEFAULT_WINDOW_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from modelservice_runtime.transport.http import Buffer
-from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode
-from modelservice_runtime.transport.http2.frames import (
+from modelservice_runtime.transport.http2.framing.errors import ConnectionFailedError, ErrorCode
+from modelservice_runtime.transport.http2.framing.frames import (
     DEFAULT_WINDOW_BYTES,
     END_HEADERS,
     FRAME_HEADER,
@@ -18,7 +18,7 @@ from modelservice_runtime.transport.http2.frames import (
     MIN_MAX_FRAME_BYTES,
     FrameType,
 )
-from modelservice_runtime.transport.http2.hpack import EMPTY_TABLE
+from modelservice_runtime.transport.http2.headers.hpack import EMPTY_TABLE
 
 log = logging.getLogger(__name__)
 

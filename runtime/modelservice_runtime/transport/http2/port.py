@@ -4,7 +4,7 @@ import asyncio
 from abc import abstractmethod
 from typing import Any
 
-from modelservice_runtime.transport.http2.hpack import Header
+from modelservice_runtime.transport.http2.headers.hpack import Header
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
 from modelservice_runtime.transport.port_server import ConnectionT, PortServer

@@ -7,8 +7,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode, StreamFailedError
-from modelservice_runtime.transport.http2.frames import (
+from modelservice_runtime.transport.http2.framing.errors import (
+    ConnectionFailedError,
+    ErrorCode,
+    StreamFailedError,
+)
+from modelservice_runtime.transport.http2.framing.frames import (
     ACK,
     END_STREAM,
     MAX_MAX_FRAME_BYTES,
@@ -23,10 +27,10 @@ from modelservice_runtime.transport.http2.frames import (
     build_window_update,
     parse_settings,
 )
-from modelservice_runtime.transport.http2.head_blocks import HeadBlocks
+from modelservice_runtime.transport.http2.framing.reader import FrameReader
+from modelservice_runtime.transport.http2.headers.head_blocks import HeadBlocks
 from modelservice_runtime.transport.http2.outbox import Outbox
 from modelservice_runtime.transport.http2.port import Http2Port
-from modelservice_runtime.transport.http2.reader import FrameReader
 from modelservice_runtime.transport.http2.stream import Stream
 
 # What frames cost of the allowance, and what brings it back.

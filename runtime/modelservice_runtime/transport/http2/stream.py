@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from modelservice_runtime.transport.http import Buffer
-from modelservice_runtime.transport.http2.errors import ErrorCode
-from modelservice_runtime.transport.http2.frames import END_STREAM, MAX_WINDOW_BYTES
+from modelservice_runtime.transport.http2.framing.errors import ErrorCode
+from modelservice_runtime.transport.http2.framing.frames import END_STREAM, MAX_WINDOW_BYTES
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.http2.outbox import Outbox
 

@@ -22,7 +22,7 @@ from tritonclient import grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
 from modelservice_runtime.settings.lanes import LaneSettings
-from modelservice_runtime.transport.body import RequestBody
+from modelservice_runtime.transport.http1.bodies.body import RequestBody
 
 
 def document(datatype: str, shape: list[int], data: list[float]) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import hpack
 
-from modelservice_runtime.transport.http2.errors import ErrorCode
+from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (

@@ -29,7 +29,7 @@ from tests.unit.runtime.transport.http2.raw_client import (
     window_update,
 )
 
-from modelservice_runtime.transport.http2.errors import ErrorCode
+from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 
 
 def read_data(client: RawClient, size: int) -> int:

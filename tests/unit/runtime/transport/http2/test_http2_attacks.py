@@ -32,7 +32,7 @@ from tests.unit.runtime.transport.http2.raw_client import (
     window_update,
 )
 
-from modelservice_runtime.transport.http2.errors import ErrorCode
+from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 
 CALM = ErrorCode.ENHANCE_YOUR_CALM
 PROTOCOL = ErrorCode.PROTOCOL_ERROR

@@ -5,7 +5,7 @@ The decoder follows the client's dynamic table. Our own answers use none: their 
 
 from typing import TypeAlias
 
-from modelservice_runtime.transport.http2.huffman import decode_huffman
+from modelservice_runtime.transport.http2.headers.huffman import decode_huffman
 
 Header: TypeAlias = tuple[bytes, bytes]
 

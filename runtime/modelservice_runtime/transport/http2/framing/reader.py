@@ -6,8 +6,8 @@ A frame of DATA is never collected here, whatever its size; any other frame is s
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode
-from modelservice_runtime.transport.http2.frames import (
+from modelservice_runtime.transport.http2.framing.errors import ConnectionFailedError, ErrorCode
+from modelservice_runtime.transport.http2.framing.frames import (
     END_HEADERS,
     END_STREAM,
     FRAME_HEADER,

@@ -13,9 +13,9 @@ from tests.unit.runtime.transport.http2.raw_client import (
     settings,
 )
 
-from modelservice_runtime.transport.http2.errors import ConnectionFailedError
+from modelservice_runtime.transport.http2.framing.errors import ConnectionFailedError
+from modelservice_runtime.transport.http2.framing.reader import FrameReader
 from modelservice_runtime.transport.http2.limits import Http2Limits
-from modelservice_runtime.transport.http2.reader import FrameReader
 
 
 class Recorder(FrameReader):

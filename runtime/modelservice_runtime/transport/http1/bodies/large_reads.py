@@ -9,7 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from modelservice_runtime.transport.body import (
+from modelservice_runtime.transport.http import RequestHead
+from modelservice_runtime.transport.http1.bodies.body import (
     ALIGNMENT_BYTES,
     GROWTH,
     MIN_DIRECT_BYTES,
@@ -17,7 +18,6 @@ from modelservice_runtime.transport.body import (
     TooMuchBufferedError,
     padding_bytes,
 )
-from modelservice_runtime.transport.http import RequestHead
 
 # What is in it is passed on before anybody else reads.
 _READ_BUFFER = memoryview(bytearray(MIN_DIRECT_BYTES))

@@ -2,8 +2,8 @@
 
 import re
 
-from modelservice_runtime.transport.http2.errors import ErrorCode, StreamFailedError
-from modelservice_runtime.transport.http2.hpack import Header
+from modelservice_runtime.transport.http2.framing.errors import ErrorCode, StreamFailedError
+from modelservice_runtime.transport.http2.headers.hpack import Header
 
 _PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
 _REQUIRED = (b":method", b":scheme", b":path")

@@ -1,4 +1,4 @@
-from modelservice_runtime.transport.http1.piecewise import PIECE_BYTES, Piecewise
+from modelservice_runtime.transport.http1.bodies.piecewise import PIECE_BYTES, Piecewise
 
 
 def test_large_answers_are_written_in_pieces_and_in_order() -> None:

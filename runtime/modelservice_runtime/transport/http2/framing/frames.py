@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable
 from enum import IntEnum
 
-from modelservice_runtime.transport.http2.errors import ErrorCode
+from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_HEADER_BYTES = 9

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.runtime.server_thread import ServerThread, read_answer
 
-from modelservice_runtime.transport.body import MIN_DIRECT_BYTES
 from modelservice_runtime.transport.http import RequestHead
-from modelservice_runtime.transport.http1.large_reads import LargeReads
+from modelservice_runtime.transport.http1.bodies.body import MIN_DIRECT_BYTES
+from modelservice_runtime.transport.http1.bodies.large_reads import LargeReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

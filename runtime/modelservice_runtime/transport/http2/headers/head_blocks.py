@@ -7,8 +7,8 @@ with every call.
 from collections.abc import Callable
 from typing import Any
 
-from modelservice_runtime.transport.http2.errors import ConnectionFailedError, ErrorCode
-from modelservice_runtime.transport.http2.hpack import Header, HeaderDecoder, HpackError
+from modelservice_runtime.transport.http2.framing.errors import ConnectionFailedError, ErrorCode
+from modelservice_runtime.transport.http2.headers.hpack import Header, HeaderDecoder, HpackError
 
 # Clients repeat a few blocks of a few bytes each; more is not worth its memory.
 _MAX_KNOWN_BLOCKS = 16

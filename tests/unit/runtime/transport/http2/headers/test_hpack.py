@@ -7,14 +7,14 @@ from hpack.huffman_table import decode_huffman as peer_decode_huffman
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_runtime.transport.http2.hpack import (
+from modelservice_runtime.transport.http2.headers.hpack import (
     EMPTY_TABLE,
     Header,
     HeaderDecoder,
     HpackError,
     encode_header,
 )
-from modelservice_runtime.transport.http2.huffman import decode_huffman
+from modelservice_runtime.transport.http2.headers.huffman import decode_huffman
 
 LIMIT = 16 * 1024
 NAMES = st.sampled_from([b":path", b":status", b"content-type", b"te", b"x-a", b"x-b", b"x" * 300])
