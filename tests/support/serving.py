@@ -162,6 +162,18 @@ class User:
                     found[f"{kind}/{item['metadata']['name']}"] = item["metadata"]["resourceVersion"]
         return found
 
+    def versions_at_rest(self, name: str, quiet_seconds: float = 5.0) -> dict[str, str]:
+        """The versions once they have not changed for so long: what follows readiness has been written."""
+        found, since = self.versions(name), time.monotonic()
+        deadline = since + 120
+        while time.monotonic() - since < quiet_seconds:
+            assert time.monotonic() < deadline, f"{name} does not come to rest"
+            time.sleep(0.2)
+            now = self.versions(name)
+            if now != found:
+                found, since = now, time.monotonic()
+        return found
+
 
 def ask_adder(connection: http.client.HTTPConnection, name: str, value: float) -> float:
     """One request on an open connection; AssertionError where the answer is not 200."""

@@ -104,7 +104,7 @@ def alone(user: User) -> None:
 def test_nothing_is_written_at_rest(
     user: User, deployed: Object, alone: None, installation: Installation
 ) -> None:
-    versions, writes = user.versions(NAME), installation.metric(WRITES)
+    versions, writes = user.versions_at_rest(NAME), installation.metric(WRITES)
     assert len(versions) >= 7, versions
     # The absence of writes takes time to see; there is no condition to wait for.
     time.sleep(REST_SECONDS)
@@ -115,7 +115,7 @@ def test_nothing_is_written_at_rest(
 def test_second_reconcile_writes_nothing(
     user: User, deployed: Object, alone: None, installation: Installation
 ) -> None:
-    versions, writes = user.versions(NAME), installation.metric(WRITES)
+    versions, writes = user.versions_at_rest(NAME), installation.metric(WRITES)
     reconciles = installation.metric(RECONCILES)
     user.run_kubectl("annotate", "msvc", NAME, "tests.example/cause=any")
     wait_until(lambda: installation.metric(RECONCILES) > reconciles, "the operator reconciles again")

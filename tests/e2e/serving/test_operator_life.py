@@ -77,7 +77,7 @@ def test_operator_with_another_pod_builder_restarts_no_pod(
     user.apply(UPGRADED, model=user.push_adder(1))
     user.wait_ready(UPGRADED)
     before = user.pods(UPGRADED)
-    versions = user.versions(UPGRADED)
+    versions = user.versions_at_rest(UPGRADED)
 
     request.getfixturevalue("upgrade")
     user.apply("newer", model=user.push_adder(1))
