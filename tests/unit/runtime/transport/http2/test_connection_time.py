@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.runtime.transport.http2 import raw_client as raw
-from tests.unit.runtime.transport.http2.grpc_server_thread import Never
-from tests.unit.runtime.transport.http2.offline_connection import Play
+from tests.unit.runtime.transport.http2.grpc_server_thread import SERVICES, Never
+from tests.unit.runtime.transport.http2.offline_connection import FakeLoop, FakeTransport, Play
 
+from modelservice_runtime.transport.grpc.server import GrpcServer
 from modelservice_runtime.transport.http2 import connection
+from modelservice_runtime.transport.http2.connection import Connection
 from modelservice_runtime.transport.http2.limits import Http2Limits
 
 LIMITS = replace(Http2Limits(), max_connection_age_seconds=None)
@@ -95,3 +97,14 @@ def test_connection_whose_turn_took_long_is_read_again_when_others_had_theirs(
     monkeypatch.setattr(connection, "_TURN_SECONDS", 60.0)
     play.loop.run()
     assert play.transport.reading
+
+
+def test_silent_client_beyond_all_places_is_turned_away() -> None:
+    limits = replace(LIMITS, max_connections=2, probe_places=3)
+    server = GrpcServer(SERVICES, limits, FakeLoop())  # type: ignore[arg-type]
+    transports = [FakeTransport() for _ in range(6)]
+    for transport in transports:
+        client = Connection(server)
+        client.connection_made(transport)  # type: ignore[arg-type]
+        client.data_received(raw.PREFACE + raw.settings())
+    assert [b"too many connections" in transport.written for transport in transports] == [False] * 5 + [True]

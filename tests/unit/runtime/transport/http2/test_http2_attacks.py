@@ -323,15 +323,6 @@ def fill(connect: Connect) -> None:
         client.ping()
 
 
-def test_too_many_connections_are_turned_away(connect_small: Connect) -> None:
-    fill(connect_small)
-    for _ in range(SMALL.probe_places):
-        waiting = connect_small()
-        waiting.send(call(1, None))  # or it would be idle, and make room
-        waiting.ping()
-    assert connect_small().goaway()[1] is CALM
-
-
 def test_probe_is_answered_although_all_connections_are_busy(connect_small: Connect) -> None:
     fill(connect_small)
     for _ in range(3 * SMALL.probe_places):  # each leaves its place again
