@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.observed import Observed
 
 
-def rollout_status(observed: Observed, decision: Decision, now: datetime) -> dict[str, Any] | None:
+def rollout_status(decision: Decision, capacity: Capacity | None) -> dict[str, Any] | None:
     """Return `status.rollout`, None where there is nothing to say."""
-    capacity = _compute_capacity(observed, decision, now)
     if capacity is None or decision.target is None:
         return None
     return {"capacity": write_capacity(capacity, decision.target.name)}
 
 
-def _compute_capacity(observed: Observed, decision: Decision, now: datetime) -> Capacity | None:
+def compute_capacity(observed: Observed, decision: Decision, now: datetime) -> Capacity | None:
     """Return what is known about room now; without a look at the pods, what was known before."""
     plan, target = decision.plan, decision.target
     if plan is None or target is None or plan.phase == "Complete":
@@ -43,16 +42,17 @@ def _compute_capacity(observed: Observed, decision: Decision, now: datetime) -> 
     return next_capacity(plan.capacity, plan.probe, None if waits else shortage, now)
 
 
-def describe_surge(decision: Decision) -> Surge:
+def describe_surge(decision: Decision, capacity: Capacity | None) -> Surge:
     """Return what becomes of a pod of the surge for which there is no room."""
     plan, spec = decision.plan, decision.service.spec if decision.service else None
     if plan is None or spec is None or spec.rollout.strategy != "RollingUpdate":
         return "None"
-    if plan.probe is not None:
+    if capacity is not None and capacity.short_since is not None:
         is_only = decision.replicas == 1 and not spec.rollout.allow_downtime
         return "NeedsLeave" if is_only else "GivesWay"
-    surges = max_surge_pods(RolloutSpec(replicas=decision.replicas, max_surge=spec.rollout.max_surge)) > 0
-    return "Waits" if surges and spec.rollout.capacity_policy == "Wait" else "None"
+    if max_surge_pods(RolloutSpec(replicas=decision.replicas, max_surge=spec.rollout.max_surge)) == 0:
+        return "None"
+    return "Waits" if spec.rollout.capacity_policy == "Wait" else "Tried"
 
 
 def describe_no_room(decision: Decision) -> str | None:

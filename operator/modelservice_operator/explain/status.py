@@ -16,7 +16,12 @@ from modelservice_operator.explain.conditions import (
 from modelservice_operator.explain.diagnose import Situation, diagnose
 from modelservice_operator.explain.loaded import content_changed, models_of, served_model
 from modelservice_operator.explain.reach import find_obstacle
-from modelservice_operator.explain.room import describe_no_room, describe_surge, rollout_status
+from modelservice_operator.explain.room import (
+    compute_capacity,
+    describe_no_room,
+    describe_surge,
+    rollout_status,
+)
 from modelservice_operator.explain.verdict import View
 from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.recorded import is_given_up
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.revision import Revision
+    from modelservice_operator.decide.rollout.model import Capacity
     from modelservice_operator.explain.diagnose import Cause, LoadedModel
     from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed
 
@@ -47,7 +53,8 @@ def compute_status(
         return dict(old)
     deployments = read_history(observed).deployments
     models = models_of(observed, decision)
-    view = _view(observed, decision, failures, deployments, models)
+    capacity = compute_capacity(observed, decision, now)
+    view = _view(observed, decision, failures, models, capacity)
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
         "observedGeneration": generation,
@@ -60,7 +67,7 @@ def compute_status(
         "targetRevision": decision.target.name if decision.target else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
-        "rollout": rollout_status(observed, decision, now),
+        "rollout": rollout_status(decision, capacity),
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),
@@ -72,9 +79,10 @@ def _view(
     observed: Observed,
     decision: Decision,
     failures: Sequence[ApplyFailure],
-    deployments: Mapping[str, DeploymentChild],
     models: Sequence[LoadedModel] | None,
+    capacity: Capacity | None,
 ) -> View:
+    deployments = read_history(observed).deployments
     target = decision.target.name if decision.target else ""
     target_deployment = deployments.get(target)
     rollout = decision.service.spec.rollout if decision.service else None
@@ -101,7 +109,7 @@ def _view(
         has_old_pods=any(one.replicas or one.spec_replicas for one in others),
         has_pods=any(one.replicas or one.spec_replicas for one in deployments.values()),
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
-        cause=_cause(observed, decision, deployments),
+        cause=_cause(observed, decision, deployments, capacity),
         inactive=decision.inactive,
         held=bool(decision.plan and decision.plan.held),
         no_room=describe_no_room(decision),
@@ -132,14 +140,17 @@ def _is_settled(deployment: DeploymentChild | None, replicas: int) -> bool:
 
 
 def _cause(
-    observed: Observed, decision: Decision, deployments: Mapping[str, DeploymentChild]
+    observed: Observed,
+    decision: Decision,
+    deployments: Mapping[str, DeploymentChild],
+    capacity: Capacity | None,
 ) -> Cause | None:
     """Return why pods are not available: the target's, else those of the revision that serves."""
     if decision.replicas == 0:
         return None
     for revision in (decision.target, decision.serving):
         if revision is not None:
-            situation = _situation(observed, decision, deployments, revision)
+            situation = _situation(observed, decision, deployments, revision, capacity)
             deployment = deployments.get(revision.name)
             found = diagnose(revision.name, observed.pods or (), observed.pod_events, deployment, situation)
             if found is not None:
@@ -152,6 +163,7 @@ def _situation(
     decision: Decision,
     deployments: Mapping[str, DeploymentChild],
     revision: Revision,
+    capacity: Capacity | None,
 ) -> Situation:
     others = (one for name, one in deployments.items() if name != revision.name)
     is_rollout = any(one.replicas or one.spec_replicas for one in others)
@@ -163,7 +175,7 @@ def _situation(
         keeps_runtime=decision.stable is not None
         and serving is not None
         and serving.snapshot.runtime.requested == runtime.requested,
-        surge=describe_surge(decision) if is_rollout else "None",
+        surge=describe_surge(decision, capacity) if is_rollout and revision is decision.target else "None",
         has_policy=any((one.kind, one.name) == ("NetworkPolicy", name) for one in observed.others),
     )
 

@@ -44,7 +44,8 @@ def refused(message: str, situation: Situation) -> Cause:
         reason, remedy = next(
             ((reason, remedy) for sign, reason, remedy in _SIGNS if sign in message), _OTHER
         )
-    return Cause(reason=reason, message=f"Pods cannot be created: {message}. {remedy}")
+    failing = not (reason == "QuotaExceeded" and situation.heals)
+    return Cause(reason=reason, message=f"Pods cannot be created: {message}. {remedy}", failing=failing)
 
 
 def _less_of(message: str) -> str:

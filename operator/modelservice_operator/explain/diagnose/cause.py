@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Surge = Literal["None", "Waits", "GivesWay", "NeedsLeave"]
-"""GivesWay: before long the rollout does without a surge. NeedsLeave: it would, if nothing had to answer."""
+Surge = Literal["None", "Tried", "Waits", "GivesWay", "NeedsLeave"]
+"""Whether a pod of the surge finds no room that old pods hold, and what then: before long one of those goes
+(GivesWay); it would if it were not the only one (NeedsLeave); or nothing (Waits)."""
 _HOLD = "The pods of the old revision hold theirs until this one is available: "
 _ROOM: dict[Surge, str] = {
     "None": "",
+    "Tried": "",
     "Waits": f"{_HOLD}with spec.rollout.maxSurge: 0 and maxUnavailable: 1 one of them goes first. ",
     "GivesWay": f"{_HOLD}if there is still no room soon, one of them goes first. ",
     "NeedsLeave": f"{_HOLD}with spec.rollout.allowDowntime: true the old one goes first. ",
@@ -48,6 +50,11 @@ class Situation:
     def room(self) -> str:
         """How to do without room for one more pod, where that is what is missing; else nothing."""
         return _ROOM[self.surge]
+
+    @property
+    def heals(self) -> bool:
+        """Whether the rollout itself makes room before long: that needs no person."""
+        return self.surge == "GivesWay"
 
     @property
     def one_first(self) -> str:

@@ -51,7 +51,11 @@ def unschedulable(message: str, situation: Situation) -> Cause:
         return missing
     if "ReadWriteOncePod" in message:
         return _claim_of_one_pod(message, situation)
-    return Cause(reason="Unschedulable", message=f"{message} {_remedy(message, situation)}".strip())
+    return Cause(
+        reason="Unschedulable",
+        message=f"{message} {_remedy(message, situation)}".strip(),
+        failing=not situation.heals,
+    )
 
 
 def _claim_of_one_pod(message: str, situation: Situation) -> Cause:

@@ -106,6 +106,7 @@ def test_surge_without_room_is_watched_first() -> None:
 
     assert world.replicas() == {world.old: 2, world.new: 1}
     assert decision.requeue_after_seconds == 20
+    assert world.condition("Degraded")["status"] == "False", "no person is needed"
     assert "one of them goes first" in world.condition("Ready")["message"]
 
 
@@ -166,6 +167,8 @@ def test_surge_that_old_pods_hold_nothing_for_costs_none_of_them(message: str) -
 
     assert world.replicas() == {world.old: 2, world.new: 1}
     assert world.capacity == {}
+    assert world.condition("Degraded")["reason"] == "Unschedulable"
+    assert "goes first" not in world.condition("Ready")["message"]
 
 
 def test_surge_refused_by_a_quota_is_given_up() -> None:

@@ -324,7 +324,7 @@ def test_compute_status_room_is_asked_of_old_pods_only_where_there_are_some() ->
         scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         return make_pod(revision, conditions=[scheduled])
 
-    world = World()
+    world = World(resources={"requests": {"cpu": "1"}})
     target = world.reconcile().target
     assert target is not None
     world.broken.add(target.name)

@@ -103,6 +103,7 @@ class Cluster:
     now: datetime = NOW
     target: str = "a"
     stable: str | None = None
+    aborted: bool = False
 
     def of(self, revision: str) -> list[Pod]:
         return [pod for pod in self.pods if pod.revision == revision and not pod.leaving]
@@ -153,7 +154,13 @@ class Cluster:
     def wait(self, _name: str = "") -> None:
         self.now += timedelta(seconds=20)
 
-    # What the operator does
+    # What people and the operator do
+
+    def head_for(self, target: str) -> None:
+        self.target, self.aborted = target, self.aborted and target == self.target
+
+    def give_up(self, _name: str = "") -> None:
+        self.aborted = self.stable not in (None, self.target)
 
     def observe(self) -> RolloutState:
         states = []
@@ -175,6 +182,7 @@ class Cluster:
             stable=self.stable,
             revisions=tuple(states),
             leaving=sum(pod.leaving for pod in self.pods),
+            aborted=self.aborted,
             capacity=read_capacity(self.status, self.target),
         )
 
@@ -236,6 +244,7 @@ KUBERNETES = {
     "fail": Cluster.fail,
     "stop": Cluster.stop,
     "wait": Cluster.wait,
+    "give up": Cluster.give_up,
 }
 EVENTS = st.lists(
     st.tuples(st.sampled_from([*KUBERNETES, "operate", "operate", "scale", "target"]), st.integers(0, 4)),
@@ -264,7 +273,7 @@ def test_change_with_little_room_keeps_the_limits_ends_and_leaves_nothing_that_w
         elif event == "scale":
             spec = replace(spec, replicas=number)
         elif event == "target":
-            cluster.target = name
+            cluster.head_for(name)
         elif name in cluster.wanted:
             KUBERNETES[event](cluster, name)
     spec = replace(spec, replicas=min(spec.replicas, places))
@@ -285,6 +294,10 @@ def _is_over(cluster: Cluster, spec: RolloutSpec) -> bool:
     for name in list(cluster.wanted):
         cluster.start(name)
     cluster.wait()
+    if result.phase == "Aborted":
+        assert cluster.stable is not None
+        is_refilled = cluster.wanted == {cluster.stable: spec.replicas}
+        return is_refilled and cluster.available() == spec.replicas
     if cluster.stable == cluster.target and cluster.wanted == {cluster.target: spec.replicas}:
         return not cluster.homeless()
     if not result.held:
