@@ -92,7 +92,7 @@ def _squeeze(call: Call) -> list[Value]:
     dims = dims_of(x)
     axes = call.axes(1, len(dims))
     if not axes:  # no list, or an empty one
-        if x.axis is not None or any(dim.constant is None for dim in dims):
+        if any(dim.constant is None for dim in dims):
             raise MixingError("it removes whichever axes have the size 1, perhaps that of the rows")
         axes = tuple(at for at, dim in enumerate(dims) if dim == ONE)
     if x.axis in axes:
@@ -122,7 +122,7 @@ def _concat(call: Call) -> list[Value]:
     axis = call.axis(0, len(dims_of(tensors[0])))
     joined = join(call, tensors, axis)
     if any(tensor.is_places for tensor in tensors):
-        only_first = tensors[0].is_places and not any(tensor.is_places for tensor in tensors[1:])
+        only_first = not any(tensor.is_places for tensor in tensors[1:])
         if not only_first or axis != len(dims_of(joined)) - 1 or dims_of(tensors[0])[-1] != ONE:
             raise MixingError("it uses the places of rows in the batch as values")
         return [replace(joined, first_is_place=True)]
