@@ -262,7 +262,7 @@ async def test_queue_that_would_take_too_long_refuses_and_says_when_to_come_back
     results = Results()
     lane = make_lane(model, SLOW, max_batch_size=2, max_queue_seconds=10.0)
     assert lane.expected_wait_seconds() == 0
-    lane._batch_seconds = 4.0
+    lane._runs.pace.run_seconds = 4.0
     lane.submit(make_request(0), results.append)
     await entered(model)
     assert lane.expected_wait_seconds() == pytest.approx(4.0)
@@ -274,7 +274,7 @@ async def test_queue_that_would_take_too_long_refuses_and_says_when_to_come_back
     model.gate.set()
     await results.wait(5)
     assert lane.expected_wait_seconds() == 0
-    assert lane._batch_seconds < 4.0
+    assert lane._runs.pace.run_seconds < 4.0
 
 
 async def test_queue_behind_a_run_that_does_not_end_refuses() -> None:
@@ -284,8 +284,8 @@ async def test_queue_behind_a_run_that_does_not_end_refuses() -> None:
     lane.submit(make_request(0), results.append)
     await entered(model)
     lane.submit(make_request(1), results.append)
-    assert lane._last_start_ns is not None
-    lane._last_start_ns -= 11_000_000_000
+    assert lane._runs.pace.last_start_ns is not None
+    lane._runs.pace.last_start_ns -= 11_000_000_000
     with pytest.raises(OverloadedError):
         lane.submit(make_request(2), results.append)
     model.gate.set()
