@@ -31,6 +31,7 @@ from modelservice_runtime.tensors import (
     TensorSpec,
     bf16_from_fp32,
     check_text_count,
+    contiguous,
     count_elements,
     fp32_from_bf16,
 )
@@ -155,7 +156,7 @@ def encode_values(spec: TensorSpec, array: Array) -> bytes:
     """The JSON of an output's elements, nested by their shape, of at least one dimension."""
     if spec.datatype is BYTES:
         return write_json(array.tolist(), array.size, count_characters(array))
-    numbers = fp32_from_bf16(array) if spec.datatype is BF16 else np.ascontiguousarray(array)
+    numbers = fp32_from_bf16(array) if spec.datatype is BF16 else contiguous(array)
     text = write_json(numbers, numbers.size)
     if b"null" not in text:
         return text

@@ -65,8 +65,8 @@ _DecodeData: TypeAlias = Callable[[TensorSpec, list[int], object], Array]
 class DecodedInfer:
     """A request and, for each wanted output, whether it goes back as binary data.
 
-    ``is_plain`` and ``is_all_binary`` tell of an answer that is the model's alone, for it repeats no id: all
-    JSON, or all binary. ``plan`` belongs to ``infer_plans``: what decoded it.
+    `is_plain` and `is_all_binary` tell of an answer that is the model's alone, but for a plain id in JSON:
+    all JSON, or all binary. `plan` belongs to `planned_codec`: what decoded it.
     """
 
     request: InferRequest
@@ -102,28 +102,33 @@ def encode_infer(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array
             buffers.append(encode_buffer(tensor, array))
         else:
             as_json.append((tensor, array.ravel()))
-    *texts, end = describe_answer(spec, decoded, outputs, [len(buffer) for buffer in buffers])
+    *texts, end = describe_answer(
+        spec, decoded, outputs, [len(buffer) for buffer in buffers], decoded.request.id
+    )
     parts: list[Buffer] = []
     for text, (tensor, values) in zip(texts, as_json, strict=True):
         parts += (text, *encode_in_pieces(values, partial(encode_values, tensor)))
     document = join_small([*parts, end])
     if buffers:
-        length = b"%d" % sum([len(part) for part in document])
-        headers = ((b"Inference-Header-Content-Length", length),)
+        headers = header_length_headers(sum([len(part) for part in document]))
         return HttpResponse(200, [*document, *buffers], OCTET_STREAM, headers)
     return HttpResponse(200, as_body(document))
 
 
 def describe_answer(
-    spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array], sizes_bytes: Sequence[int]
+    spec: ModelSpec,
+    decoded: DecodedInfer,
+    outputs: Sequence[Array],
+    sizes_bytes: Sequence[int],
+    request_id: str | None,
 ) -> list[bytes]:
     """The answer's JSON, cut where the data of each output belongs that is not binary data.
 
-    ``sizes_bytes`` are those of the outputs that are.
+    `sizes_bytes` are those of the outputs that are.
     """
     document: dict[str, Any] = {"model_name": spec.name, "model_version": spec.version}
-    if decoded.request.id is not None:
-        document["id"] = decoded.request.id
+    if request_id is not None:
+        document["id"] = request_id
     entries = document["outputs"] = []
     sizes = iter(sizes_bytes)
     for name, array, binary in zip(
@@ -141,10 +146,9 @@ def describe_answer(
     return [*[text + b'"data":' for text in before], end]
 
 
-def binary_head(response: HttpResponse, outputs: Sequence[Array]) -> tuple[bytes, Headers]:
-    """The JSON and the headers of an answer whose ``outputs`` are all binary data."""
-    assert not isinstance(response.body, bytes)
-    return b"".join(response.body[: -len(outputs)]), response.headers
+def header_length_headers(size_bytes: int) -> Headers:
+    """The headers of an answer with so many bytes of JSON in front of binary data."""
+    return ((b"Inference-Header-Content-Length", b"%d" % size_bytes),)
 
 
 def takes_long_to_encode(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequence[Array]) -> bool:

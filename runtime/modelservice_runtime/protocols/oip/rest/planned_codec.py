@@ -14,8 +14,6 @@ from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.protocols.oip.rest.infer_codec import (
     DecodedInfer,
-    Headers,
-    binary_head,
     decode_infer,
     encode_infer,
     takes_long_to_encode,
@@ -28,9 +26,9 @@ from modelservice_runtime.protocols.oip.rest.infer_plans import (
     plan_binary,
     plan_json,
 )
-from modelservice_runtime.protocols.tensors.binary_codec import encode_buffer
-from modelservice_runtime.tensors import BYTES, Array
-from modelservice_runtime.transport.http import OCTET_STREAM, Buffer, HttpResponse
+from modelservice_runtime.protocols.oip.rest.known_answer import KnownAnswer
+from modelservice_runtime.tensors import Array
+from modelservice_runtime.transport.http import Buffer, HttpResponse
 
 _DATA = b'"data":'
 _MAX_PLANS = 64
@@ -85,8 +83,7 @@ class InferCodec:
         self._prepare = prepare
         self._json: _Plans[JsonPlan] = _Plans()
         self._binary: _Plans[BinaryPlan] = _Plans()
-        # Binary answers by (outputs' names, shapes): the JSON, and the HTTP headers.
-        self._binary_heads: dict[Any, tuple[bytes, Headers]] = {}
+        self._answers: dict[Any, KnownAnswer] = {}
 
     def answer(
         self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
@@ -126,9 +123,16 @@ class InferCodec:
         """See `infer_codec.encode_infer`; a thread is to write what takes long."""
         if decoded.plan is not None:
             decoded.plan.learn(self.spec, self._prepare, decoded.request.inputs, outputs)
-        if decoded.is_all_binary:
-            return self._encode_binary(decoded, outputs)
-        return self._encode_in_full(decoded, outputs)
+        if not KnownAnswer.suits(self.spec, decoded):
+            return self._encode_in_full(decoded, outputs)
+        key = (decoded.is_all_binary, decoded.request.output_names, tuple([array.shape for array in outputs]))
+        known = self._answers.get(key)
+        if known is None:
+            if takes_long_to_encode(self.spec, decoded, outputs):
+                return self._encode_in_full(decoded, outputs)
+            _make_room(self._answers)
+            known = self._answers[key] = KnownAnswer(self.spec, decoded, outputs)
+        return known.encode([array.reshape(-1) for array in outputs], decoded.request.id)
 
     def _encode_in_full(
         self, decoded: DecodedInfer, outputs: Sequence[Array]
@@ -183,23 +187,6 @@ class InferCodec:
             self._binary.add(header, plan)
         return decoded
 
-    def _encode_binary(
-        self, decoded: DecodedInfer, outputs: Sequence[Array]
-    ) -> HttpResponse | LateAnswer[HttpResponse]:
-        tensors = [self.spec.output_by_name[name] for name in decoded.request.output_names]
-        key = (decoded.request.output_names, tuple([output.shape for output in outputs]))
-        known = self._binary_heads.get(key)
-        if known is not None:
-            head, headers = known
-            buffers = [encode_buffer(tensor, output) for tensor, output in zip(tensors, outputs, strict=True)]
-            return HttpResponse(200, [head, *buffers], OCTET_STREAM, headers)
-        response = self._encode_in_full(decoded, outputs)
-        # The length of texts is not in their shape.
-        if isinstance(response, HttpResponse) and not any(tensor.datatype is BYTES for tensor in tensors):
-            _make_room(self._binary_heads)
-            self._binary_heads[key] = binary_head(response, outputs)
-        return response
-
 
 def is_short_length(header_length: bytes) -> bool:
     """Whether a length of JSON in front of binary tensors is one that a plan may be for."""
@@ -223,5 +210,5 @@ def _with_id(decoded: DecodedInfer, request_id: str | None) -> DecodedInfer:
     """The request with the id that was cut; another one that is left in its text came later and counts."""
     if request_id is not None and decoded.request.id is None:
         decoded.request.id = request_id
-        decoded.is_plain = decoded.is_all_binary = False
+        decoded.is_all_binary = False
     return decoded

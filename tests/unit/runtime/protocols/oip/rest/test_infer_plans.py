@@ -157,6 +157,22 @@ def test_encode_by_plan_gives_what_full_encoding_gives(datatype: str, outputs: i
         assert flat(codec.encode(decoded, arrays)) == flat(encode_infer(spec, decoded, arrays))
 
 
+@pytest.mark.parametrize("datatype", ["FP32", "BOOL"])
+@pytest.mark.parametrize("binary", [False, True])
+def test_encode_by_plan_repeats_the_id_of_each_request(datatype: str, binary: bool) -> None:
+    spec = make_spec(datatype, 2)
+    plain = make_body([1, 0], datatype, parameters={"binary_data_output": binary})
+    codec = trained(plain, spec)
+    arrays = [np.array([[value, 0]]).astype(DATATYPES[datatype].numpy) for value in (1, 0)]
+    for request_id in ("a-1", None, '"outputs":', "ü", "b"):
+        body = (
+            plain if request_id is None else b'{"id": %b, %b' % (json.dumps(request_id).encode(), plain[1:])
+        )
+        decoded = codec.decode(body, None)
+        assert decoded.request.id == request_id
+        assert flat(codec.encode(decoded, arrays)) == flat(encode_infer(spec, decoded, arrays))
+
+
 def test_encode_by_plan_writes_values_without_a_json_form_as_tokens() -> None:
     codec = InferCodec(make_spec())
     decoded = codec.decode(make_body([1, 2]), None)
