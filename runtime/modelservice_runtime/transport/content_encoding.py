@@ -20,7 +20,7 @@ def decode_body(body: bytes | bytearray, encoding: bytes, max_bytes: int) -> byt
     """Undo a Content-Encoding.
 
     Raises UnsupportedEncodingError, InvalidRequestError for damaged data, PayloadTooLargeError when more
-    than ``max_bytes`` come out.
+    than `max_bytes` come out.
     """
     name = encoding.strip().lower()
     if name in (b"", b"identity"):
@@ -49,7 +49,7 @@ def choose_encoding(accept_encoding: bytes) -> bytes | None:
 
 
 def encode_body(buffers: list[Buffer], encoding: bytes) -> bytes:
-    """Compress the concatenation of ``buffers`` with an encoding from ``choose_encoding``."""
+    """Compress the concatenation of `buffers` with an encoding from `choose_encoding`."""
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP if encoding == b"gzip" else _ZLIB)
     parts = [compressor.compress(buffer) for buffer in buffers]
     parts.append(compressor.flush())

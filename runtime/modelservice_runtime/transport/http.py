@@ -18,8 +18,8 @@ TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 class HttpLimits:
     """What one client may cost. Times are seconds.
 
-    A body must arrive at ``min_body_bytes_per_second`` on average after a grace of
-    ``body_grace_seconds``; a chunked one may not be cut into crumbs.
+    A body must arrive at `min_body_bytes_per_second` on average after a grace of
+    `body_grace_seconds`; a chunked one may not be cut into crumbs.
     """
 
     max_body_bytes: int = 64 * 1024 * 1024
@@ -45,7 +45,7 @@ class HttpLimits:
 
 @dataclass(slots=True)
 class HttpResponse:
-    """A response without its framing; ``headers`` are extra pairs. Several buffers are sent one by one."""
+    """A response without its framing; `headers` are extra pairs. Several buffers are sent one by one."""
 
     status: int
     body: bytes | Sequence[Buffer] = b""
@@ -67,23 +67,23 @@ class HttpResponse:
 class Replier(Protocol):
     """Where a request came from and its answer goes.
 
-    ``has_client_certificate`` tells that the client showed a certificate of a configured authority.
+    `has_client_certificate` tells that the client showed a certificate of a configured authority.
     """
 
     has_client_certificate: bool
 
     def reply(self, request: "HttpRequest", response: HttpResponse) -> None:
-        """Send the answer to ``request``; ignored when the client has gone."""
+        """Send the answer to `request`; ignored when the client has gone."""
 
 
 @dataclass(slots=True, eq=False)
 class RequestHead:
     """A request's start line and headers, which all requests with the same bytes share; never modified.
 
-    Header names are lower case. ``body_bytes`` is the announced length, -1 where the body is chunked.
-    ``is_plain`` tells that the answer has a body and neither says anything of the connection nor ends it.
-    ``has_tensors`` tells that binary tensors are in the body.
-    ``plan`` belongs to the application: what answers such requests, once it knows.
+    Header names are lower case. `body_bytes` is the announced length, -1 where the body is chunked.
+    `is_plain` tells that the answer has a body and neither says anything of the connection nor ends it.
+    `has_tensors` tells that binary tensors are in the body.
+    `plan` belongs to the application: what answers such requests, once it knows.
     """
 
     method: bytes
@@ -102,9 +102,9 @@ class RequestHead:
 
 
 class HttpRequest:
-    """A complete request; ``body`` is never modified after this.
+    """A complete request; `body` is never modified after this.
 
-    ``received_ns`` is the performance counter's time of the last byte. ``on_disconnect`` is called when the
+    `received_ns` is the performance counter's time of the last byte. `on_disconnect` is called when the
     client goes away before the answer.
     """
 
@@ -151,7 +151,7 @@ _KEEP_ALIVE = b"Connection: keep-alive\r\n"
 
 
 def render_date(unix_seconds: float) -> bytes:
-    """An IMF-fixdate (RFC 9110, 5.6.7); the words of ``strftime`` would follow the locale."""
+    """An IMF-fixdate (RFC 9110, 5.6.7); the words of `strftime` would follow the locale."""
     utc = time.gmtime(unix_seconds)
     date = f"{_DAYS[utc.tm_wday]}, {utc.tm_mday:02} {_MONTHS[utc.tm_mon - 1]} {utc.tm_year}"
     return f"{date} {utc.tm_hour:02}:{utc.tm_min:02}:{utc.tm_sec:02} GMT".encode("ascii")
@@ -160,13 +160,13 @@ def render_date(unix_seconds: float) -> bytes:
 def render_start(status: int, content_type: bytes, date: bytes) -> bytes:
     """The part of a head that answers share: up to the Content-Length, whose number is still missing.
 
-    ``date`` comes from ``render_date``.
+    `date` comes from `render_date`.
     """
     return b"%bDate: %b\r\nContent-Type: %b\r\nContent-Length: " % (_STATUS_LINES[status], date, content_type)
 
 
 def render_head(start: bytes, response: HttpResponse, *, close: bool, announce_keep_alive: bool) -> bytes:
-    """Status line and headers, up to and with the empty line; ``start`` comes from ``render_start``."""
+    """Status line and headers, up to and with the empty line; `start` comes from `render_start`."""
     extra = _render_headers(response.headers) if response.headers else b""
     if close:
         extra += _CLOSE

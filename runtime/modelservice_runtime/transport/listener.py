@@ -31,7 +31,7 @@ MakeProtocol = Callable[[], asyncio.Protocol]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An open port; ``close`` stops accepting."""
+    """An open port; `close` stops accepting."""
 
     port: int
     close: Callable[[], None]
@@ -47,10 +47,10 @@ async def open_listener(
     shared: bool = False,
     max_handshakes: int = _MAX_HANDSHAKES,
 ) -> Listener:
-    """Start accepting on ``port``, which the kernel chooses for 0.
+    """Start accepting on `port`, which the kernel chooses for 0.
 
-    With ``shared`` other processes may listen on it too, and the kernel gives each connection to one of them.
-    ``max_handshakes`` bounds those of TLS that are under way. Raises AddressUnavailableError.
+    With `shared` other processes may listen on it too, and the kernel gives each connection to one of them.
+    `max_handshakes` bounds those of TLS that are under way. Raises AddressUnavailableError.
     """
     sockets = open_sockets(host, port, shared=shared, backlog=_BACKLOG)
     number = sockets[0].getsockname()[1]

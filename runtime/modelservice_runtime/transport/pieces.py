@@ -12,12 +12,12 @@ _resize.argtypes = (ctypes.py_object, ctypes.c_ssize_t)
 
 
 def extend_unwritten(content: bytearray, size_bytes: int) -> None:
-    """Lengthen ``content`` by bytes that the caller is about to write; ``extend`` would write zeros first."""
+    """Lengthen `content` by bytes that the caller is about to write; `extend` would write zeros first."""
     _resize(content, len(content) + size_bytes)
 
 
 def copy_part(body: bytes | bytearray, start: int, end: int) -> bytearray:
-    """``body[start:end]``."""
+    """`body[start:end]`."""
     copied = bytearray()
     extend_unwritten(copied, end - start)
     with memoryview(body) as source, memoryview(copied) as target:
@@ -28,12 +28,12 @@ def copy_part(body: bytes | bytearray, start: int, end: int) -> bytearray:
 
 
 def count_byte(body: bytes | bytearray, byte: bytes) -> int:
-    """``body.count(byte)``."""
+    """`body.count(byte)`."""
     return sum(body.count(byte, start, start + PIECE_BYTES) for start in range(0, len(body), PIECE_BYTES))
 
 
 def find_word(body: bytes | bytearray, word: bytes, start: int = 0, end: int | None = None) -> int:
-    """``body.find(word, start, end)``."""
+    """`body.find(word, start, end)`."""
     stop = len(body) if end is None else end
     for begin in range(start, stop, PIECE_BYTES):
         found = body.find(word, begin, min(begin + PIECE_BYTES + len(word) - 1, stop))

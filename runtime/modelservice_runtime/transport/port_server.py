@@ -33,7 +33,7 @@ _AGE_SPREAD = 0.1
 class Places:
     """The connections that a port may have; the names are those of the protocols' limits.
 
-    Beyond ``max_connections``: so many that may say whether they are probes, and so many that have their
+    Beyond `max_connections`: so many that may say whether they are probes, and so many that have their
     answer, or are turned away, and linger until they have read it; of those the first leave for new ones.
     """
 
@@ -78,11 +78,11 @@ class PortLimits(Protocol):
 
     @property
     def probe_places(self) -> int:
-        """See ``Places``."""
+        """See `Places`."""
 
     @property
     def refusal_places(self) -> int:
-        """See ``Places``."""
+        """See `Places`."""
 
     @property
     def sweep_seconds(self) -> float:
@@ -135,7 +135,7 @@ ConnectionT = TypeVar("ConnectionT", bound=ServedConnection)
 class PortServer(ABC, Generic[ConnectionT]):
     """Accepts connections and ends them.
 
-    ``now`` is the loop's time at the last sweep: exact enough for timeouts of seconds, and free to read.
+    `now` is the loop's time at the last sweep: exact enough for timeouts of seconds, and free to read.
     """
 
     def __init__(self, limits: PortLimits, loop: asyncio.AbstractEventLoop) -> None:
@@ -163,7 +163,7 @@ class PortServer(ABC, Generic[ConnectionT]):
 
     @property
     def buffered_bytes(self) -> int:
-        """What all connections hold: of this server, and of those that share its ``buffers``."""
+        """What all connections hold: of this server, and of those that share its `buffers`."""
         return self.buffers.held_bytes
 
     @buffered_bytes.setter
@@ -172,14 +172,14 @@ class PortServer(ABC, Generic[ConnectionT]):
 
     @abstractmethod
     def make_connection(self) -> asyncio.Protocol:
-        """A connection that calls ``opened`` when it is made and ``closed`` when it is lost."""
+        """A connection that calls `opened` when it is made and `closed` when it is lost."""
 
     async def listen(
         self, host: str, port: int, tls: TlsContext | None = None, *, shared: bool = False
     ) -> int:
         """Start accepting; returns the port, which the kernel chooses for 0.
 
-        ``shared`` lets other processes listen on it too. Raises AddressUnavailableError.
+        `shared` lets other processes listen on it too. Raises AddressUnavailableError.
         """
         handshakes = max(self._max_connections // _HANDSHAKE_SHARE, 1)
         self._listener = await open_listener(

@@ -1,6 +1,6 @@
 """The addresses a server listens on, as sockets; the same for plain ports, TLS and ports that workers share.
 
-``::`` is every address of both families, as in servers of Go and in nginx with ``ipv6only=off``: one socket,
+`::` is every address of both families, as in servers of Go and in nginx with `ipv6only=off`: one socket,
 so there is one port for both. asyncio and uvloop alone would listen on IPv6 only.
 """
 
@@ -18,9 +18,9 @@ _EVERY_IPV4_ADDRESS = "0.0.0.0"  # noqa: S104 - what is left of every address wi
 
 
 def available_host(host: str) -> str:
-    """``host``; 0.0.0.0 for ``::`` where the kernel has no IPv6, said in the log.
+    """`host`; 0.0.0.0 for `::` where the kernel has no IPv6, said in the log.
 
-    An IPv6 that is only switched off (``disable_ipv6``) is no obstacle: ``::`` listens on IPv4 there too.
+    An IPv6 that is only switched off (`disable_ipv6`) is no obstacle: `::` listens on IPv4 there too.
     """
     if host != EVERY_ADDRESS or socket.has_dualstack_ipv6():
         return host
@@ -31,9 +31,9 @@ def available_host(host: str) -> str:
 def open_sockets(
     host: str, port: int, *, shared: bool = False, backlog: int | None = None
 ) -> list[socket.socket]:
-    """Bind a non-blocking socket for every address of ``host``; port 0 leaves the choice to the kernel.
+    """Bind a non-blocking socket for every address of `host`; port 0 leaves the choice to the kernel.
 
-    With ``shared`` other processes may listen on the port too (SO_REUSEPORT). ``backlog`` is the kernel's
+    With `shared` other processes may listen on the port too (SO_REUSEPORT). `backlog` is the kernel's
     queue of connections not yet accepted; None: the sockets do not listen. Raises AddressUnavailableError.
     """
     families = socket.AF_UNSPEC if socket.has_dualstack_ipv6() else socket.AF_INET

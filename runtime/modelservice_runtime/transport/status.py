@@ -31,7 +31,7 @@ _quoted = JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(frozen=True, slots=True)
 class ErrorMapping:
-    """How one kind of error is answered; ``headers`` are extra pairs of an HTTP answer."""
+    """How one kind of error is answered; `headers` are extra pairs of an HTTP answer."""
 
     status: int
     grpc_status: GrpcStatus
@@ -62,7 +62,7 @@ ERRORS: dict[type[ServingError], ErrorMapping] = {
 
 
 def error_response(error: ServingError) -> HttpResponse:
-    """Turn a domain error into the protocol's ``{"error": "..."}``."""
+    """Turn a domain error into the protocol's `{"error": "..."}`."""
     mapping = ERRORS[type(error)]
     headers = mapping.headers
     if isinstance(error, OverloadedError):

@@ -41,7 +41,7 @@ class LoadedTls:
 
 
 def load_tls(settings: TlsSettings | None) -> LoadedTls:
-    """Read the files of ``settings``. Raises InvalidSettingsError."""
+    """Read the files of `settings`. Raises InvalidSettingsError."""
     if settings is None:
         return LoadedTls(None, None, ())
     http, grpc = TlsContext(settings, HTTP_1_1), TlsContext(settings, HTTP_2)

@@ -1,4 +1,4 @@
 """gRPC over our own HTTP/2: calls, messages, deadlines and status.
 
-Services live in ``protocols``.
+Services live in `protocols`.
 """

@@ -30,8 +30,8 @@ _MAX_KNOWN_HEAD_BYTES = 2048
 class CallHead:
     """The same for all calls with equal headers; never modified.
 
-    ``encoding`` is that of the client's messages; ``answer_encoding`` that of ours: the client's own, if it
-    chose one and accepts it. ``refusal`` is the header block that answers the call at once.
+    `encoding` is that of the client's messages; `answer_encoding` that of ours: the client's own, if it
+    chose one and accepts it. `refusal` is the header block that answers the call at once.
     """
 
     path: str
@@ -46,7 +46,7 @@ class CallHead:
 
 
 class HeadParser:
-    """Parses the heads of calls to ``services``, a function for each full method path.
+    """Parses the heads of calls to `services`, a function for each full method path.
 
     Heads are kept by their headers, without the timeout: that is what differs between the calls of a client.
     """

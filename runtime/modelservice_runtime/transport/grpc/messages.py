@@ -21,9 +21,9 @@ _MIN_LARGE_BYTES = 1024 * 1024
 class MessageReader:
     """Cuts a stream into messages.
 
-    ``reserve`` counts bytes of an incomplete message and says whether there is room; ``release`` gives them
-    back. ``received_bytes`` is how much of the incomplete message is here. ``is_compressed`` tells whether
-    the last message that ``read`` gave still has to be inflated.
+    `reserve` counts bytes of an incomplete message and says whether there is room; `release` gives them
+    back. `received_bytes` is how much of the incomplete message is here. `is_compressed` tells whether
+    the last message that `read` gave still has to be inflated.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class MessageReader:
         return bool(self._prefix)
 
     def read(self, data: bytes, start: int, stop: int) -> tuple[bytes | None, int]:
-        """The next message that ``data[start:stop]`` completes, and the position behind it.
+        """The next message that `data[start:stop]` completes, and the position behind it.
 
         Raises GrpcError.
         """

@@ -13,9 +13,9 @@ from modelservice_runtime.transport.http2.stream import StreamOwner
 
 
 class GrpcServer(Http2Server):
-    """Serves ``services``, a function for each full method path such as ``/package.Service/Method``.
+    """Serves `services`, a function for each full method path such as `/package.Service/Method`.
 
-    ``admit``, if set, is asked before any service, for every call. Calls to the paths in ``probes`` are
+    `admit`, if set, is asked before any service, for every call. Calls to the paths in `probes` are
     answered also where there are too many connections.
     """
 
@@ -33,15 +33,15 @@ class GrpcServer(Http2Server):
         self._parser = HeadParser(services)
 
     def parse_head(self, headers: list[Header] | None) -> CallHead:
-        """See ``Http2Server``."""
+        """See `Http2Port`."""
         return self._parser.parse(headers)
 
     def open_stream(self, session: StreamOwner, stream_id: int, head: CallHead) -> ServerCall:
-        """See ``Http2Server``."""
+        """See `Http2Port`."""
         return ServerCall(self, session, stream_id, head)
 
     def open_probe(self, session: StreamOwner, stream_id: int, head: CallHead) -> ServerCall:
-        """See ``Http2Server``."""
+        """See `Http2Port`."""
         return self.open_stream(
             session, stream_id, head if head.path in self._probes else TOO_MANY_CONNECTIONS
         )

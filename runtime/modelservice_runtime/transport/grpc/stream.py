@@ -12,7 +12,7 @@ from modelservice_runtime.transport.http import Buffer
 
 
 class GrpcStatus(IntEnum):
-    """The status codes of gRPC (grpc ``doc/statuscodes.md``)."""
+    """The status codes of gRPC (grpc `doc/statuscodes.md`)."""
 
     OK = 0
     CANCELLED = 1
@@ -34,9 +34,9 @@ class GrpcStatus(IntEnum):
 
 
 class GrpcError(Exception):
-    """Ends a call with ``status``; ``message`` is the sentence for the client.
+    """Ends a call with `status`; `message` is the sentence for the client.
 
-    A service, and ``CallHandler.on_message`` and ``on_end``, may raise it in place of calling ``finish``.
+    A service, and `CallHandler.on_message` and `on_end`, may raise it in place of calling `finish`.
     """
 
     def __init__(self, status: GrpcStatus, message: str) -> None:
@@ -48,15 +48,15 @@ class GrpcError(Exception):
 class GrpcCall(Protocol):
     """One RPC in progress.
 
-    ``send`` and ``finish`` may be called now or later, and do nothing once the call has ended in any way.
-    ``on_writable`` is called, if set, when ``writable`` becomes true again.
+    `send` and `finish` may be called now or later, and do nothing once the call has ended in any way.
+    `on_writable` is called, if set, when `writable` becomes true again.
     """
 
     on_writable: Callable[[], None] | None
 
     @property
     def path(self) -> str:
-        """``/package.Service/Method``."""
+        """`/package.Service/Method`."""
 
     @property
     def metadata(self) -> Mapping[bytes, bytes]:
@@ -64,11 +64,11 @@ class GrpcCall(Protocol):
 
     @property
     def received_ns(self) -> int:
-        """When the last complete message, or else the head, arrived; ``time.perf_counter_ns``."""
+        """When the last complete message, or else the head, arrived; `time.perf_counter_ns`."""
 
     @property
     def timeout_seconds(self) -> float | None:
-        """The client's ``grpc-timeout``, counted from the head; None without one."""
+        """The client's `grpc-timeout`, counted from the head; None without one."""
 
     @property
     def writable(self) -> bool:

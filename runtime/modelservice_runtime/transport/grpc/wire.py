@@ -1,4 +1,4 @@
-"""How gRPC writes itself into HTTP/2 headers (grpc ``doc/PROTOCOL-HTTP2.md``); pure."""
+"""How gRPC writes itself into HTTP/2 headers (grpc `doc/PROTOCOL-HTTP2.md`); pure."""
 
 import re
 
@@ -21,7 +21,7 @@ ACCEPT_ENCODING_BLOCK = encode_header(b"grpc-accept-encoding", b"identity,gzip,d
 
 
 def parse_timeout(value: bytes) -> float:
-    """``grpc-timeout`` in seconds; raises ValueError."""
+    """`grpc-timeout` in seconds; raises ValueError."""
     digits, unit = value[:-1], value[-1:]
     if not digits.isdigit() or len(digits) > _MAX_TIMEOUT_DIGITS or unit not in _SECONDS_BY_UNIT:
         raise ValueError("grpc-timeout must be at most eight digits and a unit of H, M, S, m, u or n")
@@ -29,7 +29,7 @@ def parse_timeout(value: bytes) -> float:
 
 
 def is_grpc_content_type(value: bytes) -> bool:
-    """``application/grpc`` or ``application/grpc+proto``, with or without parameters."""
+    """`application/grpc` or `application/grpc+proto`, with or without parameters."""
     return _CONTENT_TYPE.fullmatch(value) is not None
 
 

@@ -10,7 +10,7 @@ from modelservice_runtime.transport.http1.port import HttpPort
 
 
 class AnswerWriter:
-    """Writes to ``_transport``, which is None before the connection is made and after it is lost."""
+    """Writes to `_transport`, which is None before the connection is made and after it is lost."""
 
     def __init__(self, server: HttpPort) -> None:
         self._server = server

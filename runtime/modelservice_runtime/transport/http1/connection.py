@@ -91,7 +91,7 @@ class Connection(Exchange):
 
     @property
     def idle_until(self) -> float | None:
-        """See ``ServedConnection``."""
+        """See `ServedConnection`."""
         is_idle = self._phase in (Phase.IDLE, Phase.HEAD) and not self._is_busy()
         return self._deadline if is_idle and not self._transport.is_closing() else None
 

@@ -62,7 +62,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, answer what is complete, and stop reading while an answer is on its way."""
-        # ``waits_for_request``, without a call for each small request.
+        # `waits_for_request`, without a call for each small request.
         if (
             self._phase is not _IDLE
             or self._current is not None
@@ -138,7 +138,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
             self._leave_parser(data if was_idle and not upgrades else b"")
 
     def _remember_head(self, data: bytes, head: RequestHead, body_bytes: int) -> None:
-        """Keep the head for the next request, where ``data`` was all of it and ``body_bytes`` of the body."""
+        """Keep the head for the next request, where `data` was all of it and `body_bytes` of the body."""
         end = data.find(b"\r\n\r\n") + 4
         if len(data) - end == body_bytes and head.keep_alive and b"expect" not in head.headers:
             self._server.remember(data[:end], head)
@@ -154,7 +154,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
         self._start_reading(head)
 
     def _receive_known(self, start: bytes, head: RequestHead, piece: memoryview) -> None:
-        """A large body begins behind a known head, whose bytes are ``start``."""
+        """A large body begins behind a known head, whose bytes are `start`."""
         self._start_body()
         try:
             self._body.begin(piece, head.body_bytes, padding_bytes(head.headers))
@@ -173,7 +173,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
         return reads
 
     def repeated(self, head: RequestHead, content: memoryview, size_bytes: int) -> None:
-        """See ``BodyOwner.repeated``."""
+        """See `BodyOwner.repeated`."""
         try:
             if size_bytes == len(content):
                 self._reserve(size_bytes)
@@ -187,7 +187,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
             self._start_reading(head)
 
     def body_complete(self, head: RequestHead) -> None:
-        """See ``BodyOwner.body_complete``."""
+        """See `BodyOwner.body_complete`."""
         if head.keep_alive and not self._writing_paused:
             self._phase = _IDLE
             self._answer(head, self._body.finish())
@@ -196,19 +196,19 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
             self._process()
 
     def body_refused(self) -> None:
-        """See ``BodyOwner.body_refused``."""
+        """See `BodyOwner.body_refused`."""
         self._refuse(no_room())
 
     # answers
 
     def send_continue(self) -> None:
-        """See ``RequestReader``; with an answer still due the client sends the body unasked."""
+        """See `RequestReader`; with an answer still due the client sends the body unasked."""
         if self._current is None and not self._requests:
             self._write_all_pieces()  # of an earlier answer
             self._transport.write(_CONTINUE)
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
-        """See ``Replier.reply``."""
+        """See `Replier.reply`."""
         if request is not self._current:
             return
         self._current = None
@@ -296,7 +296,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
         self._reading_paused = True
 
     def read_on(self) -> None:
-        """See ``BodyOwner.read_on``."""
+        """See `BodyOwner.read_on`."""
         if self._large_reads is None or self._phase is Phase.LINGER:
             return
         if self._large_reads.has_rest and not self._reading_paused:

@@ -35,7 +35,7 @@ class Phase(Enum):
 
 
 class RequestReader:
-    """Parses one client's bytes; complete requests wait in ``_requests``, a refusal in ``_refusal``."""
+    """Parses one client's bytes; complete requests wait in `_requests`, a refusal in `_refusal`."""
 
     _target: bytes
     _headers: dict[bytes, bytes]
@@ -63,7 +63,7 @@ class RequestReader:
         self._start_message()
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
-        """See ``Replier.reply``."""
+        """See `Replier.reply`."""
         raise NotImplementedError
 
     def send_continue(self) -> None:
@@ -208,7 +208,7 @@ class RequestReader:
     def _check_framing(self, received_bytes: int) -> None:
         """A header, trailer or chunk extension that grows over many packets calls nothing until it ends.
 
-        ``received_bytes`` came in a packet that neither began nor ended a message.
+        `received_bytes` came in a packet that neither began nor ended a message.
         """
         self._wire_bytes += received_bytes
         surplus = self._wire_bytes - 2 * self._limits.max_head_bytes

@@ -168,7 +168,7 @@ class Connection(Session, asyncio.Protocol):
 
     @property
     def idle_until(self) -> float | None:
-        """See ``ServedConnection``."""
+        """See `ServedConnection`."""
         is_idle = not (self.streams or self._ended or self._transport.is_closing())
         return self._idle_deadline if is_idle else None
 
@@ -201,12 +201,12 @@ class Connection(Session, asyncio.Protocol):
             self._linger()
 
     def on_drain_ping(self) -> None:
-        """See ``Session``."""
+        """See `Session`."""
         if self._leaving:
             self.stop_accepting()
 
     def on_last_stream(self) -> None:
-        """See ``Session``."""
+        """See `Session`."""
         self._linger()
 
     # inside

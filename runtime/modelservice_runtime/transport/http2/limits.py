@@ -9,11 +9,11 @@ from modelservice_runtime.transport.http2.framing.frames import DEFAULT_WINDOW_B
 class Http2Limits:
     """Times are seconds. The windows are those that the server grants; RFC 9113's default is 65,535 bytes.
 
-    ``allowance`` pays for frames that bring nothing forward (PING, SETTINGS, resets, crumbs of DATA, ...): a
-    connection starts with ``allowance_burst``, earns some with every answer, some with every second, and is
+    `allowance` pays for frames that bring nothing forward (PING, SETTINGS, resets, crumbs of DATA, ...): a
+    connection starts with `allowance_burst`, earns some with every answer, some with every second, and is
     closed with ENHANCE_YOUR_CALM when it has spent all. That covers rapid reset and every other flood.
 
-    A message must arrive at ``min_body_bytes_per_second`` on average after ``body_grace_seconds``.
+    A message must arrive at `min_body_bytes_per_second` on average after `body_grace_seconds`.
     """
 
     max_connections: int = 4096

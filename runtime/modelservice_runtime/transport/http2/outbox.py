@@ -1,6 +1,6 @@
 """The sending half of a connection: flow control, backpressure, and one write for what one turn caused.
 
-Small answers are appended to ``frames`` by the stream itself, as long as ``fast`` and the windows allow it.
+Small answers are appended to `frames` by the stream itself, as long as `fast` and the windows allow it.
 What does not fit waits in its stream, and streams that may send take turns, a frame each.
 """
 
@@ -89,7 +89,7 @@ class Outbox:
             self.schedule()
 
     def write_head(self, stream_id: int, block: bytes, flags: int) -> None:
-        """Send HEADERS with a block made of literals; ``flags`` may hold END_STREAM."""
+        """Send HEADERS with a block made of literals; `flags` may hold END_STREAM."""
         if self._prefix:
             block = self._prefix + block
             self._prefix = b""

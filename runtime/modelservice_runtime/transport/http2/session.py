@@ -1,6 +1,6 @@
 """The state of one client's HTTP/2: streams, windows, settings, and what each frame does to them.
 
-Whatever costs us something and brings nothing forward is paid for from an allowance (see ``Http2Limits``).
+Whatever costs us something and brings nothing forward is paid for from an allowance (see `Http2Limits`).
 """
 
 from abc import abstractmethod

@@ -51,8 +51,8 @@ class StreamOwner(Protocol):
 class Stream(ABC):
     """See the module's text.
 
-    ``queue`` holds data that waits for a window or for the transport; ``queued_bytes`` of it count against
-    the server's limit. ``remote_ended``: the client has sent END_STREAM.
+    `queue` holds data that waits for a window or for the transport; `queued_bytes` of it count against
+    the server's limit. `remote_ended`: the client has sent END_STREAM.
     """
 
     __slots__ = (
@@ -84,11 +84,11 @@ class Stream(ABC):
 
     @abstractmethod
     def opened(self, ended: int) -> None:
-        """The request's head is there; with ``ended`` nothing follows."""
+        """The request's head is there; with `ended` nothing follows."""
 
     @abstractmethod
     def received(self, data: bytes, start: int, stop: int, ended: int) -> None:
-        """``data[start:stop]`` arrived, and with ``ended`` nothing follows; may be empty."""
+        """`data[start:stop]` arrived, and with `ended` nothing follows; may be empty."""
 
     @abstractmethod
     def dropped(self) -> None:
@@ -108,7 +108,7 @@ class Stream(ABC):
 
     @abstractmethod
     def turn_ended(self) -> None:
-        """The turn in which this stream was put into ``Connection.after_turn`` is over."""
+        """The turn in which this stream was put into `Connection.after_turn` is over."""
 
     # sending
 
@@ -132,7 +132,7 @@ class Stream(ABC):
             self.session.answered(self)
 
     def take(self, size: int, frames: list[Buffer]) -> None:
-        """Move ``size`` queued bytes to ``frames``: one DATA frame's payload."""
+        """Move `size` queued bytes to `frames`: one DATA frame's payload."""
         assert self.queue is not None
         self.send_window -= size
         self.queued_bytes -= size

@@ -1,4 +1,4 @@
-"""The addresses behind ``--host``, with real sockets: ``::`` is both families on every port."""
+"""The addresses behind `--host`, with real sockets: `::` is both families on every port."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
 """A request's body as it comes in: kept as it is, joined in place, or read straight into its memory.
 
-``large_reads`` does the latter for large bodies.
+`large_reads` does the latter for large bodies.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -31,9 +31,9 @@ def _allocating() -> Iterator[None]:
 
 
 class RequestBody:
-    """One body; ``size_bytes`` counts what has come.
+    """One body; `size_bytes` counts what has come.
 
-    ``reserve`` accounts for bytes that are held longer than one packet; it may raise TooMuchBufferedError.
+    `reserve` accounts for bytes that are held longer than one packet; it may raise TooMuchBufferedError.
     """
 
     __slots__ = ("_content", "_padding", "_reserve", "size_bytes")
@@ -69,9 +69,9 @@ class RequestBody:
             self._content += piece
 
     def room(self, total_bytes: int, padding_bytes: int | None) -> memoryview:
-        """Memory for the next bytes of a body of ``total_bytes``, never empty before it is complete.
+        """Memory for the next bytes of a body of `total_bytes`, never empty before it is complete.
 
-        With ``padding_bytes`` the body begins so far behind an aligned address, and ``finish`` gives a view.
+        With `padding_bytes` the body begins so far behind an aligned address, and `finish` gives a view.
         Raises TooMuchBufferedError.
         """
         received = self.size_bytes
@@ -82,7 +82,7 @@ class RequestBody:
         return memoryview(self._content)[self._padding + received :]
 
     def begin(self, piece: bytes | memoryview, total_bytes: int, padding_bytes: int | None) -> None:
-        """Make room for more of a body of which ``piece`` is the beginning. Raises TooMuchBufferedError."""
+        """Make room for more of a body of which `piece` is the beginning. Raises TooMuchBufferedError."""
         self.size_bytes = len(piece)
         capacity = min(total_bytes, self.size_bytes * GROWTH)
         self._reserve(capacity)

@@ -27,16 +27,16 @@ class BodyOwner(Protocol):
     """The connection that bodies arrive on."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See ``asyncio.BaseProtocol``."""
+        """See `asyncio.BaseProtocol`."""
 
     def pause_writing(self) -> None:
-        """See ``asyncio.BaseProtocol``."""
+        """See `asyncio.BaseProtocol`."""
 
     def resume_writing(self) -> None:
-        """See ``asyncio.BaseProtocol``."""
+        """See `asyncio.BaseProtocol`."""
 
     def data_received(self, data: bytes) -> None:
-        """See ``asyncio.Protocol``."""
+        """See `asyncio.Protocol`."""
 
     def eof_received(self) -> bool | None:
         """See `asyncio.Protocol`."""
@@ -55,7 +55,7 @@ class BodyOwner(Protocol):
         """There is no room for more of the body."""
 
     def repeated(self, head: RequestHead, content: memoryview, size_bytes: int) -> None:
-        """A request with the same head as the last one begins, or is here: ``content`` is for its body."""
+        """A request with the same head as the last one begins, or is here: `content` is for its body."""
 
 
 class LargeReads(asyncio.BufferedProtocol):
@@ -86,7 +86,7 @@ class LargeReads(asyncio.BufferedProtocol):
         self._refused = False
 
     def expect(self, start: bytes, head: RequestHead) -> None:
-        """The next request may begin with these bytes again, which mean ``head``."""
+        """The next request may begin with these bytes again, which mean `head`."""
         padding = padding_bytes(head.headers)
         if padding is None:
             self._expected = None

@@ -14,7 +14,7 @@ PIECE_BYTES = 256 * 1024
 
 
 class Piecewise:
-    """Answers' buffers on their way to ``write``; ``size_bytes`` wait here."""
+    """Answers' buffers on their way to `write`; `size_bytes` wait here."""
 
     def __init__(self, write: Callable[[memoryview], None]) -> None:
         self._write = write

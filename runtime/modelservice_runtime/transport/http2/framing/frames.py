@@ -77,7 +77,7 @@ def build_reset(stream_id: int, code: ErrorCode) -> bytes:
 
 
 def build_goaway(last_stream_id: int, code: ErrorCode, sentence: str = "") -> bytes:
-    """GOAWAY; ``sentence`` is for people who debug the client."""
+    """GOAWAY; `sentence` is for people who debug the client."""
     payload = last_stream_id.to_bytes(4) + code.to_bytes(4) + sentence.encode("ascii", "replace")
     return build_frame(FrameType.GOAWAY, 0, 0, payload)
 

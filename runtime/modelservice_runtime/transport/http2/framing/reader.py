@@ -33,7 +33,7 @@ _Handler = Callable[[int, int, bytes], None]
 
 
 class FrameReader(ABC):
-    """Calls the ``on_`` methods of a subclass; raises ConnectionFailedError for broken framing."""
+    """Calls the `on_` methods of a subclass; raises ConnectionFailedError for broken framing."""
 
     def __init__(self, limits: Http2Limits) -> None:
         self.limits = limits
@@ -75,7 +75,7 @@ class FrameReader(ABC):
     def on_data(
         self, flags: int, stream_id: int, length: int, data: bytes, start: int, stop: int, *, complete: bool
     ) -> None:
-        """A DATA frame, or its first part; ``length`` is what counts for flow control."""
+        """A DATA frame, or its first part; `length` is what counts for flow control."""
 
     @abstractmethod
     def on_more_data(

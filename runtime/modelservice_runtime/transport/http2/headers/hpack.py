@@ -90,7 +90,7 @@ class HpackError(Exception):
 class HeaderDecoder:
     """Decodes the header blocks of one connection, in the order of their arrival.
 
-    ``generation`` changes whenever the dynamic table does: until then equal blocks have equal meanings.
+    `generation` changes whenever the dynamic table does: until then equal blocks have equal meanings.
     """
 
     def __init__(self, max_list_bytes: int, max_table_bytes: int = DEFAULT_TABLE_BYTES) -> None:
@@ -199,7 +199,7 @@ def encode_header(name: bytes, value: bytes) -> bytes:
 
 
 def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
-    """An integer whose first byte shares ``prefix`` bits (RFC 7541, 5.1), and the position behind it."""
+    """An integer whose first byte shares `prefix` bits (RFC 7541, 5.1), and the position behind it."""
     value = block[position] & prefix
     position += 1
     if value < prefix:

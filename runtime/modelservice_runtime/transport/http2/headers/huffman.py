@@ -47,7 +47,7 @@ def _build_codes() -> dict[str, int]:
 
 
 def _build_transitions() -> tuple[list[tuple[int, int]], frozenset[int]]:
-    """A state is a proper prefix of codes; entry ``state * 16 + nibble`` is the next state and the symbol.
+    """A state is a proper prefix of codes; entry `state * 16 + nibble` is the next state and the symbol.
 
     A code has at least five bits, so four bits end at most one. EOS leads to a last state without an exit.
     Also returns the states in which a string may end: the padding is the beginning of EOS, all ones, and

@@ -51,7 +51,7 @@ def nothing_older(serving: ServerThread) -> Iterator[None]:
 
 
 def left_behind(action: Callable[[], object]) -> set[str]:
-    """Names of the package's types and functions, of which ``action`` left unreachable objects or frames.
+    """Names of the package's types and functions, of which `action` left unreachable objects or frames.
 
     Connections are not counted: they know their parser, and it them.
     """

@@ -16,7 +16,7 @@ from modelservice_runtime.transport.tls import TlsContext
 
 
 class Echo:
-    """Unary: answers with the request; a request ``b"size N"`` with N zero bytes, in two buffers."""
+    """Unary: answers with the request; a request `b"size N"` with N zero bytes, in two buffers."""
 
     def __init__(self, call: GrpcCall) -> None:
         self.call = call
@@ -83,7 +83,7 @@ class Later(Echo):
 
 
 class Failing(Echo):
-    """Raises: ``b"grpc"`` a GrpcError, all else an error of ours."""
+    """Raises: `b"grpc"` a GrpcError, all else an error of ours."""
 
     def on_message(self, message: bytes) -> None:
         if message == b"grpc":
@@ -114,7 +114,7 @@ PROBES = {"/test.Test/Echo"}
 
 
 class GrpcServerThread:
-    """Serves ``SERVICES`` until the end of the ``with`` block."""
+    """Serves `SERVICES` until the end of the `with` block."""
 
     def __init__(
         self,

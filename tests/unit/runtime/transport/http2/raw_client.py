@@ -48,7 +48,7 @@ def prefixed(message: bytes, flag: int = 0) -> bytes:
 
 
 def block(path: str = "/test.Test/Echo", **changes: str | None) -> bytes:
-    """The header block of a call, all literals; ``changes`` replace headers, ``_`` for ``-``."""
+    """The header block of a call, all literals; `changes` replace headers, `_` for `-`."""
     headers: dict[str, str | None] = {
         ":method": "POST",
         ":scheme": "http",
@@ -78,7 +78,7 @@ def call(
 
 
 class RawClient:
-    """A connection that has said hello with ``greeting`` and reads frames."""
+    """A connection that has said hello with `greeting` and reads frames."""
 
     def __init__(self, connection: socket.socket, greeting: bytes = PREFACE + settings()) -> None:
         self.socket = connection

@@ -33,7 +33,7 @@ from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 
 
 def read_data(client: RawClient, size: int) -> int:
-    """Read DATA frames until ``size`` bytes have come; returns how many have."""
+    """Read DATA frames until `size` bytes have come; returns how many have."""
     received = 0
     while received < size:
         received += len(client.next(DATA).payload)

@@ -61,7 +61,7 @@ def test_whatever_follows_large_requests_is_answered_in_order(server: ServerThre
 
 
 class Recorder:
-    """The owner of reads; ``later`` is what waits for others to have their turn."""
+    """The owner of reads; `later` is what waits for others to have their turn."""
 
     waits_for_request = True
 
