@@ -22,7 +22,7 @@ def prove_rows(content: memoryview) -> RowProof:
     had been alone, provided that they agree in all other dimensions of the inputs. Dimension 0 of every input
     and output is the batch, and neither its size nor the place of a row in it decides a value. Operators are
     taken at their specification; that a runtime computes larger batches by other instructions, with another
-    rounding, is not seen here.
+    rounding, is not seen here, nor that a product of sizes beyond 2^31 wraps around in INT32.
 
     Raises ModelLoadFailedError for files that the server does not load anyway.
     """
