@@ -1,18 +1,22 @@
-"""One request on its way through a lane, and what comes of it."""
+"""Requests on their way through a lane, and what comes of them: each is told once, and in time.
 
+Event loop's thread only.
+"""
+
+import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from modelservice_runtime.errors import ServingError
-from modelservice_runtime.execution.batch_queue import BatchKey
+from modelservice_runtime.errors import ServingError, internal_error
+from modelservice_runtime.execution.batches.batch_queue import BatchKey
 from modelservice_runtime.execution.statistics import Timing
 from modelservice_runtime.model import Run
 from modelservice_runtime.tensors import Array, InferRequest
 
-if TYPE_CHECKING:
-    import asyncio
+log = logging.getLogger(__name__)
 
 # What no priority, or 0, stands for: between the urgent (1 is first) and what can wait.
 _DEFAULT_PRIORITY = 5
@@ -78,3 +82,56 @@ def make_result(
         list(outcome),
         Timing(queue_ns, timing.compute_input_ns, timing.compute_infer_ns, timing.compute_output_ns),
     )
+
+
+class OpenJobs:
+    """`count` of them wait or run."""
+
+    def __init__(self, model_name: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.count = 0
+        self._model_name = model_name
+        self._loop = loop
+        self._on_idle: Callable[[], None] | None = None
+
+    def add(self, job: Job, timeout_seconds: float | None, expire: Callable[[Job], None]) -> None:
+        """Count a job, and call `expire` when its time has passed."""
+        if timeout_seconds is not None:
+            job.timer = self._loop.call_later(timeout_seconds, expire, job)
+        self.count += 1
+
+    def answer(self, job: Job, outcome: InferResult | ServingError) -> None:
+        """The last that its caller hears of a job."""
+        self.leave(job)
+        self.tell(job, outcome)
+
+    def fail(self, jobs: Iterable[Job]) -> None:
+        """A fault of ours, which is in the log: tell those who still wait."""
+        for job in jobs:
+            if not job.finished:
+                self.answer(job, internal_error())
+
+    def leave(self, job: Job) -> None:
+        """Count a job no more."""
+        job.finished = True
+        self.count -= 1
+        if job.timer is not None:
+            job.timer.cancel()
+            job.timer = None
+
+    def tell(self, job: Job, outcome: InferResult | ServingError) -> None:
+        """The last boundary stands around each job: those behind it get their answers all the same."""
+        try:
+            job.done(outcome)
+        except Exception:
+            log.exception("internal error while an answer was given", extra={"model": self._model_name})
+
+    def call_when_idle(self, on_idle: Callable[[], None]) -> None:
+        """Call once there is no job, perhaps at once; `notice_idle` looks."""
+        self._on_idle = on_idle
+        self.notice_idle()
+
+    def notice_idle(self) -> None:
+        """To be called when what concerns a job that left is done."""
+        if self.count == 0 and self._on_idle is not None:
+            on_idle, self._on_idle = self._on_idle, None
+            on_idle()

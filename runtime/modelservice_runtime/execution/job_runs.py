@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable
 
 from modelservice_runtime.errors import ServingError, internal_error
-from modelservice_runtime.execution.batching import BatchResult, run_batch
-from modelservice_runtime.execution.job import InferResult, Job, RunningBatch, make_result
-from modelservice_runtime.execution.open_jobs import OpenJobs
-from modelservice_runtime.execution.run_pace import RunPace
-from modelservice_runtime.execution.run_time import RunTime
+from modelservice_runtime.execution.batches.batching import BatchResult, run_batch
+from modelservice_runtime.execution.job import InferResult, Job, OpenJobs, RunningBatch, make_result
+from modelservice_runtime.execution.run_time import RunPace, RunTime
 from modelservice_runtime.execution.runner_threads import RunnerThreads
 from modelservice_runtime.execution.sharing import Sharing
 from modelservice_runtime.execution.statistics import ModelStatistics, Timing

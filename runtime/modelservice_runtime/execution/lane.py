@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from modelservice_runtime.errors import DeadlineExceededError, OverloadedError
-from modelservice_runtime.execution.batch_queue import BatchKey, BatchQueue
-from modelservice_runtime.execution.batching import batch_key, batch_rows
+from modelservice_runtime.execution.batches.batch_queue import BatchKey, BatchQueue
+from modelservice_runtime.execution.batches.batching import batch_key, batch_rows
 from modelservice_runtime.execution.job import Done, Job
 from modelservice_runtime.execution.job_runs import JobRuns
 from modelservice_runtime.execution.run_time import RunTime

@@ -7,11 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from modelservice_runtime.execution.batching import SHAPES_VARY
+from modelservice_runtime.execution.batches.batching import SHAPES_VARY
+from modelservice_runtime.execution.batches.output_shapes import OutputShapes
 from modelservice_runtime.execution.job import Job
-from modelservice_runtime.execution.output_shapes import OutputShapes
-from modelservice_runtime.execution.row_checker import RowChecker
-from modelservice_runtime.execution.row_learner import RowLearner
+from modelservice_runtime.execution.rows.checker import RowChecker
+from modelservice_runtime.execution.rows.learner import RowLearner
 from modelservice_runtime.model import Batching, Model, ModelSpec, WarmUp
 from modelservice_runtime.tensors import Array
 

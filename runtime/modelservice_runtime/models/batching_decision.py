@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelservice_runtime.execution.row_check import Row
-from modelservice_runtime.execution.row_checker import RowChecker, takes_long
-from modelservice_runtime.execution.row_set import ROWS, cut_rows, distinct
+from modelservice_runtime.execution.rows.check import Row
+from modelservice_runtime.execution.rows.checker import RowChecker, takes_long
+from modelservice_runtime.execution.rows.row_set import ROWS, cut_rows, distinct
 from modelservice_runtime.model import Batching, Model, ModelSpec, WarmableModel
 from modelservice_runtime.models.samples import NO_SAMPLES, Samples
 from modelservice_runtime.models.warm_up import Warmed

@@ -10,9 +10,27 @@ from typing import TypeVar
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.execution.offload import offload
 from modelservice_runtime.models.repository import ModelHandle
-from modelservice_runtime.protocols.inference import record_cancelled, record_failure
+from modelservice_runtime.protocols.inference import count_failures, record_cancelled, record_failure
 
 Decoded = TypeVar("Decoded")
+
+
+def decode_and_run(
+    handle: ModelHandle,
+    received_ns: int,
+    decode: Callable[[], Decoded],
+    run: Callable[[Decoded], Callable[[], None] | None],
+    fail: Callable[[ServingError], None],
+    *,
+    takes_long: bool,
+) -> Callable[[], None] | None:
+    """Decode a request to `handle`, on a thread where that takes long, and `run` it; returns what cancels it.
+
+    What either raises here is counted, and raised as a ServingError; see `decode_on_a_thread`.
+    """
+    if takes_long:
+        return decode_on_a_thread(handle, received_ns, decode, run, fail)
+    return count_failures(handle, received_ns, lambda: run(decode()))
 
 
 def decode_on_a_thread(

@@ -178,6 +178,14 @@ def record_cancelled(handle: ModelHandle, received_ns: int) -> None:
     handle.statistics.record_failure("CANCELED", time.perf_counter_ns() - received_ns)
 
 
+def count_failures(handle: ModelHandle, received_ns: int, work: Callable[[], Answer]) -> Answer:
+    """What `work` on a request gives. What it raises is counted, and raised as a ServingError."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - counted, and told
+        raise record_failure(handle, received_ns, error) from error.__cause__
+
+
 def record_failure(handle: ModelHandle, received_ns: int, error: BaseException) -> ServingError:
     """Count a request that failed, in whatever way, and return what its client is told.
 

@@ -17,7 +17,7 @@ from tests.unit.runtime.protocols.oip.oip_messages import make_request as make_m
 from tests.unit.runtime.server_thread import ServerThread, read_until_closed
 
 from modelservice_runtime.errors import InferenceFailedError, ServingError
-from modelservice_runtime.execution.lane import InferResult
+from modelservice_runtime.execution.job import InferResult
 from modelservice_runtime.execution.offload import LateAnswer
 from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.machine.file_watch import FilePoller, WatchedFiles
@@ -106,7 +106,7 @@ async def test_answer_that_nobody_takes_holds_up_nobody(warm_up: WarmUp, rows: i
 
 
 @pytest.mark.parametrize("warm_up", [FAST, SLOW], ids=["on the event loop", "on a thread"])
-@pytest.mark.parametrize("step", ["_record", "_observe_batch"])
+@pytest.mark.parametrize("step", ["_record", "pace.observe"])
 async def test_fault_behind_a_run_leaves_nobody_without_an_answer(
     warm_up: WarmUp, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +114,8 @@ async def test_fault_behind_a_run_leaves_nobody_without_an_answer(
     model.gate.set()
     lane = make_lane(model, warm_up, max_batch_size=8, runner_threads=1)
     with monkeypatch.context() as patched:
-        patched.setattr(lane, step, refuse)
+        holder, _, name = step.rpartition(".")
+        patched.setattr(lane._runs.pace if holder else lane._runs, name, refuse)
         for number in (1, 2, 3):
             lane.submit(make_request(number), results.append)
         await results.wait(3)
@@ -249,9 +250,7 @@ def test_prepared_request_whose_answer_cannot_be_encoded_is_answered_and_counted
         for _ in range(4):
             assert server.request("POST", path, body).status == 200
         with monkeypatch.context() as patched:
-            patched.setattr(
-                "modelservice_runtime.protocols.oip.rest.prepared_infer.PreparedInfer._encode_json", refuse
-            )
+            patched.setattr("modelservice_runtime.protocols.oip.rest.known_answer.KnownAnswer.encode", refuse)
             answer = server.request("POST", path, body)
         assert (answer.status, failures(server)) == (500, 1)
 

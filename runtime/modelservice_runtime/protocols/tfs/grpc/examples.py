@@ -11,9 +11,8 @@ from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.execution.offload import write_late_where_large
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.decoding import decode_on_a_thread
+from modelservice_runtime.protocols.decoding import decode_and_run
 from modelservice_runtime.protocols.grpc.infer_handler import Cancel, Reply, start_infer
-from modelservice_runtime.protocols.inference import record_failure
 from modelservice_runtime.protocols.tensors.protobuf_wire import FieldBudget, parse_message, read_fields
 from modelservice_runtime.protocols.tensors.typed_values import LARGE_TEXTS_BYTES
 from modelservice_runtime.protocols.tfs.examples import (
@@ -69,12 +68,8 @@ class TfsExamples:
         )
         decode = partial(self._decode, handle.spec, message, call)
         run = partial(_run, handle, received_ns, reply)
-        if len(message) >= LARGE_TEXTS_BYTES:
-            return decode_on_a_thread(handle, received_ns, decode, run, reply)
-        try:
-            return run(decode())
-        except Exception as error:  # noqa: BLE001 - counted, and told
-            raise record_failure(handle, received_ns, error) from error.__cause__
+        takes_long = len(message) >= LARGE_TEXTS_BYTES
+        return decode_and_run(handle, received_ns, decode, run, reply, takes_long=takes_long)
 
     def _decode(self, spec: ModelSpec, message: bytes, call: GrpcCall) -> tuple[InferRequest, _Write]:
         request: _Request = parse_message(self._request_class, message)

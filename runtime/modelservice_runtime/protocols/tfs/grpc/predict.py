@@ -10,9 +10,8 @@ from functools import partial
 from modelservice_runtime.execution.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.decoding import decode_on_a_thread
+from modelservice_runtime.protocols.decoding import decode_and_run
 from modelservice_runtime.protocols.grpc.infer_handler import Cancel, Reply, start_infer
-from modelservice_runtime.protocols.inference import record_failure
 from modelservice_runtime.protocols.metadata import version_number
 from modelservice_runtime.protocols.signature import (
     check_complete,
@@ -72,12 +71,8 @@ class TfsPrediction:
         handle = find_model(self._table, parts.described.model_spec)
         decode = partial(self._decode, handle.spec, parts, call)
         run = partial(_run, handle, received_ns, reply)
-        if len(message) >= (LARGE_TEXTS_BYTES if handle.spec.takes_texts else LARGE_BYTES):
-            return decode_on_a_thread(handle, received_ns, decode, run, reply)
-        try:
-            return run(decode())
-        except Exception as error:  # noqa: BLE001 - counted, and told
-            raise record_failure(handle, received_ns, error) from error.__cause__
+        takes_long = len(message) >= (LARGE_TEXTS_BYTES if handle.spec.takes_texts else LARGE_BYTES)
+        return decode_and_run(handle, received_ns, decode, run, reply, takes_long=takes_long)
 
     def _decode(self, spec: ModelSpec, parts: PredictParts, call: GrpcCall) -> InferRequest:
         request = decode_predict_request(spec, parts)

@@ -9,7 +9,7 @@ import orjson
 from modelservice_runtime.execution.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.inference import InferCall, infer_inline, record_failure
+from modelservice_runtime.protocols.inference import InferCall, count_failures, infer_inline
 from modelservice_runtime.protocols.metadata import model_list
 from modelservice_runtime.protocols.rest.answers import decoded_body, reply
 from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds
@@ -65,10 +65,7 @@ class TfsFrontEnd:
         if takes_long(request):
             decode_body_on_a_thread(request, handle, decode, partial(_answer, handle, request))
             return None
-        try:
-            return _answer(handle, request, decode())
-        except Exception as error:  # noqa: BLE001 - counted, and told
-            raise record_failure(handle, request.received_ns, error) from error.__cause__
+        return count_failures(handle, request.received_ns, lambda: _answer(handle, request, decode()))
 
     def _find(self, route: TfsRoute) -> ModelHandle:
         return find_handle(self._table, route.model, route.version, route.label)

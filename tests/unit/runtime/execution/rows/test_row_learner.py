@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, Results, make_lane
 
-from modelservice_runtime.execution import row_learner
-from modelservice_runtime.execution.batching import SHAPES_VARY
+from modelservice_runtime.execution.batches.batching import SHAPES_VARY
 from modelservice_runtime.execution.lane import Lane
-from modelservice_runtime.execution.row_checker import RowChecker
+from modelservice_runtime.execution.rows import learner
+from modelservice_runtime.execution.rows.checker import RowChecker
 from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
 from modelservice_runtime.tensors import BYTES, FP32, Array, InferRequest, TensorSpec
 
@@ -107,18 +107,18 @@ TEXTS = ModelSpec("m", "1", (TensorSpec("x", BYTES, (-1,)),), (TensorSpec("y", F
 async def test_rows_that_cannot_be_told_apart_are_given_up_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(row_learner, "_MAX_REQUESTS", 20)
+    monkeypatch.setattr(learner, "_MAX_REQUESTS", 20)
     lane = make_lane(RowModel(spec=TEXTS), waiting("owner"), max_batch_size=8)
     results = Results()
     text = InferRequest({"x": np.array(["always the same"], object)}, ("y",))
     async with asyncio.timeout(10):
         while lane.batching.awaits_check:
             await submit(lane, results, text)
-    assert lane.batching.obstacle == row_learner._NO_PROOF
+    assert lane.batching.obstacle == learner._NO_PROOF
 
 
 async def test_large_requests_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_learner, "_MAX_BYTES", 100)
+    monkeypatch.setattr(learner, "_MAX_BYTES", 100)
     model, results = RowModel(), Results()
     lane = make_lane(model, waiting("graph"), max_batch_size=8)
     await submit(lane, results, request(*range(100)))

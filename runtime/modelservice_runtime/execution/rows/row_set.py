@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from modelservice_runtime.execution.row_check import Row
+from modelservice_runtime.execution.rows.check import Row
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.tensors import BF16, Array, TensorSpec, bf16_from_fp32, fp32_from_bf16
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.execution.row_check import CheckResult, Row, check_rows
-from modelservice_runtime.execution.row_set import ROWS, complete, make_strangers
+from modelservice_runtime.execution.rows.check import CheckResult, Row, check_rows
+from modelservice_runtime.execution.rows.row_set import ROWS, complete, make_strangers
 from modelservice_runtime.model import Batching, Model
 
 # What the runs of a check may take together, before a model is ready.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_runtime.execution.batch_queue import BatchQueue
+from modelservice_runtime.execution.batches.batch_queue import BatchQueue
 
 
 @dataclass(eq=False)

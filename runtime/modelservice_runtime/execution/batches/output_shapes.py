@@ -7,7 +7,7 @@ values, and so a request's answer would depend on who shares its run. Safe on an
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from modelservice_runtime.execution.batch_queue import BatchKey
+from modelservice_runtime.execution.batches.batch_queue import BatchKey
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.tensors import Array
 

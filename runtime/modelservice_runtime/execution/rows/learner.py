@@ -8,10 +8,10 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from modelservice_runtime.execution.batch_queue import BatchKey
-from modelservice_runtime.execution.row_check import Row
-from modelservice_runtime.execution.row_checker import RowChecker
-from modelservice_runtime.execution.row_set import ROWS, cut_rows, distinct
+from modelservice_runtime.execution.batches.batch_queue import BatchKey
+from modelservice_runtime.execution.rows.check import Row
+from modelservice_runtime.execution.rows.checker import RowChecker
+from modelservice_runtime.execution.rows.row_set import ROWS, cut_rows, distinct
 from modelservice_runtime.execution.runner_threads import RunnerThreads
 from modelservice_runtime.model import Batching
 from modelservice_runtime.tensors import Array

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from modelservice_runtime.errors import InferenceFailedError, ServingError
-from modelservice_runtime.execution import batching
-from modelservice_runtime.execution.batching import (
+from modelservice_runtime.execution.batches import batching
+from modelservice_runtime.execution.batches.batching import (
     SHAPES_VARY,
     RowMismatchError,
     batch_key,
@@ -20,7 +20,7 @@ from modelservice_runtime.execution.batching import (
     run_batch,
     split_outputs,
 )
-from modelservice_runtime.execution.output_shapes import OutputShapes
+from modelservice_runtime.execution.batches.output_shapes import OutputShapes
 from modelservice_runtime.model import ModelSpec, Run
 from modelservice_runtime.tensors import BYTES, FP32, Array, InferRequest, TensorSpec
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.execution.batch_queue import BatchKey
-from modelservice_runtime.execution.output_shapes import OutputShapes
+from modelservice_runtime.execution.batches.batch_queue import BatchKey
+from modelservice_runtime.execution.batches.output_shapes import OutputShapes
 from modelservice_runtime.model import Model, ModelSpec, Run
 from modelservice_runtime.tensors import Array, InferRequest
 

@@ -1,0 +1,1 @@
+"""Requests that share a run: who waits in what order, and how they are merged and split."""

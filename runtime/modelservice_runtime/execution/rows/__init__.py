@@ -1,0 +1,1 @@
+"""Whether rows of a model depend on each other: asked by running it, on rows that are made up or came."""
