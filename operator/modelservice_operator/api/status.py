@@ -110,6 +110,8 @@ class SurgeCapacity(ApiModel):
 class RolloutStatus(ApiModel):
     """How the new revision replaces the old one."""
 
+    started_at: Time | None = None
+    """Since when its newest pods are being tried, where they had to wait for the end of old ones."""
     capacity: SurgeCapacity | None = None
     """Set where there is not enough room."""
 

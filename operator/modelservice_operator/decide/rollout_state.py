@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelservice_operator.decide.rollout.capacity import read_capacity
-from modelservice_operator.decide.rollout.leaving import LOST_AFTER_SECONDS
 from modelservice_operator.decide.rollout.model import RevisionState, RolloutState
 from modelservice_operator.facts.recorded import (
     condition_of,
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.wish import Wish
     from modelservice_operator.facts.observed import DeploymentChild
 
-_DEFAULT_GRACE_SECONDS = 30
-"""Kubernetes' own, for templates that say nothing."""
-
 
 def observe_rollout(facts: Facts, wish: Wish, target: str, leaving: Leaving) -> RolloutState:
     """Return what the planner may know of the rollout to this target."""
@@ -39,18 +35,10 @@ def observe_rollout(facts: Facts, wish: Wish, target: str, leaving: Leaving) -> 
         started_at=_started_at(facts, target, is_new=is_new),
         aborted=given_up and not tried_again,
         leaving=leaving.pods,
-        drain_seconds=_drain_seconds(facts, target),
+        asked_at=None if is_new else parse_time((facts.status.get("rollout") or {}).get("startedAt")),
         down_since=_down_since(facts),
         capacity=read_capacity(facts.status, target) if wish.goes_by_capacity else None,
     )
-
-
-def _drain_seconds(facts: Facts, target: str) -> float:
-    """Return how long a pod may take to be gone, by the records of the revisions that matter."""
-    known = (facts.history.revision(name) for name in (facts.stable, target))
-    specs = [one.snapshot.template.get("spec") or {} for one in known if one is not None]
-    graces = [spec.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS) for spec in specs]
-    return float(max(graces, default=_DEFAULT_GRACE_SECONDS)) + LOST_AFTER_SECONDS
 
 
 def _down_since(facts: Facts) -> datetime | None:

@@ -10,6 +10,7 @@ from modelservice_operator.decide.rollout.leaving import count_leaving
 from modelservice_operator.decide.rollout.limits import max_surge_pods
 from modelservice_operator.decide.rollout.model import RolloutSpec
 from modelservice_operator.explain.diagnose.room import find_shortage, resources_of
+from modelservice_operator.facts.text.times import format_time
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,11 +22,28 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.observed import Observed
 
 
-def rollout_status(decision: Decision, capacity: Capacity | None) -> dict[str, Any] | None:
+def rollout_status(
+    observed: Observed, decision: Decision, capacity: Capacity | None, now: datetime
+) -> dict[str, Any] | None:
     """Return `status.rollout`, None where there is nothing to say."""
-    if capacity is None or decision.target is None:
+    if decision.target is None:
         return None
-    return {"capacity": write_capacity(capacity, decision.target.name)}
+    status = {
+        "startedAt": _started_at(observed, decision, now),
+        "capacity": write_capacity(capacity, decision.target.name) if capacity else None,
+    }
+    return {name: value for name, value in status.items() if value is not None} or None
+
+
+def _started_at(observed: Observed, decision: Decision, now: datetime) -> str | None:
+    """Return when pods of the target were asked for: their deadline runs only while they need not wait."""
+    plan, target, old = decision.plan, decision.target, observed.service.get("status") or {}
+    if plan is None or target is None or plan.phase != "Progressing" or not plan.is_tight:
+        return None
+    if plan.waits_for_leaving or not plan.replicas.get(target.name) or plan.stable is None:
+        return None
+    known = (old.get("rollout") or {}).get("startedAt") if old.get("targetRevision") == target.name else None
+    return known or format_time(now)
 
 
 def compute_capacity(observed: Observed, decision: Decision, now: datetime) -> Capacity | None:

@@ -67,7 +67,7 @@ def compute_status(
         "targetRevision": decision.target.name if decision.target else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
-        "rollout": rollout_status(decision, capacity),
+        "rollout": rollout_status(observed, decision, capacity, now),
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),

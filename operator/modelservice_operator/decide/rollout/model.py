@@ -92,8 +92,8 @@ class RolloutState:
     `revisions` holds one state for each Deployment that exists. `stable` is None until a first rollout is
     complete. `started_at` is when work on the target began, None where it has not begun. `aborted` says
     that the target was given up before. `leaving` are pods of any revision that are being stopped and hold
-    their place still, for `drain_seconds` at most; None where nobody has looked yet. `down_since` is since
-    when nothing has answered.
+    their place still; None where nobody has looked yet. `asked_at` is when a pod of the target was asked for
+    last after it had to wait for those, `down_since` since when nothing has answered.
     """
 
     target: str
@@ -102,7 +102,7 @@ class RolloutState:
     started_at: datetime | None = None
     aborted: bool = False
     leaving: int | None = 0
-    drain_seconds: float = 0.0
+    asked_at: datetime | None = None
     down_since: datetime | None = None
     capacity: Capacity | None = None
 
@@ -114,9 +114,9 @@ class Plan:
     `replicas` has an entry for each revision that shall have a Deployment; a revision whose Deployment
     exists but is missing here has no pods left and can go. `weights` are percentages of the traffic that
     the rollout is heading for. `overdue` says that the progress deadline has passed. `waits_for_leaving`
-    says that new pods wait until those that are leaving are gone, `held` that the only pod would have to go
-    first, which is not allowed. `capacity` is what this step goes by; whoever sees pods goes on from there,
-    with `probe`.
+    says that new pods wait until those that are leaving are gone, which happens only where `is_tight`;
+    `held` that the only pod would have to go first, which is not allowed. `capacity` is what this step goes
+    by; whoever sees pods goes on from there, with `probe`.
     """
 
     replicas: Mapping[str, int]
@@ -125,6 +125,7 @@ class Plan:
     phase: Phase
     overdue: bool = False
     waits_for_leaving: bool = False
+    is_tight: bool = False
     held: bool = False
     capacity: Capacity | None = None
     probe: Probe | None = None

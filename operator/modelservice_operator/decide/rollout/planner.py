@@ -81,6 +81,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         phase=phase,
         overdue=overdue,
         waits_for_leaving=waits_for_leaving,
+        is_tight=limits.is_tight,
         held=held,
         capacity=capacity,
         probe=probe,
@@ -156,14 +157,15 @@ def _seconds_left(spec: RolloutSpec, limits: Limits, observed: RolloutState, now
 
     Each pod that became available earns the next one a deadline of its own: a large service that makes
     progress is never given up, and nothing has to be remembered about when that progress was. Where a pod
-    has to wait for the end of another, that time is not its own.
+    may have to wait for the end of another, its time begins when it is asked for.
     """
-    if observed.started_at is None:
+    waits = limits.is_tight and observed.stable is not None
+    started_at = observed.asked_at if waits else observed.started_at
+    if started_at is None:
         return None
     target = next((one for one in observed.revisions if one.name == observed.target), None)
-    waiting = observed.drain_seconds if limits.is_tight else 0.0
-    granted = (spec.progress_deadline_seconds + waiting) * ((target.serving if target else 0) + 1)
-    return granted - _seconds_since(observed.started_at, now)
+    granted = spec.progress_deadline_seconds * ((target.serving if target else 0) + 1)
+    return granted - _seconds_since(started_at, now)
 
 
 def _seconds_since(time: datetime, now: datetime) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.unit.operator.builders import NOW, World, make_observed, make_pod, model, timestamp
 
 from modelservice_operator.decide.rollout.leaving import LOST_AFTER_SECONDS, Leaving, count_leaving
@@ -103,3 +104,36 @@ def test_decide_where_deployments_do_not_count_leaving_pods_the_pods_tell() -> N
     world.reconcile()
 
     assert world.replicas() == {old: 1, new: 1}
+
+
+@pytest.mark.parametrize(
+    "rollout", [{"maxSurge": 0, "maxUnavailable": 1}, {"strategy": "Recreate"}], ids=["one by one", "at once"]
+)
+def test_decide_the_deadline_of_a_new_pod_begins_when_it_need_not_wait_any_more(rollout: Any) -> None:
+    world = World(replicas=1, rollout={**rollout, "progressDeadlineSeconds": 60})
+    world.settle()
+    old = world.status["stableRevision"]
+    world.edit(model=model(2))
+    world.reconcile()
+    world.reconcile()
+    new = world.status["targetRevision"]
+    world.broken.add(new)
+    world.run_controllers()
+    world.set_deployment(old, terminating_replicas=1)
+    world.wait(300)
+    world.reconcile()
+    assert world.condition("Progressing")["status"] == "True", "the old pod takes its time"
+    world.set_deployment(old, terminating_replicas=0)
+    world.reconcile()
+    world.run_controllers()
+    assert world.replicas() == {old: 0, new: 1}
+    world.wait(59)
+    decision = world.reconcile()
+    assert decision.requeue_after_seconds == 1
+
+    world.wait(1)
+    world.settle()
+
+    assert world.condition("Ready")["reason"] == "ProgressDeadlineExceeded"
+    assert world.replicas() == {old: 1}
+    assert "rollout" not in world.status
