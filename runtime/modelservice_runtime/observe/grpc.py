@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from modelservice_runtime.observe.exchange import Exchange, Observer, decode_header, parse_traceparent
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus, Service
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
 from modelservice_runtime.transport.http import Buffer
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 # The server's own faults, by OpenTelemetry's semantic conventions for RPC.
 _FAILURES = frozenset(

@@ -4,6 +4,7 @@ It stands below the protocols: a transport refuses on its own what it does not r
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from json import JSONEncoder
 
 from modelservice_runtime.errors import (
@@ -22,11 +23,44 @@ from modelservice_runtime.errors import (
     UnsupportedEncodingError,
     UnsupportedOperationError,
 )
-from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
 from modelservice_runtime.transport.http import HttpResponse
 
 # Unlike orjson it raises MemoryError where there is none, and does not end the process.
 _quoted = JSONEncoder(ensure_ascii=False).encode
+
+
+class GrpcStatus(IntEnum):
+    """The status codes of gRPC (grpc `doc/statuscodes.md`)."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class GrpcError(Exception):
+    """Ends a call with `status`; `message` is the sentence for the client.
+
+    A service, and `CallHandler.on_message` and `on_end`, may raise it in place of calling `finish`.
+    """
+
+    def __init__(self, status: GrpcStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

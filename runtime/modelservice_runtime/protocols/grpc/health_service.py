@@ -10,7 +10,8 @@ from modelservice_runtime.models.health import Health
 from modelservice_runtime.protocols.grpc.unary import UnaryHandler, parse_plain_request, unary_service
 from modelservice_runtime.protos import health_pb2 as pb
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus, Service
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 SERVICE = "grpc.health.v1.Health"
 

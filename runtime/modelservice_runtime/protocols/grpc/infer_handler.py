@@ -10,9 +10,9 @@ from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.protocols.grpc.unary import UnaryHandler
 from modelservice_runtime.protocols.inference import InferCall, infer_inline
 from modelservice_runtime.tensors import Array, InferRequest
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
 from modelservice_runtime.transport.http import Buffer
-from modelservice_runtime.transport.status import grpc_error
+from modelservice_runtime.transport.status import GrpcStatus, grpc_error
 
 log = logging.getLogger(__name__)
 

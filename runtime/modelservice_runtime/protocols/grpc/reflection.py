@@ -14,8 +14,8 @@ from modelservice_runtime.protocols.grpc.unary import parse_plain_request
 from modelservice_runtime.protos import reflection_v1_pb2, reflection_v1alpha_pb2
 from modelservice_runtime.protos.pool import POOL
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
-from modelservice_runtime.transport.status import grpc_error
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
+from modelservice_runtime.transport.status import GrpcStatus, grpc_error
 
 SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 

@@ -7,8 +7,8 @@ from google.protobuf.message import DecodeError, Message
 
 from modelservice_runtime.errors import InvalidRequestError, ServingError
 from modelservice_runtime.protocols.tensors.protobuf_wire import ParsedMessage
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus, Service
-from modelservice_runtime.transport.status import grpc_error
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus, grpc_error
 
 # Requests without tensors: names and versions. protobuf's parser may need twenty times as much memory.
 MAX_PLAIN_REQUEST_BYTES = 64 * 1024

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from modelservice_runtime.transport.content_encoding import MIN_COMPRESSED_BYTES, encode_body
 from modelservice_runtime.transport.grpc.head import CallHead
 from modelservice_runtime.transport.grpc.messages import PREFIX_BYTES
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcStatus
+from modelservice_runtime.transport.grpc.stream import CallHandler
 from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK, TRAILERS_OK_BLOCK, build_trailers_block
 from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.http2.framing.frames import END_HEADERS, END_STREAM, FrameType
 from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
+from modelservice_runtime.transport.status import GrpcStatus
 
 # The frames of a small answer, packed at once: HEADERS, then the head of DATA and the message's prefix.
 _HEAD_AND_DATA = struct.Struct(f">IBI{len(HEAD_BLOCK)}sIBIBI")

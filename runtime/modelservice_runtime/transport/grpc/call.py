@@ -13,11 +13,11 @@ from modelservice_runtime.transport.grpc.answers import AnsweringStream
 from modelservice_runtime.transport.grpc.head import CallHead
 from modelservice_runtime.transport.grpc.messages import PREFIX_BYTES, MessageReader
 from modelservice_runtime.transport.grpc.open_streams import Endable
-from modelservice_runtime.transport.grpc.stream import Admission, CallHandler, GrpcError, GrpcStatus
+from modelservice_runtime.transport.grpc.stream import Admission, CallHandler
 from modelservice_runtime.transport.grpc.wire import HEAD_BLOCK
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 from modelservice_runtime.transport.http2.stream import StreamOwner
-from modelservice_runtime.transport.status import grpc_error
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus, grpc_error
 
 log = logging.getLogger(__name__)
 

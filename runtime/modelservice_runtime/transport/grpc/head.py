@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus, Service
+from modelservice_runtime.transport.grpc.stream import Service
 from modelservice_runtime.transport.grpc.wire import (
     ACCEPT_ENCODING_BLOCK,
     HEAD_BLOCK,
@@ -17,6 +17,7 @@ from modelservice_runtime.transport.grpc.wire import (
 )
 from modelservice_runtime.transport.http2.headers.fields import split_fields
 from modelservice_runtime.transport.http2.headers.hpack import Header
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 _MAX_SHOWN_PATH = 100
 _MAX_LENGTH_DIGITS = 18

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from modelservice_runtime.errors import PayloadTooLargeError, ServingError
 from modelservice_runtime.machine.room import ensure_room
 from modelservice_runtime.transport.content_encoding import decode_body
-from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 if TYPE_CHECKING:
     from modelservice_runtime.transport.http import Buffer

@@ -4,7 +4,7 @@ import logging
 from typing import Protocol, runtime_checkable
 from weakref import WeakSet
 
-from modelservice_runtime.transport.grpc.stream import GrpcStatus
+from modelservice_runtime.transport.status import GrpcStatus
 
 log = logging.getLogger(__name__)
 

@@ -1,48 +1,14 @@
-"""One RPC as the services see it; the only module that transport and services share.
+"""One RPC as the services see it; with `status`, all that transport and services share.
 
 A service is a function from a call to its handler, registered by the full path of its method. Everything runs
 on the event loop's thread; no function here may block.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import IntEnum
 from typing import Protocol, TypeAlias
 
 from modelservice_runtime.transport.http import Buffer
-
-
-class GrpcStatus(IntEnum):
-    """The status codes of gRPC (grpc `doc/statuscodes.md`)."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
-
-
-class GrpcError(Exception):
-    """Ends a call with `status`; `message` is the sentence for the client.
-
-    A service, and `CallHandler.on_message` and `on_end`, may raise it in place of calling `finish`.
-    """
-
-    def __init__(self, status: GrpcStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+from modelservice_runtime.transport.status import GrpcStatus
 
 
 class GrpcCall(Protocol):

@@ -2,8 +2,8 @@
 
 import re
 
-from modelservice_runtime.transport.grpc.stream import GrpcStatus
 from modelservice_runtime.transport.http2.headers.hpack import encode_header
+from modelservice_runtime.transport.status import GrpcStatus
 
 SUPPORTED_ENCODINGS = (b"gzip", b"deflate")
 

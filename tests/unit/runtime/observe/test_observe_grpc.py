@@ -7,8 +7,9 @@ import pytest
 
 from modelservice_runtime.observe.exchange import Exchange
 from modelservice_runtime.observe.grpc import observe_services
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcError, GrpcStatus, Service
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
 from modelservice_runtime.transport.http import Buffer
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 PATH = "/inference.GRPCInferenceService/ModelInfer"
 MESSAGE = b"\x0a\x03mlp\x1a\x01x"

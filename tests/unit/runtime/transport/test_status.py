@@ -4,8 +4,7 @@ from hypothesis.strategies import characters, text
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.protocols.tensors.json_codec import write_json
-from modelservice_runtime.transport.grpc.stream import GrpcStatus
-from modelservice_runtime.transport.status import ERRORS, error_body, error_response, grpc_error
+from modelservice_runtime.transport.status import ERRORS, GrpcStatus, error_body, error_response, grpc_error
 
 
 def test_every_error_has_a_status_in_every_protocol() -> None:

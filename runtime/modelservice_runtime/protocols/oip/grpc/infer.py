@@ -30,8 +30,9 @@ from modelservice_runtime.protocols.oip.grpc.response import (
 from modelservice_runtime.protocols.rest.deadline import shorter
 from modelservice_runtime.tensors import InferRequest
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, GrpcStatus, Service
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
 from modelservice_runtime.transport.http import Buffer
+from modelservice_runtime.transport.status import GrpcStatus
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from modelservice_runtime.protocols.grpc_services import build_grpc_services
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.protos.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcError, GrpcStatus
+from modelservice_runtime.transport.grpc.stream import CallHandler
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"

@@ -17,8 +17,8 @@ from modelservice_runtime.protocols.oip.grpc.request import (
 )
 from modelservice_runtime.protos import inference_pb2 as pb
 from modelservice_runtime.tensors import DATATYPES, InferRequest, TensorSpec
-from modelservice_runtime.transport.grpc.stream import GrpcStatus
 from modelservice_runtime.transport.http import Buffer
+from modelservice_runtime.transport.status import GrpcStatus
 
 CONTENTS_FIELDS = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",

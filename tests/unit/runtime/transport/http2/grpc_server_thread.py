@@ -10,8 +10,9 @@ from dataclasses import replace
 import uvloop
 
 from modelservice_runtime.transport.grpc.server import GrpcServer
-from modelservice_runtime.transport.grpc.stream import Admission, CallHandler, GrpcCall, GrpcError, GrpcStatus
+from modelservice_runtime.transport.grpc.stream import Admission, CallHandler, GrpcCall
 from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 from modelservice_runtime.transport.tls import TlsContext
 
 

@@ -14,8 +14,8 @@ from tests.unit.runtime.transport.http2.grpc_server_thread import (
 )
 from tests.unit.runtime.transport.http2.raw_client import ACK, GOAWAY, PING, RawClient, call, frame, prefixed
 
-from modelservice_runtime.transport.grpc.stream import GrpcStatus
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
+from modelservice_runtime.transport.status import GrpcStatus
 
 YOUNG = replace(SMALL, max_connection_age_seconds=0.2, linger_seconds=0.2)
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice_runtime.transport.grpc.messages import MessageReader
-from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
 from modelservice_runtime.transport.grpc.wire import encode_message, is_grpc_content_type, parse_timeout
 from modelservice_runtime.transport.http2.framing.errors import StreamFailedError
 from modelservice_runtime.transport.http2.headers.fields import split_fields
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 REQUIRED = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a/b")]
 

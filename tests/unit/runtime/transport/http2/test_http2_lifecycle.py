@@ -28,9 +28,9 @@ from tests.unit.runtime.transport.http2.raw_client import (
 
 from modelservice_runtime.errors import AddressUnavailableError
 from modelservice_runtime.transport.grpc.server import GrpcServer
-from modelservice_runtime.transport.grpc.stream import GrpcError, GrpcStatus
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 from modelservice_runtime.transport.tls import HTTP_2, TlsContext
 
 
