@@ -1,29 +1,44 @@
-"""The subcommands of `modelservice`, and which of them a command line means."""
+"""The subcommands of `modelservice` and of `kubectl msvc`, and which of them a command line means."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from modelservice_cli import api_key, runtime, serve
 from modelservice_cli.errors import CommandError
+from modelservice_cli.packages import check_cluster_packages
+from modelservice_cli.rollout.arguments import add_arguments as add_rollout_arguments
+from modelservice_cli.rollout.arguments import add_cluster_arguments
 from modelservice_runtime.errors import InvalidSettingsError, StartupError
 from modelservice_runtime.settings.serve import SettingsParser
 
+_INTERRUPTED = 130
+"""As shells report a command that Ctrl-C ended."""
+
 
 def run(argv: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 1 for a failure, 2 for wrong usage."""
+    """Run a command line of `modelservice`; returns the exit code: 1 for a failure, 2 for wrong usage."""
+    return _run(_build_parser(), argv)
+
+
+def run_plugin(argv: Sequence[str]) -> int:
+    """Run what follows `kubectl msvc`; returns the exit code as `run` does."""
+    return _run(_build_plugin_parser(), argv)
+
+
+def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     try:
-        return _run(argv)
+        return _run_command(parser, argv)
     except InvalidSettingsError as error:
-        print(f"modelservice: {error.args[0]}", file=sys.stderr)
+        print(f"{parser.prog}: {error.args[0]}", file=sys.stderr)
         return 2
     except (CommandError, StartupError) as error:
-        print(f"modelservice: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
 
 
-def _run(argv: Sequence[str]) -> int:
-    parser = _build_parser()
+def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command == "serve":
         return serve.run(arguments.serve_parser, argv[1:])
@@ -31,6 +46,8 @@ def _run(argv: Sequence[str]) -> int:
         return api_key.run(arguments)
     if arguments.command == "runtime":
         return runtime.run(arguments)
+    if arguments.command == "rollout":
+        return _run_rollout(arguments)
     if arguments.command == "version":
         from importlib.metadata import version
 
@@ -38,6 +55,23 @@ def _run(argv: Sequence[str]) -> int:
         return 0
     parser.print_help()
     return 2
+
+
+def _run_rollout(arguments: argparse.Namespace) -> int:
+    check_cluster_packages()
+    # Imported here: the package `kubernetes` takes a second, and no other command needs it.
+    from modelservice_cli.rollout.run import run_verb
+
+    try:
+        code = run_verb(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads has seen enough. Python would complain of it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -61,5 +95,27 @@ def _build_parser() -> argparse.ArgumentParser:
         "runtime", help="show what the runtime finds on this machine", allow_abbrev=False
     )
     runtime.add_arguments(runtime_parser)
+    _add_rollout(commands)
     commands.add_parser("version", help="print the version")
     return parser
+
+
+def _build_plugin_parser() -> argparse.ArgumentParser:
+    parser = SettingsParser(
+        prog="kubectl msvc", description="Look at ModelServices in a cluster.", allow_abbrev=False
+    )
+    add_cluster_arguments(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=SettingsParser)
+    _add_rollout(commands)
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _add_rollout(commands: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = commands.add_parser(
+        "rollout",
+        help="show changes of ModelServices in a cluster, and take them back",
+        description="Show changes of ModelServices in a cluster, and take them back.",
+        allow_abbrev=False,
+    )
+    add_rollout_arguments(parser)

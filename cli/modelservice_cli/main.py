@@ -1,4 +1,4 @@
-"""Where the `modelservice` command starts."""
+"""Where the commands `modelservice` and `kubectl msvc` start."""
 
 import sys
 from collections.abc import Sequence
@@ -15,6 +15,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from modelservice_cli.commands import run
 
     return run(sys.argv[1:] if argv is None else argv)
+
+
+def plugin(argv: Sequence[str] | None = None) -> int:
+    """Run `kubectl msvc`: kubectl starts the program `kubectl-msvc` with what follows."""
+    from modelservice_cli.commands import run_plugin
+
+    return run_plugin(sys.argv[1:] if argv is None else argv)
 
 
 if __name__ == "__main__":

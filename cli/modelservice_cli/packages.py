@@ -1,5 +1,6 @@
 """Whether the packages that a command needs are installed."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from modelservice_cli.errors import CommandError
@@ -14,15 +15,25 @@ _RUNTIME_PACKAGES = (
     "simdjson",
     "uvloop",
 )
+_CLUSTER_PACKAGES = ("kubernetes", "msgspec", "rich")
 
 
 def check_runtime_packages() -> None:
     """Raise CommandError where a package of the runtime is missing."""
-    missing = [name for name in _RUNTIME_PACKAGES if _is_missing(name)]
+    _check("the runtime", "runtime", _RUNTIME_PACKAGES)
+
+
+def check_cluster_packages() -> None:
+    """Raise CommandError where a package is missing that commands on a cluster need."""
+    _check("commands on a cluster", "cli", _CLUSTER_PACKAGES)
+
+
+def _check(what: str, extra: str, packages: Sequence[str]) -> None:
+    missing = [name for name in packages if _is_missing(name)]
     if missing:
         raise CommandError(
-            f"the runtime's packages are not installed ({', '.join(missing)}); "
-            "install them with: pip install 'modelservice[runtime]'"
+            f"the packages of {what} are not installed ({', '.join(missing)}); "
+            f"install them with: pip install 'modelservice[{extra}]'"
         )
 
 

@@ -1,7 +1,4 @@
-"""Which fields differ between what was applied and what came of it: names for a log line. Pure.
-
-Values are left out: they may be long, and not for everybody's eyes.
-"""
+"""Which fields two objects differ in, such as what was applied and what came of it. Pure."""
 
 from __future__ import annotations
 
@@ -15,31 +12,35 @@ _KEYS = ("name", "mountPath", "containerPort", "port", "topologyKey")
 
 
 def differences(intended: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the paths of fields that are not the same in both, in the order of the alphabet."""
-    return tuple(sorted(_compare("", intended, found)))
+    """Return the paths of fields that are not the same in both, in the order of the alphabet.
+
+    They are for a log line. Values are left out: they may be long, and not for everybody's eyes.
+    """
+    return tuple(sorted(path for path, _, _ in compare("", intended, found)))
 
 
-def _compare(path: str, left: Any, right: Any) -> Iterator[str]:
+def compare(path: str, left: Any, right: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each field below `path` that differs, with its value in both: None where it is not set."""
     if isinstance(left, dict) and isinstance(right, dict):
         for name in left.keys() | right.keys():
-            yield from _compare(f"{path}.{name}" if path else name, left.get(name), right.get(name))
+            yield from compare(f"{path}.{name}" if path else name, left.get(name), right.get(name))
     elif _are_objects(left) and _are_objects(right):
         yield from _compare_lists(path, left, right)
     elif left != right:
-        yield path
+        yield path, left, right
 
 
 def _are_objects(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
-def _compare_lists(path: str, left: list[Any], right: list[Any]) -> Iterator[str]:
+def _compare_lists(path: str, left: list[Any], right: list[Any]) -> Iterator[tuple[str, Any, Any]]:
     key = next((name for name in _KEYS if _is_key(name, left) and _is_key(name, right)), None)
     before, after = (
         {item[key] if key else index: item for index, item in enumerate(one)} for one in (left, right)
     )
     for name in before.keys() | after.keys():
-        yield from _compare(f"{path}[{name}]", before.get(name), after.get(name))
+        yield from compare(f"{path}[{name}]", before.get(name), after.get(name))
 
 
 def _is_key(name: str, items: list[Any]) -> bool:

@@ -1,0 +1,106 @@
+"""The arguments of `rollout` and its verbs."""
+
+import argparse
+import re
+from pathlib import Path
+
+from modelservice_runtime.settings.serve import SettingsParser
+
+_UNITS_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smh]?)")
+_REVISION = "a revision's name, or its number in the history"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs."""
+    add_cluster_arguments(parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=SettingsParser, required=True)
+    _add_status(verbs)
+    _add_history(verbs)
+    _add_diff(verbs)
+    _add_undo(verbs)
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which cluster and namespace; they may stand before the verb and after it."""
+    where = parser.add_argument_group("cluster")
+    for flags, kind, metavar, what in (
+        (("-n", "--namespace"), str, "NAMESPACE", "default: the namespace of the context"),
+        (("--context",), str, "CONTEXT", "a context of the kubeconfig; default: its current one"),
+        (("--kubeconfig",), Path, "FILE", "default: $KUBECONFIG, else ~/.kube/config, else the pod's own"),
+    ):
+        # No default of its own: one that was given before the verb must not be lost.
+        where.add_argument(*flags, type=kind, metavar=metavar, help=what, default=argparse.SUPPRESS)
+
+
+def _add_verb(
+    verbs: "argparse._SubParsersAction[SettingsParser]", name: str, help_text: str, description: str
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=help_text, description=description, allow_abbrev=False)
+    parser.add_argument("name", metavar="NAME", help="a ModelService")
+    add_cluster_arguments(parser)
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default: text")
+
+
+def _add_status(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = _add_verb(
+        verbs,
+        "status",
+        "show how far a change is",
+        "Show the revisions, their pods and traffic, and what holds a change up. With -w the exit code is 0 "
+        "when the change is complete, 1 when it was given up or needs a person, 124 after --timeout.",
+    )
+    _add_output(parser)
+    parser.add_argument("-w", "--watch", action="store_true", help="follow the change until it ends")
+    parser.add_argument(
+        "--timeout",
+        type=parse_duration_seconds,
+        metavar="DURATION",
+        help="with -w: how long at most, such as 90s, 10m or 1h; default: until it ends",
+    )
+
+
+def _add_history(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = _add_verb(
+        verbs, "history", "list the recorded revisions", "List the recorded revisions, the oldest first."
+    )
+    _add_output(parser)
+
+
+def _add_diff(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = _add_verb(
+        verbs,
+        "diff",
+        "show what two revisions differ in",
+        "Show which fields and which runtime two revisions differ in. Without REV: the stable revision and "
+        "the target, or the stable one and the one before it. With one REV: that one and the target.",
+    )
+    parser.add_argument("revisions", nargs="*", metavar="REV", help=_REVISION)
+
+
+def _add_undo(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = _add_verb(
+        verbs,
+        "undo",
+        "go back to an earlier revision",
+        "Write the recorded fields of a revision back into the spec: those that make a revision, and no "
+        "others. Default: the stable revision; where the spec asks for that one, the one before it.",
+    )
+    parser.add_argument("--to-revision", metavar="REV", help=_REVISION)
+    parser.add_argument("--dry-run", action="store_true", help="let the API server check it, write nothing")
+    parser.add_argument(
+        "--force", action="store_true", help="write even where the spec comes from Git or from Helm"
+    )
+
+
+def parse_duration_seconds(text: str) -> int:
+    """A duration as kubectl reads it: ``90``, ``90s``, ``10m``, ``1h``."""
+    match = _DURATION.fullmatch(text)
+    seconds = int(match["number"]) * _UNITS_SECONDS[match["unit"]] if match else 0
+    if seconds == 0:
+        raise argparse.ArgumentTypeError(f"expected a duration such as 90s, 10m or 1h, got {text!r}")
+    return seconds

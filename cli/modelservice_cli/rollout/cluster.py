@@ -1,0 +1,150 @@
+"""All that the command line asks of an API server. Objects are dicts, as the server wrote them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import urllib3
+from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
+
+from modelservice_cli.errors import CommandError
+from modelservice_cli.rollout.errors import ChangedMeanwhileError, ForbiddenError, UnavailableError
+from modelservice_cli.rollout.kubeconfig import Access
+from modelservice_operator.facts.kinds import MODEL_SERVICES, Resource
+from modelservice_operator.facts.labels import GROUP, NAME, VERSION
+
+FIELD_MANAGER = "modelservice-cli"
+"""Who a write of ours is by, in `metadata.managedFields`."""
+_TIMEOUT_SECONDS = (5, 30)
+"""For the connection and for the answer: a person waits, or a pipeline."""
+_TRIES_MAY_HELP = frozenset({408, 429, 500, 502, 503, 504})
+
+Object = dict[str, Any]
+
+
+class Cluster:
+    """One API server. Every method may raise CommandError or one of its kinds in `errors`."""
+
+    def __init__(self, access: Access) -> None:
+        self._server = str(access.configuration.host)
+        client = ApiClient(access.configuration)
+        self._objects, self._core = CustomObjectsApi(client), CoreV1Api(client)
+
+    def read_service(self, namespace: str, name: str) -> Object:
+        """The ModelService."""
+        place = (GROUP, VERSION, namespace, MODEL_SERVICES.plural, name)
+        found: Object = self._ask(
+            lambda: self._objects.get_namespaced_custom_object(*place, _request_timeout=_TIMEOUT_SECONDS),
+            f"there is no ModelService {name!r} in namespace {namespace!r}: "
+            "'kubectl get modelservices -A' lists all, -n names another namespace",
+        )
+        return found
+
+    def list_children(self, resource: Resource, namespace: str, service: str) -> list[Object]:
+        """Objects of one kind (not of the core group) that belong to a ModelService."""
+        place = (resource.group, resource.version, namespace, resource.plural)
+        found = self._ask(
+            lambda: self._objects.list_namespaced_custom_object(
+                *place, label_selector=f"{NAME}={service}", _request_timeout=_TIMEOUT_SECONDS
+            ),
+            f"the cluster has no {resource.plural} of {resource.api_version}",
+        )
+        return list(found["items"])
+
+    def list_pods(self, namespace: str, service: str) -> list[Object]:
+        """The pods of a ModelService."""
+        return self._list_core(self._core.list_namespaced_pod, namespace, label_selector=f"{NAME}={service}")
+
+    def list_warnings(self, namespace: str, pod_uid: str) -> list[Object]:
+        """The Events of type Warning about one pod."""
+        fields = f"involvedObject.kind=Pod,involvedObject.uid={pod_uid},type=Warning"
+        return self._list_core(self._core.list_namespaced_event, namespace, field_selector=fields)
+
+    def replace_service(self, service: Object, *, dry_run: bool) -> None:
+        """Write a ModelService as it was read and then edited.
+
+        ChangedMeanwhileError: somebody has written it since.
+        """
+        metadata = service["metadata"]
+        options: Object = {"dry_run": "All"} if dry_run else {}
+        self._ask(
+            lambda: self._objects.replace_namespaced_custom_object(
+                *(GROUP, VERSION, metadata["namespace"], MODEL_SERVICES.plural, metadata["name"]),
+                service,
+                field_manager=FIELD_MANAGER,
+                _request_timeout=_TIMEOUT_SECONDS,
+                **options,
+            ),
+            f"ModelService {metadata['name']!r} is gone",
+        )
+
+    def _list_core(self, list_them: Callable[..., Any], namespace: str, **selectors: str) -> list[Object]:
+        # Unparsed: the package's models would cost more time than the request.
+        answer = self._ask(
+            lambda: list_them(
+                namespace, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS, **selectors
+            ),
+            "the API server lists no such objects",
+        )
+        return list(json.loads(answer.data)["items"])
+
+    def _ask(self, request: Callable[[], Any], not_found: str) -> Any:
+        try:
+            return request()
+        except ApiException as error:
+            raise refusal(int(error.status or 0), error.body, not_found, self._server) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnavailableError(
+                f"no answer from the API server at {self._server} ({_innermost(error)}): check the network "
+                "and the kubeconfig's context"
+            ) from None
+
+
+def refusal(status: int, body: str | bytes | None, not_found: str, server: str) -> CommandError:
+    """Return what to tell the user of an answer with this status and this body."""
+    answer = _parse_status(body)
+    message = str(answer.get("message") or f"HTTP {status}")
+    if status == 404:
+        # A path that the server does not know is answered without a name.
+        is_known = bool((answer.get("details") or {}).get("name"))
+        return CommandError(not_found if is_known else _NO_DEFINITION)
+    if status == 401:
+        return CommandError(
+            f"the API server at {server} does not accept your credentials: log in again, or correct the "
+            "user of the kubeconfig's context"
+        )
+    if status == 403:
+        return ForbiddenError(
+            f"the API server refuses it: {message.rstrip('.')}; ask for the role 'view' (for undo 'edit') in "
+            "the namespace"
+        )
+    if status == 409:
+        return ChangedMeanwhileError("the ModelService was changed in the same moment: run the command again")
+    if status in _TRIES_MAY_HELP:
+        return UnavailableError(f"the API server at {server} cannot answer now: {message}")
+    return CommandError(f"the API server refuses it: {message}")
+
+
+_NO_DEFINITION = (
+    f"the cluster does not know ModelServices ({GROUP}/{VERSION}): install the operator, or name another "
+    "cluster with --context"
+)
+
+
+def _parse_status(body: str | bytes | None) -> Object:
+    try:
+        parsed = json.loads(body or "")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the cause at the bottom: urllib3 wraps what the system said twice."""
+    reason = getattr(error, "reason", None)
+    while isinstance(reason, BaseException):
+        error, reason = reason, getattr(reason, "reason", None)
+    cause = error.__cause__ or error.__context__
+    found = cause if isinstance(cause, OSError) else error
+    text = found.strerror if isinstance(found, OSError) and found.strerror else str(found)
+    return " ".join(text.split()) or type(found).__name__

@@ -1,0 +1,86 @@
+"""`rollout status -w`: looks again and again until the change has come to its end."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from modelservice_cli.rollout.errors import UnavailableError
+from modelservice_cli.rollout.read import Reader
+from modelservice_cli.rollout.status import EXIT_CODES, RolloutStatus, rollout_status, status_line
+
+LOOK_SECONDS = 1.0
+"""A few small reads a second: nothing to lose when a connection breaks, and nothing to catch up with."""
+TIMED_OUT = 124
+"""As the command `timeout` says it."""
+
+Show = Callable[[RolloutStatus], None]
+
+
+def follow(reader: Reader, show: Show, timeout_seconds: int | None) -> int:
+    """Show every look at a change; returns the exit code. Raises CommandError.
+
+    An API server that is away for a while is waited for, once it has answered.
+    """
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    status: RolloutStatus | None = rollout_status(reader.everything())
+    while True:
+        if status is not None:
+            show(status)
+            if status.state in EXIT_CODES:
+                return EXIT_CODES[status.state]
+        left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            print(f"modelservice: the change has not ended within {timeout_seconds} s", file=sys.stderr)
+            return TIMED_OUT
+        time.sleep(min(LOOK_SECONDS, left))
+        status = _look(reader)
+
+
+def _look(reader: Reader) -> RolloutStatus | None:
+    try:
+        return rollout_status(reader.everything())
+    except UnavailableError as error:
+        print(f"modelservice: {error}; trying again", file=sys.stderr)
+        return None
+
+
+@contextlib.contextmanager
+def shower(output: str) -> Iterator[Show]:
+    """Yield how to show a status: as a live view in a terminal, else as lines, one for each change."""
+    if output == "text" and is_interactive(os.environ, is_terminal=sys.stdout.isatty()):
+        from modelservice_cli.rollout.live import live_view
+
+        with live_view() as show:
+            yield show
+    else:
+        yield _only_changes(_as_json_line if output == "json" else status_line)
+
+
+def is_interactive(environment: Mapping[str, str], *, is_terminal: bool) -> bool:
+    """Whether a view that redraws itself is of use: not in a log, and not where somebody wants it plain."""
+    is_plain = (
+        environment.get("CI", "").lower() not in ("", "0", "false")
+        or environment.get("NO_COLOR", "") != ""
+        or environment.get("TERM") == "dumb"
+    )
+    return is_terminal and not is_plain
+
+
+def _only_changes(to_line: Callable[[RolloutStatus], str]) -> Show:
+    last: str | None = None
+
+    def show(status: RolloutStatus) -> None:
+        nonlocal last
+        line = to_line(status)
+        if line != last:
+            print(line, flush=True)
+        last = line
+
+    return show
+
+
+def _as_json_line(status: RolloutStatus) -> str:
+    return json.dumps(status.as_json())

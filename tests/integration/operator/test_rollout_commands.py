@@ -1,0 +1,152 @@
+"""The commands of `modelservice rollout` as a user runs them, on a real change of a service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.operator_process import wait_until
+
+from modelservice_cli.main import main, plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hack.cluster.cluster import Cluster
+
+
+TRACKED = {"argocd.argoproj.io/tracking-id": "mail:modelservice.dev/ModelService:mail/from-git"}
+
+
+class Commands:
+    """Runs `rollout` in one namespace; starting a process takes longer than most of what it does."""
+
+    def __init__(self, cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self._flags = ("--kubeconfig", str(cluster.kubeconfig), "-n", namespace)
+        self._capsys = capsys
+
+    def run(self, *arguments: str, code: int = 0, program: Callable[[list[str]], int] = main) -> str:
+        """Run it to its end; returns what it printed."""
+        self._capsys.readouterr()
+        found = program(["rollout", *arguments, *self._flags])
+        captured = self._capsys.readouterr()
+        assert found == code, captured
+        return captured.out + captured.err
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it as a process of its own."""
+        command = (sys.executable, "-m", "modelservice_cli.main", "rollout", *arguments, *self._flags)
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+
+
+@pytest.fixture
+def commands(shared, installed: Cluster, capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(installed, shared.kube.namespace, capsys)
+
+
+def revisions_of(kube: Any, name: str) -> tuple[str, str]:
+    """(stable, target) of a service."""
+    status = kube.service(name)["status"]
+    return status["stableRevision"], status["targetRevision"]
+
+
+def storage_uri(kube: Any, name: str) -> str:
+    return str(kube.service(name)["spec"]["model"]["storageUri"])
+
+
+def test_change_is_followed_listed_compared_and_undone(shared, commands: Commands):
+    kube, name = shared.kube, "followed"
+    kube.apply_service(name, replicas=2)
+    kube.wait_ready(name)
+    first, _ = revisions_of(kube, name)
+    kube.apply_service(name, tag="2", replicas=2)
+    lines = commands.run("status", name, "-w", "--timeout", "60s").splitlines()
+    second, target = revisions_of(kube, name)
+
+    assert second == target != first
+    assert lines[-1].startswith(f"{name}: complete; {second} (stable) 2 of 2 available")
+    assert len(set(lines)) == len(lines)
+    shown = json.loads(commands.run("status", name, "-o", "json", program=plugin))
+    assert (shown["state"], shown["replicas"]) == ("Complete", 2)
+    assert [(one["revision"], one["available"]) for one in shown["revisions"]] == [(second, 2)]
+    history = commands.run("history", name).splitlines()
+    assert [line.split()[:2] for line in history[1:]] == [["1", first], ["2", second]]
+    assert "spec.model.storageUri" in history[2]
+    assert commands.run("diff", name).splitlines()[2:] == [
+        "spec.model.storageUri",
+        "- oci://registry.example/models/spam:1",
+        "+ oci://registry.example/models/spam:2",
+    ]
+
+    assert "would go back" in commands.run("undo", name, "--dry-run")
+    assert storage_uri(kube, name).endswith(":2")
+    assert f"{name} goes back to {first}" in commands.run("undo", name)
+    assert storage_uri(kube, name).endswith(":1")
+    commands.run("status", name, "-w", "--timeout", "60s")
+    assert revisions_of(kube, name) == (first, first)
+    assert "asks for" in commands.run("undo", name, "--to-revision", first)
+
+
+def test_undo_keeps_what_others_manage_and_removes_what_the_revision_had_not(shared, commands: Commands):
+    kube, name = shared.kube, "kept"
+    kube.apply_service(name, replicas=1)
+    kube.wait_ready(name)
+    kube.apply_service(name, tag="2", replicas=1, batching={"maxBatchSize": 8}, rollout={"maxSurge": 2})
+    kube.wait_ready(name)
+    kube.api.patch(f"{kube.path('modelservices', name)}/scale", {"spec": {"replicas": 3}})
+    commands.run("undo", name)
+    service = kube.service(name)
+
+    assert service["spec"]["replicas"] == 3
+    assert service["spec"]["rollout"] == {"maxSurge": 2}
+    assert "batching" not in service["spec"]
+    ours = [one for one in service["metadata"]["managedFields"] if one["manager"] == "modelservice-cli"]
+    assert [list(one["fieldsV1"]["f:spec"]) for one in ours] == [["f:model"]]
+
+
+def test_undo_of_what_comes_from_git_needs_force(shared, commands: Commands):
+    kube, name = shared.kube, "from-git"
+    for tag in ("1", "2"):
+        body = {
+            "apiVersion": "modelservice.dev/v1alpha1",
+            "kind": "ModelService",
+            "metadata": {"name": name, "namespace": kube.namespace, "annotations": TRACKED},
+            "spec": {"model": {"storageUri": f"oci://registry.example/models/spam:{tag}"}},
+        }
+        kube.api.apply(body, manager="argocd-controller")
+        kube.wait_ready(name)
+    said = commands.run("undo", name, code=1)
+
+    assert "Argo CD (application mail) writes the spec of from-git" in said
+    assert "+ oci://registry.example/models/spam:1" in said
+    assert storage_uri(kube, name).endswith(":2")
+    commands.run("undo", name, "--force")
+    assert storage_uri(kube, name).endswith(":1")
+    assert "Argo CD" in commands.run("undo", name, "--to-revision", "2", code=1)
+
+
+def test_change_that_cannot_start_ends_with_1_and_its_cause(shared, commands: Commands):
+    kube, name = shared.kube, "hopeless"
+    kube.apply_service(name)
+    kube.wait_ready(name)
+    scheduling = {"nodeSelector": {"pool": "nowhere"}}
+    kube.apply_service(name, tag="2", scheduling=scheduling, rollout={"progressDeadlineSeconds": 3600})
+    wait_until(lambda: kube.condition("Degraded", name).get("status") == "True", "the pod finds no node")
+    assert "has not ended within 1 s" in commands.run("status", name, "-w", "--timeout", "1s", code=124)
+    following = commands.start("status", name, "-w", "--timeout", "60s")
+    assert following.stdout is not None
+    assert "in progress" in following.stdout.readline()
+    kube.apply_service(name, tag="2", scheduling=scheduling, rollout={"progressDeadlineSeconds": 1})
+    out, _ = following.communicate(timeout=60)
+
+    assert following.returncode == 1
+    assert "given up, it needs you" in out.splitlines()[-1]
+    assert "Unschedulable" in out.splitlines()[-1]
+
+
+def test_errors_are_one_sentence(commands: Commands, shared):
+    assert commands.run("status", "nobody", code=1).count("\n") == 1
+    assert "no ModelService 'nobody'" in commands.run("history", "nobody", code=1)
