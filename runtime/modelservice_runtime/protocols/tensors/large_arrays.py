@@ -13,16 +13,18 @@ the ordinary decoder, whose sentences say more.
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import orjson
 import simdjson
 
+from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.protocols.tensors.array_text import ArrayText
+from modelservice_runtime.protocols.tensors.json_codec import decode_object
 from modelservice_runtime.tensors import (
     BF16,
     BOOL,
@@ -36,7 +38,7 @@ from modelservice_runtime.tensors import (
 from modelservice_runtime.transport.pieces import PIECE_BYTES, copy_part, find_word
 
 # Below this the ordinary decoder is about as fast.
-MIN_ARRAY_BYTES = 16 * 1024
+_MIN_ARRAY_BYTES = 16 * 1024
 _MAX_ARRAYS = 64
 # simdjson keeps the interpreter to itself for about a millisecond for this much.
 _PIECE_BYTES = 512 * 1024
@@ -48,6 +50,7 @@ _NUMBERS = b"0123456789+-.eE \t\r\n"
 # Nobody can guess it, so nobody can send it.
 _TOKEN = secrets.token_hex(16)
 _BufferType: TypeAlias = Literal["d", "i", "u"]
+Decoded = TypeVar("Decoded")
 _SIMDJSON_ERRORS = (RuntimeError, TypeError, ValueError)
 
 
@@ -92,13 +95,32 @@ def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> La
                 break
         end = _end_of_numbers(body, start, object_end)
         position = max(end, start)
-        if end - start >= MIN_ARRAY_BYTES:
+        if end - start >= _MIN_ARRAY_BYTES:
             pieces += [body[kept_from:start], b'["%b",%d]' % (_TOKEN.encode("ascii"), len(arrays))]
             arrays.append(_text_of(body, start, end))
             kept_from = end
     if not arrays:
         return None
     return LargeArrays(b"".join([*pieces, body[kept_from:]]), arrays)
+
+
+def decode_with_arrays_cut(
+    body: bytes | bytearray,
+    decode: Callable[[LargeArrays, dict[str, Any]], Decoded],
+    keys: Sequence[str] = _DATA,
+) -> Decoded | None:
+    """What `decode` makes of a body whose large arrays are cut out, and of the document that remains.
+
+    None without any, and for all that is wrong.
+    """
+    large = cut_large_arrays(body, keys) if len(body) >= _MIN_ARRAY_BYTES else None
+    if large is None:
+        return None
+    try:
+        decoded = decode(large, decode_object(large.rest))
+    except InvalidRequestError:
+        return None
+    return decoded if large.all_used else None
 
 
 def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: ArrayText) -> Array | None:

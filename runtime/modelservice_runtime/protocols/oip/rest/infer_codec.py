@@ -31,17 +31,15 @@ from modelservice_runtime.protocols.signature import (
 )
 from modelservice_runtime.protocols.tensors.binary_codec import decode_buffer, decode_text, encode_buffer
 from modelservice_runtime.protocols.tensors.json_codec import (
-    decode_object,
     decode_tensor,
     decode_value,
     encode_values,
 )
 from modelservice_runtime.protocols.tensors.json_tokens import decode_object_with_tokens
 from modelservice_runtime.protocols.tensors.large_arrays import (
-    MIN_ARRAY_BYTES,
     LargeArrays,
-    cut_large_arrays,
     decode_large_array,
+    decode_with_arrays_cut,
 )
 from modelservice_runtime.protocols.tensors.pieces import as_body, encode_in_pieces, join_small
 from modelservice_runtime.tensors import (
@@ -163,24 +161,16 @@ def takes_long_to_encode(spec: ModelSpec, decoded: DecodedInfer, outputs: Sequen
 
 
 def _decode_document(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer:
-    if len(head) >= MIN_ARRAY_BYTES:
-        decoded = _decode_large(spec, head, binary)
-        if decoded is not None:
-            return decoded
+    decoded = decode_with_arrays_cut(head, partial(_decode_large, spec, binary))
+    if decoded is not None:
+        return decoded
     return _decode_members(spec, decode_object_with_tokens(head), binary, partial(_decode_data, head))
 
 
-def _decode_large(spec: ModelSpec, head: bytes | bytearray, binary: memoryview) -> DecodedInfer | None:
-    """Decode with the large arrays cut out; None without any, and for all that is wrong."""
-    large = cut_large_arrays(head)
-    if large is None:
-        return None
-    try:
-        document = decode_object(large.rest)
-        decoded = _decode_members(spec, document, binary, partial(_decode_cut_data, large))
-    except InvalidRequestError:
-        return None
-    return decoded if large.all_used else None
+def _decode_large(
+    spec: ModelSpec, binary: memoryview, large: LargeArrays, document: dict[str, Any]
+) -> DecodedInfer:
+    return _decode_members(spec, document, binary, partial(_decode_cut_data, large))
 
 
 def _decode_data(head: bytes | bytearray, tensor: TensorSpec, shape: list[int], data: object) -> Array:

@@ -11,13 +11,13 @@ from functools import partial
 from modelservice_runtime.execution.offload import LARGE_BYTES
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.inference import InferCall, infer_inline, record_failure
+from modelservice_runtime.protocols.inference import record_failure
 from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, decode_infer
 from modelservice_runtime.protocols.oip.rest.planned_codec import InferCodec, is_short_length
 from modelservice_runtime.protocols.oip.routes import Route
-from modelservice_runtime.protocols.rest.answers import decoded_body, reply
+from modelservice_runtime.protocols.rest.answers import decoded_body
 from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds, shorter
-from modelservice_runtime.protocols.rest.large_bodies import decode_body_on_a_thread, takes_long
+from modelservice_runtime.protocols.rest.infer_handler import decode_body_on_a_thread, start_infer, takes_long
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 # JSON of 100,000 bytes or more in front of binary data is large, too.
@@ -94,19 +94,12 @@ def _short_way(headers: Mapping[bytes, bytes]) -> int | None:
 def _run_decoded(
     handle: ModelHandle, codec: InferCodec, request: HttpRequest, decoded: DecodedInfer
 ) -> HttpResponse | None:
-    """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
+    """See `start_infer`."""
     headers = request.head.headers
     if b"x-request-timeout" in headers or b"x-envoy-expected-rq-timeout-ms" in headers:
         timeout_seconds = shorter(decoded.request.timeout_seconds, header_timeout_seconds(headers))
         decoded.request.timeout_seconds = timeout_seconds
-    encode = partial(codec.encode, decoded)
-    response = infer_inline(handle, decoded.request, request.received_ns, encode)
-    if isinstance(response, HttpResponse):
-        return response
-    call = InferCall(handle, request.received_ns, encode, partial(reply, request))
-    request.on_disconnect = call.cancel
-    call.go_on(decoded.request, response)
-    return None
+    return start_infer(handle, request, decoded.request, partial(codec.encode, decoded))
 
 
 def _decode_in_full(spec: ModelSpec, request: HttpRequest, max_body_bytes: int) -> DecodedInfer:

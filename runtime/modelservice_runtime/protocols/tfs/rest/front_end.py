@@ -9,12 +9,12 @@ import orjson
 from modelservice_runtime.execution.offload import LARGE_BYTES, write_late_where_large
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.protocols.inference import InferCall, count_failures, infer_inline
+from modelservice_runtime.protocols.inference import count_failures
 from modelservice_runtime.protocols.metadata import model_list
-from modelservice_runtime.protocols.rest.answers import decoded_body, reply
+from modelservice_runtime.protocols.rest.answers import decoded_body
 from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds
 from modelservice_runtime.protocols.rest.front_end import Binding
-from modelservice_runtime.protocols.rest.large_bodies import decode_body_on_a_thread, takes_long
+from modelservice_runtime.protocols.rest.infer_handler import decode_body_on_a_thread, start_infer, takes_long
 from modelservice_runtime.protocols.tfs import documents
 from modelservice_runtime.protocols.tfs.lookup import find_entries, find_handle
 from modelservice_runtime.protocols.tfs.prepared_call import PreparedCall
@@ -84,13 +84,7 @@ def _answer(handle: ModelHandle, request: HttpRequest, prepared: PreparedCall) -
     """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
     prepared.request.timeout_seconds = header_timeout_seconds(request.headers)
     encode = partial(write_late_where_large, lambda outputs: HttpResponse(200, prepared.encode(outputs)))
-    response = infer_inline(handle, prepared.request, request.received_ns, encode)
-    if isinstance(response, HttpResponse):
-        return response
-    call = InferCall(handle, request.received_ns, encode, partial(reply, request))
-    request.on_disconnect = call.cancel
-    call.go_on(prepared.request, response)
-    return None
+    return start_infer(handle, request, prepared.request, encode)
 
 
 def _json(document: object) -> HttpResponse:

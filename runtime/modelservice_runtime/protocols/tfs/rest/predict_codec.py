@@ -14,13 +14,12 @@ import numpy as np
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protocols.tensors.array_text import ArrayText
-from modelservice_runtime.protocols.tensors.json_codec import MAX_CONTAINERS, decode_object, decode_tensor
+from modelservice_runtime.protocols.tensors.json_codec import MAX_CONTAINERS, decode_tensor
 from modelservice_runtime.protocols.tensors.json_tokens import decode_object_with_tokens
 from modelservice_runtime.protocols.tensors.large_arrays import (
-    MIN_ARRAY_BYTES,
     LargeArrays,
-    cut_large_arrays,
     decode_nested_array,
+    decode_with_arrays_cut,
 )
 from modelservice_runtime.protocols.tfs.prepared_call import PreparedCall, check_signature_name
 from modelservice_runtime.protocols.tfs.rest.json_values import (
@@ -59,11 +58,13 @@ def prepare_predict(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
 
 
 def _prepare_body(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall:
-    if len(body) >= MIN_ARRAY_BYTES:
-        prepared = _prepare_large(spec, body)
-        if prepared is not None:
-            return prepared
-    return _prepare(spec, decode_object_with_tokens(body), partial(_decode_input, body))
+    keys = ("instances", "inputs", *spec.input_by_name)
+    prepared = decode_with_arrays_cut(body, partial(_prepare_large, spec), keys)
+    return prepared or _prepare(spec, decode_object_with_tokens(body), partial(_decode_input, body))
+
+
+def _prepare_large(spec: ModelSpec, large: LargeArrays, document: dict[str, Any]) -> PreparedCall:
+    return _prepare(spec, document, partial(_decode_cut_input, large))
 
 
 def _prepare_rows(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall | None:
@@ -111,18 +112,6 @@ def _join_rows(spec: ModelSpec, pieces: Sequence[PreparedCall]) -> PreparedCall 
         if tensor.datatype is BYTES:
             check_text_count(tensor, inputs[tensor.name].size)
     return PreparedCall(InferRequest(inputs, spec.output_names), pieces[-1].encode)
-
-
-def _prepare_large(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall | None:
-    """Prepare with the large arrays cut out; None without any, and for all that is wrong."""
-    large = cut_large_arrays(body, ("instances", "inputs", *spec.input_by_name))
-    if large is None:
-        return None
-    try:
-        prepared = _prepare(spec, decode_object(large.rest), partial(_decode_cut_input, large))
-    except InvalidRequestError:
-        return None
-    return prepared if large.all_used else None
 
 
 def _prepare(spec: ModelSpec, document: dict[str, Any], decode_input: _DecodeInput) -> PreparedCall:

@@ -53,7 +53,7 @@ def outcome(spec: ModelSpec, body: bytes | bytearray) -> object:
 def assert_same(spec: ModelSpec, body: bytes, monkeypatch: pytest.MonkeyPatch) -> object:
     """Decoding with and without the shortcut gives the same; returns that."""
     with monkeypatch.context() as patch:
-        patch.setattr(infer_codec, "MIN_ARRAY_BYTES", 1 << 40)
+        patch.setattr(large_arrays, "_MIN_ARRAY_BYTES", 1 << 40)
         expected = outcome(spec, body)
     assert outcome(spec, body) == expected
     received = bytearray(body)

@@ -1,16 +1,19 @@
-"""Bodies that take long to decode: a thread does it."""
+"""A request for a model: a thread decodes what takes long; it is run, and stopped when the client leaves."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from modelservice_runtime.execution.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES
+from modelservice_runtime.execution.offload import LARGE_BYTES, MAX_COMPRESSED_HERE_BYTES, LateAnswer
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.protocols.decoding import decode_on_a_thread
+from modelservice_runtime.protocols.inference import InferCall, infer_inline
 from modelservice_runtime.protocols.rest.answers import reply, send
+from modelservice_runtime.tensors import Array, InferRequest
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 Decoded = TypeVar("Decoded")
+Encode: TypeAlias = Callable[[list[Array]], HttpResponse | LateAnswer[HttpResponse]]
 
 
 def takes_long(request: HttpRequest) -> bool:
@@ -42,3 +45,16 @@ def decode_body_on_a_thread(
     request.on_disconnect = decode_on_a_thread(
         handle, request.received_ns, decode, run_and_send, partial(reply, request)
     )
+
+
+def start_infer(
+    handle: ModelHandle, request: HttpRequest, decoded: InferRequest, encode: Encode
+) -> HttpResponse | None:
+    """Run a decoded request now, or in its turn; then the answer comes later. Raises ServingError."""
+    response = infer_inline(handle, decoded, request.received_ns, encode)
+    if isinstance(response, HttpResponse):
+        return response
+    call = InferCall(handle, request.received_ns, encode, partial(reply, request))
+    request.on_disconnect = call.cancel
+    call.go_on(decoded, response)
+    return None
