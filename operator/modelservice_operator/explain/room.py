@@ -52,7 +52,7 @@ def compute_capacity(observed: Observed, decision: Decision, now: datetime) -> C
     if plan is None or target is None or plan.phase == "Complete":
         return None
     history = read_history(observed)
-    shortage = _find_shortage(observed, history, target.name)
+    shortage = _find_shortage(observed, history, target.name, is_only=decision.replicas == 1)
     if shortage is None and observed.pods is None:
         return plan.capacity
     # A pod that waits for the end of another has no need of more room.
@@ -79,7 +79,7 @@ def describe_no_room(decision: Decision) -> str | None:
     return capacity.message if capacity is not None and capacity.surge is not None else None
 
 
-def _find_shortage(observed: Observed, history: History, target: str) -> Shortage | None:
+def _find_shortage(observed: Observed, history: History, target: str, *, is_only: bool) -> Shortage | None:
     deployment = history.deployments.get(target)
     if deployment is None:
         return None
@@ -91,4 +91,4 @@ def _find_shortage(observed: Observed, history: History, target: str) -> Shortag
         if revision is not None
         for resource in resources_of(revision.snapshot.template)
     )
-    return find_shortage(observed.pods or (), observed.pod_events, deployment, freed)
+    return find_shortage(observed.pods or (), observed.pod_events, deployment, freed, is_only=is_only)

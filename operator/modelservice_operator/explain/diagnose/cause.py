@@ -59,7 +59,7 @@ class Situation:
     @property
     def one_first(self) -> str:
         """The same, where only a person can know that it would help."""
-        return "" if self.surge == "None" else _ROOM["Waits"]
+        return _ROOM["Waits"] if self.surge == "Tried" else self.room
 
     @property
     def correct_image(self) -> str:

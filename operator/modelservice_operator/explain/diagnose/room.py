@@ -18,6 +18,8 @@ _INSUFFICIENT = re.compile(r"Insufficient ([^\s,]+[^\s,.])")
 PREEMPTION = re.compile(r"\s*(?:no new claims to deallocate,?\s*)?preemption: .*$", re.DOTALL)
 _PLACES = ("Too many pods", "ReadWriteOncePod", "didn't match pod anti-affinity rules")
 """What any pod that goes leaves behind: a place on its node, its claim, its host."""
+MULTI_ATTACH = "Multi-Attach error"
+"""In the attach controller's sentence about a volume that one node at a time may have."""
 _COUNTS = frozenset({"pods", "count/pods"})
 _MAKES_ROOM = ("TriggeredScaleUp", "Nominated")
 """Reasons of the events of the Kubernetes cluster autoscaler and of Karpenter for a pod that gets a node."""
@@ -29,20 +31,22 @@ def find_shortage(
     events: Sequence[Mapping[str, Any]],
     deployment: DeploymentChild,
     freed: frozenset[str],
+    *,
+    is_only: bool = False,
 ) -> Shortage | None:
     """Return the pods of a revision that find no room; `freed` are the resources of pods that may go.
 
     Where those pods hold nothing of what is missing, sending them away would not help: that is no shortage.
+    `is_only` says that only one pod may go: then nobody holds its claim any more.
     """
     refused = _refusal(deployment)
     if refused is not None and _frees_quota(refused, freed):
         missing = deployment.spec_replicas - deployment.replicas
         return Shortage(missing, redact(refused)) if missing > 0 else None
-    waiting = [
-        (pod, message)
-        for pod, message in _unschedulable(podlib.of_revision(pods, deployment.revision))
-        if _frees_place(message, freed)
-    ]
+    mine = podlib.of_revision(pods, deployment.revision)
+    waiting = [(pod, message) for pod, message in _unschedulable(mine) if _frees_place(message, freed)]
+    if is_only:
+        waiting += _unattached(mine, events)
     if not waiting:
         return None
     is_being_mended = any(makes_room(pod, events) for pod, _ in waiting)
@@ -74,6 +78,21 @@ def _unschedulable(pods: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[
         scheduled = podlib.condition(pod, "PodScheduled")
         if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
             yield pod, PREEMPTION.sub("", str(scheduled.get("message") or ""))
+
+
+def _unattached(
+    pods: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield pods that have a node and wait there for a claim that a pod on another node holds."""
+    said = {
+        (event.get("involvedObject") or {}).get("uid"): str(event.get("message"))
+        for event in events
+        if MULTI_ATTACH in str(event.get("message"))
+    }
+    for pod in pods:
+        message = said.get(pod["metadata"].get("uid"))
+        if message is not None and not podlib.has_started(pod):
+            yield pod, message
 
 
 def _refusal(deployment: DeploymentChild) -> str | None:

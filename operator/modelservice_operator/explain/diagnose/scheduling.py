@@ -64,7 +64,7 @@ def _claim_of_one_pod(message: str, situation: Situation) -> Cause:
         or "Leave one pod (spec.replicas: 1), or use a claim with ReadOnlyMany or ReadWriteMany."
     )
     sentence = f"The claim is ReadWriteOncePod and another pod has it. {remedy.strip()} {message}"
-    return Cause(reason="ClaimInUse", message=sentence)
+    return Cause(reason="ClaimInUse", message=sentence, failing=not situation.heals)
 
 
 def _remedy(message: str, situation: Situation) -> str:

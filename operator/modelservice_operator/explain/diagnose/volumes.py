@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from modelservice_operator.explain.diagnose.cause import Cause
 from modelservice_operator.explain.diagnose.missing import missing_object
+from modelservice_operator.explain.diagnose.room import MULTI_ATTACH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def volume_not_set_up(reason: str, message: str, situation: Situation, samples: 
     missing = missing_object(message, samples)
     if missing is not None:
         return missing
-    if "Multi-Attach error" in message:
+    if MULTI_ATTACH in message:
         return _claim_of_one_node(message, situation)
     remedy = next((remedy for signs, remedy in _REMEDIES if any(sign in message for sign in signs)), "")
     return Cause(reason=reason, message=f"{message.rstrip('.')}. {remedy}".rstrip())
@@ -57,4 +58,5 @@ def _claim_of_one_node(message: str, situation: Situation) -> Cause:
             "The claim can be used on one node at a time (ReadWriteOnce), and a pod on another node has it. "
             f"{remedy}Or use a claim with ReadOnlyMany or ReadWriteMany. {message}"
         ),
+        failing=not situation.heals,
     )

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.operator.builders import NOW, World, make_pod, make_ready_pod, make_runtime, model, timestamp
 
 from modelservice_operator.decide.rollout.planner import LOOK_AGAIN_SECONDS, PROBE_AGAIN_SECONDS
+from modelservice_operator.explain.diagnose.room import MULTI_ATTACH
 
 NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 QUOTA = (
@@ -185,6 +186,28 @@ def test_surge_refused_by_a_quota_is_given_up() -> None:
     world.reconcile()
 
     assert world.replicas() == {world.old: 1, world.new: 0}
+
+
+@pytest.mark.parametrize(("replicas", "reason"), [(1, "InsufficientCapacity"), (2, "ClaimInUse")])
+def test_surge_whose_claim_is_on_another_node_is_given_up_where_only_one_pod_has_it(
+    replicas: int, reason: str
+) -> None:
+    world = Full(replicas)
+    world.gpus += 1
+    world.broken.add(world.new)
+    for _ in range(4):
+        world.run_controllers()
+        pod = make_pod(world.new, "unattached")
+        pod["spec"]["nodeName"] = "other"
+        sentence = f'{MULTI_ATTACH} for volume "pvc-1" Volume is already used by pod(s) old'
+        attach = event(pod, "FailedAttachVolume", 1) | {"message": sentence}
+        world.pods, world.pod_events = ((pod,) if world.replicas()[world.new] else ()), (attach,)
+        world.reconcile()
+        world.wait(30)
+
+    assert world.replicas() == {world.old: replicas, world.new: replicas - 1}
+    assert world.condition("Ready")["reason"] == reason
+    assert "Multi-Attach" in world.condition("Ready")["message"]
 
 
 def test_surge_is_waited_for_while_a_cluster_autoscaler_makes_room() -> None:
