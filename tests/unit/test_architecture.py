@@ -8,7 +8,11 @@ from hack.generate.layers import layers_picture
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-PACKAGES = {"o": ROOT / "operator/modelservice_operator", "r": ROOT / "runtime/modelservice_runtime"}
+PACKAGES = {
+    "o": ROOT / "operator/modelservice_operator",
+    "r": ROOT / "runtime/modelservice_runtime",
+    "c": ROOT / "cli/modelservice_cli",
+}
 ROWS = re.findall(
     r"^\| (?!To change|---)([^|]+) \| ([^|]+) \|$", PAGE.split("## Where to change what")[1], re.MULTILINE
 )
@@ -20,7 +24,7 @@ def test_table_answers_at_least_twenty_questions() -> None:
 
 @pytest.mark.parametrize(("what", "where"), ROWS)
 def test_row_names_one_or_two_places_that_exist(what: str, where: str) -> None:
-    named = re.findall(r"\b([or]) `([^`]+)`", where)
+    named = re.findall(r"\b([cor]) `([^`]+)`", where)
     assert 1 <= len(named) <= 2, f"{what}: {where}"
     for package, path in named:
         assert (PACKAGES[package] / path).exists(), f"{what}: {path}"

@@ -90,7 +90,7 @@ def _judge(facts: Facts) -> tuple[State, str, str]:
     if status.get("observedGeneration") != generation:
         return (
             "Unobserved",
-            "Unobserved",
+            "NotObserved",
             f"The operator has not seen generation {generation} yet. If this stays so, see whether it runs.",
         )
     ready, degraded = condition_of(status, "Ready"), condition_of(status, "Degraded")
