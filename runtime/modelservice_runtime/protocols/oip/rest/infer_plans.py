@@ -85,7 +85,10 @@ class JsonPlan(_Plan):
         if b"t" in data or b"f" in data:
             return None
         try:
-            return self._struct.pack(*flatten(self._tensor, read_json(data)))
+            values = read_json(data)
+            if type(values) is not list or (values and type(values[0]) is list):
+                values = flatten(self._tensor, values)
+            return self._struct.pack(*values)
         except (orjson.JSONDecodeError, InvalidRequestError, struct.error, OverflowError):
             return None
 
