@@ -47,7 +47,7 @@ _BYTES_PER_CHARACTER = 13
 _CONTAINER_BYTES = 320
 _MEMBER_BYTES = 160
 _VALUE_BYTES = 64
-# The memory for a text as short as that is not looked for.
+# The memory for so little, or for a text as short as that, is not looked for.
 _FEW_BYTES = 16 * 1024
 _MAX_WHOLE = 2.0**53
 _SHOWN_LETTERS = 40
@@ -143,7 +143,9 @@ def write_json(value: object, values: int, characters: int = 0) -> bytes:
 
     Raises MemoryError where there is too little memory; orjson would end the process (SIGSEGV).
     """
-    ensure_room(_MIN_JSON_BYTES + values * _MAX_NUMBER_BYTES + characters * _MAX_CHARACTER_BYTES)
+    size_bytes = _MIN_JSON_BYTES + values * _MAX_NUMBER_BYTES + characters * _MAX_CHARACTER_BYTES
+    if size_bytes > _FEW_BYTES:
+        ensure_room(size_bytes)
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
