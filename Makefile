@@ -16,7 +16,7 @@ KSERVE_VENV := .venv-kserve
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench test test-unit test-integration e2e generate verify conformance lock cluster schemathesis kserve train demo demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration e2e generate verify conformance lock cluster schemathesis kserve train demo demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -62,10 +62,10 @@ fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer
 		$(FUZZ_VENV)/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS) 2>&1 | grep -vE '^(INFO|WARNING|#[0-9])'; \
 	done
 
-cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 15 minutes once)
+cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 12 minutes once)
 	@$(PY) -m hack.cluster prepare
 
-test-unit: $(VENV)/.installed ## Unit tests: no cluster, seconds
+test-unit: $(VENV)/.installed ## Unit tests: no cluster, about a minute
 	@$(PYTEST) -n auto --dist worksteal tests/unit
 
 test-integration: cluster ## Integration tests: a real control plane with fake nodes

@@ -23,11 +23,8 @@ from modelservice_operator.decide.resources.pod.server import batching_args, sam
 from modelservice_runtime.settings.accelerators import add_accelerator_arguments
 from modelservice_runtime.settings.serve import add_serve_arguments
 
-# Parts of the spec that only a cluster can act on.
-_CLUSTER_ONLY = (
-    "autoscaling", "child_metadata", "image_pull_secrets", "network_policy", "pod_metadata", "replicas",
-    "resources", "rollout", "scheduling", "service_account_name", "termination_grace_period_seconds",
-)  # fmt: skip
+# Parts of the spec that are read here; only a cluster can act on all others.
+_SERVED = frozenset({"batching", "env", "gpu", "model", "runtime", "server"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
 
 
 def _ignored(spec: ModelServiceSpec, raw_spec: dict[str, Any]) -> Iterator[str]:
-    yield from (name for name in sorted(raw_spec) if _snake_case(name) in _CLUSTER_ONLY)
+    yield from (name for name in sorted(raw_spec) if _snake_case(name) not in _SERVED)
     yield from (f"env[{one.name}].secretName" for one in spec.env if one.secret_name is not None)
 
 

@@ -17,7 +17,7 @@ from tests.unit.runtime.auth.signed_tokens import ALL_KEYS, AUDIENCE, ISSUER, as
 from modelservice_runtime.auth.tokens import TokenVerifier, parse_jwks
 from modelservice_runtime.errors import ServingError, StartupError, UnauthenticatedError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.onnx.scan import scan_model
+from modelservice_runtime.onnx.graph.scan import scan_model
 from modelservice_runtime.protocols.oip.grpc import request as oip_request
 from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, decode_infer
 from modelservice_runtime.protocols.oip.rest.planned_codec import InferCodec

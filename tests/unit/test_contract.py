@@ -23,8 +23,8 @@ from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.main import build_parser, build_request
-from modelservice_runtime.machine.cgroup import find_control_groups
 from modelservice_runtime.machine.cpu import available_cpus
+from modelservice_runtime.machine.memory.cgroup import find_control_groups
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.protocols.oip.routes import Endpoint, Route, match_route

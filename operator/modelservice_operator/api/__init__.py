@@ -1,7 +1,7 @@
 """The API `modelservice.dev/v1alpha1` as typed objects: the source of the CRDs and of the reference pages.
 
-Everything that reads or writes a ModelService may import this package; it imports pydantic only, so the
-command line can use it without a cluster. `parse_*` is the only place where a raw spec is read.
+Everything that reads or writes a ModelService may import this package; it imports pydantic and `facts.text`
+only, so the command line can use it without a cluster. `parse_*` is the only place where a raw spec is read.
 """
 
 from modelservice_operator.api.canonical import to_canonical

@@ -1,6 +1,6 @@
 """What the operator knows about one ModelService: immutable facts, projected from Kubernetes objects.
 
-`ingest` makes them, `store` keeps them, the pure modules (`decide`, `rollout`, `status`, `diagnose`)
+`ingest` makes them, `store` keeps them, the pure rooms (`decide`, `explain`)
 read them. They hold only what a decision needs: thousands of them stay in memory. No I/O here.
 """
 

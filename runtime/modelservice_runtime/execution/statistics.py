@@ -1,6 +1,7 @@
 """Counts and times of one model version, kept as plain numbers so that the request path stays short.
 
-Read by ``metrics.py`` (Prometheus) and by the statistics routes. Written on the event loop's thread only.
+Read by ``observe.metrics`` (Prometheus) and by the statistics routes. Written on the event
+loop's thread only.
 """
 
 import time

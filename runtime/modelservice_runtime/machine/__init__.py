@@ -1,1 +1,1 @@
-"""What the machine gives this process and what the process owes it; nothing of models or requests."""
+"""What the machine gives this process and what the process owes it; nothing of requests."""

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelservice_runtime.machine.cgroup import ControlGroups, cpu_limit, find_control_groups
+from modelservice_runtime.machine.memory.cgroup import ControlGroups, cpu_limit, find_control_groups
 
 # What a pod without a limit asks for: it may use all of its node's CPUs, and had better not count on them.
 CPUS_VARIABLE = "MODELSERVICE_CPUS"

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from modelservice_runtime.errors import StartupError
-from modelservice_runtime.machine.allocator import keep_freed_memory
 from modelservice_runtime.machine.last_words import TERMINATION_LOG, leave
 from modelservice_runtime.machine.logs import configure_logging
-from modelservice_runtime.machine.memory import find_memory_share
+from modelservice_runtime.machine.memory.allocator import keep_freed_memory
+from modelservice_runtime.machine.memory.shares import find_memory_share
 from modelservice_runtime.machine.stderr import drain_stderr
 from modelservice_runtime.machine.threads import use_small_stacks
 

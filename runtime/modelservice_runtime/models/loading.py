@@ -9,9 +9,9 @@ from functools import partial
 from typing import TypeVar
 
 from modelservice_runtime.errors import ModelLoadFailedError
-from modelservice_runtime.machine.allocator import give_back_freed_memory
 from modelservice_runtime.machine.cpu import available_cpus
-from modelservice_runtime.machine.huge_pages import use_huge_pages
+from modelservice_runtime.machine.memory.allocator import give_back_freed_memory
+from modelservice_runtime.machine.memory.huge_pages import use_huge_pages
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.models.content import LoadedFiles
 from modelservice_runtime.models.samples import DecodeSample, read_samples

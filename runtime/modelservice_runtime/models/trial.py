@@ -22,10 +22,10 @@ from typing import TypeAlias
 import orjson
 
 from modelservice_runtime.errors import ModelRejectedError, StartupError
-from modelservice_runtime.machine.plain_values import to_plain
 from modelservice_runtime.models.forked_trial import ForkedTrial
 from modelservice_runtime.models.trial_process import TrialRequest
 from modelservice_runtime.models.versions import VersionSource
+from modelservice_runtime.settings.plain_values import to_plain
 from modelservice_runtime.settings.sessions import SessionSettings
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The trial's own process: ``python -m modelservice_runtime trial``, as ``model_trial`` calls it.
+"""The trial's own process: ``python -m modelservice_runtime trial``, as ``models.trial`` calls it.
 
 A ``TrialRequest`` comes on standard input; the answer on standard output is a line for each model: ``null``
 where it ran, or the reason and the sentence of a StartupError, which is the last one. No line means that the
@@ -18,9 +18,9 @@ from typing import NoReturn
 import orjson
 
 from modelservice_runtime.errors import StartupError
-from modelservice_runtime.machine.plain_values import from_plain
 from modelservice_runtime.models.samples import DecodeSample, read_samples
 from modelservice_runtime.models.versions import VersionSource
+from modelservice_runtime.settings.plain_values import from_plain
 from modelservice_runtime.settings.sessions import SessionSettings
 
 # From Linux's prctl.h.

@@ -23,21 +23,21 @@ from modelservice_runtime.errors import (
     OutputTooLargeError,
     ServingError,
 )
-from modelservice_runtime.machine.allocator import give_back_freed_memory
+from modelservice_runtime.machine.memory.allocator import give_back_freed_memory
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.model import ModelSpec, PreparedRun, Run
 from modelservice_runtime.onnx.arena import shrink_arena
-from modelservice_runtime.onnx.compound_outputs import (
-    Convert,
-)
 from modelservice_runtime.onnx.errors import RUN_ERRORS, lacks_memory, translate_run_error
 from modelservice_runtime.onnx.execution_providers import CPU, CUDA, find_graph_obstacle, uses_cuda
+from modelservice_runtime.onnx.graph.compound_outputs import (
+    Convert,
+)
+from modelservice_runtime.onnx.graph.scan import ModelScan, scan_model_file
+from modelservice_runtime.onnx.graph.zip_map import without_zip_maps
 from modelservice_runtime.onnx.run_gate import RunGate
-from modelservice_runtime.onnx.scan import ModelScan, scan_model_file
 from modelservice_runtime.onnx.session import FATAL, create_session
 from modelservice_runtime.onnx.signature import describe_session
 from modelservice_runtime.onnx.values import FixedBinding, HostBinding, to_array, to_ort_value
-from modelservice_runtime.onnx.zip_map import without_zip_maps
 from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import (
     BF16,
@@ -193,7 +193,7 @@ class OnnxModel:
         ]
 
     def _check_dividends(self, inputs: Mapping[str, Array]) -> None:
-        """Refuse what may end the process; see ``onnx_scan``."""
+        """Refuse what may end the process; see ``onnx.graph.scan``."""
         for name, smallest in self._dividends:
             if inputs[name].size and inputs[name].min() == smallest:
                 raise InvalidRequestError(

@@ -6,16 +6,16 @@ from typing import Any, TypeAlias
 
 from modelservice_runtime.errors import InvalidRequestError, ModelRejectedError
 from modelservice_runtime.model import ModelSpec
-from modelservice_runtime.onnx.compound_outputs import (
+from modelservice_runtime.onnx.errors import RUN_ERRORS
+from modelservice_runtime.onnx.graph.compound_outputs import (
     Convert,
     find_label_obstacle,
     serve_maps,
     serve_tensors,
 )
-from modelservice_runtime.onnx.errors import RUN_ERRORS
+from modelservice_runtime.onnx.graph.scan import ModelScan
 from modelservice_runtime.onnx.made_up import MAX_ELEMENTS as MAX_MADE_UP_ELEMENTS
 from modelservice_runtime.onnx.made_up import count_inputs, first_recipes, make_inputs
-from modelservice_runtime.onnx.scan import ModelScan
 from modelservice_runtime.tensors import (
     DATATYPES,
     MAX_ELEMENTS,

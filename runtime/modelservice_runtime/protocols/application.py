@@ -1,7 +1,7 @@
 """The dispatcher: finds who answers a path, and turns errors into responses.
 
-Front ends (``front_end.py``) know the paths; each protocol is one. What they find is kept for each target, so
-that a path that is asked for often is looked up once.
+Front ends (``rest.front_end``) know the paths; each protocol is one. What they find is kept for each target,
+so that a path that is asked for often is looked up once.
 """
 
 import logging

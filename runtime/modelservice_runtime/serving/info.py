@@ -19,9 +19,9 @@ from modelservice_runtime.models.batching_decision import BatchingWish, prove_fi
 from modelservice_runtime.models.learning import learn
 from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.onnx.execution_providers import find_graph_obstacle, short_name
+from modelservice_runtime.onnx.graph.scan import scan_model_file
 from modelservice_runtime.onnx.model import find_model_file, load_onnx_model
 from modelservice_runtime.onnx.probe import onnxruntime_version, probe_providers
-from modelservice_runtime.onnx.scan import scan_model_file
 from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.settings.info import add_info_arguments
 from modelservice_runtime.settings.serve import SettingsParser

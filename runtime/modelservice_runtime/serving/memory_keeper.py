@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from modelservice_runtime.execution.offload import offload, start_threads
-from modelservice_runtime.machine.allocator import give_back_freed_memory
-from modelservice_runtime.machine.cgroup import process_status
-from modelservice_runtime.machine.memory import (
+from modelservice_runtime.machine.memory.allocator import give_back_freed_memory
+from modelservice_runtime.machine.memory.cgroup import process_status
+from modelservice_runtime.machine.memory.shares import (
     MIB,
     buffer_limit_bytes,
     find_memory_share,
@@ -18,7 +18,7 @@ from modelservice_runtime.machine.memory import (
     tensor_limit_bytes,
     unlimit_growth,
 )
-from modelservice_runtime.machine.room import give_back_where_short
+from modelservice_runtime.machine.memory.spare import give_back_where_short
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.serving.ports import Ports
 from modelservice_runtime.settings.serve import ServeSettings

@@ -232,7 +232,7 @@ class Server:
         return MetricsApplication(self._table, open_gpus())
 
     async def _try_models(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """See ``model_trial.try_models``. Of several workers none does it, for their parent has."""
+        """See ``models.trial.try_models``. Of several workers none does it, for their parent has."""
         limit_seconds = self._settings.model_trial_seconds
         if limit_seconds is None:
             return True

@@ -19,13 +19,13 @@ import uvloop
 
 from modelservice_runtime.errors import StartupError, WorkerFailedError
 from modelservice_runtime.machine.gpu_devices import open_gpus
-from modelservice_runtime.machine.plain_values import to_plain
 from modelservice_runtime.machine.process import report_fatal
 from modelservice_runtime.models.loading import find_sources
 from modelservice_runtime.models.trial import try_models
 from modelservice_runtime.observe.metrics import MetricsApplication
 from modelservice_runtime.serving.ports import METRICS_LIMITS
 from modelservice_runtime.serving.report import ReportApplication
+from modelservice_runtime.settings.plain_values import to_plain
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.workers.gauges import WorkerGauges

@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from modelservice_runtime.machine.plain_values import from_plain
 from modelservice_runtime.models.snapshots import SnapshotSource, plain_snapshots
+from modelservice_runtime.settings.plain_values import from_plain
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.workers.link import Link
 from modelservice_runtime.workers.messages import FATAL, GROUP_READY, MODELS, READY, REPORT, SETTINGS

@@ -19,7 +19,7 @@ from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_process import ServerProcess, server_process
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from modelservice_runtime.machine.cgroup import find_control_groups
+from modelservice_runtime.machine.memory.cgroup import find_control_groups
 
 MIB = 1024 * 1024
 # A node with many cores, of which the container may use all.

@@ -19,7 +19,6 @@ from tests.unit.runtime.server_process import ServerProcess, run_to_the_end, ser
 
 from modelservice_runtime.errors import AddressUnavailableError
 from modelservice_runtime.execution.statistics import ModelStatistics, Timing
-from modelservice_runtime.machine.plain_values import from_plain, to_plain
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.snapshots import (
     ModelSnapshot,
@@ -30,6 +29,7 @@ from modelservice_runtime.models.snapshots import (
 )
 from modelservice_runtime.settings.batching import ModelSample
 from modelservice_runtime.settings.models import ModelSource, VersionLabel, VersionPolicy
+from modelservice_runtime.settings.plain_values import from_plain, to_plain
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.settings.sessions import (

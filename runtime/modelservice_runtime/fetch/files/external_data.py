@@ -6,7 +6,7 @@ from pathlib import Path
 from modelservice_runtime.errors import ModelLoadFailedError, StartupError
 from modelservice_runtime.fetch.log import log
 from modelservice_runtime.fetch.names import clean_path
-from modelservice_runtime.onnx.scan import ModelScan, scan_model
+from modelservice_runtime.onnx.graph.scan import ModelScan, scan_model
 
 
 def find_external_files(path: Path) -> list[str]:

@@ -8,9 +8,9 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from modelservice_runtime.onnx.graph.wire import MAX_TEXT_BYTES, fields, parts, varint
 from modelservice_runtime.onnx.rows.sizes import MixingError
 from modelservice_runtime.onnx.rows.values import MAX_VALUES
-from modelservice_runtime.onnx.wire import MAX_TEXT_BYTES, fields, parts, varint
 
 # TensorProto.DataType: struct's format, and the field in which values stand that are not in raw_data. Sizes
 # and conditions are computed in these; arithmetic in shorter types would wrap around where ours does not.

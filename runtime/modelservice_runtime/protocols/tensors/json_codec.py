@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 
 from modelservice_runtime.errors import InvalidRequestError, PayloadTooLargeError
-from modelservice_runtime.machine.room import ensure_room
+from modelservice_runtime.machine.memory.spare import ensure_room
 from modelservice_runtime.tensors import (
     BF16,
     BOOL,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelservice_runtime.errors import PayloadTooLargeError, ServingError
-from modelservice_runtime.machine.room import ensure_room
+from modelservice_runtime.machine.memory.spare import ensure_room
 from modelservice_runtime.transport.content_encoding import decode_body
 from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 

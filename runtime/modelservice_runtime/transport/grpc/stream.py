@@ -1,4 +1,4 @@
-"""One RPC as the services see it; with `status`, all that transport and services share.
+"""One RPC as the services see it; with `status` and `open_streams`, all that transport and services share.
 
 A service is a function from a call to its handler, registered by the full path of its method. Everything runs
 on the event loop's thread; no function here may block.

@@ -108,7 +108,7 @@ class Stream(ABC):
 
     @abstractmethod
     def turn_ended(self) -> None:
-        """The turn in which this stream was put into `Connection.after_turn` is over."""
+        """The turn in which this stream was put into `StreamOwner.after_turn` is over."""
 
     # sending
 

@@ -17,7 +17,7 @@ from tests.unit.runtime.gated_model import FAST, SLOW, SPEC, GatedModel, Results
 
 from modelservice_runtime.errors import OutputTooLargeError
 from modelservice_runtime.execution.statistics import ModelStatistics
-from modelservice_runtime.machine.memory import (
+from modelservice_runtime.machine.memory.shares import (
     buffer_limit_bytes,
     find_memory_share,
     heap_holes_bytes,
@@ -38,7 +38,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from modelservice_runtime.errors import OutputTooLargeError
-from modelservice_runtime.machine.memory import MemoryShare, limit_growth
+from modelservice_runtime.machine.memory.shares import MemoryShare, limit_growth
 from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.settings.sessions import SessionSettings
 
@@ -105,7 +105,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from modelservice_runtime.errors import OutputTooLargeError
-from modelservice_runtime.machine.cgroup import process_status
+from modelservice_runtime.machine.memory.cgroup import process_status
 from modelservice_runtime.onnx.arena import open_arena, shrink_arena
 from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.settings.sessions import SessionSettings
@@ -165,8 +165,8 @@ def test_pages_of_files_count_once_for_all_workers() -> None:
 SHORT = """
 import resource, threading
 from pathlib import Path
-from modelservice_runtime.machine.memory import unlimit_growth
-from modelservice_runtime.machine.room import ensure_room, give_back_where_short
+from modelservice_runtime.machine.memory.shares import unlimit_growth
+from modelservice_runtime.machine.memory.spare import ensure_room, give_back_where_short
 
 kept = [bytearray(8 << 20)]
 used = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024

@@ -28,9 +28,9 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     StartupError,
 )
+from modelservice_runtime.onnx.graph.policy import MAX_EXPANDED_NODES
+from modelservice_runtime.onnx.graph.scan import scan_model, scan_model_file
 from modelservice_runtime.onnx.model import load_onnx_model
-from modelservice_runtime.onnx.policy import MAX_EXPANDED_NODES
-from modelservice_runtime.onnx.scan import scan_model, scan_model_file
 from modelservice_runtime.settings.sessions import SessionSettings
 from modelservice_runtime.tensors import DATATYPES
 

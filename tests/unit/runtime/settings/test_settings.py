@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.machine.cgroup import find_control_groups
 from modelservice_runtime.machine.cpu import CPUS_VARIABLE, available_cpus
+from modelservice_runtime.machine.memory.cgroup import find_control_groups
 from modelservice_runtime.settings.batching import ModelSample
 from modelservice_runtime.settings.models import ModelSource, VersionLabel, VersionPolicy
 from modelservice_runtime.settings.serve import parse_serve_arguments

@@ -1,1 +1,4 @@
-"""The protocol over gRPC: its services, and how their messages are read and written."""
+"""The Open Inference Protocol over gRPC: its services, how their messages are read and written.
+
+The table of services lives in `protocols.grpc`.
+"""

@@ -91,7 +91,7 @@ class BoundHead:
     response_prefix: bytes
     output_prefixes: list[bytes]
     gives_texts: bool
-    # What answers of these shapes have around their contents; see ``oip_response``.
+    # What answers of these shapes have around their contents; see ``response``.
     frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = field(default_factory=dict, repr=False)
 
 

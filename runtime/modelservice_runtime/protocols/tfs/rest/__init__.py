@@ -1,1 +1,4 @@
-"""The protocol over HTTP: its front end, and how requests of each verb are read and answered."""
+"""TensorFlow Serving's interface over HTTP: its front end, how requests of each verb are read and answered.
+
+What every front end shares lives in `protocols.rest`.
+"""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelservice_runtime.machine.huge_pages import find_large_mappings, find_used
+from modelservice_runtime.machine.memory.huge_pages import find_large_mappings, find_used
 
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 HUGE = 16 * mmap.PAGESIZE
@@ -18,7 +18,7 @@ HUGE = 16 * mmap.PAGESIZE
 PROGRAM = """
 import mmap
 from pathlib import Path
-from modelservice_runtime.machine.huge_pages import use_huge_pages
+from modelservice_runtime.machine.memory.huge_pages import use_huge_pages
 
 def look():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]

@@ -13,7 +13,7 @@ from tests.unit.runtime import onnx_models
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError, StartupError
 from modelservice_runtime.onnx import model as onnx_model
-from modelservice_runtime.onnx.files import find_model_files
+from modelservice_runtime.onnx.graph.files import find_model_files
 from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
 from modelservice_runtime.settings.sessions import SessionSettings
 

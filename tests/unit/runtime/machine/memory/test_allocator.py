@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import resource
-from modelservice_runtime.machine.allocator import keep_freed_memory
+from modelservice_runtime.machine.memory.allocator import keep_freed_memory
 
 def faults():
     bytearray(8_000_000)
@@ -28,7 +28,7 @@ def test_keep_freed_memory_spares_page_faults() -> None:
 
 FREED = """
 from pathlib import Path
-from modelservice_runtime.machine.allocator import give_back_freed_memory, keep_freed_memory
+from modelservice_runtime.machine.memory.allocator import give_back_freed_memory, keep_freed_memory
 
 def resident_kb():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -51,7 +51,7 @@ def test_freed_memory_below_what_is_used_goes_back() -> None:
 
 LARGE = """
 from pathlib import Path
-from modelservice_runtime.machine.allocator import keep_freed_memory
+from modelservice_runtime.machine.memory.allocator import keep_freed_memory
 
 keep_freed_memory({memory_bytes})
 buffer = bytearray(20_000_000)

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelservice_runtime.machine.cgroup import find_control_groups, find_memory_limit, process_status
+from modelservice_runtime.machine.memory.cgroup import find_control_groups, find_memory_limit, process_status
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.unit.runtime import onnx_models
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-from modelservice_runtime.onnx.scan import ModelScan, scan_model, scan_model_file
+from modelservice_runtime.onnx.graph.scan import ModelScan, scan_model, scan_model_file
 
 
 def external_tensor(location: str, name: str = "w") -> onnx.TensorProto:

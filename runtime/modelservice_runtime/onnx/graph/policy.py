@@ -1,4 +1,4 @@
-"""What a model file may not bring, whatever ONNX Runtime would make of it; see ``onnx_scan``."""
+"""What a model file may not bring, whatever ONNX Runtime would make of it; see ``onnx.graph.scan``."""
 
 from collections import Counter
 from collections.abc import Mapping

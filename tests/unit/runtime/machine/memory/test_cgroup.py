@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelservice_runtime.machine.cgroup import (
+from modelservice_runtime.machine.memory.cgroup import (
     MemoryLimit,
     cpu_limit,
     find_control_groups,

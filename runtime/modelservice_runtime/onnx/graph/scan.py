@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-from modelservice_runtime.onnx.compound_outputs import Labels, find_label_obstacle
-from modelservice_runtime.onnx.files import NO_FILES, ModelFiles, find_model_files
-from modelservice_runtime.onnx.policy import (
+from modelservice_runtime.onnx.graph.compound_outputs import Labels, find_label_obstacle
+from modelservice_runtime.onnx.graph.files import NO_FILES, ModelFiles, find_model_files
+from modelservice_runtime.onnx.graph.policy import (
     Nodes,
     OperatorId,
     check_operators,
     refuse_foreign_format,
 )
-from modelservice_runtime.onnx.wire import MAX_TEXT_BYTES, fields, parts, text
-from modelservice_runtime.onnx.zip_map import ZIP_MAP, read_labels
+from modelservice_runtime.onnx.graph.wire import MAX_TEXT_BYTES, fields, parts, text
+from modelservice_runtime.onnx.graph.zip_map import ZIP_MAP, read_labels
 
 MAX_GRAPH_DEPTH = 32
 # The last four decode sequences of a length that the request may ask for.

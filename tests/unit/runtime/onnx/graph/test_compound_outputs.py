@@ -16,8 +16,8 @@ from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_runtime.errors import InvalidRequestError, ModelRejectedError
 from modelservice_runtime.onnx import model as onnx_model
+from modelservice_runtime.onnx.graph.scan import scan_model
 from modelservice_runtime.onnx.model import OnnxModel, load_onnx_model
-from modelservice_runtime.onnx.scan import scan_model
 from modelservice_runtime.protocols.openapi.document import build_document
 from modelservice_runtime.protos import inference_pb2, tensorflow_serving_pb2
 from modelservice_runtime.settings.lanes import LaneSettings

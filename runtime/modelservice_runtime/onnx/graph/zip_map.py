@@ -5,8 +5,8 @@ Source: ONNX, ``onnx.proto`` and ``ai.onnx.ml.ZipMap``.
 
 from collections.abc import Container
 
-from modelservice_runtime.onnx.compound_outputs import Labels
-from modelservice_runtime.onnx.wire import Value, field, fields, parts, spans, text, varint
+from modelservice_runtime.onnx.graph.compound_outputs import Labels
+from modelservice_runtime.onnx.graph.wire import Value, field, fields, parts, spans, text, varint
 
 # Domain and name of the operator.
 ZIP_MAP = ("ai.onnx.ml", "ZipMap")
