@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from modelservice_runtime.onnx.rows.sizes import ONE, ZERO, Number, Size, Symbols, quotient, times
 
-_FLOATS = frozenset({1, 10, 11, 16})
 # The types in which the sizes of tensors are computed; others are too short for them.
 _INT32, _INT64, _BOOL = 6, 7, 9
 _WHOLE = frozenset({_INT32, _INT64})
