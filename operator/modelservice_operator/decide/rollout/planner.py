@@ -25,16 +25,23 @@ nothing is remembered between steps: every step follows from the observed pods a
 
 from __future__ import annotations
 
-import math
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelservice_operator.decide.rollout.deadlines import (
+    PROBE_AGAIN_SECONDS,
+    find_probe,
+    look_again_seconds,
+    patience_left_seconds,
+    seconds_left,
+    seconds_since,
+    soonest,
+)
 from modelservice_operator.decide.rollout.limits import Limits, compute_limits
 from modelservice_operator.decide.rollout.model import (
     Capacity,
     Phase,
     Plan,
-    Probe,
     RevisionState,
     RolloutSpec,
     RolloutState,
@@ -44,10 +51,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-PROBE_AGAIN_SECONDS = 600.0
-"""A rollout that is held looks for room again after this time: nobody tells it that a GPU has become free."""
-LOOK_AGAIN_SECONDS = 10.0
-"""How often to look at pods for which a cluster autoscaler makes room: that is how often it looks itself."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Course:
+    """Where the rollout stands, and with it which revision is to be filled within which limits."""
+
+    stable: str | None
+    goal: str
+    phase: Phase
+    limits: Limits
+    capacity: Capacity | None = None
+    held: bool = False
+    overdue: bool = False
+    due_in_seconds: float | None = None
 
 
 def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
@@ -56,42 +72,60 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     Guarantees: a plan never takes available pods away below `replicas - unavailable`, never lets the
     pods of all revisions rise above `replicas + surge`, and comes to rest when nothing changes.
     """
-    states = {state.name: state for state in observed.revisions}
-    target = states.get(observed.target) or _none_of(observed.target)
-    given_up = observed.aborted and observed.stable not in (None, observed.target)
-    stable = observed.target if not given_up and _is_complete(spec, target) else observed.stable
-    is_complete = stable == observed.target
-    capacity = None if is_complete else _known_capacity(spec, observed, now)
-    down_seconds = _seconds_down(observed, now)
-    limits = compute_limits(spec, capacity, is_down=down_seconds >= _patience_seconds(spec))
-    held = not (is_complete or given_up) and _is_held(limits, target, capacity, states.values())
-    remaining = None if held else _seconds_left(spec, limits, observed, now)
-    overdue = not is_complete and remaining is not None and remaining <= 0
-    aborted = given_up or (overdue and stable is not None)
-    phase: Phase = "Complete" if is_complete else "Aborted" if aborted else "Progressing"
-    goal = stable if aborted and stable is not None else observed.target
+    course = _set_course(spec, observed, now)
+    goal, limits, capacity = course.goal, course.limits, course.capacity
     replicas, waits_for_leaving = _next_replicas(spec, limits, observed, goal, capacity)
     # The age of the target's Deployment is why it is given up: it stays until that has been recorded.
-    keep = {goal, stable} if given_up else {goal, stable, observed.target}
-    probe = _probe(spec, limits, observed.revisions) if phase == "Progressing" else None
+    keep = {goal, course.stable} if _is_given_up(observed) else {goal, course.stable, observed.target}
+    probe = find_probe(spec, limits, observed.revisions) if course.phase == "Progressing" else None
     return Plan(
-        replicas=_without_finished(replicas, states, keep=keep),
+        replicas=_without_finished(replicas, observed.revisions, keep=keep),
         weights={goal: 100},
-        stable=stable,
-        phase=phase,
-        overdue=overdue,
+        stable=course.stable,
+        phase=course.phase,
+        overdue=course.overdue,
         waits_for_leaving=waits_for_leaving,
         is_tight=limits.is_tight,
-        held=held,
+        held=course.held,
         capacity=capacity,
         probe=probe,
-        requeue_after_seconds=None
-        if phase != "Progressing"
-        else soonest(
-            None if overdue else remaining,
-            _look_again_seconds(capacity, probe, now, held=held),
-            _patience_seconds(spec) - down_seconds if held and down_seconds > 0 else None,
+        requeue_after_seconds=soonest(
+            course.due_in_seconds, look_again_seconds(capacity, probe, now, held=course.held)
         ),
+    )
+
+
+def _set_course(spec: RolloutSpec, observed: RolloutState, now: datetime) -> _Course:
+    target = next((one for one in observed.revisions if one.name == observed.target), None)
+    target = target or _none_of(observed.target)
+    given_up, stable = _is_given_up(observed), observed.stable
+    if stable == target.name or (not given_up and _is_complete(spec, target)):
+        limits = compute_limits(spec, None)
+        return _Course(stable=target.name, goal=target.name, phase="Complete", limits=limits)
+    capacity = _known_capacity(spec, observed, now)
+    patience = patience_left_seconds(spec, observed, now)
+    limits = compute_limits(spec, capacity, is_down=patience is not None and patience <= 0)
+    if not given_up and _is_held(limits, target, capacity, observed.revisions):
+        return _Course(
+            stable=stable,
+            goal=target.name,
+            phase="Progressing",
+            limits=limits,
+            capacity=capacity,
+            held=True,
+            due_in_seconds=patience,
+        )
+    remaining = seconds_left(spec, limits, observed, now)
+    overdue = remaining is not None and remaining <= 0
+    aborted = given_up or (overdue and stable is not None)
+    return _Course(
+        stable=stable,
+        goal=stable if aborted and stable is not None else target.name,
+        phase="Aborted" if aborted else "Progressing",
+        limits=limits,
+        capacity=capacity,
+        overdue=overdue,
+        due_in_seconds=None if aborted or overdue else remaining,
     )
 
 
@@ -111,6 +145,10 @@ def _none_of(revision: str) -> RevisionState:
     return RevisionState(name=revision, wanted=0, pods=0, available=0)
 
 
+def _is_given_up(observed: RolloutState) -> bool:
+    return observed.aborted and observed.stable not in (None, observed.target)
+
+
 def _is_complete(spec: RolloutSpec, target: RevisionState) -> bool:
     return spec.replicas == 0 or (target.settled and target.serving >= spec.replicas)
 
@@ -121,19 +159,7 @@ def _known_capacity(spec: RolloutSpec, observed: RolloutState, now: datetime) ->
     if known is None or known.decided_at is None:
         return known
     is_stuck = _leaves_no_way(compute_limits(spec, known))
-    return None if is_stuck and _seconds_since(known.decided_at, now) >= PROBE_AGAIN_SECONDS else known
-
-
-def _seconds_down(observed: RolloutState, now: datetime) -> float:
-    """Return how long no pod has answered, 0 where one does."""
-    if observed.down_since is None or any(state.serving for state in observed.revisions):
-        return 0.0
-    return _seconds_since(observed.down_since, now)
-
-
-def _patience_seconds(spec: RolloutSpec) -> float:
-    """Return how long a pod that served may be broken before it may go for a new one."""
-    return math.inf if spec.surge_probe_seconds is None else max(1.0, spec.surge_probe_seconds)
+    return None if is_stuck and seconds_since(known.decided_at, now) >= PROBE_AGAIN_SECONDS else known
 
 
 def _leaves_no_way(limits: Limits) -> bool:
@@ -150,57 +176,6 @@ def _is_held(
         and target.wanted <= missing
         and any(state.occupied for state in states if state.name != target.name)
     )
-
-
-def _seconds_left(spec: RolloutSpec, limits: Limits, observed: RolloutState, now: datetime) -> float | None:
-    """Return the time until the target is given up, None where work on it has not begun.
-
-    Each pod that became available earns the next one a deadline of its own: a large service that makes
-    progress is never given up, and nothing has to be remembered about when that progress was. Where a pod
-    may have to wait for the end of another, its time begins when it is asked for.
-    """
-    waits = limits.is_tight and observed.stable is not None
-    started_at = observed.asked_at if waits else observed.started_at
-    if started_at is None:
-        return None
-    target = next((one for one in observed.revisions if one.name == observed.target), None)
-    granted = spec.progress_deadline_seconds * ((target.serving if target else 0) + 1)
-    return granted - _seconds_since(started_at, now)
-
-
-def _seconds_since(time: datetime, now: datetime) -> float:
-    return (now - time).total_seconds()
-
-
-def _probe(spec: RolloutSpec, limits: Limits, states: Iterable[RevisionState]) -> Probe | None:
-    """Return the probe that runs while there are more pods than wanted, None where there is no surge."""
-    # Pods that have just been asked for have not looked for room yet.
-    here = sum(state.occupied if state.settled else state.pods for state in states)
-    surplus = here - spec.replicas
-    if spec.surge_probe_seconds is None or limits.surge == 0 or surplus <= 0:
-        return None
-    # It must be over before the deadline is.
-    seconds = min(spec.surge_probe_seconds, spec.progress_deadline_seconds / 2)
-    return Probe(surplus=surplus, seconds=seconds)
-
-
-def _look_again_seconds(
-    capacity: Capacity | None, probe: Probe | None, now: datetime, *, held: bool
-) -> float | None:
-    """Return when something about room is due that no event tells."""
-    if capacity is None:
-        return None
-    if held and capacity.decided_at is not None:
-        return max(0.0, PROBE_AGAIN_SECONDS - _seconds_since(capacity.decided_at, now))
-    if probe is None or capacity.short_since is None:
-        return None
-    left = (capacity.short_since + timedelta(seconds=probe.seconds) - now).total_seconds()
-    return left if left > 0 else LOOK_AGAIN_SECONDS
-
-
-def soonest(*delays_seconds: float | None) -> float | None:
-    """Return the least of the delays, None where there is none."""
-    return min((one for one in delays_seconds if one is not None), default=None)
 
 
 def _next_replicas(
@@ -278,19 +253,12 @@ def _scale_down(
 
 
 def _without_finished(
-    replicas: dict[str, int], states: dict[str, RevisionState], *, keep: set[str | None]
+    replicas: dict[str, int], states: Iterable[RevisionState], *, keep: set[str | None]
 ) -> dict[str, int]:
     """Leave out revisions of which no pod is left and none is wanted.
 
     A pod that terminates is one that is left: without its Deployment the disruption controller cannot tell
     how many pods are wanted, and allows no eviction at all.
     """
-    return {
-        name: count
-        for name, count in replicas.items()
-        if name in keep or count > 0 or not _is_empty(states[name])
-    }
-
-
-def _is_empty(state: RevisionState) -> bool:
-    return state.settled and state.occupied == state.terminating == 0
+    empty = {state.name for state in states if state.settled and state.occupied == state.terminating == 0}
+    return {name: count for name, count in replicas.items() if name in keep or count > 0 or name not in empty}
