@@ -1,4 +1,4 @@
-"""Measure everything: ``python -m benchmarks [CASE ...] [--seconds 4] [--chart FILE]``.
+"""Measure everything: `python -m benchmarks [CASE ...] [--seconds 4] [--chart FILE]`.
 
 The servers have the first CPU and the client the second. Peers are installed into build/bench, or skipped
 with a line that says why. What can be compared was measured in the same run, some rounds in turn.

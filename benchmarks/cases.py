@@ -30,7 +30,7 @@ _MID_SECONDS = 0.0027
 class Goal:
     """A ratio of two rows' rates, and what it should be at least (for latencies: at most).
 
-    ``by_cpu`` is the same ratio by CPU time for one request, where that is comparable.
+    `by_cpu` is the same ratio by CPU time for one request, where that is comparable.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Goal:
 
 @dataclass
 class Case:
-    """One part of the table. ``notes`` say what could not be measured."""
+    """One part of the table. `notes` say what could not be measured."""
 
     title: str
     rows: dict[str, Measurement] = field(default_factory=dict)

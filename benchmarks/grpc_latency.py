@@ -144,10 +144,10 @@ class Load:
 
 
 class Client(asyncio.Protocol):
-    """Keeps ``streams`` calls in flight on one connection.
+    """Keeps `streams` calls in flight on one connection.
 
     The first request's header block fills the server's table; all others are the same few indices, as those
-    of real clients are, and with ``deadlines`` a ``grpc-timeout`` that differs from call to call.
+    of real clients are, and with `deadlines` a `grpc-timeout` that differs from call to call.
     """
 
     def __init__(self, load: Load, streams: int, ends: list[float], latencies: list[float]) -> None:

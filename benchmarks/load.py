@@ -102,7 +102,7 @@ class Client(asyncio.Protocol):
 
 
 def whole_answer_bytes(start: bytes) -> int:
-    """Size of an answer of which ``start`` has come; 0 while its head is incomplete."""
+    """Size of an answer of which `start` has come; 0 while its head is incomplete."""
     head, separator, _ = start.partition(b"\r\n\r\n")
     if not separator:
         return 0

@@ -1,6 +1,6 @@
 """Servers to measure, each a process of its own on the first CPU; the client has the second.
 
-``python -m benchmarks.servers prototype MODEL`` and ``... echo BYTES`` run the two that are written here: the
+`python -m benchmarks.servers prototype MODEL` and `... echo BYTES` run the two that are written here: the
 least that an HTTP server for a model could be, and a socket that sends back what it gets.
 """
 
@@ -149,7 +149,7 @@ class Prototype(asyncio.Protocol):
 
 
 class Echo(asyncio.BufferedProtocol):
-    """Sends back every ``size`` bytes, framed as an HTTP answer so that the client is the same."""
+    """Sends back every `size` bytes, framed as an HTTP answer so that the client is the same."""
 
     def __init__(self, size: int) -> None:
         self.head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size

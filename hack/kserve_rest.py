@@ -1,4 +1,4 @@
-"""Asks a server of ``hack.local_server`` with KServe's InferenceRESTClient, unmodified: ``make kserve``.
+"""Asks a server of `hack.local_server` with KServe's InferenceRESTClient, unmodified: `make kserve`.
 
 Runs in an environment of its own, since the kserve package brings a web server and its versions of much else.
 """

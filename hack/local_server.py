@@ -1,7 +1,7 @@
-"""Runs a command against a server of this checkout: ``python -m hack.local_server COMMAND...``.
+"""Runs a command against a server of this checkout: `python -m hack.local_server COMMAND...`.
 
-In the command ``{url}`` stands for the server's address. It has one model, ``classifier``, with the label
-``stable``. The command's exit code is this program's.
+In the command `{url}` stands for the server's address. It has one model, `classifier`, with the label
+`stable`. The command's exit code is this program's.
 """
 
 import json
@@ -22,7 +22,7 @@ _WEIGHTS = np.array([[1, -1], [2, 0.5], [-1, 1]], np.float32)
 
 
 def main(*command: str) -> int:
-    """Run ``command`` while the server runs; returns its exit code."""
+    """Run `command` while the server runs; returns its exit code."""
     with tempfile.TemporaryDirectory() as directory:
         path = save_classifier(Path(directory) / "model.onnx")
         with serve(path) as url:

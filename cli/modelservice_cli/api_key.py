@@ -1,4 +1,4 @@
-"""``modelservice api-key``: makes keys for ``serve --api-key-file``."""
+"""`modelservice api-key`: makes keys for `serve --api-key-file`."""
 
 import argparse
 import os
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _append(path: Path, line: str) -> None:
-    """Add ``line``; the file must be one that a server would read afterwards."""
+    """Add `line`; the file must be one that a server would read afterwards."""
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         if text and not text.endswith("\n"):

@@ -46,7 +46,7 @@ class LocalService:
 
 
 def read_manifest(path: str) -> LocalService:
-    """Read the one ModelService in a YAML file (``-``: standard input). Raises CommandError."""
+    """Read the one ModelService in a YAML file (`-`: standard input). Raises CommandError."""
     text = _read_text(path)
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]

@@ -16,7 +16,7 @@ _CLUSTER_SCHEMES = ("pvc://", "configmap://")
 def locate_model(
     service: LocalService, given_path: Path | None, credentials_directory: Path | None, cache: Path
 ) -> Path:
-    """Return the model's path: ``given_path`` where there is one, else the cached or fetched file.
+    """Return the model's path: `given_path` where there is one, else the cached or fetched file.
 
     Raises CommandError; a wrong sha256 is refused either way.
     """

@@ -1,4 +1,4 @@
-"""``modelservice runtime info``: what this machine offers a model, and what a model asks for."""
+"""`modelservice runtime info`: what this machine offers a model, and what a model asks for."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""``modelservice serve``: the cluster's runtime on this machine, from files or from a ModelService's YAML."""
+"""`modelservice serve`: the cluster's runtime on this machine, from files or from a ModelService's YAML."""
 
 import argparse
 import os
@@ -90,7 +90,7 @@ def _model_path(arguments: argparse.Namespace, service: "LocalService") -> Path:
 
 
 def _given_path(text: str, name: str) -> Path:
-    """Return the path of ``PATH`` or ``NAME=PATH``, where NAME is the one in the manifest."""
+    """Return the path of `PATH` or `NAME=PATH`, where NAME is the one in the manifest."""
     path = Path(text.removeprefix(f"{name}="))
     if not path.exists() and Path(text.partition("=")[2] or path).exists():
         raise CommandError(

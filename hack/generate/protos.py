@@ -1,7 +1,7 @@
 """Python modules of the runtime's .proto files.
 
 protoc's own modules would register in protobuf's default pool; these register in the runtime's (see
-``modelservice_runtime/protos/pool.py``). Their types are protoc's, in a ``.pyi`` file beside each.
+`modelservice_runtime/protos/pool.py`). Their types are protoc's, in a `.pyi` file beside each.
 """
 
 from __future__ import annotations

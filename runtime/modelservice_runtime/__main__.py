@@ -1,4 +1,4 @@
-"""``python -m modelservice_runtime serve|fetch|info``: the container's entry point."""
+"""`python -m modelservice_runtime serve|fetch|info`: the container's entry point."""
 
 import sys
 from collections.abc import Callable, Sequence

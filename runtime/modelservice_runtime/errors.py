@@ -1,12 +1,12 @@
 """Domain errors of the runtime: what went wrong, without any protocol's status codes.
 
-One table (``transport.status``) maps them to the codes of HTTP and gRPC. Messages are for people: they
+One table (`transport.status`) maps them to the codes of HTTP and gRPC. Messages are for people: they
 name the field, what was expected and what to do, and never hold file paths or stack traces of requests.
 """
 
 
 class ServingError(Exception):
-    """A request cannot be answered; ``str(error)`` is the sentence for the client."""
+    """A request cannot be answered; `str(error)` is the sentence for the client."""
 
 
 class InvalidRequestError(ServingError):
@@ -38,7 +38,7 @@ class ModelUnavailableError(ServingError):
 
 
 class OverloadedError(ServingError):
-    """A queue or a buffer is full; the client should come back in ``retry_after_seconds``."""
+    """A queue or a buffer is full; the client should come back in `retry_after_seconds`."""
 
     def __init__(self, sentence: str, retry_after_seconds: int = 1) -> None:
         super().__init__(sentence)
@@ -71,9 +71,9 @@ def internal_error() -> InferenceFailedError:
 
 
 class StartupError(Exception):
-    """The server cannot start; it exits 1 and prints ``reason: message`` as its last line.
+    """The server cannot start; it exits 1 and prints `reason: message` as its last line.
 
-    ``reason`` is CamelCase and part of the contract with the operator.
+    `reason` is CamelCase and part of the contract with the operator.
     """
 
     reason = "StartupFailed"
@@ -124,7 +124,7 @@ class ModelRejectedError(StartupError):
 
 
 class WorkerFailedError(StartupError):
-    """A worker process could not start; ``reason`` is its own where it told one."""
+    """A worker process could not start; `reason` is its own where it told one."""
 
     reason = "WorkerFailed"
 

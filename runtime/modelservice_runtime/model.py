@@ -1,6 +1,6 @@
 """What a model is to the rest of the server: its specs, and something that runs.
 
-Nothing here imports ONNX Runtime; ``onnx.model`` provides the implementation.
+Nothing here imports ONNX Runtime; `onnx.model` provides the implementation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ PLATFORM = "onnx_onnxv1"
 class ModelSpec:
     """The signature of one version of a model; fixed from load to unload.
 
-    ``left_out`` says of outputs that no protocol can carry why. ``takes_texts`` tells that an input is BYTES.
+    `left_out` says of outputs that no protocol can carry why. `takes_texts` tells that an input is BYTES.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Run(Protocol):
 
 
 class PreparedRun(Protocol):
-    """Runs on memory of its own, without any work but the model's: write ``inputs``, run, read ``outputs``.
+    """Runs on memory of its own, without any work but the model's: write `inputs`, run, read `outputs`.
 
     One caller at a time; the next run writes to the same outputs.
     """
@@ -58,18 +58,18 @@ class PreparedRun(Protocol):
         """The last run's outputs, in the order they were prepared in."""
 
     def run(self) -> bool:
-        """Compute; False where that failed, or gave another shape. ``Model.run`` tells why, or can do it."""
+        """Compute; False where that failed, or gave another shape. `Model.run` tells why, or can do it."""
 
 
 class Model(Protocol):
-    """A loaded model. ``run`` may be called from several threads at once."""
+    """A loaded model. `run` may be called from several threads at once."""
 
     @property
     def spec(self) -> ModelSpec:
         """The model's signature."""
 
     def new_run(self) -> Run:
-        """A handle to pass to ``run`` when the call may have to be stopped."""
+        """A handle to pass to `run` when the call may have to be stopped."""
 
     def run(
         self, inputs: Mapping[str, Array], output_names: Sequence[str], handle: Run | None = None
@@ -99,8 +99,8 @@ class WarmableModel(Model, Protocol):
 class Batching:
     """Whether requests to a version of a model share its runs; by default that is not even asked.
 
-    ``max_batch_size``: rows that may share a run, 1 where none do. ``obstacle``: why none do, in a sentence;
-    None where they do, or nobody wants them to. ``source``: what says that a row of the outputs depends on
+    `max_batch_size`: rows that may share a run, 1 where none do. `obstacle`: why none do, in a sentence;
+    None where they do, or nobody wants them to. `source`: what says that a row of the outputs depends on
     the same row of the inputs only, the model's graph or its owner; None where nothing does. With a source
     and an obstacle, what the source says is still to be checked by running.
     """
@@ -119,8 +119,8 @@ class Batching:
 class WarmUp:
     """What warm-up learned of a model.
 
-    ``run_seconds``: median time of a run on ``input_elements`` elements, None where it did not run.
-    ``time_varies``: values in a request decide how long it takes, as in a graph with loops. ``is_coarse``: an
+    `run_seconds`: median time of a run on `input_elements` elements, None where it did not run.
+    `time_varies`: values in a request decide how long it takes, as in a graph with loops. `is_coarse`: an
     accelerator takes part.
     """
 

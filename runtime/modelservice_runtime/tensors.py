@@ -2,8 +2,8 @@
 
 Pure; imports numpy only. In memory a tensor is a numpy array; BF16, which numpy lacks, travels as its bit
 pattern in uint16, and BYTES as an object array of str (ONNX strings are UTF-8).
-Source of the datatypes: Open Inference Protocol, ``specification/protocol/inference_rest.md``; BF16 from
-Triton's ``extension_binary_data.md``.
+Source of the datatypes: Open Inference Protocol, `specification/protocol/inference_rest.md`; BF16 from
+Triton's `extension_binary_data.md`.
 """
 
 import json
@@ -31,8 +31,8 @@ MAX_TEXTS = 1 << 18
 class Datatype:
     """One protocol datatype.
 
-    ``item_bytes`` is the size of an element on the wire (0: BYTES, which varies); ``pack_code`` is the
-    ``struct`` code that converts and range-checks Python numbers.
+    `item_bytes` is the size of an element on the wire (0: BYTES, which varies); `pack_code` is the
+    `struct` code that converts and range-checks Python numbers.
     """
 
     name: str
@@ -81,9 +81,9 @@ DATATYPES: dict[str, Datatype] = {
 class TensorSpec:
     """An input or output of a model.
 
-    ``shape`` uses -1 for a variable dimension; None means that the model does not even state a rank.
-    ``symbols`` has the model's name for each variable dimension, where it has one: equal names, equal sizes.
-    ``labels`` name what the last dimension of a classifier's scores counts.
+    `shape` uses -1 for a variable dimension; None means that the model does not even state a rank.
+    `symbols` has the model's name for each variable dimension, where it has one: equal names, equal sizes.
+    `labels` name what the last dimension of a classifier's scores counts.
     """
 
     name: str
@@ -98,7 +98,7 @@ class TensorSpec:
         return [-1] if self.shape is None else list(self.shape)
 
     def describe(self) -> str:
-        """For error messages: ``'x' FP32 [-1, 4]``."""
+        """For error messages: `'x' FP32 [-1, 4]`."""
         shape = "of any shape" if self.shape is None else str(list(self.shape))
         return f"'{self.name}' {self.datatype.name} {shape}"
 
@@ -107,7 +107,7 @@ class TensorSpec:
 class InferRequest:
     """A decoded request: arrays by input name, the outputs wanted in order, and the client's options.
 
-    ``priority`` 1 is served first, larger numbers later; 0 leaves it to the server. ``text_bytes`` says how
+    `priority` 1 is served first, larger numbers later; 0 leaves it to the server. `text_bytes` says how
     large the inputs' texts are, where that is much: it is not in their number.
     """
 
@@ -120,7 +120,7 @@ class InferRequest:
 
 
 def count_elements(shape: Sequence[int]) -> int:
-    """Number of elements of a tensor of ``shape``; 1 for a scalar."""
+    """Number of elements of a tensor of `shape`; 1 for a scalar."""
     count = 1
     for dimension in shape:
         count *= dimension
@@ -128,7 +128,7 @@ def count_elements(shape: Sequence[int]) -> int:
 
 
 def parse_shape(value: object, input_name: str) -> list[int]:
-    """Check a client's ``shape``: a list of non-negative integers, of a size that can exist.
+    """Check a client's `shape`: a list of non-negative integers, of a size that can exist.
 
     Raises InvalidRequestError naming the input.
     """
@@ -151,7 +151,7 @@ def parse_shape(value: object, input_name: str) -> list[int]:
 
 
 def check_shape(spec: TensorSpec, shape: Sequence[int]) -> None:
-    """Raise InvalidRequestError unless ``shape`` fits the model's; dimensions of -1 take any size."""
+    """Raise InvalidRequestError unless `shape` fits the model's; dimensions of -1 take any size."""
     expected = spec.shape
     if expected is None:
         return
@@ -168,10 +168,10 @@ def check_shape(spec: TensorSpec, shape: Sequence[int]) -> None:
 
 
 def fit_shape(spec: TensorSpec, shape: list[int]) -> list[int]:
-    """Return the shape that the model gets, for a request's; raise as ``check_shape`` does.
+    """Return the shape that the model gets, for a request's; raise as `check_shape` does.
 
     One dimension of 1 at the end may be too much where the model takes one dimension or none: MLServer's
-    codecs send lists as columns, and Triton's configuration (``reshape``) has no tensors without dimensions.
+    codecs send lists as columns, and Triton's configuration (`reshape`) has no tensors without dimensions.
     """
     is_column = len(shape) == 2 and shape[1] == 1 and spec.shape in ((-1,), (shape[0],))
     if is_column or (shape == [1] and spec.shape == ()):

@@ -1,4 +1,4 @@
-"""``make conformance``: every operator test of the ONNX project through a real server.
+"""`make conformance`: every operator test of the ONNX project through a real server.
 
 Each goes as binary data, as JSON where that is exact, and over gRPC.
 

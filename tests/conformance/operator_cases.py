@@ -1,4 +1,4 @@
-"""The ONNX project's own operator tests (``onnx.backend.test``), sent through a real server."""
+"""The ONNX project's own operator tests (`onnx.backend.test`), sent through a real server."""
 
 import asyncio
 import ctypes
@@ -73,7 +73,7 @@ class UnequalError(Exception):
 
 
 def load_cases(modules: Sequence[str] | None = None) -> list[Any]:
-    """All operator cases, or those of some modules of ``onnx.backend.test.case.node``.
+    """All operator cases, or those of some modules of `onnx.backend.test.case.node`.
 
     The cases are made when their module is imported, which for all of them takes eight seconds.
     """
@@ -99,7 +99,7 @@ class RefusedError(Exception):
 
 
 class Sweep:
-    """Loads one case after the other into a running server and asks it in every form; use with ``with``."""
+    """Loads one case after the other into a running server and asks it in every form; use with `with`."""
 
     def __init__(self, server: ServerThread, directory: Path) -> None:
         self._server = server

@@ -1,8 +1,8 @@
-"""Fuzzing by coverage: ``python -m tests.fuzz TARGET SECONDS`` feeds a decoder what libFuzzer makes up.
+"""Fuzzing by coverage: `python -m tests.fuzz TARGET SECONDS` feeds a decoder what libFuzzer makes up.
 
 A target is a function of bytes that raises where the code under test breaks its word. What is found is
-written to ``build/fuzz/TARGET-crash-...``; running ``TARGET FILE`` repeats it. The corpus stays in
-``build/fuzz/TARGET`` and grows from run to run.
+written to `build/fuzz/TARGET-crash-...`; running `TARGET FILE` repeats it. The corpus stays in
+`build/fuzz/TARGET` and grows from run to run.
 """
 
 import os

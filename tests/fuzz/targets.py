@@ -8,7 +8,7 @@ from tests.fuzz import decoders, streams
 
 @dataclass(frozen=True)
 class Target:
-    """``check`` takes any bytes; ``seeds`` are good inputs to begin with."""
+    """`check` takes any bytes; `seeds` are good inputs to begin with."""
 
     check: Callable[[bytes], None]
     seeds: Callable[[], Iterable[bytes]]

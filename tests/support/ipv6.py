@@ -42,7 +42,7 @@ class _Program(ctypes.Structure):
 
 
 def refuse_ipv6_sockets() -> None:
-    """EAFNOSUPPORT for socket(AF_INET6), as after a boot with ``ipv6.disable=1``: a seccomp filter."""
+    """EAFNOSUPPORT for socket(AF_INET6), as after a boot with `ipv6.disable=1`: a seccomp filter."""
     instructions = b"".join(
         struct.pack("HBBI", code, jump_true, jump_false, operand)
         for code, jump_true, jump_false, operand in (
@@ -60,7 +60,7 @@ def refuse_ipv6_sockets() -> None:
 
 
 def switch_ipv6_off() -> None:
-    """A network namespace of its own with ``disable_ipv6``; needs root."""
+    """A network namespace of its own with `disable_ipv6`; needs root."""
     if _LIBC.unshare(_CLONE_NEWNET) != 0:
         pytest.skip(f"no network namespace: {os.strerror(ctypes.get_errno())}")
     Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
@@ -69,7 +69,7 @@ def switch_ipv6_off() -> None:
 
 
 def call_in_thread(restrict: Callable[[], None], work: Callable[[], T]) -> T:
-    """Run ``work`` in a thread that ``restrict`` was called in, which ends with it."""
+    """Run `work` in a thread that `restrict` was called in, which ends with it."""
     with ThreadPoolExecutor(1) as thread:
         thread.submit(restrict).result()
         return thread.submit(work).result()

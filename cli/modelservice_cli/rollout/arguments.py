@@ -98,7 +98,7 @@ def _add_undo(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
 
 
 def parse_duration_seconds(text: str) -> int:
-    """A duration as kubectl reads it: ``90``, ``90s``, ``10m``, ``1h``."""
+    """A duration as kubectl reads it: `90`, `90s`, `10m`, `1h`."""
     match = _DURATION.fullmatch(text)
     seconds = int(match["number"]) * _UNITS_SECONDS[match["unit"]] if match else 0
     if seconds == 0:

@@ -1,6 +1,6 @@
 """API keys: a file of names and hashes, and the check against it; pure.
 
-A line is ``NAME:sha256:HEX``; empty lines and lines that begin with ``#`` do not count. The keys are 256
+A line is `NAME:sha256:HEX`; empty lines and lines that begin with `#` do not count. The keys are 256
 random bits, so a plain SHA-256 is as good at rest as a slow password hash, and costs a request nothing.
 The base installation can import this module: the command line makes keys with it.
 """
@@ -27,7 +27,7 @@ class ApiKeys:
     digests: dict[str, bytes]
 
     def accept(self, key: bytes) -> bool:
-        """Whether ``key`` is one of them; every entry is compared, each in constant time."""
+        """Whether `key` is one of them; every entry is compared, each in constant time."""
         digest = hashlib.sha256(key).digest()
         found = False
         for known in self.digests.values():
@@ -41,7 +41,7 @@ def new_api_key() -> str:
 
 
 def api_key_line(name: str, key: str) -> str:
-    """The line of the key file that accepts ``key``. Raises InvalidSettingsError for a bad name."""
+    """The line of the key file that accepts `key`. Raises InvalidSettingsError for a bad name."""
     if not _NAME.fullmatch(name):
         raise InvalidSettingsError(
             f"the API key's name {name[:80]!r} must be at most 64 letters, digits, '.', '_' or '-', "

@@ -23,7 +23,7 @@ class Verifier(Protocol):
     """Checks signed tokens."""
 
     def verify(self, token: bytes) -> float:
-        """See ``TokenVerifier.verify``."""
+        """See `TokenVerifier.verify`."""
 
 
 class Authenticator:

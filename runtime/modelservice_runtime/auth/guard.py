@@ -67,7 +67,7 @@ class GuardedApplication:
 
 
 class GrpcAdmission:
-    """The guard in front of every gRPC call; see ``Admission``."""
+    """The guard in front of every gRPC call; see `Admission`."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard

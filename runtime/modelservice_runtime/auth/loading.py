@@ -41,7 +41,7 @@ class LoadedGuard:
 
 
 def load_guard(settings: SecuritySettings) -> LoadedGuard:
-    """Read the files of ``settings``. Raises InvalidSettingsError."""
+    """Read the files of `settings`. Raises InvalidSettingsError."""
     needs_certificate = settings.tls is not None and settings.tls.client_ca is not None
     files: list[WatchedFiles] = []
     authenticator = None

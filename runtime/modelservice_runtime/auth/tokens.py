@@ -1,7 +1,7 @@
 """JSON Web Tokens (RFC 7519, with the advice of RFC 8725) against a fixed set of public keys.
 
-Every key of the set is bound to one signature algorithm when it is loaded: by its ``alg``, or by its type.
-A token can therefore choose a key by its ``kid``, but never an algorithm; "none" and shared secrets do not
+Every key of the set is bound to one signature algorithm when it is loaded: by its `alg`, or by its type.
+A token can therefore choose a key by its `kid`, but never an algorithm; "none" and shared secrets do not
 exist here. Nothing in a token is ever fetched or looked up outside the set.
 """
 
@@ -133,7 +133,7 @@ def _usable_key(entry: object) -> jwt.PyJWK | None:
 
 
 def _scopes(claims: dict[str, Any]) -> Sequence[object]:
-    """``scope`` is a list in one string (RFC 8693, 4.2); some issuers write ``scp``, or a real list."""
+    """`scope` is a list in one string (RFC 8693, 4.2); some issuers write `scp`, or a real list."""
     value = claims.get("scope", claims.get("scp"))
     if isinstance(value, str):
         return value.split(" ")

@@ -75,7 +75,7 @@ class RunningBatch:
 def make_result(
     outcome: Sequence[Array] | ServingError, timing: Timing, queue_ns: int
 ) -> InferResult | ServingError:
-    """What a job of a batch is told; ``timing`` is the batch's."""
+    """What a job of a batch is told; `timing` is the batch's."""
     if isinstance(outcome, ServingError):
         return outcome
     return InferResult(

@@ -28,9 +28,9 @@ Result = TypeVar("Result")
 
 
 class LateAnswer(Generic[Result]):
-    """In place of an answer that takes long to write: ``write`` makes it, on any thread.
+    """In place of an answer that takes long to write: `write` makes it, on any thread.
 
-    ``timing`` tells where the request spent its time so far; whoever has it written knows.
+    `timing` tells where the request spent its time so far; whoever has it written knows.
     """
 
     __slots__ = ("timing", "write")
@@ -60,5 +60,5 @@ def write_late_where_large(
 
 
 def offload(work: Callable[[], Result], done: Callable[[asyncio.Future[Result]], None]) -> None:
-    """Run ``work`` on a thread; ``done`` is called on the event loop with the finished future."""
+    """Run `work` on a thread; `done` is called on the event loop with the finished future."""
     asyncio.get_running_loop().run_in_executor(_executor, work).add_done_callback(done)

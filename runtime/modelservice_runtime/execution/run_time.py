@@ -19,7 +19,7 @@ _BATCH_WEIGHT = 1 / 8
 class RunTime:
     """Run time and elements of the inputs (medians), as observed; at first what the warm-up learned.
 
-    ``clock`` counts seconds. A run is short below ``short_seconds``. A model whose run time a request may
+    `clock` counts seconds. A run is short below `short_seconds`. A model whose run time a request may
     decide has no short runs.
     """
 
@@ -46,7 +46,7 @@ class RunTime:
         return elements <= self._elements or self._expected_ns(elements) < seconds * 1e9
 
     def is_short(self, elements: int) -> bool:
-        """Whether a run is expected to be short, or may be tried; where it is, ``observe`` it."""
+        """Whether a run is expected to be short, or may be tried; where it is, `observe` it."""
         expected_ns = self._expected_ns(elements)
         if expected_ns < self._short_ns:
             return True

@@ -1,6 +1,6 @@
 """Threads that run models beside the event loop.
 
-Less than ``concurrent.futures``, because its locks and futures cost as much as the rest of a request: work
+Less than `concurrent.futures`, because its locks and futures cost as much as the rest of a request: work
 goes out through one queue and comes back as one call on the event loop.
 """
 
@@ -23,10 +23,10 @@ Result = TypeVar("Result")
 
 
 class RunnerThreads(Generic[Work, Result]):
-    """Calls ``run`` on one of ``count`` threads, then ``done`` on the event loop, for each piece of work.
+    """Calls `run` on one of `count` threads, then `done` on the event loop, for each piece of work.
 
-    ``run`` must not raise: an error is logged and ``failed`` gets the work. The threads start with the first
-    piece, unless ``start`` came before, and do not keep the process alive.
+    `run` must not raise: an error is logged and `failed` gets the work. The threads start with the first
+    piece, unless `start` came before, and do not keep the process alive.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class RunnerThreads(Generic[Work, Result]):
         self._started = 0
 
     def start(self, enter: Callable[[], None]) -> None:
-        """Start the threads, each of which calls ``enter`` first; return when all have.
+        """Start the threads, each of which calls `enter` first; return when all have.
 
-        Raises RuntimeError as ``submit`` does.
+        Raises RuntimeError as `submit` does.
         """
         entered = threading.Semaphore(0)
 
@@ -64,7 +64,7 @@ class RunnerThreads(Generic[Work, Result]):
             entered.acquire()
 
     def submit(self, work: Work) -> None:
-        """Have ``work`` run in its turn. Raises RuntimeError where no thread could be started."""
+        """Have `work` run in its turn. Raises RuntimeError where no thread could be started."""
         if self._started < self._count:
             self._start_threads()
         self._queue.put(work)

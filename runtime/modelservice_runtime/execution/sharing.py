@@ -1,6 +1,6 @@
 """Whether a lane's requests share runs: at first what is known from the load, later what requests show.
 
-Event loop's thread only, but for ``shapes``.
+Event loop's thread only, but for `shapes`.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class Sharing:
-    """``changed`` is called when ``batching`` is another.
+    """`changed` is called when `batching` is another.
 
-    ``is_open``: requests share runs, or may come to, so that each is told apart by what could share its run.
-    Where it is not open it stays so. ``learns``: single runs have something to teach.
+    `is_open`: requests share runs, or may come to, so that each is told apart by what could share its run.
+    Where it is not open it stays so. `learns`: single runs have something to teach.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Counts and times of one model version, kept as plain numbers so that the request path stays short.
 
-Read by ``observe.metrics`` (Prometheus) and by the statistics routes. Written on the event
+Read by `observe.metrics` (Prometheus) and by the statistics routes. Written on the event
 loop's thread only.
 """
 
@@ -49,7 +49,7 @@ class BatchStatistics:
     compute_output_ns: int = 0
 
     def add(self, other: "BatchStatistics") -> None:
-        """Count what ``other`` counted too."""
+        """Count what `other` counted too."""
         self.count += other.count
         self.compute_input_ns += other.compute_input_ns
         self.compute_infer_ns += other.compute_infer_ns
@@ -95,7 +95,7 @@ class ModelStatistics:
         return int(time.time() * 1e3 - (time.perf_counter_ns() - self.last_run_ns) / 1e6)
 
     def add(self, other: "ModelStatistics") -> None:
-        """Count everything that ``other`` counted too."""
+        """Count everything that `other` counted too."""
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for reason, count in other.failures.items():
@@ -109,7 +109,7 @@ class ModelStatistics:
             self.last_run_ns = max(self.last_run_ns or 0, other.last_run_ns)
 
     def record_success(self, request_ns: int, timing: Timing) -> None:
-        """Count an answered request; ``request_ns`` is the time from its last byte in to its answer."""
+        """Count an answered request; `request_ns` is the time from its last byte in to its answer."""
         self.success_count += 1
         self.success_ns += request_ns
         self.queue_ns += timing.queue_ns
@@ -136,13 +136,13 @@ class ModelStatistics:
         batch.compute_infer_ns += infer_ns
 
     def record_failure(self, reason: str, request_ns: int) -> None:
-        """Count a failed request; ``reason`` is one of FAILURE_REASONS."""
+        """Count a failed request; `reason` is one of FAILURE_REASONS."""
         self.failures[reason] += 1
         self.fail_ns += request_ns
         self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
 
     def record_execution(self, rows: int, ended_ns: int, timing: Timing) -> None:
-        """Count one run of ``rows`` rows, which ended at ``ended_ns`` (performance counter)."""
+        """Count one run of `rows` rows, which ended at `ended_ns` (performance counter)."""
         self.last_run_ns = ended_ns
         batch = self.batches.get(rows)
         if batch is None:

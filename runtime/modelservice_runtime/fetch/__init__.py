@@ -1,6 +1,6 @@
 """Fetches model files: from registries, object stores and web servers into one directory.
 
-Used by the init container (``modelservice_runtime.fetch.main``) and, through :func:`fetch_model`,
+Used by the init container (`modelservice_runtime.fetch.main`) and, through `fetch_model`,
 by the command line. It knows nothing about ONNX Runtime or the server.
 """
 

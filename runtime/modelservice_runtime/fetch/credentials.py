@@ -64,14 +64,14 @@ class Credentials:
     values: Mapping[str, str] = field(default_factory=dict)
 
     def first(self, *keys: str) -> str | None:
-        """The first non-empty value among ``keys``."""
+        """The first non-empty value among `keys`."""
         return next((self.values[key] for key in keys if self.values.get(key)), None)
 
     def pair(self, first: str, second: str) -> tuple[str, str] | None:
         """Two values that only make sense together, or None where neither is there.
 
         Raises:
-            FetchError: ``CredentialsMissing`` where only one is there.
+            FetchError: `CredentialsMissing` where only one is there.
 
         """
         values = self.first(first), self.first(second)
@@ -101,10 +101,10 @@ def basic_authorization(username: str, password: str) -> str:
 
 
 def read_credentials(directory: Path | None) -> Credentials:
-    """Read the known keys from ``directory``; None means anonymous access.
+    """Read the known keys from `directory`; None means anonymous access.
 
     Raises:
-        FetchError: ``CredentialsMissing`` where the directory has none of the known keys.
+        FetchError: `CredentialsMissing` where the directory has none of the known keys.
 
     """
     if directory is None:
@@ -118,10 +118,10 @@ def read_credentials(directory: Path | None) -> Credentials:
 
 
 def build_ssl_context(credentials: Credentials) -> ssl.SSLContext:
-    """TLS settings for clients: the system's authorities plus those of ``ca.crt``.
+    """TLS settings for clients: the system's authorities plus those of `ca.crt`.
 
     Raises:
-        FetchError: ``CredentialsMissing`` where ``ca.crt`` is not PEM.
+        FetchError: `CredentialsMissing` where `ca.crt` is not PEM.
 
     """
     context = ssl.create_default_context()

@@ -1,7 +1,7 @@
 """The failures a fetch can end with.
 
-Every failure that leaves the package is a :class:`FetchError`: a reason the operator copies into a
-condition and one sentence with the cause and the remedy. :class:`TransientError` never leaves it.
+Every failure that leaves the package is a `FetchError`: a reason the operator copies into a
+condition and one sentence with the cause and the remedy. `TransientError` never leaves it.
 """
 
 import errno
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class FetchReason(StrEnum):
-    """Why a fetch ended; the ``reason`` of the termination message."""
+    """Why a fetch ended; the `reason` of the termination message."""
 
     FETCHED = "Fetched"
     INVALID_URI = "InvalidUri"
@@ -70,7 +70,7 @@ class UnreachableError(TransientError):
 
 @contextmanager
 def translated_os_errors(action: str) -> Iterator[None]:
-    """Turn an ``OSError`` of the local disk into a :class:`FetchError`.
+    """Turn an `OSError` of the local disk into a `FetchError`.
 
     Args:
         action: what was being done, for the message, for example "write model.onnx".
@@ -88,7 +88,7 @@ def translated_os_errors(action: str) -> Iterator[None]:
 
 
 def disk_full(action: str) -> FetchError:
-    """The failure of a full disk during ``action``."""
+    """The failure of a full disk during `action`."""
     return FetchError(
         FetchReason.DISK_FULL,
         f"cannot {action}: no space left on the volume; "

@@ -47,16 +47,16 @@ class FetchRequest:
     """What to fetch, where to, and what is allowed.
 
     Attributes:
-        uri: the model URI: oci, s3, gs, az, https, http with ``sha256``; file where ``allow_file``.
+        uri: the model URI: oci, s3, gs, az, https, http with `sha256`; file where `allow_file`.
         destination: the directory that receives the files.
-        max_bytes: the most bytes to store, over all files; a ``file://`` stores none.
+        max_bytes: the most bytes to store, over all files; a `file://` stores none.
         sha256: digest of the ONNX file, 64 hex digits.
         credentials_directory: files of the credentials; None for anonymous access.
-        allow_file: accept ``file://``, checked in place and never copied.
-        file_root: the directory a ``file://`` must lie in; None for anywhere.
+        allow_file: accept `file://`, checked in place and never copied.
+        file_root: the directory a `file://` must lie in; None for anywhere.
         addresses: which addresses may be connected to.
         limits: bounds of the transfer.
-        environment: where proxies (``HTTPS_PROXY`` and the like) and the pod's identity are looked for.
+        environment: where proxies (`HTTPS_PROXY` and the like) and the pod's identity are looked for.
         use_pod_identity: ask the cloud for the pod's identity also where the environment does not name it.
         cache: where files of known digest are kept for other fetches; None for nowhere.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
@@ -107,7 +107,7 @@ def fetch_model(request: FetchRequest) -> FetchResult:
 
 
 async def fetch_model_async(request: FetchRequest) -> FetchResult:
-    """Fetch a model; see :func:`fetch_model`."""
+    """Fetch a model; see `fetch_model`."""
     limits = request.limits
     try:
         async with asyncio.timeout(limits.total_timeout_seconds):

@@ -14,7 +14,7 @@ class TransferLimits:
             tells why; Kubernetes starts it again, after longer and longer pauses.
         backoff_base_seconds: mean of the first pause; it doubles with each failure.
         backoff_cap_seconds: longest pause that we choose ourselves.
-        retry_after_cap_seconds: longest pause that a server may choose with ``Retry-After``.
+        retry_after_cap_seconds: longest pause that a server may choose with `Retry-After`.
         connect_timeout_seconds: for name resolution, TCP and TLS of one connection.
         read_timeout_seconds: longest silence of a server.
         low_speed_bytes_per_second: an attempt slower than this over a whole window is ended.

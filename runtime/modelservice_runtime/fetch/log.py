@@ -13,7 +13,7 @@ LOGGER = logging.getLogger("modelservice_runtime.fetch")
 
 
 def log(message: str, fields: Mapping[str, Any] | None = None, level: int = logging.INFO) -> None:
-    """Log ``message`` with structured ``fields``."""
+    """Log `message` with structured `fields`."""
     LOGGER.log(level, message, extra={"fields": dict(fields or {})})
 
 
@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the JSON text of ``record``."""
+        """Return the JSON text of `record`."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -37,7 +37,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def make_handler(redactor: Redactor, stream: TextIO | None = None) -> logging.Handler:
-    """A handler that writes JSON lines to ``stream``, default standard error."""
+    """A handler that writes JSON lines to `stream`, default standard error."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(redactor))
     return handler

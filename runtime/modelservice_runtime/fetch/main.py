@@ -1,4 +1,4 @@
-"""The init container ``fetch``: arguments in, model files and a termination message out."""
+"""The init container `fetch`: arguments in, model files and a termination message out."""
 
 import argparse
 import asyncio
@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> int:
         argv: arguments after the subcommand.
 
     Returns:
-        0 with the reason ``Fetched`` in the termination message, 1 with the reason of the failure.
+        0 with the reason `Fetched` in the termination message, 1 with the reason of the failure.
 
     """
     arguments = build_parser().parse_args(argv)
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of ``fetch``."""
+    """The command line of `fetch`."""
     parser = argparse.ArgumentParser(
         prog="modelservice_runtime fetch", description="Fetch a model into a directory."
     )
@@ -119,7 +119,7 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
 
 
 def write_termination_message(path: Path, text: str) -> None:
-    """Write ``text`` where Kubernetes reads it; outside a container there is no such file."""
+    """Write `text` where Kubernetes reads it; outside a container there is no such file."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC), "w") as file:
             file.write(text)

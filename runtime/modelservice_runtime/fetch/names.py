@@ -16,9 +16,9 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]*")
 
 
 def clean_path(path: str) -> str | None:
-    """Return a relative path without empty and ``.`` parts, or None where it cannot be stored safely.
+    """Return a relative path without empty and `.` parts, or None where it cannot be stored safely.
 
-    Refused are absolute paths, ``..``, backslashes, characters that are not printable, and parts or paths
+    Refused are absolute paths, `..`, backslashes, characters that are not printable, and parts or paths
     longer than file systems take.
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -36,13 +36,13 @@ def clean_path(path: str) -> str | None:
 
 
 def is_model(path: str) -> bool:
-    """Whether a file of this name is an ONNX model; hidden ones (``._model.onnx`` of macOS) are not."""
+    """Whether a file of this name is an ONNX model; hidden ones (`._model.onnx` of macOS) are not."""
     hidden = any(part.startswith(".") for part in path.split("/"))
     return path.lower().endswith(MODEL_SUFFIX) and not hidden
 
 
 def find_models(paths: Iterable[str]) -> list[str]:
-    """The candidates among ``paths``: of the folders that are nearest, ``model.onnx`` before all others."""
+    """The candidates among `paths`: of the folders that are nearest, `model.onnx` before all others."""
     models = sorted({path for path in paths if is_model(path)}, key=lambda path: (path.count("/"), path))
     nearest = [path for path in models if path.count("/") == models[0].count("/")]
     return [path for path in nearest if posixpath.basename(path) == MODEL_FILE] or nearest
@@ -53,10 +53,10 @@ def choose_model(paths: Collection[str], remedy: str) -> str:
 
     Args:
         paths: of all files, relative to what the URI names.
-        remedy: what to do about several, for the message; ``{path}`` stands for one of them.
+        remedy: what to do about several, for the message; `{path}` stands for one of them.
 
     Raises:
-        FetchError: ``ModelNotFound`` where no file is a model, or where several may be.
+        FetchError: `ModelNotFound` where no file is a model, or where several may be.
 
     """
     found = find_models(paths)
@@ -75,14 +75,14 @@ def choose_model(paths: Collection[str], remedy: str) -> str:
 
 
 def stored_name(path: str) -> str:
-    """The name that a model gets in the destination: its own where that is plain, else ``model.onnx``."""
+    """The name that a model gets in the destination: its own where that is plain, else `model.onnx`."""
     name = posixpath.basename(path)
     plain = _PLAIN_NAME.fullmatch(name) and len(name) <= _MAX_PART_BYTES and name.endswith(MODEL_SUFFIX)
     return name if plain else MODEL_FILE
 
 
 def join_path(model_path: str, location: str) -> str:
-    """The path of a file that a model names, where the model itself is at ``model_path``."""
+    """The path of a file that a model names, where the model itself is at `model_path`."""
     return posixpath.join(posixpath.dirname(model_path), location)
 
 

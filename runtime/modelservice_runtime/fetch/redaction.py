@@ -9,7 +9,7 @@ _REPLACEMENT = "[redacted]"
 
 
 def redact_url(url: str) -> str:
-    """Return ``url`` without user information, query and fragment: each may carry a secret."""
+    """Return `url` without user information, query and fragment: each may carry a secret."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -36,7 +36,7 @@ class Redactor:
         self._secrets = sorted(known, key=len, reverse=True)
 
     def clean(self, text: str) -> str:
-        """Return ``text`` without any known secret."""
+        """Return `text` without any known secret."""
         for secret in self._secrets:
             text = text.replace(secret, _REPLACEMENT)
         return text

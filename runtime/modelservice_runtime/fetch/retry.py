@@ -34,7 +34,7 @@ def compute_delay_seconds(
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3), or None where it says nothing useful."""
+    """Seconds of a `Retry-After` header (RFC 9110, 10.2.3), or None where it says nothing useful."""
     if not value:
         return None
     if value.isascii() and value.isdigit():
@@ -51,15 +51,15 @@ async def retried(
     limits: TransferLimits,
     progress_bytes: Callable[[], int] = lambda: 0,
 ) -> Result:
-    """Run ``operation`` until it succeeds.
+    """Run `operation` until it succeeds.
 
     Args:
-        operation: raises :class:`TransientError` where another attempt may help.
+        operation: raises `TransientError` where another attempt may help.
         limits: attempts and pauses.
         progress_bytes: bytes won so far; an attempt that won many starts the count again.
 
     Raises:
-        FetchError: ``DownloadFailed`` after the last attempt; every other failure at once.
+        FetchError: `DownloadFailed` after the last attempt; every other failure at once.
 
     """
     failures = 0

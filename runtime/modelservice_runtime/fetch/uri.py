@@ -44,7 +44,7 @@ class WebUri:
 
 @dataclass(frozen=True)
 class OciUri:
-    """An artifact in an OCI registry; ``reference`` is the digest if there is one, else the tag."""
+    """An artifact in an OCI registry; `reference` is the digest if there is one, else the tag."""
 
     registry: str
     repository: str
@@ -93,7 +93,7 @@ def parse_uri(text: str) -> ModelUri:
         text: the URI as the user wrote it.
 
     Raises:
-        FetchError: ``InvalidUri``, with the form that was expected.
+        FetchError: `InvalidUri`, with the form that was expected.
 
     """
     _check_characters(text)
@@ -124,10 +124,10 @@ def parse_uri(text: str) -> ModelUri:
 
 
 def split_host_port(authority: str) -> tuple[str, int | None]:
-    """Split ``host[:port]``; IPv6 literals keep their brackets.
+    """Split `host[:port]`; IPv6 literals keep their brackets.
 
     Raises:
-        FetchError: ``InvalidUri``.
+        FetchError: `InvalidUri`.
 
     """
     match = _AUTHORITY.fullmatch(authority)
@@ -141,7 +141,7 @@ def split_host_port(authority: str) -> tuple[str, int | None]:
 
 
 def is_disguised_address(host: str) -> bool:
-    """Whether resolvers take ``host`` for an IPv4 address although it does not look like one.
+    """Whether resolvers take `host` for an IPv4 address although it does not look like one.
 
     Decimal (2130706433), hexadecimal (0x7f.1) and short forms (127.1) have a numeric last label, which
     no host name has.

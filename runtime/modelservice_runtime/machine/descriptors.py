@@ -10,7 +10,7 @@ _SPARE_SHARE = 8
 
 
 def allow_files(wanted: int) -> int:
-    """Let this process open ``wanted`` further files; returns how many it may open, at least 0.
+    """Let this process open `wanted` further files; returns how many it may open, at least 0.
 
     The usual soft limit of 1,024 is raised as far as the hard limit allows and it takes.
     """

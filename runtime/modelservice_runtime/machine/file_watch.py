@@ -21,9 +21,9 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 
 class WatchedFiles:
-    """``load`` reads ``paths``: once now, and again whenever ``poll`` sees that one of them changed.
+    """`load` reads `paths`: once now, and again whenever `poll` sees that one of them changed.
 
-    ``load`` raises InvalidSettingsError, the constructor too.
+    `load` raises InvalidSettingsError, the constructor too.
     """
 
     def __init__(self, what: str, paths: Sequence[Path], load: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ class FilePoller:
 
 
 def read_settings_file(path: Path, flag: str) -> bytes:
-    """Read a small file named by ``flag``. Raises InvalidSettingsError."""
+    """Read a small file named by `flag`. Raises InvalidSettingsError."""
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

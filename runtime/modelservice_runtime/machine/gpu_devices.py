@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class GpuDevice:
-    """One device now; ``utilization`` is from 0 to 1, None where the driver does not tell (MIG)."""
+    """One device now; `utilization` is from 0 to 1, None where the driver does not tell (MIG)."""
 
     uuid: str
     name: str

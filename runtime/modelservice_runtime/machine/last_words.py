@@ -23,7 +23,7 @@ def leave(sentence: str, termination_log: Path = TERMINATION_LOG) -> None:
 
 @contextmanager
 def last_words(error: StartupError, termination_log: Path = TERMINATION_LOG) -> Iterator[None]:
-    """Leave ``error`` in case the process dies within; it is taken back when the block ends in any way."""
+    """Leave `error` in case the process dies within; it is taken back when the block ends in any way."""
     leave(str(error), termination_log)
     try:
         yield

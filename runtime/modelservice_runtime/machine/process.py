@@ -26,7 +26,7 @@ def configure_process() -> None:
 
 
 def end_process(code: int, *, clean: bool) -> None:
-    """End at once unless ``clean``.
+    """End at once unless `clean`.
 
     A runaway model holds a thread that Python would wait for without end; so may a failed driver.
     """

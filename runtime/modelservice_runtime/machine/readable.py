@@ -24,7 +24,7 @@ def check_readable(path: Path) -> None:
 
 
 def describe_denial(path: Path) -> str:
-    """One sentence: who may not read ``path``, whose it is, and what to do."""
+    """One sentence: who may not read `path`, whose it is, and what to do."""
     groups = sorted({os.getegid(), *os.getgroups()})
     who = f"user {os.geteuid()} (groups {', '.join(map(str, groups))}) may not read {str(path)!r}"
     culprit = _first_that_refuses(path)

@@ -25,9 +25,9 @@ _WHOLE_BYTES = 4096
 
 
 class PatientStream(io.TextIOBase):
-    """A text stream to ``descriptor``. ``describe_loss`` makes a line of the number of lines that were lost.
+    """A text stream to `descriptor`. `describe_loss` makes a line of the number of lines that were lost.
 
-    With ``may_block`` the descriptor's writes may wait, so only the thread writes.
+    With `may_block` the descriptor's writes may wait, so only the thread writes.
     """
 
     def __init__(self, descriptor: int, describe_loss: Callable[[int], str], *, may_block: bool) -> None:
@@ -56,11 +56,11 @@ class PatientStream(io.TextIOBase):
         return os.isatty(self._descriptor)
 
     def writable(self) -> bool:
-        """See ``io.IOBase``."""
+        """See `io.IOBase`."""
         return True
 
     def write(self, text: str) -> int:
-        """Write now or later; never waits for the reader. Returns the length of ``text``."""
+        """Write now or later; never waits for the reader. Returns the length of `text`."""
         data = text.encode("utf-8", "backslashreplace")
         with self._changed:
             if not self._waiting and not self._may_block:
@@ -92,7 +92,7 @@ class PatientStream(io.TextIOBase):
             self._changed.notify_all()
 
     def _write_now(self, data: bytes) -> int:
-        """How much of ``data`` the kernel took; all of it where nobody is left to read."""
+        """How much of `data` the kernel took; all of it where nobody is left to read."""
         try:
             return os.write(self._descriptor, data)
         except BlockingIOError:
@@ -121,7 +121,7 @@ class PatientStream(io.TextIOBase):
 
 
 def unblock_stderr(describe_loss: Callable[[int], str]) -> None:
-    """Make ``sys.stderr``, and what libraries write to standard error, independent of its reader."""
+    """Make `sys.stderr`, and what libraries write to standard error, independent of its reader."""
     descriptor = sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
     own = _open_anew(descriptor)
     may_block = own == descriptor and not stat.S_ISREG(os.fstat(descriptor).st_mode)
@@ -136,9 +136,9 @@ def drain_stderr() -> None:
 
 
 def _open_anew(descriptor: int) -> int:
-    """Let writes to ``descriptor`` fail rather than wait, and return another one of which that is true.
+    """Let writes to `descriptor` fail rather than wait, and return another one of which that is true.
 
-    ``descriptor`` itself where that is not possible, or not needed. The flag belongs to the open file, which
+    `descriptor` itself where that is not possible, or not needed. The flag belongs to the open file, which
     other processes share: a shell shall not find its terminal changed. So the same pipe or terminal is opened
     anew, and once more for the log alone: libuv takes the flag away from the standard error that it hands to
     a child. A socket cannot be opened; a regular file never waits.

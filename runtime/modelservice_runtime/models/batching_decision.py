@@ -29,7 +29,7 @@ _WAITS = "the first requests are to show that rows do not depend on each other"
 
 @dataclass(frozen=True, slots=True)
 class BatchingWish:
-    """``max_batch_size`` rows may share a run; with ``rows_are_independent`` the owner says that they can."""
+    """`max_batch_size` rows may share a run; with `rows_are_independent` the owner says that they can."""
 
     max_batch_size: int = 1
     rows_are_independent: bool = False
@@ -45,7 +45,7 @@ def decide_batching(
     warmed: Warmed,
     samples: Samples = NO_SAMPLES,
 ) -> Batching:
-    """What holds for a model that was run once. ``prove`` says what in its graph speaks against it."""
+    """What holds for a model that was run once. `prove` says what in its graph speaks against it."""
     if wish.max_batch_size == 1:
         return Batching()
     obstacle = find_shape_obstacle(model.spec)

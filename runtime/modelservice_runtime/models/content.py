@@ -20,9 +20,9 @@ _NICE = 19
 class ModelContent:
     """The content of a model's files.
 
-    ``sha256`` is the digest of the ONNX file; None where a file changed while it was loaded, or after, so
-    that nobody can tell. ``external_data_sha256`` is the digest of what ``sha256sum`` prints for the files of
-    external data, sorted by name; None where there are none. ``size_bytes``: of all files together.
+    `sha256` is the digest of the ONNX file; None where a file changed while it was loaded, or after, so
+    that nobody can tell. `external_data_sha256` is the digest of what `sha256sum` prints for the files of
+    external data, sorted by name; None where there are none. `size_bytes`: of all files together.
     """
 
     sha256: str | None
@@ -41,7 +41,7 @@ class LoadedFiles:
         self._was_replaced = False
 
     def add_external(self, locations: Iterable[str], directory: Path) -> None:
-        """Name the files of external data, as they are called within ``directory``, right after the load."""
+        """Name the files of external data, as they are called within `directory`, right after the load."""
         found = _open(self._file)
         self._was_replaced = found is None or _identity(found)[:2] != self._before[:2]
         _close(found)

@@ -1,7 +1,7 @@
 """A trial's process that begins as a copy of the server, before the server has a second thread.
 
 All that both import is imported once then, which is most of what a small model's trial takes. Later trials,
-beside threads, which a copy would not have, start from nothing; see ``models.trial``.
+beside threads, which a copy would not have, start from nothing; see `models.trial`.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _TASKS = Path("/proc/self/task")
 
 
 class ForkedTrial:
-    """The process, to be asked as ``subprocess.Popen`` is."""
+    """The process, to be asked as `subprocess.Popen` is."""
 
     def __init__(self, pid: int, stdin: io.FileIO, stdout: io.FileIO) -> None:
         self.stdin = stdin

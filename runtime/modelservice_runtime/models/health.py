@@ -17,7 +17,7 @@ class Health:
         self._waiting_for_others = False
 
     def wait_for_others(self) -> None:
-        """Report not ready until ``stop_waiting``: other processes serve the same port and are not ready."""
+        """Report not ready until `stop_waiting`: other processes serve the same port and are not ready."""
         self._waiting_for_others = True
 
     def stop_waiting(self) -> None:

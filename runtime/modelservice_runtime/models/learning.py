@@ -14,7 +14,7 @@ def learn(
     prove: Callable[[], str | None] = lambda: None,
     samples: Samples = NO_SAMPLES,
 ) -> WarmUp:
-    """Warm the model up and decide about its batches; ``prove`` is asked where batches are wanted."""
+    """Warm the model up and decide about its batches; `prove` is asked where batches are wanted."""
     warmed = warm_up(model, samples)
     batching = decide_batching(model, wish, prove, warmed, samples)
     return WarmUp(

@@ -32,7 +32,7 @@ _ALONE_INLINE_BELOW_SECONDS = 0.005
 class LoadedModel:
     """A model, what its warm-up learned, and its files.
 
-    ``runs_in_turns`` tells that one thread is all it can use.
+    `runs_in_turns` tells that one thread is all it can use.
     """
 
     model: Model
@@ -58,7 +58,7 @@ def load_and_warm_up(
     decode_sample: DecodeSample,
     on_device_lost: Callable[[], None],
 ) -> LoadedModel:
-    """Load one model and run it once; ``on_device_lost`` may be called on any thread. Raises StartupError."""
+    """Load one model and run it once; `on_device_lost` may be called on any thread. Raises StartupError."""
     with source.named_in_errors():
         return _load_and_warm_up(source, settings, decode_sample, on_device_lost)
 
@@ -101,7 +101,7 @@ def describe_crash(source: VersionSource) -> ModelLoadFailedError:
 
 
 def build_lane_settings(settings: ServeSettings, loaded: LoadedModel, *, alone: bool) -> LaneSettings:
-    """How the model's requests run; ``alone`` tells that the process serves no other."""
+    """How the model's requests run; `alone` tells that the process serves no other."""
     threads = max(1, available_cpus() // settings.workers // settings.intra_op_threads)
     return LaneSettings(
         max_batch_size=settings.max_batch_size,
@@ -117,7 +117,7 @@ def build_lane_settings(settings: ServeSettings, loaded: LoadedModel, *, alone: 
 def run_in_thread(
     loop: asyncio.AbstractEventLoop, work: Callable[[], Result], name: str
 ) -> asyncio.Future[Result]:
-    """Run ``work`` in a thread that does not keep the process alive when a signal ends it first."""
+    """Run `work` in a thread that does not keep the process alive when a signal ends it first."""
     future: asyncio.Future[Result] = loop.create_future()
 
     def deliver(deliver_outcome: Callable[[], None]) -> None:

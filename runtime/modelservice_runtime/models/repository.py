@@ -1,6 +1,6 @@
 """The model table: which models and versions there are, and in what state.
 
-A ``ModelHandle`` is immutable; a new version replaces one reference, and the old one's lane drains and
+A `ModelHandle` is immutable; a new version replaces one reference, and the old one's lane drains and
 closes. Used on the event loop's thread only.
 """
 
@@ -17,7 +17,7 @@ from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots
 
 
 class ModelState(StrEnum):
-    """A version's life, in TensorFlow Serving's words (``get_model_status.proto``).
+    """A version's life, in TensorFlow Serving's words (`get_model_status.proto`).
 
     START: known, not yet looked at. END: gone for good.
     """
@@ -66,7 +66,7 @@ class ModelTable:
     """Models by name and version.
 
     A request without a version gets the highest number; where versions are not numbers, the one published
-    last. Labels such as ``stable`` lead to one available version each.
+    last. Labels such as `stable` lead to one available version each.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class ModelTable:
         self._set_state((name, version), ModelState.LOADING)
 
     def publish(self, handle: ModelHandle) -> None:
-        """Serve ``handle`` from now on; a handle of the same name and version drains and closes."""
+        """Serve `handle` from now on; a handle of the same name and version drains and closes."""
         key = (handle.spec.name, handle.spec.version)
         replaced = self._handles.pop(key, None)
         self._handles[key] = handle
@@ -99,7 +99,7 @@ class ModelTable:
         self._contents[(name, version)] = content
 
     def retire(self, name: str, version: str, closed: Callable[[], None] = lambda: None) -> None:
-        """Serve a version no more; its last requests finish, then ``closed`` is called.
+        """Serve a version no more; its last requests finish, then `closed` is called.
 
         Labels of the version go with it: move them first. Raises NotFoundError for a version not available.
         """
@@ -118,7 +118,7 @@ class ModelTable:
         handle.lane.close_when_idle(end)
 
     def set_label(self, name: str, label: str, version: str) -> None:
-        """Let ``label`` lead to an available version, from now on.
+        """Let `label` lead to an available version, from now on.
 
         Raises NotFoundError or ModelUnavailableError where the version is not available.
         """
@@ -126,7 +126,7 @@ class ModelTable:
         self._labels.setdefault(name, {})[label] = version
 
     def find(self, name: str, version: str | None) -> ModelHandle:
-        """Return the handle that answers for ``name``.
+        """Return the handle that answers for `name`.
 
         Raises NotFoundError for unknown names and versions, ModelUnavailableError for those not loaded.
         """
@@ -146,7 +146,7 @@ class ModelTable:
         )
 
     def find_label(self, name: str, label: str) -> ModelHandle:
-        """Return the handle that ``label`` leads to. Raises NotFoundError and ModelUnavailableError."""
+        """Return the handle that `label` leads to. Raises NotFoundError and ModelUnavailableError."""
         version = self._labels.get(name, {}).get(label)
         if version is not None:
             return self._handles[(name, version)]
@@ -155,11 +155,11 @@ class ModelTable:
         raise NotFoundError(f"model {_shown(name)} has no version label {_shown(label)}; it has {known}")
 
     def versions(self, name: str) -> list[str]:
-        """Versions of ``name`` that can answer."""
+        """Versions of `name` that can answer."""
         return [version for known, version in self._handles if known == name]
 
     def entries(self, name: str) -> list[IndexEntry]:
-        """Every known version of ``name`` with its state."""
+        """Every known version of `name` with its state."""
         return [entry for entry in self._entries.values() if entry.name == name]
 
     def labels(self) -> dict[str, dict[str, str]]:
@@ -171,7 +171,7 @@ class ModelTable:
         return list(self._entries.values())
 
     def gather(self, done: Callable[[Snapshots], None]) -> None:
-        """See ``SnapshotSource.gather``."""
+        """See `SnapshotSource.gather`."""
         done(
             [
                 ModelSnapshot(

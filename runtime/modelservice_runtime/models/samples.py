@@ -1,8 +1,8 @@
 """Samples of requests that the owner of a model gives: what to try it on when it is loaded.
 
-A sample is a file in the Open Inference Protocol's JSON, as a client would send it to ``/infer``; a relative
-path begins at the model's directory, and of a directory every ``*.json`` counts. Or it is the shape of an
-input, as in ``image:1x3x224x224``.
+A sample is a file in the Open Inference Protocol's JSON, as a client would send it to `/infer`; a relative
+path begins at the model's directory, and of a directory every `*.json` counts. Or it is the shape of an
+input, as in `image:1x3x224x224`.
 """
 
 import re
@@ -26,7 +26,7 @@ DecodeSample: TypeAlias = Callable[[ModelSpec, bytes], Mapping[str, Array]]
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """``inputs``: of requests, each by the inputs' names. ``shapes``: of inputs that are to be made up."""
+    """`inputs`: of requests, each by the inputs' names. `shapes`: of inputs that are to be made up."""
 
     inputs: tuple[Mapping[str, Array], ...] = ()
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ NO_SAMPLES = Samples()
 
 
 def read_samples(spec: ModelSpec, model_path: Path, given: Sequence[str], decode: DecodeSample) -> Samples:
-    """Samples for a model whose file or directory is ``model_path``. Raises InvalidSettingsError."""
+    """Samples for a model whose file or directory is `model_path`. Raises InvalidSettingsError."""
     if not given:
         return NO_SAMPLES
     inputs: list[Mapping[str, Array]] = []

@@ -16,7 +16,7 @@ from modelservice_runtime.models.content import ModelContent
 class ModelSnapshot:
     """One version of a model: requests that wait or run, what was counted, and whether requests share runs.
 
-    ``batching`` is None where nobody serves it any more. ``contents``: what each process that serves it has
+    `batching` is None where nobody serves it any more. `contents`: what each process that serves it has
     loaded, the same only once; None stands for what is not known yet.
     """
 
@@ -36,7 +36,7 @@ class SnapshotSource(Protocol):
     """Where snapshots come from."""
 
     def gather(self, done: Callable[[Snapshots], None]) -> None:
-        """Call ``done`` with a snapshot of every model, now or later."""
+        """Call `done` with a snapshot of every model, now or later."""
 
 
 def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
@@ -68,7 +68,7 @@ def plain_snapshots(snapshots: Snapshots) -> list[dict[str, Any]]:
 
 
 def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
-    """The reverse of ``plain_snapshots``, where JSON has turned the batches' sizes into text."""
+    """The reverse of `plain_snapshots`, where JSON has turned the batches' sizes into text."""
     return [
         ModelSnapshot(
             item["name"],

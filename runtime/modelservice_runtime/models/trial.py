@@ -4,7 +4,7 @@ A model can crash ONNX Runtime, exhaust memory or never come to an end; what the
 from nothing (no fork: numpy has threads as soon as it is imported, and so has a server), so it may be held
 beside models that serve. It has ended before this process loads the model: there are never two copies in
 memory. It is no sandbox: it has the rights of the server. Before the server has threads a copy of it will do,
-which spares most of the time; see ``models.forked_trial``.
+which spares most of the time; see `models.forked_trial`.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ async def try_models(
     stop: asyncio.Event,
     process: ForkedTrial | None = None,
 ) -> bool:
-    """Try models until the first that fails; False when ``stop`` came first. Raises as ``try_model`` does.
+    """Try models until the first that fails; False when `stop` came first. Raises as `try_model` does.
 
-    With ``process`` in a copy of this process that was made earlier.
+    With `process` in a copy of this process that was made earlier.
     """
     stopped = asyncio.ensure_future(stop.wait())
     trial = asyncio.ensure_future(_hold_trial(sources, session, limit_seconds, process))
@@ -64,7 +64,7 @@ async def try_model(source: VersionSource, session: SessionSettings, limit_secon
     """Load and run a model in a process of its own, which has ended when this ends, in whatever way.
 
     Raises the StartupError that loading the model raises, and ModelRejectedError where the process died or
-    took longer than ``limit_seconds``.
+    took longer than `limit_seconds`.
     """
     await _hold_trial((source,), session, limit_seconds)
 
@@ -94,7 +94,7 @@ def _talk(
     sources: Sequence[VersionSource],
     limit_seconds: float,
 ) -> None:
-    """Ask, and wait for each answer, on a thread. Raises as ``try_model`` does."""
+    """Ask, and wait for each answer, on a thread. Raises as `try_model` does."""
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError), process.stdin:

@@ -1,6 +1,6 @@
-"""The trial's own process: ``python -m modelservice_runtime trial``, as ``models.trial`` calls it.
+"""The trial's own process: `python -m modelservice_runtime trial`, as `models.trial` calls it.
 
-A ``TrialRequest`` comes on standard input; the answer on standard output is a line for each model: ``null``
+A `TrialRequest` comes on standard input; the answer on standard output is a line for each model: `null`
 where it ran, or the reason and the sentence of a StartupError, which is the last one. No line means that the
 process died.
 """

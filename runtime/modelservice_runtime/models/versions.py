@@ -1,7 +1,7 @@
 """Which versions of a model a path holds, and which of them are served.
 
 A directory whose entries are numbers holds one version in each, as TensorFlow Serving and Triton lay models
-out: ``NAME/1/model.onnx``, ``NAME/2/model.onnx``. Anything else is one version, named by a setting.
+out: `NAME/1/model.onnx`, `NAME/2/model.onnx`. Anything else is one version, named by a setting.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,9 +41,9 @@ class VersionSource:
 
 
 def find_versions(name: str, path: Path, default_version: str, policy: VersionPolicy) -> list[VersionSource]:
-    """The versions of the model ``name`` to serve, lowest first.
+    """The versions of the model `name` to serve, lowest first.
 
-    A path without version directories is the one version ``default_version``; whether a model is there is
+    A path without version directories is the one version `default_version`; whether a model is there is
     left to its loading. Raises ModelNotFoundError for an unreadable directory and for a version given twice.
     """
     directories = _version_directories(path)

@@ -22,9 +22,9 @@ _SLOW_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Warmed:
-    """``run_seconds``: median time of a run on ``input_elements`` elements; None where the model did not run.
+    """`run_seconds`: median time of a run on `input_elements` elements; None where the model did not run.
 
-    ``recipe`` made the inputs up, where they were. ``note`` says what went wrong, where something did.
+    `recipe` made the inputs up, where they were. `note` says what went wrong, where something did.
     """
 
     run_seconds: float | None
@@ -57,7 +57,7 @@ def warm_up(model: WarmableModel, samples: Samples = NO_SAMPLES) -> Warmed:
 
 
 def try_run(model: WarmableModel, samples: Samples = NO_SAMPLES) -> None:
-    """Run the model once, on what suits it; see ``warm_up``."""
+    """Run the model once, on what suits it; see `warm_up`."""
     search_until = time.perf_counter() + _SEARCH_SECONDS
     for inputs, _ in _inputs_to_try(model, samples):
         try:

@@ -21,10 +21,10 @@ class TraceContext:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """``status`` is HTTP's, or gRPC's name; sizes are of bodies as they went over the wire.
+    """`status` is HTTP's, or gRPC's name; sizes are of bodies as they went over the wire.
 
-    ``route`` is a path template; ``model`` and ``request_id`` are the client's words, shortened.
-    ``ended_unix_ns`` is wall-clock time.
+    `route` is a path template; `model` and `request_id` are the client's words, shortened.
+    `ended_unix_ns` is wall-clock time.
     """
 
     protocol: str
@@ -45,7 +45,7 @@ Observer: TypeAlias = Callable[[Exchange], None]
 
 
 def parse_traceparent(value: bytes | None) -> TraceContext | None:
-    """Read the header ``traceparent``; None where it is absent or not valid (it is to be ignored then).
+    """Read the header `traceparent`; None where it is absent or not valid (it is to be ignored then).
 
     Source: W3C Trace Context, section 3.2.
     """

@@ -35,7 +35,7 @@ def _serve(service: Service, observer: Observer, call: GrpcCall) -> CallHandler:
 
 
 class _WatchedCall:
-    """Stands between one call and its transport; see ``GrpcCall``."""
+    """Stands between one call and its transport; see `GrpcCall`."""
 
     def __init__(self, call: GrpcCall, observer: Observer) -> None:
         self._call = call
@@ -127,7 +127,7 @@ class _WatchedCall:
 
 
 class _WatchedHandler:
-    """Stands between one call's handler and its transport; see ``CallHandler``."""
+    """Stands between one call's handler and its transport; see `CallHandler`."""
 
     __slots__ = ("_call", "_handler")
 

@@ -57,7 +57,7 @@ class _Watcher:
         self.on_disconnect: Callable[[], None] | None = None
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
-        """See ``Replier.reply``."""
+        """See `Replier.reply`."""
         self._source.reply(request, response)
         self._tell(response.status, 0 if request.method == b"HEAD" else response.content_length)
 

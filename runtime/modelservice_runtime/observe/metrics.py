@@ -1,9 +1,9 @@
 """Prometheus metrics under the names dashboards for Triton already know, on a port of their own.
 
-A collector reads the plain counters of ``statistics.py`` when somebody asks; the request path knows nothing
-of Prometheus. prometheus_client would rename Triton's counters to ``..._total``, so they are collected as
+A collector reads the plain counters of `statistics.py` when somebody asks; the request path knows nothing
+of Prometheus. prometheus_client would rename Triton's counters to `..._total`, so they are collected as
 untyped and given their type in the text.
-Source of the names: Triton, ``docs/user_guide/metrics.md``.
+Source of the names: Triton, `docs/user_guide/metrics.md`.
 """
 
 import logging
@@ -39,13 +39,13 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
 
 
 class ModelCollector(Collector):
-    """Every model's counters, as they were put into ``snapshots``."""
+    """Every model's counters, as they were put into `snapshots`."""
 
     def __init__(self) -> None:
         self.snapshots: Snapshots = []
 
     def collect(self) -> Iterable[Metric]:
-        """See ``prometheus_client.registry.Collector``."""
+        """See `prometheus_client.registry.Collector`."""
         snapshots = self.snapshots
         yield from (_counter(name, text, attribute, snapshots) for name, text, attribute in _COUNTERS)
         yield _failures(snapshots)
@@ -61,7 +61,7 @@ class GpuCollector(Collector):
         self._gpus = gpus
 
     def collect(self) -> Iterable[Metric]:
-        """See ``prometheus_client.registry.Collector``."""
+        """See `prometheus_client.registry.Collector`."""
         labels = ("gpu_uuid",)
         utilization = GaugeMetricFamily("nv_gpu_utilization", "Busy share, 0 to 1.", labels=labels)
         total = GaugeMetricFamily("nv_gpu_memory_total_bytes", "Memory of the device.", labels=labels)
@@ -75,7 +75,7 @@ class GpuCollector(Collector):
 
 
 class MetricsApplication:
-    """Answers ``GET /metrics``, and ``GET /v2/models/stats`` as the REST port does; nothing else."""
+    """Answers `GET /metrics`, and `GET /v2/models/stats` as the REST port does; nothing else."""
 
     def __init__(
         self, source: SnapshotSource, gpus: GpuReader | None = None, collectors: Iterable[Collector] = ()

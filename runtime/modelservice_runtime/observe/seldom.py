@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class SeldomHandler(logging.Handler):
-    """Passes a record on to the root's handlers, and then none for ``pause_seconds``."""
+    """Passes a record on to the root's handlers, and then none for `pause_seconds`."""
 
     def __init__(self, pause_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of the requests, exported over OTLP/HTTP; needs the extra ``otel``.
+"""OpenTelemetry spans of the requests, exported over OTLP/HTTP; needs the extra `otel`.
 
 Off unless the standard environment variables name a collector (OpenTelemetry specification, "Environment
 Variable Specification" and "OTLP Exporter Configuration"); the SDK reads them: endpoint, headers, service

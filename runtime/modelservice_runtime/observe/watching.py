@@ -38,15 +38,15 @@ class Watching(Observation):
         self._background = BackgroundObserver(observers)
 
     def watch(self, application: HttpApplication) -> HttpApplication:
-        """See ``Observation``."""
+        """See `Observation`."""
         return ObservedApplication(application, self._background)
 
     def watch_services(self, services: Mapping[str, Service]) -> Mapping[str, Service]:
-        """See ``Observation``."""
+        """See `Observation`."""
         return observe_services(services, self._background)
 
     def close(self) -> None:
-        """See ``Observation``."""
+        """See `Observation`."""
         self._background.close(_CLOSE_SECONDS)
         if self._tracer is not None:
             self._tracer.close()

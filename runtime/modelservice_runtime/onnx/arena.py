@@ -2,12 +2,12 @@
 
 By itself ONNX Runtime gives each session an arena that doubles, never shrinks and knows no limit, so models
 with inputs of many sizes fill any container. This one grows by what is asked for, and a region that nothing
-uses goes back to the kernel when ``shrink_arena`` is called. Between calls freed tensors are kept: without
+uses goes back to the kernel when `shrink_arena` is called. Between calls freed tensors are kept: without
 that, runs with tensors of 64 MB took six times as long.
 
 Facts about ONNX Runtime this module relies on (1.31): an allocator that is registered with the environment
-serves every session that is made with ``session.use_env_allocators``; weights count against its limit; a run
-with ``memory.enable_memory_arena_shrinkage`` frees the regions that are not used when it ends.
+serves every session that is made with `session.use_env_allocators`; weights count against its limit; a run
+with `memory.enable_memory_arena_shrinkage` frees the regions that are not used when it ends.
 """
 
 import threading
@@ -33,7 +33,7 @@ _session: ort.InferenceSession | None = None
 
 
 def open_arena(limit_bytes: int) -> None:
-    """Let every session on the CPU that is made from now on share an arena of at most ``limit_bytes``."""
+    """Let every session on the CPU that is made from now on share an arena of at most `limit_bytes`."""
     global _session  # noqa: PLW0603 - ONNX Runtime's environment, too, is one for the process
     with _lock:
         if _session is None:
@@ -54,7 +54,7 @@ def open_arena(limit_bytes: int) -> None:
 
 
 def share_arena(options: ort.SessionOptions) -> None:
-    """Let the session that is made with ``options`` use the arena, where there is one."""
+    """Let the session that is made with `options` use the arena, where there is one."""
     if _session is not None:
         options.add_session_config_entry(*_USE_SHARED)
 

@@ -1,7 +1,7 @@
 """Errors after which a CUDA device answers nothing any more in this process; pure.
 
 Such an error is sticky: every later call of the process fails with it, and only a new process gets a working
-context. Source: CUDA Runtime API, ``cudaError_t``, the codes whose description says that the process must be
+context. Source: CUDA Runtime API, `cudaError_t`, the codes whose description says that the process must be
 terminated and relaunched, and those of hardware that has gone.
 """
 

@@ -48,7 +48,7 @@ def lacks_memory(error: BaseException) -> bool:
 def translate_run_error(error: BaseException, *, terminated: bool, on_cuda: bool) -> ServingError:
     """What a failed run means to the client.
 
-    ``terminated`` tells that the run was asked to stop; ``on_cuda`` that a CUDA device took part.
+    `terminated` tells that the run was asked to stop; `on_cuda` that a CUDA device took part.
     """
     if on_cuda and is_device_lost(str(error)):
         return DeviceLostError("the accelerator of this server failed; send the request again")

@@ -1,7 +1,7 @@
 """Where a model runs: ONNX Runtime's execution providers and their options; pure.
 
-Names and values of the options: ONNX Runtime, ``docs/execution-providers/CUDA-ExecutionProvider.md`` and
-``TensorRT-ExecutionProvider.md``. Options that nobody set are not passed, so ONNX Runtime's defaults hold.
+Names and values of the options: ONNX Runtime, `docs/execution-providers/CUDA-ExecutionProvider.md` and
+`TensorRT-ExecutionProvider.md`. Options that nobody set are not passed, so ONNX Runtime's defaults hold.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ ProviderOptions = dict[str, str]
 def resolve_providers(names: Sequence[str], available: Sequence[str]) -> list[str]:
     """Full names of the providers asked for; a listed CPU allows others to be missing.
 
-    ``available`` is what this build of ONNX Runtime has. TensorRT brings CUDA with it, for the nodes that
+    `available` is what this build of ONNX Runtime has. TensorRT brings CUDA with it, for the nodes that
     TensorRT cannot run. Raises ExecutionProviderUnavailableError.
     """
     by_short_name = {short_name(name).lower(): name for name in available}
@@ -68,7 +68,7 @@ def uses_cuda(providers: Sequence[str]) -> bool:
 
 
 def short_name(provider: str) -> str:
-    """``CUDA`` for ``CUDAExecutionProvider``."""
+    """`CUDA` for `CUDAExecutionProvider`."""
     return provider.removesuffix(_SUFFIX)
 
 

@@ -2,7 +2,7 @@
 
 What a model wants of its variable dimensions and of its values is not in its file, so several are tried: a
 convolution needs more pixels than its window has, a decision tree wants texts that are numbers, an embedding
-has few rows. Dimensions with one name have one size, and a sum of names (``past + sequence``, as exporters
+has few rows. Dimensions with one name have one size, and a sum of names (`past + sequence`, as exporters
 write it) has the sum of their sizes.
 """
 
@@ -35,10 +35,10 @@ _NUMBERS = ("1", "0", "1.5", "2", "-3", "12")
 class Recipe:
     """How to make inputs up.
 
-    ``size``: of variable dimensions but the first. ``channel_axis``: the one that has three channels instead.
-    ``texts``: what BYTES are chosen from. ``integers``: the numbers below this one. ``lowest``: of floating
-    point values, -1 for both signs. ``constant``: the same everywhere instead: ones, and the first text.
-    ``shapes``: by the inputs' names, where somebody gave them.
+    `size`: of variable dimensions but the first. `channel_axis`: the one that has three channels instead.
+    `texts`: what BYTES are chosen from. `integers`: the numbers below this one. `lowest`: of floating
+    point values, -1 for both signs. `constant`: the same everywhere instead: ones, and the first text.
+    `shapes`: by the inputs' names, where somebody gave them.
     """
 
     size: int = 1
@@ -83,7 +83,7 @@ def varied_recipes(first: Recipe) -> Iterator[Recipe]:
 def make_inputs(
     specs: Sequence[TensorSpec], recipe: Recipe, rows: int = 1, seed: int = 0
 ) -> dict[str, Array]:
-    """An array for every input, with ``rows`` in a variable first dimension."""
+    """An array for every input, with `rows` in a variable first dimension."""
     shapes = make_shapes(specs, recipe, rows)
     if recipe.constant:
         return {spec.name: _make_equal_values(spec, shapes[spec.name], recipe) for spec in specs}

@@ -1,7 +1,7 @@
-"""ONNX Runtime behind the ``Model`` protocol.
+"""ONNX Runtime behind the `Model` protocol.
 
-Facts about ONNX Runtime this module relies on: ``run`` is thread-safe and drops the GIL; a string tensor made
-of bytes is stored as ``"b'...'"``, so strings arrive here as str.
+Facts about ONNX Runtime this module relies on: `run` is thread-safe and drops the GIL; a string tensor made
+of bytes is stored as `"b'...'"`, so strings arrive here as str.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 _GATE = RunGate()
 # Larger tensors take so long to read and write that preparing for them gains nothing.
 _MAX_PREPARED_BYTES = 16 * 1024
-# Larger files are loaded as they are; see ``_load_edited``.
+# Larger files are loaded as they are; see `_load_edited`.
 _MAX_EDITED_BYTES = 16 * 1024 * 1024
 _MAX_LISTED = 5
 
@@ -71,9 +71,9 @@ class OnnxRun:
 class OnnxModel:
     """A loaded ONNX model.
 
-    ``compound`` makes the tensors that are served for outputs that are none, by name. ``files`` is what it
-    was loaded from. ``on_device_lost`` is called, on the thread of the run, when the accelerator has failed
-    for good. With a ``binding`` runs take turns.
+    `compound` makes the tensors that are served for outputs that are none, by name. `files` is what it
+    was loaded from. `on_device_lost` is called, on the thread of the run, when the accelerator has failed
+    for good. With a `binding` runs take turns.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class OnnxModel:
 
     @property
     def is_coarse(self) -> bool:
-        """See ``WarmableModel.is_coarse``."""
+        """See `WarmableModel.is_coarse`."""
         return self.execution_providers != [CPU]
 
     @property
@@ -126,13 +126,13 @@ class OnnxModel:
         return tuple(self.spec.left_out)
 
     def new_run(self) -> OnnxRun:
-        """See ``Model.new_run``."""
+        """See `Model.new_run`."""
         return OnnxRun()
 
     def run(
         self, inputs: Mapping[str, Array], output_names: Sequence[str], handle: Run | None = None
     ) -> list[Array]:
-        """See ``Model.run``."""
+        """See `Model.run`."""
         options = handle.options if isinstance(handle, OnnxRun) else None
         if self._dividends:
             self._check_dividends(inputs)
@@ -193,7 +193,7 @@ class OnnxModel:
         ]
 
     def _check_dividends(self, inputs: Mapping[str, Array]) -> None:
-        """Refuse what may end the process; see ``onnx.graph.scan``."""
+        """Refuse what may end the process; see `onnx.graph.scan`."""
         for name, smallest in self._dividends:
             if inputs[name].size and inputs[name].min() == smallest:
                 raise InvalidRequestError(
@@ -209,7 +209,7 @@ class OnnxModel:
         return translated
 
     def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
-        """See ``Model.prepare``; for small tensors of numbers, on the CPU."""
+        """See `Model.prepare`; for small tensors of numbers, on the CPU."""
         arrays = (*inputs.values(), *outputs.values())
         if self._session.get_providers() != [CPU] or self._has_bf16 or self._dividends:
             return None
@@ -224,7 +224,7 @@ class OnnxModel:
     def _run_with_ort_values(
         self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any
     ) -> list[Array]:
-        """BF16 has no numpy type: its bits go in and out by ``OrtValue``."""
+        """BF16 has no numpy type: its bits go in and out by `OrtValue`."""
         values = {name: to_ort_value(array, self.spec.input_by_name[name]) for name, array in inputs.items()}
         outputs = self._session.run_with_ort_values(list(output_names), values, options)
         specs = self.spec.output_by_name
@@ -240,7 +240,7 @@ def _is_on_event_loop() -> bool:
 
 
 def load_onnx_model(path: Path, name: str, version: str, settings: SessionSettings) -> OnnxModel:
-    """Check, scan and load the model at ``path``.
+    """Check, scan and load the model at `path`.
 
     Raises StartupError subclasses whose sentence names cause and remedy.
     """
@@ -299,7 +299,7 @@ def _load(
 
 
 def find_model_file(path: Path) -> Path:
-    """Return ``path``, or the one ``*.onnx`` in it when it is a directory (``model.onnx`` wins)."""
+    """Return `path`, or the one `*.onnx` in it when it is a directory (`model.onnx` wins)."""
     if path.is_file():
         return path
     if not path.is_dir():

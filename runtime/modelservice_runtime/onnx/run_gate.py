@@ -30,7 +30,7 @@ class RunGate:
 
     @contextmanager
     def alone(self, *, may_wait: bool) -> Iterator[None]:
-        """Within ``run``: go on when no other runs, or at once where it may not wait."""
+        """Within `run`: go on when no other runs, or at once where it may not wait."""
         if not may_wait:
             yield
             return

@@ -25,7 +25,7 @@ from modelservice_runtime.tensors import (
     count_elements,
 )
 
-# An ``onnxruntime.InferenceSession``, which only few modules may import.
+# An `onnxruntime.InferenceSession`, which only few modules may import.
 Session: TypeAlias = Any
 
 _DATATYPE_BY_ORT_TYPE: dict[str, Datatype] = {
@@ -83,7 +83,7 @@ def describe_session(
 
 
 def _plain_scores(node: Any, scan: ModelScan) -> TensorSpec | None:
-    """The scores of a ZipMap that was taken out of the model (``zip_map.without_zip_maps``)."""
+    """The scores of a ZipMap that was taken out of the model (`zip_map.without_zip_maps`)."""
     labels = scan.class_labels.get(node.name)
     if labels is None or node.type != "tensor(float)":
         return None

@@ -17,14 +17,14 @@ _BFLOAT16_ELEMENT_TYPE = 16  # onnx.TensorProto.BFLOAT16
 
 
 def to_ort_value(array: Array, spec: TensorSpec) -> Any:
-    """An ``OrtValue`` over the array; BF16, which numpy lacks, by its bits."""
+    """An `OrtValue` over the array; BF16, which numpy lacks, by its bits."""
     if spec.datatype is BF16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous(array), _BFLOAT16_ELEMENT_TYPE)
     return ort.OrtValue.ortvalue_from_numpy(contiguous(array))
 
 
 def to_array(value: Any, spec: TensorSpec) -> Array:
-    """The array of an ``OrtValue`` in the CPU's memory."""
+    """The array of an `OrtValue` in the CPU's memory."""
     if spec.datatype is not BF16:
         array: Array = value.numpy()
         return array
@@ -38,7 +38,7 @@ def to_array(value: Any, spec: TensorSpec) -> Array:
 class FixedBinding:
     """Runs a model of fixed shapes on values that stay where they are, as CUDA graphs need it.
 
-    Runs take turns: the memory is shared. ``device`` is ``cuda`` or ``cpu``.
+    Runs take turns: the memory is shared. `device` is `cuda` or `cpu`.
     """
 
     def __init__(self, session: ort.InferenceSession, spec: ModelSpec, device: str, device_id: int) -> None:
@@ -63,7 +63,7 @@ class FixedBinding:
 
 
 class HostBinding:
-    """Runs a model on arrays that stay where they are, in the CPU's memory; see ``PreparedRun``.
+    """Runs a model on arrays that stay where they are, in the CPU's memory; see `PreparedRun`.
 
     ONNX Runtime refuses to write an output of another shape to them.
     """
@@ -81,12 +81,12 @@ class HostBinding:
         ):
             for name, array in bound.items():
                 bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        # Below the public classes, as in ``OnnxModel``: they only check arguments, with every call.
+        # Below the public classes, as in `OnnxModel`: they only check arguments, with every call.
         low_level = getattr(session, "_sess", session), getattr(self._binding, "_iobinding", self._binding)
         self._run = partial(low_level[0].run_with_iobinding, low_level[1], None)
 
     def run(self) -> bool:
-        """See ``PreparedRun.run``."""
+        """See `PreparedRun.run`."""
         try:
             self._run()
         except RUN_ERRORS:

@@ -1,6 +1,6 @@
 """The dispatcher: finds who answers a path, and turns errors into responses.
 
-Front ends (``rest.front_end``) know the paths; each protocol is one. What they find is kept for each target,
+Front ends (`rest.front_end`) know the paths; each protocol is one. What they find is kept for each target,
 so that a path that is asked for often is looked up once.
 """
 
@@ -32,7 +32,7 @@ class Application:
         self._bindings: dict[bytes, Binding] = {}
 
     def __call__(self, request: HttpRequest) -> None:
-        """Answer ``request``, now or later; never raises."""
+        """Answer `request`, now or later; never raises."""
         try:
             # The same head as an earlier request's has its handler already.
             handler = request.head.plan or self._find_handler(request.head)
@@ -78,7 +78,7 @@ class Application:
 def build_application(
     table: ModelTable, health: Health, max_body_bytes: int, security: SecuritySettings
 ) -> Application:
-    """The REST side: every protocol over one model table. ``security`` is described, not applied, here."""
+    """The REST side: every protocol over one model table. `security` is described, not applied, here."""
 
     def make_tfs() -> FrontEnd:
         from modelservice_runtime.protocols.tfs.rest.front_end import TfsFrontEnd

@@ -40,10 +40,10 @@ def decode_on_a_thread(
     run: Callable[[Decoded], Callable[[], None] | None],
     fail: Callable[[ServingError], None],
 ) -> Callable[[], None]:
-    """Decode a request to ``handle`` on a thread, then ``run`` it on the event loop; returns what cancels it.
+    """Decode a request to `handle` on a thread, then `run` it on the event loop; returns what cancels it.
 
-    ``run`` answers, now or later, and returns what cancels the rest, if anything. What either raises is
-    counted, and told to ``fail``. Nothing is called any more once the request was cancelled.
+    `run` answers, now or later, and returns what cancels the rest, if anything. What either raises is
+    counted, and told to `fail`. Nothing is called any more once the request was cancelled.
     """
     cancel_run: Callable[[], None] | None = None
     cancelled = False

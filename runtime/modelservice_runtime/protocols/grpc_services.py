@@ -16,7 +16,7 @@ def build_grpc_services(
 ) -> dict[str, Service]:
     """Every service over one model table, by the path of its method.
 
-    ``streams`` will hold the calls that only the server can end.
+    `streams` will hold the calls that only the server can end.
     """
     serving = (oip.SERVICE, tfs.PREDICTION_SERVICE, tfs.MODEL_SERVICE)
     all_names = (*serving, health_service.SERVICE, *reflection.SERVICES)

@@ -41,7 +41,7 @@ _REASON_BY_ERROR: dict[type[ServingError], str] = {
 
 
 def failure_reason(error: ServingError) -> str:
-    """Triton's ``reason`` label of nv_inference_request_failure."""
+    """Triton's `reason` label of nv_inference_request_failure."""
     return _REASON_BY_ERROR.get(type(error), "OTHER")
 
 
@@ -51,9 +51,9 @@ def infer_inline(
     received_ns: int,
     encode: Callable[[list[Array]], Answer | LateAnswer[Answer]],
 ) -> Answer | LateAnswer[Answer] | None:
-    """Answer at once where the model is fast and free; what else comes back is for ``InferCall.go_on``.
+    """Answer at once where the model is fast and free; what else comes back is for `InferCall.go_on`.
 
-    Arguments as of ``InferCall``. Raises ServingError, and whatever ``encode`` raises, uncounted.
+    Arguments as of `InferCall`. Raises ServingError, and whatever `encode` raises, uncounted.
     """
     run = handle.lane.run_inline(request)
     if run is None:
@@ -69,11 +69,11 @@ def infer_inline(
 
 
 class InferCall(Generic[Answer]):
-    """A request to ``handle``, received whole at ``received_ns`` (performance counter).
+    """A request to `handle`, received whole at `received_ns` (performance counter).
 
-    ``encode`` turns the outputs, in the requested order, into the protocol's answer, or into one that a
-    thread is to write; its time counts as compute_output, and it may raise. ``reply`` gets that answer or
-    the error, at most once; after ``cancel`` never.
+    `encode` turns the outputs, in the requested order, into the protocol's answer, or into one that a
+    thread is to write; its time counts as compute_output, and it may raise. `reply` gets that answer or
+    the error, at most once; after `cancel` never.
     """
 
     __slots__ = ("_decode_ns", "_encode", "_handle", "_job", "_received_ns", "_reply", "_writing")

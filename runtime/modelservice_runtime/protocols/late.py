@@ -1,7 +1,7 @@
 """Parts of the server that are made when somebody first asks for them, each by a function.
 
 What a part needs is imported by that function, for it would take longer than a small model's load. Its first
-user waits for that, where ``serve`` has not done it meanwhile.
+user waits for that, where `serve` has not done it meanwhile.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from modelservice_runtime.transport.http import HttpApplication, HttpRequest
 
 
 class LateApplication:
-    """Answers as what ``make`` returns."""
+    """Answers as what `make` returns."""
 
     def __init__(self, make: Callable[[], HttpApplication]) -> None:
         self._application = cache(make)
@@ -24,18 +24,18 @@ class LateApplication:
 
 
 class LateFrontEnd:
-    """Binds as what ``make`` returns; see ``FrontEnd``."""
+    """Binds as what `make` returns; see `FrontEnd`."""
 
     def __init__(self, make: Callable[[], FrontEnd]) -> None:
         self._front_end = cache(make)
 
     def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
-        """See ``FrontEnd.bind``."""
+        """See `FrontEnd.bind`."""
         return self._front_end().bind(segments)
 
 
 class LateServices(Mapping[str, Service]):
-    """The services that ``make`` returns."""
+    """The services that `make` returns."""
 
     def __init__(self, make: Callable[[], Mapping[str, Service]]) -> None:
         self._services = cache(make)

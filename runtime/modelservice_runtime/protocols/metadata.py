@@ -1,7 +1,7 @@
 """Bodies of the routes that describe the server and its models; pure.
 
-Sources: Open Inference Protocol ``inference_rest.md``; Triton ``extension_model_repository.md``,
-``extension_model_configuration.md``, ``extension_statistics.md``.
+Sources: Open Inference Protocol `inference_rest.md`; Triton `extension_model_repository.md`,
+`extension_model_configuration.md`, `extension_statistics.md`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ def server_version() -> str:
 
 
 def server_metadata() -> dict[str, Any]:
-    """``GET /v2``."""
+    """`GET /v2`."""
     return {"name": SERVER_NAME, "version": server_version(), "extensions": EXTENSIONS}
 
 
@@ -69,12 +69,12 @@ def version_number(version: str) -> int | None:
 
 
 def model_list(handles: Iterable[ModelHandle]) -> dict[str, Any]:
-    """``GET /v2/models`` and ``GET /v1/models``, as KServe's servers have them: the names of what answers."""
+    """`GET /v2/models` and `GET /v1/models`, as KServe's servers have them: the names of what answers."""
     return {"models": list(dict.fromkeys(handle.spec.name for handle in handles))}
 
 
 def model_metadata(handle: ModelHandle, versions: Sequence[str]) -> dict[str, Any]:
-    """``GET /v2/models/M``: the signature; -1 marks a variable dimension."""
+    """`GET /v2/models/M`: the signature; -1 marks a variable dimension."""
     spec = handle.spec
     return {
         "name": spec.name,
@@ -98,7 +98,7 @@ def model_metadata_document(handle: ModelHandle, versions: Sequence[str]) -> dic
 
 
 def model_config_document(handle: ModelHandle) -> dict[str, Any]:
-    """``GET /v2/models/M/config``."""
+    """`GET /v2/models/M/config`."""
     config = model_config(handle)
     return {
         **config,
@@ -109,7 +109,7 @@ def model_config_document(handle: ModelHandle) -> dict[str, Any]:
 
 
 def model_config(handle: ModelHandle) -> dict[str, Any]:
-    """A ModelConfig of Triton without defaults; ``dims`` lack the batch dimension of a batched model."""
+    """A ModelConfig of Triton without defaults; `dims` lack the batch dimension of a batched model."""
     spec = handle.spec
     batched = handle.lane.max_batch_size > 1
     return {
@@ -144,7 +144,7 @@ def _output_parameters(spec: ModelSpec) -> dict[str, Any]:
 
 
 def repository_index(entries: Sequence[IndexEntry], *, ready_only: bool) -> list[dict[str, str]]:
-    """``POST /v2/repository/index``."""
+    """`POST /v2/repository/index`."""
     return [
         {
             "name": entry.name,
@@ -158,7 +158,7 @@ def repository_index(entries: Sequence[IndexEntry], *, ready_only: bool) -> list
 
 
 def model_statistics(models: Iterable[ModelHandle | ModelSnapshot]) -> dict[str, Any]:
-    """``GET /v2/models/stats`` and ``/v2/models/M/stats``; times are nanoseconds since the load."""
+    """`GET /v2/models/stats` and `/v2/models/M/stats`; times are nanoseconds since the load."""
     return {"model_stats": [_statistics(model) for model in models]}
 
 
@@ -201,7 +201,7 @@ def _tensor_metadata(tensor: TensorSpec) -> dict[str, Any]:
 
 
 def _tensor_config(tensor: TensorSpec, *, batched: bool) -> dict[str, Any]:
-    """Where no dimension is left, Triton has one of 1, which the model does not get (``fit_shape``)."""
+    """Where no dimension is left, Triton has one of 1, which the model does not get (`fit_shape`)."""
     name = "STRING" if tensor.datatype is BYTES else tensor.datatype.name
     dims = tensor.public_shape[1:] if batched else tensor.public_shape
     config = {"name": tensor.name, "data_type": f"TYPE_{name}", "dims": dims or [1]}

@@ -1,7 +1,7 @@
 """The parameters of an infer request that mean the same in every protocol; pure.
 
 A parameter that is null counts as absent; what the server does not know is ignored, whatever its type.
-Source: Triton, ``extension_parameters.md`` and ``extension_binary_data.md``.
+Source: Triton, `extension_parameters.md` and `extension_binary_data.md`.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def flag_parameter(parameters: Mapping[str, object] | None, name: str, default: 
 
 
 def timeout_parameter(parameters: Mapping[str, object] | None) -> float | None:
-    """The parameter ``timeout``, given in microseconds, as seconds; None where it is absent or 0."""
+    """The parameter `timeout`, given in microseconds, as seconds; None where it is absent or 0."""
     value = None if parameters is None else parameters.get("timeout")
     if value is None:
         return None
@@ -30,7 +30,7 @@ def timeout_parameter(parameters: Mapping[str, object] | None) -> float | None:
 
 
 def priority_parameter(parameters: Mapping[str, object] | None) -> int:
-    """Triton's parameter ``priority``: 1 is the most urgent, 0 (or none) leaves it to the server."""
+    """Triton's parameter `priority`: 1 is the most urgent, 0 (or none) leaves it to the server."""
     value = None if parameters is None else parameters.get("priority")
     if value is None:
         return 0

@@ -11,7 +11,7 @@ _SHOWN_NAME = 100
 
 
 def describe_tensors(tensors: Sequence[TensorSpec]) -> str:
-    """For error messages: ``'x' FP32 [-1, 4], 'y' INT64 [-1]``; long lists are cut."""
+    """For error messages: `'x' FP32 [-1, 4], 'y' INT64 [-1]`; long lists are cut."""
     shown = ", ".join(tensor.describe() for tensor in tensors[:_SHOWN_TENSORS])
     hidden = len(tensors) - _SHOWN_TENSORS
     if not tensors:
@@ -20,7 +20,7 @@ def describe_tensors(tensors: Sequence[TensorSpec]) -> str:
 
 
 def find_input(spec: ModelSpec, name: object, seen: Container[str]) -> TensorSpec:
-    """Return the input called ``name``.
+    """Return the input called `name`.
 
     Raises InvalidRequestError where the model has none of that name, or the request names it twice.
     """
@@ -35,7 +35,7 @@ def find_input(spec: ModelSpec, name: object, seen: Container[str]) -> TensorSpe
 
 
 def check_complete(spec: ModelSpec, given: Mapping[str, object]) -> None:
-    """Raise InvalidRequestError unless every input of the model is in ``given``, which has no others."""
+    """Raise InvalidRequestError unless every input of the model is in `given`, which has no others."""
     if len(given) != len(spec.inputs):
         missing = [tensor for tensor in spec.inputs if tensor.name not in given]
         raise InvalidRequestError(f"missing input: {describe_tensors(missing)}")
@@ -57,7 +57,7 @@ def check_output_count(spec: ModelSpec, count: int) -> None:
 
 
 def find_output(spec: ModelSpec, name: object, seen: Container[str]) -> str:
-    """Return the name of a requested output. Raises InvalidRequestError as ``find_input`` does."""
+    """Return the name of a requested output. Raises InvalidRequestError as `find_input` does."""
     if type(name) is not str or name not in spec.output_by_name:
         if type(name) is str and name in spec.left_out:
             raise InvalidRequestError(

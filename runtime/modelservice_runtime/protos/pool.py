@@ -19,16 +19,16 @@ for _well_known in (any_pb2, wrappers_pb2):
 
 
 def add_file(name: str, serialized: bytes) -> FileDescriptor:
-    """Register the FileDescriptorProto of ``name``; what it imports must be registered already."""
+    """Register the FileDescriptorProto of `name`; what it imports must be registered already."""
     POOL.AddSerializedFile(serialized)
     return POOL.FindFileByName(name)
 
 
 def message_class(file: FileDescriptor, name: str) -> Any:
-    """The class of a message of ``file``; the ``.pyi`` beside each generated module gives its type."""
+    """The class of a message of `file`; the `.pyi` beside each generated module gives its type."""
     return GetMessageClass(file.message_types_by_name[name])
 
 
 def enum_type(file: FileDescriptor, name: str) -> Any:
-    """The names and numbers of an enum of ``file``."""
+    """The names and numbers of an enum of `file`."""
     return EnumTypeWrapper(file.enum_types_by_name[name])

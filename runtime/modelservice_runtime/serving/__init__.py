@@ -1,4 +1,4 @@
 """One server's life: start, ports, workers, memory, drain, and what it tells about itself.
 
-What a request means lives in ``protocols``.
+What a request means lives in `protocols`.
 """

@@ -1,4 +1,4 @@
-"""``info``: what this machine and this installation offer a model, and what a model asks of them."""
+"""`info`: what this machine and this installation offer a model, and what a model asks of them."""
 
 import argparse
 import platform
@@ -36,7 +36,7 @@ _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "orjson", "uvloop")
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run ``python -m modelservice_runtime info``; returns the exit code."""
+    """Run `python -m modelservice_runtime info`; returns the exit code."""
     parser = SettingsParser(prog="modelservice_runtime info", allow_abbrev=False)
     add_info_arguments(parser)
     try:
@@ -93,7 +93,7 @@ def collect_machine() -> Facts:
 def collect_model(
     path: Path, providers: tuple[str, ...], wish: BatchingWish = _WISH, given: Sequence[str] = ()
 ) -> Facts:
-    """Load, warm up and check the model at ``path``, with the samples ``given``. Raises StartupError."""
+    """Load, warm up and check the model at `path`, with the samples `given`. Raises StartupError."""
     started = time.perf_counter()
     model = load_onnx_model(path, "model", "1", SessionSettings(providers, available_cpus()))
     load_seconds = time.perf_counter() - started
@@ -124,7 +124,7 @@ def collect_model(
 
 
 def format_facts(facts: Facts, indent: str = "") -> list[str]:
-    """Lines of ``name: value``; names with a space for an underscore, what is empty left out."""
+    """Lines of `name: value`; names with a space for an underscore, what is empty left out."""
     lines = []
     for name, value in facts.items():
         label = f"{indent}{name.replace('_', ' ')}:"

@@ -30,7 +30,7 @@ _MIN_FREED_BYTES = 16 * MIB
 
 
 class MemoryKeeper:
-    """See the module's text. Event loop's thread, but for ``open_arena``."""
+    """See the module's text. Event loop's thread, but for `open_arena`."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._is_on = all(name.upper() == "CPU" for name in settings.execution_providers)
@@ -42,7 +42,7 @@ class MemoryKeeper:
         self._kept_bytes = 0
 
     def open_arena(self, models: Iterable[Path]) -> None:
-        """Bound the memory of all tensors, before the first of ``models`` is loaded."""
+        """Bound the memory of all tensors, before the first of `models` is loaded."""
         if self._is_on:
             # Imported here: it takes longer than everything else, and the ports are open by now.
             from modelservice_runtime.onnx.arena import open_arena

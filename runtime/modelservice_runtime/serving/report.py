@@ -1,4 +1,4 @@
-"""``GET /report`` on the metrics port: what this server serves, for the operator and for people.
+"""`GET /report` on the metrics port: what this server serves, for the operator and for people.
 
 Light on purpose: it needs no Prometheus, so that whoever asks a pod that has just started delays nobody.
 """
@@ -20,8 +20,8 @@ PATH = b"/report"
 def build_report(snapshots: Snapshots) -> dict[str, Any]:
     """The report as JSON values.
 
-    A version has one entry in ``models``, and more where its processes loaded different files. Until
-    ``digestsComplete`` some are still being read.
+    A version has one entry in `models`, and more where its processes loaded different files. Until
+    `digestsComplete` some are still being read.
     """
     served = [snapshot for snapshot in snapshots if snapshot.contents]
     return {
@@ -32,7 +32,7 @@ def build_report(snapshots: Snapshots) -> dict[str, Any]:
 
 
 class ReportApplication:
-    """Answers ``GET /report``; everything else is for ``others``."""
+    """Answers `GET /report`; everything else is for `others`."""
 
     def __init__(self, source: SnapshotSource, others: Callable[[HttpRequest], None]) -> None:
         self._source = source

@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
 
 # A run that was told to stop does so within about 50 ms; what is left after this is beyond our reach.
 _STOP_GRACE_SECONDS = 1.0
-# What ``late`` parts import. Not Prometheus, which takes megabytes that a server without scrapes can save.
+# What `late` parts import. Not Prometheus, which takes megabytes that a server without scrapes can save.
 _LATE_MODULES = (
     "modelservice_runtime.protocols.tfs.rest.front_end",
     "modelservice_runtime.protocols.openapi.rest",
@@ -75,7 +75,7 @@ _LATE_MODULES = (
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run ``serve`` with these flags; returns the exit code."""
+    """Run `serve` with these flags; returns the exit code."""
     try:
         settings = parse_serve_arguments(argv)
     except StartupError as error:
@@ -107,7 +107,7 @@ def run_server(settings: ServeSettings) -> int:
 
 
 class Server:
-    """One process's ports, models and life cycle; with ``link`` it is one of several workers.
+    """One process's ports, models and life cycle; with `link` it is one of several workers.
 
     A worker listens when its models are loaded, for the kernel would send it requests before, and its parent
     has the metrics port.
@@ -232,7 +232,7 @@ class Server:
         return MetricsApplication(self._table, open_gpus())
 
     async def _try_models(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """See ``models.trial.try_models``. Of several workers none does it, for their parent has."""
+        """See `models.trial.try_models`. Of several workers none does it, for their parent has."""
         limit_seconds = self._settings.model_trial_seconds
         if limit_seconds is None:
             return True
@@ -266,7 +266,7 @@ class Server:
         return not self._stop.is_set()
 
     async def _unless_stopped(self, work: asyncio.Future[Any]) -> bool:
-        """Wait for ``work``; False when a signal or a failure came first. Raises what it raises."""
+        """Wait for `work`; False when a signal or a failure came first. Raises what it raises."""
         stopped = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

@@ -73,7 +73,7 @@ async def _supervise(settings: ServeSettings) -> StartupError | None:
 
 
 class Supervisor:
-    """See the module's text. ``failure`` is why the server ended although nobody asked it to, or None."""
+    """See the module's text. `failure` is why the server ended although nobody asked it to, or None."""
 
     def __init__(self, settings: ServeSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""A worker process: ``python -m modelservice_runtime worker DESCRIPTOR``, as the supervisor calls it."""
+"""A worker process: `python -m modelservice_runtime worker DESCRIPTOR`, as the supervisor calls it."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The flags of ``serve`` about NVIDIA devices."""
+"""The flags of `serve` about NVIDIA devices."""
 
 import argparse
 import re
@@ -103,7 +103,7 @@ def build_tensorrt_options(arguments: argparse.Namespace) -> TensorRtOptions:
 
 
 def parse_profile(text: str) -> ShapeProfile:
-    """Parse ``INPUT:MIN,OPT,MAX``. Raises InvalidSettingsError."""
+    """Parse `INPUT:MIN,OPT,MAX`. Raises InvalidSettingsError."""
     match = _PROFILE.fullmatch(text)
     if match is None:
         raise InvalidSettingsError(

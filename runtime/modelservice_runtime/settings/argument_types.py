@@ -17,7 +17,7 @@ def parse_port(text: str) -> int:
 
 
 def parse_optional_port(text: str) -> int | None:
-    """A TCP port, or ``off`` (None)."""
+    """A TCP port, or `off` (None)."""
     return None if text == "off" else _parse_whole(text, 0, 65535, "'off' or a port from 0 to 65535")
 
 
@@ -63,7 +63,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_optional_duration(text: str) -> float | None:
-    """A time of more than 0, in the flag's own unit, or ``off`` (None)."""
+    """A time of more than 0, in the flag's own unit, or `off` (None)."""
     if text == "off":
         return None
     with contextlib.suppress(argparse.ArgumentTypeError):
@@ -73,7 +73,7 @@ def parse_optional_duration(text: str) -> float | None:
 
 
 def parse_rate(text: str) -> float:
-    """A share: ``off``, ``all``, or a number from 0 to 1."""
+    """A share: `off`, `all`, or a number from 0 to 1."""
     named = {"off": 0.0, "all": 1.0}.get(text)
     if named is not None:
         return named

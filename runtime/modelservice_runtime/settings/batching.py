@@ -1,4 +1,4 @@
-"""What ``serve`` can be told about requests that share a run; values and their flags."""
+"""What `serve` can be told about requests that share a run; values and their flags."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from modelservice_runtime.settings.argument_types import parse_count, parse_dura
 
 @dataclass(frozen=True, slots=True)
 class ModelSample:
-    """A file, a directory or an input's shape (see ``models.samples``), for one model or for all."""
+    """A file, a directory or an input's shape (see `models.samples`), for one model or for all."""
 
     text: str
     model: str | None = None
@@ -55,6 +55,6 @@ def add_samples_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_sample(text: str, models: Sequence[str]) -> ModelSample:
-    """Parse ``[MODEL=]FILE|DIR|INPUT:SHAPE``."""
+    """Parse `[MODEL=]FILE|DIR|INPUT:SHAPE`."""
     model, separator, rest = text.partition("=")
     return ModelSample(rest, model) if separator and model in models else ModelSample(text)

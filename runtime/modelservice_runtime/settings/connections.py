@@ -1,4 +1,4 @@
-"""What ``serve`` can be told about clients that are slow or many; values and their flags."""
+"""What `serve` can be told about clients that are slow or many; values and their flags."""
 
 import argparse
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class ConnectionSettings:
     """Limits of each port, the same for REST and gRPC.
 
     Common load balancers keep idle connections for 10 minutes (Google Cloud's) or less; one that we closed
-    first would lose the request that is just on its way. ``max_connection_age_seconds`` is None without such
+    first would lose the request that is just on its way. `max_connection_age_seconds` is None without such
     a limit; it is on by default and not by an argument of the operator's, whose pods may have older images.
     """
 

@@ -1,4 +1,4 @@
-"""The flags of ``info``; the command line's help needs no more than the base installation."""
+"""The flags of `info`; the command line's help needs no more than the base installation."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from modelservice_runtime.settings.batching import add_samples_argument
 
 
 def add_info_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``info``."""
+    """Add the flags of `info`."""
     parser.add_argument(
         "--model", type=Path, metavar="PATH", help="load and warm up this model: an .onnx file or a directory"
     )

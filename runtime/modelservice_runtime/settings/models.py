@@ -14,7 +14,7 @@ class ModelSource:
 
 
 class VersionPolicy(StrEnum):
-    """Which of the versions in a directory are served (TensorFlow Serving's ``model_version_policy``)."""
+    """Which of the versions in a directory are served (TensorFlow Serving's `model_version_policy`)."""
 
     LATEST = "latest"
     ALL = "all"
@@ -22,7 +22,7 @@ class VersionPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionLabel:
-    """A name such as ``stable`` for one version of a model."""
+    """A name such as `stable` for one version of a model."""
 
     model: str
     label: str

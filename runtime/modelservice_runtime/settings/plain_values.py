@@ -22,7 +22,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: Any, plain: Any) -> Any:
-    """The value of type ``kind`` that ``to_plain`` gave ``plain`` for."""
+    """The value of type `kind` that `to_plain` gave `plain` for."""
     arguments = get_args(kind)
     if NoneType in arguments:
         (kind,) = [argument for argument in arguments if argument is not NoneType]

@@ -1,4 +1,4 @@
-"""What ``serve`` can be told about keys, tokens and TLS; values and their flags."""
+"""What `serve` can be told about keys, tokens and TLS; values and their flags."""
 
 import argparse
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from modelservice_runtime.errors import InvalidSettingsError
 
 @dataclass(frozen=True, slots=True)
 class JwtSettings:
-    """Which JSON Web Tokens are accepted; ``scope`` None asks for none."""
+    """Which JSON Web Tokens are accepted; `scope` None asks for none."""
 
     jwks_file: Path
     issuer: str

@@ -45,7 +45,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """Everything ``serve`` can be told. Ports of 0 let the kernel choose; a gRPC port of None is off."""
+    """Everything `serve` can be told. Ports of 0 let the kernel choose; a gRPC port of None is off."""
 
     models: tuple[ModelSource, ...]
     model_version: str = "1"
@@ -94,12 +94,12 @@ class SettingsParser(argparse.ArgumentParser):
     """Raises InvalidSettingsError instead of exiting, so that the caller can report it its own way."""
 
     def error(self, message: str) -> NoReturn:
-        """See ``argparse.ArgumentParser.error``."""
+        """See `argparse.ArgumentParser.error`."""
         raise InvalidSettingsError(f"{message}; see '{self.prog} --help'")
 
 
 def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.0.0.0") -> None:  # noqa: S104
-    """Add the flags of ``serve``; all have defaults but ``--model``."""
+    """Add the flags of `serve`; all have defaults but `--model`."""
     _add_model_arguments(parser)
     _add_address_arguments(parser, default_host)
     _add_execution_arguments(parser)
@@ -264,7 +264,7 @@ def _add_log_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_serve_arguments(argv: Sequence[str]) -> ServeSettings:
-    """Parse the flags of ``python -m modelservice_runtime serve``. Raises InvalidSettingsError."""
+    """Parse the flags of `python -m modelservice_runtime serve`. Raises InvalidSettingsError."""
     parser = SettingsParser(
         prog="modelservice_runtime serve", description="Serve ONNX models.", allow_abbrev=False
     )
@@ -327,7 +327,7 @@ def _model_trial_seconds(arguments: argparse.Namespace) -> float | None:
 
 
 def parse_model_source(text: str) -> ModelSource:
-    """Parse ``NAME=PATH``. Raises InvalidSettingsError."""
+    """Parse `NAME=PATH`. Raises InvalidSettingsError."""
     name, separator, path = text.partition("=")
     if not separator or not path:
         raise InvalidSettingsError(f"--model {text!r} must have the form NAME=PATH")
@@ -347,7 +347,7 @@ def parse_model_version(text: str) -> str:
 
 
 def parse_version_label(text: str, models: Sequence[str]) -> VersionLabel:
-    """Parse ``NAME:LABEL=VERSION``. Raises InvalidSettingsError."""
+    """Parse `NAME:LABEL=VERSION`. Raises InvalidSettingsError."""
     target, _, version = text.partition("=")
     model, _, label = target.partition(":")
     if not all(_MODEL_NAME.fullmatch(part) for part in (model, label, version)):

@@ -27,7 +27,7 @@ class ConvolutionSearch(StrEnum):
 class CudaOptions:
     """Options of the CUDA provider; None leaves ONNX Runtime's default.
 
-    ``memory_limit_bytes`` caps the provider's arena, not the libraries' own memory. ``graphs`` captures the
+    `memory_limit_bytes` caps the provider's arena, not the libraries' own memory. `graphs` captures the
     model's kernels once and replays them, where the model allows it.
     """
 
@@ -62,7 +62,7 @@ class TensorRtOptions:
 class SessionSettings:
     """How to run a model: execution providers in order of preference (short names), threads and devices.
 
-    A request whose outputs are larger than ``max_output_bytes`` fails.
+    A request whose outputs are larger than `max_output_bytes` fails.
     """
 
     execution_providers: tuple[str, ...]

@@ -14,7 +14,7 @@ class WorkerGauges(Collector):
         self.restarts = 0
 
     def collect(self) -> Iterable[Metric]:
-        """See ``prometheus_client.registry.Collector``."""
+        """See `prometheus_client.registry.Collector`."""
         yield GaugeMetricFamily("modelservice_workers_ready", "Workers that serve.", value=self.ready)
         yield CounterMetricFamily(
             "modelservice_worker_restarts", "Workers started again after an early end.", value=self.restarts

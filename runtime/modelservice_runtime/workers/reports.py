@@ -24,7 +24,7 @@ class _Question:
 
 @dataclass(slots=True)
 class WorkerReports:
-    """See ``SnapshotSource``. What a dead worker counted up to the last scrape stays in the sums."""
+    """See `SnapshotSource`. What a dead worker counted up to the last scrape stays in the sums."""
 
     loop: asyncio.AbstractEventLoop
     _latest: dict[Link, Snapshots] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class WorkerReports:
             self._answered(message[REPORT], worker)
 
     def gather(self, done: Callable[[Snapshots], None]) -> None:
-        """See ``SnapshotSource.gather``."""
+        """See `SnapshotSource.gather`."""
         self._last_number = number = self._last_number + 1
         question = self._questions[number] = _Question(done, set(self._latest))
         question.timer = self.loop.call_later(_PATIENCE_SECONDS, self._finish, number)

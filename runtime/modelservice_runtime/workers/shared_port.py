@@ -8,7 +8,7 @@ from modelservice_runtime.transport.sockets import open_sockets
 
 
 class SharedPort:
-    """Holds ``number`` as long as it is entered; the kernel chooses for port 0.
+    """Holds `number` as long as it is entered; the kernel chooses for port 0.
 
     Raises AddressUnavailableError on entry, also where somebody else shares the port already: two servers
     would take each other's requests.

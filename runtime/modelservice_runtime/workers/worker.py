@@ -33,7 +33,7 @@ class WorkerLink:
         return await self._settings
 
     def serve(self, source: SnapshotSource, on_group_ready: Callable[[], None]) -> None:
-        """Tell the parent that this worker is ready, and report from ``source`` when asked."""
+        """Tell the parent that this worker is ready, and report from `source` when asked."""
         self._source = source
         self._on_group_ready = on_group_ready
         self._link.send({READY: True})

@@ -12,7 +12,7 @@ WEIGHTS = np.arange(4096, dtype=np.float32).tobytes()
 
 
 def make_model(location: str | None = None) -> bytes:
-    """A model that adds weights: they are in the file ``location``, whose content is WEIGHTS, or within."""
+    """A model that adds weights: they are in the file `location`, whose content is WEIGHTS, or within."""
     weights = numpy_helper.from_array(np.frombuffer(WEIGHTS, dtype=np.float32), "w")
     if location is not None:
         onnx.external_data_helper.set_external_data(weights, location, length=len(WEIGHTS))
@@ -24,7 +24,7 @@ def make_model(location: str | None = None) -> bytes:
 
 
 def make_tar(files: dict[str, bytes], compression: str = "") -> bytes:
-    """An archive of files in the given order; ``compression`` is nothing or ``gz``."""
+    """An archive of files in the given order; `compression` is nothing or `gz`."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for name, data in files.items():

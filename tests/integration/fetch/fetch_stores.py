@@ -17,7 +17,7 @@ ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key"
 
 @dataclass(frozen=True)
 class Store:
-    """A running store with the bucket ``models``."""
+    """A running store with the bucket `models`."""
 
     scheme: str
     port: int

@@ -41,7 +41,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 @dataclass(frozen=True)
 class Azurite:
-    """A running emulator with the container ``models``."""
+    """A running emulator with the container `models`."""
 
     port: int
     authority: Path

@@ -35,7 +35,7 @@ MODEL, LARGE = make_model(), make_model("weights/part 1.bin")
 
 @dataclass(frozen=True)
 class Gcs:
-    """A running emulator with the bucket ``models``."""
+    """A running emulator with the bucket `models`."""
 
     port: int
     authority: Path

@@ -1,4 +1,4 @@
-"""``--host ::`` of a real server, alone and with workers: all ports, both families, or IPv4 without IPv6."""
+"""`--host ::` of a real server, alone and with workers: all ports, both families, or IPv4 without IPv6."""
 
 import socket
 from pathlib import Path

@@ -30,7 +30,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a PID namespace
 
 @contextmanager
 def first_process(arguments: Sequence[str], path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Python with these arguments as process 1; modules below ``path`` come before all others."""
+    """Python with these arguments as process 1; modules below `path` come before all others."""
     packages = [ROOT / "runtime", ROOT / "operator", ROOT / "cli"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [path, *packages]))}
     command = [*FIRST_PROCESS, sys.executable, *arguments]

@@ -24,7 +24,7 @@ REST, GRPC = "POST /v2/models/{model}/infer", "POST /inference.GRPCInferenceServ
 
 
 class Collector:
-    """Takes spans as OTLP over HTTP has them (protobuf, ``/v1/traces``)."""
+    """Takes spans as OTLP over HTTP has them (protobuf, `/v1/traces`)."""
 
     def __init__(self) -> None:
         self.requests: list[ExportTraceServiceRequest] = []

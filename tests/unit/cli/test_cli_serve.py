@@ -1,4 +1,4 @@
-"""``modelservice serve``: flags and manifests to server settings; and the command itself."""
+"""`modelservice serve`: flags and manifests to server settings; and the command itself."""
 
 import hashlib
 import json

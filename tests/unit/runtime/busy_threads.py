@@ -15,7 +15,7 @@ from modelservice_runtime.execution import offload
 
 
 class Busy:
-    """Keeps every offload thread busy until ``gate`` is set."""
+    """Keeps every offload thread busy until `gate` is set."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()

@@ -56,7 +56,7 @@ class GatedModel:
 
 
 def make_lane(model: GatedModel, warm_up: WarmUp, **settings: float) -> Lane:
-    """With a ``max_batch_size`` requests share runs, unless ``warm_up`` has an opinion of its own."""
+    """With a `max_batch_size` requests share runs, unless `warm_up` has an opinion of its own."""
     loop = asyncio.get_running_loop()
     if warm_up.batching == Batching() and "max_batch_size" in settings:
         warm_up = replace(warm_up, batching=Batching(int(settings["max_batch_size"]), source="graph"))

@@ -147,7 +147,7 @@ def save_crash(path: Path) -> Path:
 
 
 def save_loop(path: Path, least_turns: int = 0) -> Path:
-    """A loop of ``least_turns`` and x more turns of a matrix product: slow for large x."""
+    """A loop of `least_turns` and x more turns of a matrix product: slow for large x."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["condition"], ["go_on"]),

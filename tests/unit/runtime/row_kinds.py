@@ -55,7 +55,7 @@ def over_batch(*nodes: onnx.NodeProto, **weights: Array) -> Kind:
 
 
 def _quantized() -> Kind:
-    """What ``quantize_dynamic`` writes: the scale comes from all rows together."""
+    """What `quantize_dynamic` writes: the scale comes from all rows together."""
     return over_batch(
         node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
         node("MatMulInteger", ["q", "w", "z"], ["i"]),

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[3]
 
 
 class ServerProcess:
-    """``python -m modelservice_runtime serve`` with ports chosen by the kernel.
+    """`python -m modelservice_runtime serve` with ports chosen by the kernel.
 
-    ``program`` is Python text that runs ``serve`` in its own way.
+    `program` is Python text that runs `serve` in its own way.
     """
 
     def __init__(self, arguments: Sequence[str], program: str | None = None) -> None:

@@ -46,7 +46,7 @@ class Answer:
 
 
 class ServerThread:
-    """Serves ``models`` (name -> file) until ``stop``."""
+    """Serves `models` (name -> file) until `stop`."""
 
     def __init__(
         self,

@@ -2,16 +2,16 @@
 
 - a body over the limit, by Content-Length, in chunks, or while it is sent; crumbs of chunks; gzip bombs;
   CL+TE, bare LF, header bombs, malformed framing; slow heads, bodies and readers; too many connections;
-  clients that leave; pipelines: ``test_http_connection.py``
+  clients that leave; pipelines: `test_http_connection.py`
 - shapes, datatypes, UTF-8, BYTES lengths and binary sizes that do not fit; outputs that are many, unknown or
   asked for twice; giant outputs; '..', '%2e' and NUL in names; errors without paths:
-  ``test_rest_interface.py``
-- deep, long and odd JSON: here, ``test_codecs.py``
-- millions of tiny texts or values: ``test_request_limits.py``; what takes long and must not hold up others:
-  ``test_large_requests.py``, ``test_large_answers.py``
-- HTTP/2 and gRPC: ``transport/http2/``, ``protocols/``
-- who may ask: ``test_access_policy.py``, ``test_tokens.py``, ``test_api_keys.py``, ``test_tls.py``
-- forged log lines, the metrics port: ``test_metrics.py``
+  `test_rest_interface.py`
+- deep, long and odd JSON: here, `test_codecs.py`
+- millions of tiny texts or values: `test_request_limits.py`; what takes long and must not hold up others:
+  `test_large_requests.py`, `test_large_answers.py`
+- HTTP/2 and gRPC: `transport/http2/`, `protocols/`
+- who may ask: `test_access_policy.py`, `test_tokens.py`, `test_api_keys.py`, `test_tls.py`
+- forged log lines, the metrics port: `test_metrics.py`
 - payloads in logs, tracebacks in answers: here
 """
 

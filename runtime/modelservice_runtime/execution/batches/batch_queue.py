@@ -43,7 +43,7 @@ class BatchQueue(Generic[Entry]):
         return bool(self._levels)
 
     def add(self, entry: Entry) -> None:
-        """Append ``entry``; without a key it gets a bucket of its own."""
+        """Append `entry`; without a key it gets a bucket of its own."""
         level = self._levels.get(entry.priority)
         if level is None:
             level = self._levels[entry.priority] = {}
@@ -70,8 +70,8 @@ class BatchQueue(Generic[Entry]):
     def choose(self, limit: int, wait_seconds: Callable[[Entry, int], float]) -> tuple[object, float]:
         """Find whose turn it is: the first bucket that need not wait, else the one that waits the least.
 
-        ``wait_seconds`` gets a bucket's oldest entry and the rows that ``take`` would return. Returns what
-        ``take`` wants, and the seconds to wait (0: none). The queue must not be empty.
+        `wait_seconds` gets a bucket's oldest entry and the rows that `take` would return. Returns what
+        `take` wants, and the seconds to wait (0: none). The queue must not be empty.
         """
         waits: list[tuple[float, object]] = []
         for priority in self._priorities:
@@ -97,7 +97,7 @@ class BatchQueue(Generic[Entry]):
         return entry
 
     def take(self, limit: int, name: object) -> list[Entry]:
-        """Remove the first entries of a name, of at most ``limit`` rows in sum (but at least one entry)."""
+        """Remove the first entries of a name, of at most `limit` rows in sum (but at least one entry)."""
         taken: list[Entry] = []
         rows = 0
         for priority, bucket in self._buckets(name):

@@ -31,8 +31,8 @@ class RowMismatchError(Exception):
 class BatchResult:
     """What became of a batch: one outcome for each request, and what the model was really asked.
 
-    ``started_ns`` is the performance counter's time; ``executions`` holds (rows, nanoseconds in the model) of
-    every run; ``mismatch`` says why the model must not be batched any more.
+    `started_ns` is the performance counter's time; `executions` holds (rows, nanoseconds in the model) of
+    every run; `mismatch` says why the model must not be batched any more.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -71,9 +71,9 @@ def merge_inputs(spec: ModelSpec, requests: Sequence[InferRequest]) -> dict[str,
 
 
 def split_outputs(outputs: Sequence[Array], rows: Sequence[int]) -> list[list[Array]]:
-    """Cut every output into consecutive pieces of ``rows``; views, no copies.
+    """Cut every output into consecutive pieces of `rows`; views, no copies.
 
-    Raises RowMismatchError when an output's first dimension is not the sum of ``rows``.
+    Raises RowMismatchError when an output's first dimension is not the sum of `rows`.
     """
     total = sum(rows)
     for output in outputs:
@@ -97,7 +97,7 @@ def run_batch(
 ) -> BatchResult:
     """Run the requests together, or singly when that fails. Never raises a ServingError.
 
-    ``shapes`` is what single runs gave so far, where requests of this ``key`` may share a run: as long as
+    `shapes` is what single runs gave so far, where requests of this `key` may share a run: as long as
     that is nothing, one of them runs alone.
     """
     result = BatchResult(started_ns=time.perf_counter_ns())

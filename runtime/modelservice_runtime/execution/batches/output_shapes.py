@@ -18,9 +18,9 @@ _MAX_KEYS = 512
 
 
 class OutputShapes:
-    """See the module's text; ``key`` says what is equal for requests that may share a run.
+    """See the module's text; `key` says what is equal for requests that may share a run.
 
-    ``are_declared``: the model itself says what all of them are, and single runs need not be looked at.
+    `are_declared`: the model itself says what all of them are, and single runs need not be looked at.
     """
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -31,10 +31,10 @@ _NEIGHBOURS = {"FP64": 2e-15, "FP32": 1e-6, "FP16": 8e-3, "BF16": 6e-2}
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """``obstacle``: how rows were seen to depend on others, None where they were not.
+    """`obstacle`: how rows were seen to depend on others, None where they were not.
 
-    ``convincing``: outputs of rows that shared a run differed, so that an exchange would have shown.
-    ``magnified``: a row alone and the same row in a batch differed by more than rounding, but so little that
+    `convincing`: outputs of rows that shared a run differed, so that an exchange would have shown.
+    `magnified`: a row alone and the same row in a batch differed by more than rounding, but so little that
     it may come from rounding: rows of another kind are to decide.
     """
 
@@ -56,9 +56,9 @@ def check_rows(
     *,
     coarse: bool = False,
 ) -> CheckResult:
-    """Run ``rows`` alone and in batches of ``sizes``, among each other and among ``strangers``.
+    """Run `rows` alone and in batches of `sizes`, among each other and among `strangers`.
 
-    Of these the first kind is taken that the model runs. All have equal shapes and one row each. ``coarse``
+    Of these the first kind is taken that the model runs. All have equal shapes and one row each. `coarse`
     tells that an accelerator takes part. Raises ServingError where a row does not run alone.
     """
     check = _RowCheck(model, strangers, handle)
@@ -149,7 +149,7 @@ def _cut(outputs: Sequence[Array], position: int) -> list[Array]:
 
 
 def _differ(spec: TensorSpec, one: Array, other: Array, tolerance: float | None) -> bool:
-    """Whether two arrays are not the same: exactly, or for floating point numbers within ``tolerance``."""
+    """Whether two arrays are not the same: exactly, or for floating point numbers within `tolerance`."""
     if one.shape != other.shape:
         return True
     if tolerance is None:

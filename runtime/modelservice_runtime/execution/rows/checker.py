@@ -20,10 +20,10 @@ _MAX_BATCH_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class RowChecker:
-    """Checks ``model`` for runs of up to ``max_batch_size`` rows.
+    """Checks `model` for runs of up to `max_batch_size` rows.
 
-    ``scaled``: values may be made larger and smaller, for none says how much memory or time a run takes.
-    ``coarse``: it runs on an accelerator, which rounds more coarsely.
+    `scaled`: values may be made larger and smaller, for none says how much memory or time a run takes.
+    `coarse`: it runs on an accelerator, which rounds more coarsely.
     """
 
     model: Model
@@ -34,7 +34,7 @@ class RowChecker:
     def check(self, waiting: Batching, rows: Sequence[Row], run_seconds: float) -> Batching:
         """What holds after a check with these rows, which run in about that time.
 
-        ``waiting`` itself where they prove nothing: they do not run, the model magnifies what is rounded, or
+        `waiting` itself where they prove nothing: they do not run, the model magnifies what is rounded, or
         they cannot be told apart afterwards where nothing but the owner's word speaks for it.
         """
         rows = complete(self.model.spec, rows) if rows else []

@@ -26,7 +26,7 @@ _NO_PROOF = "the first requests did not show whether rows depend on each other"
 
 
 class RowLearner:
-    """Calls ``decided`` once, with what the check found, or with the reason for giving up."""
+    """Calls `decided` once, with what the check found, or with the reason for giving up."""
 
     def __init__(
         self,

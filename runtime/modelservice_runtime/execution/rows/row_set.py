@@ -36,7 +36,7 @@ def distinct(rows: Sequence[Row]) -> list[Row]:
 
 
 def complete(spec: ModelSpec, rows: Sequence[Row], seed: int = 0) -> list[Row]:
-    """``ROWS`` different rows: those there are, and variations of the first; fewer where it allows none."""
+    """`ROWS` different rows: those there are, and variations of the first; fewer where it allows none."""
     random = np.random.default_rng(seed)
     varied = [{tensor.name: _vary(tensor, rows[0][tensor.name], random) for tensor in spec.inputs}
               for _ in range(ROWS)]  # fmt: skip
@@ -46,7 +46,7 @@ def complete(spec: ModelSpec, rows: Sequence[Row], seed: int = 0) -> list[Row]:
 def make_strangers(spec: ModelSpec, rows: Sequence[Row], *, scaled: bool) -> list[list[Row]]:
     """Neighbours for the rows, the strangest first; a model may refuse some, but not all.
 
-    They are the rows in reverse, where ``scaled`` a thousand times as large and as small: all numbers, then
+    They are the rows in reverse, where `scaled` a thousand times as large and as small: all numbers, then
     those with a point, then none.
     """
     kinds: list[Callable[[TensorSpec], bool]] = [lambda _: False]

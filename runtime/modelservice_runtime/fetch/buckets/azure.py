@@ -23,14 +23,14 @@ _NO_ACCESS = (
 
 
 def build_bucket(name: str, credentials: Credentials, identity: Identity | None) -> Bucket:
-    """Where and how to reach the container ``name``.
+    """Where and how to reach the container `name`.
 
     The Secret comes first (an account's key, a shared access signature, a service principal), then the pod's
     identity, else requests are not signed.
 
     Raises:
-        FetchError: ``CredentialsMissing`` without the storage account or for half a principal,
-            ``InvalidUri`` for a bad endpoint.
+        FetchError: `CredentialsMissing` without the storage account or for half a principal,
+            `InvalidUri` for a bad endpoint.
 
     """
     account = credentials.first("AZURE_STORAGE_ACCOUNT")

@@ -24,12 +24,12 @@ _NO_ACCESS = (
 
 
 def build_bucket(name: str, credentials: Credentials, identity: Identity | None) -> Bucket:
-    """Where and how to reach the bucket ``name``.
+    """Where and how to reach the bucket `name`.
 
     The key of the Secret comes first, then the pod's identity, else requests are not signed.
 
     Raises:
-        FetchError: ``CredentialsMissing`` for a key that is none, ``InvalidUri`` for a bad endpoint.
+        FetchError: `CredentialsMissing` for a key that is none, `InvalidUri` for a bad endpoint.
 
     """
     key = credentials.first(*GCS_ACCOUNT_KEYS)

@@ -66,7 +66,7 @@ class Bucket:
         return self.endpoint.scheme == "https"
 
     def uri(self, key: str) -> str:
-        """How a model URI names ``key``."""
+        """How a model URI names `key`."""
         return str(URL.build(scheme=self.scheme, host=self.name, path=f"/{key}"))
 
 
@@ -79,7 +79,7 @@ class ObjectStore:
     proxy: GuardProxy
 
     async def list_objects(self, prefix: str) -> dict[str, int]:
-        """Keys of the objects below ``prefix``, relative to it, with their sizes; at most 10,000.
+        """Keys of the objects below `prefix`, relative to it, with their sizes; at most 10,000.
 
         Raises:
             FetchError, TransientError: the store cannot be asked.
@@ -197,7 +197,7 @@ def parse_endpoint(text: str, what: str, *, with_path: bool = False) -> URL:
     """Read the endpoint of a store.
 
     Raises:
-        FetchError: ``InvalidUri``.
+        FetchError: `InvalidUri`.
 
     """
     try:

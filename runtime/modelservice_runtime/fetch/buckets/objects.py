@@ -36,7 +36,7 @@ class BucketFetch:
     transfer: Transfer
 
     async def run(self) -> list[StoredFile]:
-        """Fetch the model, the last of the files; an object alone is called ``model.onnx``.
+        """Fetch the model, the last of the files; an object alone is called `model.onnx`.
 
         Raises:
             FetchError: with the reason.

@@ -69,7 +69,7 @@ class Way:
 
 
 class GuardProxy:
-    """The proxy; use it with ``async with``.
+    """The proxy; use it with `async with`.
 
     Args:
         policy: what may be connected to.

@@ -26,14 +26,14 @@ _NO_ACCESS = (
 
 
 def build_bucket(name: str, credentials: Credentials, identity: Identity | None) -> Bucket:
-    """Where and how to reach the bucket ``name``.
+    """Where and how to reach the bucket `name`.
 
     The keys of the Secret come first, then the pod's identity, else requests are not signed. Custom
-    endpoints get path-style addresses unless AWS_S3_ADDRESSING_STYLE says ``virtual``; AWS itself the bucket
+    endpoints get path-style addresses unless AWS_S3_ADDRESSING_STYLE says `virtual`; AWS itself the bucket
     in the host name, except for names with dots, which no certificate covers.
 
     Raises:
-        FetchError: ``CredentialsMissing`` for half a key, ``InvalidUri`` for a bad endpoint or region.
+        FetchError: `CredentialsMissing` for half a key, `InvalidUri` for a bad endpoint or region.
 
     """
     pair = credentials.pair("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -1,6 +1,6 @@
 """A directory of model files by digest, shared by many fetches: of one node, or of all that mount the volume.
 
-Files are called ``sha256-<hex>``; beside each there may be a ``.lock``, and a ``.partial`` while it is
+Files are called `sha256-<hex>`; beside each there may be a `.lock`, and a `.partial` while it is
 written. Who holds a file's lock alone may write or remove it; the kernel drops the lock of a process that
 dies, and a file gets its final name only when it is whole. Digests are checked on every use, so whoever else
 can write here can make a fetch slower, but not give it another model. Nothing here ever fails a fetch.
@@ -64,7 +64,7 @@ class ModelCache:
         return fd
 
     def make_room(self, size_bytes: int) -> bool:
-        """Remove files, the longest unused first, until ``size_bytes`` more fit; False where they cannot."""
+        """Remove files, the longest unused first, until `size_bytes` more fit; False where they cannot."""
         self._remove_leftovers()
         volume = os.statvfs(self.directory)
         files = sorted(self._files(), key=lambda file: file[1].st_mtime_ns)
@@ -127,7 +127,7 @@ class CacheEntry:
         return info.st_size if stat.S_ISREG(info.st_mode) else None
 
     async def copy_to(self, partial: PartialFile) -> bool:
-        """Copy the file into ``partial``; False, with nothing written, where it is missing or damaged.
+        """Copy the file into `partial`; False, with nothing written, where it is missing or damaged.
 
         A damaged file is removed. Raises FetchError where the destination cannot take it.
         """
@@ -153,7 +153,7 @@ class CacheEntry:
             return True
 
     async def keep(self, source: Path, size_bytes: int) -> None:
-        """Keep a copy of ``source``, whose digest and size have been checked."""
+        """Keep a copy of `source`, whose digest and size have been checked."""
         try:
             if not self.cache.make_room(size_bytes):
                 log("too large for the cache", {"file": self.path.name, "bytes": size_bytes})

@@ -32,7 +32,7 @@ class FileDigest:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in the destination ``directory``; its name may have folders in front."""
+    """A file in the destination `directory`; its name may have folders in front."""
 
     directory: Path
     name: str
@@ -49,7 +49,7 @@ class StoredFile:
 
 
 class Destination:
-    """An opened directory; use it with ``with``."""
+    """An opened directory; use it with `with`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,7 +59,7 @@ class Destination:
         """Open the directory, make it where it is missing, remove leftovers of a killed fetch.
 
         Raises:
-            FetchError: ``DownloadFailed`` where it cannot be used.
+            FetchError: `DownloadFailed` where it cannot be used.
 
         """
         with translated_os_errors(f"open the destination {self.path}"):
@@ -77,7 +77,7 @@ class Destination:
         os.close(self._fd)
 
     def find(self, name: str, sha256: str) -> StoredFile | None:
-        """Return the file ``name`` if it is a regular file with this digest and a single link."""
+        """Return the file `name` if it is a regular file with this digest and a single link."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             with self._folder_of(name, create=False) as folder:
@@ -94,7 +94,7 @@ class Destination:
 
     @contextmanager
     def _folder_of(self, name: str, *, create: bool) -> Iterator[int]:
-        """Open the folder that ``name`` stands in, link by link refused; raises OSError."""
+        """Open the folder that `name` stands in, link by link refused; raises OSError."""
         opened = os.dup(self._fd)
         try:
             for part in name.split("/")[:-1]:
@@ -117,10 +117,10 @@ class Destination:
             os.fsync(folder)
 
     def require_space(self, size_bytes: int, name: str) -> None:
-        """Fail early where the volume cannot hold ``size_bytes`` more.
+        """Fail early where the volume cannot hold `size_bytes` more.
 
         Raises:
-            FetchError: ``DiskFull``.
+            FetchError: `DiskFull`.
 
         """
         volume = os.fstatvfs(self._fd)
@@ -128,12 +128,12 @@ class Destination:
             raise disk_full(f"store {name} of {size_bytes} bytes")
 
     def create_partial(self, name: str) -> "PartialFile":
-        """Start a file that will be called ``name``: a path with ``/``, without dots and links."""
+        """Start a file that will be called `name`: a path with `/`, without dots and links."""
         return PartialFile(self, self._fd, name)
 
 
 class PartialFile:
-    """A file being written under a temporary name; use it with ``with``, it is removed unless committed."""
+    """A file being written under a temporary name; use it with `with`, it is removed unless committed."""
 
     def __init__(self, destination: Destination, directory_fd: int, name: str) -> None:
         self.name = name
@@ -161,10 +161,10 @@ class PartialFile:
             os.unlink(self._temporary, dir_fd=self._directory_fd)
 
     def write(self, data: bytes) -> None:
-        """Append ``data``.
+        """Append `data`.
 
         Raises:
-            FetchError: ``DiskFull`` or ``DownloadFailed``.
+            FetchError: `DiskFull` or `DownloadFailed`.
 
         """
         view = memoryview(data)
@@ -205,7 +205,7 @@ class PartialFile:
 
 
 def digest_stream(file: BinaryIO) -> FileDigest:
-    """Digest of everything that ``file`` still has."""
+    """Digest of everything that `file` still has."""
     hasher, size = hashlib.sha256(), 0
     while chunk := file.read(_READ_CHUNK_BYTES):
         hasher.update(chunk)

@@ -10,7 +10,7 @@ from modelservice_runtime.onnx.graph.scan import ModelScan, scan_model
 
 
 def find_external_files(path: Path) -> list[str]:
-    """Paths of the external data that the model at ``path`` names, relative to its own folder.
+    """Paths of the external data that the model at `path` names, relative to its own folder.
 
     A file that is no model, and one that the server will refuse, names nothing: the server says why, in a
     sentence of its own. So it is with locations that lead outside the model's folder.

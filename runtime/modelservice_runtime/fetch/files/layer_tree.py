@@ -25,7 +25,7 @@ class LayerTree:
     size_bytes: int = 0
 
     def add(self, number: int, found: Unpacked) -> None:
-        """Lay the layer ``number`` over those before."""
+        """Lay the layer `number` over those before."""
         for path in [path for path in self.layers if _is_removed(path, found.removed)]:
             del self.layers[path]
             self.files.pop(path, None)

@@ -23,7 +23,7 @@ def verify_file(uri: FileUri, sha256: str | None, root: Path | None) -> tuple[Pa
             of links); None for anywhere.
 
     Raises:
-        FetchError: ``ModelNotFound``, ``AccessDenied``, ``InvalidUri`` or ``DigestMismatch``.
+        FetchError: `ModelNotFound`, `AccessDenied`, `InvalidUri` or `DigestMismatch`.
 
     """
     path = Path(uri.path)

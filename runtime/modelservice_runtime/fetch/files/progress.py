@@ -28,7 +28,7 @@ class ProgressLog:
         self._last_step = 0
 
     def update(self, size_bytes: int, total_bytes: int | None) -> None:
-        """Take note of ``size_bytes`` stored; log if it is time."""
+        """Take note of `size_bytes` stored; log if it is time."""
         step = size_bytes * 100 // total_bytes // _STEP_PERCENT if total_bytes else 0
         now = self._clock()
         if step <= self._last_step and now - self._last_time < self._interval_seconds:

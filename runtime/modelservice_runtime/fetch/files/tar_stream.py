@@ -1,6 +1,6 @@
 """Reads a tar archive that comes in pieces, gzip-compressed or not. Pure.
 
-Follows POSIX pax (IEEE Std 1003.1) and GNU tar's long names; headers are parsed by :mod:`tarfile`. Nothing
+Follows POSIX pax (IEEE Std 1003.1) and GNU tar's long names; headers are parsed by `tarfile`. Nothing
 is written here and no name is trusted: whoever opens a member decides what becomes of its bytes.
 """
 
@@ -22,7 +22,7 @@ Take = Callable[[bytes], None]
 
 
 class TarError(ValueError):
-    """The bytes are no archive that can be read; ``str(error)`` says why."""
+    """The bytes are no archive that can be read; `str(error)` says why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def is_tar(head: bytes) -> bool:
 
 
 def unzip_head(head: bytes) -> bytes:
-    """The beginning of what the gzip-compressed ``head`` holds; empty where it is damaged."""
+    """The beginning of what the gzip-compressed `head` holds; empty where it is damaged."""
     try:
         return zlib.decompressobj(_GZIP_WINDOW).decompress(head, _MAX_PIECE_BYTES)
     except zlib.error:
@@ -62,7 +62,7 @@ class Gunzip:
         self._stream = zlib.decompressobj(_GZIP_WINDOW)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what ``data`` adds; raises TarError where it is damaged."""
+        """Yield what `data` adds; raises TarError where it is damaged."""
         try:
             while data:
                 yield self._stream.decompress(data, _MAX_PIECE_BYTES)

@@ -173,7 +173,7 @@ class Transfer:
         return True
 
     async def receive(self, source: Source, expected: Expected, sink: Sink) -> None:
-        """Bring all bytes of a source into ``sink`` and check their digest.
+        """Bring all bytes of a source into `sink` and check their digest.
 
         Raises:
             FetchError: with the reason.
@@ -212,7 +212,7 @@ def check_budget(budget: Budget, size_bytes: int, name: str) -> None:
     """Refuse a file of more than the bytes that are left.
 
     Raises:
-        FetchError: ``ModelTooLarge``.
+        FetchError: `ModelTooLarge`.
 
     """
     if size_bytes > budget.remaining_bytes:
@@ -227,7 +227,7 @@ def check_digest(expected: str | None, actual: str, name: str) -> None:
     """Compare sha256 digests; nothing expected is always right.
 
     Raises:
-        FetchError: ``DigestMismatch``.
+        FetchError: `DigestMismatch`.
 
     """
     if expected is not None and expected != actual:
@@ -239,7 +239,7 @@ def check_digest(expected: str | None, actual: str, name: str) -> None:
 
 
 def find_archive(head: bytes) -> str | None:
-    """Name the kind of archive that starts with ``head``, or None."""
+    """Name the kind of archive that starts with `head`, or None."""
     if head[257:262] == b"ustar":
         return "a tar archive"
     return next((kind for magic, kind in _ARCHIVES.items() if head.startswith(magic)), None)

@@ -30,7 +30,7 @@ class Unpacked:
 
     Attributes:
         paths: of all files.
-        removed: files, or folders that end in ``/``, of the layers below.
+        removed: files, or folders that end in `/`, of the layers below.
         files: those that were written.
         size_bytes: of everything in the archive, written or not.
 
@@ -44,7 +44,7 @@ class Unpacked:
 
 @dataclass
 class Selection:
-    """Which files of an archive are written: those of ``paths``, and with ``models`` all ONNX files."""
+    """Which files of an archive are written: those of `paths`, and with `models` all ONNX files."""
 
     paths: set[str] = field(default_factory=set)
     models: bool = True
@@ -55,7 +55,7 @@ class Selection:
 
 
 class Unpacker:
-    """Takes the bytes of one layer and writes what is wanted; use it with ``with``.
+    """Takes the bytes of one layer and writes what is wanted; use it with `with`.
 
     Args:
         destination: receives the files.
@@ -103,7 +103,7 @@ class Unpacker:
         """Take the next bytes of the layer.
 
         Raises:
-            FetchError: ``ArchiveRefused`` for damage, ``ModelTooLarge`` for a bomb.
+            FetchError: `ArchiveRefused` for damage, `ModelTooLarge` for a bomb.
 
         """
         if self.size_bytes == 0 and is_gzip(data):

@@ -46,7 +46,7 @@ def find_refusal(policy: AddressPolicy, address: str, port: int) -> str | None:
 
     Args:
         policy: what is allowed.
-        address: a numeric IPv4 or IPv6 address, a zone (``%eth0``) is ignored.
+        address: a numeric IPv4 or IPv6 address, a zone (`%eth0`) is ignored.
         port: TCP port.
 
     """

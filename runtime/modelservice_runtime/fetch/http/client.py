@@ -41,7 +41,7 @@ _USER_AGENT = "modelservice-fetch"
 
 
 class _RefusedAddressError(OSError):
-    """Raised inside the socket factory; aiohttp passes on nothing but ``OSError``."""
+    """Raised inside the socket factory; aiohttp passes on nothing but `OSError`."""
 
 
 class _Guard:
@@ -61,7 +61,7 @@ class _Guard:
 
 
 class GuardedClient:
-    """An HTTP client that connects to allowed addresses only; use it with ``async with``."""
+    """An HTTP client that connects to allowed addresses only; use it with `async with`."""
 
     def __init__(
         self,
@@ -113,11 +113,11 @@ class GuardedClient:
         Args:
             url: an absolute URL, sent exactly as written.
             headers: sent with every hop.
-            secret_headers: sent to the origin of ``url`` only, never after a redirect to another one.
+            secret_headers: sent to the origin of `url` only, never after a redirect to another one.
             follow_redirects: whether to follow up to five of them.
 
         Raises:
-            FetchError: ``AddressForbidden`` or ``DownloadFailed``.
+            FetchError: `AddressForbidden` or `DownloadFailed`.
             TransientError: where another attempt may help.
 
         """
@@ -139,7 +139,7 @@ class GuardedClient:
         """Send a form, whose fields may be secret; redirects are answers like all others.
 
         Raises:
-            FetchError: ``AddressForbidden`` or ``DownloadFailed``.
+            FetchError: `AddressForbidden` or `DownloadFailed`.
             TransientError: where another attempt may help.
 
         """
@@ -181,7 +181,7 @@ def choose_proxy(policy: AddressPolicy, proxies: Proxies, url: URL) -> URL | Non
     Where only private addresses are allowed, nobody else may choose the address.
 
     Raises:
-        FetchError: ``AddressForbidden``.
+        FetchError: `AddressForbidden`.
 
     """
     proxy = proxies.find(url) if policy.allow_public else None
@@ -202,7 +202,7 @@ def is_numeric(host: str) -> bool:
 
 
 def describe_proxy_answer(host: str, status: int) -> FetchError | TransientError:
-    """The failure of a proxy that does not lead to ``host``."""
+    """The failure of a proxy that does not lead to `host`."""
     what = f"the proxy answers HTTP {status} for {host}"
     if status in _RETRIED_STATUSES:
         return TransientError(what)
@@ -286,7 +286,7 @@ def check_status(
 def describe_status(
     status: int, subject: str, *, authenticated: bool, detail: str = ""
 ) -> FetchError | TransientError:
-    """The failure that an error status means; the arguments are those of :func:`check_status`."""
+    """The failure that an error status means; the arguments are those of `check_status`."""
     what = f"{subject}: HTTP {status}{' ' + detail if detail else ''}"
     if status in _RETRIED_STATUSES:
         return TransientError(what)
@@ -309,7 +309,7 @@ async def read_document(response: aiohttp.ClientResponse) -> bytes:
     """Read a small answer into memory.
 
     Raises:
-        FetchError: ``DownloadFailed`` where it is larger than 4 MiB.
+        FetchError: `DownloadFailed` where it is larger than 4 MiB.
         TransientError: the connection broke.
 
     """
@@ -333,8 +333,8 @@ def resolve_endpoint(host: str, port: str) -> frozenset[tuple[str, int]]:
     """The addresses of the API server, from the two variables Kubernetes sets in every container.
 
     Args:
-        host: ``KUBERNETES_SERVICE_HOST``, an address or a name; empty outside a cluster.
-        port: ``KUBERNETES_SERVICE_PORT``.
+        host: `KUBERNETES_SERVICE_HOST`, an address or a name; empty outside a cluster.
+        port: `KUBERNETES_SERVICE_PORT`.
 
     """
     if not host or not port.isdigit():

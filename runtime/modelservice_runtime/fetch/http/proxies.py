@@ -1,7 +1,7 @@
 """HTTP proxies from the environment: which one, if any, a request goes through. Pure.
 
 A proxy resolves names itself, so of what it reaches only numeric addresses can be checked here; the proxy's
-own address is checked like every other. ``NO_PROXY`` is read as by Go (golang.org/x/net/http/httpproxy) and
+own address is checked like every other. `NO_PROXY` is read as by Go (golang.org/x/net/http/httpproxy) and
 curl: names with all names below them, addresses, ranges of addresses, each with or without a port.
 """
 
@@ -35,10 +35,10 @@ class Proxies:
 
 
 def read_proxies(environment: Mapping[str, str]) -> Proxies:
-    """Return the proxies that ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` name; small letters win.
+    """Return the proxies that `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name; small letters win.
 
     Raises:
-        FetchError: ``DownloadFailed`` for one that is not the address of a proxy.
+        FetchError: `DownloadFailed` for one that is not the address of a proxy.
 
     """
     by_scheme = {

@@ -1,4 +1,4 @@
-"""Fetches a model from a web server: ``https://``, and ``http://`` where a digest pins the content."""
+"""Fetches a model from a web server: `https://`, and `http://` where a digest pins the content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class WebSource:
 async def fetch_web(
     uri: WebUri, sha256: str | None, client: GuardedClient, credentials: Credentials, transfer: Transfer
 ) -> list[StoredFile]:
-    """Fetch the file as ``model.onnx``, and the files that it names from beside it.
+    """Fetch the file as `model.onnx`, and the files that it names from beside it.
 
     Raises:
         FetchError: with the reason.
@@ -73,7 +73,7 @@ def build_companion_url(model: URL, location: str) -> URL:
     """The URL of a file beside a model.
 
     Raises:
-        FetchError: ``InvalidUri`` where nothing pins the file, or a signature is good for the model alone.
+        FetchError: `InvalidUri` where nothing pins the file, or a signature is good for the model alone.
 
     """
     if model.scheme == "http":
@@ -89,7 +89,7 @@ def build_companion_url(model: URL, location: str) -> URL:
 
 
 def build_authorization(credentials: Credentials) -> dict[str, str]:
-    """The Authorization header of the keys ``token``, or ``username`` and ``password``."""
+    """The Authorization header of the keys `token`, or `username` and `password`."""
     token = credentials.first("token")
     if token:
         return {"Authorization": f"Bearer {token}"}

@@ -22,14 +22,14 @@ _CLIENT_ID = "modelservice-fetch"
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a registry asks for in ``WWW-Authenticate``; ``scheme`` is lower case."""
+    """What a registry asks for in `WWW-Authenticate`; `scheme` is lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def parse_challenge(header: str) -> Challenge | None:
-    """Read a ``WWW-Authenticate`` header; Bearer wins over Basic. None where neither is asked for."""
+    """Read a `WWW-Authenticate` header; Bearer wins over Basic. None where neither is asked for."""
     schemes = {name.lower() for name in _SCHEME.findall(header)}
     for scheme in ("bearer", "basic"):
         if scheme in schemes:
@@ -62,17 +62,17 @@ class RegistryAuthorizer:
         """Raise the failure of an anonymous reader; readers with a login have others.
 
         Raises:
-            FetchError: ``CredentialsMissing``.
+            FetchError: `CredentialsMissing`.
 
         """
         if status in (401, 403) and self._login is None:
             raise credentials_missing(self._no_login)
 
     async def answer(self, header: str, *, encrypted: bool) -> None:
-        """Set :attr:`headers` so that the challenge in ``header`` is met.
+        """Set `headers` so that the challenge in `header` is met.
 
         Raises:
-            FetchError: ``CredentialsMissing`` or ``AccessDenied``.
+            FetchError: `CredentialsMissing` or `AccessDenied`.
             TransientError: the token service is not well.
 
         """

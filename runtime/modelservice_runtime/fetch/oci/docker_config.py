@@ -1,6 +1,6 @@
-"""Finds a registry's login in the Secret, as the kubelet and ``docker login`` write and read it. Pure.
+"""Finds a registry's login in the Secret, as the kubelet and `docker login` write and read it. Pure.
 
-The file is Docker's ``config.json``; the kubelet's rules for hosts with ``*`` are those of
+The file is Docker's `config.json`; the kubelet's rules for hosts with `*` are those of
 https://kubernetes.io/docs/concepts/containers/images/#config-json.
 """
 
@@ -34,8 +34,8 @@ class Login:
     """What opens a registry; one of the three is there.
 
     Attributes:
-        username: with ``password``.
-        password: of ``username``.
+        username: with `password`.
+        password: of `username`.
         token: a bearer token for the registry itself.
         identity_token: a refresh token, for which the token service gives bearer tokens.
 
@@ -58,14 +58,14 @@ class Login:
 
 
 def find_login(credentials: Credentials, uri: OciUri) -> Login | None:
-    """Find what the Secret has for the registry of ``uri``; None for anonymous access.
+    """Find what the Secret has for the registry of `uri`; None for anonymous access.
 
-    Entries name a registry or a registry with a path, and ``*`` stands for one label of the host or a part
-    of it. The longest path that fits wins, then the host without ``*``; empty entries count for nothing. The
-    keys ``username`` and ``password`` are used where there is no docker configuration.
+    Entries name a registry or a registry with a path, and `*` stands for one label of the host or a part
+    of it. The longest path that fits wins, then the host without `*`; empty entries count for nothing. The
+    keys `username` and `password` are used where there is no docker configuration.
 
     Raises:
-        FetchError: ``CredentialsMissing`` where the file or the entry cannot be read.
+        FetchError: `CredentialsMissing` where the file or the entry cannot be read.
 
     """
     text = credentials.first(*REGISTRY_KEYS)
@@ -113,7 +113,7 @@ def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, list[str], Mappin
 
 
 def _split_key(key: str) -> tuple[str, list[str]]:
-    """``https://host/v1/`` and ``host`` are the same entry."""
+    """`https://host/v1/` and `host` are the same entry."""
     key = re.sub(r"^https?://", "", key.strip())
     key = re.sub(r"/v[12]/?$", "", key).rstrip("/")
     host, _, path = key.partition("/")
@@ -125,7 +125,7 @@ def _hub_host(host: str) -> str:
 
 
 def _host_matches(pattern: str, host: str) -> bool:
-    """Compare label by label, so that ``*`` never crosses a dot; a port is compared as it is."""
+    """Compare label by label, so that `*` never crosses a dot; a port is compared as it is."""
     pattern, _, pattern_port = pattern.partition(":")
     host, _, port = host.partition(":")
     labels, wanted = host.lower().split("."), pattern.lower().split(".")
@@ -174,7 +174,7 @@ def _decode_auth(name: str, auth: str) -> tuple[str, str]:
 
 
 def _find_helper(config: Mapping[str, Any], uri: OciUri) -> str | None:
-    """The credential helper that ``docker`` would ask for this registry."""
+    """The credential helper that `docker` would ask for this registry."""
     helpers, host = config.get("credHelpers"), _hub_host(uri.registry)
     for key, helper in helpers.items() if isinstance(helpers, dict) else ():
         if _split_key(key)[0] == host:

@@ -1,6 +1,6 @@
 """Turns the layers of an artifact into files, judged by their bytes.
 
-A layer is a plain file, which the manifest names, or an archive of files: a folder that ``oras`` pushed, a
+A layer is a plain file, which the manifest names, or an archive of files: a folder that `oras` pushed, a
 ModelPack, a layer of a container image. Only the model and the files that it names are taken.
 """
 
@@ -127,7 +127,7 @@ class Layers:
 
     @asynccontextmanager
     async def _unpack(self, layer: Layer, tree: LayerTree, stack: ExitStack) -> AsyncIterator[Unpacker]:
-        """Read an archive; what it wrote lives as long as ``stack``."""
+        """Read an archive; what it wrote lives as long as `stack`."""
         transfer = self.transfer
         name = layer.path or f"sha256:{layer.digest[:12]}"
         unpacker = Unpacker(transfer.destination, transfer.budget, tree.size_bytes, tree.selection, name)

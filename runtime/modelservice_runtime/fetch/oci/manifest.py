@@ -1,8 +1,8 @@
 """Reads OCI manifests (OCI image specification 1.1) and Docker's version 2. Pure.
 
-What a layer is - a file or an archive of files - is told by its bytes, not here: ``oras push`` gives plain
+What a layer is - a file or an archive of files - is told by its bytes, not here: `oras push` gives plain
 files the media type of an archive. Here is only what the manifest says: digests, sizes, and the paths that
-``oras`` and ModelPack (CNCF model specification) note for the files.
+`oras` and ModelPack (CNCF model specification) note for the files.
 """
 
 import json
@@ -38,7 +38,7 @@ class Layer:
 
     Attributes:
         path: what the manifest calls the file; None where it says nothing or nothing usable.
-        digest: without its ``sha256:``.
+        digest: without its `sha256:`.
         size_bytes: of the blob.
 
     """
@@ -57,7 +57,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Index:
-    """A list of manifests; ``digest``, with its ``sha256:``, is that of the one to take."""
+    """A list of manifests; `digest`, with its `sha256:`, is that of the one to take."""
 
     digest: str
 
@@ -70,7 +70,7 @@ def parse_manifest(body: bytes, architecture: str) -> Artifact | Index:
         architecture: of this machine, in the words of Go: of several images the one for it is taken.
 
     Raises:
-        FetchError: ``ArchiveRefused`` where it is of another kind, ``ModelNotFound`` where an index has
+        FetchError: `ArchiveRefused` where it is of another kind, `ModelNotFound` where an index has
             nothing for this machine.
 
     """

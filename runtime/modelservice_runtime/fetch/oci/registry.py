@@ -51,10 +51,10 @@ class Registry:
     authorizer: RegistryAuthorizer
 
     async def get(self, path: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """Ask for ``path`` below the repository; meets one challenge.
+        """Ask for `path` below the repository; meets one challenge.
 
         Raises:
-            FetchError, TransientError: see :func:`check_status`.
+            FetchError, TransientError: see `check_status`.
 
         """
         url = URL(
@@ -77,7 +77,7 @@ class Registry:
         return response
 
     async def read_manifest(self, reference: str) -> bytes:
-        """The bytes of a manifest; checked where ``reference`` is a digest."""
+        """The bytes of a manifest; checked where `reference` is a digest."""
         body = await read_document(await self.get(f"manifests/{reference}", _ACCEPT))
         digest = hashlib.sha256(body).hexdigest()
         if reference.startswith("sha256:"):
@@ -108,7 +108,7 @@ class RegistryAccess:
     redactor: Redactor
 
     def open(self, uri: OciUri, client: GuardedClient, scheme: str) -> Registry:
-        """The repository of ``uri`` through ``client``."""
+        """The repository of `uri` through `client`."""
         login = find_login(self.credentials, uri) or explain_no_login(self.credentials, uri)
         return Registry(client, scheme, uri, RegistryAuthorizer(client, uri, login, self.redactor))
 

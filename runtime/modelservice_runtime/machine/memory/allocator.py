@@ -24,7 +24,7 @@ _HEAP_BUFFER_SHARE = 64
 def keep_freed_memory(memory_bytes: int) -> bool:
     """Let freed buffers stay with the process, 64 MB in all, for any thread; False where that cannot be.
 
-    Buffers of up to 32 MB do, or of a 64th of the ``memory_bytes`` that the process may use.
+    Buffers of up to 32 MB do, or of a 64th of the `memory_bytes` that the process may use.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,8 +1,8 @@
 """What the control groups of this process grant: memory and CPU, by version 1 or 2 of the interface.
 
 In a container the files of its own group lie at the mount's root; elsewhere below the path that
-``/proc/self/cgroup`` names, where each group above may grant less. Files that are not there grant everything.
-Sources: Linux, ``admin-guide/cgroup-v2.rst``, ``cgroup-v1/memory.rst`` and ``scheduler/sched-bwc.rst``.
+`/proc/self/cgroup` names, where each group above may grant less. Files that are not there grant everything.
+Sources: Linux, `admin-guide/cgroup-v2.rst`, `cgroup-v1/memory.rst` and `scheduler/sched-bwc.rst`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class MemoryLimit:
 
 
 def find_control_groups(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> ControlGroups:
-    """Where this process's limits stand, below the mount at ``root``."""
+    """Where this process's limits stand, below the mount at `root`."""
     try:
         paths = parse_membership(membership.read_text("utf-8", "replace"))
     except OSError:
@@ -48,7 +48,7 @@ def find_control_groups(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> C
 
 
 def parse_membership(text: str) -> dict[str, str]:
-    """The group's path by controller, by the text of ``/proc/self/cgroup``; "" is version 2."""
+    """The group's path by controller, by the text of `/proc/self/cgroup`; "" is version 2."""
     paths = {}
     for line in text.splitlines():
         fields = line.split(":", 2)
@@ -84,7 +84,7 @@ def cpu_limit(groups: ControlGroups) -> float | None:
 
 
 def process_status(process: str = "self") -> Mapping[str, int]:
-    """The fields of ``/proc/PROCESS/status`` that are amounts of memory, in bytes."""
+    """The fields of `/proc/PROCESS/status` that are amounts of memory, in bytes."""
     return parse_status(_read(Path("/proc") / process / "status"))
 
 

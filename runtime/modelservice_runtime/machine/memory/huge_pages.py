@@ -2,8 +2,8 @@
 
 With pages of 4 KB a model of 25 MB has more of them than the CPU can remember the places of, and each run
 looks them up again: on a virtual machine a run of 2.7 ms took 2.2 ms after this. Many systems give huge pages
-only to those who ask for them (``madvise`` in ``transparent_hugepage/enabled``), which ONNX Runtime and the C
-library do not do by themselves. Source: Linux, ``admin-guide/mm/transhuge.rst`` and madvise(2).
+only to those who ask for them (`madvise` in `transparent_hugepage/enabled`), which ONNX Runtime and the C
+library do not do by themselves. Source: Linux, `admin-guide/mm/transhuge.rst` and madvise(2).
 """
 
 import ctypes
@@ -61,7 +61,7 @@ def use_huge_pages() -> int:
 
 
 def find_large_mappings(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Start and end of the large mappings of the process's own memory, by the lines of ``maps``."""
+    """Start and end of the large mappings of the process's own memory, by the lines of `maps`."""
     for line in lines:
         found = _MAPPING.match(line)
         if found is not None:
@@ -71,7 +71,7 @@ def find_large_mappings(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def find_used(pagemap: BinaryIO, start: int, end: int, huge_bytes: int) -> Iterator[tuple[int, int]]:
-    """Ranges between ``start`` and ``end`` of whole huge pages of which (almost) all is in use."""
+    """Ranges between `start` and `end` of whole huge pages of which (almost) all is in use."""
     first = -(-start // huge_bytes) * huge_bytes
     count = (end - first) // huge_bytes
     if count <= 0:

@@ -45,9 +45,9 @@ _HEAP = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class MemoryShare:
-    """What one process, one of ``workers``, may use of the container's memory, or of the machine's.
+    """What one process, one of `workers`, may use of the container's memory, or of the machine's.
 
-    ``others_bytes`` of it are taken by other processes.
+    `others_bytes` of it are taken by other processes.
     """
 
     limit_bytes: int
@@ -55,17 +55,17 @@ class MemoryShare:
     workers: int = 1
 
     def used_bytes(self, status: Mapping[str, int]) -> int:
-        """What this process costs, by its ``process_status``; files are in memory once for all workers."""
+        """What this process costs, by its `process_status`; files are in memory once for all workers."""
         return status["VmRSS"] - status["RssFile"] + status["RssFile"] // self.workers
 
     def free_bytes(self, used_bytes: int) -> int:
-        """What is left where this process uses ``used_bytes``, and the kernel some for it."""
+        """What is left where this process uses `used_bytes`, and the kernel some for it."""
         kernel_bytes = max(self.limit_bytes // _KERNEL_SHARE, _MIN_KERNEL_BYTES)
         return max(self.limit_bytes - self.others_bytes - kernel_bytes - used_bytes, 0)
 
 
 def find_memory_share(workers: int) -> MemoryShare:
-    """The share of this process, one of ``workers``."""
+    """The share of this process, one of `workers`."""
     machine_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = find_memory_limit(find_control_groups())
     if limit is None or limit.limit_bytes >= machine_bytes:
@@ -116,5 +116,5 @@ def unlimit_growth() -> None:
 
 
 def heap_holes_bytes(smaps: str) -> int:
-    """What of the C library's heap is allocated and not in memory, by the text of ``smaps``."""
+    """What of the C library's heap is allocated and not in memory, by the text of `smaps`."""
     return sum(int(size) - int(resident) for size, resident in _HEAP.findall(smaps)) * 1024

@@ -4,8 +4,8 @@ Exporters of classifiers (scikit-learn's, LightGBM's, CatBoost's) end a graph in
 scores, one row for each example, a sequence of maps from label to score. Those of several targets end in a
 sequence of tensors, one for each. No protocol can carry either. So the maps become rows of a tensor again,
 with the labels in the order of the ZipMap, and tensors of one shape are stacked. That is done with what a run
-gave where ``zip_map`` could not take the ZipMap out of the graph before.
-Source: ONNX, ``ai.onnx.ml.ZipMap`` and ``SequenceConstruct``.
+gave where `zip_map` could not take the ZipMap out of the graph before.
+Source: ONNX, `ai.onnx.ml.ZipMap` and `SequenceConstruct`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ def find_label_obstacle(labels: Labels) -> str | None:
 
 
 def serve_maps(name: str, labels: Labels) -> tuple[TensorSpec, Convert]:
-    """The scores as a tensor FP32 [-1, labels]; see ``find_label_obstacle``."""
+    """The scores as a tensor FP32 [-1, labels]; see `find_label_obstacle`."""
     pick = itemgetter(*labels)
 
     def convert(maps: Sequence[Mapping[object, float]]) -> Array:

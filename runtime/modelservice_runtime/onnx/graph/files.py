@@ -21,7 +21,7 @@ _Identity: TypeAlias = tuple[str, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """``model`` is the path to give to ONNX Runtime: the ``locations`` of external data lie beside it."""
+    """`model` is the path to give to ONNX Runtime: the `locations` of external data lie beside it."""
 
     model: Path
     locations: tuple[str, ...] = ()
@@ -51,9 +51,9 @@ NO_FILES = ModelFiles(Path())
 
 
 def find_model_files(file: Path, locations: Collection[str]) -> ModelFiles:
-    """The model ``file`` and the external data that it names, beside its path or beside what that links to.
+    """The model `file` and the external data that it names, beside its path or beside what that links to.
 
-    ``locations`` come from the model. Raises ModelRejectedError for absolute paths, '..', links that lead
+    `locations` come from the model. Raises ModelRejectedError for absolute paths, '..', links that lead
     out of the model's folders and anything that is not a regular file; ModelLoadFailedError where a file is
     missing; OSError where the model itself is.
     """

@@ -1,4 +1,4 @@
-"""What a model file may not bring, whatever ONNX Runtime would make of it; see ``onnx.graph.scan``."""
+"""What a model file may not bring, whatever ONNX Runtime would make of it; see `onnx.graph.scan`."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ _FOREIGN_FORMATS: tuple[tuple[bytes, str], ...] = (
 def check_operators(nodes: Nodes, functions: Mapping[OperatorId, Nodes]) -> None:
     """Accept what ONNX Runtime brings itself, and functions that the model defines.
 
-    ``nodes`` are those of the graph, ``functions`` the nodes of each function. Raises ModelRejectedError.
+    `nodes` are those of the graph, `functions` the nodes of each function. Raises ModelRejectedError.
     """
     used = Counter(nodes)
     for body in functions.values():

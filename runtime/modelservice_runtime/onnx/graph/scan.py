@@ -1,6 +1,6 @@
 """A look into a model file before ONNX Runtime opens it: refuses what must not be loaded.
 
-Reads the protobuf wire format of ``onnx.proto`` (field numbers from onnx/onnx.proto, IR version 13) far
+Reads the protobuf wire format of `onnx.proto` (field numbers from onnx/onnx.proto, IR version 13) far
 enough to find external data, operator domains and declared shapes. It needs no protobuf library, allocates
 nothing of the file's size, and bounds nesting, so a hostile file cannot crash it.
 """
@@ -55,7 +55,7 @@ class _Node:
 class ModelScan:
     """What the file declares: versions, tensors without a stated rank, external data files, control flow.
 
-    ``files`` is known of a model that is a file. ``class_labels`` are those of ZipMaps, by their outputs.
+    `files` is known of a model that is a file. `class_labels` are those of ZipMaps, by their outputs.
     """
 
     ir_version: int = 0
@@ -130,7 +130,7 @@ class ModelScan:
 
 
 def scan_model_file(path: Path) -> ModelScan:
-    """Scan the file at ``path`` and find its external data.
+    """Scan the file at `path` and find its external data.
 
     Raises ModelLoadFailedError for files that are no ONNX models, ModelRejectedError for what policy refuses,
     and OSError where the file cannot be read.
@@ -146,7 +146,7 @@ def scan_model_file(path: Path) -> ModelScan:
 
 
 def scan_model(content: memoryview) -> ModelScan:
-    """Scan a serialized ModelProto; see ``scan_model_file``. External files are only listed."""
+    """Scan a serialized ModelProto; see `scan_model_file`. External files are only listed."""
     refuse_foreign_format(content)
     scan = ModelScan()
     seen_graph = False

@@ -49,7 +49,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
 
 
 def spans(message: memoryview) -> Iterator[tuple[int, Value, memoryview]]:
-    """What ``fields`` yields of a message that is known to be whole, and the bytes of each field."""
+    """What `fields` yields of a message that is known to be whole, and the bytes of each field."""
     position = 0
     while position < len(message):
         start = position
@@ -82,7 +82,7 @@ def _encode_varint(number: int) -> bytes:
 
 
 def varint(message: memoryview, position: int) -> tuple[int, int]:
-    """The number at ``position``, and where the next field begins. Raises ModelLoadFailedError."""
+    """The number at `position`, and where the next field begins. Raises ModelLoadFailedError."""
     result = shift = 0
     end = len(message)
     while position < end and shift < 70:

@@ -1,6 +1,6 @@
 """ZipMaps in a model file: their labels, and the model without them; pure.
 
-Source: ONNX, ``onnx.proto`` and ``ai.onnx.ml.ZipMap``.
+Source: ONNX, `onnx.proto` and `ai.onnx.ml.ZipMap`.
 """
 
 from collections.abc import Container
@@ -41,8 +41,8 @@ def _read_integers(value: Value) -> list[int]:
 def without_zip_maps(content: memoryview, outputs: Container[str], *, needs_opset: bool) -> bytes:
     """The model with the scores themselves as those of its outputs that ZipMaps make.
 
-    The nodes stay, as Identity, so that names and order do too; ``needs_opset`` tells that the model has no
-    version of the domain that this is from. ``content`` was scanned before.
+    The nodes stay, as Identity, so that names and order do too; `needs_opset` tells that the model has no
+    version of the domain that this is from. `content` was scanned before.
     """
     pieces: list[bytes | memoryview] = []
     for number, value, whole in spans(content):

@@ -18,7 +18,7 @@ class Interpreter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One node as a rule sees it. ``inputs`` holds None for those left out, and no mixed value."""
+    """One node as a rule sees it. `inputs` holds None for those left out, and no mixed value."""
 
     node: Node
     version: int
@@ -99,7 +99,7 @@ class Call:
         return read_graph(content)
 
     def axes(self, at: int, rank: int) -> tuple[int, ...] | None:
-        """Axes from the attribute ``axes`` or from input ``at``, from 0; None where none are given."""
+        """Axes from the attribute `axes` or from input `at`, from 0; None where none are given."""
         given = self.integers("axes")
         if given is None and self.has(at):
             given = self.constants(at)
@@ -108,7 +108,7 @@ class Call:
         return None if given is None else tuple(whole_axis(axis, rank) for axis in given)
 
     def axis(self, default: int, rank: int) -> int:
-        """The attribute ``axis``, from 0."""
+        """The attribute `axis`, from 0."""
         return whole_axis(self.integer("axis", default), rank)
 
     def symbolic(self, how: str, *operands: Number) -> Size:
@@ -141,7 +141,7 @@ def to_number(value: int | float) -> Number:
 
 
 def whole_axis(axis: int, rank: int) -> int:
-    """``axis`` counted from 0. Raises MixingError outside of the rank."""
+    """`axis` counted from 0. Raises MixingError outside of the rank."""
     if not -rank <= axis < rank:
         raise MixingError(f"its axis {axis} does not exist in a tensor of rank {rank}")
     return axis % rank
@@ -151,10 +151,10 @@ def whole_axis(axis: int, rank: int) -> int:
 class Rule:
     """How an operator treats rows.
 
-    ``apply`` gives the values of the outputs or raises MixingError. ``sizes``: inputs that may hold the
-    number of rows, because they only say a shape. ``keeps_values``: all inputs may hold it, and an output
-    then has known values too. ``places``, ``padded`` and ``row_indices``: knows what to do with
-    such inputs. ``strict``: its results may vary though its inputs do not.
+    `apply` gives the values of the outputs or raises MixingError. `sizes`: inputs that may hold the
+    number of rows, because they only say a shape. `keeps_values`: all inputs may hold it, and an output
+    then has known values too. `places`, `padded` and `row_indices`: knows what to do with
+    such inputs. `strict`: its results may vary though its inputs do not.
     """
 
     apply: Callable[[Call], list[Value]]

@@ -27,7 +27,7 @@ _MAX_NODE_PARTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A tensor of the file; ``values`` are None where they are many, elsewhere, or no plain numbers."""
+    """A tensor of the file; `values` are None where they are many, elsewhere, or no plain numbers."""
 
     dims: tuple[int, ...]
     values: tuple[int | float, ...] | None
@@ -35,7 +35,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A graph's input or output; ``dims`` is None without a rank, a dimension -1 where it varies."""
+    """A graph's input or output; `dims` is None without a rank, a dimension -1 where it varies."""
 
     name: str
     is_tensor: bool
@@ -75,7 +75,7 @@ class Graph:
 
 @dataclass(slots=True)
 class Function:
-    """A function of the model; ``defaults`` are attributes that a call may leave out."""
+    """A function of the model; `defaults` are attributes that a call may leave out."""
 
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
@@ -303,7 +303,7 @@ def _name_within(content: memoryview, wanted: int) -> str:
 
 
 def _single(content: memoryview, wanted: int) -> memoryview:
-    """The message in field ``wanted``, empty where there is none."""
+    """The message in field `wanted`, empty where there is none."""
     found = [value for number, value in parts(content) if number == wanted]
     if len(found) > 1:
         raise MixingError("a message in the file is written in several parts")
@@ -312,7 +312,7 @@ def _single(content: memoryview, wanted: int) -> memoryview:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute's value, whichever field holds it; ``reference`` names one of the calling node."""
+    """An attribute's value, whichever field holds it; `reference` names one of the calling node."""
 
     content: memoryview
 
@@ -328,30 +328,30 @@ class Attribute:
         return kinds[-1] if kinds else 0
 
     def integer(self) -> int | None:
-        """The field ``i``."""
+        """The field `i`."""
         numbers = [value for number, value in fields(self.content) if number == 3 and isinstance(value, int)]
         return _signed(numbers[-1]) if numbers else None
 
     def integers(self) -> tuple[int, ...]:
-        """The field ``ints``."""
+        """The field `ints`."""
         return tuple(n for number, value in fields(self.content) if number == 8 for n in _integers(value))
 
     def real(self) -> float | None:
-        """The field ``f``."""
+        """The field `f`."""
         floats = [value for number, value in parts(self.content) if number == 2 and len(value) == 4]
         return float(struct.unpack("<f", floats[-1])[0]) if floats else None
 
     def reals(self) -> tuple[float, ...]:
-        """The field ``floats``."""
+        """The field `floats`."""
         return tuple(_floats([value for number, value in parts(self.content) if number == 7], "f"))
 
     def text(self) -> str | None:
-        """The field ``s``."""
+        """The field `s`."""
         texts = [value for number, value in parts(self.content) if number == 4]
         return bytes(texts[-1]).decode("utf-8", "surrogateescape") if texts else None
 
     def texts(self) -> Iterator[bytes]:
-        """The field ``strings``."""
+        """The field `strings`."""
         return (bytes(value) for number, value in parts(self.content) if number == 9)
 
     def message(self, number: int) -> memoryview | None:

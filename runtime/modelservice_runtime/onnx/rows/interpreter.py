@@ -55,7 +55,7 @@ class _Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where in the file the nodes being followed stand; outside of functions ``attributes`` is None."""
+    """Where in the file the nodes being followed stand; outside of functions `attributes` is None."""
 
     opsets: Mapping[str, int]
     attributes: Mapping[str, Attribute] | None = None

@@ -10,7 +10,7 @@ from modelservice_runtime.onnx.rows.values import Mixed, Tensor, Value
 
 @dataclass(frozen=True, slots=True)
 class RowProof:
-    """``obstacle`` is None where rows are independent, else the sentence that says what speaks against it."""
+    """`obstacle` is None where rows are independent, else the sentence that says what speaks against it."""
 
     obstacle: str | None
 

@@ -1,6 +1,6 @@
 """Sizes of dimensions as products: a whole number times symbols, so that reshapes can be followed exactly.
 
-A symbol stands for a number that only a request tells. ``ROWS`` is the number of rows in the batch; every
+A symbol stands for a number that only a request tells. `ROWS` is the number of rows in the batch; every
 other symbol says whether it depends on it.
 """
 
@@ -15,14 +15,14 @@ _MAX_FACTOR = 1 << 63
 
 
 class MixingError(Exception):
-    """Rows cannot be told apart behind a node; ``str(error)`` says why, to follow the node's name."""
+    """Rows cannot be told apart behind a node; `str(error)` says why, to follow the node's name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
     """An unknown number; equal only to itself.
 
-    ``is_size``: it is never negative. ``is_float``: it is computed as a float, so it may not be whole.
+    `is_size`: it is never negative. `is_float`: it is computed as a float, so it may not be whole.
     """
 
     number: int
@@ -33,7 +33,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """``factor`` times all of ``symbols``, which stand in the order of their numbers."""
+    """`factor` times all of `symbols`, which stand in the order of their numbers."""
 
     factor: int
     symbols: tuple[Symbol, ...] = ()
@@ -111,7 +111,7 @@ class Symbols:
         return Size(1, (Symbol(next(self._numbers), of_batch, is_size, is_float),))
 
     def derived(self, how: str, *operands: Number, is_size: bool = True, is_float: bool = False) -> Size:
-        """The result of a function, named by ``how``, of ``operands``."""
+        """The result of a function, named by `how`, of `operands`."""
         key = (how, *operands)
         if key not in self._derived:
             of_batch = any(isinstance(operand, Size) and operand.of_batch for operand in operands)
@@ -126,7 +126,7 @@ class Symbols:
         return floating
 
     def float_origin(self, number: Number) -> Size | None:
-        """The integer that was made a float, where ``number`` is one."""
+        """The integer that was made a float, where `number` is one."""
         if isinstance(number, Size) and number.factor == 1 and len(number.symbols) == 1:
             return self._inner.get(number.symbols[0])
         return None

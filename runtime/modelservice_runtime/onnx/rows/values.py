@@ -1,8 +1,8 @@
 """What is known of a tensor while a graph is followed.
 
 A tensor either does not depend on the batch at all, or it has rows: along one axis, whose size is
-``before * ROWS * after``, the part of every row depends on that row of the inputs only. All else is
-``Mixed``.
+`before * ROWS * after`, the part of every row depends on that row of the inputs only. All else is
+`Mixed`.
 """
 
 import itertools
@@ -32,9 +32,9 @@ Dims: TypeAlias = tuple[Size, ...]
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """Some axes are as long as the longest row of the batch needs; what is beyond a row's own is ``fill``.
+    """Some axes are as long as the longest row of the batch needs; what is beyond a row's own is `fill`.
 
-    ``scattered``: the filling may stand between a row's own elements, not only behind them.
+    `scattered`: the filling may stand between a row's own elements, not only behind them.
     """
 
     axes: frozenset[int]
@@ -44,10 +44,10 @@ class Padding:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """``dims`` is None where the rank is unknown (never with rows); ``axis`` is that of the rows.
+    """`dims` is None where the rank is unknown (never with rows); `axis` is that of the rows.
 
-    ``values`` are the elements of a small tensor of numbers without rows, in row-major order. ``is_places``:
-    each element along ``axis`` is its row's place in the batch; ``first_is_place``: the first element
+    `values` are the elements of a small tensor of numbers without rows, in row-major order. `is_places`:
+    each element along `axis` is its row's place in the batch; `first_is_place`: the first element
     of every vector in the last dimension is.
     """
 
@@ -82,7 +82,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """A value that may depend on other rows; ``why`` names the node that made it so, in a sentence."""
+    """A value that may depend on other rows; `why` names the node that made it so, in a sentence."""
 
     why: str
 
@@ -103,7 +103,7 @@ def vector(numbers: tuple[Number, ...]) -> Tensor:
 
 
 def rows_first(*dims: Size) -> Tensor:
-    """A tensor with one slice per row along axis 0, and ``dims`` behind."""
+    """A tensor with one slice per row along axis 0, and `dims` behind."""
     return Tensor((ROWS, *dims), 0)
 
 
@@ -134,7 +134,7 @@ def selected(
 
 
 def with_dims(tensor: Tensor, dims: Dims, shift: int = 0) -> Tensor:
-    """The rows of ``tensor`` in another shape, where their axis moves by ``shift``."""
+    """The rows of `tensor` in another shape, where their axis moves by `shift`."""
     axis = None if tensor.axis is None else tensor.axis + shift
     return Tensor(dims, axis, tensor.before)
 

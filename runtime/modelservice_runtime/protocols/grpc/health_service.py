@@ -1,6 +1,6 @@
-"""``grpc.health.v1.Health``, over the same readiness as every other probe.
+"""`grpc.health.v1.Health`, over the same readiness as every other probe.
 
-Source: grpc, ``doc/health-checking.md``.
+Source: grpc, `doc/health-checking.md`.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class _WatchHandler(UnaryHandler):
             self._timer.cancel()
 
     def end_when_idle(self, status: GrpcStatus, message: str) -> None:
-        """See ``Endable``."""
+        """See `Endable`."""
         self.on_cancel()
         self.call.finish(status, message)
 

@@ -26,7 +26,7 @@ Start: TypeAlias = Callable[[bytes, GrpcCall, Reply], Cancel | None]
 
 
 def infer_service(start: Start) -> Service:
-    """A service that gives its only request to ``start``."""
+    """A service that gives its only request to `start`."""
 
     def service(call: GrpcCall) -> CallHandler:
         return _InferHandler(call, start)
@@ -37,7 +37,7 @@ def infer_service(start: Start) -> Service:
 def start_infer(
     handle: ModelHandle, request: InferRequest, received_ns: int, encode: Encode, reply: Reply
 ) -> Cancel | None:
-    """Run a decoded request as ``Start`` does. Raises ServingError, uncounted."""
+    """Run a decoded request as `Start` does. Raises ServingError, uncounted."""
     answer = infer_inline(handle, request, received_ns, encode)
     if isinstance(answer, list):
         reply(answer)

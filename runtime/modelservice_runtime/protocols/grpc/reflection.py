@@ -1,6 +1,6 @@
 """Server reflection, so that tools such as grpcurl need no .proto files. v1 and v1alpha differ only in name.
 
-Source: grpc, ``doc/server-reflection.md``.
+Source: grpc, `doc/server-reflection.md`.
 """
 
 from collections.abc import Collection, Iterator
@@ -82,7 +82,7 @@ class _ReflectionHandler:
         """Nothing is under way."""
 
     def end_when_idle(self, status: GrpcStatus, message: str) -> None:
-        """See ``Endable``."""
+        """See `Endable`."""
         self._call.finish(status, message)
 
 
@@ -102,7 +102,7 @@ def _service(reflection: Reflection, streams: OpenStreams) -> Service:
 
 
 def _file_containing(symbol: str) -> FileDescriptor:
-    """Methods have names too, ``package.Service.Method``: some tools ask for nothing else."""
+    """Methods have names too, `package.Service.Method`: some tools ask for nothing else."""
     try:
         return POOL.FindFileContainingSymbol(symbol)
     except KeyError:

@@ -18,7 +18,7 @@ Request = TypeVar("Request", bound=ParsedMessage)
 
 
 class UnaryHandler:
-    """Waits for the client's only message and its end, then calls ``handle``."""
+    """Waits for the client's only message and its end, then calls `handle`."""
 
     __slots__ = ("_message", "call")
 
@@ -27,13 +27,13 @@ class UnaryHandler:
         self._message: bytes | None = None
 
     def on_message(self, message: bytes) -> None:
-        """See ``CallHandler``."""
+        """See `CallHandler`."""
         if self._message is not None:
             raise GrpcError(GrpcStatus.UNIMPLEMENTED, "this method takes one request, and two came")
         self._message = message
 
     def on_end(self) -> None:
-        """See ``CallHandler``."""
+        """See `CallHandler`."""
         if self._message is None:
             raise GrpcError(GrpcStatus.UNIMPLEMENTED, "this method takes one request, and none came")
         message, self._message = self._message, None
@@ -43,7 +43,7 @@ class UnaryHandler:
             raise grpc_error(error) from error
 
     def on_cancel(self) -> None:
-        """See ``CallHandler``; nothing runs longer than ``handle``."""
+        """See `CallHandler`; nothing runs longer than `handle`."""
 
     def handle(self, message: bytes) -> None:
         """Answer the request, now or later; may raise ServingError."""

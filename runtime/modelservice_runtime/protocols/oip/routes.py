@@ -1,7 +1,7 @@
 """The Open Inference Protocol's paths; pure.
 
-``/`` is what KServe's servers answer too: its client, and load balancers without settings, ask there.
-``/v2/models/stats`` is everyone's statistics, as in Triton: of a model of that name only the plain metadata
+`/` is what KServe's servers answer too: its client, and load balancers without settings, ask there.
+`/v2/models/stats` is everyone's statistics, as in Triton: of a model of that name only the plain metadata
 is out of reach.
 """
 

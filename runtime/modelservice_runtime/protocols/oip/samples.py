@@ -1,4 +1,4 @@
-"""Reads a sample of a request as ``/infer`` takes it: what ``models.samples`` is handed."""
+"""Reads a sample of a request as `/infer` takes it: what `models.samples` is handed."""
 
 from collections.abc import Mapping
 

@@ -20,8 +20,8 @@ _RUNS_A_MODEL = (400, 404, 413, 415, 429, 500, 501, 503, 504, 507)
 class Operation:
     """One endpoint.
 
-    ``answer`` and ``body`` name schemas. ``statuses`` are those beside 200 that are answered with an error,
-    ``not_ready`` one that is answered like 200. ``binary``: tensors may be outside the JSON.
+    `answer` and `body` name schemas. `statuses` are those beside 200 that are answered with an error,
+    `not_ready` one that is answered like 200. `binary`: tensors may be outside the JSON.
     """
 
     summary: str

@@ -14,7 +14,7 @@ _SEGMENTS = split_target(DOCUMENT_PATH.encode("ascii"))
 
 
 class OpenApiFrontEnd:
-    """See ``FrontEnd``. The document is built anew when the models change."""
+    """See `FrontEnd`. The document is built anew when the models change."""
 
     def __init__(self, table: ModelTable, security: SecuritySettings) -> None:
         self._table = table
@@ -23,7 +23,7 @@ class OpenApiFrontEnd:
         self._document = b""
 
     def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
-        """See ``FrontEnd.bind``."""
+        """See `FrontEnd.bind`."""
         return Binding(READ, self._answer) if segments == _SEGMENTS else None
 
     def _answer(self, _request: HttpRequest) -> HttpResponse:

@@ -40,17 +40,17 @@ def open_record(required: dict[str, Schema], optional: dict[str, Schema] | None 
 
 
 def array(items: Schema, **limits: int) -> Schema:
-    """An array of ``items``."""
+    """An array of `items`."""
     return {"type": "array", "items": items, **limits}
 
 
 def one_of(*schemas: Schema) -> Schema:
-    """Any of ``schemas``: generators of clients know this better than a list of types."""
+    """Any of `schemas`: generators of clients know this better than a list of types."""
     return {"anyOf": list(schemas)}
 
 
 def nullable(schema: Schema) -> Schema:
-    """``schema`` with its one type, or null."""
+    """`schema` with its one type, or null."""
     return {**schema, "type": [schema["type"], "null"]}
 
 

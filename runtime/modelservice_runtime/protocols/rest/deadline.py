@@ -1,7 +1,7 @@
 """How long a client will wait, as HTTP headers say; pure.
 
-``X-Request-Timeout`` holds seconds. Envoy, and with it Istio and most gateways, tells a backend the time that
-it will wait itself, in milliseconds. OIP's parameter ``timeout`` and gRPC's deadline are read elsewhere.
+`X-Request-Timeout` holds seconds. Envoy, and with it Istio and most gateways, tells a backend the time that
+it will wait itself, in milliseconds. OIP's parameter `timeout` and gRPC's deadline are read elsewhere.
 """
 
 from collections.abc import Mapping

@@ -26,9 +26,9 @@ class Match(Generic[Target]):
 
 
 class RouteTable(Generic[Target]):
-    """Path templates such as ``/v2/models/{model}/infer``; the first that fits a path wins.
+    """Path templates such as `/v2/models/{model}/infer`; the first that fits a path wins.
 
-    With ``ignore_case`` fixed words match in any case; parameters are always kept as they came.
+    With `ignore_case` fixed words match in any case; parameters are always kept as they came.
     """
 
     def __init__(self, targets: Mapping[str, Target], *, ignore_case: bool = False) -> None:

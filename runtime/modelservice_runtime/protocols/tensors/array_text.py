@@ -9,7 +9,7 @@ _OPENING = re.compile(rb"[ \t\r\n]{0,64}(\[+)")
 
 
 class ArrayText:
-    """What lies between ``start`` and ``end`` in ``body``, which is changed and restored by ``split``."""
+    """What lies between `start` and `end` in `body`, which is changed and restored by `split`."""
 
     __slots__ = ("_body", "_end", "_start")
 
@@ -46,7 +46,7 @@ class ArrayText:
         """Cut an array into shorter ones between its elements; it is valid where each of them is, not empty.
 
         While a piece is out, brackets stand where the commas around it were. A cut within an element would
-        leave two pieces of which neither is an array. ``depth`` comes from ``count_openings``.
+        leave two pieces of which neither is an array. `depth` comes from `count_openings`.
         """
         body, start = self._body, self._start
         separator = b"]" * (depth - 1) + b","

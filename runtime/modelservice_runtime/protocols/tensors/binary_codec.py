@@ -1,4 +1,4 @@
-"""The binary tensor extension's buffers; pure. Source: Triton, ``extension_binary_data.md``.
+"""The binary tensor extension's buffers; pure. Source: Triton, `extension_binary_data.md`.
 
 Little-endian, row-major, unpadded. BOOL is one byte, 0 or 1. A BYTES element is a 4-byte length and that
 many bytes.
@@ -20,7 +20,7 @@ _PIECE = 16 * 1024
 
 
 def decode_buffer(spec: TensorSpec, shape: Sequence[int], buffer: memoryview) -> Array:
-    """Make an array of ``shape`` over ``buffer``; numbers are not copied unless misaligned.
+    """Make an array of `shape` over `buffer`; numbers are not copied unless misaligned.
 
     Raises InvalidRequestError naming the input where sizes do not agree.
     """

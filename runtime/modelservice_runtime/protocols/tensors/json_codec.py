@@ -1,8 +1,8 @@
 """JSON requests to arrays and arrays to JSON; pure.
 
 orjson bounds nesting (1024) and refuses NaN, Infinity and bad UTF-8. It keeps the last of duplicate keys,
-so those are looked for here. Python numbers become arrays through ``struct``, which is faster than
-``np.array`` and strict: it refuses a float for an integer tensor, text for a number and values out of range.
+so those are looked for here. Python numbers become arrays through `struct`, which is faster than
+`np.array` and strict: it refuses a float for an integer tensor, text for a number and values out of range.
 
 NaN and infinities in outputs have no JSON form. They are written as the tokens NaN, Infinity and
 -Infinity, which Python's and JavaScript-superset parsers read and TensorFlow Serving writes too; null, which
@@ -69,7 +69,7 @@ def decode_value(body: bytes | bytearray) -> Any:
 
 
 def read_json(text: bytes | bytearray) -> Any:
-    """Parse ``text``. Raises orjson.JSONDecodeError, and MemoryError where there is too little memory.
+    """Parse `text`. Raises orjson.JSONDecodeError, and MemoryError where there is too little memory.
 
     Without it orjson would end the process (SIGSEGV), or call the text wrong.
     """
@@ -108,9 +108,9 @@ def decode_tensor(
     *,
     takes_whole_floats: bool = True,
 ) -> Array:
-    """Make an array of ``shape`` from nested or flat JSON data, which came in ``body``.
+    """Make an array of `shape` from nested or flat JSON data, which came in `body`.
 
-    ``takes_whole_floats``: 1.0 is an integer; TensorFlow Serving refuses it.
+    `takes_whole_floats`: 1.0 is an integer; TensorFlow Serving refuses it.
 
     Raises InvalidRequestError naming the input.
     """
@@ -139,7 +139,7 @@ _MAX_CHARACTER_BYTES = 12
 
 
 def write_json(value: object, values: int, characters: int = 0) -> bytes:
-    """Serialize ``value`` with so many numbers or texts, numpy arrays among them, and characters of texts.
+    """Serialize `value` with so many numbers or texts, numpy arrays among them, and characters of texts.
 
     Raises MemoryError where there is too little memory; orjson would end the process (SIGSEGV).
     """
@@ -166,7 +166,7 @@ def encode_values(spec: TensorSpec, array: Array) -> bytes:
 
 
 def text_with_tokens(data: Array, special: Array) -> bytes:
-    """JSON of an array of floats; ``special`` are its NaN and infinities in row-major order."""
+    """JSON of an array of floats; `special` are its NaN and infinities in row-major order."""
     text = write_json(data, data.size).split(b"null")
     tokens = [b"NaN" if value != value else b"Infinity" if value > 0 else b"-Infinity" for value in special]
     return b"".join(chain.from_iterable(zip(text, [*tokens, b""], strict=True)))
@@ -186,7 +186,7 @@ def _check_counts(body: bytes | bytearray) -> None:
 
 
 def _has_more_values(body: bytes | bytearray, limit: int) -> bool:
-    """Whether more than ``limit`` commas stand outside of texts."""
+    """Whether more than `limit` commas stand outside of texts."""
     commas = start = 0
     within_text = False
     while start < len(body) and commas <= limit:
@@ -203,7 +203,7 @@ def _has_more_values(body: bytes | bytearray, limit: int) -> bool:
 
 
 def _holds_booleans(values: Sequence[Any], body: bytes | bytearray) -> bool:
-    """``struct`` takes true for 1. Many values are only looked at where the text has a true or false."""
+    """`struct` takes true for 1. Many values are only looked at where the text has a true or false."""
     if len(values) > _FEW_VALUES and find_word(body, b"true") < 0 and find_word(body, b"false") < 0:
         return False
     return bool in map(type, values)
@@ -319,7 +319,7 @@ def _refuse_duplicate_keys(body: bytes | bytearray) -> None:
 
 
 def refuse_duplicate_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """``object_pairs_hook`` of the standard library's parser. Raises InvalidRequestError."""
+    """`object_pairs_hook` of the standard library's parser. Raises InvalidRequestError."""
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()

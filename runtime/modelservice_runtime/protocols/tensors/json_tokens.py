@@ -3,7 +3,7 @@
 Clients of Triton and of TensorFlow Serving may send them, as the words that those servers' parser knows: NaN,
 Inf and Infinity, with a minus or without. The fast parser refuses them. Only a body that it refused and that
 has such a word is read again, by the standard library's parser, which takes two to four times as long.
-Sources: Triton ``triton_json.h`` and TensorFlow Serving ``json_tensor.cc`` (RapidJSON's kParseNanAndInfFlag).
+Sources: Triton `triton_json.h` and TensorFlow Serving `json_tensor.cc` (RapidJSON's kParseNanAndInfFlag).
 """
 
 import json
@@ -34,7 +34,7 @@ def _read_int(text: str) -> int:
 
 
 def decode_object_with_tokens(body: bytes | bytearray) -> dict[str, Any]:
-    """Parse a JSON object; the same limits and errors as ``decode_object``, but for the words."""
+    """Parse a JSON object; the same limits and errors as `decode_object`, but for the words."""
     try:
         return decode_object(body)
     except InvalidRequestError:

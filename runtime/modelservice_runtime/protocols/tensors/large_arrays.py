@@ -55,7 +55,7 @@ _SIMDJSON_ERRORS = (RuntimeError, TypeError, ValueError)
 
 
 class LargeArrays:
-    """The large arrays of one body. ``rest`` is the body with placeholders in their places."""
+    """The large arrays of one body. `rest` is the body with placeholders in their places."""
 
     def __init__(self, rest: bytes, arrays: list[ArrayText]) -> None:
         self.rest = rest
@@ -68,7 +68,7 @@ class LargeArrays:
         return len(self._used) == len(self._arrays)
 
     def find(self, data: object) -> ArrayText | None:
-        """The text of the array that ``data`` is the placeholder of; None where it is none."""
+        """The text of the array that `data` is the placeholder of; None where it is none."""
         if type(data) is not list or len(data) != 2 or data[0] != _TOKEN:
             return None
         self._used.add(data[1])
@@ -76,7 +76,7 @@ class LargeArrays:
 
 
 def cut_large_arrays(body: bytes | bytearray, keys: Sequence[str] = _DATA) -> LargeArrays | None:
-    """Cut arrays that follow one of ``keys`` out of a body; None where none is large.
+    """Cut arrays that follow one of `keys` out of a body; None where none is large.
 
     What is cut holds neither a quote nor the end of an object, so no text and no member is in it.
     """
@@ -124,13 +124,13 @@ def decode_with_arrays_cut(
 
 
 def decode_large_array(spec: TensorSpec, shape: Sequence[int], text: ArrayText) -> Array | None:
-    """Make an array of ``shape``; None where the ordinary decoder has to look, or to say what is wrong."""
+    """Make an array of `shape`; None where the ordinary decoder has to look, or to say what is wrong."""
     values = decode_nested_array(spec, text)
     return None if values is None or values.size != count_elements(shape) else values.reshape(shape)
 
 
 def decode_nested_array(spec: TensorSpec, text: ArrayText) -> Array | None:
-    """Make an array of the shape that the brackets in ``text`` have; None as above."""
+    """Make an array of the shape that the brackets in `text` have; None as above."""
     if spec.datatype is BOOL:
         return _parse_booleans(text)
     if spec.datatype is BYTES:
@@ -150,7 +150,7 @@ def _key_pattern(keys: Sequence[str]) -> re.Pattern[bytes]:
 
 
 def _end_of_key(pattern: re.Pattern[bytes], body: bytes | bytearray, start: int) -> int:
-    """Behind the first match of ``_key_pattern`` from ``start`` on; -1 without one."""
+    """Behind the first match of `_key_pattern` from `start` on; -1 without one."""
     for begin in range(start, len(body), PIECE_BYTES):
         key = pattern.search(body, begin, begin + PIECE_BYTES + _MAX_KEY_BYTES)
         if key is not None:

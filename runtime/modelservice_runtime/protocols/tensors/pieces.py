@@ -18,7 +18,7 @@ COPIED_BYTES = 16 * 1024
 def encode_in_pieces(array: Array, encode: Callable[[Array], bytes]) -> Iterator[bytes]:
     """The JSON of an array of at least one dimension, some thousand values at a time.
 
-    ``encode`` gives the JSON of an array, nested by its shape.
+    `encode` gives the JSON of an array, nested by its shape.
     """
     if array.size <= PIECE_VALUES:
         yield encode(array)

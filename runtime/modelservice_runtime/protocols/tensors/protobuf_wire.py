@@ -3,7 +3,7 @@
 protobuf's own parser copies every tensor twice, and makes forty bytes of objects of two bytes of input. So
 the codecs cut the tensors out of a message as views, with a bound on the number of fields, and give the small
 rest to the parser.
-Source: protobuf, ``Encoding`` (https://protobuf.dev/programming-guides/encoding/).
+Source: protobuf, `Encoding` (https://protobuf.dev/programming-guides/encoding/).
 """
 
 from collections.abc import Iterator
@@ -90,7 +90,7 @@ def read_varint(buffer: Buffer, position: int) -> tuple[int, int]:
 
 
 def read_field(buffer: Buffer, position: int) -> Field:
-    """Read the field at ``position``. Raises InvalidRequestError where it is not whole."""
+    """Read the field at `position`. Raises InvalidRequestError where it is not whole."""
     start, size = position, len(buffer)
     first = buffer[start]
     if first & 0x87 == LENGTH_DELIMITED and first > 7 and start + 1 < size and buffer[start + 1] < 0x80:
@@ -156,7 +156,7 @@ def encode_varint(value: int) -> bytes:
 
 
 def field_head(number: int, size_bytes: int) -> bytes:
-    """Tag and length of a length-delimited field (``number`` up to 15) whose value follows."""
+    """Tag and length of a length-delimited field (`number` up to 15) whose value follows."""
     return bytes((number << 3 | LENGTH_DELIMITED,)) + encode_varint(size_bytes)
 
 
@@ -171,7 +171,7 @@ def count_varints(packed: Buffer) -> int:
 
 
 def decode_varints(packed: Buffer, count: int) -> Array:
-    """Decode a packed field of ``count`` (see ``count_varints``) varints as uint64.
+    """Decode a packed field of `count` (see `count_varints`) varints as uint64.
 
     Raises InvalidRequestError where one is longer than 64 bits or cut off.
     """

@@ -1,6 +1,6 @@
 """Repeated fields of numbers and byte strings to arrays; pure.
 
-OIP's typed contents and TensorFlow's ``*_val`` fields are the same on the wire: a field number for each group
+OIP's typed contents and TensorFlow's `*_val` fields are the same on the wire: a field number for each group
 of datatypes, packed or not. An encoding tells how a field's elements are written.
 """
 
@@ -78,7 +78,7 @@ def count_values(encoding: Encoding, packed: Buffer) -> int:
 
 
 def decode_values(spec: TensorSpec, encoding: Encoding, packed: Buffer, count: int) -> Array:
-    """Decode the ``count`` elements of a packed field as a flat array of the input's datatype.
+    """Decode the `count` elements of a packed field as a flat array of the input's datatype.
 
     Floats are not copied unless misaligned. Raises InvalidRequestError for integers that the datatype lacks.
     """
@@ -96,7 +96,7 @@ def decode_values(spec: TensorSpec, encoding: Encoding, packed: Buffer, count: i
 def decode_texts(spec: TensorSpec, shape: Sequence[int], values: Iterable[tuple[int, memoryview]]) -> Array:
     """Decode a BYTES input from its elements, each a wire type and the bytes.
 
-    Raises InvalidRequestError for another number of them than ``shape`` has, and for what is not UTF-8;
+    Raises InvalidRequestError for another number of them than `shape` has, and for what is not UTF-8;
     PayloadTooLargeError for too many.
     """
     expected = count_elements(shape)
@@ -113,7 +113,7 @@ def decode_texts(spec: TensorSpec, shape: Sequence[int], values: Iterable[tuple[
 
 
 def check_count(spec: TensorSpec, shape: Sequence[int], count: int) -> None:
-    """Raise InvalidRequestError unless there are as many elements as ``shape`` has."""
+    """Raise InvalidRequestError unless there are as many elements as `shape` has."""
     if count != count_elements(shape):
         raise InvalidRequestError(
             f"input '{spec.name}' has {count} elements, "

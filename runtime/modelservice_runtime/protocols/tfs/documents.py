@@ -1,7 +1,7 @@
 """Bodies of the routes that describe models; pure.
 
-Sources: tensorflow/serving ``apis/get_model_status.proto``, ``apis/get_model_metadata.proto``,
-``g3doc/api_rest.md``; 64-bit integers are strings, as protobuf's JSON has them.
+Sources: tensorflow/serving `apis/get_model_status.proto`, `apis/get_model_metadata.proto`,
+`g3doc/api_rest.md`; 64-bit integers are strings, as protobuf's JSON has them.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ TF_DTYPES = {
 
 
 def model_status(entries: Sequence[IndexEntry]) -> dict[str, Any]:
-    """``GET /v1/models/M``; a version that cannot be loaded ends the server, so there is no other error."""
+    """`GET /v1/models/M`; a version that cannot be loaded ends the server, so there is no other error."""
     return {
         "model_version_status": [
             {
@@ -37,7 +37,7 @@ def model_status(entries: Sequence[IndexEntry]) -> dict[str, Any]:
 
 
 def model_metadata(spec: ModelSpec) -> dict[str, Any]:
-    """``GET /v1/models/M/metadata``."""
+    """`GET /v1/models/M/metadata`."""
     signature = {
         "inputs": {tensor.name: _tensor_info(tensor) for tensor in spec.inputs},
         "outputs": {tensor.name: _tensor_info(tensor) for tensor in spec.outputs},

@@ -1,8 +1,8 @@
 """What classify and regress make of examples with features, whatever the protocol; pure.
 
-TensorFlow models parse ``tf.Example`` themselves. Here the features named as the model's inputs become those
+TensorFlow models parse `tf.Example` themselves. Here the features named as the model's inputs become those
 inputs, one row for each example; other features do not matter, as in TensorFlow.
-Source: tensorflow/serving ``servables/tensorflow/classifier.cc`` and ``regressor.cc``.
+Source: tensorflow/serving `servables/tensorflow/classifier.cc` and `regressor.cc`.
 """
 
 from collections.abc import Sequence
@@ -69,9 +69,9 @@ def find_float_output(spec: ModelSpec, name: str) -> TensorSpec | None:
 def decode_examples(
     spec: ModelSpec, context: dict[str, Any], examples: list[dict[str, Any]], body: bytes | bytearray = b""
 ) -> dict[str, Array]:
-    """The model's inputs from features by name, those of ``context`` being part of every example.
+    """The model's inputs from features by name, those of `context` being part of every example.
 
-    A feature is a value or a flat list, as JSON has them in ``body``. Raises InvalidRequestError.
+    A feature is a value or a flat list, as JSON has them in `body`. Raises InvalidRequestError.
     """
     for index, example in enumerate(examples):
         if not context.keys().isdisjoint(example):
@@ -143,7 +143,7 @@ def _feature_values(tensor: TensorSpec, index: int, feature: object) -> list[Any
 
 
 def _row_shape(tensor: TensorSpec, size: int) -> list[int]:
-    """The shape of one example's ``size`` values: the input's own without its first dimension."""
+    """The shape of one example's `size` values: the input's own without its first dimension."""
     if tensor.shape is None:
         return [size]
     row = list(tensor.shape[1:])

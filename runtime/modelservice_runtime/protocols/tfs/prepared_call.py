@@ -13,7 +13,7 @@ DEFAULT_SIGNATURE = "serving_default"
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """``encode`` makes the answer's body of the outputs, in the order in which ``request`` names them.
+    """`encode` makes the answer's body of the outputs, in the order in which `request` names them.
 
     A large one comes in pieces. It raises InvalidRequestError for outputs that the verb cannot show.
     """
@@ -25,7 +25,7 @@ class PreparedCall:
 def check_signature_name(document: dict[str, Any], method_name: str) -> None:
     """Raise InvalidRequestError unless the request wants the one signature that there is.
 
-    ``method_name``, such as ``tensorflow/serving/predict``, is taken as well: exporters name signatures so.
+    `method_name`, such as `tensorflow/serving/predict`, is taken as well: exporters name signatures so.
     """
     name = document.get("signature_name")
     if name is None:

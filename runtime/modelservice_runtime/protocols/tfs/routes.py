@@ -1,6 +1,6 @@
 """TensorFlow Serving's paths; pure.
 
-Source: tensorflow/serving ``model_servers/http_rest_api_util.cc``. Fixed words match in any case, as there.
+Source: tensorflow/serving `model_servers/http_rest_api_util.cc`. Fixed words match in any case, as there.
 The list of models is KServe's, whose first protocol has the same paths.
 """
 

@@ -50,7 +50,7 @@ def make_claims(**claims: object) -> dict[str, Any]:
 def sign(
     algorithm: str = "RS256", key: Any = None, headers: dict[str, Any] | None = None, **claims: object
 ) -> bytes:
-    """A token signed by our issuer, unless ``key`` says otherwise."""
+    """A token signed by our issuer, unless `key` says otherwise."""
     token = jwt.encode(
         make_claims(**claims),
         PRIVATE_KEYS[algorithm] if key is None else key,

@@ -1,13 +1,13 @@
 """Hostile model files; every row of the list of attacks, and where it is tested.
 
-- external data in the model's directory, '..', absolute, links, hard links, ``_ORT_MEM_ADDR_``, attributes,
+- external data in the model's directory, '..', absolute, links, hard links, `_ORT_MEM_ADDR_`, attributes,
   subgraphs; EPContext; custom domains; the ORT format; pickles, archives and pages under the name .onnx;
-  truncated and random bytes; deep nesting; training information: ``test_onnx_scan.py``
-- ``ORT_LOAD_CONFIG_FROM_MODEL``; links to the model; sequences and maps as inputs: ``test_onnx_model.py``
-- a loop without end: ``test_http_connection.py`` (timeout), ``test_onnx_model.py`` (stop)
-- a crash of ONNX Runtime, a load without end: ``test_model_trial.py``, ``test_last_words.py``
+  truncated and random bytes; deep nesting; training information: `test_onnx_scan.py`
+- `ORT_LOAD_CONFIG_FROM_MODEL`; links to the model; sequences and maps as inputs: `test_onnx_model.py`
+- a loop without end: `test_http_connection.py` (timeout), `test_onnx_model.py` (stop)
+- a crash of ONNX Runtime, a load without end: `test_model_trial.py`, `test_last_words.py`
 - the smallest integer, divided: here
-- no unpickling and no eval anywhere: ``test_source_code.py``
+- no unpickling and no eval anywhere: `test_source_code.py`
 - the rest: here
 """
 
@@ -79,7 +79,7 @@ def sparse_tensor(values: onnx.TensorProto, indices: list[int], size: int) -> on
 
 
 def function(name: str, *calls: str) -> onnx.FunctionProto:
-    """b = a, through the functions ``calls`` one after the other."""
+    """b = a, through the functions `calls` one after the other."""
     names = ["a", *(f"t{number}" for number in range(1, len(calls))), "b"]
     nodes = [
         helper.make_node(call, [names[at]], [names[at + 1]], domain="my" if call.startswith("F") else "")

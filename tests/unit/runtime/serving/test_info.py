@@ -1,4 +1,4 @@
-"""``info``: the machine, a model, as text and as JSON; GPUs through a stand-in for NVML."""
+"""`info`: the machine, a model, as text and as JSON; GPUs through a stand-in for NVML."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""``GET /report``: what a server tells about itself."""
+"""`GET /report`: what a server tells about itself."""
 
 from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import Batching

@@ -9,9 +9,9 @@ from modelservice_runtime.onnx.rows.values import Tensor, Value, dims_of, rows_f
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """Where an operator has the samples along axis 0, and along axis 1; ``shared`` may be the same for all.
+    """Where an operator has the samples along axis 0, and along axis 1; `shared` may be the same for all.
 
-    ``shared`` inputs are broadcast along the samples: they have rows along axis 0 or one part for all. The
+    `shared` inputs are broadcast along the samples: they have rows along axis 0 or one part for all. The
     rest has nothing to do with samples.
     """
 

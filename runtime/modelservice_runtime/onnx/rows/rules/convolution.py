@@ -18,7 +18,7 @@ def samples(call: Call, at: int = 0) -> Tensor:
 
 
 def _window_size(call: Call, x: Tensor, kernel: tuple[Size, ...], *, ceil: bool) -> tuple[Size, ...]:
-    """The sizes that a window of ``kernel`` leaves of the spatial dimensions."""
+    """The sizes that a window of `kernel` leaves of the spatial dimensions."""
     spatial = dims_of(x)[2:]
     count = len(spatial)
     strides = call.integers("strides") or (1,) * count
@@ -184,7 +184,7 @@ def _divided(call: Call, dim: Size, by: int) -> Size:
 
 
 def _per_sample(*others: int) -> Callable[[Call], list[Value]]:
-    """Every input in ``others`` has the samples of input 0; the rest has none."""
+    """Every input in `others` has the samples of input 0; the rest has none."""
 
     def rule(call: Call) -> list[Value]:
         x = samples(call)

@@ -13,7 +13,7 @@ _TO_THE_END = 1_000_000_000
 
 
 def gather(call: Call) -> list[Value]:
-    """The dimension ``axis`` of the data is replaced by those of the indices."""
+    """The dimension `axis` of the data is replaced by those of the indices."""
     data, indices = call.tensor(0), call.tensor(1)
     if indices.counts_rows:
         raise MixingError("it uses the number of rows in the batch as a value")
@@ -46,7 +46,7 @@ def _picked(call: Call, data: Tensor, indices: Tensor) -> Tensor | None:
 
 
 def _gather_elements(call: Call) -> list[Value]:
-    """Each index picks along ``axis`` at its own place along the other axes."""
+    """Each index picks along `axis` at its own place along the other axes."""
     data, indices = call.tensor(0), call.tensor(1)
     axis = call.axis(0, len(dims_of(data)))
     if indices.axis is None and data.axis is None:
@@ -71,7 +71,7 @@ def _same_rows(one: Tensor, other: Tensor) -> bool:
 
 
 def _gather_nd(call: Call) -> list[Value]:
-    """Each index is a vector in the last dimension; ``batch_dims`` leading axes are shared."""
+    """Each index is a vector in the last dimension; `batch_dims` leading axes are shared."""
     data, indices = call.tensor(0), call.tensor(1)
     shared = call.integer("batch_dims", 0)
     index_dims = dims_of(indices)
@@ -204,7 +204,7 @@ def _sliced_unknown(call: Call, x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _scatter_elements(call: Call) -> list[Value]:
-    """Writes along ``axis`` only; data, indices and updates all have the same rows."""
+    """Writes along `axis` only; data, indices and updates all have the same rows."""
     data, indices, updates = (call.tensor(at) for at in range(3))
     axis = call.axis(0, len(dims_of(data)))
     if all(tensor.axis is None for tensor in (data, indices, updates)):

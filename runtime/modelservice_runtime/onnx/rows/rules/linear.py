@@ -8,7 +8,7 @@ _SUMMED = "it sums over the axis of the rows"
 
 
 def matmul(call: Call, a: Tensor, b: Tensor) -> Tensor:
-    """The matmul of numpy, of ``a`` [..., m, k] and ``b`` [..., k, n]."""
+    """The matmul of numpy, of `a` [..., m, k] and `b` [..., k, n]."""
     if a.dims is None or b.dims is None:
         if a.is_fixed and b.is_fixed:
             return UNKNOWN
@@ -44,7 +44,7 @@ def _in_front(tensor: Tensor) -> Tensor:
 
 
 def _outer_dims(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of ``a`` and the columns of ``b``, each as a tensor of one dimension."""
+    """The rows of `a` and the columns of `b`, each as a tensor of one dimension."""
     a_dims, b_dims = dims_of(a), dims_of(b)
     if a.axis == len(a_dims) - 1 or b.axis == len(b_dims) - 2:
         raise MixingError(_SUMMED)
@@ -74,7 +74,7 @@ def _without_added_dims(result: Tensor, first: bool, last: bool) -> Tensor:
 
 
 def transposed(tensor: Tensor, flag: int) -> Tensor:
-    """The last two dimensions swapped, where ``flag`` is set."""
+    """The last two dimensions swapped, where `flag` is set."""
     if not flag or tensor.dims is None:
         return tensor
     dims = tensor.dims
@@ -99,7 +99,7 @@ def _fused_matmul(call: Call) -> list[Value]:
 
 
 def _first_as_rows(tensor: Tensor, flag: int) -> Tensor:
-    """The first dimension behind all others of the stack, where ``flag`` is set."""
+    """The first dimension behind all others of the stack, where `flag` is set."""
     if not flag:
         return tensor
     dims = dims_of(tensor)

@@ -11,13 +11,13 @@ def _same(x: Tensor) -> Tensor:
 
 
 def check_apart(x: Tensor, axis: int, *, and_behind: bool) -> None:
-    """Raise MixingError where the rows lie along ``axis`` (or, if so asked, behind it)."""
+    """Raise MixingError where the rows lie along `axis` (or, if so asked, behind it)."""
     if x.axis is not None and (x.axis == axis or (and_behind and x.axis > axis)):
         raise MixingError(f"it normalizes over axis {x.axis}, along which the rows lie")
 
 
 def softmax(call: Call) -> list[Value]:
-    """Over one axis since version 13; before, over ``axis`` and all behind it."""
+    """Over one axis since version 13; before, over `axis` and all behind it."""
     x = call.tensor(0)
     flattens = call.version < 13
     axis = call.axis(1 if flattens else -1, len(dims_of(x)))
@@ -26,7 +26,7 @@ def softmax(call: Call) -> list[Value]:
 
 
 def _layer_normalization(call: Call) -> list[Value]:
-    """Over ``axis`` and all behind it; the scale and the bias are the same for all rows."""
+    """Over `axis` and all behind it; the scale and the bias are the same for all rows."""
     x = call.tensor(0)
     dims = dims_of(x)
     axis = call.axis(-1, len(dims))

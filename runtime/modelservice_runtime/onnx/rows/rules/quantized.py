@@ -21,7 +21,7 @@ def _check_single(call: Call, *places: int) -> None:
 
 
 def _linear(call: Call) -> list[Value]:
-    """Scale and zero point: one for all, one for each part along ``axis``, or one for each block."""
+    """Scale and zero point: one for all, one for each part along `axis`, or one for each block."""
     x = call.tensor(0)
     call.check_fixed(1, 2)
     result = Tensor(x.dims, x.axis, x.before)
@@ -79,7 +79,7 @@ def _qgemm(call: Call) -> list[Value]:
 
 
 def _of_inputs(data: Sequence[int]) -> Callable[[Call], list[Value]]:
-    """Elementwise over the inputs ``data``; all others are single numbers."""
+    """Elementwise over the inputs `data`; all others are single numbers."""
 
     def rule(call: Call) -> list[Value]:
         _check_single(call, *(at for at in range(len(call.inputs)) if at not in data))

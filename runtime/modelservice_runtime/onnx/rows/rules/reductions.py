@@ -6,13 +6,13 @@ from modelservice_runtime.onnx.rows.values import Padding, Tensor, Value, dims_o
 
 
 def check_other_axis(x: Tensor, axis: int) -> None:
-    """Raise MixingError where the rows lie along ``axis``."""
+    """Raise MixingError where the rows lie along `axis`."""
     if x.axis == axis:
         raise MixingError(f"it combines values along axis {axis}, along which the rows lie")
 
 
 def reduced(x: Tensor, axes: tuple[int, ...], *, keep: bool) -> Tensor:
-    """The shape after ``axes`` were combined."""
+    """The shape after `axes` were combined."""
     for axis in axes:
         check_other_axis(x, axis)
     dims = dims_of(x)
@@ -23,7 +23,7 @@ def reduced(x: Tensor, axes: tuple[int, ...], *, keep: bool) -> Tensor:
 
 
 def reduce(call: Call) -> list[Value]:
-    """Over ``axes``; without any over all, or over none where the attribute says so."""
+    """Over `axes`; without any over all, or over none where the attribute says so."""
     x = call.tensor(0)
     rank = len(dims_of(x))
     axes = call.axes(1, rank)

@@ -63,7 +63,7 @@ def _inferred(call: Call, dims: Sequence[Size], wanted: list[Size]) -> tuple[Siz
 
 
 def reshaped(call: Call, x: Tensor, wanted: list[Size]) -> Tensor:
-    """The rows of ``x`` in the dimensions ``wanted``, one of which may be -1. Raises MixingError.
+    """The rows of `x` in the dimensions `wanted`, one of which may be -1. Raises MixingError.
 
     Outside of the rows stands the same number of elements before and after, or inside of each row does: the
     one follows from the other, as the numbers of all elements are equal or the run fails.
@@ -85,7 +85,7 @@ def reshaped(call: Call, x: Tensor, wanted: list[Size]) -> Tensor:
 
 
 def _with_holder(call: Call, x: Tensor, wanted: list[Size], at: int) -> Tensor:
-    """The number of rows is in dimension ``at`` of the wanted shape itself."""
+    """The number of rows is in dimension `at` of the wanted shape itself."""
     outside, inside = _around(x)
     factor = quotient(wanted[at], ROWS)
     if factor is None or factor.of_batch or factor.factor < 1:
@@ -119,7 +119,7 @@ def _around(x: Tensor) -> tuple[Size, Size]:
 
 
 def _solved(sizes: list[Size], total: Size) -> list[Size]:
-    """``sizes`` with the one that is -1 such that their product is ``total``."""
+    """`sizes` with the one that is -1 such that their product is `total`."""
     rest = quotient(total, times(*(size for size in sizes if size != Size(-1))))
     if rest is None:
         raise MixingError(_LOST)
@@ -127,7 +127,7 @@ def _solved(sizes: list[Size], total: Size) -> list[Size]:
 
 
 def _flatten(call: Call) -> list[Value]:
-    """To a matrix of all dimensions before ``axis`` and all behind it."""
+    """To a matrix of all dimensions before `axis` and all behind it."""
     x = call.tensor(0)
     dims = dims_of(x)
     axis = call.integer("axis", 1)

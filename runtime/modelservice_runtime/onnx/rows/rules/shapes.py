@@ -130,7 +130,7 @@ def _concat(call: Call) -> list[Value]:
 
 
 def join(call: Call, tensors: list[Tensor], axis: int) -> Tensor:
-    """Tensors behind one another along ``axis``, which is not that of the rows of any."""
+    """Tensors behind one another along `axis`, which is not that of the rows of any."""
     first = next((tensor for tensor in tensors if tensor.axis is not None), tensors[0])
     for tensor in tensors:
         if len(dims_of(tensor)) != len(dims_of(first)) or tensor.axis != first.axis:

@@ -87,7 +87,7 @@ def check_typed_outputs(outputs: Sequence[TensorSpec]) -> None:
 
 
 def encode_contents(spec: TensorSpec, array: Array) -> list[Buffer]:
-    """Serialize an output whose datatype passed ``check_typed_outputs``; large ones come in pieces."""
+    """Serialize an output whose datatype passed `check_typed_outputs`; large ones come in pieces."""
     number, name, encoding = _FIELDS[spec.datatype.name]
     if encoding in (Encoding.FLOAT, Encoding.DOUBLE, Encoding.BOOL):
         packed = encode_buffer(spec, array)

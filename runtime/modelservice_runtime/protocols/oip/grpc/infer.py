@@ -45,7 +45,7 @@ class OipInference:
         self._heads = HeadCache()
 
     def start(self, message: bytes, call: GrpcCall, reply: Reply) -> Cancel | None:
-        """See ``Start``; the answer is an encoded ModelInferResponse."""
+        """See `Start`; the answer is an encoded ModelInferResponse."""
         head, split = self.open(message)
         return self.run(head, split, call, reply)
 
@@ -54,7 +54,7 @@ class OipInference:
         return self._heads.open(message)
 
     def run(self, head: InferHead, split: SplitRequest, call: GrpcCall, reply: Reply) -> Cancel | None:
-        """Run a request that is cut apart; returns and raises as ``start`` does."""
+        """Run a request that is cut apart; returns and raises as `start` does."""
         received_ns = call.received_ns
         handle = self._table.find(head.model_name, head.model_version or None)
         try:
@@ -139,7 +139,7 @@ class _StreamHandler:
                 slot.cancel()
 
     def end_when_idle(self, status: GrpcStatus, message: str) -> None:
-        """See ``Endable``."""
+        """See `Endable`."""
         if self._end is None:
             self._end = (status, message)
         self._flush()

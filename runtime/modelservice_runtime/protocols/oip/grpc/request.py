@@ -1,9 +1,9 @@
-"""ModelInferRequest to ``InferRequest``; pure.
+"""ModelInferRequest to `InferRequest`; pure.
 
 Clients repeat themselves: from one request to the next only the tensors and perhaps the id change. So a
 message is cut into its head, its id and its raw contents, and a head seen before is neither parsed nor
 checked again.
-Sources: Open Inference Protocol, ``inference_grpc.md``; Triton, ``grpc_service.proto``.
+Sources: Open Inference Protocol, `inference_grpc.md`; Triton, `grpc_service.proto`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,9 +59,9 @@ _INPUT_CONTENTS = 5
 
 @dataclass(slots=True)
 class SplitRequest:
-    """A ModelInferRequest cut apart: ``head`` is a message without the id and the raw contents.
+    """A ModelInferRequest cut apart: `head` is a message without the id and the raw contents.
 
-    ``raw_start`` is where the only raw contents begin if they end the message, as they usually do; else 0.
+    `raw_start` is where the only raw contents begin if they end the message, as they usually do; else 0.
     """
 
     head: bytes
@@ -72,7 +72,7 @@ class SplitRequest:
 
 @dataclass(slots=True)
 class InputHead:
-    """An input as the client describes it; ``contents`` are the bytes of its typed contents, if any."""
+    """An input as the client describes it; `contents` are the bytes of its typed contents, if any."""
 
     name: str
     datatype: str
@@ -91,13 +91,13 @@ class BoundHead:
     response_prefix: bytes
     output_prefixes: list[bytes]
     gives_texts: bool
-    # What answers of these shapes have around their contents; see ``response``.
+    # What answers of these shapes have around their contents; see `response`.
     frames: dict[tuple[tuple[int, ...], ...], list[bytes]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
 class InferHead:
-    """A parsed head. ``typed_outputs``: the client wants typed contents, which Triton never sends."""
+    """A parsed head. `typed_outputs`: the client wants typed contents, which Triton never sends."""
 
     model_name: str
     model_version: str

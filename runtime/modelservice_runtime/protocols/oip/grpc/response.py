@@ -98,7 +98,7 @@ def encode_stream_error(request_id: bytes, sentence: str) -> bytes:
 
 
 def _encode_shape(shape: Sequence[int]) -> bytes:
-    """The packed field ``shape``; nothing for a scalar."""
+    """The packed field `shape`; nothing for a scalar."""
     if not shape:
         return b""
     packed = bytes(shape) if max(shape) < 0x80 else b"".join([encode_varint(size) for size in shape])

@@ -1,6 +1,6 @@
-"""``inference.GRPCInferenceService``: the Open Inference Protocol over gRPC, with extensions of Triton.
+"""`inference.GRPCInferenceService`: the Open Inference Protocol over gRPC, with extensions of Triton.
 
-Sources: Open Inference Protocol, ``inference_grpc.md``; Triton, ``grpc_service.proto``.
+Sources: Open Inference Protocol, `inference_grpc.md`; Triton, `grpc_service.proto`.
 """
 
 from modelservice_runtime.errors import ModelUnavailableError, NotFoundError

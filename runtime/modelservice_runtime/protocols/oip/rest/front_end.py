@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's REST interface ("V2") over one model table; infer is ``oip_infer``'s."""
+"""The Open Inference Protocol's REST interface ("V2") over one model table; infer is `oip_infer`'s."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +29,7 @@ _RouteHandler: TypeAlias = Callable[[Route, HttpRequest], HttpResponse | None]
 
 
 class OipFrontEnd:
-    """See ``FrontEnd``."""
+    """See `FrontEnd`."""
 
     def __init__(self, table: ModelTable, health: Health, max_body_bytes: int) -> None:
         self._table = table
@@ -52,7 +52,7 @@ class OipFrontEnd:
         }
 
     def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
-        """See ``FrontEnd.bind``."""
+        """See `FrontEnd.bind`."""
         route = match_route(segments)
         if route is None:
             return None

@@ -1,7 +1,7 @@
-"""OIP V2 infer requests to ``InferRequest`` and results back to bodies; pure.
+"""OIP V2 infer requests to `InferRequest` and results back to bodies; pure.
 
-Sources: Open Inference Protocol ``inference_rest.md``; Triton ``extension_binary_data.md``,
-``extension_parameters.md``.
+Sources: Open Inference Protocol `inference_rest.md`; Triton `extension_binary_data.md`,
+`extension_parameters.md`.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ class DecodedInfer:
 def decode_infer(spec: ModelSpec, body: Buffer, header_length: bytes | None) -> DecodedInfer:
     """Decode an infer body.
 
-    ``header_length`` is the Inference-Header-Content-Length header. Raises InvalidRequestError and its kin.
+    `header_length` is the Inference-Header-Content-Length header. Raises InvalidRequestError and its kin.
     """
     if header_length is None:
         return _decode_document(spec, bytes(body) if isinstance(body, memoryview) else body, _NO_BINARY)

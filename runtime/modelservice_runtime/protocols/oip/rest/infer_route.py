@@ -1,4 +1,4 @@
-"""``POST /v2/models/M[/versions/V]/infer``: decode, run in the model's lane, encode.
+"""`POST /v2/models/M[/versions/V]/infer`: decode, run in the model's lane, encode.
 
 For a fast model all of that happens in one call, and this is the path whose length decides how many requests
 a core can answer.
@@ -39,7 +39,7 @@ class InferRoute:
         self._codec_of: weakref.ref[ModelHandle] | None = None
 
     def __call__(self, request: HttpRequest) -> HttpResponse | None:
-        """See ``front_end.Handler``."""
+        """See `front_end.Handler`."""
         way = request.head.plan = partial(self._answer, _short_way(request.head.headers))
         return way(request)
 

@@ -1,6 +1,6 @@
-"""``PredictionService/Classify`` and ``Regress``: examples to a model's lane and back.
+"""`PredictionService/Classify` and `Regress`: examples to a model's lane and back.
 
-Source: tensorflow/serving ``apis/input.proto``, ``apis/classification.proto``, ``apis/regression.proto``.
+Source: tensorflow/serving `apis/input.proto`, `apis/classification.proto`, `apis/regression.proto`.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class TfsExamples:
         self._plan = plan
 
     def start(self, message: bytes, call: GrpcCall, reply: Reply) -> Cancel | None:
-        """See ``infer_handler.Start``."""
+        """See `infer_handler.Start`."""
         received_ns = call.received_ns
         if len(message) > MAX_EXAMPLES_BYTES:
             raise InvalidRequestError(

@@ -1,6 +1,6 @@
-"""``tensorflow.serving.PredictionService/Predict``: PredictRequest to a model's lane and back.
+"""`tensorflow.serving.PredictionService/Predict`: PredictRequest to a model's lane and back.
 
-Source: tensorflow/serving ``apis/predict.proto``, ``servables/tensorflow/predict_util.cc``.
+Source: tensorflow/serving `apis/predict.proto`, `servables/tensorflow/predict_util.cc`.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ class TfsPrediction:
         self._table = table
 
     def start(self, message: bytes, call: GrpcCall, reply: Reply) -> Cancel | None:
-        """See ``infer_handler.Start``; the answer is an encoded PredictResponse."""
+        """See `infer_handler.Start`; the answer is an encoded PredictResponse."""
         received_ns = call.received_ns
         parts = cut_predict_request(message)
         handle = find_model(self._table, parts.described.model_spec)

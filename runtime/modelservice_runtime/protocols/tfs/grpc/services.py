@@ -1,6 +1,6 @@
-"""TensorFlow Serving over gRPC: ``PredictionService`` and ``ModelService``.
+"""TensorFlow Serving over gRPC: `PredictionService` and `ModelService`.
 
-Source: tensorflow/serving ``apis/prediction_service.proto``, ``apis/model_service.proto``.
+Source: tensorflow/serving `apis/prediction_service.proto`, `apis/model_service.proto`.
 """
 
 from google.protobuf.json_format import ParseDict

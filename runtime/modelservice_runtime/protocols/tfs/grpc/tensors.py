@@ -1,6 +1,6 @@
 """TensorFlow's TensorProto to arrays and back; pure.
 
-Source: tensorflow ``core/framework/tensor.proto`` and ``tensor.cc``. The tensors are cut out of the messages,
+Source: tensorflow `core/framework/tensor.proto` and `tensor.cc`. The tensors are cut out of the messages,
 as OIP's are.
 """
 
@@ -81,7 +81,7 @@ class TensorParts:
 
 
 def cut_tensor(whole: memoryview, budget: FieldBudget, texts: FieldBudget) -> TensorParts:
-    """Cut a serialized TensorProto apart; ``texts`` bounds the elements of string_val.
+    """Cut a serialized TensorProto apart; `texts` bounds the elements of string_val.
 
     Raises InvalidRequestError.
     """

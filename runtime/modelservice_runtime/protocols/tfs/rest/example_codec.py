@@ -1,6 +1,6 @@
 """Classify and regress requests as JSON, and their answers; pure.
 
-Source: tensorflow/serving ``g3doc/api_rest.md``, ``util/json_tensor.cc``.
+Source: tensorflow/serving `g3doc/api_rest.md`, `util/json_tensor.cc`.
 """
 
 from collections.abc import Sequence

@@ -28,7 +28,7 @@ _Prepare: TypeAlias = Callable[[ModelSpec, bytes | bytearray], PreparedCall]
 
 
 class TfsFrontEnd:
-    """See ``FrontEnd``."""
+    """See `FrontEnd`."""
 
     def __init__(self, table: ModelTable, max_body_bytes: int) -> None:
         self._table = table
@@ -43,7 +43,7 @@ class TfsFrontEnd:
         }
 
     def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
-        """See ``FrontEnd.bind``."""
+        """See `FrontEnd.bind`."""
         route = match_tfs_route(segments)
         if route is None:
             return None

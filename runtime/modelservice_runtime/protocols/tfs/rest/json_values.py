@@ -1,7 +1,7 @@
 """Output tensors as JSON values, nested by their shape; pure.
 
-``orjson`` writes numpy arrays by itself, and float32 in its shortest form. It writes NaN and infinities as
-null; those become the tokens that TensorFlow Serving writes (see ``json_codec.py``).
+`orjson` writes numpy arrays by itself, and float32 in its shortest form. It writes NaN and infinities as
+null; those become the tokens that TensorFlow Serving writes (see `json_codec.py`).
 """
 
 import base64
@@ -30,7 +30,7 @@ _BYTES_SUFFIX = "_bytes"
 
 
 def is_base64(value: object) -> bool:
-    """Whether a JSON value is ``{"b64": "..."}``."""
+    """Whether a JSON value is `{"b64": "..."}`."""
     return type(value) is dict and len(value) == 1 and type(value.get("b64")) is str
 
 

@@ -1,7 +1,7 @@
 """Predict requests in row and column format, and their answers; pure.
 
 Row format has one entry per instance, column format one tensor per input.
-Source: tensorflow/serving ``g3doc/api_rest.md``, ``util/json_tensor.cc``.
+Source: tensorflow/serving `g3doc/api_rest.md`, `util/json_tensor.cc`.
 """
 
 import re
@@ -86,7 +86,7 @@ def _prepare_rows(spec: ModelSpec, body: bytes | bytearray) -> PreparedCall | No
 
 
 def _prepare_piece(spec: ModelSpec, body: bytes | bytearray, start: int) -> tuple[PreparedCall | None, int]:
-    """Prepare some rows from ``start`` on; also where the next ones begin.
+    """Prepare some rows from `start` on; also where the next ones begin.
 
     The piece ends behind an object. Where that is not the end of a row, the piece is no array of rows.
     """
@@ -219,7 +219,7 @@ def _nested_shape(tensor: TensorSpec, value: object) -> list[int]:
 
 
 def _encode_rows(spec: ModelSpec, outputs: Sequence[Array]) -> HttpBody:
-    """``{"predictions": [...]}``: bare values of a single output, else an object per instance."""
+    """`{"predictions": [...]}`: bare values of a single output, else an object per instance."""
     count = None
     for tensor, array in zip(spec.outputs, outputs, strict=True):
         if array.ndim == 0:
@@ -238,7 +238,7 @@ def _encode_rows(spec: ModelSpec, outputs: Sequence[Array]) -> HttpBody:
 
 
 def _encode_columns(spec: ModelSpec, outputs: Sequence[Array]) -> HttpBody:
-    """``{"outputs": ...}``: the bare value of a single output, else an object with each."""
+    """`{"outputs": ...}`: the bare value of a single output, else an object with each."""
     if len(outputs) == 1:
         return encode_value("outputs", spec.outputs[0], outputs[0])
     return encode_columns("outputs", list(zip(spec.outputs, outputs, strict=True)))

@@ -40,7 +40,7 @@ def make_request(rows: int, width: int = 2, start: float = 0.0) -> InferRequest:
 
 @dataclass
 class EchoModel:
-    """Gives its inputs back; fails when a batch holds ``poison``."""
+    """Gives its inputs back; fails when a batch holds `poison`."""
 
     spec: ModelSpec = SPEC
     poison: float | None = None

@@ -20,7 +20,7 @@ SPEC = ModelSpec("m", "1", (TensorSpec("x", FP32, (-1, -1)),), (TensorSpec("y", 
 
 @dataclass
 class RowModel(GatedModel):
-    """Doubles its input; with ``mixes`` it tells every row of the largest one."""
+    """Doubles its input; with `mixes` it tells every row of the largest one."""
 
     spec: ModelSpec = SPEC
     mixes: bool = False

@@ -66,7 +66,7 @@ def hugging_face_with_absolute_links(plain: Path, root: Path) -> Path:
 
 
 def config_map(plain: Path, root: Path) -> Path:
-    """Kubernetes swaps ``..data`` when the content changes."""
+    """Kubernetes swaps `..data` when the content changes."""
     root.mkdir()
     shutil.copytree(plain, root / "..2026_11_29")
     link(root / "..data", "..2026_11_29")

@@ -28,7 +28,7 @@ def open_session(model: onnx.ModelProto) -> ort.InferenceSession:
 def find_difference(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> str | None:
     """What a row's answer is besides others that it is not alone; None where nothing is.
 
-    ``inputs`` have ``ROWS`` rows each. Rows with which the model does not run at all are left out. Raises
+    `inputs` have `ROWS` rows each. Rows with which the model does not run at all are left out. Raises
     ValueError where none is left.
     """
     alone: dict[int, list[Array]] = {}
@@ -58,7 +58,7 @@ def find_difference(session: ort.InferenceSession, inputs: Mapping[str, Array]) 
 def find_dependence(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> str | None:
     """What a row's answer owes to its neighbours, its place or their number; None where nothing.
 
-    ``inputs`` have ``ROWS`` rows each, which need not run in batches of every size.
+    `inputs` have `ROWS` rows each, which need not run in batches of every size.
     """
     seen: dict[tuple[int, int], Array] = {}
     for batch in NEIGHBOURS:

@@ -101,7 +101,7 @@ def test_condition_is_not_taken_for_known(case: str) -> None:
 def _mixing_if(
     nodes: Sequence[onnx.NodeProto], constants: dict[str, NDArray[np.generic] | onnx.TensorProto]
 ) -> onnx.ModelProto:
-    """Adds up over the rows where ``c`` is true, and gives them back as they are otherwise."""
+    """Adds up over the rows where `c` is true, and gives them back as they are otherwise."""
     branches = {}
     for branch, node in (("then_branch", ("CumSum", ["x", "first"])), ("else_branch", ("Identity", ["x"]))):
         output = helper.make_tensor_value_info(branch, TensorProto.FLOAT, None)

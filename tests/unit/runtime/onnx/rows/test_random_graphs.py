@@ -13,7 +13,7 @@ from tests.unit.runtime.onnx.rows.graph_texts import obstacle
 
 
 class Builder:
-    """Adds nodes to a graph over x [n, 3, 2] and z [n, 2], whose shapes it knows for ``ROWS`` rows."""
+    """Adds nodes to a graph over x [n, 3, 2] and z [n, 2], whose shapes it knows for `ROWS` rows."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance

@@ -47,7 +47,7 @@ def _without(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 def _with_rows(
     model: onnx.ModelProto, name: str, kind: int, dims: list[int | str], axis: int
 ) -> onnx.ModelProto:
-    """``name`` becomes an input with the rows along ``axis``; ``dims`` are its dimensions elsewhere."""
+    """`name` becomes an input with the rows along `axis`; `dims` are its dimensions elsewhere."""
     changed = _without(model, name)
     rest = [size for at, size in enumerate(dims) if at != axis]
     order = list(range(1, len(dims)))
@@ -89,7 +89,7 @@ def _load(model: onnx.ModelProto) -> InferenceSession | None:
 
 
 def _moved(model: onnx.ModelProto, axis: int, rank: int) -> onnx.ModelProto:
-    """The model with ``axis`` of its only output in front."""
+    """The model with `axis` of its only output in front."""
     output = model.graph.output[0]
     order = [axis, *(at for at in range(rank) if at != axis)]
     model.graph.node.append(helper.make_node("Transpose", [output.name], ["moved"], perm=order))

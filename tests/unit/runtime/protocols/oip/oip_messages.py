@@ -30,7 +30,7 @@ CONTENTS_FIELDS = {
 
 @dataclass
 class FakeCall:
-    """See ``GrpcCall``."""
+    """See `GrpcCall`."""
 
     timeout_seconds: float | None = None
     path: str = "/package.Service/Method"

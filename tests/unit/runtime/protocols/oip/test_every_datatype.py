@@ -1,6 +1,6 @@
 """Every datatype through every protocol and format, there and back, with a real session in between.
 
-What matters is who makes the arrays: ONNX Runtime's are of other C types than numpy's own (``longlong``), and
+What matters is who makes the arrays: ONNX Runtime's are of other C types than numpy's own (`longlong`), and
 what works for the one need not work for the other.
 """
 

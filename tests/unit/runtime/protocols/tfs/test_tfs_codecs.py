@@ -30,7 +30,7 @@ def make_spec(*tensors: TensorSpec) -> ModelSpec:
 
 @st.composite
 def tensors(draw: st.DrawFn, name: str, rows: int) -> tuple[TensorSpec, Array]:
-    """A tensor with ``rows`` in its first dimension, and a spec that it fits."""
+    """A tensor with `rows` in its first dimension, and a spec that it fits."""
     shape = (rows, *draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)))
     datatype = DATATYPES[draw(st.sampled_from([*NUMERIC, "BYTES"]))]
     if datatype is BYTES:

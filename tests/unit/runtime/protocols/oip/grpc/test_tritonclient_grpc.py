@@ -1,4 +1,4 @@
-"""An unmodified client of the protocol: ``tritonclient[grpc]``."""
+"""An unmodified client of the protocol: `tritonclient[grpc]`."""
 
 import queue
 from collections.abc import Iterator

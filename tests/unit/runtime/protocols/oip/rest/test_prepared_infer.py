@@ -308,7 +308,7 @@ def test_large_tensors_and_slow_models_go_the_usual_way(model_files: dict[str, P
 
 
 def aligned(body: bytes, header_length: int, offset: int = 0) -> memoryview:
-    """The body so that its tensors begin ``offset`` bytes behind an aligned address."""
+    """The body so that its tensors begin `offset` bytes behind an aligned address."""
     memory = np.zeros(len(body) + 64, np.uint8)
     start = (offset - header_length - memory.ctypes.data) % 16
     memory[start : start + len(body)] = np.frombuffer(body, np.uint8)

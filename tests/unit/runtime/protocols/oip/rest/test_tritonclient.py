@@ -1,4 +1,4 @@
-"""An unmodified client of the protocol: ``tritonclient[http]``."""
+"""An unmodified client of the protocol: `tritonclient[http]`."""
 
 from collections.abc import Iterator
 

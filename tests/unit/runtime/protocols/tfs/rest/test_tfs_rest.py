@@ -1,6 +1,6 @@
 """TensorFlow Serving's REST interface over a socket; the documentation's examples, for our models.
 
-Source: tensorflow/serving ``g3doc/api_rest.md``.
+Source: tensorflow/serving `g3doc/api_rest.md`.
 """
 
 import base64
