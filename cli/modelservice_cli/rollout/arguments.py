@@ -19,6 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_history(verbs)
     _add_diff(verbs)
     _add_undo(verbs)
+    _add_verb(
+        verbs,
+        "abort",
+        "stop a change and go back to the stable revision",
+        "Stop the change that goes on: the stable revision is filled up, the new one emptied and not tried "
+        "again until somebody asks for it. The spec stays as it is.",
+    )
+    _add_verb(
+        verbs,
+        "retry",
+        "try a revision again that was aborted or given up",
+        "Try the revision of the spec again after it was aborted or missed its deadline.",
+    )
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:

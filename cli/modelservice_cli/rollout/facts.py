@@ -94,6 +94,8 @@ class Facts:
         """What a revision is in the change that goes on; empty for one that is history only."""
         if revision == self.stable:
             return "stable"
+        if revision in (self.status.get("abortedRevisions") or ()):
+            return "aborted"
         if revision == self.target:
             return "given up" if is_given_up(self.status, revision) else "target"
         return "leaving" if revision in (self.deployments or {}) else ""

@@ -21,6 +21,10 @@ class Reader:
     def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
         self._cluster, self._namespace, self._name = cluster, namespace, name
 
+    def service(self) -> Facts:
+        """The ModelService alone."""
+        return Facts(service=self._cluster.read_service(self._namespace, self._name))
+
     def history(self) -> Facts:
         """The ModelService and its records; the user must be allowed to read them."""
         service = self._cluster.read_service(self._namespace, self._name)

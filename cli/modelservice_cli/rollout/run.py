@@ -3,8 +3,13 @@
 import argparse
 import contextlib
 import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from modelservice_cli.errors import CommandError
+from modelservice_cli.rollout.ask import Verb, answer_to, nothing_to_do, plan_request, with_request
 from modelservice_cli.rollout.cluster import FIELD_MANAGER, Cluster
 from modelservice_cli.rollout.errors import ChangedMeanwhileError
 from modelservice_cli.rollout.follow import follow, shower
@@ -16,6 +21,10 @@ from modelservice_cli.rollout.status import rollout_status, status_report
 from modelservice_cli.rollout.undo import plan_undo, refusal, undo_report
 
 _WRITE_TRIES = 5
+_ANSWER_SECONDS = 30
+_LOOK_SECONDS = 0.3
+
+Answer = TypeVar("Answer")
 
 
 def run_verb(arguments: argparse.Namespace) -> int:
@@ -53,22 +62,59 @@ def _diff(arguments: argparse.Namespace, _cluster: Cluster, reader: Reader) -> i
 
 
 def _undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
-    for _ in range(_WRITE_TRIES - 1):
-        # The operator writes its status all the time: what was read may be old already.
-        with contextlib.suppress(ChangedMeanwhileError):
-            return _try_undo(arguments, cluster, reader)
-    return _try_undo(arguments, cluster, reader)
+    print(_again_if_changed(lambda: _try_undo(arguments, cluster, reader)))
+    return 0
 
 
-def _try_undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
+def _try_undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> str:
     facts = reader.history()
     undo = plan_undo(facts, arguments.to_revision, FIELD_MANAGER)
     if undo.changes:
         if undo.source is not None and not arguments.force:
             raise CommandError(refusal(undo))
         cluster.replace_service({**facts.service, "spec": undo.spec}, dry_run=arguments.dry_run)
-    print(undo_report(undo, facts.title(undo.record), dry_run=arguments.dry_run))
-    return 0
+    return undo_report(undo, facts.title(undo.record), dry_run=arguments.dry_run)
 
 
-_VERBS = {"status": _status, "history": _history, "diff": _diff, "undo": _undo}
+def _ask(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
+    request = _again_if_changed(lambda: _write_request(arguments.verb, cluster, reader))
+    if request is None:
+        return 0
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        answer = answer_to(reader.service(), request)
+        if answer is not None:
+            print(f"{arguments.name}: {answer.message}")
+            return 0 if answer.accepted else 1
+        time.sleep(_LOOK_SECONDS)
+    raise CommandError(
+        f"the operator has not answered within {_ANSWER_SECONDS} s: see whether it runs; it will answer then"
+    )
+
+
+def _write_request(verb: Verb, cluster: Cluster, reader: Reader) -> str | None:
+    facts = reader.service()
+    request = plan_request(facts, verb, datetime.now(UTC))
+    if request is None:
+        print(nothing_to_do(facts, verb))
+    else:
+        cluster.replace_service(with_request(facts, request), dry_run=False)
+    return request
+
+
+def _again_if_changed(write: Callable[[], Answer]) -> Answer:
+    """The operator writes its status all the time: what was read may be old when it is written."""
+    for _ in range(_WRITE_TRIES - 1):
+        with contextlib.suppress(ChangedMeanwhileError):
+            return write()
+    return write()
+
+
+_VERBS = {
+    "status": _status,
+    "history": _history,
+    "diff": _diff,
+    "undo": _undo,
+    "abort": _ask,
+    "retry": _ask,
+}

@@ -107,6 +107,17 @@ class SurgeCapacity(ApiModel):
     """What the scheduler or the quota says."""
 
 
+class RolloutAction(ApiModel):
+    """What came of the newest request in the annotation modelservice.dev/rollout-action."""
+
+    request: Annotated[str, limited(128)]
+    """The annotation's value."""
+    accepted: bool = False
+    """Whether it changed anything."""
+    message: Annotated[str, limited(1024)] = ""
+    """What was done, or why nothing was."""
+
+
 class RolloutStatus(ApiModel):
     """How the new revision replaces the old one."""
 
@@ -114,6 +125,8 @@ class RolloutStatus(ApiModel):
     """Since when its newest pods are being tried, where they had to wait for the end of old ones."""
     capacity: SurgeCapacity | None = None
     """Set where there is not enough room."""
+    action: RolloutAction | None = None
+    """What came of the newest request."""
 
 
 class ModelServiceStatus(ApiModel):
@@ -135,6 +148,10 @@ class ModelServiceStatus(ApiModel):
     """The revision that was fully available last."""
     target_revision: RevisionName | None = None
     """The revision of the current spec."""
+    aborted_revisions: (
+        Annotated[tuple[RevisionName, ...], Field(max_length=32, json_schema_extra={LIST_TYPE: "set"})] | None
+    ) = None
+    """Revisions that somebody aborted; they are tried again only when somebody asks for it."""
     missed_deadline_seconds: Annotated[int, between(1, 86_400)] | None = None
     """The progress deadline for which the target revision was given up; a longer one tries it again."""
     traffic: Annotated[

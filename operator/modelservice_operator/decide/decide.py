@@ -40,6 +40,7 @@ from modelservice_operator.decide.rollout.history import (
 from modelservice_operator.decide.rollout.leaving import count_leaving
 from modelservice_operator.decide.rollout_state import observe_rollout
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
+from modelservice_operator.decide.steering import read_steering
 from modelservice_operator.decide.wish import Wish, raw_replicas
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of
@@ -137,7 +138,8 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     if target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
-    step = wish.next_step(observe_rollout(facts, wish, target.name, leaving), facts.now)
+    steering = read_steering(facts, target.name)
+    step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
     autoscaling, beginning = _autoscaling(facts, wish), wish.beginning
     children = _children(facts, target, step, autoscaling)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
@@ -149,6 +151,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         desired=_writable(facts, children),
         retire=_retired(facts, wish, step, children),
         plan=step,
+        steering=steering,
         target=target,
         stable=step.stable,
         serving=target if step.stable in (None, target.name) else facts.history.revision(step.stable),

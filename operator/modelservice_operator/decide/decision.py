@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.runtimes import RuntimeProblem
+    from modelservice_operator.decide.steering import Steering
     from modelservice_operator.facts.observed import Child
 
 
@@ -34,6 +35,8 @@ class Decision:
     """The stable revision with its snapshot; the target until there is a stable one."""
     replicas: int = 0
     """Pods wanted in total."""
+    steering: Steering | None = None
+    """What people ask of the rollout, None where there is none."""
     begin_with: int | None = None
     """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
     inactive: str | None = None

@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide.decision_facts import Facts
     from modelservice_operator.decide.rollout.leaving import Leaving
+    from modelservice_operator.decide.steering import Steering
     from modelservice_operator.decide.wish import Wish
     from modelservice_operator.facts.observed import DeploymentChild
 
 
-def observe_rollout(facts: Facts, wish: Wish, target: str, leaving: Leaving) -> RolloutState:
+def observe_rollout(
+    facts: Facts, wish: Wish, target: str, leaving: Leaving, steering: Steering
+) -> RolloutState:
     """Return what the planner may know of the rollout to this target."""
-    given_up = is_given_up(facts.status, target)
-    tried_again = given_up and wish.deadline_seconds > missed_deadline_seconds(facts.status)
+    given_up = is_given_up(facts.status, target) or target in steering.aborted
+    has_longer = wish.deadline_seconds > missed_deadline_seconds(facts.status)
+    tried_again = given_up and target not in steering.aborted and (steering.retries or has_longer)
     is_new = tried_again or facts.status.get("targetRevision") != target
     return RolloutState(
         target=target,
@@ -37,7 +41,9 @@ def observe_rollout(facts: Facts, wish: Wish, target: str, leaving: Leaving) -> 
         leaving=leaving.pods,
         asked_at=None if is_new else parse_time((facts.status.get("rollout") or {}).get("startedAt")),
         down_since=_down_since(facts),
-        capacity=read_capacity(facts.status, target) if wish.goes_by_capacity else None,
+        capacity=read_capacity(facts.status, target)
+        if wish.goes_by_capacity and not steering.retries
+        else None,
     )
 
 

@@ -18,7 +18,12 @@ from modelservice_operator.explain.verdict import (
     progress_verdict,
     ready_verdict,
 )
-from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, INSUFFICIENT_CAPACITY, condition_of
+from modelservice_operator.facts.recorded import (
+    ABORTED,
+    DEADLINE_EXCEEDED,
+    INSUFFICIENT_CAPACITY,
+    condition_of,
+)
 from modelservice_operator.facts.text.times import format_time
 
 if TYPE_CHECKING:
@@ -102,6 +107,8 @@ def _progressing(view: View) -> Condition:
     if view.phase is None:
         reason = "InvalidSpec" if view.problems else "RuntimeUnresolved"
         return Condition("Progressing", False, reason, "There is no revision to roll out.")
+    if view.phase == "Aborted" and view.aborted:
+        return Condition("Progressing", False, ABORTED, f"Revision {view.target} was aborted.")
     if view.phase == "Aborted" or view.overdue:
         return Condition("Progressing", False, DEADLINE_EXCEEDED, f"Revision {view.target} made no progress.")
     if view.held:

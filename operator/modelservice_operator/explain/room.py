@@ -9,6 +9,7 @@ from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.rollout.leaving import count_leaving
 from modelservice_operator.decide.rollout.limits import max_surge_pods
 from modelservice_operator.decide.rollout.model import RolloutSpec
+from modelservice_operator.decide.steering import write_answer
 from modelservice_operator.explain.diagnose.room import find_shortage, resources_of
 from modelservice_operator.facts.text.times import format_time
 
@@ -28,9 +29,11 @@ def rollout_status(
     """Return `status.rollout`, None where there is nothing to say."""
     if decision.target is None:
         return None
+    answer = decision.steering.answer if decision.steering else None
     status = {
         "startedAt": _started_at(observed, decision, now),
         "capacity": write_capacity(capacity, decision.target.name) if capacity else None,
+        "action": write_answer(answer) if answer else None,
     }
     return {name: value for name, value in status.items() if value is not None} or None
 

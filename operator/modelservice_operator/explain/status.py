@@ -65,6 +65,7 @@ def compute_status(
         "selector": f"{labels.NAME}={metadata['name']}",
         "stableRevision": decision.stable,
         "targetRevision": decision.target.name if decision.target else None,
+        "abortedRevisions": list(decision.steering.aborted) or None if decision.steering else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
         "rollout": rollout_status(observed, decision, capacity, now),
@@ -110,6 +111,7 @@ def _view(
         has_pods=any(one.replicas or one.spec_replicas for one in deployments.values()),
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
         cause=_cause(observed, decision, deployments, capacity),
+        aborted=bool(decision.steering and target in decision.steering.aborted),
         inactive=decision.inactive,
         held=bool(decision.plan and decision.plan.held),
         no_room=describe_no_room(decision),
@@ -119,7 +121,7 @@ def _view(
 
 def _missed_deadline(view: View) -> int | None:
     """Return the deadline for which the target was given up: only a longer one tries it again."""
-    if view.phase != "Aborted":
+    if view.phase != "Aborted" or view.aborted:
         return None
     known = view.old.get("missedDeadlineSeconds") if is_given_up(view.old, view.target) else None
     return known if isinstance(known, int) else view.deadline_seconds

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelservice_operator.facts.recorded import DEADLINE_EXCEEDED, condition_of
+from modelservice_operator.decide.steering import read_answer
+from modelservice_operator.facts.recorded import ABORTED, DEADLINE_EXCEEDED, condition_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,10 @@ def compute_transitions(
     if after.get("surge") is not None and after["surge"] != before.get("surge"):
         left = f"The rollout goes on with {after['surge']} pods above the wanted number"
         found.append(Transition("Normal", "SurgeWithoutRoom", f"{left}: {after.get('message')}"))
+    answer = read_answer(new_status)
+    if answer is not None and answer != read_answer(old_status):
+        reason = "RolloutActionAccepted" if answer.accepted else "RolloutActionRefused"
+        found.append(Transition("Normal", reason, f"{answer.request}: {answer.message}"))
     found += _condition_transitions(old_status, new_status)
     return tuple(found)
 
@@ -48,7 +53,8 @@ def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[st
         found.append(Transition("Warning", reason, str(after.get("message"))))
     # Pods of another revision have not shown yet whether they do better.
     is_same_target = new_status.get("targetRevision") == old_status.get("targetRevision")
-    if before.get("status") == "True" and after.get("status") == "False" and is_same_target:
+    is_solved = before.get("reason") != ABORTED
+    if before.get("status") == "True" and after.get("status") == "False" and is_same_target and is_solved:
         found.append(Transition("Normal", "Recovered", f"Solved: {before.get('reason')}."))
     before, after = (condition_of(status, "Ready") for status in (old_status, new_status))
     if after.get("status") == "True" and before.get("status") != "True":

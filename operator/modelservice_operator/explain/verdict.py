@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.facts.recorded import (
+    ABORTED,
     DEADLINE_EXCEEDED,
     INSUFFICIENT_CAPACITY,
     condition_of,
@@ -69,6 +70,8 @@ class View:
     """Nothing of the target may be tried: its pod has no room beside the only one that serves."""
     no_room: str | None
     """What said that there is no room for the surge, where the rollout does without it."""
+    aborted: bool
+    """Somebody aborted the target."""
     inactive: str | None
     """Why the autoscaler of pods that are ready does not work."""
     content_changed: str | None
@@ -172,6 +175,12 @@ def _serving_on(view: View) -> str:
 
 def given_up_verdict(view: View) -> Verdict:
     """The cause was seen while there were pods: once they are gone, the old status is all that knows it."""
+    if view.aborted:
+        return _final(
+            ABORTED,
+            f"Revision {view.target} was aborted; revision {view.stable} serves on. To try it again use "
+            "'modelservice rollout retry'; to be rid of it, put the spec back ('modelservice rollout undo').",
+        )
     if is_given_up(view.old, view.target):
         known = condition_of(view.old, "Degraded")
         if known.get("status") == "True":

@@ -18,6 +18,9 @@ REVISION = f"{GROUP}/revision"
 DEFAULT_RUNTIME = f"{GROUP}/is-default-runtime"
 """Annotation on the ModelRuntime that serves ModelServices without `spec.runtime.ref`."""
 
+ROLLOUT_ACTION = f"{GROUP}/rollout-action"
+"""Annotation on a ModelService: what people ask of its rollout."""
+
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "modelservice-operator"
 """Value of `app.kubernetes.io/managed-by` and the field manager of every write."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
+ABORTED = "RolloutAborted"
+"""Reason of Progressing=False: somebody aborted the target."""
 INSUFFICIENT_CAPACITY = "InsufficientCapacity"
 """Reason of Progressing=False: nothing of the target may be tried, so its deadline does not run."""
 
@@ -22,13 +24,21 @@ def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     return next((item for item in status.get("conditions") or () if item.get("type") == kind), {})
 
 
-def is_given_up(status: Mapping[str, Any], target: str) -> bool:
-    """Whether the status says that this target missed its deadline while another revision served.
+def is_aborted(status: Mapping[str, Any], target: str) -> bool:
+    """Whether the status says that somebody aborted this target while another revision served."""
+    return target in (status.get("abortedRevisions") or ()) and status.get("stableRevision") not in (
+        None,
+        target,
+    )
 
-    It stays so until the spec asks for another revision or allows more time: resyncs and restarts do not
-    try again.
+
+def is_given_up(status: Mapping[str, Any], target: str) -> bool:
+    """Whether the status says that this target was aborted, or missed its deadline while another one served.
+
+    What missed its deadline stays so until the spec asks for another revision or allows more time: resyncs
+    and restarts do not try again.
     """
-    return (
+    return is_aborted(status, target) or (
         status.get("targetRevision") == target
         and status.get("stableRevision") not in (None, target)
         and condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED

@@ -147,6 +147,37 @@ def test_change_that_cannot_start_ends_with_1_and_its_cause(shared, commands: Co
     assert "Unschedulable" in out.splitlines()[-1]
 
 
+def test_abort_and_retry_are_answered_and_leave_the_spec_alone(shared, commands: Commands):
+    kube, name = shared.kube, "aborted"
+    kube.apply_service(name, replicas=2)
+    kube.wait_ready(name)
+    assert "nothing is being rolled out" in commands.run("abort", name)
+    kube.apply_service(name, tag="2", replicas=2, scheduling={"nodeSelector": {"pool": "nowhere"}})
+    kube.wait_observed(name)
+    old, new = revisions_of(kube, name)
+    before = kube.service(name)
+    assert f"Revision {new} was aborted" in commands.run("abort", name)
+    assert "RolloutAborted" in commands.run("status", name, "-w", "--timeout", "60s", code=1)
+    wait_until(lambda: len(kube.children(name)["deployments"]) == 1, "the new Deployment is gone")
+
+    after = kube.service(name)
+    assert (after["spec"], after["metadata"]["generation"]) == (
+        before["spec"],
+        before["metadata"]["generation"],
+    )
+    assert after["status"]["abortedRevisions"] == [new]
+    assert after["status"]["stableRevision"] == old
+    assert kube.condition("Available", name)["status"] == "True"
+    shared.operator.wait_at_rest(1.0)
+    assert f"Revision {new} is tried again" in commands.run("retry", name)
+    assert json.loads(commands.run("status", name, "-o", "json"))["state"] == "Progressing"
+    assert f"Revision {new} was aborted" in commands.run("abort", name)
+    commands.run("undo", name)
+    assert "complete" in commands.run("status", name, "-w", "--timeout", "60s")
+    states = {line.split()[1]: line.split()[3] for line in commands.run("history", name).splitlines()[1:]}
+    assert states == {old: "stable", new: "aborted"}
+
+
 def test_errors_are_one_sentence(commands: Commands, shared):
     assert commands.run("status", "nobody", code=1).count("\n") == 1
     assert "no ModelService 'nobody'" in commands.run("history", "nobody", code=1)

@@ -1,0 +1,59 @@
+"""`rollout abort` and `rollout retry`: a request to the operator, in an annotation. Pure.
+
+The spec stays as it is, so a tool that compares it with Git sees no difference.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from modelservice_cli.errors import CommandError
+from modelservice_cli.rollout.facts import Facts
+from modelservice_operator.decide.steering import Answer, read_answer
+from modelservice_operator.facts.labels import ROLLOUT_ACTION
+from modelservice_operator.facts.recorded import is_aborted, is_given_up
+
+Verb = Literal["abort", "retry"]
+
+
+def plan_request(facts: Facts, verb: Verb, now: datetime) -> str | None:
+    """Return what to ask, None where it would change nothing. Raises CommandError.
+
+    The time makes it another request than the last one.
+    """
+    if facts.status.get("observedGeneration") != facts.service["metadata"].get("generation"):
+        raise CommandError(
+            f"the operator has not seen the newest edit of {facts.name} yet: run the command again, or see "
+            "whether the operator runs"
+        )
+    target = facts.target
+    if target is None or target == facts.stable:
+        return None
+    # What missed its deadline can be aborted still: then no longer deadline tries it again.
+    is_pointless = (
+        is_aborted(facts.status, target) if verb == "abort" else not is_given_up(facts.status, target)
+    )
+    if is_pointless:
+        return None
+    return f"{verb}@{target}@{now:%Y%m%dT%H%M%S.%fZ}"
+
+
+def nothing_to_do(facts: Facts, verb: Verb) -> str:
+    """Return why nothing is asked."""
+    if facts.target is None or facts.target == facts.stable:
+        return f"{facts.name}: nothing is being rolled out; nothing is written"
+    if verb == "abort":
+        return f"{facts.name}: revision {facts.target} was aborted already; nothing is written"
+    return f"{facts.name}: revision {facts.target} was not given up; nothing is written"
+
+
+def with_request(facts: Facts, request: str) -> dict[str, Any]:
+    """Return the ModelService with the request."""
+    metadata = facts.service["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), ROLLOUT_ACTION: request}
+    return {**facts.service, "metadata": {**metadata, "annotations": annotations}}
+
+
+def answer_to(facts: Facts, request: str) -> Answer | None:
+    """Return the operator's answer, None where it has not answered this yet."""
+    answer = read_answer(facts.status)
+    return answer if answer is not None and answer.request == request else None

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.cli.rollout.worlds import facts_of, make_world
+from tests.unit.operator.builders import NOW, World, model
+
+from modelservice_cli.errors import CommandError
+from modelservice_cli.rollout.ask import Verb, answer_to, nothing_to_do, plan_request, with_request
+from modelservice_cli.rollout.status import rollout_status
+
+
+def changing() -> World:
+    world = make_world(1, rollout={"progressDeadlineSeconds": 60})
+    world.edit(model=model(2))
+    world.reconcile()
+    world.broken.add(world.status["targetRevision"])
+    world.settle()
+    return world
+
+
+def carry_out(world: World, verb: Verb, *, after_seconds: float = 0.0) -> str:
+    facts = facts_of(world)
+    request = plan_request(facts, verb, NOW + timedelta(seconds=after_seconds))
+    assert request is not None
+    world.service = with_request(facts, request)
+    assert answer_to(facts_of(world), request) is None
+    world.settle()
+    answer = answer_to(facts_of(world), request)
+    assert answer is not None
+    assert answer.accepted
+    return answer.message
+
+
+def test_abort_then_retry_are_accepted_again_and_again() -> None:
+    world = changing()
+    new = world.status["targetRevision"]
+    spec: dict[str, Any] = dict(world.service["spec"])
+    for turn in range(2):
+        assert carry_out(world, "abort", after_seconds=turn) == f"Revision {new} was aborted."
+        status = rollout_status(facts_of(world))
+        assert (status.state, status.revisions[-1].role) == ("GivenUp", "aborted")
+        assert carry_out(world, "retry", after_seconds=turn) == f"Revision {new} is tried again."
+
+    assert world.service["spec"] == spec
+
+
+def test_request_keeps_other_annotations() -> None:
+    world = changing()
+    world.service["metadata"]["annotations"] = {"team": "mail"}
+    carry_out(world, "abort")
+
+    assert world.service["metadata"]["annotations"]["team"] == "mail"
+
+
+def test_what_missed_its_deadline_can_be_aborted_and_tried_again() -> None:
+    world = changing()
+    world.wait(61)
+    world.settle()
+    carry_out(world, "abort")
+    carry_out(world, "retry")
+
+
+@pytest.mark.parametrize(
+    ("verb", "prepare", "said"),
+    [
+        ("abort", "complete", "nothing is being rolled out"),
+        ("retry", "complete", "nothing is being rolled out"),
+        ("abort", "aborted", "was aborted already"),
+        ("retry", "changing", "was not given up"),
+    ],
+)
+def test_request_that_would_change_nothing_is_not_written(verb: Verb, prepare: str, said: str) -> None:
+    world = make_world(1, 2) if prepare == "complete" else changing()
+    if prepare == "aborted":
+        carry_out(world, "abort")
+    facts = facts_of(world)
+
+    assert plan_request(facts, verb, NOW) is None
+    assert said in nothing_to_do(facts, verb)
+
+
+def test_request_for_an_edit_that_was_not_seen_is_refused() -> None:
+    """It would be pinned to another revision than the user means."""
+    world = changing()
+    world.edit(model=model(3))
+
+    with pytest.raises(CommandError, match="not seen the newest edit"):
+        plan_request(facts_of(world), "abort", NOW)

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.operator.builders import World, model
+
+from modelservice_operator.facts import labels
+
+
+def ask(world: World, verb: str, revision: str | None = None, *, nonce: str = "") -> None:
+    """Write the annotation, as people and tools do."""
+    asked = f"{verb}@{revision or world.status['targetRevision']}{f'@{nonce}' if nonce else ''}"
+    world.service["metadata"]["annotations"] = {labels.ROLLOUT_ACTION: asked}
+
+
+def answer(world: World) -> dict[str, Any]:
+    found: dict[str, Any] = world.status["rollout"]["action"]
+    return found
+
+
+def changing(**spec: Any) -> tuple[World, str, str]:
+    """A service in the middle of a change whose new pods do not come; (world, stable, target)."""
+    world = World(**{"model": model(1), "replicas": 2, **spec})
+    world.settle()
+    old = str(world.status["stableRevision"])
+    world.edit(model=model(2))
+    world.reconcile()
+    new = str(world.status["targetRevision"])
+    world.broken.add(new)
+    world.settle()
+    return world, old, new
+
+
+def test_abort_goes_back_to_stable_and_leaves_the_spec_alone() -> None:
+    world, old, new = changing()
+    spec = copy.deepcopy(world.service["spec"])
+    ask(world, "abort")
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+    assert world.service["spec"] == spec
+    assert world.status["abortedRevisions"] == [new]
+    assert (answer(world)["accepted"], answer(world)["message"]) == (True, f"Revision {new} was aborted.")
+    assert world.condition("Degraded")["reason"] == "RolloutAborted"
+    assert world.condition("Stalled")["status"] == "True"
+    assert "missedDeadlineSeconds" not in world.status
+
+
+def test_abort_of_a_healthy_change_keeps_the_old_pods() -> None:
+    world, old, new = changing(replicas=3)
+    world.broken.clear()
+    world.reconcile()
+    world.run_controllers()
+    world.reconcile()
+    assert world.replicas()[new] > 0
+    ask(world, "abort")
+    fewest = 3
+    for _ in range(10):
+        world.reconcile()
+        fewest = min(fewest, sum(one.available_replicas for one in world.deployments().values()))
+        world.run_controllers()
+
+    assert world.replicas() == {old: 3}
+    assert fewest == 3
+
+
+def test_abort_with_recreate_starts_the_old_pods_again() -> None:
+    world, old, _ = changing(rollout={"strategy": "Recreate"})
+    ask(world, "abort")
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+    assert world.condition("Available")["status"] == "True"
+
+
+def test_aborted_revision_is_not_tried_by_time_restart_scaling_or_another_edit() -> None:
+    world, old, new = changing()
+    ask(world, "abort")
+    world.settle()
+    world.broken.clear()
+    world.wait(36_000)
+    world.edit(replicas=3, rollout={"progressDeadlineSeconds": 9000})
+    world.settle()
+    assert world.replicas() == {old: 3}
+
+    world.service["metadata"]["annotations"] = {}
+    world.settle()
+    assert world.replicas() == {old: 3}
+    world.edit(model=model(3))
+    world.settle()
+    assert world.condition("Ready")["status"] == "True"
+    third = str(world.status["stableRevision"])
+    world.edit(model=model(2))
+    world.settle()
+
+    assert world.status["targetRevision"] == new
+    assert world.replicas() == {third: 3}
+    assert world.condition("Degraded")["reason"] == "RolloutAborted"
+
+
+def test_abort_without_a_rollout_changes_nothing_then_or_later() -> None:
+    world = World(model=model(1))
+    world.settle()
+    first = str(world.status["stableRevision"])
+    ask(world, "abort")
+    world.settle()
+    assert "is rolled out" in answer(world)["message"]
+    assert world.condition("Ready")["status"] == "True"
+
+    for tag in (2, 1):
+        world.edit(model=model(tag))
+        world.settle()
+
+    assert world.status["stableRevision"] == first
+
+
+def test_abort_of_a_first_deploy_changes_nothing() -> None:
+    world = World(model=model(1))
+    world.reconcile()
+    ask(world, "abort")
+    world.settle()
+
+    assert "no earlier revision" in answer(world)["message"]
+    assert world.condition("Ready")["status"] == "True"
+
+
+def test_verb_for_another_revision_changes_nothing() -> None:
+    world, old, new = changing()
+    for revision in (old, "bbbbbbbbbb"):
+        ask(world, "abort", revision)
+        world.settle()
+        assert (answer(world)["accepted"], new in answer(world)["message"]) == (False, True)
+        assert world.replicas() == {old: 2, new: 1}
+
+
+@pytest.mark.parametrize("request_text", ["abort", "stop@bbbbbbbbbb", "@", "x" * 5000])
+def test_verb_that_nobody_knows_is_answered(request_text: str) -> None:
+    world, old, new = changing()
+    world.service["metadata"]["annotations"] = {labels.ROLLOUT_ACTION: request_text}
+    world.settle()
+
+    assert not answer(world)["accepted"]
+    assert len(answer(world)["request"]) <= 128
+    assert world.replicas() == {old: 2, new: 1}
+
+
+def test_retry_after_abort_starts_the_revision_again_with_a_new_deadline() -> None:
+    world, old, new = changing(rollout={"progressDeadlineSeconds": 60})
+    ask(world, "abort")
+    world.settle()
+    world.wait(3600)
+    ask(world, "retry")
+    world.settle()
+
+    assert world.replicas() == {old: 2, new: 1}
+    assert "abortedRevisions" not in world.status
+    assert world.condition("Progressing")["status"] == "True"
+    assert answer(world)["message"] == f"Revision {new} is tried again."
+    world.broken.clear()
+    world.settle()
+    assert world.status["stableRevision"] == new
+
+
+def test_retry_after_a_missed_deadline_counts_once() -> None:
+    world, old, new = changing(rollout={"progressDeadlineSeconds": 60})
+    for nonce in ("1", "2"):
+        world.wait(61)
+        world.settle()
+        assert world.replicas() == {old: 2}
+        ask(world, "retry", nonce=nonce)
+        world.settle()
+        assert world.replicas() == {old: 2, new: 1}
+    world.wait(61)
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+    assert world.condition("Progressing")["reason"] == "ProgressDeadlineExceeded"
+
+
+def test_retry_of_what_goes_on_changes_nothing() -> None:
+    world, old, _ = changing(rollout={"progressDeadlineSeconds": 60})
+    world.wait(40)
+    ask(world, "retry")
+    world.settle()
+    assert "was not given up" in answer(world)["message"]
+    world.wait(21)
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+
+
+def test_abort_after_a_missed_deadline_is_kept_when_more_time_is_allowed() -> None:
+    world, old, _ = changing(rollout={"progressDeadlineSeconds": 60})
+    world.wait(61)
+    world.settle()
+    ask(world, "abort")
+    world.settle()
+    world.edit(rollout={"progressDeadlineSeconds": 600})
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+
+
+def test_back_to_stable_after_an_abort_is_ready_again() -> None:
+    world, _, new = changing()
+    ask(world, "abort")
+    world.settle()
+    world.edit(model=model(1))
+    world.settle()
+
+    assert world.condition("Ready")["status"] == "True"
+    assert world.condition("Degraded")["status"] == "False"
+    assert world.status["abortedRevisions"] == [new]
+
+
+def test_abort_in_the_middle_of_an_invalid_spec_holds() -> None:
+    world, old, _ = changing()
+    ask(world, "abort")
+    world.edit(batching={"maxBatchSize": -1})
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+    assert world.condition("Ready")["reason"] == "InvalidSpec"
+
+
+def test_operator_killed_before_the_answer_is_recorded_decides_the_same() -> None:
+    world, _, _ = changing()
+    ask(world, "abort")
+    status = copy.deepcopy(world.service["status"])
+    decision = world.reconcile()
+    world.service["status"] = status
+    again = world.reconcile()
+
+    assert decision.plan is not None
+    assert again.plan is not None
+    assert again.plan.replicas == decision.plan.replicas
+    assert again.steering == decision.steering
+
+
+def test_verbs_are_told_as_events() -> None:
+    world, _, new = changing()
+    for verb in ("abort", "retry"):
+        ask(world, verb)
+        world.settle()
+    told = [(one.reason, one.message) for one in world.events if one.reason.startswith("RolloutAction")]
+
+    assert told == [
+        ("RolloutActionAccepted", f"abort@{new}: Revision {new} was aborted."),
+        ("RolloutActionAccepted", f"retry@{new}: Revision {new} is tried again."),
+    ]
+    assert "Recovered" not in [one.reason for one in world.events]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("edit"), st.integers(1, 4)),
+        st.tuples(st.just("scale"), st.integers(0, 3)),
+        st.tuples(st.just("ask"), st.sampled_from(["abort", "retry", "promote"])),
+        st.tuples(st.just("wait"), st.sampled_from([1, 61, 601])),
+        st.tuples(st.just("break"), st.booleans()),
+        st.tuples(st.just("run"), st.integers(1, 3)),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_aborted_revision_is_never_woken_and_everything_comes_to_rest(steps: list[tuple[str, Any]]) -> None:
+    world = World(model=model(0), replicas=2, rollout={"progressDeadlineSeconds": 60})
+    world.settle()
+    for number, (what, value) in enumerate(steps):
+        aborted = set(world.status.get("abortedRevisions", ()))
+        before = world.replicas()
+        if what == "edit":
+            world.edit(model=model(value))
+        elif what == "scale":
+            world.scale(value)
+        elif what == "ask":
+            ask(world, value, nonce=str(number))
+        elif what == "wait":
+            world.wait(value)
+        elif what == "break":
+            world.broken = {world.status["targetRevision"]} if value else set()
+        for _ in range(value if what == "run" else 1):
+            world.reconcile()
+            world.run_controllers()
+        is_retry = (what, value) == ("ask", "retry")
+        for one in set() if is_retry else aborted & set(world.status.get("abortedRevisions", ())):
+            assert world.replicas().get(one, 0) <= before.get(one, 0)
+        assert (
+            aborted <= {*world.status.get("abortedRevisions", ()), world.status["stableRevision"]} or is_retry
+        )
+    world.settle()
+    world.broken.clear()
+    world.settle()
+    assert world.replicas() == {world.status["stableRevision"]: world.service["spec"]["replicas"]}
