@@ -17,6 +17,7 @@ from modelservice_runtime.onnx.rows.rules import (
     quantized,
     recurrent,
     reductions,
+    resampling,
     reshaping,
     shapes,
     text,
@@ -25,6 +26,6 @@ from modelservice_runtime.onnx.rows.rules import (
 RULES: Rules = {}
 for _family in (
     attention, control_flow, convolution, elementwise, indexing, linear, ml, normalization, quantized,
-    recurrent, reductions, reshaping, shapes, text,
+    recurrent, reductions, resampling, reshaping, shapes, text,
 ):  # fmt: skip
     RULES.update(_family.RULES)
