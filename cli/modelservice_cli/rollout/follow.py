@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -24,26 +25,28 @@ def follow(reader: Reader, show: Show, timeout_seconds: int | None) -> int:
 
     An API server that is away for a while is waited for, once it has answered.
     """
-    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     status: RolloutStatus | None = rollout_status(reader.everything())
     while True:
         if status is not None:
             show(status)
             if status.state in EXIT_CODES:
                 return EXIT_CODES[status.state]
-        left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
+        left = deadline - time.monotonic()
         if left <= 0:
             print(f"modelservice: the change has not ended within {timeout_seconds} s", file=sys.stderr)
             return TIMED_OUT
         time.sleep(min(LOOK_SECONDS, left))
-        status = _look(reader)
+        status = _look(reader, is_told=status is None)
 
 
-def _look(reader: Reader) -> RolloutStatus | None:
+def _look(reader: Reader, *, is_told: bool) -> RolloutStatus | None:
+    """Return None where nobody answers; `is_told` says that the look before said so already."""
     try:
         return rollout_status(reader.everything())
     except UnavailableError as error:
-        print(f"modelservice: {error}; trying again", file=sys.stderr)
+        if not is_told:
+            print(f"modelservice: {error}; trying again", file=sys.stderr)
         return None
 
 

@@ -8,24 +8,27 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from tests.support.operator_process import wait_until
 
 from modelservice_cli.main import main, plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hack.cluster.cluster import Cluster
 
 
+RBAC = "rbac.authorization.k8s.io/v1"
 TRACKED = {"argocd.argoproj.io/tracking-id": "mail:modelservice.dev/ModelService:mail/from-git"}
 
 
 class Commands:
     """Runs `rollout` in one namespace; starting a process takes longer than most of what it does."""
 
-    def __init__(self, cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
-        self._flags = ("--kubeconfig", str(cluster.kubeconfig), "-n", namespace)
+    def __init__(self, kubeconfig: Path, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self._flags = ("--kubeconfig", str(kubeconfig), "-n", namespace)
         self._capsys = capsys
 
     def run(self, *arguments: str, code: int = 0, program: Callable[[list[str]], int] = main) -> str:
@@ -44,7 +47,7 @@ class Commands:
 
 @pytest.fixture
 def commands(shared, installed: Cluster, capsys: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(installed, shared.kube.namespace, capsys)
+    return Commands(installed.kubeconfig, shared.kube.namespace, capsys)
 
 
 def revisions_of(kube: Any, name: str) -> tuple[str, str]:
@@ -176,6 +179,49 @@ def test_abort_and_retry_are_answered_and_leave_the_spec_alone(shared, commands:
     assert "complete" in commands.run("status", name, "-w", "--timeout", "60s")
     states = {line.split()[1]: line.split()[3] for line in commands.run("history", name).splitlines()[1:]}
     assert states == {old: "stable", new: "aborted"}
+
+
+@pytest.fixture
+def reader_kubeconfig(shared, installed: Cluster, tmp_path: Path) -> Path:
+    """A kubeconfig of somebody who may read ModelServices and nothing else."""
+    api, namespace = shared.kube.api, shared.kube.namespace
+    rules = [{"apiGroups": ["modelservice.dev"], "resources": ["modelservices"], "verbs": ["get"]}]
+    metadata = {"name": "reader", "namespace": namespace}
+    api.create(shared.kube.path("serviceaccounts"), {"metadata": metadata})
+    api.apply({"apiVersion": RBAC, "kind": "Role", "metadata": metadata, "rules": rules})
+    api.apply(
+        {
+            "apiVersion": RBAC,
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+            "subjects": [{"kind": "ServiceAccount", **metadata}],
+        }
+    )
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = api.create(shared.kube.path("serviceaccounts", "reader") + "/token", request)["status"]["token"]
+    config = yaml.safe_load(installed.kubeconfig.read_text(encoding="utf-8"))
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    path = tmp_path / "reader-kubeconfig"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def test_who_may_read_the_service_only_sees_its_status_and_may_not_undo(
+    shared, reader_kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+):
+    kube, name = shared.kube, "half-seen"
+    kube.apply_service(name)
+    kube.wait_ready(name)
+    commands = Commands(reader_kubeconfig, kube.namespace, capsys)
+    said = commands.run("status", name, "-w")
+    assert said.startswith(f"{name}: complete; {revisions_of(kube, name)[0]} (stable) ? of ? available")
+    assert "You may not read ControllerRevisions, Deployments, Pods here" in commands.run("status", name)
+    for arguments in (("history", name), ("undo", name)):
+        said = commands.run(*arguments, code=1)
+        assert "controllerrevisions.apps is forbidden" in said
+        assert said.count("\n") == 1
 
 
 def test_errors_are_one_sentence(commands: Commands, shared):

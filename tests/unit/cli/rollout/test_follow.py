@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from tests.unit.cli.rollout.worlds import facts_of, make_world
+from tests.unit.operator.builders import model
+
+from modelservice_cli.errors import CommandError
+from modelservice_cli.rollout import follow as module
+from modelservice_cli.rollout.errors import UnavailableError
+from modelservice_cli.rollout.follow import follow, shower
+
+if TYPE_CHECKING:
+    from modelservice_cli.rollout.facts import Facts
+    from modelservice_cli.rollout.read import Reader
+
+
+class Looks:
+    """What a reader finds, look by look; the last one again and again."""
+
+    def __init__(self, *found: Facts | CommandError) -> None:
+        self._found = list(found)
+
+    def everything(self) -> Facts:
+        now = self._found.pop(0) if len(self._found) > 1 else self._found[0]
+        if isinstance(now, CommandError):
+            raise now
+        return now
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+
+
+def run(*found: Facts | CommandError, output: str = "text", timeout_seconds: int | None = None) -> int:
+    with shower(output) as show:
+        return follow(cast("Reader", Looks(*found)), show, timeout_seconds)
+
+
+@pytest.fixture(scope="module")
+def looks() -> tuple[Facts, Facts]:
+    """A change in the middle, and at its end."""
+    world = make_world(1)
+    world.edit(model=model(2))
+    world.reconcile()
+    middle = facts_of(world)
+    world.settle()
+    return middle, facts_of(world)
+
+
+def test_follow_prints_changes_only(looks: tuple[Facts, Facts], capsys: pytest.CaptureFixture[str]) -> None:
+    middle, end = looks
+
+    assert run(middle, middle, middle, end) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("spam: in progress; ")
+    assert last.startswith("spam: complete; ")
+
+
+def test_follow_prints_an_object_a_line(
+    looks: tuple[Facts, Facts], capsys: pytest.CaptureFixture[str]
+) -> None:
+    middle, end = looks
+
+    assert run(middle, middle, end, output="json") == 0
+    states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
+    assert states == ["Progressing", "Complete"]
+
+
+def test_follow_waits_for_an_api_server_that_is_away(
+    looks: tuple[Facts, Facts], capsys: pytest.CaptureFixture[str]
+) -> None:
+    middle, end = looks
+    away = UnavailableError("no answer")
+
+    assert run(middle, away, away, middle, away, end) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "modelservice: no answer; trying again\n" * 2
+    assert len(captured.out.splitlines()) == 2
+
+
+def test_follow_of_what_is_gone_fails(looks: tuple[Facts, Facts]) -> None:
+    with pytest.raises(CommandError, match="gone"):
+        run(looks[0], CommandError("gone"))
+
+
+def test_follow_without_a_first_answer_fails(looks: tuple[Facts, Facts]) -> None:
+    with pytest.raises(UnavailableError):
+        run(UnavailableError("no answer"), looks[1])
+
+
+def test_follow_ends_after_the_timeout(
+    looks: tuple[Facts, Facts], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(looks[0], timeout_seconds=0) == 124
+    assert "has not ended within 0 s" in capsys.readouterr().err
