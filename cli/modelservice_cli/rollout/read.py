@@ -20,6 +20,7 @@ class Reader:
 
     def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
         self._cluster, self._namespace, self._name = cluster, namespace, name
+        self._known: tuple[Record, ...] = ()
 
     def service(self) -> Facts:
         """The ModelService alone."""
@@ -42,7 +43,7 @@ class Reader:
                 unreadable.append(what)
                 return None
 
-        records = if_allowed("ControllerRevisions", lambda: self._records(service))
+        records = if_allowed("ControllerRevisions", lambda: self._known_records(service))
         deployments = if_allowed("Deployments", lambda: self._children(service))
         pods = if_allowed("Pods", lambda: self._cluster.list_pods(self._namespace, self._name))
         warnings = if_allowed("Events", lambda: self._warnings(pods or []))
@@ -58,6 +59,13 @@ class Reader:
     def _records(self, service: Object) -> tuple[Record, ...]:
         found = self._cluster.list_children(CONTROLLER_REVISIONS, self._namespace, self._name)
         return read_records(service, found)
+
+    def _known_records(self, service: Object) -> tuple[Record, ...]:
+        """Those of the look before, unless there is a new target: what a record holds never changes."""
+        target = (service.get("status") or {}).get("targetRevision")
+        if target not in {one.revision for one in self._known}:
+            self._known = self._records(service)
+        return self._known
 
     def _children(self, service: Object) -> Mapping[str, Any]:
         found = self._cluster.list_children(DEPLOYMENTS, self._namespace, self._name)

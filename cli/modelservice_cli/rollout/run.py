@@ -19,6 +19,7 @@ from modelservice_cli.rollout.read import Reader
 from modelservice_cli.rollout.report import as_text
 from modelservice_cli.rollout.status import rollout_status, status_report
 from modelservice_cli.rollout.undo import plan_undo, refusal, undo_report
+from modelservice_runtime.errors import InvalidSettingsError
 
 _WRITE_TRIES = 5
 _ANSWER_SECONDS = 30
@@ -36,6 +37,8 @@ def run_verb(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace, _cluster: Cluster, reader: Reader) -> int:
+    if arguments.timeout is not None and not arguments.watch:
+        raise InvalidSettingsError("--timeout needs -w")
     if arguments.watch:
         with shower(arguments.output) as show:
             return follow(reader, show, arguments.timeout)

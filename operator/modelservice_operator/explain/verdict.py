@@ -13,6 +13,7 @@ from modelservice_operator.facts.recorded import (
     DEADLINE_EXCEEDED,
     INSUFFICIENT_CAPACITY,
     condition_of,
+    is_aborted,
     is_given_up,
 )
 from modelservice_operator.facts.text.redact import redact
@@ -176,11 +177,7 @@ def _serving_on(view: View) -> str:
 def given_up_verdict(view: View) -> Verdict:
     """The cause was seen while there were pods: once they are gone, the old status is all that knows it."""
     if view.aborted:
-        return _final(
-            ABORTED,
-            f"Revision {view.target} was aborted; revision {view.stable} serves on. To try it again use "
-            "'modelservice rollout retry'; to be rid of it, put the spec back ('modelservice rollout undo').",
-        )
+        return _aborted_verdict(view)
     if is_given_up(view.old, view.target):
         known = condition_of(view.old, "Degraded")
         if known.get("status") == "True":
@@ -191,6 +188,20 @@ def given_up_verdict(view: View) -> Verdict:
         f"Revision {view.target} did not become available in {view.deadline_seconds} s and was given up; "
         f"revision {view.stable} serves on. To try it again raise spec.rollout.progressDeadlineSeconds; "
         f"to try another, change the spec.{why}",
+    )
+
+
+def _aborted_verdict(view: View) -> Verdict:
+    known = condition_of(view.old, "Degraded")
+    if is_aborted(view.old, view.target) and known.get("reason") == ABORTED:
+        return _final(ABORTED, str(known.get("message")))
+    # What is said of a missed deadline names other ways out.
+    _, why = ("", "") if is_given_up(view.old, view.target) else _last_cause(view)
+    return _final(
+        ABORTED,
+        f"Revision {view.target} was aborted; revision {view.stable} serves on. To try it again use "
+        "'modelservice rollout retry'; to be rid of it, put the spec back ('modelservice rollout undo')."
+        f"{why}",
     )
 
 

@@ -155,6 +155,13 @@ def test_api_server_that_is_away_is_one_sentence(tmp_path: Path, capsys: pytest.
     )
 
 
+def test_timeout_without_watch_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = kubeconfig(tmp_path / "config")
+
+    assert main(["rollout", "status", "spam", "--kubeconfig", str(file), "--timeout", "1s"]) == 2
+    assert capsys.readouterr().err == "modelservice: --timeout needs -w\n"
+
+
 def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert plugin(["rollout", "stop", "spam"]) == 2
     assert capsys.readouterr().err.startswith("kubectl msvc: ")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.operator.builders import World, model
+from tests.unit.operator.builders import World, make_pod, model
 
 from modelservice_operator.facts import labels
 
@@ -48,6 +48,36 @@ def test_abort_goes_back_to_stable_and_leaves_the_spec_alone() -> None:
     assert world.condition("Degraded")["reason"] == "RolloutAborted"
     assert world.condition("Stalled")["status"] == "True"
     assert "missedDeadlineSeconds" not in world.status
+
+
+def test_abort_keeps_the_cause_when_its_pods_are_gone() -> None:
+    world, _, new = changing()
+    waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+    world.pods = (make_pod(new, containerStatuses=[{"name": "server", "state": {"waiting": waiting}}]),)
+    world.settle()
+    ask(world, "abort")
+    world.reconcile()
+    world.pods = ()
+    world.settle()
+    world.wait(600)
+    world.settle()
+    message = world.condition("Ready")["message"]
+
+    assert message == world.condition("Degraded")["message"]
+    assert message.startswith(f"Revision {new} was aborted; ")
+    assert "Cause: Image registry.example/onnx:1 cannot be pulled" in message
+
+
+def test_abort_after_a_missed_deadline_says_how_to_go_on() -> None:
+    world, _, new = changing(rollout={"progressDeadlineSeconds": 60})
+    world.wait(61)
+    world.settle()
+    ask(world, "abort")
+    world.settle()
+    message = world.condition("Ready")["message"]
+
+    assert message.startswith(f"Revision {new} was aborted; ")
+    assert "progressDeadlineSeconds" not in message
 
 
 def test_abort_of_a_healthy_change_keeps_the_old_pods() -> None:
