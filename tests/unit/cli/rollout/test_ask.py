@@ -63,6 +63,14 @@ def test_what_missed_its_deadline_can_be_aborted_and_tried_again() -> None:
     carry_out(world, "retry")
 
 
+def test_revision_is_tried_again_as_often_as_somebody_asks() -> None:
+    world = changing()
+    for turn in range(2):
+        world.wait(61)
+        world.settle()
+        carry_out(world, "retry", after_seconds=turn)
+
+
 @pytest.mark.parametrize(
     ("verb", "prepare", "said"),
     [

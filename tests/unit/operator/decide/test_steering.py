@@ -235,6 +235,34 @@ def test_abort_after_a_missed_deadline_is_kept_when_more_time_is_allowed() -> No
     assert world.replicas() == {old: 2}
 
 
+def test_abort_wins_over_more_time_that_is_allowed_in_the_same_moment() -> None:
+    world, old, _ = changing(rollout={"progressDeadlineSeconds": 60})
+    world.wait(61)
+    world.settle()
+    ask(world, "abort")
+    world.edit(rollout={"progressDeadlineSeconds": 600})
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+    assert world.condition("Degraded")["reason"] == "RolloutAborted"
+
+
+def test_aborted_revision_that_serves_since_nothing_else_can_is_aborted_no_more() -> None:
+    world, old, new = changing()
+    ask(world, "abort")
+    world.settle()
+    world.broken.clear()
+    for kind in ("ControllerRevision", "Deployment"):
+        del world.children[kind, f"spam-{old}"]
+    world.settle()
+    assert world.status["stableRevision"] == new
+    for tag in (3, 2):
+        world.edit(model=model(tag))
+        world.settle()
+
+    assert world.status["stableRevision"] == new
+
+
 def test_back_to_stable_after_an_abort_is_ready_again() -> None:
     world, _, new = changing()
     ask(world, "abort")
