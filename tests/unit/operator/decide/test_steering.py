@@ -241,8 +241,11 @@ def test_abort_wins_over_more_time_that_is_allowed_in_the_same_moment() -> None:
     world.settle()
     ask(world, "abort")
     world.edit(rollout={"progressDeadlineSeconds": 600})
+    decision = world.reconcile()
     world.settle()
 
+    assert decision.plan is not None
+    assert decision.plan.phase == "Aborted"
     assert world.replicas() == {old: 2}
     assert world.condition("Degraded")["reason"] == "RolloutAborted"
 
