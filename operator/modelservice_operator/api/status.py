@@ -101,6 +101,8 @@ class SurgeCapacity(ApiModel):
     """Since when, while that is being watched."""
     surge: Count | None = None
     """Pods above the wanted number that do have room; the rollout goes by it."""
+    replicas: Count | None = None
+    """The wanted number then. Where fewer are wanted now, room is looked for again."""
     decided_at: Time | None = None
     """When that was decided."""
     message: Annotated[str, limited(1024)] | None = None

@@ -41,9 +41,7 @@ def observe_rollout(
         leaving=leaving.pods,
         asked_at=None if is_new else parse_time((facts.status.get("rollout") or {}).get("startedAt")),
         down_since=_down_since(facts),
-        capacity=read_capacity(facts.status, target)
-        if wish.goes_by_capacity and not steering.retries
-        else None,
+        capacity=read_capacity(facts.status, target) if wish.goes_by_capacity and not tried_again else None,
     )
 
 

@@ -14,13 +14,14 @@ from modelservice_operator.explain.diagnose.room import find_shortage, resources
 from modelservice_operator.facts.text.times import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.rollout.history import History
     from modelservice_operator.decide.rollout.model import Capacity
     from modelservice_operator.explain.diagnose.cause import Surge
-    from modelservice_operator.facts.observed import Observed
+    from modelservice_operator.facts.observed import DeploymentChild, Observed
 
 
 def rollout_status(
@@ -63,17 +64,27 @@ def compute_capacity(observed: Observed, decision: Decision, now: datetime) -> C
     return next_capacity(plan.capacity, plan.probe, None if waits else shortage, now)
 
 
-def describe_surge(decision: Decision, capacity: Capacity | None) -> Surge:
+def describe_surge(
+    decision: Decision, deployments: Iterable[DeploymentChild], capacity: Capacity | None
+) -> Surge:
     """Return what becomes of a pod of the surge for which there is no room."""
     plan, spec = decision.plan, decision.service.spec if decision.service else None
     if plan is None or spec is None or spec.rollout.strategy != "RollingUpdate":
         return "None"
-    if capacity is not None and capacity.short_since is not None:
+    if capacity is not None and _is_giving_way(decision, deployments, capacity):
         is_only = decision.replicas == 1 and not spec.rollout.allow_downtime
         return "NeedsLeave" if is_only else "GivesWay"
     if max_surge_pods(RolloutSpec(replicas=decision.replicas, max_surge=spec.rollout.max_surge)) == 0:
         return "None"
     return "Waits" if spec.rollout.capacity_policy == "Wait" else "Tried"
+
+
+def _is_giving_way(decision: Decision, deployments: Iterable[DeploymentChild], capacity: Capacity) -> bool:
+    """Whether a pod without room is watched, or there are more pods still than was decided to have room."""
+    if capacity.surge is None:
+        return capacity.short_since is not None
+    here = sum(max(one.spec_replicas, one.replicas) for one in deployments)
+    return here > decision.replicas + capacity.surge
 
 
 def describe_no_room(decision: Decision) -> str | None:

@@ -177,7 +177,9 @@ def _situation(
         keeps_runtime=decision.stable is not None
         and serving is not None
         and serving.snapshot.runtime.requested == runtime.requested,
-        surge=describe_surge(decision, capacity) if is_rollout and revision is decision.target else "None",
+        surge=describe_surge(decision, deployments.values(), capacity)
+        if is_rollout and revision is decision.target
+        else "None",
         has_policy=any((one.kind, one.name) == ("NetworkPolicy", name) for one in observed.others),
     )
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelservice_operator.decide.steering import read_answer
-from modelservice_operator.facts.recorded import ABORTED, DEADLINE_EXCEEDED, condition_of
+from modelservice_operator.facts.recorded import (
+    ABORTED,
+    DEADLINE_EXCEEDED,
+    INSUFFICIENT_CAPACITY,
+    condition_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +58,8 @@ def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[st
         found.append(Transition("Warning", reason, str(after.get("message"))))
     # Pods of another revision have not shown yet whether they do better.
     is_same_target = new_status.get("targetRevision") == old_status.get("targetRevision")
-    is_solved = before.get("reason") != ABORTED
+    # Room is looked for again: whether there is any will be seen.
+    is_solved = before.get("reason") not in (ABORTED, INSUFFICIENT_CAPACITY)
     if before.get("status") == "True" and after.get("status") == "False" and is_same_target and is_solved:
         found.append(Transition("Normal", "Recovered", f"Solved: {before.get('reason')}."))
     before, after = (condition_of(status, "Ready") for status in (old_status, new_status))

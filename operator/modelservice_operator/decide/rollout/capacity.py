@@ -45,7 +45,7 @@ def next_capacity(
     if shortage.is_being_mended or (now - since).total_seconds() < probe.seconds:
         return found
     surge = max(0, probe.surplus - shortage.pods)
-    return replace(found, short_since=None, surge=surge, decided_at=now)
+    return replace(found, short_since=None, surge=surge, replicas=probe.replicas, decided_at=now)
 
 
 def read_capacity(status: Mapping[str, Any], target: str) -> Capacity | None:
@@ -57,6 +57,7 @@ def read_capacity(status: Mapping[str, Any], target: str) -> Capacity | None:
         missing=known.get("missingPods") or 0,
         short_since=parse_time(known.get("shortSince")),
         surge=known.get("surge"),
+        replicas=known.get("replicas"),
         decided_at=parse_time(known.get("decidedAt")),
         message=known.get("message") or "",
     )
@@ -69,6 +70,7 @@ def write_capacity(capacity: Capacity, target: str) -> dict[str, Any]:
         "missingPods": capacity.missing or None,
         "shortSince": format_time(capacity.short_since) if capacity.short_since else None,
         "surge": capacity.surge,
+        "replicas": capacity.replicas,
         "decidedAt": format_time(capacity.decided_at) if capacity.decided_at else None,
         "message": capacity.message[:LONGEST_MESSAGE] or None,
     }

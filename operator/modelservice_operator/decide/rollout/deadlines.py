@@ -50,7 +50,7 @@ def find_probe(spec: RolloutSpec, limits: Limits, states: Iterable[RevisionState
         return None
     # It must be over before the deadline is.
     seconds = min(spec.surge_probe_seconds, spec.progress_deadline_seconds / 2)
-    return Probe(surplus=surplus, seconds=seconds)
+    return Probe(replicas=spec.replicas, surplus=surplus, seconds=seconds)
 
 
 def look_again_seconds(

@@ -37,12 +37,13 @@ class Capacity:
     """What the rollout to this target has found out about room for its surge, as its status records it.
 
     `missing` pods of the target find no room now, since `short_since`. `surge` pods above `replicas` do have
-    room: that was decided at `decided_at`, and is None before.
+    room: that was decided at `decided_at`, when so many `replicas` were wanted, and is None before.
     """
 
     missing: int = 0
     short_since: datetime | None = None
     surge: int | None = None
+    replicas: int | None = None
     decided_at: datetime | None = None
     message: str = ""
 
@@ -54,6 +55,7 @@ class Probe:
     `surplus` pods are above `replicas`; `seconds` is how long they may find no room.
     """
 
+    replicas: int
     surplus: int
     seconds: float
 

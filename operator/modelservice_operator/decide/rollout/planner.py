@@ -158,6 +158,9 @@ def _known_capacity(spec: RolloutSpec, observed: RolloutState, now: datetime) ->
     known = observed.capacity
     if known is None or known.decided_at is None:
         return known
+    if known.replicas is not None and spec.replicas < known.replicas:
+        # Pods that are not wanted any more leave their room to the surge.
+        return None
     is_stuck = _leaves_no_way(compute_limits(spec, known))
     return None if is_stuck and seconds_since(known.decided_at, now) >= PROBE_AGAIN_SECONDS else known
 
@@ -174,7 +177,7 @@ def _is_held(
     return (
         _leaves_no_way(limits)
         and target.wanted <= missing
-        and any(state.occupied for state in states if state.name != target.name)
+        and any(state.wanted for state in states if state.name != target.name)
     )
 
 
@@ -230,11 +233,11 @@ def _scale_down(
     observed: RolloutState,
 ) -> dict[str, int]:
     """Return the new replicas of all revisions but the goal."""
+    is_made = goal in observed.revisions
     if limits.at_once:
-        # A Deployment that cannot be made must not cost the pods that serve.
-        is_made = goal in observed.revisions
         return {state.name: 0 if is_made else state.wanted for state in others}
-    needed = spec.replicas - limits.unavailable
+    # A Deployment that cannot be made must not cost the pods that serve: none may be missing for it.
+    needed = spec.replicas - (limits.unavailable if is_made else 0)
     # One that is not settled may have a pod that became available since: nobody has counted it yet.
     broken = {state.name: state.wanted - state.serving if state.settled else 0 for state in others}
     # Only stable's broken pods may be worth waiting for: they served once.

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.rollout.capacity import Shortage
 from modelservice_operator.facts import pods as podlib
+from modelservice_operator.facts.text.quantity import parse_quantity
 from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from decimal import Decimal
 
     from modelservice_operator.facts.observed import DeploymentChild
 
 _INSUFFICIENT = re.compile(r"Insufficient ([^\s,]+[^\s,.])")
 PREEMPTION = re.compile(r"\s*(?:no new claims to deallocate,?\s*)?preemption: .*$", re.DOTALL)
+_NEVER_FITS = re.compile(
+    r"preemption: 0/(\d+) nodes are available: \1 Preemption is not helpful for scheduling"
+)
+"""No node would have enough if all its pods went."""
 _PLACES = ("Too many pods", "ReadWriteOncePod", "didn't match pod anti-affinity rules")
 """What any pod that goes leaves behind: a place on its node, its claim, its host."""
 MULTI_ATTACH = "Multi-Attach error"
@@ -50,7 +56,7 @@ def find_shortage(
     if not waiting:
         return None
     is_being_mended = any(makes_room(pod, events) for pod, _ in waiting)
-    return Shortage(len(waiting), redact(waiting[0][1]), is_being_mended)
+    return Shortage(len(waiting), redact(PREEMPTION.sub("", waiting[0][1])), is_being_mended)
 
 
 def resources_of(template: Mapping[str, Any]) -> Iterator[str]:
@@ -77,7 +83,7 @@ def _unschedulable(pods: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[
     for pod in pods:
         scheduled = podlib.condition(pod, "PodScheduled")
         if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-            yield pod, PREEMPTION.sub("", str(scheduled.get("message") or ""))
+            yield pod, str(scheduled.get("message") or "")
 
 
 def _unattached(
@@ -105,12 +111,26 @@ def _refusal(deployment: DeploymentChild) -> str | None:
 
 
 def _frees_place(message: str, freed: frozenset[str]) -> bool:
-    return any(sign in message for sign in _PLACES) or not freed.isdisjoint(_INSUFFICIENT.findall(message))
+    if any(sign in message for sign in _PLACES):
+        return True
+    return not freed.isdisjoint(_INSUFFICIENT.findall(message)) and not _NEVER_FITS.search(message)
 
 
 def _frees_quota(message: str, freed: frozenset[str]) -> bool:
-    """`exceeded quota: tight, requested: pods=1,requests.cpu=2, used: ...` names what is exceeded."""
-    requested = message.partition("requested: ")[2].partition(", used: ")[0]
-    names = {one.partition("=")[0].strip() for one in requested.split(",")}
+    """`exceeded quota: tight, requested: pods=1,requests.cpu=2, used: ..., limited: ...`: what is exceeded.
+
+    A pod that asks for more than the quota is would have no room if all others went.
+    """
+    requested, limited = _amounts(message, "requested"), _amounts(message, "limited")
+    names = set(requested)
+    if any(requested[name] > limited[name] for name in requested.keys() & limited.keys()):
+        return False
     bare = {name.removeprefix("requests.").removeprefix("limits.") for name in names}
     return not names.isdisjoint(_COUNTS) or not freed.isdisjoint(bare)
+
+
+def _amounts(message: str, kind: str) -> dict[str, Decimal]:
+    """Return what such a sentence says is `requested`, `used` or `limited`."""
+    named = re.search(rf"\b{kind}: ((?:[^\s,=]+=[^\s,=]+,?)+)", message)
+    pairs = (one.partition("=") for one in named[1].split(",") if one) if named else ()
+    return {name: parse_quantity(amount) for name, _, amount in pairs}

@@ -12,6 +12,15 @@ from modelservice_operator.decide.rollout.deadlines import LOOK_AGAIN_SECONDS, P
 from modelservice_operator.explain.diagnose.room import MULTI_ATTACH
 
 NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+FULL_NODE = (
+    "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) didn't match Pod's node "
+    "affinity/selector. preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, "
+    "1 Preemption is not helpful for scheduling."
+)
+NEVER_FITS = (
+    "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) didn't match Pod's node "
+    "affinity/selector. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+)
 QUOTA = (
     'pods "x" is forbidden: exceeded quota: tight, requested: requests.nvidia.com/gpu=1, '
     "used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu=2"
@@ -158,6 +167,7 @@ def test_surge_of_which_a_part_has_room_is_cut_to_that_part() -> None:
         "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
         "0/1 nodes are available: 1 Insufficient example.com/other.",
         "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+        NEVER_FITS,
     ],
 )
 def test_surge_that_old_pods_hold_nothing_for_costs_none_of_them(message: str) -> None:
@@ -170,6 +180,55 @@ def test_surge_that_old_pods_hold_nothing_for_costs_none_of_them(message: str) -
     assert world.capacity == {}
     assert world.condition("Degraded")["reason"] == "Unschedulable"
     assert "goes first" not in world.condition("Ready")["message"]
+
+
+def test_surge_without_room_on_a_node_whose_pods_could_make_it_is_given_up() -> None:
+    world = Full()
+    world.message = FULL_NODE
+    probed(world)
+
+    assert world.capacity["surge"] == 0
+    assert world.capacity["message"].endswith("affinity/selector.")
+
+
+def test_surge_without_room_is_no_matter_for_a_person() -> None:
+    world = Full()
+    degraded = set()
+    for _ in range(12):
+        world.step()
+        degraded.add(world.condition("Degraded")["status"])
+        world.wait(10)
+    assert world.replicas() == {world.new: 2}
+    assert degraded == {"False"}
+    assert {one.type for one in world.events} == {"Normal"}
+
+
+def test_surge_whose_place_was_taken_by_somebody_is_a_matter_for_a_person() -> None:
+    world = probed(Full())
+    world.gpus -= 1
+    for _ in range(3):
+        world.step()
+
+    assert world.replicas() == {world.old: 1, world.new: 1}
+    assert world.condition("Degraded")["reason"] == "Unschedulable"
+
+
+@pytest.mark.parametrize(
+    "requested", ["requests.nvidia.com/gpu=3", "requests.cpu=500m,requests.nvidia.com/gpu=3"]
+)
+def test_surge_that_a_quota_never_allows_costs_no_old_pod(requested: str) -> None:
+    world = Full()
+    message = QUOTA.replace("requests.nvidia.com/gpu=1", requested)
+    refusal = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    for _ in range(3):
+        world.run_controllers()
+        world.pods = None
+        world.set_deployment(world.new, replicas=0, available_replicas=0, conditions=(refusal,))
+        world.reconcile()
+        world.wait(30)
+
+    assert world.replicas() == {world.old: 2, world.new: 1}
+    assert world.condition("Degraded")["reason"] == "QuotaExceeded"
 
 
 def test_surge_refused_by_a_quota_is_given_up() -> None:
@@ -296,6 +355,20 @@ def test_only_pod_goes_once_downtime_is_allowed_and_the_new_one_has_a_deadline_o
     assert world.replicas() == {world.new: 1}
 
 
+def test_only_pod_that_is_stopping_already_holds_nothing_up() -> None:
+    world = held()
+    world.edit(rollout={"allowDowntime": True})
+    world.reconcile()
+    assert world.replicas() == {world.old: 0, world.new: 0}
+    world.edit(rollout={"allowDowntime": False})
+    world.reconcile()
+    assert world.condition("Ready")["reason"] == "RolloutInProgress"
+
+    world.settle()
+
+    assert world.replicas() == {world.new: 1}
+
+
 def test_only_pod_room_is_looked_for_again_after_a_while() -> None:
     world = held()
     world.gpus = 2
@@ -320,6 +393,7 @@ def test_only_pod_looking_again_in_vain_ends_as_before() -> None:
 
     assert world.replicas() == {world.old: 1, world.new: 0}
     assert world.condition("Ready")["reason"] == "InsufficientCapacity"
+    assert "Recovered" not in {one.reason for one in world.events}
 
 
 def test_only_pod_that_has_been_broken_for_a_while_makes_place_for_the_fix() -> None:
@@ -336,6 +410,41 @@ def test_only_pod_that_has_been_broken_for_a_while_makes_place_for_the_fix() -> 
     world.settle()
 
     assert world.replicas() == {world.new: 1}
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_scaling_down_leaves_room_to_the_surge(replicas: int) -> None:
+    world = probed(Full(3))
+    world.reconcile()
+    assert world.replicas() == {world.old: 2, world.new: 0}
+    world.scale(replicas)
+    for _ in range(4):
+        decision = world.step()
+        ready = sum(one.available_replicas for one in world.deployments().values())
+        assert ready >= replicas, "no pod has to go first"
+        assert not decision.plan.held
+
+    world.settle()
+
+    assert world.replicas() == {world.new: replicas}
+
+
+def test_revision_that_is_tried_again_looks_for_room_anew() -> None:
+    world = probed(Full())
+    world.reconcile()
+    world.broken.add(world.new)
+    for _ in range(3):
+        world.step()
+    world.wait(2000)
+    for _ in range(3):
+        world.step()
+    assert world.replicas() == {world.old: 2}
+    world.gpus, world.broken = 3, set()
+    world.edit(rollout={"progressDeadlineSeconds": 5000})
+    world.reconcile()
+
+    assert world.replicas() == {world.old: 2, world.new: 1}
+    assert world.capacity == {}
 
 
 def test_another_change_looks_for_room_anew() -> None:

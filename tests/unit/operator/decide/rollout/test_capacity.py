@@ -28,7 +28,7 @@ from modelservice_operator.decide.rollout.model import (
 )
 from modelservice_operator.decide.rollout.planner import plan
 
-PROBE = Probe(surplus=2, seconds=30)
+PROBE = Probe(replicas=3, surplus=2, seconds=30)
 SHORT = Shortage(1, "no GPU")
 
 
@@ -43,7 +43,7 @@ def test_next_capacity_after_the_probe_the_surge_is_what_has_room() -> None:
     known = Capacity(missing=1, short_since=NOW - timedelta(seconds=30))
 
     assert next_capacity(known, PROBE, SHORT, NOW) == Capacity(
-        missing=1, surge=1, decided_at=NOW, message="no GPU"
+        missing=1, surge=1, replicas=3, decided_at=NOW, message="no GPU"
     )
 
 
@@ -55,7 +55,7 @@ def test_next_capacity_without_a_shortage_forgets_it_and_keeps_what_was_decided(
 
 
 def test_capacity_is_read_as_it_was_written_and_for_its_target_only() -> None:
-    known = Capacity(missing=2, short_since=NOW, surge=1, decided_at=NOW, message="no GPU")
+    known = Capacity(missing=2, short_since=NOW, surge=1, replicas=3, decided_at=NOW, message="no GPU")
     status = {"rollout": {"capacity": write_capacity(known, "new")}}
 
     assert read_capacity(status, "new") == known

@@ -59,6 +59,8 @@ def world_in_a_change(**spec: Any) -> tuple[World, str, str]:
     old = world.status["stableRevision"]
     world.edit(model=model(2))
     world.reconcile()
+    world.run_controllers()
+    world.reconcile()
     return world, old, world.status["targetRevision"]
 
 
@@ -115,6 +117,7 @@ def test_decide_the_deadline_of_a_new_pod_begins_when_it_need_not_wait_any_more(
     old = world.status["stableRevision"]
     world.edit(model=model(2))
     world.reconcile()
+    world.run_controllers()
     world.reconcile()
     new = world.status["targetRevision"]
     world.broken.add(new)

@@ -48,7 +48,7 @@ def test_plan_new_pod_not_available_changes_nothing() -> None:
 def test_plan_no_surge_takes_an_old_pod_first() -> None:
     spec = RolloutSpec(replicas=2, max_surge=0, max_unavailable=1)
 
-    assert step(spec, make_state("old", 2)).replicas == {"new": 0, "old": 1}
+    assert step(spec, make_state("old", 2), make_state("new", 0)).replicas == {"new": 0, "old": 1}
     assert step(spec, make_state("old", 1)).replicas == {"new": 1, "old": 1}
 
 
@@ -76,6 +76,13 @@ def test_plan_with_a_surge_does_not_wait_for_leaving_pods() -> None:
     )
 
     assert (result.replicas, result.waits_for_leaving) == ({"new": 2, "old": 1}, False)
+
+
+@pytest.mark.parametrize("surge", [0, 1])
+def test_plan_deployment_that_is_not_made_costs_no_pod_that_serves(surge: int) -> None:
+    spec = RolloutSpec(replicas=2, max_surge=surge, max_unavailable="100%")
+
+    assert step(spec, make_state("old", 2)).replicas == {"new": surge, "old": 2}
 
 
 def test_plan_no_surge_waits_until_the_old_pod_is_gone() -> None:
