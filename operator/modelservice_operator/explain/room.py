@@ -81,7 +81,7 @@ def describe_surge(
 
 def _is_giving_way(decision: Decision, deployments: Iterable[DeploymentChild], capacity: Capacity) -> bool:
     """Whether a pod without room is watched, or there are more pods still than was decided to have room."""
-    if capacity.surge is None:
+    if capacity.surge is None or capacity.short_since is not None:
         return capacity.short_since is not None
     here = sum(max(one.spec_replicas, one.replicas) for one in deployments)
     return here > decision.replicas + capacity.surge

@@ -133,4 +133,7 @@ def _amounts(message: str, kind: str) -> dict[str, Decimal]:
     """Return what such a sentence says is `requested`, `used` or `limited`."""
     named = re.search(rf"\b{kind}: ((?:[^\s,=]+=[^\s,=]+,?)+)", message)
     pairs = (one.partition("=") for one in named[1].split(",") if one) if named else ()
-    return {name: parse_quantity(amount) for name, _, amount in pairs}
+    try:
+        return {name: parse_quantity(amount) for name, _, amount in pairs}
+    except ValueError:
+        return {}

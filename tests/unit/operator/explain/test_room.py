@@ -161,6 +161,19 @@ def test_surge_of_which_a_part_has_room_is_cut_to_that_part() -> None:
     assert world.replicas() == {world.new: 4}
 
 
+def test_surge_whose_last_part_loses_its_room_is_watched_again() -> None:
+    world = Full(4, maxSurge=3)
+    world.gpus = 5
+    probed(world)
+    world.gpus = 4
+    world.step()
+    world.step()
+
+    assert world.capacity["missingPods"] == 1
+    assert "shortSince" in world.capacity
+    assert world.condition("Degraded")["status"] == "False"
+
+
 @pytest.mark.parametrize(
     "message",
     [
