@@ -15,6 +15,7 @@ from modelservice_operator.api import (
     InvalidSpec,
     ModelService,
     NetworkPolicySpec,
+    Rollout,
     parse_model_service,
     parse_part,
 )
@@ -72,7 +73,11 @@ def decide(
     try:
         service = parse_model_service(observed.service, is_stored=facts.accepted is not None)
     except InvalidSpec as problems:
-        return _decide(facts, Wish(target=facts.accepted, replicas=raw_replicas(observed), problems=problems))
+        rollout = parse_part(observed.service, "rollout", Rollout) or Rollout()
+        replicas = raw_replicas(observed)
+        return _decide(
+            facts, Wish(target=facts.accepted, replicas=replicas, problems=problems, rollout=rollout)
+        )
     target = _target(facts, service, build_pod)
     problem = target if isinstance(target, RuntimeProblem) else None
     beginning = find_beginning(service.spec, observed, tuple(facts.history.deployments.values()))
@@ -82,6 +87,7 @@ def decide(
             service=service,
             target=facts.accepted if isinstance(target, RuntimeProblem) else target,
             replicas=beginning.replicas if beginning else wanted_replicas(service.spec),
+            rollout=service.spec.rollout,
             beginning=beginning,
             runtime_problem=problem,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelservice_operator.decide.rollout.model import RolloutSpec
@@ -11,7 +11,7 @@ from modelservice_operator.decide.rollout.planner import hold, plan
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from modelservice_operator.api import InvalidSpec, ModelService, ModelServiceSpec
+    from modelservice_operator.api import InvalidSpec, ModelService, ModelServiceSpec, Rollout
     from modelservice_operator.decide.autoscaling import Beginning
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan, RolloutState
@@ -28,6 +28,8 @@ class Wish:
     target: Revision | None
     replicas: int | None
     """None where even that cannot be read: then everything stays as it is."""
+    rollout: Rollout
+    """How a change goes on, also one that was begun before the spec became invalid."""
     beginning: Beginning | None = None
     """Pods that run and shall go on to, where the spec has left out how many."""
     service: ModelService | None = None
@@ -53,19 +55,21 @@ class Wish:
         """Return the next step of the rollout."""
         if self.replicas is None:
             return hold(state)
-        if self.spec is None:
-            return plan(RolloutSpec(replicas=self.replicas, surge_probe_seconds=None), state, now)
-        wanted = self.spec.rollout
+        wanted = self.rollout
         spec = RolloutSpec(
             replicas=self.replicas,
             strategy=wanted.strategy,
             max_surge=wanted.max_surge,
             max_unavailable=wanted.max_unavailable,
-            progress_deadline_seconds=wanted.progress_deadline_seconds,
-            surge_probe_seconds=wanted.surge_probe_seconds if self.goes_by_capacity else None,
+            surge_probe_seconds=None,
             allow_downtime=wanted.allow_downtime,
         )
-        return plan(spec, state, now)
+        if self.spec is None:
+            return plan(spec, state, now)
+        probe_seconds = wanted.surge_probe_seconds if self.goes_by_capacity else None
+        deadline_seconds = wanted.progress_deadline_seconds
+        timed = replace(spec, surge_probe_seconds=probe_seconds, progress_deadline_seconds=deadline_seconds)
+        return plan(timed, state, now)
 
 
 def raw_replicas(observed: Observed) -> int | None:

@@ -526,6 +526,27 @@ def test_recreate_stops_all_old_pods_before_the_first_new_one() -> None:
     assert world.replicas() == {new: 3}
 
 
+def test_recreate_whose_spec_becomes_invalid_in_the_middle_waits_for_old_pods_all_the_same() -> None:
+    world = World(replicas=2, rollout={"strategy": "Recreate"})
+    world.settle()
+    old = str(world.status["stableRevision"])
+    world.edit(model=model(2))
+    world.reconcile()
+    new = str(world.status["targetRevision"])
+    world.edit(batching={"maxBatchSize": "many"})
+    world.reconcile()
+    assert world.condition("Ready")["reason"] == "InvalidSpec"
+    assert world.replicas() == {old: 0, new: 0}
+    world.run_controllers()
+    world.set_deployment(old, terminating_replicas=2)
+    world.reconcile()
+    assert world.replicas() == {old: 0, new: 0}, "never two versions at the same time"
+
+    world.settle()
+
+    assert world.replicas() == {new: 2}
+
+
 def test_recreate_that_fails_goes_back_the_same_way() -> None:
     world = World(replicas=2, rollout={"strategy": "Recreate"})
     world.settle()
