@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelservice_operator.decide.rollout.capacity import Shortage, next_capacity, write_capacity
 from modelservice_operator.decide.rollout.history import read_history
@@ -50,28 +50,36 @@ def _started_at(observed: Observed, decision: Decision, now: datetime) -> str | 
     return known or format_time(now)
 
 
-def compute_capacity(observed: Observed, decision: Decision, now: datetime) -> Capacity | None:
+class Room(NamedTuple):
+    """What is known about room; whether pods without room `wait` for the end of others, which make it."""
+
+    capacity: Capacity | None = None
+    waits: bool = False
+
+
+def find_room(observed: Observed, decision: Decision, now: datetime) -> Room:
     """Return what is known about room now; without a look at the pods, what was known before."""
     plan, target = decision.plan, decision.target
     if plan is None or target is None or plan.phase == "Complete":
-        return None
+        return Room()
     history = read_history(observed)
     shortage = _find_shortage(observed, history, target.name, is_only=decision.replicas == 1)
     if shortage is None and observed.pods is None:
-        return plan.capacity
+        return Room(plan.capacity)
     # A pod that waits for the end of another has no need of more room.
-    waits = plan.probe is not None and count_leaving(observed, history.deployments, now).pods
-    return next_capacity(plan.capacity, plan.probe, None if waits else shortage, now)
+    waits = plan.probe is not None and bool(count_leaving(observed, history.deployments, now).pods)
+    capacity = next_capacity(plan.capacity, plan.probe, None if waits else shortage, now)
+    return Room(capacity, waits=waits and shortage is not None)
 
 
-def describe_surge(
-    decision: Decision, deployments: Iterable[DeploymentChild], capacity: Capacity | None
-) -> Surge:
+def describe_surge(decision: Decision, deployments: Iterable[DeploymentChild], room: Room) -> Surge:
     """Return what becomes of a pod of the surge for which there is no room."""
     plan, spec = decision.plan, decision.service.spec if decision.service else None
     if plan is None or spec is None or spec.rollout.strategy != "RollingUpdate":
         return "None"
-    if capacity is not None and _is_giving_way(decision, deployments, capacity):
+    if room.waits:
+        return "Stopping"
+    if room.capacity is not None and _is_giving_way(decision, deployments, room.capacity):
         is_only = decision.replicas == 1 and not spec.rollout.allow_downtime
         return "NeedsLeave" if is_only else "GivesWay"
     if max_surge_pods(RolloutSpec(replicas=decision.replicas, max_surge=spec.rollout.max_surge)) == 0:

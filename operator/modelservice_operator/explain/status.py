@@ -17,9 +17,9 @@ from modelservice_operator.explain.diagnose import Situation, diagnose
 from modelservice_operator.explain.loaded import content_changed, models_of, served_model
 from modelservice_operator.explain.reach import find_obstacle
 from modelservice_operator.explain.room import (
-    compute_capacity,
     describe_no_room,
     describe_surge,
+    find_room,
     rollout_status,
 )
 from modelservice_operator.explain.verdict import View
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.revision import Revision
-    from modelservice_operator.decide.rollout.model import Capacity
     from modelservice_operator.explain.diagnose import Cause, LoadedModel
+    from modelservice_operator.explain.room import Room
     from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed
 
 _DEFAULT_DEADLINE_SECONDS = 600
@@ -53,8 +53,8 @@ def compute_status(
         return dict(old)
     deployments = read_history(observed).deployments
     models = models_of(observed, decision)
-    capacity = compute_capacity(observed, decision, now)
-    view = _view(observed, decision, failures, models, capacity)
+    room = find_room(observed, decision, now)
+    view = _view(observed, decision, failures, models, room)
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
         "observedGeneration": generation,
@@ -68,7 +68,7 @@ def compute_status(
         "abortedRevisions": list(decision.steering.aborted) or None if decision.steering else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
-        "rollout": rollout_status(observed, decision, capacity, now),
+        "rollout": rollout_status(observed, decision, room.capacity, now),
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),
@@ -81,7 +81,7 @@ def _view(
     decision: Decision,
     failures: Sequence[ApplyFailure],
     models: Sequence[LoadedModel] | None,
-    capacity: Capacity | None,
+    room: Room,
 ) -> View:
     deployments = read_history(observed).deployments
     target = decision.target.name if decision.target else ""
@@ -110,7 +110,7 @@ def _view(
         has_old_pods=any(one.replicas or one.spec_replicas for one in others),
         has_pods=any(one.replicas or one.spec_replicas for one in deployments.values()),
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
-        cause=_cause(observed, decision, deployments, capacity),
+        cause=_cause(observed, decision, deployments, room),
         aborted=bool(decision.steering and target in decision.steering.aborted),
         inactive=decision.inactive,
         held=bool(decision.plan and decision.plan.held),
@@ -145,14 +145,14 @@ def _cause(
     observed: Observed,
     decision: Decision,
     deployments: Mapping[str, DeploymentChild],
-    capacity: Capacity | None,
+    room: Room,
 ) -> Cause | None:
     """Return why pods are not available: the target's, else those of the revision that serves."""
     if decision.replicas == 0:
         return None
     for revision in (decision.target, decision.serving):
         if revision is not None:
-            situation = _situation(observed, decision, deployments, revision, capacity)
+            situation = _situation(observed, decision, deployments, revision, room)
             deployment = deployments.get(revision.name)
             found = diagnose(revision.name, observed.pods or (), observed.pod_events, deployment, situation)
             if found is not None:
@@ -165,7 +165,7 @@ def _situation(
     decision: Decision,
     deployments: Mapping[str, DeploymentChild],
     revision: Revision,
-    capacity: Capacity | None,
+    room: Room,
 ) -> Situation:
     others = (one for name, one in deployments.items() if name != revision.name)
     is_rollout = any(one.replicas or one.spec_replicas for one in others)
@@ -177,7 +177,7 @@ def _situation(
         keeps_runtime=decision.stable is not None
         and serving is not None
         and serving.snapshot.runtime.requested == runtime.requested,
-        surge=describe_surge(decision, deployments.values(), capacity)
+        surge=describe_surge(decision, deployments.values(), room)
         if is_rollout and revision is decision.target
         else "None",
         has_policy=any((one.kind, one.name) == ("NetworkPolicy", name) for one in observed.others),

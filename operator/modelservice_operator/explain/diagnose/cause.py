@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Surge = Literal["None", "Tried", "Waits", "GivesWay", "NeedsLeave"]
+Surge = Literal["None", "Tried", "Waits", "Stopping", "GivesWay", "NeedsLeave"]
 """Whether a pod of the surge finds no room that old pods hold, and what then: before long one of those goes
-(GivesWay); it would if it were not the only one (NeedsLeave); or nothing (Waits)."""
+(GivesWay), or is stopping already (Stopping); it would if it were not the only one (NeedsLeave); or nothing
+(Waits)."""
 _HOLD = "The pods of the old revision hold theirs until this one is available: "
 _ROOM: dict[Surge, str] = {
     "None": "",
     "Tried": "",
     "Waits": f"{_HOLD}with spec.rollout.maxSurge: 0 and maxUnavailable: 1 one of them goes first. ",
+    "Stopping": "Pods that are stopping hold theirs still: their end is waited for. ",
     "GivesWay": f"{_HOLD}if there is still no room soon, one of them goes first. ",
     "NeedsLeave": f"{_HOLD}with spec.rollout.allowDowntime: true the old one goes first. ",
 }
@@ -54,7 +56,7 @@ class Situation:
     @property
     def heals(self) -> bool:
         """Whether the rollout itself makes room before long: that needs no person."""
-        return self.surge == "GivesWay"
+        return self.surge in ("GivesWay", "Stopping")
 
     @property
     def one_first(self) -> str:

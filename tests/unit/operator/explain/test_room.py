@@ -310,6 +310,8 @@ def test_surge_is_not_given_up_while_own_pods_are_leaving() -> None:
     world.reconcile()
 
     assert world.capacity == {}
+    assert world.condition("Degraded")["status"] == "False"
+    assert "their end is waited for" in world.condition("Ready")["message"]
 
 
 def test_surge_with_the_policy_wait_waits() -> None:
