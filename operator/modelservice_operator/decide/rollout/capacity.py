@@ -40,7 +40,8 @@ def next_capacity(
     if probe is None or shortage is None:
         missing = shortage.pods if shortage else 0
         return replace(decided, missing=missing, short_since=None) if decided else None
-    since = (known.short_since if known else None) or now
+    # A time to come is of a clock that was wrong.
+    since = min((known.short_since if known else None) or now, now)
     found = replace(known or Capacity(), missing=shortage.pods, short_since=since, message=shortage.message)
     if shortage.is_being_mended or (now - since).total_seconds() < probe.seconds:
         return found

@@ -161,8 +161,10 @@ def _known_capacity(spec: RolloutSpec, observed: RolloutState, now: datetime) ->
     if known.replicas is not None and spec.replicas < known.replicas:
         # Pods that are not wanted any more leave their room to the surge.
         return None
+    # A time to come is of a clock that was wrong.
+    is_recent = 0 <= seconds_since(known.decided_at, now) < PROBE_AGAIN_SECONDS
     is_stuck = _leaves_no_way(compute_limits(spec, known))
-    return None if is_stuck and seconds_since(known.decided_at, now) >= PROBE_AGAIN_SECONDS else known
+    return None if is_stuck and not is_recent else known
 
 
 def _leaves_no_way(limits: Limits) -> bool:

@@ -397,6 +397,15 @@ def test_only_pod_room_is_looked_for_again_after_a_while() -> None:
     assert world.replicas() == {world.new: 1}
 
 
+def test_only_pod_is_not_held_until_a_time_that_a_wrong_clock_wrote() -> None:
+    world = held()
+    world.gpus = 2
+    world.wait(-86_400)
+    world.reconcile()
+
+    assert world.replicas() == {world.old: 1, world.new: 1}
+
+
 def test_only_pod_looking_again_in_vain_ends_as_before() -> None:
     world = held()
     world.wait(PROBE_AGAIN_SECONDS)

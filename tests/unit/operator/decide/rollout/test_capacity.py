@@ -39,6 +39,12 @@ def test_next_capacity_shortage_is_timed_from_when_it_was_first_seen() -> None:
     assert first == later == Capacity(missing=1, short_since=NOW, message="no GPU")
 
 
+def test_next_capacity_shortage_of_a_time_to_come_begins_now() -> None:
+    known = Capacity(missing=1, short_since=NOW + timedelta(days=1), message="no GPU")
+
+    assert next_capacity(known, PROBE, SHORT, NOW) == replace(known, short_since=NOW)
+
+
 def test_next_capacity_after_the_probe_the_surge_is_what_has_room() -> None:
     known = Capacity(missing=1, short_since=NOW - timedelta(seconds=30))
 
