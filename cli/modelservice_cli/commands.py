@@ -10,11 +10,14 @@ from modelservice_cli.errors import CommandError
 from modelservice_cli.packages import check_cluster_packages
 from modelservice_cli.rollout.arguments import add_arguments as add_rollout_arguments
 from modelservice_cli.rollout.arguments import add_cluster_arguments
+from modelservice_cli.rollout.report import printable
 from modelservice_runtime.errors import InvalidSettingsError, StartupError
 from modelservice_runtime.settings.serve import SettingsParser
 
 _INTERRUPTED = 130
 """As shells report a command that Ctrl-C ended."""
+_NOBODY_READS = 141
+"""As shells report a command that SIGPIPE ended."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -34,7 +37,7 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         print(f"{parser.prog}: {error.args[0]}", file=sys.stderr)
         return 2
     except (CommandError, StartupError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(printable(f"{parser.prog}: {error}"), file=sys.stderr)
         return 1
 
 
@@ -59,10 +62,10 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
 def _run_rollout(arguments: argparse.Namespace) -> int:
     check_cluster_packages()
-    # Imported here: the package `kubernetes` takes a second, and no other command needs it.
-    from modelservice_cli.rollout.run import run_verb
-
     try:
+        # Imported here: the package `kubernetes` takes a second, and no other command needs it.
+        from modelservice_cli.rollout.run import run_verb
+
         code = run_verb(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -70,7 +73,8 @@ def _run_rollout(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         # Whoever reads has seen enough. Python would complain of it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        # Of a change that is followed this says nothing: it must not look complete.
+        return _NOBODY_READS if getattr(arguments, "watch", False) else 0
     return code
 
 

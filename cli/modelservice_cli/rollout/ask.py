@@ -53,7 +53,19 @@ def with_request(facts: Facts, request: str) -> dict[str, Any]:
     return {**facts.service, "metadata": {**metadata, "annotations": annotations}}
 
 
-def answer_to(facts: Facts, request: str) -> Answer | None:
-    """Return the operator's answer, None where it has not answered this yet."""
+def find_answer(facts: Facts, request: str) -> Answer | None:
+    """Return the operator's answer, None where it has not answered this yet.
+
+    CommandError: another request has taken its place, or somebody took it away.
+    """
     answer = read_answer(facts.status)
-    return answer if answer is not None and answer.request == request else None
+    if answer is not None and answer.request == request:
+        return answer
+    asked = (facts.service["metadata"].get("annotations") or {}).get(ROLLOUT_ACTION)
+    if asked != request:
+        now = f"{asked!r} has taken its place" if asked else "it was taken away"
+        raise CommandError(
+            f"the operator's answer to the request for {facts.name} is not known, because {now}: "
+            "see 'rollout status', and run the command again"
+        )
+    return None

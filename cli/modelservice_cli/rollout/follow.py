@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from modelservice_cli.rollout.errors import UnavailableError
 from modelservice_cli.rollout.read import Reader
+from modelservice_cli.rollout.report import one_line
 from modelservice_cli.rollout.status import EXIT_CODES, RolloutStatus, rollout_status, status_line
 
 LOOK_SECONDS = 1.0
@@ -46,7 +47,7 @@ def _look(reader: Reader, *, is_told: bool) -> RolloutStatus | None:
         return rollout_status(reader.everything())
     except UnavailableError as error:
         if not is_told:
-            print(f"modelservice: {error}; trying again", file=sys.stderr)
+            print(f"modelservice: {one_line(str(error))}; trying again", file=sys.stderr)
         return None
 
 

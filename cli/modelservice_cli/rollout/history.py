@@ -68,8 +68,6 @@ def diff_report(facts: Facts, revisions: list[str]) -> str:
 
 
 def _pair(facts: Facts, revisions: list[str]) -> tuple[Record, Record]:
-    if len(revisions) > 2:
-        raise CommandError(f"two revisions can be compared, not {len(revisions)}")
     if len(revisions) == 2:
         return find_record(facts, revisions[0]), find_record(facts, revisions[1])
     target = facts.record(facts.target)

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from modelservice_cli.rollout.report import Part
+from modelservice_cli.rollout.report import Part, printable, printable_table
 from modelservice_cli.rollout.status import RolloutStatus, State, status_report
 
 _STYLES: dict[State, str] = {
@@ -38,10 +38,10 @@ def draw(status: RolloutStatus) -> RenderableType:
 def _part(part: Part, style: str = "") -> RenderableType:
     # Texts, never markup: what a status says in brackets is its own.
     if isinstance(part, str):
-        return Text(part, style)
+        return Text(printable(part), style)
     table = RichTable(box=SIMPLE_HEAD, pad_edge=False)
     for name in part.header:
         table.add_column(name, overflow="fold")
-    for row in part.rows:
+    for row in printable_table(part).rows:
         table.add_row(*map(Text, row))
     return table

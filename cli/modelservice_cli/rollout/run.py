@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.ask import Verb, answer_to, nothing_to_do, plan_request, with_request
+from modelservice_cli.rollout.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
 from modelservice_cli.rollout.cluster import FIELD_MANAGER, Cluster
 from modelservice_cli.rollout.errors import ChangedMeanwhileError
 from modelservice_cli.rollout.follow import follow, shower
@@ -60,12 +60,14 @@ def _history(arguments: argparse.Namespace, _cluster: Cluster, reader: Reader) -
 
 
 def _diff(arguments: argparse.Namespace, _cluster: Cluster, reader: Reader) -> int:
-    print(diff_report(reader.history(), arguments.revisions))
+    if len(arguments.revisions) > 2:
+        raise InvalidSettingsError(f"two revisions can be compared, not {len(arguments.revisions)}")
+    print(as_text([diff_report(reader.history(), arguments.revisions)]))
     return 0
 
 
 def _undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
-    print(_again_if_changed(lambda: _try_undo(arguments, cluster, reader)))
+    print(as_text([_again_if_changed(lambda: _try_undo(arguments, cluster, reader))]))
     return 0
 
 
@@ -85,9 +87,9 @@ def _ask(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int
         return 0
     deadline = time.monotonic() + _ANSWER_SECONDS
     while time.monotonic() < deadline:
-        answer = answer_to(reader.service(), request)
+        answer = find_answer(reader.service(), request)
         if answer is not None:
-            print(f"{arguments.name}: {answer.message}")
+            print(as_text([f"{arguments.name}: {answer.message}"]))
             return 0 if answer.accepted else 1
         time.sleep(_LOOK_SECONDS)
     raise CommandError(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from modelservice_cli.rollout.facts import Facts, Object
 from modelservice_cli.rollout.pods import PodTrouble, pod_troubles
-from modelservice_cli.rollout.report import Part, Table
+from modelservice_cli.rollout.report import Part, Table, one_line
 from modelservice_operator.facts.recorded import condition_of, is_given_up
 
 State = Literal["Unobserved", "Progressing", "Complete", "Degraded", "Stalled", "GivenUp"]
@@ -143,7 +143,7 @@ def _counts(facts: Facts, revision: str) -> dict[str, int | None]:
 
 def status_report(status: RolloutStatus) -> list[Part]:
     """Return the status for people."""
-    said = f"\n{status.reason}: {status.message}" if status.message else ""
+    said = f"\n{status.reason}: {one_line(status.message)}" if status.message else ""
     parts: list[Part] = [f"{status.name} in namespace {status.namespace}: {_STATES[status.state]}{said}"]
     if status.revisions:
         parts.append(_revision_table(status))
@@ -233,7 +233,7 @@ def status_line(status: RolloutStatus) -> str:
         for one in status.revisions
     )
     parts = (f"{status.name}: {_STATES[status.state]}", revisions, f"{status.reason}: {status.message}")
-    return "; ".join(part for part in parts if part)
+    return one_line("; ".join(part for part in parts if part))
 
 
 def _shown(count: int | None) -> str:

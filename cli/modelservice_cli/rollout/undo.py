@@ -15,6 +15,7 @@ from modelservice_cli.rollout.gitops import Source, find_source
 from modelservice_operator.api import InvalidSpec, parse_model_service
 from modelservice_operator.decide.revision import INPUTS, revision_inputs
 from modelservice_operator.decide.runtimes import image_of
+from modelservice_operator.facts.recorded import is_aborted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +32,14 @@ class Undo:
     """The tool that will write the spec again."""
     kept_image: str | None
     """The image that the pods get, where it is another than the revision's own."""
+    was_aborted: bool
+    """The operator does not try this revision before somebody asks for it."""
 
 
 def plan_undo(facts: Facts, to_revision: str | None, own_manager: str) -> Undo:
     """Return what to write to get back to a revision, or to the one before. Raises CommandError."""
     current = _current_inputs(facts)
-    record = find_record(facts, to_revision) if to_revision else _default_record(facts, current)
+    record = find_record(facts, to_revision) if to_revision is not None else _default_record(facts, current)
     wanted = record.snapshot.inputs
     changed = [field for field in INPUTS if current.get(field) != wanted.get(field)]
     return Undo(
@@ -46,6 +49,7 @@ def plan_undo(facts: Facts, to_revision: str | None, own_manager: str) -> Undo:
         spec=_with(facts.spec, changed, wanted),
         source=find_source(facts.service, INPUTS, own_manager),
         kept_image=_kept_image(facts, record),
+        was_aborted=is_aborted(facts.status, record.revision),
     )
 
 
@@ -63,7 +67,12 @@ def _default_record(facts: Facts, current: Mapping[str, Any]) -> Record:
         return stable
     known = facts.records or ()
     newest = stable.number if stable else max((one.number for one in known), default=0)
-    earlier = [one for one in known if one.number < newest and one.snapshot.inputs != current]
+    aborted = facts.status.get("abortedRevisions") or ()
+    earlier = [
+        one
+        for one in known
+        if one.number < newest and one.snapshot.inputs != current and one.revision not in aborted
+    ]
     if not earlier:
         raise CommandError(
             f"{facts.name} has no earlier revision with other fields: "
@@ -97,6 +106,8 @@ def undo_report(undo: Undo, title: str, *, dry_run: bool) -> str:
             f"Its runtime was {undo.record.image}. The pods keep {undo.kept_image}, so this makes a new "
             "revision: undo brings back fields of the spec, not a ModelRuntime."
         )
+    elif undo.was_aborted:
+        lines.append("It was aborted, so it is not tried before 'modelservice rollout retry' asks for it.")
     return "\n".join(lines)
 
 

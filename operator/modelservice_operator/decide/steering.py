@@ -46,8 +46,8 @@ class Steering:
 def read_steering(facts: Facts, target: str) -> Steering:
     """Return what the status has recorded, changed by a request that has not been answered yet."""
     status = facts.status
-    known = {*facts.history.records, target} - {facts.stable}
-    aborted = tuple(one for one in status.get("abortedRevisions") or () if one in known)[-_REMEMBERED:]
+    # One whose record is gone stays: a spec that comes back to it later makes the same revision again.
+    aborted = tuple(one for one in status.get("abortedRevisions") or () if one != facts.stable)[-_REMEMBERED:]
     annotations = facts.observed.service["metadata"].get("annotations") or {}
     request = str(annotations.get(labels.ROLLOUT_ACTION) or "")[:LONGEST_REQUEST]
     answered = read_answer(status)

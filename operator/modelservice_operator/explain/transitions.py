@@ -11,6 +11,7 @@ from modelservice_operator.facts.recorded import (
     DEADLINE_EXCEEDED,
     INSUFFICIENT_CAPACITY,
     condition_of,
+    is_aborted,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def compute_transitions(
     """Return what changed between two statuses and is worth an Event."""
     found = []
     target = new_status.get("targetRevision")
-    if target and target != old_status.get("targetRevision"):
+    if target and target != old_status.get("targetRevision") and not is_aborted(new_status, target):
         found.append(Transition("Normal", "RolloutStarted", f"Revision {target} is being rolled out."))
     stable = new_status.get("stableRevision")
     if stable and stable != old_status.get("stableRevision"):
@@ -53,11 +54,14 @@ def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[st
     found = []
     before, after = (condition_of(status, "Degraded") for status in (old_status, new_status))
     given_up = _is_overdue(new_status) and not _is_overdue(old_status)
-    if after.get("status") == "True" and (before.get("reason") != after.get("reason") or given_up):
+    is_same_target = new_status.get("targetRevision") == old_status.get("targetRevision")
+    is_news = before.get("reason") != after.get("reason") or (
+        after.get("reason") == ABORTED and not is_same_target
+    )
+    if after.get("status") == "True" and (is_news or given_up):
         reason = DEADLINE_EXCEEDED if given_up else str(after.get("reason"))
         found.append(Transition("Warning", reason, str(after.get("message"))))
     # Pods of another revision have not shown yet whether they do better.
-    is_same_target = new_status.get("targetRevision") == old_status.get("targetRevision")
     # Room is looked for again: whether there is any will be seen.
     is_solved = before.get("reason") not in (ABORTED, INSUFFICIENT_CAPACITY)
     if before.get("status") == "True" and after.get("status") == "False" and is_same_target and is_solved:

@@ -193,7 +193,8 @@ def given_up_verdict(view: View) -> Verdict:
 
 def _aborted_verdict(view: View) -> Verdict:
     known = condition_of(view.old, "Degraded")
-    if is_aborted(view.old, view.target) and known.get("reason") == ABORTED:
+    is_same_target = view.old.get("targetRevision") == view.target
+    if is_same_target and is_aborted(view.old, view.target) and known.get("reason") == ABORTED:
         return _final(ABORTED, str(known.get("message")))
     # What is said of a missed deadline names other ways out.
     _, why = ("", "") if is_given_up(view.old, view.target) else _last_cause(view)
@@ -210,7 +211,8 @@ def _last_cause(view: View) -> tuple[str, str]:
     if view.cause is not None and view.cause.failing:
         return view.cause.reason, f" Cause: {view.cause.message}"
     known = condition_of(view.old, "Degraded")
-    if view.old.get("targetRevision") == view.target and known.get("status") == "True":
+    is_of_target = view.old.get("targetRevision") == view.target and known.get("reason") != "InvalidSpec"
+    if is_of_target and known.get("status") == "True":
         return str(known.get("reason")), f" Cause: {str(known.get('message')).removesuffix(_HEALS)}"
     return DEADLINE_EXCEEDED, f" Last seen: {view.cause.message}" if view.cause else ""
 

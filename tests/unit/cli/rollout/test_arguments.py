@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 from modelservice_cli.commands import _build_parser, _build_plugin_parser
 from modelservice_cli.main import main, plugin
+from modelservice_cli.rollout import run as module
 from modelservice_cli.rollout.arguments import parse_duration_seconds
 from modelservice_cli.rollout.cluster import refusal
 from modelservice_cli.rollout.errors import ChangedMeanwhileError, ForbiddenError, UnavailableError
@@ -165,3 +168,46 @@ def test_timeout_without_watch_is_wrong_usage(tmp_path: Path, capsys: pytest.Cap
 def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert plugin(["rollout", "stop", "spam"]) == 2
     assert capsys.readouterr().err.startswith("kubectl msvc: ")
+
+
+def test_more_than_two_revisions_to_compare_are_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = kubeconfig(tmp_path / "config")
+
+    assert main(["rollout", "diff", "spam", "1", "2", "3", "--kubeconfig", str(file)]) == 2
+    assert "two revisions" in capsys.readouterr().err
+
+
+def test_codes_in_a_refusal_never_reach_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_arguments: Any) -> int:
+        raise refusal(422, b'{"message": "a\\u001b[2J\\nb"}', "gone", "S")
+
+    monkeypatch.setattr(module, "run_verb", refuse)
+    assert main(["rollout", "status", "spam"]) == 1
+    assert capsys.readouterr().err == "modelservice: the API server refuses it: a\\x1b[2J\nb\n"
+
+
+@pytest.mark.parametrize(("flags", "code"), [(["-w"], 141), ([], 0)])
+def test_followed_change_does_not_look_complete_to_whoever_reads_a_part(flags: list[str], code: int) -> None:
+    """In a process of its own: it takes the standard output away."""
+    program = (
+        "import sys; from modelservice_cli.rollout import run; from modelservice_cli.main import main\n"
+        "def run_verb(arguments): raise BrokenPipeError\n"
+        "run.run_verb = run_verb; sys.exit(main(['rollout', 'status', 'spam', *sys.argv[1:]]))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program, *flags], check=False).returncode == code
+
+
+def test_ctrl_c_while_packages_are_read_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        """Stands for the package while Python reads it."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "modelservice_cli.rollout.run", Interrupted())  # type: ignore[arg-type]
+    assert main(["rollout", "status", "spam"]) == 130

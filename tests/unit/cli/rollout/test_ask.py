@@ -8,8 +8,9 @@ from tests.unit.cli.rollout.worlds import facts_of, make_world
 from tests.unit.operator.builders import NOW, World, model
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.ask import Verb, answer_to, nothing_to_do, plan_request, with_request
+from modelservice_cli.rollout.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
 from modelservice_cli.rollout.status import rollout_status
+from modelservice_operator.facts.labels import ROLLOUT_ACTION
 
 
 def changing() -> World:
@@ -26,9 +27,9 @@ def carry_out(world: World, verb: Verb, *, after_seconds: float = 0.0) -> str:
     request = plan_request(facts, verb, NOW + timedelta(seconds=after_seconds))
     assert request is not None
     world.service = with_request(facts, request)
-    assert answer_to(facts_of(world), request) is None
+    assert find_answer(facts_of(world), request) is None
     world.settle()
-    answer = answer_to(facts_of(world), request)
+    answer = find_answer(facts_of(world), request)
     assert answer is not None
     assert answer.accepted
     return answer.message
@@ -97,3 +98,20 @@ def test_request_for_an_edit_that_was_not_seen_is_refused() -> None:
 
     with pytest.raises(CommandError, match="not seen the newest edit"):
         plan_request(facts_of(world), "abort", NOW)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        ({ROLLOUT_ACTION: "retry@bbbbbbbbbb"}, "'retry@bbbbbbbbbb' has taken its place"),
+        ({}, "was taken away"),
+    ],
+)
+def test_request_that_somebody_overwrote_is_not_waited_for(annotations: dict[str, str], said: str) -> None:
+    world = changing()
+    request = plan_request(facts_of(world), "abort", NOW)
+    assert request is not None
+    world.service["metadata"]["annotations"] = annotations
+
+    with pytest.raises(CommandError, match=said):
+        find_answer(facts_of(world), request)

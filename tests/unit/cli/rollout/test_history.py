@@ -111,7 +111,6 @@ def test_diff_revisions_by_number_and_name(revisions: list[str], pair: tuple[str
     [
         ((1,), [], "one revision only"),
         ((1, 2), ["7"], r"no recorded revision '7'; there are: 1 \(ngh6zkzrdw\), 2 \(l9zh79pg25\)"),
-        ((1, 2), ["1", "2", "1"], "not 3"),
     ],
 )
 def test_diff_of_what_does_not_exist_is_refused(

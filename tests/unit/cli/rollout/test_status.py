@@ -179,3 +179,17 @@ def test_live_view_takes_brackets_for_text() -> None:
         show(rollout_status(facts_of(world)))
 
     assert "GPU [bold]nvidia.com/gpu[/] missing" in written.getvalue()
+
+
+def test_codes_in_what_a_cluster_says_never_reach_a_terminal() -> None:
+    world = make_world(1)
+    for condition in world.status["conditions"]:
+        condition["message"] = "a\x1b[2J\x9b31m\u202e\r\nforged: yes"
+    status = rollout_status(facts_of(world))
+    written = io.StringIO()
+    with live_view(Console(width=300, file=written)) as show:
+        show(status)
+
+    for shown in (written.getvalue(), as_text(status_report(status)), status_line(status)):
+        assert r"a\x1b[2J\x9b31m\u202e\r\nforged: yes" in shown
+        assert not {"\x1b", "\x9b", "\u202e", "\r"} & set(shown)

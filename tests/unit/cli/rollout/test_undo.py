@@ -11,6 +11,7 @@ from tests.unit.operator.builders import World, make_runtime, model
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.undo import Undo, plan_undo, refusal, undo_report
+from modelservice_operator.facts.labels import ROLLOUT_ACTION
 
 OURS = "modelservice-cli"
 
@@ -134,6 +135,36 @@ def test_undo_says_that_the_runtime_stays() -> None:
     carry_out(world, undo)
     world.settle()
     assert world.status["runtime"]["image"] == "registry.example/onnx:2"
+
+
+def after_an_abort() -> World:
+    """Revision 1 served, 2 was aborted, 3 serves."""
+    world = make_world(1)
+    world.edit(model=model(2))
+    world.reconcile()
+    world.service["metadata"]["annotations"] = {ROLLOUT_ACTION: f"abort@{world.status['targetRevision']}"}
+    world.settle()
+    world.edit(model=model(3))
+    world.settle()
+    return world
+
+
+def test_undo_without_a_name_skips_what_was_aborted() -> None:
+    assert plan(after_an_abort()).record.number == 1
+
+
+def test_undo_to_what_was_aborted_says_so() -> None:
+    undo = plan(after_an_abort(), "2")
+
+    assert undo_report(undo, "T", dry_run=False).endswith(
+        "It was aborted, so it is not tried before 'modelservice rollout retry' asks for it."
+    )
+
+
+def test_undo_to_an_empty_name_is_refused() -> None:
+    """As a script with a variable that is not set asks for it."""
+    with pytest.raises(CommandError, match="no recorded revision ''"):
+        plan(make_world(1, 2), "")
 
 
 def test_undo_without_an_earlier_revision_is_refused() -> None:

@@ -316,6 +316,78 @@ def test_verbs_are_told_as_events() -> None:
     assert "Recovered" not in [one.reason for one in world.events]
 
 
+def test_each_aborted_revision_is_spoken_of_by_its_own_name() -> None:
+    world, _, first = changing()
+    ask(world, "abort")
+    world.settle()
+    world.edit(model=model(3))
+    world.reconcile()
+    world.broken.add(world.status["targetRevision"])
+    world.settle()
+    ask(world, "abort")
+    world.settle()
+    world.events.clear()
+    world.edit(model=model(2))
+    world.settle()
+
+    for kind in ("Ready", "Degraded"):
+        assert world.condition(kind)["message"].startswith(f"Revision {first} was aborted; ")
+    # Nothing is rolled out, so no Event says so.
+    assert [(one.reason, first in one.message) for one in world.events] == [("RolloutAborted", True)]
+
+
+def test_abort_outlives_the_record_of_its_revision() -> None:
+    world, _, new = changing(rollout={"revisionHistoryLimit": 1})
+    ask(world, "abort")
+    world.settle()
+    for tag in (3, 4, 5):
+        world.edit(model=model(tag))
+        world.settle()
+    assert ("ControllerRevision", f"spam-{new}") not in world.children
+    world.edit(model=model(2))
+    world.settle()
+
+    assert world.status["targetRevision"] == new
+    assert new not in world.replicas()
+    assert world.condition("Degraded")["reason"] == "RolloutAborted"
+
+
+def test_aborted_revisions_that_are_remembered_are_bounded() -> None:
+    world, old, new = changing()
+    world.status["abortedRevisions"] = [f"bbbbbbbb{number:02}" for number in range(32)]
+    ask(world, "abort")
+    world.settle()
+
+    assert len(world.status["abortedRevisions"]) == 32
+    assert world.status["abortedRevisions"][-1] == new
+    assert world.replicas() == {old: 2}
+
+
+def test_abort_is_carried_out_again_when_the_status_was_lost() -> None:
+    world, old, new = changing()
+    ask(world, "abort")
+    world.settle()
+    world.service["status"] = {}
+    world.settle()
+
+    assert world.replicas() == {old: 2}
+    assert world.status["abortedRevisions"] == [new]
+
+
+def test_spec_that_was_invalid_for_a_while_is_not_the_cause_of_what_is_given_up() -> None:
+    world, _, _ = changing(rollout={"progressDeadlineSeconds": 60})
+    world.edit(batching={"maxBatchSize": -1})
+    world.settle()
+    ask(world, "abort")
+    world.settle()
+    del world.service["spec"]["batching"]
+    world.edit()
+    world.settle()
+
+    assert world.condition("Ready")["reason"] == "RolloutAborted"
+    assert "invalid" not in world.condition("Degraded")["message"]
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("edit"), st.integers(1, 4)),
