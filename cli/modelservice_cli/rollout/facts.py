@@ -86,6 +86,21 @@ class Facts:
         """The revision of the spec, as the operator saw it last."""
         return self.status.get("targetRevision")
 
+    @property
+    def served(self) -> list[Record] | None:
+        """The recorded revisions that were fully available, the last one last; None: not known."""
+        names_served = self.status.get("servedRevisions")
+        if names_served is None:
+            return None
+        found = (self.record(name) for name in names_served)
+        return [one for one in found if one is not None]
+
+    def never_served(self, record: Record) -> bool:
+        """Whether a revision, of those since the first that is known to have served, never did."""
+        served = self.served or []
+        since = min((one.number for one in served), default=record.number)
+        return record not in served and record.number > since
+
     def record(self, revision: str | None) -> Record | None:
         """The record of a revision, None where there is none."""
         return next((one for one in self.records or () if one.revision == revision), None)

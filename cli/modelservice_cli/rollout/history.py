@@ -26,7 +26,7 @@ def history_json(facts: Facts) -> list[dict[str, Any]]:
             "number": one.number,
             "revision": one.revision,
             "createdAt": one.created_at,
-            "state": facts.role(one.revision) or None,
+            "state": _state(facts, one) or None,
             "changed": None if changed is None else [change.path for change in changed],
             "model": one.model,
             "image": one.image,
@@ -47,11 +47,15 @@ def _row(facts: Facts, one: Record, changed: list[Change] | None) -> tuple[str, 
         str(one.number),
         one.revision,
         one.created_at,
-        facts.role(one.revision) or "-",
+        _state(facts, one) or "-",
         "-" if changed is None else _paths(changed),
         one.model,
         one.image,
     )
+
+
+def _state(facts: Facts, one: Record) -> str:
+    return facts.role(one.revision) or ("never served" if facts.never_served(one) else "")
 
 
 def _paths(changed: list[Change]) -> str:

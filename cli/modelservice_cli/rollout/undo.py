@@ -67,18 +67,13 @@ def _default_record(facts: Facts, current: Mapping[str, Any]) -> Record:
         return stable
     known = facts.records or ()
     newest = stable.number if stable else max((one.number for one in known), default=0)
+    earlier = [one for one in known if one.number < newest] if facts.served is None else facts.served
     aborted = facts.status.get("abortedRevisions") or ()
-    earlier = [
-        one
-        for one in known
-        if one.number < newest and one.snapshot.inputs != current and one.revision not in aborted
-    ]
-    if not earlier:
-        raise CommandError(
-            f"{facts.name} has no earlier revision with other fields: "
-            "see 'rollout history', and name one with --to-revision"
-        )
-    return earlier[-1]
+    others = [one for one in earlier if one.snapshot.inputs != current and one.revision not in aborted]
+    if others:
+        return others[-1]
+    hint = ": see 'rollout history', and name one with --to-revision" if len(known) > 1 else ""
+    raise CommandError(f"{facts.name} has no earlier revision with other fields that has served{hint}")
 
 
 def _with(spec: Object, changed: list[str], wanted: Mapping[str, Any]) -> dict[str, Any]:

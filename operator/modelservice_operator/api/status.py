@@ -148,6 +148,8 @@ class ModelServiceStatus(ApiModel):
     """The label selector of the pods, for the autoscaler."""
     stable_revision: RevisionName | None = None
     """The revision that was fully available last."""
+    served_revisions: Annotated[tuple[RevisionName, ...], Field(max_length=32)] | None = None
+    """Revisions that were fully available, the last one last; older ones may be missing."""
     target_revision: RevisionName | None = None
     """The revision of the current spec."""
     aborted_revisions: (

@@ -24,7 +24,7 @@ from modelservice_operator.explain.room import (
 )
 from modelservice_operator.explain.verdict import View
 from modelservice_operator.facts import labels, names
-from modelservice_operator.facts.recorded import is_given_up
+from modelservice_operator.facts.recorded import is_given_up, served_revisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +51,8 @@ def compute_status(
     old = observed.service.get("status") or {}
     if metadata.get("deletionTimestamp"):
         return dict(old)
-    deployments = read_history(observed).deployments
+    history = read_history(observed)
+    deployments = history.deployments
     models = models_of(observed, decision)
     room = find_room(observed, decision, now)
     view = _view(observed, decision, failures, models, room)
@@ -64,6 +65,7 @@ def compute_status(
         "availableReplicas": sum(one.available_replicas for one in deployments.values()),
         "selector": f"{labels.NAME}={metadata['name']}",
         "stableRevision": decision.stable,
+        "servedRevisions": served_revisions(old, decision.stable, history.records),
         "targetRevision": decision.target.name if decision.target else None,
         "abortedRevisions": list(decision.steering.aborted) or None if decision.steering else None,
         "missedDeadlineSeconds": _missed_deadline(view),

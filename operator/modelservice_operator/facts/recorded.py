@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
@@ -17,6 +17,9 @@ ABORTED = "RolloutAborted"
 """Reason of Progressing=False: somebody aborted the target."""
 INSUFFICIENT_CAPACITY = "InsufficientCapacity"
 """Reason of Progressing=False: nothing of the target may be tried, so its deadline does not run."""
+
+MOST_SERVED = 32
+"""Names of revisions that are kept; there are no more than that many records in most histories."""
 
 
 def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -43,6 +46,21 @@ def is_given_up(status: Mapping[str, Any], target: str) -> bool:
         and status.get("stableRevision") not in (None, target)
         and condition_of(status, "Progressing").get("reason") == DEADLINE_EXCEEDED
     )
+
+
+def served_revisions(
+    status: Mapping[str, Any], stable: str | None, recorded: Container[str]
+) -> list[str] | None:
+    """Return the recorded revisions that were stable, the last one last; None where none is known to be.
+
+    A status from before there was this list gets one with the next stable revision.
+    """
+    before = status.get("servedRevisions")
+    previous = status.get("stableRevision")
+    if stable is None or (before is None and previous == stable):
+        return before
+    known: list[str] = before if before is not None else [previous] if previous else []
+    return [*(one for one in known if one != stable and one in recorded), stable][-MOST_SERVED:]
 
 
 def is_held(status: Mapping[str, Any]) -> bool:

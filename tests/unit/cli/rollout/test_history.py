@@ -29,6 +29,21 @@ def test_history_says_what_changed_and_what_serves() -> None:
     )
 
 
+def test_history_names_revisions_that_never_served() -> None:
+    world = make_world(1, 2)
+    world.edit(model=model(99))
+    bad = str(world.reconcile().target.name)
+    world.broken.add(bad)
+    world.settle()
+    world.edit(model=model(3))
+    world.settle()
+
+    states = {one["revision"]: one["state"] for one in history_json(facts_of(world))}
+
+    assert states[bad] == "never served"
+    assert [*states.values()].count("never served") == 1
+
+
 def test_history_of_many_changed_fields_counts_the_rest() -> None:
     world = make_world(1)
     world.edit(

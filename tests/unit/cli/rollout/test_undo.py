@@ -168,8 +168,46 @@ def test_undo_to_an_empty_name_is_refused() -> None:
 
 
 def test_undo_without_an_earlier_revision_is_refused() -> None:
-    with pytest.raises(CommandError, match="no earlier revision"):
+    with pytest.raises(CommandError, match=r"no earlier revision .* has served$"):
         plan(make_world(1))
+
+
+def test_undo_passes_over_revisions_that_never_served() -> None:
+    world = make_world(1, 2)
+    bad = spoil(world, 99)
+    carry_out(world, plan(world))
+    world.settle()
+    assert world.status["servedRevisions"][-1] == world.status["stableRevision"]
+
+    undo = plan(world)
+
+    assert undo.record.revision != bad
+    assert undo.record.model.endswith(":1")
+
+
+def test_undo_after_a_fix_goes_to_what_served_before_the_fault() -> None:
+    world = make_world(1)
+    spoil(world, 99)
+    world.edit(model=model(3))
+    world.settle()
+
+    assert plan(world).record.model.endswith(":1")
+
+
+def test_undo_of_a_status_without_that_knowledge_goes_to_the_revision_before() -> None:
+    world = make_world(1, 2)
+    del world.service["status"]["servedRevisions"]
+
+    assert plan(world).record.number == 1
+
+
+def spoil(world: World, tag: int) -> str:
+    """A change to a model that never becomes available."""
+    world.edit(model=model(tag))
+    bad = str(world.reconcile().target.name)
+    world.broken.add(bad)
+    world.settle()
+    return bad
 
 
 @pytest.mark.parametrize(

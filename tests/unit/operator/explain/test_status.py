@@ -62,6 +62,7 @@ def test_compute_status_settled_service_is_complete() -> None:
         "availableReplicas": 2,
         "selector": "modelservice.dev/name=spam",
         "stableRevision": revision,
+        "servedRevisions": [revision],
         "targetRevision": revision,
         "traffic": [{"revision": revision, "desired": 100, "actual": 100}],
         "model": {"version": "7", "sha256": SHA_A},
