@@ -31,7 +31,9 @@ def observe_rollout(
     given_up = is_given_up(facts.status, target) or target in steering.aborted
     has_longer = wish.deadline_seconds > missed_deadline_seconds(facts.status)
     tried_again = given_up and target not in steering.aborted and (steering.retries or has_longer)
-    is_new = tried_again or facts.status.get("targetRevision") != target
+    recorded = read_capacity(facts.status, target)
+    waits_from_now_on = recorded is not None and recorded.surge is not None and not wish.goes_by_capacity
+    is_new = tried_again or waits_from_now_on or facts.status.get("targetRevision") != target
     return RolloutState(
         target=target,
         stable=facts.stable,
@@ -41,7 +43,7 @@ def observe_rollout(
         leaving=leaving.pods,
         asked_at=None if is_new else parse_time((facts.status.get("rollout") or {}).get("startedAt")),
         down_since=_down_since(facts),
-        capacity=read_capacity(facts.status, target) if wish.goes_by_capacity and not tried_again else None,
+        capacity=recorded if wish.goes_by_capacity and not tried_again else None,
     )
 
 

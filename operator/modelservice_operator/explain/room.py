@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modelservice_operator.decide.rollout.capacity import Shortage, next_capacity, write_capacity
+from modelservice_operator.decide.rollout.capacity import (
+    Shortage,
+    next_capacity,
+    read_capacity,
+    write_capacity,
+)
 from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.rollout.leaving import count_leaving
 from modelservice_operator.decide.rollout.limits import max_surge_pods
@@ -42,11 +47,15 @@ def rollout_status(
 def _started_at(observed: Observed, decision: Decision, now: datetime) -> str | None:
     """Return when pods of the target were asked for: their deadline runs only while they need not wait."""
     plan, target, old = decision.plan, decision.target, observed.service.get("status") or {}
-    if plan is None or target is None or plan.phase != "Progressing" or not plan.is_tight:
-        return None
-    if plan.waits_for_leaving or not plan.replicas.get(target.name) or plan.stable is None:
+    if plan is None or target is None or plan.phase != "Progressing" or plan.stable is None:
         return None
     known = (old.get("rollout") or {}).get("startedAt") if old.get("targetRevision") == target.name else None
+    if not plan.is_tight:
+        recorded = read_capacity(old, target.name)
+        looks_anew = plan.capacity is None and recorded is not None and recorded.surge is not None
+        return known or (format_time(now) if looks_anew else None)
+    if plan.waits_for_leaving or not plan.replicas.get(target.name):
+        return None
     return known or format_time(now)
 
 

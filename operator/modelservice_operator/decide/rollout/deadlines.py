@@ -20,15 +20,23 @@ LOOK_AGAIN_SECONDS = 10.0
 """How often to look at pods for which a cluster autoscaler makes room: that is how often it looks itself."""
 
 
-def seconds_left(spec: RolloutSpec, limits: Limits, observed: RolloutState, now: datetime) -> float | None:
+def seconds_left(
+    spec: RolloutSpec, limits: Limits, observed: RolloutState, now: datetime, *, looks_anew: bool = False
+) -> float | None:
     """Return the time until the target is given up, None where work on it has not begun.
 
     Each pod that became available earns the next one a deadline of its own: a large service that makes
     progress is never given up, and nothing has to be remembered about when that progress was. Where a pod
-    may have to wait for the end of another, its time begins when it is asked for.
+    may have to wait for the end of another, its time begins when it is asked for; where room for a surge is
+    looked for again after that (`looks_anew`), it begins then.
     """
     waits = limits.is_tight and observed.stable is not None
-    started_at = observed.asked_at if waits else observed.started_at
+    times = (
+        (observed.asked_at,)
+        if waits
+        else (observed.started_at, observed.asked_at, now if looks_anew else None)
+    )
+    started_at = max((time for time in times if time), default=None)
     if started_at is None:
         return None
     target = next((one for one in observed.revisions if one.name == observed.target), None)

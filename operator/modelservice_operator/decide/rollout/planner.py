@@ -115,7 +115,8 @@ def _set_course(spec: RolloutSpec, observed: RolloutState, now: datetime) -> _Co
             held=True,
             due_in_seconds=patience,
         )
-    remaining = seconds_left(spec, limits, observed, now)
+    looks_anew = capacity is None and observed.capacity is not None
+    remaining = seconds_left(spec, limits, observed, now, looks_anew=looks_anew)
     overdue = remaining is not None and remaining <= 0
     aborted = given_up or (overdue and stable is not None)
     return _Course(

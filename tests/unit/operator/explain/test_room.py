@@ -453,6 +453,30 @@ def test_scaling_down_leaves_room_to_the_surge(replicas: int) -> None:
     assert world.replicas() == {world.new: replicas}
 
 
+@pytest.mark.parametrize("edit", [{"replicas": 1}, {"rollout": {"capacityPolicy": "Wait"}}])
+def test_surge_that_is_tried_anew_has_a_deadline_of_its_own(edit: dict[str, Any]) -> None:
+    world = probed(Full(3))
+    world.reconcile()
+    world.run_controllers()
+    world.set_deployment(world.old, terminating_replicas=1)
+    world.pods = None
+    world.wait(1000)
+    world.reconcile()
+    assert world.replicas() == {world.old: 2, world.new: 0}, "the old pod takes its time"
+    world.edit(**edit)
+    world.reconcile()
+    world.wait(599)
+    world.reconcile()
+    assert world.status["targetRevision"] == world.new
+    assert world.condition("Progressing")["status"] == "True"
+
+    world.broken.add(world.new)
+    world.wait(5000)
+    world.reconcile()
+
+    assert world.condition("Progressing")["reason"] == "ProgressDeadlineExceeded"
+
+
 def test_revision_that_is_tried_again_looks_for_room_anew() -> None:
     world = probed(Full())
     world.reconcile()
