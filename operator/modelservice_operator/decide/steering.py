@@ -49,7 +49,7 @@ def read_steering(facts: Facts, target: str) -> Steering:
     # One whose record is gone stays: a spec that comes back to it later makes the same revision again.
     aborted = tuple(one for one in status.get("abortedRevisions") or () if one != facts.stable)[-_REMEMBERED:]
     annotations = facts.observed.service["metadata"].get("annotations") or {}
-    request = str(annotations.get(labels.ROLLOUT_ACTION) or "")[:LONGEST_REQUEST]
+    request = str(annotations.get(labels.ROLLOUT_ACTION) or "").strip()[:LONGEST_REQUEST]
     answered = read_answer(status)
     if not request or (answered is not None and answered.request == request):
         return Steering(aborted=aborted, answer=answered if request else None)

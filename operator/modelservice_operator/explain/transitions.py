@@ -13,6 +13,7 @@ from modelservice_operator.facts.recorded import (
     condition_of,
     is_aborted,
 )
+from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ def compute_transitions(
     answer = read_answer(new_status)
     if answer is not None and answer != read_answer(old_status):
         reason = "RolloutActionAccepted" if answer.accepted else "RolloutActionRefused"
-        found.append(Transition("Normal", reason, f"{answer.request}: {answer.message}"))
+        found.append(Transition("Normal", reason, f"{redact(answer.request)}: {answer.message}"))
     found += _condition_transitions(old_status, new_status)
     return tuple(found)
 
@@ -61,8 +62,8 @@ def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[st
     if after.get("status") == "True" and (is_news or given_up):
         reason = DEADLINE_EXCEEDED if given_up else str(after.get("reason"))
         found.append(Transition("Warning", reason, str(after.get("message"))))
-    # Pods of another revision have not shown yet whether they do better.
-    # Room is looked for again: whether there is any will be seen.
+    # Pods of another revision have not shown yet whether they do better; and where room is looked for again,
+    # whether there is any will be seen.
     is_solved = before.get("reason") not in (ABORTED, INSUFFICIENT_CAPACITY)
     if before.get("status") == "True" and after.get("status") == "False" and is_same_target and is_solved:
         found.append(Transition("Normal", "Recovered", f"Solved: {before.get('reason')}."))

@@ -316,6 +316,24 @@ def test_verbs_are_told_as_events() -> None:
     assert "Recovered" not in [one.reason for one in world.events]
 
 
+@pytest.mark.parametrize("around", [" {}", "{}\n", "\t{} "])
+def test_white_space_around_a_request_means_nothing(around: str) -> None:
+    world, old, new = changing()
+    world.service["metadata"]["annotations"] = {labels.ROLLOUT_ACTION: around.format(f"abort@{new}")}
+    world.settle()
+
+    assert answer(world)["accepted"]
+    assert world.replicas() == {old: 2}
+
+
+def test_codes_in_a_request_never_reach_an_event() -> None:
+    world, _, _ = changing()
+    world.service["metadata"]["annotations"] = {labels.ROLLOUT_ACTION: "abort@\x1b[2J"}
+    world.settle()
+
+    assert all(one.message.isprintable() for one in world.events)
+
+
 def test_each_aborted_revision_is_spoken_of_by_its_own_name() -> None:
     world, _, first = changing()
     ask(world, "abort")
