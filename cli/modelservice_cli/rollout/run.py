@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
-from modelservice_cli.rollout.cluster import FIELD_MANAGER, Cluster
-from modelservice_cli.rollout.errors import ChangedMeanwhileError
-from modelservice_cli.rollout.follow import follow, shower
-from modelservice_cli.rollout.history import diff_report, history_json, history_report
-from modelservice_cli.rollout.kubeconfig import find_access
-from modelservice_cli.rollout.read import Reader
+from modelservice_cli.rollout.cluster.api import FIELD_MANAGER, Cluster
+from modelservice_cli.rollout.cluster.errors import ChangedMeanwhileError
+from modelservice_cli.rollout.cluster.kubeconfig import find_access
+from modelservice_cli.rollout.cluster.read import Reader
+from modelservice_cli.rollout.progress.follow import follow, shower
+from modelservice_cli.rollout.progress.status import rollout_status, status_report
 from modelservice_cli.rollout.report import as_text
-from modelservice_cli.rollout.status import rollout_status, status_report
-from modelservice_cli.rollout.undo import plan_undo, refusal, undo_report
+from modelservice_cli.rollout.verbs.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
+from modelservice_cli.rollout.verbs.history import diff_report, history_json, history_report
+from modelservice_cli.rollout.verbs.undo import plan_undo, refusal, undo_report
 from modelservice_runtime.errors import InvalidSettingsError
 
 _WRITE_TRIES = 5

@@ -12,10 +12,10 @@ from modelservice_cli.commands import _build_parser, _build_plugin_parser
 from modelservice_cli.main import main, plugin
 from modelservice_cli.rollout import run as module
 from modelservice_cli.rollout.arguments import parse_duration_seconds
-from modelservice_cli.rollout.cluster import refusal
-from modelservice_cli.rollout.errors import ChangedMeanwhileError, ForbiddenError, UnavailableError
-from modelservice_cli.rollout.follow import is_interactive
-from modelservice_cli.rollout.kubeconfig import find_access
+from modelservice_cli.rollout.cluster.api import refusal
+from modelservice_cli.rollout.cluster.errors import ChangedMeanwhileError, ForbiddenError, UnavailableError
+from modelservice_cli.rollout.cluster.kubeconfig import find_access
+from modelservice_cli.rollout.progress.follow import is_interactive
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from rich.console import Console
 from tests.unit.cli.rollout.worlds import facts_of, make_world
 from tests.unit.operator.builders import World, make_pod, make_ready_pod, model
 
-from modelservice_cli.rollout.live import live_view
+from modelservice_cli.rollout.progress.live import live_view
+from modelservice_cli.rollout.progress.status import EXIT_CODES, rollout_status, status_line, status_report
 from modelservice_cli.rollout.report import as_text
-from modelservice_cli.rollout.status import EXIT_CODES, rollout_status, status_line, status_report
 
 BAD_IMAGE = {
     "containerStatuses": [

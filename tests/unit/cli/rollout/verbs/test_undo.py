@@ -10,7 +10,7 @@ from tests.unit.cli.rollout.worlds import facts_of, make_world
 from tests.unit.operator.builders import World, make_runtime, model
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.undo import Undo, plan_undo, refusal, undo_report
+from modelservice_cli.rollout.verbs.undo import Undo, plan_undo, refusal, undo_report
 from modelservice_operator.facts.labels import ROLLOUT_ACTION
 
 OURS = "modelservice-cli"

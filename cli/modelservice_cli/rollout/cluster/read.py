@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from modelservice_cli.rollout.cluster import Cluster, Object
-from modelservice_cli.rollout.errors import ForbiddenError
+from modelservice_cli.rollout.cluster.api import Cluster, Object
+from modelservice_cli.rollout.cluster.errors import ForbiddenError
 from modelservice_cli.rollout.facts import Facts, Record, read_deployments, read_records
 from modelservice_cli.rollout.pods import unexplained
 from modelservice_operator.facts.kinds import CONTROLLER_REVISIONS, DEPLOYMENTS

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.changes import Change, input_changes, lines_of
 from modelservice_cli.rollout.facts import Facts, Object, Record, find_record
-from modelservice_cli.rollout.gitops import Source, find_source
+from modelservice_cli.rollout.verbs.changes import Change, input_changes, lines_of
+from modelservice_cli.rollout.verbs.gitops import Source, find_source
 from modelservice_operator.api import InvalidSpec, parse_model_service
 from modelservice_operator.decide.revision import INPUTS, revision_inputs
 from modelservice_operator.decide.runtimes import image_of

@@ -4,9 +4,9 @@ from itertools import pairwise
 from typing import Any
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.changes import Change, changes_between, lines_of
 from modelservice_cli.rollout.facts import Facts, Record, find_record
 from modelservice_cli.rollout.report import Part, Table
+from modelservice_cli.rollout.verbs.changes import Change, changes_between, lines_of
 
 _FIELDS_SHOWN = 3
 

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from modelservice_cli.rollout.errors import UnavailableError
-from modelservice_cli.rollout.read import Reader
+from modelservice_cli.rollout.cluster.errors import UnavailableError
+from modelservice_cli.rollout.cluster.read import Reader
+from modelservice_cli.rollout.progress.status import EXIT_CODES, RolloutStatus, rollout_status, status_line
 from modelservice_cli.rollout.report import one_line
-from modelservice_cli.rollout.status import EXIT_CODES, RolloutStatus, rollout_status, status_line
 
 LOOK_SECONDS = 1.0
 """A few small reads a second: nothing to lose when a connection breaks, and nothing to catch up with."""
@@ -55,7 +55,7 @@ def _look(reader: Reader, *, is_told: bool) -> RolloutStatus | None:
 def shower(output: str) -> Iterator[Show]:
     """Yield how to show a status: as a live view in a terminal, else as lines, one for each change."""
     if output == "text" and is_interactive(os.environ, is_terminal=sys.stdout.isatty()):
-        from modelservice_cli.rollout.live import live_view
+        from modelservice_cli.rollout.progress.live import live_view
 
         with live_view() as show:
             yield show

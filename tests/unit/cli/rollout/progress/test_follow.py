@@ -8,13 +8,13 @@ from tests.unit.cli.rollout.worlds import facts_of, make_world
 from tests.unit.operator.builders import model
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout import follow as module
-from modelservice_cli.rollout.errors import UnavailableError
-from modelservice_cli.rollout.follow import follow, shower
+from modelservice_cli.rollout.cluster.errors import UnavailableError
+from modelservice_cli.rollout.progress import follow as module
+from modelservice_cli.rollout.progress.follow import follow, shower
 
 if TYPE_CHECKING:
+    from modelservice_cli.rollout.cluster.read import Reader
     from modelservice_cli.rollout.facts import Facts
-    from modelservice_cli.rollout.read import Reader
 
 
 class Looks:

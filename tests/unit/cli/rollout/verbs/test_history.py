@@ -6,8 +6,8 @@ from tests.unit.operator.builders import make_runtime, model
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.facts import read_records
-from modelservice_cli.rollout.history import diff_report, history_json, history_report
 from modelservice_cli.rollout.report import as_text
+from modelservice_cli.rollout.verbs.history import diff_report, history_json, history_report
 
 URI = "oci://registry.example/models/spam"
 

@@ -8,8 +8,8 @@ import urllib3
 from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.errors import ChangedMeanwhileError, ForbiddenError, UnavailableError
-from modelservice_cli.rollout.kubeconfig import Access
+from modelservice_cli.rollout.cluster.errors import ChangedMeanwhileError, ForbiddenError, UnavailableError
+from modelservice_cli.rollout.cluster.kubeconfig import Access
 from modelservice_operator.facts.kinds import MODEL_SERVICES, Resource
 from modelservice_operator.facts.labels import GROUP, NAME, VERSION
 

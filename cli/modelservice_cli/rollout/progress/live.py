@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from modelservice_cli.rollout.progress.status import RolloutStatus, State, status_report
 from modelservice_cli.rollout.report import Part, printable, printable_table
-from modelservice_cli.rollout.status import RolloutStatus, State, status_report
 
 _STYLES: dict[State, str] = {
     "Unobserved": "yellow",

@@ -8,8 +8,8 @@ from tests.unit.cli.rollout.worlds import facts_of, make_world
 from tests.unit.operator.builders import NOW, World, model
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
-from modelservice_cli.rollout.status import rollout_status
+from modelservice_cli.rollout.progress.status import rollout_status
+from modelservice_cli.rollout.verbs.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
 from modelservice_operator.facts.labels import ROLLOUT_ACTION
 
 
