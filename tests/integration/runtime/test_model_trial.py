@@ -187,9 +187,10 @@ from modelservice_runtime.errors import StartupError
 from modelservice_runtime.models.trial import try_models
 from modelservice_runtime.models.versions import VersionSource
 from modelservice_runtime.models.forked_trial import fork_trial
+from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.settings.sessions import SessionSettings
 
-process = fork_trial()
+process = fork_trial(decode_sample)
 sources = [VersionSource("m", "1", Path(path)) for path in sys.argv[1:]]
 with process:
     try:
@@ -218,7 +219,7 @@ def test_trial_in_a_copy_of_a_process_tells_what_became_of_each_model(
 def test_trial_is_no_copy_of_a_process_with_threads() -> None:
     program = (
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
-        "from modelservice_runtime.models.forked_trial import fork_trial; print(fork_trial())"
+        "from modelservice_runtime.models.forked_trial import fork_trial; print(fork_trial(lambda *_: {}))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["None"]
