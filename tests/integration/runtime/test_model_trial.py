@@ -1,6 +1,7 @@
 """A model that is refused, crashes, hangs or is killed ends its trial; the server lives and says why."""
 
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -41,11 +42,11 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def children(pid: int) -> set[int]:
-    return {
-        int(child)
-        for file in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in file.read_text(encoding="ascii").split()
-    }
+    found = set()
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of a thread that has just ended
+            found.update(map(int, file.read_text(encoding="ascii").split()))
+    return found
 
 
 def wait_for_child(pid: int) -> int:
