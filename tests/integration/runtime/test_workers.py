@@ -264,5 +264,5 @@ def test_workers_end_when_their_parent_is_killed(model_files: dict[str, Path]) -
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
