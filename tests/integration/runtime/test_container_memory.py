@@ -31,8 +31,7 @@ os.sched_getaffinity = lambda pid: set(range(64))
 from modelservice_runtime.__main__ import main
 sys.exit(main(["serve", *sys.argv[1:]]))
 """
-# 503 and UNAVAILABLE: the connection was reset before the refusal was read, as the client still sent.
-ANSWERS = {200, 503, 507, "OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+ANSWERS = {200, 503, 507, "OK", "RESOURCE_EXHAUSTED", "reset"}
 IDLE_SECONDS = 60.0
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a control group")
@@ -137,6 +136,8 @@ def infer_grpc(server: ServerProcess, images: int) -> str:
         try:
             service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=120)
         except grpc.RpcError as error:
+            if "Stream removed" in str(error.details()):  # type: ignore[attr-defined]
+                return "reset"  # refused before it was all sent; no word of the server's
             return str(error.code().name)  # type: ignore[attr-defined]
     return "OK"
 
@@ -161,7 +162,7 @@ def test_requests_beyond_memory_fail_and_what_they_took_comes_back(container: Co
         with ThreadPoolExecutor(16) as clients:
             answers = Counter(clients.map(infer_something, range(120)))
         assert set(answers) <= ANSWERS, answers
-        assert answers[200] + answers["OK"] > 12, answers  # a tenth; most ask for more than there is
+        assert answers[200] + answers["OK"] > 30, answers
         assert [infer_json(server, 1), infer_binary(server, 1), infer_grpc(server, 1)] == [200, 200, "OK"]
         patient_until = time.monotonic() + IDLE_SECONDS
         while container.anonymous_bytes > at_ready + 24 * MIB and time.monotonic() < patient_until:
