@@ -124,6 +124,8 @@ _SERVICE_COLUMNS = [
     _column("Desired", ".spec.replicas", "Wanted pods", kind="integer"),
     _column("Available", ".status.availableReplicas", "Pods that answer requests", kind="integer"),
     _column("Revision", ".status.stableRevision", "The revision that is served"),
+    _column("Phase", ".status.rollout.phase", "How far the newest revision is"),
+    _column("Weight", ".status.rollout.weight", "Percent of the traffic that it should get", kind="integer"),
     _AGE,
     _column("URL", ".status.url", "Where the model answers", priority=_WIDE),
     _column("Model", ".spec.model.storageUri", "Where the model comes from", priority=_WIDE),

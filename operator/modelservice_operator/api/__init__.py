@@ -11,7 +11,6 @@ from modelservice_operator.api.modelservice import (
     Batching,
     ModelService,
     ModelServiceSpec,
-    Rollout,
     RuntimeSpec,
     Scheduling,
 )
@@ -21,11 +20,13 @@ from modelservice_operator.api.parse import (
     parse_network_policy,
     parse_part,
 )
+from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, PrometheusSource
 from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
 from modelservice_operator.api.spec.network import STRICT_NETWORK_POLICY, NetworkPeer, NetworkPolicySpec
 from modelservice_operator.api.spec.resources import GpuSpec, Resources
+from modelservice_operator.api.spec.rollout import BlueGreen, Canary, CanaryStep, Pause, Rollout
 from modelservice_operator.api.spec.server import EnvVar, ServerSpec
 from modelservice_operator.api.status import Condition, ModelServiceStatus, TrafficShare
 from modelservice_operator.api.types.kubernetes import (
@@ -40,8 +41,13 @@ from modelservice_operator.facts.text.quantity import canonical_quantity, parse_
 __all__ = [
     "STRICT_NETWORK_POLICY",
     "Affinity",
+    "Analysis",
+    "AnalysisMetric",
     "Autoscaling",
     "Batching",
+    "BlueGreen",
+    "Canary",
+    "CanaryStep",
     "ChildMetadata",
     "Condition",
     "Credentials",
@@ -60,8 +66,10 @@ __all__ = [
     "NetworkPeer",
     "NetworkPolicySpec",
     "ObjectMeta",
+    "Pause",
     "PodMetadata",
     "Problem",
+    "PrometheusSource",
     "Resources",
     "Rollout",
     "RuntimeSpec",

@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
-from pydantic.alias_generators import to_snake
 from pydantic_core import PydanticCustomError
 
 from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
@@ -13,10 +12,10 @@ from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import ModelSpec
 from modelservice_operator.api.spec.network import NetworkPolicySpec
 from modelservice_operator.api.spec.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
+from modelservice_operator.api.spec.rollout import Rollout
 from modelservice_operator.api.spec.server import EnvVar, ServerSpec
 from modelservice_operator.api.types.base import (
     ApiModel,
-    IntOrPercent,
     NoneIfBlank,
     NoneIfEmpty,
     ObjectName,
@@ -94,58 +93,6 @@ class Batching(ApiModel):
     rows_are_independent: Switch = False
     """Your word that no row's answer depends on the others, for a model whose graph does not prove it. It is
     still checked by running. Default: false, only models with a proof are batched."""
-
-
-def _is_zero(value: int | str) -> bool:
-    return value in (0, "0%")
-
-
-def _zero_cel(field: str, default: str) -> str:
-    return f"(has(self.{field}) ? string(self.{field}) in ['0', '0%'] : {default})"
-
-
-def _rolling_update_only(field: str) -> Rule:
-    attribute = to_snake(field)
-    return Rule(
-        cel=f"!has(self.{field}) || !has(self.strategy) || self.strategy == 'RollingUpdate'",
-        message="Recreate stops all old pods first: leave this out, or set strategy to RollingUpdate",
-        check=lambda self: self.strategy == "RollingUpdate" or attribute not in self.model_fields_set,
-        field_path=f".{field}",
-    )
-
-
-class Rollout(ApiModel):
-    """How a new revision replaces the old one."""
-
-    strategy: Literal["RollingUpdate", "Recreate"] = "RollingUpdate"
-    """RollingUpdate replaces pod by pod. Recreate starts new pods when all old ones are gone: nothing answers
-    meanwhile. Default: RollingUpdate."""
-    max_surge: IntOrPercent = 1
-    """Pods above the wanted number, a count or a percentage (rounded up). Default: 1."""
-    max_unavailable: IntOrPercent = 0
-    """Pods below the wanted number, a count or a percentage (rounded down). Default: 0."""
-    capacity_policy: Literal["Auto", "Wait"] = "Auto"
-    """Where the cluster has no room for a pod of the surge: Auto does without it, so a pod may be missing for
-    a while; Wait waits until the deadline. Default: Auto."""
-    surge_probe_seconds: Annotated[int, between(0, 3600)] = 30
-    """How long such a pod may find no room before Auto does without it, unless a cluster autoscaler says that
-    it makes room. Default: 30."""
-    allow_downtime: Switch = False
-    """Whether Auto may stop the only pod that serves before the new one starts. Default: false."""
-    progress_deadline_seconds: Annotated[int, between(1, 86_400)] = 600
-    """How long a revision may make no progress before it is given up. Default: 600."""
-    revision_history_limit: Annotated[int, between(0, 100)] = 10
-    """Old revisions that are kept, for rollbacks. Default: 10."""
-
-    rules = (
-        Rule(
-            cel=f"!({_zero_cel('maxSurge', 'false')} && {_zero_cel('maxUnavailable', 'true')})",
-            message="maxSurge and maxUnavailable (default 0) must not both be 0: no pod could be replaced",
-            check=lambda self: not (_is_zero(self.max_surge) and _is_zero(self.max_unavailable)),
-            field_path=".maxSurge",
-        ),
-        *(_rolling_update_only(field) for field in ("maxSurge", "maxUnavailable")),
-    )
 
 
 class ModelServiceSpec(ApiModel):

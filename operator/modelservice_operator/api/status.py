@@ -120,15 +120,114 @@ class RolloutAction(ApiModel):
     """What was done, or why nothing was."""
 
 
+class AnalysisProgress(ApiModel):
+    """How far the analysis is that runs, or ran last."""
+
+    run: Annotated[str, limited(128)]
+    """Which one: the revision, the hash of the steps, the step."""
+    measured: Count = 0
+    """Measurements that were good."""
+    failed: Count = 0
+    """Measurements that crossed a bound."""
+    inconclusive: Count = 0
+    """Measurements that said nothing: too few requests, no data."""
+    measured_at: Time | None = None
+    """When the last one ended."""
+
+
+class GateVerdict(ApiModel):
+    """What one look at one gate said."""
+
+    gate: Annotated[str, limited(64)]
+    """Contract, Analysis or RollbackWindow."""
+    metric: Annotated[str, limited(64)] | None = None
+    """What was measured."""
+    result: Literal["Passed", "Failed", "Inconclusive"]
+    """What came of it."""
+    value: Annotated[str, limited(32)] | None = None
+    """The new revision's value."""
+    stable: Annotated[str, limited(32)] | None = None
+    """The old revision's value in the same time."""
+    threshold: Annotated[str, limited(32)] | None = None
+    """The most that the value might be."""
+    requests: Count | None = None
+    """Requests to the new revision in that time."""
+    time: Time
+    """When."""
+    message: Annotated[str, limited(1024)] | None = None
+    """What differs, or why nothing can be said."""
+
+
+Phase = Literal["Progressing", "Paused", "Verifying", "Promoting", "Complete", "Aborted"]
+
+
 class RolloutStatus(ApiModel):
     """How the new revision replaces the old one."""
 
+    strategy: Annotated[str, limited(32)] | None = None
+    """The strategy."""
+    revision: RevisionName | None = None
+    """The revision that is rolled out; everything here speaks of it."""
+    phase: Phase | None = None
+    """Progressing: pods come and go. Verifying: a gate is being looked at. Paused: waits for a time or a
+    person. Promoting: all traffic goes over. Complete. Aborted: the old revision serves on."""
+    weight: Percent | None = None
+    """Percent of the traffic that the revision should get now."""
+    step: Count | None = None
+    """The step that goes on, from 0; the number of steps where all are done."""
+    steps: Count | None = None
+    """How many steps there are."""
+    steps_hash: Annotated[str, limited(16)] | None = None
+    """Names the steps: where they change, they begin anew."""
+    step_since: Time | None = None
+    """Since when the step goes on."""
+    contract: Literal["Passed", "Failed", "Unknown"] | None = None
+    """Whether its inputs and outputs are those that clients use; Unknown where nobody could tell."""
+    verifying_since: Time | None = None
+    """Since when its pods are asked for them."""
+    promoted: bool | None = None
+    """Whether somebody asked to skip the remaining steps."""
+    skips_steps: bool | None = None
+    """Whether there are no steps, because nothing of the old revision answers."""
+    paused: Literal["PauseStep", "Requested", "Inconclusive", "AwaitingPromotion", "Preview"] | None = None
+    """Why it is paused: a step, somebody's request, an analysis that could say nothing, a switch that
+    a person makes, or the time before the switch."""
+    paused_since: Time | None = None
+    """Since when."""
+    reason: Annotated[str, limited(64)] | None = None
+    """Why it was aborted."""
+    message: Annotated[str, limited(1024)] | None = None
+    """The same as a sentence."""
+    analysis: AnalysisProgress | None = None
+    """The analysis that runs, or ran last."""
+    verdicts: Annotated[tuple[GateVerdict, ...], Field(max_length=24)] | None = None
+    """What the gates said, the newest last; older ones are forgotten."""
+    previous_revision: RevisionName | None = None
+    """The revision that was replaced, while it may come back on its own or its pods still run."""
+    promoted_at: Time | None = None
+    """When the revision became the stable one, while that matters."""
     started_at: Time | None = None
     """Since when its newest pods are being tried, where they had to wait for the end of old ones."""
     capacity: SurgeCapacity | None = None
     """Set where there is not enough room."""
     action: RolloutAction | None = None
     """What came of the newest request."""
+
+
+class RevisionOutcome(ApiModel):
+    """What became of a revision."""
+
+    revision: RevisionName
+    """The revision."""
+    outcome: Literal["Stable", "Replaced", "Aborted", "Superseded"]
+    """Stable: it serves. Replaced: it served until another one did. Aborted: it was given up.
+    Superseded: the spec went on before it was rolled out."""
+    reason: Annotated[str, limited(64)] | None = None
+    """Why, as one CamelCase word."""
+    message: Annotated[str, limited(512)] | None = None
+    """Why, as a sentence."""
+    time: Time
+    """Since when."""
 
 
 class ModelServiceStatus(ApiModel):
@@ -156,6 +255,8 @@ class ModelServiceStatus(ApiModel):
         Annotated[tuple[RevisionName, ...], Field(max_length=32, json_schema_extra={LIST_TYPE: "set"})] | None
     ) = None
     """Revisions that somebody aborted; they are tried again only when somebody asks for it."""
+    outcomes: Annotated[tuple[RevisionOutcome, ...], list_map("revision", 32)] | None = None
+    """What became of the revisions, the newest last."""
     missed_deadline_seconds: Annotated[int, between(1, 86_400)] | None = None
     """The progress deadline for which the target revision was given up; a longer one tries it again."""
     traffic: Annotated[

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-Strategy = Literal["RollingUpdate", "Recreate"]
+Strategy = Literal["RollingUpdate", "Recreate", "Canary", "BlueGreen"]
 Phase = Literal["Complete", "Progressing", "Aborted"]
 """Complete: the target is the stable revision. Aborted: the target was given up, stable serves on."""
 
