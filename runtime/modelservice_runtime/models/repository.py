@@ -182,6 +182,8 @@ class ModelTable:
                     handle.batching,
                     tuple(handle.spec.left_out),
                     contents=(self._contents.get((handle.name, handle.version)),),
+                    inputs=handle.spec.inputs,
+                    outputs=handle.spec.outputs,
                 )
                 for handle in self.handles()
             ]

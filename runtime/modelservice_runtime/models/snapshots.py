@@ -4,12 +4,13 @@ Plain dictionaries carry them between processes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from modelservice_runtime.execution.statistics import BatchStatistics, ModelStatistics
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.content import ModelContent
+from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class ModelSnapshot:
     batching: Batching | None = None
     left_out_outputs: tuple[str, ...] = ()
     contents: tuple[ModelContent | None, ...] = ()
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
 
 Snapshots: TypeAlias = list[ModelSnapshot]
@@ -55,6 +58,8 @@ def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
             into.batching = min(known, key=_permission, default=None)
             into.left_out_outputs = snapshot.left_out_outputs or into.left_out_outputs
             into.contents = tuple(dict.fromkeys((*into.contents, *snapshot.contents)))
+            into.inputs = snapshot.inputs or into.inputs
+            into.outputs = snapshot.outputs or into.outputs
     return list(merged.values())
 
 
@@ -64,7 +69,14 @@ def _permission(batching: Batching) -> tuple[int, bool]:
 
 def plain_snapshots(snapshots: Snapshots) -> list[dict[str, Any]]:
     """As JSON values."""
-    return [asdict(snapshot) for snapshot in snapshots]
+    return [
+        {
+            **asdict(replace(snapshot, inputs=(), outputs=())),
+            "inputs": plain_tensors(snapshot.inputs),
+            "outputs": plain_tensors(snapshot.outputs),
+        }
+        for snapshot in snapshots
+    ]
 
 
 def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
@@ -78,6 +90,8 @@ def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
             None if item["batching"] is None else Batching(**item["batching"]),
             tuple(item["left_out_outputs"]),
             tuple(content and ModelContent(**content) for content in item["contents"]),
+            _parse_tensors(item["inputs"]),
+            _parse_tensors(item["outputs"]),
         )
         for item in plain
     ]
@@ -86,3 +100,19 @@ def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
 def _parse_statistics(plain: Mapping[str, Any]) -> ModelStatistics:
     batches = {int(rows): BatchStatistics(**batch) for rows, batch in plain["batches"].items()}
     return ModelStatistics(**{**plain, "batches": batches})
+
+
+def plain_tensors(tensors: Iterable[TensorSpec]) -> list[dict[str, Any]]:
+    """Names, datatypes and shapes as JSON values: -1 is a variable dimension, no shape an unknown rank."""
+    return [
+        {"name": tensor.name, "datatype": tensor.datatype.name, "shape": tensor.shape} for tensor in tensors
+    ]
+
+
+def _parse_tensors(plain: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            one["name"], DATATYPES[one["datatype"]], None if one["shape"] is None else tuple(one["shape"])
+        )
+        for one in plain
+    )

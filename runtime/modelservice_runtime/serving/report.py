@@ -9,12 +9,14 @@ from typing import Any
 import orjson
 
 from modelservice_runtime.model import Batching
-from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
+from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource, plain_tensors
 from modelservice_runtime.protocols.metadata import server_version
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 from modelservice_runtime.transport.status import error_body
 
 PATH = b"/report"
+# Models have some dozen tensors; one with thousands must not make the report longer than anybody reads.
+LARGEST_SIGNATURE_BYTES = 64 * 1024
 
 
 def build_report(snapshots: Snapshots) -> dict[str, Any]:
@@ -53,6 +55,7 @@ class ReportApplication:
 
 def _entries(snapshot: ModelSnapshot) -> Iterator[dict[str, Any]]:
     batching = snapshot.batching or Batching()
+    signature = _signature(snapshot)
     for content in snapshot.contents:
         yield {
             "name": snapshot.name,
@@ -66,4 +69,12 @@ def _entries(snapshot: ModelSnapshot) -> Iterator[dict[str, Any]]:
                 "source": batching.source,
             },
             "leftOutOutputs": list(snapshot.left_out_outputs),
+            **signature,
         }
+
+
+def _signature(snapshot: ModelSnapshot) -> dict[str, Any]:
+    """What clients send and get, nothing where that is too long to tell."""
+    signature = {"inputs": plain_tensors(snapshot.inputs), "outputs": plain_tensors(snapshot.outputs)}
+    is_short = len(orjson.dumps(signature)) <= LARGEST_SIGNATURE_BYTES
+    return signature if is_short else {"inputs": None, "outputs": None}

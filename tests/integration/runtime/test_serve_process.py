@@ -307,7 +307,7 @@ def test_serve_whose_log_nobody_reads_answers_and_ends(model_files: dict[str, Pa
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_report_tells_the_digest_of_what_was_loaded(
+def test_report_tells_the_digest_and_the_tensors_of_what_was_loaded(
     workers: str, model_files: dict[str, Path], tmp_path: Path
 ) -> None:
     content = model_files["mlp"].read_bytes()
@@ -327,4 +327,10 @@ def test_report_tells_the_digest_of_what_was_loaded(
         (entry,) = report["models"]
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
         assert entry["sizeBytes"] == len(content)
+        address = f"http://127.0.0.1:{server.http_port}/v2/models/m"
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            metadata = json.load(answer)
+        assert metadata["inputs"]
+        for side in ("inputs", "outputs"):
+            assert entry[side] == metadata[side]
         assert server.end() == 0

@@ -38,6 +38,7 @@ from modelservice_runtime.settings.sessions import (
     ShapeProfile,
     TensorRtOptions,
 )
+from modelservice_runtime.tensors import BF16, BYTES, FP32, TensorSpec
 from modelservice_runtime.workers.messages import MODELS, REPORT
 from modelservice_runtime.workers.reports import WorkerReports
 from modelservice_runtime.workers.shared_port import SharedPort
@@ -70,7 +71,8 @@ def make_snapshots(count: int, pending: int = 0, name: str = "m") -> Snapshots:
         statistics.record_inline(0, 1000, 5000, 9_000_000)
         statistics.record_execution(2, number, Timing(0, 1, 2, 3))
         statistics.record_failure("OTHER", 5)
-    return [ModelSnapshot(name, "1", pending, statistics)]
+    tensors = (TensorSpec("x", FP32, (-1, 4)), TensorSpec("y", BYTES, ()), TensorSpec("z", BF16, None))
+    return [ModelSnapshot(name, "1", pending, statistics, inputs=tensors, outputs=tensors[1:])]
 
 
 def test_merged_snapshots_tell_what_holds_in_every_process() -> None:

@@ -1,20 +1,39 @@
 """`GET /report`: what a server tells about itself."""
 
+from dataclasses import replace
+
+import orjson
+
 from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.models.snapshots import ModelSnapshot, merge_snapshots
-from modelservice_runtime.serving.report import build_report
+from modelservice_runtime.serving.report import LARGEST_SIGNATURE_BYTES, build_report
+from modelservice_runtime.tensors import BYTES, FP32, TensorSpec
 
 A, B = ModelContent("a" * 64, None, 7), ModelContent("b" * 64, "c" * 64, 8)
+X, TEXT = TensorSpec("x", FP32, (-1, 4), ("rows", None)), TensorSpec("text", BYTES, ())
+Y = TensorSpec("y", FP32, None)
 
 
 def snapshot(*contents: ModelContent | None, batching: Batching | None = None) -> ModelSnapshot:
-    return ModelSnapshot("m", "1", 0, ModelStatistics(), batching or Batching(), ("probabilities",), contents)
+    return ModelSnapshot(
+        "m",
+        "1",
+        0,
+        ModelStatistics(),
+        batching or Batching(),
+        ("probabilities",),
+        contents,
+        inputs=(X, TEXT),
+        outputs=(Y,),
+    )
 
 
-def test_report_names_content_batching_and_what_is_left_out() -> None:
-    report = build_report([snapshot(B, batching=Batching(1, "node 'x' sorts rows", None))])
+def test_report_names_content_batching_tensors_and_what_is_left_out() -> None:
+    report = orjson.loads(
+        orjson.dumps(build_report([snapshot(B, batching=Batching(1, "node 'x' sorts rows", None))]))
+    )
     assert report["digestsComplete"]
     assert report["models"] == [
         {
@@ -25,6 +44,11 @@ def test_report_names_content_batching_and_what_is_left_out() -> None:
             "sizeBytes": 8,
             "batching": {"maxBatchSize": 1, "obstacle": "node 'x' sorts rows", "source": None},
             "leftOutOutputs": ["probabilities"],
+            "inputs": [
+                {"name": "x", "datatype": "FP32", "shape": [-1, 4]},
+                {"name": "text", "datatype": "BYTES", "shape": []},
+            ],
+            "outputs": [{"name": "y", "datatype": "FP32", "shape": None}],
         }
     ]
 
@@ -47,3 +71,12 @@ def test_report_forgets_what_only_a_dead_worker_loaded() -> None:
         == build_report([snapshot(A)])["models"]
     )
     assert build_report([dead])["models"] == []
+
+
+def test_report_does_not_grow_with_the_number_of_tensors() -> None:
+    inputs = tuple(TensorSpec(f"past_key_values.{number}", FP32, (-1,)) for number in range(5000))
+    report = build_report([replace(snapshot(A), inputs=inputs)])
+
+    (entry,) = report["models"]
+    assert (entry["inputs"], entry["outputs"], entry["sha256"]) == (None, None, "a" * 64)
+    assert len(orjson.dumps(report)) < LARGEST_SIGNATURE_BYTES
