@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import orjson
 import pytest
 import yaml
 from yarl import URL
@@ -18,18 +20,25 @@ from modelservice_operator.decide.revision import RecordedRuntime
 from modelservice_operator.explain.diagnose import diagnose
 from modelservice_operator.explain.diagnose.flags import FIELDS, FIXED, in_fields, unknown_fields
 from modelservice_operator.facts import labels, ports
+from modelservice_operator.facts.observed import PodReport
+from modelservice_operator.facts.signature import MOST_TENSORS, Signature, Tensor
+from modelservice_operator.work.pods.reports import LARGEST_REPORT_BYTES
 from modelservice_runtime.errors import InvalidSettingsError
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.main import build_parser, build_request
 from modelservice_runtime.machine.cpu import available_cpus
 from modelservice_runtime.machine.memory.cgroup import find_control_groups
-from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.model import Batching, ModelSpec
+from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.models.samples import read_samples
+from modelservice_runtime.models.snapshots import ModelSnapshot
 from modelservice_runtime.protocols.oip.routes import Endpoint, Route, match_route
 from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.protocols.rest.routing import split_target
+from modelservice_runtime.serving.report import LARGEST_SIGNATURE_BYTES, build_report
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
 from modelservice_runtime.settings.sessions import (
     ArenaExtendStrategy,
@@ -38,7 +47,7 @@ from modelservice_runtime.settings.sessions import (
     ShapeProfile,
     TensorRtOptions,
 )
-from modelservice_runtime.tensors import FP32, TensorSpec
+from modelservice_runtime.tensors import BYTES, FP32, MAX_RANK, TensorSpec
 from modelservice_runtime.transport.sockets import EVERY_ADDRESS
 
 ROOT = Path(__file__).parents[2]
@@ -366,6 +375,47 @@ def test_values_that_the_server_refuses_are_told_by_their_field() -> None:
     assert in_fields(refusal.value.sentence, ()) == (
         "spec.batching.maxBatchSize: 'many' is not a whole number of at least 1"
     )
+
+
+def test_what_a_server_reports_is_understood() -> None:
+    inputs = (TensorSpec("x", FP32, (-1, 4)), TensorSpec("text", BYTES, ()))
+    snapshot = ModelSnapshot(
+        "spam",
+        "1",
+        0,
+        ModelStatistics(),
+        Batching(4, source="graph"),
+        ("probabilities",),
+        (ModelContent(SHA256, None, 7),),
+        inputs,
+        (TensorSpec("y", FP32, None),),
+    )
+
+    report = msgspec.json.decode(orjson.dumps(build_report([snapshot])), type=PodReport)
+
+    (model,) = report.models
+    assert (model.name, model.version, model.sha256, model.size_bytes) == ("spam", "1", SHA256, 7)
+    assert (model.batching.max_batch_size, model.batching.source) == (4, "graph")
+    assert model.left_out_outputs == ("probabilities",)
+    assert report.signature == Signature(
+        (Tensor("x", "FP32", (-1, 4)), Tensor("text", "BYTES", ())), (Tensor("y", "FP32"),)
+    )
+
+
+def test_the_longest_report_of_tensors_is_read() -> None:
+    """The largest shapes that a model may have, and as many tensors as are told."""
+    shape = (1 << 40, *(1,) * (MAX_RANK - 1))
+    many = tuple(TensorSpec(f"past_key_values.{number:03}", FP32, shape) for number in range(256))
+    snapshot = ModelSnapshot(
+        "spam", "1", 0, ModelStatistics(), contents=(None,), inputs=many, outputs=many[:1]
+    )
+
+    raw = orjson.dumps(build_report([snapshot]))
+
+    signature = msgspec.json.decode(raw, type=PodReport).signature
+    assert signature is not None
+    assert len(signature.inputs) == MOST_TENSORS
+    assert LARGEST_SIGNATURE_BYTES < LARGEST_REPORT_BYTES
 
 
 def test_fields_that_a_server_does_not_know_are_named() -> None:

@@ -51,6 +51,19 @@ class ServedBatching(ApiModel):
     """What says that rows are independent: the model's `graph`, or its `owner`."""
 
 
+class ServedTensor(ApiModel):
+    """An input or output of the model."""
+
+    name: Annotated[str, limited(253)]
+    """Its name."""
+    datatype: Annotated[str, limited(16)]
+    """Its datatype, as the Open Inference Protocol names it."""
+    shape: Annotated[tuple[Annotated[int, between(-1, 2**53)], ...], Field(max_length=32)] | None = None
+    """Its dimensions, -1 for any size; left out where the model does not state how many there are."""
+    optional: bool | None = None
+    """Whether clients may leave it out."""
+
+
 class ServedModel(ApiModel):
     """The model of the revision that serves."""
 
@@ -73,6 +86,10 @@ class ServedModel(ApiModel):
         | None
     ) = None
     """Outputs that no protocol can carry."""
+    inputs: Annotated[tuple[ServedTensor, ...], Field(max_length=64)] | None = None
+    """What clients send, as a server of the revision said; left out where a model has more than 64."""
+    outputs: Annotated[tuple[ServedTensor, ...], Field(max_length=64)] | None = None
+    """What clients get."""
     compared_at: Annotated[str, limited(64)] | None = None
     """The resourceVersion of the Deployment when its pods were last asked what they loaded."""
 

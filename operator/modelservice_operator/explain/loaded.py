@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.explain.conditions import CONTENT_CHANGED
 from modelservice_operator.explain.diagnose import first_report, loaded_models
 from modelservice_operator.facts.recorded import condition_of
+from modelservice_operator.facts.reported import signature_of
+from modelservice_operator.facts.signature import signature_in, signature_status
 from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ def served_model(
     known = _known_model(decision, old)
     recorded = _recorded(decision, old, models)
     same = next((one for one in models or () if recorded and not one.differs(*recorded)), None)
-    said = first_report(observed.pods or (), decision.serving.name, observed.pod_reports)
+    pods, reports = observed.pods or (), observed.pod_reports
+    said = first_report(pods, decision.serving.name, reports)
+    signature = signature_of(pods, decision.serving.name, reports) or signature_in(known)
     model = {
         "sha256": recorded[0] if recorded else None,
         "externalDataSha256": (recorded[1] if recorded else None)
@@ -53,6 +57,7 @@ def served_model(
         "sizeBytes": (same.size_bytes if same else None) or known.get("sizeBytes"),
         "version": inputs.get("version"),
         **({name: known.get(name) for name in _SAID} if said is None else _said(said)),
+        **signature_status(signature),
         "comparedAt": observed.compared_at or known.get("comparedAt"),
     }
     return {field: value for field, value in model.items() if value is not None} or None

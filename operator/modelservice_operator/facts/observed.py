@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from modelservice_operator.facts.signature import Signature, Tensor, make_signature
+
 
 class Child(msgspec.Struct, frozen=True, kw_only=True):
     """An object that a ModelService may own.
@@ -93,11 +95,16 @@ class ReportedBatching(msgspec.Struct, frozen=True, rename="camel"):
 class ReportedModel(msgspec.Struct, frozen=True, rename="camel"):
     """One version that a server serves; digests are None where it cannot tell, or not yet."""
 
+    name: str = ""
+    version: str = ""
     sha256: Sha256 | None = None
     external_data_sha256: Sha256 | None = None
     size_bytes: int | None = None
     batching: ReportedBatching = ReportedBatching()
     left_out_outputs: tuple[str, ...] = ()
+    inputs: tuple[Tensor, ...] | None = None
+    outputs: tuple[Tensor, ...] | None = None
+    """None where the runtime does not say: an older one, or a model with too many tensors."""
 
 
 class PodReport(msgspec.Struct, frozen=True, rename="camel"):
@@ -105,6 +112,13 @@ class PodReport(msgspec.Struct, frozen=True, rename="camel"):
 
     digests_complete: bool
     models: tuple[ReportedModel, ...]
+
+    @property
+    def signature(self) -> Signature | None:
+        """What its clients send and get; None where that is unknown, or not the same for all."""
+        served = {(one.name, one.version) for one in self.models}
+        found = {make_signature(one.inputs, one.outputs) for one in self.models}
+        return found.pop() if len(served) == len(found) == 1 else None
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):

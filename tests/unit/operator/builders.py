@@ -31,6 +31,7 @@ from modelservice_operator.facts.ports import service_ports
 
 if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
+    from modelservice_operator.facts.signature import Signature
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "5f0f8c1e-0000-4000-8000-000000000001"
@@ -128,7 +129,12 @@ def make_ready_pod(revision: str, name: str = "pod-1", sha256: str | None = None
 
 
 def make_report(
-    sha256: str | None, *, external: str | None = None, size: int = 9, obstacle: str = ""
+    sha256: str | None,
+    *,
+    external: str | None = None,
+    size: int = 9,
+    obstacle: str = "",
+    signature: Signature | None = None,
 ) -> PodReport:
     """What a server says that has loaded this."""
     batching = ReportedBatching(obstacle=obstacle or None)
@@ -138,6 +144,8 @@ def make_report(
         size_bytes=size,
         batching=batching,
         left_out_outputs=("probabilities",),
+        inputs=signature and signature.inputs,
+        outputs=signature and signature.outputs,
     )
     return PodReport(digests_complete=True, models=(model,))
 

@@ -27,6 +27,7 @@ from modelservice_operator.explain.status import compute_status, percentages
 from modelservice_operator.explain.transitions import Transition, compute_transitions
 from modelservice_operator.facts.observed import ApplyFailure, PodReport, ServiceChild
 from modelservice_operator.facts.recorded import is_given_up
+from modelservice_operator.facts.signature import Signature, Tensor, signature_in
 
 
 def settled_world(*runtimes: dict[str, Any], **spec: Any) -> World:
@@ -737,6 +738,51 @@ def test_compute_status_servers_tell_what_they_loaded_from_every_source() -> Non
     world.pods, world.pod_reports = None, {}
     world.reconcile()
     assert world.status["model"] == before
+
+
+SIGNATURE = Signature(
+    inputs=(Tensor("x", "FP32", (-1, 4)), Tensor("mask", "BOOL", optional=True)),
+    outputs=(Tensor("label", "BYTES", ()),),
+)
+SHOWN = {
+    "inputs": [
+        {"name": "x", "datatype": "FP32", "shape": [-1, 4]},
+        {"name": "mask", "datatype": "BOOL", "optional": True},
+    ],
+    "outputs": [{"name": "label", "datatype": "BYTES", "shape": []}],
+}
+
+
+def shown_tensors(world: World) -> dict[str, Any]:
+    return {side: shown for side, shown in world.status["model"].items() if side in ("inputs", "outputs")}
+
+
+def test_compute_status_tensors_of_the_serving_revision_are_known_while_its_pods_are_not() -> None:
+    world, _ = serving_world(make_report(SHA_A), make_report(SHA_A, signature=SIGNATURE))
+
+    assert shown_tensors(world) == SHOWN
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
+    assert signature_in(world.status["model"]) == SIGNATURE
+    world.pods, world.pod_reports = None, {}
+    world.reconcile()
+    assert shown_tensors(world) == SHOWN
+
+    world.edit(model={"storageUri": "configmap://models/spam.onnx", "version": "2"})
+    world.settle()
+    world.pods = (make_ready_pod(world.status["stableRevision"]),)
+    world.pod_reports = {"uid-pod-1": make_report(SHA_B)}
+    world.reconcile()
+    assert shown_tensors(world) == {}, "those of the old revision"
+
+
+def test_compute_status_has_no_room_for_the_tensors_of_huge_models() -> None:
+    cache = tuple(Tensor(f"past.{number}", "FP16", (-1,)) for number in range(65))
+    world, _ = serving_world(make_report(SHA_A, signature=Signature(cache, SIGNATURE.outputs)))
+    assert shown_tensors(world) == {}
+
+    world, _ = serving_world(make_report(SHA_A, signature=Signature(cache[:64], SIGNATURE.outputs)))
+    assert len(world.status["model"]["inputs"]) == 64
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
 
 
 def test_compute_status_replica_that_loaded_another_file_degrades() -> None:

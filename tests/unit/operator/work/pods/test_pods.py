@@ -275,6 +275,37 @@ async def test_pod_that_says_nothing_of_use_is_given_up(answer, serve):
     assert (answers.reports, answers.is_complete, server.asked) == ({}, False, 3)
 
 
+def tensors(count: int, rank: int = 1, size: int = -1) -> list[dict[str, Any]]:
+    return [{"name": f"x{number}", "datatype": "FP32", "shape": [size] * rank} for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        {"inputs": tensors(257), "outputs": tensors(1)},
+        {"inputs": tensors(1) * 2, "outputs": tensors(1)},
+        {"inputs": tensors(1), "outputs": [{"name": "y" * 254, "datatype": "FP32", "shape": []}]},
+        {"inputs": None, "outputs": None},
+        {"inputs": tensors(1)},
+    ],
+)
+async def test_tensors_that_are_of_no_use_leave_the_digests_known(signature, serve):
+    answer = {"digestsComplete": True, "models": [{"sha256": "a" * 64, **signature}]}
+    server, woken = await serve(answer), asyncio.Event()
+    answers = await settle(PodReports(lambda _: woken.set()), [server.pod()], woken)
+    assert answers.reports["uid-a"].models[0].sha256 == "a" * 64
+    assert answers.reports["uid-a"].signature is None
+
+
+@pytest.mark.parametrize(
+    "inputs", [tensors(1, rank=33), tensors(1, size=-2), tensors(1, size=2**60), [{"name": "x"}], "x"]
+)
+async def test_tensors_that_cannot_be_are_not_believed(inputs, serve):
+    answer = {"digestsComplete": True, "models": [{"sha256": "a" * 64, "inputs": inputs, "outputs": []}]}
+    server, woken = await serve(answer), asyncio.Event()
+    assert (await settle(PodReports(lambda _: woken.set()), [server.pod()], woken)).reports == {}
+
+
 async def test_pod_that_cannot_be_reached_is_given_up(serve):
     server, woken = await serve(REPORT), asyncio.Event()
     pod = server.pod()
