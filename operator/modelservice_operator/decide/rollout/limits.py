@@ -29,6 +29,8 @@ def compute_limits(spec: RolloutSpec, capacity: Capacity | None, *, is_down: boo
     """
     if spec.strategy == "Recreate":
         return Limits(0, spec.replicas, is_tight=True, at_once=True)
+    if spec.strategy == "BlueGreen":
+        return _whole_set(spec, capacity, is_down=is_down)
     surge, unavailable = max_surge_pods(spec), max_unavailable_pods(spec)
     if capacity is None or capacity.surge is None or capacity.surge >= surge:
         return Limits(surge, unavailable, is_tight=surge == 0)
@@ -36,6 +38,15 @@ def compute_limits(spec: RolloutSpec, capacity: Capacity | None, *, is_down: boo
     if capacity.surge == 0 and may_go:
         unavailable = max(unavailable, 1)
     return Limits(capacity.surge, unavailable, is_tight=True)
+
+
+def _whole_set(spec: RolloutSpec, capacity: Capacity | None, *, is_down: bool) -> Limits:
+    """Return the limits of a BlueGreen: a second set of pods, or where there is no room for it, none."""
+    if capacity is None or capacity.surge is None or capacity.surge >= spec.replicas:
+        return Limits(spec.replicas, 0)
+    if spec.allow_downtime or is_down:
+        return Limits(0, spec.replicas, is_tight=True, at_once=True)
+    return Limits(0, 0, is_tight=True)
 
 
 def max_surge_pods(spec: RolloutSpec) -> int:

@@ -10,8 +10,38 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 Strategy = Literal["RollingUpdate", "Recreate", "Canary", "BlueGreen"]
-Phase = Literal["Complete", "Progressing", "Aborted"]
-"""Complete: the target is the stable revision. Aborted: the target was given up, stable serves on."""
+Contract = Literal["Enforce", "Warn", "Ignore"]
+Phase = Literal["Progressing", "Verifying", "Paused", "Promoting", "Complete", "Aborted"]
+"""Complete: the target is the stable revision. Aborted: the target was given up, stable serves on. The others
+are a change that goes on: pods come and go, a gate is looked at, a wait, or all traffic goes over."""
+PauseReason = Literal["PauseStep", "Requested", "Inconclusive", "AwaitingPromotion", "Preview"]
+Verb = Literal["promote", "pause", "resume"]
+
+
+@dataclass(frozen=True, slots=True)
+class SetWeight:
+    """A step of a canary: from here on the target gets so many percent of the traffic."""
+
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A step of a canary: so many seconds; None waits for a person."""
+
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analyse:
+    """A step of a canary: so many good measurements, and how many may be bad or say nothing."""
+
+    count: int = 1
+    failure_limit: int = 0
+    inconclusive_limit: int = 0
+
+
+Step = SetWeight | Wait | Analyse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +51,8 @@ class RolloutSpec:
     `max_surge` and `max_unavailable` are a number of pods or a percentage of `replicas` (`"25%"`).
     `surge_probe_seconds` is how long a pod of the surge may find no room; None waits for room.
     `allow_downtime` lets the only pod go before a new one comes where there is no room for both.
+    `steps` are those of a Canary, `steps_hash` names them. `contract` says what becomes of a target whose
+    inputs and outputs break clients. `watch` is looked at for `rollback_window_seconds` after the change.
     """
 
     replicas: int
@@ -30,6 +62,14 @@ class RolloutSpec:
     progress_deadline_seconds: int = 600
     surge_probe_seconds: int | None = 30
     allow_downtime: bool = False
+    steps: tuple[Step, ...] = ()
+    steps_hash: str = ""
+    auto_promote: bool = True
+    preview_seconds: int = 0
+    scale_down_delay_seconds: int = 0
+    contract: Contract = "Ignore"
+    watch: Analyse | None = None
+    rollback_window_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +98,40 @@ class Probe:
     replicas: int
     surplus: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the rollout of one revision is, as its status records it.
+
+    `since` is when the step at `index` began; with no step left `index` is their number. `skips` says that
+    nothing of stable has answered for a while (`stable_down_since`), so there are no steps; `promoted` that a
+    person wants to skip them.
+    `measured`, `failed` and `inconclusive` count the measurements of the analysis `run`. `reason` says why
+    the revision was given up by a gate. `previous` is the revision that this one replaced at `promoted_at`,
+    while it may come back or its pods still run.
+    """
+
+    revision: str
+    contract: Literal["Passed", "Failed", "Unknown"] | None = None
+    verifying_since: datetime | None = None
+    steps_hash: str = ""
+    index: int = 0
+    since: datetime | None = None
+    skips: bool = False
+    stable_down_since: datetime | None = None
+    promoted: bool = False
+    paused: PauseReason | None = None
+    paused_since: datetime | None = None
+    run: str = ""
+    measured: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    measured_at: datetime | None = None
+    reason: str = ""
+    message: str = ""
+    previous: str | None = None
+    promoted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +169,9 @@ class RolloutState:
     complete. `started_at` is when work on the target began, None where it has not begun. `aborted` says
     that the target was given up before. `leaving` are pods of any revision that are being stopped and hold
     their place still; None where nobody has looked yet. `asked_at` is when a pod of the target was asked for
-    last after it had to wait for those, `down_since` since when nothing has answered.
+    last after it had to wait for those, `down_since` since when nothing has answered. `selected` is the only
+    revision that clients are led to, None where they are led to all; without a Service (`has_service`) nobody
+    is led anywhere. `verb` is what a person asks for right now.
     """
 
     target: str
@@ -107,6 +183,23 @@ class RolloutState:
     asked_at: datetime | None = None
     down_since: datetime | None = None
     capacity: Capacity | None = None
+    progress: Progress | None = None
+    selected: str | None = None
+    has_service: bool = True
+    verb: Verb | None = None
+
+    def state(self, name: str) -> RevisionState:
+        """Return the state of a revision, that of none where it has no Deployment."""
+        found = next((one for one in self.revisions if one.name == name), None)
+        return found or RevisionState(name=name, wanted=0, pods=0, available=0)
+
+    def has(self, name: str) -> bool:
+        """Whether the revision has a Deployment."""
+        return any(one.name == name for one in self.revisions)
+
+    def leads_to(self, name: str) -> bool:
+        """Whether clients find the revision's pods now."""
+        return not self.has_service or self.selected in (None, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +207,14 @@ class Plan:
     """The next step of a rollout.
 
     `replicas` has an entry for each revision that shall have a Deployment; a revision whose Deployment
-    exists but is missing here has no pods left and can go. `weights` are percentages of the traffic that
-    the rollout is heading for. `overdue` says that the progress deadline has passed. `waits_for_leaving`
-    says that new pods wait until those that are leaving are gone, which happens only where `is_tight`;
-    `held` that the only pod would have to go first, which is not allowed. `capacity` is what this step goes
-    by; whoever sees pods goes on from there, with `probe`.
+    exists but is missing here has no pods left and can go. `weights` are percentages of the traffic, of
+    revisions that can answer as far as there are any. `selector` is the only revision that clients are led
+    to, None for all of them; `preview` the one behind the preview Service. `overdue` says that the progress
+    deadline has passed. `waits_for_leaving` says that new pods wait until those that are leaving are gone,
+    which happens only where `is_tight`; `held` that there is no room to go on without what is not allowed.
+    `capacity` is what this step goes by; whoever sees pods goes on from there, with `probe`. `progress` is
+    to be recorded; `verifies` asks for a look at the target's inputs and outputs, `measures` for an analysis.
+    `lingering` are revisions that keep their pods though the change is complete.
     """
 
     replicas: Mapping[str, int]
@@ -132,3 +228,17 @@ class Plan:
     capacity: Capacity | None = None
     probe: Probe | None = None
     requeue_after_seconds: float | None = None
+    selector: str | None = None
+    preview: str | None = None
+    progress: Progress | None = None
+    verifies: bool = False
+    measures: str | None = None
+    """The name of the run of the analysis that goes on."""
+    lingering: frozenset[str] = frozenset()
+    fills: str = ""
+    """The revision whose pods have to find room."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the change goes on."""
+        return self.phase not in ("Complete", "Aborted")

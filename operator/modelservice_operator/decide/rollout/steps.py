@@ -1,0 +1,240 @@
+"""How a rollout gets from step to step: weights reached, waits that end, analyses that are done. Pure.
+
+Everything follows from the recorded progress and what is observed, so an operator that is killed between a
+decision and its record decides the same again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from modelservice_operator.decide.rollout.model import Analyse, Progress, SetWeight, Wait
+from modelservice_operator.decide.rollout.traffic import split
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from modelservice_operator.decide.rollout.model import PauseReason, RolloutSpec, RolloutState
+
+CONTRACT_BROKEN = "ContractBroken"
+ANALYSIS_FAILED = "AnalysisFailed"
+ROLLED_BACK = "RolledBack"
+VERIFY_SECONDS = 10.0
+"""How long a pod may take to say what it serves: one that cannot be asked holds up no change for ever."""
+
+
+def begin(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Progress:
+    """Return what is recorded of the rollout to the target, a new record where there is none."""
+    known = _without_times_to_come(observed.progress, now) if observed.progress else None
+    if known is None or known.revision != observed.target:
+        is_change = observed.stable not in (None, observed.target)
+        return Progress(
+            revision=observed.target,
+            steps_hash=spec.steps_hash,
+            since=now if is_change else None,
+            index=0 if is_change else len(spec.steps),
+        )
+    if known.steps_hash == spec.steps_hash:
+        return known
+    if observed.stable == observed.target:
+        return replace(known, steps_hash=spec.steps_hash, index=len(spec.steps))
+    paused = known.paused if known.paused == "Requested" else None
+    return _enter(replace(known, steps_hash=spec.steps_hash, paused=paused), 0, now)
+
+
+def _without_times_to_come(progress: Progress, now: datetime) -> Progress:
+    """A time to come is of a clock that was wrong."""
+
+    def known(time: datetime | None) -> datetime | None:
+        return min(time, now) if time else None
+
+    return replace(
+        progress,
+        verifying_since=known(progress.verifying_since),
+        since=known(progress.since),
+        stable_down_since=known(progress.stable_down_since),
+        paused_since=known(progress.paused_since),
+        promoted_at=known(progress.promoted_at),
+    )
+
+
+def obey(progress: Progress, observed: RolloutState, now: datetime) -> Progress:
+    """Return the progress after what a person asks for right now."""
+    if observed.verb == "promote":
+        return replace(progress, promoted=True, paused=None, paused_since=None)
+    if observed.verb == "pause":
+        return replace(progress, paused="Requested", paused_since=now)
+    if observed.verb != "resume":
+        return progress
+    if progress.paused in ("AwaitingPromotion", "Preview"):
+        return replace(progress, promoted=True, paused=None, paused_since=None)
+    if progress.paused in ("PauseStep", "Inconclusive"):
+        return _enter(progress, progress.index + 1, now)
+    # The time of the pause is not the step's.
+    lost = _age(progress.paused_since, now)
+    since = progress.since + lost if progress.since else None
+    return replace(progress, paused=None, paused_since=None, since=since)
+
+
+def verify(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Progress:
+    """Return the progress with what is known of the target's inputs and outputs by now."""
+    if not needs_contract(spec, observed, progress):
+        return progress
+    if progress.verifying_since is None:
+        is_there = observed.state(observed.target).serving > 0
+        return replace(progress, verifying_since=now) if is_there else progress
+    if _age(progress.verifying_since, now).total_seconds() < VERIFY_SECONDS:
+        return progress
+    return replace(progress, contract="Unknown")
+
+
+def needs_contract(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
+    """Whether the target's inputs and outputs have to be looked at before it gets traffic."""
+    is_change = observed.stable not in (None, observed.target)
+    return is_change and spec.contract != "Ignore" and progress.contract is None
+
+
+def is_admitted(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
+    """Whether the target may get traffic."""
+    is_broken = progress.contract == "Failed" and spec.contract == "Enforce"
+    return not needs_contract(spec, observed, progress) and not is_broken
+
+
+def current_weight(spec: RolloutSpec, progress: Progress) -> int:
+    """Return the weight of the step that goes on: that of the last `setWeight`, 100 after the last step."""
+    if is_past_steps(spec, progress):
+        return 100
+    weights = [one.weight for one in spec.steps[: progress.index + 1] if isinstance(one, SetWeight)]
+    return weights[-1] if weights else 0
+
+
+def is_past_steps(spec: RolloutSpec, progress: Progress) -> bool:
+    """Whether there is no step that holds anything up."""
+    return progress.promoted or progress.skips or progress.index >= len(spec.steps)
+
+
+def run_of(spec: RolloutSpec, progress: Progress) -> str | None:
+    """Return the name of the analysis that has to be measured now, None where there is none."""
+    if progress.paused or is_past_steps(spec, progress):
+        return None
+    is_analysis = isinstance(spec.steps[progress.index], Analyse)
+    return f"{progress.revision}/{progress.steps_hash}/{progress.index}" if is_analysis else None
+
+
+def advance(
+    spec: RolloutSpec, observed: RolloutState, progress: Progress, surge: int, now: datetime
+) -> Progress:
+    """Return the progress after all steps that are done now."""
+    progress = _look_at_stable(spec, observed, progress, now)
+    while not is_past_steps(spec, progress) and progress.paused != "Requested" and not progress.reason:
+        step = spec.steps[progress.index]
+        if isinstance(step, SetWeight):
+            after = _reach(spec, observed, progress, surge, now)
+        elif isinstance(step, Wait):
+            after = _wait(step, progress, now)
+        else:
+            after = _analyse(step, spec, progress, now)
+        if after.index == progress.index:
+            return after
+        progress = after
+    return progress
+
+
+def due_seconds(spec: RolloutSpec, progress: Progress, now: datetime) -> float | None:
+    """Return when a wait, or the look at the target's inputs and outputs, is over."""
+    if progress.verifying_since and progress.contract is None and spec.contract != "Ignore":
+        return max(0.0, VERIFY_SECONDS - _age(progress.verifying_since, now).total_seconds())
+    if progress.paused == "Preview":
+        return max(0.0, spec.preview_seconds - _age(progress.paused_since, now).total_seconds())
+    if progress.paused != "PauseStep" or progress.index >= len(spec.steps):
+        return None
+    step = spec.steps[progress.index]
+    if not isinstance(step, Wait) or step.seconds is None:
+        return None
+    return max(0.0, step.seconds - _age(progress.since, now).total_seconds())
+
+
+def _look_at_stable(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Progress:
+    """Nothing of stable answers, and has not for a while: then nothing is lost by going on at once."""
+    stable = observed.state(observed.stable or "")
+    if stable.serving or not stable.settled or not stable.wanted:
+        return replace(progress, stable_down_since=None)
+    times = (progress.stable_down_since, observed.down_since, now)
+    since = min(one for one in times if one)
+    patience = max(1.0, spec.surge_probe_seconds or 0.0)
+    skips = progress.skips or _age(since, now).total_seconds() >= patience
+    return replace(progress, stable_down_since=since, skips=skips)
+
+
+def _enter(progress: Progress, index: int, now: datetime) -> Progress:
+    return replace(
+        progress,
+        index=index,
+        since=now,
+        paused=None if progress.paused != "Requested" else progress.paused,
+        paused_since=None if progress.paused != "Requested" else progress.paused_since,
+        run="",
+        measured=0,
+        failed=0,
+        inconclusive=0,
+        measured_at=None,
+    )
+
+
+def _reach(
+    spec: RolloutSpec, observed: RolloutState, progress: Progress, surge: int, now: datetime
+) -> Progress:
+    """A weight is reached when the pods that answer make it: pods that scaling adds are not waited for."""
+    weight = current_weight(spec, progress)
+    target, stable = observed.state(observed.target), observed.state(observed.stable or "")
+    here = min(spec.replicas, target.serving + stable.serving)
+    _, wanted = split(max(here, 1), weight, surge)
+    most, _ = split(spec.replicas, weight, surge)
+    is_led_to = weight == 0 or observed.leads_to(target.name)
+    is_reached = target.settled and target.serving >= wanted and is_led_to and stable.wanted <= most
+    return _enter(progress, progress.index + 1, now) if is_reached else progress
+
+
+def _wait(step: Wait, progress: Progress, now: datetime) -> Progress:
+    if step.seconds is not None and _age(progress.since, now).total_seconds() >= step.seconds:
+        return _enter(progress, progress.index + 1, now)
+    return _pause(progress, "PauseStep", now)
+
+
+def _analyse(step: Analyse, spec: RolloutSpec, progress: Progress, now: datetime) -> Progress:
+    run = f"{progress.revision}/{spec.steps_hash}/{progress.index}"
+    if progress.run != run:
+        return replace(_enter(progress, progress.index, now), run=run)
+    if progress.failed > step.failure_limit:
+        return replace(progress, reason=ANALYSIS_FAILED, paused=None, paused_since=None)
+    if progress.measured >= step.count:
+        return _enter(progress, progress.index + 1, now)
+    if progress.inconclusive > step.inconclusive_limit:
+        return _pause(progress, "Inconclusive", now)
+    return progress
+
+
+def _pause(progress: Progress, reason: PauseReason, now: datetime) -> Progress:
+    return progress if progress.paused == reason else replace(progress, paused=reason, paused_since=now)
+
+
+def preview(spec: RolloutSpec, progress: Progress, now: datetime, *, is_there: bool) -> Progress:
+    """Return the progress of a BlueGreen whose new pods are all there, or not yet."""
+    if progress.promoted or progress.skips or progress.paused == "Requested":
+        return progress
+    if not is_there:
+        return replace(progress, paused=None, paused_since=None)
+    if not spec.auto_promote:
+        return _pause(progress, "AwaitingPromotion", now)
+    if spec.preview_seconds:
+        progress = _pause(progress, "Preview", now)
+        if _age(progress.paused_since, now).total_seconds() < spec.preview_seconds:
+            return progress
+    return replace(progress, promoted=True, paused=None, paused_since=None)
+
+
+def _age(time: datetime | None, now: datetime) -> timedelta:
+    """Return how old a time is; one to come is of a clock that was wrong."""
+    return max(now - time, timedelta()) if time else timedelta()
