@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.rollout.limits import max_surge_pods
 from modelservice_operator.decide.rollout.model import RolloutSpec
+from modelservice_operator.decide.rollout.room.limits import max_surge_pods
 from modelservice_operator.facts.observed import AutoscalerChild
 from modelservice_operator.facts.recorded import condition_of
 from modelservice_operator.facts.text.redact import redact

@@ -32,13 +32,13 @@ from modelservice_operator.decide.resources.children import Family, build_childr
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
 from modelservice_operator.decide.revision import Revision, Snapshot, revision_inputs, revision_name
-from modelservice_operator.decide.rollout.deadlines import soonest
 from modelservice_operator.decide.rollout.history import (
     forgotten,
     read_history,
     stable_revision,
 )
-from modelservice_operator.decide.rollout.leaving import count_leaving
+from modelservice_operator.decide.rollout.room.deadlines import soonest
+from modelservice_operator.decide.rollout.room.leaving import count_leaving
 from modelservice_operator.decide.rollout_state import observe_rollout
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.steering import read_steering

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelservice_operator.decide.rollout.capacity import read_capacity
 from modelservice_operator.decide.rollout.model import RevisionState, RolloutState
+from modelservice_operator.decide.rollout.room.capacity import read_capacity
 from modelservice_operator.facts.recorded import (
     condition_of,
     is_given_up,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.decision_facts import Facts
-    from modelservice_operator.decide.rollout.leaving import Leaving
+    from modelservice_operator.decide.rollout.room.leaving import Leaving
     from modelservice_operator.decide.steering import Steering
     from modelservice_operator.decide.wish import Wish
     from modelservice_operator.facts.observed import DeploymentChild

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modelservice_operator.decide.rollout.capacity import (
+from modelservice_operator.decide.rollout.history import read_history
+from modelservice_operator.decide.rollout.model import RolloutSpec
+from modelservice_operator.decide.rollout.room.capacity import (
     Shortage,
     next_capacity,
     read_capacity,
     write_capacity,
 )
-from modelservice_operator.decide.rollout.history import read_history
-from modelservice_operator.decide.rollout.leaving import count_leaving
-from modelservice_operator.decide.rollout.limits import max_surge_pods
-from modelservice_operator.decide.rollout.model import RolloutSpec
+from modelservice_operator.decide.rollout.room.leaving import count_leaving
+from modelservice_operator.decide.rollout.room.limits import max_surge_pods
 from modelservice_operator.decide.steering import write_answer
 from modelservice_operator.explain.diagnose.room import find_shortage, resources_of
 from modelservice_operator.facts.text.times import format_time

@@ -32,16 +32,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelservice_operator.decide.rollout import steps
-from modelservice_operator.decide.rollout.deadlines import (
-    PROBE_AGAIN_SECONDS,
-    find_probe,
-    look_again_seconds,
-    patience_left_seconds,
-    seconds_left,
-    seconds_since,
-    soonest,
-)
-from modelservice_operator.decide.rollout.limits import Limits, compute_limits
 from modelservice_operator.decide.rollout.model import (
     Capacity,
     Phase,
@@ -52,6 +42,16 @@ from modelservice_operator.decide.rollout.model import (
     RolloutState,
 )
 from modelservice_operator.decide.rollout.pods import Aim, next_replicas
+from modelservice_operator.decide.rollout.room.deadlines import (
+    PROBE_AGAIN_SECONDS,
+    find_probe,
+    look_again_seconds,
+    patience_left_seconds,
+    seconds_left,
+    seconds_since,
+    soonest,
+)
+from modelservice_operator.decide.rollout.room.limits import Limits, compute_limits
 from modelservice_operator.decide.rollout.traffic import Reach, by_pods, choose_selector, split
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelservice_operator.decide.rollout.limits import Limits
     from modelservice_operator.decide.rollout.model import Capacity, RevisionState, RolloutState
+    from modelservice_operator.decide.rollout.room.limits import Limits
     from modelservice_operator.decide.rollout.traffic import Reach
 
 

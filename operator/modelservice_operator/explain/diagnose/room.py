@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.rollout.capacity import Shortage
+from modelservice_operator.decide.rollout.room.capacity import Shortage
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.text.quantity import parse_quantity
 from modelservice_operator.facts.text.redact import redact

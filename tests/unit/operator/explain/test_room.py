@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.operator.builders import NOW, World, make_pod, make_ready_pod, make_runtime, model, timestamp
 
-from modelservice_operator.decide.rollout.deadlines import LOOK_AGAIN_SECONDS, PROBE_AGAIN_SECONDS
+from modelservice_operator.decide.rollout.room.deadlines import LOOK_AGAIN_SECONDS, PROBE_AGAIN_SECONDS
 from modelservice_operator.explain.diagnose.room import MULTI_ATTACH
 
 NO_GPU = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.builders import NOW
 
-from modelservice_operator.decide.rollout.limits import max_surge_pods, max_unavailable_pods
 from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutSpec, RolloutState
 from modelservice_operator.decide.rollout.planner import hold, plan
+from modelservice_operator.decide.rollout.room.limits import max_surge_pods, max_unavailable_pods
 
 
 def make_state(name: str, wanted: int, available: int | None = None, **facts: object) -> RevisionState:

@@ -11,13 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.builders import NOW
 
-from modelservice_operator.decide.rollout.capacity import (
-    Shortage,
-    next_capacity,
-    read_capacity,
-    write_capacity,
-)
-from modelservice_operator.decide.rollout.limits import compute_limits, max_unavailable_pods
 from modelservice_operator.decide.rollout.model import (
     Capacity,
     Plan,
@@ -27,6 +20,13 @@ from modelservice_operator.decide.rollout.model import (
     RolloutState,
 )
 from modelservice_operator.decide.rollout.planner import plan
+from modelservice_operator.decide.rollout.room.capacity import (
+    Shortage,
+    next_capacity,
+    read_capacity,
+    write_capacity,
+)
+from modelservice_operator.decide.rollout.room.limits import compute_limits, max_unavailable_pods
 
 PROBE = Probe(replicas=3, surplus=2, seconds=30)
 SHORT = Shortage(1, "no GPU")

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from modelservice_operator.decide.rollout.limits import Limits
     from modelservice_operator.decide.rollout.model import Capacity, RevisionState, RolloutSpec, RolloutState
+    from modelservice_operator.decide.rollout.room.limits import Limits
 
 PROBE_AGAIN_SECONDS = 600.0
 """A rollout that is held looks for room again after this time: nobody tells it that a GPU has become free."""

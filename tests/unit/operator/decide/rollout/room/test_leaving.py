@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.operator.builders import NOW, World, make_observed, make_pod, model, timestamp
 
-from modelservice_operator.decide.rollout.leaving import LOST_AFTER_SECONDS, Leaving, count_leaving
+from modelservice_operator.decide.rollout.room.leaving import LOST_AFTER_SECONDS, Leaving, count_leaving
 
 if TYPE_CHECKING:
     from modelservice_operator.facts.observed import Observed
