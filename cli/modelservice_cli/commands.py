@@ -118,8 +118,8 @@ def _build_plugin_parser() -> argparse.ArgumentParser:
 def _add_rollout(commands: "argparse._SubParsersAction[SettingsParser]") -> None:
     parser = commands.add_parser(
         "rollout",
-        help="show changes of ModelServices in a cluster, and take them back",
-        description="Show changes of ModelServices in a cluster, and take them back.",
+        help="show changes of ModelServices in a cluster, steer them, and take them back",
+        description="Show changes of ModelServices in a cluster, steer them, and take them back.",
         allow_abbrev=False,
     )
     add_rollout_arguments(parser)

@@ -19,19 +19,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_history(verbs)
     _add_diff(verbs)
     _add_undo(verbs)
-    _add_verb(
-        verbs,
+    for name, help_text, description in _REQUESTS:
+        _add_watch(_add_verb(verbs, name, help_text, description))
+
+
+_REQUESTS = (
+    (
+        "promote",
+        "skip the steps that remain, or make the switch of BlueGreen",
+        "Give the new revision all traffic now: the steps, waits and analyses that remain are skipped.",
+    ),
+    (
+        "pause",
+        "stop a change where it is",
+        "Stop the steps of the change that goes on, until somebody says resume or promote.",
+    ),
+    (
+        "resume",
+        "end a pause and go on",
+        "End a pause: one of the steps, one that was asked for, that of an analysis that could say nothing.",
+    ),
+    (
         "abort",
         "stop a change and go back to the stable revision",
-        "Stop the change that goes on: the stable revision is filled up, the new one emptied and not tried "
-        "again until somebody asks for it. The spec stays as it is.",
-    )
-    _add_verb(
-        verbs,
+        "Stop the change: the stable revision is filled up, the new one is emptied. The spec stays as it is.",
+    ),
+    (
         "retry",
         "try a revision again that was aborted or given up",
         "Try the revision of the spec again after it was aborted or missed its deadline.",
-    )
+    ),
+)
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,15 +83,24 @@ def _add_status(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
         "status",
         "show how far a change is",
         "Show the revisions, their pods and traffic, and what holds a change up. With -w the exit code is 0 "
-        "when the change is complete, 1 when it was given up or needs a person, 124 after --timeout.",
+        "when the change is complete, 1 when it was given up or cannot go on, 124 after --timeout.",
     )
     _add_output(parser)
+    _add_watch(parser)
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-w", "--watch", action="store_true", help="follow the change until it ends")
     parser.add_argument(
         "--timeout",
         type=parse_duration_seconds,
         metavar="DURATION",
         help="with -w: how long at most, such as 90s, 10m or 1h; default: until it ends",
+    )
+    parser.add_argument(
+        "--until-paused",
+        action="store_true",
+        help="with -w: end with 0 too when the change pauses until a person decides",
     )
 
 

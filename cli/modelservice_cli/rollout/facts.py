@@ -53,6 +53,8 @@ class Facts:
     warnings: Sequence[Object] = ()
     """Events about pods that do not start."""
     unreadable: tuple[str, ...] = ()
+    settled: bool = True
+    """Whether all of this is of one moment: the operator's status counts the pods that are here."""
 
     @property
     def name(self) -> str:
@@ -75,6 +77,21 @@ class Facts:
         """The status, empty before the operator wrote one."""
         found: Object = self.service.get("status") or {}
         return found
+
+    @property
+    def rollout(self) -> Object:
+        """What the status says of the change, empty where it says nothing."""
+        found: Object = self.status.get("rollout") or {}
+        return found
+
+    @property
+    def outcomes(self) -> tuple[Object, ...]:
+        """What became of the revisions, the newest last."""
+        return tuple(self.status.get("outcomes") or ())
+
+    def outcome(self, revision: str) -> Object:
+        """What became of this one, empty where it is not known."""
+        return next((one for one in self.outcomes if one.get("revision") == revision), {})
 
     @property
     def stable(self) -> str | None:
@@ -113,6 +130,8 @@ class Facts:
             return "aborted"
         if revision == self.target:
             return "given up" if is_given_up(self.status, revision) else "target"
+        if revision == self.rollout.get("previousRevision"):
+            return "previous"
         return "leaving" if revision in (self.deployments or {}) else ""
 
     def title(self, record: Record) -> str:

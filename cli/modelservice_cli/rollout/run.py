@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.cluster.api import FIELD_MANAGER, Cluster
@@ -14,40 +14,51 @@ from modelservice_cli.rollout.cluster.errors import ChangedMeanwhileError
 from modelservice_cli.rollout.cluster.kubeconfig import find_access
 from modelservice_cli.rollout.cluster.read import Reader
 from modelservice_cli.rollout.progress.follow import follow, shower
-from modelservice_cli.rollout.progress.status import rollout_status, status_report
+from modelservice_cli.rollout.progress.status import rollout_status
+from modelservice_cli.rollout.progress.text import status_report
 from modelservice_cli.rollout.report import as_text
 from modelservice_cli.rollout.verbs.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
 from modelservice_cli.rollout.verbs.history import diff_report, history_json, history_report
 from modelservice_cli.rollout.verbs.undo import plan_undo, refusal, undo_report
+from modelservice_operator.decide.steering import Answer
 from modelservice_runtime.errors import InvalidSettingsError
 
 _WRITE_TRIES = 5
 _ANSWER_SECONDS = 30
 _LOOK_SECONDS = 0.3
 
-Answer = TypeVar("Answer")
+Written = TypeVar("Written")
 
 
 def run_verb(arguments: argparse.Namespace) -> int:
     """Run one verb; returns the exit code. Raises CommandError."""
+    _check_watch(arguments)
     access = find_access(getattr(arguments, "kubeconfig", None), getattr(arguments, "context", None))
     namespace = getattr(arguments, "namespace", None) or access.namespace
     cluster = Cluster(access)
     return _VERBS[arguments.verb](arguments, cluster, Reader(cluster, namespace, arguments.name))
 
 
+def _check_watch(arguments: argparse.Namespace) -> None:
+    for flag in ("timeout", "until_paused"):
+        if getattr(arguments, flag, None) and not arguments.watch:
+            raise InvalidSettingsError(f"--{flag.replace('_', '-')} needs -w")
+
+
 def _status(arguments: argparse.Namespace, _cluster: Cluster, reader: Reader) -> int:
-    if arguments.timeout is not None and not arguments.watch:
-        raise InvalidSettingsError("--timeout needs -w")
     if arguments.watch:
-        with shower(arguments.output) as show:
-            return follow(reader, show, arguments.timeout)
+        return _follow(arguments, reader, arguments.output)
     status = rollout_status(reader.everything())
     if arguments.output == "json":
         print(json.dumps(status.as_json(), indent=2))
     else:
-        print(as_text(status_report(status)))
+        print(as_text(status_report(status, datetime.now(UTC))))
     return 0
+
+
+def _follow(arguments: argparse.Namespace, reader: Reader, output: str) -> int:
+    with shower(output) as show:
+        return follow(reader, show, arguments.timeout, until_paused=arguments.until_paused)
 
 
 def _history(arguments: argparse.Namespace, _cluster: Cluster, reader: Reader) -> int:
@@ -83,14 +94,20 @@ def _try_undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -
 
 def _ask(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
     request = _again_if_changed(lambda: _write_request(arguments.verb, cluster, reader))
-    if request is None:
-        return 0
+    answer = None if request is None else _wait_for_answer(reader, request)
+    if answer is not None:
+        print(as_text([f"{arguments.name}: {answer.message}"]), flush=True)
+        if not answer.accepted:
+            return 1
+    return _follow(arguments, reader, "text") if arguments.watch else 0
+
+
+def _wait_for_answer(reader: Reader, request: str) -> Answer:
     deadline = time.monotonic() + _ANSWER_SECONDS
     while time.monotonic() < deadline:
         answer = find_answer(reader.service(), request)
         if answer is not None:
-            print(as_text([f"{arguments.name}: {answer.message}"]))
-            return 0 if answer.accepted else 1
+            return answer
         time.sleep(_LOOK_SECONDS)
     raise CommandError(
         f"the operator has not answered within {_ANSWER_SECONDS} s: see whether it runs; it will answer then"
@@ -107,7 +124,7 @@ def _write_request(verb: Verb, cluster: Cluster, reader: Reader) -> str | None:
     return request
 
 
-def _again_if_changed(write: Callable[[], Answer]) -> Answer:
+def _again_if_changed(write: Callable[[], Written]) -> Written:
     """The operator writes its status all the time: what was read may be old when it is written."""
     for _ in range(_WRITE_TRIES - 1):
         with contextlib.suppress(ChangedMeanwhileError):
@@ -120,6 +137,5 @@ _VERBS = {
     "history": _history,
     "diff": _diff,
     "undo": _undo,
-    "abort": _ask,
-    "retry": _ask,
+    **dict.fromkeys(get_args(Verb), _ask),
 }

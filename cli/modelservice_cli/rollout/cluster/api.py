@@ -115,8 +115,8 @@ def refusal(status: int, body: str | bytes | None, not_found: str, server: str) 
         )
     if status == 403:
         return ForbiddenError(
-            f"the API server refuses it: {message.rstrip('.')}; ask for the role 'view' (for undo 'edit') in "
-            "the namespace"
+            f"the API server refuses it: {message.rstrip('.')}; ask for the role 'view' (to change "
+            "something 'edit') in the namespace"
         )
     if status == 409:
         return ChangedMeanwhileError("the ModelService was changed in the same moment: run the command again")

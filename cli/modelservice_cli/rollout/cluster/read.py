@@ -1,6 +1,8 @@
 """One look at a ModelService: what the user may read of it."""
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from modelservice_cli.rollout.cluster.api import Cluster, Object
@@ -11,6 +13,10 @@ from modelservice_operator.facts.kinds import CONTROLLER_REVISIONS, DEPLOYMENTS
 
 _EXPLAINED_PODS = 3
 """Pods whose events are read: those of one revision fail alike."""
+
+_LOOKS = 5
+AGAIN_SECONDS = 0.1
+"""The operator writes a status some tenths of a second after pods have changed."""
 
 Answer = TypeVar("Answer")
 
@@ -32,8 +38,22 @@ class Reader:
         return Facts(service=service, records=self._records(service))
 
     def everything(self) -> Facts:
-        """The same with Deployments, pods and their events; what may not be read is left out."""
+        """The same with Deployments, pods and their events; what may not be read is left out.
+
+        They are several reads. Where the status was written meanwhile, or counts other pods, all is read
+        again; where that does not help, the facts say that they are not of one moment.
+        """
         service = self._cluster.read_service(self._namespace, self._name)
+        for _ in range(_LOOKS - 1):
+            facts, before = self._around(service), service
+            service = self._cluster.read_service(self._namespace, self._name)
+            if _version(before) == _version(service) and counts_agree(facts):
+                return facts
+            time.sleep(AGAIN_SECONDS)
+        facts = self._around(service)
+        return replace(facts, settled=counts_agree(facts))
+
+    def _around(self, service: Object) -> Facts:
         unreadable: list[str] = []
 
         def if_allowed(what: str, read: Callable[[], Answer]) -> Answer | None:
@@ -74,3 +94,16 @@ class Reader:
     def _warnings(self, pods: list[Object]) -> list[Object]:
         uids = [str(pod["metadata"]["uid"]) for pod in unexplained(pods, _EXPLAINED_PODS)]
         return [event for uid in uids for event in self._cluster.list_warnings(self._namespace, uid)]
+
+
+def _version(service: Object) -> str:
+    return str(service["metadata"].get("resourceVersion"))
+
+
+def counts_agree(facts: Facts) -> bool:
+    """Whether the operator has counted the pods that the Deployments have; it sums them up in its status."""
+    return facts.deployments is None or all(
+        facts.status.get(count, 0)
+        == sum((one.get("status") or {}).get(count, 0) for one in facts.deployments.values())
+        for count in ("readyReplicas", "availableReplicas")
+    )

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from modelservice_cli.rollout.cluster.errors import UnavailableError
 from modelservice_cli.rollout.cluster.read import Reader
-from modelservice_cli.rollout.progress.status import EXIT_CODES, RolloutStatus, rollout_status, status_line
+from modelservice_cli.rollout.progress.status import EXIT_CODES, RolloutStatus, rollout_status
+from modelservice_cli.rollout.progress.text import status_line
 from modelservice_cli.rollout.report import one_line
 
 LOOK_SECONDS = 1.0
@@ -21,10 +22,11 @@ TIMED_OUT = 124
 Show = Callable[[RolloutStatus], None]
 
 
-def follow(reader: Reader, show: Show, timeout_seconds: int | None) -> int:
+def follow(reader: Reader, show: Show, timeout_seconds: int | None, *, until_paused: bool = False) -> int:
     """Show every look at a change; returns the exit code. Raises CommandError.
 
-    An API server that is away for a while is waited for, once it has answered.
+    `until_paused` takes a pause that a person has to end for the end. An API server that is away for a while
+    is waited for, once it has answered.
     """
     deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     status: RolloutStatus | None = rollout_status(reader.everything())
@@ -33,6 +35,8 @@ def follow(reader: Reader, show: Show, timeout_seconds: int | None) -> int:
             show(status)
             if status.state in EXIT_CODES:
                 return EXIT_CODES[status.state]
+            if until_paused and status.state == "Paused":
+                return 0
         left = deadline - time.monotonic()
         if left <= 0:
             print(f"modelservice: the change has not ended within {timeout_seconds} s", file=sys.stderr)

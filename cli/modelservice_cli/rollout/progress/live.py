@@ -1,7 +1,8 @@
 """The live view of `rollout status -w` in a terminal."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -9,30 +10,113 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from modelservice_cli.rollout.progress.status import RolloutStatus, State, status_report
-from modelservice_cli.rollout.report import Part, printable, printable_table
+from modelservice_cli.rollout.facts import Object
+from modelservice_cli.rollout.progress.change import Mark, Step
+from modelservice_cli.rollout.progress.gates import merge, trends
+from modelservice_cli.rollout.progress.status import RevisionStatus, RolloutStatus, State
+from modelservice_cli.rollout.progress.text import (
+    change_lines,
+    closing_parts,
+    count_text,
+    gate_parts,
+    headline,
+    pod_parts,
+)
+from modelservice_cli.rollout.report import Part, Table, one_line, printable, printable_table
 
 _STYLES: dict[State, str] = {
     "Unobserved": "yellow",
     "Progressing": "cyan",
+    "Paused": "yellow",
     "Complete": "green",
     "Degraded": "yellow",
     "Stalled": "red",
     "GivenUp": "red",
 }
+_MARKS: dict[Mark, tuple[str, str]] = {
+    "done": ("✓", "green"),
+    "now": ("▶", "bold cyan"),
+    "stopped": ("✗", "red"),
+    "next": ("○", "dim"),
+}
+_BAR_CELLS = 10
+_TREND_CELLS = 40
+"""With the columns beside it this leaves 80 columns whole."""
 
 
 @contextlib.contextmanager
 def live_view(console: Console | None = None) -> Iterator[Callable[[RolloutStatus], None]]:
-    """Yield what draws a status over the one before; the last one stays on the screen."""
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        yield lambda status: live.update(draw(status), refresh=True)
+    """Yield what draws a status over the one before; the last one stays on the screen.
+
+    What the terminal has no room for is cut off at the bottom while it is redrawn: the last one is whole.
+    """
+    known: tuple[Object, ...] = ()
+    shown_change = ""
+
+    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+
+        def show(status: RolloutStatus) -> None:
+            nonlocal known, shown_change
+            revision = status.change.revision if status.change else ""
+            known = merge(known if revision == shown_change else (), status.verdicts)
+            shown_change = revision
+            live.update(draw(status, datetime.now(UTC), known), refresh=True)
+
+        yield show
 
 
-def draw(status: RolloutStatus) -> RenderableType:
-    """Return a status for a terminal: the parts of its report, wrapped and in colours."""
-    headline, *rest = status_report(status)
-    return Group(_part(headline, _STYLES[status.state]), *(_part(part) for part in rest))
+def draw(status: RolloutStatus, now: datetime, verdicts: Sequence[Object]) -> RenderableType:
+    """Return a status for a terminal, what matters most first.
+
+    `verdicts` are those of which the courses are drawn: more than the status still knows.
+    """
+    parts: list[RenderableType] = [_part(headline(status), _STYLES[status.state])]
+    parts += [_part(line) for line in change_lines(status, now)]
+    if status.change and status.change.steps:
+        parts.append(_steps(status.change.steps))
+    if status.revisions:
+        parts.append(_revisions(status.revisions))
+    parts += [_part(part) for part in pod_parts(status)]
+    courses = trends(verdicts, _TREND_CELLS)
+    if courses:
+        parts.append(_part(Table(("COURSE", "OF", "", "LAST"), tuple(courses))))
+    # One round of verdicts: the courses show those before.
+    parts += [_part(part) for part in (*gate_parts(status, now, 1), *closing_parts(status))]
+    return Group(*parts)
+
+
+def _steps(steps: Sequence[Step]) -> RenderableType:
+    row = Text()
+    for step in steps:
+        mark, style = _MARKS[step.mark]
+        # Blanks within a step must not be where the row is broken.
+        row.append(f"{mark} {one_line(step.text)}".replace(" ", "\N{NO-BREAK SPACE}"), style)
+        row.append("  ")
+    return row
+
+
+def _revisions(revisions: Sequence[RevisionStatus]) -> RenderableType:
+    header = ("REVISION", "ROLE", "TRAFFIC", "GOAL", "PODS", "MODEL")
+    rows = (
+        (
+            one.revision,
+            one.role,
+            f"{bar(one.traffic)} {one.traffic:3}%",
+            f"{one.weight}%",
+            count_text(one),
+            one.model or "?",
+        )
+        for one in revisions
+    )
+    return _part(Table(header, tuple(rows)))
+
+
+def bar(percent: int) -> str:
+    """Return a bar for a share; one that is not 0 is seen, and one that is not all is not full."""
+    filled = round(percent * _BAR_CELLS / 100)
+    if 0 < percent < 100:
+        filled = min(max(filled, 1), _BAR_CELLS - 1)
+    return "█" * filled + "░" * (_BAR_CELLS - filled)
 
 
 def _part(part: Part, style: str = "") -> RenderableType:

@@ -10,15 +10,16 @@ from typing import Any, Literal
 
 from modelservice_cli.rollout.facts import Facts, Object
 from modelservice_cli.rollout.pods import PodTrouble, pod_troubles
-from modelservice_cli.rollout.report import Part, Table, one_line
+from modelservice_cli.rollout.progress.change import Change, read_change
 from modelservice_operator.facts.recorded import condition_of, is_given_up
 
-State = Literal["Unobserved", "Progressing", "Complete", "Degraded", "Stalled", "GivenUp"]
-"""Degraded: complete, but something needs a person. Stalled: it goes on only when a person acts."""
+State = Literal["Unobserved", "Progressing", "Paused", "Complete", "Degraded", "Stalled", "GivenUp"]
+"""Paused: it goes on when a person says so. Degraded: complete, but something needs a person. Stalled: it
+goes on only when a person mends something."""
 EXIT_CODES: Mapping[State, int] = {"Complete": 0, "Degraded": 1, "Stalled": 1, "GivenUp": 1}
 """States in which a change has come to its end."""
-_PODS_SHOWN = 10
-_UNKNOWN = "?"
+_GOING_ON = frozenset({"Progressing", "Verifying", "Promoting", "Paused"})
+"""Phases in which a change is not at its end, whatever the conditions say of the pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +58,31 @@ class RolloutStatus:
     """Those that are not ready."""
     unreadable: tuple[str, ...]
     """What the user may not read."""
+    rollout: Object
+    """`status.rollout` as the operator wrote it."""
+    outcomes: tuple[Object, ...]
+    """What became of the revisions, the newest last."""
+    settled: bool
+    """Whether the counts and the operator's status speak of one moment."""
+    change: Change | None
+    """`rollout`, read for people."""
+
+    @property
+    def verdicts(self) -> tuple[Object, ...]:
+        """What the gates said, the newest last."""
+        return tuple(self.rollout.get("verdicts") or ())
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return asdict(self)
+        """Return it as JSON: what was read, not what is made of it for people."""
+        found = asdict(self)
+        del found["change"]
+        return found
 
 
 def rollout_status(facts: Facts) -> RolloutStatus:
     """Return how far the change is."""
-    state, reason, message = _judge(facts)
+    change = read_change(facts)
+    state, reason, message = _judge(facts, change)
     return RolloutStatus(
         name=facts.name,
         namespace=facts.namespace,
@@ -78,6 +95,10 @@ def rollout_status(facts: Facts) -> RolloutStatus:
         conditions=tuple(facts.status.get("conditions") or ()),
         pods=pod_troubles(facts),
         unreadable=facts.unreadable,
+        rollout=facts.rollout,
+        outcomes=facts.outcomes,
+        settled=facts.settled,
+        change=change,
     )
 
 
@@ -85,7 +106,7 @@ def _generation(facts: Facts) -> int:
     return int(facts.service["metadata"].get("generation") or 0)
 
 
-def _judge(facts: Facts) -> tuple[State, str, str]:
+def _judge(facts: Facts, change: Change | None) -> tuple[State, str, str]:
     status, generation = facts.status, _generation(facts)
     if status.get("observedGeneration") != generation:
         return (
@@ -93,16 +114,32 @@ def _judge(facts: Facts) -> tuple[State, str, str]:
             "NotObserved",
             f"The operator has not seen generation {generation} yet. If this stays so, see whether it runs.",
         )
-    ready, degraded = condition_of(status, "Ready"), condition_of(status, "Degraded")
-    reason, message = str(ready.get("reason", "")), str(ready.get("message", ""))
-    if ready.get("status") == "True":
-        if degraded.get("status") != "True":
-            return "Complete", reason, message
-        return "Degraded", str(degraded.get("reason")), str(degraded.get("message"))
-    if condition_of(status, "Stalled").get("status") != "True":
-        return "Progressing", reason, message
-    is_over = is_given_up(status, facts.target or "")
-    return ("GivenUp" if is_over else "Stalled"), reason, message
+    state = _state(facts, change)
+    condition = condition_of(status, _telling(status, state))
+    return state, str(condition.get("reason", "")), str(condition.get("message", ""))
+
+
+def _telling(status: Object, state: State) -> str:
+    """Return the condition that says why the state is what it is."""
+    if condition_of(status, "Ready").get("status") != "True" or state == "Complete":
+        return "Ready"
+    return "Degraded" if condition_of(status, "Degraded").get("status") == "True" else "Progressing"
+
+
+def _state(facts: Facts, change: Change | None) -> State:
+    status, target = facts.status, facts.target or ""
+    # Of a revision that serves already nothing but the conditions tells whether something is wrong.
+    phase = change.phase if change and change.revision == target != facts.stable else ""
+    is_stalled = condition_of(status, "Stalled").get("status") == "True"
+    if phase == "Aborted" or (is_stalled and is_given_up(status, target)):
+        return "GivenUp"
+    if is_stalled:
+        return "Stalled"
+    if phase in _GOING_ON:
+        return "Paused" if change and change.pause and change.pause.needs_person else "Progressing"
+    if condition_of(status, "Ready").get("status") != "True":
+        return "Progressing"
+    return "Degraded" if condition_of(status, "Degraded").get("status") == "True" else "Complete"
 
 
 def _shown_revisions(facts: Facts) -> list[str]:
@@ -139,102 +176,3 @@ def _counts(facts: Facts, revision: str) -> dict[str, int | None]:
         "ready": counted.get("readyReplicas", 0),
         "available": counted.get("availableReplicas", 0),
     }
-
-
-def status_report(status: RolloutStatus) -> list[Part]:
-    """Return the status for people."""
-    said = f"\n{status.reason}: {one_line(status.message)}" if status.message else ""
-    parts: list[Part] = [f"{status.name} in namespace {status.namespace}: {_STATES[status.state]}{said}"]
-    if status.revisions:
-        parts.append(_revision_table(status))
-    if status.conditions:
-        parts.append(_condition_table(status))
-    if status.pods:
-        parts.append(_pod_table(status))
-    if status.unreadable:
-        parts.append(
-            f"You may not read {', '.join(status.unreadable)} here: what they would tell is missing."
-        )
-    return parts
-
-
-_STATES: Mapping[State, str] = {
-    "Unobserved": "not seen by the operator yet",
-    "Progressing": "in progress",
-    "Complete": "complete",
-    "Degraded": "complete, but it needs you",
-    "Stalled": "it needs you",
-    "GivenUp": "given up, it needs you",
-}
-
-
-def _revision_table(status: RolloutStatus) -> Table:
-    return Table(
-        ("REVISION", "ROLE", "WANTED", "READY", "AVAILABLE", "TRAFFIC", "GOAL", "MODEL"),
-        tuple(
-            (
-                one.revision,
-                one.role,
-                *(
-                    _UNKNOWN if count is None else str(count)
-                    for count in (one.wanted, one.ready, one.available)
-                ),
-                f"{one.traffic}%",
-                f"{one.weight}%",
-                one.model or _UNKNOWN,
-            )
-            for one in status.revisions
-        ),
-    )
-
-
-def _condition_table(status: RolloutStatus) -> Table:
-    """Those that people read; Reconciling and Stalled repeat them for tools."""
-    conditions = [one for one in status.conditions if one["type"] not in ("Reconciling", "Stalled")]
-    return Table(
-        ("CONDITION", "HOLDS", "SINCE", "WHY"),
-        tuple(
-            (
-                str(one["type"]),
-                {"True": "yes", "False": "no"}.get(one["status"], "unknown"),
-                str(one.get("lastTransitionTime", "")),
-                _why(one, status.message),
-            )
-            for one in conditions
-        ),
-    )
-
-
-def _why(condition: Object, said: str) -> str:
-    """The reason, with the message unless it has been said at the top."""
-    message = condition.get("message")
-    return f"{condition['reason']}: {message}" if message and message != said else str(condition["reason"])
-
-
-def _pod_table(status: RolloutStatus) -> Table:
-    rows = [(one.pod, one.revision, one.phase, _pod_why(one, status.reason)) for one in status.pods]
-    more = len(rows) - _PODS_SHOWN
-    shown = rows[:_PODS_SHOWN] + ([(f"and {more} more", "", "", "")] if more > 0 else [])
-    return Table(("POD NOT READY", "REVISION", "PHASE", "WHY"), tuple(shown))
-
-
-def _pod_why(pod: PodTrouble, said: str) -> str:
-    """The reason, with the message unless that reason has been explained at the top."""
-    if not pod.reason:
-        return "-"
-    return pod.reason if pod.reason == said or not pod.message else f"{pod.reason}: {pod.message}"
-
-
-def status_line(status: RolloutStatus) -> str:
-    """Return the status as one line, for a log."""
-    revisions = ", ".join(
-        f"{one.revision} ({one.role}) {_shown(one.available)} of {_shown(one.wanted)} available"
-        + (f" {one.traffic}%" if len(status.revisions) > 1 else "")
-        for one in status.revisions
-    )
-    parts = (f"{status.name}: {_STATES[status.state]}", revisions, f"{status.reason}: {status.message}")
-    return one_line("; ".join(part for part in parts if part))
-
-
-def _shown(count: int | None) -> str:
-    return _UNKNOWN if count is None else str(count)

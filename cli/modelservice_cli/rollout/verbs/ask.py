@@ -1,4 +1,4 @@
-"""`rollout abort` and `rollout retry`: a request to the operator, in an annotation. Pure.
+"""`rollout promote`, `pause`, `resume`, `abort`, `retry`: a request to the operator, in an annotation. Pure.
 
 The spec stays as it is, so a tool that compares it with Git sees no difference.
 """
@@ -12,7 +12,7 @@ from modelservice_operator.decide.steering import Answer, read_answer
 from modelservice_operator.facts.labels import ROLLOUT_ACTION
 from modelservice_operator.facts.recorded import is_aborted, is_given_up
 
-Verb = Literal["abort", "retry"]
+Verb = Literal["promote", "pause", "resume", "abort", "retry"]
 
 
 def plan_request(facts: Facts, verb: Verb, now: datetime) -> str | None:
@@ -26,20 +26,26 @@ def plan_request(facts: Facts, verb: Verb, now: datetime) -> str | None:
             "whether the operator runs"
         )
     target = facts.target
-    if target is None or target == facts.stable:
-        return None
-    # What missed its deadline can be aborted still: then no longer deadline tries it again.
-    is_pointless = (
-        is_aborted(facts.status, target) if verb == "abort" else not is_given_up(facts.status, target)
-    )
-    if is_pointless:
+    if target is None or _is_rolled_out(facts) or _is_pointless(facts, verb, target):
         return None
     return f"{verb}@{target}@{now:%Y%m%dT%H%M%S.%fZ}"
 
 
+def _is_rolled_out(facts: Facts) -> bool:
+    """A change whose old revision may come back still has something to ask of: the operator knows what."""
+    return facts.target == facts.stable and not facts.rollout.get("previousRevision")
+
+
+def _is_pointless(facts: Facts, verb: Verb, target: str) -> bool:
+    if verb == "abort":
+        # What missed its deadline can be aborted still: then no longer deadline tries it again.
+        return is_aborted(facts.status, target)
+    return verb == "retry" and not is_given_up(facts.status, target)
+
+
 def nothing_to_do(facts: Facts, verb: Verb) -> str:
     """Return why nothing is asked."""
-    if facts.target is None or facts.target == facts.stable:
+    if facts.target is None or _is_rolled_out(facts):
         return f"{facts.name}: nothing is being rolled out; nothing is written"
     if verb == "abort":
         return f"{facts.name}: revision {facts.target} was aborted already; nothing is written"

@@ -158,11 +158,15 @@ def test_api_server_that_is_away_is_one_sentence(tmp_path: Path, capsys: pytest.
     )
 
 
-def test_timeout_without_watch_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("verb", ["status", "promote", "pause", "resume", "abort", "retry"])
+@pytest.mark.parametrize("flags", [["--timeout", "1s"], ["--until-paused"]])
+def test_flags_of_watch_without_watch_are_wrong_usage(
+    verb: str, flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = kubeconfig(tmp_path / "config")
 
-    assert main(["rollout", "status", "spam", "--kubeconfig", str(file), "--timeout", "1s"]) == 2
-    assert capsys.readouterr().err == "modelservice: --timeout needs -w\n"
+    assert main(["rollout", verb, "spam", "--kubeconfig", str(file), *flags]) == 2
+    assert capsys.readouterr().err == f"modelservice: {flags[0]} needs -w\n"
 
 
 def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.console import Console
 from tests.unit.cli.rollout.worlds import facts_of, make_world
-from tests.unit.operator.builders import World, make_pod, make_ready_pod, model
+from tests.unit.operator.builders import NOW, World, make_pod, make_ready_pod, model
 
 from modelservice_cli.rollout.progress.live import live_view
-from modelservice_cli.rollout.progress.status import EXIT_CODES, rollout_status, status_line, status_report
+from modelservice_cli.rollout.progress.status import EXIT_CODES, rollout_status
+from modelservice_cli.rollout.progress.text import status_line, status_report
 from modelservice_cli.rollout.report import as_text
 
 BAD_IMAGE = {
@@ -34,7 +35,7 @@ def change_to_a_bad_image(world: World) -> str:
 def test_status_of_a_complete_change() -> None:
     status = rollout_status(facts_of(make_world(1, 2, replicas=3)))
 
-    assert as_text(status_report(status)) == (
+    assert as_text(status_report(status, NOW)) == (
         "spam in namespace mail: complete\n"
         "Ready: 3 of 3 replicas are available.\n"
         "\n"
@@ -54,7 +55,7 @@ def test_status_of_a_change_that_fails_names_cause_and_pods_once_and_goes_on() -
     world = make_world(2, replicas=3)
     new = change_to_a_bad_image(world)
     status = rollout_status(facts_of(world, pods=world.pods))
-    text = as_text(status_report(status))
+    text = as_text(status_report(status, NOW))
 
     assert status.state == "Progressing"
     assert status.state not in EXIT_CODES
@@ -130,7 +131,7 @@ def test_status_names_what_may_not_be_read() -> None:
         make_world(1, 2), records=None, deployments=None, pods=None, unreadable=("Pods", "Events")
     )
     status = rollout_status(facts)
-    text = as_text(status_report(status))
+    text = as_text(status_report(status, NOW))
 
     assert "l9zh79pg25  stable  ?       ?      ?          100%     100%  ?" in text
     assert text.endswith("You may not read Pods, Events here: what they would tell is missing.")
@@ -152,7 +153,7 @@ def test_status_shows_ten_pods_that_are_not_ready() -> None:
     world = make_world(1)
     pods = [make_pod("l9zh79pg25", f"pod-{number:02}") for number in range(12)]
     facts = facts_of(world, pods=[*pods, make_ready_pod("l9zh79pg25", "pod-ready")])
-    text = as_text(status_report(rollout_status(facts)))
+    text = as_text(status_report(rollout_status(facts), NOW))
 
     assert text.count("\npod-") == 10
     assert text.endswith("and 2 more")
@@ -190,6 +191,23 @@ def test_codes_in_what_a_cluster_says_never_reach_a_terminal() -> None:
     with live_view(Console(width=300, file=written)) as show:
         show(status)
 
-    for shown in (written.getvalue(), as_text(status_report(status)), status_line(status)):
+    for shown in (written.getvalue(), as_text(status_report(status, NOW)), status_line(status)):
         assert r"a\x1b[2J\x9b31m\u202e\r\nforged: yes" in shown
         assert not {"\x1b", "\x9b", "\u202e", "\r"} & set(shown)
+
+
+def test_counts_of_another_moment_than_the_status_are_said_to_be() -> None:
+    status = rollout_status(facts_of(make_world(1), settled=False))
+
+    assert as_text(status_report(status, NOW)).endswith("counts and traffic may differ.")
+    assert status_line(status).endswith("; pods have changed since")
+    assert status.as_json()["settled"] is False
+
+
+def test_pods_that_leave_are_no_part_of_those_that_are_wanted() -> None:
+    world = make_world(1, replicas=2)
+    facts = facts_of(world)
+    leaving = {"spec": {"replicas": 0}, "status": {"availableReplicas": 2}}
+    status = rollout_status(facts_of(world, deployments={**(facts.deployments or {}), "aaaaaaaaaa": leaving}))
+
+    assert "aaaaaaaaaa (leaving) 2 available, 0 wanted" in status_line(status)

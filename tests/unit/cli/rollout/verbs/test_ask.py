@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.unit.cli.rollout.statuses import NEW, OLD, facts_with, rollout
 from tests.unit.cli.rollout.worlds import facts_of, make_world
 from tests.unit.operator.builders import NOW, World, model
 
@@ -115,3 +116,46 @@ def test_request_that_somebody_overwrote_is_not_waited_for(annotations: dict[str
 
     with pytest.raises(CommandError, match=said):
         find_answer(facts_of(world), request)
+
+
+@pytest.mark.parametrize("verb", ["promote", "pause", "resume", "abort"])
+def test_request_is_pinned_and_another_one_each_time(verb: Verb) -> None:
+    facts = facts_with(rollout(phase="Paused", paused="Requested"))
+    first, second = (plan_request(facts, verb, NOW + timedelta(microseconds=one)) for one in (0, 1))
+
+    assert first is not None
+    assert first.startswith(f"{verb}@{NEW}@")
+    assert first != second
+    assert len(first) <= 128
+
+
+@pytest.mark.parametrize("verb", ["promote", "pause", "resume", "abort", "retry"])
+def test_request_for_a_change_that_is_over_is_not_written(verb: Verb) -> None:
+    facts = facts_with(rollout(phase="Complete"), stableRevision=NEW)
+
+    assert plan_request(facts, verb, NOW) is None
+    assert nothing_to_do(facts, verb) == "spam: nothing is being rolled out; nothing is written"
+
+
+def test_request_while_the_old_revision_may_come_back_is_the_operators_to_answer() -> None:
+    facts = facts_with(rollout(phase="Complete", previousRevision=OLD), stableRevision=NEW)
+
+    assert plan_request(facts, "abort", NOW) is not None
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_answer_is_the_one_to_this_request(accepted: bool) -> None:
+    request = plan_request(facts_with(rollout()), "promote", NOW)
+    assert request is not None
+    other = {"request": f"promote@{NEW}@earlier", "accepted": True, "message": "Earlier."}
+    ours = {"request": request, "accepted": accepted, "message": "Revision is promoted."}
+    asked = {ROLLOUT_ACTION: request}
+
+    def look(action: dict[str, Any]) -> Any:
+        facts = facts_with(rollout(action=action))
+        facts.service["metadata"]["annotations"] = asked
+        return find_answer(facts, request)
+
+    assert look(other) is None
+    answer = look(ours)
+    assert (answer.accepted, answer.message) == (accepted, "Revision is promoted.")
