@@ -24,11 +24,14 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     """Which analysis it belongs to (see `MeasureRequest.run`)."""
     ended_at: datetime
+    """In whole seconds, as a status keeps it: two measurements never end in the same one."""
     candidate: Window | None = None
     """None where nothing could be read."""
     stable: Window | None = None
     problem: str = ""
     """What kept it from being read, for people."""
+    problems: Mapping[str, str] = {}
+    """By the metric's place in the analysis: why it has no value."""
 
 
 class MeasureRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,9 +16,8 @@ import aiohttp
 import msgspec
 
 from modelservice_operator.facts import pods as podlib
-from modelservice_operator.facts import ports
-from modelservice_operator.facts.names import SERVER_CONTAINER
 from modelservice_operator.facts.observed import PodReport
+from modelservice_operator.work.pods.asking import metrics_url, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -125,7 +124,7 @@ class PodReports:
                     # A runtime from before there were reports.
                     talk.is_final = response.status == 404
                     return
-                raw = await _read(response.content)
+                raw = await read_body(response.content, LARGEST_REPORT_BYTES)
             talk.report = msgspec.json.decode(raw, type=PodReport)
             talk.is_final = talk.report.digests_complete
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -133,22 +132,6 @@ class PodReports:
 
 
 def _new_talk(pod: Mapping[str, Any]) -> _Talk:
-    address = str((pod.get("status") or {}).get("podIP") or "")
-    host = f"[{address}]" if ":" in address else address
     server = podlib.server(pod)
-    listed = podlib.container_spec(pod, SERVER_CONTAINER).get("ports") or ()
-    port = next(
-        (one["containerPort"] for one in listed if one.get("name") == ports.METRICS_NAME), ports.METRICS
-    )
     container = (server.get("containerID"), server.get("restartCount"))
-    return _Talk(url=f"http://{host}:{port}{PATH}", container=container)
-
-
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    """A body of at most LARGEST_REPORT_BYTES; ValueError for a longer one."""
-    raw = bytearray()
-    async for chunk in content.iter_any():
-        raw += chunk
-        if len(raw) > LARGEST_REPORT_BYTES:
-            raise ValueError("the report is too long")
-    return bytes(raw)
+    return _Talk(url=metrics_url(pod, PATH), container=container)

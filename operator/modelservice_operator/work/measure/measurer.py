@@ -1,0 +1,105 @@
+"""Measures two revisions, interval after interval, for as long as somebody asks for it.
+
+In the background: a pod or a Prometheus that does not answer delays no reconciliation. Nothing of it
+survives a restart of the operator: the present interval begins again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence  # noqa: TC003  the dataclass' fields
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from modelservice_operator.facts.measured import Measurement, MeasureRequest
+from modelservice_operator.work.measure.pods import PodSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from modelservice_operator.cache.workqueue import Key
+    from modelservice_operator.work.measure.looks import Source
+
+log = logging.getLogger(__name__)
+
+CONCURRENT = 16
+"""Pods that are asked at once, for all services together."""
+BROKE = "measuring broke; the operator's log says how"
+
+
+@dataclass(eq=False)
+class _Run:
+    """Of one analysis of one service."""
+
+    request: MeasureRequest
+    pods: Sequence[Mapping[str, Any]]
+    newest: Measurement | None = None
+    is_wanted: bool = True
+    """Somebody has asked since the last measurement."""
+    task: asyncio.Task[None] | None = None
+
+
+class Measurer:
+    """Measurements of services under analysis; calls `wake` when there is a new one."""
+
+    def __init__(self, wake: Callable[[Key], None], now: Callable[[], datetime] = lambda: datetime.now(UTC)):
+        self._wake = wake
+        self._now = now
+        self._runs: dict[Key, _Run] = {}
+        self._places = asyncio.Semaphore(CONCURRENT)
+
+    def of(self, key: Key, request: MeasureRequest, pods: Sequence[Mapping[str, Any]]) -> Measurement | None:
+        """The newest finished measurement of this request, None before the first.
+
+        The first call begins it, another request begins anew; every call brings the present pods of the
+        service, those of other revisions too. Who stops asking is measured for one interval more at most.
+        """
+        run = self._runs.get(key)
+        if run is None or run.request != request:
+            self.forget(key)
+            run = self._runs[key] = _Run(request, pods)
+        run.pods, run.is_wanted = pods, True
+        if run.task is None or run.task.done():
+            run.task = asyncio.create_task(self._measure(key, run), name=f"measurements of {key.name}")
+            run.task.add_done_callback(lambda task: self._ended(key, run, task))
+        return run.newest
+
+    def forget(self, key: Key) -> None:
+        """Nobody wants to know any more."""
+        run = self._runs.pop(key, None)
+        if run is not None and run.task is not None:
+            run.task.cancel()
+
+    async def _measure(self, key: Key, run: _Run) -> None:
+        """Until nobody has asked for a whole interval."""
+        async with self._session() as session:
+            source: Source = PodSource(run.request, lambda: run.pods, session, self._places)
+            while True:
+                looks = await source.measure()
+                if not run.is_wanted:
+                    return
+                run.newest = looks.measurement(run.request.run, self._second())
+                run.is_wanted = False
+                self._wake(key)
+
+    def _session(self) -> aiohttp.ClientSession:
+        # A server ends connections that rest; an interval is longer than that.
+        connector = aiohttp.TCPConnector(limit=CONCURRENT, force_close=True)
+        return aiohttp.ClientSession(connector=connector, headers={"Accept-Encoding": "identity"})
+
+    def _second(self) -> datetime:
+        return self._now().replace(microsecond=0)
+
+    def _ended(self, key: Key, run: _Run, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
+            log.error("measuring broke", exc_info=task.exception(), extra={"service": key.name})
+            run.newest = Measurement(run=run.request.run, ended_at=self._second(), problem=BROKE)
+            self._wake(key)
+        elif self._runs.get(key) is run and run.task is task:
+            del self._runs[key]

@@ -1,0 +1,92 @@
+"""The types of metrics: what each makes of counts."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelservice_operator.api.spec.analysis import MetricType
+from modelservice_operator.work.measure.counts import Counts
+from modelservice_operator.work.measure.kinds import KINDS, Totals, quantile
+
+INF = math.inf
+BOUNDS = (0.1, 0.2, 0.5, 1.0)
+
+
+def make_buckets(*counts: float) -> dict[float, float]:
+    """Cumulative, by BOUNDS and the infinite one."""
+    return dict(zip((*BOUNDS, INF), counts, strict=True))
+
+
+def test_every_type_of_the_api_is_known_but_the_one_with_a_query_of_its_own() -> None:
+    assert set(KINDS) == set(get_args(MetricType)) - {"Prometheus"}
+
+
+@pytest.mark.parametrize(
+    ("share", "buckets", "expected"),
+    [
+        (0.5, make_buckets(100, 100, 100, 100, 100), 0.05),
+        (0.99, make_buckets(0, 100, 100, 100, 100), 0.199),
+        (0.9, make_buckets(80, 90, 100, 100, 100), 0.2),
+        (0.95, make_buckets(0, 0, 90, 100, 100), 0.75),
+        (0.99, make_buckets(0, 0, 0, 0, 100), 1.0),
+        (0.99, make_buckets(0, 0, 0, 98, 100), 1.0),
+        (0.5, make_buckets(0, 100, 90, 100, 100), 0.15),  # does not fall
+        (0.5, make_buckets(0, 0, 0, 0, 0), None),
+        (0.5, {}, None),
+        (0.5, {INF: 5.0}, None),
+        (0.5, {0.1: 5.0, 0.2: 6.0}, None),
+    ],
+)
+def test_quantile_is_that_of_prometheus(share, buckets, expected):
+    assert quantile(share, buckets) == (None if expected is None else pytest.approx(expected))
+
+
+@given(
+    share=st.floats(0.01, 0.99),
+    times=st.lists(st.floats(0, 0.999), min_size=1, max_size=50),
+)
+def test_quantile_lies_in_the_bucket_of_the_time_itself(share, times):
+    counts = [sum(time <= bound for time in times) for bound in (*BOUNDS, INF)]
+    found = quantile(share, make_buckets(*counts))
+    exact = sorted(times)[math.ceil(share * len(times) - 1e-9) - 1]
+
+    assert found is not None
+    upper = next(bound for bound in BOUNDS if exact <= bound)
+    lower = max((bound for bound in (0.0, *BOUNDS) if bound < upper), default=0.0)
+    assert lower <= found <= upper * (1 + 1e-9)
+
+
+def read(kind: str, **counts: object) -> float | None:
+    return KINDS[kind].read(Totals(counts=Counts(**counts), pending=2.5))  # type: ignore[arg-type]
+
+
+def test_error_ratio_counts_faults_of_the_server_of_all_requests():
+    failures = {"REJECTED": 3, "BACKEND": 2, "OTHER": 20, "CANCELED": 10}
+
+    assert read("ErrorRatio", successes=65, failures=failures) == 0.05
+    assert read("ErrorRatio", failures={"OTHER": 5}) == 0
+    assert read("ErrorRatio") is None
+
+
+def test_non_finite_ratio_is_of_answers_and_none_where_a_server_does_not_tell():
+    assert read("NonFiniteRatio", successes=50, failures={"OTHER": 50}, non_finite=1) == 0.02
+    assert read("NonFiniteRatio", successes=50) is None
+    assert read("NonFiniteRatio", non_finite=0) is None
+    older = Totals(counts=Counts(successes=50), pending=0)
+    assert "older" in KINDS["NonFiniteRatio"].missing(older)
+
+
+def test_saturation_is_what_waits_in_a_pod():
+    assert read("Saturation") == 2.5
+
+
+def test_latencies_are_two_quantiles():
+    buckets = make_buckets(0, 90, 97, 100, 100)
+
+    assert read("LatencyP95", buckets=buckets) == pytest.approx(0.2 + 0.3 * 5 / 7)
+    assert read("LatencyP99", buckets=buckets) == pytest.approx(0.5 + 0.5 * 2 / 3)
