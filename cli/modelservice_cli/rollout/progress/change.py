@@ -11,7 +11,7 @@ from modelservice_cli.rollout.facts import Facts, Object
 from modelservice_cli.rollout.progress.durations import duration_text, time_after
 from modelservice_operator.api import CanaryStep, InvalidSpec, Rollout, parse_model_service
 
-Mark = Literal["done", "now", "stopped", "next"]
+Mark = Literal["done", "now", "stopped", "skipped", "next"]
 
 
 class Step(NamedTuple):
@@ -122,6 +122,9 @@ def _step_text(rollout: Object, steps: tuple[CanaryStep, ...]) -> str:
         return ""
     if number >= count:
         return f"all {count} steps are done"
+    why = _why_skipped(rollout)
+    if why:
+        return f"the steps from {number + 1} of {count} on are skipped: {why}"
     now = _now(rollout, steps)
     where = f"step {number + 1} of {count}"
     if now is None:
@@ -129,6 +132,12 @@ def _step_text(rollout: Object, steps: tuple[CanaryStep, ...]) -> str:
     if now.analysis is not None:
         return f"{where}: analysis: {_analysis_text(rollout.get('analysis') or {}, now.analysis.count)}"
     return f"{where}: {_text(now)}"
+
+
+def _why_skipped(rollout: Object) -> str:
+    if rollout.get("promoted"):
+        return "somebody said promote"
+    return "nothing of the old revision answers" if rollout.get("skipsSteps") else ""
 
 
 def _text(step: CanaryStep) -> str:
@@ -151,8 +160,11 @@ def _analysis_text(analysis: Object, count: int | None) -> str:
 def _marked(rollout: Object, steps: tuple[CanaryStep, ...]) -> tuple[Step, ...]:
     number = rollout.get("step") or 0
     here: Mark = "stopped" if rollout["phase"] == "Aborted" else "now"
+    to_come: Mark = "next"
+    if _why_skipped(rollout):
+        here = to_come = "skipped"
     return tuple(
-        Step(_text(one), "done" if index < number else here if index == number else "next")
+        Step(_text(one), "done" if index < number else here if index == number else to_come)
         for index, one in enumerate(steps)
     )
 
@@ -176,6 +188,8 @@ def _pause(rollout: Object, spec: Rollout | None, steps: tuple[CanaryStep, ...])
     why, remedy = _PAUSES.get(reason, (str(reason), _RESUME))
     seconds = _pause_seconds(rollout, spec, steps)
     since = str(rollout.get("pausedSince") or "")
+    # A step counts its time from its beginning: after a pause that was asked for it is paused later.
+    begun = (rollout.get("stepSince") if reason == "PauseStep" else None) or since
     # Without the step nobody knows whether it has a duration: it is not taken for one that a person ends.
     is_open = reason != "PauseStep" or (_now(rollout, steps) is not None and seconds is None)
     return Pause(
@@ -183,7 +197,7 @@ def _pause(rollout: Object, spec: Rollout | None, steps: tuple[CanaryStep, ...])
         since=since,
         why=why if is_open else "the step waits",
         remedy=remedy,
-        until=time_after(since, seconds) if seconds is not None else None,
+        until=time_after(begun, seconds) if seconds is not None else None,
         needs_person=reason in _FOR_PERSONS and is_open,
     )
 

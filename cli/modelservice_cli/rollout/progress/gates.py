@@ -121,7 +121,9 @@ def trends(verdicts: Sequence[Object], width: int) -> list[Trend]:
 
 
 def _trends_of(verdicts: Sequence[Object], metric: str, title: str, width: int) -> list[Trend]:
-    looks = [one for one in verdicts if one.get("metric") == metric][-width:]
+    # Where an analysis looks at one type twice, the names say at which place: what was measured is the same.
+    named = [one for one in verdicts if str(one.get("metric")).partition("[")[0] == metric]
+    looks = [one for one in named if one.get("metric") == named[-1].get("metric")][-width:]
     courses = {
         role: [_parse(one.get(key)) for one in looks]
         for role, key in (("candidate", "value"), ("stable", "stable"))

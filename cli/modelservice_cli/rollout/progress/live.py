@@ -37,6 +37,7 @@ _MARKS: dict[Mark, tuple[str, str]] = {
     "done": ("✓", "green"),
     "now": ("▶", "bold cyan"),
     "stopped": ("✗", "red"),
+    "skipped": ("↷", "dim"),
     "next": ("○", "dim"),
 }
 _BAR_CELLS = 10

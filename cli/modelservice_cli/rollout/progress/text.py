@@ -42,7 +42,7 @@ def status_report(status: RolloutStatus, now: datetime) -> list[Part]:
     ]
 
 
-_MARKS: Mapping[Mark, str] = {"done": "[x]", "now": "[>]", "stopped": "[!]", "next": "[ ]"}
+_MARKS: Mapping[Mark, str] = {"done": "[x]", "now": "[>]", "stopped": "[!]", "skipped": "[-]", "next": "[ ]"}
 
 
 def headline(status: RolloutStatus) -> str:

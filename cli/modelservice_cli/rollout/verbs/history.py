@@ -1,22 +1,26 @@
 """`rollout history` and `rollout diff`: the recorded revisions and what they differ in. Pure."""
 
-from itertools import pairwise
 from typing import Any
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.facts import Facts, Record, find_record
+from modelservice_cli.rollout.facts import Facts, Object, Record, find_record
 from modelservice_cli.rollout.report import Part, Table
 from modelservice_cli.rollout.verbs.changes import Change, changes_between, lines_of
+from modelservice_cli.rollout.verbs.contract import contract_lines
+from modelservice_cli.rollout.verbs.lineage import predecessor
 
 _FIELDS_SHOWN = 3
+_HEADER = ("NUMBER", "REVISION", "CREATED", "STATE", "CHANGED", "MODEL", "IMAGE")
+_OUTCOME = ("OUTCOME", "SINCE", "WHY")
+"""Columns for what became of a revision, where the operator says it."""
 
 
 def history_report(facts: Facts) -> list[Part]:
     """Return the history as a table."""
     if not facts.records:
         return [f"{facts.name} has no recorded revision yet"]
-    header = ("NUMBER", "REVISION", "CREATED", "STATE", "CHANGED", "MODEL", "IMAGE")
-    return [Table(header, tuple(_row(facts, one, changed) for one, changed in _with_changes(facts)))]
+    header = (*_HEADER, *_OUTCOME) if facts.outcomes else _HEADER
+    return [Table(header, tuple(_row(facts, one, before) for one, before in _with_predecessors(facts)))]
 
 
 def history_json(facts: Facts) -> list[dict[str, Any]]:
@@ -27,31 +31,36 @@ def history_json(facts: Facts) -> list[dict[str, Any]]:
             "revision": one.revision,
             "createdAt": one.created_at,
             "state": _state(facts, one) or None,
-            "changed": None if changed is None else [change.path for change in changed],
+            "comparedWith": None if before is None else before.revision,
+            "changed": None if before is None else [change.path for change in changes_between(before, one)],
             "model": one.model,
             "image": one.image,
+            "outcome": dict(facts.outcome(one.revision)) or None,
         }
-        for one, changed in _with_changes(facts)
+        for one, before in _with_predecessors(facts)
     ]
 
 
-def _with_changes(facts: Facts) -> list[tuple[Record, list[Change] | None]]:
-    """Return each record with what is another than in the one before; None for the first."""
-    records = facts.records or ()
-    found: list[tuple[Record, list[Change] | None]] = [(one, None) for one in records[:1]]
-    return found + [(after, changes_between(before, after)) for before, after in pairwise(records)]
+def _with_predecessors(facts: Facts) -> list[tuple[Record, Record | None]]:
+    return [(one, predecessor(facts, one)) for one in facts.records or ()]
 
 
-def _row(facts: Facts, one: Record, changed: list[Change] | None) -> tuple[str, ...]:
-    return (
+def _row(facts: Facts, one: Record, before: Record | None) -> tuple[str, ...]:
+    row = (
         str(one.number),
         one.revision,
         one.created_at,
         _state(facts, one) or "-",
-        "-" if changed is None else _paths(changed),
+        "-" if before is None else _paths(changes_between(before, one)),
         one.model,
         one.image,
     )
+    return (*row, *_outcome(facts.outcome(one.revision))) if facts.outcomes else row
+
+
+def _outcome(outcome: Object) -> tuple[str, str, str]:
+    why = ": ".join(str(outcome[key]) for key in ("reason", "message") if outcome.get(key))
+    return str(outcome.get("outcome") or "-"), str(outcome.get("time") or "-"), why or "-"
 
 
 def _state(facts: Facts, one: Record) -> str:
@@ -68,7 +77,8 @@ def diff_report(facts: Facts, revisions: list[str]) -> str:
     """Return what the revisions that a user names differ in. Raises CommandError."""
     before, after = _pair(facts, revisions)
     lines = lines_of(changes_between(before, after)) or ["nothing differs"]
-    return "\n".join([f"--- {facts.title(before)}", f"+++ {facts.title(after)}", *lines])
+    titles = [f"--- {facts.title(before)}", f"+++ {facts.title(after)}"]
+    return "\n".join([*titles, *lines, *contract_lines(facts, before.revision, after.revision)])
 
 
 def _pair(facts: Facts, revisions: list[str]) -> tuple[Record, Record]:
@@ -79,9 +89,11 @@ def _pair(facts: Facts, revisions: list[str]) -> tuple[Record, Record]:
         raise CommandError(f"{facts.name} has no target yet: name two revisions of its history")
     if revisions:
         return find_record(facts, revisions[0]), target
-    stable = facts.record(facts.stable)
-    earlier = [one for one in facts.records or () if one.number < target.number]
-    before = stable if stable is not None and stable != target else (earlier[-1] if earlier else None)
+    before = predecessor(facts, target)
     if before is None:
-        raise CommandError(f"{facts.name} has one revision only: there is nothing to compare it with")
+        raise CommandError(
+            f"{facts.name} has no other revision that has served: there is nothing to compare it with"
+            if len(facts.records or ()) > 1
+            else f"{facts.name} has one revision only: there is nothing to compare it with"
+        )
     return before, target

@@ -49,6 +49,19 @@ def lines(change: dict[str, Any] | None, **facts: Any) -> list[str]:
         ),
         ({"step": 5, "phase": "Promoting"}, "All 5 steps are done"),
         ({"step": 1, "steps": 9}, "Step 2 of 9"),
+        (
+            {"step": 1, "phase": "Promoting", "promoted": True},
+            "The steps from 2 of 5 on are skipped: somebody said promote",
+        ),
+        (
+            {"step": 0, "skipsSteps": True},
+            "The steps from 1 of 5 on are skipped: nothing of the old revision answers",
+        ),
+        # After a pause that was asked for the rest of the step's time is waited for.
+        (
+            {"step": 1, "phase": "Paused", "paused": "PauseStep", "stepSince": at(10), "pausedSince": at(50)},
+            "Step 2 of 5: pause 60 s, 50 s left",
+        ),
     ],
 )
 def test_step_says_what_it_is_and_how_far(fields: dict[str, Any], line: str) -> None:
@@ -235,6 +248,7 @@ def test_steps_are_marked() -> None:
 
     assert marks(step=2) == ["done", "done", "now", "next", "next"]
     assert marks(step=2, phase="Aborted") == ["done", "done", "stopped", "next", "next"]
+    assert marks(step=3, promoted=True) == ["done", "done", "done", "skipped", "skipped"]
     assert marks(step=5) == ["done"] * 5
 
 

@@ -111,6 +111,12 @@ def test_trend_without_any_number_is_not_drawn_as_zero() -> None:
     assert trends([], 40) == []
 
 
+def test_trend_of_a_metric_with_two_bounds_is_one() -> None:
+    verdicts = round_of(0, ("ErrorRatio[0]", "0.1", "0", "Passed"), ("ErrorRatio[2]", "0.1", "0", "Failed"))
+
+    assert [one.line for one in trends(verdicts, 40)] == ["█", "▁"]
+
+
 def test_trends_are_as_wide_as_there_is_room() -> None:
     verdicts = [
         one for second in range(60) for one in round_of(second, ("ErrorRatio", str(second), "0", "Passed"))

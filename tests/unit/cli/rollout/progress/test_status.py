@@ -61,8 +61,9 @@ def test_status_of_a_change_that_fails_names_cause_and_pods_once_and_goes_on() -
     assert status.state not in EXIT_CODES
     assert text.count("cannot be pulled") == 1
     assert text.count("was recorded as it was") == 1
-    assert f"l9zh79pg25  stable  3       3      3          100%     0%    {model(2)['storageUri']}" in text
-    assert f"{new}  target  1       0      0          0%       100%  {model(3)['storageUri']}" in text
+    assert "l9zh79pg25  stable  3       3      3          100%     " in text
+    assert f"{new}  target  1       0      0          0%       " in text
+    assert all(model(tag)["storageUri"] in text for tag in (2, 3))
     assert text.endswith(f"pod-1          {new}  Pending  ImagePullFailed")
 
 
