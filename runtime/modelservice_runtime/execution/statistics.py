@@ -8,10 +8,17 @@ import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-# Upper bounds in seconds: from an inline run of a tiny model to a slow batch on a large one.
+# Upper bounds in seconds: from an inline run of a tiny model to a slow batch on a large one. Each is less
+# than 1.5 times the one before, and (up to 10 s) what takes twice as long falls into a bucket whose bound is
+# 1.75 times as high: who compares quantiles, as a rollout does, sees that, and no step over one bound.
 DURATION_BUCKETS_SECONDS = (
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    0.00002, 0.000025, 0.000035, 0.00005, 0.00007,
+    0.0001, 0.00014, 0.0002, 0.00025, 0.00035, 0.0005, 0.0007,
+    0.001, 0.0014, 0.002, 0.0025, 0.0035, 0.005, 0.007,
+    0.01, 0.014, 0.02, 0.025, 0.035, 0.05, 0.07,
+    0.1, 0.14, 0.2, 0.25, 0.35, 0.5, 0.7,
+    1.0, 1.4, 2.0, 2.5, 3.5, 5.0, 7.0,
+    10.0, 14.0, 20.0, 25.0, 30.0,
 )  # fmt: skip
 _BUCKETS_NS = tuple(int(seconds * 1e9) for seconds in DURATION_BUCKETS_SECONDS)
 
