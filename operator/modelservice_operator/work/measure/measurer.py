@@ -17,6 +17,7 @@ import aiohttp
 
 from modelservice_operator.facts.measured import Measurement, MeasureRequest
 from modelservice_operator.work.measure.pods import PodSource
+from modelservice_operator.work.measure.prometheus import PrometheusSource, guarded_connector, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CONCURRENT = 16
 """Pods that are asked at once, for all services together."""
+CONCURRENT_QUERIES = 8
+"""Of all services to whatever Prometheus they name."""
 BROKE = "measuring broke; the operator's log says how"
 
 
@@ -46,11 +49,19 @@ class _Run:
 class Measurer:
     """Measurements of services under analysis; calls `wake` when there is a new one."""
 
-    def __init__(self, wake: Callable[[Key], None], now: Callable[[], datetime] = lambda: datetime.now(UTC)):
+    def __init__(
+        self,
+        wake: Callable[[Key], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        may_reach: Callable[[str], bool] = is_allowed,
+    ) -> None:
+        """`may_reach` says of an IP address whether a user's Prometheus may stand there."""
         self._wake = wake
         self._now = now
+        self._may_reach = may_reach
         self._runs: dict[Key, _Run] = {}
         self._places = asyncio.Semaphore(CONCURRENT)
+        self._prometheus_places = asyncio.Semaphore(CONCURRENT_QUERIES)
 
     def of(self, key: Key, request: MeasureRequest, pods: Sequence[Mapping[str, Any]]) -> Measurement | None:
         """The newest finished measurement of this request, None before the first.
@@ -76,8 +87,8 @@ class Measurer:
 
     async def _measure(self, key: Key, run: _Run) -> None:
         """Until nobody has asked for a whole interval."""
-        async with self._session() as session:
-            source: Source = PodSource(run.request, lambda: run.pods, session, self._places)
+        async with self._session(run.request) as session:
+            source = self._source(key, run, session)
             while True:
                 looks = await source.measure()
                 if not run.is_wanted:
@@ -86,9 +97,17 @@ class Measurer:
                 run.is_wanted = False
                 self._wake(key)
 
-    def _session(self) -> aiohttp.ClientSession:
-        # A server ends connections that rest; an interval is longer than that.
-        connector = aiohttp.TCPConnector(limit=CONCURRENT, force_close=True)
+    def _source(self, key: Key, run: _Run, session: aiohttp.ClientSession) -> Source:
+        if run.request.prometheus_url is None:
+            return PodSource(run.request, lambda: run.pods, session, self._places)
+        return PrometheusSource(key, run.request, session, self._prometheus_places)
+
+    def _session(self, request: MeasureRequest) -> aiohttp.ClientSession:
+        if request.prometheus_url is None:
+            # A server ends connections that rest; an interval is longer than that.
+            connector = aiohttp.TCPConnector(limit=CONCURRENT, force_close=True)
+        else:
+            connector = guarded_connector(self._may_reach)
         return aiohttp.ClientSession(connector=connector, headers={"Accept-Encoding": "identity"})
 
     def _second(self) -> datetime:
