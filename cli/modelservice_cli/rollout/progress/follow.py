@@ -39,10 +39,18 @@ def follow(reader: Reader, show: Show, timeout_seconds: int | None, *, until_pau
                 return 0
         left = deadline - time.monotonic()
         if left <= 0:
-            print(f"modelservice: the change has not ended within {timeout_seconds} s", file=sys.stderr)
+            waits = _waiting_for(status)
+            print(
+                f"modelservice: the change has not ended within {timeout_seconds} s{waits}", file=sys.stderr
+            )
             return TIMED_OUT
         time.sleep(min(LOOK_SECONDS, left))
         status = _look(reader, is_told=status is None)
+
+
+def _waiting_for(status: RolloutStatus | None) -> str:
+    pause = status.change.pause if status is not None and status.change is not None else None
+    return f": {pause.why}; say {pause.remedy}" if pause is not None and pause.needs_person else ""
 
 
 def _look(reader: Reader, *, is_told: bool) -> RolloutStatus | None:

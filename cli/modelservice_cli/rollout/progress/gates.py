@@ -92,7 +92,7 @@ def _number(one: Object, key: str) -> str:
         return str(text)
     if str(one.get("metric")).startswith("Latency"):
         return f"{number:.3g} s" if number >= 1 else f"{number * 1000:.3g} ms"
-    return f"{number:.4g}"
+    return f"{number:.4g}" if abs(number) < 1000 else f"{number:.0f}"
 
 
 def _parse(text: object) -> float | None:

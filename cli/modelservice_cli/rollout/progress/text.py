@@ -21,25 +21,19 @@ UNSETTLED = "The pods have changed since the operator wrote this status: counts 
 
 def status_report(status: RolloutStatus, now: datetime) -> list[Part]:
     """Return the status for people."""
-    steps = (
-        "  ".join(f"{_MARKS[one.mark]} {one.text}" for one in status.change.steps) if status.change else ""
-    )
-    parts: list[Part] = [
-        headline(status),
-        "\n".join([*change_lines(status, now), *([steps] if steps else [])]),
-    ]
+    parts: list[Part] = [headline(status)]
+    lines = [*change_lines(status, now), *_step_row(status)]
+    if lines:
+        parts.append("\n".join(lines))
     if status.revisions:
         parts.append(_revision_table(status))
-    return [
-        part
-        for part in (
-            *parts,
-            *gate_parts(status, now, _VERDICTS_SHOWN),
-            *closing_parts(status),
-            *pod_parts(status),
-        )
-        if part
-    ]
+    gates = gate_parts(status, now, _VERDICTS_SHOWN)
+    return [*parts, *gates, *closing_parts(status), *pod_parts(status)]
+
+
+def _step_row(status: RolloutStatus) -> list[str]:
+    steps = status.change.steps if status.change else ()
+    return ["  ".join(f"{_MARKS[one.mark]} {one.text}" for one in steps)] if steps else []
 
 
 _MARKS: Mapping[Mark, str] = {"done": "[x]", "now": "[>]", "stopped": "[!]", "skipped": "[-]", "next": "[ ]"}
@@ -71,7 +65,7 @@ def _change_lines(status: RolloutStatus, change: Change, now: datetime) -> Itera
         yield f"Contract: {change.contract}"
     if change.analysis and not change.is_over:
         yield f"Analysis: {change.analysis}"
-    if change.reason or change.message:
+    if change.phase == "Aborted":
         yield f"{change.phase}: {_because(change.reason, change.message, status.message)}"
     if change.previous:
         yield _previous_line(change, now)
@@ -84,7 +78,7 @@ def _weight(change: Change) -> str:
 def _pause_line(status: RolloutStatus, pause: Pause) -> str:
     until = f" until {pause.until}" if pause.until else ""
     return (
-        f"Paused since {pause.since}{until}: {pause.why}. To go on: {pause.remedy} (modelservice rollout "
+        f"Paused since {pause.since}{until}: {pause.why}. Say {pause.remedy} (modelservice rollout "
         f"{pause.remedy.split()[0].strip(',')} {status.name} -n {status.namespace})."
     )
 

@@ -22,7 +22,7 @@ from modelservice_cli.rollout.progress.text import change_lines, status_line
 
 BLUE_GREEN = {"strategy": "BlueGreen", "blueGreen": {"previewSeconds": 600}}
 LATER = NOW + timedelta(seconds=20)
-RESUME = "To go on: resume or promote (modelservice rollout resume spam -n mail)."
+RESUME = "Say resume or promote (modelservice rollout resume spam -n mail)."
 ANALYSIS = {"run": "r", "measured": 2, "failed": 0, "inconclusive": 1, "measuredAt": at(10)}
 
 
@@ -93,7 +93,7 @@ def test_step_says_what_it_is_and_how_far(fields: dict[str, Any], line: str) -> 
             {"step": 2, "paused": "Inconclusive"},
             CANARY,
             (
-                f"Paused since {at(0)}: the analysis could say nothing. To go on: resume, promote or abort "
+                f"Paused since {at(0)}: the analysis could say nothing. Say resume, promote or abort "
                 "(modelservice rollout resume spam -n mail)."
             ),
             "Paused",
@@ -102,7 +102,7 @@ def test_step_says_what_it_is_and_how_far(fields: dict[str, Any], line: str) -> 
             {"strategy": "BlueGreen", "step": None, "steps": None, "paused": "AwaitingPromotion"},
             BLUE_GREEN,
             (
-                f"Paused since {at(0)}: a person decides about the switch. To go on: promote or abort "
+                f"Paused since {at(0)}: a person decides about the switch. Say promote or abort "
                 "(modelservice rollout promote spam -n mail)."
             ),
             "Paused",
@@ -111,8 +111,8 @@ def test_step_says_what_it_is_and_how_far(fields: dict[str, Any], line: str) -> 
             {"strategy": "BlueGreen", "step": None, "steps": None, "paused": "Preview"},
             BLUE_GREEN,
             (
-                f"Paused since {at(0)} until {at(600)}: the new pods can be looked at before the switch. To "
-                "go on: promote or abort (modelservice rollout promote spam -n mail)."
+                f"Paused since {at(0)} until {at(600)}: the new pods can be looked at before the switch. Say "
+                "promote or abort (modelservice rollout promote spam -n mail)."
             ),
             "Progressing",
         ),
@@ -189,7 +189,7 @@ def test_state_follows_phase_and_conditions(
             {"phase": "Aborted", "reason": "AnalysisFailed", "message": "Ready says why."},
             "Aborted: AnalysisFailed",
         ),
-        ({"message": "a\x1b[2J"}, r"Progressing: a\x1b[2J"),
+        ({"phase": "Aborted", "message": "a\x1b[2J"}, r"Aborted: a\x1b[2J"),
     ],
 )
 def test_change_says_where_it_stands(fields: dict[str, Any], line: str) -> None:

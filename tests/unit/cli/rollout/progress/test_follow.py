@@ -134,8 +134,9 @@ def test_pause_for_a_person_is_an_end_only_where_somebody_asks_for_it(
 
 
 @pytest.mark.parametrize("reason", ["PauseStep", "AwaitingPromotion", "Inconclusive", "Requested"])
-def test_pause_for_a_person_ends_with_the_timeout(reason: str) -> None:
+def test_pause_for_a_person_ends_with_the_timeout(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(paused(reason, 4), timeout_seconds=0) == 124
+    assert "; say " in capsys.readouterr().err
     assert run(paused(reason, 4), timeout_seconds=0, until_paused=True) == 0
 
 

@@ -71,10 +71,16 @@ def test_verdicts_of_one_large_round_are_all_shown() -> None:
             round_of(0, ("ErrorRatio", "0.5", "0", "Failed"), gate="RollbackWindow"),
             "RollbackWindow ErrorRatio Failed (0.5, stable 0, bound 0.02, n 120)",
         ),
-        (round_of(0, ("Prometheus", "NaN", "200m", "Inconclusive"), threshold=None, requests=None),
-         "Prometheus Inconclusive (NaN, stable 0.2)"),
+        (
+            round_of(0, ("Prometheus[0]", "12345.678", None, "Passed"), threshold=None),
+            "Prometheus[0] Passed (12346, n 120)",
+        ),
+        (
+            round_of(0, ("Prometheus", "NaN", "200m", "Inconclusive"), threshold=None, requests=None),
+            "Prometheus Inconclusive (NaN, stable 0.2)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_verdict_line_is_the_newest_round(verdicts: list[dict[str, Any]], line: str) -> None:
     assert verdict_line(verdicts) == line
 

@@ -73,6 +73,18 @@ def test_live_view_keeps_what_has_to_be_read_whole_at_80_columns() -> None:
         assert shown in text
 
 
+def test_live_view_is_no_higher_than_its_terminal_until_the_end() -> None:
+    """What is higher cannot be drawn over: each look would leave its upper part behind."""
+    file = io.StringIO()
+    console = Console(width=80, height=24, file=file, force_terminal=True, color_system=None)
+    status = status_with(12, step=2, phase="Verifying", verdicts=VERDICTS)
+    with live_view(console) as show:
+        show(status)
+        assert file.getvalue().count("\n") < 24
+        assert "CONDITION" not in file.getvalue()
+    assert "CONDITION" in file.getvalue()
+
+
 def test_live_view_draws_courses_longer_than_the_status_remembers() -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
     with live_view(console) as show:
