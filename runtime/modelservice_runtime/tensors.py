@@ -7,6 +7,7 @@ Triton's `extension_binary_data.md`.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -121,10 +122,7 @@ class InferRequest:
 
 def count_elements(shape: Sequence[int]) -> int:
     """Number of elements of a tensor of `shape`; 1 for a scalar."""
-    count = 1
-    for dimension in shape:
-        count *= dimension
-    return count
+    return math.prod(shape)
 
 
 def parse_shape(value: object, input_name: str) -> list[int]:

@@ -35,10 +35,9 @@ def decode_buffer(spec: TensorSpec, shape: Sequence[int], buffer: memoryview) ->
         )
     if spec.datatype is BOOL and count and np.frombuffer(buffer, dtype=np.uint8).max() > 1:
         raise InvalidRequestError(f"input '{spec.name}' has BOOL bytes other than 0 and 1")
-    array = np.frombuffer(buffer, dtype=spec.datatype.numpy)
-    if not array.flags.aligned:
-        array = array.copy()  # vector instructions in the model's kernels may need aligned memory
-    return array.reshape(shape)
+    array: Array = np.ndarray(shape, spec.datatype.numpy, buffer)
+    # Vector instructions in the model's kernels may need aligned memory.
+    return array if array.flags.aligned else array.copy()
 
 
 def encode_buffer(spec: TensorSpec, array: Array) -> memoryview:
@@ -47,7 +46,8 @@ def encode_buffer(spec: TensorSpec, array: Array) -> memoryview:
         return memoryview(_encode_strings(array))
     if array.nbytes < _COPIED_BYTES:
         return memoryview(array.tobytes())
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    content: Array = np.ndarray(array.nbytes, np.uint8, np.ascontiguousarray(array))
+    return content.data
 
 
 def decode_text(spec: TensorSpec, content: memoryview) -> str:

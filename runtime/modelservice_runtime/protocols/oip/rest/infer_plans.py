@@ -121,9 +121,9 @@ class BinaryPlan(_Plan):
 
     def decode(self, binary: memoryview) -> DecodedInfer:
         """Decode the tensors alone. Raises InvalidRequestError."""
-        inputs = {
-            tensor.name: decode_buffer(tensor, shape, binary[place]) for tensor, shape, place in self._places
-        }
+        inputs: dict[str, Array] = {}
+        for tensor, shape, place in self._places:
+            inputs[tensor.name] = decode_buffer(tensor, shape, binary[place])
         return _like(self.example, inputs, self)
 
 

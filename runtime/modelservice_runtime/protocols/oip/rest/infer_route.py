@@ -51,9 +51,11 @@ class InferRoute:
             self._codec_of = weakref.ref(handle, self._forget_codec)
         try:
             if short_way is not None:
-                response = codec.answer(request.body, short_way, handle, request.received_ns)
-                if response is not None:
-                    return response
+                planned = codec.answer(request.body, short_way, handle, request.received_ns)
+                if isinstance(planned, HttpResponse):
+                    return planned
+                if planned is not None:
+                    return start_infer(handle, request, planned.request, partial(codec.encode, planned))
             return self._answer_in_full(handle, codec, request)
         except Exception as error:  # noqa: BLE001 - counted, and told
             raise record_failure(handle, request.received_ns, error) from error.__cause__

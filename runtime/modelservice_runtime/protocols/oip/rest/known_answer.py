@@ -45,7 +45,7 @@ class KnownAnswer:
     def encode(self, outputs: Sequence[Array], request_id: str | None = None) -> HttpResponse:
         """The answer that `encode_infer` would make; JSON repeats an id in which it escapes nothing.
 
-        The outputs have one dimension here.
+        Outputs that become JSON have one dimension here.
         """
         if self._headers:
             return HttpResponse(200, self._encode_binary(outputs), OCTET_STREAM, self._headers)
@@ -60,5 +60,7 @@ class KnownAnswer:
     def _encode_binary(self, outputs: Sequence[Array]) -> bytes | list[Buffer]:
         if self._is_small:
             return b"".join([self._end, *[output.tobytes() for output in outputs]])
-        pairs = zip(self._parts, outputs, strict=True)
-        return [self._end, *[encode_buffer(tensor, output) for (_, tensor), output in pairs]]
+        body: list[Buffer] = [self._end]
+        for (_, tensor), output in zip(self._parts, outputs, strict=True):
+            body.append(encode_buffer(tensor, output))
+        return body

@@ -87,24 +87,27 @@ class InferCodec:
 
     def answer(
         self, body: Buffer, header_length: int, handle: ModelHandle, received_ns: int
-    ) -> HttpResponse | None:
-        """Decode, run and encode in one go; None for what has to be done the usual way.
+    ) -> HttpResponse | DecodedInfer | None:
+        """Decode, run and encode in one go, or decode by a plan; None where no plan fits.
 
-        `header_length` is that of the JSON in front of binary tensors, 0 without any.
+        `header_length` is that of the JSON in front of binary tensors, 0 without any. Raises
+        InvalidRequestError.
         """
         if header_length:
             plan = self._find_binary_plan(body, header_length)
-            if plan is None:
+            if plan is None or self.spec.takes_texts:  # a thread decodes many of those
                 return None
-            return plan.answer(memoryview(body)[header_length:], handle, received_ns)
+            binary = memoryview(body)[header_length:]
+            return plan.answer(binary, handle, received_ns) or plan.decode(binary)
         if type(body) is not bytes or len(body) > _MAX_BODY_BYTES:
             return None
         request_id, text = _cut_id(body)
         known, data = self._find_json_plan(text)
-        if known is None or known.prepared is None:
+        numbers = None if known is None else known.pack(data)
+        if known is None or numbers is None:
             return None
-        numbers = known.pack(data)
-        return None if numbers is None else known.answer(numbers, handle, received_ns, request_id)
+        response = known.answer(numbers, handle, received_ns, request_id)
+        return response or _with_id(known.decode(numbers), request_id)
 
     def decode(self, body: Buffer, header_length: bytes | None) -> DecodedInfer:
         """See `infer_codec.decode_infer`."""
@@ -123,16 +126,19 @@ class InferCodec:
         """See `infer_codec.encode_infer`; a thread is to write what takes long."""
         if decoded.plan is not None:
             decoded.plan.learn(self.spec, self._prepare, decoded.request.inputs, outputs)
-        if not KnownAnswer.suits(self.spec, decoded):
-            return self._encode_in_full(decoded, outputs)
-        key = (decoded.is_all_binary, decoded.request.output_names, tuple([array.shape for array in outputs]))
+        is_all_binary = decoded.is_all_binary
+        shapes = tuple([array.shape for array in outputs])
+        key = (is_all_binary, decoded.is_plain, decoded.request.output_names, shapes)
         known = self._answers.get(key)
         if known is None:
-            if takes_long_to_encode(self.spec, decoded, outputs):
+            is_unknown = not KnownAnswer.suits(self.spec, decoded)
+            if is_unknown or takes_long_to_encode(self.spec, decoded, outputs):
                 return self._encode_in_full(decoded, outputs)
             _make_room(self._answers)
             known = self._answers[key] = KnownAnswer(self.spec, decoded, outputs)
-        return known.encode([array.reshape(-1) for array in outputs], decoded.request.id)
+        if not is_all_binary:
+            outputs = [array.reshape(-1) for array in outputs]
+        return known.encode(outputs, decoded.request.id)
 
     def _encode_in_full(
         self, decoded: DecodedInfer, outputs: Sequence[Array]

@@ -21,7 +21,7 @@ from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.model import WarmUp
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.onnx.model import load_onnx_model
-from modelservice_runtime.protocols.oip.rest.infer_codec import decode_infer, encode_infer
+from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer, decode_infer, encode_infer
 from modelservice_runtime.protocols.oip.rest.planned_codec import InferCodec
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.sessions import SessionSettings
@@ -58,7 +58,14 @@ class Served:
             self.usual(body, header_length)
 
     def at_once(self, body: Buffer, header_length: int | None = None) -> HttpResponse | None:
-        return self.codec.answer(body, header_length or 0, self.handle, 0)
+        answer = self.codec.answer(body, header_length or 0, self.handle, 0)
+        return answer if isinstance(answer, HttpResponse) else None
+
+    def planned(self, body: Buffer, header_length: int | None = None) -> DecodedInfer:
+        """What is not answered at once, but decoded."""
+        decoded = self.codec.answer(body, header_length or 0, self.handle, 0)
+        assert isinstance(decoded, DecodedInfer)
+        return decoded
 
 
 @pytest.fixture
@@ -334,9 +341,38 @@ def test_large_binary_tensors_are_run_where_they_are(
     for offset in (0, 1):
         moved = aligned(body, header_length, offset)
         assert flat(served.usual(moved, header_length)) == usual
-        array = served.codec.decode(moved, b"%d" % header_length).request.inputs["x"]
+        decoded = served.planned(moved, header_length)
+        array = decoded.request.inputs["x"]
         assert array.flags.aligned
         assert np.shares_memory(array, np.frombuffer(moved, np.uint8)) == (offset % numpy.itemsize == 0)
+        outputs = served.handle.lane._model.run(decoded.request.inputs, decoded.request.output_names)
+        assert flat(served.codec.encode(decoded, outputs)) == usual
+
+
+def test_texts_are_not_decoded_at_once_for_there_may_be_many(
+    model_files: dict[str, Path], serve: Serve
+) -> None:
+    served = serve(model_files["identity_BYTES"])
+    text = b"\x01\x00\x00\x00a"
+    tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(text)}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    served.learn(head + text, len(head))
+    assert served.codec.answer(head + text, len(head), served.handle, 0) is None
+    assert json.loads(flat(served.usual(head + text, len(head)))[1])["outputs"][0]["data"] == ["a"]
+
+
+def test_slow_model_gets_json_as_planned_with_the_id_of_each(
+    model_files: dict[str, Path], serve: Serve
+) -> None:
+    def body(request_id: str, values: list[int]) -> bytes:
+        return f'{{"id": "{request_id}", '.encode() + json_body(values)[1:]
+
+    served = serve(model_files["log"], WarmUp(1.0, 1, time_varies=False))
+    served.learn(body("first", [1, 2]))
+    decoded = served.planned(body("second", [3, 4]))
+    assert (decoded.request.id, decoded.request.inputs["x"].tolist()) == ("second", [3, 4])
+    outputs = served.handle.lane._model.run(decoded.request.inputs, decoded.request.output_names)
+    assert flat(served.codec.encode(decoded, outputs)) == flat(served.usual(body("second", [3, 4])))
 
 
 @pytest.mark.parametrize(("model", "datatype"), [("nonzero", "FP32"), ("gather", "INT64")])
