@@ -73,6 +73,9 @@ def read_change(facts: Facts) -> Change | None:
     rollout = facts.rollout
     if not rollout.get("strategy") or not rollout.get("phase"):
         return None
+    if facts.stable is None:
+        # The first revision replaces none: it goes by no steps.
+        rollout = {name: value for name, value in rollout.items() if name not in ("step", "steps")}
     spec = _spec(facts)
     steps = _spec_steps(rollout, spec)
     revision = str(rollout.get("revision") or "")
@@ -124,7 +127,8 @@ def _step_text(rollout: Object, steps: tuple[CanaryStep, ...]) -> str:
         return f"all {count} steps are done"
     why = _why_skipped(rollout)
     if why:
-        return f"the steps from {number + 1} of {count} on are skipped: {why}"
+        which = "is" if number + 1 == count else "and those after it are"
+        return f"step {number + 1} of {count} {which} skipped: {why}"
     now = _now(rollout, steps)
     where = f"step {number + 1} of {count}"
     if now is None:

@@ -65,7 +65,7 @@ def _change_lines(status: RolloutStatus, change: Change, now: datetime) -> Itera
         yield f"Contract: {change.contract}"
     if change.analysis and not change.is_over:
         yield f"Analysis: {change.analysis}"
-    if change.phase == "Aborted":
+    if change.phase == "Aborted" and change.reason != status.reason:
         yield f"{change.phase}: {_because(change.reason, change.message, status.message)}"
     if change.previous:
         yield _previous_line(change, now)

@@ -51,12 +51,13 @@ def lines(change: dict[str, Any] | None, **facts: Any) -> list[str]:
         ({"step": 1, "steps": 9}, "Step 2 of 9"),
         (
             {"step": 1, "phase": "Promoting", "promoted": True},
-            "The steps from 2 of 5 on are skipped: somebody said promote",
+            "Step 2 of 5 and those after it are skipped: somebody said promote",
         ),
         (
             {"step": 0, "skipsSteps": True},
-            "The steps from 1 of 5 on are skipped: nothing of the old revision answers",
+            "Step 1 of 5 and those after it are skipped: nothing of the old revision answers",
         ),
+        ({"step": 4, "promoted": True}, "Step 5 of 5 is skipped: somebody said promote"),
         # After a pause that was asked for the rest of the step's time is waited for.
         (
             {"step": 1, "phase": "Paused", "paused": "PauseStep", "stepSince": at(10), "pausedSince": at(50)},
@@ -238,6 +239,20 @@ def test_steps_of_an_edit_that_was_not_seen_are_not_those_of_the_status() -> Non
 
     assert status.state == "Unobserved"
     assert "Step 2 of 5" in change_lines(status, LATER)
+
+
+def test_first_revision_goes_by_no_steps() -> None:
+    change = rollout_status(facts_with(rollout(phase="Promoting", step=5), stableRevision=None)).change
+
+    assert change is not None
+    assert (change.step, change.steps) == ("", ())
+
+
+def test_reason_of_an_abort_is_said_once() -> None:
+    change = rollout(phase="Aborted", reason="AnalysisFailed", message="ErrorRatio 0.2.")
+    shown = lines(change, conditions=conditions(Ready="False AnalysisFailed"))
+
+    assert not [line for line in shown if "AnalysisFailed" in line]
 
 
 def test_steps_are_marked() -> None:

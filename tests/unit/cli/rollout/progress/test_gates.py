@@ -58,7 +58,7 @@ def test_verdicts_of_one_large_round_are_all_shown() -> None:
     ("verdicts", "line"),
     [
         ([], ""),
-        ([CONTRACT], "Contract Passed"),
+        ([CONTRACT], ""),
         (
             [{**CONTRACT, "result": "Failed", "message": "Output a is FP32."}],
             "Contract Failed (Output a is FP32.)",
