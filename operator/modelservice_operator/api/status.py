@@ -206,6 +206,8 @@ class RolloutStatus(ApiModel):
     """Whether somebody asked to skip the remaining steps."""
     skips_steps: bool | None = None
     """Whether there are no steps, because nothing of the old revision answers."""
+    stable_down_since: Time | None = None
+    """Since when nothing of the old revision answers."""
     paused: Literal["PauseStep", "Requested", "Inconclusive", "AwaitingPromotion", "Preview"] | None = None
     """Why it is paused: a step, somebody's request, an analysis that could say nothing, a switch that
     a person makes, or the time before the switch."""

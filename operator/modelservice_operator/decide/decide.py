@@ -28,6 +28,7 @@ from modelservice_operator.decide.autoscaling import (
 from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.decision_facts import Facts
 from modelservice_operator.decide.looks import find_uncompared, has_unavailable_pods, look_after_seconds
+from modelservice_operator.decide.measuring import request_of
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
@@ -73,11 +74,7 @@ def decide(
     try:
         service = parse_model_service(observed.service, is_stored=facts.accepted is not None)
     except InvalidSpec as problems:
-        rollout = parse_part(observed.service, "rollout", Rollout) or Rollout()
-        replicas = raw_replicas(observed)
-        return _decide(
-            facts, Wish(target=facts.accepted, replicas=replicas, problems=problems, rollout=rollout)
-        )
+        return _decide(facts, _last_wish(facts, problems))
     target = _target(facts, service, build_pod)
     problem = target if isinstance(target, RuntimeProblem) else None
     beginning = find_beginning(service.spec, observed, tuple(facts.history.deployments.values()))
@@ -91,6 +88,20 @@ def decide(
             beginning=beginning,
             runtime_problem=problem,
         ),
+    )
+
+
+def _last_wish(facts: Facts, problems: InvalidSpec) -> Wish:
+    """Return what goes on while the spec is invalid: the change that was begun, as far as it says how."""
+    written = facts.observed.service.get("spec")
+    is_said = isinstance(written, dict) and written.get("rollout") is not None
+    rollout = parse_part(facts.observed.service, "rollout", Rollout) if is_said else Rollout()
+    is_at_rest = facts.accepted is None or facts.accepted.name == facts.stable
+    return Wish(
+        target=facts.accepted,
+        replicas=raw_replicas(facts.observed) if rollout is not None or is_at_rest else None,
+        problems=problems,
+        rollout=rollout or Rollout(),
     )
 
 
@@ -146,8 +157,11 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
     steering = read_steering(facts, target.name)
     step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
+    if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
+        steering = steering.with_aborted(target.name)
     autoscaling, beginning = _autoscaling(facts, wish), wish.beginning
     children = _children(facts, target, step, autoscaling)
+    measures = request_of(wish, step, facts)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
     inactivity = find_inactivity(facts.autoscaler if autoscaling else None, facts.status, facts.now)
     return Decision(
@@ -160,12 +174,15 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         steering=steering,
         target=target,
         stable=step.stable,
+        measures=measures,
         serving=target if step.stable in (None, target.name) else facts.history.revision(step.stable),
         replicas=sum(step.replicas.values()) if wish.replicas is None else wish.replicas,
         begin_with=beginning.replicas if beginning and beginning.is_certain else None,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
-        wants_pods=waiting or condition_of(facts.status, "Ready").get("status") != "True",
+        wants_pods=waiting
+        or measures is not None
+        or condition_of(facts.status, "Ready").get("status") != "True",
         look_after_seconds=look_after_seconds(facts, target.name) if waiting else None,
         uncompared=find_uncompared(facts, step.stable or target.name),
         requeue_after_seconds=soonest(
@@ -192,6 +209,8 @@ def _children(
             live=_live(facts, target, step),
             autoscaling=autoscaling,
             network_policy=facts.network_policy,
+            selected=step.selector,
+            preview=step.preview,
         )
     )
 
@@ -236,8 +255,10 @@ def _retired(facts: Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any
     surplus = [one for one in _owned(facts) if not one.deleting and _place(one) not in wanted | kept]
     if wish.spec is None:
         return tuple(surplus)
+    previous = step.progress.previous if step.progress else None
     live = {
         *step.replicas,
+        previous or "",
         *facts.history.deployments,
         facts.stable or "",
         wish.target.name if wish.target else "",

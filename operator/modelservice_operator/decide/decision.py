@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.runtimes import RuntimeProblem
     from modelservice_operator.decide.steering import Steering
+    from modelservice_operator.facts.measured import MeasureRequest
     from modelservice_operator.facts.observed import Child
 
 
@@ -37,6 +38,8 @@ class Decision:
     """Pods wanted in total."""
     steering: Steering | None = None
     """What people ask of the rollout, None where there is none."""
+    measures: MeasureRequest | None = None
+    """What an analysis wants to have measured."""
     begin_with: int | None = None
     """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
     inactive: str | None = None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice_operator.decide.rollout.model import RevisionState, RolloutState
+from modelservice_operator.decide.rollout.record import read_progress
 from modelservice_operator.decide.rollout.room.capacity import read_capacity
+from modelservice_operator.facts import labels, names
+from modelservice_operator.facts.observed import ServiceChild
+from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import (
     condition_of,
     is_given_up,
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.decision_facts import Facts
+    from modelservice_operator.decide.rollout.model import Progress
     from modelservice_operator.decide.rollout.room.leaving import Leaving
     from modelservice_operator.decide.steering import Steering
     from modelservice_operator.decide.wish import Wish
@@ -34,6 +40,7 @@ def observe_rollout(
     recorded = read_capacity(facts.status, target)
     waits_from_now_on = recorded is not None and recorded.surge is not None and not wish.goes_by_capacity
     is_new = tried_again or waits_from_now_on or facts.status.get("targetRevision") != target
+    selected = _selected(facts)
     return RolloutState(
         target=target,
         stable=facts.stable,
@@ -44,7 +51,38 @@ def observe_rollout(
         asked_at=None if is_new else parse_time((facts.status.get("rollout") or {}).get("startedAt")),
         down_since=_down_since(facts),
         capacity=recorded if wish.goes_by_capacity and not tried_again else None,
+        progress=None if tried_again else _progress(facts),
+        selected=selected.revision,
+        has_service=selected.leads,
+        verb=steering.verb,
     )
+
+
+class _Selected(NamedTuple):
+    """Whom Services lead clients to: `revision` alone, None for all; to nobody unless one `leads`."""
+
+    leads: bool
+    revision: str | None = None
+
+
+def _selected(facts: Facts) -> _Selected:
+    """Where the two Services do not agree, clients are led to all that one of them leads to."""
+    named = {facts.owner.name, names.pods_service(facts.owner.name)}
+    selectors = [
+        one.selector
+        for one in facts.observed.others
+        if isinstance(one, ServiceChild) and one.name in named and is_owned(one, facts.owner.uid)
+    ]
+    revisions = {selector.get(labels.REVISION) for selector in selectors}
+    return _Selected(bool(selectors), revisions.pop() if len(revisions) == 1 else None)
+
+
+def _progress(facts: Facts) -> Progress | None:
+    """Return what is recorded; a revision whose record is gone cannot come back."""
+    known = read_progress(facts.status)
+    if known is None or known.previous is None or facts.history.revision(known.previous) is not None:
+        return known
+    return replace(known, previous=None, promoted_at=None)
 
 
 def _down_since(facts: Facts) -> datetime | None:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from modelservice_operator.decide.rollout.model import RolloutSpec
+from modelservice_operator.api import BlueGreen, Rollout, to_canonical
+from modelservice_operator.decide.rollout.model import Analyse, RolloutSpec, SetWeight, Wait
 from modelservice_operator.decide.rollout.planner import hold, plan
+from modelservice_operator.facts import names
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from modelservice_operator.api import InvalidSpec, ModelService, ModelServiceSpec, Rollout
+    from modelservice_operator.api import (
+        Analysis,
+        Canary,
+        CanaryStep,
+        InvalidSpec,
+        ModelService,
+        ModelServiceSpec,
+    )
     from modelservice_operator.decide.autoscaling import Beginning
     from modelservice_operator.decide.revision import Revision
-    from modelservice_operator.decide.rollout.model import Plan, RolloutState
+    from modelservice_operator.decide.rollout.model import Plan, RolloutState, Step
     from modelservice_operator.decide.runtimes import RuntimeProblem
     from modelservice_operator.facts.observed import Observed
 
@@ -55,21 +64,49 @@ class Wish:
         """Return the next step of the rollout."""
         if self.replicas is None:
             return hold(state)
-        wanted = self.rollout
-        spec = RolloutSpec(
-            replicas=self.replicas,
-            strategy=wanted.strategy,
-            max_surge=wanted.max_surge,
-            max_unavailable=wanted.max_unavailable,
-            surge_probe_seconds=None,
-            allow_downtime=wanted.allow_downtime,
-        )
+        spec = read_rollout(self.rollout, self.replicas)
         if self.spec is None:
-            return plan(spec, state, now)
-        probe_seconds = wanted.surge_probe_seconds if self.goes_by_capacity else None
-        deadline_seconds = wanted.progress_deadline_seconds
-        timed = replace(spec, surge_probe_seconds=probe_seconds, progress_deadline_seconds=deadline_seconds)
-        return plan(timed, state, now)
+            spec = replace(spec, progress_deadline_seconds=Rollout().progress_deadline_seconds)
+        if self.spec is None or not self.goes_by_capacity:
+            spec = replace(spec, surge_probe_seconds=None)
+        return plan(spec, state, now)
+
+
+def read_rollout(rollout: Rollout, replicas: int) -> RolloutSpec:
+    """Return what the planner goes by."""
+    blue_green = rollout.blue_green or BlueGreen()
+    is_blue_green, watched = rollout.strategy == "BlueGreen", rollout.last_analysis
+    return RolloutSpec(
+        replicas=replicas,
+        strategy=rollout.strategy,
+        max_surge=rollout.max_surge,
+        max_unavailable=rollout.max_unavailable,
+        surge_probe_seconds=rollout.surge_probe_seconds,
+        allow_downtime=rollout.allow_downtime,
+        progress_deadline_seconds=rollout.progress_deadline_seconds,
+        steps=tuple(_read_step(one) for one in rollout.canary.steps) if rollout.canary else (),
+        steps_hash=_hash_of(rollout.canary) if rollout.canary else "",
+        auto_promote=blue_green.auto_promote,
+        preview_seconds=blue_green.preview_seconds,
+        scale_down_delay_seconds=blue_green.scale_down_delay_seconds if is_blue_green else 0,
+        contract=rollout.contract,
+        watch=_read_analysis(watched) if watched else None,
+        rollback_window_seconds=rollout.rollback_window_seconds,
+    )
+
+
+def _read_step(step: CanaryStep) -> Step:
+    if step.analysis is not None:
+        return _read_analysis(step.analysis)
+    return SetWeight(step.set_weight or 0) if step.pause is None else Wait(step.pause.duration_seconds)
+
+
+def _read_analysis(analysis: Analysis) -> Analyse:
+    return Analyse(analysis.count, analysis.failure_limit, analysis.inconclusive_limit)
+
+
+def _hash_of(canary: Canary) -> str:
+    return names.revision_name(to_canonical(canary))
 
 
 def raw_replicas(observed: Observed) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.explain.verdict import (
+    PAUSED,
     Verdict,
     View,
     find_failure,
@@ -51,7 +52,7 @@ def compute_conditions(view: View) -> tuple[Condition, ...]:
     # A pod that an autoscaler adds, or one that was replaced, may fail: what serves is not degraded by it.
     failure = None if ready else find_failure(view)
     verdict = ready_verdict(view) if ready else failure or progress_verdict(view)
-    progressing = _progressing(view)
+    progressing = _progressing(view, verdict)
     is_stalled = not ready and verdict.is_final
     is_reconciling = not is_stalled and (not ready or progressing.status)
     return (
@@ -103,17 +104,20 @@ def _available(view: View) -> Condition:
     return Condition("Available", False, "NoReplicaAvailable", "No replica answers requests.")
 
 
-def _progressing(view: View) -> Condition:
+def _progressing(view: View, verdict: Verdict) -> Condition:
     if view.phase is None:
         reason = "InvalidSpec" if view.problems else "RuntimeUnresolved"
         return Condition("Progressing", False, reason, "There is no revision to roll out.")
     if view.phase == "Aborted" and view.aborted:
-        return Condition("Progressing", False, ABORTED, f"Revision {view.target} was aborted.")
+        gate = view.progress.reason if view.progress else ""
+        return Condition("Progressing", False, gate or ABORTED, f"Revision {view.target} was aborted.")
     if view.phase == "Aborted" or view.overdue:
         return Condition("Progressing", False, DEADLINE_EXCEEDED, f"Revision {view.target} made no progress.")
     if view.held:
         return Condition("Progressing", False, INSUFFICIENT_CAPACITY, f"Revision {view.target} has no room.")
-    if view.phase == "Progressing" or view.has_old_pods:
+    if view.phase == "Paused" and verdict.reason == PAUSED:
+        return Condition("Progressing", True, PAUSED, verdict.message)
+    if view.phase != "Complete" or view.has_old_pods:
         return Condition(
             "Progressing", True, "RolloutInProgress", f"Revision {view.target} is being rolled out."
         )

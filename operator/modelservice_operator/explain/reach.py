@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.service import build_service
+from modelservice_operator.facts import labels
 from modelservice_operator.facts.observed import ServiceChild
 from modelservice_operator.facts.ports import service_ports
 
@@ -33,20 +34,45 @@ class Obstacle:
     """Whether what is wrong is a person's choice, which the operator leaves alone."""
 
 
+def selected_revision(observed: Observed) -> str | None:
+    """Return the only revision that clients are led to, None where it is all of them."""
+    service = _find_service(observed)
+    return service.selector.get(labels.REVISION) if service is not None else None
+
+
 def find_obstacle(observed: Observed, failures: Sequence[ApplyFailure]) -> Obstacle | None:
     """Return what keeps clients from the pods; `failures` are the writes that were just refused."""
     metadata = observed.service["metadata"]
     name, uid = metadata["name"], metadata["uid"]
-    found = next((one for one in observed.others if isinstance(one, ServiceChild) and one.name == name), None)
-    if found is None or found.owner_uid != uid:
+    found = _find_service(observed)
+    if found is None:
         return _missing(name, failures)
-    if _leads_to_pods(found, build_service(Owner(name=name, namespace=metadata["namespace"], uid=uid))):
+    # One that leads to a single revision is ours as well: which one is the rollout's business.
+    revision = found.selector.get(labels.REVISION)
+    if _leads_to_pods(
+        found, build_service(Owner(name=name, namespace=metadata["namespace"], uid=uid), revision)
+    ):
         return None
     return Obstacle(
         "ServiceChanged",
         f"Service {name!r} does not lead to the pods: its type, selector or ports were changed and could not "
         "be set right. Undo the change, or delete the Service: it is made anew.",
         needs_person=found.type == _ALIAS,
+    )
+
+
+def _find_service(observed: Observed) -> ServiceChild | None:
+    """Return the Service of the ModelService's name, where it is ours."""
+    metadata = observed.service["metadata"]
+    return next(
+        (
+            one
+            for one in observed.others
+            if isinstance(one, ServiceChild)
+            and one.name == metadata["name"]
+            and one.owner_uid == metadata["uid"]
+        ),
+        None,
     )
 
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.rollout.history import read_history
+from modelservice_operator.decide.rollout.traffic import percentages
 from modelservice_operator.decide.runtimes import image_of, runtime_news
 from modelservice_operator.explain.conditions import (
     compute_conditions,
     stamp,
 )
 from modelservice_operator.explain.diagnose import Situation, diagnose
+from modelservice_operator.explain.gates import judge_gates
 from modelservice_operator.explain.loaded import content_changed, models_of, served_model
-from modelservice_operator.explain.reach import find_obstacle
+from modelservice_operator.explain.outcomes import compute_outcomes
+from modelservice_operator.explain.reach import find_obstacle, selected_revision
+from modelservice_operator.explain.rollout import rollout_status
 from modelservice_operator.explain.room import (
     describe_no_room,
     describe_surge,
     find_room,
-    rollout_status,
 )
 from modelservice_operator.explain.verdict import View
 from modelservice_operator.facts import labels, names
@@ -55,27 +58,41 @@ def compute_status(
     deployments = history.deployments
     models = models_of(observed, decision)
     room = find_room(observed, decision, now)
+    judged = judge_gates(observed, decision, now)
     view = _view(observed, decision, failures, models, room)
+    reached = _reached(decision, deployments)
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "url": names.url(metadata["name"], metadata["namespace"], _model_name(decision, metadata["name"])),
-        "replicas": sum(one.replicas for one in deployments.values()),
-        "readyReplicas": sum(one.ready_replicas for one in deployments.values()),
-        "availableReplicas": sum(one.available_replicas for one in deployments.values()),
-        "selector": f"{labels.NAME}={metadata['name']}",
+        "replicas": sum(one.replicas for one in reached),
+        "readyReplicas": sum(one.ready_replicas for one in reached),
+        "availableReplicas": sum(one.available_replicas for one in reached),
+        "selector": _selector(metadata["name"], decision),
         "stableRevision": decision.stable,
         "servedRevisions": served_revisions(old, decision.stable, history.records),
         "targetRevision": decision.target.name if decision.target else None,
         "abortedRevisions": list(decision.steering.aborted) or None if decision.steering else None,
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
-        "rollout": rollout_status(observed, decision, room.capacity, now),
+        "rollout": rollout_status(observed, decision, room.capacity, judged, now),
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         "conditions": stamp(compute_conditions(view), old, generation, now),
     }
+    status["outcomes"] = compute_outcomes(old, status, history.records, now)
     return {field: value for field, value in status.items() if value is not None}
+
+
+def _reached(decision: Decision, deployments: Mapping[str, DeploymentChild]) -> list[DeploymentChild]:
+    """Return the Deployments whose pods clients are led to: those that an autoscaler may count."""
+    selected = decision.plan.selector if decision.plan else None
+    return [one for name, one in deployments.items() if selected in (None, name)]
+
+
+def _selector(name: str, decision: Decision) -> str:
+    selected = decision.plan.selector if decision.plan else None
+    return f"{labels.NAME}={name}" + (f",{labels.REVISION}={selected}" if selected else "")
 
 
 def _view(
@@ -90,7 +107,9 @@ def _view(
     target_deployment = deployments.get(target)
     rollout = decision.service.spec.rollout if decision.service else None
     old = observed.service.get("status") or {}
-    others = [one for name, one in deployments.items() if name != target]
+    lingering = decision.plan.lingering if decision.plan else frozenset()
+    others = [one for name, one in deployments.items() if name != target and name not in lingering]
+    selected = selected_revision(observed)
     return View(
         old=old,
         generation=int(observed.service["metadata"].get("generation") or 0),
@@ -103,14 +122,19 @@ def _view(
         stable=decision.stable,
         wanted=decision.replicas,
         needed=_needed(decision),
-        available=sum(one.available_replicas for one in deployments.values()),
+        available=sum(
+            one.available_replicas for name, one in deployments.items() if selected in (None, name)
+        ),
+        progress=decision.plan.progress if decision.plan else None,
         obstacle=find_obstacle(observed, failures),
         target_available=min(target_deployment.available_replicas, target_deployment.spec_replicas)
         if target_deployment
         else 0,
         is_settled=_is_settled(target_deployment, decision.replicas),
         has_old_pods=any(one.replicas or one.spec_replicas for one in others),
-        has_pods=any(one.replicas or one.spec_replicas for one in deployments.values()),
+        has_pods=any(
+            one.replicas or one.spec_replicas for name, one in deployments.items() if name not in lingering
+        ),
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
         cause=_cause(observed, decision, deployments, room),
         aborted=bool(decision.steering and target in decision.steering.aborted),
@@ -206,23 +230,15 @@ def _runtime(target: Revision | None, runtimes: Sequence[Mapping[str, Any]]) -> 
 
 
 def _traffic(decision: Decision, deployments: Mapping[str, DeploymentChild]) -> list[dict[str, Any]]:
-    """Return the shares of the traffic: those headed for, and those of the available pods."""
+    """Return the shares of the traffic: those that should be, and those of the pods that clients find."""
     desired = decision.plan.weights if decision.plan else {}
-    available = {name: one.available_replicas for name, one in deployments.items() if one.available_replicas}
+    available = {
+        one.revision: one.available_replicas
+        for one in _reached(decision, deployments)
+        if one.available_replicas
+    }
     actual = percentages(available)
     return [
         {"revision": name, "desired": desired.get(name, 0), "actual": actual.get(name, 0)}
         for name in sorted({*desired, *available})
     ]
-
-
-def percentages(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return whole percentages that sum up to 100 (largest remainder); nothing where all counts are 0."""
-    total = sum(counts.values())
-    if total == 0:
-        return {}
-    shares = {name: count * 100 // total for name, count in counts.items()}
-    by_remainder = sorted(counts, key=lambda name: (-(counts[name] * 100 % total), name))
-    for name in by_remainder[: 100 - sum(shares.values())]:
-        shares[name] += 1
-    return shares

@@ -38,8 +38,11 @@ def compute_transitions(
         found.append(Transition("Normal", "RolloutStarted", f"Revision {target} is being rolled out."))
     stable = new_status.get("stableRevision")
     if stable and stable != old_status.get("stableRevision"):
-        found.append(Transition("Normal", "RolloutComplete", f"Revision {stable} is the stable one."))
-    before, after = (_capacity(status) for status in (old_status, new_status))
+        is_back = _rollout(new_status).get("phase") == "Aborted"
+        reason = "RolloutTakenBack" if is_back else "RolloutComplete"
+        found.append(Transition("Normal", reason, f"Revision {stable} is the stable one."))
+    found += _rollout_transitions(_rollout(old_status), _rollout(new_status))
+    before, after = (_rollout(status).get("capacity") or {} for status in (old_status, new_status))
     if after.get("surge") is not None and after["surge"] != before.get("surge"):
         left = f"The rollout goes on with {after['surge']} pods above the wanted number"
         found.append(Transition("Normal", "SurgeWithoutRoom", f"{left}: {after.get('message')}"))
@@ -49,6 +52,38 @@ def compute_transitions(
         found.append(Transition("Normal", reason, f"{redact(answer.request)}: {answer.message}"))
     found += _condition_transitions(old_status, new_status)
     return tuple(found)
+
+
+def _rollout_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Transition]:
+    """Return the steps, the waits and what the gates said."""
+    is_same = old.get("revision") == new.get("revision")
+    before: Mapping[str, Any] = old if is_same else {}
+    subject = f"Revision {new.get('revision')}"
+    found = []
+    if is_same and new.get("step") != old.get("step") and new.get("phase") not in ("Aborted", "Complete"):
+        text = (
+            f"{subject}: {new.get('step')} of {new.get('steps')} steps are done, weight {new.get('weight')}."
+        )
+        found.append(Transition("Normal", "RolloutStep", text))
+    if new.get("paused") and new.get("paused") != before.get("paused"):
+        found.append(Transition("Normal", "RolloutPaused", f"{subject} waits: {new['paused']}."))
+    if before.get("paused") and not new.get("paused") and new.get("phase") != "Aborted":
+        found.append(Transition("Normal", "RolloutResumed", f"{subject} goes on."))
+    known = before.get("verdicts") or ()
+    return found + [_verdict(one) for one in new.get("verdicts") or () if one not in known]
+
+
+def _verdict(verdict: Mapping[str, Any]) -> Transition:
+    names = (("metric", ""), ("value", ""), ("threshold", "at most "), ("requests", "requests "))
+    said = ", ".join(f"{text}{verdict[name]}" for name, text in names if name in verdict)
+    message = redact(str(verdict.get("message") or ""))
+    kind: Literal["Normal", "Warning"] = "Warning" if verdict.get("result") == "Failed" else "Normal"
+    parts = [part for part in (said, message) if part]
+    return Transition(kind, f"{verdict.get('gate')}{verdict.get('result')}", ": ".join(parts) or "As before.")
+
+
+def _rollout(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return status.get("rollout") or {}
 
 
 def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[str, Any]) -> list[Transition]:
@@ -71,10 +106,6 @@ def _condition_transitions(old_status: Mapping[str, Any], new_status: Mapping[st
     if after.get("status") == "True" and before.get("status") != "True":
         found.append(Transition("Normal", str(after.get("reason")), str(after.get("message"))))
     return found
-
-
-def _capacity(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (status.get("rollout") or {}).get("capacity") or {}
 
 
 def _is_overdue(status: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.decide.rollout.steps import ANALYSIS_FAILED, CONTRACT_BROKEN, ROLLED_BACK
 from modelservice_operator.facts.recorded import (
     ABORTED,
     DEADLINE_EXCEEDED,
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelservice_operator.api import InvalidSpec
-    from modelservice_operator.decide.rollout.model import Phase
+    from modelservice_operator.decide.rollout.model import Phase, Progress
     from modelservice_operator.decide.runtimes import RuntimeProblem
     from modelservice_operator.explain.diagnose import Cause
     from modelservice_operator.explain.reach import Obstacle
     from modelservice_operator.facts.observed import ApplyFailure
 
+PAUSED = "RolloutPaused"
+"""Reason of Ready=False while a rollout waits for a time or a person."""
 _HEALS = " The pods start by themselves then."
 """Added to a cause while its pods are being tried: a revision that was given up has none."""
 _REMEDIES = {
@@ -36,6 +39,22 @@ _REMEDIES = {
     "Rejected": "Correct what it names.",
 }
 """What to do where the API server refused a write: its sentence says only what is wrong."""
+
+_GATES = {
+    CONTRACT_BROKEN: (
+        "takes or gives something else than clients use and got no traffic (spec.rollout.contract: Warn "
+        "lets it pass)"
+    ),
+    ANALYSIS_FAILED: "did worse than it may in an analysis and was aborted",
+    ROLLED_BACK: "did worse than it may after the change and was taken back",
+}
+_WAITS = {
+    "PauseStep": "waits at a step",
+    "Requested": "was paused",
+    "Inconclusive": "waits: an analysis could say nothing, for want of requests or data",
+    "AwaitingPromotion": "is ready behind the preview Service and waits for its promotion",
+    "Preview": "is ready behind the preview Service for a while",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +86,8 @@ class View:
     has_pods: bool
     deadline_seconds: int
     cause: Cause | None
+    progress: Progress | None
+    """Steps and gates of the rollout."""
     held: bool
     """Nothing of the target may be tried: its pod has no room beside the only one that serves."""
     no_room: str | None
@@ -193,6 +214,8 @@ def given_up_verdict(view: View) -> Verdict:
 
 def _aborted_verdict(view: View) -> Verdict:
     known = condition_of(view.old, "Degraded")
+    if view.progress is not None and view.progress.reason:
+        return _gate_verdict(view, view.progress)
     is_same_target = view.old.get("targetRevision") == view.target
     if is_same_target and is_aborted(view.old, view.target) and known.get("reason") == ABORTED:
         return _final(ABORTED, str(known.get("message")))
@@ -203,6 +226,16 @@ def _aborted_verdict(view: View) -> Verdict:
         f"Revision {view.target} was aborted; revision {view.stable} serves on. To try it again use "
         "'modelservice rollout retry'; to be rid of it, put the spec back ('modelservice rollout undo')."
         f"{why}",
+    )
+
+
+def _gate_verdict(view: View, progress: Progress) -> Verdict:
+    """A gate has stopped the target."""
+    return _final(
+        progress.reason,
+        f"Revision {view.target} {_GATES.get(progress.reason, 'was stopped')}; revision {view.stable} serves "
+        f"on. {progress.message.rstrip('.')}. To try it again use 'modelservice rollout retry'; to be rid of "
+        "it, put the spec back ('modelservice rollout undo').",
     )
 
 
@@ -249,6 +282,10 @@ def _overdue(view: View) -> Verdict:
 def progress_verdict(view: View) -> Verdict:
     """Return what is said of a service that is neither ready nor in need of a person."""
     step = f" {view.cause.message}" if view.cause else ""
+    if view.progress is not None and view.progress.paused and view.phase == "Paused":
+        waits = _WAITS[view.progress.paused]
+        message = f"Revision {view.target} {waits}; {_count(view)} replicas are its own.{step}"
+        return Verdict(reason=PAUSED, message=message)
     if view.phase != "Complete":
         message = f"Revision {view.target}: {_count(view)} replicas are available.{step}{_one_first(view)}"
         return Verdict(reason="RolloutInProgress", message=message)

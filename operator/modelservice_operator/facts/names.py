@@ -64,6 +64,11 @@ def pods_service(service: str) -> str:
     return f"{service}-pods"
 
 
+def preview_service(service: str) -> str:
+    """Name of the Service that leads to a new revision before clients are led to it."""
+    return f"{service}-preview"
+
+
 def url(service: str, namespace: str, model: str) -> str:
     """Address of the model of this name in the Open Inference Protocol, inside the cluster."""
     return f"http://{service}.{namespace}.svc/v2/models/{model}"

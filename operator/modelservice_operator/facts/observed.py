@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from modelservice_operator.facts.measured import Measurement  # noqa: TC001  msgspec reads it at run time
 from modelservice_operator.facts.signature import Signature, Tensor, make_signature
 
 
@@ -138,6 +139,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """Core events (type Warning) of those pods."""
     pod_reports: Mapping[str, PodReport] = {}
     """What servers said, by the UID of their pods."""
+    measurement: Measurement | None = None
+    """The newest measurement of an analysis, None where nobody measures or none is finished."""
     compared_at: str | None = None
     """The resourceVersion of the serving Deployment whose pods have all said what they loaded."""
 

@@ -33,6 +33,7 @@ from modelservice_operator.settings import parse_settings
 from modelservice_operator.sources.auditor import Auditor
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
 from modelservice_operator.sources.watch import ChildWatch
+from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import PodReader
 from modelservice_operator.work.reconcile import Reconciler, work
 from modelservice_operator.work.report import Reporter
@@ -74,7 +75,13 @@ class Operator:
         self._reconciler = Reconciler(
             store=self._store,
             applier=Applier(api, self._store, self._ingest),
-            reporter=Reporter(api=api, ingest=self._ingest, pods=pods, recorder=self._recorder),
+            reporter=Reporter(
+                api=api,
+                ingest=self._ingest,
+                pods=pods,
+                measurer=Measurer(self._on_pods),
+                recorder=self._recorder,
+            ),
             pods=pods,
             network_policy=settings.network_policy,
         )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.facts.observed import Observed
+    from modelservice_operator.work.measure.measurer import Measurer
     from modelservice_operator.work.pods.reader import PodReader, Pods
     from modelservice_operator.work.writes.write import Applied
 
@@ -83,6 +84,7 @@ class Reporter:
     api: ApiClient
     ingest: Ingest
     pods: PodReader
+    measurer: Measurer
     recorder: Recorder
     clock: Callable[[], float] = time.monotonic
     _paces: dict[Key, _Pace] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Reporter:
     def forget(self, key: Key) -> None:
         """The service is gone."""
         self.pods.forget(key)
+        self.measurer.forget(key)
         self._paces.pop(key, None)
 
     def _wait_seconds(self, pace: _Pace) -> float:
@@ -130,6 +133,8 @@ class Reporter:
         """The status; with pods where they are wanted and did not just become so."""
         status = compute_status(view.observed, view.decision, view.applied.failures, view.now)
         pace.look_after_seconds = None
+        if view.decision.measures is None:
+            self.measurer.forget(view.key)
         if not view.decision.wants_pods:
             pace.pods_wanted_since = None
             if not self._wants_comparison(view, pace):
@@ -182,6 +187,8 @@ class Reporter:
         observed = replace(
             view.observed, pods=found.pods, pod_events=found.events, pod_reports=found.answers.reports
         )
+        if (request := view.decision.measures) is not None:
+            observed = replace(observed, measurement=self.measurer.of(view.key, request, found.pods))
         compared_at = self._compared_at(view, found, pace)
         if not is_waiting and not found.answers.is_pending:
             # No event may follow: nothing stays open at rest.

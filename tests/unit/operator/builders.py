@@ -14,6 +14,7 @@ from modelservice_operator.decide.resources.pod.template import build_pod_templa
 from modelservice_operator.explain.status import compute_status
 from modelservice_operator.explain.transitions import Transition, compute_transitions
 from modelservice_operator.facts import labels
+from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
 from modelservice_operator.facts.observed import (
     ApplyFailure,
@@ -28,14 +29,17 @@ from modelservice_operator.facts.observed import (
     ServiceChild,
 )
 from modelservice_operator.facts.ports import service_ports
+from modelservice_operator.facts.signature import Signature, Tensor
 
 if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
-    from modelservice_operator.facts.signature import Signature
+    from modelservice_operator.facts.measured import Measurement
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "5f0f8c1e-0000-4000-8000-000000000001"
 SHA_A, SHA_B = "a" * 64, "b" * 64
+
+SIGNATURE = Signature((Tensor("x", "FP32", (-1, 4)),), (Tensor("y", "FP32", (-1, 2)),))
 
 Object = dict[str, Any]
 
@@ -171,6 +175,10 @@ class World:
         self.writes: list[tuple[str, str]] = []
         self.events: list[Transition] = []
         self.failures: tuple[ApplyFailure, ...] = ()
+        self.signatures: dict[str, Signature | None] = {}
+        """What revisions say that they take and give; those that are not named all say the same."""
+        self.measurement: Measurement | None = None
+        self._seen: list[object] = []
 
     # What people do
 
@@ -207,10 +215,27 @@ class World:
             pod_events=self.pod_events,
             pod_reports=self.pod_reports,
             compared_at=self.compared_at,
+            measurement=self.measurement,
         )
 
     def reconcile(self) -> Decision:
+        """Reconcile; where clients are led elsewhere after that, once more: the event asks for it."""
         self.writes = []
+        decision = self._reconcile_once()
+        for _ in range(3):
+            led_to = self._led_to()
+            if led_to == self._seen:
+                break
+            self._seen = led_to
+            decision = self._reconcile_once()
+        return decision
+
+    def _led_to(self) -> list[object]:
+        name = self.service["metadata"]["name"]
+        found = (self.children.get(("Service", one)) for one in (name, f"{name}-pods"))
+        return [dict(one.selector) for one in found if isinstance(one, ServiceChild)]
+
+    def _reconcile_once(self) -> Decision:
         decision = decide(self.observe(), self.now, build_pod=self.build_pod)
         if decision.begin_with is not None:
             self.writes.append(("scale", self.service["metadata"]["name"]))
@@ -223,12 +248,27 @@ class World:
         observed = self.observe()
         decision = decide(observed, self.now, build_pod=self.build_pod)
         old = self.service.get("status") or {}
+        if decision.plan and decision.plan.verifies:
+            observed = self._with_servers(observed)
         status = compute_status(observed, decision, self.failures, self.now)
         if status != old:
             self.writes.append(("status", self.service["metadata"]["name"]))
             self.events += compute_transitions(old, status)
             self.service["status"] = status
         return decision
+
+    def _with_servers(self, observed: Observed) -> Observed:
+        """Ready pods, at least one of each revision that has one available, and what their servers say."""
+        serving = [name for name, one in self.deployments().items() if one.available_replicas]
+        pods = tuple(make_ready_pod(name, name) for name in serving) if self.pods is None else self.pods
+        reports = {
+            pod["metadata"]["uid"]: make_report(
+                SHA_A, signature=self.signatures.get(pod["metadata"]["labels"][labels.REVISION], SIGNATURE)
+            )
+            for pod in pods
+            if podlib.is_ready(pod)
+        }
+        return msgspec.structs.replace(observed, pods=pods, pod_reports={**reports, **self.pod_reports})
 
     def _apply(self, body: Object) -> None:
         place = body["kind"], body["metadata"]["name"]

@@ -13,6 +13,7 @@ from modelservice_operator.decide.resources.network_policy import build_network_
 from modelservice_operator.decide.resources.pod.model_source import is_downloaded
 from modelservice_operator.decide.resources.service import (
     build_pods_service,
+    build_preview_service,
     build_revision_service,
     build_service,
 )
@@ -29,12 +30,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """What the children are made of. `live` pairs each revision that has a Deployment with its replicas."""
+    """What the children are made of. `live` pairs each revision that has a Deployment with its replicas.
+
+    Clients are led to the `selected` revision alone, to all where there is none; `preview` is the revision
+    behind the preview Service, None for no such Service.
+    """
 
     owner: Owner
     live: Sequence[tuple[Revision, int]]
     autoscaling: Autoscaling | None
     network_policy: NetworkPolicySpec
+    selected: str | None = None
+    preview: str | None = None
 
 
 def build_children(family: Family) -> tuple[dict[str, Any], ...]:
@@ -57,7 +64,9 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
         build_controller_revision(owner, revision) for revision in revisions if not revision.recorded
     ]
     children += [build_deployment(owner, revision, replicas) for revision, replicas in family.live]
-    children += [build_service(owner), build_pods_service(owner)]
+    children += [build_service(owner, family.selected), build_pods_service(owner, family.selected)]
+    if family.preview is not None:
+        children.append(build_preview_service(owner, family.preview))
     children += [build_revision_service(owner, revision.name) for revision in revisions]
     children.append(build_disruption_budget(owner))
     if family.autoscaling is not None:

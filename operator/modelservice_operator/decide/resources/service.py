@@ -1,4 +1,4 @@
-"""Services: two for the ModelService, one of them headless, and one for each live revision."""
+"""Services: two for the ModelService, one of them headless, one for each live revision, one for a preview."""
 
 from __future__ import annotations
 
@@ -13,18 +13,32 @@ from modelservice_operator.decide.resources.metadata import (
 from modelservice_operator.facts import names, ports
 
 
-def build_service(owner: Owner) -> dict[str, Any]:
-    """Return the Service that clients use: the pods of all revisions, so replicas move the traffic."""
-    return _service(build_metadata(owner, owner.name), service_selector(owner.name))
+def build_service(owner: Owner, revision: str | None = None) -> dict[str, Any]:
+    """Return the Service that clients use.
+
+    It leads to the pods of all revisions, so replicas move the traffic; or to those of one `revision` alone.
+    """
+    return _service(build_metadata(owner, owner.name), _selector(owner, revision))
 
 
-def build_pods_service(owner: Owner) -> dict[str, Any]:
+def build_preview_service(owner: Owner, revision: str) -> dict[str, Any]:
+    """Return the Service that leads to a revision before clients are led to it."""
+    return _service(
+        build_metadata(owner, names.preview_service(owner.name)), revision_selector(owner.name, revision)
+    )
+
+
+def _selector(owner: Owner, revision: str | None) -> dict[str, str]:
+    return service_selector(owner.name) if revision is None else revision_selector(owner.name, revision)
+
+
+def build_pods_service(owner: Owner, revision: str | None = None) -> dict[str, Any]:
     """Return the headless Service, for clients that balance by themselves, such as gRPC's `dns:///`.
 
     Its name in DNS is the addresses of the ready pods, so its ports are theirs.
     """
     service = _service(
-        build_metadata(owner, names.pods_service(owner.name)), service_selector(owner.name), http=ports.HTTP
+        build_metadata(owner, names.pods_service(owner.name)), _selector(owner, revision), http=ports.HTTP
     )
     return {**service, "spec": {"clusterIP": "None", **service["spec"]}}
 

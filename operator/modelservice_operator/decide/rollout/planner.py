@@ -193,7 +193,7 @@ def _after_the_change(
     age = seconds_since(progress.promoted_at, now) if progress.promoted_at else 0.0
     stays = spec.scale_down_delay_seconds - age if spec.strategy == "BlueGreen" else 0.0
     watched = spec.rollback_window_seconds - age if spec.watch else 0.0
-    if previous is not None and max(stays, watched) <= 0:
+    if previous is None or max(stays, watched) <= 0:
         progress = replace(progress, previous=None, promoted_at=None)
         previous = None
     is_watched = previous is not None and watched > 0
@@ -310,7 +310,8 @@ def _wish(
     if not is_admitted:
         return stable if shares or observed.state(target).occupied else None
     is_hidden = observed.selected not in (None, target)
-    return observed.selected if is_hidden and _is_pinned(spec, observed, {stable, target}) else None
+    shown = {stable, target, observed.selected or target}
+    return observed.selected if is_hidden and _is_pinned(spec, observed, shown) else None
 
 
 def _may_start(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:

@@ -15,6 +15,7 @@ from modelservice_operator.decide.revision import Revision
 from modelservice_operator.facts.errors import ApiError, NotFoundError
 from modelservice_operator.facts.observed import ApplyFailure, Observed
 from modelservice_operator.work import report as report_module
+from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import Pods
 from modelservice_operator.work.pods.reports import Answers
 from modelservice_operator.work.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
@@ -49,7 +50,14 @@ class Desk:
         self.uncompared: str | None = None
         monkeypatch.setattr(report_module, "compute_status", lambda *_: self.status)
         monkeypatch.setattr(report_module, "compute_transitions", lambda *_: ["transition"])
-        self.reporter = Reporter(api=self, ingest=self, pods=self, recorder=self, clock=lambda: self.now)  # type: ignore[arg-type]
+        self.reporter = Reporter(
+            api=self,  # type: ignore[arg-type]
+            ingest=self,  # type: ignore[arg-type]
+            pods=self,  # type: ignore[arg-type]
+            measurer=Measurer(lambda _: None),
+            recorder=self,  # type: ignore[arg-type]
+            clock=lambda: self.now,
+        )
 
     async def patch_status(self, *args: Any) -> dict[str, Any]:
         if self.error is not None:
