@@ -21,6 +21,7 @@ NAMESPACE_TIMEOUT_SECONDS = 30.0
 CLUSTER_FAMILIES = ("kubernetes", "etcd", "kwok")
 STORE_FAMILIES = ("versitygw", "fake-gcs-server")
 REGISTRY_PROGRAMS = {"docker-registry": "docker-registry"}
+METRICS_PROGRAMS = {"prometheus": "prometheus"}
 
 
 def prepare_control_plane() -> None:
@@ -29,9 +30,9 @@ def prepare_control_plane() -> None:
 
 
 def prepare_servers() -> None:
-    """Find or build the servers from which the fetcher's tests fetch."""
+    """Find, build or install the servers that tests fetch models or metrics from."""
     find_programs(STORE_FAMILIES)
-    ensure_packages(REGISTRY_PROGRAMS)
+    ensure_packages(REGISTRY_PROGRAMS | METRICS_PROGRAMS)
     try:
         find_npm_program(*AZURITE)
     except ClusterError as error:

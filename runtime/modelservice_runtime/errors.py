@@ -13,6 +13,10 @@ class InvalidRequestError(ServingError):
     """The request itself is wrong: syntax, names, datatypes, shapes or sizes."""
 
 
+class InputRefusedError(ServingError):
+    """The model, while it ran, refused an input that fits its signature: an index past its table."""
+
+
 class UnauthenticatedError(ServingError):
     """The request carries no key, token or certificate, or one that is not valid (any more)."""
 

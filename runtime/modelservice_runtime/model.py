@@ -76,7 +76,8 @@ class Model(Protocol):
     ) -> list[Array]:
         """Compute the named outputs, in that order.
 
-        Raises InvalidRequestError, InferenceFailedError, OutputTooLargeError or DeadlineExceededError.
+        Raises InvalidRequestError, InputRefusedError, InferenceFailedError, OutputTooLargeError or
+        DeadlineExceededError.
         """
 
     def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:

@@ -11,6 +11,7 @@ from modelservice_runtime.errors import (
     DeadlineExceededError,
     DeviceLostError,
     InferenceFailedError,
+    InputRefusedError,
     InvalidRequestError,
     ModelLoadFailedError,
     OutputTooLargeError,
@@ -37,6 +38,8 @@ _CODE_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model (?:fr
 # The arena's limit, the kernel's, and C++'s word for the latter.
 _NO_MEMORY = ("smaller than requested bytes", "allocate memory", "bad_alloc")
 _OUT_OF_MEMORY = (*_NO_MEMORY, "Integer overflow", "shape.Size() must be")
+# Of a node's refusal; what does not fit the signature is refused before any node runs.
+_RUNNING_A_NODE = "returned while running"
 _LOCALE = re.compile(r"construct locale with name:\s*([\w.@-]+)")
 
 
@@ -60,7 +63,8 @@ def translate_run_error(error: BaseException, *, terminated: bool, on_cuda: bool
     if terminated:
         return DeadlineExceededError("the run was stopped at the request's deadline")
     if isinstance(error, ort_errors.InvalidArgument):
-        return InvalidRequestError(f"the model refused the input: {sentence}")
+        kind = InputRefusedError if _RUNNING_A_NODE in sentence else InvalidRequestError
+        return kind(f"the model refused the input: {sentence}")
     if isinstance(error, MemoryError) or any(text in sentence for text in _OUT_OF_MEMORY):
         return OutputTooLargeError(
             "the model could not get the memory this input needs; send a smaller input"

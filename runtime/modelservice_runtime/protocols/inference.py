@@ -14,6 +14,7 @@ from modelservice_runtime.errors import (
     DeadlineExceededError,
     DeviceLostError,
     InferenceFailedError,
+    InputRefusedError,
     ModelUnavailableError,
     OutputTooLargeError,
     OverloadedError,
@@ -36,6 +37,7 @@ _REASON_BY_ERROR: dict[type[ServingError], str] = {
     DeadlineExceededError: "REJECTED",
     DeviceLostError: "BACKEND",
     InferenceFailedError: "BACKEND",
+    InputRefusedError: "BACKEND",
     OutputTooLargeError: "BACKEND",
 }
 

@@ -11,6 +11,7 @@ from modelservice_runtime.errors import (
     DeadlineExceededError,
     DeviceLostError,
     InferenceFailedError,
+    InputRefusedError,
     InvalidRequestError,
     ModelUnavailableError,
     NotFoundError,
@@ -80,6 +81,7 @@ _SCOPE_CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="modelservice", error="
 
 ERRORS: dict[type[ServingError], ErrorMapping] = {
     InvalidRequestError: ErrorMapping(400, GrpcStatus.INVALID_ARGUMENT),
+    InputRefusedError: ErrorMapping(400, GrpcStatus.INVALID_ARGUMENT),
     UnauthenticatedError: ErrorMapping(401, GrpcStatus.UNAUTHENTICATED, _CHALLENGE),
     PermissionDeniedError: ErrorMapping(403, GrpcStatus.PERMISSION_DENIED, _SCOPE_CHALLENGE),
     NotFoundError: ErrorMapping(404, GrpcStatus.NOT_FOUND),

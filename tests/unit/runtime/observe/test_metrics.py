@@ -16,6 +16,7 @@ from modelservice_runtime.machine.logs import JsonFormatter
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.observe.metrics import MetricsApplication
 
+FAILURE = "nv_inference_request_failure"
 TRITON_COUNTERS = {
     "nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count",
     "nv_inference_exec_count", "nv_inference_request_duration_us", "nv_inference_queue_duration_us",
@@ -69,6 +70,17 @@ def test_requests_are_counted_by_outcome(server: ServerThread) -> None:
     assert grown("modelservice_request_duration_seconds_bucket+Inf") == 2
     assert grown("modelservice_request_duration_seconds_sum") > 0
     assert after["nv_inference_pending_request_count"] == 0
+
+
+def test_input_that_the_model_refuses_while_it_runs_counts_as_its_failure(server: ServerThread) -> None:
+    before = values(scrape(server), "gather")
+    past_the_table = {"name": "x", "shape": [1], "datatype": "INT64", "data": [9]}
+    assert server.infer("gather", [past_the_table]).status == 400
+    assert server.infer("gather", [past_the_table | {"datatype": "FP32"}]).status == 400
+    after = values(scrape(server), "gather")
+
+    grown = {reason: after[FAILURE + reason] - before[FAILURE + reason] for reason in ("BACKEND", "OTHER")}
+    assert grown == {"BACKEND": 1, "OTHER": 1}
 
 
 @pytest.mark.parametrize(("path", "method", "code"), [("/", "GET", 404), ("/metrics", "POST", 405)])

@@ -12,7 +12,7 @@ from modelservice_runtime.errors import (
     DeadlineExceededError,
     ExecutionProviderUnavailableError,
     InferenceFailedError,
-    InvalidRequestError,
+    InputRefusedError,
     ModelLoadFailedError,
     ModelNotFoundError,
     ModelRejectedError,
@@ -107,7 +107,7 @@ def test_warm_up_of_a_model_that_dislikes_ones_is_noted_and_not_fatal(model_file
 
 def test_run_with_an_index_out_of_range_is_an_error_without_paths(model_files: dict[str, Path]) -> None:
     model = load(model_files["gather"])
-    with pytest.raises((InferenceFailedError, InvalidRequestError), match="out of data bounds") as caught:
+    with pytest.raises((InferenceFailedError, InputRefusedError), match="out of data bounds") as caught:
         model.run({"x": np.array([9], np.int64)}, ["y"])
     assert "/" not in str(caught.value)
 

@@ -1,0 +1,109 @@
+"""Real servers under requests: what an analysis measures of them is what they were asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.integration.measure.conftest import BAD, FINE, Server
+
+from modelservice_operator.api import Analysis, AnalysisMetric
+from modelservice_operator.cache.workqueue import Key
+from modelservice_operator.decide.gates.analysis import judge
+from modelservice_operator.facts.measured import Measurement, MeasureRequest
+from modelservice_operator.work.measure.measurer import Measurer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+KEY = Key("mail", "spam")
+METRICS = ("ErrorRatio", "LatencyP95", "LatencyP99", "Saturation")
+REQUEST = MeasureRequest(
+    run="1",
+    candidate="new",
+    stable="old",
+    interval_seconds=1,
+    metrics=tuple((name, None) for name in METRICS),
+)
+
+
+class Measuring:
+    """The measurements of two servers, one after the other."""
+
+    def __init__(self, servers: tuple[Server, Server]) -> None:
+        self._pods = [server.pod for server in servers]
+        self._woken = asyncio.Event()
+        self._measurer = Measurer(lambda _: self._woken.set())
+
+    async def next(self) -> Measurement:
+        """The measurement that ends next."""
+        self._woken.clear()
+        self._measurer.of(KEY, REQUEST, self._pods)
+        async with asyncio.timeout(60):
+            await self._woken.wait()
+        found = self._measurer.of(KEY, REQUEST, self._pods)
+        assert found is not None
+        return found
+
+    async def until(self, requests: int) -> list[Measurement]:
+        """The next measurements that saw something, until they saw so many requests to each server."""
+        found: list[Measurement] = []
+        while sum(one.candidate.requests for one in found) < requests or (
+            sum(one.stable.requests for one in found) < requests
+        ):
+            found.append(await self.next())
+        return found
+
+    async def close(self) -> None:
+        self._measurer.forget(KEY)
+        await asyncio.wait([one for one in asyncio.all_tasks() if one.get_name() == "measurements of spam"])
+
+
+@pytest.fixture
+async def measuring(servers) -> AsyncIterator[Measuring]:
+    made = Measuring(servers)
+    yield made
+    await made.close()
+
+
+async def test_errors_of_the_server_are_counted_and_those_of_clients_are_not(servers, measuring):
+    new, old = servers
+    await measuring.next()
+
+    def ask() -> list[int]:
+        old_statuses = [old.look_up(FINE, "FP32" if number % 2 else "INT64") for number in range(100)]
+        return [new.look_up(BAD if number % 20 == 0 else FINE) for number in range(100)] + old_statuses
+
+    statuses = await asyncio.to_thread(ask)
+    found = await measuring.until(100)
+
+    assert Counter(statuses) == {200: 145, 400: 55}
+    assert sum(one.candidate.requests for one in found) == sum(one.stable.requests for one in found) == 100
+    faults = sum((one.candidate.values["0"] or 0) * one.candidate.requests for one in found)
+    assert faults == pytest.approx(5)
+    assert all(not one.stable.values["0"] for one in found)
+
+
+async def test_slow_revision_is_told_from_a_fast_one(servers, measuring):
+    """Ten times the work: a busy machine cannot hide it."""
+    new, old = servers
+    await measuring.next()
+
+    def ask() -> None:
+        for _ in range(30):
+            assert new.turn(3000) == old.turn(300) == 200
+
+    asking = asyncio.create_task(asyncio.to_thread(ask))
+    found = await measuring.until(30)
+    await asking
+    analysis = Analysis(
+        metrics=[AnalysisMetric(type=name, max_ratio="1.5") for name in METRICS], min_requests=1
+    )
+    busiest = max(found, key=lambda one: min(one.candidate.requests, one.stable.requests))
+    verdicts = {one.metric: one for one in judge(analysis, busiest)}
+
+    assert verdicts["LatencyP95"].result == "Failed"
+    assert 0 < busiest.stable.values["1"] < busiest.candidate.values["1"] <= busiest.candidate.values["2"]
+    assert verdicts["ErrorRatio"].result == "Passed"
