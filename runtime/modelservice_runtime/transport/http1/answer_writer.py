@@ -57,7 +57,7 @@ class AnswerWriter:
 
     def _count_unsent(self, unsent_bytes: int) -> None:
         """Answers that their clients do not read take memory as requests do."""
-        self._server.buffered_bytes += unsent_bytes - self._unsent_bytes
+        self._server.buffers.held_bytes += unsent_bytes - self._unsent_bytes
         self._unsent_bytes = unsent_bytes
 
     def _write(self, response: HttpResponse, *, close: bool, only_head: bool, old: bool) -> None:

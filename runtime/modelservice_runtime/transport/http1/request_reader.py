@@ -250,12 +250,13 @@ class RequestReader:
 
     def _reserve(self, size_bytes: int) -> None:
         self._reserved_bytes += size_bytes
-        self._server.buffered_bytes += size_bytes
-        if self._server.buffered_bytes > self._limits.max_buffered_bytes:
+        buffers = self._server.buffers
+        buffers.held_bytes += size_bytes
+        if buffers.held_bytes > self._limits.max_buffered_bytes:
             raise TooMuchBufferedError
 
     def _release_body(self) -> None:
-        self._server.buffered_bytes -= self._reserved_bytes
+        self._server.buffers.held_bytes -= self._reserved_bytes
         self._reserved_bytes = 0
 
     def _remember_refusal(self, error: httptools.HttpParserCallbackError) -> None:

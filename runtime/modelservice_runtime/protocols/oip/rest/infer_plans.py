@@ -28,7 +28,7 @@ MAX_TEXT_BYTES = 4096
 _PREPARE_TRIALS = 100
 _BRACKET = re.compile(rb"[\[\]]")
 
-# An input, its shape, and where its bytes are behind a binary request's JSON.
+# An input, its shape, and where its bytes are in a binary request.
 _Place: TypeAlias = tuple[TensorSpec, tuple[int, ...], slice]
 Prepare: TypeAlias = Callable[[Mapping[str, Array], Mapping[str, Array]], PreparedRun | None]
 
@@ -110,20 +110,20 @@ class BinaryPlan(_Plan):
         self._places = places
         self.total_bytes = total_bytes
 
-    def answer(self, binary: memoryview, handle: ModelHandle, received_ns: int) -> HttpResponse | None:
+    def answer(self, body: memoryview, handle: ModelHandle, received_ns: int) -> HttpResponse | None:
         """Run and encode in one go, once it is `prepared`; None for what has to be done the usual way."""
         if self.prepared is None:
             return None
         memory = self.prepared.memory
         for tensor, _, place in self._places:
-            memory[tensor.name][:] = binary[place]
+            memory[tensor.name][:] = body[place]
         return self.prepared.answer(handle, received_ns)
 
-    def decode(self, binary: memoryview) -> DecodedInfer:
+    def decode(self, body: memoryview) -> DecodedInfer:
         """Decode the tensors alone. Raises InvalidRequestError."""
         inputs: dict[str, Array] = {}
         for tensor, shape, place in self._places:
-            inputs[tensor.name] = decode_buffer(tensor, shape, binary[place])
+            inputs[tensor.name] = decode_buffer(tensor, shape, body[place])
         return _like(self.example, inputs, self)
 
 
@@ -161,7 +161,7 @@ def _end_of_array(body: bytes, start: int) -> int | None:
 def plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> BinaryPlan | None:
     """Plan for bodies with this JSON in front of their tensors; None where not all are binary."""
     tensors: list[_Place] = []
-    position = 0
+    position = len(header)
     for entry in orjson.loads(header)["inputs"]:
         size_bytes = (entry.get("parameters") or {}).get("binary_data_size")
         if size_bytes is None:
@@ -170,7 +170,7 @@ def plan_binary(spec: ModelSpec, decoded: DecodedInfer, header: bytes) -> Binary
         shape = decoded.request.inputs[tensor.name].shape
         tensors.append((tensor, shape, slice(position, position + size_bytes)))
         position += size_bytes
-    return BinaryPlan(tensors, position, decoded)
+    return BinaryPlan(tensors, position - len(header), decoded)
 
 
 def _like(example: DecodedInfer, inputs: dict[str, Array], plan: _Plan | None = None) -> DecodedInfer:

@@ -1,7 +1,6 @@
 """Answers like one before: the same outputs of the same shapes, so that only their data is new."""
 
 from collections.abc import Sequence
-from itertools import repeat
 
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protocols.oip.rest.infer_codec import (
@@ -24,15 +23,15 @@ class KnownAnswer:
     All is JSON, or all is binary data without BYTES, whose length is not in their shape.
     """
 
-    __slots__ = ("_end", "_headers", "_is_small", "_parts")
+    __slots__ = ("_end", "_headers", "_is_small", "_tensors", "_texts")
 
     def __init__(self, spec: ModelSpec, example: DecodedInfer, outputs: Sequence[Array]) -> None:
-        tensors = [spec.output_by_name[name] for name in example.request.output_names]
+        self._tensors = [spec.output_by_name[name] for name in example.request.output_names]
         sizes_bytes = [array.nbytes for array in outputs] if example.is_all_binary else ()
         *texts, self._end = describe_answer(spec, example, outputs, sizes_bytes, None)
         self._headers = header_length_headers(len(self._end)) if example.is_all_binary else ()
         self._is_small = sum(sizes_bytes) < COPIED_BYTES
-        self._parts = list(zip(texts or repeat(b""), tensors, strict=False))
+        self._texts = texts
 
     @staticmethod
     def suits(spec: ModelSpec, decoded: DecodedInfer) -> bool:
@@ -50,7 +49,7 @@ class KnownAnswer:
         if self._headers:
             return HttpResponse(200, self._encode_binary(outputs), OCTET_STREAM, self._headers)
         body = b""
-        for (text, tensor), output in zip(self._parts, outputs, strict=True):
+        for text, tensor, output in zip(self._texts, self._tensors, outputs, strict=True):
             body += text + encode_values(tensor, output)
         body += self._end
         if request_id is not None:
@@ -60,7 +59,4 @@ class KnownAnswer:
     def _encode_binary(self, outputs: Sequence[Array]) -> bytes | list[Buffer]:
         if self._is_small:
             return b"".join([self._end, *[output.tobytes() for output in outputs]])
-        body: list[Buffer] = [self._end]
-        for (_, tensor), output in zip(self._parts, outputs, strict=True):
-            body.append(encode_buffer(tensor, output))
-        return body
+        return [self._end, *map(encode_buffer, self._tensors, outputs)]

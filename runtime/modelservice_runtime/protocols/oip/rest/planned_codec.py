@@ -97,8 +97,8 @@ class InferCodec:
             plan = self._find_binary_plan(body, header_length)
             if plan is None or self.spec.takes_texts:  # a thread decodes many of those
                 return None
-            binary = memoryview(body)[header_length:]
-            return plan.answer(binary, handle, received_ns) or plan.decode(binary)
+            content = memoryview(body)
+            return plan.answer(content, handle, received_ns) or plan.decode(content)
         if type(body) is not bytes or len(body) > _MAX_BODY_BYTES:
             return None
         request_id, text = _cut_id(body)
@@ -183,7 +183,7 @@ class InferCodec:
         """Decode by a plan, or in full where there should be one the next time."""
         plan = self._find_binary_plan(body, header_length)
         if plan is not None:
-            return plan.decode(memoryview(body)[header_length:])
+            return plan.decode(memoryview(body))
         header = bytes(body[:header_length])
         if header in self._binary.by_text or len(header) < header_length or not self._binary.wants(header):
             return None

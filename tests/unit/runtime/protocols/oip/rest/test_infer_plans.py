@@ -128,6 +128,15 @@ def test_decode_by_plan_of_binary_tensors_gives_what_full_decoding_gives() -> No
     assert_same(codec, header[:-1], length)
 
 
+def test_decode_refuses_a_header_longer_than_the_body_though_there_is_a_plan_for_the_body() -> None:
+    tensor = {"name": "x", "shape": [0, 2], "datatype": "FP32", "parameters": {"binary_data_size": 0}}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    codec = trained(body, make_spec(), b"%d" % len(body))
+    assert codec._binary.by_text
+    error, sentence = assert_same(codec, body, b"%d" % (len(body) + 1))  # type: ignore[misc]
+    assert (error.__name__, "must be a number from 0" in sentence) == ("InvalidRequestError", True)
+
+
 def test_plans_are_bounded_and_made_at_the_second_sight() -> None:
     codec = InferCodec(make_spec())
     codec.decode(make_body([1, 2]), None)
