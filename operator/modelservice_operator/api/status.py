@@ -198,6 +198,8 @@ class RolloutStatus(ApiModel):
     """Names the steps: where they change, they begin anew."""
     step_since: Time | None = None
     """Since when the step goes on."""
+    short_since: Time | None = None
+    """Since when pods are missing that it should have by now."""
     contract: Literal["Passed", "Failed", "Unknown"] | None = None
     """Whether its inputs and outputs are those that clients use; Unknown where nobody could tell."""
     verifying_since: Time | None = None

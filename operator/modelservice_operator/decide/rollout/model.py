@@ -104,7 +104,8 @@ class Probe:
 class Progress:
     """How far the rollout of one revision is, as its status records it.
 
-    `since` is when the step at `index` began; with no step left `index` is their number. `skips` says that
+    `since` is when the step at `index` began; with no step left `index` is their number. `short_since` is
+    since when pods are missing that the target should have by now. `skips` says that
     nothing of stable has answered for a while (`stable_down_since`), so there are no steps; `promoted` that a
     person wants to skip them.
     `measured`, `failed` and `inconclusive` count the measurements of the analysis `run`. `reason` says why
@@ -118,6 +119,7 @@ class Progress:
     steps_hash: str = ""
     index: int = 0
     since: datetime | None = None
+    short_since: datetime | None = None
     skips: bool = False
     stable_down_since: datetime | None = None
     promoted: bool = False

@@ -23,6 +23,8 @@ ANALYSIS_FAILED = "AnalysisFailed"
 ROLLED_BACK = "RolledBack"
 VERIFY_SECONDS = 10.0
 """How long a pod may take to say what it serves: one that cannot be asked holds up no change for ever."""
+LATE_SECONDS = 20.0
+"""So long after that time was over, nobody was there to ask: an operator was down, or a clock was set."""
 
 
 def begin(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Progress:
@@ -34,14 +36,14 @@ def begin(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Progress:
             revision=observed.target,
             steps_hash=spec.steps_hash,
             since=now if is_change else None,
+            short_since=None if observed.stable == observed.target else observed.started_at,
             index=0 if is_change else len(spec.steps),
         )
     if known.steps_hash == spec.steps_hash:
         return known
     if observed.stable == observed.target:
         return replace(known, steps_hash=spec.steps_hash, index=len(spec.steps))
-    paused = known.paused if known.paused == "Requested" else None
-    return _enter(replace(known, steps_hash=spec.steps_hash, paused=paused), 0, now)
+    return _enter(replace(known, steps_hash=spec.steps_hash, promoted=False), 0, now)
 
 
 def _without_times_to_come(progress: Progress, now: datetime) -> Progress:
@@ -54,8 +56,10 @@ def _without_times_to_come(progress: Progress, now: datetime) -> Progress:
         progress,
         verifying_since=known(progress.verifying_since),
         since=known(progress.since),
+        short_since=known(progress.short_since),
         stable_down_since=known(progress.stable_down_since),
         paused_since=known(progress.paused_since),
+        measured_at=known(progress.measured_at),
         promoted_at=known(progress.promoted_at),
     )
 
@@ -85,9 +89,10 @@ def verify(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: d
     if progress.verifying_since is None:
         is_there = observed.state(observed.target).serving > 0
         return replace(progress, verifying_since=now) if is_there else progress
-    if _age(progress.verifying_since, now).total_seconds() < VERIFY_SECONDS:
-        return progress
-    return replace(progress, contract="Unknown")
+    age_seconds = _age(progress.verifying_since, now).total_seconds()
+    if age_seconds > VERIFY_SECONDS + LATE_SECONDS:
+        return replace(progress, verifying_since=now)
+    return replace(progress, contract="Unknown") if age_seconds >= VERIFY_SECONDS else progress
 
 
 def needs_contract(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
@@ -127,7 +132,8 @@ def advance(
     spec: RolloutSpec, observed: RolloutState, progress: Progress, surge: int, now: datetime
 ) -> Progress:
     """Return the progress after all steps that are done now."""
-    progress = _look_at_stable(spec, observed, progress, now)
+    if is_past_steps(spec, progress):
+        return go_on(progress)
     while not is_past_steps(spec, progress) and progress.paused != "Requested" and not progress.reason:
         step = spec.steps[progress.index]
         if isinstance(step, SetWeight):
@@ -156,8 +162,8 @@ def due_seconds(spec: RolloutSpec, progress: Progress, now: datetime) -> float |
     return max(0.0, step.seconds - _age(progress.since, now).total_seconds())
 
 
-def _look_at_stable(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Progress:
-    """Nothing of stable answers, and has not for a while: then nothing is lost by going on at once."""
+def look_at_stable(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Progress:
+    """Return the progress without steps where nothing of stable has answered for a while: nothing is lost."""
     stable = observed.state(observed.stable or "")
     if stable.serving or not stable.settled or not stable.wanted:
         return replace(progress, stable_down_since=None)
@@ -168,13 +174,16 @@ def _look_at_stable(spec: RolloutSpec, observed: RolloutState, progress: Progres
     return replace(progress, stable_down_since=since, skips=skips)
 
 
+def go_on(progress: Progress) -> Progress:
+    """Return the progress without a pause, but for one that a person asked for."""
+    return progress if progress.paused == "Requested" else replace(progress, paused=None, paused_since=None)
+
+
 def _enter(progress: Progress, index: int, now: datetime) -> Progress:
     return replace(
-        progress,
+        go_on(progress),
         index=index,
         since=now,
-        paused=None if progress.paused != "Requested" else progress.paused,
-        paused_since=None if progress.paused != "Requested" else progress.paused_since,
         run="",
         measured=0,
         failed=0,
@@ -191,9 +200,10 @@ def _reach(
     target, stable = observed.state(observed.target), observed.state(observed.stable or "")
     here = min(spec.replicas, target.serving + stable.serving)
     _, wanted = split(max(here, 1), weight, surge)
-    most, _ = split(spec.replicas, weight, surge)
-    is_led_to = weight == 0 or observed.leads_to(target.name)
-    is_reached = target.settled and target.serving >= wanted and is_led_to and stable.wanted <= most
+    most_of_stable, most_of_target = split(spec.replicas, weight, surge)
+    is_led_to = wanted == 0 or observed.leads_to(target.name)
+    is_made = stable.wanted <= most_of_stable and target.wanted <= most_of_target
+    is_reached = target.settled and target.serving >= wanted and is_led_to and is_made
     return _enter(progress, progress.index + 1, now) if is_reached else progress
 
 
@@ -223,7 +233,7 @@ def _pause(progress: Progress, reason: PauseReason, now: datetime) -> Progress:
 def preview(spec: RolloutSpec, progress: Progress, now: datetime, *, is_there: bool) -> Progress:
     """Return the progress of a BlueGreen whose new pods are all there, or not yet."""
     if progress.promoted or progress.skips or progress.paused == "Requested":
-        return progress
+        return go_on(progress)
     if not is_there:
         return replace(progress, paused=None, paused_since=None)
     if not spec.auto_promote:

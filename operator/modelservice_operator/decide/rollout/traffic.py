@@ -40,15 +40,15 @@ def split(replicas: int, weight: int, surge: int) -> tuple[int, int]:
     """Return (pods of stable, pods of the target) that are closest to the weight.
 
     Ties go to the target; between 1 and 99 percent each has at least one. One pod cannot be shared: beside it
-    comes a second one, where there may be one more (`surge`).
+    comes a second one where there may be one more (`surge`), else one of them has it.
     """
     if weight in (0, 100) or replicas == 0:
         target = replicas if weight == 100 else 0
         return replicas - target, target
-    if replicas == 1:
-        return (1, 1) if surge else (0, 1)
+    if replicas == 1 and surge:
+        return 1, 1
     nearest = (2 * replicas * weight + 100) // 200
-    target = min(max(nearest, 1), replicas - 1)
+    target = min(max(nearest, 1), replicas - 1) if replicas > 1 else nearest
     return replicas - target, target
 
 
@@ -58,15 +58,15 @@ def choose_selector(observed: RolloutState, wish: str | None, needed: int) -> st
     A wish waits while it would leave fewer than `needed` pods that answer, and fewer than there are now.
     Where the target is to be hidden meanwhile, another revision will do that can.
     """
-    if wish is None:
-        return None
-    serving = {one.name: one.serving for one in observed.revisions}
-    enough = min(needed, sum(count for name, count in serving.items() if observed.leads_to(name)))
-    if serving.get(wish, 0) >= enough:
+    if wish is None or not observed.has_service:
         return wish
-    others = [name for name, count in serving.items() if count >= enough and name != observed.target]
-    is_hidden = observed.selected not in (None, observed.target)
-    return observed.selected if is_hidden or not others else max(others, key=lambda name: serving[name])
+    found = [one for one in observed.revisions if observed.leads_to(one.name)]
+    # One that is not settled may have pods that became available since: nobody has counted them yet.
+    enough = min(needed, sum(one.serving if one.settled else one.wanted for one in found))
+    if observed.state(wish).serving >= enough:
+        return wish
+    others = {one.name: one.serving for one in found if one.serving >= enough and one.name != observed.target}
+    return max(others, key=lambda name: others[name]) if others else observed.selected
 
 
 def percentages(counts: Mapping[str, int]) -> dict[str, int]:
@@ -84,8 +84,6 @@ def percentages(counts: Mapping[str, int]) -> dict[str, int]:
 def by_pods(observed: RolloutState, selector: str | None, fallback: str) -> dict[str, int]:
     """Return the weights that the pods which answer make; `fallback` where none answers."""
     counts = {
-        one.name: one.serving
-        for one in observed.revisions
-        if one.serving and (selector in (None, one.name) or not observed.has_service)
+        one.name: one.serving for one in observed.revisions if one.serving and selector in (None, one.name)
     }
     return percentages(counts) or {fallback: 100}

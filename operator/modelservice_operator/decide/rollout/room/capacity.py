@@ -10,13 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelservice_operator.decide.rollout.model import Capacity
+from modelservice_operator.decide.rollout.room.deadlines import PROBE_AGAIN_SECONDS, seconds_since
+from modelservice_operator.decide.rollout.room.limits import compute_limits
 from modelservice_operator.facts.text.times import format_time, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from modelservice_operator.decide.rollout.model import Probe
+    from modelservice_operator.decide.rollout.model import Probe, RevisionState, RolloutSpec, RolloutState
+    from modelservice_operator.decide.rollout.room.limits import Limits
 
 LONGEST_MESSAGE = 1024
 
@@ -76,3 +79,37 @@ def write_capacity(capacity: Capacity, target: str) -> dict[str, Any]:
         "message": capacity.message[:LONGEST_MESSAGE] or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def known_capacity(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Capacity | None:
+    """Return what is recorded, unless it is time to look for room again."""
+    known = observed.capacity
+    if known is None or known.decided_at is None:
+        return known
+    if known.replicas is not None and spec.replicas < known.replicas:
+        # Pods that are not wanted any more leave their room to the surge.
+        return None
+    # A time to come is of a clock that was wrong.
+    is_recent = 0 <= seconds_since(known.decided_at, now) < PROBE_AGAIN_SECONDS
+    is_stuck = _leaves_no_way(compute_limits(spec, known))
+    return None if is_stuck and not is_recent else known
+
+
+def _leaves_no_way(limits: Limits) -> bool:
+    return limits.surge == limits.unavailable == 0
+
+
+def is_held(
+    spec: RolloutSpec,
+    limits: Limits,
+    target: RevisionState,
+    capacity: Capacity | None,
+    states: Iterable[RevisionState],
+) -> bool:
+    """Whether no pod of the target has room, and none of the others may go; BlueGreen needs room for all."""
+    missing = capacity.missing if capacity else 0
+    return (
+        _leaves_no_way(limits)
+        and (target.wanted <= missing or spec.strategy == "BlueGreen")
+        and any(state.wanted for state in states if state.name != target.name)
+    )

@@ -21,24 +21,20 @@ LOOK_AGAIN_SECONDS = 10.0
 
 
 def seconds_left(
-    spec: RolloutSpec, limits: Limits, observed: RolloutState, now: datetime, *, looks_anew: bool = False
+    spec: RolloutSpec, limits: Limits, observed: RolloutState, now: datetime, *, begun_at: datetime
 ) -> float | None:
     """Return the time until the target is given up, None where work on it has not begun.
 
     Each pod that became available earns the next one a deadline of its own: a large service that makes
-    progress is never given up, and nothing has to be remembered about when that progress was. Where a pod
-    may have to wait for the end of another, its time begins when it is asked for; where room for a surge is
-    looked for again after that (`looks_anew`), it begins then.
+    progress is never given up, and nothing has to be remembered about when that progress was. Its time
+    begins when pods are missing (`begun_at`); where it may have to wait for the end of another, when it is
+    asked for.
     """
     waits = limits.is_tight and observed.stable is not None
-    times = (
-        (observed.asked_at,)
-        if waits
-        else (observed.started_at, observed.asked_at, now if looks_anew else None)
-    )
-    started_at = max((time for time in times if time), default=None)
-    if started_at is None:
+    times = (observed.asked_at,) if waits else (observed.started_at, observed.asked_at)
+    if not any(times):
         return None
+    started_at = max(time for time in (*times, begun_at) if time)
     target = next((one for one in observed.revisions if one.name == observed.target), None)
     granted = spec.progress_deadline_seconds * ((target.serving if target else 0) + 1)
     return granted - seconds_since(started_at, now)

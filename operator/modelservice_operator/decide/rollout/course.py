@@ -1,0 +1,308 @@
+"""Where a rollout stands, and what it heads for: pods of each revision, and whom clients find. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from modelservice_operator.decide.rollout import steps
+from modelservice_operator.decide.rollout.room.capacity import is_held, known_capacity
+from modelservice_operator.decide.rollout.room.deadlines import (
+    patience_left_seconds,
+    seconds_left,
+    seconds_since,
+    soonest,
+)
+from modelservice_operator.decide.rollout.room.limits import Limits, compute_limits
+from modelservice_operator.decide.rollout.traffic import split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from modelservice_operator.decide.rollout.model import (
+        Capacity,
+        Phase,
+        Progress,
+        RolloutSpec,
+        RolloutState,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """Where the rollout stands, and with it which revision shall have how many pods within which limits."""
+
+    stable: str | None
+    shares: Mapping[str, int]
+    goal: str | None
+    phase: Phase
+    limits: Limits
+    progress: Progress
+    wish: str | None = None
+    """The only revision that clients shall be led to, None for all."""
+    weight: int = 100
+    """Percent of the traffic that the target shall get."""
+    capacity: Capacity | None = None
+    held: bool = False
+    overdue: bool = False
+    verifies: bool = False
+    measures: str | None = None
+    lingering: frozenset[str] = frozenset()
+    due_in_seconds: float | None = None
+
+
+def set_course(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Course:
+    """Return where the rollout stands with what is recorded of it, and what a person asks for."""
+    if observed.stable == observed.target:
+        return _after_the_change(spec, observed, progress, now)
+    progress = steps.verify(spec, observed, progress, now)
+    if progress.contract == "Failed" and spec.contract == "Enforce" and not progress.reason:
+        progress = replace(progress, reason=steps.CONTRACT_BROKEN)
+    if observed.stable is not None and (observed.aborted or progress.reason):
+        return _back(spec, observed, observed.stable, progress)
+    if _is_complete(spec, observed, progress):
+        return _completed(spec, observed, progress, now)
+    course = _go_on(spec, observed, progress, now)
+    return _within_deadline(spec, observed, course, now)
+
+
+def _back(spec: RolloutSpec, observed: RolloutState, stable: str, progress: Progress) -> Course:
+    """The target was given up: stable serves on, or again."""
+    limits = compute_limits(spec, observed.capacity)
+    return Course(
+        stable=stable,
+        shares={stable: spec.replicas},
+        goal=stable,
+        phase="Aborted",
+        limits=limits,
+        progress=replace(progress, paused=None, paused_since=None, short_since=None),
+        wish=stable if spec.strategy == "BlueGreen" or _has_strangers(observed, {stable}) else None,
+        capacity=observed.capacity,
+    )
+
+
+def _has_strangers(observed: RolloutState, admitted: set[str]) -> bool:
+    """Whether there are pods that must get no traffic, or of which nobody knows any more whether they may."""
+    return any(one.occupied and one.name not in admitted for one in observed.revisions)
+
+
+def _keep_hidden(observed: RolloutState, proven: str, admitted: set[str]) -> str | None:
+    """Return the only revision that clients shall be led to while others have to be hidden, None for all."""
+    is_open = observed.has_service and observed.selected is None
+    shown = {*admitted, observed.selected or proven}
+    return (observed.selected or proven) if not is_open and _has_strangers(observed, shown) else None
+
+
+def _completed(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Course:
+    """The target becomes the stable revision."""
+    done = replace(
+        progress,
+        index=len(spec.steps),
+        since=None,
+        short_since=None,
+        paused=None,
+        paused_since=None,
+        promoted=False,
+        stable_down_since=None,
+        run="",
+        measured=0,
+        failed=0,
+        inconclusive=0,
+        previous=observed.stable,
+        promoted_at=now,
+    )
+    return _after_the_change(spec, replace(observed, stable=observed.target), done, now)
+
+
+def _after_the_change(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Course:
+    """The target is the stable revision; the one before it may have to stay for a while, or to come back."""
+    target, previous = observed.target, progress.previous
+    age = seconds_since(progress.promoted_at, now) if progress.promoted_at else 0.0
+    stays = spec.scale_down_delay_seconds - age if spec.strategy == "BlueGreen" else 0.0
+    watched = spec.rollback_window_seconds - age if spec.watch else 0.0
+    is_worse = spec.watch is not None and progress.failed > spec.watch.failure_limit
+    if is_worse and spec.rollback_window_seconds and not progress.reason:
+        progress = replace(progress, reason=steps.ROLLED_BACK)
+    if previous is not None and progress.reason:
+        # Also when the window is over by now: it was not, when that was measured.
+        return _back(spec, observed, previous, progress)
+    if previous is None or max(stays, watched) <= 0:
+        progress = replace(progress, previous=None, promoted_at=None)
+        previous = None
+    is_watched = previous is not None and watched > 0
+    shares = {target: spec.replicas}
+    if previous is not None and stays > 0:
+        shares[previous] = min(observed.state(previous).wanted, spec.replicas)
+    elif is_watched and previous is not None:
+        shares[previous] = 0
+    return Course(
+        stable=target,
+        shares=shares,
+        goal=target,
+        phase="Complete",
+        limits=compute_limits(spec, None),
+        progress=progress,
+        wish=target if spec.strategy == "BlueGreen" else _keep_hidden(observed, target, {target}),
+        measures=f"{target}/watch" if is_watched else None,
+        lingering=frozenset({previous}) if previous is not None and stays > 0 else frozenset(),
+        due_in_seconds=soonest(*(left for left in (stays, watched) if previous is not None and left > 0)),
+    )
+
+
+def _go_on(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Course:
+    """The change goes on.
+
+    A weight is headed for once its step is recorded: that the weight before was reached cannot be seen any
+    more after pods have moved on.
+    """
+    recorded = progress
+    capacity = known_capacity(spec, observed, now)
+    patience = patience_left_seconds(spec, observed, now)
+    limits = compute_limits(spec, capacity, is_down=patience is not None and patience <= 0)
+    target = observed.state(observed.target)
+    held = is_held(spec, limits, target, capacity, observed.revisions)
+    if not held and observed.stable is not None:
+        progress = _advance(spec, observed, limits, progress, now)
+    if progress.reason and observed.stable is not None:
+        return _back(spec, observed, observed.stable, progress)
+    heading = replace(progress, index=recorded.index)
+    shares, goal = _shares(spec, observed, limits, heading, held=held)
+    verifies = steps.needs_contract(spec, observed, progress) and progress.verifying_since is not None
+    measures = steps.run_of(spec, progress) if spec.strategy == "Canary" and observed.stable else None
+    return Course(
+        stable=observed.stable,
+        shares=shares,
+        goal=goal,
+        weight=steps.current_weight(spec, heading),
+        phase=_phase(spec, progress, is_looking=verifies or measures is not None),
+        limits=limits,
+        progress=progress,
+        wish=_wish(spec, observed, progress),
+        capacity=capacity,
+        held=held,
+        verifies=verifies,
+        measures=measures,
+        due_in_seconds=patience if held else None,
+    )
+
+
+def _advance(
+    spec: RolloutSpec, observed: RolloutState, limits: Limits, progress: Progress, now: datetime
+) -> Progress:
+    progress = steps.look_at_stable(spec, observed, progress, now)
+    if spec.strategy == "Canary":
+        return steps.advance(spec, observed, progress, limits.surge, now)
+    if spec.strategy != "BlueGreen":
+        return steps.go_on(progress)
+    target = observed.state(observed.target)
+    is_there = target.settled and target.serving >= spec.replicas
+    return steps.preview(
+        spec, progress, now, is_there=is_there and steps.is_admitted(spec, observed, progress)
+    )
+
+
+def _shares(
+    spec: RolloutSpec,
+    observed: RolloutState,
+    limits: Limits,
+    progress: Progress,
+    *,
+    held: bool,
+) -> tuple[dict[str, int], str | None]:
+    """Return the pods that each revision shall have in the end, and which one shall have all."""
+    target, stable, replicas = observed.target, observed.stable, spec.replicas
+    if stable is None:
+        return {target: replicas}, target
+    if not may_start(spec, observed, progress):
+        # Before the target may start, clients have to be led to enough pods that are not its own.
+        return {stable: replicas}, stable
+    if spec.strategy == "BlueGreen" and not limits.at_once:
+        return {stable: replicas, target: 0 if held else replicas}, None
+    is_last = spec.strategy != "Canary" or steps.is_past_steps(spec, progress)
+    if is_last and progress.paused == "Requested":
+        here = min(observed.state(target).wanted, replicas)
+        if limits.at_once:
+            return {one.name: one.wanted for one in observed.revisions}, None
+        return {stable: replicas - here, target: here}, None
+    if is_last:
+        return {target: replicas}, target
+    of_stable, of_target = split(replicas, steps.current_weight(spec, progress), limits.surge)
+    return {stable: of_stable, target: of_target}, None
+
+
+def _wish(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> str | None:
+    """Return the only revision that clients shall be led to, None for all."""
+    stable, target = observed.stable, observed.target
+    is_admitted = steps.is_admitted(spec, observed, progress)
+    if spec.strategy == "BlueGreen":
+        there = observed.state(target)
+        is_there = there.settled and there.serving >= spec.replicas
+        # Once led over, clients stay there.
+        is_over = observed.selected == target or (is_there and progress.paused != "Requested")
+        may_go = is_over and is_admitted and (progress.promoted or progress.skips)
+        return target if stable is None or may_go else stable
+    if stable is None:
+        return None
+    return _keep_hidden(observed, stable, {stable, target}) if is_admitted else stable
+
+
+def may_start(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
+    """Whether pods of the target would get no traffic that they must not get."""
+    if (
+        not observed.has_service
+        or observed.stable is None
+        or observed.selected not in (None, observed.target)
+    ):
+        return True
+    is_over = spec.strategy != "BlueGreen" or progress.promoted or progress.skips
+    return is_over and steps.is_admitted(spec, observed, progress)
+
+
+def _phase(spec: RolloutSpec, progress: Progress, *, is_looking: bool) -> Phase:
+    if progress.paused:
+        return "Paused"
+    if is_looking:
+        return "Verifying"
+    is_last = spec.strategy in ("Canary", "BlueGreen") and (progress.promoted or progress.skips)
+    if is_last or (spec.strategy == "Canary" and steps.is_past_steps(spec, progress)):
+        return "Promoting"
+    return "Progressing"
+
+
+def _within_deadline(spec: RolloutSpec, observed: RolloutState, course: Course, now: datetime) -> Course:
+    """Return the course, or the way back where the target made no progress for too long."""
+    target = observed.state(observed.target)
+    is_there = course.goal is None and target.serving >= course.shares.get(target.name, 0)
+    if course.held or course.verifies or course.phase == "Paused" or is_there:
+        return replace(course, progress=replace(course.progress, short_since=None))
+    short_since = course.progress.short_since or now
+    course = replace(course, progress=replace(course.progress, short_since=short_since))
+    looks_anew = course.capacity is None and observed.capacity is not None
+    begun_at = max(short_since, now) if looks_anew else short_since
+    remaining = seconds_left(spec, course.limits, observed, now, begun_at=begun_at)
+    if remaining is None or remaining > 0:
+        return replace(course, due_in_seconds=soonest(course.due_in_seconds, remaining))
+    if observed.stable is None:
+        return replace(course, overdue=True)
+    back = _back(spec, observed, observed.stable, course.progress)
+    return replace(back, overdue=True, capacity=course.capacity, limits=course.limits)
+
+
+def _is_complete(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
+    """Whether clients are led to enough pods of the target, after all that is to happen before."""
+    target = observed.state(observed.target)
+    if spec.replicas == 0 or observed.stable is None:
+        return spec.replicas == 0 or (target.settled and target.serving >= spec.replicas)
+    is_due = steps.is_past_steps(spec, progress) if spec.strategy == "Canary" else True
+    if spec.strategy == "BlueGreen":
+        is_over = observed.selected == target.name or not observed.has_service
+        is_due = is_over and (progress.promoted or progress.skips)
+    return (
+        is_due
+        and progress.paused != "Requested"
+        and target.settled
+        and target.serving >= spec.replicas
+        and observed.leads_to(target.name)
+        and steps.is_admitted(spec, observed, progress)
+    )

@@ -1,0 +1,335 @@
+"""A model of a cluster in which plans are carried out, and what has to hold after every single write.
+
+Deployments, their controller, the Service, the status and the looks at gates each lag behind by any number of
+steps. An operator may be killed between any two writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.unit.operator.builders import NOW
+from tests.unit.operator.decide.rollout import rules
+
+from modelservice_operator.decide.rollout.model import (
+    Capacity,
+    Plan,
+    Progress,
+    RevisionState,
+    RolloutSpec,
+    RolloutState,
+)
+from modelservice_operator.decide.rollout.planner import plan
+from modelservice_operator.decide.rollout.room.capacity import Shortage, next_capacity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from modelservice_operator.decide.rollout.model import Verb
+
+NOBODY = "nobody"
+"""A Service that does not exist leads to nobody."""
+
+
+@dataclass
+class Pods:
+    """The pods of one Deployment, and what its status said of them last."""
+
+    wanted: int = 0
+    available: int = 0
+    starting: int = 0
+    terminating: int = 0
+    seen: bool = False
+    """Whether the Deployment controller has seen the newest `wanted`."""
+    reported: tuple[int, int] = (0, 0)
+    created_at: datetime = NOW
+
+    @property
+    def total(self) -> int:
+        return self.available + self.starting
+
+    @property
+    def answering(self) -> int:
+        """Pods that answer, less those that the controller is already told to remove."""
+        return min(self.available, self.wanted)
+
+    def sync(self) -> None:
+        """The controller creates and removes pods; unavailable ones go first."""
+        surplus = self.total - self.wanted
+        removed = min(max(surplus, 0), self.starting)
+        self.starting += max(-surplus, 0) - removed
+        self.available -= max(surplus - removed, 0)
+        self.terminating += max(surplus, 0)
+        self.seen = True
+        self.report()
+
+    def report(self) -> None:
+        if self.seen:
+            self.reported = (self.total, self.available)
+
+    def become_available(self, pods: int = 1) -> None:
+        pods = min(pods, self.starting)
+        self.starting -= pods
+        self.available += pods
+        self.report()
+
+    def fail(self) -> None:
+        pods = min(1, self.available)
+        self.available -= pods
+        self.starting += pods
+        self.report()
+
+    def vanish(self) -> None:
+        """A node is lost: the controller has not made another pod yet."""
+        self.available -= min(1, self.available)
+        self.report()
+
+
+@dataclass
+class Fleet:
+    """One ModelService with all that belongs to it. `target` is the revision of its spec."""
+
+    spec: RolloutSpec
+    target: str = "a"
+    now: datetime = NOW
+    deployments: dict[str, Pods] = field(default_factory=dict)
+    places: int = 1000
+    """Pods for which the cluster has room."""
+    broken: set[str] = field(default_factory=set)
+    """Revisions whose pods never become available."""
+    contracts: dict[str, str] = field(default_factory=dict)
+    """What a look at a revision's inputs and outputs says; nothing where nobody can look."""
+
+    written: str | None = NOBODY
+    seen: str | None = NOBODY
+    """The Service's selector: as it was written, and as clients and the operator see it."""
+
+    stable: str | None = None
+    progress: Progress | None = None
+    aborted: set[str] = field(default_factory=set)
+    capacity: Capacity | None = None
+    recorded_target: str | None = None
+    target_since: datetime = NOW
+    asked_at: datetime | None = None
+    down_since: datetime | None = None
+
+    verb: Verb | None = None
+    retries: bool = False
+
+    last: Plan | None = None
+    admitted: set[str] = field(default_factory=set)
+    created: list[str] = field(default_factory=list)
+    """Deployments in the order in which they were made."""
+
+    # What Kubernetes does
+
+    def sync(self, name: str) -> None:
+        self.deployments[name].sync()
+
+    def start(self, name: str, pods: int = 1) -> None:
+        if name not in self.broken:
+            self.deployments[name].become_available(min(pods, max(0, self._free_places())))
+
+    def fail(self, name: str) -> None:
+        self.deployments[name].fail()
+
+    def vanish(self, name: str) -> None:
+        self.deployments[name].vanish()
+
+    def stop(self, name: str) -> None:
+        """All pods that were told to have ended."""
+        self.deployments[name].terminating = 0
+
+    def see(self) -> None:
+        """The Service's newest selector gets to clients and to the operator."""
+        self.seen = self.written
+
+    def lose_service(self) -> None:
+        self.seen = self.written = NOBODY
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def _free_places(self) -> int:
+        return self.places - sum(one.available + one.terminating for one in self.deployments.values())
+
+    def advance(self) -> None:
+        """Everything that is on its way arrives, and all that can go well does."""
+        for name in list(self.deployments):
+            self.sync(name)
+            self.stop(name)
+        for name in sorted(self.deployments):
+            self.start(name, 1000)
+        self.see()
+        self.look()
+
+    # What the gates say
+
+    def look(self) -> None:
+        """Somebody looks at the target's inputs and outputs, if that is asked for."""
+        found, progress = self.contracts.get(self.target, "Passed"), self.progress
+        if self._is_asked() and self.last and self.last.verifies and progress and found != "Never":
+            self.progress = replace(progress, contract=found)  # type: ignore[arg-type]
+
+    def measure(self, result: str) -> None:
+        """A measurement of the analysis that goes on comes in."""
+        run, progress = self.last.measures if self.last else None, self.progress
+        if run is None or progress is None or not self._is_asked():
+            return
+        if progress.run != run:
+            progress = replace(progress, run=run, measured=0, failed=0, inconclusive=0)
+        count = {"good": "measured", "bad": "failed", "none": "inconclusive"}[result]
+        known = getattr(progress, count)
+        self.progress = replace(progress, measured_at=self.now, **{count: known + 1})
+
+    def _is_asked(self) -> bool:
+        return self.progress is not None and self.progress.revision == self.target
+
+    # What people do
+
+    def head_for(self, target: str) -> None:
+        self.target, self.verb, self.retries = target, None, False
+
+    def ask(self, verb: str) -> None:
+        is_change = self.stable not in (None, self.target)
+        if verb == "abort" and is_change:
+            self.aborted.add(self.target)
+        elif verb == "retry":
+            self.retries = is_change and self.target in self.aborted
+        elif verb in ("promote", "pause", "resume"):
+            self.verb = verb  # type: ignore[assignment]
+
+    # What the operator does
+
+    def observe(self) -> RolloutState:
+        states = tuple(
+            RevisionState(
+                name=name,
+                wanted=one.wanted,
+                pods=one.reported[0],
+                available=one.reported[1],
+                terminating=one.terminating,
+                settled=one.seen,
+            )
+            for name, one in self.deployments.items()
+        )
+        is_new = self.retries or self.recorded_target != self.target
+        return RolloutState(
+            target=self.target,
+            stable=self.stable,
+            revisions=states,
+            started_at=self._started_at(is_new=is_new),
+            aborted=self.target in self.aborted and not self.retries,
+            leaving=sum(one.terminating for one in self.deployments.values()),
+            asked_at=None if is_new else self.asked_at,
+            down_since=self.down_since,
+            capacity=None if is_new else self.capacity,
+            progress=None if self.retries else self.progress,
+            selected=None if self.seen == NOBODY else self.seen,
+            has_service=self.seen != NOBODY,
+            verb=self.verb,
+        )
+
+    def _started_at(self, *, is_new: bool) -> datetime | None:
+        mine = self.deployments.get(self.target)
+        if mine is None:
+            return None
+        is_held = self.last is not None and self.last.held
+        return self.now if is_new or is_held else max(mine.created_at, self.target_since)
+
+    def plan(self) -> Plan:
+        result = plan(self.spec, self.observe(), self.now)
+        assert plan(self.spec, self.observe(), self.now) == result, "the same facts, another plan"
+        return result
+
+    def operate(self, *, killed_after: int | None = None, service_last: bool = False) -> Plan:
+        """One reconciliation: plan, write one thing after the other, record; or be killed in between."""
+        result = self.plan()
+        rules.check_plan(self, result)
+        service: list[Callable[[], None]] = []
+        if self.written != result.selector:
+            service = [partial(self._write_selector, result.selector)]
+        writes = [partial(self._write_deployment, name, count) for name, count in result.replicas.items()]
+        gone = [partial(self._delete, name) for name in self.deployments if name not in result.replicas]
+        ordered = [*writes, *gone, *service] if service_last else [*service, *writes, *gone]
+        for write in [*ordered, self.record][:killed_after]:
+            before = rules.Answering.of(self)
+            write()
+            rules.check_pods(self, result, before)
+        self.last = result if killed_after is None else None
+        return result
+
+    def _write_selector(self, selector: str | None) -> None:
+        self.written = selector
+
+    def _write_deployment(self, name: str, count: int) -> None:
+        if name not in self.deployments:
+            self.deployments[name] = Pods(created_at=self.now)
+            self.created.append(name)
+            self.deployments[name].wanted = count
+        elif self.deployments[name].wanted != count:
+            self.deployments[name].wanted = count
+            self.deployments[name].seen = False
+
+    def _delete(self, name: str) -> None:
+        gone = self.deployments.pop(name)
+        assert gone.total + gone.terminating == 0, "a Deployment with pods was dropped"
+
+    def record(self) -> None:
+        """Write the status: what follows from the facts after all writes, though nobody has acted on it."""
+        result = self.plan()
+        if self.retries:
+            self.aborted.discard(self.target)
+        if self.retries or self.recorded_target != self.target:
+            self.target_since, self.asked_at = self.now, None
+        self.asked_at = self._asked_at(result)
+        self.stable, self.recorded_target = result.stable, self.target
+        self.progress = _stored(result.progress)
+        self.capacity = self._look_for_room(result)
+        if result.phase == "Aborted":
+            self.aborted.add(self.target)
+        self.aborted.discard(self.stable or "")
+        answers = any(one.answering for name, one in self.deployments.items() if self.leads(self.seen, name))
+        self.down_since = None if answers else self.down_since or self.now
+        self.verb, self.retries = None, False
+
+    def _asked_at(self, result: Plan) -> datetime | None:
+        if not result.is_under_way or result.stable is None:
+            return None
+        if result.is_tight and (result.waits_for_leaving or not result.replicas.get(self.target)):
+            return None
+        return self.asked_at or (self.now if result.is_tight else None)
+
+    def _look_for_room(self, result: Plan) -> Capacity | None:
+        homeless = 0
+        if self.target in self.deployments:
+            homeless = self.deployments[self.target].starting - max(0, self._free_places())
+        is_waiting = any(one.terminating for one in self.deployments.values())
+        shortage = Shortage(homeless, "no GPU") if homeless > 0 and not is_waiting else None
+        known = next_capacity(result.capacity, result.probe, shortage, self.now)
+        return None if result.phase == "Complete" else known
+
+    @staticmethod
+    def leads(selector: str | None, name: str) -> bool:
+        return selector in (None, name)
+
+    def reach(self, selector: str | None) -> int:
+        """Return the pods that answer clients which are led by this selector."""
+        return sum(one.answering for name, one in self.deployments.items() if self.leads(selector, name))
+
+    def occupied(self) -> int:
+        """Return the pods that exist or are about to."""
+        return sum(max(one.total, one.wanted) for one in self.deployments.values())
+
+    def wanted(self) -> dict[str, int]:
+        return {name: one.wanted for name, one in self.deployments.items()}
+
+
+def _stored(progress: Progress | None) -> Progress | None:
+    """Return what the status keeps: no step where there are none."""
+    if progress is None or progress.steps_hash:
+        return progress
+    return replace(progress, index=0, since=None)

@@ -1,0 +1,81 @@
+"""What holds in every strategy and every state, checked after each write of a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelservice_operator.decide.rollout.room.limits import max_surge_pods, max_unavailable_pods
+
+if TYPE_CHECKING:
+    from tests.unit.operator.decide.rollout.fleet import Fleet
+
+    from modelservice_operator.decide.rollout.model import Capacity, Plan, RolloutSpec
+
+
+class Answering(NamedTuple):
+    """The pods that answer clients, by the selector that is seen and by the one that was written last."""
+
+    seen: int
+    written: int
+    occupied: int
+
+    @classmethod
+    def of(cls, fleet: Fleet) -> Answering:
+        return cls(fleet.reach(fleet.seen), fleet.reach(fleet.written), fleet.occupied())
+
+
+def needed(spec: RolloutSpec, capacity: Capacity | None) -> int:
+    """Return the pods that have to answer, once there are so many."""
+    has_no_room = capacity is not None and capacity.surge is not None
+    if spec.strategy == "Recreate":
+        return 0
+    if spec.strategy == "BlueGreen":
+        # One that is down may be replaced in its place too; then there is nothing to protect.
+        return 0 if has_no_room and spec.allow_downtime else spec.replicas
+    may_go = has_no_room and (spec.replicas > 1 or spec.allow_downtime)
+    return spec.replicas - max(max_unavailable_pods(spec), int(may_go))
+
+
+def most(spec: RolloutSpec) -> int:
+    """Return the pods that may exist."""
+    surge = {"Recreate": 0, "BlueGreen": spec.replicas}.get(spec.strategy, max_surge_pods(spec))
+    return spec.replicas + surge
+
+
+def check_pods(fleet: Fleet, result: Plan, before: Answering) -> None:
+    """Check what one write has done."""
+    least = min(needed(fleet.spec, result.capacity), before.seen)
+    assert fleet.reach(fleet.seen) >= least, "clients have too few pods"
+    assert fleet.reach(fleet.written) >= min(least, before.written), "clients will have too few pods"
+    assert fleet.occupied() <= max(before.occupied, most(fleet.spec)), "more pods than the surge allows"
+    check_admitted(fleet)
+
+
+def check_admitted(fleet: Fleet) -> None:
+    """No pod answers clients whose inputs and outputs nobody has accepted."""
+    for name, pods in fleet.deployments.items():
+        if pods.available and (fleet.leads(fleet.seen, name) or fleet.leads(fleet.written, name)):
+            assert name in fleet.admitted, f"clients reach {name}"
+
+
+def check_plan(fleet: Fleet, result: Plan) -> None:
+    """Check what a plan says, before it is carried out."""
+    admit(fleet, result)
+    assert sum(result.weights.values()) == 100
+    led = {name: one for name, one in fleet.deployments.items() if fleet.leads(result.selector, name)}
+    answering = {name for name, one in led.items() if min(one.reported[1], one.wanted)}
+    sharing = {name for name, weight in result.weights.items() if weight}
+    assert not answering or sharing <= answering, f"weights {result.weights} of {answering}"
+    previous = result.progress.previous if result.progress else None
+    dropped = fleet.deployments.keys() - result.replicas.keys()
+    assert not dropped & {result.stable, previous}, "nothing to go back to"
+
+
+def admit(fleet: Fleet, result: Plan) -> None:
+    """Remember which revisions may get traffic: what was said of one holds."""
+    fleet.admitted |= {one for one in (fleet.stable, result.stable) if one}
+    progress = result.progress
+    assert progress is not None
+    accepted = {"Passed", "Unknown", *(() if fleet.spec.contract == "Enforce" else ("Failed",))}
+    if fleet.stable is None or fleet.spec.contract == "Ignore" or progress.contract in accepted:
+        fleet.admitted.add(fleet.target)
