@@ -114,11 +114,7 @@ class Measurer:
         return self._now().replace(microsecond=0)
 
     def _ended(self, key: Key, run: _Run, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            return
-        if task.exception() is not None:
+        if not task.cancelled() and task.exception() is not None:
             log.error("measuring broke", exc_info=task.exception(), extra={"service": key.name})
             run.newest = Measurement(run=run.request.run, ended_at=self._second(), problem=BROKE)
             self._wake(key)
-        elif self._runs.get(key) is run and run.task is task:
-            del self._runs[key]

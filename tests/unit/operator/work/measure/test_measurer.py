@@ -281,6 +281,11 @@ async def test_nothing_is_asked_when_nobody_wants_to_know(pods):
     # One measurement, of which it was told, and one more in which nobody asked.
     assert pods.wakes[KEY] == 1
     assert pod.looks == 3
+    # Who comes back late finds what was measured, and it goes on.
+    late = pods.of(make_request())
+    assert late is not None
+    assert late.candidate.requests == 100
+    assert measuring()
 
 
 async def test_forget_ends_it_at_once(pods):
