@@ -39,6 +39,8 @@ LOOKS = 20
 LOOKED_AT_IN_BETWEEN = frozenset({"Saturation"})
 NO_PROMETHEUS = "only Prometheus can answer its query: set spec.rollout.prometheus.url"
 
+NO_WAY = "a NetworkPolicy has to let the operator reach its metrics port"
+
 Pod = Mapping[str, Any]
 
 
@@ -170,7 +172,7 @@ class PodSource:
                 raw = await read_body(response.content, LARGEST_PAGE_BYTES)
             sample = parse_page(raw.decode())
         except TimeoutError:
-            revision.failure = f"{pod['metadata'].get('name')} does not answer in time"
+            revision.failure = f"{pod['metadata'].get('name')} does not answer in time; {NO_WAY}"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             revision.failure = f"{pod['metadata'].get('name')}: {error}"
         else:

@@ -123,6 +123,10 @@ def test_judge_bound_of_the_new_revision_alone_needs_nothing_of_the_old_one():
     assert judge_one(MAX, without).result == "Passed"
 
 
+def test_judge_as_many_requests_as_are_asked_for_are_enough():
+    assert judge_one(INCREASE, make_measurement(0.0, 0.0, requests=50, beside=50)).result == "Passed"
+
+
 def test_judge_failure_names_value_and_bound():
     verdict = judge_one(INCREASE, make_measurement(0.0523456789, 0.002))
 

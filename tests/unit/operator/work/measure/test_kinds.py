@@ -35,7 +35,7 @@ def test_every_type_of_the_api_is_known_but_the_one_with_a_query_of_its_own() ->
         (0.95, make_buckets(0, 0, 90, 100, 100), 0.75),
         (0.99, make_buckets(0, 0, 0, 0, 100), 1.0),
         (0.99, make_buckets(0, 0, 0, 98, 100), 1.0),
-        (0.5, make_buckets(0, 100, 90, 100, 100), 0.15),  # does not fall
+        (0.7, make_buckets(0, 60, 50, 100, 100), 0.625),  # a count that falls is taken as the one before
         (0.5, make_buckets(0, 0, 0, 0, 0), None),
         (0.5, {}, None),
         (0.5, {INF: 5.0}, None),
