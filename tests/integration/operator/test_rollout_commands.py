@@ -73,7 +73,7 @@ def test_change_is_followed_listed_compared_and_undone(shared, commands: Command
     assert lines[-1].startswith(f"{name}: complete; {second} (stable) 2 of 2 available")
     assert len(set(lines)) == len(lines)
     shown = json.loads(commands.run("status", name, "-o", "json", program=plugin))
-    assert (shown["state"], shown["replicas"]) == ("Complete", 2)
+    assert (shown["state"], shown["replicas"], shown["settled"]) == ("Complete", 2, True)
     assert [(one["revision"], one["available"]) for one in shown["revisions"]] == [(second, 2)]
     history = commands.run("history", name).splitlines()
     assert [line.split()[:2] for line in history[1:]] == [["1", first], ["2", second]]
@@ -179,6 +179,49 @@ def test_abort_and_retry_are_answered_and_leave_the_spec_alone(shared, commands:
     assert "complete" in commands.run("status", name, "-w", "--timeout", "60s")
     states = {line.split()[1]: line.split()[3] for line in commands.run("history", name).splitlines()[1:]}
     assert states == {old: "stable", new: "aborted"}
+
+
+CANARY = {
+    "strategy": "Canary",
+    "canary": {"steps": [{"setWeight": 50}, {"pause": {}}, {"pause": {"durationSeconds": 3600}}]},
+    "contract": "Ignore",
+}
+
+
+def test_canary_is_followed_to_its_pause_resumed_paused_and_promoted(shared, commands: Commands):
+    kube, name = shared.kube, "steered"
+    kube.apply_service(name, replicas=2, rollout=CANARY)
+    kube.wait_ready(name)
+    assert "nothing is being rolled out" in commands.run("promote", name)
+    kube.apply_service(name, tag="2", replicas=2, rollout=CANARY)
+    to_its_pause = ("-w", "--until-paused", "--timeout", "60s")
+    last = commands.run("status", name, *to_its_pause).splitlines()[-1]
+    old, new = revisions_of(kube, name)
+    before = kube.service(name)
+    assert last.startswith(f"{name}: paused, it waits for you; ")
+    assert "weight 50% (actual 50%), step 2 of 3: pause, the step waits for a person" in last
+    assert "; say resume or promote" in commands.run("status", name, "-w", "--timeout", "1s", code=124)
+
+    assert f"Revision {new} goes on" in commands.run("resume", name)
+    wait_until(lambda: kube.service(name)["status"]["rollout"]["step"] == 2, "the next step")
+    assert "step 3 of 3: pause 60 min" in commands.run("status", name, "-w", "--timeout", "1s", code=124)
+    assert f"Revision {new} is paused" in commands.run("pause", name, *to_its_pause)
+    assert "Nothing was done" in commands.run("pause", name, code=1)
+    shown = json.loads(commands.run("status", name, "-o", "json"))
+    assert (shown["state"], shown["settled"], shown["rollout"]["paused"]) == ("Paused", True, "Requested")
+    assert shown["rollout"] == kube.service(name)["status"]["rollout"]
+
+    promoted = commands.run("promote", name, "-w", "--timeout", "60s").splitlines()
+    assert f"Revision {new} goes on without further steps" in promoted[0]
+    assert promoted[-1].startswith(f"{name}: complete; {new} (stable) 2 of 2 available")
+    after = kube.service(name)
+    assert (after["spec"], after["metadata"]["generation"]) == (
+        before["spec"],
+        before["metadata"]["generation"],
+    )
+    history = {line.split()[1]: line for line in commands.run("history", name).splitlines()[1:]}
+    assert "spec.model.storageUri" in history[new]
+    assert commands.run("diff", name).startswith(f"--- {old} ")
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def gate_parts(status: RolloutStatus, now: datetime, most_rows: int) -> list[Par
 
 def closing_parts(status: RolloutStatus) -> list[Part]:
     """Return what became of earlier revisions, and the conditions."""
-    outcomes = [one for one in status.outcomes if one.get("reason") or one.get("message")]
+    outcomes = [one for one in status.outcomes if one.get("outcome") != "Stable"]
     parts: list[Part] = []
     if outcomes:
         parts.append(_outcome_table(outcomes[-_OUTCOMES_SHOWN:], status.message))
