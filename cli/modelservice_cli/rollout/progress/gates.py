@@ -66,9 +66,13 @@ def verdict_notes(verdicts: Sequence[Object]) -> list[str]:
 
 
 def verdict_line(verdicts: Sequence[Object]) -> str:
-    """Return the newest round for a log; of a contract that is kept there is nothing to say."""
-    telling = [one for one in verdicts if (one.get("gate"), one.get("result")) != ("Contract", "Passed")]
-    return ", ".join(_words(one) for one in (rounds(telling) or [[]])[-1])
+    """Return the newest round for a log."""
+    return ", ".join(_words(one) for one in (rounds(telling(verdicts)) or [[]])[-1])
+
+
+def telling(verdicts: Sequence[Object]) -> list[Object]:
+    """Return the verdicts without contracts that are kept: that word stands beside the phase."""
+    return [one for one in verdicts if (one.get("gate"), one.get("result")) != ("Contract", "Passed")]
 
 
 def _words(one: Object) -> str:

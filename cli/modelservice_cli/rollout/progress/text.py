@@ -7,7 +7,7 @@ from modelservice_cli.rollout.facts import Object
 from modelservice_cli.rollout.pods import PodTrouble
 from modelservice_cli.rollout.progress.change import Change, Mark, Pause
 from modelservice_cli.rollout.progress.durations import left_text
-from modelservice_cli.rollout.progress.gates import verdict_line, verdict_notes, verdict_table
+from modelservice_cli.rollout.progress.gates import telling, verdict_line, verdict_notes, verdict_table
 from modelservice_cli.rollout.progress.status import RevisionStatus, RolloutStatus, State
 from modelservice_cli.rollout.report import Part, Table, one_line
 
@@ -98,7 +98,7 @@ def _because(reason: object, message: object, said: str = "") -> str:
 
 def gate_parts(status: RolloutStatus, now: datetime, most_rows: int) -> list[Part]:
     """Return what the gates said: a table, and the words that some of them have for it."""
-    if not status.verdicts:
+    if not telling(status.verdicts):
         return []
     notes = "\n".join(map(one_line, verdict_notes(status.verdicts)))
     return [verdict_table(status.verdicts, now, most_rows), *([notes] if notes else [])]

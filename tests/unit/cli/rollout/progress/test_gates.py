@@ -36,6 +36,13 @@ def test_verdicts_are_a_table_and_the_words_of_the_newest_round() -> None:
     ) in text
 
 
+def test_contract_that_is_kept_makes_no_table() -> None:
+    text = as_text(status_report(rollout_status(facts_with(rollout(verdicts=[CONTRACT]))), NOW))
+
+    assert "Contract: Passed" in text
+    assert "METRIC" not in text
+
+
 def test_verdicts_show_whole_rounds_only() -> None:
     verdicts = [
         one
