@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from modelservice_runtime.tensors import BYTES, Array, TensorSpec
+from modelservice_runtime.tensors import BYTES, Array, Datatype, TensorSpec
 
 PLATFORM = "onnx_onnxv1"
 
@@ -17,6 +17,7 @@ class ModelSpec:
     """The signature of one version of a model; fixed from load to unload.
 
     `left_out` says of outputs that no protocol can carry why. `takes_texts` tells that an input is BYTES.
+    `float_outputs` are the outputs that could hold NaN.
     """
 
     name: str
@@ -28,12 +29,15 @@ class ModelSpec:
     output_by_name: Mapping[str, TensorSpec] = field(init=False, repr=False)
     output_names: tuple[str, ...] = field(init=False, repr=False)
     takes_texts: bool = field(init=False, repr=False)
+    float_outputs: Mapping[str, Datatype] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_by_name", {spec.name: spec for spec in self.inputs})
         object.__setattr__(self, "output_by_name", {spec.name: spec for spec in self.outputs})
         object.__setattr__(self, "output_names", tuple(spec.name for spec in self.outputs))
         object.__setattr__(self, "takes_texts", any(spec.datatype is BYTES for spec in self.inputs))
+        floats = {spec.name: spec.datatype for spec in self.outputs if spec.datatype.is_float}
+        object.__setattr__(self, "float_outputs", floats)
 
 
 class Run(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from modelservice_runtime.errors import ServingError, internal_error
 from modelservice_runtime.execution.batches.batching import BatchResult, run_batch
+from modelservice_runtime.execution.finite import are_finite
 from modelservice_runtime.execution.job import InferResult, Job, OpenJobs, RunningBatch, make_result
 from modelservice_runtime.execution.run_time import RunPace, RunTime
 from modelservice_runtime.execution.runner_threads import RunnerThreads
@@ -109,6 +110,8 @@ class JobRuns:
             self._run_time.observe(infer_ns, job.elements)
             self.pace.observe(infer_ns / 1e9)
             self._statistics.record_execution(job.rows, ended_ns, timing)
+            if not are_finite(self._model.spec, job.request.output_names, outputs):
+                self._statistics.nonfinite_count += 1
             outcome = InferResult(outputs, timing)
         self.jobs.answer(job, outcome)
         if self._sharing.learns and isinstance(outcome, InferResult):
@@ -146,8 +149,9 @@ class JobRuns:
         if result.executions:
             self.pace.observe((time.perf_counter_ns() - result.started_ns) / 1e9)
         timing = self._record(batch, result)
-        for job, outcome in zip(batch.jobs, result.outcomes, strict=False):
+        for place, (job, outcome) in enumerate(zip(batch.jobs, result.outcomes, strict=False)):
             if not job.finished:
+                self._statistics.nonfinite_count += place in result.nonfinite
                 self.jobs.answer(job, make_result(outcome, timing, result.started_ns - job.arrived_ns))
         if self._sharing.learns and len(batch.jobs) == 1 and result.outcomes:
             outcome = result.outcomes[0]

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from modelservice_runtime.errors import DeadlineExceededError, OverloadedError
 from modelservice_runtime.execution.batches.batch_queue import BatchKey, BatchQueue
 from modelservice_runtime.execution.batches.batching import batch_key, batch_rows
+from modelservice_runtime.execution.finite import are_finite
 from modelservice_runtime.execution.job import Done, Job
 from modelservice_runtime.execution.job_runs import JobRuns
 from modelservice_runtime.execution.run_time import RunTime
@@ -51,6 +52,7 @@ class Lane:
     ) -> None:
         self._model = model
         self._settings = settings
+        self._statistics = statistics
         self._loop = loop
         self._max_request_seconds = settings.max_request_seconds if warm_up.time_varies else None
         self._run_time = RunTime(warm_up, settings.inline_below_seconds, loop.time)
@@ -104,6 +106,8 @@ class Lane:
         outputs = self._model.run(request.inputs, request.output_names)
         ended_ns = time.perf_counter_ns()
         self._run_time.observe(ended_ns - started_ns, elements)
+        if not are_finite(self._model.spec, request.output_names, outputs):
+            self._statistics.nonfinite_count += 1
         return outputs, started_ns, ended_ns
 
     def prepare(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:

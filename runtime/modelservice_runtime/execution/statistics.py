@@ -30,6 +30,7 @@ _SUMS = (
     "compute_infer_ns",
     "compute_output_ns",
     "fail_ns",
+    "nonfinite_count",
 )
 
 # Triton's reasons of nv_inference_request_failure.
@@ -74,6 +75,8 @@ class ModelStatistics:
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
     fail_ns: int = 0
+    nonfinite_count: int = 0
+    """Requests whose outputs held NaN or infinite numbers."""
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     duration_counts: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_NS) + 1))

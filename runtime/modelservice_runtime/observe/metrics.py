@@ -30,6 +30,11 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("nv_inference_request_success", "Requests answered.", "success_count"),
     ("nv_inference_count", "Inferences: every row of a batch counts.", "inference_count"),
     ("nv_inference_exec_count", "Runs of the model.", "execution_count"),
+    (
+        "modelservice_nonfinite_responses_total",
+        "Requests whose answer had NaN or infinite numbers.",
+        "nonfinite_count",
+    ),
     ("nv_inference_request_duration_us", "Time of answered requests, end to end.", "success_ns"),
     ("nv_inference_queue_duration_us", "Time requests waited.", "queue_ns"),
     ("nv_inference_compute_input_duration_us", "Time spent decoding inputs.", "compute_input_ns"),

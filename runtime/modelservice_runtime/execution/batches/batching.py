@@ -15,6 +15,7 @@ import numpy as np
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.execution.batches.batch_queue import BatchKey
 from modelservice_runtime.execution.batches.output_shapes import OutputShapes
+from modelservice_runtime.execution.finite import are_finite
 from modelservice_runtime.model import Model, ModelSpec, Run
 from modelservice_runtime.tensors import Array, InferRequest
 
@@ -32,10 +33,12 @@ class BatchResult:
     """What became of a batch: one outcome for each request, and what the model was really asked.
 
     `started_ns` is the performance counter's time; `executions` holds (rows, nanoseconds in the model) of
-    every run; `mismatch` says why the model must not be batched any more.
+    every run; `mismatch` says why the model must not be batched any more. `nonfinite` are the outcomes, by
+    their places, that hold NaN or infinite numbers.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
+    nonfinite: set[int] = field(default_factory=set)
     executions: list[tuple[int, int]] = field(default_factory=list)
     started_ns: int = 0
     compute_input_ns: int = 0
@@ -135,7 +138,7 @@ class _Batch:
             # Without the traceback, whose frames hold the result and the inputs.
             self.result.outcomes.append(error.with_traceback(None))
             return
-        self.result.outcomes.append(outputs)
+        self._give(outputs, request)
         if self.shapes is not None and not self.shapes.learn(self.key, outputs):
             self.result.mismatch = SHAPES_VARY
 
@@ -156,9 +159,18 @@ class _Batch:
             return False
         except (ServingError, MemoryError):
             return False
-        result.outcomes.extend(pieces)
+        if are_finite(self.model.spec, requests[0].output_names, outputs):
+            result.outcomes.extend(pieces)
+        else:
+            for piece, request in zip(pieces, requests, strict=True):
+                self._give(piece, request)
         result.compute_output_ns = time.perf_counter_ns() - ended_ns
         return True
+
+    def _give(self, outputs: list[Array], request: InferRequest) -> None:
+        if not are_finite(self.model.spec, request.output_names, outputs):
+            self.result.nonfinite.add(len(self.result.outcomes))
+        self.result.outcomes.append(outputs)
 
     def _run(self, inputs: Mapping[str, Array], request: InferRequest, rows: int) -> list[Array]:
         started_ns = time.perf_counter_ns()

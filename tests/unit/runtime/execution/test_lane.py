@@ -1,6 +1,7 @@
 """Lanes: inline, on threads, in batches; with a model made of plain Python."""
 
 import asyncio
+import math
 import os
 import threading
 from dataclasses import dataclass
@@ -202,6 +203,32 @@ async def test_waiting_requests_share_the_next_run_up_to_the_maximum() -> None:
     await results.wait(6)
     assert model.calls == [[0], [1, 2, 3], [4, 5]]
     assert [values(result) for result in results.items] == [[2 * number] for number in range(6)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+async def test_nonfinite_answer_is_counted_and_those_that_share_its_run_are_not(batch_size: int) -> None:
+    model, results = GatedModel(), Results()
+    lane = make_lane(model, SLOW, **({"max_batch_size": batch_size} if batch_size > 1 else {}))
+    lane.submit(make_request(math.nan), results.append)
+    await entered(model)
+    assert lane._statistics.nonfinite_count == 0
+    jobs = [lane.submit(make_request(value), results.append) for value in (1, math.inf, 2, math.nan, 3, 4)]
+    lane.cancel(jobs[3])
+    model.gate.set()
+    await results.wait(6)
+
+    assert max(map(len, model.calls)) == batch_size
+    assert lane._statistics.nonfinite_count == 2, "nobody got the fourth answer"
+
+
+async def test_nonfinite_answer_on_the_event_loop_is_counted() -> None:
+    lane, results = make_lane(GatedModel(), FAST), Results()
+    assert lane.run_inline(make_request(-math.inf)) is not None
+    lane.submit(make_request(math.nan, 1), results.append)
+    lane.submit(make_request(1), results.append)
+    await results.wait(2)
+
+    assert lane._statistics.nonfinite_count == 2
 
 
 async def test_batch_delay_collects_requests_and_a_full_batch_does_not_wait() -> None:

@@ -83,6 +83,16 @@ def test_input_that_the_model_refuses_while_it_runs_counts_as_its_failure(server
     assert grown == {"BACKEND": 1, "OTHER": 1}
 
 
+def test_answers_with_nan_are_counted(server: ServerThread) -> None:
+    before = values(scrape(server), "log")["modelservice_nonfinite_responses"]
+    tensor = {"name": "x", "shape": [2], "datatype": "FP32", "data": [-1, 1]}
+    assert server.infer("log", [tensor]).status == 200
+
+    text = scrape(server)
+    assert "# TYPE modelservice_nonfinite_responses_total counter\n" in text
+    assert f'modelservice_nonfinite_responses_total{{model="log",version="1"}} {before + 1}\n' in text
+
+
 @pytest.mark.parametrize(("path", "method", "code"), [("/", "GET", 404), ("/metrics", "POST", 405)])
 def test_metrics_port_serves_nothing_else(server: ServerThread, path: str, method: str, code: int) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{server.metrics_port}{path}", method=method)

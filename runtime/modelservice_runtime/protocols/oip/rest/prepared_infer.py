@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from modelservice_runtime.execution.finite import watch_outputs
 from modelservice_runtime.model import ModelSpec, PreparedRun
 from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.protocols.oip.rest.infer_codec import DecodedInfer
@@ -23,12 +24,13 @@ class PreparedInfer:
     `run` gives the outputs that `example` asks for, in that order: all as JSON, or all as binary data.
     """
 
-    __slots__ = ("_answer", "_elements", "_outputs", "_run", "memory")
+    __slots__ = ("_answer", "_elements", "_is_finite", "_outputs", "_run", "memory")
 
     def __init__(self, spec: ModelSpec, example: DecodedInfer, run: PreparedRun) -> None:
         self._run = run
         self._elements = sum(array.size for array in run.inputs.values())
         self._answer = KnownAnswer(spec, example, run.outputs)
+        self._is_finite = watch_outputs(spec, example.request.output_names, run.outputs)
         self._outputs = [array.reshape(-1) for array in run.outputs]
         self.memory = {
             name: memoryview(array.reshape(-1).view(np.uint8).data) for name, array in run.inputs.items()
@@ -44,6 +46,8 @@ class PreparedInfer:
         ran = handle.lane.run_prepared(self._run, self._elements)
         if ran is None:
             return None
+        if not self._is_finite():
+            handle.statistics.nonfinite_count += 1
         response = self._answer.encode(self._outputs, request_id)
         if not isinstance(response.body, bytes):
             response.body = b"".join(response.body)  # the next run writes to the same outputs
