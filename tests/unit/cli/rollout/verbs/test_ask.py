@@ -159,3 +159,25 @@ def test_answer_is_the_one_to_this_request(accepted: bool) -> None:
     assert look(other) is None
     answer = look(ours)
     assert (answer.accepted, answer.message) == (accepted, "Revision is promoted.")
+
+
+def test_operator_pauses_resumes_and_promotes_a_canary() -> None:
+    """Each verb as the operator takes it, and what the commands make of its status afterwards."""
+    steps = [{"setWeight": 50}, {"pause": {}}, {"pause": {"durationSeconds": 60}}]
+    world = make_world(1, replicas=2, rollout={"strategy": "Canary", "canary": {"steps": steps}})
+    world.wait(60)
+    world.edit(model=model(2))
+    world.settle()
+    new = world.status["targetRevision"]
+
+    def shown() -> tuple[str, str]:
+        status = rollout_status(facts_of(world))
+        return status.state, status.change.step if status.change else ""
+
+    assert shown() == ("Paused", "step 2 of 3: pause")
+    assert carry_out(world, "resume", after_seconds=1) == f"Revision {new} goes on."
+    assert shown() == ("Progressing", "step 3 of 3: pause 60 s")
+    assert carry_out(world, "pause", after_seconds=2) == f"Revision {new} is paused."
+    assert shown() == ("Paused", "step 3 of 3: pause 60 s")
+    assert "without further steps" in carry_out(world, "promote", after_seconds=3)
+    assert (shown()[0], world.status["stableRevision"]) == ("Complete", new)
