@@ -98,10 +98,11 @@ def _because(reason: object, message: object, said: str = "") -> str:
 
 def gate_parts(status: RolloutStatus, now: datetime, most_rows: int) -> list[Part]:
     """Return what the gates said: a table, and the words that some of them have for it."""
-    if not telling(status.verdicts):
+    verdicts = telling(status.verdicts)
+    if not verdicts:
         return []
-    notes = "\n".join(map(one_line, verdict_notes(status.verdicts)))
-    return [verdict_table(status.verdicts, now, most_rows), *([notes] if notes else [])]
+    notes = "\n".join(map(one_line, verdict_notes(verdicts)))
+    return [verdict_table(verdicts, now, most_rows), *([notes] if notes else [])]
 
 
 def closing_parts(status: RolloutStatus) -> list[Part]:

@@ -17,7 +17,7 @@ CONTRACT = {"gate": "Contract", "result": "Passed", "time": at(0), "message": "T
 
 def test_verdicts_are_a_table_and_the_words_of_the_newest_round() -> None:
     verdicts = [
-        CONTRACT,
+        {**CONTRACT, "result": "Inconclusive", "message": "Nobody could tell."},
         *round_of(30, ("ErrorRatio", "0.0001234", "0", "Passed"), ("LatencyP99", "0.0312", "1.5", "Passed")),
         *round_of(60, ("ErrorRatio", None, None, "Inconclusive"), requests=3, message="Needs 50 requests."),
     ]
@@ -26,12 +26,12 @@ def test_verdicts_are_a_table_and_the_words_of_the_newest_round() -> None:
 
     assert (
         "METRIC      CANDIDATE  STABLE  BOUND  N    RESULT        AGO\n"
-        "Contract    -          -       -      -    Passed        70 s\n"
+        "Contract    -          -       -      -    Inconclusive  70 s\n"
         "ErrorRatio  0.0001234  0       0.02   120  Passed        40 s\n"
         "LatencyP99  31.2 ms    1.5 s   20 ms  120  Passed        40 s\n"
         "ErrorRatio  -          -       0.02   3    Inconclusive  10 s\n"
         "\n"
-        "Contract: The same as now.\n"
+        "Contract: Nobody could tell.\n"
         "ErrorRatio: Needs 50 requests.\n"
     ) in text
 
