@@ -43,6 +43,8 @@ class Course:
     """The only revision that clients shall be led to, None for all."""
     weight: int = 100
     """Percent of the traffic that the target shall get."""
+    may_start: bool = True
+    """Whether pods of the target may be started."""
     capacity: Capacity | None = None
     held: bool = False
     overdue: bool = False
@@ -53,10 +55,13 @@ class Course:
 
 
 def set_course(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Course:
-    """Return where the rollout stands with what is recorded of it, and what a person asks for."""
+    """Return where the rollout stands by what is recorded of it, and what a person asks for.
+
+    What the course finds out beyond that (a step is reached, a wait is over) is recorded first and gone by
+    next time: after pods have moved, nobody could see any more why, were the operator killed in between.
+    """
     if observed.stable == observed.target:
         return _after_the_change(spec, observed, progress, now)
-    progress = steps.verify(spec, observed, progress, now)
     if progress.contract == "Failed" and spec.contract == "Enforce" and not progress.reason:
         progress = replace(progress, reason=steps.CONTRACT_BROKEN)
     if observed.stable is not None and (observed.aborted or progress.reason):
@@ -150,35 +155,31 @@ def _after_the_change(spec: RolloutSpec, observed: RolloutState, progress: Progr
     )
 
 
-def _go_on(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Course:
-    """The change goes on.
-
-    A weight is headed for once its step is recorded: that the weight before was reached cannot be seen any
-    more after pods have moved on.
-    """
-    recorded = progress
+def _go_on(spec: RolloutSpec, observed: RolloutState, recorded: Progress, now: datetime) -> Course:
+    """The change goes on."""
     capacity = known_capacity(spec, observed, now)
     patience = patience_left_seconds(spec, observed, now)
     limits = compute_limits(spec, capacity, is_down=patience is not None and patience <= 0)
     target = observed.state(observed.target)
     held = is_held(spec, limits, target, capacity, observed.revisions)
+    progress = steps.verify(spec, observed, recorded, now)
     if not held and observed.stable is not None:
         progress = _advance(spec, observed, limits, progress, now)
     if progress.reason and observed.stable is not None:
         return _back(spec, observed, observed.stable, progress)
-    heading = replace(progress, index=recorded.index)
-    shares, goal = _shares(spec, observed, limits, heading, held=held)
+    shares, goal = _shares(spec, observed, limits, recorded, held=held)
     verifies = steps.needs_contract(spec, observed, progress) and progress.verifying_since is not None
     measures = steps.run_of(spec, progress) if spec.strategy == "Canary" and observed.stable else None
     return Course(
         stable=observed.stable,
         shares=shares,
         goal=goal,
-        weight=steps.current_weight(spec, heading),
+        weight=steps.current_weight(spec, recorded),
+        may_start=_may_start(spec, observed, recorded),
         phase=_phase(spec, progress, is_looking=verifies or measures is not None),
         limits=limits,
         progress=progress,
-        wish=_wish(spec, observed, progress),
+        wish=_wish(spec, observed, recorded),
         capacity=capacity,
         held=held,
         verifies=verifies,
@@ -214,7 +215,7 @@ def _shares(
     target, stable, replicas = observed.target, observed.stable, spec.replicas
     if stable is None:
         return {target: replicas}, target
-    if not may_start(spec, observed, progress):
+    if not _may_start(spec, observed, progress):
         # Before the target may start, clients have to be led to enough pods that are not its own.
         return {stable: replicas}, stable
     if spec.strategy == "BlueGreen" and not limits.at_once:
@@ -247,7 +248,7 @@ def _wish(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> str 
     return _keep_hidden(observed, stable, {stable, target}) if is_admitted else stable
 
 
-def may_start(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
+def _may_start(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
     """Whether pods of the target would get no traffic that they must not get."""
     if (
         not observed.has_service

@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelservice_operator.decide.rollout import steps
-from modelservice_operator.decide.rollout.course import Course, may_start, set_course
+from modelservice_operator.decide.rollout.course import Course, set_course
 from modelservice_operator.decide.rollout.model import (
     Plan,
     RevisionState,
@@ -69,7 +69,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         limits=limits,
         reach=Reach(observed, selector),
         capacity=capacity,
-        may_start=course.stable == observed.target or may_start(spec, observed, course.progress),
+        may_start=course.may_start,
     )
     replicas, waits_for_leaving = next_replicas(aim)
     is_going_on = course.phase not in ("Complete", "Aborted")

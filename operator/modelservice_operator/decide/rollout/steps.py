@@ -31,19 +31,23 @@ def begin(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Progress:
     """Return what is recorded of the rollout to the target, a new record where there is none."""
     known = _without_times_to_come(observed.progress, now) if observed.progress else None
     if known is None or known.revision != observed.target:
-        is_change = observed.stable not in (None, observed.target)
         return Progress(
             revision=observed.target,
             steps_hash=spec.steps_hash,
-            since=now if is_change else None,
+            since=now if is_change(observed) else None,
             short_since=None if observed.stable == observed.target else observed.started_at,
-            index=0 if is_change else len(spec.steps),
+            index=0 if is_change(observed) else len(spec.steps),
         )
     if known.steps_hash == spec.steps_hash:
         return known
     if observed.stable == observed.target:
         return replace(known, steps_hash=spec.steps_hash, index=len(spec.steps))
     return _enter(replace(known, steps_hash=spec.steps_hash, promoted=False), 0, now)
+
+
+def is_change(observed: RolloutState) -> bool:
+    """Whether one revision is to replace another."""
+    return observed.stable not in (None, observed.target)
 
 
 def _without_times_to_come(progress: Progress, now: datetime) -> Progress:
@@ -65,7 +69,9 @@ def _without_times_to_come(progress: Progress, now: datetime) -> Progress:
 
 
 def obey(progress: Progress, observed: RolloutState, now: datetime) -> Progress:
-    """Return the progress after what a person asks for right now."""
+    """Return the progress after what a person asks for right now; without a change that asks for nothing."""
+    if not is_change(observed):
+        return progress
     if observed.verb == "promote":
         return replace(progress, promoted=True, paused=None, paused_since=None)
     if observed.verb == "pause":
@@ -97,8 +103,7 @@ def verify(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: d
 
 def needs_contract(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
     """Whether the target's inputs and outputs have to be looked at before it gets traffic."""
-    is_change = observed.stable not in (None, observed.target)
-    return is_change and spec.contract != "Ignore" and progress.contract is None
+    return is_change(observed) and spec.contract != "Ignore" and progress.contract is None
 
 
 def is_admitted(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
@@ -149,17 +154,25 @@ def advance(
 
 
 def due_seconds(spec: RolloutSpec, progress: Progress, now: datetime) -> float | None:
-    """Return when a wait, or the look at the target's inputs and outputs, is over."""
-    if progress.verifying_since and progress.contract is None and spec.contract != "Ignore":
-        return max(0.0, VERIFY_SECONDS - _age(progress.verifying_since, now).total_seconds())
+    """Return when something is over that no event ends: a wait, a look at the target, patience."""
+    ends: list[tuple[datetime | None, float]] = []
+    if progress.contract is None and spec.contract != "Ignore":
+        ends.append((progress.verifying_since, VERIFY_SECONDS))
     if progress.paused == "Preview":
-        return max(0.0, spec.preview_seconds - _age(progress.paused_since, now).total_seconds())
-    if progress.paused != "PauseStep" or progress.index >= len(spec.steps):
-        return None
-    step = spec.steps[progress.index]
-    if not isinstance(step, Wait) or step.seconds is None:
-        return None
-    return max(0.0, step.seconds - _age(progress.since, now).total_seconds())
+        ends.append((progress.paused_since, spec.preview_seconds))
+    if progress.paused == "PauseStep" and progress.index < len(spec.steps):
+        step = spec.steps[progress.index]
+        if isinstance(step, Wait) and step.seconds is not None:
+            ends.append((progress.since, step.seconds))
+    if not progress.skips:
+        ends.append((progress.stable_down_since, _patience_seconds(spec)))
+    left = [seconds - _age(since, now).total_seconds() for since, seconds in ends if since]
+    return max(0.0, min(left)) if left else None
+
+
+def _patience_seconds(spec: RolloutSpec) -> float:
+    """How long nothing of stable may answer before the target needs no steps any more."""
+    return max(1.0, spec.surge_probe_seconds or 0.0)
 
 
 def look_at_stable(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Progress:
@@ -169,8 +182,7 @@ def look_at_stable(spec: RolloutSpec, observed: RolloutState, progress: Progress
         return replace(progress, stable_down_since=None)
     times = (progress.stable_down_since, observed.down_since, now)
     since = min(one for one in times if one)
-    patience = max(1.0, spec.surge_probe_seconds or 0.0)
-    skips = progress.skips or _age(since, now).total_seconds() >= patience
+    skips = progress.skips or _age(since, now).total_seconds() >= _patience_seconds(spec)
     return replace(progress, stable_down_since=since, skips=skips)
 
 

@@ -123,6 +123,9 @@ class Fleet:
     admitted: set[str] = field(default_factory=set)
     created: list[str] = field(default_factory=list)
     """Deployments in the order in which they were made."""
+    writes: int = 0
+    fuse: int | None = None
+    """The operator is killed after so many more writes; None: it lives."""
 
     # What Kubernetes does
 
@@ -245,22 +248,35 @@ class Fleet:
         assert plan(self.spec, self.observe(), self.now) == result, "the same facts, another plan"
         return result
 
-    def operate(self, *, killed_after: int | None = None, service_last: bool = False) -> Plan:
+    def operate(self, *, service_last: bool = False) -> Plan:
         """One reconciliation: plan, write one thing after the other, record; or be killed in between."""
         result = self.plan()
         rules.check_plan(self, result)
-        service: list[Callable[[], None]] = []
-        if self.written != result.selector:
-            service = [partial(self._write_selector, result.selector)]
-        writes = [partial(self._write_deployment, name, count) for name, count in result.replicas.items()]
-        gone = [partial(self._delete, name) for name in self.deployments if name not in result.replicas]
-        ordered = [*writes, *gone, *service] if service_last else [*service, *writes, *gone]
-        for write in [*ordered, self.record][:killed_after]:
+        # A selector of its own that it has not seen again is of an earlier life: it is overwritten first.
+        is_last = service_last and self.seen == self.written
+        for write in [*self._writes(result, service_last=is_last), self.record]:
+            if self.fuse == 0:
+                self.fuse, self.last = None, None
+                return result
+            self.fuse = None if self.fuse is None else self.fuse - 1
+            self.writes += 1
             before = rules.Answering.of(self)
             write()
             rules.check_pods(self, result, before)
-        self.last = result if killed_after is None else None
+        self.last = result
         return result
+
+    def _writes(self, result: Plan, *, service_last: bool) -> list[Callable[[], None]]:
+        service: list[Callable[[], None]] = []
+        if self.written != result.selector:
+            service = [partial(self._write_selector, result.selector)]
+        changed = [
+            partial(self._write_deployment, name, count)
+            for name, count in result.replicas.items()
+            if name not in self.deployments or self.deployments[name].wanted != count
+        ]
+        gone = [partial(self._delete, name) for name in self.deployments if name not in result.replicas]
+        return [*changed, *gone, *service] if service_last else [*service, *changed, *gone]
 
     def _write_selector(self, selector: str | None) -> None:
         self.written = selector
@@ -269,10 +285,8 @@ class Fleet:
         if name not in self.deployments:
             self.deployments[name] = Pods(created_at=self.now)
             self.created.append(name)
-            self.deployments[name].wanted = count
-        elif self.deployments[name].wanted != count:
-            self.deployments[name].wanted = count
-            self.deployments[name].seen = False
+        self.deployments[name].wanted = count
+        self.deployments[name].seen = False
 
     def _delete(self, name: str) -> None:
         gone = self.deployments.pop(name)

@@ -1,13 +1,38 @@
-"""The rolling update in a simulated cluster: pods appear, become available and fail in any order."""
+"""One step of the planner from given facts; and where each rule about changes has its test.
+
+| Rule | Test |
+|---|---|
+| pods, whom clients reach, weights, an end, a way back, in any history | `test_random_histories` |
+| an operator that is killed after any write comes to the same end | `test_killed_operator` |
+| weights rise after new pods answer, fall before stable shrinks | `test_canary`: `test_weights_rise_...` |
+| closest ratio, ties to the canary, at least one pod each | `test_traffic`: `test_split_is_the_closest_...` |
+| weights that pods cannot express | `test_canary`: `test_weight_that_pods_cannot_express_...` |
+| a first deployment takes no steps | `test_canary`: `test_first_deployment_...` |
+| a newer target, or other steps, begin at step 0 | `test_canary`: `test_steps_...` |
+| back to stable takes no steps | `test_canary`: `test_back_to_stable_...` |
+| a third revision returns traffic as far as stable can take it | `test_canary`: `test_third_revision_...` |
+| candidate pods of an abandoned step are removed | `test_canary`: `test_candidate_pods_...` |
+| an unhealthy stable skips steps, not the contract | `test_canary`: `test_unhealthy_stable_skips_...` |
+| zero replicas are promoted | `test_canary`: `test_zero_replicas_...` |
+| scaling never starves steps, a pause freezes steps alone | `test_canary`, `test_verbs`: `test_pause_...` |
+| an abort returns traffic and is not tried again | `test_verbs`: `test_abort_returns_...` |
+| an aborted revision stays at 0 whatever scales | `test_verbs`: `test_aborted_revision_...` |
+| abort wins over promote | `test_verbs`: `test_abort_wins_...` |
+| a verb without a change does nothing | `test_verbs`: `test_verb_without_...` |
+| retry starts the candidate anew | `test_verbs`: `test_retry_...` |
+| the preview never flips after an abort | `test_blue_green`: `test_preview_goes_back_once_...` |
+| the deadline aborts, but not who makes progress | `test_canary`: `test_deadline_...` |
+| inconclusive pauses and never passes | `test_gates`: `test_inconclusive_...` |
+| an incompatible target gets no traffic | `test_gates`: `test_contract_...` |
+| the rollback window brings the old revision back | `test_gates`: `test_measurements_in_the_...` |
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from tests.unit.operator.builders import NOW
 
 from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutSpec, RolloutState
@@ -253,152 +278,11 @@ def test_limits_of_ten_replicas(surge: int | str, unavailable: int | str, expect
     assert (max_surge_pods(spec), max_unavailable_pods(spec)) == expected
 
 
-@dataclass
-class Fleet:
-    """Deployments whose controller and pods lag behind by any number of steps."""
+def test_plan_pod_that_nobody_has_counted_yet_is_no_reason_to_take_another() -> None:
+    stale = make_state("old", 2, 0, pods=1, settled=False)
 
-    wanted: dict[str, int] = field(default_factory=dict)
-    available: dict[str, int] = field(default_factory=dict)
-    starting: dict[str, int] = field(default_factory=dict)
-    terminating: dict[str, int] = field(default_factory=dict)
-    unseen: set[str] = field(default_factory=set)
-    reported: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-
-    def observe(self, target: str, stable: str | None) -> RolloutState:
-        states = []
-        for name, wanted in self.wanted.items():
-            pods, available, terminating = self.reported.get(name, (0, 0, 0))
-            state = RevisionState(
-                name=name,
-                wanted=wanted,
-                pods=pods,
-                available=available,
-                terminating=terminating,
-                settled=name not in self.unseen,
-            )
-            states.append(state)
-        leaving = sum(self.terminating.values())
-        return RolloutState(target=target, stable=stable, revisions=tuple(states), leaving=leaving)
-
-    def carry_out(self, replicas: dict[str, int]) -> None:
-        for name in list(self.wanted):
-            if name not in replicas:
-                left = self.total(name) + self.terminating.get(name, 0)
-                assert left == 0, "a Deployment with pods was dropped"
-                del self.wanted[name]
-        for name, count in replicas.items():
-            if self.wanted.get(name) != count:
-                self.wanted[name] = count
-                self.unseen.add(name)
-
-    def sync(self, name: str) -> None:
-        """The Deployment controller creates and removes pods; unavailable ones go first."""
-        wanted = self.wanted.get(name, 0)
-        surplus = self.total(name) - wanted
-        removed = min(max(surplus, 0), self.starting.get(name, 0))
-        self.starting[name] = self.starting.get(name, 0) - removed + max(-surplus, 0)
-        self.available[name] = self.available.get(name, 0) - max(surplus - removed, 0)
-        self.terminating[name] = self.terminating.get(name, 0) + max(surplus, 0)
-        self.unseen.discard(name)
-        self.report(name)
-
-    def report(self, name: str) -> None:
-        if name not in self.unseen:
-            counts = (self.total(name), self.available.get(name, 0), self.terminating.get(name, 0))
-            self.reported[name] = counts
-
-    def become_available(self, name: str) -> None:
-        if self.starting.get(name, 0):
-            self.starting[name] -= 1
-            self.available[name] = self.available.get(name, 0) + 1
-            self.report(name)
-
-    def fail(self, name: str) -> None:
-        if self.available.get(name, 0):
-            self.available[name] -= 1
-            self.starting[name] = self.starting.get(name, 0) + 1
-            self.report(name)
-
-    def stop(self, name: str) -> None:
-        """All pods that were told to have ended."""
-        self.terminating[name] = 0
-        self.report(name)
-
-    def total(self, name: str) -> int:
-        return self.available.get(name, 0) + self.starting.get(name, 0)
-
-    def all_available(self) -> int:
-        """Pods that answer, less those that the controller is already told to remove."""
-        return sum(min(count, self.wanted.get(name, 0)) for name, count in self.available.items())
-
-    def occupied(self) -> int:
-        return sum(max(self.total(name), wanted) for name, wanted in self.wanted.items())
-
-
-NAMES = ("a", "b", "c")
-PODS = {"sync": Fleet.sync, "available": Fleet.become_available, "fail": Fleet.fail, "stop": Fleet.stop}
-ACTIONS = st.lists(
-    st.tuples(
-        st.sampled_from(["sync", "available", "fail", "stop", "plan", "plan", "scale", "target"]),
-        st.integers(0, 5),
-    ),
-    max_size=60,
-)
-SPECS = st.builds(
-    RolloutSpec,
-    replicas=st.integers(0, 6),
-    max_surge=st.sampled_from([0, 1, 2, "25%", "100%"]),
-    max_unavailable=st.sampled_from([0, 1, "50%"]),
-)
-
-
-@settings(max_examples=150)
-@given(SPECS, ACTIONS)
-@example(
-    RolloutSpec(replicas=1, max_surge=0),
-    # The pod of a becomes available while a's Deployment has not been looked at again since it was scaled.
-    [("plan", 0), ("sync", 0), ("scale", 2), ("plan", 0), ("target", 1), ("available", 0), ("plan", 0)],
-)
-def test_plan_any_history_keeps_the_limits_and_comes_to_rest(
-    spec: RolloutSpec, actions: list[tuple[str, int]]
-) -> None:
-    fleet, target, stable = Fleet(), "a", None
-    for action, number in actions:
-        name = NAMES[number % len(NAMES)]
-        if action == "plan":
-            stable = plan_and_check(spec, fleet, target, stable)
-        elif action == "scale":
-            spec = replace(spec, replicas=number)
-        elif action == "target":
-            target = name
-        elif name in fleet.wanted:
-            PODS[action](fleet, name)
-
-    for _ in range(100):
-        stable = plan_and_check(spec, fleet, target, stable)
-        for name in list(fleet.wanted):
-            fleet.sync(name)
-            fleet.stop(name)
-            for _ in range(10):
-                fleet.become_available(name)
-        if stable == target and fleet.wanted == {target: spec.replicas}:
-            return
-    pytest.fail(f"no rest: {fleet.wanted}, stable {stable}, target {target}")
-
-
-def plan_and_check(spec: RolloutSpec, fleet: Fleet, target: str, stable: str | None) -> str | None:
-    available_before, occupied_before = fleet.all_available(), fleet.occupied()
-    is_rollout = len({*fleet.wanted, target}) > 1
-    result = plan(spec, fleet.observe(target, stable), NOW)
-    assert plan(spec, fleet.observe(target, stable), NOW) == result
-    fleet.carry_out(dict(result.replicas))
-    least = min(available_before, spec.replicas - max_unavailable_pods(spec))
-    assert fleet.all_available() >= least, "available pods were taken away below the limit"
-    most = max(occupied_before, spec.replicas + max_surge_pods(spec))
-    assert fleet.occupied() <= most, "more pods than the surge allows"
-    if is_rollout and max_surge_pods(spec) == 0 and fleet.occupied() > occupied_before:
-        leaving = sum(fleet.terminating.values())
-        assert fleet.occupied() + leaving <= spec.replicas, "a new pod without a place"
-    if result.stable == target != stable:
-        assert fleet.available.get(target, 0) >= spec.replicas, "promoted too early"
-    return result.stable
+    assert step(RolloutSpec(replicas=2), stale, make_state("between", 2)).replicas == {
+        "old": 2,
+        "between": 2,
+        "new": 0,
+    }

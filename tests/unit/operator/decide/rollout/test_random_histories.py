@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.decide.rollout.fleet import Fleet
-from tests.unit.operator.decide.rollout.settling import settle
+from tests.unit.operator.decide.rollout.settling import quiesce, settle
 
 from modelservice_operator.decide.rollout.model import Analyse, RolloutSpec, SetWeight, Wait
 
@@ -73,7 +73,9 @@ def happen(fleet: Fleet, event: tuple[Any, ...]) -> None:
     """Let one thing happen, where it can."""
     kind, *facts = event
     if kind == "operate":
-        fleet.operate(killed_after=facts[0], service_last=facts[1])
+        fleet.fuse = facts[0]
+        fleet.operate(service_last=facts[1])
+        fleet.fuse = None
     elif kind == "scale":
         fleet.spec = replace(fleet.spec, replicas=facts[0])
     elif kind == "edit":
@@ -86,13 +88,14 @@ def happen(fleet: Fleet, event: tuple[Any, ...]) -> None:
 
 
 @settings(max_examples=300)
-@given(SPECS, CONTRACTS, EVENTS)
+@given(SPECS, CONTRACTS, st.sets(st.sampled_from(NAMES[1:]), max_size=1), EVENTS)
 def test_any_history_keeps_the_rules_and_ends(
-    spec: RolloutSpec, contracts: dict[str, str], events: list[tuple[Any, ...]]
+    spec: RolloutSpec, contracts: dict[str, str], broken: set[str], events: list[tuple[Any, ...]]
 ) -> None:
-    fleet = Fleet(spec, contracts=contracts)
+    fleet = Fleet(spec, contracts=contracts, broken=broken)
     for event in events:
         happen(fleet, event)
+    quiesce(fleet)
     for _ in range(10):
         if settle(fleet).phase != "Paused":
             return
