@@ -8,6 +8,7 @@ from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
 from hack.generate.go_stub import go_stub
 from hack.generate.layers import layers_picture
 from hack.generate.manifests import rendered_manifests
+from hack.generate.phases import phases_picture
 from hack.generate.protos import proto_modules
 from hack.generate.reference import reference_page
 
@@ -31,6 +32,7 @@ def main() -> None:
     _write(proto_modules(ROOT))
     _write(go_stub(ROOT))
     _write(layers_picture(ROOT))
+    _write(phases_picture())
     # The chart holds copies of the definitions, so it is rendered after they are written.
     _write(rendered_manifests(ROOT))
 
