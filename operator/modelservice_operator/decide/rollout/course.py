@@ -217,7 +217,7 @@ def _shares(
         return {target: replicas}, target
     if not _may_start(spec, observed, progress):
         # Before the target may start, clients have to be led to enough pods that are not its own.
-        return {stable: replicas}, stable
+        return {stable: replicas, target: 0}, stable
     if spec.strategy == "BlueGreen" and not limits.at_once:
         return {stable: replicas, target: 0 if held else replicas}, None
     is_last = spec.strategy != "Canary" or steps.is_past_steps(spec, progress)

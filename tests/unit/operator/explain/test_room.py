@@ -542,7 +542,7 @@ def test_operator_that_is_killed_after_any_write_ends_the_same(number: int) -> N
 
 
 def test_recreate_stops_all_old_pods_before_the_first_new_one() -> None:
-    world = World(replicas=3, rollout={"strategy": "Recreate"})
+    world = World(replicas=3, rollout={"strategy": "Recreate", "contract": "Ignore"})
     world.settle()
     old = str(world.status["stableRevision"])
     world.edit(model=model(2))

@@ -109,7 +109,9 @@ def test_decide_where_deployments_do_not_count_leaving_pods_the_pods_tell() -> N
 
 
 @pytest.mark.parametrize(
-    "rollout", [{"maxSurge": 0, "maxUnavailable": 1}, {"strategy": "Recreate"}], ids=["one by one", "at once"]
+    "rollout",
+    [{"maxSurge": 0, "maxUnavailable": 1}, {"strategy": "Recreate", "contract": "Ignore"}],
+    ids=["one by one", "at once"],
 )
 def test_decide_the_deadline_of_a_new_pod_begins_when_it_need_not_wait_any_more(rollout: Any) -> None:
     world = World(replicas=1, rollout={**rollout, "progressDeadlineSeconds": 60})
