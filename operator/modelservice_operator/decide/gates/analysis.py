@@ -1,8 +1,9 @@
 """The verdict of an analysis on one measurement: each metric against its bounds.
 
 A bound that is crossed fails the metric, whatever else is unknown. Otherwise a bound that cannot be
-looked at (too few requests, no value, nothing to compare with) leaves it open: what nobody measured neither
-passes nor fails. A value that equals its bound passes.
+looked at (too few requests, no value, nothing to compare with) leaves it open, and so does one that so many
+requests may have crossed by chance: what nobody measured neither passes nor fails. A value that equals its
+bound passes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ Result = Literal["Passed", "Failed", "Inconclusive"]
 
 GATE = "Analysis"
 """`gate` of the verdicts whose bounds are remembered."""
+LEAST_DIFFERENCES = {"LatencyP95": Decimal("0.001"), "LatencyP99": Decimal("0.001")}
+"""Seconds by which a value may be more whatever the ratio: where answers take a fraction of a millisecond,
+who is asked less often, and so finds its memory cold, is easily twice as slow."""
 _MAX_MESSAGE_CHARACTERS = 1024
 
 
@@ -130,7 +134,10 @@ def _judge_metric(
         bounds = _recorded_bounds(metric, thresholds.get(place))
     limits = [bound.limit for bound in bounds if bound.limit is not None]
     result: Result
-    result, message = ("Inconclusive", missing) if value is None else _compare(value, bounds)
+    if value is None or candidate is None:
+        result, message = "Inconclusive", missing
+    else:
+        result, message = _compare(value, candidate.lowest.get(place, value), bounds)
     return MetricVerdict(
         metric=metric_name(analysis, index),
         result=result,
@@ -169,7 +176,11 @@ def _bounds(metric: AnalysisMetric, stable: float | None, nothing_beside: str) -
     if metric.max_ratio is not None:
         ratio = parse_quantity(metric.max_ratio)
         said = f"maxRatio {_write(ratio)} of the old revision's {_write(stable)}"
-        bounds.append(_Bound(None, nothing_beside) if beside is None else _ratio_bound(beside, ratio, said))
+        if beside is None:
+            bounds.append(_Bound(None, nothing_beside))
+        else:
+            least = beside + LEAST_DIFFERENCES.get(metric.type, Decimal(0))
+            bounds.append(_ratio_bound(beside, max(beside * ratio, least), said))
     return bounds
 
 
@@ -178,10 +189,10 @@ def _highest(quantity: str) -> _Bound:
     return _Bound(limit, f"max {_write(limit)}")
 
 
-def _ratio_bound(stable: Decimal, ratio: Decimal, said: str) -> _Bound:
+def _ratio_bound(stable: Decimal, limit: Decimal, said: str) -> _Bound:
     """Only 0 is a number of times 0, and that is no limit to remember; below 0 nothing makes sense."""
     if stable > 0:
-        return _Bound(stable * ratio, said)
+        return _Bound(limit, said)
     nothing = f"the old revision's value is {_write(stable)}: maxRatio says nothing"
     return _Bound(None, nothing, allows_zero=stable == 0)
 
@@ -196,12 +207,16 @@ def _recorded_bounds(metric: AnalysisMetric, threshold: Decimal | None) -> list[
     return bounds or [_Bound(None, "no bound is known from before the change")]
 
 
-def _compare(value: float, bounds: Sequence[_Bound]) -> tuple[Result, str]:
+def _compare(value: float, lowest: float, bounds: Sequence[_Bound]) -> tuple[Result, str]:
+    """`lowest` is the least that the value may be in the long run."""
     exact = _exact(value)
-    crossed = [bound.said for bound in bounds if bound.limit is not None and exact > bound.limit]
-    if crossed:
-        return "Failed", f"{_write(value)} is more than {' and than '.join(crossed)}"
-    unknown = [bound.said for bound in bounds if bound.limit is None and (exact or not bound.allows_zero)]
+    crossed = [bound for bound in bounds if bound.limit is not None and exact > bound.limit]
+    certain = [bound.said for bound in crossed if bound.limit is not None and _exact(lowest) > bound.limit]
+    if certain:
+        return "Failed", f"{_write(value)} is more than {' and than '.join(certain)}"
+    chance = f"but so few requests tell no more than that it is above {_write(lowest)}"
+    unknown = [f"{_write(value)} is more than {bound.said}, {chance}" for bound in crossed]
+    unknown += [bound.said for bound in bounds if bound.limit is None and (exact or not bound.allows_zero)]
     return ("Inconclusive", "; ".join(dict.fromkeys(unknown))) if unknown else ("Passed", "")
 
 

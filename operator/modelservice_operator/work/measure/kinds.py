@@ -5,6 +5,7 @@ Another type is one more row of KINDS. Source of the quantiles: Prometheus, `his
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,7 +49,41 @@ class Kind:
     missing: Callable[[Totals], str]
     """Why there is none."""
     promql: str
-    """The same in PromQL; $pods (label matchers) and $interval are filled in."""
+    """The same in PromQL; $pods (label matchers), $interval and $share are filled in."""
+    share: float | None = None
+    """Where it is a quantile: of which share of the requests."""
+    is_ratio: bool = False
+    """Whether it is a share of the requests."""
+
+    def lowest(self, totals: Totals, value: float) -> float | None:
+        """The least that the value may be in the long run; None where it is what it is."""
+        requests = totals.counts.requests
+        if self.is_ratio:
+            return lowest_ratio(value, requests)
+        return (
+            None
+            if self.share is None
+            else quantile(lowest_share(self.share, requests), totals.counts.buckets)
+        )
+
+
+_CONFIDENCE = 1.645
+"""Standard deviations: one time in twenty the long run is below."""
+
+
+def lowest_ratio(ratio: float, requests: float) -> float:
+    """The least that a ratio of so many requests may be in the long run (Wilson's interval, one side)."""
+    ratio, square = min(ratio, 1.0), _CONFIDENCE**2
+    spread = _CONFIDENCE * math.sqrt(ratio * (1 - ratio) / requests + square / (4 * requests**2))
+    return max(0.0, (ratio + square / (2 * requests) - spread) / (1 + square / requests))
+
+
+def lowest_share(share: float, requests: float) -> float:
+    """The share of so many requests whose time is the least that the quantile may be in the long run.
+
+    How many of them are faster than the quantile is a matter of chance: a binomial distribution's.
+    """
+    return max(0.01, share - _CONFIDENCE * math.sqrt(share * (1 - share) / requests))
 
 
 def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
@@ -96,8 +131,8 @@ def _latency(share: float, totals: Totals) -> float | None:
 
 
 def _latency_kind(share: float) -> Kind:
-    seconds = f"histogram_quantile({share}, sum by (le) (increase({BUCKETS}{_RANGE})))"
-    return Kind(partial(_latency, share), _no_requests, seconds)
+    seconds = f"histogram_quantile($share, sum by (le) (increase({BUCKETS}{_RANGE})))"
+    return Kind(partial(_latency, share), _no_requests, seconds, share=share)
 
 
 def _no_requests(_: Totals) -> str:
@@ -112,7 +147,10 @@ REQUESTS_PROMQL = " + ".join(f"sum(increase({name}{_RANGE}))" for name in (SUCCE
 
 KINDS: Mapping[str, Kind] = {
     "ErrorRatio": Kind(
-        _error_ratio, _no_requests, f"sum(increase({FAILURES}{_FAULT_RANGE})) / ({REQUESTS_PROMQL})"
+        _error_ratio,
+        _no_requests,
+        f"sum(increase({FAILURES}{_FAULT_RANGE})) / ({REQUESTS_PROMQL})",
+        is_ratio=True,
     ),
     "LatencyP95": _latency_kind(0.95),
     "LatencyP99": _latency_kind(0.99),
@@ -125,6 +163,7 @@ KINDS: Mapping[str, Kind] = {
         _non_finite_ratio,
         lambda totals: _OLDER_SERVER if totals.counts.non_finite is None else NO_REQUESTS,
         f"sum(increase({NON_FINITE}{_RANGE})) / sum(increase({SUCCESSES}{_RANGE}))",
+        is_ratio=True,
     ),
 }
 """Every type but Prometheus, whose query is the user's."""

@@ -100,6 +100,7 @@ class _Revision:
 
 def _read_totals(revision: str, metrics: Sequence[tuple[str, str | None]], totals: Totals) -> Look:
     values: dict[str, float | None] = {}
+    lowest: dict[str, float] = {}
     problems = {}
     for place, (kind, _) in enumerate(metrics):
         known = KINDS.get(kind)
@@ -108,7 +109,10 @@ def _read_totals(revision: str, metrics: Sequence[tuple[str, str | None]], total
             problems[str(place)] = NO_PROMETHEUS
         elif value is None:
             problems[str(place)] = f"revision {revision}: {known.missing(totals)}"
-    return Look(Window(requests=round(totals.counts.requests), values=values), problems=problems)
+        elif (least := known.lowest(totals, value)) is not None:
+            lowest[str(place)] = least
+    window = Window(requests=round(totals.counts.requests), values=values, lowest=lowest)
+    return Look(window, problems=problems)
 
 
 class PodSource:
@@ -142,8 +146,10 @@ class PodSource:
             await asyncio.sleep(min(left, self._pause_seconds()))
             is_over = loop.time() >= until
             await self._look()
-        stable = self._stable.close(self._request.metrics) if self._stable is not None else None
-        return Looks(self._candidate.close(self._request.metrics), stable)
+        candidate = self._candidate.close(self._request.metrics)
+        return Looks(
+            candidate, self._stable.close(self._request.metrics) if self._stable is not None else None
+        )
 
     def _pause_seconds(self) -> float:
         if LOOKED_AT_IN_BETWEEN.isdisjoint(kind for kind, _ in self._request.metrics):

@@ -15,7 +15,7 @@ import socket
 from errno import EACCES
 from ipaddress import IPv6Address, ip_address, ip_network
 from string import Template
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -23,7 +23,7 @@ import msgspec
 
 from modelservice_operator.facts.measured import Window
 from modelservice_operator.facts.text.redact import redact
-from modelservice_operator.work.measure.kinds import KINDS, REQUESTS_PROMQL
+from modelservice_operator.work.measure.kinds import KINDS, REQUESTS_PROMQL, lowest_ratio, lowest_share
 from modelservice_operator.work.measure.looks import Look, Looks
 from modelservice_operator.work.pods.asking import read_body
 
@@ -66,6 +66,15 @@ class _Answer(msgspec.Struct):
     error: str = ""
 
 
+class _Reading(NamedTuple):
+    """What came of one metric."""
+
+    value: float | None
+    lowest: float | None = None
+    """The least that it may be in the long run."""
+    problem: str = ""
+
+
 class PrometheusSource:
     """Windows of two revisions, one after the other."""
 
@@ -86,34 +95,41 @@ class PrometheusSource:
 
     async def _look(self, revision: str) -> Look:
         try:
-            requests = await self._ask(fill_template(REQUESTS_PROMQL, self._key, revision, self._seconds))
+            requests = await self._ask(self._fill(REQUESTS_PROMQL, revision))
         except NoNumberError as error:
             return Look(None, f"Prometheus, requests of revision {revision}: {error}")
-        queries = [
-            fill_query(query, self._key, revision)
-            if query is not None
-            else fill_template(KINDS[kind].promql, self._key, revision, self._seconds)
-            for kind, query in self._request.metrics
-        ]
-        found = await asyncio.gather(*(self._try(query) for query in queries))
-        values: dict[str, float | None] = {}
-        problems = {}
-        for place, (value, problem) in enumerate(found):
-            values[str(place)] = value
-            if value is None:
-                problems[str(place)] = f"Prometheus, revision {revision}: {problem}"
-        return Look(Window(requests=round(requests), values=values), problems=problems)
+        found = await asyncio.gather(
+            *(self._read(kind, query, revision, requests) for kind, query in self._request.metrics)
+        )
+        places = [str(place) for place in range(len(found))]
+        window = Window(
+            requests=round(requests),
+            values={place: one.value for place, one in zip(places, found, strict=True)},
+            lowest={
+                place: one.lowest for place, one in zip(places, found, strict=True) if one.lowest is not None
+            },
+        )
+        problems = {place: one.problem for place, one in zip(places, found, strict=True) if one.problem}
+        return Look(window, problems=problems)
 
-    @property
-    def _seconds(self) -> int:
-        return self._request.interval_seconds
-
-    async def _try(self, query: str) -> tuple[float | None, str]:
-        """The number that a query gives, or what came instead."""
+    async def _read(self, kind: str, query: str | None, revision: str, requests: float) -> _Reading:
+        """A metric of a revision that had so many requests."""
         try:
-            return await self._ask(query), ""
+            if query is not None:
+                return _Reading(await self._ask(fill_query(query, self._key, revision)))
+            known = KINDS[kind]
+            value = await self._ask(self._fill(known.promql, revision, known.share))
+            if known.is_ratio:
+                return _Reading(value, lowest_ratio(value, requests) if requests else None)
+            if known.share is None or not requests:
+                return _Reading(value)
+            share = lowest_share(known.share, requests)
+            return _Reading(value, await self._ask(self._fill(known.promql, revision, share)))
         except NoNumberError as error:
-            return None, str(error)
+            return _Reading(None, problem=f"Prometheus, revision {revision}: {error}")
+
+    def _fill(self, promql: str, revision: str, share: float | None = None) -> str:
+        return fill_template(promql, self._key, revision, self._request.interval_seconds, share)
 
     async def _ask(self, query: str) -> float:
         """The number that a query gives. Raises NoNumberError."""
@@ -157,10 +173,10 @@ def fill_query(query: str, key: Key, revision: str) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match[1]], query)
 
 
-def fill_template(promql: str, key: Key, revision: str, seconds: int) -> str:
-    """Fill in the pods and the interval of a query of ours."""
+def fill_template(promql: str, key: Key, revision: str, seconds: int, share: float | None = None) -> str:
+    """Fill in the pods and the interval of a query of ours, and the share of a quantile."""
     pods = f'namespace="{key.namespace}",pod=~"{pods_pattern(key.name, revision)}"'
-    return Template(promql).substitute(pods=pods, interval=f"{seconds}s")
+    return Template(promql).substitute(pods=pods, interval=f"{seconds}s", share=share)
 
 
 def read_number(status: int, raw: bytes) -> float:

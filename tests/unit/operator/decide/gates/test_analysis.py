@@ -133,6 +133,43 @@ def test_judge_failure_names_value_and_bound():
     assert verdict.message == "0.0523457 is more than maxIncrease 0.01 above the old revision's 0.002"
 
 
+@pytest.mark.parametrize(
+    ("lowest", "bounds", "result"),
+    [
+        (0.049, MAX, "Inconclusive"),
+        (0.05, MAX, "Inconclusive"),
+        (0.0501, MAX, "Failed"),
+        (0.049, {"max": "0.2"}, "Passed"),
+        (0.049, MAX | INCREASE, "Failed"),  # 0.03 is crossed for certain
+        (0.025, MAX | INCREASE, "Inconclusive"),
+    ],
+)
+def test_judge_what_may_be_chance_neither_passes_nor_fails(lowest, bounds, result):
+    candidate = Window(requests=ENOUGH, values={"0": 0.06}, lowest={"0": lowest})
+    stable = Window(requests=ENOUGH, values={"0": 0.02})
+    measurement = Measurement(run="r", ended_at=NOW, candidate=candidate, stable=stable)
+    verdict = judge_one(bounds, measurement)
+
+    assert verdict.result == result
+    assert (f"above {lowest}" in verdict.message) == (result == "Inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("value", "stable", "result"),
+    [
+        (0.0009, 0.0001, "Passed"),
+        (0.0012, 0.0001, "Failed"),
+        (0.0041, 0.002, "Failed"),
+        (0.003, 0.002, "Passed"),
+    ],
+)
+def test_judge_no_ratio_makes_a_latency_worse_by_less_than_a_millisecond(value, stable, result):
+    analysis = make_analysis({"type": "LatencyP99", **RATIO})
+    (verdict,) = judge(analysis, make_measurement(value, stable))
+
+    assert verdict.result == result
+
+
 @given(value=st.floats(0, 1), stable=st.floats(0, 1), requests=st.integers(0, 99))
 def test_judge_too_few_requests_neither_pass_nor_fail(value, stable, requests):
     everything = make_analysis({"type": "ErrorRatio", **MAX, **INCREASE, **RATIO}, min_requests=100)

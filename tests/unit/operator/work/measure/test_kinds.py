@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelservice_operator.api.spec.analysis import MetricType
 from modelservice_operator.work.measure.counts import Counts
-from modelservice_operator.work.measure.kinds import KINDS, Totals, quantile
+from modelservice_operator.work.measure.kinds import KINDS, Totals, lowest_ratio, lowest_share, quantile
 
 INF = math.inf
 BOUNDS = (0.1, 0.2, 0.5, 1.0)
@@ -79,6 +79,40 @@ def test_non_finite_ratio_is_of_answers_and_none_where_a_server_does_not_tell():
     assert read("NonFiniteRatio", non_finite=0) is None
     older = Totals(counts=Counts(successes=50), pending=0)
     assert "older" in KINDS["NonFiniteRatio"].missing(older)
+
+
+@given(requests=st.integers(1, 10_000), data=st.data())
+def test_lowest_ratio_is_where_what_was_seen_is_at_the_edge_of_chance(requests, data):
+    """The definition of Wilson's interval: the ratio lies so many standard deviations above it."""
+    ratio = data.draw(st.integers(1, requests)) / requests
+    lowest = lowest_ratio(ratio, requests)
+
+    assert 0 < lowest < ratio
+    assert ratio - lowest == pytest.approx(1.645 * math.sqrt(lowest * (1 - lowest) / requests), rel=1e-6)
+
+
+def test_lowest_ratio_of_nothing_is_nothing_and_of_more_than_all_that_of_all():
+    assert lowest_ratio(0, 50) == 0
+    assert lowest_ratio(1.2, 50) == lowest_ratio(1.0, 50)
+
+
+@given(share=st.sampled_from([0.95, 0.99]), requests=st.integers(1, 10_000))
+def test_lowest_share_is_below_and_comes_nearer_with_more_requests(share, requests):
+    assert 0 < lowest_share(share, requests) < share
+    assert lowest_share(share, requests) <= lowest_share(share, requests * 2)
+
+
+def test_lowest_of_ratios_and_quantiles_but_of_nothing_else():
+    buckets = make_buckets(0, 90, 97, 100, 100)
+    counts = Counts(successes=95, failures={"BACKEND": 5}, buckets=buckets, non_finite=2)
+    totals = Totals(counts=counts, pending=3)
+    found = {name: kind.lowest(totals, kind.read(totals) or 0) for name, kind in KINDS.items()}
+
+    assert found["Saturation"] is None
+    assert found["ErrorRatio"] == lowest_ratio(0.05, 100)
+    assert found["NonFiniteRatio"] == lowest_ratio(2 / 95, 100)
+    assert found["LatencyP95"] == quantile(lowest_share(0.95, 100), buckets)
+    assert found["LatencyP95"] < read("LatencyP95", buckets=buckets)
 
 
 def test_saturation_is_what_waits_in_a_pod():

@@ -148,6 +148,7 @@ async def test_measurement_is_the_difference_of_two_looks_of_each_revision(pods)
     assert found.ended_at == NOW.replace(microsecond=0)
     assert found.candidate.requests == 400
     assert found.candidate.values == {"0": 5 / 400}
+    assert 0 < found.candidate.lowest["0"] < 5 / 400
     assert found.stable.requests == 200
     assert found.stable.values == {"0": 0}
     assert not found.problem

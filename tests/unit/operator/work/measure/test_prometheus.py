@@ -13,6 +13,7 @@ from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.facts.measured import Measurement, MeasureRequest
 from modelservice_operator.facts.names import of_revision
 from modelservice_operator.work.measure import prometheus
+from modelservice_operator.work.measure.kinds import lowest_share
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.measure.prometheus import (
     LARGEST_ANSWER_BYTES,
@@ -202,6 +203,15 @@ async def test_measure_asks_for_both_revisions_with_our_queries_and_the_users(se
     assert found.stable.values == {"0": 3, "1": 0.5}
     assert not found.problem
     assert any('namespace="mail",pod=~"spam-new-.*"' in query for query in server.queries)
+
+
+async def test_measure_asks_for_the_lowest_value_that_so_many_requests_leave_open(server):
+    lower = f"({lowest_share(0.99, 100)}, "
+    server.answer = lambda query: vector("0.2" if lower in query else "0.3" if "(0.99," in query else "100")
+    found = await measure(server.url, ("LatencyP99", None), ("Saturation", None), ("Prometheus", "up"))
+
+    assert found.candidate.values == {"0": 0.3, "1": 100, "2": 100}
+    assert found.candidate.lowest == {"0": 0.2}
 
 
 async def test_measure_names_the_metric_that_has_no_number(server):
