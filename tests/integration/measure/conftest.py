@@ -14,7 +14,7 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.packages import ensure_packages, find_program
 from hack.cluster.testing import METRICS_PROGRAMS
 from tests.support.operator_process import free_port, wait_until
-from tests.unit.runtime.onnx_models import save_gather, save_loop
+from tests.unit.runtime.onnx_models import save_gather, save_log, save_loop
 from tests.unit.runtime.server_process import ServerProcess, server_process
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class Server:
         """Ask the model `table`; the status of the answer. Another datatype is the client's mistake."""
         return self._ask("table", {"name": "x", "datatype": datatype, "shape": [1], "data": [index]})
 
+    def logarithm(self, number: float) -> int:
+        """Ask the model `log`, whose answer to a negative number is NaN."""
+        return self._ask("log", {"name": "x", "datatype": "FP32", "shape": [1], "data": [number]})
+
     def turn(self, turns: int) -> int:
         """Ask the model `loop`, which takes as long as it is told."""
         return self._ask("loop", {"name": "x", "datatype": "INT64", "shape": [1], "data": [turns]})
@@ -85,6 +89,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     """The pod of a new revision, and that of the old one."""
     folder = tmp_path_factory.mktemp("models")
     models = ("--model", f"table={save_gather(folder / 'table.onnx')}")
+    models += ("--model", f"log={save_log(folder / 'log.onnx')}")
     models += ("--model", f"loop={save_loop(folder / 'loop.onnx')}", "--drain-delay-seconds", "0")
     with server_process(*models) as new, server_process(*models) as old:
         new.wait_for("ready")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEY = Key("mail", "spam")
 INTERVAL_SECONDS = 5
-OURS = ("ErrorRatio", "LatencyP95", "LatencyP99", "Saturation")
+OURS = ("ErrorRatio", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio")
 # A user's query, its value where it has one, else what is told.
 QUERIES: dict[str, float | str] = {
     'sum(max_over_time(up{namespace="{{namespace}}",pod=~"{{pods}}"}[5s]))': 1.0,
@@ -96,6 +96,7 @@ def test_our_queries_give_numbers_of_both_revisions(measured: Measurement) -> No
     assert all(0 < seconds < 30 for seconds in (*new[1:3], *old[1:3]) if seconds is not None)
     assert None not in new + old
     assert 0 <= (new[3] or 0) <= 1
+    assert new[4] == old[4] == 0
 
 
 @pytest.mark.parametrize(("place", "expected"), list(enumerate(QUERIES.values(), start=len(OURS))))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEY = Key("mail", "spam")
-METRICS = ("ErrorRatio", "LatencyP95", "LatencyP99", "Saturation")
+METRICS = ("ErrorRatio", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio")
 REQUEST = MeasureRequest(
     run="1",
     candidate="new",
@@ -84,6 +84,23 @@ async def test_errors_of_the_server_are_counted_and_those_of_clients_are_not(ser
     faults = sum((one.candidate.values["0"] or 0) * one.candidate.requests for one in found)
     assert faults == pytest.approx(5)
     assert all(not one.stable.values["0"] for one in found)
+
+
+async def test_answers_with_nan_are_counted(servers, measuring):
+    new, old = servers
+    await measuring.next()
+
+    def ask() -> None:
+        for number in range(20):
+            new.logarithm(-1 if number % 4 == 0 else 1)
+            old.logarithm(1)
+
+    await asyncio.to_thread(ask)
+    found = await measuring.until(20)
+
+    wrong = sum((one.candidate.values["4"] or 0) * one.candidate.requests for one in found)
+    assert wrong == pytest.approx(5)
+    assert all(not one.stable.values["4"] for one in found)
 
 
 async def test_slow_revision_is_told_from_a_fast_one(servers, measuring):
