@@ -8,8 +8,9 @@ import msgspec
 
 from modelservice_cli.errors import CommandError
 from modelservice_operator.decide.revision import Snapshot
+from modelservice_operator.decide.rollout.traffic import percentages
 from modelservice_operator.decide.runtimes import image_of
-from modelservice_operator.facts import names
+from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.recorded import is_given_up
 
 Object = Mapping[str, Any]
@@ -138,6 +139,27 @@ class Facts:
         """How a revision is called in a sentence: `bx5c9d7fgz (revision 3, stable)`."""
         role = self.role(record.revision)
         return f"{record.revision} (revision {record.number}{', ' if role else ''}{role})"
+
+
+def counts_agree(facts: Facts) -> bool:
+    """Whether the operator has counted the pods that the Deployments have now.
+
+    Its status counts those to which clients are led, and gives each revision's share of them.
+    """
+    if facts.deployments is None:
+        return True
+    # The status says by a label selector which pods those are.
+    chosen = str(facts.status.get("selector") or "").partition(f"{labels.REVISION}=")[2]
+    reached = {name: one for name, one in facts.deployments.items() if chosen in ("", name)}
+    counts = {
+        count: {name: (one.get("status") or {}).get(count, 0) for name, one in reached.items()}
+        for count in ("readyReplicas", "availableReplicas")
+    }
+    actual = {one["revision"]: one.get("actual", 0) for one in facts.status.get("traffic") or ()}
+    shares = percentages(counts["availableReplicas"])
+    return all(facts.status.get(count, 0) == sum(one.values()) for count, one in counts.items()) and all(
+        actual.get(name, 0) == shares.get(name, 0) for name in {*actual, *shares}
+    )
 
 
 def read_records(service: Object, found: Sequence[Object]) -> tuple[Record, ...]:

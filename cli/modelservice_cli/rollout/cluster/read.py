@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from modelservice_cli.rollout.cluster.api import Cluster, Object
 from modelservice_cli.rollout.cluster.errors import ForbiddenError
-from modelservice_cli.rollout.facts import Facts, Record, read_deployments, read_records
+from modelservice_cli.rollout.facts import Facts, Record, counts_agree, read_deployments, read_records
 from modelservice_cli.rollout.pods import unexplained
 from modelservice_operator.facts.kinds import CONTROLLER_REVISIONS, DEPLOYMENTS
 
@@ -98,12 +98,3 @@ class Reader:
 
 def _version(service: Object) -> str:
     return str(service["metadata"].get("resourceVersion"))
-
-
-def counts_agree(facts: Facts) -> bool:
-    """Whether the operator has counted the pods that the Deployments have; it sums them up in its status."""
-    return facts.deployments is None or all(
-        facts.status.get(count, 0)
-        == sum((one.get("status") or {}).get(count, 0) for one in facts.deployments.values())
-        for count in ("readyReplicas", "availableReplicas")
-    )

@@ -41,6 +41,8 @@ _MARKS: dict[Mark, tuple[str, str]] = {
     "next": ("○", "dim"),
 }
 _BAR_CELLS = 10
+_SHORT_CELLS = 20
+"""Columns of short texts keep them on one line; the long ones share what is left."""
 _TREND_CELLS = 40
 """With the columns beside it this leaves 80 columns whole."""
 
@@ -73,7 +75,7 @@ def draw(status: RolloutStatus, now: datetime, verdicts: Sequence[Object]) -> Re
     """
     parts: list[RenderableType] = [_part(headline(status), _STYLES[status.state])]
     parts += [_part(line) for line in change_lines(status, now)]
-    if status.change and status.change.steps:
+    if status.change and status.change.steps and not status.change.is_over:
         parts.append(_steps(status.change.steps))
     if status.revisions:
         parts.append(_revisions(status.revisions))
@@ -125,8 +127,10 @@ def _part(part: Part, style: str = "") -> RenderableType:
     if isinstance(part, str):
         return Text(printable(part), style)
     table = RichTable(box=SIMPLE_HEAD, pad_edge=False)
-    for name in part.header:
-        table.add_column(name, overflow="fold")
-    for row in printable_table(part).rows:
+    rows = printable_table(part).rows
+    for index, name in enumerate(part.header):
+        is_short = max((len(row[index]) for row in rows), default=0) <= _SHORT_CELLS
+        table.add_column(name, overflow="fold", no_wrap=is_short)
+    for row in rows:
         table.add_row(*map(Text, row))
     return table

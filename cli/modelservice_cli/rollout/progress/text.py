@@ -32,7 +32,7 @@ def status_report(status: RolloutStatus, now: datetime) -> list[Part]:
 
 
 def _step_row(status: RolloutStatus) -> list[str]:
-    steps = status.change.steps if status.change else ()
+    steps = status.change.steps if status.change and not status.change.is_over else ()
     return ["  ".join(f"{_MARKS[one.mark]} {one.text}" for one in steps)] if steps else []
 
 

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """Answers reads one after the other: each item is what is there from that read of the service on."""
+    """Answers reads one after the other: each item is what is there from that read of the service on.
+
+    A moment: resourceVersion, available pods of the new revision by the status, and by its Deployment.
+    """
 
     def __init__(self, *moments: tuple[str, int, int]) -> None:
-        """Each moment: resourceVersion, available pods by the status, and by the Deployments."""
         self.moments = list(moments)
         self.now = self.moments[0]
         self.reads = 0
@@ -29,7 +31,8 @@ class Server:
         self.reads += 1
         self.now = self.moments.pop(0) if len(self.moments) > 1 else self.moments[0]
         version, counted, _ = self.now
-        counts = {"availableReplicas": counted, "readyReplicas": counted}
+        counts: dict[str, Any] = {"availableReplicas": counted, "readyReplicas": counted}
+        counts["traffic"] = [{"revision": NEW, "desired": 100, "actual": 100 if counted else 0}]
         service = copy.deepcopy(dict(facts_with(rollout(), **counts).service))
         service["metadata"]["resourceVersion"] = version
         return service

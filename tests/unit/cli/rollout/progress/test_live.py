@@ -9,6 +9,7 @@ from rich.console import Console
 from tests.unit.cli.rollout.statuses import NEW, OLD, at, facts_with, rollout, round_of
 from tests.unit.operator.builders import NOW, make_pod
 
+from modelservice_cli.rollout.pods import PodTrouble
 from modelservice_cli.rollout.progress.live import bar, draw, live_view
 from modelservice_cli.rollout.progress.status import RolloutStatus, rollout_status
 
@@ -83,6 +84,23 @@ def test_live_view_is_no_higher_than_its_terminal_until_the_end() -> None:
         assert file.getvalue().count("\n") < 24
         assert "CONDITION" not in file.getvalue()
     assert "CONDITION" in file.getvalue()
+
+
+def test_live_view_breaks_long_texts_only() -> None:
+    """Bars, counts and figures stay on one line beside a long model, name of a pod, and cause."""
+    figures = ("0.0001234", "0.0001234", "Inconclusive")
+    status = status_with(0, verdicts=round_of(0, ("NonFiniteRatio", *figures)))
+    uri = "oci://registry.example/a/very/long/path/to/models/spam:1"
+    status = replace(
+        status,
+        revisions=tuple(replace(one, model=uri) for one in status.revisions),
+        pods=(PodTrouble(pod=f"spam-{NEW}-7cb8b6cc79-d6lq5", revision=NEW, phase="Terminating", reason=uri),),
+    )
+    text = drawn(status)
+
+    for shown in ("████████░░  75%", "3 of 3 available", "NonFiniteRatio", *figures, "Terminating"):
+        assert shown in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_live_view_draws_courses_longer_than_the_status_remembers() -> None:
