@@ -14,7 +14,8 @@ from hack.cluster.cluster import Cluster
 from tests.support.manifests import SMALLEST_SPECS, merge_patch, model_service_cases
 
 GROUP = "/apis/modelservice.dev/v1alpha1"
-EVERYTHING = next(case.manifest for case in model_service_cases() if case.name == "everything")
+GOOD = {case.name: case.manifest for case in model_service_cases() if not case.refused}
+EVERYTHING = GOOD["everything"]
 
 
 def make_service(name: str = "spam", **spec: Any) -> Object:
@@ -74,6 +75,8 @@ def test_create_stores_what_was_written_and_the_one_default(crds: Cluster, names
     assert created["spec"] == {**SMALLEST_SPECS["ModelService"], "replicas": 1}
     everything = crds.api.create(f"{collection(namespace)}?fieldValidation=Strict", EVERYTHING)
     assert everything["spec"] == EVERYTHING["spec"]
+    canary = crds.api.create(f"{collection(namespace)}?fieldValidation=Strict", GOOD["rollout-canary"])
+    assert canary["spec"] == {**GOOD["rollout-canary"]["spec"], "replicas": 1}, "{} says something in a step"
 
 
 def test_scale_is_read_and_written_through_the_subresource(crds: Cluster, namespace: str) -> None:
@@ -163,10 +166,22 @@ def test_kubectl_get_shows_the_state_in_columns(crds: Cluster, namespace: str) -
     crds.api.create(collection(namespace), make_service())
     ready = make_status()["conditions"][0]
     conditions = [ready, {**ready, "type": "Degraded", "status": "True"}]
-    crds.api.patch(f"{collection(namespace)}/spam/status", {"status": make_status(conditions=conditions)})
+    status = make_status(conditions=conditions, rollout={"phase": "Paused", "weight": 20})
+    crds.api.patch(f"{collection(namespace)}/spam/status", {"status": status})
     head, row = kubectl(crds, "get", "msvc", "-n", namespace).stdout.splitlines()
-    assert head.split() == ["NAME", "READY", "REASON", "DEGRADED", "DESIRED", "AVAILABLE", "REVISION", "AGE"]
-    assert row.split()[:7] == ["spam", "False", "DigestMismatch", "True", "1", "1", "bx5c9d7fgz"]
+    columns = "NAME READY REASON DEGRADED DESIRED AVAILABLE REVISION PHASE WEIGHT AGE"
+    assert head.split() == columns.split()
+    assert row.split()[:-1] == [
+        "spam",
+        "False",
+        "DigestMismatch",
+        "True",
+        "1",
+        "1",
+        "bx5c9d7fgz",
+        "Paused",
+        "20",
+    ]
 
     wide = kubectl(crds, "get", "msvc", "-n", namespace, "-o", "wide").stdout
     assert wide.splitlines()[0].split()[-4:] == ["URL", "MODEL", "IMAGE", "MESSAGE"]
@@ -261,6 +276,17 @@ def test_oversized_manifests_are_refused(crds: Cluster, namespace: str) -> None:
         crds.api.create(collection(namespace), make_service(model={"storageUri": "s3://" + "x" * 1_400_000}))
 
 
+def make_largest_rollout() -> Object:
+    bounds = dict.fromkeys(("max", "maxIncrease", "maxRatio"), "0.000000001")
+    metrics = [{"type": "Prometheus", "query": "q" * 2048, **bounds} for _ in range(8)]
+    return {
+        "strategy": "Canary",
+        "canary": {"steps": [{"analysis": {"metrics": metrics}} for _ in range(32)]},
+        "prometheus": {"url": "http://h/" + "p" * 503},
+        "rollbackWindowSeconds": 86_400,
+    }
+
+
 def test_largest_manifest_is_decided_within_the_cel_budget(crds: Cluster, namespace: str) -> None:
     # The API server stops a validation that costs too much at run time, whatever it estimated before.
     labels = {f"{'p' * 240}.example/{'k' * 50}{i}": "v" * 63 for i in range(64)}
@@ -279,6 +305,7 @@ def test_largest_manifest_is_decided_within_the_cel_budget(crds: Cluster, namesp
             + [{"ipBlock": {"cidr": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128"}}],
             "extraPorts": list(range(1, 17)),
         },
+        "rollout": make_largest_rollout(),
     }
     created = crds.api.create(f"{collection(namespace)}?dryRun=All", make_service(**spec))
     assert len(json.dumps(created["spec"])) > 500_000

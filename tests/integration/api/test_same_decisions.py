@@ -65,6 +65,28 @@ MODELS = st.fixed_dictionaries(
         "credentials": some(secretName=NAMES),
     },
 )
+URLS = st.one_of(
+    st.sampled_from(["http://h", "https://h.example:9090/p", "http://[::1]:1", "http://u@h", "http://h:0"]),
+    st.builds("http://{}".format, st.text(alphabet="hH:9.-_/@?#%[]\\\n ", max_size=8)),
+)
+ANALYSES = some(
+    metrics=st.lists(
+        some(
+            type=st.sampled_from(["ErrorRatio", "LatencyP95", "Prometheus", "latency"]),
+            max=QUANTITIES,
+            maxIncrease=QUANTITIES,
+            maxRatio=QUANTITIES,
+            query=st.sampled_from(["", "up"]),
+        ),
+        max_size=2,
+    ),
+    count=NUMBERS,
+    failureLimit=NUMBERS,
+)
+STEPS = st.one_of(
+    some(setWeight=NUMBERS), some(pause=some(durationSeconds=NUMBERS)), some(analysis=ANALYSES),
+    some(setWeight=NUMBERS, pause=some(), analysis=ANALYSES),
+)  # fmt: skip
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "model": MODELS,
     "runtime": some(ref=NAMES, executionProviders=PROVIDERS, intraOpThreads=NUMBERS),
@@ -78,7 +100,11 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "autoscaling": some(minReplicas=NUMBERS, maxReplicas=NUMBERS, metrics=METRICS),
     "batching": some(maxBatchSize=NUMBERS, maxDelayMilliseconds=NUMBERS),
     "rollout": some(
-        strategy=st.sampled_from(["RollingUpdate", "Recreate", ""]),
+        strategy=st.sampled_from(["RollingUpdate", "Recreate", "Canary", "BlueGreen", ""]),
+        canary=some(steps=st.lists(STEPS, max_size=3)),
+        blueGreen=some(autoPromote=NUMBERS, previewSeconds=NUMBERS, scaleDownDelaySeconds=NUMBERS),
+        prometheus=some(url=URLS),
+        rollbackWindowSeconds=NUMBERS,
         maxSurge=COUNTS,
         maxUnavailable=COUNTS,
         capacityPolicy=st.sampled_from(["Auto", "Wait", "wait"]),
@@ -129,6 +155,11 @@ def model_refusal(manifest: dict[str, Any]) -> str:
 @example(spec={"rollout": {"maxSurge": "0%", "maxUnavailable": None}})
 @example(spec={"rollout": {"strategy": "Recreate", "maxSurge": None}})
 @example(spec={"rollout": {"strategy": "Recreate", "maxUnavailable": 0}})
+@example(spec={"rollout": {"strategy": "Canary", "canary": {"steps": [{"pause": None, "analysis": {}}]}}})
+@example(
+    spec={"rollout": {"strategy": "Canary", "canary": {"steps": [{"pause": {"durationSeconds": None}}]}}}
+)
+@example(spec={"rollout": {"strategy": "BlueGreen", "blueGreen": {"previewSeconds": 1, "autoPromote": None}}})
 def test_models_and_api_server_decide_the_same(
     crds: Cluster, shared_namespace: str, spec: dict[str, Any]
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelservice_operator.api.types.base import ApiModel, Quantity, between
+from modelservice_operator.api.types.oci import HOST
 from modelservice_operator.api.types.rules import Rule, must_match
 
 MetricType = Literal["ErrorRatio", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio", "Prometheus"]
@@ -17,8 +18,8 @@ class PrometheusSource(ApiModel):
         str,
         Field(max_length=512),
         must_match(
-            r"https?://[A-Za-z0-9.\[\]:_-]+(/[!-?A-~\[\]]*)?",
-            "expected an address such as http://prometheus.monitoring:9090",
+            rf'https?://{HOST}(/[!"$-?A-\[\]-~]*)?',
+            "expected an address such as http://prometheus.monitoring:9090, without credentials and '#'",
             echo=False,
         ),
     ]

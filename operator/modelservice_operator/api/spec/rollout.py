@@ -154,10 +154,29 @@ class Rollout(ApiModel):
             check=lambda self: self.rollback_window_seconds == 0 or self.last_analysis is not None,
             field_path=".rollbackWindowSeconds",
         ),
+        Rule(
+            cel=(
+                "has(self.prometheus) || !has(self.canary) || !self.canary.steps.exists(one, "
+                "has(one.analysis) && has(one.analysis.metrics) && "
+                "one.analysis.metrics.exists(metric, metric.type == 'Prometheus'))"
+            ),
+            message="a metric of type Prometheus needs to know where that is: set its url",
+            check=lambda self: self.prometheus is not None or not self.asks_prometheus,
+            field_path=".prometheus",
+        ),
     )
 
     @property
     def last_analysis(self) -> Analysis | None:
         """The last analysis of the steps."""
+        return next(reversed(self._analyses), None)
+
+    @property
+    def asks_prometheus(self) -> bool:
+        """Whether a metric is one that only Prometheus can tell."""
+        return any(metric.type == "Prometheus" for one in self._analyses for metric in one.metrics)
+
+    @property
+    def _analyses(self) -> list[Analysis]:
         steps = self.canary.steps if self.canary else ()
-        return next((one.analysis for one in reversed(steps) if one.analysis), None)
+        return [step.analysis for step in steps if step.analysis is not None]

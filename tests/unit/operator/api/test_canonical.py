@@ -1,12 +1,15 @@
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.manifests import merge_patch, model_service_cases
 
 from modelservice_operator.api import parse_model_service, to_canonical
+from modelservice_operator.facts.text.quantity import parse_quantity
 
 GOLDEN = Path(__file__).parents[3] / "data" / "api" / "canonical.json"
 GOOD = {case.name: case.manifest for case in model_service_cases() if not case.refused}
@@ -69,6 +72,31 @@ def test_to_canonical_is_json() -> None:
     assert json.loads(json.dumps(canonical("everything"))) == canonical("everything")
 
 
-def test_to_canonical_parsed_again_is_the_same() -> None:
-    again = {**GOOD["everything"], "spec": canonical("everything")}
-    assert to_canonical(parse_model_service(again, strict=True).spec) == canonical("everything")
+@pytest.mark.parametrize("name", GOOD)
+def test_to_canonical_parsed_again_is_the_same(name: str) -> None:
+    again = {**GOOD[name], "spec": canonical(name)}
+    assert to_canonical(parse_model_service(again, strict=True).spec) == canonical(name)
+
+
+def test_to_canonical_analysis_by_its_defaults_equals_one_that_spells_them() -> None:
+    def analysis(**fields: Any) -> dict[str, Any]:
+        return canonical(rollout={"strategy": "Canary", "canary": {"steps": [{"analysis": fields}]}})
+
+    spelled = [
+        {"type": "ErrorRatio", "maxIncrease": "0.01"},
+        {"type": "LatencyP99", "maxRatio": "1500m"},
+        {"type": "NonFiniteRatio", "maxIncrease": "0.001"},
+    ]
+    assert analysis() == analysis(metrics=spelled, count=3, intervalSeconds=30, minRequests=50)
+    assert analysis() != analysis(metrics=spelled[:2])
+
+
+@given(st.decimals(0, 10_000, places=6, allow_nan=False))
+def test_bounds_of_metrics_keep_their_value(bound: Decimal) -> None:
+    steps = [{"analysis": {"metrics": [{"type": "ErrorRatio", "max": f"{bound:f}"}]}}]
+    spec = {**GOOD["minimal"]["spec"], "rollout": {"strategy": "Canary", "canary": {"steps": steps}}}
+    once = parse_model_service({**GOOD["minimal"], "spec": spec}).spec
+    again = parse_model_service({**GOOD["minimal"], "spec": to_canonical(once)}).spec
+    for read in (once, again):
+        assert read.rollout.last_analysis is not None
+        assert parse_quantity(str(read.rollout.last_analysis.metrics[0].max)) == bound
