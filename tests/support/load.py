@@ -1,65 +1,45 @@
-"""Clients that ask an adder without a pause, and count what they are told."""
+"""Clients that ask an adder without a pause, and count the sums they are told."""
 
-import http.client
-import threading
-from collections import Counter
-from types import TracebackType
-from typing import Self
+import math
+import struct
+from functools import partial
+from typing import Any
 
-from tests.support.serving import User, ask_adder
+from hack.load import Load, grpc_client, rest_client
+from tests.support.serving import User, adder_request
+from tritonclient.grpc import service_pb2
+
+GRPC_PORT = 9000
 
 
-class Load:
-    """Some clients keep their connections, others open one for each request. Nobody ever tries again."""
+def adder_load(
+    user: User, name: str, *, keeping: int = 3, reconnecting: int = 1, grpc_clients: bool = False
+) -> Load:
+    """Clients of REST; with `grpc_clients` one of each kind that speaks gRPC beside them.
 
-    def __init__(self, user: User, name: str, *, keeping: int = 3, reconnecting: int = 1) -> None:
-        self._user = user
-        self._name = name
-        self._address = user.address(name)
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._keep) for _ in range(keeping)]
-        self._threads += [threading.Thread(target=self._reconnect) for _ in range(reconnecting)]
-        self.answers: Counter[float] = Counter()
-        self.failures: list[str] = []
+    Answers are counted by the sum, `math.nan` for every NaN.
+    """
+    rest = partial(
+        rest_client, user.address(name), f"/v2/models/{name}/infer", adder_request(0), _sum_in_json
+    )
+    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="values", datatype="FP32", shape=[1])
+    request = service_pb2.ModelInferRequest(
+        model_name=name, inputs=[tensor], raw_input_contents=[struct.pack("<f", 0)]
+    )
+    others = []
+    if grpc_clients:
+        others = [partial(grpc_client, user.address(name, GRPC_PORT), request, _sum_in_message)]
+    return Load([*[rest] * keeping, *others], [*[rest] * reconnecting, *others])
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
 
-    def __exit__(self, *_error: type[BaseException] | TracebackType | BaseException | None) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+def _sum_in_json(answer: Any) -> float:
+    return _counted(answer["outputs"][0]["data"][0])
 
-    def count(self) -> int:
-        """Requests answered so far."""
-        with self._lock:
-            return self.answers.total()
 
-    def _keep(self) -> None:
-        """One connection until the server says that it closes it, as http.client sees to."""
-        connection = http.client.HTTPConnection(*self._address, timeout=30)
-        while not self._stop.is_set():
-            self._ask(connection)
-        connection.close()
+def _sum_in_message(answer: service_pb2.ModelInferResponse) -> float:
+    return _counted(struct.unpack("<f", answer.raw_output_contents[0])[0])
 
-    def _reconnect(self) -> None:
-        while not self._stop.is_set():
-            connection = http.client.HTTPConnection(*self._address, timeout=30)
-            self._ask(connection)
-            connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection) -> None:
-        try:
-            answer = ask_adder(connection, self._name, 0)
-        except (OSError, http.client.HTTPException, AssertionError) as error:
-            connection.close()
-            with self._lock:
-                self.failures.append(repr(error))
-        else:
-            with self._lock:
-                self.answers[answer] += 1
-        # A pause, so that clients leave the two cores to the pods that shall start.
-        self._stop.wait(0.01)
+def _counted(number: float) -> float:
+    """NaN equals nothing, so the same object has to stand for every one."""
+    return math.nan if math.isnan(number) else float(number)

@@ -133,8 +133,8 @@ class User:
         address = self.cluster.api.get(self.path("services", name))["spec"]["clusterIP"]
         return "127.0.0.1", self.cluster.forward(address, port)
 
-    def ask(self, name: str, value: float) -> float:
-        """What an adder behind the Service answers to `value`.
+    def ask(self, name: str, value: float, *, model: str = "") -> float:
+        """What an adder behind the Service answers to `value`; `model` where it has another name.
 
         kube-proxy may learn of the first pod a moment after the ModelService is Ready. Until then it refuses
         connections, which come out here as a reset before any answer.
@@ -143,7 +143,7 @@ class User:
         while True:
             connection = http.client.HTTPConnection(*self.address(name), timeout=30)
             try:
-                return ask_adder(connection, name, value)
+                return ask_adder(connection, model or name, value)
             except ConnectionResetError:
                 if time.monotonic() > deadline:
                     raise
@@ -175,10 +175,15 @@ class User:
         return found
 
 
+def adder_request(value: float) -> Object:
+    """The body of a request for `value`."""
+    tensor = {"name": "values", "datatype": "FP32", "shape": [1], "data": [value]}
+    return {"inputs": [tensor]}
+
+
 def ask_adder(connection: http.client.HTTPConnection, name: str, value: float) -> float:
     """One request on an open connection; AssertionError where the answer is not 200."""
-    tensor = {"name": "values", "datatype": "FP32", "shape": [1], "data": [value]}
-    connection.request("POST", f"/v2/models/{name}/infer", json.dumps({"inputs": [tensor]}))
+    connection.request("POST", f"/v2/models/{name}/infer", json.dumps(adder_request(value)))
     response = connection.getresponse()
     body = response.read()
     assert response.status == http.client.OK, f"{response.status}: {body.decode()}"

@@ -10,11 +10,46 @@ IR_VERSION = 8
 REGEX_OPSET = 20  # the first with RegexFullMatch
 
 
-def make_adder(addend: float) -> bytes:
+def make_adder(addend: float, input_name: str = "values") -> bytes:
     """A model with `sum = values + addend`, for float32 vectors of any length."""
-    node = helper.make_node("Add", ["values", "addend"], ["sum"])
+    node = helper.make_node("Add", [input_name, "addend"], ["sum"])
     constant = numpy_helper.from_array(np.array([addend], dtype=np.float32), "addend")
-    return _serialize([node], "values", TensorProto.FLOAT, ["n"], "sum", [constant])
+    return _serialize([node], input_name, TensorProto.FLOAT, ["n"], "sum", [constant])
+
+
+def make_failing_adder(addend: float, share: float) -> bytes:
+    """An adder that fails for a share of the requests, chosen by chance: a shape that fits no number."""
+    nodes = [
+        helper.make_node("RandomUniform", [], ["chance"], shape=[1]),
+        helper.make_node("Less", ["chance", "share"], ["fails"]),
+        helper.make_node("Cast", ["fails"], ["too_many"], to=TensorProto.INT64),
+        helper.make_node("Add", ["one", "too_many"], ["shape"]),
+        helper.make_node("Reshape", ["addend", "shape"], ["same_addend"]),
+        helper.make_node("Add", ["values", "same_addend"], ["sum"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([addend], dtype=np.float32), "addend"),
+        numpy_helper.from_array(np.array([share], dtype=np.float32), "share"),
+        numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
+    ]
+    return _serialize(nodes, "values", TensorProto.FLOAT, ["n"], "sum", constants)
+
+
+def make_slow_adder(addend: float, steps: int) -> bytes:
+    """An adder that counts to `steps` first, one loop step at a time."""
+    nodes = [
+        helper.make_node("Loop", ["steps", "yes", "zero"], ["counted"], body=_counting_step()),
+        helper.make_node("Mul", ["counted", "zero"], ["nothing"]),
+        helper.make_node("Cast", ["nothing"], ["nothing_added"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["addend", "nothing_added"], ["same_addend"]),
+        helper.make_node("Add", ["values", "same_addend"], ["sum"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([addend], dtype=np.float32), "addend"),
+        numpy_helper.from_array(np.array(steps, dtype=np.int64), "steps"),
+        *_counting_constants(),
+    ]
+    return _serialize(nodes, "values", TensorProto.FLOAT, ["n"], "sum", constants)
 
 
 def make_hungry_adder(addend: float, megabytes: int) -> bytes:
@@ -35,7 +70,15 @@ def make_hungry_adder(addend: float, megabytes: int) -> bytes:
 
 def make_counter() -> bytes:
     """A model that counts to the int64 it is given, one loop step at a time: it takes as long as is asked."""
-    step = helper.make_graph(
+    nodes = [
+        helper.make_node("Squeeze", ["values"], ["steps"]),
+        helper.make_node("Loop", ["steps", "yes", "zero"], ["sum"], body=_counting_step()),
+    ]
+    return _serialize(nodes, "values", TensorProto.INT64, [1], "sum", _counting_constants())
+
+
+def _counting_step() -> onnx.GraphProto:
+    return helper.make_graph(
         [
             helper.make_node("Identity", ["keep_going"], ["keep_going_out"]),
             helper.make_node("Add", ["count", "one"], ["count_out"]),
@@ -51,16 +94,14 @@ def make_counter() -> bytes:
             helper.make_tensor_value_info("count_out", TensorProto.INT64, [1]),
         ],
     )
-    nodes = [
-        helper.make_node("Squeeze", ["values"], ["steps"]),
-        helper.make_node("Loop", ["steps", "yes", "zero"], ["sum"], body=step),
-    ]
-    constants = [
+
+
+def _counting_constants() -> list[onnx.TensorProto]:
+    return [
         numpy_helper.from_array(np.array(True), "yes"),
         numpy_helper.from_array(np.array([0], dtype=np.int64), "zero"),
         numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
     ]
-    return _serialize(nodes, "values", TensorProto.INT64, [1], "sum", constants)
 
 
 def make_word_finder(word: str) -> bytes:

@@ -130,7 +130,7 @@ def _judge_analysis(observed: Observed, decision: Decision, judged: Judged) -> J
     )
     gate = "RollbackWindow" if is_watch else "Analysis"
     written = [write_verdict(gate, one, time) for one in verdicts]
-    failed = [str(one.get("message")) for one in written if one["result"] == "Failed"]
+    failed = [f"{one['metric']}: {one.get('message')}" for one in written if one["result"] == "Failed"]
     if failed:
         progress = replace(progress, message=_summary(failed))
     return _with(judged._replace(progress=progress), *written)

@@ -4,7 +4,7 @@ import http.client
 import json
 import threading
 
-from tests.support.load import Load
+from tests.support.load import adder_load
 from tests.support.operator_process import wait_until
 from tests.support.serving import READY_TIMEOUT_SECONDS, User
 from tests.support.tiny_models import make_counter
@@ -15,7 +15,7 @@ NAME = "asked"
 def test_model_change_and_scale_down_under_load_fail_no_request(user: User) -> None:
     user.apply(NAME, model=user.push_adder(1), replicas=2)
     user.wait_ready(NAME)
-    with Load(user, NAME) as load:
+    with adder_load(user, NAME) as load:
         wait_until(lambda: load.count() > 50, "clients are answered")
         user.edit(NAME, {"model": user.push_adder(2)})
         user.wait_ready(NAME)

@@ -220,7 +220,7 @@ def test_analysis_that_goes_badly_aborts() -> None:
     assert world.replicas() == {world.old: 4}
     assert world.status["abortedRevisions"] == [world.new]
     assert world.condition("Ready")["reason"] == "AnalysisFailed"
-    assert "0.05" in world.condition("Ready")["message"]
+    assert "ErrorRatio: 0.05 is more than" in world.condition("Ready")["message"]
     assert world.rollout["phase"] == "Aborted"
 
 
