@@ -16,7 +16,7 @@ KSERVE_VENV := .venv-kserve
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration e2e generate verify conformance lock cluster schemathesis kserve train demo demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration e2e generate verify conformance lock cluster schemathesis kserve train demo canary demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -117,6 +117,9 @@ bench: $(VENV)/.installed ## Measure the runtime beside others; draws docs/bench
 
 demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a prediction on a real Kubernetes (CONTEXT=... uses yours)
 	@$(PY) -m hack.demo up $(if $(CONTEXT),--context $(CONTEXT)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH_REGISTRY),--push-registry $(PUSH_REGISTRY))
+
+canary: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Change the demo's model under load: one is promoted, three are stopped (CANARY_PICTURE=...)
+	@PYTHONPATH=. $(PY) examples/03-canary/run.py $(if $(CANARY_PICTURE),--picture $(CANARY_PICTURE))
 
 demo-down: $(VENV)/.installed ## Remove the demo and its cluster
 	@$(PY) -m hack.demo down $(if $(CONTEXT),--context $(CONTEXT))

@@ -113,7 +113,7 @@ def test_good_candidate_is_promoted_by_its_analysis(user: User, load: Load) -> N
     ("model", "answer", "metric", "analysis"),
     [
         (make_slow_adder(SLOW, SLOW_STEPS), SLOW, TWICE_AS_SLOW, {"minRequests": 4, "count": 5}),
-        # With 240 requests one of them fails, but for 5 cases of a million.
+        # Six windows of so many requests are all good by chance in one of 30,000 cases.
         (make_failing_adder(FAILING, FAILING_SHARE), FAILING, ERRORS, {"minRequests": 40, "count": 6}),
         (make_adder(math.nan), math.nan, NOT_FINITE, {}),
     ],
