@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from modelservice_runtime.tensors import BYTES, Array, Datatype, TensorSpec
+from modelservice_runtime.tensors import BF16, BYTES, Array, Datatype, TensorSpec
 
 PLATFORM = "onnx_onnxv1"
 
@@ -17,7 +17,8 @@ class ModelSpec:
     """The signature of one version of a model; fixed from load to unload.
 
     `left_out` says of outputs that no protocol can carry why. `takes_texts` tells that an input is BYTES.
-    `float_outputs` are the outputs that could hold NaN.
+    `float_outputs` are the outputs that could hold NaN. `gives_numbers` tells that Python can add up every
+    output's elements: none is BYTES or BF16, whose bits are integers here.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ModelSpec:
     output_names: tuple[str, ...] = field(init=False, repr=False)
     takes_texts: bool = field(init=False, repr=False)
     float_outputs: Mapping[str, Datatype] = field(init=False, repr=False)
+    gives_numbers: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_by_name", {spec.name: spec for spec in self.inputs})
@@ -38,6 +40,8 @@ class ModelSpec:
         object.__setattr__(self, "takes_texts", any(spec.datatype is BYTES for spec in self.inputs))
         floats = {spec.name: spec.datatype for spec in self.outputs if spec.datatype.is_float}
         object.__setattr__(self, "float_outputs", floats)
+        gives_numbers = all(spec.datatype not in (BYTES, BF16) for spec in self.outputs)
+        object.__setattr__(self, "gives_numbers", gives_numbers)
 
 
 class Run(Protocol):
