@@ -1,7 +1,7 @@
-"""The example is not installed: its folder goes on the import path for these tests."""
+"""The examples are not installed: their folders go on the import path for these tests."""
 
 import sys
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "01-spam"
-sys.path.insert(0, str(EXAMPLE))
+EXAMPLES = Path(__file__).parents[3] / "examples"
+sys.path[:0] = [str(EXAMPLES / "01-spam"), str(EXAMPLES / "03-canary")]
