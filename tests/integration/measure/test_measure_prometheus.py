@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEY = Key("mail", "spam")
 INTERVAL_SECONDS = 5
-OURS = ("ErrorRatio", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio")
+OURS = ("ErrorRatio", "LatencyP50", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio")
 # A user's query, its value where it has one, else what is told.
 QUERIES: dict[str, float | str] = {
     'sum(max_over_time(up{namespace="{{namespace}}",pod=~"{{pods}}"}[5s]))': 1.0,

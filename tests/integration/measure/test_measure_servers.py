@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEY = Key("mail", "spam")
-METRICS = ("ErrorRatio", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio")
+METRICS = ("ErrorRatio", "LatencyP50", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio")
 REQUEST = MeasureRequest(
     run="1",
     candidate="new",

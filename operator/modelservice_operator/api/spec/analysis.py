@@ -8,7 +8,15 @@ from modelservice_operator.api.types.base import ApiModel, Quantity, between
 from modelservice_operator.api.types.oci import HOST
 from modelservice_operator.api.types.rules import Rule, must_match
 
-MetricType = Literal["ErrorRatio", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio", "Prometheus"]
+MetricType = Literal[
+    "ErrorRatio",
+    "LatencyP50",
+    "LatencyP95",
+    "LatencyP99",
+    "Saturation",
+    "NonFiniteRatio",
+    "Prometheus",
+]
 
 
 class PrometheusSource(ApiModel):
@@ -30,7 +38,8 @@ class AnalysisMetric(ApiModel):
     """One metric and its bounds; a measurement fails where any of them is crossed."""
 
     type: MetricType
-    """ErrorRatio: answers that are the server's fault, 0 to 1. LatencyP95, LatencyP99: seconds. Saturation:
+    """ErrorRatio: answers that are the server's fault, 0 to 1. LatencyP50, LatencyP95, LatencyP99:
+    seconds. Saturation:
     requests that wait or run in a pod. NonFiniteRatio: answers with NaN or infinite numbers, 0 to 1.
     Prometheus: what `query` says."""
     max: Quantity | None = None
@@ -63,11 +72,12 @@ class Analysis(ApiModel):
 
     metrics: Annotated[tuple[AnalysisMetric, ...], Field(min_length=1, max_length=8)] = (
         AnalysisMetric(type="ErrorRatio", max_increase="0.01"),
-        AnalysisMetric(type="LatencyP99", max_ratio="1.5"),
+        AnalysisMetric(type="LatencyP50", max_ratio="1.5"),
+        AnalysisMetric(type="LatencyP95", max_ratio="1.5"),
         AnalysisMetric(type="NonFiniteRatio", max_increase="0.001"),
     )
-    """What is measured. Default: ErrorRatio at most 0.01 above the old revision's, LatencyP99 at most 1.5
-    times it, NonFiniteRatio at most 0.001 above it."""
+    """What is measured. Default: ErrorRatio at most 0.01 above the old revision's, LatencyP50 and
+    LatencyP95 at most 1.5 times it, NonFiniteRatio at most 0.001 above it."""
     interval_seconds: Annotated[int, between(1, 3600)] = 30
     """The time that one measurement looks at. Default: 30."""
     count: Annotated[int, between(1, 1000)] = 3

@@ -28,7 +28,7 @@ Result = Literal["Passed", "Failed", "Inconclusive"]
 
 GATE = "Analysis"
 """`gate` of the verdicts whose bounds are remembered."""
-LEAST_DIFFERENCES = {"LatencyP95": Decimal("0.001"), "LatencyP99": Decimal("0.001")}
+LEAST_DIFFERENCES = dict.fromkeys(("LatencyP50", "LatencyP95", "LatencyP99"), Decimal("0.001"))
 """Seconds by which a value may be more whatever the ratio: where answers take a fraction of a millisecond,
 who is asked less often, and so finds its memory cold, is easily twice as slow."""
 _MAX_MESSAGE_CHARACTERS = 1024

@@ -152,6 +152,7 @@ KINDS: Mapping[str, Kind] = {
         f"sum(increase({FAILURES}{_FAULT_RANGE})) / ({REQUESTS_PROMQL})",
         is_ratio=True,
     ),
+    "LatencyP50": _latency_kind(0.5),
     "LatencyP95": _latency_kind(0.95),
     "LatencyP99": _latency_kind(0.99),
     "Saturation": Kind(

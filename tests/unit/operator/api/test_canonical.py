@@ -84,7 +84,8 @@ def test_to_canonical_analysis_by_its_defaults_equals_one_that_spells_them() -> 
 
     spelled = [
         {"type": "ErrorRatio", "maxIncrease": "0.01"},
-        {"type": "LatencyP99", "maxRatio": "1500m"},
+        {"type": "LatencyP50", "maxRatio": "1.5"},
+        {"type": "LatencyP95", "maxRatio": "1500m"},
         {"type": "NonFiniteRatio", "maxIncrease": "0.001"},
     ]
     assert analysis() == analysis(metrics=spelled, count=3, intervalSeconds=30, minRequests=50)
