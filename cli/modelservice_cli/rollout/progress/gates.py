@@ -11,7 +11,12 @@ from modelservice_cli.rollout.report import Table
 from modelservice_operator.facts.text.quantity import parse_quantity
 
 _NOTHING = "-"
-_TRENDS = (("ErrorRatio", "error ratio"), ("LatencyP99", "p99"), ("LatencyP95", "p95"))
+_TRENDS = (
+    ("ErrorRatio", "error ratio"),
+    ("LatencyP99", "p99"),
+    ("LatencyP95", "p95"),
+    ("LatencyP50", "p50"),
+)
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _REMEMBERED = 400
 """Verdicts of which courses are drawn: more than any terminal is wide."""

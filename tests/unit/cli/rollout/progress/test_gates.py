@@ -11,6 +11,7 @@ from modelservice_cli.rollout.progress.gates import merge, sparkline, trends, ve
 from modelservice_cli.rollout.progress.status import rollout_status
 from modelservice_cli.rollout.progress.text import status_line, status_report
 from modelservice_cli.rollout.report import as_text
+from modelservice_operator.api import Analysis
 
 CONTRACT = {"gate": "Contract", "result": "Passed", "time": at(0), "message": "The same as now."}
 
@@ -112,6 +113,13 @@ def test_trends_have_one_scale_for_both_revisions_and_gaps() -> None:
         ("error ratio", "candidate", "▁ █", "0.2"),
         ("error ratio", "stable", "▅ ▁", "0"),
     ]
+
+
+def test_trends_are_of_errors_and_of_each_latency_that_is_measured() -> None:
+    metrics = [one.type for one in Analysis().metrics] + ["LatencyP99", "Saturation"]
+    verdicts = round_of(0, *((metric, "0.1", None, "Passed") for metric in metrics))
+
+    assert [one.metric for one in trends(verdicts, 40)] == ["error ratio", "p99", "p95", "p50"]
 
 
 def test_trend_without_any_number_is_not_drawn_as_zero() -> None:
