@@ -275,7 +275,7 @@ def _within_deadline(spec: RolloutSpec, observed: RolloutState, course: Course, 
     """Return the course, or the way back where the target made no progress for too long."""
     target = observed.state(observed.target)
     is_there = course.goal is None and target.serving >= course.shares.get(target.name, 0)
-    if course.held or course.verifies or course.phase == "Paused" or is_there:
+    if course.held or course.verifies or course.phase == "Paused" or not course.may_start or is_there:
         return replace(course, progress=replace(course.progress, short_since=None))
     short_since = course.progress.short_since or now
     course = replace(course, progress=replace(course.progress, short_since=short_since))

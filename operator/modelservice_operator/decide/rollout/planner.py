@@ -1,7 +1,9 @@
 """The change from the pods of several revisions to those of one: one planner for every strategy.
 
-1. Progress (`steps`): which step goes on, whether the target may get traffic, whether it was given up.
-2. The course: how many pods each revision shall have in the end (`shares`), and whom clients shall be led to.
+1. Progress (`steps`): which step goes on, whether the target may get traffic, whether it was given up. What
+   is found out now is recorded first; the next step goes by the record.
+2. The course (`course`): how many pods each revision shall have in the end (`shares`), and whom clients shall
+   be led to.
    - RollingUpdate and Recreate: all to the target. Canary: by the weight of the step that goes on, after the
      last one all to the target. BlueGreen: all to both, until clients were led over.
    - A target that was given up: all to stable.
@@ -20,8 +22,8 @@
      every other pod is gone;
    - pods of the target for which there is no room, and no surge any more, are taken back.
 4. The target becomes stable as soon as clients are led to `replicas` available pods of it; with no replicas
-   wanted, at once. Past the progress deadline it is given up, unless nothing else serves, or nothing of it
-   may be tried (`held`).
+   wanted, at once. Where its pods are missing for longer than the progress deadline it is given up, unless
+   nothing else serves, or nothing of it may be tried (`held`).
 
 Limits come from the spec, and from what is recorded about room in the cluster (`Capacity`).
 """
@@ -69,7 +71,6 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         limits=limits,
         reach=Reach(observed, selector),
         capacity=capacity,
-        may_start=course.may_start,
     )
     replicas, waits_for_leaving = next_replicas(aim)
     is_going_on = course.phase not in ("Complete", "Aborted")

@@ -21,8 +21,8 @@ class Aim:
     """Where the pods shall go.
 
     `shares` are the pods that each revision shall have in the end, 0 for those that are not named. `goal` is
-    the one revision that is to have them all, None where several share. `may_start` says that pods of the
-    target may be started; `capacity` what is known about room for them.
+    the one revision that is to have them all, None where several share. `capacity` is what is known about
+    room for pods of the target.
     """
 
     replicas: int
@@ -31,7 +31,6 @@ class Aim:
     limits: Limits
     reach: Reach
     capacity: Capacity | None
-    may_start: bool = True
 
     @property
     def observed(self) -> RolloutState:
@@ -51,9 +50,8 @@ def next_replicas(aim: Aim) -> tuple[dict[str, int], bool]:
     """Return the replicas of each revision, and whether pods that are being stopped delay new ones."""
     observed, limits = aim.observed, aim.limits
     names = [one.name for one in observed.revisions]
-    new = [name for name, share in aim.shares.items() if share and name not in names and _may_grow(aim, name)]
-    kept = [name for name in aim.shares if name not in names and not aim.share(name)]
-    states = [observed.state(name) for name in (*names, *new, *kept)]
+    new = sorted((name for name in aim.shares if name not in names), key=lambda name: not aim.share(name))
+    states = [observed.state(name) for name in (*names, *new)]
     replicas = _scale_down(aim, states)
     room = aim.replicas + limits.surge - sum(one.occupied for one in states)
     if room < 0:
@@ -65,10 +63,6 @@ def next_replicas(aim: Aim) -> tuple[dict[str, int], bool]:
     return replicas, _scale_up(aim, states, replicas, room)
 
 
-def _may_grow(aim: Aim, name: str) -> bool:
-    return aim.may_start or name != aim.observed.target
-
-
 def _scale_up(aim: Aim, states: list[RevisionState], replicas: dict[str, int], room: int) -> bool:
     """Add pods as far as there is room; whether pods that are being stopped hold some of them up.
 
@@ -77,7 +71,7 @@ def _scale_up(aim: Aim, states: list[RevisionState], replicas: dict[str, int], r
     waits = False
     for state in sorted(states, key=lambda one: (one.name == aim.observed.target, one.name)):
         missing = min(room, aim.share(state.name) - state.wanted)
-        if missing <= 0 or not _may_grow(aim, state.name):
+        if missing <= 0:
             continue
         added = min(missing, _free_room(aim, states, state.name, room))
         replicas[state.name] = state.wanted + added

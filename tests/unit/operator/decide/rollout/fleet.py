@@ -22,13 +22,14 @@ from modelservice_operator.decide.rollout.model import (
     RolloutSpec,
     RolloutState,
 )
+from modelservice_operator.decide.rollout.phases import is_move
 from modelservice_operator.decide.rollout.planner import plan
 from modelservice_operator.decide.rollout.room.capacity import Shortage, next_capacity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from modelservice_operator.decide.rollout.model import Verb
+    from modelservice_operator.decide.rollout.model import Phase, Verb
 
 NOBODY = "nobody"
 """A Service that does not exist leads to nobody."""
@@ -112,6 +113,8 @@ class Fleet:
     aborted: set[str] = field(default_factory=set)
     capacity: Capacity | None = None
     recorded_target: str | None = None
+    phase: Phase = "Progressing"
+    """Another target, or one that is tried again, begins so."""
     target_since: datetime = NOW
     asked_at: datetime | None = None
     down_since: datetime | None = None
@@ -299,6 +302,9 @@ class Fleet:
             self.aborted.discard(self.target)
         if self.retries or self.recorded_target != self.target:
             self.target_since, self.asked_at = self.now, None
+            self.phase = "Progressing"
+        assert is_move(self.phase, result.phase), f"from {self.phase} to {result.phase}"
+        self.phase = result.phase
         self.asked_at = self._asked_at(result)
         self.stable, self.recorded_target = result.stable, self.target
         self.progress = _stored(result.progress)

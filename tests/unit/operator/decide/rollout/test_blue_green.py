@@ -58,6 +58,27 @@ def test_old_pods_linger_after_the_switch() -> None:
     assert (work(fleet).phase, fleet.wanted()) == ("Complete", {"b": 2})
 
 
+def test_lingering_pods_are_no_more_than_are_wanted() -> None:
+    fleet = begin_change(make_blue_green(replicas=3, scale_down_delay_seconds=600))
+    work(fleet)
+    fleet.spec = replace(fleet.spec, replicas=1)
+    work(fleet)
+    assert pods_of(fleet) == {"a": 1, "b": 1}
+
+    fleet.spec = replace(fleet.spec, replicas=2)
+    work(fleet)
+    assert pods_of(fleet) == {"a": 1, "b": 2}
+
+
+def test_pause_holds_up_a_switch_that_was_asked_for_too_early() -> None:
+    fleet = begin_change(BY_HAND)
+    fleet.ask("promote")
+    fleet.operate()
+    fleet.ask("pause")
+
+    assert (work(fleet).phase, fleet.seen, pods_of(fleet)) == ("Paused", "a", {"a": 2, "b": 2})
+
+
 def test_lingering_pods_go_for_the_next_change() -> None:
     fleet = begin_change(replace(BY_HAND, scale_down_delay_seconds=600))
     work(fleet)

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.unit.operator.builders import NOW
 from tests.unit.operator.decide.rollout.changes import begin_change, make_canary, pods_of, progress_of
 from tests.unit.operator.decide.rollout.settling import settle, work
 
-from modelservice_operator.decide.rollout.model import Analyse, SetWeight, Wait
+from modelservice_operator.decide.rollout.model import Analyse, RevisionState, RolloutState, SetWeight, Wait
+from modelservice_operator.decide.rollout.planner import plan
 
 HALF_AND_WAIT = (SetWeight(50), Wait())
 
@@ -53,10 +55,31 @@ def test_weight_that_pods_cannot_express_is_wanted_all_the_same(weight: int, pod
     assert (result.weights, pods_of(fleet)) == ({"a": 100 - weight, "b": weight}, {"a": 4 - pods, "b": pods})
 
 
-def test_lower_weight_after_a_higher_one_is_made_before_the_next_step() -> None:
-    fleet = begin_change(make_canary(SetWeight(75), SetWeight(25), Wait()))
+@pytest.mark.parametrize("weights", [(50,), (75, 25), (75, 0, 50)])
+def test_weight_is_made_before_the_next_step_begins(weights: tuple[int, ...]) -> None:
+    fleet = begin_change(make_canary(*(SetWeight(one) for one in weights), Wait()))
+    while fleet.operate().phase != "Paused":
+        fleet.advance()
 
-    assert (work(fleet).phase, pods_of(fleet)) == ("Paused", {"a": 3, "b": 1})
+    of_target = weights[-1] * 4 // 100
+    assert pods_of(fleet) == {"a": 4 - of_target, "b": of_target}
+
+
+def test_weight_is_not_reached_while_clients_cannot_find_its_pods() -> None:
+    fleet = begin_change(make_canary(*HALF_AND_WAIT), contracts={"b": "Never"})
+
+    assert (work(fleet).phase, progress_of(fleet).index, pods_of(fleet)["b"]) == ("Verifying", 0, 1)
+
+
+def test_weight_is_reached_without_pods_that_scaling_adds() -> None:
+    spec = make_canary(*HALF_AND_WAIT, replicas=8, contract="Ignore")
+    half = (RevisionState(name=name, wanted=4, pods=4, available=2) for name in "ab")
+    observed = RolloutState(target="b", stable="a", revisions=tuple(half))
+
+    result = plan(spec, observed, NOW)
+
+    assert result.progress
+    assert result.progress.index == 1
 
 
 def test_step_that_is_reached_is_recorded_before_its_pods_move() -> None:
@@ -96,6 +119,8 @@ def test_wait_that_began_at_a_time_to_come_begins_now() -> None:
     fleet.wait(-3600)
 
     assert work(fleet).requeue_after_seconds == 60
+    fleet.wait(60)
+    assert work(fleet).phase == "Complete"
 
 
 def test_steps_restart_for_a_newer_target() -> None:
@@ -145,7 +170,8 @@ def test_third_revision_in_a_canary_returns_traffic_only_as_far_as_stable_is_ava
 
     work(fleet)
     assert pods_of(fleet) == {"a": 2, "b": 2}
-    assert not fleet.wanted().get("c")
+    fleet.wait(86_400)
+    assert (work(fleet).phase, fleet.wanted().get("c", 0)) == ("Progressing", 0)
 
     fleet.broken.clear()
     work(fleet)
@@ -175,6 +201,18 @@ def test_unhealthy_stable_skips_steps_but_not_the_contract() -> None:
 
         assert settle(fleet).phase == phase
         assert fleet.stable == ("b" if contract == "Passed" else "a")
+
+
+def test_unhealthy_stable_ends_a_wait_so_that_a_deadline_ends_the_change() -> None:
+    fleet = begin_change(make_canary(SetWeight(25), Wait()), broken={"b"})
+    fleet.ask("pause")
+    work(fleet)
+    fleet.broken.add("a")
+    for _ in range(4):
+        fleet.fail("a")
+    fleet.ask("resume")
+
+    assert settle(fleet).phase == "Aborted"
 
 
 def test_unhealthy_stable_does_not_skip_steps_in_a_moment() -> None:
@@ -228,6 +266,18 @@ def test_only_pod_without_a_surge_is_of_the_revision_that_is_closest(
     assert pods_of(fleet) == pods
 
 
+@pytest.mark.parametrize("replicas", [2, 3, 4])
+@pytest.mark.parametrize("max_surge", [1, "100%"])
+def test_change_without_room_for_more_pods_ends_and_leaves_none_that_waits(
+    replicas: int, max_surge: int | str
+) -> None:
+    spec = make_canary(SetWeight(50), Wait(1), SetWeight(75), replicas=replicas, max_surge=max_surge)
+    fleet = begin_change(spec, places=replicas)
+
+    assert settle(fleet).phase == "Complete"
+    assert pods_of(fleet) == {"b": replicas}
+
+
 def test_deadline_is_missed_by_pods_that_do_not_come() -> None:
     fleet = begin_change(make_canary(*HALF_AND_WAIT), broken={"b"})
     began = fleet.now
@@ -249,6 +299,17 @@ def test_deadline_of_pods_that_are_missing_begins_when_they_are() -> None:
     fleet.wait(590)
     fleet.broken.clear()
     assert work(fleet).phase == "Verifying"
+
+
+def test_deadline_does_not_run_for_pods_that_break_during_a_pause() -> None:
+    fleet = begin_change(make_canary(*HALF_AND_WAIT))
+    work(fleet)
+    fleet.broken.add("b")
+    fleet.fail("b")
+    work(fleet)
+    fleet.wait(86_400)
+
+    assert work(fleet).phase == "Paused"
 
 
 def test_deadline_does_not_run_during_a_pause() -> None:

@@ -106,6 +106,16 @@ def test_analysis_with_enough_good_measurements_goes_on() -> None:
     assert work(fleet).phase == "Paused"
 
 
+def test_measurement_of_a_time_to_come_is_of_now() -> None:
+    fleet = begin_change(make_canary(Analyse(count=9)))
+    work(fleet)
+    fleet.measure("good")
+    fleet.wait(-3600)
+    work(fleet)
+
+    assert progress_of(fleet).measured_at == fleet.now
+
+
 def test_measurements_of_another_run_count_for_nothing() -> None:
     fleet = begin_change(make_canary(Analyse(count=2), SetWeight(25), Analyse(count=2)))
     for _ in range(2):

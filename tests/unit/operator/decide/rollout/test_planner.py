@@ -35,7 +35,13 @@ from datetime import timedelta
 import pytest
 from tests.unit.operator.builders import NOW
 
-from modelservice_operator.decide.rollout.model import Plan, RevisionState, RolloutSpec, RolloutState
+from modelservice_operator.decide.rollout.model import (
+    Plan,
+    Progress,
+    RevisionState,
+    RolloutSpec,
+    RolloutState,
+)
 from modelservice_operator.decide.rollout.planner import hold, plan
 from modelservice_operator.decide.rollout.room.limits import max_surge_pods, max_unavailable_pods
 
@@ -286,3 +292,32 @@ def test_plan_pod_that_nobody_has_counted_yet_is_no_reason_to_take_another() -> 
         "between": 2,
         "new": 0,
     }
+
+
+ACCEPTED = Progress(revision="new", contract="Passed")
+CAREFUL = RolloutSpec(replicas=2, contract="Enforce")
+
+
+def test_plan_pods_that_nobody_accepted_keep_clients_where_they_are() -> None:
+    states = (make_state("old", 2), make_state("between", 1), make_state("new", 1))
+
+    assert step(CAREFUL, *states, selected="old", progress=ACCEPTED).selector == "old"
+    assert step(CAREFUL, *states[::2], selected="old", progress=ACCEPTED).selector is None
+
+
+def test_plan_target_that_clients_cannot_find_is_not_complete() -> None:
+    result = step(CAREFUL, make_state("old", 0), make_state("new", 2), selected="old", progress=ACCEPTED)
+
+    assert (result.phase, result.stable, result.selector) == ("Progressing", "old", None)
+
+
+def test_plan_target_that_nobody_accepted_is_not_complete() -> None:
+    result = step(CAREFUL, make_state("old", 0), make_state("new", 2))
+
+    assert (result.phase, result.stable) == ("Verifying", "old")
+
+
+def test_plan_pause_of_a_target_with_all_pods_is_not_complete() -> None:
+    result = step(RolloutSpec(replicas=2), make_state("old", 0), make_state("new", 2), verb="pause")
+
+    assert (result.phase, result.stable, result.replicas) == ("Paused", "old", {"old": 0, "new": 2})

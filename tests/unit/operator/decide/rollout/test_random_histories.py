@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.decide.rollout.fleet import Fleet
-from tests.unit.operator.decide.rollout.settling import quiesce, settle
+from tests.unit.operator.decide.rollout.settling import quiesce, settle, work
 
 from modelservice_operator.decide.rollout.model import Analyse, RolloutSpec, SetWeight, Wait
 
@@ -52,10 +52,14 @@ SPECS = st.builds(
         }
     ),
 )
+OPERATE = st.tuples(st.just("operate"), st.sampled_from([None, None, None, None, 0, 1, 2, 3]), st.booleans())
+ADVANCE = st.tuples(st.just("advance"))
 EVENTS = st.lists(
     st.one_of(
-        st.tuples(st.just("operate"), st.sampled_from([None, None, None, None, 0, 1, 2, 3]), st.booleans()),
-        st.tuples(st.just("advance")),
+        OPERATE,
+        ADVANCE,
+        OPERATE,
+        ADVANCE,
         st.tuples(st.sampled_from(["sync", "start", "fail", "vanish", "stop", "head_for"]), REVISIONS),
         st.tuples(st.sampled_from(["see", "look", "lose_service"])),
         st.tuples(st.just("measure"), st.sampled_from(["good", "bad", "none"])),
@@ -87,14 +91,26 @@ def happen(fleet: Fleet, event: tuple[Any, ...]) -> None:
         getattr(fleet, kind)(*facts)
 
 
-@settings(max_examples=300)
-@given(SPECS, CONTRACTS, st.sets(st.sampled_from(NAMES[1:]), max_size=1), EVENTS)
+FLEETS = st.builds(
+    Fleet,
+    SPECS,
+    contracts=CONTRACTS,
+    broken=st.sets(REVISIONS, max_size=1),
+    places=st.sampled_from([1000, 3]),
+)
+
+
+@settings(max_examples=400)
+@given(FLEETS, st.booleans(), EVENTS)
 def test_any_history_keeps_the_rules_and_ends(
-    spec: RolloutSpec, contracts: dict[str, str], broken: set[str], events: list[tuple[Any, ...]]
+    fleet: Fleet, is_change: bool, events: list[tuple[Any, ...]]
 ) -> None:
-    fleet = Fleet(spec, contracts=contracts, broken=broken)
+    if is_change:
+        work(fleet)
+        fleet.head_for("b")
     for event in events:
         happen(fleet, event)
+    fleet.places = 1000
     quiesce(fleet)
     for _ in range(10):
         if settle(fleet).phase != "Paused":
