@@ -43,8 +43,6 @@ class Course:
     """The only revision that clients shall be led to, None for all."""
     weight: int = 100
     """Percent of the traffic that the target shall get."""
-    may_start: bool = True
-    """Whether pods of the target may be started."""
     capacity: Capacity | None = None
     held: bool = False
     overdue: bool = False
@@ -175,7 +173,6 @@ def _go_on(spec: RolloutSpec, observed: RolloutState, recorded: Progress, now: d
         shares=shares,
         goal=goal,
         weight=steps.current_weight(spec, recorded),
-        may_start=_may_start(spec, observed, recorded),
         phase=_phase(spec, progress, is_looking=verifies or measures is not None),
         limits=limits,
         progress=progress,
@@ -275,7 +272,7 @@ def _within_deadline(spec: RolloutSpec, observed: RolloutState, course: Course, 
     """Return the course, or the way back where the target made no progress for too long."""
     target = observed.state(observed.target)
     is_there = course.goal is None and target.serving >= course.shares.get(target.name, 0)
-    if course.held or course.verifies or course.phase == "Paused" or not course.may_start or is_there:
+    if course.held or course.verifies or course.phase == "Paused" or is_there:
         return replace(course, progress=replace(course.progress, short_since=None))
     short_since = course.progress.short_since or now
     course = replace(course, progress=replace(course.progress, short_since=short_since))
