@@ -266,6 +266,7 @@ class Fleet:
             before = rules.Answering.of(self)
             write()
             rules.check_pods(self, result, before)
+        assert result.phase != "Aborted" or self.target in self.aborted, "its own writes undo an abort"
         self.last = result
         return result
 
