@@ -20,7 +20,7 @@ from modelservice_cli.rollout.report import as_text
 from modelservice_cli.rollout.verbs.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
 from modelservice_cli.rollout.verbs.history import diff_report, history_json, history_report
 from modelservice_cli.rollout.verbs.undo import plan_undo, refusal, undo_report
-from modelservice_operator.decide.steering import Answer
+from modelservice_operator.decide.change.steering import Answer
 from modelservice_runtime.errors import InvalidSettingsError
 
 _WRITE_TRIES = 5

@@ -25,10 +25,13 @@ from modelservice_operator.decide.autoscaling import (
     find_inactivity,
     wanted_replicas,
 )
+from modelservice_operator.decide.change.measuring import request_of
+from modelservice_operator.decide.change.rollout_state import observe_rollout
+from modelservice_operator.decide.change.steering import read_steering
+from modelservice_operator.decide.change.wish import Wish, raw_replicas
 from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.decision_facts import Facts
 from modelservice_operator.decide.looks import find_uncompared, has_unavailable_pods, look_after_seconds
-from modelservice_operator.decide.measuring import request_of
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
@@ -40,10 +43,7 @@ from modelservice_operator.decide.rollout.history import (
 )
 from modelservice_operator.decide.rollout.room.deadlines import soonest
 from modelservice_operator.decide.rollout.room.leaving import count_leaving
-from modelservice_operator.decide.rollout_state import observe_rollout
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
-from modelservice_operator.decide.steering import read_steering
-from modelservice_operator.decide.wish import Wish, raw_replicas
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of
 

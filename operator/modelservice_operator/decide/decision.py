@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelservice_operator.api import InvalidSpec, ModelService
+    from modelservice_operator.decide.change.steering import Steering
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.runtimes import RuntimeProblem
-    from modelservice_operator.decide.steering import Steering
     from modelservice_operator.facts.measured import MeasureRequest
     from modelservice_operator.facts.observed import Child
 

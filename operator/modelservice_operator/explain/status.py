@@ -15,12 +15,12 @@ from modelservice_operator.explain.conditions import (
     stamp,
 )
 from modelservice_operator.explain.diagnose import Situation, diagnose
-from modelservice_operator.explain.gates import judge_gates
 from modelservice_operator.explain.loaded import content_changed, models_of, served_model
-from modelservice_operator.explain.outcomes import compute_outcomes
 from modelservice_operator.explain.reach import find_obstacle, selected_revision
-from modelservice_operator.explain.rollout import rollout_status
-from modelservice_operator.explain.room import (
+from modelservice_operator.explain.rollout.gates import judge_gates
+from modelservice_operator.explain.rollout.outcomes import compute_outcomes
+from modelservice_operator.explain.rollout.record import rollout_status
+from modelservice_operator.explain.rollout.room import (
     describe_no_room,
     describe_surge,
     find_room,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.explain.diagnose import Cause, LoadedModel
-    from modelservice_operator.explain.room import Room
+    from modelservice_operator.explain.rollout.room import Room
     from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed
 
 _DEFAULT_DEADLINE_SECONDS = 600

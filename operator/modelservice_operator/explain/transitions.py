@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelservice_operator.decide.steering import read_answer
+from modelservice_operator.decide.change.steering import read_answer
 from modelservice_operator.facts.recorded import (
     ABORTED,
     DEADLINE_EXCEEDED,

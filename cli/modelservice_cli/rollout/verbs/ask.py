@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.facts import Facts
-from modelservice_operator.decide.steering import Answer, read_answer
+from modelservice_operator.decide.change.steering import Answer, read_answer
 from modelservice_operator.facts.labels import ROLLOUT_ACTION
 from modelservice_operator.facts.recorded import is_aborted, is_given_up
 

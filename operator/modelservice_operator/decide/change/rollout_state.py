@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelservice_operator.decide.change.record import read_progress
 from modelservice_operator.decide.rollout.model import RevisionState, RolloutState
-from modelservice_operator.decide.rollout.record import read_progress
 from modelservice_operator.decide.rollout.room.capacity import read_capacity
 from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.observed import ServiceChild
@@ -22,11 +22,11 @@ from modelservice_operator.facts.text.times import parse_time
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from modelservice_operator.decide.change.steering import Steering
+    from modelservice_operator.decide.change.wish import Wish
     from modelservice_operator.decide.decision_facts import Facts
     from modelservice_operator.decide.rollout.model import Progress
     from modelservice_operator.decide.rollout.room.leaving import Leaving
-    from modelservice_operator.decide.steering import Steering
-    from modelservice_operator.decide.wish import Wish
     from modelservice_operator.facts.observed import DeploymentChild
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.rollout.record import write_progress
+from modelservice_operator.decide.change.record import write_progress
+from modelservice_operator.decide.change.steering import write_answer
 from modelservice_operator.decide.rollout.room.capacity import read_capacity, write_capacity
-from modelservice_operator.decide.steering import write_answer
 from modelservice_operator.facts.text.times import format_time
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.rollout.model import Capacity
-    from modelservice_operator.explain.gates import Judged
+    from modelservice_operator.explain.rollout.gates import Judged
     from modelservice_operator.facts.observed import Observed
 
 

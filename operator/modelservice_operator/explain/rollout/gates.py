@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from modelservice_operator.decide.change.measuring import running_analysis
 from modelservice_operator.decide.gates.analysis import judge, outcome, thresholds_from, write_verdict
 from modelservice_operator.decide.gates.contract import find_breaks
-from modelservice_operator.decide.measuring import running_analysis
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.reported import signature_of
 from modelservice_operator.facts.signature import signature_in

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelservice_operator.decide.change.wish import read_rollout
 from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.rollout.room.capacity import Shortage, next_capacity
 from modelservice_operator.decide.rollout.room.leaving import count_leaving
 from modelservice_operator.decide.rollout.room.limits import compute_limits
-from modelservice_operator.decide.wish import read_rollout
 from modelservice_operator.explain.diagnose.room import find_shortage, resources_of
 
 if TYPE_CHECKING:

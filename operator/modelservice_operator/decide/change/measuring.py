@@ -8,9 +8,9 @@ from modelservice_operator.facts.measured import MeasureRequest
 
 if TYPE_CHECKING:
     from modelservice_operator.api import Analysis, Rollout
+    from modelservice_operator.decide.change.wish import Wish
     from modelservice_operator.decide.decision_facts import Facts
     from modelservice_operator.decide.rollout.model import Plan
-    from modelservice_operator.decide.wish import Wish
 
 
 def running_analysis(rollout: Rollout, step: Plan) -> Analysis | None:
