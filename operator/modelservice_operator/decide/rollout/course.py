@@ -41,6 +41,8 @@ class Course:
     progress: Progress
     wish: str | None = None
     """The only revision that clients shall be led to, None for all."""
+    may_stand_in: bool = True
+    """Whether another revision will do for the one that clients shall be led to."""
     weight: int = 100
     """Percent of the traffic that the target shall get."""
     capacity: Capacity | None = None
@@ -80,9 +82,16 @@ def _back(spec: RolloutSpec, observed: RolloutState, stable: str, progress: Prog
         phase="Aborted",
         limits=limits,
         progress=replace(progress, paused=None, paused_since=None, short_since=None),
-        wish=stable if spec.strategy == "BlueGreen" or _has_strangers(observed, {stable}) else None,
+        wish=stable if spec.strategy == "BlueGreen" or _hides_on_the_way_back(observed, stable) else None,
+        may_stand_in=False,
         capacity=observed.capacity,
     )
+
+
+def _hides_on_the_way_back(observed: RolloutState, stable: str) -> bool:
+    """Whether there are pods of the target still; others are hidden on only where they are already."""
+    is_hidden = observed.selected == stable and _has_strangers(observed, {stable})
+    return is_hidden or observed.state(observed.target).occupied > 0
 
 
 def _has_strangers(observed: RolloutState, admitted: set[str]) -> bool:

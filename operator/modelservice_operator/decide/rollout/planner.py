@@ -63,7 +63,8 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     progress = steps.obey(steps.begin(spec, observed, now), observed, now)
     course = set_course(spec, observed, progress, now)
     limits, capacity = course.limits, course.capacity
-    selector = choose_selector(observed, course.wish, spec.replicas - limits.unavailable)
+    needed = spec.replicas - limits.unavailable
+    selector = choose_selector(observed, course.wish, needed, may_stand_in=course.may_stand_in)
     aim = Aim(
         replicas=spec.replicas,
         shares=course.shares,

@@ -52,11 +52,14 @@ def split(replicas: int, weight: int, surge: int) -> tuple[int, int]:
     return replicas - target, target
 
 
-def choose_selector(observed: RolloutState, wish: str | None, needed: int) -> str | None:
+def choose_selector(
+    observed: RolloutState, wish: str | None, needed: int, *, may_stand_in: bool = True
+) -> str | None:
     """Return the only revision to lead clients to, None for all.
 
     A wish waits while it would leave fewer than `needed` pods that answer, and fewer than there are now.
-    Where the target is to be hidden meanwhile, another revision will do that can.
+    Where the target is to be hidden meanwhile, another revision will do that can (`may_stand_in`): pods of
+    stable are hidden then too, so that is no way to fill it up.
     """
     if wish is None or not observed.has_service:
         return wish
@@ -65,6 +68,8 @@ def choose_selector(observed: RolloutState, wish: str | None, needed: int) -> st
     enough = min(needed, sum(one.serving if one.settled else one.wanted for one in found))
     if observed.state(wish).serving >= enough:
         return wish
+    if not may_stand_in:
+        return observed.selected
     others = {one.name: one.serving for one in found if one.serving >= enough and one.name != observed.target}
     return max(others, key=lambda name: others[name]) if others else observed.selected
 

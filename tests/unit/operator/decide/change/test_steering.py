@@ -419,6 +419,22 @@ STEPS = st.lists(
 )
 
 
+def test_back_from_a_change_to_an_aborted_revision_in_the_middle_of_another_one() -> None:
+    world, old, new = changing()
+    ask(world, "abort")
+    world.settle()
+    world.edit(model=model(3))
+    for _ in range(4):
+        world.reconcile()
+        world.run_controllers()
+    assert world.replicas()[old] == 1
+    world.edit(model=model(2))
+    world.settle()
+
+    assert world.status["targetRevision"] == new
+    assert world.replicas() == {old: 2}
+
+
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_aborted_revision_is_never_woken_and_everything_comes_to_rest(steps: list[tuple[str, Any]]) -> None:
