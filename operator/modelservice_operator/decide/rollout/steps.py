@@ -92,9 +92,10 @@ def verify(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: d
     """Return the progress with what is known of the target's inputs and outputs by now."""
     if not needs_contract(spec, observed, progress):
         return progress
+    if not observed.state(observed.target).serving:
+        return replace(progress, verifying_since=None)
     if progress.verifying_since is None:
-        is_there = observed.state(observed.target).serving > 0
-        return replace(progress, verifying_since=now) if is_there else progress
+        return replace(progress, verifying_since=now)
     age_seconds = _age(progress.verifying_since, now).total_seconds()
     if age_seconds > VERIFY_SECONDS + LATE_SECONDS:
         return replace(progress, verifying_since=now)

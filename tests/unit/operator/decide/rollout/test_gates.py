@@ -51,6 +51,18 @@ def test_pod_that_cannot_be_asked_holds_up_a_change_for_ten_seconds(spec: Rollou
     assert (fleet.stable, progress_of(fleet).contract) == ("b", "Unknown")
 
 
+def test_pod_that_breaks_before_it_could_be_asked_is_asked_anew() -> None:
+    fleet = begin_change(make_canary(SetWeight(50)), contracts={"b": "Never"})
+    work(fleet)
+    fleet.wait(5)
+    fleet.fail("b")
+    assert fleet.operate().phase == "Progressing"
+    fleet.advance()
+    fleet.wait(6)
+
+    assert (work(fleet).phase, progress_of(fleet).contract) == ("Verifying", None)
+
+
 def test_contract_is_asked_anew_after_nobody_was_there_to_ask() -> None:
     fleet = begin_change(make_canary(SetWeight(50)), contracts={"b": "Never"})
     work(fleet)
