@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BACKLOG = 1000
-BURST = 12
-"""Events of one service that may follow each other at once: a few edits with all that comes of them."""
+BURST = 40
+"""Events of one service that may follow each other at once: a few edits with all their steps and gates."""
 REFILL_SECONDS = 60.0
 """One more event for each such time."""
 REMEMBERED = 5000
@@ -85,7 +85,8 @@ class Recorder:
         past = self._past(service["metadata"]["uid"])
         kind = (transition.type, transition.reason)
         known = past.by_reason.get(kind)
-        if past.spend(self._clock()) or known is None:
+        has_place = not transition.repeats and past.spend(self._clock())
+        if has_place or known is None:
             past.by_reason[kind] = _Series(event["metadata"]["name"])
         else:
             known.count += 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelservice_operator.decide.change.steering import read_answer
+from modelservice_operator.explain.verdict import WAITS
 from modelservice_operator.facts.recorded import (
     ABORTED,
     DEADLINE_EXCEEDED,
@@ -16,7 +18,11 @@ from modelservice_operator.facts.recorded import (
 from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+_RESULTS = ("Failed", "Inconclusive", "Passed")
+"""What one of them says, the look as a whole says, the first of them."""
+_FITS = "clients of the old revision can go on with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,8 @@ class Transition:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    repeats: bool = False
+    """Whether it says what the last one of its reason said: then it is counted there."""
 
 
 def compute_transitions(
@@ -66,20 +74,34 @@ def _rollout_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list
         )
         found.append(Transition("Normal", "RolloutStep", text))
     if new.get("paused") and new.get("paused") != before.get("paused"):
-        found.append(Transition("Normal", "RolloutPaused", f"{subject} waits: {new['paused']}."))
+        found.append(Transition("Normal", "RolloutPaused", f"{subject} {WAITS[new['paused']]}."))
     if before.get("paused") and not new.get("paused") and new.get("phase") != "Aborted":
         found.append(Transition("Normal", "RolloutResumed", f"{subject} goes on."))
     known = before.get("verdicts") or ()
-    return found + [_verdict(one) for one in new.get("verdicts") or () if one not in known]
+    return found + list(_looks(subject, new.get("verdicts") or (), known))
 
 
-def _verdict(verdict: Mapping[str, Any]) -> Transition:
+def _looks(
+    subject: str, verdicts: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
+) -> Iterator[Transition]:
+    """Tell of each new look at a gate once, by those metrics that decided it."""
+    last: dict[str, str] = {}
+    for (gate, _), look in groupby(verdicts, key=lambda one: (str(one.get("gate")), one.get("time"))):
+        found = list(look)
+        result = min((str(one.get("result")) for one in found), key=_RESULTS.index)
+        repeats = result == last.get(gate) != "Failed"
+        last[gate] = result
+        if any(one not in known for one in found):
+            said = "; ".join(_said(one) for one in found if one.get("result") == result)
+            kind: Literal["Normal", "Warning"] = "Warning" if result == "Failed" else "Normal"
+            yield Transition(kind, f"{gate}{result}", f"{subject}: {said}", repeats=repeats)
+
+
+def _said(verdict: Mapping[str, Any]) -> str:
     names = (("metric", ""), ("value", ""), ("threshold", "at most "), ("requests", "requests "))
     said = ", ".join(f"{text}{verdict[name]}" for name, text in names if name in verdict)
     message = redact(str(verdict.get("message") or ""))
-    kind: Literal["Normal", "Warning"] = "Warning" if verdict.get("result") == "Failed" else "Normal"
-    parts = [part for part in (said, message) if part]
-    return Transition(kind, f"{verdict.get('gate')}{verdict.get('result')}", ": ".join(parts) or "As before.")
+    return ": ".join(part for part in (said, message) if part) or _FITS
 
 
 def _rollout(status: Mapping[str, Any]) -> Mapping[str, Any]:

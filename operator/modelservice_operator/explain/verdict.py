@@ -48,7 +48,7 @@ _GATES = {
     ANALYSIS_FAILED: "did worse than it may in an analysis and was aborted",
     ROLLED_BACK: "did worse than it may after the change and was taken back",
 }
-_WAITS = {
+WAITS = {
     "PauseStep": "waits at a step",
     "Requested": "was paused",
     "Inconclusive": "waits: an analysis could say nothing, for want of requests or data",
@@ -283,7 +283,7 @@ def progress_verdict(view: View) -> Verdict:
     """Return what is said of a service that is neither ready nor in need of a person."""
     step = f" {view.cause.message}" if view.cause else ""
     if view.progress is not None and view.progress.paused and view.phase == "Paused":
-        waits = _WAITS[view.progress.paused]
+        waits = WAITS[view.progress.paused]
         message = f"Revision {view.target} {waits}; {_count(view)} replicas are its own.{step}"
         return Verdict(reason=PAUSED, message=message)
     if view.phase != "Complete":

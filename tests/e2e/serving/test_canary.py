@@ -176,6 +176,9 @@ def test_blue_green_switches_at_once(user: User, load: Load) -> None:
     assert user.ask(PREVIEW, 0, model=NAME) == BLUE
     assert load.answers.keys() == {UNWATCHED}
     run_rollout(user, "promote", "-w", "--timeout=100s")
-    assert user.service(NAME)["status"]["stableRevision"] == paused["status"]["targetRevision"]
+    blue = paused["status"]["targetRevision"]
+    assert user.service(NAME)["status"]["stableRevision"] == blue
     user.wait(NAME, lambda one: one["status"]["replicas"] == 1, "the old pod has gone")
     wait_until(lambda: load.count(BLUE) > 50, "clients are answered by the new pod")
+    told = {(one["reason"], one["message"]) for one in user.items("events")}
+    assert ("RolloutComplete", f"Revision {blue} is the stable one.") in told

@@ -90,6 +90,21 @@ async def test_recorder_flapping_makes_few_objects_and_still_ends_with_what_came
     assert counted == changes
 
 
+async def test_recorder_counts_repetitions_where_they_cost_later_events_nothing():
+    api = EventApi()
+    recorder = Recorder(api, "operator-0", clock=lambda: 100.0)  # type: ignore[arg-type]
+    recorder.record(make_model_service(), Transition("Normal", "AnalysisPassed", "the first"))
+    for _ in range(100):
+        again = Transition("Normal", "AnalysisPassed", "the same", repeats=True)
+        recorder.record(make_model_service(), again)
+    for revision in ("a", "b"):
+        recorder.record(make_model_service(), Transition("Normal", "RolloutComplete", revision))
+    await run_recorder(recorder)
+    (passed, *complete) = (api.events[name] for name in sorted(api.events))
+    assert (passed["note"], passed["series"]["count"]) == ("the first", 101)
+    assert [one["note"] for one in complete] == ["a", "b"]
+
+
 async def test_recorder_that_was_quiet_for_long_makes_objects_again():
     now = 100.0
     api = EventApi()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.operator.builders import NOW, SIGNATURE, World, model
 
+from modelservice_operator.explain.transitions import Transition, compute_transitions
 from modelservice_operator.facts import labels
 from modelservice_operator.facts.measured import Measurement, Window
 from modelservice_operator.facts.observed import ServiceChild
@@ -378,6 +379,56 @@ def test_events_tell_steps_waits_and_verdicts() -> None:
         "RolloutResumed",
         "AnalysisPassed",
         "RolloutStep",
+    ]
+
+
+def verdicts(second: int, **results: str) -> list[dict]:
+    """One look at an analysis; the results by metric."""
+    time = f"2026-01-01T12:00:{second:02}Z"
+    return [
+        {
+            "gate": "Analysis",
+            "metric": metric,
+            "result": result,
+            "time": time,
+            "message": f"{metric} {second}",
+        }
+        for metric, result in results.items()
+    ]
+
+
+def events_of(old: list[dict], new: list[dict]) -> list[Transition]:
+    def status(found: list[dict]) -> dict:
+        return {"rollout": {"revision": "b", "phase": "Verifying", "verdicts": found}}
+
+    return list(compute_transitions(status(old), status(new)))
+
+
+def test_look_at_a_gate_is_one_event_that_names_what_decided_it() -> None:
+    failed = verdicts(1, ErrorRatio="Passed", LatencyP99="Failed", NonFiniteRatio="Inconclusive")
+    (event,) = events_of([], failed)
+    assert (event.type, event.reason) == ("Warning", "AnalysisFailed")
+    assert event.message == "Revision b: LatencyP99: LatencyP99 1"
+
+
+def test_looks_that_say_the_same_repeat_and_failures_never_do() -> None:
+    looks = [
+        verdicts(number, ErrorRatio=result)
+        for number, result in enumerate(("Passed", "Passed", "Failed", "Failed", "Inconclusive", "Passed"))
+    ]
+    known: list[dict] = []
+    seen = []
+    for look in looks:
+        (event,) = events_of(known, [*known, *look])
+        known += look
+        seen.append((event.reason, event.repeats))
+    assert seen == [
+        ("AnalysisPassed", False),
+        ("AnalysisPassed", True),
+        ("AnalysisFailed", False),
+        ("AnalysisFailed", False),
+        ("AnalysisInconclusive", False),
+        ("AnalysisPassed", False),
     ]
 
 
