@@ -252,10 +252,15 @@ def _last_cause(view: View) -> tuple[str, str]:
 
 def _without_room(view: View) -> str:
     said = f" ({view.no_room.rstrip('.')})" if view.no_room else ""
+    beside, missing, first = "the only pod that serves", "one more pod", "the old pod stops"
+    if view.wanted > 1:
+        # Several pods are in need of leave only where a whole second set is wanted.
+        beside, missing = "the pods that serve", f"{view.wanted} more pods, or take another strategy"
+        first = "the old pods stop"
     return (
-        f"Revision {view.target} finds no room beside the only pod that serves{said}. Make room for one more "
-        "pod; or set spec.rollout.allowDowntime: true, then the old pod stops before the new one starts and "
-        "nothing answers meanwhile. It is tried again every 10 minutes."
+        f"Revision {view.target} finds no room beside {beside}{said}. Make room for {missing}; or set "
+        f"spec.rollout.allowDowntime: true, then {first} before anything new starts and nothing answers "
+        "meanwhile. It is tried again every 10 minutes."
     )
 
 
