@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from tests.unit.operator.explain.rollout.test_room import Full
 
-
 CANARY = {"strategy": "Canary", "canary": {"steps": [{"setWeight": 25}, {"pause": {"durationSeconds": 5}}]}}
 
 
