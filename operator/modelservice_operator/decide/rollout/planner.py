@@ -96,7 +96,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         fills=course.goal or observed.target,
         requeue_after_seconds=soonest(
             course.due_in_seconds,
-            steps.due_seconds(spec, course.progress, now) if is_going_on else None,
+            steps.due_seconds(spec, course.progress, now) if is_going_on and not course.held else None,
             look_again_seconds(capacity, probe, now, held=course.held),
         ),
     )

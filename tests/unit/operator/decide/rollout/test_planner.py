@@ -36,11 +36,14 @@ import pytest
 from tests.unit.operator.builders import NOW
 
 from modelservice_operator.decide.rollout.model import (
+    Capacity,
     Plan,
     Progress,
     RevisionState,
     RolloutSpec,
     RolloutState,
+    SetWeight,
+    Wait,
 )
 from modelservice_operator.decide.rollout.planner import hold, plan
 from modelservice_operator.decide.rollout.room.limits import max_surge_pods, max_unavailable_pods
@@ -321,3 +324,14 @@ def test_plan_pause_of_a_target_with_all_pods_is_not_complete() -> None:
     result = step(RolloutSpec(replicas=2), make_state("old", 0), make_state("new", 2), verb="pause")
 
     assert (result.phase, result.stable, result.replicas) == ("Paused", "old", {"old": 0, "new": 2})
+
+
+def test_plan_that_is_held_for_want_of_room_is_not_made_again_at_once() -> None:
+    spec = RolloutSpec(replicas=1, strategy="Canary", steps=(Wait(60), SetWeight(50)))
+    long_ago = NOW - timedelta(hours=1)
+    progress = Progress(revision="new", paused="PauseStep", since=long_ago, stable_down_since=long_ago)
+    capacity = Capacity(missing=0, surge=0, replicas=1, decided_at=NOW)
+
+    result = step(spec, make_state("old", 1), make_state("new", 0), progress=progress, capacity=capacity)
+
+    assert (result.held, result.requeue_after_seconds) == (True, 600)
