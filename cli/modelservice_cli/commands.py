@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from modelservice_cli import api_key, runtime, serve
+from modelservice_cli import api_key, runtime
 from modelservice_cli.errors import CommandError
+from modelservice_cli.local import serve
 from modelservice_cli.packages import check_cluster_packages
 from modelservice_cli.rollout.arguments import add_arguments as add_rollout_arguments
 from modelservice_cli.rollout.arguments import add_cluster_arguments

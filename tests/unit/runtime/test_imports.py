@@ -9,7 +9,7 @@ import pytest
 from tests.unit.runtime.server_process import server_process
 
 SERVER = "modelservice_runtime.serving.serve"
-COMMAND = "modelservice_cli.commands, modelservice_cli.serve, modelservice_runtime.serving.serve"
+COMMAND = "modelservice_cli.commands, modelservice_cli.local.serve, modelservice_runtime.serving.serve"
 # Each takes longer than a small model to load.
 HEAVY = [
     "aiohttp", "email.utils", "google.protobuf", "importlib.metadata", "modelservice_operator",

@@ -14,7 +14,7 @@ from modelservice_runtime.machine.collector import collector_paused
 from modelservice_runtime.settings.serve import ServeSettings, add_serve_arguments, build_serve_settings
 
 if TYPE_CHECKING:
-    from modelservice_cli.manifest import LocalService
+    from modelservice_cli.local.manifest import LocalService
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
     if len(arguments.model) > 1:
         parser.error("with -f give at most one --model PATH")
     # Imported here: the API's models take longer to import than a small model to load.
-    from modelservice_cli.manifest import read_manifest
+    from modelservice_cli.local.manifest import read_manifest
 
     service = read_manifest(arguments.file)
     if service.ignored_fields:
@@ -81,7 +81,7 @@ def _take_environment(wanted: Mapping[str, str]) -> None:
 
 def _model_path(arguments: argparse.Namespace, service: "LocalService") -> Path:
     check_runtime_packages()
-    from modelservice_cli.model_files import cache_directory, locate_model
+    from modelservice_cli.local.model_files import cache_directory, locate_model
 
     given = None
     if arguments.model:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.manifest import LocalService
+from modelservice_cli.local.manifest import LocalService
 
 _DEFAULT_MAX_BYTES = 10 * 1024**3
 _CLUSTER_SCHEMES = ("pvc://", "configmap://")

@@ -15,8 +15,8 @@ from tests.unit.runtime import onnx_models
 
 from modelservice_cli import main as command
 from modelservice_cli.errors import CommandError
-from modelservice_cli.manifest import read_manifest
-from modelservice_cli.model_files import default_cache_directory, locate_model
+from modelservice_cli.local.manifest import read_manifest
+from modelservice_cli.local.model_files import default_cache_directory, locate_model
 from modelservice_runtime.settings.batching import ModelSample
 from modelservice_runtime.settings.models import ModelSource
 from modelservice_runtime.settings.serve import ServeSettings
