@@ -86,14 +86,14 @@ class Reconciler:
             return DONE
         view = View(key=key, observed=observed, decision=decision, applied=applied, now=now)
         if self.reporter.may_wait(view):
-            return _outcome(decision, applied, LAZY_SECONDS)
+            return outcome_of(decision, applied, LAZY_SECONDS)
         if applied.written:
             # Report what is there now, not what was there before.
             fresh = self.store.observe(key)
             if fresh is None:
                 return DONE
             view = View(key=key, observed=fresh, decision=self._decide(fresh, now), applied=applied, now=now)
-        return _outcome(view.decision, applied, await self.reporter.report(view))
+        return outcome_of(view.decision, applied, await self.reporter.report(view))
 
     async def _record_replicas(self, key: Key, observed: Observed, decision: Decision) -> ApplyFailure | None:
         """Write the number of pods that autoscaling begins with; its event brings the next reconciliation."""
@@ -120,8 +120,11 @@ class Reconciler:
         return decide(observed, now, network_policy=self.network_policy)
 
 
-def _outcome(decision: Decision, applied: Applied, soonest: float | None) -> Outcome:
-    wishes = [decision.requeue_after_seconds, soonest, applied.recheck_seconds]
+def outcome_of(decision: Decision, applied: Applied, soonest: float | None) -> Outcome:
+    """Return when to come back after this decision was carried out; `soonest` is when the report is due."""
+    # No event tells that clients are led elsewhere now: our own write is known already.
+    again = 0.0 if "Service" in applied.written else None
+    wishes = [decision.requeue_after_seconds, soonest, applied.recheck_seconds, again]
     delays = [delay for delay in wishes if delay is not None]
     return Outcome(
         requeue_after_seconds=min(delays) if delays else None,
