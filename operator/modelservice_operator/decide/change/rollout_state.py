@@ -54,6 +54,7 @@ def observe_rollout(
         progress=None if tried_again else _progress(facts),
         selected=selected.revision,
         has_service=selected.leads,
+        has_served=target in (facts.status.get("servedRevisions") or ()),
         verb=steering.verb,
     )
 

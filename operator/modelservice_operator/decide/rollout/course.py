@@ -62,7 +62,7 @@ def set_course(spec: RolloutSpec, observed: RolloutState, progress: Progress, no
     """
     if observed.stable == observed.target:
         return _after_the_change(spec, observed, progress, now)
-    if progress.contract == "Failed" and spec.contract == "Enforce" and not progress.reason:
+    if steps.is_barred(spec, observed, progress) and not progress.reason:
         progress = replace(progress, reason=steps.CONTRACT_BROKEN)
     if observed.stable is not None and (observed.aborted or progress.reason):
         return _back(spec, observed, observed.stable, progress)

@@ -173,7 +173,8 @@ class RolloutState:
     their place still; None where nobody has looked yet. `asked_at` is when a pod of the target was asked for
     last after it had to wait for those, `down_since` since when nothing has answered. `selected` is the only
     revision that clients are led to, None where they are led to all; without a Service (`has_service`) nobody
-    is led anywhere. `verb` is what a person asks for right now.
+    is led anywhere. `has_served` says that the target was stable once. `verb` is what a person asks for right
+    now.
     """
 
     target: str
@@ -188,6 +189,7 @@ class RolloutState:
     progress: Progress | None = None
     selected: str | None = None
     has_service: bool = True
+    has_served: bool = False
     verb: Verb | None = None
 
     def state(self, name: str) -> RevisionState:

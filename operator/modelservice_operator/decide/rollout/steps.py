@@ -31,8 +31,12 @@ def begin(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Progress:
     """Return what is recorded of the rollout to the target, a new record where there is none."""
     known = _without_times_to_come(observed.progress, now) if observed.progress else None
     if known is None or known.revision != observed.target:
+        # The revision that was replaced a moment ago comes back as it went: at once.
+        is_way_back = known is not None and known.previous == observed.target
         return Progress(
             revision=observed.target,
+            contract="Passed" if is_way_back else None,
+            promoted=is_way_back,
             steps_hash=spec.steps_hash,
             since=now if is_change(observed) else None,
             short_since=None if observed.stable == observed.target else observed.started_at,
@@ -109,8 +113,12 @@ def needs_contract(spec: RolloutSpec, observed: RolloutState, progress: Progress
 
 def is_admitted(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
     """Whether the target may get traffic."""
-    is_broken = progress.contract == "Failed" and spec.contract == "Enforce"
-    return not needs_contract(spec, observed, progress) and not is_broken
+    return not needs_contract(spec, observed, progress) and not is_barred(spec, observed, progress)
+
+
+def is_barred(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
+    """Whether the target would break clients; the way back to one that has served is never barred."""
+    return progress.contract == "Failed" and spec.contract == "Enforce" and not observed.has_served
 
 
 def current_weight(spec: RolloutSpec, progress: Progress) -> int:

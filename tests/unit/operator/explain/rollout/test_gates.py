@@ -127,6 +127,23 @@ def test_target_that_breaks_clients_is_rolled_out_where_nobody_minds() -> None:
     assert "verdicts" not in world.rollout
 
 
+def test_way_back_to_a_revision_that_has_served_is_never_barred() -> None:
+    world = Change()
+    world.settle()
+    more = (*SIGNATURE.outputs, Tensor("z", "FP32", (-1,)))
+    world.edit(model=model(3))
+    world.reconcile()
+    newest = str(world.status["targetRevision"])
+    world.signatures[newest] = Signature(SIGNATURE.inputs, more)
+    world.settle()
+    assert world.replicas() == {newest: 4}
+    world.edit(model=model(2))
+    world.settle()
+
+    assert world.replicas() == {world.new: 4}
+    assert [one.reason for one in world.events if one.type == "Warning"] == ["ContractFailed"]
+
+
 def test_retry_looks_at_the_contract_again() -> None:
     world = Change(OTHER)
     world.settle()
@@ -291,6 +308,21 @@ def test_blue_green_leads_clients_over_at_once() -> None:
     world.wait(60)
     world.settle()
     assert world.replicas() == {world.new: 4}
+
+
+def test_blue_green_goes_back_at_once_while_the_old_pods_are_there() -> None:
+    blue_green = {"autoPromote": False, "scaleDownDelaySeconds": 60}
+    world = Change(strategy="BlueGreen", blueGreen=blue_green)
+    world.settle()
+    world.ask("promote")
+    world.settle()
+    assert world.selected() == world.new
+    world.edit(model=model(1))
+    world.settle()
+
+    assert world.selected() == world.old
+    assert world.status["stableRevision"] == world.old
+    assert world.replicas() == {world.old: 4, world.new: 4}
 
 
 def test_blue_green_waits_behind_the_preview_for_a_person() -> None:
