@@ -180,9 +180,10 @@ class Operator:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """No task of ours may end before the process does, by a cancellation neither."""
         self._tasks.discard(task)
+        # Also of those that end after the first: an error that nobody asks for is logged by asyncio.
+        error = None if task.cancelled() else task.exception()
         if self._stop.is_set():
             return
-        error = None if task.cancelled() else task.exception()
         self._failure = error or OperatorError(f"The task {task.get_name()!r} ended.")
         is_expected = isinstance(self._failure, OperatorError | LeadershipLostError)
         log.error("ending: %s", self._failure, exc_info=None if is_expected else self._failure)
