@@ -25,7 +25,7 @@ from modelservice_operator.facts.recorded import (
     INSUFFICIENT_CAPACITY,
     condition_of,
 )
-from modelservice_operator.facts.text.times import format_time
+from modelservice_operator.facts.text.times import format_time, is_to_come
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,13 +68,18 @@ def compute_conditions(view: View) -> tuple[Condition, ...]:
 def stamp(
     conditions: Sequence[Condition], old: Mapping[str, Any], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return conditions as status stores them; a time stays as long as the condition's status does."""
+    """Return conditions as status stores them; a time stays as long as the condition's status does.
+
+    One to come is of a clock that was wrong: deadlines that go by it would never end.
+    """
     text = format_time(now)
     stamped = []
     for condition in conditions:
         status = "True" if condition.status else "False"
         known = condition_of(old, condition.type)
         since = known.get("lastTransitionTime") if known.get("status") == status else None
+        if is_to_come(since, now):
+            since = None
         stamped.append(
             {
                 "type": condition.type,

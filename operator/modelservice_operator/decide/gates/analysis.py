@@ -31,6 +31,8 @@ GATE = "Analysis"
 LEAST_DIFFERENCES = dict.fromkeys(("LatencyP50", "LatencyP95", "LatencyP99"), Decimal("0.001"))
 """Seconds by which a value may be more whatever the ratio: where answers take a fraction of a millisecond,
 who is asked less often, and so finds its memory cold, is easily twice as slow."""
+MOST_REQUESTS = 2**31 - 1
+"""That a status can hold."""
 _MAX_MESSAGE_CHARACTERS = 1024
 
 
@@ -113,7 +115,7 @@ def write_verdict(gate: str, verdict: MetricVerdict, time: datetime) -> dict[str
         "value": _write(verdict.value),
         "stable": _write(verdict.stable),
         "threshold": _write(verdict.threshold),
-        "requests": verdict.requests,
+        "requests": None if verdict.requests is None else min(verdict.requests, MOST_REQUESTS),
         "time": format_time(time),
         "message": verdict.message[:_MAX_MESSAGE_CHARACTERS] or None,
     }

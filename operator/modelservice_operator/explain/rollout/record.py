@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.decide.change.record import write_progress
 from modelservice_operator.decide.change.steering import write_answer
 from modelservice_operator.decide.rollout.room.capacity import read_capacity, write_capacity
-from modelservice_operator.facts.text.times import format_time
+from modelservice_operator.facts.text.times import format_time, is_to_come
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,6 +47,8 @@ def _started_at(observed: Observed, decision: Decision, now: datetime) -> str | 
     if plan is None or target is None or not plan.is_under_way or plan.stable is None:
         return None
     known = (old.get("rollout") or {}).get("startedAt") if old.get("targetRevision") == target.name else None
+    if is_to_come(known, now):
+        known = format_time(now)
     if not plan.is_tight:
         recorded = read_capacity(old, target.name)
         looks_anew = plan.capacity is None and recorded is not None and recorded.surge is not None

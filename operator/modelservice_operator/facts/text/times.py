@@ -13,6 +13,12 @@ def parse_time(text: object) -> datetime | None:
         return None
 
 
+def is_to_come(text: object, now: datetime) -> bool:
+    """Whether this is a time after `now`: one that a clock wrote which was wrong."""
+    time = parse_time(text)
+    return time is not None and time > now
+
+
 def format_time(time: datetime) -> str:
     """Return a time in UTC as RFC 3339, in whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")

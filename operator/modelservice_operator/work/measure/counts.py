@@ -6,7 +6,6 @@ and pages of thousands of pods are read in one event loop. Source: Prometheus, "
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping  # noqa: TC003  the dataclass' fields
 from dataclasses import dataclass, field
@@ -24,6 +23,9 @@ STARTED = "process_start_time_seconds"
 
 MAX_SERIES = 5000
 """Lines of a page that are read: a server of ours has some sixty for each version of its model."""
+
+MOST = 2.0**53
+"""Up to here a float counts one by one; no server of ours has done more."""
 
 _Label = TypeVar("_Label", str, float)
 _NAMES = (SUCCESSES, FAILURES, BUCKETS, NON_FINITE, PENDING, STARTED)
@@ -127,7 +129,7 @@ def _lines(page: str) -> Iterable[tuple[str, Mapping[str, str], float]]:
                 continue  # another family, whose name is longer
             raise ValueError("it is not in Prometheus' text format")
         value = float(match[3])
-        if not (math.isfinite(value) and value >= 0):
+        if not 0 <= value <= MOST:
             raise ValueError(f"its {match[1]} is {match[3]}")
         yield match[1], dict(_READ_LABEL.findall(match[2] or "")), value
 

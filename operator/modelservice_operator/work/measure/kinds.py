@@ -73,9 +73,9 @@ _CONFIDENCE = 1.645
 
 def lowest_ratio(ratio: float, requests: float) -> float:
     """The least that a ratio of so many requests may be in the long run (Wilson's interval, one side)."""
-    ratio, square = min(ratio, 1.0), _CONFIDENCE**2
-    spread = _CONFIDENCE * math.sqrt(ratio * (1 - ratio) / requests + square / (4 * requests**2))
-    return max(0.0, (ratio + square / (2 * requests) - spread) / (1 + square / requests))
+    ratio, square = max(0.0, min(ratio, 1.0)), _CONFIDENCE**2
+    spread = _CONFIDENCE * math.sqrt(ratio * (1 - ratio) * requests + square / 4)
+    return max(0.0, (ratio * requests + square / 2 - spread) / (requests + square))
 
 
 def lowest_share(share: float, requests: float) -> float:

@@ -96,6 +96,8 @@ class PrometheusSource:
     async def _look(self, revision: str) -> Look:
         try:
             requests = await self._ask(self._fill(REQUESTS_PROMQL, revision))
+            if requests < 0:
+                raise NoNumberError(f"the value is {requests:g}")
         except NoNumberError as error:
             return Look(None, f"Prometheus, requests of revision {revision}: {error}")
         found = await asyncio.gather(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from modelservice_operator.api import Analysis, AnalysisMetric
 from modelservice_operator.api.status import GateVerdict
 from modelservice_operator.decide.gates.analysis import (
+    MOST_REQUESTS,
     MetricVerdict,
     judge,
     metric_name,
@@ -247,6 +248,14 @@ def test_write_verdict_leaves_out_what_is_not_known_and_what_is_too_long():
     entry = write_verdict("RollbackWindow", verdict, NOW)
 
     assert set(entry) == {"gate", "metric", "result", "time", "message"}
+    GateVerdict.model_validate(entry)
+
+
+def test_write_verdict_of_more_requests_than_a_status_can_hold_is_one_that_it_takes():
+    verdict = judge_one(MAX, make_measurement(0.001, 0.001, requests=10**30))
+    entry = write_verdict("Analysis", verdict, NOW)
+
+    assert entry["requests"] == MOST_REQUESTS
     GateVerdict.model_validate(entry)
 
 

@@ -94,6 +94,8 @@ def test_parse_page_reads_what_the_clients_own_parser_reads(model, counts, times
         ("<html>nv_inference_request_success 5</html>", "does not tell"),
         (f"{SUCCESSES} NaN", "is NaN"),
         (f"{SUCCESSES} -1", "is -1"),
+        (f"{SUCCESSES} +Inf", "is \\+Inf"),
+        (f"{SUCCESSES} 1e308", "is 1e308"),
         (f"{SUCCESSES}{{model=}} 1", "not in Prometheus' text format"),
         (f"{SUCCESSES} many", "could not convert"),
         (f"{SUCCESSES} 1\n" * (MAX_SERIES + 1), "more than 5000 series"),

@@ -96,6 +96,11 @@ def test_lowest_ratio_of_nothing_is_nothing_and_of_more_than_all_that_of_all():
     assert lowest_ratio(1.2, 50) == lowest_ratio(1.0, 50)
 
 
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e300, exclude_min=True))
+def test_lowest_ratio_of_whatever_a_prometheus_says_is_a_ratio(ratio, requests):
+    assert 0 <= lowest_ratio(ratio, requests) <= 1
+
+
 @given(share=st.sampled_from([0.95, 0.99]), requests=st.integers(1, 10_000))
 def test_lowest_share_is_below_and_comes_nearer_with_more_requests(share, requests):
     assert 0 < lowest_share(share, requests) < share

@@ -232,6 +232,14 @@ async def test_measure_without_requests_has_no_window(server):
     assert found.problem.startswith("Prometheus, requests of revision new: there is no data")
 
 
+async def test_measure_of_fewer_requests_than_none_has_no_window(server):
+    server.answer = lambda _: vector("-5")
+    found = await measure(server.url, ("ErrorRatio", None))
+
+    assert found.candidate is None
+    assert found.problem == "Prometheus, requests of revision new: the value is -5"
+
+
 async def test_measure_follows_no_redirect(server):
     server.answer = lambda _: web.Response(status=307, headers={"Location": f"{server.url}/secret"})
     found = await measure(server.url, ("ErrorRatio", None))
