@@ -66,7 +66,10 @@ class PreparedRun(Protocol):
         """The last run's outputs, in the order they were prepared in."""
 
     def run(self) -> bool:
-        """Compute; False where that failed, or gave another shape. `Model.run` tells why, or can do it."""
+        """Compute; False where only `Model.run` can: the outputs have other shapes, or there is no memory.
+
+        Raises what `Model.run` raises, where the model failed.
+        """
 
 
 class Model(Protocol):

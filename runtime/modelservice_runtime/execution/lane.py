@@ -117,9 +117,9 @@ class Lane:
         return self._model.prepare(inputs, outputs)
 
     def run_prepared(self, prepared: PreparedRun, elements: int) -> tuple[int, int] | None:
-        """`run_inline` for inputs that are in place, `elements` in all; None also where the run failed.
+        """`run_inline` for inputs that are in place, `elements` in all; None also where `Model.run` has to.
 
-        Returns when the run started and ended (performance counter).
+        Returns when the run started and ended (performance counter). Raises ServingErrors of the model.
         """
         if self._keyed or self._jobs.count or self._running or not self._run_time.is_short(elements):
             return None

@@ -2,14 +2,14 @@
 
 import ctypes
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.model import ModelSpec, PreparedRun
 from modelservice_runtime.onnx.errors import RUN_ERRORS
 from modelservice_runtime.tensors import BF16, Array, TensorSpec, contiguous
 
@@ -69,8 +69,14 @@ class HostBinding:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+        self,
+        session: ort.InferenceSession,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        tell: Callable[[Exception, PreparedRun], None],
     ) -> None:
+        """`tell` raises what a failed run means to the client, and returns where `Model.run` can do it."""
+        self._tell = tell
         self.inputs = {name: np.empty(array.shape, array.dtype) for name, array in inputs.items()}
         arrays = {name: np.empty(array.shape, array.dtype) for name, array in outputs.items()}
         self.outputs = tuple(arrays.values())
@@ -89,7 +95,8 @@ class HostBinding:
         """See `PreparedRun.run`."""
         try:
             self._run()
-        except RUN_ERRORS:
+        except RUN_ERRORS as error:
+            self._tell(error, self)
             return False
         return True
 

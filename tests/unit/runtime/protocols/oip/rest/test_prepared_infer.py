@@ -264,14 +264,16 @@ def test_another_output_shape_goes_the_usual_way_from_then_on(nonzero: Path, ser
     assert served.at_once(json_body([1, 0, 2])) is None
 
 
-def test_run_that_fails_is_left_to_the_usual_way_and_the_next_is_answered(
+def test_run_that_fails_is_told_as_in_the_usual_way_and_the_next_is_answered(
     model_files: dict[str, Path], serve: Serve
 ) -> None:
     served = serve(model_files["gather"])
     served.learn(json_body([1, 2], "INT64"))
-    assert served.at_once(json_body([1, 99], "INT64")) is None
-    with pytest.raises(ServingError):
+    with pytest.raises(ServingError) as usual:
         served.usual(json_body([1, 99], "INT64"))
+    with pytest.raises(type(usual.value)) as told:
+        served.at_once(json_body([1, 99], "INT64"))
+    assert str(told.value) == str(usual.value)
     assert flat(served.at_once(json_body([3, 0], "INT64"))) == flat(served.usual(json_body([3, 0], "INT64")))
     assert served.handle.statistics.success_count == 1
 
