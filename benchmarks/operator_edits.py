@@ -1,11 +1,11 @@
 """How fast the operator follows edits, and what that costs, on a running cluster with fake nodes.
 
-    python -m benchmarks.operator_edits --kubeconfig PATH [--services 200] [--seconds 30]
+    python -m benchmarks.operator_edits --kubeconfig PATH [--services 200] [--seconds 30] [--strategy Canary]
 
-It starts the operator of this checkout as a process, creates ModelServices all at once, then edits them at
-fixed rates. Latency is measured from outside: from sending the user's edit until a watch of Deployments,
-opened by this script, delivers the changed (or new) Deployment. Calls, memory and CPU come from the
-operator's own metrics. The namespace is deleted at the end.
+It starts the operator of this checkout as a process, creates ModelServices all at once, gives all of them
+another model at once, then edits them at fixed rates. Latency is measured from outside: from sending the
+user's edit until a watch of Deployments, opened by this script, delivers the changed (or new) Deployment.
+Calls, memory and CPU come from the operator's own metrics. The namespace is deleted at the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,18 @@ from modelservice_operator.facts.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL
 ROOT = Path(__file__).parents[1]
 METRICS_PORT = 18_281
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
-PARALLEL_CREATES = 20
+PARALLEL_CALLS = 20
+ROLLOUTS: dict[str, dict[str, Any]] = {
+    "RollingUpdate": {},
+    "Canary": {
+        "strategy": "Canary",
+        "canary": {"steps": [{"setWeight": 25}, {"pause": {"durationSeconds": 1}}, {"setWeight": 50}]},
+        "contract": "Ignore",
+    },
+    "BlueGreen": {"strategy": "BlueGreen", "blueGreen": {"scaleDownDelaySeconds": 0}, "contract": "Ignore"},
+}
+"""`spec.rollout` of each strategy. Fake pods cannot say what they serve: RollingUpdate waits in vain for
+that, the others do not ask."""
 RUNTIME = {
     "apiVersion": "modelservice.dev/v1alpha1",
     "kind": "ModelRuntime",
@@ -48,6 +59,7 @@ class Options:
     services: int
     seconds: float
     rates: list[float]
+    strategy: str = "RollingUpdate"
     namespace: str = field(default_factory=lambda: f"bench-{os.getpid()}")
 
 
@@ -89,14 +101,16 @@ class Sight:
             await self.changed.wait_for(condition)
 
 
-def make_service(name: str, namespace: str) -> dict[str, Any]:
+def make_service(name: str, options: Options) -> dict[str, Any]:
+    rollout = ROLLOUTS[options.strategy]
     return {
         "apiVersion": "modelservice.dev/v1alpha1",
         "kind": "ModelService",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": options.namespace},
         "spec": {
             "model": {"storageUri": "oci://registry.example/models/spam:1"},
             "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}},
+            **({"rollout": rollout} if rollout else {}),
         },
     }
 
@@ -201,11 +215,11 @@ async def wait_ready(api: ApiClient, options: Options, timeout_seconds: float = 
 
 
 async def create_all(api: ApiClient, options: Options, sight: Sight) -> None:
-    slots = asyncio.Semaphore(PARALLEL_CREATES)
+    slots = asyncio.Semaphore(PARALLEL_CALLS)
 
     async def create(name: str) -> None:
         async with slots:
-            await api.create(MODEL_SERVICES, options.namespace, make_service(name, options.namespace), 60.0)
+            await api.create(MODEL_SERVICES, options.namespace, make_service(name, options), 60.0)
 
     before = await read_metrics()
     started = time.perf_counter()
@@ -217,11 +231,34 @@ async def create_all(api: ApiClient, options: Options, sight: Sight) -> None:
     deployed = time.perf_counter() - started
     await wait_ready(api, options)
     ready = time.perf_counter() - started
-    after = await read_metrics()
     print(f"\n{options.services} ModelServices at once")
     show("all created by the user", created, "s")
     show("all Deployments exist", deployed, "s")
     show("all Ready (fake pods)", ready, "s")
+    show_costs(before, await read_metrics(), options)
+
+
+async def change_all(api: ApiClient, options: Options, sight: Sight) -> None:
+    """Give every service another model at once; print when that was seen and complete, and the costs."""
+    editor = Editor(api, options, sight)
+    before = await read_metrics()
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number, service in enumerate(names(options)):
+            group.create_task(editor.edit(service, plan_model(sight, service, number)))
+    await wait_ready(api, options)
+    complete = time.perf_counter() - started
+    await asyncio.sleep(10)
+    print(f"\n{options.services} changes at once ({options.strategy})")
+    show("p50 of the user's call", percentile(editor.user_ms, 50), "ms")
+    show("p50 until the Deployment is seen", percentile(editor.seen_ms, 50), "ms")
+    show("p99 until the Deployment is seen", percentile(editor.seen_ms, 99), "ms")
+    show("all complete (fake pods)", complete, "s")
+    show_costs(before, await read_metrics(), options)
+    await measure_rest(options.seconds)
+
+
+def show_costs(before: Snapshot, after: Snapshot, options: Options) -> None:
     show("API calls of the operator", (after.calls - before.calls) / options.services, "a service")
     show("writes of the operator", (after.writes - before.writes) / options.services, "a service")
     show("CPU of the operator", after.cpu_seconds - before.cpu_seconds, "s")
@@ -263,19 +300,39 @@ EDITS = (Edit("spec.replicas", plan_replicas), Edit("spec.model (new revision)",
 
 
 @dataclass
-class Latencies:
-    """Milliseconds, one value an edit."""
+class Editor:
+    """Edits services as a user and notes how long that takes, in milliseconds, one value an edit."""
 
-    user: list[float] = field(default_factory=list)
+    api: ApiClient
+    options: Options
+    sight: Sight
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_CALLS))
+    user_ms: list[float] = field(default_factory=list)
     """The user's own call."""
-    seen: list[float] = field(default_factory=list)
+    seen_ms: list[float] = field(default_factory=list)
     """From sending it until the watch delivered the Deployment."""
+
+    async def edit(self, service: str, planned: Planned) -> None:
+        patch, is_seen = planned
+        async with self.slots:
+            started = time.perf_counter()
+            await self.api._call(
+                "PATCH",
+                MODEL_SERVICES,
+                MODEL_SERVICES.path(self.options.namespace, service),
+                body=patch,
+                content_type="application/merge-patch+json",
+                timeout_seconds=60,
+            )
+        self.user_ms.append(1000 * (time.perf_counter() - started))
+        await self.sight.wait(is_seen, 300)
+        self.seen_ms.append(1000 * (time.perf_counter() - started))
 
 
 async def run_edits(api: ApiClient, options: Options, sight: Sight, edit: Edit, rate: float) -> None:
     """Edit services in turn at `rate` a second; print the latencies and the costs."""
     count = int(options.seconds * rate)
-    latencies = Latencies()
+    editor = Editor(api, options, sight)
     before = await read_metrics()
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -283,36 +340,18 @@ async def run_edits(api: ApiClient, options: Options, sight: Sight, edit: Edit, 
             await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
             service = names(options)[number % options.services]
             planned = edit.plan(sight, service, number)
-            group.create_task(one_edit(api, options, sight, service, planned, latencies))
+            group.create_task(editor.edit(service, planned))
     lasted = time.perf_counter() - started
     await wait_ready(api, options)
     await asyncio.sleep(3)
     after = await read_metrics()
     cpu = after.cpu_seconds - before.cpu_seconds
     print(
-        f"{edit.title:<26} {rate:5.0f}/s {count:6d} {percentile(latencies.user, 50):9.0f} "
-        f"{percentile(latencies.seen, 50):8.0f} {percentile(latencies.seen, 99):8.0f} "
+        f"{edit.title:<26} {rate:5.0f}/s {count:6d} {percentile(editor.user_ms, 50):9.0f} "
+        f"{percentile(editor.seen_ms, 50):8.0f} {percentile(editor.seen_ms, 99):8.0f} "
         f"{(after.calls - before.calls) / count:10.1f} {1000 * cpu / count:11.1f} "
         f"{after.rss_mib:8.0f} {count / lasted:9.1f}"
     )
-
-
-async def one_edit(
-    api: ApiClient, options: Options, sight: Sight, service: str, planned: Planned, latencies: Latencies
-) -> None:
-    patch, is_seen = planned
-    started = time.perf_counter()
-    await api._call(
-        "PATCH",
-        MODEL_SERVICES,
-        MODEL_SERVICES.path(options.namespace, service),
-        body=patch,
-        content_type="application/merge-patch+json",
-        timeout_seconds=60,
-    )
-    latencies.user.append(1000 * (time.perf_counter() - started))
-    await sight.wait(is_seen, 300)
-    latencies.seen.append(1000 * (time.perf_counter() - started))
 
 
 def percentile(values: list[float], percent: float) -> float:
@@ -342,15 +381,18 @@ async def bench(options: Options) -> None:
             async with running_operator(options), watching(api, options) as sight:
                 await create_all(api, options, sight)
                 await asyncio.sleep(5)
-                print(
-                    "\nEdits                        rate  count   user ms   p50 ms   p99 ms calls/edit "
-                    "CPU ms/edit  RSS MiB  edits/s"
-                )
+                await change_all(api, options, sight)
+                if options.rates:
+                    print(
+                        "\nEdits                        rate  count   user ms   p50 ms   p99 ms calls/edit "
+                        "CPU ms/edit  RSS MiB  edits/s"
+                    )
                 for edit in EDITS:
                     for rate in options.rates:
                         await run_edits(api, options, sight, edit, rate)
-                await asyncio.sleep(10)
-                await measure_rest(options.seconds)
+                if options.rates:
+                    await asyncio.sleep(10)
+                    await measure_rest(options.seconds)
         finally:
             await api._call("DELETE", NAMESPACES, NAMESPACES.path(name=options.namespace))
 
@@ -362,9 +404,10 @@ def main() -> None:
     parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG", ""))
     parser.add_argument("--services", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each rate is kept up")
-    parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 20.0], help="edits a second")
+    parser.add_argument("--rates", type=float, nargs="*", default=[2.0, 20.0], help="edits a second")
+    parser.add_argument("--strategy", choices=ROLLOUTS, default="RollingUpdate")
     args = parser.parse_args()
-    asyncio.run(bench(Options(args.kubeconfig, args.services, args.seconds, args.rates)))
+    asyncio.run(bench(Options(args.kubeconfig, args.services, args.seconds, args.rates, args.strategy)))
 
 
 if __name__ == "__main__":
