@@ -8,7 +8,7 @@ import json
 import ssl
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,20 @@ class Api:
         """Patch the object at `path`; `kind` is `merge`, `json` or `strategic-merge`."""
         patched: Object = self.request("PATCH", path, body, f"application/{kind}-patch+json")
         return patched
+
+    def watch(self, path: str, version: str, seconds: int) -> Iterator[Object]:
+        """Yield the events of the collection `path` after the resourceVersion `version`, for so long."""
+        query = f"watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}"
+        connection = http.client.HTTPSConnection(
+            *self._address, timeout=seconds + REQUEST_TIMEOUT_SECONDS, context=self._context
+        )
+        try:
+            connection.request("GET", f"{path}?{query}", headers={"Accept": "application/json"})
+            response = connection.getresponse()
+            while line := response.readline():
+                yield json.loads(line)
+        finally:
+            connection.close()
 
     def delete(self, path: str) -> None:
         """Delete what is at `path`; that it is gone already is fine."""

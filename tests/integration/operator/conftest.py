@@ -13,7 +13,7 @@ from hack.cluster import testing
 from hack.cluster.api import Api, condition_status
 from kubernetes.client import Configuration
 from kubernetes.config import load_kube_config
-from tests.support.fault_proxy import FaultProxy
+from tests.support.fault_proxy import FaultProxy, Rule
 from tests.support.operator_process import (
     OperatorOptions,
     OperatorProcess,
@@ -22,7 +22,7 @@ from tests.support.operator_process import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hack.cluster.cluster import Cluster
 
@@ -128,6 +128,28 @@ class Shared:
     proxy: FaultProxy
     operator: OperatorProcess
 
+    def kill_at_write(
+        self, number: int, change: Callable[[], object], name: str, action: str = "lose-answer"
+    ) -> None:
+        """Make a change of a service, kill the operator at its nth write since then, start it again.
+
+        The write arrives at the API server, or with the action `lose` it does not.
+        """
+        self.proxy.forget()
+        rule = Rule(
+            lambda request: request.number == number, action, times=1, callback=self.operator.kill_now
+        )
+        self.proxy.add(rule)
+        change()
+        wait_until(
+            lambda: not self.operator.is_running() or self.kube.is_ready(name),
+            "killed, or done with fewer writes",
+            120,
+        )
+        self.proxy.clear()
+        if not self.operator.is_running():
+            self.operator.start().wait_ready()
+
 
 @pytest.fixture(scope="module")
 def shared(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
@@ -162,6 +184,8 @@ class Kube:
             "poddisruptionbudgets": "apis/policy/v1",
             "networkpolicies": "apis/networking.k8s.io/v1",
             "leases": "apis/coordination.k8s.io/v1",
+            "endpointslices": "apis/discovery.k8s.io/v1",
+            "replicasets": "apis/apps/v1",
         }.get(kind, "api/v1")
         return f"/{group}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
 

@@ -24,30 +24,14 @@ def expect_fault_free_end(kube, name: str = "spam", *, replicas: int = 1) -> Non
     assert kube.api.get(kube.path("deployments", revision))["spec"]["replicas"] == replicas
 
 
-def kill_at_write(shared, number: int, name: str, change) -> None:
-    """Make a change, kill the operator at its nth write since then, start it again."""
-    shared.proxy.forget()
-    # Half of them before the write arrives at the API server, half after it was done.
-    action = "lose-answer" if number % 2 else "lose"
-    rule = Rule(lambda request: request.number == number, action, times=1, callback=shared.operator.kill_now)
-    shared.proxy.add(rule)
-    change()
-    wait_until(
-        lambda: not shared.operator.is_running() or shared.kube.is_ready(name),
-        "killed, or done with fewer writes",
-        120,
-    )
-    shared.proxy.clear()
-    if not shared.operator.is_running():
-        shared.operator.start().wait_ready()
-
-
 @pytest.mark.parametrize("number", range(1, CREATION_WRITES + 1))
 def test_killed_at_write_n_while_creating_and_changing_ends_the_same(shared, number):
     kube, name = shared.kube, f"killed-{number}"
-    kill_at_write(shared, number, name, lambda: kube.apply_service(name, replicas=2))
+    # Half of them before the write arrives at the API server, half after it was done.
+    action = "lose-answer" if number % 2 else "lose"
+    shared.kill_at_write(number, lambda: kube.apply_service(name, replicas=2), name, action)
     expect_fault_free_end(kube, name, replicas=2)
-    kill_at_write(shared, number, name, lambda: kube.apply_service(name, tag="2", replicas=2))
+    shared.kill_at_write(number, lambda: kube.apply_service(name, tag="2", replicas=2), name, action)
     expect_fault_free_end(kube, name, replicas=2)
     assert len(kube.children(name)["controllerrevisions"]) == 2
 
