@@ -98,7 +98,8 @@ def _revision_state(name: str, deployment: DeploymentChild) -> RevisionState:
         pods=deployment.replicas,
         available=deployment.available_replicas,
         terminating=deployment.terminating_replicas or 0,
-        settled=deployment.observed_generation >= deployment.generation,
+        # To be deleted is a generation too, of which the controller has nothing to count.
+        settled=deployment.observed_generation >= deployment.generation - int(deployment.deleting),
     )
 
 

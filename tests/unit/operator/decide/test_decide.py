@@ -101,6 +101,24 @@ def test_decide_model_changed_rolls_over_pod_by_pod() -> None:
     assert world.names("Service") == {"spam", "spam-pods", f"spam-{new}"}
 
 
+def test_decide_while_an_old_deployment_is_being_deleted_does_not_make_its_service_again() -> None:
+    world = settled_world()
+    old = stable_of(world)
+    world.edit(model=model(2))
+    while ("Service", f"spam-{old}") in world.children:
+        before = dict(world.children)
+        world.reconcile()
+        world.run_controllers()
+    # The API server keeps the Deployment until its ReplicaSet is gone; marking it is one more generation.
+    place = ("Deployment", f"spam-{old}")
+    last = before[place]
+    world.children[place] = msgspec.structs.replace(last, deleting=True, generation=last.generation + 1)
+    world.reconcile()
+
+    assert world.names("Service") == {"spam", "spam-pods", f"spam-{stable_of(world)}"}
+    assert stable_of(world) != old
+
+
 def test_decide_replicas_changed_touches_only_the_deployment() -> None:
     world = settled_world(replicas=1)
     world.edit(replicas=4)
