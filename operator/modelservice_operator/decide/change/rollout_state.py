@@ -53,6 +53,7 @@ def observe_rollout(
         capacity=recorded if wish.goes_by_capacity and not tried_again else None,
         progress=None if tried_again else _progress(facts),
         selected=selected.revision,
+        named=selected.named,
         has_service=selected.leads,
         has_served=target in (facts.status.get("servedRevisions") or ()),
         verb=steering.verb,
@@ -64,6 +65,8 @@ class _Selected(NamedTuple):
 
     leads: bool
     revision: str | None = None
+    named: frozenset[str] = frozenset()
+    """Where they do not agree: the revisions to which one of them leads alone."""
 
 
 def _selected(facts: Facts) -> _Selected:
@@ -75,7 +78,9 @@ def _selected(facts: Facts) -> _Selected:
         if isinstance(one, ServiceChild) and one.name in named and is_owned(one, facts.owner.uid)
     ]
     revisions = {selector.get(labels.REVISION) for selector in selectors}
-    return _Selected(bool(selectors), revisions.pop() if len(revisions) == 1 else None)
+    if len(revisions) > 1:
+        return _Selected(leads=True, named=frozenset(one for one in revisions if one is not None))
+    return _Selected(bool(selectors), revisions.pop() if revisions else None)
 
 
 def _progress(facts: Facts) -> Progress | None:

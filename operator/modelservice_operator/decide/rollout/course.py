@@ -310,6 +310,6 @@ def _is_complete(spec: RolloutSpec, observed: RolloutState, progress: Progress) 
         and progress.paused != "Requested"
         and target.settled
         and target.serving >= spec.replicas
-        and observed.leads_to(target.name)
+        and observed.all_lead_to(target.name)
         and steps.is_admitted(spec, observed, progress)
     )

@@ -173,8 +173,9 @@ class RolloutState:
     their place still; None where nobody has looked yet. `asked_at` is when a pod of the target was asked for
     last after it had to wait for those, `down_since` since when nothing has answered. `selected` is the only
     revision that clients are led to, None where they are led to all; without a Service (`has_service`) nobody
-    is led anywhere. `has_served` says that the target was stable once. `verb` is what a person asks for right
-    now.
+    is led anywhere. Where Services do not agree, `selected` is None, and `named` are the revisions to which
+    one of them leads alone. `has_served` says that the target was stable once. `verb` is what a person asks
+    for right now.
     """
 
     target: str
@@ -188,6 +189,7 @@ class RolloutState:
     capacity: Capacity | None = None
     progress: Progress | None = None
     selected: str | None = None
+    named: frozenset[str] = frozenset()
     has_service: bool = True
     has_served: bool = False
     verb: Verb | None = None
@@ -202,8 +204,12 @@ class RolloutState:
         return any(one.name == name for one in self.revisions)
 
     def leads_to(self, name: str) -> bool:
-        """Whether clients find the revision's pods now."""
+        """Whether clients of any Service find the revision's pods now."""
         return not self.has_service or self.selected in (None, name)
+
+    def all_lead_to(self, name: str) -> bool:
+        """Whether clients of every Service find the revision's pods now."""
+        return self.leads_to(name) and self.named <= {name}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,7 +222,7 @@ def _reach(
     here = min(spec.replicas, target.serving + stable.serving)
     _, wanted = split(max(here, 1), weight, surge)
     most_of_stable, most_of_target = split(spec.replicas, weight, surge)
-    is_led_to = wanted == 0 or observed.leads_to(target.name)
+    is_led_to = wanted == 0 or observed.all_lead_to(target.name)
     is_made = stable.wanted <= most_of_stable and target.wanted <= most_of_target
     is_reached = target.settled and target.serving >= wanted and is_led_to and is_made
     return _enter(progress, progress.index + 1, now) if is_reached else progress

@@ -22,7 +22,7 @@ class Reach(NamedTuple):
 
     def counts(self, name: str) -> bool:
         """Whether pods of the revision answer clients whatever selector they are led by."""
-        return self.observed.leads_to(name) and self._will_lead_to(name)
+        return self.observed.all_lead_to(name) and self._will_lead_to(name)
 
     def is_free(self, name: str) -> bool:
         """Whether no client can be led to the revision, now or soon."""

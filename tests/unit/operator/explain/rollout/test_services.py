@@ -1,0 +1,43 @@
+"""Two Services that do not agree, as an operator leaves them that ends between two writes, or a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.operator.builders import World, model
+
+from modelservice_operator.facts import labels
+from modelservice_operator.facts.observed import ServiceChild
+
+
+def lead_to(world: World, name: str, revision: str | None) -> None:
+    """The Service leads to one revision alone, or to all."""
+    child = world.children["Service", name]
+    assert isinstance(child, ServiceChild)
+    selector = {labels.NAME: "spam"} | ({labels.REVISION: revision} if revision else {})
+    world.children["Service", name] = msgspec.structs.replace(child, selector=selector, fingerprint="other")
+
+
+@pytest.mark.parametrize("open_one", ["spam", "spam-pods"])
+@pytest.mark.parametrize("before", [{}, {"strategy": "BlueGreen", "blueGreen": {"autoPromote": False}}])
+def test_no_pod_goes_that_clients_of_one_of_two_services_still_need(
+    before: dict[str, Any], open_one: str
+) -> None:
+    world = World(replicas=3, model=model(1), rollout={"contract": "Ignore", **before})
+    world.settle()
+    old = str(world.status["stableRevision"])
+    world.edit(model=model(2))
+    world.reconcile()
+    world.run_controllers()
+    closed = "spam-pods" if open_one == "spam" else "spam"
+    lead_to(world, open_one, None)
+    lead_to(world, closed, old)
+    world.edit(rollout={"contract": "Ignore"})
+    world._reconcile_once()
+    assert world.replicas()[old] == 3, f"{closed} led to these alone when they were to go"
+
+    world.settle()
+    assert list(world.replicas().values()) == [3]
+    assert world.status["stableRevision"] != old
