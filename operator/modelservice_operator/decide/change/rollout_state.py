@@ -66,11 +66,14 @@ class _Selected(NamedTuple):
     leads: bool
     revision: str | None = None
     named: frozenset[str] = frozenset()
-    """Where they do not agree: the revisions to which one of them leads alone."""
+    """Where they do not agree, or lead to one that is not there: whom one of them leads to alone."""
 
 
 def _selected(facts: Facts) -> _Selected:
-    """Where the two Services do not agree, clients are led to all that one of them leads to."""
+    """Where the two Services do not agree, clients are led to all that one of them leads to.
+
+    A person may have written a name that no revision has, or of one that is gone.
+    """
     named = {facts.owner.name, names.pods_service(facts.owner.name)}
     selectors = [
         one.selector
@@ -78,8 +81,9 @@ def _selected(facts: Facts) -> _Selected:
         if isinstance(one, ServiceChild) and one.name in named and is_owned(one, facts.owner.uid)
     ]
     revisions = {selector.get(labels.REVISION) for selector in selectors}
-    if len(revisions) > 1:
-        return _Selected(leads=True, named=frozenset(one for one in revisions if one is not None))
+    named_by_some = frozenset(one for one in revisions if one is not None)
+    if len(revisions) > 1 or not named_by_some <= facts.history.deployments.keys():
+        return _Selected(leads=True, named=named_by_some)
     return _Selected(bool(selectors), revisions.pop() if revisions else None)
 
 

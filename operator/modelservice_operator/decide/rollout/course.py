@@ -101,7 +101,7 @@ def _has_strangers(observed: RolloutState, admitted: set[str]) -> bool:
 
 def _keep_hidden(observed: RolloutState, proven: str, admitted: set[str]) -> str | None:
     """Return the only revision that clients shall be led to while others have to be hidden, None for all."""
-    is_open = observed.has_service and observed.selected is None
+    is_open = observed.has_service and observed.selected is None and not observed.named
     shown = {*admitted, observed.selected or proven}
     return (observed.selected or proven) if not is_open and _has_strangers(observed, shown) else None
 

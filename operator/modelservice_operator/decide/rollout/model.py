@@ -173,9 +173,9 @@ class RolloutState:
     their place still; None where nobody has looked yet. `asked_at` is when a pod of the target was asked for
     last after it had to wait for those, `down_since` since when nothing has answered. `selected` is the only
     revision that clients are led to, None where they are led to all; without a Service (`has_service`) nobody
-    is led anywhere. Where Services do not agree, `selected` is None, and `named` are the revisions to which
-    one of them leads alone. `has_served` says that the target was stable once. `verb` is what a person asks
-    for right now.
+    is led anywhere. Where Services do not agree, or lead to a revision that is not there, `selected` is None,
+    and `named` are those to which one of them leads alone. `has_served` says that the target was stable once.
+    `verb` is what a person asks for right now.
     """
 
     target: str

@@ -41,3 +41,29 @@ def test_no_pod_goes_that_clients_of_one_of_two_services_still_need(
     world.settle()
     assert list(world.replicas().values()) == [3]
     assert world.status["stableRevision"] != old
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_name_of_no_revision_that_a_person_wrote_costs_no_pod(steps: int) -> None:
+    world = World(replicas=3, model=model(1), rollout={"contract": "Ignore"})
+    world.settle()
+    world.edit(model=model(2))
+    for _ in range(steps):
+        world.reconcile()
+        world.run_controllers()
+    world.edit(model=model(3))
+    world.reconcile()
+    before = world.replicas()
+    assert len(before) == 3, "also the revision in between, which clients are not to find"
+    for name in ("spam", "spam-pods"):
+        lead_to(world, name, "nobody")
+    available = {name: one.available_replicas for name, one in world.deployments().items()}
+    world._reconcile_once()
+
+    assert all(world.replicas()[name] >= min(before[name], pods) for name, pods in available.items())
+    for name in ("spam", "spam-pods"):
+        service = world.children["Service", name]
+        assert isinstance(service, ServiceChild)
+        assert service.selector.get(labels.REVISION) != "nobody"
+    world.settle()
+    assert list(world.replicas().values()) == [3]
