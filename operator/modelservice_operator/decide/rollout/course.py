@@ -221,7 +221,11 @@ def _shares(
     target, stable, replicas = observed.target, observed.stable, spec.replicas
     if stable is None:
         return {target: replicas}, target
+    as_they_are = {one.name: one.wanted for one in observed.revisions}
     if not _may_start(spec, observed, progress):
+        if limits.at_once and observed.state(target).wanted:
+            # It was started before anybody asked for a contract: clients are led away from it first.
+            return as_they_are, None
         # Before the target may start, clients have to be led to enough pods that are not its own.
         return {stable: replicas, target: 0}, stable
     if spec.strategy == "BlueGreen" and not limits.at_once:
@@ -230,7 +234,7 @@ def _shares(
     if is_last and progress.paused == "Requested":
         here = min(observed.state(target).wanted, replicas)
         if limits.at_once:
-            return {one.name: one.wanted for one in observed.revisions}, None
+            return as_they_are, None
         return {stable: replicas - here, target: here}, None
     if is_last:
         return {target: replicas}, target

@@ -67,3 +67,25 @@ def test_name_of_no_revision_that_a_person_wrote_costs_no_pod(steps: int) -> Non
         assert service.selector.get(labels.REVISION) != "nobody"
     world.settle()
     assert list(world.replicas().values()) == [3]
+
+
+def test_recreate_that_an_operator_began_that_hid_nothing_stops_no_new_pod() -> None:
+    world = World(replicas=2, model=model(1), rollout={"strategy": "Recreate"})
+    world.settle()
+    world.edit(model=model(2))
+    for _ in range(6):
+        world.reconcile()
+        new = str(world.status["targetRevision"])
+        if world.replicas().get(new):
+            break
+        world.run_controllers()
+    assert world.replicas()[new] == 2
+    for name in ("spam", "spam-pods"):
+        lead_to(world, name, None)
+    for _ in range(3):
+        world.reconcile()
+        assert ("Deployment", f"spam-{new}") not in world.writes
+        assert world.replicas()[new] == 2
+
+    world.settle()
+    assert world.replicas() == {new: 2}
