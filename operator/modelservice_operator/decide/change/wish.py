@@ -63,7 +63,7 @@ class Wish:
     def next_step(self, state: RolloutState, now: datetime) -> Plan:
         """Return the next step of the rollout."""
         if self.replicas is None:
-            return hold(state)
+            return hold(state, now)
         spec = read_rollout(self.rollout, self.replicas)
         if self.spec is None:
             spec = replace(spec, progress_deadline_seconds=Rollout().progress_deadline_seconds)

@@ -102,8 +102,11 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     )
 
 
-def hold(observed: RolloutState) -> Plan:
-    """Return a plan that leaves everything as it is: for a spec that does not say how many pods it wants."""
+def hold(observed: RolloutState, now: datetime) -> Plan:
+    """Return a plan that leaves everything as it is: for a spec that does not say how many pods it wants.
+
+    What a person asks for meanwhile is recorded, for the time after.
+    """
     is_complete = observed.stable == observed.target
     return Plan(
         replicas={state.name: state.wanted for state in observed.revisions},
@@ -112,7 +115,7 @@ def hold(observed: RolloutState) -> Plan:
         phase="Complete" if is_complete else "Aborted" if observed.aborted else "Progressing",
         capacity=None if is_complete else observed.capacity,
         selector=observed.selected,
-        progress=observed.progress,
+        progress=steps.obey(observed.progress, observed, now) if observed.progress else None,
     )
 
 

@@ -466,3 +466,23 @@ def test_aborted_revision_is_never_woken_and_everything_comes_to_rest(steps: lis
     world.broken.clear()
     world.settle()
     assert world.replicas() == {world.status["stableRevision"]: world.service["spec"]["replicas"]}
+
+
+def test_promote_while_the_rollout_cannot_be_read_is_done_when_it_can_be() -> None:
+    rollout = {"strategy": "Canary", "canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
+    world = World(model=model(1), replicas=2, rollout=rollout)
+    world.settle()
+    world.edit(model=model(2))
+    world.settle()
+    new = str(world.status["targetRevision"])
+    before = world.replicas()
+    world.edit(rollout={"strategy": "Unheard"})
+    world.settle()
+    ask(world, "promote")
+    world.settle()
+    assert answer(world)["accepted"] is True
+    assert world.replicas() == before
+
+    world.edit(rollout=rollout)
+    world.settle()
+    assert world.replicas() == {new: 2}

@@ -274,7 +274,7 @@ def test_hold_keeps_every_count() -> None:
         target="new", stable="old", revisions=(make_state("old", 2), make_state("new", 1))
     )
 
-    assert hold(observed).replicas == {"old": 2, "new": 1}
+    assert hold(observed, NOW).replicas == {"old": 2, "new": 1}
 
 
 @pytest.mark.parametrize(
