@@ -228,7 +228,9 @@ class Kube:
         path = self.path("modelservices", name)
         self.api.wait_for(
             path,
-            lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"],
+            lambda found: (
+                found.get("status", {}).get("observedGeneration") == found["metadata"]["generation"]
+            ),
             what="observed",
         )
 

@@ -26,6 +26,7 @@ STRATEGIES: dict[str, tuple[dict[str, Any], int]] = {
     "blue-green": ({"strategy": "BlueGreen", "blueGreen": {"scaleDownDelaySeconds": 0}}, 3),
 }
 """`spec.rollout`, and how many writes are tried by default."""
+REST_SECONDS = 3.0
 CREATED = ("deployments", "controllerrevisions", "services")
 
 
@@ -48,15 +49,15 @@ class Changed:
         """Objects that were made for the service so far, by kind."""
         return {kind: watch.count(self.name) for kind, watch in self.creations.items()}
 
-    def end(self) -> dict[str, Any]:
-        """Wait for the end of a change; return it, without the names of revisions."""
+    def end(self, quiet_seconds: float = 1.0) -> dict[str, Any]:
+        """Wait until nothing has happened for so long; return the end, without the names of revisions."""
         kube, name = self.shared.kube, self.name
         status = kube.wait_ready(name, timeout_seconds=120)["status"]
         stable = status["stableRevision"]
         deployment = f"{name}-{stable}"
         wait_until(lambda: kube.children(name)["deployments"] == (deployment,), "one Deployment is left")
         self.endpoints.wait_for(name, REPLICAS)
-        self.shared.operator.wait_at_rest(1.0)
+        self.shared.operator.wait_at_rest(quiet_seconds)
         status = kube.service(name)["status"]
         rollout = status["rollout"]
         assert (status["stableRevision"], status["targetRevision"]) == (stable, stable)
@@ -96,7 +97,8 @@ def test_operator_killed_after_any_write_of_a_change_ends_the_same(changed, shar
     begun, before = changed.endpoints.now(changed.name), changed.count_created()
     shared.proxy.forget()
     changed.apply(1)
-    expected, writes = changed.end(), len(shared.proxy.writes())
+    # What is told last waits for its turn.
+    expected, writes = changed.end(REST_SECONDS), len(shared.proxy.writes())
     after = changed.count_created()
     created = {kind: after[kind] - before[kind] for kind in CREATED}
 
@@ -110,7 +112,7 @@ def test_operator_killed_after_any_write_of_a_change_ends_the_same(changed, shar
         fewest = changed.endpoints.fewest(changed.name, begun)
         assert fewest >= REPLICAS, f"clients had {fewest} pods after write {number} of {writes}"
 
-    shared.operator.kill()
+    shared.operator.wait_at_rest(REST_SECONDS).kill()
     shared.proxy.forget()
-    shared.operator.start().wait_ready().wait_leading().wait_at_rest(1.0)
+    shared.operator.start().wait_ready().wait_leading().wait_at_rest(REST_SECONDS)
     assert shared.proxy.writes() == []
