@@ -203,7 +203,7 @@ def _advance(
     if spec.strategy != "BlueGreen":
         return steps.go_on(progress)
     target = observed.state(observed.target)
-    is_there = target.settled and target.serving >= spec.replicas
+    is_there = spec.replicas == 0 or (target.settled and target.serving >= spec.replicas)
     return steps.preview(
         spec, progress, now, is_there=is_there and steps.is_admitted(spec, observed, progress)
     )
@@ -303,8 +303,11 @@ def _within_deadline(spec: RolloutSpec, observed: RolloutState, course: Course, 
 def _is_complete(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
     """Whether clients are led to enough pods of the target, after all that is to happen before."""
     target = observed.state(observed.target)
-    if spec.replicas == 0 or observed.stable is None:
+    if observed.stable is None:
         return spec.replicas == 0 or (target.settled and target.serving >= spec.replicas)
+    if spec.replicas == 0:
+        # No pod could show anything; but what a person holds stays held.
+        return not steps.waits_for_person(spec, progress)
     is_due = steps.is_past_steps(spec, progress) if spec.strategy == "Canary" else True
     if spec.strategy == "BlueGreen":
         is_over = observed.selected == target.name or not observed.has_service

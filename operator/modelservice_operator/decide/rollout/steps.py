@@ -251,16 +251,26 @@ def _pause(progress: Progress, reason: PauseReason, now: datetime) -> Progress:
     return progress if progress.paused == reason else replace(progress, paused=reason, paused_since=now)
 
 
+def waits_for_person(spec: RolloutSpec, progress: Progress) -> bool:
+    """Whether the rollout is paused until somebody says how to go on."""
+    if progress.paused != "PauseStep":
+        return progress.paused in ("Requested", "Inconclusive", "AwaitingPromotion")
+    step = spec.steps[progress.index] if progress.index < len(spec.steps) else None
+    return isinstance(step, Wait) and step.seconds is None
+
+
 def preview(spec: RolloutSpec, progress: Progress, now: datetime, *, is_there: bool) -> Progress:
     """Return the progress of a BlueGreen whose new pods are all there, or not yet."""
     if progress.promoted or progress.skips or progress.paused == "Requested":
         return go_on(progress)
     if not is_there:
-        return replace(progress, paused=None, paused_since=None)
+        # A preview that has begun goes on by the clock: scaling never keeps the switch back.
+        return replace(progress, paused=None)
     if not spec.auto_promote:
         return _pause(progress, "AwaitingPromotion", now)
     if spec.preview_seconds:
-        progress = _pause(progress, "Preview", now)
+        since = progress.paused_since or now
+        progress = replace(progress, paused="Preview", paused_since=since)
         if _age(progress.paused_since, now).total_seconds() < spec.preview_seconds:
             return progress
     return replace(progress, promoted=True, paused=None, paused_since=None)

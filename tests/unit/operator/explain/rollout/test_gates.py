@@ -347,6 +347,54 @@ def test_blue_green_previews_for_a_while() -> None:
     assert world.replicas() == {world.new: 4}
 
 
+def test_blue_green_preview_is_not_begun_anew_by_scaling() -> None:
+    world = Change(strategy="BlueGreen", blueGreen={"previewSeconds": 100, "scaleDownDelaySeconds": 0})
+    world.settle()
+    for replicas in (5, 6, 7):
+        world.wait(30)
+        world.scale(replicas)
+        world.settle()
+    assert (world.selected(), world.rollout["paused"]) == (world.old, "Preview")
+    world.wait(10)
+    world.settle()
+
+    assert world.replicas() == {world.new: 7}
+
+
+@pytest.mark.parametrize(
+    "rollout",
+    [
+        {"strategy": "BlueGreen", "blueGreen": {"autoPromote": False}},
+        {"strategy": "Canary", "canary": {"steps": [{"setWeight": 25}, {"pause": {}}]}},
+    ],
+)
+def test_scaling_to_zero_promotes_nothing_that_waits_for_a_person(rollout: dict[str, Any]) -> None:
+    world = Change(**rollout)
+    world.settle()
+    assert world.rollout["phase"] == "Paused"
+    world.scale(0)
+    world.settle()
+    assert world.status["stableRevision"] == world.old
+    assert world.condition("Ready")["reason"] == "RolloutPaused"
+    world.scale(4)
+    world.settle()
+    assert (world.rollout["phase"], world.status["stableRevision"]) == ("Paused", world.old)
+
+    world.ask("promote")
+    world.settle()
+    assert world.status["stableRevision"] == world.new
+
+
+def test_scaling_to_zero_ends_a_change_that_waits_for_nobody() -> None:
+    world = canary({"setWeight": 25}, {"pause": {"durationSeconds": 60}})
+    world.settle()
+    world.scale(0)
+    world.settle()
+
+    assert world.status["stableRevision"] == world.new
+    assert world.condition("Ready")["reason"] == "ScaledToZero"
+
+
 def test_blue_green_that_is_aborted_leaves_clients_where_they_are() -> None:
     world = Change(strategy="BlueGreen", blueGreen={"autoPromote": False})
     world.settle()
