@@ -22,7 +22,7 @@ STEPS = [{"setWeight": 25}, {"pause": {"durationSeconds": 1}}, {"setWeight": 50}
 # Fake pods cannot be asked what they take. Of the revisions before, one is kept: each change ends the same.
 COMMON = {"contract": "Ignore", "revisionHistoryLimit": 1}
 STRATEGIES: dict[str, tuple[dict[str, Any], int]] = {
-    "canary": ({"strategy": "Canary", "canary": {"steps": STEPS}}, 4),
+    "canary": ({"strategy": "Canary", "canary": {"steps": STEPS}}, 3),
     "blue-green": ({"strategy": "BlueGreen", "blueGreen": {"scaleDownDelaySeconds": 0}}, 3),
 }
 """`spec.rollout`, and how many writes are tried by default."""
