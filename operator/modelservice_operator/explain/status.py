@@ -108,7 +108,11 @@ def _view(
     rollout = decision.service.spec.rollout if decision.service else None
     old = observed.service.get("status") or {}
     lingering = decision.plan.lingering if decision.plan else frozenset()
-    others = [one for name, one in deployments.items() if name != target and name not in lingering]
+    # Pods that clients are led away from may take their time to stop.
+    led_to = decision.plan.selector if decision.plan and decision.plan.phase == "Complete" else None
+    others = [
+        one for name, one in deployments.items() if name != target and not (led_to or name in lingering)
+    ]
     selected = selected_revision(observed)
     return View(
         old=old,

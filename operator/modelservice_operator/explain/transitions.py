@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelservice_operator.decide.change.steering import read_answer
+from modelservice_operator.decide.change.steering import Answer, read_answer
 from modelservice_operator.explain.verdict import WAITS
 from modelservice_operator.facts.recorded import (
     ABORTED,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _RESULTS = ("Failed", "Inconclusive", "Passed")
 """What one of them says, the look as a whole says, the first of them."""
-_FITS = "clients of the old revision can go on with it"
+_FITS = "clients of the old revision can go on with it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +44,29 @@ def compute_transitions(
     target = new_status.get("targetRevision")
     if target and target != old_status.get("targetRevision") and not is_aborted(new_status, target):
         found.append(Transition("Normal", "RolloutStarted", f"Revision {target} is being rolled out."))
+    answer = read_answer(new_status)
+    if answer is not None and answer != read_answer(old_status):
+        found.append(_answered(answer))
+    found += _rollout_transitions(_rollout(old_status), _rollout(new_status))
     stable = new_status.get("stableRevision")
     if stable and stable != old_status.get("stableRevision"):
         is_back = _rollout(new_status).get("phase") == "Aborted"
         reason = "RolloutTakenBack" if is_back else "RolloutComplete"
         found.append(Transition("Normal", reason, f"Revision {stable} is the stable one."))
-    found += _rollout_transitions(_rollout(old_status), _rollout(new_status))
     before, after = (_rollout(status).get("capacity") or {} for status in (old_status, new_status))
     if after.get("surge") is not None and after["surge"] != before.get("surge"):
         left = f"The rollout goes on with {after['surge']} pods above the wanted number"
         found.append(Transition("Normal", "SurgeWithoutRoom", f"{left}: {after.get('message')}"))
-    answer = read_answer(new_status)
-    if answer is not None and answer != read_answer(old_status):
-        reason = "RolloutActionAccepted" if answer.accepted else "RolloutActionRefused"
-        found.append(Transition("Normal", reason, f"{redact(answer.request)}: {answer.message}"))
     found += _condition_transitions(old_status, new_status)
     return tuple(found)
+
+
+def _answered(answer: Answer) -> Transition:
+    """What else stands in a request makes it differ from the one before: no news to people."""
+    asked = redact("@".join(answer.request.split("@")[:2]))
+    if answer.accepted:
+        return Transition("Normal", "RolloutActionAccepted", f"{asked}: {answer.message}")
+    return Transition("Warning", "RolloutActionRefused", f"{asked}: {answer.message}")
 
 
 def _rollout_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Transition]:

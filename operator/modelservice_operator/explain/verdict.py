@@ -51,7 +51,10 @@ _GATES = {
 WAITS = {
     "PauseStep": "waits at a step",
     "Requested": "was paused",
-    "Inconclusive": "waits: an analysis could say nothing, for want of requests or data",
+    "Inconclusive": (
+        "waits: an analysis could say nothing, for want of requests or data (send it requests, lower "
+        "minRequests, or say resume or promote)"
+    ),
     "AwaitingPromotion": "is ready behind the preview Service and waits for its promotion",
     "Preview": "is ready behind the preview Service for a while",
 }

@@ -212,7 +212,7 @@ def test_canary_is_followed_to_its_pause_resumed_paused_and_promoted(shared, com
     assert shown["rollout"] == kube.service(name)["status"]["rollout"]
 
     promoted = commands.run("promote", name, "-w", "--timeout", "60s").splitlines()
-    assert f"Revision {new} goes on without further steps" in promoted[0]
+    assert f"Revision {new} is promoted" in promoted[0]
     assert promoted[-1].startswith(f"{name}: complete; {new} (stable) 2 of 2 available")
     after = kube.service(name)
     assert (after["spec"], after["metadata"]["generation"]) == (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_REQUEST = 128
 _DONE = {
-    "promote": "goes on without further steps",
+    "promote": "is promoted: no further step or person is waited for",
     "pause": "is paused",
     "resume": "goes on",
     "abort": "was aborted",

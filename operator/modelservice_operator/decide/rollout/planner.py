@@ -132,6 +132,8 @@ def _weights(
     """Return the percentages of the traffic: a weight rises only when the pods that it needs answer."""
     fallback = course.stable or observed.target
     pods = by_pods(observed, selector, fallback)
+    if course.phase == "Aborted" and fallback in pods:
+        return {fallback: 100}
     stable, target = observed.stable, observed.target
     is_by_steps = spec.strategy == "Canary" and course.goal is None and stable is not None
     if not is_by_steps or stable is None or stable not in pods or target not in pods or len(pods) > 2:

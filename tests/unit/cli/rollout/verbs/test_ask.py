@@ -179,5 +179,5 @@ def test_operator_pauses_resumes_and_promotes_a_canary() -> None:
     assert shown() == ("Progressing", "step 3 of 3: pause 60 s")
     assert carry_out(world, "pause", after_seconds=2) == f"Revision {new} is paused."
     assert shown() == ("Paused", "step 3 of 3: pause 60 s")
-    assert "without further steps" in carry_out(world, "promote", after_seconds=3)
+    assert "is promoted" in carry_out(world, "promote", after_seconds=3)
     assert (shown()[0], world.status["stableRevision"]) == ("Complete", new)
