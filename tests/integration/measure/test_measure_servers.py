@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 KEY = Key("mail", "spam")
 METRICS = ("ErrorRatio", "LatencyP50", "LatencyP95", "LatencyP99", "Saturation", "NonFiniteRatio")
+ERRORS, P95, P99, NON_FINITE = (
+    str(METRICS.index(name)) for name in ("ErrorRatio", "LatencyP95", "LatencyP99", "NonFiniteRatio")
+)
 REQUEST = MeasureRequest(
     run="1",
     candidate="new",
@@ -81,9 +84,9 @@ async def test_errors_of_the_server_are_counted_and_those_of_clients_are_not(ser
 
     assert Counter(statuses) == {200: 145, 400: 55}
     assert sum(one.candidate.requests for one in found) == sum(one.stable.requests for one in found) == 100
-    faults = sum((one.candidate.values["0"] or 0) * one.candidate.requests for one in found)
+    faults = sum((one.candidate.values[ERRORS] or 0) * one.candidate.requests for one in found)
     assert faults == pytest.approx(5)
-    assert all(not one.stable.values["0"] for one in found)
+    assert all(not one.stable.values[ERRORS] for one in found)
 
 
 async def test_answers_with_nan_are_counted(servers, measuring):
@@ -98,9 +101,9 @@ async def test_answers_with_nan_are_counted(servers, measuring):
     await asyncio.to_thread(ask)
     found = await measuring.until(20)
 
-    wrong = sum((one.candidate.values["4"] or 0) * one.candidate.requests for one in found)
+    wrong = sum((one.candidate.values[NON_FINITE] or 0) * one.candidate.requests for one in found)
     assert wrong == pytest.approx(5)
-    assert all(not one.stable.values["4"] for one in found)
+    assert all(not one.stable.values[NON_FINITE] for one in found)
 
 
 async def test_slow_revision_is_told_from_a_fast_one(servers, measuring):
@@ -122,5 +125,5 @@ async def test_slow_revision_is_told_from_a_fast_one(servers, measuring):
     verdicts = {one.metric: one for one in judge(analysis, busiest)}
 
     assert verdicts["LatencyP95"].result == "Failed"
-    assert 0 < busiest.stable.values["1"] < busiest.candidate.values["1"] <= busiest.candidate.values["2"]
+    assert 0 < busiest.stable.values[P95] < busiest.candidate.values[P95] <= busiest.candidate.values[P99]
     assert verdicts["ErrorRatio"].result == "Passed"
