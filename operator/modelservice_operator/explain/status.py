@@ -30,7 +30,7 @@ from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.recorded import is_given_up, served_revisions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from modelservice_operator.decide.decision import Decision
@@ -108,11 +108,7 @@ def _view(
     rollout = decision.service.spec.rollout if decision.service else None
     old = observed.service.get("status") or {}
     lingering = decision.plan.lingering if decision.plan else frozenset()
-    # Pods that clients are led away from may take their time to stop.
-    led_to = decision.plan.selector if decision.plan and decision.plan.phase == "Complete" else None
-    others = [
-        one for name, one in deployments.items() if name != target and not (led_to or name in lingering)
-    ]
+    remaining = {name: one for name, one in deployments.items() if name not in lingering}
     selected = selected_revision(observed)
     return View(
         old=old,
@@ -135,10 +131,8 @@ def _view(
         if target_deployment
         else 0,
         is_settled=_is_settled(target_deployment, decision.replicas),
-        has_old_pods=any(one.replicas or one.spec_replicas for one in others),
-        has_pods=any(
-            one.replicas or one.spec_replicas for name, one in deployments.items() if name not in lingering
-        ),
+        has_old_pods=_has_old_pods(decision, remaining, target),
+        has_pods=_have_pods(remaining.values()),
         deadline_seconds=rollout.progress_deadline_seconds if rollout else _DEFAULT_DEADLINE_SECONDS,
         cause=_cause(observed, decision, deployments, room),
         aborted=bool(decision.steering and target in decision.steering.aborted),
@@ -147,6 +141,18 @@ def _view(
         no_room=describe_no_room(decision),
         content_changed=content_changed(decision, old, models),
     )
+
+
+def _has_old_pods(decision: Decision, remaining: Mapping[str, DeploymentChild], target: str) -> bool:
+    """Whether pods of other revisions are in the way of Ready: not those that clients are led away from."""
+    plan = decision.plan
+    if plan is not None and plan.phase == "Complete" and plan.selector is not None:
+        return False
+    return _have_pods(one for name, one in remaining.items() if name != target)
+
+
+def _have_pods(deployments: Iterable[DeploymentChild]) -> bool:
+    return any(one.replicas or one.spec_replicas for one in deployments)
 
 
 def _missed_deadline(view: View) -> int | None:

@@ -325,6 +325,80 @@ def test_blue_green_goes_back_at_once_while_the_old_pods_are_there() -> None:
     assert world.replicas() == {world.old: 4, world.new: 4}
 
 
+def test_canary_goes_back_without_steps_while_the_old_revision_may_come_back() -> None:
+    world = canary({"setWeight": 50}, {"pause": {}}, {"analysis": ANALYSIS}, contract="Enforce")
+    world.edit(rollout={**world.service["spec"]["rollout"], "rollbackWindowSeconds": 300})
+    world.settle()
+    world.ask("promote")
+    world.settle()
+    assert world.status["stableRevision"] == world.new
+    world.edit(model=model(1))
+    world.settle()
+    assert world.replicas()[world.old] == 4
+    assert world.status["stableRevision"] == world.old
+
+    world.wait(301)
+    world.settle()
+    world.edit(model=model(2))
+    world.settle()
+    assert (world.rollout["phase"], world.rollout["weight"]) == ("Paused", 50), (
+        "later on it is like any other"
+    )
+
+
+def test_blue_green_stays_ready_while_the_old_pods_stop() -> None:
+    world = Change(strategy="BlueGreen", blueGreen={"scaleDownDelaySeconds": 60})
+    world.settle()
+    since = world.condition("Ready")
+    world.wait(60)
+    world.reconcile()
+    assert world.replicas() == {world.old: 0, world.new: 4}
+    assert world.deployments()[world.old].replicas == 4, "they have not stopped yet"
+    assert world.condition("Ready") == since
+    world.settle()
+
+    assert world.condition("Ready") == since
+
+
+def test_old_pods_that_clients_still_find_keep_a_change_from_being_ready() -> None:
+    world = Change(replicas=2)
+    world.settle()
+    world.edit(model=model(3), rollout={"contract": "Ignore"})
+    for _ in range(12):
+        world.reconcile()
+        others = [one for name, one in world.deployments().items() if name != world.status["targetRevision"]]
+        if any(one.replicas for one in others):
+            assert world.condition("Ready")["status"] == "False"
+        world.run_controllers()
+
+    assert world.condition("Ready")["status"] == "True"
+
+
+def test_aborted_canary_is_to_get_no_traffic_at_once() -> None:
+    world = canary({"setWeight": 50}, {"pause": {}})
+    world.settle()
+    world.ask("abort")
+    world.reconcile()
+    shares = {one["revision"]: (one["desired"], one["actual"]) for one in world.status["traffic"]}
+
+    assert world.rollout["weight"] == 0
+    assert shares == {world.old: (100, 50), world.new: (0, 50)}, "its pods go as others take over"
+
+
+def test_events_of_a_promotion_are_told_in_order_and_without_what_makes_a_request_differ() -> None:
+    world = Change(strategy="BlueGreen", blueGreen={"autoPromote": False})
+    world.settle()
+    world.events.clear()
+    world.service["metadata"]["annotations"] = {labels.ROLLOUT_ACTION: f"promote@{world.new}@20260102"}
+    world.settle()
+
+    reasons = [one.reason for one in world.events]
+    assert reasons.index("RolloutActionAccepted") < reasons.index("RolloutResumed")
+    assert reasons.index("RolloutResumed") < reasons.index("RolloutComplete")
+    accepted = world.events[reasons.index("RolloutActionAccepted")]
+    assert accepted.message.startswith(f"promote@{world.new}: ")
+
+
 def test_blue_green_waits_behind_the_preview_for_a_person() -> None:
     world = Change(strategy="BlueGreen", blueGreen={"autoPromote": False})
     world.settle()
