@@ -123,7 +123,7 @@ class ModelServiceSpec(ApiModel):
     termination_grace_period_seconds: Annotated[int, between(1, 3600)] = 60
     """How long a pod may take to finish its requests. Default: 60."""
     autoscaling: Autoscaling | None = None
-    """Scales the pods by CPU or memory."""
+    """Replicas follow signals, down to none where nobody asks."""
     server: Annotated[ServerSpec | None, NoneIfEmpty] = None
     """Options of the server."""
     env: Annotated[tuple[EnvVar, ...], list_map("name", 32), unique_by("name")] = ()

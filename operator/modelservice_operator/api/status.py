@@ -9,6 +9,8 @@ from modelservice_operator.api.types.base import LIST_TYPE, ApiModel, between, l
 Count = Annotated[int, between(0, 2**31 - 1)]
 Percent = Annotated[int, between(0, 100)]
 RevisionName = Annotated[str, limited(63)]
+Seconds = Annotated[str, limited(16)]
+"""A decimal number, such as 0.25: no floats in the API."""
 Time = Annotated[str, limited(64), Field(json_schema_extra={"format": "date-time"})]
 
 
@@ -251,6 +253,55 @@ class RevisionOutcome(ApiModel):
     """Since when."""
 
 
+class ColdStart(ApiModel):
+    """How long a service took from its first replica wanted to its first pod ready, in seconds by phase."""
+
+    time: Time
+    """When the pod was ready."""
+    total_seconds: Seconds
+    """From the moment at which a replica was wanted."""
+    schedule_seconds: Seconds | None = None
+    """Until a node was found."""
+    pull_seconds: Seconds | None = None
+    """Until the images and volumes were there."""
+    fetch_seconds: Seconds | None = None
+    """Until the model's files were there."""
+    load_seconds: Seconds | None = None
+    """Until the model was loaded."""
+    warm_seconds: Seconds | None = None
+    """Until it was warmed up and the pod was ready."""
+
+
+class AutoscalingStatus(ApiModel):
+    """How replicas are steered; written by the operator."""
+
+    engine: Literal["Builtin", "HPA", "Keda"] | None = None
+    """Who decides."""
+    standby_since: Time | None = None
+    """Since when the activator stands in for the pods."""
+    woken_at: Time | None = None
+    """When a replica was wanted again, until one is ready."""
+    cold_start: ColdStart | None = None
+    """The last start from zero."""
+
+
+class ScalingDecision(ApiModel):
+    """The last decision of modelservice-autoscaler; written by it alone."""
+
+    time: Time
+    """When."""
+    replicas: Count
+    """The number of pods before."""
+    desired: Count
+    """The number after."""
+    message: Annotated[str, limited(512)] = ""
+    """Why, such as `Concurrency 12.4 of 8 a pod: 2 -> 4`."""
+    limit: Literal["MinReplicas", "MaxReplicas", "ScaleUpRate", "ScaleDownRate", "Stabilized"] | None = None
+    """What kept it from going further."""
+    missing: Annotated[str, limited(512)] | None = None
+    """Data that it lacks, such as `2 of 4 pods do not answer`."""
+
+
 class ModelServiceStatus(ApiModel):
     """What the operator reports."""
 
@@ -291,8 +342,12 @@ class ModelServiceStatus(ApiModel):
     """The model that is served now."""
     runtime: ResolvedRuntime | None = None
     """The runtime that the target revision was made with."""
+    autoscaling: AutoscalingStatus | None = None
+    """How replicas are steered."""
+    autoscaler: ScalingDecision | None = None
+    """The last decision of modelservice-autoscaler."""
     conditions: Annotated[
         tuple[Condition, ...],
         list_map("type", 32),
     ] = ()
-    """The state in six aspects; Ready sums them up."""
+    """The state by aspects; Ready sums them up."""
