@@ -208,13 +208,16 @@ class Ingest:
         return child
 
     def on_service_written(self, obj: Mapping[str, Any]) -> None:
-        """The answer of our status write; an edit that came in between shows here first."""
+        """The answer of our status write; what others wrote in between shows here first, and only here."""
         change = self._store.put_service(obj)
         if change is None:
             return
         before, after = change
+        key = Key(obj["metadata"]["namespace"], obj["metadata"]["name"])
         if before is None or _intent(before) != _intent(after):
-            self._queue.add(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]), Priority.URGENT)
+            self._queue.add(key, Priority.URGENT)
+        elif before.scaling != after.scaling:
+            self._queue.add(key)
 
     def on_event(self, resource: Resource, event_type: str | None, obj: Mapping[str, Any]) -> None:
         """Any watched object."""

@@ -43,6 +43,8 @@ class ServiceEntry(NamedTuple):
     """Hash of what a person can change without raising the generation: labels and annotations."""
     status: int
     """Hash of the status."""
+    scaling: int
+    """Hash of what the autoscaler wrote into the status."""
     raw: bytes
 
 
@@ -265,7 +267,7 @@ def _with_writers_of_replicas(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 def _service_entry(obj: Mapping[str, Any]) -> ServiceEntry:
     metadata = obj["metadata"]
-    spec = obj.get("spec")
+    spec, status = obj.get("spec"), obj.get("status")
     runtime = spec.get("runtime") if isinstance(spec, dict) else None
     ref = runtime.get("ref") if isinstance(runtime, dict) else None
     return ServiceEntry(
@@ -275,9 +277,14 @@ def _service_entry(obj: Mapping[str, Any]) -> ServiceEntry:
         deleting="deletionTimestamp" in metadata,
         runtime_ref=ref if isinstance(ref, str) and ref else None,
         intent=hash(msgspec.json.encode((metadata.get("labels"), metadata.get("annotations")))),
-        status=hash(msgspec.json.encode(obj.get("status"), order="deterministic")),
+        status=_hash(status),
+        scaling=_hash(status.get("autoscaler") if isinstance(status, dict) else None),
         raw=msgspec.json.encode(_with_writers_of_replicas(obj)),
     )
+
+
+def _hash(value: object) -> int:
+    return hash(msgspec.json.encode(value, order="deterministic"))
 
 
 class _SnapshotCompressor:

@@ -78,6 +78,8 @@ def compute_status(
         "rollout": rollout_status(observed, decision, room.capacity, judged, now),
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
+        # Written by the autoscaler alone: what stays the same is in no patch of ours.
+        "autoscaler": old.get("autoscaler"),
         "conditions": stamp(compute_conditions(view), old, generation, now),
     }
     status["outcomes"] = compute_outcomes(old, status, history.records, now)

@@ -80,6 +80,26 @@ async def test_answer_of_status_write_that_shows_an_edit_is_urgent():
     assert store.service(KEY).generation == 2
 
 
+async def test_decision_of_the_autoscaler_asks_for_one_of_ours():
+    ingest, _, queue = await prepare(status={"replicas": 1})
+    decided = {"replicas": 1, "autoscaler": {"desired": 2}}
+    ingest.on_service("MODIFIED", make_model_service(version=2, status=decided))
+    assert queue.taken() == [(KEY, Priority.NORMAL, False)]
+    ingest.on_service("MODIFIED", make_model_service(version=3, status=decided))
+    assert queue.taken() == []
+
+
+async def test_answer_of_status_write_that_shows_a_decision_of_the_autoscaler_is_told():
+    # Its event is older than the answer, as an edit's would be.
+    ingest, _, queue = await prepare(status={"replicas": 1})
+    decided = {"replicas": 2, "autoscaler": {"desired": 2}}
+    ingest.on_service_written(make_model_service(version=12, status=decided))
+    ingest.on_service("MODIFIED", make_model_service(version=11, status={**decided, "replicas": 1}))
+    assert queue.taken() == [(KEY, Priority.NORMAL, False)]
+    ingest.on_service_written(make_model_service(version=13, status={**decided, "replicas": 3}))
+    assert queue.taken() == []
+
+
 async def test_child_status_change_is_debounced_and_its_repetition_ignored():
     ingest, _, queue = await prepare()
     ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, available=1))

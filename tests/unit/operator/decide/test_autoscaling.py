@@ -8,6 +8,8 @@ import msgspec
 import pytest
 from tests.unit.operator.builders import World, model, timestamp
 
+from modelservice_operator.work.merge_patch import merge_patch
+
 if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
 
@@ -263,3 +265,22 @@ def test_compute_status_autoscaler_that_is_switched_off_is_no_trouble(facts: dic
 
     assert world.reconcile().requeue_after_seconds is None
     assert world.condition("Degraded")["status"] == "False"
+
+
+def test_compute_status_decision_of_the_autoscaler_is_no_business_of_the_operators_patch() -> None:
+    world = settled_world(autoscaling=SCALING)
+    decision = {"time": timestamp(world.now), "replicas": 1, "desired": 2, "message": "as it says"}
+    world.service["status"]["autoscaler"] = decision
+    before = dict(world.status)
+    world.wait(60)
+    world.reconcile()
+    assert world.writes == []
+
+    # With a change of its own, and with a spec that cannot be read.
+    world.edit(model=model(2))
+    world.reconcile()
+    assert "autoscaler" not in merge_patch(before, world.status) != {}
+    world.edit(autoscaling={"maxReplicas": "many"})
+    world.reconcile()
+    assert "autoscaler" not in merge_patch(before, world.status)
+    assert world.condition("Degraded")["reason"] == "InvalidSpec"
