@@ -14,6 +14,7 @@ import msgspec
 
 from modelservice_operator.cache.store import ServiceEntry, Store, owner_key
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
+from modelservice_operator.facts.endpoints import read_slice
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.facts.fields.takeover import is_edited
 from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
@@ -24,6 +25,7 @@ from modelservice_operator.facts.observed import (
     DeploymentChild,
     RevisionChild,
     ServiceChild,
+    SliceChild,
 )
 from modelservice_operator.facts.ports import service_ports
 
@@ -68,6 +70,8 @@ def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
     if resource.kind == "HorizontalPodAutoscaler":
         desired = (obj.get("status") or {}).get("desiredReplicas") or 0
         return AutoscalerChild(**facts, desired=desired, failing=_failing_conditions(obj))
+    if resource.kind == "EndpointSlice":
+        return SliceChild(**facts, slice=read_slice(obj))
     return Child(**facts)
 
 

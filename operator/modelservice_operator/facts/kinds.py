@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from modelservice_operator.facts.labels import GROUP, VERSION
+from modelservice_operator.facts.labels import GROUP, MANAGED_BY_SELECTOR, STANDBY_SELECTOR, VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,9 @@ DISRUPTION_BUDGETS = Resource(
 NETWORK_POLICIES = Resource(
     group="networking.k8s.io", version="v1", plural="networkpolicies", kind="NetworkPolicy"
 )
+ENDPOINT_SLICES = Resource(
+    group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"
+)
 
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 CORE_EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
@@ -74,7 +77,18 @@ CHILDREN = (
     SERVICES,
     AUTOSCALERS,
     DISRUPTION_BUDGETS,
+    ENDPOINT_SLICES,
 )
 """What a ModelService may own. Each is listed, watched and written."""
 
 CHILD_BY_KIND = {resource.kind: resource for resource in CHILDREN}
+
+
+def selector_of(resource: Resource) -> str:
+    """Return the label selector by which children of this kind are found, empty for what is no child.
+
+    Kubernetes gives the slices that it makes the labels of their Services, so those labels do not tell ours.
+    """
+    if resource is ENDPOINT_SLICES:
+        return STANDBY_SELECTOR
+    return MANAGED_BY_SELECTOR if resource in CHILDREN else ""

@@ -26,6 +26,14 @@ MANAGER = "modelservice-operator"
 """Value of `app.kubernetes.io/managed-by` and the field manager of every write."""
 MANAGED_BY_SELECTOR = f"{MANAGED_BY}={MANAGER}"
 
+SLICE_OF = "kubernetes.io/service-name"
+"""Label of an EndpointSlice: the Service whose clients it leads."""
+SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+"""Label of an EndpointSlice: whose it is. Kubernetes' own controller leaves those of others alone."""
+STANDBY_MANAGER = f"activator.{GROUP}"
+"""Its value in slices that lead clients to the activator."""
+STANDBY_SELECTOR = f"{SLICE_MANAGED_BY}={STANDBY_MANAGER}"
+
 
 def is_default_runtime(runtime: Mapping[str, Any]) -> bool:
     """Whether a ModelRuntime, as read, serves ModelServices without `spec.runtime.ref`."""

@@ -69,6 +69,11 @@ def preview_service(service: str) -> str:
     return f"{service}-preview"
 
 
+def standby_slice(service: str) -> str:
+    """Name of the EndpointSlice that leads the clients of a service that sleeps to the activator."""
+    return f"{service}-activator"
+
+
 def url(service: str, namespace: str, model: str) -> str:
     """Address of the model of this name in the Open Inference Protocol, inside the cluster."""
     return f"http://{service}.{namespace}.svc/v2/models/{model}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from modelservice_operator.facts.endpoints import Slice  # noqa: TC001  msgspec reads it at run time
 from modelservice_operator.facts.measured import Measurement  # noqa: TC001  msgspec reads it at run time
 from modelservice_operator.facts.signature import Signature, Tensor, make_signature
 
@@ -82,6 +83,12 @@ class AutoscalerChild(Child, frozen=True, kw_only=True):
     failing: tuple[Mapping[str, Any], ...] = ()
 
 
+class SliceChild(Child, frozen=True, kw_only=True):
+    """The EndpointSlice that leads the clients of a service that sleeps to the activator."""
+
+    slice: Slice
+
+
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -132,7 +139,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     revisions: tuple[RevisionChild, ...]
     deployments: tuple[DeploymentChild, ...]
     others: tuple[Child, ...]
-    """Services, ServiceAccounts, HorizontalPodAutoscalers, PodDisruptionBudgets, NetworkPolicies."""
+    """Services, ServiceAccounts, HorizontalPodAutoscalers, PodDisruptionBudgets, NetworkPolicies, slices."""
     pods: tuple[Mapping[str, Any], ...] | None = None
     """Pods of the live revisions, as read; None where nobody asked for them."""
     pod_events: tuple[Mapping[str, Any], ...] = ()

@@ -16,6 +16,9 @@ HTTP_NAME = "http"
 GRPC_NAME = "grpc"
 METRICS_NAME = "metrics"
 
+STANDBY = range(20_000, 52_000)
+"""Ports of the activator: each port of a service that may sleep has one of its own in the whole cluster."""
+
 Port = tuple[str, int, str]
 """(protocol, port, target port)."""
 

@@ -23,8 +23,7 @@ from modelservice_operator.client.credentials import load_credentials
 from modelservice_operator.client.events import Recorder
 from modelservice_operator.client.kubeapi import ApiClient
 from modelservice_operator.facts.errors import ApiError, LeadershipLostError, OperatorError
-from modelservice_operator.facts.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES
-from modelservice_operator.facts.labels import MANAGED_BY_SELECTOR
+from modelservice_operator.facts.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES, selector_of
 from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.process.logs import setup_logging
@@ -67,7 +66,7 @@ class Operator:
         self._recorder = Recorder(api, settings.lease.identity)
         self._heartbeat = Heartbeat()
         self._watches = [
-            ChildWatch(api, self._store, self._ingest, resource, settings.namespace, MANAGED_BY_SELECTOR)
+            ChildWatch(api, self._store, self._ingest, resource, settings.namespace, selector_of(resource))
             for resource in CHILDREN
         ]
         self._tasks: set[asyncio.Task[None]] = set()

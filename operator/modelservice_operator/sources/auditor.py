@@ -17,8 +17,13 @@ from modelservice_operator import metrics
 from modelservice_operator.cache.store import is_newer
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.facts.errors import ApiError, NotFoundError, OperatorError
-from modelservice_operator.facts.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES, Resource
-from modelservice_operator.facts.labels import MANAGED_BY_SELECTOR
+from modelservice_operator.facts.kinds import (
+    CHILDREN,
+    MODEL_RUNTIMES,
+    MODEL_SERVICES,
+    Resource,
+    selector_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,10 +98,11 @@ class Auditor:
         return corrections
 
     async def _list(self, resource: Resource) -> tuple[dict[tuple[str, str], Seen], str]:
-        selector = MANAGED_BY_SELECTOR if resource in CHILDREN else ""
         listed: dict[tuple[str, str], Seen] = {}
         version = ""
-        pages = self._api.list_pages(resource, self._namespace, metadata_only=True, selector=selector)
+        pages = self._api.list_pages(
+            resource, self._namespace, metadata_only=True, selector=selector_of(resource)
+        )
         async for page in pages:
             version = page.metadata.resource_version
             for item in page.items or ():

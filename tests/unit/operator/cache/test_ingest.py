@@ -10,6 +10,7 @@ from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
 from modelservice_operator.facts.kinds import (
     AUTOSCALERS,
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
     MODEL_RUNTIMES,
     MODEL_SERVICES,
     SERVICES,
@@ -187,3 +188,15 @@ def test_service_is_read_as_clients_meet_it():
     assert (found.type, found.selector, found.ports) == ("NodePort", {"a": "b"}, {("TCP", 80, "http")})
     obj["spec"] = {"type": "ExternalName", "externalName": "example.org"}
     assert project_child(SERVICES, obj).ports == frozenset()
+
+
+def test_slice_of_the_activator_is_read_with_its_addresses_and_ports():
+    obj = make_child("EndpointSlice", "spam-activator")
+    obj |= {
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.0.0.9"], "conditions": {"ready": False}}],
+        "ports": [{"name": "http", "port": 20000}],
+    }
+    found = project_child(ENDPOINT_SLICES, obj).slice
+    assert [(one.address, one.ready) for one in found.endpoints] == [("10.0.0.9", False)]
+    assert found.ports == {"http": 20000}

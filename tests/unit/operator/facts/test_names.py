@@ -37,3 +37,7 @@ def test_revision_in_other_names_none() -> None:
     assert names.revision_in("spam", names.service_account("spam")) is None
     assert names.revision_in("spam", "ham-bcdfghjklm") is None
     assert names.revision_in("spam", "spam-bcdfghjkla") is None
+
+
+def test_revision_in_slice_of_the_activator_none() -> None:
+    assert names.revision_in("spam", names.standby_slice("spam")) is None
