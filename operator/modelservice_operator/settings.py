@@ -1,6 +1,7 @@
 """The operator's settings: frozen, read once from flags and environment. Nothing else reads either.
 
-Every tuned default has its reason next to it.
+Every tuned default has its reason next to it. What every component of ours needs stands apart:
+`ProcessSettings`, `add_process_arguments` and `process_settings`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.api import (
     STRICT_NETWORK_POLICY,
@@ -38,8 +39,8 @@ class LeaseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that can be chosen at start-up."""
+class ProcessSettings:
+    """What a process of ours needs, whatever it does."""
 
     lease: LeaseSettings
     cluster_url: str | None = None
@@ -49,23 +50,39 @@ class Settings:
     context: str | None = None
     namespace: str | None = None
     """Serve only this namespace; None serves all."""
-    workers: int = 8
-    """Measured: 8 keep the API server busy, 16 only queue there."""
     http_host: str = "::"
     """The kubelet and Prometheus come from outside the pod, over IPv4 or IPv6."""
     http_port: int = 8081
+    log_level: str = "INFO"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ProcessSettings):
+    """Everything that can be chosen at the operator's start-up."""
+
+    workers: int = 8
+    """Measured: 8 keep the API server busy, 16 only queue there."""
     audit_interval_seconds: float = 300.0
     network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
     """For ModelServices that leave spec.networkPolicy, or a field of it, out."""
-    log_level: str = "INFO"
 
 
 def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Settings from command line arguments and environment; exits with a usage message on bad ones."""
     args = _parser().parse_args(argv)
-    in_cluster = args.kubeconfig is None and args.context is None
     return Settings(
-        lease=LeaseSettings(
+        **process_settings(args, environ),
+        workers=args.workers,
+        audit_interval_seconds=args.audit_interval_seconds,
+        network_policy=args.network_policy,
+    )
+
+
+def process_settings(args: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of `ProcessSettings`, from what `add_process_arguments` asked for and the environment."""
+    in_cluster = args.kubeconfig is None and args.context is None
+    return {
+        "lease": LeaseSettings(
             namespace=args.lease_namespace or environ.get("POD_NAMESPACE") or "default",
             name=args.lease_name,
             identity=environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
@@ -73,17 +90,14 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             renew_deadline_seconds=args.lease_renew_deadline_seconds,
             retry_seconds=args.lease_retry_seconds,
         ),
-        cluster_url=_cluster_url(environ) if in_cluster else None,
-        kubeconfig=args.kubeconfig or environ.get("KUBECONFIG") or "",
-        context=args.context,
-        namespace=args.namespace,
-        workers=args.workers,
-        http_host=args.http_host,
-        http_port=args.http_port,
-        audit_interval_seconds=args.audit_interval_seconds,
-        network_policy=args.network_policy,
-        log_level=args.log_level,
-    )
+        "cluster_url": _cluster_url(environ) if in_cluster else None,
+        "kubeconfig": args.kubeconfig or environ.get("KUBECONFIG") or "",
+        "context": args.context,
+        "namespace": args.namespace,
+        "http_host": args.http_host,
+        "http_port": args.http_port,
+        "log_level": args.log_level,
+    }
 
 
 def _cluster_url(environ: Mapping[str, str]) -> str | None:
@@ -99,17 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="modelservice_operator", description="Reconciles ModelService objects into Kubernetes workloads."
     )
+    add_process_arguments(parser, lease_name=LeaseSettings.name)
     add = parser.add_argument
-    add(
-        "--kubeconfig",
-        help="path of a kubeconfig file (default: in a pod its service account, else $KUBECONFIG)",
-    )
-    add("--context", help="context in the kubeconfig file")
-    add("--namespace", help="serve only this namespace")
     add("--workers", type=_positive_int, default=Settings.workers, help="objects reconciled at the same time")
-    add("--http-host", default=Settings.http_host,
-        help="address of /healthz, /readyz and /metrics; '::' is every one of IPv4 and IPv6")  # fmt: skip
-    add("--http-port", type=int, default=Settings.http_port, help="port of the same")
     add("--audit-interval-seconds", type=_positive_float, default=Settings.audit_interval_seconds,
         help="how often the cache is compared with the API server")  # fmt: skip
     add(
@@ -119,18 +125,32 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help='what ModelServices leave out of spec.networkPolicy, such as {"mode": "Disabled"}',
     )
-    add("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=Settings.log_level)
+    return parser
+
+
+def add_process_arguments(parser: argparse.ArgumentParser, *, lease_name: str) -> None:
+    """Ask for what every process of ours needs."""
+    add = parser.add_argument
+    add(
+        "--kubeconfig",
+        help="path of a kubeconfig file (default: in a pod its service account, else $KUBECONFIG)",
+    )
+    add("--context", help="context in the kubeconfig file")
+    add("--namespace", help="serve only this namespace")
+    add("--http-host", default=ProcessSettings.http_host,
+        help="address of /healthz, /readyz and /metrics; '::' is every one of IPv4 and IPv6")  # fmt: skip
+    add("--http-port", type=int, default=ProcessSettings.http_port, help="port of the same")
+    add("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=ProcessSettings.log_level)
     add(
         "--lease-namespace",
         help="namespace of the leader election Lease (default: $POD_NAMESPACE, else default)",
     )
-    add("--lease-name", default=LeaseSettings.name)
+    add("--lease-name", default=lease_name)
     add("--lease-duration-seconds", type=_positive_float, default=LeaseSettings.duration_seconds,
         help="silence after which a standby takes over")  # fmt: skip
     add("--lease-renew-deadline-seconds", type=_positive_float, default=LeaseSettings.renew_deadline_seconds,
         help="time without renewal after which the leader ends; less than the duration")  # fmt: skip
     add("--lease-retry-seconds", type=_positive_float, default=LeaseSettings.retry_seconds)
-    return parser
 
 
 def _network_policy(text: str) -> NetworkPolicySpec:

@@ -73,8 +73,10 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 class ApiClient:
     """Calls to one API server. Open it with `async with`; every method raises `errors.ApiError`."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, manager: str = MANAGER) -> None:
         self._credentials = credentials
+        self._manager = manager
+        """The field manager of the writes."""
         self.may_write: Callable[[], None] = _always
         """Called before every write but the Lease's; raises where this replica must not write any more."""
 
@@ -103,7 +105,7 @@ class ApiClient:
             middlewares=(self._authenticate,),
             proxy=self._credentials.proxy,
             # Lists are compressed above 128 KiB otherwise: CPU on both sides to save local bandwidth.
-            headers={"User-Agent": MANAGER, "Accept-Encoding": "identity"},
+            headers={"User-Agent": self._manager, "Accept-Encoding": "identity"},
         )
 
     async def _authenticate(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -209,7 +211,7 @@ class ApiClient:
             "PATCH",
             resource,
             resource.path(metadata["namespace"], metadata["name"]),
-            params={"fieldManager": MANAGER, "force": "true"},
+            params={"fieldManager": self._manager, "force": "true"},
             body=body,
             content_type=APPLY_PATCH,
         )
@@ -278,7 +280,7 @@ class ApiClient:
             "PATCH",
             resource,
             path,
-            params={"fieldManager": MANAGER},
+            params={"fieldManager": self._manager},
             body=patch,
             content_type=MERGE_PATCH,
         )

@@ -2,8 +2,7 @@
 
 Order: probes; the API and our CRDs are there; children listed and watched; ModelServices and ModelRuntimes
 listed; kopf watches them; ready. Then the Lease, and only with it the workers. The end in reverse: workers
-finish their keys, the Lease is released, kopf stops. Any task of ours that ends by itself ends the process:
-a half-alive operator helps nobody, and a restart costs no write.
+finish their keys, the Lease is released, kopf stops.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -22,16 +20,18 @@ from modelservice_operator.cache.workqueue import WorkQueue
 from modelservice_operator.client.credentials import load_credentials
 from modelservice_operator.client.events import Recorder
 from modelservice_operator.client.kubeapi import ApiClient
-from modelservice_operator.facts.errors import ApiError, LeadershipLostError, OperatorError
+from modelservice_operator.facts.errors import ApiError, OperatorError
 from modelservice_operator.facts.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES, selector_of
 from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
+from modelservice_operator.process.life import Life
 from modelservice_operator.process.logs import setup_logging
 from modelservice_operator.process.watchdog import Heartbeat, guard_tasks, is_alive
 from modelservice_operator.settings import parse_settings
 from modelservice_operator.sources.auditor import Auditor
+from modelservice_operator.sources.children import ChildListener
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
-from modelservice_operator.sources.watch import ChildWatch
+from modelservice_operator.sources.watch import ResourceWatch
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import PodReader
 from modelservice_operator.work.reconcile import Reconciler, work
@@ -39,7 +39,7 @@ from modelservice_operator.work.report import Reporter
 from modelservice_operator.work.writes.apply import Applier
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from modelservice_operator.cache.workqueue import Key
     from modelservice_operator.settings import Settings
@@ -66,10 +66,16 @@ class Operator:
         self._recorder = Recorder(api, settings.lease.identity)
         self._heartbeat = Heartbeat()
         self._watches = [
-            ChildWatch(api, self._store, self._ingest, resource, settings.namespace, selector_of(resource))
+            ResourceWatch(
+                api,
+                resource,
+                ChildListener(self._store, self._ingest, resource),
+                namespace=settings.namespace,
+                selector=selector_of(resource),
+            )
             for resource in CHILDREN
         ]
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._life = Life()
         pods = PodReader(api, self._on_pods)
         self._reconciler = Reconciler(
             store=self._store,
@@ -84,10 +90,7 @@ class Operator:
             pods=pods,
             network_policy=settings.network_policy,
         )
-        self._stop = asyncio.Event()
-        """Somebody asked us to end, or something of ours did."""
         self._stop_kopf = asyncio.Event()
-        self._failure: BaseException | None = None
         self._synced = False
         api.may_write = self._elector.require
 
@@ -99,47 +102,47 @@ class Operator:
             alive=is_alive(self._heartbeat),
             ready=lambda: self._synced,
         )
-        self._listen_to_signals()
+        self._life.listen_to_signals()
         await health.start()
-        self._spawn("heartbeat", self._heartbeat.run())
+        self._life.spawn("heartbeat", self._heartbeat.run())
         # Tasks that exist before kopf starts are left alone by kopf when it ends.
-        self._spawn("recorder", self._recorder.run())
-        self._spawn("life", self._live())
-        await self._stop.wait()
+        self._life.spawn("recorder", self._recorder.run())
+        self._life.spawn("life", self._live())
+        await self._life.over.wait()
         await health.stop()
         await self._shut_down()
-        return 0 if self._failure is None else 1
+        return self._life.exit_code
 
     async def _live(self) -> None:
         """Start everything in order, then lead for as long as that lasts."""
         await self._wait_for_crds()
         started = time.monotonic()
         for watch in self._watches:
-            self._spawn("watch", watch.run())
+            self._life.spawn("watch", watch.run())
         for watch in self._watches:
             await watch.listed.wait()
         await self._fill_cache()
-        self._spawn("auditor", self._auditor.run(self._settings.audit_interval_seconds))
+        self._life.spawn("auditor", self._auditor.run(self._settings.audit_interval_seconds))
         await self._start_kopf()
-        self._spawn("watchdog", guard_tasks(watcher_names(self._settings.namespace)))
+        self._life.spawn("watchdog", guard_tasks(watcher_names(self._settings.namespace)))
         self._synced = True
         metrics.SYNCED.set(1)
         log.info(
             "cache synced", extra={"seconds": round(time.monotonic() - started, 3), **self._store.counts()}
         )
-        self._spawn("leader", self._elector.run())
+        self._life.spawn("leader", self._elector.run())
         await self._elector.acquired.wait()
         for _ in range(self._settings.workers):
-            self._spawn("worker", work(self._queue, self._reconciler))
+            self._life.spawn("worker", work(self._queue, self._reconciler))
         await asyncio.Event().wait()
 
     async def _start_kopf(self) -> None:
         started = asyncio.Event()
         flags = KopfFlags(started=started, stop=self._stop_kopf)
-        self._spawn("kopf", run_kopf(self._api, self._ingest, self._settings.namespace, flags))
+        self._life.spawn("kopf", run_kopf(self._api, self._ingest, self._settings.namespace, flags))
         await started.wait()
         # kopf has just put its own signal handlers in; ours stop the workers before kopf.
-        self._listen_to_signals()
+        self._life.listen_to_signals()
 
     async def _wait_for_crds(self) -> None:
         """Wait until the API server answers and serves our kinds."""
@@ -170,24 +173,6 @@ class Operator:
         """Pods of a service changed while somebody looks at them."""
         self._queue.add(key, after_seconds=CHILD_DEBOUNCE_SECONDS)
 
-    def _spawn(self, name: str, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """No task of ours may end before the process does, by a cancellation neither."""
-        self._tasks.discard(task)
-        # Also of those that end after the first: an error that nobody asks for is logged by asyncio.
-        error = None if task.cancelled() else task.exception()
-        if self._stop.is_set():
-            return
-        self._failure = error or OperatorError(f"The task {task.get_name()!r} ended.")
-        is_expected = isinstance(self._failure, OperatorError | LeadershipLostError)
-        log.error("ending: %s", self._failure, exc_info=None if is_expected else self._failure)
-        self._stop.set()
-
     async def _shut_down(self) -> None:
         """Finish the keys in work, hand the Lease over, end all tasks."""
         log.info("stopping")
@@ -195,20 +180,10 @@ class Operator:
         if self._elector.is_leading:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._queue.drained(), DRAIN_SECONDS)
-        kopf = [task for task in self._tasks if task.get_name() == "kopf"]
-        others = [task for task in self._tasks if task not in kopf]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await self._life.end(spared=("kopf",))
         await self._elector.release()
         self._stop_kopf.set()
-        if kopf:
-            await asyncio.wait(kopf, timeout=KOPF_STOP_SECONDS)
-
-    def _listen_to_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+        await self._life.wait(KOPF_STOP_SECONDS)
 
 
 def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:

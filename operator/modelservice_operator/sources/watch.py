@@ -1,4 +1,4 @@
-"""Our own list and watch, for the children: a fifth of the CPU that kopf needs for an event.
+"""Our own list and watch: a fifth of the CPU that kopf needs for an event.
 
 The loop never ends by itself: 410 (as HTTP status or in the stream), other ERROR events, cut and silent
 streams, broken JSON and expired list pages all lead to a new watch, or a new list, after a backoff.
@@ -10,14 +10,14 @@ import asyncio
 import logging
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modelservice_operator import metrics
 from modelservice_operator.facts.errors import ApiError, GoneError, TransportError
 
 if TYPE_CHECKING:
-    from modelservice_operator.cache.ingest import Ingest
-    from modelservice_operator.cache.store import Store
+    from collections.abc import Mapping, Set
+
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.facts.kinds import Resource
 
@@ -33,22 +33,31 @@ ITEMS_PER_TURN = 50
 """Listed items (0.2 ms each) handled before other tasks get a turn."""
 
 
-class ChildWatch:
-    """Keeps one kind of children current in the store, for as long as `run` runs."""
+class Listener(Protocol):
+    """What becomes of the objects that a watch brings."""
+
+    def on_object(self, event: str | None, obj: Mapping[str, Any]) -> None:
+        """An object of a list (None), or of an event: ADDED, MODIFIED or DELETED."""
+
+    def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:
+        """A list of this version is complete: what is not in it, by namespace and name, was gone by then."""
+
+
+class ResourceWatch:
+    """Keeps a listener current about one kind of objects, for as long as `run` runs."""
 
     def __init__(
         self,
         api: ApiClient,
-        store: Store,
-        ingest: Ingest,
         resource: Resource,
-        namespace: str | None,
-        selector: str,
+        listener: Listener,
+        *,
+        namespace: str | None = None,
+        selector: str = "",
     ) -> None:
         self._api = api
-        self._store = store
-        self._ingest = ingest
         self._resource = resource
+        self._listener = listener
         self._namespace = namespace
         self._selector = selector
         self._failures = 0
@@ -89,32 +98,25 @@ class ChildWatch:
         return "ended"
 
     async def _list(self) -> str:
-        """Bring the store to the state of a complete list; returns the list's resourceVersion."""
+        """Tell the listener of all objects; returns the list's resourceVersion."""
         seen: set[tuple[str, str]] = set()
         version = ""
         async for page in self._api.list_pages(self._resource, self._namespace, selector=self._selector):
             version = page.metadata.resource_version
             for index, item in enumerate(page.items or ()):
                 seen.add((item["metadata"]["namespace"], item["metadata"]["name"]))
-                self._ingest.on_child(self._resource, None, item)
+                self._listener.on_object(None, item)
                 if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1:
                     await asyncio.sleep(0)
-        self._drop_unseen(seen, version)
+        self._listener.on_list(seen, version)
         return version
-
-    def _drop_unseen(self, seen: set[tuple[str, str]], version: str) -> None:
-        """Deletions that no watch delivered; what was written after the list stays."""
-        for child in list(self._store.children(self._resource.kind)):
-            if (child.namespace, child.name) in seen or int(child.resource_version) > int(version):
-                continue
-            self._ingest.on_child_gone(self._resource, child.namespace, child.name, child.uid, version)
 
     async def _watch(self, version: str) -> None:
         """Follow the stream until it ends."""
         async for event in self._api.watch(self._resource, self._namespace, version, self._selector):
             metrics.WATCH_EVENTS.labels(self._resource.plural).inc()
             if event.type != "BOOKMARK":
-                self._ingest.on_child(self._resource, event.type, event.object)
+                self._listener.on_object(event.type, event.object)
             self._version = event.object["metadata"]["resourceVersion"]
             self._progressed = True
 

@@ -12,7 +12,13 @@ from modelservice_operator.cache.store import Store
 from modelservice_operator.cache.workqueue import WorkQueue
 from modelservice_operator.facts.kinds import DEPLOYMENTS
 from modelservice_operator.sources import watch as watch_module
-from modelservice_operator.sources.watch import ChildWatch
+from modelservice_operator.sources.children import ChildListener
+from modelservice_operator.sources.watch import ResourceWatch
+
+
+def make_watch(api, store: Store) -> ResourceWatch:
+    listener = ChildListener(store, Ingest(store, WorkQueue()), DEPLOYMENTS)
+    return ResourceWatch(api, DEPLOYMENTS, listener, selector="a=b")
 
 
 class Script:
@@ -46,14 +52,14 @@ def event(kind: str, version: int, **fields) -> dict:
 
 @pytest.fixture
 async def follow(api, server, monkeypatch):
-    """Run a ChildWatch on a script until all its watches were used."""
+    """Run a watch on a script until all its watches were used."""
     monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
     tasks = []
 
     async def run(script: Script) -> Store:
         server.answer(script)
         store = Store()
-        watch = ChildWatch(api, store, Ingest(store, WorkQueue()), DEPLOYMENTS, None, "a=b")
+        watch = make_watch(api, store)
         tasks.append(asyncio.create_task(watch.run()))
         await asyncio.wait_for(script.all_seen.wait(), 10)
         assert watch.listed.is_set()
@@ -120,9 +126,7 @@ async def test_immediate_end_again_and_again_backs_off(api, server):
     script.watches = [[] for _ in range(1000)]
     server.answer(script)
     store = Store()
-    task = asyncio.create_task(
-        ChildWatch(api, store, Ingest(store, WorkQueue()), DEPLOYMENTS, None, "").run()
-    )
+    task = asyncio.create_task(make_watch(api, store).run())
     await asyncio.sleep(1.0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
