@@ -42,7 +42,13 @@ def circle_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "package", ["operator/modelservice_operator", "runtime/modelservice_runtime", "cli/modelservice_cli"]
+    "package",
+    [
+        "operator/modelservice_operator",
+        "operator/modelservice_autoscaler",
+        "runtime/modelservice_runtime",
+        "cli/modelservice_cli",
+    ],
 )
 def test_package_has_no_circle_of_imports(package: str) -> None:
     assert len(modules_below(ROOT / package)) > 2
