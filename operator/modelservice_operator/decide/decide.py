@@ -19,12 +19,12 @@ from modelservice_operator.api import (
     parse_model_service,
     parse_part,
 )
-from modelservice_operator.decide.autoscaling import (
+from modelservice_operator.decide.autoscaling.beginning import (
     LOOK_AGAIN_SECONDS,
     find_beginning,
-    find_inactivity,
     wanted_replicas,
 )
+from modelservice_operator.decide.autoscaling.inactivity import find_inactivity
 from modelservice_operator.decide.change.measuring import request_of
 from modelservice_operator.decide.change.rollout_state import observe_rollout
 from modelservice_operator.decide.change.steering import read_steering

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.autoscaling import find_autoscaler
+from modelservice_operator.decide.autoscaling.beginning import find_autoscaler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ModelService,
         ModelServiceSpec,
     )
-    from modelservice_operator.decide.autoscaling import Beginning
+    from modelservice_operator.decide.autoscaling.beginning import Beginning
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan, RolloutState, Step
     from modelservice_operator.decide.runtimes import RuntimeProblem
