@@ -27,6 +27,7 @@ from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
 from modelservice_operator.api.spec.network import STRICT_NETWORK_POLICY, NetworkPeer, NetworkPolicySpec
 from modelservice_operator.api.spec.resources import GpuSpec, Resources
 from modelservice_operator.api.spec.rollout import BlueGreen, Canary, CanaryStep, Pause, Rollout
+from modelservice_operator.api.spec.route import HeaderMatch, Ingress, ParentRef, Route
 from modelservice_operator.api.spec.server import EnvVar, ServerSpec
 from modelservice_operator.api.status import Condition, ModelServiceStatus, TrafficShare
 from modelservice_operator.api.types.kubernetes import (
@@ -53,6 +54,8 @@ __all__ = [
     "Credentials",
     "EnvVar",
     "GpuSpec",
+    "HeaderMatch",
+    "Ingress",
     "InvalidSpec",
     "LocalObjectReference",
     "Metric",
@@ -66,12 +69,14 @@ __all__ = [
     "NetworkPeer",
     "NetworkPolicySpec",
     "ObjectMeta",
+    "ParentRef",
     "Pause",
     "PodMetadata",
     "Problem",
     "PrometheusSource",
     "Resources",
     "Rollout",
+    "Route",
     "RuntimeSpec",
     "Samples",
     "ScalingBehavior",

@@ -13,6 +13,7 @@ from modelservice_operator.api.spec.model import ModelSpec
 from modelservice_operator.api.spec.network import NetworkPolicySpec
 from modelservice_operator.api.spec.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
 from modelservice_operator.api.spec.rollout import Rollout
+from modelservice_operator.api.spec.route import CANDIDATE_RULE, Route
 from modelservice_operator.api.spec.server import EnvVar, ServerSpec
 from modelservice_operator.api.types.base import (
     ApiModel,
@@ -134,6 +135,8 @@ class ModelServiceSpec(ApiModel):
     """Joins waiting requests into one inference."""
     rollout: Rollout = Rollout()
     """How a new revision replaces the old one."""
+    route: Route | None = None
+    """How requests get to it from outside the cluster."""
 
     rules = (
         Rule(
@@ -164,6 +167,7 @@ class ModelServiceSpec(ApiModel):
         ),
         utilization_needs_request("CPU"),
         utilization_needs_request("Memory"),
+        CANDIDATE_RULE,
     )
 
 

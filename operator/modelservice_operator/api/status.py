@@ -302,6 +302,49 @@ class ScalingDecision(ApiModel):
     """Data that it lacks, such as `2 of 4 pods do not answer`."""
 
 
+class RouteBackend(ApiModel):
+    """What the route says of one revision."""
+
+    revision: RevisionName
+    """The revision."""
+    weight: Percent = 0
+    """Percent of the requests that it gets."""
+    shown: bool | None = None
+    """Whether testers or copies of requests go to it."""
+    answers: bool | None = None
+    """Whether it has pods that answer."""
+
+
+class RouteParentStatus(ApiModel):
+    """What one Gateway says of one route."""
+
+    kind: Literal["HTTPRoute", "GRPCRoute", "Ingress"]
+    """The route's kind."""
+    parent: Annotated[str, limited(512)]
+    """The Gateway as namespace/name, with its listener or port; of an Ingress its class."""
+    accepted: bool | None = None
+    """Whether it takes the route; left out while it has not answered."""
+    resolved_refs: bool | None = None
+    """Whether it finds what the route leads to."""
+    programmed: bool | None = None
+    """Whether the Gateway itself works."""
+    message: Annotated[str, limited(1024)] | None = None
+    """What is wrong, and what to do."""
+
+
+class RouteStatus(ApiModel):
+    """How requests get to the service from outside."""
+
+    urls: Annotated[tuple[Annotated[str, limited(1024)], ...], Field(max_length=32)] | None = None
+    """Where the model answers outside the cluster."""
+    parents: Annotated[tuple[RouteParentStatus, ...], Field(max_length=32)] | None = None
+    """What each Gateway says."""
+    backends: Annotated[tuple[RouteBackend, ...], list_map("revision", 32)] | None = None
+    """How requests are split during a change by steps; without it they go to the Service."""
+    since: Time | None = None
+    """Since when they are."""
+
+
 class ModelServiceStatus(ApiModel):
     """What the operator reports."""
 
@@ -346,6 +389,8 @@ class ModelServiceStatus(ApiModel):
     """How replicas are steered."""
     autoscaler: ScalingDecision | None = None
     """The last decision of modelservice-autoscaler."""
+    route: RouteStatus | None = None
+    """How requests get to it from outside."""
     conditions: Annotated[
         tuple[Condition, ...],
         list_map("type", 32),
