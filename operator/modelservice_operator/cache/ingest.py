@@ -24,6 +24,7 @@ from modelservice_operator.facts.observed import (
     Child,
     DeploymentChild,
     RevisionChild,
+    ScaledObjectChild,
     ServiceChild,
     SliceChild,
 )
@@ -68,8 +69,9 @@ def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
     if resource.kind == "Service":
         return ServiceChild(**facts, **_service_facts(obj))
     if resource.kind == "HorizontalPodAutoscaler":
-        desired = (obj.get("status") or {}).get("desiredReplicas") or 0
-        return AutoscalerChild(**facts, desired=desired, failing=_failing_conditions(obj))
+        return AutoscalerChild(**facts, **_autoscaler_facts(obj))
+    if resource.kind == "ScaledObject":
+        return ScaledObjectChild(**facts, conditions=_conditions(obj.get("status") or {}))
     if resource.kind == "EndpointSlice":
         return SliceChild(**facts, slice=read_slice(obj))
     return Child(**facts)
@@ -111,13 +113,24 @@ def _conditions(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _failing_conditions(obj: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Those that say that the autoscaler cannot scale; what it says while it can changes all the time."""
-    return tuple(
-        condition
-        for condition in _conditions(obj.get("status") or {})
-        if condition["type"] in ("AbleToScale", "ScalingActive") and condition["status"] == "False"
-    )
+def _autoscaler_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What an autoscaler decided and why; the sentence only where it cannot scale: others change often."""
+    status = obj.get("status") or {}
+    conditions = _conditions(status)
+    return {
+        "desired": status.get("desiredReplicas") or 0,
+        "failing": tuple(
+            one
+            for one in conditions
+            if one["type"] in ("AbleToScale", "ScalingActive") and one["status"] == "False"
+        ),
+        "reasons": {
+            intern(one["type"]): intern(one.get("reason", ""))
+            for one in conditions
+            if one["status"] == "True"
+        },
+        "metrics": tuple(status.get("currentMetrics") or ()),
+    }
 
 
 def _service_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,7 +265,7 @@ def _intent(entry: ServiceEntry) -> tuple[object, ...]:
 
 
 def _significance(child: Child) -> dict[str, Any]:
-    """Everything about a child but its resourceVersion and a revision's (compressed) data.
+    """Everything about a child but its resourceVersion, a revision's (compressed) data and measurements.
 
     A Deployment whose pods came and went while nobody watched differs in its resourceVersion alone.
     """
@@ -260,4 +273,5 @@ def _significance(child: Child) -> dict[str, Any]:
     if not isinstance(child, DeploymentChild):
         del facts["resource_version"]
     facts.pop("data", None)
+    facts.pop("metrics", None)
     return facts

@@ -20,7 +20,13 @@ from msgspec.structs import replace
 
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.facts.labels import NAME
-from modelservice_operator.facts.observed import Child, DeploymentChild, Observed, RevisionChild
+from modelservice_operator.facts.observed import (
+    Child,
+    ClusterFacts,
+    DeploymentChild,
+    Observed,
+    RevisionChild,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -81,6 +87,8 @@ class Store:
         self._tombstones: OrderedDict[str, str] = OrderedDict()
         """UID -> resourceVersion of its deletion."""
         self._snapshots = _SnapshotCompressor()
+        self.cluster = ClusterFacts()
+        """What every view tells of the cluster."""
 
     # ModelServices
 
@@ -175,6 +183,11 @@ class Store:
         self._unlink(known)
         return ChildChange(known, None)
 
+    def forget_children(self, kind: str) -> None:
+        """Drop all of one kind that is not served any more; nobody knows whether they are gone for good."""
+        for child in list(self.children(kind)):
+            self._unlink(child)
+
     def mark_deleting(self, child: Child) -> None:
         """The API server accepted our deletion: do not count on this child until its event comes."""
         known = self._children.get((child.kind, child.namespace, child.name))
@@ -214,6 +227,7 @@ class Store:
             others=tuple(
                 child for child in children if not isinstance(child, RevisionChild | DeploymentChild)
             ),
+            cluster=self.cluster,
         )
 
     def _link(self, child: Child) -> None:

@@ -81,7 +81,12 @@ CHILDREN = (
 )
 """What a ModelService may own. Each is listed, watched and written."""
 
-CHILD_BY_KIND = {resource.kind: resource for resource in CHILDREN}
+SCALED_OBJECTS = Resource(group="keda.sh", version="v1alpha1", plural="scaledobjects", kind="ScaledObject")
+
+OPTIONAL_CHILDREN = (SCALED_OBJECTS,)
+"""The same, of other products: only where the cluster serves them."""
+
+CHILD_BY_KIND = {resource.kind: resource for resource in (*CHILDREN, *OPTIONAL_CHILDREN)}
 
 
 def selector_of(resource: Resource) -> str:

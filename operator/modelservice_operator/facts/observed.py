@@ -76,11 +76,22 @@ class ServiceChild(Child, frozen=True, kw_only=True):
 
 
 class AutoscalerChild(Child, frozen=True, kw_only=True):
-    """A HorizontalPodAutoscaler, with its conditions that say that it cannot scale."""
+    """A HorizontalPodAutoscaler, with what it says of itself."""
 
     desired: int = 0
     """The number that it decided for last; 0 before it has."""
     failing: tuple[Mapping[str, Any], ...] = ()
+    """Its conditions that say that it cannot scale."""
+    reasons: Mapping[str, str] = {}
+    """The reason of each of its conditions, by type; those that hold only."""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    """What it has measured last; that alone is no news."""
+
+
+class ScaledObjectChild(Child, frozen=True, kw_only=True):
+    """A ScaledObject of KEDA, with its conditions."""
+
+    conditions: tuple[Mapping[str, Any], ...] = ()
 
 
 class SliceChild(Child, frozen=True, kw_only=True):
@@ -129,6 +140,17 @@ class PodReport(msgspec.Struct, frozen=True, rename="camel"):
         return found.pop() if len(served) == len(found) == 1 else None
 
 
+class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is in the cluster beside what a ModelService owns."""
+
+    kinds: frozenset[str] = frozenset()
+    """Those of `kinds.OPTIONAL_CHILDREN` that it serves."""
+    scaler_address: str = ""
+    """Where modelservice-autoscaler answers KEDA; empty: it is not installed."""
+    is_autoscaler_silent: bool = False
+    """Whether nothing has been heard of it for a while."""
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """One consistent view of a ModelService and of everything around it."""
 
@@ -139,7 +161,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     revisions: tuple[RevisionChild, ...]
     deployments: tuple[DeploymentChild, ...]
     others: tuple[Child, ...]
-    """Services, ServiceAccounts, HorizontalPodAutoscalers, PodDisruptionBudgets, NetworkPolicies, slices."""
+    """Every other child: Services, autoscalers, NetworkPolicies and so on."""
+    cluster: ClusterFacts = ClusterFacts()
     pods: tuple[Mapping[str, Any], ...] | None = None
     """Pods of the live revisions, as read; None where nobody asked for them."""
     pod_events: tuple[Mapping[str, Any], ...] = ()

@@ -13,6 +13,7 @@ from modelservice_operator.facts.kinds import (
     ENDPOINT_SLICES,
     MODEL_RUNTIMES,
     MODEL_SERVICES,
+    SCALED_OBJECTS,
     SERVICES,
 )
 
@@ -167,18 +168,53 @@ async def test_deleted_service_is_forgotten():
     assert [added[0] for added in queue.taken()] == [KEY]
 
 
-def test_autoscaler_is_news_only_where_it_cannot_scale():
-    def project(*conditions: dict) -> object:
-        obj = {**make_child("HorizontalPodAutoscaler", "spam"), "status": {"conditions": list(conditions)}}
-        return project_child(AUTOSCALERS, obj)
+def autoscaler(version: int = 1, **status) -> dict:
+    return {**make_child("HorizontalPodAutoscaler", "spam", version=version), "status": status}
 
-    broken = {"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric"}
-    fine = {"type": "AbleToScale", "status": "True", "message": "changes all the time"}
-    limited = {"type": "ScalingLimited", "status": "False"}
-    assert project(fine, limited) == project() != project(broken)
-    assert project(fine, broken).failing == (broken,)
-    deciding = {**make_child("HorizontalPodAutoscaler", "spam"), "status": {"desiredReplicas": 4}}
-    assert project_child(AUTOSCALERS, deciding).desired == 4
+
+def test_autoscaler_is_read_with_the_sentence_of_what_keeps_it_from_scaling():
+    broken = {
+        "type": "ScalingActive",
+        "status": "False",
+        "reason": "FailedGetResourceMetric",
+        "message": "no",
+    }
+    fine = {"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale", "message": "changes"}
+    limited = {"type": "ScalingLimited", "status": "False", "reason": "DesiredWithinRange"}
+    found = project_child(AUTOSCALERS, autoscaler(conditions=[broken, fine, limited], desiredReplicas=4))
+    assert (found.failing, found.reasons) == ((broken,), {"AbleToScale": "ReadyForNewScale"})
+    assert found.desired == 4
+
+
+async def test_autoscaler_is_news_where_it_decides_and_not_where_it_measures():
+    ingest, store, queue = await prepare()
+    condition = {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}
+    ingest.on_child(AUTOSCALERS, "ADDED", autoscaler(11, desiredReplicas=2, conditions=[condition]))
+    queue.taken()
+    measured = {"desiredReplicas": 2, "currentMetrics": [{"type": "Resource"}]}
+    ingest.on_child(
+        AUTOSCALERS, "MODIFIED", autoscaler(12, **measured, conditions=[{**condition, "message": "new"}])
+    )
+    assert queue.taken() == []
+    assert store.child("HorizontalPodAutoscaler", "mail", "spam").metrics == ({"type": "Resource"},)
+    ingest.on_child(AUTOSCALERS, "MODIFIED", autoscaler(13, desiredReplicas=3, conditions=[condition]))
+    assert queue.taken() == [(KEY, Priority.NORMAL, True)]
+
+
+async def test_scaled_object_is_news_where_what_it_says_of_itself_changes():
+    ingest, _, queue = await prepare()
+
+    def scaled(version: int, status: str, active_at: str) -> dict:
+        condition = {"type": "Active", "status": status, "reason": "ScalerActive", "message": "it is"}
+        obj = make_child("ScaledObject", "spam", version=version)
+        return {**obj, "status": {"conditions": [condition], "lastActiveTime": active_at}}
+
+    ingest.on_child(SCALED_OBJECTS, "ADDED", scaled(11, "True", "2026-01-01T00:00:00Z"))
+    queue.taken()
+    ingest.on_child(SCALED_OBJECTS, "MODIFIED", scaled(12, "True", "2026-01-01T00:00:05Z"))
+    assert queue.taken() == []
+    ingest.on_child(SCALED_OBJECTS, "MODIFIED", scaled(13, "False", "2026-01-01T00:00:05Z"))
+    assert queue.taken() == [(KEY, Priority.NORMAL, True)]
 
 
 def test_service_is_read_as_clients_meet_it():

@@ -8,7 +8,7 @@ from tests.support.operator_objects import make_child, make_model_runtime, make_
 from modelservice_operator.cache.ingest import project_child
 from modelservice_operator.cache.store import Store, is_newer
 from modelservice_operator.cache.workqueue import Key
-from modelservice_operator.facts.kinds import CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES
+from modelservice_operator.facts.kinds import CONTROLLER_REVISIONS, DEPLOYMENTS, SCALED_OBJECTS, SERVICES
 
 KEY = Key("mail", "spam")
 
@@ -147,3 +147,16 @@ def test_service_keeps_of_its_managed_fields_only_who_wrote_the_replicas():
     assert store.observe(KEY).service["metadata"]["managedFields"] == kept
     store.put_service(make_model_service(version=2))
     assert "managedFields" not in store.observe(KEY).service["metadata"]
+
+
+def test_children_of_a_kind_that_is_not_served_any_more_may_come_back_as_they_were():
+    store = Store()
+    store.put_service(make_model_service())
+    child = project_child(SCALED_OBJECTS, make_child("ScaledObject", "spam", version=7))
+    store.put_child(child)
+    store.put_child(project_child(DEPLOYMENTS, make_child(version=8)))
+    store.forget_children("ScaledObject")
+    assert store.observe(KEY).others == ()
+    assert len(store.observe(KEY).deployments) == 1
+    store.put_child(child)
+    assert store.observe(KEY).others == (child,)
