@@ -95,6 +95,7 @@ class JobRuns:
 
     def _run_here(self, job: Job, started_ns: int) -> None:
         """Run one request on the event loop. `run_batch` without all that only threads and batches need."""
+        self._statistics.record_wait(started_ns - job.arrived_ns)
         outcome: InferResult | ServingError
         try:
             outputs = self._model.run(job.request.inputs, job.request.output_names)
@@ -161,6 +162,8 @@ class JobRuns:
     def _record(self, batch: RunningBatch, result: BatchResult) -> Timing:
         infer_ns = 0
         now_ns = time.perf_counter_ns()
+        for job in batch.jobs:
+            self._statistics.record_wait((result.started_ns or now_ns) - job.arrived_ns)
         elements = sum([job.elements for job in batch.jobs]) // max(len(result.executions), 1)
         for rows, elapsed_ns in result.executions:
             infer_ns += elapsed_ns

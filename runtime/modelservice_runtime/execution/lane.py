@@ -76,6 +76,12 @@ class Lane:
         return self._jobs.count
 
     @property
+    def waiting(self) -> int:
+        """Those of them that wait for a run."""
+        running = sum([not job.finished for batch in self._running for job in batch.jobs])
+        return self._jobs.count - running
+
+    @property
     def runs_inline(self) -> bool:
         """True while the model is fast enough to run on the event loop."""
         return self._run_time.usually_short
@@ -247,6 +253,7 @@ class Lane:
             return False
         if job.batch is None:
             self._queue.remove(job)
+            self._statistics.record_wait(time.perf_counter_ns() - job.arrived_ns)
         self._jobs.leave(job)
         if job.batch is not None and all(other.finished for other in job.batch.jobs):
             job.batch.handle.stop()

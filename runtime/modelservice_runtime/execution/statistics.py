@@ -22,6 +22,16 @@ DURATION_BUCKETS_SECONDS = (
 )  # fmt: skip
 _BUCKETS_NS = tuple(int(seconds * 1e9) for seconds in DURATION_BUCKETS_SECONDS)
 
+# Upper bounds in seconds of waits for a run, close to each other where people set targets.
+QUEUE_BUCKETS_SECONDS = (
+    0.001, 0.002, 0.005,
+    0.01, 0.015, 0.02, 0.035, 0.05, 0.07,
+    0.1, 0.15, 0.2, 0.35, 0.5, 0.7,
+    1.0, 1.5, 2.0, 3.5, 5.0, 7.0,
+    10.0, 20.0, 30.0,
+)  # fmt: skip
+_QUEUE_BUCKETS_NS = tuple(int(seconds * 1e9) for seconds in QUEUE_BUCKETS_SECONDS)
+
 _SUMS = (
     "success_count",
     "success_ns",
@@ -31,6 +41,7 @@ _SUMS = (
     "compute_output_ns",
     "fail_ns",
     "nonfinite_count",
+    "waited_ns",
 )
 
 # Triton's reasons of nv_inference_request_failure.
@@ -80,7 +91,25 @@ class ModelStatistics:
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     duration_counts: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_NS) + 1))
+    queue_counts: list[int] = field(default_factory=lambda: [0] * (len(_QUEUE_BUCKETS_NS) + 1))
+    """Requests by how long they waited for a run, whatever became of them; the first has who ran at once."""
+    waited_ns: int = 0
     last_run_ns: int | None = None
+    last_end_ns: int | None = None
+    """When the last request was answered or failed, by the performance counter."""
+    open_count: int = 0
+    """Requests not answered yet; those answered in one go never show, for nobody looks meanwhile."""
+    open_received_ns: int = 0
+    """The sum of the times at which they were received."""
+
+    @property
+    def request_count(self) -> int:
+        """Requests that ended, answered or failed."""
+        return self.success_count + sum(self.failures.values())
+
+    def in_flight_ns(self, now_ns: int) -> int:
+        """The integral of the requests in flight over time, each from its last byte in to its answer."""
+        return self.duration_sum_ns + self.open_count * now_ns - self.open_received_ns
 
     @property
     def execution_count(self) -> int:
@@ -115,11 +144,31 @@ class ModelStatistics:
         ]
         for rows, batch in other.batches.items():
             self.batches.setdefault(rows, BatchStatistics()).add(batch)
-        if other.last_run_ns is not None:
-            self.last_run_ns = max(self.last_run_ns or 0, other.last_run_ns)
+        self.queue_counts = [
+            one + two for one, two in zip(self.queue_counts, other.queue_counts, strict=True)
+        ]
+        self.last_run_ns = _latest(self.last_run_ns, other.last_run_ns)
+        self.last_end_ns = _latest(self.last_end_ns, other.last_end_ns)
 
-    def record_success(self, request_ns: int, timing: Timing) -> None:
-        """Count an answered request; `request_ns` is the time from its last byte in to its answer."""
+    def open(self, received_ns: int) -> None:
+        """A request will be answered later; `close` it when it is, with the same time."""
+        self.open_count += 1
+        self.open_received_ns += received_ns
+
+    def close(self, received_ns: int) -> None:
+        """The reverse of `open`."""
+        self.open_count -= 1
+        self.open_received_ns -= received_ns
+
+    def record_wait(self, wait_ns: int) -> None:
+        """Count a request that waits no more for its run, also one that gave up."""
+        self.queue_counts[bisect_left(_QUEUE_BUCKETS_NS, wait_ns)] += 1
+        self.waited_ns += wait_ns
+
+    def record_success(self, received_ns: int, answered_ns: int, timing: Timing) -> None:
+        """Count an answered request, by the times of its last byte in and of its answer."""
+        request_ns = answered_ns - received_ns
+        self.last_end_ns = answered_ns
         self.success_count += 1
         self.success_ns += request_ns
         self.queue_ns += timing.queue_ns
@@ -138,15 +187,19 @@ class ModelStatistics:
         self.compute_infer_ns += infer_ns
         self.compute_output_ns += answered_ns - ran_ns
         self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
+        self.queue_counts[0] += 1
         self.last_run_ns = ran_ns
+        self.last_end_ns = answered_ns
         batch = self.batches.get(1)
         if batch is None:
             batch = self.batches[1] = BatchStatistics()
         batch.count += 1
         batch.compute_infer_ns += infer_ns
 
-    def record_failure(self, reason: str, request_ns: int) -> None:
+    def record_failure(self, reason: str, received_ns: int, failed_ns: int) -> None:
         """Count a failed request; `reason` is one of FAILURE_REASONS."""
+        request_ns = failed_ns - received_ns
+        self.last_end_ns = failed_ns
         self.failures[reason] += 1
         self.fail_ns += request_ns
         self.duration_counts[bisect_left(_BUCKETS_NS, request_ns)] += 1
@@ -161,3 +214,7 @@ class ModelStatistics:
         batch.compute_input_ns += timing.compute_input_ns
         batch.compute_infer_ns += timing.compute_infer_ns
         batch.compute_output_ns += timing.compute_output_ns
+
+
+def _latest(one: int | None, two: int | None) -> int | None:
+    return max((time_ns for time_ns in (one, two) if time_ns is not None), default=None)

@@ -49,6 +49,22 @@ class GpuReader:
         return GpuDevice(uuid, name, int(memory.total), int(memory.used), utilization)
 
 
+class Gpus:
+    """The devices of this machine, looked for when they are first read."""
+
+    def __init__(self, load: Callable[[str], ModuleType] = importlib.import_module) -> None:
+        self._load = load
+        self._reader: GpuReader | None = None
+        self.are_missing = False
+
+    def read(self) -> list[GpuDevice]:
+        """Every device that answers; may take long, the first time above all. Safe on any thread."""
+        if self._reader is None and not self.are_missing:
+            self._reader = open_gpus(self._load)
+            self.are_missing = self._reader is None
+        return [] if self._reader is None else self._reader.read()
+
+
 def open_gpus(load: Callable[[str], ModuleType] = importlib.import_module) -> GpuReader | None:
     """A reader where there are devices to read, else None."""
     try:

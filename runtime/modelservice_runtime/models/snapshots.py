@@ -63,6 +63,11 @@ def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
     return list(merged.values())
 
 
+def past_snapshots(snapshots: Snapshots) -> Snapshots:
+    """What remains of the snapshots of a process that has ended: what it counted up to then."""
+    return [replace(snapshot, pending=0, batching=None, contents=()) for snapshot in snapshots]
+
+
 def _permission(batching: Batching) -> tuple[int, bool]:
     return batching.max_batch_size, batching.source is not None
 

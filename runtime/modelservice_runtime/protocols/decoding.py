@@ -56,6 +56,7 @@ def decode_on_a_thread(
 
     def go_on(decoded: asyncio.Future[Decoded]) -> None:
         nonlocal cancel_run
+        handle.statistics.close(received_ns)  # `run` opens it again where it takes longer
         if cancelled:
             decoded.exception()  # seen: nobody waits for it
             record_cancelled(handle, received_ns)
@@ -68,4 +69,5 @@ def decode_on_a_thread(
             del decoded  # an error leads to this frame, which must not lead back to it: it holds the body
 
     offload(decode, go_on)
+    handle.statistics.open(received_ns)
     return cancel

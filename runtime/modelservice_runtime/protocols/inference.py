@@ -105,12 +105,15 @@ class InferCall(Generic[Answer]):
         else:
             reply = self._reply
             self._forget()
+            self._handle.statistics.record_wait(0)
             self._write(late, reply)
+            self._handle.statistics.open(self._received_ns)
 
     def enqueue(self, request: InferRequest) -> None:
         """Run the decoded request in its turn. Raises OverloadedError, uncounted."""
         self._decode_ns = time.perf_counter_ns() - self._received_ns
         self._job = self._handle.lane.submit(request, self._finish)
+        self._handle.statistics.open(self._received_ns)
 
     def cancel(self) -> None:
         """The client has gone: stop what nobody waits for."""
@@ -120,6 +123,7 @@ class InferCall(Generic[Answer]):
         elif not self._writing:
             return
         self._writing = False
+        self._handle.statistics.close(self._received_ns)
         record_cancelled(self._handle, self._received_ns)
 
     def _forget(self) -> None:
@@ -168,16 +172,18 @@ class InferCall(Generic[Answer]):
     ) -> None:
         ended_ns = time.perf_counter_ns()
         timing.compute_output_ns += ended_ns - started_ns
-        self._handle.statistics.record_success(ended_ns - self._received_ns, timing)
+        self._handle.statistics.close(self._received_ns)
+        self._handle.statistics.record_success(self._received_ns, ended_ns, timing)
         reply(answer)
 
     def _fail(self, error: BaseException, reply: Callable[[Answer | ServingError], None]) -> None:
+        self._handle.statistics.close(self._received_ns)
         reply(record_failure(self._handle, self._received_ns, error))
 
 
 def record_cancelled(handle: ModelHandle, received_ns: int) -> None:
     """Count a request whose client has gone."""
-    handle.statistics.record_failure("CANCELED", time.perf_counter_ns() - received_ns)
+    handle.statistics.record_failure("CANCELED", received_ns, time.perf_counter_ns())
 
 
 def count_failures(handle: ModelHandle, received_ns: int, work: Callable[[], Answer]) -> Answer:
@@ -194,7 +200,7 @@ def record_failure(handle: ModelHandle, received_ns: int, error: BaseException) 
     The cause, which the client does not see, goes to the log.
     """
     told = _as_serving_error(handle, error)
-    handle.statistics.record_failure(failure_reason(told), time.perf_counter_ns() - received_ns)
+    handle.statistics.record_failure(failure_reason(told), received_ns, time.perf_counter_ns())
     if (
         isinstance(told, DeviceLostError | InferenceFailedError | OutputTooLargeError)
         and told.__cause__ is not None

@@ -1,9 +1,6 @@
-"""`GET /report` on the metrics port: what this server serves, for the operator and for people.
+"""`GET /report` on the metrics port: what this server serves, for the operator and for people."""
 
-Light on purpose: it needs no Prometheus, so that whoever asks a pod that has just started delays nobody.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -12,7 +9,6 @@ from modelservice_runtime.model import Batching
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource, plain_tensors
 from modelservice_runtime.protocols.metadata import server_version
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
-from modelservice_runtime.transport.status import error_body
 
 PATH = b"/report"
 # Models have some dozen tensors; one with thousands must not make the report longer than anybody reads.
@@ -33,24 +29,17 @@ def build_report(snapshots: Snapshots) -> dict[str, Any]:
     }
 
 
-class ReportApplication:
-    """Answers `GET /report`; everything else is for `others`."""
+class ReportPage:
+    """Answers `GET /report`."""
 
-    def __init__(self, source: SnapshotSource, others: Callable[[HttpRequest], None]) -> None:
+    def __init__(self, source: SnapshotSource) -> None:
         self._source = source
-        self._others = others
 
     def __call__(self, request: HttpRequest) -> None:
         """Answer one request."""
-        if request.target.partition(b"?")[0] != PATH:
-            self._others(request)
-        elif request.method not in (b"GET", b"HEAD"):
-            allow = ((b"Allow", b"GET, HEAD"),)
-            request.reply(HttpResponse(405, error_body("this path takes GET, HEAD"), headers=allow))
-        else:
-            self._source.gather(
-                lambda snapshots: request.reply(HttpResponse(200, orjson.dumps(build_report(snapshots))))
-            )
+        self._source.gather(
+            lambda snapshots: request.reply(HttpResponse(200, orjson.dumps(build_report(snapshots))))
+        )
 
 
 def _entries(snapshot: ModelSnapshot) -> Iterator[dict[str, Any]]:

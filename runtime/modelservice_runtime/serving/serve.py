@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -48,9 +47,13 @@ from modelservice_runtime.observe.setup import make_observation
 from modelservice_runtime.protocols.application import build_application
 from modelservice_runtime.protocols.late import LateApplication, LateServices
 from modelservice_runtime.protocols.oip.samples import decode_sample
+from modelservice_runtime.serving import load, report
+from modelservice_runtime.serving.life import Life
+from modelservice_runtime.serving.load import LoadPage, ProcessLoad
 from modelservice_runtime.serving.memory_keeper import MemoryKeeper
+from modelservice_runtime.serving.pages import Page, PagesApplication
 from modelservice_runtime.serving.ports import Applications, Ports, open_ports
-from modelservice_runtime.serving.report import ReportApplication
+from modelservice_runtime.serving.report import ReportPage
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.stream import Service
@@ -127,6 +130,8 @@ class Server:
         self._memory = MemoryKeeper(settings)
         self._skip_delay = False
         self._files: dict[tuple[str, str], LoadedFiles] = {}
+        self._life = Life()
+        self._load = ProcessLoad(self._table)
 
     @property
     def failure(self) -> StartupError | None:
@@ -135,7 +140,6 @@ class Server:
 
     async def serve(self) -> bool:
         """Serve until a signal; False when requests had to be cut off. Raises StartupError."""
-        started = time.monotonic()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_signal, name)
@@ -149,13 +153,14 @@ class Server:
         if self._link is not None:
             self._health.wait_for_others()
             ports = await self._listen(loop, access, tls)
-            self._link.serve(self._table, self._health.stop_waiting)
+            self._link.serve(self._table, self._load, self._health.stop_waiting)
+        self._life.become_ready()
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
         gc.collect()
         gc.freeze()
         self._read_contents(loop)
         self._memory.keep(self._table.handles(), ports, loop)
-        seconds = round(time.monotonic() - started, 3)
+        seconds = round(self._life.start_seconds, 3)
         log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
         # Only now, and before somebody asks who would wait for it.
         threading.Thread(target=_import_late_modules, name="imports", daemon=True).start()
@@ -207,9 +212,7 @@ class Server:
         streams = OpenStreams()
         applications = Applications(
             rest=self._observation.watch(access.protect(rest)),
-            metrics=ReportApplication(self._table, LateApplication(self._make_metrics))
-            if self._link is None
-            else None,
+            metrics=self._metrics_application() if self._link is None else None,
             grpc=LateServices(partial(self._make_grpc_services, streams, loop)),
             grpc_streams=streams,
             admit=access.admission,
@@ -224,6 +227,13 @@ class Server:
 
         services = build_grpc_services(self._table, self._health, streams, loop)
         return self._observation.watch_services(services)
+
+    def _metrics_application(self) -> HttpApplication:
+        pages: dict[bytes, Page] = {
+            report.PATH: ReportPage(self._table),
+            load.PATH: LoadPage(self._load, self._life),
+        }
+        return PagesApplication(pages, LateApplication(self._make_metrics))
 
     def _make_metrics(self) -> HttpApplication:
         # Imported here: it takes longer than a small model to load, and nobody scrapes before it is ready.

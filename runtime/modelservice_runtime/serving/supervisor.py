@@ -23,15 +23,19 @@ from modelservice_runtime.machine.process import report_fatal
 from modelservice_runtime.models.loading import find_sources
 from modelservice_runtime.models.trial import try_models
 from modelservice_runtime.observe.metrics import MetricsApplication
+from modelservice_runtime.serving import load, report
+from modelservice_runtime.serving.life import Life
+from modelservice_runtime.serving.load import GroupLoad, LoadPage
+from modelservice_runtime.serving.pages import Page, PagesApplication
 from modelservice_runtime.serving.ports import METRICS_LIMITS
-from modelservice_runtime.serving.report import ReportApplication
+from modelservice_runtime.serving.report import ReportPage
 from modelservice_runtime.settings.plain_values import to_plain
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.transport.http1.server import HttpServer
+from modelservice_runtime.workers.answers import LOAD_TOPIC, MODELS_TOPIC, WorkerAnswers
 from modelservice_runtime.workers.gauges import WorkerGauges
 from modelservice_runtime.workers.link import Link
-from modelservice_runtime.workers.messages import FATAL, GROUP_READY, READY, REPORT, SETTINGS
-from modelservice_runtime.workers.reports import WorkerReports
+from modelservice_runtime.workers.messages import FATAL, GROUP_READY, READY, SETTINGS
 from modelservice_runtime.workers.shared_port import SharedPort
 
 log = logging.getLogger(__name__)
@@ -78,21 +82,25 @@ class Supervisor:
     def __init__(self, settings: ServeSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings
         self._loop = loop
-        self._reports = WorkerReports(loop)
+        self._reports = WorkerAnswers(loop, MODELS_TOPIC)
+        self._loads = WorkerAnswers(loop, LOAD_TOPIC)
         self._gauges = WorkerGauges()
         self._workers: dict[int, _Worker] = {}
         self._stop = asyncio.Event()
         self._all_ready = False
-        self._started = time.monotonic()
+        self._life = Life()
         self.failure: StartupError | None = None
 
     async def serve(self) -> None:
         """Keep the workers alive until a signal. Raises StartupError."""
         for name in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(name, self._on_signal, name)
-        metrics_application = MetricsApplication(self._reports, open_gpus(), [self._gauges])
-        application = ReportApplication(self._reports, metrics_application)
-        metrics = HttpServer(application, METRICS_LIMITS, self._loop)
+        pages: dict[bytes, Page] = {
+            report.PATH: ReportPage(self._reports),
+            load.PATH: LoadPage(GroupLoad(self._loads), self._life),
+        }
+        prometheus = MetricsApplication(self._reports, open_gpus(), [self._gauges])
+        metrics = HttpServer(PagesApplication(pages, prometheus), METRICS_LIMITS, self._loop)
         with contextlib.ExitStack() as held:
             await self._listen(held, metrics)
             await self._try_models()
@@ -177,7 +185,7 @@ class Supervisor:
         link = await Link.open(
             ours,
             lambda message: self._on_message(index, message),
-            lambda: self._reports.remove(link),
+            lambda: self._forget(link),
         )
         worker = self._workers[index] = _Worker(process, link, time.monotonic())
         if self._stop.is_set():
@@ -192,11 +200,16 @@ class Supervisor:
         if READY in message:
             worker.ready = True
             self._reports.add(worker.link)
+            self._loads.add(worker.link)
             self._check_ready()
         if FATAL in message:
             worker.sentence = message[FATAL]
-        if REPORT in message:
-            self._reports.receive(worker.link, message)
+        self._reports.receive(worker.link, message)
+        self._loads.receive(worker.link, message)
+
+    def _forget(self, link: Link) -> None:
+        self._reports.remove(link)
+        self._loads.remove(link)
 
     def _check_ready(self) -> None:
         """The server is ready when all workers are; one that comes later joins at once."""
@@ -204,7 +217,8 @@ class Supervisor:
         self._gauges.ready = len(ready)
         if not self._all_ready and len(ready) == self._settings.workers:
             self._all_ready = True
-            seconds = round(time.monotonic() - self._started, 3)
+            self._life.become_ready()
+            seconds = round(self._life.start_seconds, 3)
             log.info("ready", extra={"start_seconds": seconds, "workers": len(ready)})
         if self._all_ready:
             for worker in ready:

@@ -1,11 +1,14 @@
 """The keys of the messages between the supervisor and a worker."""
 
-# To the worker: its settings, once; that all workers are ready; a question for its counters, with a number.
+# To the worker: its settings, once; that all workers are ready; questions for its counters and for its load,
+# each with a number.
 SETTINGS = "settings"
 GROUP_READY = "groupReady"
 REPORT = "report"
-# To the supervisor: that this worker is ready; why it ends. The answer to REPORT
-# repeats its number and brings MODELS.
+LOOK = "look"
+# To the supervisor: that this worker is ready; why it ends. The answers to REPORT and LOOK
+# repeat their number and bring MODELS and LOAD.
 READY = "ready"
 FATAL = "fatal"
 MODELS = "models"
+LOAD = "load"

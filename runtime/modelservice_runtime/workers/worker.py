@@ -8,13 +8,24 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from modelservice_runtime.models.snapshots import SnapshotSource, plain_snapshots
+from modelservice_runtime.models.load import Load, LoadSource, plain_load
+from modelservice_runtime.models.snapshots import Snapshots, SnapshotSource, plain_snapshots
 from modelservice_runtime.settings.plain_values import from_plain
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.workers.link import Link
-from modelservice_runtime.workers.messages import FATAL, GROUP_READY, MODELS, READY, REPORT, SETTINGS
+from modelservice_runtime.workers.messages import (
+    FATAL,
+    GROUP_READY,
+    LOAD,
+    LOOK,
+    MODELS,
+    READY,
+    REPORT,
+    SETTINGS,
+)
 
 
 class WorkerLink:
@@ -23,7 +34,8 @@ class WorkerLink:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._settings: asyncio.Future[ServeSettings] = loop.create_future()
         self._link: Link
-        self._source: SnapshotSource | None = None
+        self._snapshots: SnapshotSource | None = None
+        self._loads: LoadSource | None = None
         self._on_group_ready: Callable[[], None] | None = None
         self._closing = False
 
@@ -32,9 +44,9 @@ class WorkerLink:
         self._link = await Link.open(end, self._obey, self._on_lost)
         return await self._settings
 
-    def serve(self, source: SnapshotSource, on_group_ready: Callable[[], None]) -> None:
-        """Tell the parent that this worker is ready, and report from `source` when asked."""
-        self._source = source
+    def serve(self, snapshots: SnapshotSource, loads: LoadSource, on_group_ready: Callable[[], None]) -> None:
+        """Tell the parent that this worker is ready, and from now on what it asks for."""
+        self._snapshots, self._loads = snapshots, loads
         self._on_group_ready = on_group_ready
         self._link.send({READY: True})
 
@@ -50,11 +62,16 @@ class WorkerLink:
             self._settings.set_result(from_plain(ServeSettings, message[SETTINGS]))
         if GROUP_READY in message and self._on_group_ready is not None:
             self._on_group_ready()
-        if REPORT in message and self._source is not None:
-            number = message[REPORT]
-            self._source.gather(
-                lambda snapshots: self._link.send({REPORT: number, MODELS: plain_snapshots(snapshots)})
-            )
+        if REPORT in message and self._snapshots is not None:
+            self._snapshots.gather(partial(self._tell_models, message[REPORT]))
+        if LOOK in message and self._loads is not None:
+            self._loads.gather(partial(self._tell_load, message[LOOK]))
+
+    def _tell_models(self, number: int, snapshots: Snapshots) -> None:
+        self._link.send({REPORT: number, MODELS: plain_snapshots(snapshots)})
+
+    def _tell_load(self, number: int, load: Load) -> None:
+        self._link.send({LOOK: number, LOAD: plain_load(load)})
 
     def _on_lost(self) -> None:
         """As after an interrupt: nobody is there any more who could tell clients to go elsewhere."""

@@ -18,8 +18,9 @@ from tests.integration.runtime.test_serve_process import BODY, Caller, post
 from tests.unit.runtime.server_process import ServerProcess, run_to_the_end, server_process
 
 from modelservice_runtime.errors import AddressUnavailableError
-from modelservice_runtime.execution.statistics import ModelStatistics, Timing
+from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS, ModelStatistics, Timing
 from modelservice_runtime.model import Batching
+from modelservice_runtime.models.load import Load, plain_load
 from modelservice_runtime.models.snapshots import (
     ModelSnapshot,
     Snapshots,
@@ -39,8 +40,8 @@ from modelservice_runtime.settings.sessions import (
     TensorRtOptions,
 )
 from modelservice_runtime.tensors import BF16, BYTES, FP32, TensorSpec
-from modelservice_runtime.workers.messages import MODELS, REPORT
-from modelservice_runtime.workers.reports import WorkerReports
+from modelservice_runtime.workers.answers import LOAD_TOPIC, MODELS_TOPIC, WorkerAnswers
+from modelservice_runtime.workers.messages import LOAD, LOOK, MODELS, REPORT
 from modelservice_runtime.workers.shared_port import SharedPort
 
 PLAIN = ServeSettings(models=(ModelSource("m", Path("/m")),))
@@ -70,7 +71,7 @@ def make_snapshots(count: int, pending: int = 0, name: str = "m") -> Snapshots:
     for number in range(count):
         statistics.record_inline(0, 1000, 5000, 9_000_000)
         statistics.record_execution(2, number, Timing(0, 1, 2, 3))
-        statistics.record_failure("OTHER", 5)
+        statistics.record_failure("OTHER", 0, 5)
     tensors = (TensorSpec("x", FP32, (-1, 4)), TensorSpec("y", BYTES, ()), TensorSpec("z", BF16, None))
     return [ModelSnapshot(name, "1", pending, statistics, inputs=tensors, outputs=tensors[1:])]
 
@@ -112,7 +113,7 @@ def test_snapshots_reach_another_process_unchanged() -> None:
 class FakeLink:
     """A worker that answers when the test wants."""
 
-    def __init__(self, reports: WorkerReports) -> None:
+    def __init__(self, reports: WorkerAnswers[Snapshots]) -> None:
         self._reports = reports
         self.asked: list[int] = []
 
@@ -126,7 +127,7 @@ class FakeLink:
 
 
 async def test_reports_wait_for_all_and_keep_what_a_dead_worker_counted() -> None:
-    reports = WorkerReports(asyncio.get_running_loop())
+    reports = WorkerAnswers(asyncio.get_running_loop(), MODELS_TOPIC)
     one, two = FakeLink(reports), FakeLink(reports)
     gathered: list[Snapshots] = []
     reports.gather(gathered.append)
@@ -146,8 +147,8 @@ async def test_reports_wait_for_all_and_keep_what_a_dead_worker_counted() -> Non
 
 
 async def test_reports_of_a_busy_worker_are_those_of_the_last_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelservice_runtime.workers.reports._PATIENCE_SECONDS", 0.02)
-    reports = WorkerReports(asyncio.get_running_loop())
+    monkeypatch.setattr("modelservice_runtime.workers.answers._PATIENCE_SECONDS", 0.02)
+    reports = WorkerAnswers(asyncio.get_running_loop(), MODELS_TOPIC)
     busy = FakeLink(reports)
     reports.add(busy)  # type: ignore[arg-type]
     gathered: list[Snapshots] = []
@@ -158,6 +159,38 @@ async def test_reports_of_a_busy_worker_are_those_of_the_last_scrape(monkeypatch
     await asyncio.wait_for(answered.wait(), 10)
     busy.answer(9)  # too late for that scrape, in time for the next
     assert [snapshots[0].statistics.success_count for snapshots in gathered] == [2, 2]
+
+
+async def test_load_of_workers_is_summed_and_a_dead_one_runs_nothing() -> None:
+    loads = WorkerAnswers(asyncio.get_running_loop(), LOAD_TOPIC)
+    asked: dict[str, list[int]] = {"one": [], "two": []}
+
+    class Worker:
+        def __init__(self, name: str) -> None:
+            self.send = lambda message: asked[name].append(message[LOOK])
+            self.name = name
+
+        def answer(self, load: Load) -> None:
+            message = {LOOK: asked[self.name][-1], LOAD: orjson.loads(orjson.dumps(plain_load(load)))}
+            loads.receive(self, message)  # type: ignore[arg-type]
+
+    one, two = Worker("one"), Worker("two")
+    gathered: list[Load] = []
+    for worker in (one, two):
+        loads.add(worker)  # type: ignore[arg-type]
+    counts = [1] * (len(QUEUE_BUCKETS_SECONDS) + 1)
+    loads.gather(gathered.append)
+    one.answer(Load(2, 3, 5_000, 7, 900, counts, 1.5, 100))
+    two.answer(Load(1, 0, 1_000, 4, 800, counts, 0.5, 50))
+    loads.gather(gathered.append)
+    loads.remove(one)  # type: ignore[arg-type]
+    two.answer(Load(0, 0, 2_000, 5, 950, counts, 0.75, 60))
+
+    summed = [2 * count for count in counts]
+    assert gathered == [
+        Load(3, 3, 6_000, 11, 900, summed, 2.0, 150),
+        Load(0, 0, 7_000, 12, 950, summed, 2.25, 60),
+    ]
 
 
 def test_shared_port_is_refused_where_somebody_listens() -> None:
@@ -176,6 +209,12 @@ def test_shared_port_is_refused_where_somebody_listens() -> None:
 def metrics(server: ServerProcess) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics") as response:
         return str(response.read().decode())
+
+
+def look(server: ServerProcess) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/load") as response:
+        page: dict[str, Any] = json.load(response)
+        return page
 
 
 def worker_pids(server: ServerProcess) -> list[int]:
@@ -201,12 +240,18 @@ def test_workers_share_the_port_and_one_that_dies_is_replaced(model_files: dict[
         assert 'nv_inference_request_success{model="mlp",version="1"} 20.0' in metrics(server)
         with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/v2/models/stats") as response:
             assert json.load(response)["model_stats"][0]["inference_count"] == 20
+        before = look(server)
+        assert (before["requests"], sum(before["queueSeconds"]["counts"])) == (20, 20)
         os.kill(worker_pids(server)[0], signal.SIGKILL)
         server.wait_for("a worker ended; it is started again")
         assert post(server.http_port, "mlp", BODY)[0] == 200
         wait_for_metric(server, "modelservice_workers_ready 2.0")
         assert "modelservice_worker_restarts_total 1.0" in metrics(server)
         assert 'nv_inference_request_success{model="mlp",version="1"} 21.0' in metrics(server)
+        after = look(server)
+        assert after["requests"] == 21
+        for name in ("uptimeSeconds", "inFlightSeconds", "cpuSeconds"):
+            assert after[name] > before[name] > 0, name
         stop = threading.Event()
         callers = [Caller(server.http_port, stop) for _ in range(4)]
         threads = [threading.Thread(target=caller.run) for caller in callers]

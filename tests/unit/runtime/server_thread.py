@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,10 @@ from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.protocols.application import build_application
 from modelservice_runtime.protocols.grpc_services import build_grpc_services
 from modelservice_runtime.protocols.open_paths import is_open_target
+from modelservice_runtime.serving import load
+from modelservice_runtime.serving.life import Life
+from modelservice_runtime.serving.load import LoadPage, ProcessLoad
+from modelservice_runtime.serving.pages import PagesApplication
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.security import SecuritySettings
 from modelservice_runtime.settings.sessions import SessionSettings
@@ -69,6 +74,7 @@ class ServerThread:
         self.port = self.grpc_port = self.metrics_port = 0
         self.table = ModelTable()
         self.health = Health(self.table)
+        self.life = Life()
         self.server: HttpServer
         self.grpc_paths: list[str]
         self.loop: asyncio.AbstractEventLoop
@@ -94,6 +100,12 @@ class ServerThread:
             return Answer(response.status, dict(response.headers), response.read())
         finally:
             connection.close()
+
+    def load_page(self) -> dict[str, Any]:
+        """What `/load` on the metrics port says now."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/load", timeout=20) as response:
+            page: dict[str, Any] = json.load(response)
+            return page
 
     def infer(self, model: str, inputs: Sequence[Mapping[str, Any]], **fields: Any) -> Answer:
         return self.request("POST", f"/v2/models/{model}/infer", {"inputs": list(inputs), **fields})
@@ -126,7 +138,9 @@ class ServerThread:
         guarded, admit = self._access.protect(application), self._access.http_admission
         is_probe = is_open_target
         self.server = HttpServer(guarded, self.limits, self.loop, admit, is_probe)
-        metrics = HttpServer(MetricsApplication(self.table), HttpLimits(), self.loop)
+        pages = {load.PATH: LoadPage(ProcessLoad(self.table), self.life)}
+        prometheus = MetricsApplication(self.table)
+        metrics = HttpServer(PagesApplication(pages, prometheus), HttpLimits(), self.loop)
         streams = OpenStreams()
         services = build_grpc_services(self.table, self.health, streams, self.loop)
         self.grpc_paths = sorted(services)
@@ -135,6 +149,7 @@ class ServerThread:
         self.port = await self.server.listen(self._host, 0, self.tls.http)
         self.grpc_port = await grpc.listen(self._host, 0, self.tls.grpc)
         self.metrics_port = await metrics.listen(self._host, 0)
+        self.life.become_ready()
         self._started.set()
         await self._stop.wait()
         streams.end_all()

@@ -67,9 +67,27 @@ def find_memory_limit(groups: ControlGroups) -> MemoryLimit | None:
 
 
 def _unreclaimable_bytes(group: Path) -> int:
-    values = dict(line.split(" ", 1) for line in _read(group / "memory.stat").splitlines() if " " in line)
+    values = _statistics(group)
     names = _UNRECLAIMABLE_1 if "total_rss" in values else _UNRECLAIMABLE_2
-    return sum(int(values[name]) for name in names if values.get(name, "").isdigit())
+    return sum(values.get(name, 0) for name in names)
+
+
+def _statistics(group: Path) -> Mapping[str, int]:
+    lines = (line.partition(" ") for line in _read(group / "memory.stat").splitlines())
+    return {name: int(value) for name, _, value in lines if value.isdigit()}
+
+
+def working_set_bytes(groups: ControlGroups) -> int | None:
+    """What this process's own group uses, without idle files; None where no group tells.
+
+    As the kubelet counts it (cAdvisor's `container_memory_working_set_bytes`).
+    """
+    files = [(group / "memory.current", "inactive_file") for group in groups.version_2]
+    files += [(group / "memory.usage_in_bytes", "total_inactive_file") for group in groups.memory_1]
+    for file, inactive in files:
+        if (used := _read(file)).isdigit():
+            return max(int(used) - _statistics(file.parent).get(inactive, 0), 0)
+    return None
 
 
 def cpu_limit(groups: ControlGroups) -> float | None:

@@ -44,8 +44,8 @@ def test_bounds_that_dashboards_know_are_kept() -> None:
 
 def test_request_counts_in_the_bucket_of_its_bound() -> None:
     statistics = ModelStatistics()
-    statistics.record_success(1_000_000, Timing())
-    statistics.record_failure("OTHER", 1_000_001)
+    statistics.record_success(5, 1_000_005, Timing())
+    statistics.record_failure("OTHER", 5, 1_000_006)
 
     counted = dict(zip((*BOUNDS, None), statistics.duration_counts, strict=True))
     assert {bound: count for bound, count in counted.items() if count} == {0.001: 1, 0.0014: 1}

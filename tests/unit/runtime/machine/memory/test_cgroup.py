@@ -13,6 +13,7 @@ from modelservice_runtime.machine.memory.cgroup import (
     parse_membership,
     parse_status,
     process_status,
+    working_set_bytes,
 )
 
 MIB = 1024 * 1024
@@ -83,6 +84,45 @@ def test_cpu_limit_is_the_tightest(
     tmp_path: Path, files: Mapping[str, str], membership: str, expected: float | None
 ) -> None:
     assert cpu_limit(find_control_groups(tmp_path, write(tmp_path, files, membership))) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "membership", "expected"),
+    [
+        (
+            {"memory.current": f"{60 * MIB}\n", "memory.stat": f"inactive_file {9 * MIB}\n"},
+            "0::/\n",
+            51 * MIB,
+        ),
+        # A tighter group above says nothing of this process.
+        (
+            {
+                "a.slice/memory.current": f"{100 * MIB}\n",
+                "a.slice/b.service/memory.current": f"{20 * MIB}\n",
+                "a.slice/b.service/memory.stat": f"anon 5\ninactive_file {MIB}\n",
+            },
+            "0::/a.slice/b.service\n",
+            19 * MIB,
+        ),
+        (
+            {
+                "memory/memory.usage_in_bytes": f"{60 * MIB}\n",
+                "memory/memory.stat": f"inactive_file {MIB}\ntotal_inactive_file {8 * MIB}\n",
+            },
+            "4:memory:/kubepods/pod7/c1\n0::/\n",
+            52 * MIB,
+        ),
+        # Read at two moments.
+        ({"memory.current": "10\n", "memory.stat": "inactive_file 20\n"}, "0::/\n", 0),
+        ({"memory.stat": V2_STAT}, "0::/\n", None),
+        ({}, "", None),
+    ],
+)
+def test_working_set_is_what_the_kubelet_counts(
+    tmp_path: Path, files: Mapping[str, str], membership: str, expected: int | None
+) -> None:
+    groups = find_control_groups(tmp_path, write(tmp_path, files, membership))
+    assert working_set_bytes(groups) == expected
 
 
 def test_membership_names_a_path_for_each_controller() -> None:

@@ -1,0 +1,90 @@
+"""How busy a process is with its models' requests: the numbers that autoscalers look at; pure.
+
+Cumulative numbers, so that two looks give averages over the time between them, whoever else looks and however
+late. Few enough to be asked for every second.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS
+from modelservice_runtime.models.repository import ModelHandle
+
+
+@dataclass(slots=True)
+class Load:
+    """All models of a process, or of several together; times are those of the performance counter.
+
+    `resident_bytes` is 0 where the container's own figure is known.
+    """
+
+    running: int = 0
+    waiting: int = 0
+    in_flight_ns: int = 0
+    requests: int = 0
+    last_end_ns: int = 0
+    queue_counts: list[int] = field(default_factory=lambda: [0] * (len(QUEUE_BUCKETS_SECONDS) + 1))
+    cpu_seconds: float = 0.0
+    resident_bytes: int = 0
+
+    def add(self, other: "Load") -> None:
+        """Count what `other` counts too."""
+        self.running += other.running
+        self.waiting += other.waiting
+        self.in_flight_ns += other.in_flight_ns
+        self.requests += other.requests
+        self.last_end_ns = max(self.last_end_ns, other.last_end_ns)
+        self.queue_counts = [
+            one + two for one, two in zip(self.queue_counts, other.queue_counts, strict=True)
+        ]
+        self.cpu_seconds += other.cpu_seconds
+        self.resident_bytes += other.resident_bytes
+
+
+class LoadSource(Protocol):
+    """Where loads come from."""
+
+    def gather(self, done: Callable[[Load], None]) -> None:
+        """Call `done` with the load of all processes, now or later."""
+
+
+def sum_loads(loads: Iterable[Load]) -> Load:
+    """The load of several processes."""
+    total = Load()
+    for load in loads:
+        total.add(load)
+    return total
+
+
+def model_load(handles: Iterable[ModelHandle], now_ns: int) -> Load:
+    """What the requests to these models make, at `now_ns`."""
+    return sum_loads(_load_of(handle, now_ns) for handle in handles)
+
+
+def past_load(load: Load) -> Load:
+    """What remains of the load of a process that has ended: what it counted up to then."""
+    return replace(load, running=0, waiting=0, resident_bytes=0)
+
+
+def plain_load(load: Load) -> dict[str, Any]:
+    """As JSON values."""
+    return asdict(load)
+
+
+def parse_load(plain: Mapping[str, Any]) -> Load:
+    """The reverse of `plain_load`."""
+    return Load(**plain)
+
+
+def _load_of(handle: ModelHandle, now_ns: int) -> Load:
+    statistics, waiting = handle.statistics, handle.lane.waiting
+    return Load(
+        # What is decoded or written on a thread counts as running.
+        running=statistics.open_count - waiting,
+        waiting=waiting,
+        in_flight_ns=statistics.in_flight_ns(now_ns),
+        requests=statistics.request_count,
+        last_end_ns=statistics.last_end_ns or 0,
+        queue_counts=statistics.queue_counts,
+    )
