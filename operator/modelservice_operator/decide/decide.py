@@ -22,8 +22,10 @@ from modelservice_operator.api import (
 from modelservice_operator.decide.autoscaling.beginning import (
     LOOK_AGAIN_SECONDS,
     find_beginning,
+    is_steered,
     wanted_replicas,
 )
+from modelservice_operator.decide.autoscaling.engine import OBJECTS, build_object, find_scaling
 from modelservice_operator.decide.autoscaling.inactivity import find_inactivity
 from modelservice_operator.decide.change.measuring import request_of
 from modelservice_operator.decide.change.rollout_state import observe_rollout
@@ -50,7 +52,7 @@ from modelservice_operator.facts.recorded import condition_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from modelservice_operator.api import Autoscaling
+    from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.facts.observed import Child, Observed
 
@@ -159,11 +161,12 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
-    autoscaling, beginning = _autoscaling(facts, wish), wish.beginning
-    children = _children(facts, target, step, autoscaling)
+    scaling, beginning = _scaling(facts, wish), wish.beginning
+    children = _children(facts, target, step, scaling)
     measures = request_of(wish, step, facts)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
-    inactivity = find_inactivity(facts.autoscaler if autoscaling else None, facts.status, facts.now)
+    is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
+    inactivity = find_inactivity(facts.autoscaler if is_by_hpa else None, facts.status, facts.now)
     return Decision(
         service=wish.service,
         problems=wish.problems,
@@ -178,6 +181,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         serving=target if step.stable in (None, target.name) else facts.history.revision(step.stable),
         replicas=sum(step.replicas.values()) if wish.replicas is None else wish.replicas,
         begin_with=beginning.replicas if beginning and beginning.is_certain else None,
+        scaling=scaling,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting
@@ -194,20 +198,24 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     )
 
 
-def _autoscaling(facts: Facts, wish: Wish) -> Autoscaling | None:
-    """Return the autoscaler to make; it would act on the number that the spec says, so that comes first."""
-    is_too_early = wish.beginning is not None and facts.autoscaler is None
-    return wish.spec.autoscaling if wish.spec and not is_too_early else None
+def _scaling(facts: Facts, wish: Wish) -> Scaling | None:
+    """Return who steers; it would act on the number that the spec says, so what runs is recorded first."""
+    if wish.spec is not None and wish.spec.autoscaling is None:
+        return None
+    autoscaling = wish.spec.autoscaling if wish.spec else None
+    is_begun = wish.beginning is None or is_steered(facts.status, facts.autoscaler)
+    return find_scaling(autoscaling, facts.status, facts.observed.cluster, is_begun=is_begun)
 
 
 def _children(
-    facts: Facts, target: Revision, step: Plan, autoscaling: Autoscaling | None
+    facts: Facts, target: Revision, step: Plan, scaling: Scaling | None
 ) -> tuple[dict[str, Any], ...]:
+    observed = facts.observed
     return build_children(
         Family(
             owner=facts.owner,
             live=_live(facts, target, step),
-            autoscaling=autoscaling,
+            autoscaler=build_object(scaling, facts.owner, observed.others, observed.cluster),
             network_policy=facts.network_policy,
             selected=step.selector,
             preview=step.preview,
@@ -251,7 +259,7 @@ def _retired(facts: Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any
     kept = {_place(one) for name, one in facts.history.deployments.items() if name in busy}
     if wish.spec is None:
         # What the spec says about autoscaling cannot be read: an autoscaler that exists stays.
-        kept |= {_place(one) for one in _owned(facts) if one.kind == "HorizontalPodAutoscaler"}
+        kept |= {_place(one) for one in _owned(facts) if one.kind in OBJECTS.values()}
     surplus = [one for one in _owned(facts) if not one.deleting and _place(one) not in wanted | kept]
     if wish.spec is None:
         return tuple(surplus)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelservice_operator.api import InvalidSpec, ModelService
+    from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.change.steering import Steering
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan
@@ -42,6 +43,8 @@ class Decision:
     """What an analysis wants to have measured."""
     begin_with: int | None = None
     """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
+    scaling: Scaling | None = None
+    """Who steers the number of pods."""
     inactive: str | None = None
     """Why the autoscaler has not been able to work for a while."""
     wants_pods: bool = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.rollout.traffic import percentages
 from modelservice_operator.decide.runtimes import image_of, runtime_news
+from modelservice_operator.explain.autoscaling import autoscaling_condition, autoscaling_status
 from modelservice_operator.explain.conditions import (
     compute_conditions,
     stamp,
@@ -60,6 +61,7 @@ def compute_status(
     room = find_room(observed, decision, now)
     judged = judge_gates(observed, decision, now)
     view = _view(observed, decision, failures, models, room)
+    conditions = compute_conditions(view) + autoscaling_condition(observed, decision, view)
     reached = _reached(decision, deployments)
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
@@ -80,7 +82,8 @@ def compute_status(
         "runtime": _runtime(decision.target, observed.runtimes),
         # Written by the autoscaler alone: what stays the same is in no patch of ours.
         "autoscaler": old.get("autoscaler"),
-        "conditions": stamp(compute_conditions(view), old, generation, now),
+        "autoscaling": autoscaling_status(decision),
+        "conditions": stamp(conditions, old, generation, now),
     }
     status["outcomes"] = compute_outcomes(old, status, history.records, now)
     return {field: value for field, value in status.items() if value is not None}

@@ -6,10 +6,12 @@ The next reconciliation knows nothing of earlier ones but this.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
+
+Engine = Literal["Builtin", "HPA", "Keda"]
 
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """Reason of Progressing=False. With `targetRevision` it remembers that this target was given up."""
@@ -25,6 +27,12 @@ MOST_SERVED = 32
 def condition_of(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     """Return the condition of this type in a raw status, an empty mapping where there is none."""
     return next((item for item in status.get("conditions") or () if item.get("type") == kind), {})
+
+
+def engine_of(status: Mapping[str, Any]) -> Engine | None:
+    """Return who steers the number of pods, None where nobody does."""
+    engine = (status.get("autoscaling") or {}).get("engine")
+    return cast("Engine | None", engine)
 
 
 def is_aborted(status: Mapping[str, Any], target: str) -> bool:

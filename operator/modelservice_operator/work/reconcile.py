@@ -16,6 +16,7 @@ import msgspec
 
 from modelservice_operator import metrics
 from modelservice_operator.api import STRICT_NETWORK_POLICY
+from modelservice_operator.decide.autoscaling.engine import OBJECTS
 from modelservice_operator.decide.decide import decide
 from modelservice_operator.facts.errors import ApiError, LeadershipLostError
 from modelservice_operator.work.report import LAZY_SECONDS, View, log_fields
@@ -49,6 +50,8 @@ class Outcome:
 
 DONE = Outcome()
 FORBIDDEN = 403
+LOOKED_AT_AGAIN = frozenset({"Service", *OBJECTS.values()})
+"""Kinds on which further decisions wait."""
 
 
 def utc_now() -> datetime:
@@ -122,8 +125,8 @@ class Reconciler:
 
 def outcome_of(decision: Decision, applied: Applied, soonest: float | None) -> Outcome:
     """Return when to come back after this decision was carried out; `soonest` is when the report is due."""
-    # No event tells that clients are led elsewhere now: our own write is known already.
-    again = 0.0 if "Service" in applied.written else None
+    # No event tells that clients are led elsewhere now, or that an engine has gone: we know our write.
+    again = 0.0 if not applied.written.isdisjoint(LOOKED_AT_AGAIN) else None
     wishes = [decision.requeue_after_seconds, soonest, applied.recheck_seconds, again]
     delays = [delay for delay in wishes if delay is not None]
     return Outcome(

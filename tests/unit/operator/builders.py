@@ -20,12 +20,14 @@ from modelservice_operator.facts.observed import (
     ApplyFailure,
     AutoscalerChild,
     Child,
+    ClusterFacts,
     DeploymentChild,
     Observed,
     PodReport,
     ReportedBatching,
     ReportedModel,
     RevisionChild,
+    ScaledObjectChild,
     ServiceChild,
 )
 from modelservice_operator.facts.ports import service_ports
@@ -178,6 +180,7 @@ class World:
         self.signatures: dict[str, Signature | None] = {}
         """What revisions say that they take and give; those that are not named all say the same."""
         self.measurement: Measurement | None = None
+        self.cluster = ClusterFacts()
         self._seen: list[object] = []
 
     # What people do
@@ -216,6 +219,7 @@ class World:
             pod_reports=self.pod_reports,
             compared_at=self.compared_at,
             measurement=self.measurement,
+            cluster=self.cluster,
         )
 
     def reconcile(self) -> Decision:
@@ -322,6 +326,8 @@ class World:
             )
         if body["kind"] == "HorizontalPodAutoscaler":
             return AutoscalerChild(**facts)
+        if body["kind"] == "ScaledObject":
+            return ScaledObjectChild(**facts)
         return Child(**facts)
 
     # What Kubernetes does

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.decide.rollout.model import RolloutSpec
 from modelservice_operator.decide.rollout.room.limits import max_surge_pods
 from modelservice_operator.facts.observed import AutoscalerChild
+from modelservice_operator.facts.recorded import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,13 +73,28 @@ def find_beginning(
     writers = _writers_of_replicas(metadata)
     if running <= wanted_replicas(spec) or _BY_SCALE in writers:
         return None
-    autoscaler = find_autoscaler(observed.others, metadata["uid"])
-    if autoscaler is None or _BY_SPEC in writers:
+    status = observed.service.get("status") or {}
+    said = _last_word(status, find_autoscaler(observed.others, metadata["uid"]))
+    if said is None or _BY_SPEC in writers:
         return Beginning(running, is_certain=True)
-    if autoscaler.desired <= LEFT_OUT:
+    if said <= LEFT_OUT:
         return None
-    seen = (observed.service.get("status") or {}).get("observedGeneration")
-    return Beginning(running, is_certain=seen == metadata.get("generation"))
+    return Beginning(running, is_certain=status.get("observedGeneration") == metadata.get("generation"))
+
+
+def is_steered(status: Mapping[str, Any], autoscaler: AutoscalerChild | None) -> bool:
+    """Whether an engine goes by the number in the spec already."""
+    return _last_word(status, autoscaler) is not None
+
+
+def _last_word(status: Mapping[str, Any], autoscaler: AutoscalerChild | None) -> int | None:
+    """Return the number that an engine decided for last; 0 where it does not say; None without an engine."""
+    engine = engine_of(status)
+    if autoscaler is not None:
+        return autoscaler.desired
+    if engine == "Builtin":
+        return int((status.get("autoscaler") or {}).get("desired", 0))
+    return 0 if engine == "Keda" else None
 
 
 def _writers_of_replicas(metadata: Mapping[str, Any]) -> set[str]:

@@ -55,12 +55,12 @@ def find_inactivity(
         if since is not None and condition.get("reason") != "ScalingDisabled":
             due_at = max(since, ready_since) + timedelta(seconds=INACTIVE_SECONDS)
             left_seconds = (due_at - now).total_seconds()
-            return Inactivity(_sentence(str(condition.get("message"))), max(0.0, left_seconds))
+            return Inactivity(describe_failure(str(condition.get("message"))), max(0.0, left_seconds))
     return None
 
 
-def _sentence(message: str) -> str:
-    """The autoscaler's sentence without the pod's name, which changes from time to time, and what to do."""
+def describe_failure(message: str) -> str:
+    """Return the autoscaler's sentence without the pod's name, which changes by itself, and what to do."""
     said = redact(_POD_NAME.sub("a pod", message)).rstrip(".")
     remedy = next((remedy for sign, remedy in _REMEDIES if sign in message), "")
     return f"The autoscaler does not work, the number of pods stays as it is: {said}. {remedy}".rstrip()

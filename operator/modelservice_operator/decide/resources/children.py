@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.resources.autoscaler import build_autoscaler
 from modelservice_operator.decide.resources.controller_revision import build_controller_revision
 from modelservice_operator.decide.resources.deployment import build_deployment
 from modelservice_operator.decide.resources.disruption_budget import build_disruption_budget
@@ -23,7 +22,7 @@ from modelservice_operator.facts import names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from modelservice_operator.api import Autoscaling, NetworkPolicySpec
+    from modelservice_operator.api import NetworkPolicySpec
     from modelservice_operator.decide.resources.metadata import Owner
     from modelservice_operator.decide.revision import Revision
 
@@ -38,7 +37,8 @@ class Family:
 
     owner: Owner
     live: Sequence[tuple[Revision, int]]
-    autoscaling: Autoscaling | None
+    autoscaler: dict[str, Any] | None
+    """What tells an engine how to steer, where one has to be told."""
     network_policy: NetworkPolicySpec
     selected: str | None = None
     preview: str | None = None
@@ -69,8 +69,8 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
         children.append(build_preview_service(owner, family.preview))
     children += [build_revision_service(owner, revision.name) for revision in revisions]
     children.append(build_disruption_budget(owner))
-    if family.autoscaling is not None:
-        children.append(build_autoscaler(owner, family.autoscaling))
+    if family.autoscaler is not None:
+        children.append(family.autoscaler)
     return tuple(children)
 
 

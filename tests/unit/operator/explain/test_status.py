@@ -159,7 +159,8 @@ def test_compute_status_autoscaled_service_is_ready_with_its_minimum() -> None:
     world.set_deployment(world.status["stableRevision"], observed_generation=99, replicas=3)
     world.reconcile()
 
-    assert truth(world) == {**ALL_WELL, "Progressing": True, "Reconciling": True}
+    expected = {**ALL_WELL, "Progressing": True, "Reconciling": True, "AutoscalingActive": False}
+    assert truth(world) == expected
 
 
 def test_compute_status_scaled_to_zero_is_ready_and_not_available() -> None:

@@ -1,0 +1,261 @@
+"""What steers the number of pods, as the status tells it: the engine, its last decision and why. Pure.
+
+Measured values change all the time. They are told as they were when the engine decided, so that a service at
+rest is not written again and again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.decide.autoscaling.beginning import find_autoscaler
+from modelservice_operator.decide.autoscaling.engine import OBJECTS
+from modelservice_operator.decide.autoscaling.inactivity import describe_failure
+from modelservice_operator.explain.conditions import Condition
+from modelservice_operator.facts import pods as podlib
+from modelservice_operator.facts.observed import ScaledObjectChild
+from modelservice_operator.facts.recorded import INSUFFICIENT_CAPACITY, condition_of
+from modelservice_operator.facts.text.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from modelservice_operator.api import Autoscaling
+    from modelservice_operator.decide.autoscaling.engine import Obstacle, Scaling
+    from modelservice_operator.decide.decision import Decision
+    from modelservice_operator.explain.diagnose import Cause
+    from modelservice_operator.explain.verdict import View
+    from modelservice_operator.facts.observed import AutoscalerChild, Observed
+
+AUTOSCALING_ACTIVE = "AutoscalingActive"
+NO_DECISION = "NoDecisionYet"
+_STAYS = "The number of pods stays as it is"
+_OBSTACLES: Mapping[Obstacle, str] = {
+    "KedaMissing": (
+        "the cluster serves no ScaledObjects. Install KEDA, or set spec.autoscaling.provider to Auto or "
+        "Builtin."
+    ),
+    "AutoscalerMissing": (
+        "modelservice-autoscaler is not installed. Set autoscaler.enabled in the chart's values; CPU, Memory "
+        "and External go by provider HPA without it."
+    ),
+    "AutoscalerSilent": (
+        "nothing has been heard of modelservice-autoscaler for a minute. Look at its Deployment, in the "
+        "operator's namespace."
+    ),
+}
+_LIMITS = {
+    "MaxReplicas": "spec.autoscaling.maxReplicas ({most}) allows no more",
+    "MinReplicas": "spec.autoscaling.minReplicas ({fewest}) allows no fewer",
+    "ScaleUpRate": "it may go up no faster (spec.autoscaling.behavior.scaleUp)",
+    "ScaleDownRate": "it may go down no faster (spec.autoscaling.behavior.scaleDown)",
+    "Stabilized": "it goes on when that has held for the stabilization window",
+}
+_LIMITS_OF_HPA = {
+    "TooManyReplicas": "MaxReplicas",
+    "TooFewReplicas": "MinReplicas",
+    "ScaleUpLimit": "ScaleUpRate",
+    "ScaleDownLimit": "ScaleDownRate",
+    "ScaleDownStabilized": "Stabilized",
+    "ScaleUpStabilized": "Stabilized",
+}
+_NAMES = {
+    "cpu": "CPU",
+    "memory": "Memory",
+    "modelservice_concurrency": "Concurrency",
+    "modelservice_requests_per_second": "RequestRate",
+    "modelservice_queue_seconds_p95": "QueueTime",
+    "modelservice_gpu_utilization": "GPU",
+    "modelservice_gpu_memory_utilization": "GPU memory",
+}
+_MEASURED = " Measured then: "
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the sentences are made of."""
+
+    scaling: Scaling
+    observed: Observed
+    view: View
+
+    @property
+    def name(self) -> str:
+        return str(self.observed.service["metadata"]["name"])
+
+    @property
+    def autoscaling(self) -> Autoscaling | None:
+        return self.scaling.autoscaling
+
+
+def autoscaling_status(decision: Decision) -> dict[str, Any] | None:
+    """Return `status.autoscaling`, None where nobody steers."""
+    return None if decision.scaling is None else {"engine": decision.scaling.engine}
+
+
+def autoscaling_condition(observed: Observed, decision: Decision, view: View) -> tuple[Condition, ...]:
+    """Return the condition AutoscalingActive, nothing where nobody steers."""
+    if decision.scaling is None:
+        return ()
+    facts = _Facts(decision.scaling, observed, view)
+    found = (
+        _refused(facts)
+        or _hindered(facts)
+        or _at_rest(facts)
+        or {"Builtin": _by_builtin, "HPA": _by_hpa, "Keda": _by_keda}[decision.scaling.engine](facts)
+    )
+    return (_as_told(_with_room(found, facts), view.old),)
+
+
+def _say(status: bool, reason: str, message: str) -> Condition:
+    return Condition(AUTOSCALING_ACTIVE, status, reason, message)
+
+
+def _refused(facts: _Facts) -> Condition | None:
+    """What the engine is told by cannot be written: often it is somebody else's."""
+    for failure in facts.view.failures:
+        if failure.kind in OBJECTS.values() and not failure.transient:
+            return _say(False, failure.reason, f"{redact(failure.message)}. {_STAYS}.")
+    return None
+
+
+def _hindered(facts: _Facts) -> Condition | None:
+    obstacle = facts.scaling.obstacle
+    if obstacle is None:
+        return None
+    return _say(False, obstacle, f"{_STAYS}: {_OBSTACLES[obstacle]}")
+
+
+def _at_rest(facts: _Facts) -> Condition | None:
+    if facts.view.wanted > 0:
+        return None
+    if facts.autoscaling is not None and facts.autoscaling.min_replicas > 0:
+        return _say(False, "SwitchedOff", "spec.replicas is 0: scale to 1 or more to switch it on.")
+    return _say(True, "Asleep", f"{facts.scaling.engine}: nobody asks, so no pod runs; a request wakes it.")
+
+
+def _by_builtin(facts: _Facts) -> Condition:
+    told = facts.view.old.get("autoscaler")
+    if not told:
+        return _say(False, NO_DECISION, "Builtin: modelservice-autoscaler has not decided yet.")
+    missing, limit = told.get("missing"), told.get("limit")
+    said = redact(str(told.get("message") or "")).rstrip(".")
+    message = f"Builtin: {said or _steps(told)}.{_limit(limit, facts)}"
+    if missing:
+        return _say(True, "DataMissing", f"{message} Missing: {redact(str(missing)).rstrip('.')}.")
+    return _say(True, limit or "Scaling", message)
+
+
+def _steps(told: Mapping[str, Any]) -> str:
+    return f"{told.get('replicas')} -> {told.get('desired')}"
+
+
+def _by_hpa(facts: _Facts) -> Condition:
+    child = find_autoscaler(facts.observed.others, str(facts.observed.service["metadata"]["uid"]))
+    failing = next(iter(child.failing), None) if child else None
+    if failing is not None:
+        return _say(False, str(failing.get("reason")), describe_failure(str(failing.get("message"))))
+    if child is None or "ScalingActive" not in child.reasons:
+        return _say(False, NO_DECISION, "HPA: the HorizontalPodAutoscaler has not decided yet.")
+    limit = next((_LIMITS_OF_HPA[one] for one in _reasons(child) if one in _LIMITS_OF_HPA), None)
+    lead = f"HPA: {child.desired} wanted.{_limit(limit, facts)}"
+    measured = ", ".join(_measured(child.metrics, facts.autoscaling))
+    return _say(True, limit or "Scaling", f"{lead}{_MEASURED}{measured}." if measured else lead)
+
+
+def _reasons(child: AutoscalerChild) -> tuple[str, ...]:
+    return tuple(child.reasons.get(kind, "") for kind in ("ScalingLimited", "AbleToScale"))
+
+
+def _by_keda(facts: _Facts) -> Condition:
+    name = facts.name
+    child = next((one for one in facts.observed.others if isinstance(one, ScaledObjectChild)), None)
+    said = {str(one["type"]): one for one in child.conditions} if child else {}
+    ready = said.get("Ready", {})
+    if ready.get("status") == "False":
+        message = redact(str(ready.get("message") or "")).rstrip(".")
+        text = f"{_STAYS}: KEDA says of ScaledObject {name!r}: {message}."
+        return _say(False, str(ready.get("reason") or "NotReady"), text)
+    if ready.get("status") != "True":
+        text = f"KEDA has said nothing of ScaledObject {name!r} yet: it does within seconds where it runs."
+        return _say(False, NO_DECISION, text)
+    if said.get("Paused", {}).get("status") == "True":
+        return _say(False, "Paused", f"{_STAYS}: ScaledObject {name!r} is paused by an annotation.")
+    wanted = f"Keda: {facts.view.wanted} wanted"
+    if said.get("Fallback", {}).get("status") == "True":
+        return _say(True, "DataMissing", f"{wanted}, by the fallback: its triggers give no values.")
+    is_active = said.get("Active", {}).get("status") == "True"
+    return _say(True, "Scaling", f"{wanted}, its triggers are {'' if is_active else 'not '}active.")
+
+
+def _limit(limit: str | None, facts: _Facts) -> str:
+    scaling = facts.autoscaling
+    if limit not in _LIMITS or scaling is None:
+        return ""
+    said = _LIMITS[limit].format(most=scaling.max_replicas, fewest=max(1, scaling.min_replicas))
+    return f" {said[0].upper()}{said[1:]}."
+
+
+def _measured(metrics: Sequence[Mapping[str, Any]], autoscaling: Autoscaling | None) -> Iterator[str]:
+    """Yield what an HPA measured, beside what it steers to."""
+    targets = {one.type: one.target for one in autoscaling.metrics} if autoscaling else {}
+    for metric in metrics:
+        found = next((one for one in metric.values() if isinstance(one, dict)), {})
+        name = str(found.get("name") or (found.get("metric") or {}).get("name"))
+        kind = _NAMES.get(name, "External" if metric.get("type") == "External" else name)
+        target = targets.get(kind.split()[0])  # type: ignore[call-overload]
+        current = found.get("current") or {}
+        percent, value = current.get("averageUtilization"), current.get("averageValue")
+        if percent is not None:
+            yield f"{kind} {percent} %{_aim(target and target.average_utilization, ' %')}"
+        elif value is not None or current.get("value") is not None:
+            aim = target and (target.average_value or target.value or target.average_utilization)
+            yield f"{kind} {value or current['value']}{_aim(aim)}"
+
+
+def _aim(target: object, unit: str = "") -> str:
+    return f" of {target}{unit}" if target else ""
+
+
+def _with_room(found: Condition, facts: _Facts) -> Condition:
+    """Add that there is no room for what is wanted: no engine can do anything about that."""
+    view = facts.view
+    run, wanted = view.available, view.wanted
+    if not found.status or run >= wanted or view.phase != "Complete":
+        return found
+    if facts.observed.pods is None:
+        # Not looked at this time: what was seen last still holds, or is soon seen not to.
+        told = condition_of(view.old, AUTOSCALING_ACTIVE)
+        is_known = told.get("reason") == INSUFFICIENT_CAPACITY
+        return (
+            _say(True, INSUFFICIENT_CAPACITY, str(told.get("message")))
+            if is_known and str(told.get("message")).startswith(f"{wanted} wanted, ")
+            else found
+        )
+    sentence = _without_room(view.cause, facts.observed, wanted - run)
+    if sentence is None:
+        return found
+    message = f"{wanted} wanted, {run} run: {sentence} {found.message.partition(_MEASURED)[0]}"
+    return _say(True, INSUFFICIENT_CAPACITY, message)
+
+
+def _without_room(cause: Cause | None, observed: Observed, missing: int) -> str | None:
+    """Return what says that pods find no room, None where they are only on their way."""
+    if cause is not None and cause.reason == "QuotaExceeded":
+        return f"the namespace has no room for {missing} more. {cause.message}"
+    if cause is None or cause.reason != "Unschedulable":
+        return None
+    waiting = sum(
+        podlib.condition(pod, "PodScheduled").get("reason") == "Unschedulable" for pod in observed.pods or ()
+    )
+    return f"no node has room for {min(waiting, missing)} more. {cause.message}" if waiting else None
+
+
+def _as_told(found: Condition, old: Mapping[str, Any]) -> Condition:
+    """Keep what was measured when the engine decided, for as long as it decides nothing else."""
+    lead, _, measured = found.message.partition(_MEASURED)
+    told = str(condition_of(old, AUTOSCALING_ACTIVE).get("message") or "")
+    if measured and told.startswith(lead + _MEASURED):
+        return _say(found.status, found.reason, told)
+    return found
