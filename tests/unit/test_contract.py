@@ -38,6 +38,7 @@ from modelservice_runtime.models.snapshots import ModelSnapshot
 from modelservice_runtime.protocols.oip.routes import Endpoint, Route, match_route
 from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.protocols.rest.routing import split_target
+from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.report import LARGEST_SIGNATURE_BYTES, build_report
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
 from modelservice_runtime.settings.sessions import (
@@ -391,7 +392,7 @@ def test_what_a_server_reports_is_understood() -> None:
         (TensorSpec("y", FP32, None),),
     )
 
-    report = msgspec.json.decode(orjson.dumps(build_report([snapshot])), type=PodReport)
+    report = msgspec.json.decode(orjson.dumps(build_report([snapshot], Life())), type=PodReport)
 
     (model,) = report.models
     assert (model.name, model.version, model.sha256, model.size_bytes) == ("spam", "1", SHA256, 7)
@@ -410,7 +411,7 @@ def test_the_longest_report_of_tensors_is_read() -> None:
         "spam", "1", 0, ModelStatistics(), contents=(None,), inputs=many, outputs=many[:1]
     )
 
-    raw = orjson.dumps(build_report([snapshot]))
+    raw = orjson.dumps(build_report([snapshot], Life()))
 
     signature = msgspec.json.decode(raw, type=PodReport).signature
     assert signature is not None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,13 +31,14 @@ _ALONE_INLINE_BELOW_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model, what its warm-up learned, and its files.
+    """A model, what its warm-up learned and how long that took, and its files.
 
     `runs_in_turns` tells that one thread is all it can use.
     """
 
     model: Model
     warm_up: WarmUp
+    warm_seconds: float
     files: LoadedFiles
     runs_in_turns: bool
 
@@ -80,16 +82,18 @@ def _load_and_warm_up(
     model.on_device_lost = on_device_lost
     give_back_freed_memory()  # first, for what moves to huge pages stays
     use_huge_pages()
+    started = time.perf_counter()
     samples = read_samples(model.spec, source.path, source.samples, decode_sample)
     wish = BatchingWish(settings.max_batch_size, settings.rows_are_independent)
     learned = learn(model, wish, lambda: prove_file(find_model_file(source.path)), samples)
+    warm_seconds = time.perf_counter() - started
     log.info("model loaded", extra={"model": source.name, "execution_providers": model.execution_providers})
     if model.skipped_outputs:
         log.warning(
             "outputs cannot be served",
             extra={"model": source.name, "outputs": dict(model.spec.left_out)},
         )
-    return LoadedModel(model, learned, files, model.runs_in_turns)
+    return LoadedModel(model, learned, warm_seconds, files, model.runs_in_turns)
 
 
 def describe_crash(source: VersionSource) -> ModelLoadFailedError:

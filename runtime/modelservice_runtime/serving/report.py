@@ -8,6 +8,7 @@ import orjson
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource, plain_tensors
 from modelservice_runtime.protocols.metadata import server_version
+from modelservice_runtime.serving.life import Life
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 PATH = b"/report"
@@ -15,7 +16,7 @@ PATH = b"/report"
 LARGEST_SIGNATURE_BYTES = 64 * 1024
 
 
-def build_report(snapshots: Snapshots) -> dict[str, Any]:
+def build_report(snapshots: Snapshots, life: Life) -> dict[str, Any]:
     """The report as JSON values.
 
     A version has one entry in `models`, and more where its processes loaded different files. Until
@@ -24,6 +25,8 @@ def build_report(snapshots: Snapshots) -> dict[str, Any]:
     served = [snapshot for snapshot in snapshots if snapshot.contents]
     return {
         "runtime": {"version": server_version()},
+        "loadSeconds": life.load_seconds,
+        "warmSeconds": None if life.ready_ns is None else life.warm_seconds,
         "digestsComplete": all(None not in snapshot.contents for snapshot in served),
         "models": [entry for snapshot in served for entry in _entries(snapshot)],
     }
@@ -32,13 +35,16 @@ def build_report(snapshots: Snapshots) -> dict[str, Any]:
 class ReportPage:
     """Answers `GET /report`."""
 
-    def __init__(self, source: SnapshotSource) -> None:
+    def __init__(self, source: SnapshotSource, life: Life) -> None:
         self._source = source
+        self._life = life
 
     def __call__(self, request: HttpRequest) -> None:
         """Answer one request."""
         self._source.gather(
-            lambda snapshots: request.reply(HttpResponse(200, orjson.dumps(build_report(snapshots))))
+            lambda snapshots: request.reply(
+                HttpResponse(200, orjson.dumps(build_report(snapshots, self._life)))
+            )
         )
 
 

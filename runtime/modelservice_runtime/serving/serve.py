@@ -154,14 +154,14 @@ class Server:
             self._health.wait_for_others()
             ports = await self._listen(loop, access, tls)
             self._link.serve(self._table, self._load, self._health.stop_waiting)
+            self._link.tell_ready(self._life.warm_seconds)
         self._life.become_ready()
         # Everything made so far lives as long as the process: keep the collector from visiting it again.
         gc.collect()
         gc.freeze()
         self._read_contents(loop)
         self._memory.keep(self._table.handles(), ports, loop)
-        seconds = round(self._life.start_seconds, 3)
-        log.info("ready" if self._link is None else "worker ready", extra={"start_seconds": seconds})
+        log.info("ready" if self._link is None else "worker ready", extra=self._life.log_fields())
         # Only now, and before somebody asks who would wait for it.
         threading.Thread(target=_import_late_modules, name="imports", daemon=True).start()
         await self._stop.wait()
@@ -230,7 +230,7 @@ class Server:
 
     def _metrics_application(self) -> HttpApplication:
         pages: dict[bytes, Page] = {
-            report.PATH: ReportPage(self._table),
+            report.PATH: ReportPage(self._table, self._life),
             load.PATH: LoadPage(self._load, self._life),
         }
         return PagesApplication(pages, LateApplication(self._make_metrics))
@@ -287,6 +287,7 @@ class Server:
 
     def _publish(self, loaded: LoadedModel, loop: asyncio.AbstractEventLoop) -> None:
         settings, warm_up = self._settings, loaded.warm_up
+        self._life.warm_seconds += loaded.warm_seconds
         spec = loaded.model.spec
         log_batching(spec, warm_up.batching)
         lane_settings = build_lane_settings(settings, loaded, alone=len(self._sources) == 1)

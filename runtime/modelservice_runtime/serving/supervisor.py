@@ -96,7 +96,7 @@ class Supervisor:
         for name in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(name, self._on_signal, name)
         pages: dict[bytes, Page] = {
-            report.PATH: ReportPage(self._reports),
+            report.PATH: ReportPage(self._reports, self._life),
             load.PATH: LoadPage(GroupLoad(self._loads), self._life),
         }
         prometheus = MetricsApplication(self._reports, open_gpus(), [self._gauges])
@@ -199,6 +199,9 @@ class Supervisor:
             return
         if READY in message:
             worker.ready = True
+            if not self._all_ready:
+                # They warm up side by side.
+                self._life.warm_seconds = max(self._life.warm_seconds, message[READY])
             self._reports.add(worker.link)
             self._loads.add(worker.link)
             self._check_ready()
@@ -218,8 +221,7 @@ class Supervisor:
         if not self._all_ready and len(ready) == self._settings.workers:
             self._all_ready = True
             self._life.become_ready()
-            seconds = round(self._life.start_seconds, 3)
-            log.info("ready", extra={"start_seconds": seconds, "workers": len(ready)})
+            log.info("ready", extra={**self._life.log_fields(), "workers": len(ready)})
         if self._all_ready:
             for worker in ready:
                 worker.link.send({GROUP_READY: True})

@@ -6,8 +6,8 @@ SETTINGS = "settings"
 GROUP_READY = "groupReady"
 REPORT = "report"
 LOOK = "look"
-# To the supervisor: that this worker is ready; why it ends. The answers to REPORT and LOOK
-# repeat their number and bring MODELS and LOAD.
+# To the supervisor: that this worker is ready, with the seconds of its warm-up; why it ends. The
+# answers to REPORT and LOOK repeat their number and bring MODELS and LOAD.
 READY = "ready"
 FATAL = "fatal"
 MODELS = "models"

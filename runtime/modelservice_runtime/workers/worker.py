@@ -45,10 +45,13 @@ class WorkerLink:
         return await self._settings
 
     def serve(self, snapshots: SnapshotSource, loads: LoadSource, on_group_ready: Callable[[], None]) -> None:
-        """Tell the parent that this worker is ready, and from now on what it asks for."""
+        """Tell the parent from now on what it asks for."""
         self._snapshots, self._loads = snapshots, loads
         self._on_group_ready = on_group_ready
-        self._link.send({READY: True})
+
+    def tell_ready(self, warm_seconds: float) -> None:
+        """Tell the parent that this worker is ready, after so long a warm-up."""
+        self._link.send({READY: warm_seconds})
 
     async def close(self, fatal: str = "") -> None:
         """Tell the parent why this worker ends, where there is something to tell."""

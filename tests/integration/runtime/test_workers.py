@@ -211,8 +211,8 @@ def metrics(server: ServerProcess) -> str:
         return str(response.read().decode())
 
 
-def look(server: ServerProcess) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/load") as response:
+def look(server: ServerProcess, path: str = "load") -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/{path}") as response:
         page: dict[str, Any] = json.load(response)
         return page
 
@@ -241,6 +241,8 @@ def test_workers_share_the_port_and_one_that_dies_is_replaced(model_files: dict[
         with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/v2/models/stats") as response:
             assert json.load(response)["model_stats"][0]["inference_count"] == 20
         before = look(server)
+        assert 0 < look(server, "report")["warmSeconds"] < before["uptimeSeconds"]
+        assert 0 < look(server, "report")["loadSeconds"] < before["uptimeSeconds"]
         assert (before["requests"], sum(before["queueSeconds"]["counts"])) == (20, 20)
         os.kill(worker_pids(server)[0], signal.SIGKILL)
         server.wait_for("a worker ended; it is started again")
