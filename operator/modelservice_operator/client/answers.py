@@ -84,6 +84,16 @@ async def lines_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield line
 
 
+async def read_body(content: aiohttp.StreamReader, limit_bytes: int) -> bytes:
+    """A body of at most so many bytes; ValueError for a longer one."""
+    raw = bytearray()
+    async for chunk in content.iter_any():
+        raw += chunk
+        if len(raw) > limit_bytes:
+            raise ValueError(f"the answer is longer than {limit_bytes} bytes")
+    return bytes(raw)
+
+
 def _decode(decoder: msgspec.json.Decoder[_Answer], raw: bytes) -> _Answer:
     try:
         return decoder.decode(raw)

@@ -22,7 +22,11 @@ def limited_kubeconfig(installed, kube, tmp_path) -> Iterator[Path]:
     name, namespace = f"operator-{kube.namespace}", kube.namespace
     documents = list(yaml.safe_load_all((ROOT / "manifests/install.yaml").read_text(encoding="utf-8")))
     rules = {
-        kind: next(one["rules"] for one in documents if one["kind"] == kind and "aggregat" not in str(one))
+        kind: next(
+            one["rules"]
+            for one in documents
+            if (one["kind"], one["metadata"]["name"]) == (kind, "modelservice-operator")
+        )
         for kind in ("ClusterRole", "Role")
     }
     account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}

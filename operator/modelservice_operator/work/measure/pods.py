@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from modelservice_operator.client.answers import read_body
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.measured import Window
 from modelservice_operator.work.measure.counts import Counts, Sample, parse_page
 from modelservice_operator.work.measure.kinds import KINDS, Totals
 from modelservice_operator.work.measure.looks import Look, Looks
-from modelservice_operator.work.pods.asking import metrics_url, read_body
+from modelservice_operator.work.pods.asking import metrics_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import msgspec
 
+from modelservice_operator.client.answers import read_body
 from modelservice_operator.facts.measured import Window
 from modelservice_operator.facts.text.redact import redact
 from modelservice_operator.work.measure.kinds import KINDS, REQUESTS_PROMQL, lowest_ratio, lowest_share
 from modelservice_operator.work.measure.looks import Look, Looks
-from modelservice_operator.work.pods.asking import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import msgspec
 
+from modelservice_operator.client.answers import read_body
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.observed import PodReport
-from modelservice_operator.work.pods.asking import metrics_url, read_body
+from modelservice_operator.work.pods.asking import metrics_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,0 +1,114 @@
+"""The autoscaler's life: probes; ModelServices and EndpointSlices listed and watched; ready; then the Lease.
+
+Only with it are pods looked at and `/scale` written. A replica that takes over has seen no load yet, so it
+scales nothing down before it has seen a whole window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from modelservice_autoscaler.deciding.follower import Means
+from modelservice_autoscaler.deciding.followers import Followers
+from modelservice_autoscaler.looking.pods import PodClient
+from modelservice_autoscaler.settings import NAME, parse_settings
+from modelservice_autoscaler.watching.endpoints import SELECTOR, Endpoints
+from modelservice_autoscaler.watching.services import Services
+from modelservice_autoscaler.writing.writer import Writer
+from modelservice_operator import metrics
+from modelservice_operator.client.credentials import load_credentials
+from modelservice_operator.client.kubeapi import ApiClient
+from modelservice_operator.facts.errors import OperatorError
+from modelservice_operator.facts.kinds import ENDPOINT_SLICES, MODEL_SERVICES
+from modelservice_operator.process.health import HealthServer
+from modelservice_operator.process.leader import LeaderElector
+from modelservice_operator.process.life import Life
+from modelservice_operator.process.logs import setup_logging
+from modelservice_operator.process.watchdog import Heartbeat, is_alive
+from modelservice_operator.sources.watch import ResourceWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelservice_autoscaler.settings import AutoscalerSettings
+
+log = logging.getLogger(__name__)
+
+
+class Autoscaler:
+    """One replica of the autoscaler."""
+
+    def __init__(self, settings: AutoscalerSettings, api: ApiClient, pods: PodClient) -> None:
+        self._settings = settings
+        self._elector = LeaderElector(api, settings.lease)
+        self._followers = Followers()
+        services, endpoints = Services(self._followers.consider), Endpoints()
+        self._means = Means(
+            services=services,
+            endpoints=endpoints,
+            pods=pods,
+            writer=Writer(api, services),
+            clock=time.monotonic,
+        )
+        namespace = settings.namespace
+        self._watches = (
+            ResourceWatch(api, MODEL_SERVICES, services, namespace=namespace),
+            ResourceWatch(api, ENDPOINT_SLICES, endpoints, namespace=namespace, selector=SELECTOR),
+        )
+        self._heartbeat = Heartbeat()
+        self._life = Life()
+        self._synced = False
+        api.may_write = self._elector.require
+
+    async def run(self) -> int:
+        """Run until a signal or a fault; returns the exit code."""
+        health = HealthServer(
+            self._settings.http_host,
+            self._settings.http_port,
+            alive=is_alive(self._heartbeat),
+            ready=lambda: self._synced,
+        )
+        self._life.listen_to_signals()
+        await health.start()
+        self._life.spawn("heartbeat", self._heartbeat.run())
+        self._life.spawn("life", self._live())
+        await self._life.over.wait()
+        log.info("stopping")
+        await health.stop()
+        await self._life.end()
+        await self._elector.release()
+        return self._life.exit_code
+
+    async def _live(self) -> None:
+        """Start everything in order, then lead for as long as that lasts."""
+        started = time.monotonic()
+        for watch in self._watches:
+            self._life.spawn("watch", watch.run())
+        for watch in self._watches:
+            await watch.listed.wait()
+        self._synced = True
+        metrics.SYNCED.set(1)
+        log.info("synced", extra={"seconds": round(time.monotonic() - started, 3)})
+        self._life.spawn("leader", self._elector.run())
+        await self._elector.acquired.wait()
+        await self._followers.run(self._means)
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run until stopped; returns the exit code: 0 after a signal, 1 after a fault."""
+    settings = parse_settings(argv, environment)
+    setup_logging(settings.log_level)
+    try:
+        return asyncio.run(run_autoscaler(settings))
+    except OperatorError as error:
+        log.critical("%s", error)
+        return 1
+
+
+async def run_autoscaler(settings: AutoscalerSettings) -> int:
+    """Run one replica with these settings; returns the process's exit code."""
+    async with ApiClient(load_credentials(settings), manager=NAME) as api, PodClient() as pods:
+        return await Autoscaler(settings, api, pods).run()

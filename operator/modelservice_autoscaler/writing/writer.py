@@ -1,0 +1,57 @@
+"""Writes `/scale` and `status.autoscaler`, each with the state that was decided on as its precondition."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.facts.errors import ApiError, ConflictError, NotFoundError
+from modelservice_operator.facts.kinds import MODEL_SERVICES
+
+if TYPE_CHECKING:
+    from modelservice_autoscaler.watching.services import Service, Services
+    from modelservice_operator.client.kubeapi import ApiClient
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """The one place that writes.
+
+    Each write returns whether it was carried out: False where news are on their way that change what was
+    decided on, None where the API server refused it or did not answer.
+    """
+
+    def __init__(self, api: ApiClient, services: Services) -> None:
+        self._api = api
+        self._services = services
+
+    async def scale(self, service: Service, replicas: int) -> bool | None:
+        """Ask for so many pods."""
+        return await self._patch(service, "scale", {"spec": {"replicas": replicas}}, replicas)
+
+    async def tell(self, service: Service, report: dict[str, Any]) -> bool | None:
+        """Put the decision into the status, where null takes a field away.
+
+        Without a precondition but for the UID: nobody else writes it, and the operator writes all around it.
+        """
+        return await self._patch(service, "status", {"status": {"autoscaler": report}})
+
+    async def _patch(
+        self, service: Service, subresource: str, patch: dict[str, Any], replicas: int | None = None
+    ) -> bool | None:
+        place = (service.key.namespace, service.key.name)
+        guard = {"uid": service.uid} | ({"resourceVersion": service.version} if replicas is not None else {})
+        try:
+            answer = await self._api.patch_subresource(
+                MODEL_SERVICES, *place, subresource, {"metadata": guard, **patch}
+            )
+        except (ConflictError, NotFoundError) as error:
+            log.debug("news are on their way: %s", error.message)
+            return False
+        except ApiError as error:
+            fields = {"namespace": place[0], "service": place[1]}
+            log.warning("cannot write %s: %s", subresource, error.message, extra=fields)
+            return None
+        self._services.on_written(service, answer["metadata"]["resourceVersion"], replicas=replicas)
+        return True
