@@ -17,13 +17,22 @@ from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
 from modelservice_operator.facts.endpoints import read_slice
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.facts.fields.takeover import is_edited
-from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
+from modelservice_operator.facts.gateways import read_gateway, read_gateway_class, read_parents
+from modelservice_operator.facts.kinds import (
+    CHILDREN,
+    GATEWAYS,
+    MODEL_RUNTIMES,
+    MODEL_SERVICES,
+    ROUTE_KINDS,
+    Resource,
+)
 from modelservice_operator.facts.labels import GROUP, MANAGER, REVISION, is_default_runtime
 from modelservice_operator.facts.observed import (
     AutoscalerChild,
     Child,
     DeploymentChild,
     RevisionChild,
+    RouteChild,
     ScaledObjectChild,
     ServiceChild,
     SliceChild,
@@ -74,6 +83,8 @@ def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
         return ScaledObjectChild(**facts, conditions=_conditions(obj.get("status") or {}))
     if resource.kind == "EndpointSlice":
         return SliceChild(**facts, slice=read_slice(obj))
+    if resource.kind in ROUTE_KINDS:
+        return RouteChild(**facts, **_route_facts(obj))
     return Child(**facts)
 
 
@@ -139,6 +150,16 @@ def _service_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
         "type": intern(spec.get("type") or "ClusterIP"),
         "selector": {intern(key): intern(value) for key, value in (spec.get("selector") or {}).items()},
         "ports": service_ports(spec),
+    }
+
+
+def _route_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
+    status = obj.get("status") or {}
+    points = (status.get("loadBalancer") or {}).get("ingress") or ()
+    return {
+        "spec": obj.get("spec") or {},
+        "parents": read_parents(status, obj["metadata"].get("generation", 0)),
+        "addresses": tuple(str(one.get("ip") or one.get("hostname")) for one in points),
     }
 
 
@@ -213,6 +234,30 @@ class Ingest:
         if key is not None:
             self._queue.add(key, Priority.NORMAL if change.before.deleting else Priority.URGENT)
         return True
+
+    def on_offer(self, resource: Resource, *, is_served: bool, is_forbidden: bool = False) -> None:
+        """An optional kind is served, or not (any more), or not to us."""
+        if resource in CHILDREN or not self._store.offer(
+            resource.kind, is_served=is_served, is_forbidden=is_forbidden
+        ):
+            return
+        log.info("the kind %s is %s", resource.kind, "served" if is_served else "not served")
+        for key in self._store.service_keys():
+            self._queue.add(key)
+
+    def on_gateway(self, resource: Resource, event_type: str | None, obj: Mapping[str, Any]) -> None:
+        """A Gateway or a GatewayClass came, changed or went."""
+        metadata, is_gone = obj["metadata"], event_type == "DELETED"
+        if resource is GATEWAYS:
+            gateway = None if is_gone else read_gateway(obj)
+            news = self._store.put_gateway(metadata["namespace"], metadata["name"], gateway)
+        else:
+            news = self._store.put_gateway_class(
+                metadata["name"], None if is_gone else read_gateway_class(obj)
+            )
+        if news:
+            for key in self._store.routed_services():
+                self._queue.add(key)
 
     def on_child_written(self, resource: Resource, obj: Mapping[str, Any]) -> Child:
         """The answer of our apply, and what was read of it.

@@ -31,10 +31,14 @@ from modelservice_operator.facts.observed import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from modelservice_operator.facts.gateways import Gateway, GatewayClass
+
 TOMBSTONES = 10_000
 """Deletions remembered, so that an answer that was overtaken by a deletion brings nothing back."""
 
 ChildT = TypeVar("ChildT", bound=Child)
+PlaceT = TypeVar("PlaceT")
+FactT = TypeVar("FactT")
 
 
 class ServiceEntry(NamedTuple):
@@ -45,6 +49,8 @@ class ServiceEntry(NamedTuple):
     generation: int
     deleting: bool
     runtime_ref: str | None
+    is_routed: bool
+    """Whether its spec has a route."""
     intent: int
     """Hash of what a person can change without raising the generation: labels and annotations."""
     status: int
@@ -84,6 +90,8 @@ class Store:
         self._children: dict[tuple[str, str, str], Child] = {}
         """By kind, namespace and name."""
         self._by_owner: dict[Key, dict[tuple[str, str], Child]] = {}
+        self._gateways: dict[tuple[str, str], Gateway] = {}
+        self._gateway_classes: dict[str, GatewayClass] = {}
         self._tombstones: OrderedDict[str, str] = OrderedDict()
         """UID -> resourceVersion of its deletion."""
         self._snapshots = _SnapshotCompressor()
@@ -154,6 +162,44 @@ class Store:
     def runtimes(self) -> tuple[dict[str, Any], ...]:
         """All ModelRuntimes, by name."""
         return tuple(self._runtimes[name] for name in sorted(self._runtimes))
+
+    # What comes and goes with what else is installed
+
+    def offer(self, kind: str, *, is_served: bool, is_forbidden: bool = False) -> bool:
+        """Keep whether an optional kind is served, or only not to us; whether that is news."""
+        before, one = self.cluster, frozenset({kind})
+        self.cluster = replace(
+            before,
+            kinds=before.kinds | one if is_served else before.kinds - one,
+            forbidden=before.forbidden | one if is_forbidden else before.forbidden - one,
+        )
+        return self.cluster != before
+
+    def put_gateway(self, namespace: str, name: str, gateway: Gateway | None) -> bool:
+        """Keep a Gateway, or drop it; whether that is news."""
+        if not _put(self._gateways, (namespace, name), gateway):
+            return False
+        self.cluster = replace(self.cluster, gateways=tuple(self._gateways.values()))
+        return True
+
+    def put_gateway_class(self, name: str, gateway_class: GatewayClass | None) -> bool:
+        """Keep a GatewayClass, or drop it; whether that is news."""
+        if not _put(self._gateway_classes, name, gateway_class):
+            return False
+        self.cluster = replace(self.cluster, gateway_classes=tuple(self._gateway_classes.values()))
+        return True
+
+    def gateway_names(self) -> list[tuple[str, str]]:
+        """Namespaces and names of all Gateways."""
+        return list(self._gateways)
+
+    def gateway_class_names(self) -> list[str]:
+        """Names of all GatewayClasses."""
+        return list(self._gateway_classes)
+
+    def routed_services(self) -> list[Key]:
+        """ModelServices that want a route."""
+        return [key for key, entry in self._services.items() if entry.is_routed]
 
     # Children
 
@@ -257,6 +303,15 @@ class Store:
         return deleted_at is not None and not is_newer(resource_version, deleted_at)
 
 
+def _put(known: dict[PlaceT, FactT], place: PlaceT, fact: FactT | None) -> bool:
+    before = known.get(place)
+    if fact is None:
+        known.pop(place, None)
+    else:
+        known[place] = fact
+    return before != fact
+
+
 def _of_type(children: Iterable[Child], child_type: type[ChildT]) -> tuple[ChildT, ...]:
     return tuple(child for child in children if isinstance(child, child_type))
 
@@ -289,6 +344,7 @@ def _service_entry(obj: Mapping[str, Any]) -> ServiceEntry:
         resource_version=metadata["resourceVersion"],
         generation=metadata.get("generation", 0),
         deleting="deletionTimestamp" in metadata,
+        is_routed=isinstance(spec, dict) and bool(spec.get("route")),
         runtime_ref=ref if isinstance(ref, str) and ref else None,
         intent=hash(msgspec.json.encode((metadata.get("labels"), metadata.get("annotations")))),
         status=_hash(status),

@@ -13,7 +13,9 @@ The rights that these calls need, and no others:
 | (core) | services, serviceaccounts | get, list, watch, create, patch, delete |
 | autoscaling | horizontalpodautoscalers | get, list, watch, create, patch, delete |
 | policy | poddisruptionbudgets | get, list, watch, create, patch, delete |
-| networking.k8s.io | networkpolicies | get, list, watch, create, patch, delete |
+| networking.k8s.io | networkpolicies, ingresses | get, list, watch, create, patch, delete |
+| gateway.networking.k8s.io | httproutes, grpcroutes | get, list, watch, create, patch, delete |
+| gateway.networking.k8s.io | gateways, gatewayclasses | get, list, watch |
 | (core) | pods | list, watch |
 | (core) | events | list |
 | events.k8s.io | events | create, patch |

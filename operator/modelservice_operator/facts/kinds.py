@@ -64,6 +64,19 @@ ENDPOINT_SLICES = Resource(
     group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"
 )
 
+INGRESSES = Resource(group="networking.k8s.io", version="v1", plural="ingresses", kind="Ingress")
+GATEWAY_API = "gateway.networking.k8s.io"
+HTTP_ROUTES = Resource(group=GATEWAY_API, version="v1", plural="httproutes", kind="HTTPRoute")
+GRPC_ROUTES = Resource(group=GATEWAY_API, version="v1", plural="grpcroutes", kind="GRPCRoute")
+GATEWAYS = Resource(group=GATEWAY_API, version="v1", plural="gateways", kind="Gateway")
+GATEWAY_CLASSES = Resource(
+    group=GATEWAY_API,
+    version="v1",
+    plural="gatewayclasses",
+    kind="GatewayClass",
+    namespaced=False,
+)
+
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 CORE_EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
@@ -83,8 +96,12 @@ CHILDREN = (
 
 SCALED_OBJECTS = Resource(group="keda.sh", version="v1alpha1", plural="scaledobjects", kind="ScaledObject")
 
-OPTIONAL_CHILDREN = (SCALED_OBJECTS,)
-"""The same, of other products: only where the cluster serves them."""
+OPTIONAL_CHILDREN = (SCALED_OBJECTS, INGRESSES, HTTP_ROUTES, GRPC_ROUTES)
+"""The same, only where the cluster serves them, and lets us."""
+GATEWAY_KINDS = (GATEWAY_CLASSES, GATEWAYS)
+"""What routes lead from, where that is served: other people's, read and never written."""
+ROUTE_KINDS = frozenset({INGRESSES.kind, HTTP_ROUTES.kind, GRPC_ROUTES.kind})
+"""Children by which requests come from outside."""
 
 CHILD_BY_KIND = {resource.kind: resource for resource in (*CHILDREN, *OPTIONAL_CHILDREN)}
 
@@ -96,4 +113,4 @@ def selector_of(resource: Resource) -> str:
     """
     if resource is ENDPOINT_SLICES:
         return STANDBY_SELECTOR
-    return MANAGED_BY_SELECTOR if resource in CHILDREN else ""
+    return MANAGED_BY_SELECTOR if resource.kind in CHILD_BY_KIND else ""

@@ -12,6 +12,11 @@ from typing import Annotated, Any
 import msgspec
 
 from modelservice_operator.facts.endpoints import Slice  # noqa: TC001  msgspec reads it at run time
+from modelservice_operator.facts.gateways import (  # noqa: TC001  msgspec reads it at run time
+    Gateway,
+    GatewayClass,
+    RouteParent,
+)
 from modelservice_operator.facts.measured import Measurement  # noqa: TC001  msgspec reads it at run time
 from modelservice_operator.facts.signature import Signature, Tensor, make_signature
 
@@ -100,6 +105,15 @@ class SliceChild(Child, frozen=True, kw_only=True):
     slice: Slice
 
 
+class RouteChild(Child, frozen=True, kw_only=True):
+    """An HTTPRoute, a GRPCRoute or an Ingress, with what those say of it who serve it."""
+
+    spec: Mapping[str, Any]
+    parents: tuple[RouteParent, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Where an Ingress answers."""
+
+
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -144,7 +158,11 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What there is in the cluster beside what a ModelService owns."""
 
     kinds: frozenset[str] = frozenset()
-    """Those of `kinds.OPTIONAL_CHILDREN` that it serves."""
+    """Those of `kinds.OPTIONAL_CHILDREN` and `kinds.GATEWAY_KINDS` that it serves."""
+    forbidden: frozenset[str] = frozenset()
+    """Those that it may serve, but not to us."""
+    gateways: tuple[Gateway, ...] = ()
+    gateway_classes: tuple[GatewayClass, ...] = ()
     scaler_address: str = ""
     """Where modelservice-autoscaler answers KEDA; empty: it is not installed."""
     is_autoscaler_silent: bool = False

@@ -21,7 +21,15 @@ from modelservice_operator.client.credentials import load_credentials
 from modelservice_operator.client.events import Recorder
 from modelservice_operator.client.kubeapi import ApiClient
 from modelservice_operator.facts.errors import ApiError, OperatorError
-from modelservice_operator.facts.kinds import CHILDREN, MODEL_RUNTIMES, MODEL_SERVICES, selector_of
+from modelservice_operator.facts.kinds import (
+    CHILD_BY_KIND,
+    CHILDREN,
+    GATEWAY_KINDS,
+    MODEL_RUNTIMES,
+    MODEL_SERVICES,
+    OPTIONAL_CHILDREN,
+    selector_of,
+)
 from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.process.life import Life
@@ -29,7 +37,7 @@ from modelservice_operator.process.logs import setup_logging
 from modelservice_operator.process.watchdog import Heartbeat, guard_tasks, is_alive
 from modelservice_operator.settings import parse_settings
 from modelservice_operator.sources.auditor import Auditor
-from modelservice_operator.sources.children import ChildListener
+from modelservice_operator.sources.children import ChildListener, GatewayListener
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
 from modelservice_operator.sources.watch import ResourceWatch
 from modelservice_operator.work.measure.measurer import Measurer
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelservice_operator.cache.workqueue import Key
+    from modelservice_operator.facts.kinds import Resource
     from modelservice_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,16 +74,8 @@ class Operator:
         self._auditor = Auditor(api, self._store, self._ingest, settings.namespace)
         self._recorder = Recorder(api, settings.lease.identity)
         self._heartbeat = Heartbeat()
-        self._watches = [
-            ResourceWatch(
-                api,
-                resource,
-                ChildListener(self._store, self._ingest, resource),
-                namespace=settings.namespace,
-                selector=selector_of(resource),
-            )
-            for resource in CHILDREN
-        ]
+        watched = (*CHILDREN, *OPTIONAL_CHILDREN, *GATEWAY_KINDS)
+        self._watches = [self._watch(resource) for resource in watched]
         self._life = Life()
         pods = PodReader(api, self._on_pods)
         self._reconciler = Reconciler(
@@ -93,6 +94,18 @@ class Operator:
         self._stop_kopf = asyncio.Event()
         self._synced = False
         api.may_write = self._elector.require
+
+    def _watch(self, resource: Resource) -> ResourceWatch:
+        listens = ChildListener if resource.kind in CHILD_BY_KIND else GatewayListener
+        listener = listens(self._store, self._ingest, resource)
+        return ResourceWatch(
+            self._api,
+            resource,
+            listener,
+            namespace=self._settings.namespace if resource.namespaced else None,
+            selector=selector_of(resource),
+            on_absent=listener.on_absent if resource not in CHILDREN else None,
+        )
 
     async def run(self) -> int:
         """Run until a signal or a fault; returns the exit code."""

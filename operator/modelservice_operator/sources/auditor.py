@@ -21,6 +21,7 @@ from modelservice_operator.facts.kinds import (
     CHILDREN,
     MODEL_RUNTIMES,
     MODEL_SERVICES,
+    OPTIONAL_CHILDREN,
     Resource,
     selector_of,
 )
@@ -68,7 +69,8 @@ class Auditor:
         """Audit for ever, at jittered intervals."""
         while True:
             await asyncio.sleep(interval_seconds * (0.8 + 0.4 * random.random()))  # noqa: S311  jitter
-            for resource in (MODEL_RUNTIMES, MODEL_SERVICES, *CHILDREN):
+            offered = [one for one in OPTIONAL_CHILDREN if one.kind in self._store.cluster.kinds]
+            for resource in (MODEL_RUNTIMES, MODEL_SERVICES, *CHILDREN, *offered):
                 try:
                     await self.audit(resource)
                 except ApiError as error:

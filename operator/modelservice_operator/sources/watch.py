@@ -16,7 +16,7 @@ from modelservice_operator import metrics
 from modelservice_operator.facts.errors import ApiError, GoneError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Callable, Mapping, Set
 
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.facts.kinds import Resource
@@ -27,8 +27,11 @@ BASE_BACKOFF_SECONDS = 0.5
 MAX_BACKOFF_SECONDS = 30.0
 HEALTHY_SECONDS = 5.0
 """A watch that lived this long was no failure."""
+FORBIDDEN, NOT_FOUND = 403, 404
 RELIST_AFTER_FAILURES = 3
 """A watch that is refused again and again may be refused for its starting point."""
+ABSENT_SECONDS = 10.0
+"""How often to look whether an optional kind is served by now."""
 ITEMS_PER_TURN = 50
 """Listed items (0.2 ms each) handled before other tasks get a turn."""
 
@@ -54,12 +57,15 @@ class ResourceWatch:
         *,
         namespace: str | None = None,
         selector: str = "",
+        on_absent: Callable[[bool], None] | None = None,
     ) -> None:
         self._api = api
         self._resource = resource
         self._listener = listener
         self._namespace = namespace
         self._selector = selector
+        self._on_absent = on_absent
+        """Called of a kind that need not be there, where it is not; with whether it is forbidden to us."""
         self._failures = 0
         self._progressed = False
         """Whether the current attempt has brought anything."""
@@ -87,15 +93,25 @@ class ResourceWatch:
         except GoneError:
             self._version = None
             return "expired"
-        except TransportError as error:
+        except ApiError as error:
+            return await self._refused(error)
+        return "ended"
+
+    async def _refused(self, error: ApiError) -> str:
+        """What to do where the API server did not answer, or not with objects."""
+        if isinstance(error, TransportError):
             log.info("watch of %s broke: %s", self._resource.plural, error.message)
             return "broken"
-        except ApiError as error:
-            log.warning("cannot list or watch %s: %s", self._resource.plural, error.message)
-            if (self._failures + 1) % RELIST_AFTER_FAILURES == 0:
-                self._version = None
-            return f"http-{error.status}"
-        return "ended"
+        if self._on_absent is not None and error.status in (FORBIDDEN, NOT_FOUND):
+            self._version = None
+            self._on_absent(error.status == FORBIDDEN)
+            self.listed.set()
+            await asyncio.sleep(ABSENT_SECONDS)
+            return "absent"
+        log.warning("cannot list or watch %s: %s", self._resource.plural, error.message)
+        if (self._failures + 1) % RELIST_AFTER_FAILURES == 0:
+            self._version = None
+        return f"http-{error.status}"
 
     async def _list(self) -> str:
         """Tell the listener of all objects; returns the list's resourceVersion."""
@@ -104,7 +120,8 @@ class ResourceWatch:
         async for page in self._api.list_pages(self._resource, self._namespace, selector=self._selector):
             version = page.metadata.resource_version
             for index, item in enumerate(page.items or ()):
-                seen.add((item["metadata"]["namespace"], item["metadata"]["name"]))
+                metadata = item["metadata"]
+                seen.add((metadata.get("namespace", ""), metadata["name"]))
                 self._listener.on_object(None, item)
                 if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1:
                     await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from tests.support.operator_objects import make_child
 from modelservice_operator.cache.ingest import Ingest
 from modelservice_operator.cache.store import Store
 from modelservice_operator.cache.workqueue import WorkQueue
-from modelservice_operator.facts.kinds import DEPLOYMENTS
+from modelservice_operator.facts.kinds import DEPLOYMENTS, HTTP_ROUTES
 from modelservice_operator.sources import watch as watch_module
 from modelservice_operator.sources.children import ChildListener
 from modelservice_operator.sources.watch import ResourceWatch
@@ -19,6 +19,11 @@ from modelservice_operator.sources.watch import ResourceWatch
 def make_watch(api, store: Store) -> ResourceWatch:
     listener = ChildListener(store, Ingest(store, WorkQueue()), DEPLOYMENTS)
     return ResourceWatch(api, DEPLOYMENTS, listener, selector="a=b")
+
+
+def make_optional_watch(api, store: Store) -> ResourceWatch:
+    listener = ChildListener(store, Ingest(store, WorkQueue()), HTTP_ROUTES)
+    return ResourceWatch(api, HTTP_ROUTES, listener, on_absent=listener.on_absent)
 
 
 class Script:
@@ -139,3 +144,57 @@ async def test_deleted_event_removes_the_child(follow):
     script.lists = [("10", [make_child(name="a", version=5)])]
     script.watches = [[event("DELETED", 11, name="a")]]
     assert names(await follow(script)) == set()
+
+
+@pytest.mark.parametrize(("status", "is_forbidden"), [(404, False), (403, True)])
+async def test_kind_that_is_not_there_holds_nobody_up_and_is_found_when_it_comes(
+    api, server, monkeypatch, status, is_forbidden
+):
+    monkeypatch.setattr(watch_module, "ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
+    script, is_there = Script(), asyncio.Event()
+    script.lists = [("10", [make_child(name="spam", version=5)])]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if not is_there.is_set():
+            return web.json_response({"message": "no such kind"}, status=status)
+        return await script(request)
+
+    server.answer(answer)
+    store = Store()
+    watch = make_optional_watch(api, store)
+    task = asyncio.create_task(watch.run())
+    await asyncio.wait_for(watch.listed.wait(), 10)
+    assert "HTTPRoute" not in store.cluster.kinds
+    assert ("HTTPRoute" in store.cluster.forbidden) == is_forbidden
+
+    is_there.set()
+    await asyncio.wait_for(script.all_seen.wait(), 10)
+    assert (store.cluster.kinds, store.cluster.forbidden) == ({"HTTPRoute"}, frozenset())
+    assert [one.name for one in store.children("HTTPRoute")] == ["spam"]
+    task.cancel()
+
+
+async def test_kind_that_goes_takes_its_objects_along(api, server, monkeypatch):
+    monkeypatch.setattr(watch_module, "ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
+    script, lists, gone = Script(), 0, asyncio.Event()
+    script.lists = [("10", [make_child(name="spam", version=5)])]
+    script.watches = [410]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal lists
+        lists += request.query.get("watch") != "true"
+        if lists > 2:
+            gone.set()  # the first refusal was dealt with
+        if lists > 1:
+            return web.json_response({"message": "no such kind"}, status=404)
+        return await script(request)
+
+    server.answer(answer)
+    store = Store()
+    task = asyncio.create_task(make_optional_watch(api, store).run())
+    await asyncio.wait_for(gone.wait(), 10)
+    assert not store.cluster.kinds
+    assert list(store.children("HTTPRoute")) == []
+    task.cancel()
