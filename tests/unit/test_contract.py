@@ -6,7 +6,7 @@ The two packages never import each other; this is the one place that holds them 
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import orjson
@@ -15,6 +15,7 @@ import yaml
 from yarl import URL
 
 from modelservice_operator.api import parse_model_service
+from modelservice_operator.api.spec.resources import ExecutionProviders
 from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template
 from modelservice_operator.decide.revision import RecordedRuntime
 from modelservice_operator.explain.diagnose import diagnose
@@ -35,6 +36,16 @@ from modelservice_runtime.model import Batching, ModelSpec
 from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.models.snapshots import ModelSnapshot
+from modelservice_runtime.onnx.execution_providers import (
+    CPU,
+    CUDA,
+    MIGRAPHX,
+    OPENVINO,
+    ROCM,
+    TENSORRT,
+    build_provider_options,
+    resolve_providers,
+)
 from modelservice_runtime.protocols.oip.routes import Endpoint, Route, match_route
 from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.protocols.rest.routing import split_target
@@ -90,6 +101,15 @@ SPECS: dict[str, dict[str, Any]] = {
                 "profiles": [{"input": "x:0", "minimum": [1, 4], "optimum": [8, 4], "maximum": [32, 4]}],
             },
         },
+    },
+    "shared": {
+        "model": {"storageUri": "oci://registry.example/models/spam:3"},
+        "gpu": {"count": 1, "sharing": {"memoryLimit": "4Gi"}},
+    },
+    "intel": {
+        "model": {"storageUri": "oci://registry.example/models/spam:3"},
+        "gpu": {"count": 1, "resource": "gpu.intel.com/xe"},
+        "runtime": {"executionProviders": ["OpenVINO"]},
     },
     "settings": {
         "model": {
@@ -187,6 +207,19 @@ def test_accelerator_options_and_the_cache_arrive_in_the_server_and_the_fetcher(
     profile = ShapeProfile("x:0", (1, 4), (8, 4), (32, 4))
     assert session.tensorrt == TensorRtOptions(True, Path("/mnt/engines"), None, (profile,))
     assert request.cache == ModelCache(Path("/mnt/cache"), 20 << 30)
+
+
+def test_limit_of_a_shared_gpu_and_the_device_of_openvino_arrive_in_the_server() -> None:
+    assert parse_server(make_pod(SPECS["shared"])).session.cuda == CudaOptions(4 << 30)
+    session = parse_server(make_pod(SPECS["intel"])).session
+    assert build_provider_options(OPENVINO, session) == {"device_type": "GPU"}
+
+
+def test_every_provider_of_the_api_has_its_name_in_onnx_runtime() -> None:
+    names = get_args(get_args(ExecutionProviders)[0])[0]
+    known = [CPU, CUDA, TENSORRT, MIGRAPHX, ROCM, OPENVINO]
+
+    assert [resolve_providers([name], known)[0] for name in get_args(names)] == known
 
 
 def test_server_options_and_proxies_arrive_in_the_server_and_the_fetcher() -> None:

@@ -14,12 +14,12 @@ from modelservice_operator.api import (
     InvalidSpec,
     ModelService,
     ModelServiceSpec,
-    RuntimeSpec,
     parse_model_service,
     parse_quantity,
 )
-from modelservice_operator.decide.resources.pod.accelerator import accelerator_args
+from modelservice_operator.decide.resources.pod.accelerator import accelerator_args, device_args
 from modelservice_operator.decide.resources.pod.server import batching_args, sample_args, server_args
+from modelservice_operator.decide.resources.pod.sizing import gpu_providers
 from modelservice_runtime.settings.accelerators import add_accelerator_arguments
 from modelservice_runtime.settings.serve import add_serve_arguments
 
@@ -71,7 +71,8 @@ def _read_text(path: str) -> str:
 
 def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalService:
     spec = service.spec
-    default_providers = ("CUDA",) if spec.gpu is not None else ("CPU",)
+    default_providers = ("CPU",) if spec.gpu is None else gpu_providers(spec.gpu)
+    providers = tuple(spec.runtime.execution_providers or default_providers)
     max_size = spec.model.max_size
     return LocalService(
         name=spec.model.name or service.metadata.name,
@@ -79,9 +80,12 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
         sha256=spec.model.sha256,
         max_size_bytes=None if max_size is None else int(parse_quantity(max_size)),
         version=spec.model.version,
-        execution_providers=tuple(spec.runtime.execution_providers or default_providers),
+        execution_providers=providers,
         intra_op_threads=spec.runtime.intra_op_threads,
-        flags={**_accelerator_flags(spec.runtime), **_server_flags(spec)},
+        flags={
+            **_accelerator_flags([*accelerator_args(spec.runtime), *device_args(spec.gpu, providers)]),
+            **_server_flags(spec),
+        },
         environment={one.name: one.value for one in spec.env if one.value is not None},
         ignored_fields=tuple(_ignored(spec, raw_spec)),
     )
@@ -92,11 +96,11 @@ def _ignored(spec: ModelServiceSpec, raw_spec: dict[str, Any]) -> Iterator[str]:
     yield from (f"env[{one.name}].secretName" for one in spec.env if one.secret_name is not None)
 
 
-def _accelerator_flags(runtime: RuntimeSpec) -> dict[str, object]:
+def _accelerator_flags(args: list[str]) -> dict[str, object]:
     """The server reads the pod's arguments, so the manifest's options go the same way."""
     parser = argparse.ArgumentParser()
     add_accelerator_arguments(parser)
-    flags = vars(parser.parse_args(accelerator_args(runtime)))
+    flags = vars(parser.parse_args(args))
     # The engines' directory exists in a pod only.
     return {name: value for name, value in flags.items() if name != "tensorrt_engine_cache"}
 

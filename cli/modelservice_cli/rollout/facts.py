@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 
 from modelservice_cli.errors import CommandError
-from modelservice_operator.decide.revision import Snapshot
+from modelservice_operator.decide.revision import Snapshot, recorded_domain
 from modelservice_operator.decide.rollout.traffic import percentages
-from modelservice_operator.decide.runtimes import image_of
 from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.recorded import is_given_up
 
@@ -31,14 +30,9 @@ class Record:
         return str((self.snapshot.inputs.get("model") or {}).get("storageUri", ""))
 
     @property
-    def uses_gpu(self) -> bool:
-        """Whether its pods have a GPU."""
-        return bool(self.snapshot.inputs.get("gpu"))
-
-    @property
     def image(self) -> str:
         """The image of its pods."""
-        return image_of(self.snapshot.runtime, uses_gpu=self.uses_gpu)
+        return self.snapshot.runtime.image_for(recorded_domain(self.snapshot))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The API `modelservice.dev/v1alpha1` as typed objects: the source of the CRDs and of the reference pages.
 
-Everything that reads or writes a ModelService may import this package; it imports pydantic and `facts.text`
+Everything that reads or writes a ModelService may import this package; it imports pydantic and `facts`
 only, so the command line can use it without a cluster. `parse_*` is the only place where a raw spec is read.
 """
 
@@ -22,10 +22,11 @@ from modelservice_operator.api.parse import (
 )
 from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, PrometheusSource
 from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
+from modelservice_operator.api.spec.gpu import DeviceClaim, GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
 from modelservice_operator.api.spec.network import STRICT_NETWORK_POLICY, NetworkPeer, NetworkPolicySpec
-from modelservice_operator.api.spec.resources import GpuSpec, Resources
+from modelservice_operator.api.spec.resources import Resources
 from modelservice_operator.api.spec.rollout import BlueGreen, Canary, CanaryStep, Pause, Rollout
 from modelservice_operator.api.spec.route import HeaderMatch, Ingress, ParentRef, Route
 from modelservice_operator.api.spec.server import EnvVar, ServerSpec
@@ -52,6 +53,7 @@ __all__ = [
     "ChildMetadata",
     "Condition",
     "Credentials",
+    "DeviceClaim",
     "EnvVar",
     "GpuSpec",
     "HeaderMatch",

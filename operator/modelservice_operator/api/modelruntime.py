@@ -8,7 +8,7 @@ from modelservice_operator.api.spec.resources import ExecutionProviders, IntraOp
 from modelservice_operator.api.types.base import ApiModel, NoneIfEmpty
 from modelservice_operator.api.types.kubernetes import ObjectMeta, PullSecrets
 from modelservice_operator.api.types.oci import DIGEST, HOST, REPOSITORY, TAG
-from modelservice_operator.api.types.rules import must_match
+from modelservice_operator.api.types.rules import keys_must_match, must_match
 
 Image = Annotated[
     str,
@@ -16,6 +16,14 @@ Image = Annotated[
     must_match(
         f"({HOST}/)?{REPOSITORY}({TAG})?({DIGEST})?",
         "expected an image such as registry.example/team/runtime:1.2 or runtime@sha256:DIGEST",
+    ),
+]
+
+GpuImages = Annotated[
+    dict[str, Image],
+    Field(min_length=1, max_length=2),
+    keys_must_match(
+        "amd\\.com|gpu\\.intel\\.com", "expected amd.com or gpu.intel.com: NVIDIA's image is gpuImage"
     ),
 ]
 
@@ -27,6 +35,8 @@ class ModelRuntimeSpec(ApiModel):
     """The image for ModelServices without a GPU; used as written, tag or digest."""
     gpu_image: Image | None = None
     """The image for ModelServices with spec.gpu. Without it they do not run: Ready says so."""
+    gpu_images: GpuImages | None = None
+    """Images for GPUs of AMD (amd.com) and Intel (gpu.intel.com), which gpuImage does not serve."""
     resources: Annotated[Resources | None, NoneIfEmpty] = None
     """CPU and memory, for what the spec.resources of a ModelService leaves out."""
     execution_providers: ExecutionProviders | None = None

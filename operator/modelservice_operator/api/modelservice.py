@@ -8,10 +8,12 @@ from pydantic_core import PydanticCustomError
 
 from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
 from modelservice_operator.api.spec.autoscaling import Autoscaling, utilization_needs_request
+from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import ModelSpec
 from modelservice_operator.api.spec.network import NetworkPolicySpec
-from modelservice_operator.api.spec.resources import ExecutionProviders, GpuSpec, IntraOpThreads, Resources
+from modelservice_operator.api.spec.providers import PROVIDER_RULES
+from modelservice_operator.api.spec.resources import ExecutionProviders, IntraOpThreads, Resources
 from modelservice_operator.api.spec.rollout import Rollout
 from modelservice_operator.api.spec.route import CANDIDATE_RULE, Route
 from modelservice_operator.api.spec.server import EnvVar, ServerSpec
@@ -42,7 +44,8 @@ class RuntimeSpec(ApiModel):
     """A ModelRuntime. Default: the one annotated modelservice.dev/is-default-runtime: "true"."""
     execution_providers: ExecutionProviders | None = None
     """ONNX Runtime's execution providers, best first. [CUDA] fails without a working GPU, [CUDA, CPU] allows
-    a slow fallback. TensorRT needs an image that brings it. Default: CUDA with spec.gpu, else CPU."""
+    a slow fallback. The image must bring them. Default: CUDA with spec.gpu (MIGraphX on AMD's, OpenVINO on
+    Intel's), else CPU."""
     intra_op_threads: IntraOpThreads | None = None
     """Threads that work on one inference. Default: the CPU limit, else the CPU request, rounded up."""
     cuda: CudaSpec | None = None
@@ -139,32 +142,7 @@ class ModelServiceSpec(ApiModel):
     """How requests get to it from outside the cluster."""
 
     rules = (
-        Rule(
-            cel=(
-                "!has(self.runtime) || !has(self.runtime.executionProviders) || has(self.gpu)"
-                " || !('CUDA' in self.runtime.executionProviders)"
-            ),
-            message="CUDA needs a GPU: add spec.gpu, or leave CUDA out",
-            check=lambda self: self.gpu is not None or "CUDA" not in (self.runtime.execution_providers or ()),
-            field_path=".runtime.executionProviders",
-        ),
-        Rule(
-            cel=(
-                "!has(self.runtime) || !has(self.runtime.executionProviders) || has(self.gpu)"
-                " || !('TensorRT' in self.runtime.executionProviders)"
-            ),
-            message="TensorRT needs a GPU: add spec.gpu, or leave TensorRT out",
-            check=lambda self: (
-                self.gpu is not None or "TensorRT" not in (self.runtime.execution_providers or ())
-            ),
-            field_path=".runtime.executionProviders",
-        ),
-        Rule(
-            cel="!has(self.runtime) || !has(self.runtime.cuda) || has(self.gpu)",
-            message="CUDA needs a GPU: add spec.gpu, or leave cuda out",
-            check=lambda self: self.gpu is not None or self.runtime.cuda is None,
-            field_path=".runtime.cuda",
-        ),
+        *PROVIDER_RULES,
         utilization_needs_request("CPU"),
         utilization_needs_request("Memory"),
         CANDIDATE_RULE,

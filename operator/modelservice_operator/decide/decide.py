@@ -37,7 +37,13 @@ from modelservice_operator.decide.looks import find_uncompared, has_unavailable_
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
-from modelservice_operator.decide.revision import Revision, Snapshot, revision_inputs, revision_name
+from modelservice_operator.decide.revision import (
+    Revision,
+    Snapshot,
+    image_domain,
+    revision_inputs,
+    revision_name,
+)
 from modelservice_operator.decide.rollout.history import (
     forgotten,
     read_history,
@@ -136,7 +142,7 @@ def _target(facts: Facts, service: ModelService, build_pod: PodBuilder) -> Revis
     accepted = facts.accepted
     stable = history.revision(facts.stable)
     runtime = resolve_runtime(
-        RuntimeRequest(ref=spec.runtime.ref, needs_gpu=spec.gpu is not None),
+        RuntimeRequest(ref=spec.runtime.ref, domain=image_domain(spec.gpu)),
         facts.observed.runtimes,
         stable=stable.snapshot.runtime if stable else None,
         target=accepted.snapshot.runtime if accepted else None,

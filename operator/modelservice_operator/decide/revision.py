@@ -13,9 +13,15 @@ import msgspec
 
 from modelservice_operator.api import to_canonical
 from modelservice_operator.facts import names
+from modelservice_operator.facts.gpus import (
+    DEFAULT_RESOURCE,
+    NVIDIA,
+    vendor_of_class,
+    vendor_of_resource,
+)
 
 if TYPE_CHECKING:
-    from modelservice_operator.api import ModelRuntime, ModelServiceSpec
+    from modelservice_operator.api import GpuSpec, ModelRuntime, ModelServiceSpec
 
 INPUTS = (
     "model",
@@ -58,10 +64,23 @@ class RecordedRuntime(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     name: str
     image: str
     gpu_image: str | None = None
+    gpu_images: dict[str, str] = {}
     resources: RecordedResources = RecordedResources()
     execution_providers: tuple[str, ...] = ()
     intra_op_threads: int | None = None
     image_pull_secrets: tuple[RecordedSecret, ...] = ()
+
+    def image_for(self, domain: str | None) -> str:
+        """Return the image for GPUs of this domain (see `image_domain`); None is for pods without one."""
+        if domain is None:
+            return self.image
+        return self.gpu_images.get(domain) or self.gpu_image or self.image
+
+    def image_field(self, domain: str | None) -> str:
+        """Return which field of the ModelRuntime that image comes from."""
+        if domain in self.gpu_images:
+            return "gpuImages"
+        return "gpuImage" if domain is not None and self.gpu_image else "image"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -88,6 +107,24 @@ def revision_inputs(spec: ModelServiceSpec) -> dict[str, Any]:
     """Return the canonical inputs: unset and default fields are left out."""
     canonical = to_canonical(spec)
     return {field: canonical[field] for field in INPUTS if canonical.get(field)}
+
+
+def image_domain(gpu: GpuSpec | None) -> str | None:
+    """Return the domain of a GPU's vendor, by which a runtime's image is chosen; None without a GPU.
+
+    Vendors that are not known share the image for NVIDIA.
+    """
+    return None if gpu is None else (gpu.vendor or NVIDIA).domain
+
+
+def recorded_domain(snapshot: Snapshot) -> str | None:
+    """Return the same of a revision that is recorded."""
+    gpu = snapshot.inputs.get("gpu")
+    if not gpu:
+        return None
+    resource, claim = gpu.get("resource") or DEFAULT_RESOURCE, gpu.get("claim")
+    vendor = vendor_of_class(claim["deviceClassName"]) if claim else vendor_of_resource(resource)
+    return (vendor or NVIDIA).domain
 
 
 def record_runtime(requested: str | None, runtime: ModelRuntime) -> RecordedRuntime:

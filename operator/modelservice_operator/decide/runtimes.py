@@ -15,6 +15,7 @@ import msgspec
 from modelservice_operator.api import InvalidSpec, parse_model_runtime
 from modelservice_operator.decide.revision import RecordedRuntime, record_runtime
 from modelservice_operator.facts import labels
+from modelservice_operator.facts.gpus import NVIDIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,10 +36,10 @@ class RuntimeProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeRequest:
-    """What a ModelService asks of a runtime: `spec.runtime.ref`, and whether it wants a GPU."""
+    """What a ModelService asks of a runtime: `spec.runtime.ref`, and whose GPU it wants (`image_domain`)."""
 
     ref: str | None
-    needs_gpu: bool
+    domain: str | None
 
 
 def resolve_runtime(
@@ -71,13 +72,13 @@ class RuntimeNews:
 
 
 def runtime_news(
-    recorded: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]], *, uses_gpu: bool
+    recorded: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]], domain: str | None
 ) -> RuntimeNews | None:
     """Return what a revision with this runtime does not have, None where it is up to date."""
     found = _look_up(recorded.requested, runtimes)
     if isinstance(found, RuntimeProblem):
         return None
-    changed = _changed_fields(recorded, found, uses_gpu=uses_gpu)
+    changed = _changed_fields(recorded, found, domain)
     if not changed:
         return None
     what = (
@@ -86,23 +87,18 @@ def runtime_news(
         else f"ModelRuntime {found.name!r} has changed since ({', '.join(changed)})."
     )
     return RuntimeNews(
-        image=image_of(found, uses_gpu=uses_gpu),
+        image=found.image_for(domain),
         message=f"{what} These pods keep what their revision recorded; {_way_to_take(found, runtimes)}.",
     )
 
 
-def image_of(runtime: RecordedRuntime, *, uses_gpu: bool) -> str:
-    """Return the image that the pods of a revision with this runtime use."""
-    return runtime.gpu_image or runtime.image if uses_gpu else runtime.image
-
-
-def _changed_fields(before: RecordedRuntime, after: RecordedRuntime, *, uses_gpu: bool) -> list[str]:
-    """Return the changed fields by their names in YAML, without the image that these pods do not use."""
-    unused = "image" if uses_gpu and before.gpu_image and after.gpu_image else "gpuImage"
+def _changed_fields(before: RecordedRuntime, after: RecordedRuntime, domain: str | None) -> list[str]:
+    """Return the changed fields by their names in YAML, without the images that these pods do not use."""
     old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
-    return sorted(
-        name for name in (old.keys() | new.keys()) - {unused, "requested"} if old.get(name) != new.get(name)
-    )
+    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    is_same_image = before.image_for(domain) == after.image_for(domain)
+    images = set() if is_same_image else {one.image_field(domain) for one in (before, after)}
+    return sorted((changed - {"requested", "image", "gpuImage", "gpuImages"}) | images)
 
 
 def _way_to_take(found: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]]) -> str:
@@ -119,15 +115,20 @@ def _way_to_take(found: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]]) 
 
 
 def _with_image(runtime: RecordedRuntime, request: RuntimeRequest) -> RecordedRuntime | RuntimeProblem:
-    if request.needs_gpu and runtime.gpu_image is None:
-        return RuntimeProblem(
-            reason="GpuImageMissing",
-            message=(
-                f"spec.gpu is set, but ModelRuntime {runtime.name!r} has no spec.gpuImage: "
-                "name a ModelRuntime that has one in spec.runtime.ref, or remove spec.gpu."
-            ),
-        )
-    return runtime
+    if request.domain is None:
+        return runtime
+    is_other = request.domain != NVIDIA.domain
+    if runtime.gpu_images.get(request.domain) if is_other else runtime.gpu_image:
+        return runtime
+    asked = f"spec.gpu asks for a GPU of {request.domain}" if is_other else "spec.gpu is set"
+    field = f"spec.gpuImages[{request.domain}]" if is_other else "spec.gpuImage"
+    return RuntimeProblem(
+        reason="GpuImageMissing",
+        message=(
+            f"{asked}, but ModelRuntime {runtime.name!r} has no {field}: "
+            "name a ModelRuntime that has one in spec.runtime.ref, or remove spec.gpu."
+        ),
+    )
 
 
 def _look_up(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> RecordedRuntime | RuntimeProblem:

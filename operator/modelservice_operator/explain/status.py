@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.decide.revision import recorded_domain
 from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.rollout.traffic import percentages
-from modelservice_operator.decide.runtimes import image_of, runtime_news
+from modelservice_operator.decide.runtimes import runtime_news
 from modelservice_operator.explain.autoscaling import autoscaling_condition, autoscaling_status
 from modelservice_operator.explain.conditions import (
     compute_conditions,
@@ -234,10 +235,10 @@ def _model_name(decision: Decision, default: str) -> str:
 def _runtime(target: Revision | None, runtimes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if target is None:
         return None
-    runtime, uses_gpu = target.snapshot.runtime, bool(target.snapshot.inputs.get("gpu"))
-    image = image_of(runtime, uses_gpu=uses_gpu)
+    runtime, domain = target.snapshot.runtime, recorded_domain(target.snapshot)
+    image = runtime.image_for(domain)
     status = {"ref": runtime.name, "image": image}
-    news = runtime_news(runtime, runtimes, uses_gpu=uses_gpu)
+    news = runtime_news(runtime, runtimes, domain)
     if news is None:
         return status
     newer = {} if news.image == image else {"newerImage": news.image}

@@ -1,7 +1,8 @@
 """Where a model runs: ONNX Runtime's execution providers and their options; pure.
 
 Names and values of the options: ONNX Runtime, `docs/execution-providers/CUDA-ExecutionProvider.md` and
-`TensorRT-ExecutionProvider.md`. Options that nobody set are not passed, so ONNX Runtime's defaults hold.
+`TensorRT-ExecutionProvider.md`, those of AMD (`device_id`) and of Intel's OpenVINO (`device_type`) beside
+them. Options that nobody set are not passed, so ONNX Runtime's defaults hold.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,9 @@ from modelservice_runtime.tensors import BF16, BYTES
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+MIGRAPHX = "MIGraphXExecutionProvider"
+ROCM = "ROCMExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
 _SUFFIX = "ExecutionProvider"
 
 ProviderOptions = dict[str, str]
@@ -59,6 +63,10 @@ def build_provider_options(provider: str, settings: SessionSettings) -> Provider
         return _cuda_options(settings)
     if provider == TENSORRT:
         return _tensorrt_options(settings)
+    if provider in (MIGRAPHX, ROCM):
+        return {"device_id": str(settings.device_id)}
+    if provider == OPENVINO and settings.openvino_device is not None:
+        return {"device_type": settings.openvino_device}
     return {}
 
 

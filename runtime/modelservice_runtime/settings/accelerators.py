@@ -1,4 +1,4 @@
-"""The flags of `serve` about NVIDIA devices."""
+"""The flags of `serve` about devices."""
 
 import argparse
 import re
@@ -21,9 +21,14 @@ _PROFILE = re.compile(rf"([^,]{{1,200}}):({_SHAPE}),({_SHAPE}),({_SHAPE})")
 
 def add_accelerator_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags; without them ONNX Runtime's defaults hold."""
-    group = parser.add_argument_group("NVIDIA devices")
+    group = parser.add_argument_group("devices")
     group.add_argument(
         "--device-id", type=parse_index, default=0, metavar="N", help="which device (default: %(default)s)"
+    )
+    group.add_argument(
+        "--openvino-device",
+        metavar="NAME",
+        help="OpenVINO's name of the device, such as GPU or GPU.1 (default: CPU)",
     )
     _add_cuda_arguments(group)
     _add_tensorrt_arguments(group)

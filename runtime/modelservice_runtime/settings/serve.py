@@ -60,6 +60,7 @@ class ServeSettings:
     execution_providers: tuple[str, ...] = ("CPU",)
     intra_op_threads: int = field(default_factory=available_cpus)
     device_id: int = 0
+    openvino_device: str | None = None
     cuda: CudaOptions = field(default_factory=CudaOptions)
     tensorrt: TensorRtOptions = field(default_factory=TensorRtOptions)
     max_batch_size: int = 1
@@ -87,6 +88,7 @@ class ServeSettings:
             self.cuda,
             self.tensorrt,
             self.max_response_bytes,
+            self.openvino_device,
         )
 
 
@@ -298,6 +300,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         execution_providers=tuple(arguments.execution_provider) or ("CPU",),
         intra_op_threads=arguments.intra_op_threads or max(1, available_cpus() // arguments.workers),
         device_id=arguments.device_id,
+        openvino_device=arguments.openvino_device,
         cuda=build_cuda_options(arguments),
         tensorrt=build_tensorrt_options(arguments),
         max_batch_size=arguments.max_batch_size,

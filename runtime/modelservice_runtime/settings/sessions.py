@@ -71,3 +71,5 @@ class SessionSettings:
     cuda: CudaOptions = field(default_factory=CudaOptions)
     tensorrt: TensorRtOptions = field(default_factory=TensorRtOptions)
     max_output_bytes: int = 512 * 1024 * 1024
+    openvino_device: str | None = None
+    """OpenVINO's name of the device, such as GPU; None leaves its own choice, the CPU."""

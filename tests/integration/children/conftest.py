@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from hack.cluster.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
-RUNTIME = make_runtime(default=True, gpuImage="registry.example/gpu:1")
+RUNTIMES = (
+    make_runtime(default=True, gpuImage="registry.example/gpu:1"),
+    make_runtime("every-gpu", gpuImages={"amd.com": "registry.example/amd:1", "gpu.intel.com": "i:1"}),
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Families:
         manifest = make_model_service(**spec)
         manifest["metadata"] = {"name": "spam", "namespace": self.namespace}
         service = self.api.apply(manifest)
-        return Family(self.api, service, decide(make_observed(service, RUNTIME), NOW).desired)
+        return Family(self.api, service, decide(make_observed(service, *RUNTIMES), NOW).desired)
 
 
 @pytest.fixture(scope="session")

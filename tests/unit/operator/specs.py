@@ -91,6 +91,50 @@ SPECS: dict[str, dict[str, Any]] = {
         "scheduling": {"topologySpread": "Disabled"},
         "autoscaling": {"maxReplicas": 3},
     },
+    "products": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "gpu": {"count": 1, "products": ["NVIDIA-L4", "NVIDIA-A10", "Tesla-T4"], "memory": "20Gi"},
+        "scheduling": {
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},
+                            {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]},
+                        ]
+                    },
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {
+                            "weight": 5,
+                            "preference": {"matchExpressions": [{"key": "fast", "operator": "Exists"}]},
+                        }
+                    ],
+                }
+            }
+        },
+    },
+    "shared": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "gpu": {
+            "count": 1,
+            "product": "Tesla-T4",
+            "sharing": {"strategy": "MPS", "memoryLimit": "4Gi"},
+        },
+    },
+    "slice": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "gpu": {"count": 1, "migProfile": "1g.10gb+me", "product": "NVIDIA-A100-SXM4-80GB"},
+    },
+    "amd": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "runtime": {"ref": "every-gpu"},
+        "gpu": {"count": 1, "resource": "amd.com/gpu", "memory": "3.5Gi"},
+    },
+    "intel": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "runtime": {"ref": "every-gpu"},
+        "gpu": {"count": 1, "resource": "gpu.intel.com/xe", "product": "Flex_170"},
+    },
     "tensorrt": {
         "model": {
             "storageUri": "oci://registry.example/models/spam:1",

@@ -13,8 +13,7 @@ from modelservice_cli.rollout.facts import Facts, Object, Record, find_record
 from modelservice_cli.rollout.verbs.changes import Change, input_changes, lines_of
 from modelservice_cli.rollout.verbs.gitops import Source, find_source
 from modelservice_operator.api import InvalidSpec, parse_model_service
-from modelservice_operator.decide.revision import INPUTS, revision_inputs
-from modelservice_operator.decide.runtimes import image_of
+from modelservice_operator.decide.revision import INPUTS, recorded_domain, revision_inputs
 from modelservice_operator.facts.recorded import is_aborted
 
 
@@ -86,7 +85,7 @@ def _kept_image(facts: Facts, record: Record) -> str | None:
     stable = facts.record(facts.stable)
     if stable is None or stable.snapshot.runtime.requested != record.snapshot.runtime.requested:
         return None
-    kept = image_of(stable.snapshot.runtime, uses_gpu=record.uses_gpu)
+    kept = stable.snapshot.runtime.image_for(recorded_domain(record.snapshot))
     return kept if kept != record.image else None
 
 

@@ -4,15 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelservice_operator.api.types.base import (
-    DNS_SUBDOMAIN,
-    LABEL_NAME,
-    ApiModel,
-    LabelValue,
-    Quantity,
-    between,
-)
-from modelservice_operator.api.types.rules import Rule, keys_must_match, must_match, must_not_contain
+from modelservice_operator.api.types.base import ApiModel, Quantity, between
+from modelservice_operator.api.types.rules import Rule, keys_must_match
 from modelservice_operator.facts.text.quantity import parse_quantity
 
 ResourceList = Annotated[
@@ -57,38 +50,8 @@ class Resources(ApiModel):
     )
 
 
-_ONE_GPU = Rule(
-    cel="self <= 1",
-    message=(
-        "expected 1: a server runs its model on one GPU, and further ones would stand idle; "
-        "for more throughput raise spec.replicas, so that each GPU has a pod of its own"
-    ),
-    check=lambda count: count <= 1,
-    spares_stored=True,
-)
-
-
-class GpuSpec(ApiModel):
-    """GPUs for each pod, as an extended resource."""
-
-    count: Annotated[int, between(1, 64), _ONE_GPU]
-    """How many: 1, for a server runs its model on one GPU. More GPUs are used by more replicas."""
-    resource: Annotated[
-        str,
-        Field(max_length=253),
-        must_match(f"{DNS_SUBDOMAIN}/{LABEL_NAME}", "expected an extended resource such as nvidia.com/gpu"),
-        must_not_contain(
-            r"^([^/]*\.)?kubernetes\.io/",
-            "kubernetes.io/ is reserved for Kubernetes: expected an extended resource such as nvidia.com/gpu",
-        ),
-    ] = "nvidia.com/gpu"
-    """The extended resource, a MIG one too. Default: nvidia.com/gpu."""
-    product: Annotated[LabelValue, Field(min_length=1)] | None = None
-    """The GPU's product, the value of the node label nvidia.com/gpu.product, such as NVIDIA-L4."""
-
-
 ExecutionProviders = Annotated[
-    tuple[Literal["CPU", "CUDA", "TensorRT"], ...],
+    tuple[Literal["CPU", "CUDA", "TensorRT", "MIGraphX", "ROCm", "OpenVINO"], ...],
     Field(min_length=1, max_length=4),
     Rule(
         cel="self.all(one, self.exists_one(other, other == one))",

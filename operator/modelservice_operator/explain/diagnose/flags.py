@@ -30,6 +30,7 @@ FIELDS = {
     "--cuda-convolution-search": "spec.runtime.cuda.convolutionSearch",
     "--cuda-no-tf32": "spec.runtime.cuda.tf32",
     "--cuda-graphs": "spec.runtime.cuda.graphs",
+    "--openvino-device": "spec.gpu.resource",
     "--tensorrt-fp16": "spec.runtime.tensorrt.fp16",
     "--tensorrt-engine-cache": "spec.runtime.tensorrt.engineCacheSize",
     "--tensorrt-profile": "spec.runtime.tensorrt.profiles",

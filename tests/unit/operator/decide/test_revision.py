@@ -83,6 +83,27 @@ def test_revision_name_word_on_rows_changes_it_only_when_given() -> None:
     assert name_of(batching={"maxBatchSize": 8, "rowsAreIndependent": True}) != batched
 
 
+def test_revision_name_images_for_other_gpus_count_only_where_the_runtime_has_them() -> None:
+    assert name_of(msgspec.structs.replace(RUNTIME, gpu_images={})) == name_of()
+    assert name_of(msgspec.structs.replace(RUNTIME, gpu_images={"amd.com": "amd:1"})) != name_of()
+
+
+@pytest.mark.parametrize(
+    "gpu",
+    [
+        {"memory": "20Gi"},
+        {"products": ["NVIDIA-L4"]},
+        {"migProfile": "1g.10gb"},
+        {"sharing": {"memoryLimit": "4Gi"}},
+        {"claim": {"deviceClassName": "gpu.nvidia.com"}},
+    ],
+)
+def test_revision_name_gpu_changes_it_only_by_what_is_set(gpu: dict[str, Any]) -> None:
+    assert name_of(gpu={"count": 1}) == "nm5xxkv5gl"
+    assert name_of(gpu={"count": 1, "product": "NVIDIA-L4"}) == "bmb9994drz"
+    assert name_of(gpu={"count": 1, **gpu}) not in ("nm5xxkv5gl", "bmb9994drz")
+
+
 def test_revision_name_same_quantity_in_another_spelling_keeps_it() -> None:
     assert name_of(resources={"requests": {"cpu": "1000m"}}) == name_of(resources={"requests": {"cpu": "1"}})
 

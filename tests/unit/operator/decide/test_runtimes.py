@@ -14,10 +14,11 @@ def resolve(
     *runtimes: dict[str, Any],
     ref: str | None = None,
     gpu: bool = False,
+    domain: str | None = None,
     stable: RecordedRuntime | None = None,
     target: RecordedRuntime | None = None,
 ) -> RecordedRuntime | RuntimeProblem:
-    request = RuntimeRequest(ref=ref, needs_gpu=gpu)
+    request = RuntimeRequest(ref=ref, domain=domain or ("nvidia.com" if gpu else None))
     return resolve_runtime(request, runtimes, stable=stable, target=target)
 
 
@@ -101,6 +102,27 @@ def test_resolve_runtime_gpu_without_gpu_image_is_refused() -> None:
 
     assert found.reason == "GpuImageMissing"
     assert "spec.gpuImage" in found.message
+
+
+def test_resolve_runtime_gpu_of_another_vendor_needs_an_image_of_its_own() -> None:
+    both = {"gpuImage": "gpu:1", "gpuImages": {"amd.com": "amd:1"}}
+
+    found = problem(make_runtime(default=True, **both), domain="gpu.intel.com")
+    taken = resolve(make_runtime(default=True, **both), domain="amd.com")
+
+    assert found.reason == "GpuImageMissing"
+    assert (
+        "a GPU of gpu.intel.com, but ModelRuntime 'onnx' has no spec.gpuImages[gpu.intel.com]"
+        in found.message
+    )
+    assert isinstance(taken, RecordedRuntime)
+    assert [taken.image_for(domain) for domain in (None, "nvidia.com", "amd.com")] == [
+        "registry.example/onnx:1",
+        "gpu:1",
+        "amd:1",
+    ]
+    # What was recorded before there were images for each vendor.
+    assert taken.image_for("gpu.intel.com") == "gpu:1"
 
 
 def test_record_runtime_keeps_images_and_defaults() -> None:

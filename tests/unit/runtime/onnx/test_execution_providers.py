@@ -9,6 +9,9 @@ from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.onnx.execution_providers import (
     CPU,
     CUDA,
+    MIGRAPHX,
+    OPENVINO,
+    ROCM,
     TENSORRT,
     build_provider_options,
     check_providers,
@@ -68,6 +71,14 @@ def test_build_provider_options_leaves_out_what_nobody_set() -> None:
     assert build_provider_options(CPU, settings) == {}
     assert build_provider_options(CUDA, settings) == {"device_id": "0"}
     assert build_provider_options(TENSORRT, settings) == {"device_id": "0"}
+    assert build_provider_options(OPENVINO, settings) == {}
+
+
+def test_build_provider_options_of_other_vendors_name_the_device() -> None:
+    settings = SessionSettings(("MIGraphX",), 1, device_id=1, openvino_device="GPU.1")
+    assert build_provider_options(MIGRAPHX, settings) == {"device_id": "1"}
+    assert build_provider_options(ROCM, settings) == {"device_id": "1"}
+    assert build_provider_options(OPENVINO, settings) == {"device_type": "GPU.1"}
 
 
 def test_build_provider_options_of_cuda_uses_the_names_of_onnx_runtime() -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.facts.text.quantity import parse_quantity
 
 if TYPE_CHECKING:
-    from modelservice_operator.api import RuntimeSpec
+    from collections.abc import Sequence
+
+    from modelservice_operator.api import GpuSpec, RuntimeSpec
     from modelservice_operator.api.spec.accelerator import CudaSpec, ShapeProfile, TensorRtSpec
 
 ENGINE_DIRECTORY = "/mnt/engines"
@@ -17,6 +19,15 @@ def accelerator_args(runtime: RuntimeSpec) -> list[str]:
     """Return the server's arguments; none where nothing is set."""
     args = [] if runtime.cuda is None else _cuda_args(runtime.cuda)
     return args if runtime.tensorrt is None else [*args, *_tensorrt_args(runtime.tensorrt)]
+
+
+def device_args(gpu: GpuSpec | None, providers: Sequence[str]) -> list[str]:
+    """Return the arguments that a GPU brings: how much of a shared one, and which device of OpenVINO's."""
+    if gpu is None:
+        return []
+    limit = [] if gpu.sharing is None else _memory_limit(gpu.sharing.memory_limit)
+    # OpenVINO's own default is the CPU, with a GPU too.
+    return [*limit, "--openvino-device", "GPU"] if "OpenVINO" in providers else limit
 
 
 def engine_volumes(runtime: RuntimeSpec) -> list[dict[str, Any]]:
@@ -34,7 +45,7 @@ def engine_mounts(runtime: RuntimeSpec) -> list[dict[str, Any]]:
 def _cuda_args(cuda: CudaSpec) -> list[str]:
     args: list[str] = []
     if cuda.memory_limit is not None:
-        args += ["--cuda-memory-limit", str(int(parse_quantity(cuda.memory_limit)))]
+        args += _memory_limit(cuda.memory_limit)
     if cuda.arena_extend_strategy is not None:
         args += ["--cuda-arena-extend-strategy", cuda.arena_extend_strategy]
     if cuda.convolution_search is not None:
@@ -44,6 +55,10 @@ def _cuda_args(cuda: CudaSpec) -> list[str]:
     if cuda.graphs:
         args.append("--cuda-graphs")
     return args
+
+
+def _memory_limit(limit: str) -> list[str]:
+    return ["--cuda-memory-limit", str(int(parse_quantity(limit)))]
 
 
 def _tensorrt_args(tensorrt: TensorRtSpec) -> list[str]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.resources.metadata import revision_selector
+from modelservice_operator.decide.resources.pod.gpu_nodes import (
+    gpu_node_selector,
+    gpu_preferences,
+    gpu_requirements,
+    gpu_tolerations,
+)
 from modelservice_operator.decide.resources.trim import without_empty
 
 if TYPE_CHECKING:
-    from modelservice_operator.api import GpuSpec, ModelServiceSpec
+    from modelservice_operator.api import ModelServiceSpec
 
-_NVIDIA = "nvidia.com"
-_AMD_PRODUCT = "amd.com/gpu.product-name"
-"""Set by AMD's node labeller (github.com/ROCm/k8s-device-plugin); the others follow NVIDIA's form."""
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _SPREAD_OVER = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
 _WHEN_UNSATISFIABLE = {"Preferred": "ScheduleAnyway", "Required": "DoNotSchedule"}
 
@@ -21,24 +26,33 @@ def scheduling_fields(service: str, revision: str, spec: ModelServiceSpec) -> di
     """Return the fields of a pod spec that place the pod; empty ones are left out."""
     wanted = spec.scheduling
     fields = {
-        "nodeSelector": {**wanted.node_selector, **_product_selector(spec.gpu)},
+        "nodeSelector": {**wanted.node_selector, **gpu_node_selector(spec.gpu)},
         "tolerations": _tolerations(spec),
-        "affinity": without_empty(wanted.affinity.to_dict()) if wanted.affinity else {},
+        "affinity": _affinity(spec),
         "priorityClassName": wanted.priority_class_name,
         "topologySpreadConstraints": _spread(service, revision, wanted.topology_spread),
     }
     return {name: value for name, value in fields.items() if value}
 
 
-def _vendor(resource: str) -> str:
-    return resource.partition("/")[0]
+def _affinity(spec: ModelServiceSpec) -> dict[str, Any]:
+    """The user's affinity, and what the GPU demands of a node: in each term, for one of them must hold."""
+    wanted = spec.scheduling.affinity
+    affinity: dict[str, Any] = without_empty(wanted.to_dict()) if wanted else {}
+    demands, preferences = gpu_requirements(spec.gpu), gpu_preferences(spec.gpu)
+    if not demands and not preferences:
+        return affinity
+    node = affinity.get("nodeAffinity", {})
+    if demands:
+        terms = node.get(_REQUIRED, {}).get("nodeSelectorTerms") or [{}]
+        node = {**node, _REQUIRED: {"nodeSelectorTerms": [_with_demands(term, demands) for term in terms]}}
+    if preferences:
+        node = {**node, _PREFERRED: [*node.get(_PREFERRED, ()), *preferences]}
+    return {**affinity, "nodeAffinity": node}
 
 
-def _product_selector(gpu: GpuSpec | None) -> dict[str, str]:
-    if gpu is None or gpu.product is None:
-        return {}
-    vendor = _vendor(gpu.resource)
-    return {_AMD_PRODUCT if vendor == "amd.com" else f"{vendor}/gpu.product": gpu.product}
+def _with_demands(term: dict[str, Any], demands: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**term, "matchExpressions": [*term.get("matchExpressions", ()), *demands]}
 
 
 def _tolerations(spec: ModelServiceSpec) -> list[dict[str, Any]]:
@@ -46,20 +60,7 @@ def _tolerations(spec: ModelServiceSpec) -> list[dict[str, Any]]:
         {key: value for key, value in toleration.to_dict().items() if value != ""}
         for toleration in spec.scheduling.tolerations
     ]
-    return wanted + [taint for taint in _gpu_tolerations(spec.gpu) if taint not in wanted]
-
-
-def _gpu_tolerations(gpu: GpuSpec | None) -> list[dict[str, Any]]:
-    """Tolerate the taint that keeps other pods off GPU nodes: it has the resource's own name.
-
-    Nodes that offer MIG slices carry the taint of the whole GPU.
-    """
-    if gpu is None:
-        return []
-    keys = [gpu.resource]
-    if _vendor(gpu.resource) == _NVIDIA and gpu.resource != f"{_NVIDIA}/gpu":
-        keys.append(f"{_NVIDIA}/gpu")
-    return [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in keys]
+    return wanted + [taint for taint in gpu_tolerations(spec.gpu) if taint not in wanted]
 
 
 def _spread(service: str, revision: str, mode: str) -> list[dict[str, Any]]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.facts.gpus import NVIDIA
 from modelservice_operator.facts.text.quantity import canonical_quantity, parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelservice_operator.api import ModelServiceSpec
+    from modelservice_operator.api import GpuSpec, ModelServiceSpec
     from modelservice_operator.decide.revision import RecordedRuntime
 
 Amounts = dict[str, str]
+GPU_CLAIM = "gpu"
+"""What the pod calls its resource claim."""
 
 
 def container_resources(spec: ModelServiceSpec, runtime: RecordedRuntime) -> dict[str, Amounts]:
@@ -48,7 +51,9 @@ def with_gpus(resources: Mapping[str, Amounts], spec: ModelServiceSpec) -> dict[
     """Return `resources` with the GPUs: as limits only, Kubernetes requests extended resources alike."""
     if spec.gpu is None:
         return dict(resources)
-    limits = {**resources.get("limits", {}), spec.gpu.resource: str(spec.gpu.count)}
+    if spec.gpu.extended_resource is None:
+        return {**resources, "claims": [{"name": GPU_CLAIM}]}
+    limits = {**resources.get("limits", {}), spec.gpu.extended_resource: str(spec.gpu.count)}
     return {**resources, "limits": limits}
 
 
@@ -81,4 +86,11 @@ def execution_providers(spec: ModelServiceSpec, runtime: RecordedRuntime) -> tup
         return spec.runtime.execution_providers
     if spec.gpu is None:
         return ("CPU",)
-    return runtime.execution_providers or ("CUDA",)
+    return gpu_providers(spec.gpu, runtime.execution_providers)
+
+
+def gpu_providers(gpu: GpuSpec, defaults: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the providers where nobody names them: those of the runtime, where they run on such a GPU."""
+    if gpu.vendor in (None, NVIDIA):
+        return defaults or NVIDIA.providers[:1]
+    return defaults if {*defaults} & {*gpu.vendor.providers} else gpu.vendor.providers[:1]

@@ -6,6 +6,7 @@ one, and the image's own user is a number that is not root.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.decide.resources.metadata import revision_selector
 from modelservice_operator.decide.resources.pod.accelerator import (
     accelerator_args,
+    device_args,
     engine_mounts,
     engine_volumes,
 )
@@ -29,6 +31,7 @@ from modelservice_operator.decide.resources.pod.server import (
     server_args,
 )
 from modelservice_operator.decide.resources.pod.sizing import (
+    GPU_CLAIM,
     Amounts,
     container_resources,
     cpus_asked_for,
@@ -36,6 +39,7 @@ from modelservice_operator.decide.resources.pod.sizing import (
     intra_op_threads,
     with_gpus,
 )
+from modelservice_operator.decide.revision import image_domain
 from modelservice_operator.facts import names, ports
 
 if TYPE_CHECKING:
@@ -62,8 +66,8 @@ class PodInputs:
 
     @property
     def image(self) -> str:
-        """The runtime's image; with a GPU its GPU image."""
-        return self.runtime.gpu_image or self.runtime.image if self.spec.gpu else self.runtime.image
+        """The runtime's image; with a GPU the one for such GPUs."""
+        return self.runtime.image_for(image_domain(self.spec.gpu))
 
 
 PodBuilder = Callable[[PodInputs], dict[str, Any]]
@@ -91,6 +95,7 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
             *engine_volumes(spec.runtime),
         ],
         **scheduling_fields(inputs.service, inputs.revision, spec),
+        **_claims(inputs),
     }
     if source.fetch_args is not None:
         pod["initContainers"] = [_fetch(inputs, source, source.fetch_args, resources)]
@@ -98,6 +103,14 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
     if pull_secrets:
         pod["imagePullSecrets"] = pull_secrets
     return {"metadata": _pod_metadata(inputs), "spec": pod}
+
+
+def _claims(inputs: PodInputs) -> dict[str, Any]:
+    """Return the claim of the pod's device, made from the template that belongs to the revision."""
+    if inputs.spec.gpu is None or inputs.spec.gpu.claim is None:
+        return {}
+    template = names.of_revision(inputs.service, inputs.revision)
+    return {"resourceClaims": [{"name": GPU_CLAIM, "resourceClaimTemplateName": template}]}
 
 
 def _pull_secrets(inputs: PodInputs) -> list[dict[str, str]]:
@@ -176,7 +189,7 @@ def _container(name: str, image: str, resources: dict[str, Any]) -> dict[str, An
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     if resources:
-        container["resources"] = {kind: {**amounts} for kind, amounts in resources.items()}
+        container["resources"] = copy.deepcopy(dict(resources))
     return container
 
 
@@ -196,10 +209,11 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     args += ["--host", "::"]  # clients come from outside the pod, over IPv4 or IPv6
     args += ["--http-port", str(ports.HTTP), "--grpc-port", str(ports.GRPC)]
     args += ["--metrics-port", str(ports.METRICS)]
-    for provider in execution_providers(spec, inputs.runtime):
+    providers = execution_providers(spec, inputs.runtime)
+    for provider in providers:
         args += ["--execution-provider", provider]
     args += ["--intra-op-threads", str(intra_op_threads(spec, inputs.runtime, resources))]
-    args += accelerator_args(spec.runtime)
+    args += [*accelerator_args(spec.runtime), *device_args(spec.gpu, providers)]
     args += server_args(spec.server)
     args += [*batching_args(spec.batching), *sample_args(spec.model.samples)]
     delay_seconds, timeout_seconds = drain_seconds(spec.termination_grace_period_seconds)

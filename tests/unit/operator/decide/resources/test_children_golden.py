@@ -24,10 +24,13 @@ RUNTIME = make_runtime(
     gpuImage="registry.example/onnx-gpu:1",
     resources={"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
 )
+OTHER_GPUS = make_runtime(
+    "every-gpu", gpuImages={"amd.com": "registry.example/amd:1", "gpu.intel.com": "registry.example/intel:1"}
+)
 
 
 def rendered(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(decide(make_observed(make_model_service(**spec), RUNTIME), NOW).desired)
+    return list(decide(make_observed(make_model_service(**spec), RUNTIME, OTHER_GPUS), NOW).desired)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -223,8 +223,10 @@ def test_build_pod_template_gpu_tolerates_its_taint_and_selects_its_product(
 ) -> None:
     pod = build(gpu={"count": 1, "resource": resource, "product": "X"})["spec"]
 
-    assert [one["key"] for one in pod["tolerations"]] == keys
-    assert all(one["operator"] == "Exists" and one["effect"] == "NoSchedule" for one in pod["tolerations"])
+    *own, pool = pod["tolerations"]
+    assert [one["key"] for one in own] == keys
+    assert all(one["operator"] == "Exists" and one["effect"] == "NoSchedule" for one in own)
+    assert pool == {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
     assert pod["nodeSelector"] == selector
 
 
