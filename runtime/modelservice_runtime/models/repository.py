@@ -4,6 +4,7 @@ A `ModelHandle` is immutable; a new version replaces one reference, and the old 
 closes. Used on the event loop's thread only.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -172,18 +173,21 @@ class ModelTable:
 
     def gather(self, done: Callable[[Snapshots], None]) -> None:
         """See `SnapshotSource.gather`."""
+        now_ns = time.perf_counter_ns()
         done(
             [
                 ModelSnapshot(
                     handle.name,
                     handle.version,
-                    handle.lane.pending,
+                    handle.statistics.open_count,
                     handle.statistics,
                     handle.batching,
                     tuple(handle.spec.left_out),
                     contents=(self._contents.get((handle.name, handle.version)),),
                     inputs=handle.spec.inputs,
                     outputs=handle.spec.outputs,
+                    waiting=handle.lane.waiting,
+                    in_flight_ns=handle.statistics.in_flight_ns(now_ns),
                 )
                 for handle in self.handles()
             ]

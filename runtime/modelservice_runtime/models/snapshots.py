@@ -15,9 +15,10 @@ from modelservice_runtime.tensors import DATATYPES, TensorSpec
 
 @dataclass(slots=True)
 class ModelSnapshot:
-    """One version of a model: requests that wait or run, what was counted, and whether requests share runs.
+    """One version of a model: requests in flight, what was counted, and whether requests share runs.
 
-    `batching` is None where nobody serves it any more. `contents`: what each process that serves it has
+    `pending` are those in flight, of which `waiting` wait for a run; `in_flight_ns` is their integral over
+    time. `batching` is None where nobody serves it any more. `contents`: what each process that serves it has
     loaded, the same only once; None stands for what is not known yet.
     """
 
@@ -30,6 +31,8 @@ class ModelSnapshot:
     contents: tuple[ModelContent | None, ...] = ()
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    waiting: int = 0
+    in_flight_ns: int = 0
 
 
 Snapshots: TypeAlias = list[ModelSnapshot]
@@ -53,6 +56,8 @@ def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
             key = (snapshot.name, snapshot.version)
             into = merged.setdefault(key, ModelSnapshot(*key, 0, ModelStatistics()))
             into.pending += snapshot.pending
+            into.waiting += snapshot.waiting
+            into.in_flight_ns += snapshot.in_flight_ns
             into.statistics.add(snapshot.statistics)
             known = [batching for batching in (into.batching, snapshot.batching) if batching is not None]
             into.batching = min(known, key=_permission, default=None)
@@ -65,7 +70,7 @@ def merge_snapshots(parts: Iterable[Snapshots]) -> Snapshots:
 
 def past_snapshots(snapshots: Snapshots) -> Snapshots:
     """What remains of the snapshots of a process that has ended: what it counted up to then."""
-    return [replace(snapshot, pending=0, batching=None, contents=()) for snapshot in snapshots]
+    return [replace(snapshot, pending=0, waiting=0, batching=None, contents=()) for snapshot in snapshots]
 
 
 def _permission(batching: Batching) -> tuple[int, bool]:
@@ -97,6 +102,8 @@ def parse_snapshots(plain: Iterable[Mapping[str, Any]]) -> Snapshots:
             tuple(content and ModelContent(**content) for content in item["contents"]),
             _parse_tensors(item["inputs"]),
             _parse_tensors(item["outputs"]),
+            item["waiting"],
+            item["in_flight_ns"],
         )
         for item in plain
     ]

@@ -7,16 +7,23 @@ Source of the names: Triton, `docs/user_guide/metrics.md`.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 
 import orjson
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, UntypedMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UntypedMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from modelservice_runtime.errors import internal_error
-from modelservice_runtime.execution.statistics import DURATION_BUCKETS_SECONDS, ModelStatistics
+from modelservice_runtime.execution.statistics import DURATION_BUCKETS_SECONDS, QUEUE_BUCKETS_SECONDS
 from modelservice_runtime.machine.gpu_devices import GpuReader
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
 from modelservice_runtime.protocols.metadata import model_statistics
@@ -54,9 +61,10 @@ class ModelCollector(Collector):
         snapshots = self.snapshots
         yield from (_counter(name, text, attribute, snapshots) for name, text, attribute in _COUNTERS)
         yield _failures(snapshots)
-        yield _pending(snapshots)
+        yield from _in_flight(snapshots)
         yield from _batching(snapshots)
         yield _durations(snapshots)
+        yield _waits(snapshots)
 
 
 class GpuCollector(Collector):
@@ -151,13 +159,38 @@ def _failures(snapshots: Snapshots) -> Metric:
     return metric
 
 
-def _pending(snapshots: Snapshots) -> Metric:
-    metric = GaugeMetricFamily(
-        "nv_inference_pending_request_count", "Requests that wait or run.", labels=_LABELS
+def _in_flight(snapshots: Snapshots) -> Iterator[Metric]:
+    """Requests that wait or run, now and on average: the counter's rate misses none between two scrapes."""
+    gauges = (
+        (
+            "nv_inference_pending_request_count",
+            "Requests that wait or run.",
+            [one.pending for one in snapshots],
+        ),
+        (
+            "modelservice_requests_waiting",
+            "Requests that wait for a run.",
+            [one.waiting for one in snapshots],
+        ),
+        (
+            "modelservice_requests_running",
+            "Requests that are decoded, run or encoded.",
+            [one.pending - one.waiting for one in snapshots],
+        ),
+    )
+    for name, text, numbers in gauges:
+        gauge = GaugeMetricFamily(name, text, labels=_LABELS)
+        for snapshot, number in zip(snapshots, numbers, strict=True):
+            gauge.add_metric(_labels(snapshot), number)
+        yield gauge
+    total = CounterMetricFamily(
+        "modelservice_in_flight_seconds",
+        "Requests that wait or run, integrated over time: its rate is how many there are on average.",
+        labels=_LABELS,
     )
     for snapshot in snapshots:
-        metric.add_metric(_labels(snapshot), snapshot.pending)
-    return metric
+        total.add_metric(_labels(snapshot), snapshot.in_flight_ns / 1e9)
+    yield total
 
 
 def _batching(snapshots: Snapshots) -> Iterator[Metric]:
@@ -179,25 +212,36 @@ def _batching(snapshots: Snapshots) -> Iterator[Metric]:
 
 
 def _durations(snapshots: Snapshots) -> Metric:
-    metric = HistogramMetricFamily(
+    return _histogram(
         "modelservice_request_duration_seconds",
         "Time from a request's last byte to its answer.",
-        labels=_LABELS,
+        DURATION_BUCKETS_SECONDS,
+        [(one, one.statistics.duration_counts, one.statistics.duration_sum_ns) for one in snapshots],
     )
-    for snapshot in snapshots:
-        counted = snapshot.statistics
-        metric.add_metric(
-            _labels(snapshot), list(_cumulative(counted)), sum_value=counted.duration_sum_ns / 1e9
-        )
+
+
+def _waits(snapshots: Snapshots) -> Metric:
+    return _histogram(
+        "modelservice_request_queue_seconds",
+        "Time that requests waited for a run, also those that gave up; hardly any where they run at once.",
+        QUEUE_BUCKETS_SECONDS,
+        [(one, one.statistics.queue_counts, one.statistics.waited_ns) for one in snapshots],
+    )
+
+
+def _histogram(
+    name: str,
+    text: str,
+    bounds: Sequence[float],
+    counted: Iterable[tuple[ModelSnapshot, Sequence[int], int]],
+) -> Metric:
+    """A histogram from what each model counted: the requests of each bucket, and the sum in nanoseconds."""
+    metric = HistogramMetricFamily(name, text, labels=_LABELS)
+    names = [*map(str, bounds), "+Inf"]
+    for snapshot, counts, sum_ns in counted:
+        buckets = list(zip(names, accumulate(counts), strict=True))
+        metric.add_metric(_labels(snapshot), buckets, sum_value=sum_ns / 1e9)
     return metric
-
-
-def _cumulative(counted: ModelStatistics) -> Iterator[tuple[str, float]]:
-    bounds = [str(bound) for bound in DURATION_BUCKETS_SECONDS] + ["+Inf"]
-    total = 0
-    for bound, count in zip(bounds, counted.duration_counts, strict=True):
-        total += count
-        yield bound, total
 
 
 def _labels(snapshot: ModelSnapshot) -> tuple[str, str]:

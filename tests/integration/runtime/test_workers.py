@@ -73,7 +73,10 @@ def make_snapshots(count: int, pending: int = 0, name: str = "m") -> Snapshots:
         statistics.record_execution(2, number, Timing(0, 1, 2, 3))
         statistics.record_failure("OTHER", 0, 5)
     tensors = (TensorSpec("x", FP32, (-1, 4)), TensorSpec("y", BYTES, ()), TensorSpec("z", BF16, None))
-    return [ModelSnapshot(name, "1", pending, statistics, inputs=tensors, outputs=tensors[1:])]
+    inside = {"inputs": tensors, "outputs": tensors[1:]}
+    return [
+        ModelSnapshot(name, "1", pending, statistics, **inside, waiting=pending // 2, in_flight_ns=10 * count)
+    ]
 
 
 def test_merged_snapshots_tell_what_holds_in_every_process() -> None:
@@ -96,8 +99,8 @@ def test_merged_snapshots_tell_what_holds_in_every_process() -> None:
 
 
 def test_merged_snapshots_count_what_each_process_counted() -> None:
-    (merged,) = merge_snapshots([make_snapshots(2, pending=1), make_snapshots(3, pending=4)])
-    (whole,) = make_snapshots(5, pending=5)
+    (merged,) = merge_snapshots([make_snapshots(2, pending=2), make_snapshots(3, pending=4)])
+    (whole,) = make_snapshots(5, pending=6)
     whole.statistics.last_run_ns = merged.statistics.last_run_ns
     assert merged == whole
     assert merged.statistics.execution_count == 10
@@ -143,7 +146,8 @@ async def test_reports_wait_for_all_and_keep_what_a_dead_worker_counted() -> Non
     two.answer(4)
     reports.remove(one)  # type: ignore[arg-type]
     (summed,) = gathered[2]
-    assert (summed.statistics.success_count, summed.pending) == (6, 0)
+    assert (summed.statistics.success_count, summed.pending, summed.waiting) == (6, 0, 0)
+    assert summed.in_flight_ns == 60
 
 
 async def test_reports_of_a_busy_worker_are_those_of_the_last_scrape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.runtime.fake_nvml import make_nvml
 from tests.unit.runtime.server_thread import ServerThread
 
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.machine.gpu_devices import open_gpus
 from modelservice_runtime.machine.logs import JsonFormatter
 from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots
 from modelservice_runtime.observe.metrics import MetricsApplication
 
 FAILURE = "nv_inference_request_failure"
@@ -23,6 +25,8 @@ TRITON_COUNTERS = {
     "nv_inference_compute_input_duration_us", "nv_inference_compute_infer_duration_us",
     "nv_inference_compute_output_duration_us",
 }  # fmt: skip
+
+WAITS = ("0.001", "0.035", "0.05", "0.07", "30.0", "+Inf")
 
 
 def scrape(server: ServerThread) -> str:
@@ -69,7 +73,17 @@ def test_requests_are_counted_by_outcome(server: ServerThread) -> None:
     assert grown("modelservice_request_duration_seconds_count") == 2
     assert grown("modelservice_request_duration_seconds_bucket+Inf") == 2
     assert grown("modelservice_request_duration_seconds_sum") > 0
-    assert after["nv_inference_pending_request_count"] == 0
+    assert grown("modelservice_in_flight_seconds") == pytest.approx(
+        grown("modelservice_request_duration_seconds_sum")
+    )
+    assert grown("modelservice_request_queue_seconds_bucket0.001") == 1
+    assert grown("modelservice_request_queue_seconds_bucket+Inf") == 1
+    for name in (
+        "nv_inference_pending_request_count",
+        "modelservice_requests_running",
+        "modelservice_requests_waiting",
+    ):
+        assert after[name] == 0
 
 
 def test_input_that_the_model_refuses_while_it_runs_counts_as_its_failure(server: ServerThread) -> None:
@@ -81,6 +95,27 @@ def test_input_that_the_model_refuses_while_it_runs_counts_as_its_failure(server
 
     grown = {reason: after[FAILURE + reason] - before[FAILURE + reason] for reason in ("BACKEND", "OTHER")}
     assert grown == {"BACKEND": 1, "OTHER": 1}
+
+
+def test_requests_in_flight_are_told_apart() -> None:
+    statistics = ModelStatistics(success_ns=5_000_000_000, queue_counts=[0] * 25, waited_ns=7_500_000_000)
+    for wait_seconds in (0.0004, 0.05, 0.0501, 40):
+        statistics.record_wait(int(wait_seconds * 1e9))
+    text = render([ModelSnapshot("m", "1", 7, statistics, waiting=4, in_flight_ns=9_500_000_000)])
+
+    told = values(text, "m")
+    assert told["nv_inference_pending_request_count"] == 7
+    assert (told["modelservice_requests_running"], told["modelservice_requests_waiting"]) == (3, 4)
+    assert told["modelservice_in_flight_seconds"] == 9.5
+    assert "# TYPE modelservice_in_flight_seconds_total counter\n" in text
+    buckets = {bound: told[f"modelservice_request_queue_seconds_bucket{bound}"] for bound in WAITS}
+    assert list(buckets.values()) == [1, 1, 2, 3, 3, 4]
+    assert told["modelservice_request_queue_seconds_count"] == 4
+    assert told["modelservice_request_queue_seconds_sum"] == pytest.approx(7.5 + 40.1005)
+
+
+def render(snapshots: Snapshots) -> str:
+    return MetricsApplication(ModelTable()).render(snapshots).decode()
 
 
 def test_answers_with_nan_are_counted(server: ServerThread) -> None:
