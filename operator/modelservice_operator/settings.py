@@ -65,6 +65,14 @@ class Settings(ProcessSettings):
     audit_interval_seconds: float = 300.0
     network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
     """For ModelServices that leave spec.networkPolicy, or a field of it, out."""
+    scaler_address: str = ""
+    """Where modelservice-autoscaler answers KEDA, host and port; empty: it is not installed."""
+
+    @property
+    def autoscaler_lease(self) -> tuple[str, str] | None:
+        """Namespace and name of its Lease, which is named as its Service; None where that is not known."""
+        name, *rest = self.scaler_address.partition(":")[0].split(".")
+        return (rest[0], name) if rest[1:] == ["svc"] else None
 
 
 def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -75,6 +83,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         workers=args.workers,
         audit_interval_seconds=args.audit_interval_seconds,
         network_policy=args.network_policy,
+        scaler_address=args.scaler_address,
     )
 
 
@@ -125,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help='what ModelServices leave out of spec.networkPolicy, such as {"mode": "Disabled"}',
     )
+    add("--scaler-address", default=Settings.scaler_address, metavar="NAME.NAMESPACE.svc:PORT",
+        help="where modelservice-autoscaler answers KEDA; left out: it is not installed")  # fmt: skip
     return parser
 
 

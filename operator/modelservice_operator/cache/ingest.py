@@ -11,6 +11,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.cache.store import ServiceEntry, Store, owner_key
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
@@ -242,8 +243,14 @@ class Ingest:
         ):
             return
         log.info("the kind %s is %s", resource.kind, "served" if is_served else "not served")
-        for key in self._store.service_keys():
-            self._queue.add(key)
+        self._add_all()
+
+    def on_autoscaler(self, *, is_silent: bool) -> None:
+        """Something has been heard of the autoscaler, or nothing for a while."""
+        if is_silent != self._store.cluster.is_autoscaler_silent:
+            log.warning("the autoscaler is %s", "silent" if is_silent else "heard again")
+            self._store.cluster = replace(self._store.cluster, is_autoscaler_silent=is_silent)
+            self._add_all()
 
     def on_gateway(self, resource: Resource, event_type: str | None, obj: Mapping[str, Any]) -> None:
         """A Gateway or a GatewayClass came, changed or went."""
@@ -289,6 +296,10 @@ class Ingest:
             self.on_runtime(event_type, obj)
         else:
             self.on_child(resource, event_type, obj)
+
+    def _add_all(self) -> None:
+        for key in self._store.service_keys():
+            self._queue.add(key)
 
     def _enqueue_owners(self, change: ChildChange, *, is_listed: bool) -> None:
         """Wake the owner where the child means something new to it, and a former owner too."""

@@ -12,6 +12,7 @@ The rights that these calls need, and no others:
 | apps | deployments, controllerrevisions | get, list, watch, create, patch, delete |
 | (core) | services, serviceaccounts | get, list, watch, create, patch, delete |
 | autoscaling | horizontalpodautoscalers | get, list, watch, create, patch, delete |
+| keda.sh | scaledobjects | get, list, watch, create, patch, delete |
 | policy | poddisruptionbudgets | get, list, watch, create, patch, delete |
 | networking.k8s.io | networkpolicies, ingresses | get, list, watch, create, patch, delete |
 | gateway.networking.k8s.io | httproutes, grpcroutes | get, list, watch, create, patch, delete |
@@ -20,6 +21,7 @@ The rights that these calls need, and no others:
 | (core) | events | list |
 | events.k8s.io | events | create, patch |
 | coordination.k8s.io | leases, in the operator's own namespace | get, create, update |
+| coordination.k8s.io | the autoscaler's Lease, there too | get |
 
 (`create` because a server-side apply of an absent object is authorised as patch and as create.)
 """

@@ -30,6 +30,7 @@ from modelservice_operator.facts.kinds import (
     OPTIONAL_CHILDREN,
     selector_of,
 )
+from modelservice_operator.facts.observed import ClusterFacts
 from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.process.life import Life
@@ -37,6 +38,7 @@ from modelservice_operator.process.logs import setup_logging
 from modelservice_operator.process.watchdog import Heartbeat, guard_tasks, is_alive
 from modelservice_operator.settings import parse_settings
 from modelservice_operator.sources.auditor import Auditor
+from modelservice_operator.sources.autoscaler import AutoscalerLook
 from modelservice_operator.sources.children import ChildListener, GatewayListener
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
 from modelservice_operator.sources.watch import ResourceWatch
@@ -76,6 +78,7 @@ class Operator:
         self._heartbeat = Heartbeat()
         watched = (*CHILDREN, *OPTIONAL_CHILDREN, *GATEWAY_KINDS)
         self._watches = [self._watch(resource) for resource in watched]
+        self._store.cluster = ClusterFacts(scaler_address=settings.scaler_address)
         self._life = Life()
         pods = PodReader(api, self._on_pods)
         self._reconciler = Reconciler(
@@ -144,6 +147,9 @@ class Operator:
             "cache synced", extra={"seconds": round(time.monotonic() - started, 3), **self._store.counts()}
         )
         self._life.spawn("leader", self._elector.run())
+        if (lease := self._settings.autoscaler_lease) is not None:
+            look = AutoscalerLook(api=self._api, ingest=self._ingest, namespace=lease[0], name=lease[1])
+            self._life.spawn("autoscaler", look.run())
         await self._elector.acquired.wait()
         for _ in range(self._settings.workers):
             self._life.spawn("worker", work(self._queue, self._reconciler))

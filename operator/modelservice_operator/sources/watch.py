@@ -30,6 +30,8 @@ HEALTHY_SECONDS = 5.0
 FORBIDDEN, NOT_FOUND = 403, 404
 RELIST_AFTER_FAILURES = 3
 """A watch that is refused again and again may be refused for its starting point."""
+CONFIRM_SECONDS = 5.0
+"""An API server that has just started may not know yet what it serves."""
 ABSENT_SECONDS = 10.0
 """How often to look whether an optional kind is served by now."""
 ITEMS_PER_TURN = 50
@@ -66,6 +68,8 @@ class ResourceWatch:
         self._selector = selector
         self._on_absent = on_absent
         """Called of a kind that need not be there, where it is not; with whether it is forbidden to us."""
+        self._was_there = False
+        """Whether the last list found the kind."""
         self._failures = 0
         self._progressed = False
         """Whether the current attempt has brought anything."""
@@ -88,6 +92,7 @@ class ResourceWatch:
         try:
             if self._version is None:
                 self._version = await self._list()
+                self._was_there = True
                 self.listed.set()
             await self._watch(self._version)
         except GoneError:
@@ -103,15 +108,23 @@ class ResourceWatch:
             log.info("watch of %s broke: %s", self._resource.plural, error.message)
             return "broken"
         if self._on_absent is not None and error.status in (FORBIDDEN, NOT_FOUND):
-            self._version = None
-            self._on_absent(error.status == FORBIDDEN)
-            self.listed.set()
-            await asyncio.sleep(ABSENT_SECONDS)
-            return "absent"
+            return await self._absent(self._on_absent, is_forbidden=error.status == FORBIDDEN)
         log.warning("cannot list or watch %s: %s", self._resource.plural, error.message)
         if (self._failures + 1) % RELIST_AFTER_FAILURES == 0:
             self._version = None
         return f"http-{error.status}"
+
+    async def _absent(self, on_absent: Callable[[bool], None], *, is_forbidden: bool) -> str:
+        """Tell that the kind is not there; of one that was, only where that is said twice."""
+        self._version = None
+        if self._was_there:
+            self._was_there = False
+            await asyncio.sleep(CONFIRM_SECONDS)
+            return "absent"
+        on_absent(is_forbidden)
+        self.listed.set()
+        await asyncio.sleep(ABSENT_SECONDS)
+        return "absent"
 
     async def _list(self) -> str:
         """Tell the listener of all objects; returns the list's resourceVersion."""

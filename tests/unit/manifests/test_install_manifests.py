@@ -63,6 +63,7 @@ def test_cluster_role_grants_what_the_operator_uses_and_no_more():
     expected |= rights(kinds.MODEL_SERVICES, {"update"}, "/finalizers")
     for child in kinds.CHILDREN:
         expected |= rights(child, CHILD_VERBS)
+    expected |= rights(kinds.SCALED_OBJECTS, CHILD_VERBS)
     for route in (kinds.INGRESSES, kinds.HTTP_ROUTES, kinds.GRPC_ROUTES):
         expected |= rights(route, CHILD_VERBS)
     for gateway in kinds.GATEWAY_KINDS:
@@ -72,11 +73,14 @@ def test_cluster_role_grants_what_the_operator_uses_and_no_more():
     assert granted("ClusterRole") == expected
 
 
-def test_role_grants_one_lease_only():
-    rules = find("Role")["rules"]
-    named = [rule for rule in rules if rule.get("resourceNames") == ["modelservice-operator"]]
+def test_role_grants_one_lease_and_a_look_at_the_autoscalers():
+    verbs = {str(rule.get("resourceNames")): rule["verbs"] for rule in find("Role")["rules"]}
     assert granted("Role") == rights(kinds.LEASES, {"create", "get", "update"})
-    assert [rule["verbs"] for rule in rules if rule not in named] == [["create"]]
+    assert verbs == {
+        "None": ["create"],
+        "['modelservice-operator']": ["get", "update"],
+        "['modelservice-operator-autoscaler']": ["get"],
+    }
 
 
 @pytest.mark.parametrize("kind", ["ClusterRole", "Role"])

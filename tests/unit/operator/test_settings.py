@@ -57,3 +57,16 @@ def test_parse_settings_with_bad_network_policy_says_why(text, sentence, capsys)
     with pytest.raises(SystemExit):
         parse_settings([f"--network-policy={text}"], {})
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "lease"),
+    [
+        ("modelservice-autoscaler.system.svc:9090", ("system", "modelservice-autoscaler")),
+        ("10.0.0.7:9090", None),
+        ("", None),
+    ],
+)
+def test_parse_settings_scaler_address_tells_where_the_autoscalers_lease_is(address, lease):
+    settings = parse_settings([f"--scaler-address={address}"], {})
+    assert (settings.scaler_address, settings.autoscaler_lease) == (address, lease)

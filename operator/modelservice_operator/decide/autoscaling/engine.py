@@ -89,16 +89,16 @@ def _choose(autoscaling: Autoscaling, recorded: Engine | None, cluster: ClusterF
         return autoscaling.provider
     if autoscaling.types <= OF_PODS | HPA_ALONE:
         return "HPA"
-    can_be_keda = _obstacle("Keda", autoscaling, cluster) is None
-    if recorded == "Builtin" or not can_be_keda:
+    if recorded == "Builtin" or _obstacle("Keda", autoscaling, cluster) is not None:
         return "Builtin"
-    return "Keda"
+    # Where it is not shown to us any more, it may steer all the same.
+    return "Keda" if recorded == "Keda" or SCALED_OBJECTS.kind in cluster.kinds else "Builtin"
 
 
 def _obstacle(engine: Engine, autoscaling: Autoscaling | None, cluster: ClusterFacts) -> Obstacle | None:
     if engine == "HPA":
         return None
-    if engine == "Keda" and SCALED_OBJECTS.kind not in cluster.kinds:
+    if engine == "Keda" and SCALED_OBJECTS.kind not in cluster.kinds | cluster.forbidden:
         return "KedaMissing"
     needs_ours = engine == "Builtin" or (autoscaling is not None and _needs_scaler(autoscaling))
     if needs_ours and not cluster.scaler_address:

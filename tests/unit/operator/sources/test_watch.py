@@ -151,6 +151,7 @@ async def test_kind_that_is_not_there_holds_nobody_up_and_is_found_when_it_comes
     api, server, monkeypatch, status, is_forbidden
 ):
     monkeypatch.setattr(watch_module, "ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr(watch_module, "CONFIRM_SECONDS", 0.01)
     monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
     script, is_there = Script(), asyncio.Event()
     script.lists = [("10", [make_child(name="spam", version=5)])]
@@ -177,6 +178,7 @@ async def test_kind_that_is_not_there_holds_nobody_up_and_is_found_when_it_comes
 
 async def test_kind_that_goes_takes_its_objects_along(api, server, monkeypatch):
     monkeypatch.setattr(watch_module, "ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr(watch_module, "CONFIRM_SECONDS", 0.01)
     monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
     script, lists, gone = Script(), 0, asyncio.Event()
     script.lists = [("10", [make_child(name="spam", version=5)])]
@@ -198,3 +200,30 @@ async def test_kind_that_goes_takes_its_objects_along(api, server, monkeypatch):
     assert not store.cluster.kinds
     assert list(store.children("HTTPRoute")) == []
     task.cancel()
+
+
+async def test_kind_that_is_unknown_for_a_moment_is_not_gone(api, server, monkeypatch):
+    # As of an API server that has just started.
+    monkeypatch.setattr(watch_module, "CONFIRM_SECONDS", 0.01)
+    monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
+    script, refused = Script(), [False]
+    script.lists = [("10", [make_child(name="spam", version=5)])]
+    script.watches = [410]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if script.listed == 1 and script.since and not refused[0]:
+            refused[0] = True
+            return web.json_response({"message": "no such kind"}, status=404)
+        return await script(request)
+
+    server.answer(answer)
+    store = Store()
+    offered: list[bool] = []
+    monkeypatch.setattr(Store, "forget_children", lambda *_: offered.append(False))
+    task = asyncio.create_task(make_optional_watch(api, store).run())
+    await asyncio.wait_for(script.all_seen.wait(), 10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert refused == [True]
+    assert offered == []
+    assert "HTTPRoute" in store.cluster.kinds
