@@ -126,11 +126,19 @@ _SERVICE_COLUMNS = [
     _column("Revision", ".status.stableRevision", "The revision that is served"),
     _column("Phase", ".status.rollout.phase", "How far the newest revision is"),
     _column("Weight", ".status.rollout.weight", "Percent of the traffic that it should get", kind="integer"),
+    _column("Engine", ".status.autoscaling.engine", "Who steers the number of pods"),
+    _column("Scaling", _condition("reason", "AutoscalingActive"), "What came of its last decision"),
     _AGE,
     _column("URL", ".status.url", "Where the model answers", priority=_WIDE),
     _column("Model", ".spec.model.storageUri", "Where the model comes from", priority=_WIDE),
     _column("Image", ".status.runtime.image", "The image of the runtime", priority=_WIDE),
     _column("Message", _condition("message"), "The cause and the remedy", priority=_WIDE),
+    _column(
+        "Decision",
+        _condition("message", "AutoscalingActive"),
+        "What steers the number of pods decided last, and why",
+        priority=_WIDE,
+    ),
 ]
 _RUNTIME_COLUMNS = [
     _column("Image", ".spec.image", "The image for CPU"),

@@ -46,11 +46,11 @@ _OBSTACLES: Mapping[Obstacle, str] = {
     ),
 }
 _LIMITS = {
-    "MaxReplicas": "spec.autoscaling.maxReplicas ({most}) allows no more",
-    "MinReplicas": "spec.autoscaling.minReplicas ({fewest}) allows no fewer",
-    "ScaleUpRate": "it may go up no faster (spec.autoscaling.behavior.scaleUp)",
-    "ScaleDownRate": "it may go down no faster (spec.autoscaling.behavior.scaleDown)",
-    "Stabilized": "it goes on when that has held for the stabilization window",
+    "MaxReplicas": "More than spec.autoscaling.maxReplicas ({most}) are not allowed.",
+    "MinReplicas": "Fewer than spec.autoscaling.minReplicas ({fewest}) are not allowed.",
+    "ScaleUpRate": "It may go up no faster (spec.autoscaling.behavior.scaleUp).",
+    "ScaleDownRate": "It may go down no faster (spec.autoscaling.behavior.scaleDown).",
+    "Stabilized": "It goes on when that has held for the stabilization window.",
 }
 _LIMITS_OF_HPA = {
     "TooManyReplicas": "MaxReplicas",
@@ -194,7 +194,7 @@ def _limit(limit: str | None, facts: _Facts) -> str:
     if limit not in _LIMITS or scaling is None:
         return ""
     said = _LIMITS[limit].format(most=scaling.max_replicas, fewest=max(1, scaling.min_replicas))
-    return f" {said[0].upper()}{said[1:]}."
+    return f" {said}"
 
 
 def _measured(metrics: Sequence[Mapping[str, Any]], autoscaling: Autoscaling | None) -> Iterator[str]:

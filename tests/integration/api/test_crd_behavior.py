@@ -165,11 +165,16 @@ def test_conditions_merge_by_type_between_field_managers(crds: Cluster, namespac
 def test_kubectl_get_shows_the_state_in_columns(crds: Cluster, namespace: str) -> None:
     crds.api.create(collection(namespace), make_service())
     ready = make_status()["conditions"][0]
-    conditions = [ready, {**ready, "type": "Degraded", "status": "True"}]
-    status = make_status(conditions=conditions, rollout={"phase": "Paused", "weight": 20})
+    steers = {"type": "AutoscalingActive", "status": "True", "reason": "MaxReplicas", "message": "2 -> 4"}
+    conditions = [ready, {**ready, "type": "Degraded", "status": "True"}, {**ready, **steers}]
+    status = make_status(
+        conditions=conditions,
+        rollout={"phase": "Paused", "weight": 20},
+        autoscaling={"engine": "Builtin"},
+    )
     crds.api.patch(f"{collection(namespace)}/spam/status", {"status": status})
     head, row = kubectl(crds, "get", "msvc", "-n", namespace).stdout.splitlines()
-    columns = "NAME READY REASON DEGRADED DESIRED AVAILABLE REVISION PHASE WEIGHT AGE"
+    columns = "NAME READY REASON DEGRADED DESIRED AVAILABLE REVISION PHASE WEIGHT ENGINE SCALING AGE"
     assert head.split() == columns.split()
     assert row.split()[:-1] == [
         "spam",
@@ -181,14 +186,17 @@ def test_kubectl_get_shows_the_state_in_columns(crds: Cluster, namespace: str) -
         "bx5c9d7fgz",
         "Paused",
         "20",
+        "Builtin",
+        "MaxReplicas",
     ]
 
     wide = kubectl(crds, "get", "msvc", "-n", namespace, "-o", "wide").stdout
-    assert wide.splitlines()[0].split()[-4:] == ["URL", "MODEL", "IMAGE", "MESSAGE"]
+    assert wide.splitlines()[0].split()[-5:] == ["URL", "MODEL", "IMAGE", "MESSAGE", "DECISION"]
     for shown in (
         "http://spam.mail.svc/v2/models/spam",
         "oci://registry.example/models/spam:3",
         "correct spec",
+        "2 -> 4",
     ):
         assert shown in wide
 
