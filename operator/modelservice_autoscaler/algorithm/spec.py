@@ -37,6 +37,9 @@ class Rules:
 
 
 DEFAULT_UP = Rules(policies=(Policy("Pods", 4, 15.0), Policy("Percent", 100, 15.0)))
+BURST_POLICY = Policy("Percent", 700, 60.0)
+"""What a burst may add beside the default policies: a load eight times as large is met at once. Only once a
+minute, for a queue grows while the pods start that are to take it, and would ask for ever more of them."""
 DEFAULT_DOWN = Rules(
     policies=(Policy("Percent", 100, 15.0),), stabilization_seconds=DOWN_STABILIZATION_SECONDS
 )

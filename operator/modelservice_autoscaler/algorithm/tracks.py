@@ -1,0 +1,157 @@
+"""What is remembered of each pod: the answers of the last half minute, as integrals over time.
+
+Everything becomes a counter here: a level such as memory is integrated, so that every average is a difference
+over a duration.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from math import isnan, nan
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelservice_autoscaler.algorithm.windows import STABLE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from modelservice_autoscaler.algorithm.load import GpuLoad, Load, Sample
+
+SMALLEST_GAP_SECONDS = 0.5
+"""Answers that follow each other faster replace the one before: so a track has at most 62 points."""
+
+
+COUNTERS = ("in_flight", "requests", "cpu", "memory", "gpu", "gpu_memory")
+"""What is counted, in this order; of the devices their utilization, and the part of their memory in use."""
+
+
+class Point(NamedTuple):
+    """What was counted until a moment."""
+
+    at_seconds: float
+    counters: tuple[float, ...]
+    """As in COUNTERS; nan where it is not known."""
+    queue: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A pod, ready or gone: since when it is known, and its answers, the newest last."""
+
+    since_seconds: float
+    points: tuple[Point, ...] = ()
+    last: Load | None = None
+
+    @property
+    def end_seconds(self) -> float:
+        """When it answered last."""
+        return self.points[-1].at_seconds if self.points else self.since_seconds
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The bounds of its queue's buckets."""
+        return self.last.queue_bounds_seconds if self.last else ()
+
+    def start(self, from_seconds: float) -> Point:
+        """Return the counters at a moment, at the earliest those of the first answer.
+
+        Between two answers they grow evenly; the queue is that of the answer before.
+        """
+        index = bisect_right(self.points, from_seconds, key=_at)
+        if index == 0:
+            return self.points[0]
+        before = self.points[index - 1]
+        if index == len(self.points) or before.at_seconds == from_seconds:
+            return before
+        return _between(before, self.points[index], from_seconds)
+
+
+def observe(
+    tracks: Mapping[str, Track], pods: Mapping[str, Sample | None], now_seconds: float
+) -> dict[str, Track]:
+    """Return the tracks with what the pods say now; pods that went are kept while their work counts."""
+    oldest = now_seconds - STABLE_SECONDS
+    kept = {uid: track for uid, track in tracks.items() if uid not in pods and track.end_seconds > oldest}
+    for uid, sample in pods.items():
+        track = tracks.get(uid) or Track(now_seconds)
+        kept[uid] = track if sample is None else _extended(track, sample, oldest)
+    return kept
+
+
+def _extended(track: Track, sample: Sample, oldest_seconds: float) -> Track:
+    """Add an answer; one of a server that has started anew begins a new track."""
+    if track.points and sample.at_seconds <= track.end_seconds:
+        return track
+    if track.last is not None and _went_back(track.last, sample.load):
+        track = Track(sample.at_seconds)
+    points = (*_without_last_if_close(track.points), _next_point(track, sample))
+    first = max(bisect_right(points, oldest_seconds, key=_at) - 1, 0)
+    return replace(track, points=points[first:], last=sample.load)
+
+
+def _went_back(before: Load, after: Load) -> bool:
+    return (
+        after.uptime_seconds < before.uptime_seconds
+        or after.in_flight_seconds < before.in_flight_seconds
+        or after.requests < before.requests
+        or after.cpu_seconds < before.cpu_seconds
+        or after.queue_bounds_seconds != before.queue_bounds_seconds
+        or any(new < old for new, old in zip(after.queue_counts, before.queue_counts, strict=False))
+    )
+
+
+def _without_last_if_close(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    close = len(points) > 1 and points[-1].at_seconds - points[-2].at_seconds < SMALLEST_GAP_SECONDS
+    return points[:-1] if close else points
+
+
+def _next_point(track: Track, sample: Sample) -> Point:
+    load = sample.load
+    counted = (load.in_flight_seconds, load.requests, load.cpu_seconds)
+    if track.last is None:
+        integrals = tuple(nan if isnan(level) else 0.0 for level in _levels(load))
+    else:
+        point = track.points[-1]
+        seconds = sample.at_seconds - point.at_seconds
+        grown = zip(point.counters[len(counted) :], _levels(track.last), _levels(load), strict=True)
+        integrals = tuple(_grown(integral, before, after, seconds) for integral, before, after in grown)
+    return Point(sample.at_seconds, (*counted, *integrals), load.queue_counts)
+
+
+def _levels(load: Load) -> tuple[float, float, float]:
+    return (load.memory_bytes, _utilization(load.gpus), _used_memory(load.gpus))
+
+
+def _grown(integral: float, before: float, after: float, seconds: float) -> float:
+    """Add a level to its integral; what follows an unknown stretch begins at 0."""
+    if isnan(after):
+        return nan
+    if isnan(integral) or isnan(before):
+        return 0.0
+    return integral + (before + after) / 2 * seconds
+
+
+def _utilization(gpus: Iterable[GpuLoad]) -> float:
+    known = [gpu.utilization for gpu in gpus if gpu.utilization is not None]
+    return sum(known) / len(known) if known else nan
+
+
+def _used_memory(gpus: Iterable[GpuLoad]) -> float:
+    """Return the part of the devices' memory that is in use."""
+    known = [
+        (gpu.memory_used_bytes, gpu.memory_total_bytes)
+        for gpu in gpus
+        if gpu.memory_used_bytes is not None and gpu.memory_total_bytes
+    ]
+    return sum(used for used, _ in known) / sum(total for _, total in known) if known else nan
+
+
+def _between(before: Point, after: Point, at_seconds: float) -> Point:
+    share = (at_seconds - before.at_seconds) / (after.at_seconds - before.at_seconds)
+    counters = zip(before.counters, after.counters, strict=True)
+    return Point(at_seconds, tuple(old + (new - old) * share for old, new in counters), before.queue)
+
+
+def _at(point: Point) -> float:
+    return point.at_seconds
