@@ -23,7 +23,7 @@ from modelservice_autoscaler.algorithm.evidence import weigh
 from modelservice_autoscaler.algorithm.spec import BURST_POLICY
 from modelservice_autoscaler.algorithm.state import EMPTY, Recommended
 from modelservice_autoscaler.algorithm.tracks import observe
-from modelservice_autoscaler.algorithm.windows import BURST_HOLD_SECONDS, STABLE_SECONDS
+from modelservice_autoscaler.algorithm.windows import BURST_HOLD_SECONDS, GAP_SECONDS, STABLE_SECONDS
 from modelservice_autoscaler.algorithm.wording import describe
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def decide(spec: AutoscalerSpec, look: Look, state: State, now_seconds: float) -
 
 def _looked(look: Look, state: State, now_seconds: float) -> State:
     """Take in the answers. After a gap everything begins anew: what happened in it is not known."""
-    if state.since_seconds is not None and now_seconds - state.looked_seconds < STABLE_SECONDS:
+    if now_seconds - state.looked_seconds < GAP_SECONDS:
         tracks = observe(state.tracks, look.pods, now_seconds)
         return replace(state, tracks=tracks, looked_seconds=now_seconds)
     first = (Recommended(now_seconds, look.replicas),)
@@ -110,11 +110,9 @@ def _steer(
 
 
 def _may_shrink(evidence: Evidence, state: State) -> bool:
-    assert state.since_seconds is not None
     has_seen_a_window = state.looked_seconds - state.since_seconds >= STABLE_SECONDS
     return evidence.missing is None and has_seen_a_window and not _is_after_burst(state)
 
 
 def _is_after_burst(state: State) -> bool:
-    burst = state.burst_seconds
-    return burst is not None and state.looked_seconds - burst < BURST_HOLD_SECONDS
+    return state.looked_seconds - state.burst_seconds < BURST_HOLD_SECONDS

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelservice_autoscaler.algorithm.decision import Reading
+from modelservice_autoscaler.algorithm.pods import group_pods
 from modelservice_autoscaler.algorithm.replicas import propose_replicas
-from modelservice_autoscaler.algorithm.signals import build_window, group_pods
+from modelservice_autoscaler.algorithm.signals import build_window
 from modelservice_autoscaler.algorithm.windows import BURST_FACTOR, BURST_SECONDS, STABLE_SECONDS
 from modelservice_autoscaler.algorithm.wording import Asked, describe_missing
 
 if TYPE_CHECKING:
     from modelservice_autoscaler.algorithm.decision import Look
-    from modelservice_autoscaler.algorithm.signals import Pods, Usage
+    from modelservice_autoscaler.algorithm.signals import Usage, Window
     from modelservice_autoscaler.algorithm.spec import AutoscalerSpec, Signal
     from modelservice_autoscaler.algorithm.state import State
 
@@ -42,42 +43,38 @@ class Evidence:
 
 def weigh(spec: AutoscalerSpec, look: Look, state: State) -> Evidence:
     """Return what the pods' answers say at the moment of the last look."""
-    pods = group_pods(state.tracks, look.pods, look.replicas, state.looked_seconds)
-    usages = _measure(spec.signals, state, pods, STABLE_SECONDS)
-    stable = _ask(usages, pods, look.replicas)
-    bursting = tuple(signal for signal in spec.signals if signal.type in _BURSTING)
-    burst = _ask(_measure(bursting, state, pods, BURST_SECONDS), pods, look.replicas, BURST_SECONDS)
+    pods = group_pods(state, look.pods, look.replicas)
+    stable = build_window(STABLE_SECONDS, state, pods)
+    usages = [(signal, stable.measure(signal)) for signal in spec.signals]
+    asked = _ask(stable, spec, look.replicas)
+    recent = _ask(build_window(BURST_SECONDS, state, pods), spec, look.replicas)
+    burst = tuple(one for one in recent if one.signal.type in _BURSTING)
     return Evidence(
         readings=tuple(_reading(signal, usage) for signal, usage in usages),
-        stable=stable,
+        stable=tuple(_agreed(one, recent, look.replicas) for one in asked),
         burst=burst,
         is_burst=any(one.usage.total >= BURST_FACTOR * pods.ready * one.signal.target for one in burst),
-        is_whole=len(stable) == len(usages),
+        is_whole=len(asked) == len(usages),
         missing=describe_missing(pods, usages),
     )
 
 
-def _measure(
-    signals: tuple[Signal, ...], state: State, pods: Pods, seconds: float
-) -> tuple[tuple[Signal, Usage | None], ...]:
-    if not signals:
-        return ()
-    since = state.looked_seconds if state.since_seconds is None else state.since_seconds
-    window = build_window(seconds, state.looked_seconds, since, state.tracks, pods)
-    return tuple((signal, window.measure(signal)) for signal in signals)
+def _agreed(asked: Asked, recent: tuple[Asked, ...], replicas: int) -> Asked:
+    """Ask for more only as far as the last seconds do: an average still holds what has been worked off."""
+    now = next((one.replicas for one in recent if one.signal == asked.signal), asked.replicas)
+    if asked.replicas <= max(now, replicas):
+        return asked
+    return asked._replace(replicas=max(now, replicas))
 
 
-def _ask(
-    usages: tuple[tuple[Signal, Usage | None], ...],
-    pods: Pods,
-    replicas: int,
-    over_seconds: float | None = None,
-) -> tuple[Asked, ...]:
-    return tuple(
-        Asked(signal, usage, propose_replicas(signal, usage, pods.unready, replicas), over_seconds)
-        for signal, usage in usages
-        if usage is not None
-    )
+def _ask(window: Window, spec: AutoscalerSpec, replicas: int) -> tuple[Asked, ...]:
+    asked = []
+    for signal in spec.signals:
+        usage = window.measure(signal)
+        if usage is not None:
+            proposed = propose_replicas(signal, usage, window.pods.unready, replicas)
+            asked.append(Asked(signal, usage, proposed, window.seconds))
+    return tuple(asked)
 
 
 def _reading(signal: Signal, usage: Usage | None) -> Reading:

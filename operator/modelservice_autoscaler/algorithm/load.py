@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,10 @@ class Load:
     """The answer of `GET /load`. Counters run from the start of the server on; the rest is as of now."""
 
     uptime_seconds: float
+    running: int
+    """Requests that run now."""
+    waiting: int
+    """Requests that wait now."""
     in_flight_seconds: float
     """Integral of the requests that ran or waited."""
     requests: float
@@ -30,7 +34,7 @@ class Load:
     """Upper bounds of the buckets, ascending; a last bucket has none."""
     queue_counts: tuple[int, ...] = ()
     """Requests by how long they waited, per bucket: one more than there are bounds."""
-    gpus: tuple[GpuLoad, ...] = field(default=())
+    gpus: tuple[GpuLoad, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

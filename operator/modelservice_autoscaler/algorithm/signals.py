@@ -13,38 +13,16 @@ from math import inf, isnan
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice_autoscaler.algorithm.tracks import COUNTERS, Point
-from modelservice_autoscaler.algorithm.windows import SHORTEST_SECONDS, STALE_SECONDS
+from modelservice_autoscaler.algorithm.windows import BURST_SECONDS, DRAIN_SECONDS, STANDING_PART
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
+    from modelservice_autoscaler.algorithm.pods import Pods
     from modelservice_autoscaler.algorithm.spec import Signal
-    from modelservice_autoscaler.algorithm.tracks import Track
+    from modelservice_autoscaler.algorithm.state import State
 
 QUEUE_QUANTILE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Pods:
-    """The pods of a service by what is known of them."""
-
-    answering: frozenset[str]
-    missing: frozenset[str]
-    """Ready, but for too long without an answer."""
-    fresh: frozenset[str]
-    """Ready for too short a time to be known."""
-    pending: int
-    """Wanted, but not ready."""
-
-    @property
-    def ready(self) -> int:
-        """How many are ready."""
-        return len(self.answering) + len(self.missing) + len(self.fresh)
-
-    @property
-    def unready(self) -> int:
-        """How many are to be counted as doing nothing yet."""
-        return self.pending + len(self.fresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +36,12 @@ class Usage:
     """Pods whose share is not known."""
 
 
-def group_pods(
-    tracks: Mapping[str, Track], ready: Collection[str], replicas: int, now_seconds: float
-) -> Pods:
-    """Tell the pods that answer from those that do not and from those that have only just come."""
-    answering, missing, fresh = set(), set(), set()
-    for uid in ready:
-        track = tracks[uid]
-        if now_seconds - track.end_seconds > STALE_SECONDS:
-            missing.add(uid)
-        elif len(track.points) > 1 and track.end_seconds - track.points[0].at_seconds >= SHORTEST_SECONDS:
-            answering.add(uid)
-        else:
-            fresh.add(uid)
-    pending = max(replicas - len(ready), 0)
-    return Pods(frozenset(answering), frozenset(missing), frozenset(fresh), pending)
-
-
 class Span(NamedTuple):
     """What one pod did within a window."""
 
     start: Point
+    before: Point
+    """The answer before the last."""
     end: Point
     bounds: tuple[float, ...]
     """Of its queue's buckets."""
@@ -87,16 +50,17 @@ class Span(NamedTuple):
     answers: bool
     """Whether it is there still."""
 
-    @property
-    def seconds(self) -> float:
-        """How long it was looked at."""
-        return self.end.at_seconds - self.start.at_seconds
+    def rate(self, counter: int) -> float:
+        """Return how fast a counter grew while the pod was there; nan where that is not known."""
+        seconds = self.end.at_seconds - self.start.at_seconds
+        return (self.end.counters[counter] - self.start.counters[counter]) / seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """The work of all pods within some time."""
 
+    seconds: float
     spans: tuple[Span, ...]
     pods: Pods
 
@@ -107,21 +71,42 @@ class Window:
         if signal.type == "QueueTime":
             return self._queue_time()
         counter = _COUNTERS[signal.type, signal.part]
-        means = [
-            (span, (span.end.counters[counter] - span.start.counters[counter]) / span.seconds)
-            for span in self.spans
-        ]
-        known = [(span, mean) for span, mean in means if not isnan(mean)]
+        rates = [(span, span.rate(counter)) for span in self.spans]
+        known = [(span, rate) for span, rate in rates if not isnan(rate)]
         answering = sum(span.answers for span, _ in known)
         if not answering:
             return None
         if counter in _LEVELS:
-            total = sum(mean for span, mean in known if span.answers)
+            total = sum(rate for span, rate in known if span.answers)
         else:
-            total = sum(mean * span.share for span, mean in known)
+            total = sum(rate * span.share for span, rate in known)
+        if signal.type == "Concurrency":
+            total = min(total, self._most_concurrency())
         if signal.percent and signal.whole:
             total *= 100.0 / signal.whole
         return Usage(total, answering, self._missing(answering))
+
+    def _most_concurrency(self) -> float:
+        """Return how many requests in flight are to be believed in.
+
+        A queue that grows or shrinks says for how long there were too few or enough pods, not how many are
+        needed. By Little's law that is what arrives a second times how long a request runs; and what waits
+        is to be worked off. A queue that stands still says how many are needed: its clients wait for an
+        answer before they ask again, or no more fit in. Where pods have just come it stands still by chance.
+        What was in flight seconds ago is no burst.
+        """
+        ends = [span for span in self.spans if span.answers]
+        running, waiting = sum(one.end.running for one in ends), sum(one.end.waiting for one in ends)
+        before = sum(one.before.running + one.before.waiting for one in ends)
+        if waiting <= running:
+            return running + waiting if self.seconds <= BURST_SECONDS else inf
+        ended_since = sum(one.end.counters[_ENDED] - one.before.counters[_ENDED] for one in ends)
+        stands = abs(running + waiting - before) <= STANDING_PART * ended_since
+        ended = sum(one.rate(_ENDED) for one in ends)
+        if not ended or (stands and self.pods.are_settled):
+            return inf
+        arrived = sum(span.rate(_ARRIVED) * span.share for span in self.spans)
+        return (arrived + waiting / DRAIN_SECONDS) * running / ended
 
     def _queue_time(self) -> Usage | None:
         answering = [span for span in self.spans if span.answers and span.end.queue]
@@ -129,8 +114,7 @@ class Window:
             return None
         counts: Counter[float] = Counter()
         for span in answering:
-            before = span.start.queue or (0,) * len(span.end.queue)
-            for bound, new, old in zip((*span.bounds, inf), span.end.queue, before, strict=True):
+            for bound, new, old in zip((*span.bounds, inf), span.end.queue, span.start.queue, strict=True):
                 counts[bound] += new - old
         return Usage(quantile(counts, QUEUE_QUANTILE), len(answering), self._missing(len(answering)))
 
@@ -138,24 +122,24 @@ class Window:
         return len(self.pods.missing) + len(self.pods.answering) - known
 
 
-def build_window(
-    seconds: float, now_seconds: float, since_seconds: float, tracks: Mapping[str, Track], pods: Pods
-) -> Window:
+def build_window(seconds: float, state: State, pods: Pods) -> Window:
     """Return the work of the last seconds; what was before anybody looked is unknown, not nothing."""
-    looked = min(seconds, now_seconds - since_seconds)
+    now = state.looked_seconds
+    watched = min(seconds, now - state.since_seconds)
     spans = []
-    for uid, track in tracks.items():
+    for uid, track in state.tracks.items():
+        if len(track.points) < 2 or uid in pods.missing or uid in pods.fresh:
+            continue
         answers = uid in pods.answering
-        if not track.points or uid in pods.missing or uid in pods.fresh:
-            continue
         end = track.points[-1]
-        start = track.start((end.at_seconds if answers else now_seconds) - seconds)
-        watched = end.at_seconds - start.at_seconds
-        if watched <= 0:
+        start = track.start((end.at_seconds if answers else now) - seconds)
+        looked = end.at_seconds - start.at_seconds
+        if looked <= 0:
             continue
-        always = answers and track.since_seconds <= since_seconds
-        spans.append(Span(start, end, track.bounds, 1.0 if always else min(watched / looked, 1.0), answers))
-    return Window(tuple(spans), pods)
+        was_always_there = answers and track.since_seconds <= state.since_seconds
+        share = 1.0 if was_always_there else min(looked / watched, 1.0)
+        spans.append(Span(start, track.points[-2], end, track.bounds, share, answers))
+    return Window(seconds, tuple(spans), pods)
 
 
 def quantile(counts: Mapping[float, int], part: float) -> float:
@@ -163,25 +147,24 @@ def quantile(counts: Mapping[float, int], part: float) -> float:
 
     Even within a bucket, the highest bound for what lies beyond it, and 0 where nothing was counted.
     """
-    total = sum(counts.values())
-    if not total:
-        return 0.0
-    rank, below, lower = part * total, 0, 0.0
+    rank, below, lower = part * sum(counts.values()), 0, 0.0
     for bound in sorted(counts):
-        if below + counts[bound] >= rank and counts[bound]:
+        if counts[bound] and below + counts[bound] >= rank:
             return lower if bound == inf else lower + (bound - lower) * (rank - below) / counts[bound]
         below += counts[bound]
         lower = bound
-    return lower
+    return 0.0
 
 
 _COUNTERS = {
     ("Concurrency", "Utilization"): COUNTERS.index("in_flight"),
-    ("RequestRate", "Utilization"): COUNTERS.index("requests"),
+    ("RequestRate", "Utilization"): COUNTERS.index("arrived"),
     ("CPU", "Utilization"): COUNTERS.index("cpu"),
     ("Memory", "Utilization"): COUNTERS.index("memory"),
     ("GPU", "Utilization"): COUNTERS.index("gpu"),
     ("GPU", "Memory"): COUNTERS.index("gpu_memory"),
 }
+_ENDED = COUNTERS.index("ended")
+_ARRIVED = COUNTERS.index("arrived")
 _LEVELS = frozenset({COUNTERS.index("memory"), COUNTERS.index("gpu_memory")})
 """What a pod holds for itself: it does not move to others when they come."""

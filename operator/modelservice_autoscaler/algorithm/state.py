@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ class Change(NamedTuple):
 class State:
     """The memory of one service; never changed in place, and bounded by the windows of its spec."""
 
-    since_seconds: float | None = None
+    since_seconds: float = inf
     """Since when it was looked at without a gap."""
-    looked_seconds: float = 0.0
+    looked_seconds: float = -inf
     """When it was looked at last."""
     tracks: Mapping[str, Track] = field(default_factory=dict)
     highest: tuple[Recommended, ...] = ()
@@ -43,7 +44,7 @@ class State:
     lowest: tuple[Recommended, ...] = ()
     """For scaling up: without whatever was followed by as little or less."""
     changes: tuple[Change, ...] = ()
-    burst_seconds: float | None = None
+    burst_seconds: float = -inf
     """When a burst was seen last."""
 
 

@@ -22,8 +22,9 @@ SMALLEST_GAP_SECONDS = 0.5
 """Answers that follow each other faster replace the one before: so a track has at most 62 points."""
 
 
-COUNTERS = ("in_flight", "requests", "cpu", "memory", "gpu", "gpu_memory")
-"""What is counted, in this order; of the devices their utilization, and the part of their memory in use."""
+COUNTERS = ("in_flight", "ended", "arrived", "cpu", "memory", "gpu", "gpu_memory")
+"""What is counted, in this order: requests times seconds, requests twice, cores, bytes, and of the devices
+their utilization and the part of their memory in use."""
 
 
 class Point(NamedTuple):
@@ -33,6 +34,8 @@ class Point(NamedTuple):
     counters: tuple[float, ...]
     """As in COUNTERS; nan where it is not known."""
     queue: tuple[int, ...]
+    running: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,8 @@ def _without_last_if_close(points: tuple[Point, ...]) -> tuple[Point, ...]:
 
 def _next_point(track: Track, sample: Sample) -> Point:
     load = sample.load
-    counted = (load.in_flight_seconds, load.requests, load.cpu_seconds)
+    arrived = load.requests + load.running + load.waiting
+    counted = (load.in_flight_seconds, load.requests, arrived, load.cpu_seconds)
     if track.last is None:
         integrals = tuple(nan if isnan(level) else 0.0 for level in _levels(load))
     else:
@@ -116,7 +120,7 @@ def _next_point(track: Track, sample: Sample) -> Point:
         seconds = sample.at_seconds - point.at_seconds
         grown = zip(point.counters[len(counted) :], _levels(track.last), _levels(load), strict=True)
         integrals = tuple(_grown(integral, before, after, seconds) for integral, before, after in grown)
-    return Point(sample.at_seconds, (*counted, *integrals), load.queue_counts)
+    return Point(sample.at_seconds, (*counted, *integrals), load.queue_counts, load.running, load.waiting)
 
 
 def _levels(load: Load) -> tuple[float, float, float]:
@@ -150,7 +154,8 @@ def _used_memory(gpus: Iterable[GpuLoad]) -> float:
 def _between(before: Point, after: Point, at_seconds: float) -> Point:
     share = (at_seconds - before.at_seconds) / (after.at_seconds - before.at_seconds)
     counters = zip(before.counters, after.counters, strict=True)
-    return Point(at_seconds, tuple(old + (new - old) * share for old, new in counters), before.queue)
+    grown = tuple(old + (new - old) * share for old, new in counters)
+    return before._replace(at_seconds=at_seconds, counters=grown)
 
 
 def _at(point: Point) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelservice_autoscaler.algorithm.windows import STABLE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from modelservice_autoscaler.algorithm.signals import Pods, Usage
+    from modelservice_autoscaler.algorithm.pods import Pods
+    from modelservice_autoscaler.algorithm.signals import Usage
     from modelservice_autoscaler.algorithm.spec import Signal
 
 _BINARY = ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"))
@@ -20,13 +23,12 @@ class Asked(NamedTuple):
     signal: Signal
     usage: Usage
     replicas: int
-    over_seconds: float | None = None
-    """Set for the burst window."""
+    over_seconds: float
 
 
 def describe(asked: Asked, replicas: int, desired: int) -> str:
     """Return a decision as people read it, such as `Concurrency 12.4 of 8 a pod: 2 -> 4`."""
-    over = f" over {asked.over_seconds:g} s" if asked.over_seconds else ""
+    over = f" over {asked.over_seconds:g} s" if asked.over_seconds < STABLE_SECONDS else ""
     course = f"stays at {replicas}" if desired == replicas else f"{replicas} -> {desired}"
     wanted = f", {asked.replicas} wanted" if asked.replicas != desired else ""
     return f"{asked.signal.type} {_measured(asked.signal, asked.usage)}{over}: {course}{wanted}"
