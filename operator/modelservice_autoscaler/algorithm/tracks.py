@@ -100,6 +100,7 @@ def _went_back(before: Load, after: Load) -> bool:
         or after.requests < before.requests
         or after.cpu_seconds < before.cpu_seconds
         or after.queue_bounds_seconds != before.queue_bounds_seconds
+        or len(after.queue_counts) != len(before.queue_counts)
         or any(new < old for new, old in zip(after.queue_counts, before.queue_counts, strict=False))
     )
 

@@ -28,6 +28,8 @@ class _Gpu(msgspec.Struct, rename="camel"):
 
 class _Answer(msgspec.Struct, rename="camel"):
     uptime_seconds: _Amount
+    running: _Count
+    waiting: _Count
     in_flight_seconds: _Amount
     requests: _Amount
     idle_seconds: _Amount
@@ -62,6 +64,8 @@ def parse_answer(raw: bytes) -> Answer:
         raise ValueError(f"its answer has {len(counts)} counts for {len(bounds)} bounds")
     load = Load(
         uptime_seconds=said.uptime_seconds,
+        running=said.running,
+        waiting=said.waiting,
         in_flight_seconds=said.in_flight_seconds,
         requests=said.requests,
         cpu_seconds=said.cpu_seconds,
