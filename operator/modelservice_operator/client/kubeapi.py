@@ -17,6 +17,7 @@ The rights that these calls need, and no others:
 | networking.k8s.io | networkpolicies, ingresses | get, list, watch, create, patch, delete |
 | gateway.networking.k8s.io | httproutes, grpcroutes | get, list, watch, create, patch, delete |
 | gateway.networking.k8s.io | gateways, gatewayclasses | get, list, watch |
+| resource.k8s.io | resourceclaimtemplates | get, list, watch, create, patch, delete |
 | (core) | pods | list, watch |
 | (core) | events | list |
 | events.k8s.io | events | create, patch |

@@ -35,6 +35,7 @@ from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.decision_facts import Facts
 from modelservice_operator.decide.looks import find_uncompared, has_unavailable_pods, look_after_seconds
 from modelservice_operator.decide.resources.children import Family, build_children
+from modelservice_operator.decide.resources.claim_template import find_obstacle
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
 from modelservice_operator.decide.revision import (
@@ -149,6 +150,9 @@ def _target(facts: Facts, service: ModelService, build_pod: PodBuilder) -> Revis
     )
     if isinstance(runtime, RuntimeProblem):
         return runtime
+    obstacle = find_obstacle(spec.gpu, facts.observed.cluster)
+    if obstacle is not None:
+        return obstacle
     inputs = revision_inputs(spec)
     name = revision_name(inputs, runtime)
     known = history.revision(name)

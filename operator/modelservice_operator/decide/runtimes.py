@@ -25,9 +25,10 @@ _NAMES_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeProblem:
-    """Why there is no runtime.
+    """Why there is no runtime, or the cluster has none of what the pods ask for.
 
-    `reason` is `RuntimeNotFound`, `RuntimeAmbiguous`, `RuntimeInvalid` or `GpuImageMissing`.
+    `reason` is `RuntimeNotFound`, `RuntimeAmbiguous`, `RuntimeInvalid`, `GpuImageMissing` or
+    `ClaimsNotServed`.
     """
 
     reason: str

@@ -96,7 +96,11 @@ CHILDREN = (
 
 SCALED_OBJECTS = Resource(group="keda.sh", version="v1alpha1", plural="scaledobjects", kind="ScaledObject")
 
-OPTIONAL_CHILDREN = (SCALED_OBJECTS, INGRESSES, HTTP_ROUTES, GRPC_ROUTES)
+CLAIM_TEMPLATES = Resource(
+    group="resource.k8s.io", version="v1", plural="resourceclaimtemplates", kind="ResourceClaimTemplate"
+)
+
+OPTIONAL_CHILDREN = (SCALED_OBJECTS, CLAIM_TEMPLATES, INGRESSES, HTTP_ROUTES, GRPC_ROUTES)
 """The same, only where the cluster serves them, and lets us."""
 GATEWAY_KINDS = (GATEWAY_CLASSES, GATEWAYS)
 """What routes lead from, where that is served: other people's, read and never written."""

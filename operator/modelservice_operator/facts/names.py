@@ -38,7 +38,7 @@ def revision_name(content: Mapping[str, Any]) -> str:
 
 
 def of_revision(service: str, revision: str) -> str:
-    """Name of a revision's ControllerRevision, Deployment and Service."""
+    """Name of a revision's ControllerRevision, Deployment, Service and ResourceClaimTemplate."""
     return f"{service}-{revision}"
 
 

@@ -13,6 +13,7 @@ from tests.unit.operator.builders import NOW, make_model_service, make_observed,
 
 from modelservice_operator.decide.decide import decide
 from modelservice_operator.facts.labels import MANAGER
+from modelservice_operator.facts.observed import ClusterFacts
 
 if TYPE_CHECKING:
     from hack.cluster.api import Api
@@ -23,6 +24,7 @@ RUNTIMES = (
     make_runtime(default=True, gpuImage="registry.example/gpu:1"),
     make_runtime("every-gpu", gpuImages={"amd.com": "registry.example/amd:1", "gpu.intel.com": "i:1"}),
 )
+CLUSTER = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate"}))
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Families:
         manifest = make_model_service(**spec)
         manifest["metadata"] = {"name": "spam", "namespace": self.namespace}
         service = self.api.apply(manifest)
-        return Family(self.api, service, decide(make_observed(service, *RUNTIMES), NOW).desired)
+        observed = make_observed(service, *RUNTIMES, cluster=CLUSTER)
+        return Family(self.api, service, decide(observed, NOW).desired)
 
 
 @pytest.fixture(scope="session")

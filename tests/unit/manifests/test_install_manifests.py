@@ -61,11 +61,8 @@ def test_cluster_role_grants_what_the_operator_uses_and_no_more():
     expected |= rights(kinds.MODEL_SERVICES, {"patch"}, "/status")
     expected |= rights(kinds.MODEL_SERVICES, {"patch"}, "/scale")
     expected |= rights(kinds.MODEL_SERVICES, {"update"}, "/finalizers")
-    for child in kinds.CHILDREN:
+    for child in (*kinds.CHILDREN, *kinds.OPTIONAL_CHILDREN):
         expected |= rights(child, CHILD_VERBS)
-    expected |= rights(kinds.SCALED_OBJECTS, CHILD_VERBS)
-    for route in (kinds.INGRESSES, kinds.HTTP_ROUTES, kinds.GRPC_ROUTES):
-        expected |= rights(route, CHILD_VERBS)
     for gateway in kinds.GATEWAY_KINDS:
         expected |= rights(gateway, WATCH_VERBS)
     expected |= rights(kinds.PODS, {"list", "watch"}) | rights(kinds.CORE_EVENTS, {"list"})

@@ -135,6 +135,25 @@ SPECS: dict[str, dict[str, Any]] = {
         "runtime": {"ref": "every-gpu"},
         "gpu": {"count": 1, "resource": "gpu.intel.com/xe", "product": "Flex_170"},
     },
+    "device": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "gpu": {
+            "count": 1,
+            "claim": {
+                "deviceClassName": "gpu.nvidia.com",
+                "selectors": [
+                    {"cel": {"expression": "device.attributes['gpu.nvidia.com'].type == 'gpu'"}},
+                    {
+                        "cel": {
+                            "expression": "device.capacity['gpu.nvidia.com'].memory"
+                            ".compareTo(quantity('20Gi')) >= 0"
+                        }
+                    },
+                ],
+            },
+        },
+        "resources": {"limits": {"memory": "8Gi"}},
+    },
     "tensorrt": {
         "model": {
             "storageUri": "oci://registry.example/models/spam:1",

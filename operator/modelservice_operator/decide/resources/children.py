@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.decide.resources.claim_template import build_claim_template
 from modelservice_operator.decide.resources.controller_revision import build_controller_revision
 from modelservice_operator.decide.resources.deployment import build_deployment
 from modelservice_operator.decide.resources.disruption_budget import build_disruption_budget
@@ -63,6 +64,8 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
     children += [
         build_controller_revision(owner, revision) for revision in revisions if not revision.recorded
     ]
+    claims = (build_claim_template(owner, revision) for revision in revisions)
+    children += [claim for claim in claims if claim is not None]
     children += [build_deployment(owner, revision, replicas) for revision, replicas in family.live]
     children += [build_service(owner, family.selected), build_pods_service(owner, family.selected)]
     if family.preview is not None:

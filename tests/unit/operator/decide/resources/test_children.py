@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.operator.builders import (
@@ -20,6 +20,10 @@ from modelservice_operator.api.modelservice import PODS_NAME_RULE, is_service_na
 from modelservice_operator.api.types.rules import Rule
 from modelservice_operator.decide.decide import decide
 from modelservice_operator.facts import labels, names
+from modelservice_operator.facts.observed import ClusterFacts
+
+if TYPE_CHECKING:
+    from modelservice_operator.decide.decision import Decision
 
 Object = dict[str, Any]
 METADATA = {"labels": {"cost-center": "4711"}, "annotations": {"example.com/owner": "mail"}}
@@ -262,3 +266,47 @@ def test_stored_service_that_breaks_a_newer_rule_runs_on_and_a_new_one_is_refuse
     world.settle()
     assert world.status["stableRevision"] != revision
     assert world.condition("Ready")["status"] == "True"
+
+
+# Devices by dynamic resource allocation
+
+DEVICE = {"count": 1, "claim": {"deviceClassName": "gpu.nvidia.com"}}
+WITH_CLAIMS = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate"}))
+
+
+def decide_claim(cluster: ClusterFacts, **spec: Any) -> Decision:
+    runtime = make_runtime(default=True, gpuImage="registry.example/gpu:1")
+    return decide(make_observed(make_model_service(**{"gpu": DEVICE, **spec}), runtime, cluster=cluster), NOW)
+
+
+def test_decide_claim_pods_name_the_template_of_their_revision_which_comes_first() -> None:
+    desired = decide_claim(WITH_CLAIMS).desired
+
+    kinds = [child["kind"] for child in desired]
+    template, deployment = (desired[kinds.index(one)] for one in ("ResourceClaimTemplate", "Deployment"))
+    pod = deployment["spec"]["template"]["spec"]
+    assert kinds.index("ResourceClaimTemplate") < kinds.index("Deployment")
+    name = template["metadata"]["name"]
+    assert pod["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": name}]
+    assert pod["containers"][0]["resources"]["claims"] == [{"name": "gpu"}]
+    assert "claims" not in pod["initContainers"][0].get("resources", {})
+    other = {"count": 1, "claim": {"deviceClassName": "big.nvidia.com"}}
+    assert name not in [one["metadata"]["name"] for one in decide_claim(WITH_CLAIMS, gpu=other).desired]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        (ClusterFacts(), "the cluster does not serve resource.k8s.io/v1"),
+        (ClusterFacts(forbidden=frozenset({"ResourceClaimTemplate"})), "the operator may not write"),
+    ],
+)
+def test_decide_claim_that_the_cluster_does_not_know_is_said_and_nothing_begun(
+    cluster: ClusterFacts, said: str
+) -> None:
+    decision = decide_claim(cluster)
+
+    assert decision.runtime_problem is not None
+    assert decision.runtime_problem.reason == "ClaimsNotServed"
+    assert said in decision.runtime_problem.message
+    assert not decision.desired

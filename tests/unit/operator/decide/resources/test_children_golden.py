@@ -17,6 +17,7 @@ from tests.unit.operator.specs import SPECS
 
 from modelservice_operator.api import ModelServiceSpec
 from modelservice_operator.decide.decide import decide
+from modelservice_operator.facts.observed import ClusterFacts
 
 GOLDEN = Path(__file__).parent / "golden"
 RUNTIME = make_runtime(
@@ -27,10 +28,12 @@ RUNTIME = make_runtime(
 OTHER_GPUS = make_runtime(
     "every-gpu", gpuImages={"amd.com": "registry.example/amd:1", "gpu.intel.com": "registry.example/intel:1"}
 )
+CLUSTER = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate"}))
 
 
 def rendered(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(decide(make_observed(make_model_service(**spec), RUNTIME, OTHER_GPUS), NOW).desired)
+    observed = make_observed(make_model_service(**spec), RUNTIME, OTHER_GPUS, cluster=CLUSTER)
+    return list(decide(observed, NOW).desired)
 
 
 @pytest.mark.parametrize("name", SPECS)
