@@ -17,9 +17,9 @@ def _cel_of_any(providers: tuple[str, ...]) -> str:
     return f"has(self.runtime) && has({listed}) && ({found})"
 
 
-def _cel_of_resource(pattern: str, spec: str = "self") -> str:
+def _cel_of_resource(pattern: str) -> str:
     """Whether the GPU's resource matches; a claim names none, its class may be of any vendor."""
-    return f"has({spec}.gpu) && has({spec}.gpu.resource) && {spec}.gpu.resource.matches('^{pattern}/')"
+    return f"has(self.gpu) && has(self.gpu.resource) && self.gpu.resource.matches('^{pattern}/')"
 
 
 def _is_of(spec: Any, vendors: tuple[Vendor, ...]) -> bool:
@@ -36,11 +36,14 @@ def _needs_gpu(provider: str) -> Rule:
 
 
 def _nvidia_alone() -> Rule:
-    """Stored before there were other vendors: such a service may go on."""
-    other = "(amd|gpu.intel).com"
+    """Stored before there were other vendors: such a service may go on, with the same resource."""
+    other, before = "(amd|gpu.intel).com", "oldSelf.value()"
     return Rule(
         cel=f"!({_cel_of_any(NVIDIA.providers)} && {_cel_of_resource(other)})",
-        stored_cel=_cel_of_resource(other, "oldSelf.value()"),
+        # No more of the old value than an equality: its strings have no bound, which makes CEL too costly.
+        stored_cel=(
+            f"has({before}.gpu) && has({before}.gpu.resource) && {before}.gpu.resource == self.gpu.resource"
+        ),
         message="CUDA and TensorRT need an NVIDIA GPU: use MIGraphX on AMD's, OpenVINO on Intel's",
         check=lambda spec: not _is_of(spec, (AMD, INTEL)) or not {*NVIDIA.providers} & {*_asked(spec)},
         field_path=".runtime.executionProviders",
