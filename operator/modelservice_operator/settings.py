@@ -1,6 +1,7 @@
 """The operator's settings: frozen, read once from flags and environment. Nothing else reads either.
 
 Every tuned default has its reason next to it. What every component of ours needs stands apart:
+`CommonSettings`, `add_common_arguments` and `common_settings`; for those of which one leads
 `ProcessSettings`, `add_process_arguments` and `process_settings`.
 """
 
@@ -39,10 +40,9 @@ class LeaseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessSettings:
+class CommonSettings:
     """What a process of ours needs, whatever it does."""
 
-    lease: LeaseSettings
     cluster_url: str | None = None
     """Address of the API server for a pod's service account; None where a kubeconfig is used."""
     kubeconfig: str = ""
@@ -54,6 +54,13 @@ class ProcessSettings:
     """The kubelet and Prometheus come from outside the pod, over IPv4 or IPv6."""
     http_port: int = 8081
     log_level: str = "INFO"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings(CommonSettings):
+    """What a process of ours needs of whose replicas one leads."""
+
+    lease: LeaseSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +96,8 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
 def process_settings(args: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, Any]:
     """The fields of `ProcessSettings`, from what `add_process_arguments` asked for and the environment."""
-    in_cluster = args.kubeconfig is None and args.context is None
     return {
+        **common_settings(args, environ),
         "lease": LeaseSettings(
             namespace=args.lease_namespace or environ.get("POD_NAMESPACE") or "default",
             name=args.lease_name,
@@ -99,6 +106,13 @@ def process_settings(args: argparse.Namespace, environ: Mapping[str, str]) -> di
             renew_deadline_seconds=args.lease_renew_deadline_seconds,
             retry_seconds=args.lease_retry_seconds,
         ),
+    }
+
+
+def common_settings(args: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of `CommonSettings`, from what `add_common_arguments` asked for and the environment."""
+    in_cluster = args.kubeconfig is None and args.context is None
+    return {
         "cluster_url": _cluster_url(environ) if in_cluster else None,
         "kubeconfig": args.kubeconfig or environ.get("KUBECONFIG") or "",
         "context": args.context,
@@ -140,18 +154,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def add_process_arguments(parser: argparse.ArgumentParser, *, lease_name: str) -> None:
-    """Ask for what every process of ours needs."""
+    """Ask for what every process of ours needs of whose replicas one leads."""
+    add_common_arguments(parser)
     add = parser.add_argument
-    add(
-        "--kubeconfig",
-        help="path of a kubeconfig file (default: in a pod its service account, else $KUBECONFIG)",
-    )
-    add("--context", help="context in the kubeconfig file")
-    add("--namespace", help="serve only this namespace")
-    add("--http-host", default=ProcessSettings.http_host,
-        help="address of /healthz, /readyz and /metrics; '::' is every one of IPv4 and IPv6")  # fmt: skip
-    add("--http-port", type=int, default=ProcessSettings.http_port, help="port of the same")
-    add("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=ProcessSettings.log_level)
     add(
         "--lease-namespace",
         help="namespace of the leader election Lease (default: $POD_NAMESPACE, else default)",
@@ -162,6 +167,21 @@ def add_process_arguments(parser: argparse.ArgumentParser, *, lease_name: str) -
     add("--lease-renew-deadline-seconds", type=_positive_float, default=LeaseSettings.renew_deadline_seconds,
         help="time without renewal after which the leader ends; less than the duration")  # fmt: skip
     add("--lease-retry-seconds", type=_positive_float, default=LeaseSettings.retry_seconds)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Ask for what every process of ours needs."""
+    add = parser.add_argument
+    add(
+        "--kubeconfig",
+        help="path of a kubeconfig file (default: in a pod its service account, else $KUBECONFIG)",
+    )
+    add("--context", help="context in the kubeconfig file")
+    add("--namespace", help="serve only this namespace")
+    add("--http-host", default=CommonSettings.http_host,
+        help="address of /healthz, /readyz and /metrics; '::' is every one of IPv4 and IPv6")  # fmt: skip
+    add("--http-port", type=int, default=CommonSettings.http_port, help="port of the same")
+    add("--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default=CommonSettings.log_level)
 
 
 def _network_policy(text: str) -> NetworkPolicySpec:

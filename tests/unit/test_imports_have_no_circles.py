@@ -45,6 +45,7 @@ def circle_in(folder: Path) -> list[str]:
     "package",
     [
         "operator/modelservice_operator",
+        "operator/modelservice_activator",
         "operator/modelservice_autoscaler",
         "runtime/modelservice_runtime",
         "cli/modelservice_cli",

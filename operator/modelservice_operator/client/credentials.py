@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelservice_operator.facts.errors import OperatorError
 
 if TYPE_CHECKING:
-    from modelservice_operator.settings import ProcessSettings
+    from modelservice_operator.settings import CommonSettings
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_REREAD_SECONDS = 60.0
@@ -134,7 +134,7 @@ def _ssl_context(configuration: Any) -> ssl.SSLContext:
     return context
 
 
-def load_credentials(settings: ProcessSettings) -> Credentials:
+def load_credentials(settings: CommonSettings) -> Credentials:
     """The credentials that `settings` ask for; OperatorError where there are none."""
     if settings.cluster_url is not None:
         return pod_credentials(settings.cluster_url)

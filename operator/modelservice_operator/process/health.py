@@ -10,17 +10,26 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from modelservice_operator import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 
 class HealthServer:
-    """Answers probes from two functions and metrics from the registry."""
+    """Answers probes from two functions, metrics from the registry, and `routes` as they say."""
 
-    def __init__(self, host: str, port: int, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        alive: Callable[[], bool],
+        ready: Callable[[], bool],
+        routes: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] | None = None,
+    ) -> None:
         # asyncio would take :: for IPv6 alone; for None it opens those of both families that the kernel has.
         self._host = None if host == "::" else host
         self._port = port
         self._checks = {"/healthz": alive, "/readyz": ready}
+        self._routes = {**(routes or {}), "/metrics": _metrics}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -28,7 +37,8 @@ class HealthServer:
         application = web.Application()
         for path in self._checks:
             application.router.add_get(path, self._probe)
-        application.router.add_get("/metrics", _metrics)
+        for path, handler in self._routes.items():
+            application.router.add_get(path, handler)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()

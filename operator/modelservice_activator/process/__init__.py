@@ -1,0 +1,1 @@
+"""One activator process: start and end, probes, and what it tells the operator."""

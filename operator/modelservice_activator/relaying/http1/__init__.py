@@ -1,0 +1,1 @@
+"""HTTP/1.1, by h11 on both sides."""
