@@ -16,7 +16,7 @@ KSERVE_VENV := .venv-kserve
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration e2e generate verify conformance lock cluster schemathesis kserve train demo canary demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras e2e generate verify conformance lock cluster schemathesis kserve train demo canary demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -73,6 +73,9 @@ test-integration: cluster ## Integration tests: a real control plane with fake n
 
 e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real containers
 	@$(PYTEST) tests/e2e
+
+test-extras: cluster ## With the real prometheus-adapter (built once: 4 minutes); not part of `make test`
+	@$(PYTEST) tests/extras
 
 test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
 	@$(PY) -m hack.suites

@@ -97,5 +97,12 @@ FAMILIES: dict[str, Family] = {
             build_seconds=120,
             version_text="v1.56.1",  # it has no option that says so: one on PATH is never taken
         ),
+        Family(
+            name="prometheus-adapter",
+            version="v0.12.0",
+            programs={"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"},
+            build_seconds=240,
+            version_text="v0.12.0",  # nor has this one
+        ),
     )
 }

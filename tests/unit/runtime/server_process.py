@@ -16,13 +16,16 @@ ROOT = Path(__file__).parents[3]
 class ServerProcess:
     """`python -m modelservice_runtime serve` with ports chosen by the kernel.
 
-    `program` is Python text that runs `serve` in its own way.
+    `program` is Python text that runs `serve` in its own way; `within` stands before the command, such as
+    `ip netns exec NAME`.
     """
 
-    def __init__(self, arguments: Sequence[str], program: str | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], program: str | None = None, within: Sequence[str] = ()
+    ) -> None:
         ports = ["--host", "127.0.0.1", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
         start = ["-m", "modelservice_runtime", "serve"] if program is None else ["-c", program]
-        command = [sys.executable, *start, *ports, *arguments]
+        command = [*within, sys.executable, *start, *ports, *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "runtime")}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.records: list[dict[str, Any]] = []
@@ -46,8 +49,10 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(*arguments: str, program: str | None = None) -> Iterator[ServerProcess]:
-    server = ServerProcess(arguments, program)
+def server_process(
+    *arguments: str, program: str | None = None, within: Sequence[str] = ()
+) -> Iterator[ServerProcess]:
+    server = ServerProcess(arguments, program, within)
     try:
         yield server
     finally:
