@@ -1,4 +1,4 @@
-{{/* What the components beside the operator have in common; the argument is (dict "root" $ "component" "autoscaler"). */}}
+{{/* What the components beside the operator have in common; the argument is (dict "root" $ "component" "autoscaler"), and "sysctls" for pods. */}}
 
 {{- define "modelservice-operator.component.fullname" -}}
 {{- printf "%s-%s" (include "modelservice-operator.fullname" .root) .component -}}
@@ -52,6 +52,10 @@ securityContext:
   runAsNonRoot: true
   seccompProfile:
     type: RuntimeDefault
+  {{- with .sysctls }}
+  sysctls:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
