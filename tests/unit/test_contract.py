@@ -14,6 +14,8 @@ import pytest
 import yaml
 from yarl import URL
 
+from modelservice_autoscaler.algorithm.load import GpuLoad, Load
+from modelservice_autoscaler.looking.answer import parse_answer
 from modelservice_operator.api import parse_model_service
 from modelservice_operator.api.spec.resources import ExecutionProviders
 from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template
@@ -25,15 +27,17 @@ from modelservice_operator.facts.observed import PodReport
 from modelservice_operator.facts.signature import MOST_TENSORS, Signature, Tensor
 from modelservice_operator.work.pods.reports import LARGEST_REPORT_BYTES
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS, ModelStatistics
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.main import build_parser, build_request
 from modelservice_runtime.machine.cpu import available_cpus
+from modelservice_runtime.machine.gpu_devices import GpuDevice
 from modelservice_runtime.machine.memory.cgroup import find_control_groups
 from modelservice_runtime.model import Batching, ModelSpec
 from modelservice_runtime.models.content import ModelContent
+from modelservice_runtime.models.load import Load as ServerLoad
 from modelservice_runtime.models.samples import read_samples
 from modelservice_runtime.models.snapshots import ModelSnapshot
 from modelservice_runtime.onnx.execution_providers import (
@@ -50,6 +54,7 @@ from modelservice_runtime.protocols.oip.routes import Endpoint, Route, match_rou
 from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.serving.life import Life
+from modelservice_runtime.serving.load import build_load
 from modelservice_runtime.serving.report import LARGEST_SIGNATURE_BYTES, build_report
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
 from modelservice_runtime.settings.sessions import (
@@ -466,3 +471,28 @@ def test_fields_that_a_server_does_not_know_are_named() -> None:
         "spec.batching.rowsAreIndependent",
         "spec.model.samples.file",
     ]
+
+
+def test_what_a_server_says_of_its_load_is_understood() -> None:
+    counts = list(range(len(QUEUE_BUCKETS_SECONDS) + 1))
+    counted = ServerLoad(2, 3, 5_500_000_000, 7, 8_000_000_000, counts, 1.5)
+    gpus = [GpuDevice("GPU-0", "H100", 80, 8, 0.25), GpuDevice("GPU-1", "H100", 80, 9, None)]
+    page = build_load(counted, Life(1_000_000_000, 2_000_000_000), 11_000_000_000, 77, gpus)
+    idle = build_load(ServerLoad(), Life(1_000_000_000, 2_000_000_000), 11_000_000_000, 0, [])
+
+    answer = parse_answer(orjson.dumps(page))
+
+    assert answer.load == Load(
+        uptime_seconds=10.0,
+        running=2,
+        waiting=3,
+        in_flight_seconds=5.5,
+        requests=7,
+        cpu_seconds=1.5,
+        memory_bytes=77,
+        queue_bounds_seconds=QUEUE_BUCKETS_SECONDS,
+        queue_counts=tuple(counts),
+        gpus=(GpuLoad(0.25, 8, 80), GpuLoad(None, 9, 80)),
+    )
+    assert answer.idle_seconds == 0
+    assert parse_answer(orjson.dumps(idle)).idle_seconds == 9
