@@ -43,6 +43,8 @@ class Span(NamedTuple):
     before: Point
     """The answer before the last."""
     end: Point
+    running: float
+    """Requests that ran, on average of the answers."""
     bounds: tuple[float, ...]
     """Of its queue's buckets."""
     share: float
@@ -93,17 +95,17 @@ class Window:
         needed. By Little's law that is what arrives a second times how long a request runs; and what waits
         is to be worked off. A queue that stands still says how many are needed: its clients wait for an
         answer before they ask again, or no more fit in. Where pods have just come it stands still by chance.
-        What was in flight seconds ago is no burst.
+        Little that waits says nothing, but what has just been worked off is no burst.
         """
         ends = [span for span in self.spans if span.answers]
-        running, waiting = sum(one.end.running for one in ends), sum(one.end.waiting for one in ends)
-        before = sum(one.before.running + one.before.waiting for one in ends)
-        if waiting <= running:
-            return running + waiting if self.seconds <= BURST_SECONDS else inf
+        running, waiting = sum(one.running for one in ends), sum(one.end.waiting for one in ends)
+        grown = sum(one.end.in_flight - one.before.in_flight for one in ends)
         ended_since = sum(one.end.counters[_ENDED] - one.before.counters[_ENDED] for one in ends)
-        stands = abs(running + waiting - before) <= STANDING_PART * ended_since
         ended = sum(one.rate(_ENDED) for one in ends)
+        stands = abs(grown) <= STANDING_PART * ended_since
         if not ended or (stands and self.pods.are_settled):
+            return inf
+        if waiting <= running and (grown >= 0 or self.seconds > BURST_SECONDS):
             return inf
         arrived = sum(span.rate(_ARRIVED) * span.share for span in self.spans)
         return (arrived + waiting / DRAIN_SECONDS) * running / ended
@@ -138,7 +140,8 @@ def build_window(seconds: float, state: State, pods: Pods) -> Window:
             continue
         was_always_there = answers and track.since_seconds <= state.since_seconds
         share = 1.0 if was_always_there else min(looked / watched, 1.0)
-        spans.append(Span(start, track.points[-2], end, track.bounds, share, answers))
+        running = track.mean_running(start.at_seconds)
+        spans.append(Span(start, track.points[-2], end, running, track.bounds, share, answers))
     return Window(seconds, tuple(spans), pods)
 
 

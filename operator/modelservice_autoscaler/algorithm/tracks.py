@@ -37,6 +37,11 @@ class Point(NamedTuple):
     running: int
     waiting: int
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests ran or waited."""
+        return self.running + self.waiting
+
 
 @dataclass(frozen=True, slots=True)
 class Track:
@@ -68,6 +73,11 @@ class Track:
         if index == len(self.points) or before.at_seconds == from_seconds:
             return before
         return _between(before, self.points[index], from_seconds)
+
+    def mean_running(self, from_seconds: float) -> float:
+        """Return how many requests ran, on average of the answers since then."""
+        running = [point.running for point in self.points if point.at_seconds > from_seconds]
+        return sum(running) / len(running)
 
 
 def observe(
