@@ -82,6 +82,13 @@ EVENTS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+COLD_START_SECONDS = Histogram(
+    f"{PREFIX}_cold_start_seconds",
+    "Time of a start from zero, by phase (schedule, pull, fetch, load, warm; total from the wish to ready).",
+    ["phase"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
+    registry=REGISTRY,
+)
 POD_WATCHES = Gauge(
     f"{PREFIX}_pod_watches",
     "Services whose pods are watched, because they are not available.",

@@ -74,6 +74,8 @@ class Settings(ProcessSettings):
     """For ModelServices that leave spec.networkPolicy, or a field of it, out."""
     scaler_address: str = ""
     """Where modelservice-autoscaler answers KEDA, host and port; empty: it is not installed."""
+    activator: tuple[str, str] | None = None
+    """Namespace and name of the activator's Service; None where there is no activator."""
 
     @property
     def autoscaler_lease(self) -> tuple[str, str] | None:
@@ -91,6 +93,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         audit_interval_seconds=args.audit_interval_seconds,
         network_policy=args.network_policy,
         scaler_address=args.scaler_address,
+        activator=args.activator_service,
     )
 
 
@@ -150,6 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--scaler-address", default=Settings.scaler_address, metavar="NAME.NAMESPACE.svc:PORT",
         help="where modelservice-autoscaler answers KEDA; left out: it is not installed")  # fmt: skip
+    add("--activator-service", type=_service, metavar="NAMESPACE/NAME",
+        help="headless Service of the activator; without one no ModelService goes to zero")  # fmt: skip
     return parser
 
 
@@ -191,6 +196,13 @@ def _network_policy(text: str) -> NetworkPolicySpec:
         raise argparse.ArgumentTypeError(f"expected JSON: {error}") from None
     except InvalidSpec as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _service(text: str) -> tuple[str, str] | None:
+    namespace, slash, name = text.partition("/")
+    if text and (not slash or not namespace or not name or "/" in name):
+        raise argparse.ArgumentTypeError(f"expected NAMESPACE/NAME, got {text!r}")
+    return (namespace, name) if text else None
 
 
 def _positive_int(text: str) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from modelservice_operator.cache.ports import PortBook
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.facts.labels import NAME
 from modelservice_operator.facts.observed import (
@@ -26,6 +27,7 @@ from modelservice_operator.facts.observed import (
     DeploymentChild,
     Observed,
     RevisionChild,
+    SliceChild,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +99,8 @@ class Store:
         self._snapshots = _SnapshotCompressor()
         self.cluster = ClusterFacts()
         """What every view tells of the cluster."""
+        self.ports = PortBook()
+        """Which ports of the activator belong to whom."""
 
     # ModelServices
 
@@ -216,6 +220,9 @@ class Store:
         if before is not None:
             self._unlink(before)
         self._link(child)
+        key = owner_key(child)
+        if isinstance(child, SliceChild) and key is not None:
+            self.ports.note(key, child.slice.ports)
         return ChildChange(before, child)
 
     def remove_child(
@@ -227,6 +234,9 @@ class Store:
         if known is None or known.uid != uid:
             return None
         self._unlink(known)
+        key = owner_key(known)
+        if isinstance(known, SliceChild) and key is not None:
+            self.ports.release(key)
         return ChildChange(known, None)
 
     def forget_children(self, kind: str) -> None:

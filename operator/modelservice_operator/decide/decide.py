@@ -53,6 +53,9 @@ from modelservice_operator.decide.rollout.history import (
 from modelservice_operator.decide.rollout.room.deadlines import soonest
 from modelservice_operator.decide.rollout.room.leaving import count_leaving
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
+from modelservice_operator.decide.standby.read import read_switch
+from modelservice_operator.decide.standby.switch import next_switch
+from modelservice_operator.decide.standby.wakening import find_wakening
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of
 
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.rollout.model import Plan
+    from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.observed import Child, Observed
 
 
@@ -86,7 +90,8 @@ def decide(
         return _decide(facts, _last_wish(facts, problems))
     target = _target(facts, service, build_pod)
     problem = target if isinstance(target, RuntimeProblem) else None
-    beginning = find_beginning(service.spec, observed, tuple(facts.history.deployments.values()))
+    deployments = tuple(facts.history.deployments.values())
+    beginning = find_wakening(service.spec, observed) or find_beginning(service.spec, observed, deployments)
     return _decide(
         facts,
         Wish(
@@ -166,13 +171,16 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     target = wish.target
     if target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
+    serving = facts.history.revision(facts.stable) or target
+    switch = next_switch(read_switch(facts, wish.spec, wish.replicas, serving), facts.now)
+    wish = wish.at_least(switch.floor)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
     steering = read_steering(facts, target.name)
     step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
     scaling, beginning = _scaling(facts, wish), wish.beginning
-    children = _children(facts, target, step, scaling)
+    children = _children(facts, target, step, scaling, switch)
     measures = request_of(wish, step, facts)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
     is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
@@ -190,6 +198,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         measures=measures,
         serving=target if step.stable in (None, target.name) else facts.history.revision(step.stable),
         replicas=sum(step.replicas.values()) if wish.replicas is None else wish.replicas,
+        standby=switch,
         begin_with=beginning.replicas if beginning and beginning.is_certain else None,
         scaling=scaling,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
@@ -201,6 +210,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         uncompared=find_uncompared(facts, step.stable or target.name),
         requeue_after_seconds=soonest(
             step.requeue_after_seconds,
+            switch.requeue_after_seconds,
             leaving.recheck_seconds if step.waits_for_leaving else None,
             inactivity.due_in_seconds or None if inactivity else None,
             LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
@@ -218,9 +228,10 @@ def _scaling(facts: Facts, wish: Wish) -> Scaling | None:
 
 
 def _children(
-    facts: Facts, target: Revision, step: Plan, scaling: Scaling | None
+    facts: Facts, target: Revision, step: Plan, scaling: Scaling | None, switch: Switch
 ) -> tuple[dict[str, Any], ...]:
     observed = facts.observed
+    activators = observed.surroundings.activators
     return build_children(
         Family(
             owner=facts.owner,
@@ -229,6 +240,8 @@ def _children(
             network_policy=facts.network_policy,
             selected=step.selector,
             preview=step.preview,
+            standby=switch.slice,
+            activator_namespace=activators.namespace if activators else "",
         )
     )
 

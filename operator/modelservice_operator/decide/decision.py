@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.runtimes import RuntimeProblem
+    from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.measured import MeasureRequest
     from modelservice_operator.facts.observed import Child
 
@@ -36,7 +37,9 @@ class Decision:
     serving: Revision | None = None
     """The stable revision with its snapshot; the target until there is a stable one."""
     replicas: int = 0
-    """Pods wanted in total."""
+    """Pods wanted in total: one more than asked for while nobody can stand in for the last one."""
+    standby: Switch | None = None
+    """Who leads clients, the pods or the activator; None where there is no revision to lead to."""
     steering: Steering | None = None
     """What people ask of the rollout, None where there is none."""
     measures: MeasureRequest | None = None

@@ -6,7 +6,7 @@ rest is not written again and again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.autoscaling.beginning import find_autoscaler
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from modelservice_operator.api import Autoscaling
     from modelservice_operator.decide.autoscaling.engine import Obstacle, Scaling
     from modelservice_operator.decide.decision import Decision
+    from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.explain.diagnose import Cause
     from modelservice_operator.explain.verdict import View
     from modelservice_operator.facts.observed import AutoscalerChild, Observed
@@ -105,7 +106,16 @@ def autoscaling_condition(observed: Observed, decision: Decision, view: View) ->
         or _at_rest(facts)
         or {"Builtin": _by_builtin, "HPA": _by_hpa, "Keda": _by_keda}[decision.scaling.engine](facts)
     )
-    return (_as_told(_with_room(found, facts), view.old),)
+    told = _as_told(_with_room(found, facts), view.old)
+    return (_without_sleep(told, decision.standby),)
+
+
+def _without_sleep(told: Condition, switch: Switch | None) -> Condition:
+    """Add why it cannot sleep, or why no request can wake it."""
+    if switch is None or switch.problem is None:
+        return told
+    effect = "No request can wake it" if switch.phase == "Asleep" else "It keeps one pod or more"
+    return replace(told, message=f"{told.message} {effect}: {switch.problem}.".strip())
 
 
 def _say(status: bool, reason: str, message: str) -> Condition:

@@ -27,6 +27,7 @@ from modelservice_operator.explain.rollout.room import (
     describe_surge,
     find_room,
 )
+from modelservice_operator.explain.standby import standby_status
 from modelservice_operator.explain.verdict import View
 from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.recorded import is_given_up, served_revisions
@@ -83,7 +84,7 @@ def compute_status(
         "runtime": _runtime(decision.target, observed.runtimes),
         # Written by the autoscaler alone: what stays the same is in no patch of ours.
         "autoscaler": old.get("autoscaler"),
-        "autoscaling": autoscaling_status(decision),
+        "autoscaling": (autoscaling_status(decision) or {}) | standby_status(observed, decision) or None,
         "conditions": stamp(conditions, old, generation, now),
     }
     status["outcomes"] = compute_outcomes(old, status, history.records, now)
@@ -143,6 +144,7 @@ def _view(
         cause=_cause(observed, decision, deployments, room),
         aborted=bool(decision.steering and target in decision.steering.aborted),
         inactive=decision.inactive,
+        standby=decision.standby,
         held=bool(decision.plan and decision.plan.held),
         no_room=describe_no_room(decision),
         content_changed=content_changed(decision, old, models),
@@ -170,9 +172,12 @@ def _missed_deadline(view: View) -> int | None:
 
 
 def _needed(decision: Decision) -> int:
-    """With autoscaling the minimum is enough: an autoscaler that adds pods makes nothing unready."""
+    """With autoscaling the minimum is enough: an autoscaler that adds pods makes nothing unready.
+
+    One that may sleep has to answer all the same while it is awake.
+    """
     autoscaling = decision.service.spec.autoscaling if decision.service else None
-    return min(autoscaling.min_replicas, decision.replicas) if autoscaling else decision.replicas
+    return min(max(1, autoscaling.min_replicas), decision.replicas) if autoscaling else decision.replicas
 
 
 def _is_settled(deployment: DeploymentChild | None, replicas: int) -> bool:

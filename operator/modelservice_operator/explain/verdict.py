@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modelservice_operator.api import InvalidSpec
     from modelservice_operator.decide.rollout.model import Phase, Progress
     from modelservice_operator.decide.runtimes import RuntimeProblem
+    from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.explain.diagnose import Cause
     from modelservice_operator.explain.reach import Obstacle
     from modelservice_operator.facts.observed import ApplyFailure
@@ -99,6 +100,8 @@ class View:
     """Somebody aborted the target."""
     inactive: str | None
     """Why the autoscaler of pods that are ready does not work."""
+    standby: Switch | None
+    """Who leads clients: the pods, or the activator."""
     content_changed: str | None
     """Why the pods of one revision cannot be trusted to serve the same model."""
 
@@ -121,9 +124,19 @@ def is_ready(view: View) -> bool:
     if view.problems or view.runtime_problem or view.phase != "Complete" or _blocking(view):
         return False
     if view.wanted == 0:
-        return not view.has_pods
+        return not view.has_pods and (not _sleeps(view) or _is_covered(view))
     is_rolled_out = view.is_settled and view.target_available >= view.needed and not view.has_old_pods
     return is_rolled_out and view.obstacle is None
+
+
+def _sleeps(view: View) -> bool:
+    """Whether a request is to wake it."""
+    return view.standby is not None and view.standby.phase == "Asleep"
+
+
+def _is_covered(view: View) -> bool:
+    """Whether the activator stands in for its pods."""
+    return view.standby is not None and view.standby.standby_since is not None and not view.standby.problem
 
 
 def _blocking(view: View) -> ApplyFailure | None:
@@ -141,6 +154,10 @@ def _blocking(view: View) -> ApplyFailure | None:
 
 def ready_verdict(view: View) -> Verdict:
     """Return what is said of a service that is ready."""
+    if view.wanted == 0 and _sleeps(view):
+        return Verdict(
+            reason="ScaledToZero", message="No replica runs while nobody asks: a request wakes it."
+        )
     if view.wanted == 0:
         return Verdict(reason="ScaledToZero", message="No replicas are wanted: raise spec.replicas to serve.")
     return Verdict(reason="Ready", message=f"{_count(view)} replicas are available.")
@@ -300,6 +317,10 @@ def progress_verdict(view: View) -> Verdict:
     if view.has_old_pods and view.target_available >= view.needed:
         message = f"Revision {view.target} is available; pods of earlier revisions are still stopping."
         return Verdict(reason="RolloutInProgress", message=message)
+    if view.wanted == 0 and not view.has_pods:
+        said = view.standby.problem if view.standby else None
+        message = f"No replica runs, and no request can wake it: {said or 'the activator is being told'}."
+        return Verdict(reason="ActivatorUnavailable", message=message)
     if view.wanted == 0:
         return Verdict(reason="ScalingToZero", message="Pods are still stopping.")
     if view.obstacle is not None and view.target_available >= view.needed:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+FORBIDDEN = 403
+"""The HTTP code of a request that our account has no right to make."""
+
+
 class OperatorError(Exception):
     """The operator cannot start or go on; the message says what to do."""
 

@@ -19,6 +19,7 @@ from modelservice_operator.facts.gateways import (  # noqa: TC001  msgspec reads
 )
 from modelservice_operator.facts.measured import Measurement  # noqa: TC001  msgspec reads it at run time
 from modelservice_operator.facts.signature import Signature, Tensor, make_signature
+from modelservice_operator.facts.standby import Surroundings
 
 
 class Child(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +146,10 @@ class PodReport(msgspec.Struct, frozen=True, rename="camel"):
 
     digests_complete: bool
     models: tuple[ReportedModel, ...]
+    load_seconds: float | None = None
+    """How long it took to load them, None where the runtime does not say."""
+    warm_seconds: float | None = None
+    """How long it took to warm them up."""
 
     @property
     def signature(self) -> Signature | None:
@@ -191,6 +196,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """The newest measurement of an analysis, None where nobody measures or none is finished."""
     compared_at: str | None = None
     """The resourceVersion of the serving Deployment whose pods have all said what they loaded."""
+    surroundings: Surroundings = Surroundings()
+    """Who could stand in for the service's pods."""
 
 
 class ApplyFailure(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,9 @@ METRICS_NAME = "metrics"
 STANDBY = range(20_000, 52_000)
 """Ports of the activator: each port of a service that may sleep has one of its own in the whole cluster."""
 
+ACTIVATOR = 8081
+"""Where the activator says what it listens on, unless its Service says otherwise."""
+
 Port = tuple[str, int, str]
 """(protocol, port, target port)."""
 

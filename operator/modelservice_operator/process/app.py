@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from modelservice_operator import metrics
+from modelservice_operator.cache.activators import ActivatorPods
 from modelservice_operator.cache.ingest import CHILD_DEBOUNCE_SECONDS, Ingest
 from modelservice_operator.cache.store import Store
 from modelservice_operator.cache.workqueue import WorkQueue
@@ -24,12 +25,14 @@ from modelservice_operator.facts.errors import ApiError, OperatorError
 from modelservice_operator.facts.kinds import (
     CHILD_BY_KIND,
     CHILDREN,
+    ENDPOINT_SLICES,
     GATEWAY_KINDS,
     MODEL_RUNTIMES,
     MODEL_SERVICES,
     OPTIONAL_CHILDREN,
     selector_of,
 )
+from modelservice_operator.facts.labels import SLICE_OF
 from modelservice_operator.facts.observed import ClusterFacts
 from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
@@ -46,6 +49,8 @@ from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import PodReader
 from modelservice_operator.work.reconcile import Reconciler, work
 from modelservice_operator.work.report import Reporter
+from modelservice_operator.work.standby.listening import Listening
+from modelservice_operator.work.standby.standby import Standbys
 from modelservice_operator.work.writes.apply import Applier
 
 if TYPE_CHECKING:
@@ -92,6 +97,13 @@ class Operator:
                 recorder=self._recorder,
             ),
             pods=pods,
+            standbys=Standbys(
+                api=api,
+                pods=pods,
+                book=self._store.ports,
+                listening=Listening(self._queue.add),
+                activators=self._follow_activators(),
+            ),
             network_policy=settings.network_policy,
         )
         self._stop_kopf = asyncio.Event()
@@ -187,6 +199,23 @@ class Operator:
                 await asyncio.sleep(WAIT_FOR_CRDS_SECONDS)
             else:
                 return
+
+    def _follow_activators(self) -> ActivatorPods | None:
+        """Watch the pods of the activator, where there is one."""
+        if self._settings.activator is None:
+            return None
+        namespace, name = self._settings.activator
+        pods = ActivatorPods(namespace, self._on_activators)
+        selector = f"{SLICE_OF}={name}"
+        self._watches.append(
+            ResourceWatch(self._api, ENDPOINT_SLICES, pods, namespace=namespace, selector=selector)
+        )
+        return pods
+
+    def _on_activators(self) -> None:
+        """Other activators are ready: that concerns the services that have ports of theirs, and no others."""
+        for key in self._store.ports.keys:
+            self._queue.add(key)
 
     def _on_pods(self, key: Key) -> None:
         """Pods of a service changed while somebody looks at them."""

@@ -18,7 +18,7 @@ from modelservice_operator import metrics
 from modelservice_operator.api import STRICT_NETWORK_POLICY
 from modelservice_operator.decide.autoscaling.engine import OBJECTS
 from modelservice_operator.decide.decide import decide
-from modelservice_operator.facts.errors import ApiError, LeadershipLostError
+from modelservice_operator.facts.errors import FORBIDDEN, ApiError, LeadershipLostError
 from modelservice_operator.work.report import LAZY_SECONDS, View, log_fields
 from modelservice_operator.work.writes.write import Applied, Owner
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.observed import ApplyFailure, Observed
     from modelservice_operator.work.pods.reader import PodReader
     from modelservice_operator.work.report import Reporter
+    from modelservice_operator.work.standby.standby import Led, Standbys
     from modelservice_operator.work.writes.apply import Applier
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,6 @@ class Outcome:
 
 
 DONE = Outcome()
-FORBIDDEN = 403
 LOOKED_AT_AGAIN = frozenset({"Service", *OBJECTS.values()})
 """Kinds on which further decisions wait."""
 
@@ -67,19 +67,21 @@ class Reconciler:
     applier: Applier
     reporter: Reporter
     pods: PodReader
+    standbys: Standbys
     network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
     """For what a ModelService leaves out of its own."""
     now: Callable[[], datetime] = utc_now
 
     async def reconcile(self, key: Key) -> Outcome:
         """Bring one ModelService to its spec, as far as that goes now."""
-        observed = self.store.observe(key)
+        observed = self._observe(key)
         if observed is None or "deletionTimestamp" in observed.service["metadata"]:
             # Children go with their owner: the garbage collector deletes them, in the order that was asked.
             self.reporter.forget(key)
+            self.standbys.forget(key)
             return DONE
         now = self.now()
-        decision = await self._decide_with_pods(key, observed, now)
+        observed, decision = await self._decide_with_pods(key, observed, now)
         owner = Owner(key=key, uid=observed.service["metadata"]["uid"])
         refused = await self._record_replicas(key, observed, decision)
         applied = await self.applier.apply(owner, decision.desired, decision.retire)
@@ -89,13 +91,15 @@ class Reconciler:
             return DONE
         view = View(key=key, observed=observed, decision=decision, applied=applied, now=now)
         if self.reporter.may_wait(view):
+            self.standbys.follow(key, observed, decision)
             return outcome_of(decision, applied, LAZY_SECONDS)
         if applied.written:
-            # Report what is there now, not what was there before.
-            fresh = self.store.observe(key)
+            # Report what is there now, not what was there before: since now, after the writes.
+            fresh, now = self._observe(key, observed.surroundings.led), self.now()
             if fresh is None:
                 return DONE
             view = View(key=key, observed=fresh, decision=self._decide(fresh, now), applied=applied, now=now)
+        self.standbys.follow(key, view.observed, view.decision)
         return outcome_of(view.decision, applied, await self.reporter.report(view))
 
     async def _record_replicas(self, key: Key, observed: Observed, decision: Decision) -> ApplyFailure | None:
@@ -105,11 +109,23 @@ class Reconciler:
         version = observed.service["metadata"]["resourceVersion"]
         return await self.applier.scale(key, decision.begin_with, version)
 
-    async def _decide_with_pods(self, key: Key, observed: Observed, now: datetime) -> Decision:
-        """Decide by the cache; pods are looked at only where new ones wait for the end of old ones."""
+    def _observe(self, key: Key, led: Led | None = None) -> Observed | None:
+        observed = self.store.observe(key)
+        return self.standbys.surround(key, observed, led) if observed is not None else None
+
+    async def _decide_with_pods(
+        self, key: Key, observed: Observed, now: datetime
+    ) -> tuple[Observed, Decision]:
+        """Decide by the cache; pods are looked at only where something waits for their end or their start.
+
+        What the report goes by too is in the observation that is returned.
+        """
         decision = self._decide(observed, now)
+        if decision.standby is not None and decision.standby.looks:
+            observed = self.standbys.surround(key, observed, await self.standbys.look(key))
+            decision = self._decide(observed, now)
         if decision.plan is None or not decision.plan.waits_for_leaving:
-            return decision
+            return observed, decision
         try:
             pods = await self.pods.look(key)
         except ApiError as error:
@@ -117,7 +133,7 @@ class Reconciler:
                 raise
             # Without that right nobody can tell: go on as if they were gone.
             pods = ()
-        return self._decide(msgspec.structs.replace(observed, pods=pods), now)
+        return observed, self._decide(msgspec.structs.replace(observed, pods=pods), now)
 
     def _decide(self, observed: Observed, now: datetime) -> Decision:
         return decide(observed, now, network_policy=self.network_policy)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from modelservice_operator import metrics
 from modelservice_operator.explain.status import compute_status
 from modelservice_operator.explain.transitions import compute_transitions
 from modelservice_operator.facts.errors import ApiError, NotFoundError, is_namespace_gone
@@ -116,6 +117,7 @@ class Reporter:
         pace.written_at = self.clock()
         if not await self._write(view.key, patch):
             return None
+        _measure_cold_start(old, new)
         for transition in compute_transitions(old, new):
             self.recorder.record(view.observed.service, transition)
         return pace.look_after_seconds if _decided(old) == _decided(new) else 0.0
@@ -248,7 +250,22 @@ def _decided(status: Mapping[str, Any]) -> tuple[object, ...]:
     """
     target = status.get("targetRevision")
     given_up = is_given_up(status, str(target))
-    return target, status.get("stableRevision"), given_up, status.get("rollout")
+    return target, status.get("stableRevision"), given_up, status.get("rollout"), _switched(status)
+
+
+def _measure_cold_start(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Count the phases that the status tells for the first time."""
+    told, known = ((one.get("autoscaling") or {}).get("coldStart") or {} for one in (new, old))
+    fresh = told if told.get("time") != known.get("time") else told.keys() - known.keys()
+    for name in fresh:
+        if name.endswith("Seconds"):
+            metrics.COLD_START_SECONDS.labels(name.removesuffix("Seconds")).observe(float(told[name]))
+
+
+def _switched(status: Mapping[str, Any]) -> tuple[object, ...]:
+    """When the activator began to stand in, and when pods were wanted again."""
+    scaling = status.get("autoscaling") or {}
+    return scaling.get("standbySince"), scaling.get("wokenAt")
 
 
 def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
@@ -257,4 +274,4 @@ def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     }
     fields = ("observedGeneration", "stableRevision", "targetRevision", "rollout")
     model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
-    return (conditions, model, *(status.get(name) for name in fields))
+    return (conditions, model, _switched(status), *(status.get(name) for name in fields))

@@ -15,6 +15,7 @@ from modelservice_operator.explain.status import compute_status
 from modelservice_operator.explain.transitions import Transition, compute_transitions
 from modelservice_operator.facts import labels
 from modelservice_operator.facts import pods as podlib
+from modelservice_operator.facts.endpoints import read_slice
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
 from modelservice_operator.facts.observed import (
     ApplyFailure,
@@ -29,9 +30,11 @@ from modelservice_operator.facts.observed import (
     RevisionChild,
     ScaledObjectChild,
     ServiceChild,
+    SliceChild,
 )
 from modelservice_operator.facts.ports import service_ports
 from modelservice_operator.facts.signature import Signature, Tensor
+from modelservice_operator.facts.standby import Surroundings
 
 if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
@@ -181,6 +184,7 @@ class World:
         """What revisions say that they take and give; those that are not named all say the same."""
         self.measurement: Measurement | None = None
         self.cluster = ClusterFacts()
+        self.surroundings = Surroundings()
         self._seen: list[object] = []
 
     # What people do
@@ -220,6 +224,7 @@ class World:
             compared_at=self.compared_at,
             measurement=self.measurement,
             cluster=self.cluster,
+            surroundings=self.surroundings,
         )
 
     def reconcile(self) -> Decision:
@@ -326,6 +331,8 @@ class World:
             )
         if body["kind"] == "HorizontalPodAutoscaler":
             return AutoscalerChild(**facts)
+        if body["kind"] == "EndpointSlice":
+            return SliceChild(**facts, slice=read_slice(body))
         if body["kind"] == "ScaledObject":
             return ScaledObjectChild(**facts)
         return Child(**facts)

@@ -70,3 +70,12 @@ def test_parse_settings_with_bad_network_policy_says_why(text, sentence, capsys)
 def test_parse_settings_scaler_address_tells_where_the_autoscalers_lease_is(address, lease):
     settings = parse_settings([f"--scaler-address={address}"], {})
     assert (settings.scaler_address, settings.autoscaler_lease) == (address, lease)
+
+
+def test_parse_settings_activator_service_is_a_namespace_and_a_name(capsys):
+    assert parse_settings([], {}).activator is None
+    assert parse_settings(["--activator-service="], {}).activator is None
+    assert parse_settings(["--activator-service=system/activator"], {}).activator == ("system", "activator")
+    with pytest.raises(SystemExit):
+        parse_settings(["--activator-service=activator"], {})
+    assert "expected NAMESPACE/NAME, got 'activator'" in capsys.readouterr().err

@@ -97,6 +97,11 @@ def _last_word(status: Mapping[str, Any], autoscaler: AutoscalerChild | None) ->
     return 0 if engine == "Keda" else None
 
 
+def is_written_by_hand(metadata: Mapping[str, Any]) -> bool:
+    """Whether `spec.replicas` was written last with the spec, and surely by nobody through `/scale`."""
+    return _writers_of_replicas(metadata) == {_BY_SPEC}
+
+
 def _writers_of_replicas(metadata: Mapping[str, Any]) -> set[str]:
     """Return how `spec.replicas` was written last, as far as `managedFields` knows: it often does not."""
     entries = metadata.get("managedFields") or ()

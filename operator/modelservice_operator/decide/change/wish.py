@@ -60,6 +60,12 @@ class Wish:
         """Whether what is recorded about room counts; where the spec cannot be read, it stays as it is."""
         return self.spec is None or self.spec.rollout.capacity_policy == "Auto"
 
+    def at_least(self, floor: int) -> Wish:
+        """Return the same with at least so many pods, where their number can be read."""
+        if self.replicas is None or self.replicas >= floor:
+            return self
+        return replace(self, replicas=floor)
+
     def next_step(self, state: RolloutState, now: datetime) -> Plan:
         """Return the next step of the rollout."""
         if self.replicas is None:

@@ -18,6 +18,7 @@ from modelservice_operator.decide.resources.service import (
     build_service,
 )
 from modelservice_operator.decide.resources.service_account import build_service_account
+from modelservice_operator.decide.resources.standby_slice import build_standby_slice
 from modelservice_operator.facts import names
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from modelservice_operator.api import NetworkPolicySpec
     from modelservice_operator.decide.resources.metadata import Owner
     from modelservice_operator.decide.revision import Revision
+    from modelservice_operator.facts.endpoints import Slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class Family:
     """What the children are made of. `live` pairs each revision that has a Deployment with its replicas.
 
     Clients are led to the `selected` revision alone, to all where there is none; `preview` is the revision
-    behind the preview Service, None for no such Service.
+    behind the preview Service, None for no such Service. `standby` is the slice that leads to the activator,
+    whose pods are in `activator_namespace`.
     """
 
     owner: Owner
@@ -43,6 +46,8 @@ class Family:
     network_policy: NetworkPolicySpec
     selected: str | None = None
     preview: str | None = None
+    standby: Slice | None = None
+    activator_namespace: str = ""
 
 
 def build_children(family: Family) -> tuple[dict[str, Any], ...]:
@@ -72,6 +77,8 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
         children.append(build_preview_service(owner, family.preview))
     children += [build_revision_service(owner, revision.name) for revision in revisions]
     children.append(build_disruption_budget(owner))
+    if family.standby is not None:
+        children.append(build_standby_slice(owner, family.standby, family.activator_namespace))
     if family.autoscaler is not None:
         children.append(family.autoscaler)
     return tuple(children)

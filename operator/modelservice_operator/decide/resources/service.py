@@ -12,6 +12,9 @@ from modelservice_operator.decide.resources.metadata import (
 )
 from modelservice_operator.facts import names, ports
 
+APP_PROTOCOLS = {ports.HTTP_NAME: "http", ports.GRPC_NAME: "kubernetes.io/h2c"}
+"""HTTP/2 without TLS and without an upgrade: proxies need to be told (RFC 9113, 3.3)."""
+
 
 def build_service(owner: Owner, revision: str | None = None) -> dict[str, Any]:
     """Return the Service that clients use.
@@ -57,19 +60,18 @@ def _service(metadata: dict[str, Any], selector: dict[str, str], *, http: int = 
         "spec": {
             "selector": selector,
             "ports": [
-                _port(ports.HTTP_NAME, http, "http"),
-                # HTTP/2 without TLS and without an upgrade: proxies need to be told (RFC 9113, 3.3).
-                _port(ports.GRPC_NAME, ports.GRPC, "kubernetes.io/h2c"),
+                _port(ports.HTTP_NAME, http),
+                _port(ports.GRPC_NAME, ports.GRPC),
             ],
         },
     }
 
 
-def _port(name: str, number: int, app_protocol: str) -> dict[str, Any]:
+def _port(name: str, number: int) -> dict[str, Any]:
     return {
         "name": name,
         "port": number,
         "protocol": "TCP",
         "targetPort": name,
-        "appProtocol": app_protocol,
+        "appProtocol": APP_PROTOCOLS[name],
     }

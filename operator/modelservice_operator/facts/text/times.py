@@ -22,3 +22,8 @@ def is_to_come(text: object, now: datetime) -> bool:
 def format_time(time: datetime) -> str:
     """Return a time in UTC as RFC 3339, in whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_precise(time: datetime) -> str:
+    """Return a time in UTC as RFC 3339, in milliseconds: for what is over within a second."""
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"

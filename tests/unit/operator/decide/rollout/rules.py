@@ -8,6 +8,7 @@ from modelservice_operator.decide.rollout.room.limits import max_surge_pods, max
 
 if TYPE_CHECKING:
     from tests.unit.operator.decide.rollout.fleet import Fleet
+    from tests.unit.operator.decide.standby.sleeper import Sleeper
 
     from modelservice_operator.decide.rollout.model import Capacity, Plan, RolloutSpec
 
@@ -79,3 +80,15 @@ def admit(fleet: Fleet, result: Plan) -> None:
     accepted = {"Passed", "Unknown", *(() if fleet.spec.contract == "Enforce" else ("Failed",))}
     if fleet.stable is None or fleet.spec.contract == "Ignore" or progress.contract in accepted:
         fleet.admitted.add(fleet.target)
+
+
+def check_covered(sleeper: Sleeper) -> None:
+    """No pod answers because none is wanted: then the activator does, and all nodes know it."""
+    assert sleeper.is_covered(), "the last pod is gone, and nodes lead nobody to an activator"
+
+
+def check_led_again(sleeper: Sleeper) -> None:
+    """The slice leads to no activator any more: clients find a pod, or nobody is left who could stand in."""
+    fleet = sleeper.fleet
+    nobody = not sleeper.may_sleep or not sleeper.listens & sleeper.ready
+    assert fleet.reach(fleet.seen) > 0 or nobody, "the activator was taken away from clients too early"
