@@ -12,6 +12,7 @@ from modelservice_cli.packages import check_cluster_packages
 from modelservice_cli.rollout.arguments import add_arguments as add_rollout_arguments
 from modelservice_cli.rollout.arguments import add_cluster_arguments
 from modelservice_cli.rollout.report import printable
+from modelservice_cli.top.arguments import add_arguments as add_top_arguments
 from modelservice_runtime.errors import InvalidSettingsError, StartupError
 from modelservice_runtime.settings.serve import SettingsParser
 
@@ -50,8 +51,8 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return api_key.run(arguments)
     if arguments.command == "runtime":
         return runtime.run(arguments)
-    if arguments.command == "rollout":
-        return _run_rollout(arguments)
+    if arguments.command in ("rollout", "top"):
+        return _run_on_cluster(arguments)
     if arguments.command == "version":
         from importlib.metadata import version
 
@@ -61,13 +62,18 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     return 2
 
 
-def _run_rollout(arguments: argparse.Namespace) -> int:
+def _run_on_cluster(arguments: argparse.Namespace) -> int:
     check_cluster_packages()
     try:
         # Imported here: the package `kubernetes` takes a second, and no other command needs it.
-        from modelservice_cli.rollout.run import run_verb
+        if arguments.command == "top":
+            from modelservice_cli.top.run import run_top
 
-        code = run_verb(arguments)
+            code = run_top(arguments)
+        else:
+            from modelservice_cli.rollout.run import run_verb
+
+            code = run_verb(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -101,6 +107,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     runtime.add_arguments(runtime_parser)
     _add_rollout(commands)
+    _add_top(commands)
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -112,6 +119,7 @@ def _build_plugin_parser() -> argparse.ArgumentParser:
     add_cluster_arguments(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=SettingsParser)
     _add_rollout(commands)
+    _add_top(commands)
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -124,3 +132,14 @@ def _add_rollout(commands: "argparse._SubParsersAction[SettingsParser]") -> None
         allow_abbrev=False,
     )
     add_rollout_arguments(parser)
+
+
+def _add_top(commands: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = commands.add_parser(
+        "top",
+        help="show how busy ModelServices in a cluster are",
+        description="Show how busy the ModelServices of a namespace, or the pods of one, are, and how many "
+        "pods are wanted. In a terminal until Ctrl-C, else once.",
+        allow_abbrev=False,
+    )
+    add_top_arguments(parser)

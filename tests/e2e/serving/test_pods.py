@@ -1,6 +1,8 @@
 """What pods get and keep: GPUs, mounted models, and a model that outlives its server."""
 
 import base64
+import json
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from hack.cluster.node import NODE_NAME
 from tests.support.faults import default_image, gpu_runtime
 from tests.support.serving import User, condition, sha256_of
 from tests.support.tiny_models import make_adder
+
+from modelservice_cli.main import main
 
 NODE = f"/api/v1/nodes/{NODE_NAME}"
 RUNTIME = "e2e-gpu"
@@ -161,3 +165,30 @@ def test_restarted_server_does_not_download_again(user: User) -> None:
     assert fetched_after == fetched_before
     user.wait_ready("restarted")
     assert user.ask("restarted", 41) == 42
+
+
+def test_top_shows_what_pods_say_of_themselves(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    user.apply("busy", model=user.push_adder(1), replicas=2)
+    user.wait_ready("busy")
+    command = ["top", "busy", "--json", "--kubeconfig", str(user.cluster.kubeconfig), "-n", user.namespace]
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            user.ask("busy", 41)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        assert main(command) == 0
+    finally:
+        stop.set()
+        asking.join()
+    (shown,) = json.loads(capsys.readouterr().out)
+
+    assert (shown["readyPods"], shown["wantedPods"], len(shown["pods"])) == (2, 2, 2)
+    assert all(pod["load"] for pod in shown["pods"])
+    assert shown["load"]["requestsPerSecond"] > 0
+    assert shown["load"]["latencyP99Seconds"] > 0
+    limit_bytes = 512 << 20
+    assert all(10 << 20 < pod["load"]["memoryBytes"] < limit_bytes for pod in shown["pods"])

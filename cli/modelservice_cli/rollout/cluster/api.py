@@ -17,6 +17,8 @@ FIELD_MANAGER = "modelservice-cli"
 """Who a write of ours is by, in `metadata.managedFields`."""
 _TIMEOUT_SECONDS = (5, 30)
 """For the connection and for the answer: a person waits, or a pipeline."""
+_POD_TIMEOUT_SECONDS = (5, 5)
+"""The same where a pod is asked behind it: the others are not to wait for one that hangs."""
 _TRIES_MAY_HELP = frozenset({408, 429, 500, 502, 503, 504})
 
 Object = dict[str, Any]
@@ -40,6 +42,15 @@ class Cluster:
         )
         return found
 
+    def list_services(self, namespace: str) -> list[Object]:
+        """All ModelServices of a namespace."""
+        place = (GROUP, VERSION, namespace, MODEL_SERVICES.plural)
+        found = self._ask(
+            lambda: self._objects.list_namespaced_custom_object(*place, _request_timeout=_TIMEOUT_SECONDS),
+            _NO_DEFINITION,
+        )
+        return list(found["items"])
+
     def list_children(self, resource: Resource, namespace: str, service: str) -> list[Object]:
         """Objects of one kind (not of the core group) that belong to a ModelService."""
         place = (resource.group, resource.version, namespace, resource.plural)
@@ -51,9 +62,24 @@ class Cluster:
         )
         return list(found["items"])
 
-    def list_pods(self, namespace: str, service: str) -> list[Object]:
-        """The pods of a ModelService."""
-        return self._list_core(self._core.list_namespaced_pod, namespace, label_selector=f"{NAME}={service}")
+    def list_pods(self, namespace: str, service: str = "") -> list[Object]:
+        """The pods of a ModelService, or of all of a namespace."""
+        selector = f"{NAME}={service}" if service else NAME
+        return self._list_core(self._core.list_namespaced_pod, namespace, label_selector=selector)
+
+    def ask_pod(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """What a pod answers to a GET, which the API server passes on; UnavailableError where it does not."""
+        answer = self._ask(
+            lambda: self._core.connect_get_namespaced_pod_proxy_with_path(
+                f"{pod}:{port}",
+                namespace,
+                path,
+                _preload_content=False,
+                _request_timeout=_POD_TIMEOUT_SECONDS,
+            ),
+            f"pod {pod} is gone",
+        )
+        return bytes(answer.data)
 
     def list_warnings(self, namespace: str, pod_uid: str) -> list[Object]:
         """The Events of type Warning about one pod."""

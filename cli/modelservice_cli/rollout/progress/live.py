@@ -1,4 +1,4 @@
-"""The live view of `rollout status -w` in a terminal."""
+"""The live views of commands in a terminal; nothing else draws."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -68,23 +68,30 @@ def live_view(console: Console | None = None) -> Iterator[Callable[[RolloutStatu
         yield show
 
 
+@contextlib.contextmanager
+def live_parts(console: Console | None = None) -> Iterator[Callable[[Sequence[Part]], None]]:
+    """Yield what draws parts over those before; the last ones stay on the screen."""
+    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+        yield lambda parts: live.update(Group(*map(draw_part, parts)), refresh=True)
+
+
 def draw(status: RolloutStatus, now: datetime, verdicts: Sequence[Object]) -> RenderableType:
     """Return a status for a terminal, what matters most first.
 
     `verdicts` are those of which the courses are drawn: more than the status still knows.
     """
-    parts: list[RenderableType] = [_part(headline(status), _STYLES[status.state])]
-    parts += [_part(line) for line in change_lines(status, now)]
+    parts: list[RenderableType] = [draw_part(headline(status), _STYLES[status.state])]
+    parts += [draw_part(line) for line in change_lines(status, now)]
     if status.change and status.change.steps and not status.change.is_over:
         parts.append(_steps(status.change.steps))
     if status.revisions:
         parts.append(_revisions(status.revisions))
-    parts += [_part(part) for part in pod_parts(status)]
+    parts += [draw_part(part) for part in pod_parts(status)]
     courses = trends(verdicts, _TREND_CELLS)
     if courses:
-        parts.append(_part(Table(("COURSE", "OF", "", "LAST"), tuple(courses))))
+        parts.append(draw_part(Table(("COURSE", "OF", "", "LAST"), tuple(courses))))
     # One round of verdicts: the courses show those before.
-    parts += [_part(part) for part in (*gate_parts(status, now, 1), *closing_parts(status))]
+    parts += [draw_part(part) for part in (*gate_parts(status, now, 1), *closing_parts(status))]
     return Group(*parts)
 
 
@@ -111,7 +118,7 @@ def _revisions(revisions: Sequence[RevisionStatus]) -> RenderableType:
         )
         for one in revisions
     )
-    return _part(Table(header, tuple(rows)))
+    return draw_part(Table(header, tuple(rows)))
 
 
 def bar(percent: int) -> str:
@@ -122,7 +129,8 @@ def bar(percent: int) -> str:
     return "█" * filled + "░" * (_BAR_CELLS - filled)
 
 
-def _part(part: Part, style: str = "") -> RenderableType:
+def draw_part(part: Part, style: str = "") -> RenderableType:
+    """Return a sentence or a table for a terminal."""
     # Texts, never markup: what a status says in brackets is its own.
     if isinstance(part, str):
         return Text(printable(part), style)
