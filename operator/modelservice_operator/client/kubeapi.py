@@ -19,7 +19,7 @@ The rights that these calls need, and no others:
 | gateway.networking.k8s.io | gateways, gatewayclasses | get, list, watch |
 | resource.k8s.io | resourceclaimtemplates | get, list, watch, create, patch, delete |
 | (core) | pods | list, watch |
-| (core) | events | list |
+| (core) | events, nodes | list |
 | events.k8s.io | events | create, patch |
 | coordination.k8s.io | leases, in the operator's own namespace | get, create, update |
 | coordination.k8s.io | the autoscaler's Lease, there too | get |

@@ -227,6 +227,7 @@ def _situation(
         surge=describe_surge(decision, deployments.values(), room)
         if is_rollout and revision is decision.target
         else "None",
+        nodes=observed.nodes,
         has_policy=any((one.kind, one.name) == ("NetworkPolicy", name) for one in observed.others),
     )
 

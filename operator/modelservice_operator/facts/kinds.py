@@ -78,6 +78,7 @@ GATEWAY_CLASSES = Resource(
 )
 
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
+NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
 CORE_EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
 LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")

@@ -18,6 +18,7 @@ from modelservice_operator.facts.gateways import (  # noqa: TC001  msgspec reads
     RouteParent,
 )
 from modelservice_operator.facts.measured import Measurement  # noqa: TC001  msgspec reads it at run time
+from modelservice_operator.facts.nodes import Node  # noqa: TC001  msgspec reads it at run time
 from modelservice_operator.facts.signature import Signature, Tensor, make_signature
 from modelservice_operator.facts.standby import Surroundings
 
@@ -192,6 +193,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """Core events (type Warning) of those pods."""
     pod_reports: Mapping[str, PodReport] = {}
     """What servers said, by the UID of their pods."""
+    nodes: tuple[Node, ...] | None = None
+    """All nodes, where one of the pods finds none; None where nobody asked, or they may not be read."""
     measurement: Measurement | None = None
     """The newest measurement of an analysis, None where nobody measures or none is finished."""
     compared_at: str | None = None

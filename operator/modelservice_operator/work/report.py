@@ -24,6 +24,7 @@ from modelservice_operator.facts.kinds import MODEL_SERVICES
 from modelservice_operator.facts.pods import is_ready, of_revision
 from modelservice_operator.facts.recorded import is_given_up
 from modelservice_operator.work.merge_patch import merge_patch
+from modelservice_operator.work.pods.nodes import FRESH_SECONDS
 from modelservice_operator.work.pods.reader import has_not_started
 
 if TYPE_CHECKING:
@@ -186,8 +187,15 @@ class Reporter:
             return view.observed
         if found.are_followed and not any(has_not_started(pod) for pod in found.pods):
             pace.look_after_seconds = None
+        if found.nodes is not None and pace.look_after_seconds is None:
+            # Nodes come, go and are labelled, and no event tells a pod that waits for one.
+            pace.look_after_seconds = FRESH_SECONDS
         observed = replace(
-            view.observed, pods=found.pods, pod_events=found.events, pod_reports=found.answers.reports
+            view.observed,
+            pods=found.pods,
+            pod_events=found.events,
+            pod_reports=found.answers.reports,
+            nodes=found.nodes,
         )
         if (request := view.decision.measures) is not None:
             observed = replace(observed, measurement=self.measurer.of(view.key, request, found.pods))

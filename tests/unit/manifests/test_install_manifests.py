@@ -66,6 +66,7 @@ def test_cluster_role_grants_what_the_operator_uses_and_no_more():
     for gateway in kinds.GATEWAY_KINDS:
         expected |= rights(gateway, WATCH_VERBS)
     expected |= rights(kinds.PODS, {"list", "watch"}) | rights(kinds.CORE_EVENTS, {"list"})
+    expected |= rights(kinds.NODES, {"list"})
     expected |= rights(kinds.EVENTS, {"create", "patch"})
     assert granted("ClusterRole") == expected
 

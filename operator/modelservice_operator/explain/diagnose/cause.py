@@ -1,9 +1,12 @@
-"""What a diagnosis answers, and what it may know beside the pod. Imports nothing of the operator."""
+"""What a diagnosis answers, and what it may know beside the pod."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from modelservice_operator.facts.nodes import Node
 
 Surge = Literal["None", "Tried", "Waits", "Stopping", "GivesWay", "NeedsLeave"]
 """Whether a pod of the surge finds no room that old pods hold, and what then: before long one of those goes
@@ -47,6 +50,8 @@ class Situation:
     """What happens where a pod of this revision finds no room while those of another hold theirs."""
     has_policy: bool = False
     """Whether a NetworkPolicy of ours selects the pods."""
+    nodes: tuple[Node, ...] | None = None
+    """All nodes of the cluster, None where they are not known."""
 
     @property
     def room(self) -> str:

@@ -27,6 +27,7 @@ from modelservice_operator.explain.diagnose.models import parse_report
 from modelservice_operator.explain.diagnose.room import PREEMPTION, makes_room
 from modelservice_operator.explain.diagnose.scheduling import unschedulable
 from modelservice_operator.explain.diagnose.volumes import VOLUME_EVENTS, volume_not_set_up
+from modelservice_operator.explain.placement import explain_placement
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.names import FETCH_CONTAINER, SERVER_CONTAINER
 from modelservice_operator.facts.text.redact import redact
@@ -142,7 +143,9 @@ def _unschedulable(
             message=f"A cluster autoscaler says that it adds a node for the pod. {message}",
             failing=False,
         )
-    return unschedulable(message, situation)
+    nodes = situation.nodes
+    placement = explain_placement(pod.get("spec") or {}, nodes) if nodes is not None else None
+    return unschedulable(message, situation, placement)
 
 
 def _not_set_up(

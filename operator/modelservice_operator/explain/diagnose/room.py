@@ -22,6 +22,10 @@ _NEVER_FITS = re.compile(
     r"preemption: 0/(\d+) nodes are available: \1 Preemption is not helpful for scheduling"
 )
 """No node would have enough if all its pods went."""
+_NO_DEVICE = "cannot allocate all claims"
+"""Of devices by dynamic resource allocation."""
+_CLAIMS = "claims"
+"""Stands among resources for such devices, of whatever class."""
 _PLACES = ("Too many pods", "ReadWriteOncePod", "didn't match pod anti-affinity rules")
 """What any pod that goes leaves behind: a place on its node, its claim, its host."""
 MULTI_ATTACH = "Multi-Attach error"
@@ -60,8 +64,10 @@ def find_shortage(
 
 
 def resources_of(template: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the resources that a pod template asks for."""
+    """Yield the resources that a pod template asks for, and that it claims devices."""
     spec = template.get("spec") or {}
+    if spec.get("resourceClaims"):
+        yield _CLAIMS
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         for amounts in (container.get("resources") or {}).values():
             yield from amounts if isinstance(amounts, dict) else ()
@@ -113,6 +119,8 @@ def _refusal(deployment: DeploymentChild) -> str | None:
 def _frees_place(message: str, freed: frozenset[str]) -> bool:
     if any(sign in message for sign in _PLACES):
         return True
+    if _NO_DEVICE in message:
+        return _CLAIMS in freed
     return not freed.isdisjoint(_INSUFFICIENT.findall(message)) and not _NEVER_FITS.search(message)
 
 

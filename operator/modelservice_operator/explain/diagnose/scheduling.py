@@ -14,6 +14,7 @@ from modelservice_operator.explain.diagnose.missing import missing_object
 
 if TYPE_CHECKING:
     from modelservice_operator.explain.diagnose.cause import Situation
+    from modelservice_operator.explain.placement import Placement
 
 _EXTENDED = re.compile(r"Insufficient (?P<resource>[^\s,.]+(?:\.[^\s,]+)*/[^\s,.]+(?:\.[^\s,.]+)*)")
 _NODE_TAINTS = re.compile(r"untolerated taint\(?s?\)? \{node\.(?:kubernetes|cloudprovider\.kubernetes)\.io/")
@@ -21,6 +22,10 @@ _AFTER_RESOURCES = (
     (
         ("didn't match pod affinity", "didn't match pod anti-affinity", "anti-affinity rules"),
         "Correct spec.scheduling.affinity, or add nodes.",
+    ),
+    (
+        ("cannot allocate all claims",),
+        "No free device does for spec.gpu.claim: correct its class and selectors, or add devices.",
     ),
     (("topology spread",), "Set spec.scheduling.topologySpread to Preferred, or add nodes."),
     (
@@ -44,16 +49,18 @@ _BEFORE_RESOURCES = (
 )
 
 
-def unschedulable(message: str, situation: Situation) -> Cause:
-    """Return the cause for a pod that no node can take."""
+def unschedulable(message: str, situation: Situation, placement: Placement | None = None) -> Cause:
+    """Return the cause for a pod that no node can take; `placement` says where it could be, had it room."""
     missing = missing_object(message)
     if missing is not None:
         return missing
     if "ReadWriteOncePod" in message:
         return _claim_of_one_pod(message, situation)
+    if placement is not None and placement.nodes and not placement.fitting:
+        return Cause(reason="Unschedulable", message=placement.sentence)
     return Cause(
         reason="Unschedulable",
-        message=f"{message} {_remedy(message, situation)}".strip(),
+        message=f"{message} {_remedy(message, situation)}{_had_they_room(message, placement)}".strip(),
         failing=not situation.heals,
     )
 
@@ -78,6 +85,12 @@ def _remedy(message: str, situation: Situation) -> str:
         or _find(_BEFORE_RESOURCES, "" if _NODE_TAINTS.search(message) else message)
         or _ill_nodes(message)
     )
+
+
+def _had_they_room(message: str, placement: Placement | None) -> str:
+    if placement is None or not placement.fitting or "Insufficient " not in message:
+        return ""
+    return f" {placement.fitting} of {placement.nodes} nodes would do, had they room."
 
 
 def _plain_resource(message: str, situation: Situation) -> str:

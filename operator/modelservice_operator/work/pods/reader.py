@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from modelservice_operator.facts.kinds import CORE_EVENTS, PODS
 from modelservice_operator.facts.labels import NAME
 from modelservice_operator.facts.pods import condition
+from modelservice_operator.work.pods.nodes import NodeReader
 from modelservice_operator.work.pods.reports import Answers, PodReports
 from modelservice_operator.work.pods.watches import PodWatches
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.cache.workqueue import Key
     from modelservice_operator.client.kubeapi import ApiClient
+    from modelservice_operator.facts.nodes import Node
 
 FRESH_SECONDS = 0.9
 """Several reconciliations within a second (a Deployment rolls) share one list; a requeue comes after 1 s."""
@@ -37,6 +39,8 @@ class Pods(NamedTuple):
     answers: Answers = Answers({})
     are_followed: bool = False
     """Whoever reads is woken by every change of a pod."""
+    nodes: tuple[Node, ...] | None = None
+    """Where a pod finds no node: all that there are, if they may be read."""
 
 
 class PodReader:
@@ -49,6 +53,7 @@ class PodReader:
         self._api = api
         self._watches = PodWatches(api, wake)
         self._reports = PodReports(wake)
+        self._nodes = NodeReader(api)
         self._listed: dict[Key, tuple[float, tuple[Mapping[str, Any], ...]]] = {}
         self._events: dict[Key, tuple[float, tuple[Mapping[str, Any], ...]]] = {}
 
@@ -58,7 +63,8 @@ class PodReader:
         unexplained = stuck_pods(pods, now)[:EXPLAINED_PODS] + homeless_pods(pods, now)[:EXPLAINED_PODS]
         events = await self._read_events(key, unexplained)
         answers = self._reports.of(key, pods)
-        return Pods(pods, events, answers, are_followed=self._watches.pods(key) is not None)
+        nodes = await self._nodes.read() if any(map(is_homeless, pods)) else None
+        return Pods(pods, events, answers, self._watches.pods(key) is not None, nodes)
 
     def forget(self, key: Key) -> None:
         """The service is fine, or gone."""
@@ -108,12 +114,12 @@ def stuck_pods(pods: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping
 
 def homeless_pods(pods: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
     """Pods that no node has room for: whether a cluster autoscaler makes room, only events say."""
-    return [
-        pod
-        for pod in pods
-        if condition(pod, "PodScheduled").get("reason") == "Unschedulable"
-        and _age_seconds(pod, now) >= STUCK_SECONDS
-    ]
+    return [pod for pod in pods if is_homeless(pod) and _age_seconds(pod, now) >= STUCK_SECONDS]
+
+
+def is_homeless(pod: Mapping[str, Any]) -> bool:
+    """Whether the scheduler has found no node for the pod."""
+    return condition(pod, "PodScheduled").get("reason") == "Unschedulable"
 
 
 def has_not_started(pod: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from modelservice_operator.facts.errors import ApiError, NotFoundError
 from modelservice_operator.facts.observed import ApplyFailure, Observed
 from modelservice_operator.work import report as report_module
 from modelservice_operator.work.measure.measurer import Measurer
+from modelservice_operator.work.pods.nodes import FRESH_SECONDS
 from modelservice_operator.work.pods.reader import Pods
 from modelservice_operator.work.pods.reports import Answers
 from modelservice_operator.work.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
@@ -291,6 +292,14 @@ async def test_pods_that_are_followed_are_not_polled(desk):
     desk.found = Pods((), are_followed=True)
     assert await desk.report(wants_pods=True, soon=8.0) is None
     desk.found = Pods(())
+    assert await desk.report(wants_pods=True, soon=8.0) == 8.0
+
+
+async def test_pods_that_find_no_node_are_looked_at_again_when_nodes_are_old(desk):
+    desk.found = Pods((), are_followed=True, nodes=())
+
+    assert await desk.report(wants_pods=True, soon=8.0) == FRESH_SECONDS
+    desk.found = Pods((), nodes=())
     assert await desk.report(wants_pods=True, soon=8.0) == 8.0
 
 

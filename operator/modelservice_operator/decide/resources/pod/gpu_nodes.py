@@ -22,7 +22,10 @@ from modelservice_operator.facts.gpus import (
 from modelservice_operator.facts.text.quantity import parse_quantity
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from modelservice_operator.api import GpuSpec
+    from modelservice_operator.facts.gpus import Vendor
 
 _POOL_TAINT = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
 _MIB = 1 << 20
@@ -46,7 +49,7 @@ def gpu_requirements(gpu: GpuSpec | None) -> list[dict[str, Any]]:
         products = [_as_labelled(gpu, one) for one in gpu.products]
         wanted.append({"key": _product_label(gpu), "operator": "In", "values": products})
     if gpu.memory is not None:
-        wanted += _memory_requirements(gpu, parse_quantity(gpu.memory))
+        wanted += memory_requirements(gpu.vendor or NVIDIA, parse_quantity(gpu.memory))
     if gpu.sharing is not None:
         names = [gpu.sharing.strategy] if gpu.sharing.strategy else [*SHARING_STRATEGIES]
         values = [SHARING_STRATEGIES[one] for one in names]
@@ -97,9 +100,12 @@ def _as_labelled(gpu: GpuSpec, product: str) -> str:
     return product if gpu.sharing is None or is_marked else f"{product}{SHARED_PRODUCT_SUFFIX}"
 
 
-def _memory_requirements(gpu: GpuSpec, wanted_bytes: Any) -> list[dict[str, Any]]:
-    """NVIDIA's label is a number of MiB; AMD's is text such as 192G, so what is too small is listed."""
-    if gpu.vendor is AMD:
+def memory_requirements(vendor: Vendor, wanted_bytes: Decimal) -> list[dict[str, Any]]:
+    """Return what the label of a node with so much must say.
+
+    NVIDIA's is a number of MiB; AMD's is text such as 192G, so what is too small is listed.
+    """
+    if vendor is AMD:
         label, gibibytes = AMD.memory_label, math.ceil(wanted_bytes / _GIB)
         too_small = [f"{one}G" for one in range(1, gibibytes)]
         return [

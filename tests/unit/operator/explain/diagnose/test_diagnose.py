@@ -7,6 +7,7 @@ import pytest
 from tests.unit.operator.builders import SHA_A, SHA_B, make_pod, make_ready_pod
 
 from modelservice_operator.explain.diagnose import Cause, LoadedModel, Situation, diagnose, loaded_models
+from modelservice_operator.facts.nodes import Node
 from modelservice_operator.facts.observed import DeploymentChild
 
 REVISION = "bcdfghjklm"
@@ -56,6 +57,60 @@ def mount_event(message: str, pod: str = "pod-1", time: str = "2026-01-02T03:04:
 def unschedulable(message: str) -> dict[str, Any]:
     scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     return pod_with(conditions=[scheduled])
+
+
+FULL = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had untolerated taint(s)."
+
+
+def homeless(**spec: Any) -> dict[str, Any]:
+    pod = unschedulable(FULL)
+    pod["spec"] = {
+        "containers": [{"name": "server", "resources": {"limits": {"nvidia.com/gpu": "1"}}}],
+        **spec,
+    }
+    return pod
+
+
+def test_diagnose_pod_that_no_node_could_take_says_what_is_nearest() -> None:
+    nodes = (Node(name="a"), Node(name="b", allocatable={"nvidia.com/gpu": "1"}))
+
+    cause = explain(homeless(nodeSelector={"zone": "x"}), nodes=nodes)
+
+    assert cause.reason == "Unschedulable"
+    assert cause.failing
+    assert cause.message == (
+        "None of 2 nodes fits: 1 without nvidia.com/gpu, 1 without the label zone=x. "
+        "Nearest: a spec.scheduling.nodeSelector without zone=x fits 1 node."
+    )
+
+
+def test_diagnose_pod_that_a_full_node_could_take_keeps_the_schedulers_sentence() -> None:
+    nodes = (Node(name="a"), Node(name="b", allocatable={"nvidia.com/gpu": "1"}))
+
+    cause = explain(homeless(), nodes=nodes)
+
+    assert cause.message.startswith(FULL)
+    assert cause.message.endswith("1 of 2 nodes would do, had they room.")
+
+
+@pytest.mark.parametrize("nodes", [None, ()])
+def test_diagnose_homeless_pod_without_nodes_says_what_the_scheduler_says(
+    nodes: tuple[Node, ...] | None,
+) -> None:
+    assert explain(homeless(), nodes=nodes).message.startswith(FULL)
+    assert "would do" not in explain(homeless(), nodes=nodes).message
+
+
+def test_diagnose_homeless_pod_that_gets_a_node_of_an_autoscaler_only_waits() -> None:
+    event = {"reason": "TriggeredScaleUp", "involvedObject": {"uid": "uid-pod-1"}}
+
+    assert not explain(homeless(nodeSelector={"a": "b"}), event, nodes=(Node(name="a"),)).failing
+
+
+def test_diagnose_claim_that_no_device_fulfils_names_the_field() -> None:
+    cause = explain(unschedulable("0/1 nodes are available: 1 cannot allocate all claims. preemption: ..."))
+
+    assert "spec.gpu.claim" in cause.message
 
 
 # Images

@@ -1,0 +1,172 @@
+"""One sentence for a pod that no node can take: what is missing on how many nodes, and what is nearest. Pure.
+
+A node counts once, for the first need that it does not meet, in the order of `needs_of`. Nearest are the
+nodes that lack fewest; the change that is proposed is made to a copy of the pod's spec and tried on all of
+them, so the number behind it is one that was counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from modelservice_operator.explain.placement.changes import (
+    change_for,
+    is_ill,
+    is_of_gpus,
+    memory_mebibytes,
+    tolerate,
+)
+from modelservice_operator.explain.placement.needs import Need, PodSpec, needs_of, untolerated
+from modelservice_operator.facts.gpus import AMD, NVIDIA
+from modelservice_operator.facts.text.quantity import canonical_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelservice_operator.facts.nodes import Node, Taint
+
+_MOST_REASONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Changes after which nodes would do."""
+
+    changes: tuple[str, ...]
+    pod: PodSpec
+    nodes: int
+    more_nodes: int = 0
+    """That would do too with `toleration`."""
+    toleration: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How many nodes could run the pod, had they room; where none could, why and what would help."""
+
+    nodes: int
+    fitting: int
+    reasons: tuple[tuple[int, str], ...] = ()
+    """How many nodes lack what; together they are all nodes."""
+    nearest: Nearest | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What to tell a person where no node will do."""
+        which = "The only node does not fit" if self.nodes == 1 else f"None of {self.nodes} nodes fits"
+        said = [f"{count} {text}" for count, text in self.reasons[:_MOST_REASONS]]
+        rest = sum(count for count, _ in self.reasons[_MOST_REASONS:])
+        said += [f"{rest} something else"] if rest else []
+        return f"{which}: {', '.join(said)}.{_describe(self.nearest)}"
+
+
+def explain_placement(pod: PodSpec, nodes: Sequence[Node]) -> Placement:
+    """Return where a pod of this spec could run (core/v1 PodSpec, as read)."""
+    needs = needs_of(pod)
+    lacking = [tuple(need for need in needs if not need.holds(node)) for node in nodes]
+    fitting = sum(not missing for missing in lacking)
+    if fitting or not nodes:
+        return Placement(len(nodes), fitting)
+    reasons = Counter(
+        _reason(missing[0], pod, node) for missing, node in zip(lacking, nodes, strict=True)
+    ).most_common()
+    found = tuple((count, text) for text, count in reasons)
+    return Placement(len(nodes), 0, found, _find_nearest(pod, nodes, lacking))
+
+
+def _reason(need: Need, pod: PodSpec, node: Node) -> str:
+    """Return what a node lacks, as the end of "n (nodes) ..."."""
+    there = node.labels.get(need.key)
+    if need.kind == "Resource":
+        return f"without {need.key}" if "/" in need.key else f"with less {need.key} than {_amount(need)}"
+    if need.kind == "Memory":
+        return _memory_reason(need, node)
+    if need.kind == "Taint":
+        return f"with the taint {' and '.join(one.text for one in untolerated(pod, node))}"
+    if need.kind == "Cordon":
+        return "cordoned"
+    if need.kind == "Affinity":
+        return "outside spec.scheduling.affinity"
+    if need.kind == "Label":
+        return f"without the label {need.key}={need.wanted}"
+    return f"without the label {need.key}" if there is None else f"with {need.key}={there}"
+
+
+def _memory_reason(need: Need, node: Node) -> str:
+    mebibytes = memory_mebibytes(need.key, node.labels)
+    if mebibytes is None:
+        return f"without the label {need.key}"
+    vendor = AMD if need.key == AMD.memory_label else NVIDIA
+    product = node.labels.get(vendor.product_label, f"a GPU of {vendor.name}")
+    return f"with {product} ({mebibytes / 1024:.3g}Gi of {need.wanted})"
+
+
+def _amount(need: Need) -> str:
+    return canonical_quantity(need.wanted)
+
+
+def _find_nearest(pod: PodSpec, nodes: Sequence[Node], lacking: Sequence[tuple[Need, ...]]) -> Nearest | None:
+    """Return the changes for the largest group of nodes that lack fewest, and for which there are changes."""
+    groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    for place, missing in enumerate(lacking):
+        if any(map(is_ill, untolerated(pod, nodes[place]))):
+            continue
+        groups.setdefault(tuple((need.kind, need.key) for need in missing), []).append(place)
+    for _, places in sorted(groups.items(), key=lambda one: (len(one[0]), -len(one[1]), one[0])):
+        found = _try_group(pod, nodes, lacking[places[0]], [nodes[place] for place in places])
+        if found is not None:
+            return found
+    return None
+
+
+def _try_group(
+    pod: PodSpec, nodes: Sequence[Node], missing: Sequence[Need], group: Sequence[Node]
+) -> Nearest | None:
+    changed, texts = pod, []
+    for need in missing:
+        # What an earlier change leaves of the group: those that have most, the product that most have.
+        left = [node for node in group if not need.holds(node)]
+        change = change_for(need, changed, left)
+        if change is None:
+            return None
+        changed = change.pod
+        texts.append(change.text)
+        group = [node for node in group if _meets(changed, node, need)]
+    count = sum(_fits(changed, node) for node in nodes)
+    return _with_tolerations(Nearest(tuple(texts), changed, count), nodes) if count else None
+
+
+def _meets(pod: PodSpec, node: Node, need: Need) -> bool:
+    """Whether what the need has become is met."""
+    return all(one.holds(node) for one in needs_of(pod) if (one.kind, one.key) == (need.kind, need.key))
+
+
+def _fits(pod: PodSpec, node: Node) -> bool:
+    return all(need.holds(node) for need in needs_of(pod))
+
+
+def _with_tolerations(nearest: Nearest, nodes: Sequence[Node]) -> Nearest:
+    """Add the nodes that only a taint of people keeps the changed pod from."""
+    kept_off: Counter[tuple[Taint, ...]] = Counter(
+        taints for node in nodes if (taints := untolerated(nearest.pod, node))
+    )
+    best = nearest
+    for taints in kept_off:
+        tried = tolerate(nearest.pod, taints)
+        more = sum(_fits(tried.pod, node) for node in nodes) - nearest.nodes
+        if more > best.more_nodes and not any(is_ill(one) or is_of_gpus(one) for one in taints):
+            best = replace(nearest, more_nodes=more, toleration=tried.text)
+    return best
+
+
+def _describe(nearest: Nearest | None) -> str:
+    if nearest is None:
+        return " Add such a node, or correct spec.gpu and spec.scheduling."
+    more = f", {nearest.more_nodes} more with {nearest.toleration}" if nearest.more_nodes else ""
+    return f" Nearest: {' and '.join(nearest.changes)} fits {_nodes(nearest.nodes)}{more}."
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"
