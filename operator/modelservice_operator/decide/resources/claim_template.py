@@ -25,7 +25,9 @@ def build_claim_template(owner: Owner, revision: Revision) -> dict[str, Any] | N
     if claim is None:
         return None
     selectors = {"selectors": claim["selectors"]} if claim.get("selectors") else {}
-    device = {"deviceClassName": claim["deviceClassName"], **selectors}
+    # With what the API server would add: the list belongs to its writer as a whole.
+    counted = {"allocationMode": "ExactCount", "count": 1}
+    device = {"deviceClassName": claim["deviceClassName"], **selectors, **counted}
     return {
         "apiVersion": CLAIM_TEMPLATES.api_version,
         "kind": CLAIM_TEMPLATES.kind,
