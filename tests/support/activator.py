@@ -25,7 +25,7 @@ from modelservice_activator.watching.services import Services
 from modelservice_operator.facts.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 KEY = ("mail", "spam")
 
@@ -159,4 +159,64 @@ async def running_rig(
         rig.departures.close()
         assert rig.holder.room.requests == 0
         assert rig.holder.room.total_bytes == 0
-        assert not rig.holder._lines
+        # A pod that could not be reached is remembered for a moment.
+        await eventually(lambda: not rig.holder._lines, "nothing is remembered of what was passed on")
+
+
+@dataclass
+class Pod:
+    """A pod whose server is what the test says; it remembers how often it was connected to, and what came."""
+
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    port: int = 0
+    connections: int = 0
+    open_connections: int = 0
+    received: list[bytes] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self.connections += 1
+        self.open_connections += 1
+        try:
+            await self.answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.open_connections -= 1
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def running_pod(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[Pod]:
+    """A pod that listens."""
+    pod = Pod(answer)
+    server = await asyncio.start_server(pod.serve, "127.0.0.1", 0)
+    pod.port = server.sockets[0].getsockname()[1]
+    try:
+        yield pod
+    finally:
+        server.close()
+
+
+async def head_and_body(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Read one request with Content-Length, or without a body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    size = next(
+        (
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        ),
+        0,
+    )
+    return head, await reader.readexactly(size)
+
+
+async def eventually(condition: Callable[[], object], what: str, timeout_seconds: float = 20.0) -> None:
+    """Wait until `condition` is true; AssertionError saying `what` after the timeout."""
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"not within {timeout_seconds:.0f} s: {what}"
+        await asyncio.sleep(0.005)

@@ -54,19 +54,23 @@ class Exchange:
 
         A pod that ends early has perhaps answered before; whether it has, the download finds out.
         """
-        with contextlib.suppress(ConnectionError):
-            pod.write(self._pod.send(_passed_on(request)) or b"")
+        try:
+            pod.write(self._pod.send(self._passed_on(request)) or b"")
             while self._client.their_state is h11.SEND_BODY:
-                try:
-                    event = await self._next_event()
-                except h11.RemoteProtocolError as error:
-                    self._bad_body = error
-                    pod.abort()
-                    return
+                event = await self._next_event()
                 if not isinstance(event, h11.Data | h11.EndOfMessage):
                     return
                 pod.write(self._pod.send(event) or b"")
                 await pod.drain()
+        except ConnectionError:
+            return
+        except h11.RemoteProtocolError as error:
+            self._bad_body = error
+            pod.abort()
+        except BaseException:
+            # Whatever it was: nobody may wait for the answer to half a request.
+            pod.abort()
+            raise
 
     async def _download(self, pod: Channel, upload: asyncio.Task[None]) -> None:
         """Pass the answer back, no faster than the client takes it."""
@@ -88,11 +92,25 @@ class Exchange:
             else:
                 raise ConnectionResetError("the pod ended without an answer")
 
+    def _passed_on(self, request: h11.Request) -> h11.Request:
+        """The request's head, for a connection that serves it alone."""
+        headers = end_to_end(request.headers.raw_items())
+        names = {name for name, _ in request.headers}
+        if b"host" not in names:  # it is of HTTP/1.0
+            namespace, name = self._visit.key
+            headers.append((b"Host", f"{name}.{namespace}".encode()))
+        if b"transfer-encoding" in names:
+            headers.append((b"Transfer-Encoding", b"chunked"))
+        headers.append((b"Connection", b"close"))
+        return h11.Request(method=request.method, target=request.target, headers=headers)
+
     def _write_informational(self, event: h11.InformationalResponse) -> None:
         """Clients of HTTP/1.0 know no answers before the answer."""
         if self._client.their_http_version != b"1.0":
             headers = end_to_end(event.headers.raw_items())
-            self._write(h11.InformationalResponse(status_code=event.status_code, headers=headers))
+            self._write(
+                h11.InformationalResponse(status_code=event.status_code, headers=headers, reason=event.reason)
+            )
 
     def _passed_back(self, response: h11.Response, *, is_whole: bool) -> h11.Response:
         """The answer's head; it ends the connection where the client should go, or still sends."""
@@ -105,12 +123,3 @@ class Exchange:
 
     def _write(self, event: h11.Event) -> None:
         self._visit.channel.write(self._client.send(event) or b"")
-
-
-def _passed_on(request: h11.Request) -> h11.Request:
-    """The request's head, for a connection that serves it alone."""
-    headers = end_to_end(request.headers.raw_items())
-    if any(name == b"transfer-encoding" for name, _ in request.headers):
-        headers.append((b"Transfer-Encoding", b"chunked"))
-    headers.append((b"Connection", b"close"))
-    return h11.Request(method=request.method, target=request.target, headers=headers)

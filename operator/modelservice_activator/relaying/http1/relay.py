@@ -126,6 +126,9 @@ class Http1Relay:
 
 def _check(request: h11.Request) -> None:
     """Refuse what two servers in a row could understand differently, and what asks for a tunnel."""
+    # h11 looks at the size of what is incomplete only.
+    if sum(len(name) + len(value) for name, value in request.headers) > MAX_HEAD_BYTES:
+        raise h11.RemoteProtocolError("the headers are too large", error_status_hint=431)
     names = {bytes(name) for name, _ in request.headers}
     if {b"content-length", b"transfer-encoding"} <= names:
         raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding", error_status_hint=400)

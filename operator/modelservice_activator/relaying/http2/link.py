@@ -189,10 +189,11 @@ class Link:
             raise ConnectionAbortedError(f"not HTTP/2: {error}") from error
         self.flush()
         now = asyncio.get_running_loop().time()
-        if not all(self._budget.spend(now) for one in found if _is_costly(one)):
+        is_flood = not all(self._budget.spend(now) for one in found if _is_costly(one))
+        if is_flood or self.session.is_overfull:
             self.session.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             self.flush()
-            raise ConnectionAbortedError("a flood of frames that ask for nothing")
+            raise ConnectionAbortedError("a flood of frames that ask for nothing, or one without an end")
         for event in found:
             self._hand_out(event)
         self.flush()

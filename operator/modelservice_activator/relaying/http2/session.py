@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_STREAMS = 250
 """Requests of one client at once. Others before us say 100 to 256; gRPC's clients wait for a free one."""
 MAX_HEADER_BYTES = 64 * 1024
+FRAME_HEAD_BYTES = 9
 LAST_STREAM = 2**31 - 1
 """In a first GOAWAY: no stream is refused yet, but no new one shall be opened."""
 
@@ -40,6 +41,16 @@ class Session(H2Connection):
                 SettingCodes.ENABLE_PUSH: 0,
             },
         )
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether the peer has begun a frame, or a head, that is too large.
+
+        h2 finds out when it has all of it, up to 16 MiB. There is no public way to ask what it keeps.
+        """
+        buffer = self.incoming_buffer
+        heads = sum(len(frame.data) for frame in buffer._headers_buffer)
+        return len(buffer._data) > self.max_inbound_frame_size + FRAME_HEAD_BYTES or heads > MAX_HEADER_BYTES
 
     def say_goodbye(self, last_stream: int) -> bytes:
         """Return the frame that asks the peer to open no stream beyond `last_stream`; the others go on."""
