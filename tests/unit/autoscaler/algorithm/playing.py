@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelservice_autoscaler.algorithm.decide import decide
 from modelservice_autoscaler.algorithm.decision import Look
-from modelservice_autoscaler.algorithm.load import Load, Sample
+from modelservice_autoscaler.algorithm.load import GpuLoad, Load, Sample
 from modelservice_autoscaler.algorithm.spec import (
     DEFAULT_DOWN,
     DEFAULT_UP,
@@ -58,6 +58,7 @@ class Player:
     state: State = EMPTY
     follows: bool = True
     counters: dict[str, Load] = field(default_factory=dict)
+    gpus: tuple[GpuLoad, ...] = ()
     asked: dict[str, Sample | None] = field(default_factory=dict)
     decisions: list[tuple[float, Decision]] = field(default_factory=list)
 
@@ -91,6 +92,7 @@ class Player:
             running=round(in_flight),
             in_flight_seconds=before.in_flight_seconds + in_flight * seconds,
             requests=before.requests + 10 * in_flight * seconds,
+            gpus=self.gpus,
         )
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import ceil, floor, inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.autoscaler.algorithm.playing import make_spec
 
@@ -92,6 +92,7 @@ def limit_as_written(
     return wanted, None
 
 
+@settings(max_examples=300)
 @given(
     wanted=st.integers(0, 60),
     replicas=st.integers(2, 40),
@@ -115,6 +116,20 @@ def test_rate_is_that_of_the_text(
 def test_default_policies_double_or_add_four_and_remove_all(replicas: int, wanted: int, after: int) -> None:
     spec = make_spec(up=DEFAULT_UP, down=DEFAULT_DOWN)
     assert limit_rate(wanted, replicas, spec, (), NOW)[0] == after
+
+
+def test_more_changes_than_a_policy_allows_turn_no_direction() -> None:
+    one = Rules((Policy("Pods", 1, 15),))
+    spec = make_spec(up=one, down=one)
+    assert limit_rate(100, 8, spec, (Change(NOW - 5, 4),), NOW) == (8, "ScaleUpRate")
+    assert limit_rate(0, 8, spec, (Change(NOW - 5, -4),), NOW) == (8, "ScaleDownRate")
+
+
+def test_percentages_round_away_from_where_it_is() -> None:
+    half = Rules((Policy("Percent", 50, 15),))
+    spec = make_spec(up=half, down=half)
+    assert limit_rate(100, 5, spec, (), NOW) == (8, "ScaleUpRate")
+    assert limit_rate(0, 5, spec, (), NOW) == (2, "ScaleDownRate")
 
 
 def test_policy_counts_from_the_start_of_its_period() -> None:

@@ -80,6 +80,15 @@ def test_bounds_hold_at_once_whatever_the_signals_say() -> None:
     assert (below.desired, below.limit, below.message) == (3, "MinReplicas", "minReplicas is 3: 2 -> 3")
 
 
+def test_bounds_do_not_replace_the_window() -> None:
+    player = Player(make_spec(most=4), 6)
+    player.play(pods_with(*[0.5] * 6), 1)
+    player.play(pods_with(*[0.5] * 4), 280)
+    assert player.replicas == 4
+    player.play(pods_with(*[0.5] * 4), 40)
+    assert player.replicas == 1
+
+
 def test_limits_are_named() -> None:
     most = Player(make_spec(most=5), 4).play(pods_with(*[20.0] * 4), 3)
     assert (most.desired, most.limit) == (5, "MaxReplicas")
@@ -156,6 +165,16 @@ class TestMissing:
         assert (decision.desired, decision.missing) == (3, "3 of 3 pods do not tell GPU")
         player.play(pods_with(15.0, 15.0, 15.0), 30)
         assert player.replicas == 6
+
+    def test_what_was_unknown_for_a_while_does_not_count_as_little(self) -> None:
+        gpu = Signal("GPU", 80.0, percent=True, whole=1.0)
+        player = Player(make_spec(CONCURRENCY, gpu), 3)
+        player.play(pods_with(1.0, 1.0, 1.0), 400)
+        player.gpus = (GpuLoad(0.1),)
+        player.play(pods_with(1.0, 1.0, 1.0), 200)
+        assert player.replicas == 3
+        player.play(pods_with(1.0, 1.0, 1.0), 120)
+        assert player.replicas == 1
 
     def test_percentage_of_no_request_is_missing(self) -> None:
         player = Player(make_spec(Signal("CPU", 80.0, percent=True), down=FREE), 3)

