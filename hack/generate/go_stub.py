@@ -12,7 +12,7 @@ from pathlib import Path
 
 from grpc_tools import protoc
 from hack.cluster.binaries import go_environment
-from hack.generate.protos import FOLDER
+from hack.generate.protos import RUNTIME
 
 EXAMPLE = Path("examples/02-go-client")
 _MODULE = "modelservice.dev/examples/go-client"
@@ -29,7 +29,7 @@ def go_stub(root: Path) -> dict[Path, str]:
         _build_generators(root / EXAMPLE, Path(scratch))
         output = Path(scratch) / "output"
         output.mkdir()
-        _run_protoc(root / FOLDER, Path(scratch), output)
+        _run_protoc(root / RUNTIME, Path(scratch), output)
         files = sorted(output.rglob("*.go"))
         return {EXAMPLE / file.relative_to(output): file.read_text(encoding="utf-8") for file in files}
 

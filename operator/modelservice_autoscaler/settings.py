@@ -19,6 +19,10 @@ NAME = "modelservice-autoscaler"
 class AutoscalerSettings(ProcessSettings):
     """Everything that can be chosen at the autoscaler's start-up."""
 
+    grpc_host: str = "::"
+    """KEDA comes from another pod, over IPv4 or IPv6."""
+    grpc_port: int = 9090
+
 
 def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> AutoscalerSettings:
     """Settings from command line arguments and environment; exits with a usage message on bad ones."""
@@ -27,4 +31,10 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Autoscale
         description="Scales ModelServices by what their pods say of themselves.",
     )
     add_process_arguments(parser, lease_name=NAME)
-    return AutoscalerSettings(**process_settings(parser.parse_args(argv), environ))
+    add = parser.add_argument
+    add("--grpc-host", default=AutoscalerSettings.grpc_host, help="address of the external scaler for KEDA")
+    add("--grpc-port", type=int, default=AutoscalerSettings.grpc_port, help="port of the same")
+    args = parser.parse_args(argv)
+    return AutoscalerSettings(
+        **process_settings(args, environ), grpc_host=args.grpc_host, grpc_port=args.grpc_port
+    )

@@ -62,6 +62,8 @@ class OperatorOptions:
     log: Path
     identity: str = "operator-0"
     flags: tuple[str, ...] = ()
+    module: str = "modelservice_operator"
+    """Or another component of ours, which is started alike."""
 
 
 class OperatorProcess:
@@ -76,7 +78,7 @@ class OperatorProcess:
         """Start the process without waiting for anything."""
         options = self._options
         command = [
-            *(sys.executable, "-m", "modelservice_operator"),
+            *(sys.executable, "-m", options.module),
             *("--kubeconfig", str(options.kubeconfig)),
             *("--namespace", options.namespace),
             *("--lease-namespace", options.namespace),

@@ -19,7 +19,7 @@ LABEL = "example.com/played"
 
 @dataclass(frozen=True)
 class PlayedNode:
-    """A node that is Ready for as long as a node is without a word from its kubelet: 50 seconds."""
+    """A node that is Ready for as long as a node is without a word from its kubelet: 50 seconds a beat."""
 
     api: Api
     name: str
@@ -37,7 +37,12 @@ class PlayedNode:
     def start_pods(self) -> None:
         """Every pod that is here is ready from now on."""
         for pod in self.pods():
-            self.api.patch(f"{path_of(pod)}/status", {"status": _ready_status(pod)}, kind="strategic-merge")
+            self.api.patch(f"{path_of(pod)}/status", {"status": ready_status(pod)}, kind="strategic-merge")
+
+    def beat(self) -> None:
+        """Say that the node is still there."""
+        status = {"conditions": [_condition("Ready")]}
+        self.api.patch(f"/api/v1/nodes/{self.name}/status", {"status": status}, kind="strategic-merge")
 
     def end_pods(self) -> None:
         """Every pod that is being stopped is gone."""
@@ -73,12 +78,14 @@ def _condition(kind: str) -> dict[str, Any]:
         "type": kind,
         "status": "True",
         "lastTransitionTime": now,
+        "lastHeartbeatTime": now,
         "reason": "Played",
         "message": "played",
     }
 
 
-def _ready_status(pod: Mapping[str, Any]) -> dict[str, Any]:
+def ready_status(pod: Mapping[str, Any], address: str = "192.0.2.1") -> dict[str, Any]:
+    """The status of a pod that is ready at this address."""
     running = [
         {"name": one["name"], "image": one["image"], "imageID": "", "ready": True, "restartCount": 0}
         for one in pod["spec"]["containers"]
@@ -86,8 +93,8 @@ def _ready_status(pod: Mapping[str, Any]) -> dict[str, Any]:
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "phase": "Running",
-        "podIP": "192.0.2.1",
-        "podIPs": [{"ip": "192.0.2.1"}],
+        "podIP": address,
+        "podIPs": [{"ip": address}],
         "conditions": [_condition("ContainersReady"), _condition("Ready")],
         "containerStatuses": [{**one, "state": {"running": {"startedAt": started}}} for one in running],
     }

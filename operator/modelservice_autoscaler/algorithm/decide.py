@@ -100,7 +100,8 @@ def _steer(
     spec: AutoscalerSpec, evidence: Evidence, state: State, replicas: int, recommended: int
 ) -> tuple[int, Limit | None]:
     """Return how far it goes towards what is recommended, and what stops it."""
-    if evidence.is_burst and spec.up.policies_are_default:
+    # Also a moment later: pods that are there at once are half of what a step needs, and no burst any more.
+    if _is_after_burst(state) and spec.up.policies_are_default:
         spec = replace(spec, up=replace(spec.up, policies=(*spec.up.policies, BURST_POLICY)))
     wanted = stabilize(recommended, replicas, state.lowest, state.highest)
     desired, limit = limit_rate(wanted, replicas, spec, state.changes, state.looked_seconds)

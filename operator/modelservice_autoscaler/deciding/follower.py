@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,9 @@ from modelservice_autoscaler.looking.looks import Looks
 from modelservice_operator.facts.errors import LeadershipLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from modelservice_autoscaler.deciding.plan import Plan
-    from modelservice_autoscaler.looking.pods import PodClient
-    from modelservice_autoscaler.watching.endpoints import Endpoints
-    from modelservice_autoscaler.watching.services import Key, Service, Services
+    from modelservice_autoscaler.looking.sight import Sight
+    from modelservice_autoscaler.watching.services import Key, Service
     from modelservice_autoscaler.writing.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -40,25 +36,14 @@ BASE_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What every follower uses."""
-
-    services: Services
-    endpoints: Endpoints
-    pods: PodClient
-    writer: Writer
-    clock: Callable[[], float]
-    """Monotonic seconds."""
-
-
 class Follower:
     """Looks at one service, decides and writes."""
 
-    def __init__(self, key: Key, means: Means) -> None:
+    def __init__(self, key: Key, sight: Sight, writer: Writer) -> None:
         self._key = key
-        self._means = means
-        self._looks = Looks(means.pods, means.clock)
+        self._sight = sight
+        self._writer = writer
+        self._looks = Looks(sight.pods, sight.clock)
         self._state = EMPTY
         self._failures = 0
         self._not_before = 0.0
@@ -76,13 +61,13 @@ class Follower:
         # Services that came together, as after a start, are not looked at together.
         await asyncio.sleep(random.random() * BUSY_SECONDS)  # noqa: S311  no secret
         while (service := self._find()) is not None and first is not None and service.uid == first.uid:
-            began = self._means.clock()
+            began = self._sight.clock()
             await self.turn(service)
             rest = BUSY_SECONDS if self._looks.is_busy else QUIET_SECONDS
-            await asyncio.sleep(max(began + rest - self._means.clock(), 0.0))
+            await asyncio.sleep(max(began + rest - self._sight.clock(), 0.0))
 
     def _find(self) -> Service | None:
-        service = self._means.services.get(self._key)
+        service = self._sight.services.get(self._key)
         return service if service is not None and is_followed(service) else None
 
     async def turn(self, service: Service) -> None:
@@ -99,8 +84,8 @@ class Follower:
             self._back_off()
 
     async def _turn(self, service: Service) -> None:
-        await self._looks.look(self._means.endpoints.ready(self._key))
-        now = self._means.clock()
+        await self._looks.look(self._sight.endpoints.ready(self._key))
+        now = self._sight.clock()
         # News may have come while the pods were asked.
         newest = self._find()
         if newest is None or newest.uid != service.uid:
@@ -112,9 +97,8 @@ class Follower:
             await self._carry_out(newest, todo, now)
 
     async def _carry_out(self, service: Service, todo: Plan, now: float) -> None:
-        writer = self._means.writer
         if todo.desired != service.replicas:
-            if not self._note(await writer.scale(service, todo.desired)):
+            if not self._note(await self._writer.scale(service, todo.desired)):
                 return
             metrics.DECISIONS.labels(_direction(service.replicas, todo.desired)).inc()
             log.info("scaled: %s", todo.message, extra=_fields(self._key))
@@ -122,7 +106,7 @@ class Follower:
             self._untold = build_report(todo, service.replicas, datetime.now(UTC))
         elif self._untold is None and self._is_due(service, todo, now):
             self._untold = build_report(todo, service.replicas, datetime.now(UTC))
-        if self._untold is not None and self._note(await writer.tell(service, self._untold)):
+        if self._untold is not None and self._note(await self._writer.tell(service, self._untold)):
             self._told, self._untold = self._untold, None
             self._differs_since = None
             self._told_at = now
@@ -147,7 +131,7 @@ class Follower:
     def _back_off(self) -> None:
         seconds = min(BASE_BACKOFF_SECONDS * 2 ** min(self._failures, 16), MAX_BACKOFF_SECONDS)
         self._failures += 1
-        self._not_before = self._means.clock() + seconds * (0.5 + random.random() / 2)  # noqa: S311  no secret
+        self._not_before = self._sight.clock() + seconds * (0.5 + random.random() / 2)  # noqa: S311  no secret
 
 
 def _direction(before: int, after: int) -> str:

@@ -33,6 +33,11 @@ class Looks:
         return self._samples
 
     @property
+    def silent(self) -> int:
+        """How many of those pods did not answer at the last look."""
+        return sum(answer is None for answer in self._last)
+
+    @property
     def idle_seconds(self) -> float | None:
         """Since when no pod has had a request; None unless all of them said so just now, and there is one."""
         if not self._last:

@@ -1,7 +1,7 @@
 """The autoscaler's life: probes; ModelServices and EndpointSlices listed and watched; ready; then the Lease.
 
-Only with it are pods looked at and `/scale` written. A replica that takes over has seen no load yet, so it
-scales nothing down before it has seen a whole window.
+Only with it are pods looked at and `/scale` written on our own account; KEDA is answered without it. A
+replica that takes over has seen no load yet: it scales nothing down before it has seen a whole window.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from modelservice_autoscaler.deciding.follower import Means
 from modelservice_autoscaler.deciding.followers import Followers
 from modelservice_autoscaler.looking.pods import PodClient
+from modelservice_autoscaler.looking.sight import Sight
+from modelservice_autoscaler.serving.keda import ExternalScaler, serve
+from modelservice_autoscaler.serving.observer import Observers
 from modelservice_autoscaler.settings import NAME, parse_settings
 from modelservice_autoscaler.watching.endpoints import SELECTOR, Endpoints
 from modelservice_autoscaler.watching.services import Services
@@ -44,15 +46,10 @@ class Autoscaler:
     def __init__(self, settings: AutoscalerSettings, api: ApiClient, pods: PodClient) -> None:
         self._settings = settings
         self._elector = LeaderElector(api, settings.lease)
-        self._followers = Followers()
-        services, endpoints = Services(self._followers.consider), Endpoints()
-        self._means = Means(
-            services=services,
-            endpoints=endpoints,
-            pods=pods,
-            writer=Writer(api, services),
-            clock=time.monotonic,
-        )
+        services, endpoints = Services(), Endpoints()
+        sight = Sight(services=services, endpoints=endpoints, pods=pods, clock=time.monotonic)
+        self._followers = Followers(sight, Writer(api, services))
+        self._observers = Observers(sight)
         namespace = settings.namespace
         self._watches = (
             ResourceWatch(api, MODEL_SERVICES, services, namespace=namespace),
@@ -79,6 +76,7 @@ class Autoscaler:
         log.info("stopping")
         await health.stop()
         await self._life.end()
+        await self._observers.close()
         await self._elector.release()
         return self._life.exit_code
 
@@ -92,9 +90,11 @@ class Autoscaler:
         self._synced = True
         metrics.SYNCED.set(1)
         log.info("synced", extra={"seconds": round(time.monotonic() - started, 3)})
+        scaler = ExternalScaler(self._observers)
+        self._life.spawn("scaler", serve(scaler, self._settings.grpc_host, self._settings.grpc_port))
         self._life.spawn("leader", self._elector.run())
         await self._elector.acquired.wait()
-        await self._followers.run(self._means)
+        await self._followers.run()
 
 
 def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:

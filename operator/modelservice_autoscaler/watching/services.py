@@ -50,9 +50,10 @@ class Service:
 class Services:
     """All of them by key; listens to a watch of ModelServices."""
 
-    def __init__(self, on_change: Callable[[Key], None]) -> None:
-        self._on_change = on_change
+    def __init__(self) -> None:
         self._services: dict[Key, Service] = {}
+        self.on_change: Callable[[Key], None] = lambda _: None
+        """Called with the key of each service that came, changed or went."""
 
     def get(self, key: Key) -> Service | None:
         """The service, None where there is none or it does not scale."""
@@ -73,14 +74,14 @@ class Services:
             self._services[key] = service
         elif self._services.pop(key, None) is None:
             return
-        self._on_change(key)
+        self.on_change(key)
 
     def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:
         """Forget what went unseen."""
         for key, service in tuple(self._services.items()):
             if key not in seen and int(service.version) <= int(version):
                 del self._services[key]
-                self._on_change(key)
+                self.on_change(key)
 
     def on_written(self, written: Service, version: str, *, replicas: int | None = None) -> None:
         """Take in the answer to a write of ours, unless newer news have come."""

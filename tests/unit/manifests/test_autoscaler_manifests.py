@@ -92,7 +92,14 @@ def test_program_accepts_the_arguments_and_serves_the_ports(pod):
     settings = parse_settings(container["args"], {"POD_NAMESPACE": "modelservice-system", "POD_NAME": "a"})
     assert (settings.lease.namespace, settings.lease.name) == ("modelservice-system", NAME)
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"http": settings.http_port}
+    assert ports == {"http": settings.http_port, "grpc": settings.grpc_port}
+    served = {port["targetPort"]: port["port"] for port in find("Service")["spec"]["ports"]}
+    assert served == ports
+
+
+def test_operator_tells_keda_where_it_answers():
+    (container,) = find("Deployment", "modelservice-operator")["spec"]["template"]["spec"]["containers"]
+    assert f"--scaler-address={NAME}.modelservice-system.svc:9090" in container["args"]
 
 
 def test_no_selector_of_another_component_chooses_its_pods(pod):

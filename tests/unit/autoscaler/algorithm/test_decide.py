@@ -235,6 +235,14 @@ class TestBurst:
             reached = next(now for now, one in player.decisions if one.desired == 8)
             assert reached - began <= 3.0
 
+    def test_pods_that_are_there_at_once_do_not_end_the_burst(self) -> None:
+        player = Player(make_spec(), 1)
+        player.play(pods_with(8.0), 60)
+        player.play(pods_with(64.0), 1)
+        assert 2 < player.replicas < 8
+        player.play(pods_with(*[64.0 / player.replicas] * player.replicas), 4)
+        assert player.replicas == 8
+
     def test_burst_goes_beyond_the_default_policies_once_a_minute(self) -> None:
         player = Player(make_spec(), 1)
         player.play(pods_with(8.0), 60)

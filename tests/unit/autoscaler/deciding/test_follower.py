@@ -11,9 +11,10 @@ from tests.unit.autoscaler.objects import make_answer, make_endpoint, make_servi
 from modelservice_autoscaler.algorithm.decision import Decision
 from modelservice_autoscaler.algorithm.state import EMPTY, State
 from modelservice_autoscaler.deciding import follower as follower_module
-from modelservice_autoscaler.deciding.follower import Follower, Means
+from modelservice_autoscaler.deciding.follower import Follower
 from modelservice_autoscaler.deciding.followers import Followers
 from modelservice_autoscaler.looking.answer import parse_answer
+from modelservice_autoscaler.looking.sight import Sight
 from modelservice_autoscaler.watching.endpoints import Endpoints
 from modelservice_autoscaler.watching.services import Key, Services
 from modelservice_operator.facts.errors import LeadershipLostError
@@ -63,19 +64,18 @@ class Rig:
         self.limit: str | None = None
         self.missing: str | None = None
         self.states: list[object] = []
-        self.services = Services(lambda _: None)
+        self.services = Services()
         self.services.on_object(None, make_service())
         endpoints = Endpoints()
         endpoints.on_object(None, make_slice(make_endpoint("a", "10.0.0.1")))
         self.writer = Writer(self.services)
-        self.means = Means(
+        self.sight = Sight(
             services=self.services,
             endpoints=endpoints,
             pods=Pods(),  # type: ignore[arg-type]
-            writer=self.writer,  # type: ignore[arg-type]
             clock=lambda: self.now,
         )
-        self.follower = Follower(SPAM, self.means)
+        self.follower = Follower(SPAM, self.sight, self.writer)  # type: ignore[arg-type]
         monkeypatch.setattr(follower_module, "decide", self.decide)
 
     def decide(self, _spec, look, state, _now):
@@ -250,9 +250,11 @@ def quick(monkeypatch):
 
 
 async def test_followers_come_and_go_with_what_they_follow(rig, quick):
-    followers = Followers()
-    followers.consider(SPAM)  # nobody leads yet
-    running = asyncio.create_task(followers.run(rig.means))
+    followers = Followers(rig.sight, rig.writer)
+    rig.services.on_object("MODIFIED", make_service())
+    await settle()
+    assert not rig.states, "nobody leads yet"
+    running = asyncio.create_task(followers.run())
     await settle()
     assert rig.states
     rig.services.on_object("MODIFIED", make_service(version=2, replicas=0))
@@ -261,7 +263,6 @@ async def test_followers_come_and_go_with_what_they_follow(rig, quick):
     await settle()
     assert len(rig.states) == seen
     rig.services.on_object("MODIFIED", make_service(version=3, replicas=1))
-    followers.consider(SPAM)
     await settle()
     assert len(rig.states) > seen
     running.cancel()
@@ -274,7 +275,7 @@ async def test_followers_come_and_go_with_what_they_follow(rig, quick):
 async def test_followers_end_where_one_may_not_write_any_more(rig, quick):
     rig.desired, rig.writer.answers = [4], [LeadershipLostError("lost")]
     with pytest.raises(LeadershipLostError):
-        await asyncio.wait_for(Followers().run(rig.means), 10)
+        await asyncio.wait_for(Followers(rig.sight, rig.writer).run(), 10)
 
 
 async def test_new_service_of_the_same_name_is_followed_without_the_memory_of_the_old_one(rig, quick):
@@ -286,7 +287,7 @@ async def test_new_service_of_the_same_name_is_followed_without_the_memory_of_th
         return Decision(look.replicas, look.replicas, "", None, None, (), memory)
 
     follower_module.decide = decide
-    running = asyncio.create_task(Followers().run(rig.means))
+    running = asyncio.create_task(Followers(rig.sight, rig.writer).run())
     await settle()
     rig.services.on_object("DELETED", make_service(version=2))
     rig.services.on_object("ADDED", make_service(version=3, uid="new"))

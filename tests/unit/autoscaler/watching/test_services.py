@@ -15,7 +15,9 @@ def changed() -> list[Key]:
 
 @pytest.fixture
 def services(changed) -> Services:
-    return Services(changed.append)
+    known = Services()
+    known.on_change = changed.append
+    return known
 
 
 def test_service_is_known_by_what_scaling_needs(services, changed):
