@@ -152,11 +152,19 @@ class Shared:
 
 
 @pytest.fixture(scope="module")
-def shared(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+def shared_flags() -> tuple[str, ...]:
+    """Flags of the shared operator; a module may have its own."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def shared(
+    installed: Cluster, tmp_path_factory: pytest.TempPathFactory, shared_flags: tuple[str, ...]
+) -> Iterator[Shared]:
     """One running operator and namespace for the tests of a module."""
     with open_proxy(installed) as running, testing.fresh_namespace(installed.api) as namespace:
         factory = OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator"))
-        operator = factory(proxy=running).start().wait_leading()
+        operator = factory(*shared_flags, proxy=running).start().wait_leading()
         yield Shared(Kube(installed.api, namespace), running, operator)
         factory.kill_all()
 
