@@ -88,7 +88,7 @@ class PlayedApi:
 class Rig:
     """One service, its two ports, and the activator in front of it."""
 
-    def __init__(self, hold: HoldLimits, connections: ConnectionLimits, host: str = "127.0.0.1") -> None:
+    def __init__(self, hold: HoldLimits, connections: ConnectionLimits, host: str) -> None:
         self.services = Services()
         self.slices = SliceListener(self.services)
         self.api = PlayedApi(WishListener(self.services))
@@ -140,10 +140,10 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def running_rig(
-    hold: HoldLimits | None = None, connections: ConnectionLimits | None = None
+    hold: HoldLimits | None = None, connections: ConnectionLimits | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[Rig]:
     """A service that sleeps, and clients are led here; nothing is left over at the end."""
-    rig = Rig(hold or HoldLimits(), connections or ConnectionLimits())
+    rig = Rig(hold or HoldLimits(), connections or ConnectionLimits(), host)
     rig.api.tell("ADDED")
     rig.lead_here()
     sweep = asyncio.create_task(rig.clients.sweep())
