@@ -14,6 +14,8 @@ class Usage:
 
     def __init__(self) -> None:
         self._groups = find_control_groups()
+        self.knows_container = self.container_bytes() is not None
+        """Whether `container_bytes` tells; asked once, for the kernel takes its time to sum up a group."""
 
     def cpu_seconds(self) -> float:
         """CPU time of all threads of this process since it started."""

@@ -64,12 +64,11 @@ class ProcessLoad:
 
     def gather(self, done: Callable[[Load], None]) -> None:
         """See `LoadSource.gather`."""
-        is_alone = self._usage.container_bytes() is None
         done(
             replace(
                 model_load(self._table.handles(), time.perf_counter_ns()),
                 cpu_seconds=self._usage.cpu_seconds(),
-                resident_bytes=self._usage.resident_bytes() if is_alone else 0,
+                resident_bytes=0 if self._usage.knows_container else self._usage.resident_bytes(),
             )
         )
 
@@ -108,7 +107,6 @@ class LoadPage:
         reading.add_done_callback(lambda done: self._answer(request, load, done.result()))
 
     def _answer(self, request: HttpRequest, load: Load, gpus: list[GpuDevice]) -> None:
-        container_bytes = self._usage.container_bytes()
-        memory_bytes = load.resident_bytes if container_bytes is None else container_bytes
+        memory_bytes = self._usage.container_bytes() or load.resident_bytes
         answer = build_load(load, self._life, time.perf_counter_ns(), memory_bytes, gpus)
         request.reply(HttpResponse(200, orjson.dumps(answer)))
