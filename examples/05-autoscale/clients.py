@@ -48,9 +48,9 @@ class Clients:
         """So many from now on; those that leave wait for their answer."""
         self._call(self._set_count(count))
 
-    def ask_at_once(self, count: int) -> None:
+    def ask_at_once(self, count: int, body: dict[str, Any]) -> None:
         """So many further requests at the same moment; return when all have ended."""
-        self._call(self._ask_at_once(count))
+        self._call(self._ask_at_once(count, body))
 
     async def _open(self) -> None:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
@@ -63,18 +63,18 @@ class Clients:
         leaving, self._running = self._running[count:], self._running[:count]
         await asyncio.gather(*leaving)
 
-    async def _ask_at_once(self, count: int) -> None:
-        await asyncio.gather(*(self._ask() for _ in range(count)))
+    async def _ask_at_once(self, count: int, body: dict[str, Any]) -> None:
+        await asyncio.gather(*(self._ask(body) for _ in range(count)))
 
     async def _keep_asking(self) -> None:
         task = asyncio.current_task()
         while task in self._running:
-            await self._ask()
+            await self._ask(self._body)
 
-    async def _ask(self) -> None:
+    async def _ask(self, body: dict[str, Any]) -> None:
         started = time.time()
         try:
-            async with self._session.post(self._url, json=self._body) as answer:
+            async with self._session.post(self._url, json=body) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             self.failures.append(repr(error))

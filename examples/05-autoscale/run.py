@@ -62,9 +62,9 @@ class Autoscale:
             return False
         self._steps.say(f"no pod is left; {BURST} requests at once")
         started = time.monotonic()
-        clients.ask_at_once(BURST)
+        clients.ask_at_once(BURST, build_request(MESSAGES))
         self._steps.say(f"  all have ended after {time.monotonic() - started:.1f} s")
-        time.sleep(2)
+        time.sleep(3)
         return True
 
     def _say_results(self, clients: Clients, recorder: Recorder) -> None:
