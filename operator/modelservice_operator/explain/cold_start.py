@@ -23,8 +23,11 @@ def measure(woken_at: str, pods: Sequence[Mapping[str, Any]]) -> dict[str, Any] 
     `woken_at` is when a pod was wanted again.
     """
     begun = parse_time(woken_at)
-    started = [(ready, pod) for pod in pods if (ready := _ready_at(pod)) is not None and _is_new(pod, begun)]
-    if begun is None or not started:
+    if begun is None:
+        return None
+    new = [pod for pod in pods if podlib.is_made_since(pod, begun)]
+    started = [(ready, pod) for pod in new if (ready := _ready_at(pod)) is not None]
+    if not started:
         return None
     ready, pod = min(started, key=lambda one: one[0])
     fetcher, server = podlib.fetcher(pod), podlib.server(pod)
@@ -56,11 +59,6 @@ def complete(
                 **_written(loadSeconds=report.load_seconds, warmSeconds=report.warm_seconds),
             }
     return {**known}
-
-
-def _is_new(pod: Mapping[str, Any], begun: datetime | None) -> bool:
-    created = parse_time(pod["metadata"].get("creationTimestamp"))
-    return created is not None and begun is not None and created >= begun.replace(microsecond=0)
 
 
 def _ready_at(pod: Mapping[str, Any]) -> datetime | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.facts import labels
 from modelservice_operator.facts.names import FETCH_CONTAINER, SERVER_CONTAINER
+from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+MOMENT_SECONDS = 2.0
+"""Kubernetes cuts times to whole seconds, and a time that is told after a write is later than the write."""
 
 
 def of_revision(pods: Sequence[Mapping[str, Any]], revision: str) -> list[Mapping[str, Any]]:
@@ -117,3 +123,9 @@ def args(pod: Mapping[str, Any], name: str) -> Sequence[str]:
     """Return the arguments of the pod's container of this name."""
     found: Sequence[str] = container_spec(pod, name).get("args") or ()
     return found
+
+
+def is_made_since(pod: Mapping[str, Any], time: datetime) -> bool:
+    """Whether the pod was made after this time or a moment before: who tells the time is a little late."""
+    created = parse_time(pod["metadata"].get("creationTimestamp"))
+    return created is not None and created > time - timedelta(seconds=MOMENT_SECONDS)

@@ -94,7 +94,7 @@ class Reporter:
 
     def may_wait(self, view: View) -> bool:
         """Whether the status is better written in LAZY_SECONDS: never after a failure, and not for ever."""
-        if view.applied.failures or "Deployment" not in view.applied.written:
+        if view.applied.failures or "Deployment" not in view.applied.written or _is_woken_now(view):
             return False
         pace = self._paces.setdefault(view.key, _Pace())
         if pace.owed_since is None:
@@ -268,6 +268,17 @@ def _measure_cold_start(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     for name in fresh:
         if name.endswith("Seconds"):
             metrics.COLD_START_SECONDS.labels(name.removesuffix("Seconds")).observe(float(told[name]))
+
+
+def _is_woken_now(view: View) -> bool:
+    """Whether this is the first reconciliation that wants pods again: which of them are new goes by it."""
+    switch = view.decision.standby
+    return switch is not None and switch.woken_at is not None and not _switched(_status(view))[1]
+
+
+def _status(view: View) -> Mapping[str, Any]:
+    status: Mapping[str, Any] = view.observed.service.get("status") or {}
+    return status
 
 
 def _switched(status: Mapping[str, Any]) -> tuple[object, ...]:

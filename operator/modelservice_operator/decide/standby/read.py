@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.standby.switch import SwitchState
+from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.names import SERVER_CONTAINER
 from modelservice_operator.facts.observed import SliceChild
 from modelservice_operator.facts.text.times import parse_time
@@ -106,6 +107,4 @@ def _stays(pod: Mapping[str, Any], woken_at: datetime | None, now: datetime) -> 
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp") or woken_at is None:
         return False
-    created = parse_time(metadata.get("creationTimestamp"))
-    is_new = created is not None and created >= woken_at.replace(microsecond=0)
-    return is_new or now - woken_at >= timedelta(seconds=SETTLED_SECONDS)
+    return podlib.is_made_since(pod, woken_at) or now - woken_at >= timedelta(seconds=SETTLED_SECONDS)

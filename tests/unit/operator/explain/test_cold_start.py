@@ -47,11 +47,11 @@ def test_measure_without_a_download_knows_of_no_fetch():
 
 
 def test_measure_takes_the_first_pod_and_none_that_is_older_or_not_ready():
-    pods = (make_pod(ready=25), make_pod(ready=22), make_pod(ready=None), make_pod(created=9, ready=11))
+    pods = (make_pod(ready=25), make_pod(ready=22), make_pod(ready=None), make_pod(created=7, ready=11))
     found = measure(WOKEN, pods)
     assert found is not None
     assert found["time"] == at(22)
-    assert measure(WOKEN, (make_pod(created=9),)) is None
+    assert measure(WOKEN, (make_pod(created=7),)) is None
     assert measure("nonsense", (make_pod(),)) is None
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from tests.support.operator_objects import make_model_service
 
+from modelservice_operator import metrics
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.revision import Revision
+from modelservice_operator.decide.standby.switch import Switch
 from modelservice_operator.facts.errors import ApiError, NotFoundError
 from modelservice_operator.facts.observed import ApplyFailure, Observed
 from modelservice_operator.work import report as report_module
@@ -167,6 +169,30 @@ def test_status_waits_after_a_deployment_was_written_but_not_for_ever(desk):
 def test_status_does_not_wait_after_other_writes_or_failures(desk):
     assert not desk.reporter.may_wait(desk.view(written="Service"))
     assert not desk.reporter.may_wait(desk.view(written="Deployment", failures=[FAILURE]))
+
+
+def test_status_does_not_wait_when_pods_are_wanted_again(desk):
+    view = desk.view(written="Deployment")
+    waking = Switch(phase="Waking", slice=None, woken_at=NOW)
+    view = replace(view, decision=replace(view.decision, standby=waking))
+    assert not desk.reporter.may_wait(view), "which pods are new goes by when that was"
+    known = make_model_service(status={"autoscaling": {"wokenAt": "2026-01-01T00:00:00.000Z"}})
+    observed = Observed(service=known, runtimes=(), revisions=(), deployments=(), others=())
+    assert desk.reporter.may_wait(replace(view, observed=observed))
+
+
+async def test_cold_start_is_measured_once(desk):
+    def count(phase: str) -> float:
+        name = "modelservice_operator_cold_start_seconds_count"
+        return metrics.REGISTRY.get_sample_value(name, {"phase": phase}) or 0.0
+
+    before = count("total"), count("load")
+    for start in ({"totalSeconds": "3"}, {"totalSeconds": "3"}, {"totalSeconds": "3", "loadSeconds": "1"}):
+        told = {"coldStart": {"time": "2026-01-01T00:00:03Z", **start}}
+        desk.status = {**make_status("True"), "autoscaling": told}
+        desk.now += PATIENCE_SECONDS
+        await desk.report(wants_pods=False)
+    assert (count("total") - before[0], count("load") - before[1]) == (1, 1)
 
 
 async def test_pods_of_a_service_that_was_fine_are_read_after_a_second(desk):
