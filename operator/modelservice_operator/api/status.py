@@ -311,8 +311,8 @@ class RouteBackend(ApiModel):
     """Percent of the requests that it gets."""
     shown: bool | None = None
     """Whether testers or copies of requests go to it."""
-    answers: bool | None = None
-    """Whether it has pods that answer."""
+    answers_since: Time | None = None
+    """Since when it has pods that answer."""
 
 
 class RouteParentStatus(ApiModel):
@@ -342,7 +342,7 @@ class RouteStatus(ApiModel):
     backends: Annotated[tuple[RouteBackend, ...], list_map("revision", 32)] | None = None
     """How requests are split during a change by steps; without it they go to the Service."""
     since: Time | None = None
-    """Since when they are."""
+    """Since when Gateways have been told that."""
 
 
 class ModelServiceStatus(ApiModel):

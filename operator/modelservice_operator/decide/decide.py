@@ -52,6 +52,7 @@ from modelservice_operator.decide.rollout.history import (
 )
 from modelservice_operator.decide.rollout.room.deadlines import soonest
 from modelservice_operator.decide.rollout.room.leaving import count_leaving
+from modelservice_operator.decide.routing.wanted import build_routes, find_route
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.standby.read import read_switch
 from modelservice_operator.decide.standby.switch import next_switch
@@ -99,6 +100,7 @@ def decide(
             target=facts.accepted if isinstance(target, RuntimeProblem) else target,
             replicas=beginning.replicas if beginning else wanted_replicas(service.spec),
             rollout=service.spec.rollout,
+            route=find_route(observed, service.spec),
             beginning=beginning,
             runtime_problem=problem,
         ),
@@ -116,6 +118,7 @@ def _last_wish(facts: Facts, problems: InvalidSpec) -> Wish:
         replicas=raw_replicas(facts.observed) if rollout is not None or is_at_rest else None,
         problems=problems,
         rollout=rollout or Rollout(),
+        route=find_route(facts.observed, None),
     )
 
 
@@ -180,7 +183,8 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
     scaling, beginning = _scaling(facts, wish), wish.beginning
-    children = _children(facts, target, step, scaling, switch)
+    routes = build_routes(facts.owner, wish.route, step.route, facts.observed.cluster.kinds)
+    children = (*_children(facts, target, step, scaling, switch), *routes)
     measures = request_of(wish, step, facts)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
     is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
@@ -201,6 +205,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         standby=switch,
         begin_with=beginning.replicas if beginning and beginning.is_certain else None,
         scaling=scaling,
+        route=wish.route,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting
@@ -283,6 +288,8 @@ def _retired(facts: Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any
     if wish.spec is None:
         # What the spec says about autoscaling cannot be read: an autoscaler that exists stays.
         kept |= {_place(one) for one in _owned(facts) if one.kind in OBJECTS.values()}
+    if wish.route.problem is not None:
+        kept |= {_place(one) for one in wish.route.existing}
     surplus = [one for one in _owned(facts) if not one.deleting and _place(one) not in wanted | kept]
     if wish.spec is None:
         return tuple(surplus)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.change.steering import Steering
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan
+    from modelservice_operator.decide.routing.wanted import RouteWish
     from modelservice_operator.decide.runtimes import RuntimeProblem
     from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.measured import MeasureRequest
@@ -46,6 +47,8 @@ class Decision:
     """What an analysis wants to have measured."""
     begin_with: int | None = None
     """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
+    route: RouteWish | None = None
+    """How requests shall come from outside."""
     scaling: Scaling | None = None
     """Who steers the number of pods."""
     inactive: str | None = None

@@ -27,9 +27,11 @@ from modelservice_operator.explain.rollout.room import (
     describe_surge,
     find_room,
 )
+from modelservice_operator.explain.routing import route_condition, route_status
 from modelservice_operator.explain.standby import standby_status
 from modelservice_operator.explain.verdict import View
 from modelservice_operator.facts import labels, names
+from modelservice_operator.facts.kinds import ROUTE_KINDS
 from modelservice_operator.facts.recorded import is_given_up, served_revisions
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def compute_status(
     judged = judge_gates(observed, decision, now)
     view = _view(observed, decision, failures, models, room)
     conditions = compute_conditions(view) + autoscaling_condition(observed, decision, view)
+    conditions += route_condition(observed, decision, failures)
     reached = _reached(decision, deployments)
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
@@ -85,6 +88,7 @@ def compute_status(
         # Written by the autoscaler alone: what stays the same is in no patch of ours.
         "autoscaler": old.get("autoscaler"),
         "autoscaling": (autoscaling_status(decision) or {}) | standby_status(observed, decision) or None,
+        "route": route_status(observed, decision, deployments, now),
         "conditions": stamp(conditions, old, generation, now),
     }
     status["outcomes"] = compute_outcomes(old, status, history.records, now)
@@ -122,7 +126,7 @@ def _view(
         generation=int(observed.service["metadata"].get("generation") or 0),
         problems=decision.problems,
         runtime_problem=decision.runtime_problem,
-        failures=failures,
+        failures=_of_the_service(failures, decision),
         phase=decision.plan.phase if decision.plan else None,
         overdue=bool(decision.plan and decision.plan.overdue),
         target=target,
@@ -149,6 +153,12 @@ def _view(
         no_room=describe_no_room(decision),
         content_changed=content_changed(decision, old, models),
     )
+
+
+def _of_the_service(failures: Sequence[ApplyFailure], decision: Decision) -> tuple[ApplyFailure, ...]:
+    """Leave out what was refused of a route: its own condition says it, unless a change waits for it."""
+    is_waiting = decision.plan is not None and decision.plan.is_under_way
+    return tuple(one for one in failures if is_waiting or one.kind not in ROUTE_KINDS)
 
 
 def _has_old_pods(decision: Decision, remaining: Mapping[str, DeploymentChild], target: str) -> bool:

@@ -28,6 +28,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str
     hostname: str = ""
     admits: str = "Same"
+    conditions: tuple[Condition, ...] = ()
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +60,20 @@ class RouteParent(msgspec.Struct, frozen=True, kw_only=True):
 def read_gateway(obj: Mapping[str, Any]) -> Gateway:
     """Return what a Gateway says, as read."""
     metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    said = {one.get("name"): one.get("conditions") or () for one in status.get("listeners") or ()}
     return Gateway(
         namespace=metadata["namespace"],
         name=metadata["name"],
         class_name=spec.get("gatewayClassName") or "",
-        listeners=tuple(_read_listener(one) for one in spec.get("listeners") or ()),
+        listeners=tuple(
+            _read_listener(one, said.get(one.get("name"), ())) for one in spec.get("listeners") or ()
+        ),
         addresses=tuple(one["value"] for one in status.get("addresses") or () if one.get("value")),
         conditions=read_conditions(status.get("conditions") or ()),
     )
 
 
-def _read_listener(one: Mapping[str, Any]) -> Listener:
+def _read_listener(one: Mapping[str, Any], said: Iterable[Mapping[str, Any]]) -> Listener:
     namespaces = (one.get("allowedRoutes") or {}).get("namespaces") or {}
     return Listener(
         name=one.get("name") or "",
@@ -77,6 +81,7 @@ def _read_listener(one: Mapping[str, Any]) -> Listener:
         protocol=one.get("protocol") or "",
         hostname=one.get("hostname") or "",
         admits=namespaces.get("from") or "Same",
+        conditions=read_conditions(said),
     )
 
 

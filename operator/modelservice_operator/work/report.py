@@ -258,7 +258,8 @@ def _decided(status: Mapping[str, Any]) -> tuple[object, ...]:
     """
     target = status.get("targetRevision")
     given_up = is_given_up(status, str(target))
-    return target, status.get("stableRevision"), given_up, status.get("rollout"), _switched(status)
+    told = (status.get("route") or {}).get("backends")
+    return target, status.get("stableRevision"), given_up, status.get("rollout"), told, _switched(status)
 
 
 def _measure_cold_start(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -291,6 +292,6 @@ def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     conditions = {
         (one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", ())
     }
-    fields = ("observedGeneration", "stableRevision", "targetRevision", "rollout")
+    fields = ("observedGeneration", "stableRevision", "targetRevision", "rollout", "route")
     model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
     return (conditions, model, _switched(status), *(status.get(name) for name in fields))

@@ -221,6 +221,27 @@ SPECS: dict[str, dict[str, Any]] = {
         },
         "networkPolicy": {"mode": "Disabled"},
     },
+    "gateway": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "route": {
+            "parentRefs": [{"name": "public", "namespace": "infra", "sectionName": "web", "port": 8000}],
+            "hostnames": ["spam.example.com"],
+            "path": "/",
+            "timeoutSeconds": 30,
+        },
+    },
+    "gateway-path": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "route": {"parentRefs": [{"name": "public"}], "path": "/spam"},
+    },
+    "ingress": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "route": {
+            "ingress": {"className": "nginx", "tlsSecretName": "cert"},
+            "hostnames": ["spam.example.com"],
+            "path": "/v2/models/spam",
+        },
+    },
     "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
     "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},
 }

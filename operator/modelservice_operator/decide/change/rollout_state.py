@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from modelservice_operator.decide.change.record import read_progress
 from modelservice_operator.decide.rollout.model import RevisionState, RolloutState
 from modelservice_operator.decide.rollout.room.capacity import read_capacity
+from modelservice_operator.decide.routing.told import observe_routing
 from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.observed import ServiceChild
 from modelservice_operator.facts.ownership import is_owned
@@ -57,6 +58,7 @@ def observe_rollout(
         has_service=selected.leads,
         has_served=target in (facts.status.get("servedRevisions") or ()),
         verb=steering.verb,
+        routing=observe_routing(facts.observed, wish.route.existing, facts.history.deployments, facts.now),
     )
 
 

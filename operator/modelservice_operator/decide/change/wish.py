@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from modelservice_operator.api import BlueGreen, Rollout, to_canonical
 from modelservice_operator.decide.rollout.model import Analyse, RolloutSpec, SetWeight, Wait
 from modelservice_operator.decide.rollout.planner import hold, plan
+from modelservice_operator.decide.routing.wanted import RouteWish
 from modelservice_operator.facts import names
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Wish:
     """How a change goes on, also one that was begun before the spec became invalid."""
     beginning: Beginning | None = None
     """Pods that run and shall go on to, where the spec has left out how many."""
+    route: RouteWish = field(default_factory=RouteWish)
     service: ModelService | None = None
     problems: InvalidSpec | None = None
     runtime_problem: RuntimeProblem | None = None
@@ -75,6 +77,7 @@ class Wish:
             spec = replace(spec, progress_deadline_seconds=Rollout().progress_deadline_seconds)
         if self.spec is None or not self.goes_by_capacity:
             spec = replace(spec, surge_probe_seconds=None)
+        spec = replace(spec, is_routed=self.route.is_gateways, is_shown=self.route.shows_candidate)
         return plan(spec, state, now)
 
 

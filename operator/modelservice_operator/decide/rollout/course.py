@@ -52,6 +52,8 @@ class Course:
     measures: str | None = None
     lingering: frozenset[str] = frozenset()
     due_in_seconds: float | None = None
+    is_admitted: bool = False
+    """Whether the target may get traffic."""
 
 
 def set_course(spec: RolloutSpec, observed: RolloutState, progress: Progress, now: datetime) -> Course:
@@ -188,6 +190,7 @@ def _go_on(spec: RolloutSpec, observed: RolloutState, recorded: Progress, now: d
         wish=_wish(spec, observed, recorded),
         capacity=capacity,
         held=held,
+        is_admitted=steps.is_admitted(spec, observed, recorded),
         verifies=verifies,
         measures=measures,
         due_in_seconds=patience if held else None,
@@ -238,7 +241,9 @@ def _shares(
         return {stable: replicas - here, target: here}, None
     if is_last:
         return {target: replicas}, target
-    of_stable, of_target = split(replicas, steps.current_weight(spec, progress), limits.surge)
+    of_stable, of_target = split(
+        replicas, steps.current_weight(spec, progress), limits.surge, is_routed=spec.is_routed
+    )
     return {stable: of_stable, target: of_target}, None
 
 
@@ -318,5 +323,6 @@ def _is_complete(spec: RolloutSpec, observed: RolloutState, progress: Progress) 
         and target.settled
         and target.serving >= spec.replicas
         and observed.all_lead_to(target.name)
+        and steps.is_weighed(spec, observed, 100)
         and steps.is_admitted(spec, observed, progress)
     )

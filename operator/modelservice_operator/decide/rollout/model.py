@@ -1,4 +1,4 @@
-"""What the planner reads and what it answers: plain, immutable values. Imports nothing of the operator."""
+"""What the planner reads and what it answers: plain, immutable values. Imports facts alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from modelservice_operator.facts.routes import RoutePlan
 
 Strategy = Literal["RollingUpdate", "Recreate", "Canary", "BlueGreen"]
 Contract = Literal["Enforce", "Warn", "Ignore"]
@@ -51,7 +53,9 @@ class RolloutSpec:
     `max_surge` and `max_unavailable` are a number of pods or a percentage of `replicas` (`"25%"`).
     `surge_probe_seconds` is how long a pod of the surge may find no room; None waits for room.
     `allow_downtime` lets the only pod go before a new one comes where there is no room for both.
-    `steps` are those of a Canary, `steps_hash` names them. `contract` says what becomes of a target whose
+    `steps` are those of a Canary, `steps_hash` names them. `is_routed` says
+    that gateways lead requests here, and split them exactly; `is_shown` that testers or copies of requests go
+    to the target. `contract` says what becomes of a target whose
     inputs and outputs break clients. `watch` is looked at for `rollback_window_seconds` after the change.
     """
 
@@ -70,6 +74,8 @@ class RolloutSpec:
     contract: Contract = "Ignore"
     watch: Analyse | None = None
     rollback_window_seconds: int = 0
+    is_routed: bool = False
+    is_shown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +170,22 @@ class RevisionState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """What gateways have been told; `weights` and `shown` are those of a `RoutePlan`.
+
+    `is_settled` says that gateways go by that now, and not by what they
+    were told before; until then it takes `settles_in_seconds`. `steady` are revisions that have had pods that
+    answer for as long.
+    """
+
+    weights: Mapping[str, int] | None = None
+    shown: str | None = None
+    is_settled: bool = True
+    settles_in_seconds: float | None = None
+    steady: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutState:
     """All that the planner may know.
 
@@ -175,7 +197,7 @@ class RolloutState:
     revision that clients are led to, None where they are led to all; without a Service (`has_service`) nobody
     is led anywhere. Where Services do not agree, or lead to a revision that is not there, `selected` is None,
     and `named` are those to which one of them leads alone. `has_served` says that the target was stable once.
-    `verb` is what a person asks for right now.
+    `verb` is what a person asks for right now. `routing` is None where no route exists.
     """
 
     target: str
@@ -193,6 +215,7 @@ class RolloutState:
     has_service: bool = True
     has_served: bool = False
     verb: Verb | None = None
+    routing: Routing | None = None
 
     def state(self, name: str) -> RevisionState:
         """Return the state of a revision, that of none where it has no Deployment."""
@@ -247,6 +270,8 @@ class Plan:
     lingering: frozenset[str] = frozenset()
     fills: str = ""
     """The revision whose pods have to find room."""
+    route: RoutePlan | None = None
+    """What gateways shall be told; None where none leads here."""
 
     @property
     def is_under_way(self) -> bool:

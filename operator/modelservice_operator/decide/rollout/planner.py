@@ -46,6 +46,7 @@ from modelservice_operator.decide.rollout.room.deadlines import (
     look_again_seconds,
     soonest,
 )
+from modelservice_operator.decide.rollout.routing import least_pods, plan_route
 from modelservice_operator.decide.rollout.traffic import Reach, by_pods, choose_selector
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
     limits, capacity = course.limits, course.capacity
     needed = spec.replicas - limits.unavailable
     selector = choose_selector(observed, course.wish, needed, may_stand_in=course.may_stand_in)
+    route = plan_route(spec, observed, course, needed)
     aim = Aim(
         replicas=spec.replicas,
         shares=course.shares,
@@ -72,6 +74,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         limits=limits,
         reach=Reach(observed, selector),
         capacity=capacity,
+        least=least_pods(observed, course, route, needed),
     )
     replicas, waits_for_leaving = next_replicas(aim)
     is_going_on = course.phase not in ("Complete", "Aborted")
@@ -94,10 +97,12 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         measures=course.measures,
         lingering=course.lingering,
         fills=course.goal or observed.target,
+        route=route,
         requeue_after_seconds=soonest(
             course.due_in_seconds,
             steps.due_seconds(spec, course.progress, now) if is_going_on and not course.held else None,
             look_again_seconds(capacity, probe, now, held=course.held),
+            observed.routing.settles_in_seconds if observed.routing else None,
         ),
     )
 

@@ -5,7 +5,7 @@ Each revision has its own Deployment, so this replaces the Deployment controller
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Aim:
 
     `shares` are the pods that each revision shall have in the end, 0 for those that are not named. `goal` is
     the one revision that is to have them all, None where several share. `capacity` is what is known about
-    room for pods of the target.
+    room for pods of the target. `least` are the pods that have to stay for what gateways send there.
     """
 
     replicas: int
@@ -31,6 +31,7 @@ class Aim:
     limits: Limits
     reach: Reach
     capacity: Capacity | None
+    least: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def observed(self) -> RolloutState:
@@ -123,7 +124,8 @@ def _scale_down(aim: Aim, states: list[RevisionState]) -> dict[str, int]:
         is_proven = state.name == observed.stable
         drop = min(excess, broken[state.name], spare_broken) if is_proven else min(excess, broken[state.name])
         # Where broken pods are worth waiting for, spare_serving is 0: ReplicaSets remove those first.
-        drop_serving = min(state.serving, excess - drop, _spare(reach, state, spare_serving))
+        spare = max(0, min(_spare(reach, state, spare_serving), state.serving - aim.least.get(state.name, 0)))
+        drop_serving = min(state.serving, excess - drop, spare)
         if reach.counts(state.name):
             spare_serving -= drop_serving
         replicas[state.name] = state.wanted - drop - drop_serving

@@ -220,12 +220,25 @@ def _reach(
     weight = current_weight(spec, progress)
     target, stable = observed.state(observed.target), observed.state(observed.stable or "")
     here = min(spec.replicas, target.serving + stable.serving)
-    _, wanted = split(max(here, 1), weight, surge)
-    most_of_stable, most_of_target = split(spec.replicas, weight, surge)
+    _, wanted = split(max(here, 1), weight, surge, is_routed=spec.is_routed)
+    most_of_stable, most_of_target = split(spec.replicas, weight, surge, is_routed=spec.is_routed)
     is_led_to = wanted == 0 or observed.all_lead_to(target.name)
     is_made = stable.wanted <= most_of_stable and target.wanted <= most_of_target
+    # The only pod cannot be shared.
+    made = weight if most_of_stable and most_of_target else 100 if most_of_target else 0
+    is_led_to = is_led_to and is_weighed(spec, observed, made)
     is_reached = target.settled and target.serving >= wanted and is_led_to and is_made
     return _enter(progress, progress.index + 1, now) if is_reached else progress
+
+
+def is_weighed(spec: RolloutSpec, observed: RolloutState, weight: int) -> bool:
+    """Whether gateways, where any lead here, give the target this percentage, and have for long enough."""
+    if not spec.is_routed or spec.strategy != "Canary":
+        return True
+    routing = observed.routing
+    if routing is None or routing.weights is None or not routing.is_settled:
+        return False
+    return routing.weights.get(observed.target, 0) == weight
 
 
 def _wait(step: Wait, progress: Progress, now: datetime) -> Progress:

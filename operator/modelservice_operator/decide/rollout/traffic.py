@@ -36,17 +36,20 @@ class Reach(NamedTuple):
         return not self.observed.has_service or self.selector in (None, name)
 
 
-def split(replicas: int, weight: int, surge: int) -> tuple[int, int]:
+def split(replicas: int, weight: int, surge: int, *, is_routed: bool = False) -> tuple[int, int]:
     """Return (pods of stable, pods of the target) that are closest to the weight.
 
     Ties go to the target; between 1 and 99 percent each has at least one. One pod cannot be shared: beside it
-    comes a second one where there may be one more (`surge`), else one of them has it.
+    comes a second one where there may be one more (`surge`), else one of them has it. Where gateways split
+    requests (`is_routed`) nothing hangs on the ratio: each has enough for its part, with one more in all.
     """
     if weight in (0, 100) or replicas == 0:
         target = replicas if weight == 100 else 0
         return replicas - target, target
     if replicas == 1 and surge:
         return 1, 1
+    if is_routed and surge:
+        return -(-replicas * (100 - weight) // 100), -(-replicas * weight // 100)
     nearest = (2 * replicas * weight + 100) // 200
     target = min(max(nearest, 1), replicas - 1) if replicas > 1 else nearest
     return replicas - target, target

@@ -17,6 +17,7 @@ from tests.unit.operator.specs import SPECS
 
 from modelservice_operator.api import ModelServiceSpec
 from modelservice_operator.decide.decide import decide
+from modelservice_operator.facts.kinds import ROUTE_KINDS
 from modelservice_operator.facts.observed import ClusterFacts
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -28,7 +29,7 @@ RUNTIME = make_runtime(
 OTHER_GPUS = make_runtime(
     "every-gpu", gpuImages={"amd.com": "registry.example/amd:1", "gpu.intel.com": "registry.example/intel:1"}
 )
-CLUSTER = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate"}))
+CLUSTER = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate", *ROUTE_KINDS}))
 
 
 def rendered(spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ steps. An operator may be killed between any two writes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,16 +22,21 @@ from modelservice_operator.decide.rollout.model import (
     RevisionState,
     RolloutSpec,
     RolloutState,
+    Routing,
 )
 from modelservice_operator.decide.rollout.phases import is_move
 from modelservice_operator.decide.rollout.planner import plan
 from modelservice_operator.decide.rollout.room.capacity import Shortage, next_capacity
+from modelservice_operator.facts.routes import RoutePlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from modelservice_operator.decide.rollout.model import Phase, Verb
 
+GATEWAY_LAG_SECONDS = 3.0
+"""For so long a gateway may go by what it was told before."""
+SETTLE_SECONDS = 5.0
 NOBODY = "nobody"
 """A Service that does not exist leads to nobody."""
 
@@ -47,6 +53,8 @@ class Pods:
     """Whether the Deployment controller has seen the newest `wanted`."""
     reported: tuple[int, int] = (0, 0)
     created_at: datetime = NOW
+    answering_since: float | None = None
+    """On the clock of gateways."""
 
     @property
     def total(self) -> int:
@@ -108,6 +116,16 @@ class Fleet:
     seen: str | None = NOBODY
     """The Service's selector: as it was written, and as clients and the operator see it."""
 
+    route: RoutePlan | None = None
+    """What gateways were told last."""
+    told: list[tuple[float, RoutePlan]] = field(default_factory=list)
+    """What they were told before, and until when, on their own clock."""
+    clock: float = 0.0
+    recorded_route: RoutePlan | None = None
+    told_at: datetime | None = None
+    answering: dict[str, datetime] = field(default_factory=dict)
+    """What the status says of routes, since when, and since when which revision answers."""
+
     stable: str | None = None
     progress: Progress | None = None
     aborted: set[str] = field(default_factory=set)
@@ -157,7 +175,13 @@ class Fleet:
         self.seen = self.written = NOBODY
 
     def wait(self, seconds: float) -> None:
+        for one in self.deployments.values():
+            if not one.answering:
+                one.answering_since = None
+            elif one.answering_since is None:
+                one.answering_since = self.clock
         self.now += timedelta(seconds=seconds)
+        self.clock += max(0.0, seconds)
 
     def _free_places(self) -> int:
         return self.places - sum(one.available + one.terminating for one in self.deployments.values())
@@ -237,7 +261,46 @@ class Fleet:
             selected=None if self.seen == NOBODY else self.seen,
             has_service=self.seen != NOBODY,
             verb=self.verb,
+            routing=self._routing(states),
         )
+
+    def _routing(self, states: tuple[RevisionState, ...]) -> Routing | None:
+        if self.route is None:
+            return None
+        told_for = max(0.0, (self.now - self.told_at).total_seconds()) if self.told_at else math.inf
+        answered_for = {
+            name: max(0.0, (self.now - at).total_seconds()) for name, at in self.answering.items()
+        }
+        is_rest = self.route == RoutePlan() and self.recorded_route is None
+        is_old = told_for >= SETTLE_SECONDS and self.recorded_route == self.route
+        ages = [one for one in (told_for, *answered_for.values()) if one < SETTLE_SECONDS]
+        return Routing(
+            weights=self.route.weights,
+            shown=self.route.shown,
+            is_settled=is_rest or is_old,
+            settles_in_seconds=SETTLE_SECONDS - max(ages) if ages and self.recorded_route else None,
+            steady=frozenset(
+                one.name
+                for one in states
+                if one.serving and answered_for.get(one.name, 0.0) >= SETTLE_SECONDS
+            ),
+        )
+
+    def _record_route(self) -> None:
+        if self.route is None or (self.route == RoutePlan() and len(self.deployments) < 2):
+            self.recorded_route, self.told_at, self.answering = None, None, {}
+            return
+        is_news = (self.recorded_route or RoutePlan()) != self.route
+        if is_news or (self.told_at and self.told_at > self.now):
+            self.told_at = self.now
+        self.recorded_route = self.route
+        answering = {name for name, one in self.deployments.items() if min(one.reported[1], one.wanted)}
+        self.answering = {name: min(self.answering.get(name, self.now), self.now) for name in answering}
+
+    def in_force(self) -> list[RoutePlan]:
+        """Return what gateways may go by now."""
+        before = [one for until, one in self.told if self.clock - until < GATEWAY_LAG_SECONDS]
+        return [*before, self.route] if self.route else before
 
     def _started_at(self, *, is_new: bool) -> datetime | None:
         mine = self.deployments.get(self.target)
@@ -266,6 +329,7 @@ class Fleet:
             before = rules.Answering.of(self)
             write()
             rules.check_pods(self, result, before)
+            rules.check_gateways(self, before)
         assert result.phase != "Aborted" or self.target in self.aborted, "its own writes undo an abort"
         self.last = result
         return result
@@ -280,10 +344,18 @@ class Fleet:
             if name not in self.deployments or self.deployments[name].wanted != count
         ]
         gone = [partial(self._delete, name) for name in self.deployments if name not in result.replicas]
+        if result.route != self.route:
+            service = [partial(self._write_route, result.route), *service]
         return [*changed, *gone, *service] if service_last else [*service, *changed, *gone]
 
     def _write_selector(self, selector: str | None) -> None:
         self.written = selector
+
+    def _write_route(self, route: RoutePlan | None) -> None:
+        if self.route is not None:
+            late = [one for one in self.told if self.clock - one[0] < GATEWAY_LAG_SECONDS]
+            self.told = [*late, (self.clock, self.route)]
+        self.route = route
 
     def _write_deployment(self, name: str, count: int) -> None:
         if name not in self.deployments:
@@ -316,6 +388,7 @@ class Fleet:
         answers = any(one.answering for name, one in self.deployments.items() if self.leads(self.seen, name))
         self.down_since = None if answers else self.down_since or self.now
         self.verb, self.retries = None, False
+        self._record_route()
 
     def _asked_at(self, result: Plan) -> datetime | None:
         if not result.is_under_way or result.stable is None:

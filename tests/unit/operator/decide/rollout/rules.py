@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.unit.operator.decide.standby.sleeper import Sleeper
 
     from modelservice_operator.decide.rollout.model import Capacity, Plan, RolloutSpec
+    from modelservice_operator.facts.routes import RoutePlan
 
 
 class Answering(NamedTuple):
@@ -19,10 +20,15 @@ class Answering(NamedTuple):
     seen: int
     written: int
     occupied: int
+    by_revision: dict[str, int]
+    in_force: list[RoutePlan]
+    """What gateways may go by."""
 
     @classmethod
     def of(cls, fleet: Fleet) -> Answering:
-        return cls(fleet.reach(fleet.seen), fleet.reach(fleet.written), fleet.occupied())
+        by_revision = {name: one.answering for name, one in fleet.deployments.items()}
+        told = fleet.in_force()
+        return cls(fleet.reach(fleet.seen), fleet.reach(fleet.written), fleet.occupied(), by_revision, told)
 
 
 def needed(spec: RolloutSpec, capacity: Capacity | None) -> int:
@@ -50,6 +56,35 @@ def check_pods(fleet: Fleet, result: Plan, before: Answering) -> None:
     assert fleet.reach(fleet.written) >= min(least, before.written), "clients will have too few pods"
     assert fleet.occupied() <= max(before.occupied, most(fleet.spec)), "more pods than the surge allows"
     check_admitted(fleet)
+
+
+def check_gateways(fleet: Fleet, before: Answering) -> None:
+    """Check that gateways, which hear of changes late, send no request to where nothing answers any more.
+
+    Only what the operator does is its fault, and only where another pod could answer.
+    """
+    if not fleet.spec.replicas or not fleet.spec.is_routed:
+        return
+    now = Answering.of(fleet)
+    for told in now.in_force:
+        for name, weight in (told.weights or {}).items():
+            lost = before.by_revision.get(name, 0) and not now.by_revision.get(name, 0)
+            assert not (weight and lost and any(now.by_revision.values())), (
+                f"{name} has {weight} % and no pod"
+            )
+    if fleet.route is None or now.in_force == before.in_force:
+        return
+    assert sum((fleet.route.weights or {"": 100}).values()) == 100
+    old = before.in_force[-1] if before.in_force else None
+    had = (old.weights if old else None) or {}
+    is_down = not any(now.by_revision.get(name) for name, weight in had.items() if weight)
+    for name, weight in (fleet.route.weights or {}).items():
+        if weight and not had.get(name) and old is not None and old.weights is not None and not is_down:
+            since = fleet.deployments[name].answering_since
+            assert since is not None, f"{name} gets requests at once"
+            assert fleet.clock - since >= 3, f"{name} gets requests too early"
+        if weight > had.get(name, 0 if old else 100):
+            assert name in fleet.admitted or old is None or old.weights is None, f"{name} is not admitted"
 
 
 def check_admitted(fleet: Fleet) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from tests.unit.operator.decide.rollout.rules import check_admitted
 
+from modelservice_operator.facts.routes import RoutePlan
+
 if TYPE_CHECKING:
     from tests.unit.operator.decide.rollout.fleet import Fleet
 
@@ -68,6 +70,9 @@ def snapshot(fleet: Fleet) -> tuple[object, ...]:
         fleet.progress,
         frozenset(fleet.aborted),
         fleet.capacity,
+        fleet.route,
+        fleet.recorded_route,
+        frozenset(fleet.answering.items()),
         fleet.last and (fleet.last.phase, fleet.last.measures, fleet.last.verifies),
     )
 
@@ -83,6 +88,7 @@ def check_rest(fleet: Fleet, result: Plan) -> None:
     if result.phase == "Complete":
         assert stable == target
         assert fleet.wanted() == {target: replicas} or target in fleet.broken, "not at rest"
+        assert fleet.route in (None, RoutePlan()) or target in fleet.broken, "routes are not at rest"
     elif result.phase == "Aborted":
         assert target in fleet.aborted
         left = {name: count for name, count in fleet.wanted().items() if count and name != stable}

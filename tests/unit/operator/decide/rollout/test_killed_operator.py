@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 STEPS = (SetWeight(25), Analyse(), SetWeight(75), Wait(), SetWeight(50), Wait(60))
 SPECS = {
+    "Canary through a gateway": make_canary(*STEPS, is_routed=True, is_shown=True),
     "RollingUpdate": RolloutSpec(replicas=3, contract="Enforce"),
     "Recreate": RolloutSpec(replicas=2, contract="Enforce", strategy="Recreate"),
     "Canary": make_canary(*STEPS, watch=Analyse(), rollback_window_seconds=300),

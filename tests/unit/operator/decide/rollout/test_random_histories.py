@@ -49,6 +49,8 @@ SPECS = st.builds(
             "scale_down_delay_seconds": st.sampled_from([0, 30]),
             "rollback_window_seconds": st.sampled_from([0, 300]),
             "surge_probe_seconds": st.sampled_from([30, 0, None]),
+            "is_routed": st.booleans(),
+            "is_shown": st.booleans(),
         }
     ),
 )
