@@ -30,9 +30,6 @@ POLL_SECONDS = 0.5
 SETTLED_LOOKS = 2
 """How often an HPA must have asked without changing anything."""
 TIMEOUT_SECONDS = 120.0
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="the API server reaches other servers in a network namespace only"
-)
 
 
 @dataclass
@@ -109,6 +106,9 @@ class Played:
             self.asked_before = None
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="the API server reaches other servers in a network namespace only"
+)
 def test_hpa_and_ours_settle_at_the_same_replicas(
     control_plane: Cluster, namespace: str, server: Server
 ) -> None:

@@ -214,6 +214,19 @@ class TestPodsChange:
             assert decision.desired == 2
             assert 15.0 <= decision.readings[0].total <= 17.0  # type: ignore[operator]
 
+    def test_pods_that_answer_at_other_moments_count_in_full_after_a_restart(self) -> None:
+        state = EMPTY
+        for second in range(3):
+            pods: dict[str, Sample | None] = {"early": None, "late": None}
+            for uid, ago in (("early", 0.0), ("late", 0.8)):
+                at = second - ago
+                if at >= 0:
+                    load = make_load(uptime_seconds=100 + at, running=8, in_flight_seconds=8 * at)
+                    pods[uid] = Sample(at, load)
+            decision = decide(make_spec(), Look(2, pods), state, float(second))
+            state = decision.state
+        assert decision.readings[0].total == pytest.approx(16.0)
+
     def test_pods_that_are_starting_are_not_asked_for_again(self) -> None:
         player = Player(make_spec(), 2)
         player.play(pods_with(12.0, 12.0), 60)

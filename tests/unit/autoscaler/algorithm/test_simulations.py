@@ -56,6 +56,14 @@ def test_any_step_is_met_by_about_as_many_as_it_needs(factor: float, start_secon
     assert sum(pod.waiting for pod in fleet.pods.values()) < 1
 
 
+@pytest.mark.parametrize("start_seconds", [2.0, 30.0])
+def test_queue_that_stands_still_because_pods_have_just_come_asks_for_no_more(start_seconds: float) -> None:
+    fleet = Fleet(make_spec(SIGNAL), lambda now: 40.0 if now < STEP else 200.0)
+    fleet.start_seconds = start_seconds
+    fleet.run(180)
+    assert 4 <= fleet.replicas <= 6
+
+
 @pytest.mark.parametrize("period_seconds", [5, 15, 30, 60, 300])
 def test_swinging_load_moves_nothing_once_its_peak_was_seen(period_seconds: float) -> None:
     fleet = Fleet(make_spec(SIGNAL), lambda now: 300 + 200 * sin(2 * pi * now / period_seconds), 6)
