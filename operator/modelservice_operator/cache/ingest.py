@@ -136,10 +136,11 @@ def _autoscaler_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
             for one in conditions
             if one["type"] in ("AbleToScale", "ScalingActive") and one["status"] == "False"
         ),
+        # Not why it is able to scale: that changes from one look to the next.
         "reasons": {
             intern(one["type"]): intern(one.get("reason", ""))
             for one in conditions
-            if one["status"] == "True"
+            if one["type"] in ("ScalingActive", "ScalingLimited") and one["status"] == "True"
         },
         "metrics": tuple(status.get("currentMetrics") or ()),
     }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.explain.diagnose import Cause
     from modelservice_operator.explain.verdict import View
-    from modelservice_operator.facts.observed import AutoscalerChild, Observed
+    from modelservice_operator.facts.observed import Observed
 
 AUTOSCALING_ACTIVE = "AutoscalingActive"
 NO_DECISION = "NoDecisionYet"
@@ -58,8 +58,6 @@ _LIMITS_OF_HPA = {
     "TooFewReplicas": "MinReplicas",
     "ScaleUpLimit": "ScaleUpRate",
     "ScaleDownLimit": "ScaleDownRate",
-    "ScaleDownStabilized": "Stabilized",
-    "ScaleUpStabilized": "Stabilized",
 }
 _NAMES = {
     "cpu": "CPU",
@@ -168,14 +166,10 @@ def _by_hpa(facts: _Facts) -> Condition:
         return _say(False, str(failing.get("reason")), describe_failure(str(failing.get("message"))))
     if child is None or "ScalingActive" not in child.reasons:
         return _say(False, NO_DECISION, "HPA: the HorizontalPodAutoscaler has not decided yet.")
-    limit = next((_LIMITS_OF_HPA[one] for one in _reasons(child) if one in _LIMITS_OF_HPA), None)
+    limit = _LIMITS_OF_HPA.get(child.reasons.get("ScalingLimited", ""))
     lead = f"HPA: {child.desired} wanted.{_limit(limit, facts)}"
     measured = ", ".join(_measured(child.metrics, facts.autoscaling))
     return _say(True, limit or "Scaling", f"{lead}{_MEASURED}{measured}." if measured else lead)
-
-
-def _reasons(child: AutoscalerChild) -> tuple[str, ...]:
-    return tuple(child.reasons.get(kind, "") for kind in ("ScalingLimited", "AbleToScale"))
 
 
 def _by_keda(facts: _Facts) -> Condition:

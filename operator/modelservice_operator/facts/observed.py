@@ -90,7 +90,7 @@ class AutoscalerChild(Child, frozen=True, kw_only=True):
     failing: tuple[Mapping[str, Any], ...] = ()
     """Its conditions that say that it cannot scale."""
     reasons: Mapping[str, str] = {}
-    """The reason of each of its conditions, by type; those that hold only."""
+    """Why it scales, and what limits it, by type of condition; those that hold only."""
     metrics: tuple[Mapping[str, Any], ...] = ()
     """What it has measured last; that alone is no news."""
 

@@ -180,9 +180,9 @@ def test_autoscaler_is_read_with_the_sentence_of_what_keeps_it_from_scaling():
         "message": "no",
     }
     fine = {"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale", "message": "changes"}
-    limited = {"type": "ScalingLimited", "status": "False", "reason": "DesiredWithinRange"}
+    limited = {"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas"}
     found = project_child(AUTOSCALERS, autoscaler(conditions=[broken, fine, limited], desiredReplicas=4))
-    assert (found.failing, found.reasons) == ((broken,), {"AbleToScale": "ReadyForNewScale"})
+    assert (found.failing, found.reasons) == ((broken,), {"ScalingLimited": "TooManyReplicas"})
     assert found.desired == 4
 
 
