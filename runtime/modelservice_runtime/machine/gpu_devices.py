@@ -5,6 +5,7 @@ Where the package or a device is missing there is simply nothing to tell.
 
 import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class GpuDevice:
-    """One device now; `utilization` is from 0 to 1, None where the driver does not tell (MIG)."""
+    """One device, or one slice of a device (MIG), now.
+
+    `utilization` is from 0 to 1, None where the driver does not tell, as of slices.
+    """
 
     uuid: str
     name: str
@@ -27,13 +31,24 @@ class GpuReader:
     def __init__(self, nvml: ModuleType) -> None:
         self._nvml: Any = nvml
         self.driver_version = _text(self._nvml.nvmlSystemGetDriverVersion())
-        self._handles = [
+        devices = [
             self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(self._nvml.nvmlDeviceGetCount())
         ]
+        self._handles = [handle for device in devices for handle in self._find_slices(device) or [device]]
 
     def read(self) -> list[GpuDevice]:
         """Every device that still answers."""
         return [device for handle in self._handles if (device := self._read_device(handle)) is not None]
+
+    def _find_slices(self, device: Any) -> list[Any]:
+        """The slices of a device that this process sees; none where it is whole, or of before MIG."""
+        nvml = self._nvml
+        slices: list[Any] = []
+        with suppress(nvml.NVMLError):
+            for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
+                with suppress(nvml.NVMLError):  # nothing in this place, or nothing of ours
+                    slices.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, index))
+        return slices
 
     def _read_device(self, handle: Any) -> GpuDevice | None:
         nvml = self._nvml

@@ -1,9 +1,10 @@
 """The integral of requests in flight: exact whenever somebody looks, however requests end."""
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.runtime.gated_model import (
     FAST,
@@ -16,12 +17,14 @@ from tests.unit.runtime.gated_model import (
     make_request,
 )
 
+from modelservice_runtime.errors import OverloadedError
 from modelservice_runtime.execution.lane import Lane
 from modelservice_runtime.execution.offload import LateAnswer
 from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS, ModelStatistics, Timing
+from modelservice_runtime.model import WarmUp
 from modelservice_runtime.models.load import model_load, sum_loads
 from modelservice_runtime.models.repository import ModelHandle
-from modelservice_runtime.protocols.inference import InferCall, infer_inline
+from modelservice_runtime.protocols.inference import InferCall, infer_inline, record_failure
 
 MOMENTS = st.integers(0, 10**12)
 
@@ -170,3 +173,49 @@ def test_load_of_nobody_is_nothing() -> None:
     load = sum_loads([])
     assert (load.running, load.requests, load.last_end_ns) == (0, 0, 0)
     assert len(load.queue_counts) == len(QUEUE_BUCKETS_SECONDS) + 1
+
+
+STEPS = st.lists(
+    st.sampled_from(["ask", "ask late", "ask wrong", "ask in no time", "cancel", "turn"]), max_size=30
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(STEPS, max_size=30), st.sampled_from([FAST, SLOW]), st.sampled_from([1, 4]))
+def test_whatever_becomes_of_requests_they_count_once_and_are_in_flight_no_more(
+    steps: list[str], warm_up: WarmUp, rows: int
+) -> None:
+    asyncio.run(play(steps, warm_up, rows))
+
+
+async def play(steps: list[str], warm_up: WarmUp, rows: int) -> None:
+    """Ask and cancel in this order, wait for all, and count."""
+    model, statistics, waited = GatedModel(), ModelStatistics(), 0
+    model.gate.set()
+    lane = make_lane(model, warm_up, max_batch_size=rows, runner_threads=1, max_queue_size=3)
+    handle = make_handle(model, lane, statistics)
+    calls: list[InferCall[str]] = []
+    encodes = {"ask late": answer_later, "ask wrong": refuse}
+    for number, step in enumerate(steps):
+        if step == "cancel" and calls:
+            calls.pop(0).cancel()
+        elif step == "turn":
+            await asyncio.sleep(0)
+        elif step.startswith("ask"):
+            timeout_seconds = 0.0001 if step == "ask in no time" else None
+            call = InferCall(handle, number, encodes.get(step, answer), lambda _: None)
+            calls.append(call)
+            try:
+                call.enqueue(make_request(1, timeout_seconds=timeout_seconds))
+            except OverloadedError as error:
+                record_failure(handle, number, error)
+                continue
+            waited += 1
+        assert statistics.open_count >= lane.pending
+    async with asyncio.timeout(30):
+        while statistics.open_count:  # noqa: ASYNC110 - whoever ends last tells nobody
+            await asyncio.sleep(0.001)
+    assert statistics.open_received_ns == lane.pending == 0
+    assert statistics.request_count == sum(step.startswith("ask") for step in steps)
+    assert statistics.in_flight_ns(10**18) == statistics.duration_sum_ns
+    assert sum(statistics.queue_counts) == waited

@@ -103,6 +103,18 @@ def test_open_gpus_reads_every_device() -> None:
     ]
 
 
+def test_slices_of_a_device_stand_for_it() -> None:
+    gpus = open_gpus(lambda _: make_nvml(2, slices=3))
+    assert gpus is not None
+    told = [(gpu.uuid, gpu.memory_used_bytes, gpu.utilization) for gpu in gpus.read()]
+    assert told == [
+        ("GPU-100", 200, None),
+        ("GPU-102", 202, None),
+        ("GPU-104", 204, None),
+        ("GPU-1", 101, None),
+    ]
+
+
 def test_open_gpus_without_package_driver_or_device_is_none() -> None:
     def missing(name: str) -> ModuleType:
         raise ModuleNotFoundError(name)
