@@ -137,6 +137,12 @@ class TestMissing:
         player.play(pods_with(15.9, 15.9, None), 30)
         assert player.replicas == 4
 
+    def test_work_of_a_silent_pod_is_not_known(self) -> None:
+        player = Player(make_spec(), 2)
+        player.play(pods_with(8.0, 8.0), 60)
+        decision = player.play(pods_with(8.0, None), 8)
+        assert decision.readings[0].total == pytest.approx(8.0)
+
     def test_all_silent_keeps_what_is_there(self) -> None:
         player = Player(make_spec(), 4)
         player.play(pods_with(8.0, 8.0, 8.0, 8.0), 60)
@@ -187,7 +193,7 @@ class TestPodsChange:
     """Pods that come, go and start anew."""
 
     def test_counters_that_went_back_are_those_of_a_new_pod(self) -> None:
-        player = Player(make_spec(), 2)
+        player = Player(make_spec(down=FREE), 2)
         player.play(pods_with(8.0, 8.0), 60)
         player.counters["pod-1"] = make_load(uptime_seconds=1.0)
         decision = player.play(pods_with(8.0, 8.0), 30)
@@ -229,7 +235,9 @@ class TestPodsChange:
 
     def test_pods_that_are_starting_are_not_asked_for_again(self) -> None:
         player = Player(make_spec(), 2)
-        player.play(pods_with(12.0, 12.0), 60)
+        player.play(pods_with(8.0, 8.0), 60)
+        player.play(pods_with(12.4, 12.4), 60)
+        # Three will have 8.3 each, which is near enough to 8.
         assert player.replicas == 3
 
 
@@ -348,7 +356,7 @@ class TestSignals:
     def test_level_is_averaged(self, signal: Signal, value: float, words: str) -> None:
         gpus = (GpuLoad(0.5, 10, 40), GpuLoad(0.7, 10, 40))
         state = EMPTY
-        for second in range(20):
+        for second in (0, 1, 2, 4, 6, 7, 10, 12, 14, 15, 16, 18):
             load = make_load(uptime_seconds=second, memory_bytes=1.5 * 2**30, gpus=gpus)
             decision = decide(
                 make_spec(signal), Look(1, {"a": Sample(float(second), load)}), state, float(second)
