@@ -84,6 +84,10 @@ class _Facts:
         return str(self.observed.service["metadata"]["name"])
 
     @property
+    def uid(self) -> str:
+        return str(self.observed.service["metadata"]["uid"])
+
+    @property
     def autoscaling(self) -> Autoscaling | None:
         return self.scaling.autoscaling
 
@@ -104,16 +108,34 @@ def autoscaling_condition(observed: Observed, decision: Decision, view: View) ->
         or _at_rest(facts)
         or {"Builtin": _by_builtin, "HPA": _by_hpa, "Keda": _by_keda}[decision.scaling.engine](facts)
     )
-    told = _as_told(_with_room(found, facts), view.old)
-    return (_without_sleep(told, decision.standby),)
+    more = _without_ours(facts) + _without_sleep(decision.standby)
+    return (_as_told(_add(_with_room(found, facts), more), view.old),)
 
 
-def _without_sleep(told: Condition, switch: Switch | None) -> Condition:
-    """Add why it cannot sleep, or why no request can wake it."""
+def _without_ours(facts: _Facts) -> str:
+    """Say that nobody takes the last pod: an HPA does not go to zero, modelservice-autoscaler does."""
+    wanted, cluster = facts.autoscaling, facts.observed.cluster
+    if facts.scaling.engine != "HPA" or wanted is None or wanted.min_replicas > 0:
+        return ""
+    if not cluster.scaler_address:
+        return " Nobody takes the last pod: modelservice-autoscaler is not installed."
+    if cluster.is_autoscaler_silent:
+        return " Nobody takes the last pod: nothing has been heard of modelservice-autoscaler for a minute."
+    return ""
+
+
+def _without_sleep(switch: Switch | None) -> str:
+    """Say why it cannot sleep, or why no request can wake it."""
     if switch is None or switch.problem is None:
-        return told
+        return ""
     effect = "No request can wake it" if switch.phase == "Asleep" else "It keeps one pod or more"
-    return replace(told, message=f"{told.message} {effect}: {switch.problem}.".strip())
+    return f" {effect}: {switch.problem}."
+
+
+def _add(said: Condition, more: str) -> Condition:
+    """Put a sentence in front of what was measured."""
+    lead, mark, measured = said.message.partition(_MEASURED)
+    return replace(said, message=f"{lead}{more}{mark}{measured}".strip())
 
 
 def _say(status: bool, reason: str, message: str) -> Condition:
@@ -160,7 +182,7 @@ def _steps(told: Mapping[str, Any]) -> str:
 
 
 def _by_hpa(facts: _Facts) -> Condition:
-    child = find_autoscaler(facts.observed.others, str(facts.observed.service["metadata"]["uid"]))
+    child = find_autoscaler(facts.observed.others, facts.uid)
     failing = next(iter(child.failing), None) if child else None
     if failing is not None:
         return _say(False, str(failing.get("reason")), describe_failure(str(failing.get("message"))))
@@ -174,7 +196,14 @@ def _by_hpa(facts: _Facts) -> Condition:
 
 def _by_keda(facts: _Facts) -> Condition:
     name = facts.name
-    child = next((one for one in facts.observed.others if isinstance(one, ScaledObjectChild)), None)
+    child = next(
+        (
+            one
+            for one in facts.observed.others
+            if isinstance(one, ScaledObjectChild) and one.owner_uid == facts.uid
+        ),
+        None,
+    )
     said = {str(one["type"]): one for one in child.conditions} if child else {}
     ready = said.get("Ready", {})
     if ready.get("status") == "False":
@@ -246,14 +275,20 @@ def _with_room(found: Condition, facts: _Facts) -> Condition:
 
 def _without_room(cause: Cause | None, observed: Observed, missing: int) -> str | None:
     """Return what says that pods find no room, None where they are only on their way."""
-    if cause is not None and cause.reason == "QuotaExceeded":
-        return f"the namespace has no room for {missing} more. {cause.message}"
-    if cause is None or cause.reason != "Unschedulable":
+    if cause is None or cause.reason == "Scheduling":
         return None
-    waiting = sum(
-        podlib.condition(pod, "PodScheduled").get("reason") == "Unschedulable" for pod in observed.pods or ()
-    )
-    return f"no node has room for {min(waiting, missing)} more. {cause.message}" if waiting else None
+    if cause.reason == "QuotaExceeded":
+        return f"the namespace has no room for {missing} more. {cause.message}"
+    homeless = [
+        scheduled
+        for pod in observed.pods or ()
+        if (scheduled := podlib.condition(pod, "PodScheduled")).get("reason") == "Unschedulable"
+        and "deletionTimestamp" not in pod["metadata"]
+    ]
+    if not homeless:
+        return None
+    said = cause.message if cause.reason == "Unschedulable" else redact(str(homeless[0].get("message") or ""))
+    return f"no node has room for {min(len(homeless), missing)} more. {said}"
 
 
 def _as_told(found: Condition, old: Mapping[str, Any]) -> Condition:

@@ -202,6 +202,19 @@ def test_hpa_metrics_of_any_kind_are_read(metric: dict[str, Any], said: str) -> 
     assert said in message(world)
 
 
+def test_hpa_does_not_take_the_last_pod_and_says_who_does_not_either() -> None:
+    world = world_of("HPA", ClusterFacts(), minReplicas=0)
+    set_child(world, "HorizontalPodAutoscaler", desired=3, reasons=VALID, metrics=cpu(93))
+    first = message(world)
+    assert "Nobody takes the last pod: modelservice-autoscaler is not installed." in first
+    assert first.endswith("Measured then: CPU 93 % of 80 %.")
+    set_child(world, "HorizontalPodAutoscaler", metrics=cpu(94))
+    assert message(world) == first
+    world.cluster = OURS
+    world.reconcile()
+    assert "Nobody takes" not in message(world)
+
+
 # Keda
 
 
@@ -296,6 +309,20 @@ def test_more_wanted_than_have_room_is_said_in_numbers() -> None:
     world.pods = ()
     world.reconcile()
     assert told(world) == ("True", "Scaling")
+
+
+def test_want_of_room_is_said_whatever_else_is_wrong_with_other_pods() -> None:
+    world = world_of("Builtin", replicas=2)
+    decide(world, message="2 -> 5")
+    revision = world.status["stableRevision"]
+    world.scale(5)
+    world.reconcile()
+    world.set_deployment(revision, observed_generation=99, replicas=5)
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    broken = make_pod(revision, "a", containerStatuses=[{"name": "server", "state": waiting}])
+    world.pods = (broken, *pods_without_room(revision, 2))
+    world.reconcile()
+    assert message(world).startswith("5 wanted, 2 run: no node has room for 2 more. 0/3 nodes are available")
 
 
 def test_pods_that_only_start_are_no_want_of_room() -> None:
