@@ -40,11 +40,13 @@ class Service:
     """Whether the operator has done all that the spec asks for."""
     told: Mapping[str, Any] | None
     """The last decision that its status tells of."""
+    cannot_sleep: bool = False
+    """Whether the operator would keep the last pod, because nobody could stand in for it."""
 
     @property
     def may_sleep(self) -> bool:
         """Whether we send it to sleep: KEDA does that itself."""
-        return self.idle_seconds is not None and self.engine in ("Builtin", "HPA")
+        return self.idle_seconds is not None and not self.cannot_sleep and self.engine in ("Builtin", "HPA")
 
 
 class Services:
@@ -100,6 +102,7 @@ def read_service(obj: Mapping[str, Any], known: Service | None = None) -> Servic
     What was `known` of the same generation is not read again: a status changes more often than a spec.
     """
     metadata, status = obj["metadata"], obj.get("status") or {}
+    scaling = status.get("autoscaling") or {}
     if (obj.get("spec") or {}).get("autoscaling") is None:
         return None
     is_same = known is not None and (known.uid, known.generation) == (metadata["uid"], metadata["generation"])
@@ -119,7 +122,8 @@ def read_service(obj: Mapping[str, Any], known: Service | None = None) -> Servic
         replicas=obj["spec"].get("replicas", 1),
         spec=spec,
         idle_seconds=idle_seconds,
-        engine=(status.get("autoscaling") or {}).get("engine"),
+        engine=scaling.get("engine"),
+        cannot_sleep="cannotSleep" in scaling,
         is_complete=_is_ready(status, metadata["generation"]),
         told=status.get("autoscaler"),
     )

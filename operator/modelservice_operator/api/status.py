@@ -281,6 +281,8 @@ class AutoscalingStatus(ApiModel):
     """Since when the activator stands in for the pods."""
     woken_at: Time | None = None
     """When a replica was wanted again, until one is ready."""
+    cannot_sleep: Annotated[str, limited(256)] | None = None
+    """Why the last pod stays, also when nobody asks."""
     cold_start: ColdStart | None = None
     """The last start from zero."""
 

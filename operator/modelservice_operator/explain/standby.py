@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.facts.observed import Observed
 
+FIELDS = ("standbySince", "wokenAt", "cannotSleep", "coldStart")
+
 
 def standby_status(observed: Observed, decision: Decision) -> dict[str, Any]:
     """Return the fields of `status.autoscaling` about sleep; where nothing can be decided they stay."""
     known = (observed.service.get("status") or {}).get("autoscaling") or {}
     switch = decision.standby
     if switch is None:
-        return {name: known[name] for name in ("standbySince", "wokenAt", "coldStart") if name in known}
+        return {name: known[name] for name in FIELDS if name in known}
     is_scaled = decision.service is None or decision.service.spec.autoscaling is not None
     status = {
         "standbySince": _format(switch.standby_since),
         "wokenAt": _format(switch.woken_at),
+        "cannotSleep": switch.problem if switch.phase != "Asleep" else None,
         "coldStart": _cold_start(observed, known, is_over=switch.woken_at is None) if is_scaled else None,
     }
     return {name: value for name, value in status.items() if value is not None}

@@ -142,3 +142,11 @@ def test_percentages_are_of_the_request_or_else_of_the_limit():
     obj = make_service(metrics=metrics)
     obj["spec"]["resources"] = {"requests": {"cpu": "500m"}, "limits": {"cpu": "2", "memory": "1Gi"}}
     assert [signal.whole for signal in read_service(obj).spec.signals] == [0.5, 2.0**30]
+
+
+def test_service_for_which_nobody_could_stand_in_is_not_sent_to_sleep() -> None:
+    obj = make_service(engine="Builtin", minReplicas=0)
+    obj["status"]["autoscaling"]["cannotSleep"] = "there is no activator"
+    service = read_service(obj)
+    assert service is not None
+    assert not service.may_sleep

@@ -225,6 +225,11 @@ def test_without_an_activator_one_pod_stays_and_that_is_told() -> None:
     assert world.condition("Ready")["status"] == "True"
     told = condition(world.status, "AutoscalingActive")["message"]
     assert "activator.enabled" in told
+    assert "activator.enabled" in world.status["autoscaling"]["cannotSleep"]
+    world.surroundings = make_surroundings()
+    world.scale(1)
+    world.settle()
+    assert "cannotSleep" not in world.status["autoscaling"]
 
 
 def test_sleeping_service_without_a_ready_activator_is_not_ready() -> None:
