@@ -29,6 +29,24 @@ _REMEDIES = (
         "resource metrics API",
         "Pods' metrics come from metrics-server: install it, or look at why it does not answer.",
     ),
+    (
+        "custom metrics API",
+        (
+            "The server's own signals reach an HPA by a metrics adapter: install prometheus-adapter with the "
+            "chart's rules, or set spec.autoscaling.provider to Auto."
+        ),
+    ),
+    (
+        "external metrics API",
+        (
+            "External metrics come from whoever serves external.metrics.k8s.io, such as KEDA or an adapter: "
+            "look at why it does not know this one."
+        ),
+    ),
+    (
+        "controlled by multiple HPAs",
+        "Another HorizontalPodAutoscaler counts the same pods: remove one of them.",
+    ),
     ("no metrics returned", "Look at why metrics-server knows nothing of these pods."),
     ("did not receive metrics", "Look at why metrics-server knows nothing of these pods."),
 )

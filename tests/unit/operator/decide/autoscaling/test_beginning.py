@@ -225,6 +225,15 @@ def test_compute_status_autoscaler_complaint_about_another_pod_changes_nothing()
             "install it",
         ),
         ("no metrics returned from resource metrics API", "metrics-server"),
+        (
+            (
+                "unable to fetch metrics from custom metrics API: no custom metrics API "
+                "(custom.metrics.k8s.io) registered"
+            ),
+            "prometheus-adapter",
+        ),
+        ("no metrics returned from external metrics API", "external.metrics.k8s.io"),
+        ("pods by selector are controlled by multiple HPAs: [mail/spam mail/ham]", "remove one"),
         ("a sentence of another day", ""),
     ],
 )
