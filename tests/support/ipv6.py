@@ -68,6 +68,13 @@ def switch_ipv6_off() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
+def enter_namespace(name: str) -> None:
+    """Go on in a network namespace that `ip netns` lists; needs root."""
+    with Path(f"/run/netns/{name}").open("rb") as namespace:
+        if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {name}")
+
+
 def call_in_thread(restrict: Callable[[], None], work: Callable[[], T]) -> T:
     """Run `work` in a thread that `restrict` was called in, which ends with it."""
     with ThreadPoolExecutor(1) as thread:

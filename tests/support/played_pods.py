@@ -16,12 +16,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.ipv6 import call_in_thread, enter_namespace
 from tests.support.played_node import PlayedNode, path_of, played_node, ready_status
 
 from modelservice_operator.facts.ports import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hack.cluster.api import Api
 
@@ -133,13 +134,26 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
 
+@dataclass(frozen=True)
+class Addresses:
+    """Where pods may be; fleets share them."""
+
+    free: list[str]
+    namespace: str | None = None
+
+    def listen(self, open_server: Callable[[], _Server]) -> _Server:
+        """Open a server; a socket stays in the network namespace that it was made in."""
+        if self.namespace is None:
+            return open_server()
+        return call_in_thread(lambda: enter_namespace(str(self.namespace)), open_server)
+
+
 @dataclass
 class Fleet:
     """The pods of one service on a node of their own."""
 
     node: PlayedNode
-    addresses: list[str]
-    """Free ones; fleets may share the list."""
+    addresses: Addresses
     traffic: Traffic = field(default_factory=Traffic)
     _servers: dict[str, tuple[str, _Server]] = field(default_factory=dict)
 
@@ -163,9 +177,9 @@ class Fleet:
             self._end_server(uid)
 
     def _start(self, uid: str, pod: dict[str, Any]) -> None:
-        address = self.addresses.pop(0)
+        address = self.addresses.free.pop(0)
         handler = type("Handler", (_Handler,), {"traffic": self.traffic})
-        server = _Server((address, METRICS), handler)
+        server = self.addresses.listen(lambda: _Server((address, METRICS), handler))
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         self._servers[uid] = (address, server)
         self.traffic.join(address)
@@ -180,30 +194,33 @@ class Fleet:
             self.traffic.leave(address)
             server.shutdown()
             server.server_close()
-            self.addresses.append(address)
+            self.addresses.free.append(address)
 
 
 @contextlib.contextmanager
-def pod_addresses() -> Iterator[list[str]]:
-    """Addresses that lead to this machine for as long as this lasts; without root the test is skipped."""
+def pod_addresses(namespace: str | None = None) -> Iterator[Addresses]:
+    """Addresses that lead here for as long as this lasts; without root the test is skipped.
+
+    With `namespace` they are addresses of that network namespace.
+    """
+    ip = ("ip",) if namespace is None else ("ip", "-netns", namespace)
     added: list[str] = []
     try:
         for address in ADDRESSES:
-            command = ("ip", "address", "add", f"{address}/32", "dev", "lo")
+            command = (*ip, "address", "add", f"{address}/32", "dev", "lo")
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             if result.returncode != 0 and "File exists" not in result.stderr:
                 pytest.skip(f"pods need addresses of their own, and so root: {result.stderr.strip()}")
             added.append(address)
-        yield [*added]
+        yield Addresses([*added], namespace)
     finally:
         for address in added:
-            subprocess.run(
-                ("ip", "address", "delete", f"{address}/32", "dev", "lo"), capture_output=True, check=False
-            )
+            command = (*ip, "address", "delete", f"{address}/32", "dev", "lo")
+            subprocess.run(command, capture_output=True, check=False)
 
 
 @contextlib.contextmanager
-def played_pods(api: Api, name: str, addresses: list[str]) -> Iterator[Fleet]:
+def played_pods(api: Api, name: str, addresses: Addresses) -> Iterator[Fleet]:
     """A node of this name whose pods answer, for as long as this lasts."""
     ends = threading.Event()
     with played_node(api, name) as node:

@@ -57,6 +57,12 @@ class Follower:
 
     async def run(self) -> None:
         """Look until there is nothing to follow; another service of the same name is another one."""
+        try:
+            await self._run()
+        finally:
+            self._looks.close()
+
+    async def _run(self) -> None:
         first = self._find()
         # Services that came together, as after a start, are not looked at together.
         await asyncio.sleep(random.random() * BUSY_SECONDS)  # noqa: S311  no secret

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from modelservice_autoscaler.looking.answer import Answer
+    from modelservice_autoscaler.looking.connection import PodConnection
     from modelservice_autoscaler.looking.pods import PodClient
     from modelservice_autoscaler.watching.endpoints import Endpoint
 
@@ -22,6 +23,7 @@ class Looks:
     def __init__(self, pods: PodClient, clock: Callable[[], float]) -> None:
         self._pods = pods
         self._clock = clock
+        self._connections: dict[str, PodConnection] = {}
         self._samples: dict[str, Sample | None] = {}
         self._last: tuple[Answer | None, ...] = ()
         self.is_busy = False
@@ -50,6 +52,8 @@ class Looks:
         began = self._clock()
         answers = await asyncio.gather(*(self._ask(one) for one in endpoints))
         metrics.LOOK_SECONDS.observe(self._clock() - began)
+        for uid in self._connections.keys() - {one.uid for one in endpoints}:
+            self._connections.pop(uid).close()
         before, self._samples = self._samples, {}
         self.is_busy = False
         for endpoint, (asked_at, answer) in zip(endpoints, answers, strict=True):
@@ -59,9 +63,17 @@ class Looks:
             self.is_busy = self.is_busy or _has_worked(old, new)
         self._last = tuple(answer for _, answer in answers)
 
+    def close(self) -> None:
+        """Look no more."""
+        while self._connections:
+            self._connections.popitem()[1].close()
+
     async def _ask(self, endpoint: Endpoint) -> tuple[float, Answer | None]:
+        connection = self._connections.get(endpoint.uid)
+        if connection is None:
+            connection = self._connections[endpoint.uid] = self._pods.connect(endpoint.address)
         asked_at = self._clock()
-        return asked_at, await self._pods.ask(endpoint.address)
+        return asked_at, await self._pods.ask(connection)
 
 
 def _has_worked(old: Sample | None, new: Sample | None) -> bool:

@@ -43,11 +43,11 @@ log = logging.getLogger(__name__)
 class Autoscaler:
     """One replica of the autoscaler."""
 
-    def __init__(self, settings: AutoscalerSettings, api: ApiClient, pods: PodClient) -> None:
+    def __init__(self, settings: AutoscalerSettings, api: ApiClient) -> None:
         self._settings = settings
         self._elector = LeaderElector(api, settings.lease)
         services, endpoints = Services(), Endpoints()
-        sight = Sight(services=services, endpoints=endpoints, pods=pods, clock=time.monotonic)
+        sight = Sight(services=services, endpoints=endpoints, pods=PodClient(), clock=time.monotonic)
         self._followers = Followers(sight, Writer(api, services))
         self._observers = Observers(sight)
         namespace = settings.namespace
@@ -110,5 +110,5 @@ def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 
 async def run_autoscaler(settings: AutoscalerSettings) -> int:
     """Run one replica with these settings; returns the process's exit code."""
-    async with ApiClient(load_credentials(settings), manager=NAME) as api, PodClient() as pods:
-        return await Autoscaler(settings, api, pods).run()
+    async with ApiClient(load_credentials(settings), manager=NAME) as api:
+        return await Autoscaler(settings, api).run()

@@ -55,6 +55,12 @@ class _Observer:
 
     async def run(self) -> None:
         """Look until nobody has asked for a while, or the service is gone."""
+        try:
+            await self._run()
+        finally:
+            self._looks.close()
+
+    async def _run(self) -> None:
         clock = self._sight.clock
         while clock() - self._asked_at < KEEP_SECONDS:
             service = self._sight.services.get(self._key)
@@ -93,8 +99,8 @@ class Observers:
 
     async def is_active(self, service: Service) -> bool:
         """Whether somebody has asked for predictions in the last seconds, or may have."""
-        if service.replicas == 0:
-            return False
+        if service.replicas == 0 or service.cannot_sleep:
+            return service.cannot_sleep
         observer = self._observe(service)
         await observer.looked.wait()
         return is_active(service, observer.activity)

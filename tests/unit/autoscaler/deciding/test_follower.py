@@ -14,6 +14,7 @@ from modelservice_autoscaler.deciding import follower as follower_module
 from modelservice_autoscaler.deciding.follower import Follower
 from modelservice_autoscaler.deciding.followers import Followers
 from modelservice_autoscaler.looking.answer import parse_answer
+from modelservice_autoscaler.looking.connection import PodConnection
 from modelservice_autoscaler.looking.sight import Sight
 from modelservice_autoscaler.watching.endpoints import Endpoints
 from modelservice_autoscaler.watching.services import Key, Services
@@ -51,7 +52,10 @@ class Writer:
 
 
 class Pods:
-    async def ask(self, _address):
+    def connect(self, _address):
+        return PodConnection("127.0.0.1", 1)
+
+    async def ask(self, _connection):
         return parse_answer(make_answer())
 
 

@@ -12,6 +12,7 @@ from tests.support.operator_process import free_port
 from tests.unit.autoscaler.objects import make_answer, make_endpoint, make_service, make_slice
 
 from modelservice_autoscaler.looking.answer import parse_answer
+from modelservice_autoscaler.looking.connection import PodConnection
 from modelservice_autoscaler.looking.sight import Sight
 from modelservice_autoscaler.protos import externalscaler_pb2 as pb
 from modelservice_autoscaler.serving import keda as keda_module
@@ -35,7 +36,10 @@ class Pods:
         self.asked = 0
         self._began = time.monotonic()
 
-    async def ask(self, _address: str) -> Any:
+    def connect(self, _address: str) -> PodConnection:
+        return PodConnection("127.0.0.1", 1)
+
+    async def ask(self, _connection: PodConnection) -> Any:
         self.asked += 1
         if self.silent:
             return None
@@ -148,6 +152,13 @@ async def test_sleeping_service_is_not_looked_at_and_has_no_load(keda, services,
     assert await keda.value() == 0.0
     assert await keda.is_active() is False
     assert pods.asked == 0
+
+
+async def test_service_that_nobody_could_wake_is_always_active(keda, services):
+    sleeping = make_service(version=2, generation=2, replicas=0, engine="Keda")
+    sleeping["status"]["autoscaling"]["cannotSleep"] = "there is no activator"
+    services.on_object("MODIFIED", sleeping)
+    assert await keda.is_active() is True
 
 
 async def test_stream_tells_the_state_at_once_and_then_each_change(keda, services, pods):
