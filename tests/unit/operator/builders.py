@@ -17,6 +17,7 @@ from modelservice_operator.facts import labels
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.endpoints import read_slice
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
+from modelservice_operator.facts.kinds import ROUTE_KINDS
 from modelservice_operator.facts.observed import (
     ApplyFailure,
     AutoscalerChild,
@@ -28,6 +29,7 @@ from modelservice_operator.facts.observed import (
     ReportedBatching,
     ReportedModel,
     RevisionChild,
+    RouteChild,
     ScaledObjectChild,
     ServiceChild,
     SliceChild,
@@ -333,6 +335,8 @@ class World:
             return AutoscalerChild(**facts)
         if body["kind"] == "EndpointSlice":
             return SliceChild(**facts, slice=read_slice(body))
+        if body["kind"] in ROUTE_KINDS:
+            return RouteChild(**facts, spec=body["spec"])
         if body["kind"] == "ScaledObject":
             return ScaledObjectChild(**facts)
         return Child(**facts)

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.kinds import Resource
     from modelservice_operator.facts.observed import RouteChild
 
+GRPC_SERVICES = (
+    "inference.GRPCInferenceService",
+    "tensorflow.serving.PredictionService",
+    "tensorflow.serving.ModelService",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
 _HTTP_PORT = 80
 _MIRROR = "RequestMirror"
 
@@ -43,12 +51,16 @@ def build_http_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, A
 
 
 def build_grpc_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, Any]:
-    """Return the GRPCRoute."""
+    """Return the GRPCRoute: by the services of the protocols, so that REST may have the same host name."""
+    methods = [{"method": {"type": "Exact", "service": service}} for service in GRPC_SERVICES]
     rules: list[dict[str, Any]] = [
-        {"matches": [headers], "backendRefs": _to(owner, plan.shown, ports.GRPC)}
+        {
+            "matches": [{**method, **headers} for method in methods],
+            "backendRefs": _to(owner, plan.shown, ports.GRPC),
+        }
         for headers in _of_testers(route, plan)
     ]
-    rules.append({"backendRefs": _backends(owner, plan, ports.GRPC)})
+    rules.append({"matches": methods, "backendRefs": _backends(owner, plan, ports.GRPC)})
     return _route(GRPC_ROUTES, owner, route, rules)
 
 

@@ -63,7 +63,7 @@ def check_gateways(fleet: Fleet, before: Answering) -> None:
 
     Only what the operator does is its fault, and only where another pod could answer.
     """
-    if not fleet.spec.replicas or not fleet.spec.is_routed:
+    if not fleet.spec.replicas or not fleet.spec.is_routed or fleet.spec.strategy == "Recreate":
         return
     now = Answering.of(fleet)
     for told in now.in_force:
