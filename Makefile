@@ -16,7 +16,7 @@ KSERVE_VENV := .venv-kserve
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras e2e generate verify conformance lock cluster schemathesis kserve train demo canary autoscale demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras e2e generate verify conformance lock cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -123,6 +123,9 @@ demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a predictio
 
 canary: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Change the demo's model under load: one is promoted, three are stopped (CANARY_PICTURE=...)
 	@PYTHONPATH=. $(PY) examples/03-canary/run.py $(if $(CANARY_PICTURE),--picture $(CANARY_PICTURE))
+
+gateway: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Change a model of the demo behind a real gateway, with exact weights
+	@PYTHONPATH=. $(PY) examples/07-gateway/run.py
 
 autoscale: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Let the demo's pods follow their requests, down to none and back (AUTOSCALE_PICTURE=...)
 	@PYTHONPATH=. $(PY) examples/05-autoscale/run.py $(if $(AUTOSCALE_PICTURE),--picture $(AUTOSCALE_PICTURE))
