@@ -13,6 +13,8 @@ from modelservice_autoscaler.algorithm.windows import BURST_FACTOR, BURST_SECOND
 from modelservice_autoscaler.algorithm.wording import Asked, describe_missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from modelservice_autoscaler.algorithm.decision import Look
     from modelservice_autoscaler.algorithm.signals import Usage, Window
     from modelservice_autoscaler.algorithm.spec import AutoscalerSpec, Signal
@@ -44,10 +46,10 @@ class Evidence:
 def weigh(spec: AutoscalerSpec, look: Look, state: State) -> Evidence:
     """Return what the pods' answers say at the moment of the last look."""
     pods = group_pods(state, look.pods, look.replicas)
-    stable = build_window(STABLE_SECONDS, state, pods)
-    usages = [(signal, stable.measure(signal)) for signal in spec.signals]
-    asked = _ask(stable, spec, look.replicas)
-    recent = _ask(build_window(BURST_SECONDS, state, pods), spec, look.replicas)
+    stable, last = (build_window(seconds, state, pods) for seconds in (STABLE_SECONDS, BURST_SECONDS))
+    usages = [(signal, stable.measure(signal, last)) for signal in spec.signals]
+    asked = _ask(stable, usages, look.replicas)
+    recent = _ask(last, [(signal, last.measure(signal, last)) for signal in spec.signals], look.replicas)
     burst = tuple(one for one in recent if one.signal.type in _BURSTING)
     return Evidence(
         readings=tuple(_reading(signal, usage) for signal, usage in usages),
@@ -67,10 +69,9 @@ def _agreed(asked: Asked, recent: tuple[Asked, ...], replicas: int) -> Asked:
     return asked._replace(replicas=max(now, replicas))
 
 
-def _ask(window: Window, spec: AutoscalerSpec, replicas: int) -> tuple[Asked, ...]:
+def _ask(window: Window, usages: Iterable[tuple[Signal, Usage | None]], replicas: int) -> tuple[Asked, ...]:
     asked = []
-    for signal in spec.signals:
-        usage = window.measure(signal)
+    for signal, usage in usages:
         if usage is not None:
             proposed = propose_replicas(signal, usage, window.pods.unready, replicas)
             asked.append(Asked(signal, usage, proposed, window.seconds))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import inf, isnan
+from math import inf, isnan, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice_autoscaler.algorithm.tracks import COUNTERS, Point
-from modelservice_autoscaler.algorithm.windows import BURST_SECONDS, DRAIN_SECONDS, STANDING_PART
+from modelservice_autoscaler.algorithm.windows import DRAIN_SECONDS, STANDING_PART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,9 +53,19 @@ class Span(NamedTuple):
     """Whether it is there still."""
 
     def rate(self, counter: int) -> float:
-        """Return how fast a counter grew while the pod was there; nan where that is not known."""
-        seconds = self.end.at_seconds - self.start.at_seconds
-        return (self.end.counters[counter] - self.start.counters[counter]) / seconds
+        """Return how fast a counter grew while the pod was there; nan where that is not known.
+
+        By the pod's own clock: an answer may have been on its way for a while.
+        """
+        seconds = self.end.counters[_UPTIME] - self.start.counters[_UPTIME]
+        return (self.end.counters[counter] - self.start.counters[counter]) / seconds if seconds else nan
+
+    def busy(self, target: float) -> float:
+        """Return how many requests ran at once; where more wait, at least as many as a pod is to have.
+
+        A server with one core that is asked while it runs answers afterwards, and says that nothing runs.
+        """
+        return max(self.running, target) if self.end.waiting > self.running else self.running
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +76,14 @@ class Window:
     spans: tuple[Span, ...]
     pods: Pods
 
-    def measure(self, signal: Signal) -> Usage | None:
-        """Return what a signal says; None where nothing is known."""
+    def measure(self, signal: Signal, recent: Window) -> Usage | None:
+        """Return what a signal says; None where nothing is known.
+
+        Args:
+            signal: Whose target says in what unit.
+            recent: The window of bursts, or this one where it is that: it tells a queue from a load.
+
+        """
         if signal.percent and not signal.whole:
             return None
         if signal.type == "QueueTime":
@@ -83,12 +99,12 @@ class Window:
         else:
             total = sum(rate * span.share for span, rate in known)
         if signal.type == "Concurrency":
-            total = min(total, self._most_concurrency())
+            total = min(total, recent.most_concurrency(signal.target, is_burst=recent is self))
         if signal.percent and signal.whole:
             total *= 100.0 / signal.whole
         return Usage(total, answering, self._missing(answering))
 
-    def _most_concurrency(self) -> float:
+    def most_concurrency(self, target: float, *, is_burst: bool) -> float:
         """Return how many requests in flight are to be believed in.
 
         A queue that grows or shrinks says for how long there were too few or enough pods, not how many are
@@ -105,10 +121,11 @@ class Window:
         stands = abs(grown) <= STANDING_PART * ended_since
         if not ended or (stands and self.pods.are_settled):
             return inf
-        if waiting <= running and (grown >= 0 or self.seconds > BURST_SECONDS):
+        if waiting <= running and (grown >= 0 or not is_burst):
             return inf
         arrived = sum(span.rate(_ARRIVED) * span.share for span in self.spans)
-        return (arrived + waiting / DRAIN_SECONDS) * running / ended
+        busy = sum(one.busy(target) for one in ends)
+        return (arrived + waiting / DRAIN_SECONDS) * busy / ended
 
     def _queue_time(self) -> Usage | None:
         answering = [span for span in self.spans if span.answers and span.end.queue]
@@ -167,6 +184,7 @@ _COUNTERS = {
     ("GPU", "Utilization"): COUNTERS.index("gpu"),
     ("GPU", "Memory"): COUNTERS.index("gpu_memory"),
 }
+_UPTIME = COUNTERS.index("uptime")
 _ENDED = COUNTERS.index("ended")
 _ARRIVED = COUNTERS.index("arrived")
 _LEVELS = frozenset({COUNTERS.index("memory"), COUNTERS.index("gpu_memory")})

@@ -22,9 +22,9 @@ SMALLEST_GAP_SECONDS = 0.5
 """Answers that follow each other faster replace the one before: so a track has at most 62 points."""
 
 
-COUNTERS = ("in_flight", "ended", "arrived", "cpu", "memory", "gpu", "gpu_memory")
-"""What is counted, in this order: requests times seconds, requests twice, cores, bytes, and of the devices
-their utilization and the part of their memory in use."""
+COUNTERS = ("uptime", "in_flight", "ended", "arrived", "cpu", "memory", "gpu", "gpu_memory")
+"""What is counted, in this order: the server's own seconds, requests times seconds, requests twice, seconds
+of CPU; bytes times seconds, and of the devices utilization and used part of the memory times seconds."""
 
 
 class Point(NamedTuple):
@@ -123,12 +123,12 @@ def _without_last_if_close(points: tuple[Point, ...]) -> tuple[Point, ...]:
 def _next_point(track: Track, sample: Sample) -> Point:
     load = sample.load
     arrived = load.requests + load.running + load.waiting
-    counted = (load.in_flight_seconds, load.requests, arrived, load.cpu_seconds)
+    counted = (load.uptime_seconds, load.in_flight_seconds, load.requests, arrived, load.cpu_seconds)
     if track.last is None:
         integrals = tuple(nan if isnan(level) else 0.0 for level in _levels(load))
     else:
         point = track.points[-1]
-        seconds = sample.at_seconds - point.at_seconds
+        seconds = load.uptime_seconds - track.last.uptime_seconds
         grown = zip(point.counters[len(counted) :], _levels(track.last), _levels(load), strict=True)
         integrals = tuple(_grown(integral, before, after, seconds) for integral, before, after in grown)
     return Point(sample.at_seconds, (*counted, *integrals), load.queue_counts, load.running, load.waiting)

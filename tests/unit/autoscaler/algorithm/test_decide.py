@@ -309,7 +309,7 @@ class TestBurst:
         player = Player(make_spec(Signal("CPU", 0.1)), 1)
         for step in range(40):
             cpu = 0.05 * step if step < 30 else 1.5 + 3.0 * (step - 30)
-            player.asked["pod-0"] = Sample(player.now, make_load(cpu_seconds=cpu))
+            player.asked["pod-0"] = Sample(player.now, make_load(uptime_seconds=step, cpu_seconds=cpu))
             decision = decide(player.spec, Look(1, player.asked), player.state, player.now)
             player.state = decision.state
             player.now += 1
@@ -391,6 +391,18 @@ class TestSignals:
         player.play(pods_with(6.0, 6.0), 30)  # 60 requests a second each
         assert player.replicas == 3
         assert "RequestRate" in next(one for _, one in player.decisions if one.desired > 2).message
+
+
+def test_answers_that_were_long_on_their_way_are_no_burst() -> None:
+    state = EMPTY
+    for second in range(40):
+        # What was asked for at 30 s was answered by the server only when it was asked again.
+        told = second + 0.9 if second % 10 == 0 else second
+        load = make_load(uptime_seconds=100 + told, running=8, in_flight_seconds=8 * told, requests=80 * told)
+        decision = decide(make_spec(), Look(1, {"a": Sample(float(second), load)}), state, float(second))
+        state = decision.state
+        assert decision.desired == 1
+        assert second < 2 or decision.readings[0].value == pytest.approx(8.0)
 
 
 def test_state_does_not_grow() -> None:
