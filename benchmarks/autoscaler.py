@@ -29,7 +29,7 @@ _PLAYED = 100
 """Services that are played; the others would be the same."""
 _FULL_SECONDS = 30
 """After so many looks every window is full."""
-_SPEC = AutoscalerSpec(1, 100, (Signal("Concurrency", 8.0), Signal("QueueTime", 0.05)))
+_SPEC = AutoscalerSpec(1, 100, (Signal("Concurrency", 8.0),))
 _BOUNDS = tuple(0.001 * 1.6**index for index in range(20))
 _CLIENTS = (1, 2, 4, 8, 16, 32)
 

@@ -47,7 +47,7 @@ def decide(spec: AutoscalerSpec, look: Look, state: State, now_seconds: float) -
     """
     if look.replicas == 0:
         return Decision(0, 0, "no replicas are wanted", None, None, (), EMPTY)
-    state = _looked(look, state, now_seconds)
+    state = _looked(spec, look, state, now_seconds)
     evidence = weigh(spec, look, state)
     if evidence.is_burst:
         state = replace(state, burst_seconds=now_seconds)
@@ -64,20 +64,17 @@ def decide(spec: AutoscalerSpec, look: Look, state: State, now_seconds: float) -
     return Decision(look.replicas, desired, message, limit, evidence.missing, evidence.readings, state)
 
 
-def _looked(look: Look, state: State, now_seconds: float) -> State:
+def _looked(spec: AutoscalerSpec, look: Look, state: State, now_seconds: float) -> State:
     """Take in the answers. After a gap everything begins anew: what happened in it is not known."""
-    if now_seconds - state.looked_seconds < GAP_SECONDS:
-        tracks = observe(state.tracks, look.pods, now_seconds)
-        return replace(state, tracks=tracks, looked_seconds=now_seconds)
+    had_gap = now_seconds - state.looked_seconds >= GAP_SECONDS
+    with_queue = any(signal.type == "QueueTime" for signal in spec.signals)
+    before = {} if had_gap else state.tracks
+    tracks = observe(before, look.pods, now_seconds, with_queue=with_queue)
+    state = replace(state, tracks=tracks, looked_seconds=now_seconds)
+    if not had_gap:
+        return state
     first = (Recommended(now_seconds, look.replicas),)
-    return replace(
-        state,
-        since_seconds=now_seconds,
-        looked_seconds=now_seconds,
-        tracks=observe({}, look.pods, now_seconds),
-        lowest=first,
-        highest=first,
-    )
+    return replace(state, since_seconds=now_seconds, lowest=first, highest=first)
 
 
 def _into_bounds(replicas: int, bounded: int, evidence: Evidence, state: State) -> Decision:

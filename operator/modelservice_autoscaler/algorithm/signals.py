@@ -128,7 +128,7 @@ class Window:
         return (arrived + waiting / DRAIN_SECONDS) * busy / ended
 
     def _queue_time(self) -> Usage | None:
-        answering = [span for span in self.spans if span.answers and span.end.queue]
+        answering = [span for span in self.spans if span.answers and span.start.queue and span.end.queue]
         if not answering:
             return None
         counts: Counter[float] = Counter()

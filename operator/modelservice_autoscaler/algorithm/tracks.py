@@ -81,24 +81,31 @@ class Track:
 
 
 def observe(
-    tracks: Mapping[str, Track], pods: Mapping[str, Sample | None], now_seconds: float
+    tracks: Mapping[str, Track],
+    pods: Mapping[str, Sample | None],
+    now_seconds: float,
+    *,
+    with_queue: bool,
 ) -> dict[str, Track]:
-    """Return the tracks with what the pods say now; pods that went are kept while their work counts."""
+    """Return the tracks with what the pods say now; pods that went are kept while their work counts.
+
+    The buckets of the queue are more than all the rest: they are kept `with_queue` only.
+    """
     oldest = now_seconds - STABLE_SECONDS
     kept = {uid: track for uid, track in tracks.items() if uid not in pods and track.end_seconds > oldest}
     for uid, sample in pods.items():
         track = tracks.get(uid) or Track(now_seconds)
-        kept[uid] = track if sample is None else _extended(track, sample, oldest)
+        kept[uid] = track if sample is None else _extended(track, sample, oldest, with_queue=with_queue)
     return kept
 
 
-def _extended(track: Track, sample: Sample, oldest_seconds: float) -> Track:
+def _extended(track: Track, sample: Sample, oldest_seconds: float, *, with_queue: bool) -> Track:
     """Add an answer; one of a server that has started anew begins a new track."""
     if track.points and sample.at_seconds <= track.end_seconds:
         return track
     if track.last is not None and _went_back(track.last, sample.load):
         track = Track(sample.at_seconds)
-    points = (*_without_last_if_close(track.points), _next_point(track, sample))
+    points = (*_without_last_if_close(track.points), _next_point(track, sample, with_queue=with_queue))
     first = max(bisect_right(points, oldest_seconds, key=_at) - 1, 0)
     return replace(track, points=points[first:], last=sample.load)
 
@@ -120,7 +127,7 @@ def _without_last_if_close(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return points[:-1] if close else points
 
 
-def _next_point(track: Track, sample: Sample) -> Point:
+def _next_point(track: Track, sample: Sample, *, with_queue: bool) -> Point:
     load = sample.load
     arrived = load.requests + load.running + load.waiting
     counted = (load.uptime_seconds, load.in_flight_seconds, load.requests, arrived, load.cpu_seconds)
@@ -131,7 +138,13 @@ def _next_point(track: Track, sample: Sample) -> Point:
         seconds = load.uptime_seconds - track.last.uptime_seconds
         grown = zip(point.counters[len(counted) :], _levels(track.last), _levels(load), strict=True)
         integrals = tuple(_grown(integral, before, after, seconds) for integral, before, after in grown)
-    return Point(sample.at_seconds, (*counted, *integrals), load.queue_counts, load.running, load.waiting)
+    return Point(
+        sample.at_seconds,
+        (*counted, *integrals),
+        load.queue_counts if with_queue else (),
+        load.running,
+        load.waiting,
+    )
 
 
 def _levels(load: Load) -> tuple[float, float, float]:

@@ -385,6 +385,17 @@ class TestSignals:
         assert decision.readings[0].value == pytest.approx(0.055)
         assert decision.message == "QueueTime 0.055 s of 0.05 s: stays at 2"
 
+    def test_queue_that_nobody_asked_about_is_unknown_for_a_moment(self) -> None:
+        load = make_load(queue_bounds_seconds=(0.1,), queue_counts=(5, 0))
+        state = EMPTY
+        for second in range(40):
+            signals = (CONCURRENCY, Signal("QueueTime", 0.05)) if second >= 20 else (CONCURRENCY,)
+            look = Look(1, {"a": Sample(float(second), replace(load, uptime_seconds=100.0 + second))})
+            decision = decide(make_spec(*signals), look, state, float(second))
+            state = decision.state
+            assert decision.desired == 1
+        assert decision.missing is None
+
     def test_the_signal_that_asks_for_most_counts(self) -> None:
         rate = Signal("RequestRate", 40.0)
         player = Player(make_spec(CONCURRENCY, rate), 2)
