@@ -17,9 +17,9 @@ class HoldLimits:
     """How much may wait for pods. Beyond it requests are refused, and told when to come again."""
 
     requests: int = 4000
-    """Of all services. A held request costs some 30 KiB, so this is a quarter of the chart's memory."""
+    """Of all services. One costs 11 KiB beside its bytes, so all fit into the chart's memory with them."""
     requests_per_service: int = 1000
-    """Twice what a server's queue takes: the rest would be refused there."""
+    """Twice what a server's queue takes, so one service leaves room for others."""
     total_bytes: int = 128 * 1024 * 1024
     """What all held requests have sent; more of a request than one read stays with its client."""
     bytes_per_service: int = 64 * 1024 * 1024

@@ -11,6 +11,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 PACKAGES = {
     "o": ROOT / "operator/modelservice_operator",
     "s": ROOT / "operator/modelservice_autoscaler",
+    "v": ROOT / "operator/modelservice_activator",
     "r": ROOT / "runtime/modelservice_runtime",
     "c": ROOT / "cli/modelservice_cli",
     "h": ROOT / "charts/modelservice-operator",
@@ -26,7 +27,7 @@ def test_table_answers_at_least_twenty_questions() -> None:
 
 @pytest.mark.parametrize(("what", "where"), ROWS)
 def test_row_names_one_or_two_places_that_exist(what: str, where: str) -> None:
-    named = re.findall(r"\b([orchs]) `([^`]+)`", where)
+    named = re.findall(r"\b([orchsv]) `([^`]+)`", where)
     assert 1 <= len(named) <= 2, f"{what}: {where}"
     for package, path in named:
         assert (PACKAGES[package] / path).exists(), f"{what}: {path}"

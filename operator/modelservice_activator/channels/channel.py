@@ -118,7 +118,7 @@ class Channel(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Write, or nothing where the connection is gone: `drain` and `read` say so."""
-        if data and not self.is_closed:
+        if data and not self.is_closed and not self.transport.is_closing():
             self.transport.write(data)
 
     async def drain(self) -> None:

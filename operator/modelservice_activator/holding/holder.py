@@ -202,8 +202,10 @@ def _why_not(service: Service | None) -> Callable[[], Refusal] | None:
     """Return why nobody may wait for this service, None where one may."""
     if service is None:
         return gone
-    is_off = service.wish is not None and service.wish.is_off and not any(service.pods.values())
-    return switched_off if is_off else None
+    if service.leads_here or any(service.pods.values()):
+        # Also where it may sleep no more and has no replicas yet: the operator is about to give it some.
+        return None
+    return switched_off if service.wish is not None and service.wish.is_off else None
 
 
 def _refuse(line: _Line, why: Callable[[], Refusal]) -> None:

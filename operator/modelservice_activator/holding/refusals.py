@@ -28,8 +28,8 @@ def switched_off() -> Refusal:
 
 
 def gone() -> Refusal:
-    """It may not sleep any more, or is deleted; clients are not led here."""
-    return Refusal("the service is not found here any more: try again", 1)
+    """It is deleted."""
+    return Refusal("there is no such service any more", 30)
 
 
 def ending() -> Refusal:

@@ -57,13 +57,14 @@ class Doors:
         self._open: dict[Door, asyncio.Server] = {}
         self._opening: dict[Door, asyncio.Task[None]] = {}
         self._failed: dict[Door, str] = {}
+        self._is_leaving = False
         self._is_closed = False
         services.subscribe(self._on_change)
 
     def ports_of(self, key: Key) -> Mapping[str, int] | str:
         """Return the ports on which clients of a service are awaited; a sentence where one of them is not."""
         wanted = self._wanted.get(key)
-        if self._is_closed:
+        if self._is_leaving:
             return "this activator ends"
         if not wanted:
             return "no EndpointSlice asks for this service"
@@ -78,9 +79,13 @@ class Doors:
             for door in list(self._failed):
                 self._open_door(door)
 
+    def leave(self) -> None:
+        """Say of every service that clients should not be led here any more; who comes is let in."""
+        self._is_leaving = True
+
     def close(self) -> None:
         """Take no new clients; those that have come stay."""
-        self._is_closed = True
+        self._is_leaving = self._is_closed = True
         for door in list(self._open):
             self._close_door(door)
 

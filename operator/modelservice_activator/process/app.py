@@ -110,6 +110,7 @@ class Activator:
     async def _leave(self) -> None:
         """Go without losing anybody: watches and wakes go on until what is held has found its pods."""
         log.info("stopping")
+        self._doors.leave()
         self._clients.retire_all()
         await asyncio.sleep(self._settings.leave_seconds)
         self._doors.close()

@@ -64,7 +64,7 @@ class Services:
         self._subscribers.append(subscriber)
 
     def get(self, key: Key) -> Service | None:
-        """Return what is known of a service, None where it may not sleep."""
+        """Return what is known of a service, None where there is none that may sleep or might until now."""
         return self._services.get(key)
 
     def __iter__(self) -> Iterator[Service]:
@@ -90,16 +90,18 @@ class Services:
         self._refresh(key)
 
     def _refresh(self, key: Key) -> None:
-        """Bring one service up to date, and tell of it where it may sleep or no longer may."""
-        standby = self._standby.get(key)
+        """Bring one service up to date, and tell of it where it may sleep or might until now.
+
+        What may sleep no more is remembered for as long as there is a ModelService: requests may wait for it.
+        """
         service = self._services.get(key)
         if service is None:
-            if not standby:
+            if key not in self._standby:
                 return
             service = self._services[key] = Service(key)
-        elif not standby:
+        if key not in self._standby and key not in self._wishes:
             del self._services[key]
-        slices = (standby or {}).values()
+        slices = self._standby.get(key, {}).values()
         service.ports = {port: number for one in slices for port, number in one.ports.items()}
         service.leads_here = any(end.ready for one in slices for end in one.endpoints)
         service.pods = _ready_pods(self._backed.get(key, {}))

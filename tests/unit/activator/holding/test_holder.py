@@ -89,11 +89,28 @@ async def test_who_could_not_reach_its_pod_is_served_before_others(rig: Rig) -> 
         first.release(addresses[1])
 
 
-async def test_service_that_may_sleep_no_more_refuses_who_waits(rig: Rig) -> None:
+async def test_service_that_may_sleep_no_more_is_waited_for_until_it_has_a_pod(rig: Rig) -> None:
+    got: list[int] = []
+    ended = asyncio.Event()
+    task = asyncio.create_task(hold(rig, got, 0, ended))
+    await eventually(lambda: rig.holder.room.requests == 1, "it waits")
+    rig.api.min_replicas = 1
+    rig.api.tell()
+    rig.api.scale(1)
+    rig.services.set_standby(KEY, "spam-activator", None)
+    rig.give_pods(["10.0.0.1"], http=8080)
+    await eventually(lambda: got == [0], "it has its pod")
+    ended.set()
+    await task
+    assert rig.api.writes == []
+
+
+async def test_deleted_service_refuses_who_waits(rig: Rig) -> None:
     task = asyncio.create_task(hold(rig, [], 0, asyncio.Event()))
     await eventually(lambda: rig.holder.room.requests == 1, "it waits")
     rig.services.set_standby(KEY, "spam-activator", None)
-    with pytest.raises(Refusal, match="not found here"):
+    rig.api.tell("DELETED")
+    with pytest.raises(Refusal, match="no such service"):
         await task
 
 

@@ -450,6 +450,7 @@ async def test_client_that_resets_ends_its_request_wherever_it_is(rig: Rig, phas
 async def test_switched_off_service_is_refused_at_once_and_not_woken(rig: Rig) -> None:
     rig.api.min_replicas = 1
     rig.api.scale(0)
+    rig.lead_here(False)
     async with aiohttp.ClientSession() as session, session.get(rig.http) as answer:
         assert answer.status == 503
         assert "spec.replicas is 0" in (await answer.json())["error"]
