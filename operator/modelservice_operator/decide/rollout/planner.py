@@ -46,7 +46,7 @@ from modelservice_operator.decide.rollout.room.deadlines import (
     look_again_seconds,
     soonest,
 )
-from modelservice_operator.decide.rollout.routing import least_pods, plan_route
+from modelservice_operator.decide.rollout.routing import as_told, least_pods, plan_route
 from modelservice_operator.decide.rollout.traffic import Reach, by_pods, choose_selector
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def hold(observed: RolloutState, now: datetime) -> Plan:
         capacity=None if is_complete else observed.capacity,
         selector=observed.selected,
         progress=steps.obey(observed.progress, observed, now) if observed.progress else None,
+        route=as_told(observed.routing) if observed.routing else None,
     )
 
 

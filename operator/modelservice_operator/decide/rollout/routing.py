@@ -35,12 +35,17 @@ def plan_route(spec: RolloutSpec, observed: RolloutState, course: Course, needed
         return None
     if course.stable != observed.stable and observed.routing is not None:
         # The change is complete by what gateways are told: that is recorded before they are told more.
-        return RoutePlan(weights=observed.routing.weights, shown=observed.routing.shown)
+        return as_told(observed.routing)
     # Pods that are missing anyway are not waited for.
     here = sum(one.serving for one in observed.revisions)
     split = _Split(observed=observed, course=course, needed=max(1, min(needed, here)))
     weights = split.weights() if _is_shared(spec, observed, course) else None
     return RoutePlan(weights=weights, shown=observed.target if _is_shown(spec, observed, course) else None)
+
+
+def as_told(routing: Routing) -> RoutePlan:
+    """Return what leaves everything as gateways were told."""
+    return RoutePlan(weights=routing.weights, shown=routing.shown)
 
 
 def least_pods(

@@ -118,6 +118,31 @@ def test_invalid_spec_leaves_the_route_and_its_weights_go_on() -> None:
     assert (backends(world), len(world.replicas())) == ({"": 1}, 1)
 
 
+def test_rollout_that_cannot_be_read_leaves_the_weights_as_they_are() -> None:
+    world = make_world()
+    go_on(world, 2)
+    world.edit(model=model(2))
+    go_on(world)
+    before = world.objects["HTTPRoute", "spam"]
+    world.edit(rollout={**CANARY, "maxSurge": "nonsense"})
+    go_on(world, 2)
+
+    assert world.objects["HTTPRoute", "spam"] == before
+    assert set(backends(world).values()) == {90, 10}
+
+
+def test_ingress_serves_on_where_a_gateway_in_its_place_is_refused() -> None:
+    world = make_world(route={"ingress": {}})
+    go_on(world, 2)
+    before = world.objects["Ingress", "spam"]
+    world.edit(route={**ROUTE, "timeoutSeconds": 5})
+    go_on(world, 2)
+
+    assert world.objects["Ingress", "spam"] == before
+    assert world.names("HTTPRoute") == set()
+    assert world.condition("RouteReady")["reason"] == "Unsupported"
+
+
 def test_route_that_is_left_out_goes() -> None:
     world = make_world()
     go_on(world, 2)
