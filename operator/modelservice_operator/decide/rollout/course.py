@@ -14,7 +14,6 @@ from modelservice_operator.decide.rollout.room.deadlines import (
     soonest,
 )
 from modelservice_operator.decide.rollout.room.limits import Limits, compute_limits
-from modelservice_operator.decide.rollout.traffic import split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -241,9 +240,7 @@ def _shares(
         return {stable: replicas - here, target: here}, None
     if is_last:
         return {target: replicas}, target
-    of_stable, of_target = split(
-        replicas, steps.current_weight(spec, progress), limits.surge, is_routed=spec.is_routed
-    )
+    of_stable, of_target = steps.split_by(spec, replicas, steps.current_weight(spec, progress), limits.surge)
     return {stable: of_stable, target: of_target}, None
 
 
@@ -260,7 +257,8 @@ def _wish(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> str 
         return target if stable is None or may_go else stable
     if stable is None:
         return None
-    return _keep_hidden(observed, stable, {stable, target}) if is_admitted else stable
+    is_open = is_admitted and not steps.is_only_shown(spec, progress)
+    return _keep_hidden(observed, stable, {stable, target}) if is_open else stable
 
 
 def _may_start(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
@@ -272,6 +270,8 @@ def _may_start(spec: RolloutSpec, observed: RolloutState, progress: Progress) ->
     ):
         return True
     is_over = spec.strategy != "BlueGreen" or progress.promoted or progress.skips
+    if steps.is_only_shown(spec, progress) and not observed.state(observed.target).occupied:
+        return False
     return is_over and steps.is_admitted(spec, observed, progress)
 
 

@@ -220,15 +220,28 @@ def _reach(
     weight = current_weight(spec, progress)
     target, stable = observed.state(observed.target), observed.state(observed.stable or "")
     here = min(spec.replicas, target.serving + stable.serving)
-    _, wanted = split(max(here, 1), weight, surge, is_routed=spec.is_routed)
-    most_of_stable, most_of_target = split(spec.replicas, weight, surge, is_routed=spec.is_routed)
-    is_led_to = wanted == 0 or observed.all_lead_to(target.name)
+    _, wanted = split_by(spec, max(here, 1), weight, surge)
+    most_of_stable, most_of_target = split_by(spec, spec.replicas, weight, surge)
+    is_led_to = weight == 0 or wanted == 0 or observed.all_lead_to(target.name)
     is_made = stable.wanted <= most_of_stable and target.wanted <= most_of_target
     # The only pod cannot be shared.
     made = weight if most_of_stable and most_of_target else 100 if most_of_target else 0
     is_led_to = is_led_to and is_weighed(spec, observed, made)
     is_reached = target.settled and target.serving >= wanted and is_led_to and is_made
     return _enter(progress, progress.index + 1, now) if is_reached else progress
+
+
+def split_by(spec: RolloutSpec, replicas: int, weight: int, surge: int) -> tuple[int, int]:
+    """Return (pods of stable, pods of the target); one that is shown has a pod without any weight too."""
+    of_stable, of_target = split(replicas, weight, surge, is_routed=spec.is_routed)
+    is_only_shown = weight == 0 and replicas > 0 and surge > 0 and spec.is_routed and spec.is_shown
+    return of_stable, 1 if is_only_shown else of_target
+
+
+def is_only_shown(spec: RolloutSpec, progress: Progress) -> bool:
+    """Whether the target gets what testers send, or copies, and nothing else yet."""
+    is_shown = spec.strategy == "Canary" and spec.is_routed and spec.is_shown
+    return is_shown and not is_past_steps(spec, progress) and current_weight(spec, progress) == 0
 
 
 def is_weighed(spec: RolloutSpec, observed: RolloutState, weight: int) -> bool:

@@ -88,8 +88,8 @@ def owned_routes(observed: Observed) -> tuple[RouteChild, ...]:
 def build_routes(owner: Owner, wish: RouteWish, plan: RoutePlan | None, served: frozenset[str]) -> list[Any]:
     """Return the objects that the route is made of, of kinds that are served."""
     if wish.problem is not None:
-        routes = [one for one in wish.existing if one.kind != INGRESSES.kind and one.kind in served]
-        return [with_backends(owner, one, plan) for one in routes] if plan else []
+        known = [one for one in wish.existing if one.kind != INGRESSES.kind and one.kind in served]
+        return [with_backends(owner, one, plan) for one in known] if plan else []
     route = wish.route
     if route is None:
         return []

@@ -177,6 +177,28 @@ def test_testers_find_the_new_revision_when_gateways_know_it_and_never_at_rest()
     assert told(fleet) == RoutePlan()
 
 
+@pytest.mark.parametrize("contract", ["Enforce", "Ignore"])
+@pytest.mark.parametrize("steps", [(Wait(),), (SetWeight(0), Wait())])
+def test_testers_find_one_pod_of_a_revision_that_gets_nothing_else(steps: Any, contract: str) -> None:
+    spec = make_routed(*steps, SetWeight(25), Wait(), is_shown=True, contract=contract)
+    fleet = begin_change(spec)
+    for _ in range(20):
+        fleet.operate()
+        assert "b" not in fleet.deployments or fleet.written == "a", "clients of the Service find it"
+        fleet.advance()
+    settle(fleet)
+    assert told(fleet) == RoutePlan(weights={"a": 100, "b": 0}, shown="b")
+    assert pods_of(fleet) == {"a": 4, "b": 1}
+
+    fleet.ask("resume")
+    settle(fleet)
+    assert (told(fleet).weights, pods_of(fleet), fleet.written) == (
+        {"a": 75, "b": 25},
+        {"a": 3, "b": 1},
+        None,
+    )
+
+
 def test_testers_find_what_is_behind_the_preview() -> None:
     fleet = begin_change(make_blue_green(auto_promote=False, is_routed=True, is_shown=True))
     settle(fleet)
