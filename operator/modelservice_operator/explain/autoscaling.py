@@ -109,7 +109,7 @@ def autoscaling_condition(observed: Observed, decision: Decision, view: View) ->
         or {"Builtin": _by_builtin, "HPA": _by_hpa, "Keda": _by_keda}[decision.scaling.engine](facts)
     )
     more = _without_ours(facts) + _without_sleep(decision.standby)
-    return (_as_told(_add(_with_room(found, facts), more), view.old),)
+    return (_as_told(_with_room(_add(found, more), facts), view.old),)
 
 
 def _without_ours(facts: _Facts) -> str:

@@ -311,6 +311,23 @@ def test_more_wanted_than_have_room_is_said_in_numbers() -> None:
     assert told(world) == ("True", "Scaling")
 
 
+def test_what_is_told_of_the_last_look_is_told_as_it_was() -> None:
+    world = world_of("Builtin", replicas=2, minReplicas=0)  # nobody could wake it: that is said too
+    decide(world, message="2 -> 4")
+    revision = world.status["stableRevision"]
+    world.scale(4)
+    world.reconcile()
+    world.set_deployment(revision, observed_generation=99, replicas=4)
+    world.pods = pods_without_room(revision, 2)
+    world.reconcile()
+    before = message(world)
+    assert "It keeps one pod or more" in before
+    world.pods = None
+    for _ in range(3):
+        world.reconcile()
+    assert message(world) == before
+
+
 def test_want_of_room_is_said_whatever_else_is_wrong_with_other_pods() -> None:
     world = world_of("Builtin", replicas=2)
     decide(world, message="2 -> 5")
