@@ -175,9 +175,7 @@ def test_load_of_nobody_is_nothing() -> None:
     assert len(load.queue_counts) == len(QUEUE_BUCKETS_SECONDS) + 1
 
 
-STEPS = st.lists(
-    st.sampled_from(["ask", "ask late", "ask wrong", "ask in no time", "cancel", "turn"]), max_size=30
-)
+STEPS = st.sampled_from(["ask", "ask late", "ask wrong", "ask in no time", "cancel", "turn"])
 
 
 @settings(max_examples=40)
