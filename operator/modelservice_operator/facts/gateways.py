@@ -21,13 +21,12 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """One listener of a Gateway. `admits` is `Same`, `All` or `Selector`: routes of which namespaces."""
+    """One listener of a Gateway."""
 
     name: str
     port: int
     protocol: str
     hostname: str = ""
-    admits: str = "Same"
     conditions: tuple[Condition, ...] = ()
 
 
@@ -74,13 +73,11 @@ def read_gateway(obj: Mapping[str, Any]) -> Gateway:
 
 
 def _read_listener(one: Mapping[str, Any], said: Iterable[Mapping[str, Any]]) -> Listener:
-    namespaces = (one.get("allowedRoutes") or {}).get("namespaces") or {}
     return Listener(
         name=one.get("name") or "",
         port=one.get("port") or 0,
         protocol=one.get("protocol") or "",
         hostname=one.get("hostname") or "",
-        admits=namespaces.get("from") or "Same",
         conditions=read_conditions(said),
     )
 
