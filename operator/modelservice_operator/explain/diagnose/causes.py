@@ -69,12 +69,14 @@ def diagnose(
     """
     where = situation or Situation()
     waiting = [pod for pod in podlib.of_revision(pods, revision) if not podlib.is_ready(pod)]
-    causes = [cause for pod in waiting for cause in _causes_of(pod, _events_of(pod, events), where)]
-    failures = [cause for cause in causes if cause.failing]
-    if failures:
-        return failures[0]
+    steps: list[Cause] = []
+    for pod in waiting:
+        for cause in _causes_of(pod, _events_of(pod, events), where):
+            if cause.failing:
+                return cause
+            steps.append(cause)
     return _refused(deployment, where) or (
-        _with_history(causes[0], podlib.last_failed(pods, revision)) if causes else None
+        _with_history(steps[0], podlib.last_failed(pods, revision)) if steps else None
     )
 
 
@@ -143,9 +145,10 @@ def _unschedulable(
             message=f"A cluster autoscaler says that it adds a node for the pod. {message}",
             failing=False,
         )
-    nodes = situation.nodes
-    placement = explain_placement(pod.get("spec") or {}, nodes) if nodes is not None else None
-    return unschedulable(message, situation, placement)
+    # Where old pods make room, there is a node that will do.
+    if situation.nodes is None or situation.heals:
+        return unschedulable(message, situation)
+    return unschedulable(message, situation, explain_placement(pod.get("spec") or {}, situation.nodes))
 
 
 def _not_set_up(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 
 from modelservice_operator.facts.gpus import SHARING_LABEL, VENDORS
@@ -94,7 +95,13 @@ def split_affinity(pod: PodSpec) -> tuple[list[Expression], list[Expression]]:
 
 def amount_of(node: Node, resource: str) -> Decimal:
     """Return how much of a resource the node has for pods."""
-    return parse_quantity(node.allocatable.get(resource, "0"))
+    return _parse(node.allocatable.get(resource, "0"))
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Decimal:
+    """Thousands of nodes have the same few amounts."""
+    return parse_quantity(text)
 
 
 def untolerated(pod: PodSpec, node: Node) -> tuple[Taint, ...]:

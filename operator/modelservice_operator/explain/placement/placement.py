@@ -133,32 +133,35 @@ def _try_group(
             return None
         changed = change.pod
         texts.append(change.text)
-        group = [node for node in group if _meets(changed, node, need)]
-    count = sum(_fits(changed, node) for node in nodes)
+        became = [one for one in needs_of(changed) if (one.kind, one.key) == (need.kind, need.key)]
+        group = [node for node in group if all(one.holds(node) for one in became)]
+    count = _count_fitting(changed, nodes)
     return _with_tolerations(Nearest(tuple(texts), changed, count), nodes) if count else None
 
 
-def _meets(pod: PodSpec, node: Node, need: Need) -> bool:
-    """Whether what the need has become is met."""
-    return all(one.holds(node) for one in needs_of(pod) if (one.kind, one.key) == (need.kind, need.key))
-
-
-def _fits(pod: PodSpec, node: Node) -> bool:
-    return all(need.holds(node) for need in needs_of(pod))
+def _count_fitting(pod: PodSpec, nodes: Sequence[Node]) -> int:
+    needs = needs_of(pod)
+    return sum(all(need.holds(node) for need in needs) for node in nodes)
 
 
 def _with_tolerations(nearest: Nearest, nodes: Sequence[Node]) -> Nearest:
-    """Add the nodes that only a taint of people keeps the changed pod from."""
+    """Add the nodes that only taints of people keep the changed pod from: those of most of them."""
+    others = [need for need in needs_of(nearest.pod) if need.kind != "Taint"]
     kept_off: Counter[tuple[Taint, ...]] = Counter(
-        taints for node in nodes if (taints := untolerated(nearest.pod, node))
+        taints
+        for node in nodes
+        if (taints := untolerated(nearest.pod, node))
+        and not any(is_ill(one) or is_of_gpus(one) for one in taints)
+        and all(need.holds(node) for need in others)
     )
-    best = nearest
-    for taints in kept_off:
-        tried = tolerate(nearest.pod, taints)
-        more = sum(_fits(tried.pod, node) for node in nodes) - nearest.nodes
-        if more > best.more_nodes and not any(is_ill(one) or is_of_gpus(one) for one in taints):
-            best = replace(nearest, more_nodes=more, toleration=tried.text)
-    return best
+    if not kept_off:
+        return nearest
+    tried = tolerate(nearest.pod, kept_off.most_common(1)[0][0])
+    return replace(
+        nearest,
+        more_nodes=_count_fitting(tried.pod, nodes) - nearest.nodes,
+        toleration=tried.text,
+    )
 
 
 def _describe(nearest: Nearest | None) -> str:
