@@ -105,6 +105,7 @@ class Clients:
 
     def _ended(self, visit: Visit, task: asyncio.Task[None]) -> None:
         self._forget(visit)
+        visit.channel.abort()  # a task that is cancelled in its first turn has done nothing
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a client was cut off: %s", error, exc_info=error)
 

@@ -42,7 +42,7 @@ class Http2Relay:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._link = Link(visit.channel, Session(is_client=False), self._on_event)
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[str]] = {}
 
     async def run(self, first: bytes) -> None:
         """Serve the connection, whose first bytes these are, to its end."""
@@ -78,23 +78,24 @@ class Http2Relay:
         stream = self._link.add_stream(event.stream_id)
         stream.take_in(Fields(event.headers, event.stream_ended is not None))
         self._visit.work()
-        self._tasks[stream.number] = asyncio.create_task(
-            self._serve(stream, event.headers), name=f"stream {stream.number}"
-        )
+        task = asyncio.create_task(self._serve(stream, event.headers), name=f"stream {stream.number}")
+        self._tasks[stream.number] = task
+        # Not at the end of the coroutine: a task that is cancelled in its first turn never begins.
+        task.add_done_callback(lambda done: self._ended(stream, done))
 
-    async def _serve(self, stream: Stream, head: Head) -> None:
+    def _ended(self, stream: Stream, task: asyncio.Task[str]) -> None:
+        stream.finish()
+        del self._tasks[stream.number]
+        if not self._tasks:
+            self._visit.rest(self._visit.means.limits.idle_seconds)
+        metrics.REQUESTS.labels("http2", "left" if task.cancelled() else task.result()).inc()
+
+    async def _serve(self, stream: Stream, head: Head) -> str:
         """Hold a request and pass it on; a task of its own, which is cancelled when the client leaves."""
-        outcome = "left"
-        try:
-            # Where the client is gone, or has ended the stream, there is nobody to tell.
-            with contextlib.suppress(ConnectionError, H2Error):
-                outcome = await self._relay(stream, head)
-        finally:
-            stream.finish()
-            del self._tasks[stream.number]
-            if not self._tasks:
-                self._visit.rest(self._visit.means.limits.idle_seconds)
-            metrics.REQUESTS.labels("http2", outcome).inc()
+        # Where the client is gone, or has ended the stream, there is nobody to tell.
+        with contextlib.suppress(ConnectionError, H2Error):
+            return await self._relay(stream, head)
+        return "left"
 
     async def _relay(self, stream: Stream, head: Head) -> str:
         """Return what became of the request."""

@@ -346,6 +346,20 @@ async def test_client_that_leaves_takes_all_its_requests_with_it(rig: Rig) -> No
     await eventually(lambda: not rig.clients._visits, "so is the client")
 
 
+async def test_request_that_is_taken_back_in_the_same_breath_leaves_nothing_behind(rig: Rig) -> None:
+    async with h2_client(rig.ports["grpc"]) as client:
+        await client.until(SettingsAcknowledged)
+        (visit,) = rig.clients._visits
+        for number in range(1, 200, 2):
+            client.http.send_headers(number, ask_grpc(), end_stream=True)
+            client.http.reset_stream(number, ErrorCodes.CANCEL)
+        client.http.ping(b"12345678")
+        client.flush()
+        await client.until(PingAckReceived)
+        await eventually(lambda: visit.is_resting, "the client asks for nothing")
+        assert rig.holder.room.requests == 0
+
+
 async def reset_at_once(client: H2Peer, number: int) -> None:
     client.send(2 * number + 1, ask_grpc(), end=True)
     client.http.reset_stream(2 * number + 1, ErrorCodes.CANCEL)
