@@ -7,6 +7,7 @@ that was accepted last, or the stable revision, is kept alive as it is.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.api import (
@@ -56,7 +57,7 @@ from modelservice_operator.decide.routing.wanted import build_routes, find_route
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
 from modelservice_operator.decide.standby.read import read_switch
 from modelservice_operator.decide.standby.switch import next_switch
-from modelservice_operator.decide.standby.wakening import find_wakening
+from modelservice_operator.decide.standby.wakening import find_another_than_0, find_wakening
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of
 
@@ -176,6 +177,8 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
     serving = facts.history.revision(facts.stable) or target
     switch = next_switch(read_switch(facts, wish.spec, wish.replicas, serving), facts.now)
+    if wish.spec is not None and wish.beginning is None:
+        wish = replace(wish, beginning=find_another_than_0(switch, wish.replicas, facts.observed))
     wish = wish.at_least(switch.floor)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
     steering = read_steering(facts, target.name)
@@ -237,11 +240,12 @@ def _children(
 ) -> tuple[dict[str, Any], ...]:
     observed = facts.observed
     activators = observed.surroundings.activators
+    told = scaling.awake() if scaling is not None and switch.is_sleepless else scaling
     return build_children(
         Family(
             owner=facts.owner,
             live=_live(facts, target, step),
-            autoscaler=build_object(scaling, facts.owner, observed.others, observed.cluster),
+            autoscaler=build_object(told, facts.owner, observed.others, observed.cluster),
             network_policy=facts.network_policy,
             selected=step.selector,
             preview=step.preview,

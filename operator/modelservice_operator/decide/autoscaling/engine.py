@@ -7,7 +7,7 @@ its services back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelservice_operator.api.spec.autoscaling import HPA_ALONE, OF_PODS
@@ -42,6 +42,12 @@ class Scaling:
     """Why nobody does, and the number stays."""
     is_begun: bool = True
     """Whether it may act: not before the number that it goes on from is recorded."""
+
+    def awake(self) -> Scaling:
+        """Return the same for a service that cannot sleep: an engine that goes to 0 keeps one pod."""
+        if self.autoscaling is None or self.autoscaling.min_replicas:
+            return self
+        return replace(self, autoscaling=self.autoscaling.model_copy(update={"min_replicas": 1}))
 
 
 def find_scaling(

@@ -92,6 +92,11 @@ class Switch:
     looks: bool = False
     requeue_after_seconds: float | None = None
 
+    @property
+    def is_sleepless(self) -> bool:
+        """Whether it can not sleep, for as long as nobody changes the installation."""
+        return self.problem in (NO_ACTIVATOR, NO_PORTS) and self.phase != "Asleep"
+
 
 def next_switch(state: SwitchState, now: datetime) -> Switch:
     """Return the next step.

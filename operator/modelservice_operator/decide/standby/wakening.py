@@ -1,4 +1,4 @@
-"""What becomes of a service that sleeps when its spec does not let it sleep any more. Pure."""
+"""What becomes of a service that sleeps when it may not, or cannot, sleep any more. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from modelservice_operator.decide.standby.read import may_sleep
 
 if TYPE_CHECKING:
     from modelservice_operator.api import ModelServiceSpec
+    from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.observed import Observed
 
 
@@ -24,3 +25,12 @@ def find_wakening(spec: ModelServiceSpec, observed: Observed) -> Beginning | Non
     if is_written_by_hand(observed.service["metadata"]):
         return None
     return Beginning(max(1, spec.autoscaling.min_replicas if spec.autoscaling else 1), is_certain=True)
+
+
+def find_another_than_0(switch: Switch, wanted: int | None, observed: Observed) -> Beginning | None:
+    """Return the number to record where none was wanted and one runs all the same, None for no other.
+
+    Engines take 0 for a service that sleeps, and leave it alone however much it has to do.
+    """
+    is_ours = switch.is_sleepless and not is_written_by_hand(observed.service["metadata"])
+    return Beginning(1, is_certain=True) if wanted == 0 and is_ours else None

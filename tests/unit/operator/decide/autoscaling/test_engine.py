@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from tests.unit.operator.builders import World
 
 from modelservice_operator.facts.observed import ClusterFacts
+from modelservice_operator.facts.standby import Activators, Surroundings
 
 ADDRESS = "modelservice-autoscaler.system.svc:9090"
 BARE = ClusterFacts()
 OURS = ClusterFacts(scaler_address=ADDRESS)
 KEDA = ClusterFacts(scaler_address=ADDRESS, kinds=frozenset({"ScaledObject"}))
+WITH_ACTIVATOR = Surroundings(activators=Activators(namespace="system"), ports={"http": 20000, "grpc": 20001})
 HPA_KIND, KEDA_KIND = "HorizontalPodAutoscaler", "ScaledObject"
 
 CPU = {"type": "CPU", "target": {"averageUtilization": 70}}
@@ -39,6 +41,7 @@ def scaling(*metrics: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def world_of(cluster: ClusterFacts, *metrics: dict[str, Any], **fields: Any) -> World:
     world = World(replicas=1, autoscaling=scaling(*metrics, **fields))
     world.cluster = cluster
+    world.surroundings = WITH_ACTIVATOR
     world.settle()
     return world
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.unit.operator.builders import World, condition, make_ready_pod, model, timestamp
 
 from modelservice_operator.facts.endpoints import Endpoint, Slice
+from modelservice_operator.facts.observed import ClusterFacts
 from modelservice_operator.facts.standby import Activators, Surroundings
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ def test_service_that_may_not_sleep_has_neither_slice_nor_dance() -> None:
 
 def test_without_an_activator_one_pod_stays_and_that_is_told() -> None:
     world = World(autoscaling=MAY_SLEEP, replicas=0)
+    world.write_replicas_by("")
     world.settle()
     assert sum(world.replicas().values()) == 1
     assert world.condition("Ready")["status"] == "True"
@@ -230,6 +232,27 @@ def test_without_an_activator_one_pod_stays_and_that_is_told() -> None:
     world.scale(1)
     world.settle()
     assert "cannotSleep" not in world.status["autoscaling"]
+
+
+def test_activator_that_is_uninstalled_leaves_no_service_at_a_0_that_engines_leave_alone() -> None:
+    world = sleep(make_world())
+    world.surroundings = Surroundings()
+    assert world.reconcile().begin_with == 1
+    assert sum(world.replicas().values()) == 1
+    assert SLICE not in world.objects
+    by_hand = World(autoscaling=MAY_SLEEP, replicas=0)
+    by_hand.write_replicas_by("")
+    assert by_hand.settle().begin_with is None
+
+
+def test_keda_keeps_one_pod_of_what_cannot_sleep() -> None:
+    world = World(autoscaling={**MAY_SLEEP, "provider": "Keda"})
+    world.cluster = ClusterFacts(scaler_address="scaler.system.svc:9090", kinds=frozenset({"ScaledObject"}))
+    world.settle()
+    assert world.objects["ScaledObject", "spam"]["spec"]["minReplicaCount"] == 1
+    world.surroundings = make_surroundings()
+    world.settle()
+    assert world.objects["ScaledObject", "spam"]["spec"]["minReplicaCount"] == 0
 
 
 def test_sleeping_service_without_a_ready_activator_is_not_ready() -> None:
