@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.operator.builders import World, condition, make_pod, timestamp
 
 from modelservice_operator.facts.observed import ApplyFailure, ClusterFacts
@@ -382,3 +384,41 @@ def test_time_of_the_condition_is_that_of_its_status() -> None:
     world.wait(60)
     decide(world, message="4 -> 8", limit="MaxReplicas")
     assert condition(world.status, "AutoscalingActive")["lastTransitionTime"] == begun
+
+
+STATES = st.fixed_dictionaries(
+    {
+        "percent": st.sampled_from([None, 41, 93]),
+        "limit": st.sampled_from([None, "MaxReplicas", "Stabilized"]),
+        "missing": st.sampled_from([None, "1 of 2 pods do not answer"]),
+        "is_ready": st.booleans(),
+        "homeless": st.sampled_from([None, 2, 0]),
+        "cluster": st.sampled_from([KEDA, KEDA, OURS, ClusterFacts()]),
+    }
+)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(["Builtin", "HPA", "Keda"]), st.lists(STATES, min_size=2, max_size=4))
+def test_condition_of_any_state_says_the_same_when_it_is_asked_again(provider, states) -> None:
+    world = world_of(provider, minReplicas=0)  # no activator stands in: that is added to whatever is said
+    revision = world.status["stableRevision"]
+    world.scale(4)
+    world.reconcile()
+    world.set_deployment(revision, observed_generation=99, replicas=4)
+    for state in states:
+        world.cluster = state["cluster"]
+        homeless = state["homeless"]
+        world.pods = None if homeless is None else pods_without_room(revision, homeless)
+        decide(world, limit=state["limit"], missing=state["missing"])
+        metrics = () if state["percent"] is None else cpu(state["percent"])
+        for kind, facts in (
+            ("HorizontalPodAutoscaler", {"desired": 4, "reasons": VALID, "metrics": metrics}),
+            ("ScaledObject", {"conditions": keda(Ready="True" if state["is_ready"] else "False")}),
+        ):
+            if (kind, "spam") in world.children:
+                set_child(world, kind, **facts)
+        world.reconcile()
+        before = message(world)
+        world.reconcile()
+        assert message(world) == before
