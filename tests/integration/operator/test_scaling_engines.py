@@ -91,7 +91,8 @@ class Engines:
 
 @pytest.fixture(scope="module")
 def shared_flags() -> tuple[str, ...]:
-    return "--scaler-address", ADDRESS
+    # Without an activator nothing could sleep.
+    return "--scaler-address", ADDRESS, "--activator-service", "nowhere/activator"
 
 
 @pytest.fixture
