@@ -22,7 +22,7 @@ from modelservice_operator.explain.transitions import compute_transitions
 from modelservice_operator.facts.errors import ApiError, NotFoundError, is_namespace_gone
 from modelservice_operator.facts.kinds import MODEL_SERVICES
 from modelservice_operator.facts.pods import is_ready, of_revision
-from modelservice_operator.facts.recorded import is_given_up
+from modelservice_operator.facts.recorded import engine_of, is_given_up
 from modelservice_operator.work.merge_patch import merge_patch
 from modelservice_operator.work.pods.nodes import FRESH_SECONDS
 from modelservice_operator.work.pods.reader import has_not_started
@@ -294,4 +294,5 @@ def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     }
     fields = ("observedGeneration", "stableRevision", "targetRevision", "rollout", "route")
     model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
-    return (conditions, model, _switched(status), *(status.get(name) for name in fields))
+    # An engine acts, or acts no more, when it reads there that it is the one.
+    return (conditions, model, _switched(status), engine_of(status), *(status.get(name) for name in fields))

@@ -133,8 +133,15 @@ async def test_counts_wait_a_second_after_a_write_and_come_back(desk):
     assert desk.patches[1]["replicas"] == 1
 
 
-@pytest.mark.parametrize("news", [make_status("True"), make_status(generation=2)])
-async def test_conditions_and_generations_do_not_wait(desk, news):
+@pytest.mark.parametrize(
+    "news",
+    [
+        make_status("True"),
+        make_status(generation=2),
+        {**make_status(), "autoscaling": {"engine": "HPA"}},
+    ],
+)
+async def test_conditions_generations_and_engines_do_not_wait(desk, news):
     await desk.report()
     desk.status = news
     assert await desk.report() is None
