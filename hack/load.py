@@ -105,10 +105,13 @@ def grpc_client(
     address: tuple[str, int],
     request: service_pb2.ModelInferRequest,
     read: Callable[[service_pb2.ModelInferResponse], Hashable],
+    authority: str = "",
 ) -> Iterator[Ask]:
-    """Ask by ModelInfer; `read` makes of an answer what is counted."""
+    """Ask by ModelInfer; `read` makes of an answer what is counted. `authority` is the host that is named."""
     # Of its own: channels to the same address share a connection otherwise.
-    options = [("grpc.use_local_subchannel_pool", 1)]
+    options: list[tuple[str, Any]] = [("grpc.use_local_subchannel_pool", 1)]
+    if authority:
+        options.append(("grpc.default_authority", authority))
     with grpc.insecure_channel("{}:{}".format(*address), options) as channel:
         infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
         yield lambda: read(infer(request, timeout=CALL_SECONDS))

@@ -96,8 +96,8 @@ class Traefik:
     log: Path
 
     def address(self) -> tuple[str, int]:
-        """Host and port here that lead to its entry point."""
-        return "127.0.0.1", self.cluster.forward(NODE_ADDRESS, PORT)
+        """Host and port here that lead to its entry point; a route takes no address for a host."""
+        return "localhost", self.cluster.forward(NODE_ADDRESS, PORT)
 
 
 @contextlib.contextmanager

@@ -13,9 +13,15 @@ GRPC_PORT = 9000
 
 
 def adder_load(
-    user: User, name: str, *, keeping: int = 3, reconnecting: int = 1, grpc_clients: bool = False
+    user: User,
+    name: str,
+    *,
+    keeping: int = 3,
+    reconnecting: int = 1,
+    grpc_clients: bool = False,
+    grpc_host: str = "",
 ) -> Load:
-    """Clients of REST; with `grpc_clients` one of each kind that speaks gRPC beside them.
+    """Clients of REST; with `grpc_clients` one of each kind that speaks gRPC beside them, to `grpc_host`.
 
     Answers are counted by the sum, `math.nan` for every NaN.
     """
@@ -28,7 +34,8 @@ def adder_load(
     )
     others = []
     if grpc_clients:
-        others = [partial(grpc_client, user.address(name, GRPC_PORT), request, _sum_in_message)]
+        address = user.address(name, GRPC_PORT)
+        others = [partial(grpc_client, address, request, _sum_in_message, grpc_host)]
     return Load([*[rest] * keeping, *others], [*[rest] * reconnecting, *others])
 
 

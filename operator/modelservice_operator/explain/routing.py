@@ -34,6 +34,10 @@ _REMEDIES = {
     "NoMatchingListenerHostname": (
         "none of its listeners takes {hosts} (they take {listeners}): correct spec.route.hostnames"
     ),
+    "HostnameConflict": (
+        "a route of another kind has these hosts already: give REST and gRPC hosts of their own "
+        "(spec.route.hostnames, grpcHostnames)"
+    ),
     "NoMatchingParent": "it has no listener {listener}: correct sectionName or port in spec.route.parentRefs",
     "RefNotPermitted": (
         "something in another namespace is referred to without leave: a ReferenceGrant there has to allow it"

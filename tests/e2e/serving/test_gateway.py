@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "spam"
 OLD, NEW, WORSE = 1.0, 2.0, 3.0
+GRPC_HOST = "grpc.example.com"
 TESTER = {"X-Tester": "yes"}
 REQUESTS = 1000
 """At each step; Traefik draws no lots, so as many show what 10,000 do."""
@@ -68,7 +69,12 @@ def gateway(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tr
 
 @pytest.fixture(scope="module")
 def outside(user: User, gateway: Traefik) -> Outside:
-    route = {"parentRefs": [{"name": "web"}], "testers": {"header": "X-Tester", "value": "yes"}}
+    route = {
+        "parentRefs": [{"name": "web"}],
+        "hostnames": ["localhost"],
+        "grpcHostnames": [GRPC_HOST],
+        "testers": {"header": "X-Tester", "value": "yes"},
+    }
     rollout = {"strategy": "Canary", "canary": {"steps": STEPS}}
     user.apply(NAME, model=user.push_adder(OLD), replicas=2, rollout=rollout, route=route)
     user.wait_ready(NAME)
@@ -79,7 +85,7 @@ def outside(user: User, gateway: Traefik) -> Outside:
 @pytest.fixture
 def load(outside: Outside) -> Iterator[Load]:
     """Clients of REST and gRPC all the time; none of their requests may be lost."""
-    with adder_load(outside, NAME, keeping=1, reconnecting=1, grpc_clients=True) as load:
+    with adder_load(outside, NAME, keeping=1, reconnecting=1, grpc_clients=True, grpc_host=GRPC_HOST) as load:
         wait_until(lambda: load.count() > 20, "clients are answered")
         yield load
         end = load.count()

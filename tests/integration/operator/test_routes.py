@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
-ROUTE = {"parentRefs": [{"name": "web"}], "hostnames": ["spam.example.com"]}
+ROUTE = {
+    "parentRefs": [{"name": "web"}],
+    "hostnames": ["spam.example.com"],
+    "grpcHostnames": ["grpc.example.com"],
+}
 COMES_SECONDS = 40
 """An operator looks for kinds every 10 seconds."""
 

@@ -226,6 +226,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "route": {
             "parentRefs": [{"name": "public", "namespace": "infra", "sectionName": "web", "port": 8000}],
             "hostnames": ["spam.example.com"],
+            "grpcHostnames": ["grpc.example.com"],
             "path": "/",
             "timeoutSeconds": 30,
         },

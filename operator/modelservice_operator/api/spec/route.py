@@ -85,7 +85,7 @@ class Route(ApiModel):
     hostnames: Hostnames = ()
     """The hosts that are asked for. Default: those of the listener."""
     grpc_hostnames: Hostnames = ()
-    """The hosts of gRPC, for Gateways that do not take both on one. Default: hostnames."""
+    """The hosts of gRPC: a Gateway takes REST or gRPC on one. Default: gRPC is not routed."""
     path: Annotated[
         str,
         limited(256),
@@ -94,8 +94,8 @@ class Route(ApiModel):
             "expected an absolute path such as /spam, no '/' at its end",
         ),
     ] = "/"
-    """The beginning of the path. It is removed, unless it is one of the protocols' own (/v1, /v2). gRPC knows
-    no path: with one, it is not routed. Default: /."""
+    """The beginning of the path, for REST. It is removed, unless it is one of the protocols' own (/v1, /v2).
+    Default: /."""
     testers: HeaderMatch | None = None
     """Requests with this header go to the new revision during a change."""
     mirror_percent: Annotated[int, between(1, 100)] | None = None
@@ -122,6 +122,19 @@ class Route(ApiModel):
             message="an Ingress removes no path from requests: expected / or one such as /v2/models/spam",
             check=lambda self: self.ingress is None or self.path == "/" or self.keeps_path,
             field_path=".path",
+        ),
+        Rule(
+            cel=(
+                "!has(self.grpcHostnames) || self.grpcHostnames.size() == 0 || (has(self.hostnames)"
+                " && self.hostnames.size() > 0 && !self.grpcHostnames.exists(one, one in self.hostnames))"
+            ),
+            message="a Gateway takes REST or gRPC on a host: expected other names than hostnames, which must "
+            "not be left out",
+            check=lambda self: (
+                not self.grpc_hostnames
+                or (bool(self.hostnames) and {*self.hostnames}.isdisjoint(self.grpc_hostnames))
+            ),
+            field_path=".grpcHostnames",
         ),
     )
 

@@ -51,7 +51,7 @@ def build_http_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, A
 
 
 def build_grpc_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, Any]:
-    """Return the GRPCRoute: by the services of the protocols, so that REST may have the same host name."""
+    """Return the GRPCRoute: of the services of the protocols, which leaves other paths to other routes."""
     methods = [{"method": {"type": "Exact", "service": service}} for service in GRPC_SERVICES]
     rules: list[dict[str, Any]] = [
         {
@@ -97,7 +97,7 @@ def _revision(owner: str, service: str) -> str:
 
 def _route(resource: Resource, owner: Owner, route: Route, rules: list[dict[str, Any]]) -> dict[str, Any]:
     is_grpc = resource is GRPC_ROUTES
-    hostnames = (route.grpc_hostnames or route.hostnames) if is_grpc else route.hostnames
+    hostnames = route.grpc_hostnames if is_grpc else route.hostnames
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,

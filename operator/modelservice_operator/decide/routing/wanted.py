@@ -99,7 +99,7 @@ def build_routes(owner: Owner, wish: RouteWish, plan: RoutePlan | None, served: 
         return []
     told = plan or RoutePlan()
     routes = [build_http_route(owner, route, told)]
-    if GRPC_ROUTES.kind in served and route.path == "/":
+    if GRPC_ROUTES.kind in served and route.grpc_hostnames:
         routes.append(build_grpc_route(owner, route, told))
     return routes
 

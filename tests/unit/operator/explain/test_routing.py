@@ -14,7 +14,11 @@ from modelservice_operator.facts.kinds import GATEWAY_KINDS, ROUTE_KINDS
 from modelservice_operator.facts.observed import ApplyFailure, ClusterFacts, RouteChild
 
 KINDS = frozenset({*ROUTE_KINDS, *(one.kind for one in GATEWAY_KINDS)})
-ROUTE = {"parentRefs": [{"name": "web"}], "hostnames": ["spam.example.com"]}
+ROUTE = {
+    "parentRefs": [{"name": "web"}],
+    "hostnames": ["spam.example.com"],
+    "grpcHostnames": ["grpc.example.com"],
+}
 STEPS = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
 CANARY = {"strategy": "Canary", "canary": {"steps": STEPS}}
 WEB = Gateway(
@@ -154,8 +158,9 @@ def test_route_that_is_left_out_goes() -> None:
     assert all(one["type"] != "RouteReady" for one in world.status["conditions"])
 
 
-def test_path_of_its_own_is_removed_and_grpc_knows_no_path() -> None:
-    world = make_world("HTTPRoutePathRewrite", route={**ROUTE, "path": "/team"})
+def test_path_of_its_own_is_removed_and_grpc_needs_a_host_of_its_own() -> None:
+    route = {"parentRefs": ROUTE["parentRefs"], "hostnames": ROUTE["hostnames"], "path": "/team"}
+    world = make_world("HTTPRoutePathRewrite", route=route)
     go_on(world, 2)
     (rule,) = world.objects["HTTPRoute", "spam"]["spec"]["rules"]
 
