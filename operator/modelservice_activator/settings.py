@@ -33,8 +33,11 @@ class HoldLimits:
 class ConnectionLimits:
     """How many clients there may be, and how slow. Beyond it, those that ask for nothing go first."""
 
-    connections: int = 10_000
-    connections_per_service: int = 4000
+    connections: int = 6000
+    """One of HTTP/2 with a request costs 30 KiB; so all fit into the chart's memory beside what is held."""
+    connections_per_service: int = 3000
+    head_bytes: int = 32 * 1024 * 1024
+    """Of heads that are not complete, of all clients; nearly all come whole."""
     head_seconds: float = 10.0
     """Until the first request's head is complete; as in the servers of the pods."""
     idle_seconds: float = 620.0

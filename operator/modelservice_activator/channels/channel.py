@@ -64,9 +64,8 @@ class Channel(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Keep what was read; read no more before somebody takes it."""
         self._unread += bytes(_SCRATCH[:nbytes])
-        if self._reader is None and not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
+        if self._reader is None:
+            self.stop_reading()
         self._wake_reader()
 
     def eof_received(self) -> bool:
@@ -115,6 +114,12 @@ class Channel(asyncio.BufferedProtocol):
         if not data and not self._at_end:
             raise ConnectionResetError("the connection is gone")
         return data
+
+    def stop_reading(self) -> None:
+        """Leave what comes to the kernel until `read` is called."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
 
     def write(self, data: bytes) -> None:
         """Write, or nothing where the connection is gone: `drain` and `read` say so."""

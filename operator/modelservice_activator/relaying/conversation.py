@@ -39,6 +39,7 @@ async def converse(visit: Visit) -> None:
             raise
         await visit.channel.close_gently()
     finally:
+        visit.keep(0)
         visit.channel.abort()
 
 

@@ -26,6 +26,7 @@ class Tunnel:
         """Serve the connection, whose first bytes these are, to its end."""
         visit, outcome = self._visit, "left"
         visit.work()
+        visit.channel.stop_reading()
         task = asyncio.current_task()
         assert task is not None
         try:

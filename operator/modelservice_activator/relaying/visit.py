@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from modelservice_activator.watching.services import Key
 
 
+class Unfinished:
+    """Counts the bytes of heads that are not complete, of all clients."""
+
+    def __init__(self) -> None:
+        self.total_bytes = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """What every request needs."""
@@ -25,6 +32,7 @@ class Means:
     departures: Departures
     limits: ConnectionLimits
     connect_seconds: float
+    unfinished: Unfinished = field(default_factory=Unfinished)
 
 
 class Visit:
@@ -41,6 +49,7 @@ class Visit:
         self.on_retire: Callable[[], None] | None = None
         self.closes_gently = False
         """Whether it ends because it was silent: what was written still goes out."""
+        self._unfinished_bytes = 0
         self._resting_since = 0.0
         self._rest_seconds = 0.0
         self._retired_seconds = 0.0
@@ -57,6 +66,17 @@ class Visit:
         self._rest_seconds = seconds
         least = self.means.limits.retired_idle_seconds if retired_seconds is None else retired_seconds
         self._retired_seconds = min(seconds, least)
+
+    def keep(self, size_bytes: int) -> None:
+        """Say how much of a head is kept that is not complete, 0 once it is.
+
+        Raises ConnectionAbortedError where all clients together have begun too much.
+        """
+        more = size_bytes - self._unfinished_bytes
+        self._unfinished_bytes = size_bytes
+        self.means.unfinished.total_bytes += more
+        if more > 0 and self.means.unfinished.total_bytes > self.means.limits.head_bytes:
+            raise ConnectionAbortedError("too many heads that are not complete")
 
     def work(self) -> None:
         """There is a request."""

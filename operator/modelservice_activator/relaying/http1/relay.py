@@ -60,12 +60,14 @@ class Http1Relay:
     async def _next_request(self) -> h11.Request | None:
         """Return the next request; None at the end."""
         while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._visit.keep(self._received_bytes)
             self._receive(await self._channel.read())
             # A head that has begun is to come soon, however long the connection was kept.
             if self._visit.is_resting and self._http.trailing_data[0] and not self._has_begun:
                 self._has_begun = True
                 self._visit.rest(self._visit.means.limits.head_seconds)
         self._has_begun = False
+        self._visit.keep(0)
         if not isinstance(event, h11.Request):
             return None
         _check(event)
@@ -86,6 +88,8 @@ class Http1Relay:
         """Return what became of the request."""
         visit = self._visit
         exchange = Exchange(self._http, visit, self._next_event)
+        # What its client still has to say can wait in the kernel.
+        self._channel.stop_reading()
         try:
             with visit.means.holder.hold(visit.key, visit.port) as held:
                 held.grow(self._received_bytes)

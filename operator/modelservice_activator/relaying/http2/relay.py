@@ -43,6 +43,8 @@ class Http2Relay:
         self._visit = visit
         self._link = Link(visit.channel, Session(is_client=False), self._on_event)
         self._tasks: dict[int, asyncio.Task[str]] = {}
+        self._has_begun = False
+        """Whether something has that is not complete."""
 
     async def run(self, first: bytes) -> None:
         """Serve the connection, whose first bytes these are, to its end."""
@@ -51,8 +53,10 @@ class Http2Relay:
         if self._visit.is_retired:
             self._say_goodbye()
         try:
+            self._visit.rest(self._visit.means.limits.idle_seconds)
             self._link.take_in(first)
             while True:
+                self._count_unfinished()
                 await self._link.receive()
         except ConnectionAbortedError:
             await self._visit.channel.close_gently()
@@ -63,6 +67,15 @@ class Http2Relay:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _count_unfinished(self) -> None:
+        """A head that has begun is to come soon, where the client waits for nothing else."""
+        size_bytes, limits = self._link.session.unfinished_bytes, self._visit.means.limits
+        self._visit.keep(size_bytes)
+        if self._has_begun != bool(size_bytes):
+            self._has_begun = bool(size_bytes)
+            if self._visit.is_resting:
+                self._visit.rest(limits.head_seconds if size_bytes else limits.idle_seconds)
 
     def _say_goodbye(self) -> None:
         """Ask for no new requests. Those that are on their way are served; the rest is the idle limit's."""

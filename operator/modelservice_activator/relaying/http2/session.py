@@ -46,11 +46,20 @@ class Session(H2Connection):
     def is_overfull(self) -> bool:
         """Whether the peer has begun a frame, or a head, that is too large.
 
-        h2 finds out when it has all of it, up to 16 MiB. There is no public way to ask what it keeps.
+        h2 finds out when it has all of it, up to 16 MiB.
         """
+        frame_bytes, head_bytes = self._begun()
+        return frame_bytes > self.max_inbound_frame_size + FRAME_HEAD_BYTES or head_bytes > MAX_HEADER_BYTES
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """What is kept of a frame, and of a head, that is not complete."""
+        return sum(self._begun())
+
+    def _begun(self) -> tuple[int, int]:
+        """There is no public way to ask h2 what it keeps."""
         buffer = self.incoming_buffer
-        heads = sum(len(frame.data) for frame in buffer._headers_buffer)
-        return len(buffer._data) > self.max_inbound_frame_size + FRAME_HEAD_BYTES or heads > MAX_HEADER_BYTES
+        return len(buffer._data), sum(len(frame.data) for frame in buffer._headers_buffer)
 
     def say_goodbye(self, last_stream: int) -> bytes:
         """Return the frame that asks the peer to open no stream beyond `last_stream`; the others go on."""

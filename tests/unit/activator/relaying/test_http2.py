@@ -403,6 +403,39 @@ async def test_floods_of_frames_that_ask_for_nothing_end_their_connection(
     assert rig.holder.room.requests == 0
 
 
+async def test_head_that_is_begun_and_not_ended_is_cut_off_and_counted() -> None:
+    limits = ConnectionLimits(head_seconds=0.3, head_bytes=40_000)
+    begun = b"\0\x40\0\x01\0\0\0\0\x01" + b"\0" * 16384
+    async with running_rig(connections=limits) as rig:
+        async with h2_client(rig.ports["grpc"]) as patient:
+            await patient.until(SettingsAcknowledged)
+            patient.writer.write(begun)
+            with contextlib.suppress(ConnectionError, EOFError):
+                await patient.until(ConnectionTerminated)
+        async with h2_client(rig.ports["grpc"]) as one, h2_client(rig.ports["grpc"]) as two:
+            one.writer.write(begun)
+            two.writer.write(begun)
+            await eventually(lambda: rig.means.unfinished.total_bytes > 32_000, "both have begun")
+            reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
+            writer.write(b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000)
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 20) == b""
+            writer.close()
+        await eventually(lambda: not rig.clients._visits, "all are gone")
+        assert rig.means.unfinished.total_bytes == 0
+
+
+async def test_silent_connection_may_wait_with_its_first_request() -> None:
+    async with (
+        running_rig(connections=ConnectionLimits(head_seconds=0.3)) as rig,
+        h2_client(rig.ports["grpc"]) as client,
+    ):
+        await client.until(SettingsAcknowledged)
+        await asyncio.sleep(0.8)
+        client.send(1, ask_grpc(), end=True)
+        await eventually(lambda: rig.holder.room.requests == 1, "it is held")
+
+
 async def test_client_that_takes_no_answers_to_its_pings_is_not_read_any_more(rig: Rig) -> None:
     async with h2_client(rig.ports["grpc"]) as client:
         client.writer.write(b"\0\0\x08\x06\0\0\0\0\0abcdefgh" * 900)
