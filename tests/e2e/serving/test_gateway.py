@@ -76,7 +76,15 @@ def outside(user: User, gateway: Traefik) -> Outside:
         "testers": {"header": "X-Tester", "value": "yes"},
     }
     rollout = {"strategy": "Canary", "canary": {"steps": STEPS}}
-    user.apply(NAME, model=user.push_adder(OLD), replicas=2, rollout=rollout, route=route)
+    # Pods have to answer until Traefik has heard that they go.
+    user.apply(
+        NAME,
+        model=user.push_adder(OLD),
+        replicas=2,
+        rollout=rollout,
+        route=route,
+        terminationGracePeriodSeconds=20,
+    )
     user.wait_ready(NAME)
     user.wait(NAME, lambda one: condition(one, "RouteReady").get("status") == "True", "the route")
     return Outside(user.cluster, user.namespace, gateway)
