@@ -47,7 +47,8 @@ class Standbys:
         """Return the same with what concerns its sleep; `led` is what a look has just shown."""
         uid = observed.service["metadata"]["uid"]
         if not may_sleep(observed.service) and find_slice(observed.others, uid) is None:
-            return observed
+            # It may be waking for the last time: then the look is what ends that.
+            return observed if led is None else replace(observed, surroundings=Surroundings(led=led))
         activators = self.activators.now if self.activators is not None else None
         heard = self.listening.heard(key)
         return replace(

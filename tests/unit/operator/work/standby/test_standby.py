@@ -82,6 +82,13 @@ async def test_only_what_may_sleep_has_surroundings_and_ports(standbys):
     assert standbys.book.keys == ()
 
 
+async def test_what_a_look_has_shown_counts_also_for_what_may_not_sleep_any_more(standbys):
+    led = ({"metadata": {"name": "a", "uid": "uid-a"}},)
+    found = standbys.surround(KEY, make_observed(1), led)
+    assert found.surroundings == Surroundings(led=led)
+    assert standbys.book.keys == ()
+
+
 async def test_without_an_activator_no_ports_are_given_away(api, standbys):
     alone = Standbys(
         api=api, pods=standbys.pods, book=PortBook(), listening=standbys.listening, activators=None
