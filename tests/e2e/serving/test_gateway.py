@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 from hack.cluster.gateways import install_gateway_api, make_gateway, running_traefik
 from tests.support.load import adder_load
 from tests.support.operator_process import wait_until
-from tests.support.serving import User, ask_adder, condition
+from tests.support.serving import User, adder_request, ask_adder, condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,3 +167,18 @@ def test_what_the_gateway_cannot_do_is_refused_and_requests_go_on(outside: Outsi
     assert "timeoutSeconds" in condition(refused, "RouteReady")["message"]
     assert condition(refused, "Ready")["status"] == "True"
     assert outside.ask_many(5) == {NEW: 5}
+
+
+def test_path_of_its_own_is_removed_from_requests(outside: Outside) -> None:
+    outside.edit(NAME, {"route": {"path": "/team/spam", "timeoutSeconds": None}})
+    outside.wait(NAME, lambda one: condition(one, "RouteReady").get("status") == "True", "the route", 30)
+
+    def is_answered(path: str) -> bool:
+        connection = http.client.HTTPConnection(*outside.address(NAME), timeout=30)
+        connection.request("POST", f"{path}/v2/models/{NAME}/infer", json.dumps(adder_request(0.0)))
+        status = connection.getresponse().status
+        connection.close()
+        return status == http.client.OK
+
+    wait_until(lambda: is_answered("/team/spam"), "the path leads to it", 30)
+    wait_until(lambda: not is_answered(""), "and no other one", 30)
