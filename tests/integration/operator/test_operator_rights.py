@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from tests.support.keda import keda_crd
 from tests.support.operator_process import wait_until
+from tests.support.rights import limited_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[3]
-RBAC = "rbac.authorization.k8s.io/v1"
+    from pathlib import Path
 
 
 @pytest.fixture
 def limited_kubeconfig(installed, kube, tmp_path) -> Iterator[Path]:
-    """A kubeconfig of a ServiceAccount that has the rights of `manifests/install.yaml`."""
-    name, namespace = f"operator-{kube.namespace}", kube.namespace
-    documents = list(yaml.safe_load_all((ROOT / "manifests/install.yaml").read_text(encoding="utf-8")))
-    rules = {
-        kind: next(
-            one["rules"]
-            for one in documents
-            if (one["kind"], one["metadata"]["name"]) == (kind, "modelservice-operator")
-        )
-        for kind in ("ClusterRole", "Role")
-    }
-    account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-    kube.api.create(kube.path("serviceaccounts"), {"metadata": {"name": name}})
-    for kind, place in (("ClusterRole", {}), ("Role", {"namespace": namespace})):
-        metadata: dict[str, Any] = {"name": name, **place}
-        kube.api.apply({"apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": rules[kind]})
-        kube.api.apply(
-            {
-                "apiVersion": RBAC,
-                "kind": f"{kind}Binding",
-                "metadata": metadata,
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
-                "subjects": [account],
-            }
-        )
-    token = kube.api.create(
-        kube.path("serviceaccounts", name) + "/token",
-        {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
-    )["status"]["token"]
-    config = yaml.safe_load(installed.kubeconfig.read_text(encoding="utf-8"))
-    for user in config["users"]:
-        user["user"] = {"token": token}
-    path = tmp_path / "limited-kubeconfig"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    yield path
-    for plural in ("clusterrolebindings", "clusterroles"):
-        kube.api.delete(f"/apis/{RBAC}/{plural}/{name}")
+    """A kubeconfig of a ServiceAccount that has the operator's rights."""
+    with limited_to(installed, kube.namespace, "modelservice-operator", tmp_path) as path:
+        yield path
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import contextlib
 
 import pytest
 from tests.unit.autoscaler.objects import make_answer
+from tests.unit.runtime.onnx_models import save_mlp
+from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_autoscaler.looking import pods as pods_module
 from modelservice_autoscaler.looking.connection import LARGEST_ANSWER_BYTES
@@ -81,6 +83,20 @@ async def test_pod_is_asked_over_one_kept_connection(client, connection, pod):
         assert answer.load.requests == 1000
     assert (len(pod.questions), pod.connections) == (3, 1)
     assert pod.questions[0] == b"GET /load HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % pod.port
+
+
+async def test_real_server_is_asked_over_one_connection(tmp_path):
+    with ServerThread({"mlp": save_mlp(tmp_path / "mlp.onnx")}) as server:
+        client = PodClient(server.metrics_port)
+        connection = client.connect("127.0.0.1")
+        first = await client.ask(connection)
+        kept = connection._transport
+        server.infer("mlp", [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}])
+        second = await client.ask(connection)
+        assert kept is connection._transport
+        connection.close()
+    assert (first.load.requests, second.load.requests) == (0, 1)
+    assert second.idle_seconds < 60
 
 
 async def test_answer_in_pieces_is_one_answer(client, connection, pod):

@@ -1,0 +1,56 @@
+"""A component with the rights of the install manifests, and no others."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hack.cluster.cluster import Cluster
+
+INSTALL = Path(__file__).parents[2] / "manifests/install.yaml"
+RBAC = "rbac.authorization.k8s.io/v1"
+
+
+@contextlib.contextmanager
+def limited_to(cluster: Cluster, namespace: str, component: str, folder: Path) -> Iterator[Path]:
+    """A kubeconfig with the rights of the roles of this name; those of its Role hold in the namespace."""
+    api, name = cluster.api, f"{component}-{namespace}"
+    documents = [one for one in yaml.safe_load_all(INSTALL.read_text(encoding="utf-8")) if one]
+    rules = {
+        one["kind"]: one["rules"]
+        for one in documents
+        if one["kind"] in ("ClusterRole", "Role") and one["metadata"]["name"] == component
+    }
+    account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    api.create(accounts, {"metadata": {"name": name}})
+    for kind, place in (("ClusterRole", {}), ("Role", {"namespace": namespace})):
+        metadata: dict[str, Any] = {"name": name, **place}
+        api.apply({"apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": rules[kind]})
+        api.apply(
+            {
+                "apiVersion": RBAC,
+                "kind": f"{kind}Binding",
+                "metadata": metadata,
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+                "subjects": [account],
+            }
+        )
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = api.create(f"{accounts}/{name}/token", request)["status"]["token"]
+    config = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    path = folder / f"{component}-kubeconfig"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    try:
+        yield path
+    finally:
+        for plural in ("clusterrolebindings", "clusterroles"):
+            api.delete(f"/apis/{RBAC}/{plural}/{name}")
