@@ -15,23 +15,25 @@ READ_BYTES = 64 * 1024
 """The most that one read brings. Larger ones are no faster."""
 WRITE_BUFFER_BYTES = 64 * 1024
 """Above it `drain` waits."""
-STALL_SECONDS = 20.0
 LINGER_SECONDS = 2.0
 """How long a client that still sends may take to read its answer before it is cut off."""
 LINGER_READS = 256
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 """A peer that is gone without a word is found within 30 s: nodes die, and addresses of pods with them."""
-UNACKNOWLEDGED_MILLISECONDS = 30_000
-"""The same for one that is gone while we write (TCP_USER_TIMEOUT)."""
+UNACKNOWLEDGED_MILLISECONDS = 120_000
+"""The same for one that is gone while we write, or takes nothing (TCP_USER_TIMEOUT): pods may be busy."""
 
 _SCRATCH = memoryview(bytearray(READ_BYTES))
 """Where the kernel puts what is read, for every connection: it is copied out before the next read."""
 
 
 class Channel(asyncio.BufferedProtocol):
-    """One connection. `read` returns b"" at the peer's end; all else that ends it is a ConnectionError."""
+    """One connection. `read` returns b"" at the peer's end; all else that ends it is a ConnectionError.
 
-    def __init__(self, stall_seconds: float = STALL_SECONDS) -> None:
+    A peer that takes next to nothing of what is written for `stall_seconds` is cut off; None: it is not.
+    """
+
+    def __init__(self, stall_seconds: float | None = None) -> None:
         self._transport: asyncio.Transport | None = None
         self._stall_seconds = stall_seconds
         self._unread = b""

@@ -67,7 +67,8 @@ async def test_reset_is_an_error_for_who_reads_and_who_writes(ends: Ends) -> Non
     ends.channel.write(b"for nobody")
 
 
-async def test_peer_that_reads_nothing_is_cut_off(ends: Ends) -> None:
+async def test_peer_that_reads_nothing_is_cut_off_unless_it_is_a_pod(ends: Ends) -> None:
+    assert ends.channel._stall_seconds is None  # as it was made by `connect`
     ends.channel._stall_seconds = 0.2
     ends.channel.write(b"x" * (64 << 20))
     with pytest.raises(ConnectionAbortedError):
