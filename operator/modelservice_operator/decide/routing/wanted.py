@@ -113,6 +113,11 @@ def _find_problem(observed: Observed, route: Route) -> RouteProblem | None:
     if kind not in cluster.kinds:
         message = f"The cluster knows no {kind} ({GATEWAY_API}/v1): install the Gateway API and a gateway."
         return RouteProblem("NotServed", message)
+    return _find_unsupported(observed, route)
+
+
+def _find_unsupported(observed: Observed, route: Route) -> RouteProblem | None:
+    """Return what some class does not say that it supports: a Gateway may take it all the same, and fail."""
     needed = list(_needed(route))
     for known in _classes(observed, route) if needed else ():
         if known.features is None:
