@@ -3,7 +3,9 @@
 Pods scheduled there become Running and Ready without a container; see https://kwok.sigs.k8s.io.
 """
 
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hack.cluster.api import Api, Object, condition_status
@@ -14,6 +16,7 @@ GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 GPU_TAINT = {"key": GPU_RESOURCE, "value": "present", "effect": "NoSchedule"}
 DEFAULT_CAPACITY = {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "500"}
 READY_TIMEOUT_SECONDS = 60.0
+CONCURRENT_CALLS = 8
 
 
 def make_fake_node(
@@ -56,16 +59,28 @@ def make_gpu_node(name: str, *, product: str, count: int = 1, resource: str = GP
 
 def create_nodes(api: Api, nodes: Sequence[Object]) -> None:
     """Create the nodes that do not exist yet and wait until all are Ready."""
-    for node in nodes:
-        if api.find(f"/api/v1/nodes/{node['metadata']['name']}") is None:
-            api.create("/api/v1/nodes", node)
-    for node in nodes:
-        api.wait_for(
-            f"/api/v1/nodes/{node['metadata']['name']}",
-            is_schedulable,
-            what="a Ready node",
-            timeout_seconds=READY_TIMEOUT_SECONDS,
-        )
+    wanted = {node["metadata"]["name"] for node in nodes}
+    known = {node["metadata"]["name"] for node in api.get("/api/v1/nodes")["items"]}
+    with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+        missing = [node for node in nodes if node["metadata"]["name"] not in known]
+        list(pool.map(lambda node: api.create("/api/v1/nodes", node), missing))
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    while waiting := wanted - _schedulable(api):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"nodes that are not Ready after {READY_TIMEOUT_SECONDS:.0f} s: {sorted(waiting)}"
+            )
+        time.sleep(0.2)
+
+
+def delete_nodes(api: Api, nodes: Sequence[Object]) -> None:
+    """Delete these nodes, as far as they are there."""
+    with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+        list(pool.map(lambda node: api.delete(f"/api/v1/nodes/{node['metadata']['name']}"), nodes))
+
+
+def _schedulable(api: Api) -> set[str]:
+    return {node["metadata"]["name"] for node in api.get("/api/v1/nodes")["items"] if is_schedulable(node)}
 
 
 def is_schedulable(node: Mapping[str, Any]) -> bool:

@@ -1,8 +1,8 @@
 """One sentence for a pod that no node can take: what is missing on how many nodes, and what is nearest. Pure.
 
 A node counts once, for the first need that it does not meet, in the order of `needs_of`. Nearest are the
-nodes that lack fewest; the change that is proposed is made to a copy of the pod's spec and tried on all of
-them, so the number behind it is one that was counted.
+nodes for which least has to change; the change that is proposed is made to a copy of the pod's spec and tried
+on all of them, so the number behind it is one that was counted.
 """
 
 from __future__ import annotations
@@ -113,12 +113,22 @@ def _find_nearest(pod: PodSpec, nodes: Sequence[Node], lacking: Sequence[tuple[N
     for place, missing in enumerate(lacking):
         if any(map(is_ill, untolerated(pod, nodes[place]))):
             continue
-        groups.setdefault(tuple((need.kind, need.key) for need in missing), []).append(place)
-    for _, places in sorted(groups.items(), key=lambda one: (len(one[0]), -len(one[1]), one[0])):
+        groups.setdefault(tuple(_sort_of(need, pod, nodes[place]) for need in missing), []).append(place)
+    for _, places in sorted(groups.items(), key=lambda one: (_cost(one[0]), -len(one[1]), one[0])):
         found = _try_group(pod, nodes, lacking[places[0]], [nodes[place] for place in places])
         if found is not None:
             return found
     return None
+
+
+def _sort_of(need: Need, pod: PodSpec, node: Node) -> tuple[str, str]:
+    is_gpus = need.kind == "Taint" and any(map(is_of_gpus, untolerated(pod, node)))
+    return need.kind, "GPU" if is_gpus else need.key
+
+
+def _cost(missing: tuple[tuple[str, str], ...]) -> int:
+    """Tolerating a taint or a cordon keeps the wish itself; GPUs for pods that ask for none are dear."""
+    return sum({("Taint", ""): 1, ("Cordon", ""): 1, ("Taint", "GPU"): 4}.get(one, 2) for one in missing)
 
 
 def _try_group(

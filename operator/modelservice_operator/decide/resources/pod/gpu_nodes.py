@@ -1,7 +1,7 @@
 """On which nodes a pod's GPU may be: what their labels say, and the taints that keep other pods off. Pure.
 
-What feature discovery writes is in `facts.gpus`. Well-known taints: GKE taints its GPU node pools with
-nvidia.com/gpu=present, as eksctl and Karpenter advise for EKS; AKS's documentation taints them with sku=gpu.
+What feature discovery writes is in `facts.gpus`. Well-known taints of node pools: GKE's is nvidia.com/gpu,
+that of AKS's documentation sku=gpu; EKS sets none.
 """
 
 from __future__ import annotations

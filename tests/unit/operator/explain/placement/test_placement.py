@@ -144,6 +144,18 @@ def test_explain_placement_of_taints_cordons_and_other_vendors(nodes: list[Node]
     assert said == sentence
 
 
+def test_explain_placement_a_toleration_is_nearer_than_another_wish_but_not_of_gpus() -> None:
+    wish = {"scheduling": {"nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-A100"}}}
+    dedicated = [*[nvidia("NVIDIA-L4", 23034)] * 9, nvidia("NVIDIA-A100", 40960, DEDICATED)]
+    gpus = [*[make_node()] * 2, nvidia("NVIDIA-A100", 40960)]
+
+    with_gpu = explain_placement(make_pod(gpu={"count": 1}, **wish), dedicated).sentence
+    without = explain_placement(make_pod(**wish), gpus).sentence
+
+    assert with_gpu.endswith("Nearest: a toleration of dedicated=ml:NoSchedule fits 1 node.")
+    assert without.endswith("Nearest: no spec.gpu.product fits 2 nodes.")
+
+
 def test_explain_placement_where_some_fit_counts_them() -> None:
     placement = explain_placement(make_pod(gpu={"count": 1, "memory": "20Gi"}), CLUSTER)
 
