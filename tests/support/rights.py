@@ -19,7 +19,7 @@ RBAC = "rbac.authorization.k8s.io/v1"
 
 @contextlib.contextmanager
 def limited_to(cluster: Cluster, namespace: str, component: str, folder: Path) -> Iterator[Path]:
-    """A kubeconfig with the rights of the roles of this name; those of its Role hold in the namespace."""
+    """A kubeconfig with the rights of the roles of this name; those of a Role hold in the namespace."""
     api, name = cluster.api, f"{component}-{namespace}"
     documents = [one for one in yaml.safe_load_all(INSTALL.read_text(encoding="utf-8")) if one]
     rules = {
@@ -30,9 +30,10 @@ def limited_to(cluster: Cluster, namespace: str, component: str, folder: Path) -
     account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     api.create(accounts, {"metadata": {"name": name}})
-    for kind, place in (("ClusterRole", {}), ("Role", {"namespace": namespace})):
+    for kind, granted in rules.items():
+        place = {"namespace": namespace} if kind == "Role" else {}
         metadata: dict[str, Any] = {"name": name, **place}
-        api.apply({"apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": rules[kind]})
+        api.apply({"apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": granted})
         api.apply(
             {
                 "apiVersion": RBAC,
