@@ -87,7 +87,7 @@ def _add_waiting(case: Case, through: Activator) -> None:
     through.say("sleep")
     before = through.resident_bytes()
     first, last = asyncio.run(_wait_and_go(through, before, case))
-    case.goals.append(Goal("milliseconds from ready to the first answer", first * 1000, 100.0, at_most=True))
+    case.goals.append(Goal("milliseconds from ready to the first answer", first * 1000, 500.0, at_most=True))
     case.goals.append(Goal(f"... to the last of {_RELEASED}", last * 1000, 2000.0, at_most=True))
 
 
