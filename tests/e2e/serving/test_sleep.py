@@ -170,11 +170,12 @@ def test_service_that_falls_asleep_under_load_fails_no_request(dozer: Dozer) -> 
     dozer.wait_awake()
     with adder_load(dozer.user, NAME, keeping=2, reconnecting=2, grpc_clients=True) as load:
         for _ in range(2):
-            asked = load.count()
+            before, asked = dozer.user.pods(NAME).keys(), load.count()
             dozer.scale(0)
-            # A client wakes it again at once; or the pods that are about to go still answered all of them.
+            # The last pod goes while clients ask; the next one of them wakes the service.
             dozer.user.wait(NAME, lambda one: "wokenAt" in one["status"].get("autoscaling", {}), "woken")
             dozer.wait_awake()
+            assert before.isdisjoint(dozer.user.pods(NAME)), "the last pod has not gone"
             wait_until(lambda since=asked: load.count() > since + 20, "clients are answered")
     assert not load.failures, f"{len(load.failures)} of {load.count()}: {load.failures[:3]}"
 
