@@ -33,8 +33,11 @@ from modelservice_runtime.protos import inference_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from modelservice_activator.watching.services import Key
+
 _KEY = ("bench", "tiny")
 _HELD, _RELEASED, _BODY_BYTES = 1000, 200, 1024
+_SERVICES, _FIRST_PORT = 1000, 22_000
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
@@ -65,6 +68,7 @@ def activator(settings: Settings) -> Case:
     case = Case("tiny MLP through the activator, one after the other, and 1,000 requests that wait")
     models = {"tiny": settings.models["tiny"]}
     with running_server(models) as pod, _activator(pod.http_port, pod.grpc_port) as through:
+        _add_services(case, through)
         through.say("pods")
         rest = Stream(json_infer("tiny", TINY), 1)
         for name, port, pid in (
@@ -81,6 +85,15 @@ def activator(settings: Settings) -> Case:
             case.goals.append(Goal(f"added milliseconds, {protocol}", added / 1000, 5.0, at_most=True))
         _add_waiting(case, through)
     return case
+
+
+def _add_services(case: Case, through: Activator) -> None:
+    before, started = through.resident_bytes(), time.perf_counter()
+    through.say("many")
+    seconds = time.perf_counter() - started
+    kilobytes = (through.resident_bytes() - before) / _SERVICES / 1024
+    case.goals.append(Goal(f"seconds to open {2 * _SERVICES} ports", seconds, 2.0, at_most=True))
+    case.goals.append(Goal("kilobytes of memory a service that may sleep", kilobytes, 32.0, at_most=True))
 
 
 def _add_waiting(case: Case, through: Activator) -> None:
@@ -142,6 +155,11 @@ class _Nobody:
     """An API server that is not there: nothing sleeps here."""
 
 
+async def _open(doors: Doors, key: Key) -> None:
+    while isinstance(doors.ports_of(key), str):  # noqa: ASYNC110  polled, as the operator does
+        await asyncio.sleep(0.01)
+
+
 async def _serve(pods: dict[str, int]) -> None:
     """Everything of an activator but its watches; standard input says what those would."""
     services = Services()
@@ -153,13 +171,21 @@ async def _serve(pods: dict[str, int]) -> None:
     ports = {"http": 20_000, "grpc": 20_001}
     ends = (Endpoint(address="127.0.0.1"),)
     services.set_standby(_KEY, "standby", Slice(address_type="IPv4", endpoints=ends, ports=ports))
-    while isinstance(doors.ports_of(_KEY), str):  # noqa: ASYNC110  polled, as the operator does
-        await asyncio.sleep(0.01)
+    await _open(doors, _KEY)
     print(*ports.values(), flush=True)
     for _ in itertools.count():
         word = (await asyncio.to_thread(sys.stdin.readline)).strip()
         if not word:
             return
+        if word == "many":
+            keys = [("bench", f"service-{number}") for number in range(_SERVICES)]
+            for number, key in enumerate(keys):
+                numbers = {"http": _FIRST_PORT + 2 * number, "grpc": _FIRST_PORT + 2 * number + 1}
+                services.set_standby(
+                    key, "standby", Slice(address_type="IPv4", endpoints=ends, ports=numbers)
+                )
+            for key in keys:
+                await _open(doors, key)
         if word in ("pods", "sleep"):
             ready = Slice(address_type="IPv4", endpoints=ends if word == "pods" else (), ports=pods)
             services.set_backed(_KEY, "pods", ready)
