@@ -55,7 +55,8 @@ def decide(spec: AutoscalerSpec, look: Look, state: State, now_seconds: float) -
     if bounded != look.replicas:
         return _into_bounds(look.replicas, bounded, evidence, state)
     top = evidence.top(counts_burst=_is_after_burst(state))
-    recommended = top.replicas if top else look.replicas
+    # Nobody asks at all: whether the last pod goes is not decided here.
+    recommended = max(top.replicas, 1) if top else look.replicas
     if not evidence.is_whole:
         recommended = max(recommended, look.replicas)
     state = _remembered(spec, state, recommended)
@@ -104,6 +105,9 @@ def _steer(
     desired, limit = limit_rate(wanted, replicas, spec, state.changes, state.looked_seconds)
     if desired < replicas and not _may_shrink(evidence, state):
         return replicas, "Stabilized"
+    if recommended < desired <= spec.min_replicas:
+        # It will not go further when the window is over.
+        return desired, "MinReplicas"
     return desired, limit or ("Stabilized" if wanted != recommended else None)
 
 

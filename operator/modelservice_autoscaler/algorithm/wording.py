@@ -30,7 +30,8 @@ def describe(asked: Asked, replicas: int, desired: int) -> str:
     """Return a decision as people read it, such as `Concurrency 12.4 of 8 a pod: 2 -> 4`."""
     over = f" over {asked.over_seconds:g} s" if asked.over_seconds < STABLE_SECONDS else ""
     course = f"stays at {replicas}" if desired == replicas else f"{replicas} -> {desired}"
-    wanted = f", {asked.replicas} wanted" if asked.replicas != desired else ""
+    asked_for = max(asked.replicas, 1)
+    wanted = f", {asked_for} wanted" if asked_for != desired else ""
     return f"{asked.signal.type} {_measured(asked.signal, asked.usage)}{over}: {course}{wanted}"
 
 

@@ -86,13 +86,18 @@ def compute_status(
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         # Written by the autoscaler alone: what stays the same is in no patch of ours.
-        "autoscaler": old.get("autoscaler"),
+        "autoscaler": old.get("autoscaler") if _is_scaled(decision) else None,
         "autoscaling": (autoscaling_status(decision) or {}) | standby_status(observed, decision) or None,
         "route": route_status(observed, decision, deployments, now),
         "conditions": stamp(conditions, old, generation, now),
     }
     status["outcomes"] = compute_outcomes(old, status, history.records, now)
     return {field: value for field, value in status.items() if value is not None}
+
+
+def _is_scaled(decision: Decision) -> bool:
+    """Whether somebody may steer; what cannot be read changes nothing."""
+    return decision.service is None or decision.service.spec.autoscaling is not None
 
 
 def _reached(decision: Decision, deployments: Mapping[str, DeploymentChild]) -> list[DeploymentChild]:

@@ -105,6 +105,19 @@ def test_limits_are_named() -> None:
     assert (least.replicas, least.decisions[-1][1].limit) == (2, "MinReplicas")
 
 
+def test_service_that_nobody_asks_wants_its_one_pod_and_nothing_holds_it_up() -> None:
+    player = Player(make_spec(), 1)
+    decision = player.play(pods_with(0.0), 30)
+    assert (decision.desired, decision.limit) == (1, None)
+    assert decision.message == "Concurrency 0 of 8 a pod: stays at 1"
+
+
+def test_fewest_pods_are_the_limit_while_the_window_lasts_too() -> None:
+    decision = Player(make_spec(least=3), 3).play(pods_with(*[1.0] * 3), 30)
+    assert (decision.desired, decision.limit) == (3, "MinReplicas")
+    assert decision.message == "Concurrency 1 of 8 a pod: stays at 3, 1 wanted"
+
+
 def test_no_replicas_are_no_decision_and_no_memory() -> None:
     player = Player(make_spec(), 1)
     player.play(pods_with(8.0), 30)

@@ -73,6 +73,14 @@ def test_builtin_tells_its_last_decision_and_why() -> None:
     assert world.writes == []
 
 
+def test_decision_goes_with_the_autoscaling_that_it_was_about() -> None:
+    world = world_of("Builtin")
+    decide(world, message="Concurrency 12.4 of 8 a pod: 2 -> 4")
+    del world.service["spec"]["autoscaling"]
+    world.settle()
+    assert "autoscaler" not in world.status
+
+
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
