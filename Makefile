@@ -74,7 +74,7 @@ test-integration: cluster ## Integration tests: a real control plane with fake n
 e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real containers
 	@$(PYTEST) tests/e2e
 
-test-extras: cluster ## With the real prometheus-adapter (built once: 4 minutes); not part of `make test`
+test-extras: cluster ## With the real prometheus-adapter and KEDA (built once: 25 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
 
 test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e

@@ -104,5 +104,13 @@ FAMILIES: dict[str, Family] = {
             build_seconds=240,
             version_text="v0.12.0",  # nor has this one
         ),
+        Family(
+            name="keda",
+            version="v2.21.0",
+            # Named by their packages, as `go build` does it where there are several.
+            programs={name: f"github.com/kedacore/keda/v2/cmd/{name}" for name in ("operator", "adapter")},
+            build_seconds=1300,
+            version_text="v2.21.0",  # nor have these
+        ),
     )
 }
