@@ -1,8 +1,8 @@
 """Run every test: unit and integration side by side, then end to end; one summary (`python -m hack.suites`).
 
-Unit tests, and those of the runtime's processes behind them, need a core; the other integration tests mostly
-wait. So together they take the time of the longer ones. The end-to-end tests come last and alone: they start
-containers on the same cores.
+The operator's integration tests mostly wait, and take the longest. Beside them run all others: unit tests and
+those of the runtime's processes, which need a core, and the rest of the integration tests, with a control
+plane of their own. The end-to-end tests come last and alone: they start containers on the same cores.
 """
 
 import subprocess
@@ -76,15 +76,17 @@ def run(*suites: Suite) -> None:
 def main() -> int:
     """Run all; 1 where anything failed."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    processes = "tests/integration/runtime"
+    apart = ("tests/integration/operator", "tests/integration/runtime")
+    rest = ("tests/integration", *(f"--ignore={folder}" for folder in apart))
     unit = Suite("unit", ("tests/unit",), quiet=True)
-    runtime = Suite("runtime", (processes,), quiet=True)
-    integration = Suite("integration", ("tests/integration", f"--ignore={processes}"))
+    runtime = Suite("runtime", apart[1:], quiet=True)
+    integration = Suite("integration", rest, quiet=True)
+    operator = Suite("operator", apart[:1])
     e2e = Suite("e2e", ("tests/e2e",))
     with ThreadPoolExecutor() as side_by_side:
-        list(side_by_side.map(lambda suites: run(*suites), ((unit, runtime), (integration,))))
+        list(side_by_side.map(lambda suites: run(*suites), ((unit, runtime, integration), (operator,))))
     run(e2e)
-    suites = (unit, runtime, integration, e2e)
+    suites = (unit, runtime, integration, operator, e2e)
     print("\n" + "\n".join(suite.describe() for suite in suites), flush=True)
     return 0 if all(suite.passed for suite in suites) else 1
 
