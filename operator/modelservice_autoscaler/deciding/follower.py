@@ -112,7 +112,9 @@ class Follower:
             self._untold = build_report(todo, service.replicas, datetime.now(UTC))
         elif self._untold is None and self._is_due(service, todo, now):
             self._untold = build_report(todo, service.replicas, datetime.now(UTC))
-        if self._untold is not None and self._note(await self._writer.tell(service, self._untold)):
+        if self._untold is None or not self._writer.has_room_to_tell:
+            return
+        if self._note(await self._writer.tell(service, self._untold)):
             self._told, self._untold = self._untold, None
             self._differs_since = None
             self._told_at = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PARALLEL_SCALES = 16
+PARALLEL_TELLS = 4
+"""After a start every service has something to tell: a connection for each of a thousand would leave the API
+server, and the renewal of the Lease, no room. What is told can wait, what is scaled must not wait for it."""
+
 
 class Writer:
     """The one place that writes.
@@ -25,17 +31,29 @@ class Writer:
     def __init__(self, api: ApiClient, services: Services) -> None:
         self._api = api
         self._services = services
+        self._scales = asyncio.Semaphore(PARALLEL_SCALES)
+        self._tells = 0
+
+    @property
+    def has_room_to_tell(self) -> bool:
+        """Whether `tell` may be called now; else after another look."""
+        return self._tells < PARALLEL_TELLS
 
     async def scale(self, service: Service, replicas: int) -> bool | None:
         """Ask for so many pods."""
-        return await self._patch(service, "scale", {"spec": {"replicas": replicas}}, replicas)
+        async with self._scales:
+            return await self._patch(service, "scale", {"spec": {"replicas": replicas}}, replicas)
 
     async def tell(self, service: Service, report: dict[str, Any]) -> bool | None:
         """Put the decision into the status, where null takes a field away.
 
         Without a precondition but for the UID: nobody else writes it, and the operator writes all around it.
         """
-        return await self._patch(service, "status", {"status": {"autoscaler": report}})
+        self._tells += 1
+        try:
+            return await self._patch(service, "status", {"status": {"autoscaler": report}})
+        finally:
+            self._tells -= 1
 
     async def _patch(
         self, service: Service, subresource: str, patch: dict[str, Any], replicas: int | None = None

@@ -31,6 +31,7 @@ class Writer:
         self.answers: list[bool | Exception | None] = []
         self.scales: list[int] = []
         self.reports: list[dict[str, Any]] = []
+        self.has_room_to_tell = True
         self._version = 100
 
     async def scale(self, service, replicas):
@@ -160,6 +161,15 @@ async def test_decision_that_could_not_be_told_is_told_later(rig):
     await rig.turn(2.0)
     assert [one["desired"] for one in rig.writer.reports] == [4, 4]
     assert rig.writer.scales == [4]
+
+
+async def test_what_finds_no_room_is_told_after_another_look(rig):
+    rig.desired, rig.writer.has_room_to_tell = [4], False
+    await rig.turn()
+    assert (rig.writer.scales, rig.writer.reports) == ([4], [])
+    rig.writer.has_room_to_tell = True
+    await rig.turn()
+    assert [one["desired"] for one in rig.writer.reports] == [4]
 
 
 async def test_missing_data_is_told_when_it_lasts_and_taken_back_when_it_is_there_again(rig):

@@ -1,0 +1,44 @@
+"""How many writes are under way: after a start a thousand services have something to tell."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.unit.autoscaler.objects import make_service
+
+from modelservice_autoscaler.watching.services import Key, Services
+from modelservice_autoscaler.writing.writer import PARALLEL_TELLS, Writer
+
+
+class SlowApi:
+    """Takes writes and answers none of them before it is told to."""
+
+    def __init__(self) -> None:
+        self.under_way: list[str] = []
+        self.answers = asyncio.Event()
+
+    async def patch_subresource(self, _resource, _namespace, _name, subresource, _patch) -> dict[str, Any]:
+        self.under_way.append(subresource)
+        await self.answers.wait()
+        return {"metadata": {"resourceVersion": "7"}}
+
+
+async def test_what_is_told_waits_and_what_is_scaled_does_not_wait_for_it() -> None:
+    services = Services()
+    services.on_object(None, make_service())
+    service = services.get(Key("mail", "spam"))
+    assert service is not None
+    api = SlowApi()
+    writer = Writer(api, services)  # type: ignore[arg-type]
+    writes = []
+    while writer.has_room_to_tell:
+        writes.append(asyncio.create_task(writer.tell(service, {})))
+        await asyncio.sleep(0)
+    assert api.under_way == ["status"] * PARALLEL_TELLS
+    writes.append(asyncio.create_task(writer.scale(service, 3)))
+    await asyncio.sleep(0)
+    assert api.under_way[-1] == "scale"
+    api.answers.set()
+    assert all(await asyncio.gather(*writes))
+    assert writer.has_room_to_tell
