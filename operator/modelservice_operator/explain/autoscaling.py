@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.decide.autoscaling.beginning import find_autoscaler
 from modelservice_operator.decide.autoscaling.engine import OBJECTS
 from modelservice_operator.decide.autoscaling.inactivity import describe_failure
+from modelservice_operator.decide.change.wish import raw_replicas
 from modelservice_operator.explain.conditions import Condition
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.observed import ScaledObjectChild
@@ -88,6 +89,11 @@ class _Facts:
         return str(self.observed.service["metadata"]["uid"])
 
     @property
+    def asked(self) -> object:
+        """What `/scale` says."""
+        return raw_replicas(self.observed)
+
+    @property
     def autoscaling(self) -> Autoscaling | None:
         return self.scaling.autoscaling
 
@@ -106,6 +112,7 @@ def autoscaling_condition(observed: Observed, decision: Decision, view: View) ->
         _refused(facts)
         or _hindered(facts)
         or _at_rest(facts)
+        or _waking(facts, decision.standby)
         or {"Builtin": _by_builtin, "HPA": _by_hpa, "Keda": _by_keda}[decision.scaling.engine](facts)
     )
     more = _without_ours(facts) + _without_sleep(decision.standby)
@@ -165,10 +172,21 @@ def _at_rest(facts: _Facts) -> Condition | None:
     return _say(True, "Asleep", f"{facts.scaling.engine}: nobody asks, so no pod runs; a request wakes it.")
 
 
+def _waking(facts: _Facts, switch: Switch | None) -> Condition | None:
+    if switch is None or switch.phase != "Waking":
+        return None
+    engine = facts.scaling.engine
+    return _say(True, "Waking", f"{engine}: a request, or somebody, woke it; no pod leads clients yet.")
+
+
 def _by_builtin(facts: _Facts) -> Condition:
     told = facts.view.old.get("autoscaler")
     if not told:
         return _say(False, NO_DECISION, "Builtin: modelservice-autoscaler has not decided yet.")
+    if facts.asked is not None and told.get("desired") != facts.asked:
+        # A request that woke it, or a person: the last decision was about something else.
+        text = f"Builtin: {facts.asked} wanted, by somebody else; modelservice-autoscaler goes on from there."
+        return _say(True, "Scaling", text)
     missing, limit = told.get("missing"), told.get("limit")
     said = redact(str(told.get("message") or "")).rstrip(".")
     message = f"Builtin: {said or _steps(told)}.{_limit(limit, facts)}"

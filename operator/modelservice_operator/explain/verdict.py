@@ -319,7 +319,8 @@ def progress_verdict(view: View) -> Verdict:
         return Verdict(reason="RolloutInProgress", message=message)
     if view.wanted == 0 and not view.has_pods:
         said = view.standby.problem if view.standby else None
-        message = f"No replica runs, and no request can wake it: {said or 'the activator is being told'}."
+        why = f"{said}. Look at its Deployment" if said else "the activator is being told"
+        message = f"No replica runs, and no request can wake it: {why}."
         return Verdict(reason="ActivatorUnavailable", message=message)
     if view.wanted == 0:
         return Verdict(reason="ScalingToZero", message="Pods are still stopping.")

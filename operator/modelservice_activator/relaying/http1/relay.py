@@ -119,7 +119,8 @@ class Http1Relay:
     def _refuse_bad_request(self, error: h11.RemoteProtocolError) -> None:
         """Say what is wrong where an answer is still due; the connection ends."""
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._received_bytes:
-            answer = Answer(error.error_status_hint, str(error))
+            # What h11 says behind a colon is how Python writes the bytes.
+            answer = Answer(error.error_status_hint, str(error).partition(":")[0])
             self._write(answer, [*answer.headers(), (b"connection", b"close")])
 
     def _write(self, answer: Answer, headers: list[tuple[bytes, bytes]]) -> None:

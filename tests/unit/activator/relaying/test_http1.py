@@ -135,6 +135,7 @@ async def test_what_could_be_understood_in_two_ways_reaches_no_pod(
         answer, _ = await say(rig, request_bytes)
         assert answer.startswith(b"HTTP/1.1 %d " % status), answer
         assert b"connection: close" in answer.lower()
+        assert b"bytearray" not in answer
         assert pod.connections == 0
     assert rig.api.writes == []
 

@@ -58,7 +58,8 @@ def test_condition_is_there_only_where_autoscaling_is() -> None:
 
 
 def decide(world: World, **fields: Any) -> None:
-    decision = {"time": timestamp(world.now), "replicas": 2, "desired": 4, **fields}
+    desired = world.service["spec"]["replicas"]
+    decision = {"time": timestamp(world.now), "replicas": 2, "desired": desired, **fields}
     world.service["status"]["autoscaler"] = decision
     world.reconcile()
 
@@ -71,6 +72,15 @@ def test_builtin_tells_its_last_decision_and_why() -> None:
     assert message(world) == "Builtin: Concurrency 12.4 of 8 a pod: 2 -> 4."
     world.reconcile()
     assert world.writes == []
+
+
+def test_number_that_somebody_else_has_set_is_not_told_as_the_autoscalers() -> None:
+    world = world_of("Builtin")
+    decide(world, message="No request for 300 s: 1 -> 0", desired=0)
+    assert told(world) == ("True", "Scaling")
+    assert message(world).startswith("Builtin: 2 wanted, by somebody else;")
+    decide(world, message="Concurrency 8 of 8 a pod: stays at 2")
+    assert message(world) == "Builtin: Concurrency 8 of 8 a pod: stays at 2."
 
 
 def test_decision_goes_with_the_autoscaling_that_it_was_about() -> None:
@@ -298,7 +308,7 @@ def pods_without_room(revision: str, count: int) -> tuple[dict[str, Any], ...]:
 
 def test_more_wanted_than_have_room_is_said_in_numbers() -> None:
     world = world_of("Builtin", replicas=5)
-    decide(world, message="Concurrency 12 of 8 a pod: 5 -> 8")
+    decide(world, message="Concurrency 12 of 8 a pod: 5 -> 8", desired=8)
     revision = world.status["stableRevision"]
     world.scale(8)
     world.reconcile()
@@ -323,7 +333,7 @@ def test_more_wanted_than_have_room_is_said_in_numbers() -> None:
 
 def test_what_is_told_of_the_last_look_is_told_as_it_was() -> None:
     world = world_of("Builtin", replicas=2, minReplicas=0)  # nobody could wake it: that is said too
-    decide(world, message="2 -> 4")
+    decide(world, message="2 -> 4", desired=4)
     revision = world.status["stableRevision"]
     world.scale(4)
     world.reconcile()
@@ -354,7 +364,7 @@ def test_want_of_room_is_said_whatever_else_is_wrong_with_other_pods() -> None:
 
 def test_pods_that_only_start_are_no_want_of_room() -> None:
     world = world_of("Builtin", replicas=2)
-    decide(world, message="2 -> 4")
+    decide(world, message="2 -> 4", desired=4)
     revision = world.status["stableRevision"]
     world.scale(4)
     world.reconcile()
@@ -366,7 +376,7 @@ def test_pods_that_only_start_are_no_want_of_room() -> None:
 
 def test_quota_that_is_full_is_want_of_room_too() -> None:
     world = world_of("Builtin", replicas=2)
-    decide(world, message="2 -> 4")
+    decide(world, message="2 -> 4", desired=4)
     revision = world.status["stableRevision"]
     world.scale(4)
     world.reconcile()
@@ -386,7 +396,7 @@ def test_time_of_the_condition_is_that_of_its_status() -> None:
     world = world_of("Builtin")
     since = condition(world.status, "AutoscalingActive")["lastTransitionTime"]
     world.wait(60)
-    decide(world, message="2 -> 4")
+    decide(world, message="2 -> 4", desired=4)
     begun = condition(world.status, "AutoscalingActive")["lastTransitionTime"]
     assert begun != since
     world.wait(60)

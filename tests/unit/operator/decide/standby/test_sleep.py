@@ -100,6 +100,7 @@ def test_service_wakes_and_tells_where_its_time_went() -> None:
     world.scale(1)
     world.reconcile()
     assert world.status["autoscaling"]["wokenAt"] == "2026-01-02T03:05:06.000Z"
+    assert world.condition("AutoscalingActive")["reason"] == "Waking"
     assert is_ready(world)
     world.settle()
     world.wait(8)
