@@ -56,11 +56,11 @@ def resolve_runtime(
     reconcile was heading for; `runtimes` are all ModelRuntimes of the cluster, as read.
     """
     if stable is not None and stable.requested == request.ref:
-        return _with_image(stable, request)
+        return _with_image(stable, request, is_recorded=True)
     found = _look_up(request.ref, runtimes)
     is_gone = isinstance(found, RuntimeProblem) and found.reason == "RuntimeNotFound"
     if is_gone and target is not None and target.requested == request.ref:
-        return _with_image(target, request)
+        return _with_image(target, request, is_recorded=True)
     return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
 
 
@@ -115,7 +115,10 @@ def _way_to_take(found: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]]) 
     )
 
 
-def _with_image(runtime: RecordedRuntime, request: RuntimeRequest) -> RecordedRuntime | RuntimeProblem:
+def _with_image(
+    runtime: RecordedRuntime, request: RuntimeRequest, *, is_recorded: bool = False
+) -> RecordedRuntime | RuntimeProblem:
+    """Return the runtime if it has an image for what is asked; what was recorded of one cannot be mended."""
     if request.domain is None:
         return runtime
     is_other = request.domain != NVIDIA.domain
@@ -123,11 +126,14 @@ def _with_image(runtime: RecordedRuntime, request: RuntimeRequest) -> RecordedRu
         return runtime
     asked = f"spec.gpu asks for a GPU of {request.domain}" if is_other else "spec.gpu is set"
     field = f"spec.gpuImages[{request.domain}]" if is_other else "spec.gpuImage"
+    value = f"defaultRuntime.{'gpuImages' if is_other else 'gpuImage'}"
+    set_it = "" if is_recorded else f"set it (the chart's value {value} for its default runtime), "
+    recorded = ", as a revision recorded it" if is_recorded else ""
     return RuntimeProblem(
         reason="GpuImageMissing",
         message=(
-            f"{asked}, but ModelRuntime {runtime.name!r} has no {field}: "
-            "name a ModelRuntime that has one in spec.runtime.ref, or remove spec.gpu."
+            f"{asked}, but ModelRuntime {runtime.name!r} has no {field}{recorded}: "
+            f"{set_it}name a ModelRuntime that has one in spec.runtime.ref, or remove spec.gpu."
         ),
     )
 

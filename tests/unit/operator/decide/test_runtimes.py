@@ -101,7 +101,17 @@ def test_resolve_runtime_gpu_without_gpu_image_is_refused() -> None:
     found = problem(make_runtime(default=True), gpu=True)
 
     assert found.reason == "GpuImageMissing"
-    assert "spec.gpuImage" in found.message
+    assert "ModelRuntime 'onnx' has no spec.gpuImage: set it" in found.message
+    assert "the chart's value defaultRuntime.gpuImage for" in found.message
+
+
+def test_resolve_runtime_recorded_one_without_gpu_image_is_not_said_to_be_mended() -> None:
+    now = make_runtime(default=True, gpuImage="gpu:1")
+
+    found = problem(now, gpu=True, stable=recorded("old:1"))
+
+    assert "set it" not in found.message
+    assert "as a revision recorded it: name a ModelRuntime that has one in spec.runtime.ref" in found.message
 
 
 def test_resolve_runtime_gpu_of_another_vendor_needs_an_image_of_its_own() -> None:
@@ -115,6 +125,7 @@ def test_resolve_runtime_gpu_of_another_vendor_needs_an_image_of_its_own() -> No
         "a GPU of gpu.intel.com, but ModelRuntime 'onnx' has no spec.gpuImages[gpu.intel.com]"
         in found.message
     )
+    assert "the chart's value defaultRuntime.gpuImages for" in found.message
     assert isinstance(taken, RecordedRuntime)
     assert [taken.image_for(domain) for domain in (None, "nvidia.com", "amd.com")] == [
         "registry.example/onnx:1",
