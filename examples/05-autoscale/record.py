@@ -11,6 +11,7 @@ from typing import Any, Self
 from clients import Clients
 
 LOOK_SECONDS = 0.25
+_SAYS_NOTHING = "nothing is known yet"
 
 
 class Recorder:
@@ -70,6 +71,7 @@ class Recorder:
             }
         )
         message = (status.get("autoscaler") or {}).get("message")
-        if message and (not self.decisions or self.decisions[-1][1] != message):
+        last = self.decisions[-1][1] if self.decisions else None
+        if message and message not in (_SAYS_NOTHING, last):
             self.decisions.append((at, message))
         self.cold_start = (status.get("autoscaling") or {}).get("coldStart") or self.cold_start
