@@ -84,10 +84,15 @@ def route_condition(
     reports = list(_reports(observed, routes))
     bad = next((one for one in reports if one.reason), None)
     if bad is not None:
-        return (Condition(ROUTE_READY, False, bad.reason, f"{bad.kind}, {bad.message}."),)
+        return (Condition(ROUTE_READY, False, bad.reason, _as_sentence(f"{bad.kind}, {bad.message}")),)
     if not reports:
         return (Condition(ROUTE_READY, False, "Pending", "The route is about to be made."),)
     return (Condition(ROUTE_READY, True, "Accepted", "Requests from outside lead here."),)
+
+
+def _as_sentence(text: str) -> str:
+    """End it with a full stop, unless it ends by itself: as a question, or in a controller's words."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

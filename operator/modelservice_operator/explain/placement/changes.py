@@ -71,7 +71,7 @@ def _resource(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change | None:
         return None
     amount = canonical_quantity(f"{largest:f}")
     return Change(
-        f"spec.resources.requests.{need.key} of at most {_readable(largest, amount)}",
+        f"spec.resources.requests.{need.key} of at most {readable_amount(largest)}",
         _with_amount(pod, need.key, need.key, amount),
     )
 
@@ -157,9 +157,12 @@ _CHANGES: dict[str, Callable[[Need, PodSpec, Sequence[Node]], Change | None]] = 
 }
 
 
-def _readable(amount: Decimal, canonical: str) -> str:
-    gibibytes = amount / (1 << 30)
-    return f"{gibibytes:.1f}Gi" if gibibytes >= 1 else canonical
+def readable_amount(amount: Decimal) -> str:
+    """Return a resource's amount as people write it, rounded down: 100Gi, 31.4Gi, 512Mi, 16 cores as 16."""
+    for unit, size in (("Gi", 1 << 30), ("Mi", 1 << 20)):
+        if amount >= size:
+            return f"{amount * 10 // size / 10:f}{unit}"
+    return canonical_quantity(f"{amount:f}")
 
 
 def is_ill(taint: Taint) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from modelservice_operator.explain.placement.changes import (
@@ -16,11 +17,11 @@ from modelservice_operator.explain.placement.changes import (
     is_ill,
     is_of_gpus,
     memory_mebibytes,
+    readable_amount,
     tolerate,
 )
 from modelservice_operator.explain.placement.needs import Need, PodSpec, needs_of, untolerated
 from modelservice_operator.facts.gpus import AMD, NVIDIA
-from modelservice_operator.facts.text.quantity import canonical_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,11 @@ def _reason(need: Need, pod: PodSpec, node: Node) -> str:
     """Return what a node lacks, as the end of "n (nodes) ..."."""
     there = node.labels.get(need.key)
     if need.kind == "Resource":
-        return f"without {need.key}" if "/" in need.key else f"with less {need.key} than {_amount(need)}"
+        return (
+            f"without {need.key}"
+            if "/" in need.key
+            else f"with less {need.key} than {readable_amount(Decimal(need.wanted))}"
+        )
     if need.kind == "Memory":
         return _memory_reason(need, node)
     if need.kind == "Taint":
@@ -101,10 +106,6 @@ def _memory_reason(need: Need, node: Node) -> str:
     vendor = AMD if need.key == AMD.memory_label else NVIDIA
     product = node.labels.get(vendor.product_label, f"a GPU of {vendor.name}")
     return f"with {product} ({mebibytes / 1024:.3g}Gi of {need.wanted})"
-
-
-def _amount(need: Need) -> str:
-    return canonical_quantity(need.wanted)
 
 
 def _find_nearest(pod: PodSpec, nodes: Sequence[Node], lacking: Sequence[tuple[Need, ...]]) -> Nearest | None:

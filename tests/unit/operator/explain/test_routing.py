@@ -270,7 +270,7 @@ RESOLVED = Condition(type="ResolvedRefs", status="True", reason="ResolvedRefs")
 @pytest.mark.parametrize(
     ("conditions", "reason", "part"),
     [
-        ((), "Pending", "no controller has answered (class plain)"),
+        ((), "Pending", "no controller has answered (class plain): is one for its class running?"),
         ((ACCEPTED, RESOLVED), "Accepted", "lead here"),
         (
             (Condition(type="Accepted", status="False", reason="NotAllowedByListeners"),),
@@ -302,6 +302,7 @@ def test_what_a_gateway_says_is_told_with_a_remedy(
 
     assert said["reason"] == reason
     assert part in said["message"]
+    assert not said["message"].endswith(("?.", ".."))
     assert world.condition("Ready")["status"] == "True"
 
 

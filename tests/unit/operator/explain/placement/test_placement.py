@@ -80,7 +80,14 @@ CLUSTER = [
             (
                 "None of 300 nodes fits: 300 with less cpu than 16. "
                 "Nearest: spec.resources.requests.cpu of at most 8 "
-                "and spec.resources.requests.memory of at most 32.0Gi fits 248 nodes."
+                "and spec.resources.requests.memory of at most 32Gi fits 248 nodes."
+            ),
+        ),
+        (
+            {"resources": {"requests": {"memory": "100Gi"}}},
+            (
+                "None of 300 nodes fits: 300 with less memory than 100Gi. "
+                "Nearest: spec.resources.requests.memory of at most 32Gi fits 248 nodes."
             ),
         ),
         (
