@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
-from modelservice_operator.api.spec.autoscaling import Autoscaling, utilization_needs_request
+from modelservice_operator.api.spec.autoscaling import GPU_RULE, Autoscaling, utilization_needs_request
 from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import ModelSpec
@@ -107,7 +107,8 @@ class ModelServiceSpec(ApiModel):
     runtime: RuntimeSpec = RuntimeSpec()
     """Which runtime serves it, and how."""
     replicas: Annotated[int, between(0, 10_000), Field(json_schema_extra={"default": 1})] = 1
-    """How many pods. With autoscaling leave it out: the autoscaler writes it. 0 scales to zero."""
+    """How many pods. With autoscaling leave it out: the autoscaler writes it.
+    0: switched off; with autoscaling.minReplicas 0: asleep."""
     resources: Annotated[Resources | None, NoneIfEmpty] = None
     """CPU and memory of the server's container. Default: those of the ModelRuntime."""
     gpu: GpuSpec | None = None
@@ -145,6 +146,7 @@ class ModelServiceSpec(ApiModel):
         *PROVIDER_RULES,
         utilization_needs_request("CPU"),
         utilization_needs_request("Memory"),
+        GPU_RULE,
         CANDIDATE_RULE,
     )
 

@@ -18,7 +18,7 @@ class Condition(ApiModel):
     """One aspect of the state, as in metav1.Condition."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
-    """Ready, Available, Progressing, Degraded, Reconciling, Stalled or AutoscalingActive."""
+    """Ready, Available, Progressing, Degraded, Reconciling, Stalled, AutoscalingActive or RouteReady."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
     observed_generation: Annotated[int, between(0, 2**53)] | None = None

@@ -45,7 +45,7 @@ class MetricTarget(ApiModel):
     average_value: Quantity | None = None
     """An amount per pod, such as 8, 500m or 1Gi."""
     value: Quantity | None = None
-    """An amount of the whole service: seconds for QueueTime, such as 50m."""
+    """An amount of the whole service: seconds for QueueTime, such as 50m (0.05 s)."""
 
     rules = (
         Rule(
@@ -138,12 +138,12 @@ class Autoscaling(ApiModel):
     operator, by our scaler. Builtin: modelservice-autoscaler, which asks the pods. Auto: HPA for CPU, Memory
     and External; else Keda where it is installed, else Builtin. Default: Auto."""
     min_replicas: Annotated[int, between(0, 10_000)] = 1
-    """The fewest pods. 0: none while nobody asks; the activator holds requests until a pod is ready.
-    Default: 1."""
+    """The fewest pods. 0: none after idleSeconds without a request; the activator holds requests until a
+    pod is ready. Default: 1."""
     max_replicas: Annotated[int, between(1, 10_000)]
     """The most pods."""
     idle_seconds: Annotated[int, between(1, 86_400)] | None = None
-    """With minReplicas 0: after how long without a request the last pod goes. Default: 300."""
+    """With minReplicas 0: after how long without a request all pods go. Default: 300."""
     metrics: Annotated[tuple[Metric, ...], list_map("type", 7, minimum=1), unique_by("type")] = (
         Metric(type="CPU", target=MetricTarget(average_utilization=80)),
     )
@@ -193,7 +193,7 @@ class Autoscaling(ApiModel):
 
     @property
     def idles_after_seconds(self) -> int | None:
-        """How long nobody may ask before the last pod goes; None where it stays."""
+        """How long nobody may ask before all pods go; None where one stays."""
         return None if self.min_replicas > 0 else self.idle_seconds or DEFAULT_IDLE_SECONDS
 
     def steers_by_utilization(self, kind: _UtilizedKind) -> bool:
@@ -233,6 +233,19 @@ def utilization_needs_request(kind: _UtilizedKind) -> Rule:
         spares_stored=True,
     )
 
+
+GPU_RULE = Rule(
+    cel=(
+        "!has(self.autoscaling) || !has(self.autoscaling.metrics) || has(self.gpu)"
+        " || !self.autoscaling.metrics.exists(one, one.type == 'GPU')"
+    ),
+    message="type GPU needs spec.gpu: there is no device to look at",
+    check=lambda self: (
+        self.autoscaling is None or self.gpu is not None or "GPU" not in self.autoscaling.types
+    ),
+    field_path=".autoscaling.metrics",
+)
+"""A rule of specs: whose replicas follow a GPU has one."""
 
 _CEL_OF_NOTHING = " && ".join(
     f"(!has(self.resources.{part}) || self.resources.{part}.size() == 0)" for part in ("requests", "limits")

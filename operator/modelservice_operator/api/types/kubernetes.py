@@ -224,11 +224,11 @@ class ScalingRules(ApiModel):
     """How fast to scale in one direction."""
 
     stabilization_window_seconds: Annotated[int, between(0, 3600)] | None = None
-    """How far back recommendations are looked at."""
+    """How far back recommendations are looked at. Default: 0 up, 300 down."""
     select_policy: Literal["Max", "Min", "Disabled"] | None = None
     """Which policy counts. Default: Max."""
     policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=16)] | None = None
-    """The policies."""
+    """The policies. Default: up 4 pods or 100 % in 15 s, down 100 % in 15 s."""
 
 
 class ScalingBehavior(ApiModel):

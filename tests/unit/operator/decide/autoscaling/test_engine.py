@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.operator.builders import World
+from tests.unit.operator.builders import World, make_runtime
 
 from modelservice_operator.facts.observed import ClusterFacts
 from modelservice_operator.facts.standby import Activators, Surroundings
@@ -19,6 +19,8 @@ OURS = ClusterFacts(scaler_address=ADDRESS)
 KEDA = ClusterFacts(scaler_address=ADDRESS, kinds=frozenset({"ScaledObject"}))
 WITH_ACTIVATOR = Surroundings(activators=Activators(namespace="system"), ports={"http": 20000, "grpc": 20001})
 HPA_KIND, KEDA_KIND = "HorizontalPodAutoscaler", "ScaledObject"
+
+RUNTIME = make_runtime(default=True, gpuImage="registry.example/gpu:1")
 
 CPU = {"type": "CPU", "target": {"averageUtilization": 70}}
 MEMORY = {"type": "Memory", "target": {"averageValue": "1Gi"}}
@@ -39,7 +41,7 @@ def scaling(*metrics: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def world_of(cluster: ClusterFacts, *metrics: dict[str, Any], **fields: Any) -> World:
-    world = World(replicas=1, autoscaling=scaling(*metrics, **fields))
+    world = World(RUNTIME, replicas=1, gpu={"count": 1}, autoscaling=scaling(*metrics, **fields))
     world.cluster = cluster
     world.surroundings = WITH_ACTIVATOR
     world.settle()
@@ -294,7 +296,7 @@ STEP = st.tuples(
 
 @given(st.lists(STEP, min_size=1, max_size=4))
 def test_decide_any_history_of_engines_ends_at_rest_with_at_most_one(steps) -> None:
-    world = World(replicas=4)
+    world = World(RUNTIME, replicas=4, gpu={"count": 1})
     world.settle()
     for cluster, provider, metrics, fewest in steps:
         world.cluster = cluster
