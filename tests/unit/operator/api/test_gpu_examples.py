@@ -28,7 +28,7 @@ def test_gpu_example_becomes_pods(path: Path) -> None:
     parse_model_service(service, strict=True)
     parse_model_runtime(runtime)
     service["metadata"] |= {"namespace": "mail", "uid": "u", "generation": 1, "resourceVersion": "1"}
-    default = make_runtime(default=True, gpuImage="registry.example/gpu:1")
+    default = make_runtime(default=True)  # as the chart installs it: for the CPU alone
     cluster = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate"}))
 
     decision = decide(make_observed(service, default, runtime, cluster=cluster), NOW)
