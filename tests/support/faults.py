@@ -170,7 +170,7 @@ FAULTS = (
     Fault(
         "impossible-gpu",
         "Unschedulable",
-        ("Insufficient nvidia.com/mig-7g.80gb", "correct spec.gpu"),
+        ("The only node does not fit: 1 without nvidia.com/mig-7g.80gb", "correct spec.gpu"),
         lambda user: {
             **_runtime_ref("gpu")(user),
             "runtime": {"ref": f"gpu-{user.namespace}", "executionProviders": ["CPU"]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,17 @@ def outside(user: User, gateway: Traefik) -> Outside:
     )
     user.wait_ready(NAME)
     user.wait(NAME, lambda one: condition(one, "RouteReady").get("status") == "True", "the route")
-    return Outside(user.cluster, user.namespace, gateway)
+    outside = Outside(user.cluster, user.namespace, gateway)
+    # A gateway says that it accepts a route before it goes by it.
+    wait_until(lambda: is_led(outside), "the gateway leads to it", 30)
+    return outside
+
+
+def is_led(outside: Outside) -> bool:
+    """Whether requests of both protocols come through the gateway."""
+    with adder_load(outside, NAME, keeping=1, reconnecting=0, grpc_clients=True, grpc_host=GRPC_HOST) as load:
+        wait_until(lambda: load.count() + len(load.failures) > 20, "the gateway answers")
+    return not load.failures
 
 
 @pytest.fixture
@@ -169,6 +180,32 @@ def test_what_the_gateway_cannot_do_is_refused_and_requests_go_on(outside: Outsi
     assert "timeoutSeconds" in condition(refused, "RouteReady")["message"]
     assert condition(refused, "Ready")["status"] == "True"
     assert outside.ask_many(5) == {NEW: 5}
+
+
+def test_requests_through_the_gateway_wake_a_service_that_sleeps(outside: Outside) -> None:
+    concurrency = {"type": "Concurrency", "target": {"averageValue": "8"}}
+    scaling = {"minReplicas": 0, "maxReplicas": 1, "idleSeconds": 3600, "metrics": [concurrency]}
+    outside.edit(NAME, {"autoscaling": scaling, "route": {"timeoutSeconds": None}})
+    outside.wait_ready(NAME)
+    scale = outside.path("modelservices", NAME) + "/scale"
+    outside.cluster.api.patch(scale, {"spec": {"replicas": 0}})
+    asleep = outside.wait(
+        NAME, lambda one: condition(one, "Ready").get("reason") == "ScaledToZero", "asleep", 60
+    )
+    wait_until(lambda: not outside.items("pods", name=NAME), "no pod is left", 120)
+
+    def ask(value: int) -> float:
+        connection = http.client.HTTPConnection(*outside.address(NAME), timeout=120)
+        answer = ask_adder(connection, NAME, float(value))
+        connection.close()
+        return answer - value
+
+    with ThreadPoolExecutor(50) as clients:
+        assert set(clients.map(ask, range(50))) == {NEW}
+    woken = outside.wait_ready(NAME)
+    assert woken["metadata"]["generation"] == asleep["metadata"]["generation"] + 1
+    outside.edit(NAME, {"autoscaling": None})
+    outside.wait_ready(NAME)
 
 
 def test_path_of_its_own_is_removed_from_requests(outside: Outside) -> None:
