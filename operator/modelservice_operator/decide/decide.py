@@ -55,7 +55,7 @@ from modelservice_operator.decide.rollout.room.deadlines import soonest
 from modelservice_operator.decide.rollout.room.leaving import count_leaving
 from modelservice_operator.decide.routing.wanted import build_routes, find_route
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
-from modelservice_operator.decide.standby.read import read_switch
+from modelservice_operator.decide.standby.read import is_load_untold, read_switch
 from modelservice_operator.decide.standby.switch import next_switch
 from modelservice_operator.decide.standby.wakening import find_another_than_0, find_wakening
 from modelservice_operator.facts.ownership import is_owned
@@ -213,6 +213,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting
         or measures is not None
+        or is_load_untold(facts.status, facts.now)
         or condition_of(facts.status, "Ready").get("status") != "True",
         look_after_seconds=look_after_seconds(facts, target.name) if waiting else None,
         uncompared=find_uncompared(facts, step.stable or target.name),

@@ -26,11 +26,27 @@ SETTLED_SECONDS = 5.0
 """A pod that was to go when its service was woken is gone by then: its controller lags behind less."""
 
 
+LOAD_TOLD_SECONDS = 60.0
+"""After so long nobody asks a pod any more how long it loaded."""
+
+
 def may_sleep(service: Mapping[str, Any]) -> bool:
     """Whether the raw spec of a ModelService says that no pod need run while nobody asks."""
     spec = service.get("spec")
     scaling = spec.get("autoscaling") if isinstance(spec, dict) else None
     return isinstance(scaling, dict) and scaling.get("minReplicas") == 0
+
+
+def is_load_untold(status: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the pod of the last start from zero has yet to say how long it loaded its model.
+
+    It may have been asked about everything else before; an older runtime does not tell it at all.
+    """
+    told = (status.get("autoscaling") or {}).get("coldStart") or {}
+    ready_at = parse_time(told.get("time"))
+    if "loadSeconds" in told or ready_at is None:
+        return False
+    return abs(now - ready_at) < timedelta(seconds=LOAD_TOLD_SECONDS)
 
 
 def find_slice(children: Iterable[Child], owner_uid: str) -> SliceChild | None:

@@ -129,6 +129,20 @@ def test_service_wakes_and_tells_where_its_time_went() -> None:
     assert world.condition("Ready")["status"] == "True"
 
 
+def test_pod_is_asked_how_long_it_loaded_until_it_has_said_so_or_a_minute_is_over() -> None:
+    world = make_world()
+    compared = world.reconcile()
+    assert not compared.wants_pods
+    started = {"time": timestamp(world.now), "totalSeconds": "8"}
+    world.service["status"]["autoscaling"] = {"engine": "HPA", "coldStart": started}
+    assert world.reconcile().wants_pods
+    world.service["status"]["autoscaling"]["coldStart"] = {**started, "loadSeconds": "1"}
+    assert not world.reconcile().wants_pods
+    world.service["status"]["autoscaling"]["coldStart"] = started
+    world.wait(60)
+    assert not world.reconcile().wants_pods
+
+
 def test_pod_that_was_to_go_does_not_lead_at_once() -> None:
     world = sleep(make_world())
     world.wait(60)
