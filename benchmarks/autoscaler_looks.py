@@ -233,7 +233,7 @@ def report(before: Snapshot, after: Snapshot, services: int) -> None:
     print(f"  a look takes {1e3 * waited / max(rounds, 1e-9):.1f} ms")
     print(f"  CPU {cores:.2f} cores, {1e6 * cores / max(looks, 1e-9):.0f} us an answer")
     print(f"  memory {after.totals['process_resident_memory_bytes'] / 2**20:.0f} MiB")
-    calls = after.per_second(before, "modelservice_operator_api_requests_total")
+    calls = after.per_second(before, "modelservice_autoscaler_api_requests_total")
     print(f"  calls of the API server {calls:.2f}/s")
 
 

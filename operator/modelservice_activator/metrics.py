@@ -1,10 +1,10 @@
-"""The activator's Prometheus metrics, in the registry of the operator's client, which counts API calls."""
+"""The activator's own Prometheus metrics; what it counts as every process does is in `common_metrics`."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from modelservice_operator.metrics import REGISTRY
+REGISTRY = CollectorRegistry()
 
 PREFIX = "modelservice_activator"
 

@@ -74,6 +74,8 @@ class Settings(ProcessSettings):
     """For ModelServices that leave spec.networkPolicy, or a field of it, out."""
     scaler_address: str = ""
     """Where modelservice-autoscaler answers KEDA, host and port; empty: it is not installed."""
+    most_reported_services: int = 5_000
+    """Each has some fifteen series; they take the leader 10 MB for the time of a scrape."""
     activator: tuple[str, str] | None = None
     """Namespace and name of the activator's Service; None where there is no activator."""
 
@@ -93,6 +95,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         audit_interval_seconds=args.audit_interval_seconds,
         network_policy=args.network_policy,
         scaler_address=args.scaler_address,
+        most_reported_services=args.most_reported_services,
         activator=args.activator_service,
     )
 
@@ -151,6 +154,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help='what ModelServices leave out of spec.networkPolicy, such as {"mode": "Disabled"}',
     )
+    add("--most-reported-services", type=_whole_number, default=Settings.most_reported_services,
+        help="of how many ModelServices /metrics tells the state; 0: of none")  # fmt: skip
     add("--scaler-address", default=Settings.scaler_address, metavar="NAME.NAMESPACE.svc:PORT",
         help="where modelservice-autoscaler answers KEDA; left out: it is not installed")  # fmt: skip
     add("--activator-service", type=_service, metavar="NAMESPACE/NAME",
@@ -203,6 +208,13 @@ def _service(text: str) -> tuple[str, str] | None:
     if text and (not slash or not namespace or not name or "/" in name):
         raise argparse.ArgumentTypeError(f"expected NAMESPACE/NAME, got {text!r}")
     return (namespace, name) if text else None
+
+
+def _whole_number(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text}")
+    return value
 
 
 def _positive_int(text: str) -> int:

@@ -102,7 +102,8 @@ class OperatorProcess:
 
     def wait_leading(self) -> OperatorProcess:
         """Wait until this replica holds the Lease."""
-        wait_until(lambda: self.metric("modelservice_operator_leader") == 1, "the operator leads")
+        leader = f"{self._options.module}_leader"
+        wait_until(lambda: self.metric(leader) == 1, "this replica leads")
         return self
 
     def is_ready(self) -> bool:

@@ -11,6 +11,7 @@ import logging
 import resource
 from typing import TYPE_CHECKING
 
+from modelservice_activator import metrics
 from modelservice_activator.channels.departures import Departures
 from modelservice_activator.holding.holder import Holder
 from modelservice_activator.listening.clients import Clients
@@ -21,9 +22,10 @@ from modelservice_activator.settings import parse_settings
 from modelservice_activator.waking.waker import Waker
 from modelservice_activator.watching.listeners import SLICES_SELECTOR, SliceListener, WishListener
 from modelservice_activator.watching.services import Services
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics
 from modelservice_operator.client.credentials import load_credentials
 from modelservice_operator.client.kubeapi import ApiClient
+from modelservice_operator.common_metrics import process_registry
 from modelservice_operator.facts.errors import OperatorError
 from modelservice_operator.facts.kinds import ENDPOINT_SLICES, MODEL_SERVICES
 from modelservice_operator.process.health import HealthServer
@@ -83,6 +85,7 @@ class Activator:
             self._settings.http_port,
             alive=is_alive(self._heartbeat),
             ready=lambda: self._synced and not self._life.over.is_set(),
+            registry=process_registry(metrics.PREFIX, metrics.REGISTRY, common_metrics.CLIENT),
             routes={PATH: services_handler(self._doors)},
         )
         self._life.listen_to_signals()
@@ -103,7 +106,7 @@ class Activator:
         for watch in self._watches:
             await watch.listed.wait()
         self._synced = True
-        metrics.SYNCED.set(1)
+        common_metrics.SYNCED.set(1)
         log.info("watches synced")
         await asyncio.Event().wait()
 

@@ -11,6 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from modelservice_autoscaler import metrics
 from modelservice_autoscaler.deciding.followers import Followers
 from modelservice_autoscaler.looking.pods import PodClient
 from modelservice_autoscaler.looking.sight import Sight
@@ -20,9 +21,10 @@ from modelservice_autoscaler.settings import NAME, parse_settings
 from modelservice_autoscaler.watching.endpoints import SELECTOR, Endpoints
 from modelservice_autoscaler.watching.services import Services
 from modelservice_autoscaler.writing.writer import Writer
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics
 from modelservice_operator.client.credentials import load_credentials
 from modelservice_operator.client.kubeapi import ApiClient
+from modelservice_operator.common_metrics import process_registry
 from modelservice_operator.facts.errors import OperatorError
 from modelservice_operator.facts.kinds import ENDPOINT_SLICES, MODEL_SERVICES
 from modelservice_operator.process.health import HealthServer
@@ -67,6 +69,9 @@ class Autoscaler:
             self._settings.http_port,
             alive=is_alive(self._heartbeat),
             ready=lambda: self._synced,
+            registry=process_registry(
+                metrics.PREFIX, metrics.REGISTRY, common_metrics.CLIENT, common_metrics.LEASE
+            ),
         )
         self._life.listen_to_signals()
         await health.start()
@@ -88,7 +93,7 @@ class Autoscaler:
         for watch in self._watches:
             await watch.listed.wait()
         self._synced = True
-        metrics.SYNCED.set(1)
+        common_metrics.SYNCED.set(1)
         log.info("synced", extra={"seconds": round(time.monotonic() - started, 3)})
         scaler = ExternalScaler(self._observers)
         self._life.spawn("scaler", serve(scaler, self._settings.grpc_host, self._settings.grpc_port))

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import msgspec
 
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics
 from modelservice_operator.client.answers import (
     lines_of,
     parse_event,
@@ -199,7 +199,7 @@ class ApiClient:
             async with self._session.get(
                 self.server + resource.path(namespace), params=query, timeout=timeout
             ) as response:
-                metrics.API_REQUESTS.labels("WATCH", resource.plural, response.status).inc()
+                common_metrics.API_REQUESTS.labels("WATCH", resource.plural, response.status).inc()
                 if response.status != 200:
                     raise parse_refusal(response, await response.read())
                 async for line in lines_of(response.content):
@@ -220,7 +220,7 @@ class ApiClient:
             body=body,
             content_type=APPLY_PATCH,
         )
-        metrics.WRITES.labels(resource.kind, "apply").inc()
+        common_metrics.WRITES.labels(resource.kind, "apply").inc()
         return answer
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
@@ -233,14 +233,14 @@ class ApiClient:
         """Merge-patch a subresource; a resourceVersion in the patch guards against a write in between."""
         self.may_write()
         answer = await self._merge_patch(resource, resource.path(namespace, name, subresource), patch)
-        metrics.WRITES.labels(resource.kind, subresource).inc()
+        common_metrics.WRITES.labels(resource.kind, subresource).inc()
         return answer
 
     async def patch_child(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
         """Merge-patch a child: for its `managedFields`; all else is applied."""
         self.may_write()
         answer = await self._merge_patch(resource, resource.path(namespace, name), patch)
-        metrics.WRITES.labels(resource.kind, "patch").inc()
+        common_metrics.WRITES.labels(resource.kind, "patch").inc()
         return answer
 
     async def delete(
@@ -258,7 +258,7 @@ class ApiClient:
             "propagationPolicy": "Foreground" if owned_first else "Background",
         }
         await self._call("DELETE", resource, resource.path(namespace, name), body=body)
-        metrics.WRITES.labels(resource.kind, "delete").inc()
+        common_metrics.WRITES.labels(resource.kind, "delete").inc()
 
     async def create(
         self, resource: Resource, namespace: str, body: Object, timeout_seconds: float = CALL_TIMEOUT_SECONDS
@@ -336,8 +336,8 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise errors.TransportError(f"{method} {path}: {_describe(error)}") from error
         finally:
-            metrics.API_REQUESTS.labels(method, resource.plural, status).inc()
-            metrics.API_SECONDS.labels(method).observe(time.perf_counter() - started)
+            common_metrics.API_REQUESTS.labels(method, resource.plural, status).inc()
+            common_metrics.API_SECONDS.labels(method).observe(time.perf_counter() - started)
         if status >= 300:
             raise parse_refusal(response, raw)
         return raw

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics, metrics
 from modelservice_operator.cache.activators import ActivatorPods
 from modelservice_operator.cache.ingest import CHILD_DEBOUNCE_SECONDS, Ingest
 from modelservice_operator.cache.store import Store
@@ -21,6 +21,7 @@ from modelservice_operator.cache.workqueue import WorkQueue
 from modelservice_operator.client.credentials import load_credentials
 from modelservice_operator.client.events import Recorder
 from modelservice_operator.client.kubeapi import ApiClient
+from modelservice_operator.common_metrics import process_registry
 from modelservice_operator.facts.errors import ApiError, OperatorError
 from modelservice_operator.facts.kinds import (
     CHILD_BY_KIND,
@@ -38,6 +39,7 @@ from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.process.life import Life
 from modelservice_operator.process.logs import setup_logging
+from modelservice_operator.process.states import StatesPage
 from modelservice_operator.process.watchdog import Heartbeat, guard_tasks, is_alive
 from modelservice_operator.settings import parse_settings
 from modelservice_operator.sources.auditor import Auditor
@@ -129,6 +131,12 @@ class Operator:
             self._settings.http_port,
             alive=is_alive(self._heartbeat),
             ready=lambda: self._synced,
+            registry=process_registry(
+                metrics.PREFIX, metrics.REGISTRY, common_metrics.CLIENT, common_metrics.LEASE
+            ),
+            more=StatesPage(
+                self._store, lambda: self._elector.is_leading, self._settings.most_reported_services
+            ),
         )
         self._life.listen_to_signals()
         await health.start()
@@ -154,7 +162,7 @@ class Operator:
         await self._start_kopf()
         self._life.spawn("watchdog", guard_tasks(watcher_names(self._settings.namespace)))
         self._synced = True
-        metrics.SYNCED.set(1)
+        common_metrics.SYNCED.set(1)
         log.info(
             "cache synced", extra={"seconds": round(time.monotonic() - started, 3), **self._store.counts()}
         )

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from modelservice_operator import metrics
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from prometheus_client import CollectorRegistry
 
 
 class HealthServer:
-    """Answers probes from two functions, metrics from the registry, and `routes` as they say."""
+    """Answers probes from two functions, metrics from `registry` and `more`, and `routes` as they say."""
 
     def __init__(
         self,
@@ -23,13 +23,17 @@ class HealthServer:
         *,
         alive: Callable[[], bool],
         ready: Callable[[], bool],
+        registry: CollectorRegistry,
+        more: Callable[[], Awaitable[Sequence[bytes | bytearray]]] | None = None,
         routes: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] | None = None,
     ) -> None:
         # asyncio would take :: for IPv6 alone; for None it opens those of both families that the kernel has.
         self._host = None if host == "::" else host
         self._port = port
         self._checks = {"/healthz": alive, "/readyz": ready}
-        self._routes = {**(routes or {}), "/metrics": _metrics}
+        self._registry = registry
+        self._more = more
+        self._routes = {**(routes or {}), "/metrics": self._metrics}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -52,6 +56,13 @@ class HealthServer:
         good = self._checks[request.path]()
         return web.Response(text="ok" if good else "not ready", status=200 if good else 503)
 
-
-async def _metrics(_: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        # What there is more is read first: the registry says how much was left out of it.
+        parts = await self._more() if self._more is not None else ()
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE_LATEST})
+        await response.prepare(request)
+        await response.write(generate_latest(self._registry))
+        for part in parts:
+            await response.write(part)
+        await response.write_eof()
+        return response

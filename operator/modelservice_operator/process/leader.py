@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics
 from modelservice_operator.facts.errors import ApiError, ConflictError, LeadershipLostError, NotFoundError
 from modelservice_operator.facts.kinds import LEASES
 
@@ -58,11 +58,11 @@ class LeaderElector:
             await asyncio.sleep(self._settings.retry_seconds)
         log.info("leading", extra={"lease": self._settings.name, "identity": self._settings.identity})
         self.acquired.set()
-        metrics.LEADER.set(1)
+        common_metrics.LEADER.set(1)
         try:
             await self._keep()
         finally:
-            metrics.LEADER.set(0)
+            common_metrics.LEADER.set(0)
 
     async def release(self) -> None:
         """Give the Lease up, so that the standby need not wait for its expiry; best effort."""

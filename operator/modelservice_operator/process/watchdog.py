@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics
 from modelservice_operator.facts.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Heartbeat:
                 due = time.monotonic() + BEAT_SECONDS
                 await asyncio.sleep(BEAT_SECONDS)
                 self._beat_at = time.monotonic()
-                metrics.LOOP_LAG_SECONDS.set(max(0.0, self._beat_at - due))
+                common_metrics.LOOP_LAG_SECONDS.set(max(0.0, self._beat_at - due))
         finally:
             self._ended.set()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics
 from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def build_registry(api: ApiClient, ingest: Ingest) -> kopf.OperatorRegistry:
     def listen(resource: Resource) -> None:
         @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
         async def on_event(event: Any, **_: Any) -> None:
-            metrics.WATCH_EVENTS.labels(resource.plural).inc()
+            common_metrics.WATCH_EVENTS.labels(resource.plural).inc()
             ingest.on_event(resource, event["type"], event["object"])
 
     listen(MODEL_SERVICES)

@@ -12,7 +12,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from modelservice_operator import metrics
+from modelservice_operator import common_metrics
 from modelservice_operator.facts.errors import ApiError, GoneError, TransportError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ResourceWatch:
         while True:
             started = time.monotonic()
             cause = await self._list_and_watch()
-            metrics.WATCH_RESTARTS.labels(self._resource.plural, cause).inc()
+            common_metrics.WATCH_RESTARTS.labels(self._resource.plural, cause).inc()
             await asyncio.sleep(self._backoff_seconds(time.monotonic() - started))
 
     async def _list_and_watch(self) -> str:
@@ -144,7 +144,7 @@ class ResourceWatch:
     async def _watch(self, version: str) -> None:
         """Follow the stream until it ends."""
         async for event in self._api.watch(self._resource, self._namespace, version, self._selector):
-            metrics.WATCH_EVENTS.labels(self._resource.plural).inc()
+            common_metrics.WATCH_EVENTS.labels(self._resource.plural).inc()
             if event.type != "BOOKMARK":
                 self._listener.on_object(event.type, event.object)
             self._version = event.object["metadata"]["resourceVersion"]

@@ -161,7 +161,7 @@ def test_two_activators_wake_it_once_and_every_request_is_answered(make_sleeper,
         assert [one.result(60) for one in asked] == [number + 1 for number in range(16) for _ in range(4)]
     assert counted(activators, WAKES, outcome="written") == before + 1
     assert sleeper.kube.service("spam")["metadata"]["generation"] == generation + 1
-    assert counted(activators, "modelservice_operator_api_requests_total", code="403") == 0
+    assert counted(activators, "modelservice_activator_api_requests_total", code="403") == 0
     for channel in channels:
         channel.close()
 

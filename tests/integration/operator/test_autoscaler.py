@@ -327,8 +327,8 @@ def test_rights_of_the_install_manifests_are_enough(outcomes, autoscaler):
     for outcome in outcomes.values():
         outcome.exception()
     for subresource in ("scale", "status"):
-        assert autoscaler.metric("modelservice_operator_writes_total", operation=subresource) > 0
-    assert autoscaler.metric("modelservice_operator_api_requests_total", code="403") == 0
+        assert autoscaler.metric("modelservice_autoscaler_writes_total", operation=subresource) > 0
+    assert autoscaler.metric("modelservice_autoscaler_api_requests_total", code="403") == 0
 
 
 def test_killed_and_frozen_replicas_lose_nothing(kube, autoscaler, make_autoscaler, addresses):

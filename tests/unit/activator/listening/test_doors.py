@@ -10,8 +10,8 @@ from tests.support.activator import KEY, Rig, eventually, running_rig
 from tests.support.operator_process import free_port
 
 from modelservice_activator.listening import doors
+from modelservice_activator.metrics import REGISTRY
 from modelservice_operator.facts.endpoints import Endpoint, Slice
-from modelservice_operator.metrics import REGISTRY
 
 OTHER = ("mail", "ham")
 

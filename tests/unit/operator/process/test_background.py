@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.support.ipv6 import needs_ipv6
 from tests.support.operator_objects import make_model_service
 
+from modelservice_operator import metrics
 from modelservice_operator.client import events as events_module
 from modelservice_operator.client.events import Recorder, build_event
+from modelservice_operator.common_metrics import process_registry
 from modelservice_operator.explain.transitions import Transition
 from modelservice_operator.facts.errors import ApiError, OperatorError
 from modelservice_operator.process import watchdog as watchdog_module
@@ -244,7 +247,9 @@ def test_heartbeat_ends_a_process_whose_log_nobody_reads():
 
 @needs_ipv6
 async def test_health_server_answers_on_both_families(unused_tcp_port: int):
-    server = HealthServer("::", unused_tcp_port, alive=lambda: True, ready=lambda: True)
+    server = HealthServer(
+        "::", unused_tcp_port, alive=lambda: True, ready=lambda: True, registry=CollectorRegistry()
+    )
     await server.start()
     async with aiohttp.ClientSession() as session:
         for host in ("127.0.0.1", "[::1]"):
@@ -255,7 +260,13 @@ async def test_health_server_answers_on_both_families(unused_tcp_port: int):
 
 async def test_health_server_answers_probes_and_metrics():
     ready = False
-    server = HealthServer("127.0.0.1", 0, alive=lambda: True, ready=lambda: ready)
+    server = HealthServer(
+        "127.0.0.1",
+        0,
+        alive=lambda: True,
+        ready=lambda: ready,
+        registry=process_registry(metrics.PREFIX, metrics.REGISTRY),
+    )
     await server.start()
     assert server._runner is not None
     url = f"http://127.0.0.1:{server._runner.addresses[0][1]}"
