@@ -1,51 +1,71 @@
-{{/* What the components beside the operator have in common; the argument is (dict "root" $ "component" "autoscaler"), and "sysctls" for pods. */}}
+{{/* What the operator, the autoscaler and the activator have in common; the argument is
+(dict "root" $ "component" "autoscaler"), and "sysctls" for pods. */}}
 
 {{- define "modelservice-operator.component.fullname" -}}
-{{- printf "%s-%s" (include "modelservice-operator.fullname" .root) .component -}}
+{{- $name := include "modelservice-operator.fullname" .root -}}
+{{- if eq .component "operator" -}}{{ $name }}{{- else -}}{{ printf "%s-%s" $name .component }}{{- end -}}
 {{- end }}
 
-{{/* The operator's own selector must not choose them, so their name is another one. */}}
+{{/* Fixed for the life of a release. The names differ, so that no component's selector chooses another's pods. */}}
 {{- define "modelservice-operator.component.selectorLabels" -}}
 app.kubernetes.io/name: modelservice-{{ .component }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end }}
 
+{{/* The user's labels, and ours, which win where selectors need them. */}}
 {{- define "modelservice-operator.component.labels" -}}
-{{ include "modelservice-operator.component.selectorLabels" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: modelservice
+{{- $ours := include "modelservice-operator.component.selectorLabels" . | fromYaml }}
+{{- $defaults := dict "app.kubernetes.io/version" .root.Chart.AppVersion "app.kubernetes.io/part-of" "modelservice" }}
+{{- merge $ours .root.Values.commonLabels $defaults | toYaml }}
 {{- end }}
 
+{{/* Metadata of an object in the release's namespace; "annotations" and "labels" are its own. */}}
 {{- define "modelservice-operator.component.metadata" -}}
 name: {{ include "modelservice-operator.component.fullname" . }}
 namespace: {{ .root.Release.Namespace }}
-labels:
-  {{- include "modelservice-operator.component.labels" . | nindent 2 }}
+{{ include "modelservice-operator.marks" . }}
 {{- end }}
 
 {{/* Metadata of the pods: the user's labels first, ours last. */}}
 {{- define "modelservice-operator.component.podMetadata" -}}
+{{- $own := index .root.Values .component }}
 labels:
-  {{- with .root.Values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- include "modelservice-operator.component.labels" . | nindent 2 }}
-{{- with .root.Values.podAnnotations }}
+  {{- $labels := include "modelservice-operator.component.labels" . | fromYaml }}
+  {{- $wanted := merge (deepCopy $own.podLabels) .root.Values.podLabels }}
+  {{- $ours := include "modelservice-operator.component.selectorLabels" . | fromYaml }}
+  {{- merge $ours $wanted $labels | toYaml | nindent 2 }}
+{{- with merge (deepCopy $own.podAnnotations) .root.Values.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{- define "modelservice-operator.component.serviceAccountName" -}}
+{{- if eq .component "operator" -}}
+{{- include "modelservice-operator.serviceAccountName" .root -}}
+{{- else -}}
+{{- include "modelservice-operator.component.fullname" . -}}
+{{- end -}}
+{{- end }}
+
+{{/* The component's, else that of all, else the one that the chart makes. */}}
+{{- define "modelservice-operator.component.priorityClassName" -}}
+{{- $own := index .root.Values .component -}}
+{{- $created := ternary (include "modelservice-operator.priorityClassName" .root) "" .root.Values.priorityClass.create -}}
+{{- coalesce $own.priorityClassName .root.Values.priorityClassName $created | default "" -}}
+{{- end }}
+
 {{/* Where pods run and as whom, without their containers. */}}
 {{- define "modelservice-operator.component.podSettings" -}}
-serviceAccountName: {{ include "modelservice-operator.component.fullname" . }}
+{{- $own := index .root.Values .component }}
+serviceAccountName: {{ include "modelservice-operator.component.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
-{{- with .root.Values.imagePullSecrets }}
+{{- with concat (.root.Values.global.imagePullSecrets | default list) .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.priorityClassName }}
+{{- with include "modelservice-operator.component.priorityClassName" . }}
 priorityClassName: {{ . }}
 {{- end }}
 securityContext:
@@ -63,15 +83,15 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "modelservice-operator.component.selectorLabels" . | nindent 8 }}
-{{- with .root.Values.nodeSelector }}
+{{- with merge (deepCopy $own.nodeSelector) .root.Values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.tolerations }}
+{{- with concat .root.Values.tolerations $own.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.affinity }}
+{{- with $own.affinity | default .root.Values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -81,12 +101,15 @@ volumes:
       sizeLimit: 16Mi
 {{- end }}
 
-{{/* What every container has, whatever it does: the operator's image, probes on port 8081, no rights. */}}
+{{/* What every container has, whatever it does: one image, probes on port 8081, no rights. */}}
 {{- define "modelservice-operator.component.container" -}}
-image: {{ include "modelservice-operator.image" (dict "image" .root.Values.image "version" .root.Chart.AppVersion) }}
+{{- $own := index .root.Values .component }}
+image: {{ include "modelservice-operator.image" (dict "root" .root "image" .root.Values.image) }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+{{- if ne .component "operator" }}
 # As in the image, but for the module.
 command: [/opt/venv/bin/dumb-init, --single-child, --, /opt/venv/bin/python, -m, modelservice_{{ .component }}]
+{{- end }}
 env:
   - name: POD_NAMESPACE
     valueFrom:
@@ -96,6 +119,10 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: metadata.name
+  {{- with concat .root.Values.extraEnv $own.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+# A cold start with thousands of objects takes seconds; liveness counts only after it.
 startupProbe:
   httpGet:
     path: /healthz
@@ -114,6 +141,8 @@ readinessProbe:
     port: http
   periodSeconds: 2
   timeoutSeconds: 5
+resources:
+  {{- toYaml (ternary .root.Values.resources $own.resources (eq .component "operator")) | nindent 2 }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
@@ -122,4 +151,37 @@ securityContext:
 volumeMounts:
   - name: tmp
     mountPath: /tmp
+{{- end }}
+
+{{/* Deployment.spec but for its template. */}}
+{{- define "modelservice-operator.component.deployment" -}}
+replicas: {{ ternary .root.Values.replicas (index .root.Values .component).replicas (eq .component "operator") }}
+revisionHistoryLimit: 3
+selector:
+  matchLabels:
+    {{- include "modelservice-operator.component.selectorLabels" . | nindent 4 }}
+strategy:
+  type: RollingUpdate
+  rollingUpdate:
+    maxSurge: {{ .root.Values.rollingUpdate.maxSurge }}
+    maxUnavailable: {{ .root.Values.rollingUpdate.maxUnavailable }}
+{{- end }}
+
+{{- define "modelservice-operator.component.podDisruptionBudget" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  {{- include "modelservice-operator.component.metadata" . | nindent 2 }}
+spec:
+  maxUnavailable: {{ .root.Values.podDisruptionBudget.maxUnavailable }}
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "modelservice-operator.component.selectorLabels" . | nindent 6 }}
+{{- end }}
+
+{{/* Annotations of Services by which Prometheus' common discovery finds the metrics port. */}}
+{{- define "modelservice-operator.scrapeAnnotations" -}}
+{{- $ours := dict "prometheus.io/scrape" "true" "prometheus.io/port" "8081" "prometheus.io/path" "/metrics" }}
+{{- merge (deepCopy .Values.metrics.service.annotations) $ours | toYaml }}
 {{- end }}

@@ -13,21 +13,54 @@
 
 {{/* Fixed for the life of a release: Deployments cannot change their selector. */}}
 {{- define "modelservice-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "modelservice-operator.component.selectorLabels" (dict "root" . "component" "operator") }}
 {{- end }}
 
+{{/* Of objects that belong to no component or to the operator. */}}
 {{- define "modelservice-operator.labels" -}}
-{{ include "modelservice-operator.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: modelservice
+{{ include "modelservice-operator.component.labels" (dict "root" . "component" "operator") }}
 {{- end }}
 
-{{/* One image reference: (dict "image" .Values.image "version" .Chart.AppVersion). */}}
+{{/* One image reference: (dict "root" $ "image" .Values.image). */}}
 {{- define "modelservice-operator.image" -}}
+{{- $repository := .image.repository -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
 {{- if .image.digest -}}
-{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}
+{{- printf "%s:%s" $repository (.image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end }}
+
+{{/* `labels` and `annotations` of any object: (dict "root" $), and "component", and what is its own as the dicts
+"labels" and "annotations". */}}
+{{- define "modelservice-operator.marks" -}}
+labels:
+  {{- $labels := include "modelservice-operator.component.labels" (dict "root" .root "component" (.component | default "operator")) | fromYaml }}
+  {{- merge (deepCopy (.labels | default dict)) $labels | toYaml | nindent 2 }}
+{{- with merge (deepCopy (.annotations | default dict)) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "modelservice-operator.priorityClassName" -}}
+{{- .Values.priorityClass.name | default (include "modelservice-operator.fullname" .) -}}
+{{- end }}
+
+{{/* The namespaces that are served, as a YAML list; empty: all. */}}
+{{- define "modelservice-operator.namespaces" -}}
+{{- with .Values.operator.watchNamespace }}
+- {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* "yes" where the objects of the Prometheus operator are to be made. */}}
+{{- define "modelservice-operator.monitoring" -}}
+{{- $served := .Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
+{{- if or (eq (toString .Values.monitoring.enabled) "true") (and (eq (toString .Values.monitoring.enabled) "auto") $served) -}}
+yes
 {{- end -}}
 {{- end }}
