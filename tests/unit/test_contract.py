@@ -139,6 +139,19 @@ SPECS: dict[str, dict[str, Any]] = {
         },
         "batching": {"maxBatchSize": 4, "maxDelayMilliseconds": 0, "rowsAreIndependent": True},
     },
+    "access": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "auth": {
+            "apiKeys": {"secretName": "keys"},
+            "jwt": {
+                "issuer": "https://login.example/realms/mail",
+                "audience": "spam",
+                "jwksConfigMapName": "issuer-keys",
+                "scopes": ["read", "infer"],
+            },
+        },
+        "tls": {"secretName": "certificate", "clientCASecretName": "certificate"},
+    },
     "http": {"model": {"storageUri": "http://models.example/spam.onnx", "sha256": SHA256}},
     "pvc": {"model": {"storageUri": "pvc://claim/models/spam.onnx", "sha256": SHA256}},
     "configmap": {"model": {"storageUri": "configmap://models/spam.onnx", "sha256": SHA256}},
@@ -238,6 +251,35 @@ def test_server_options_and_proxies_arrive_in_the_server_and_the_fetcher() -> No
     connections = settings.connections
     assert (connections.idle_timeout_seconds, connections.max_connection_age_seconds) == (900, 60)
     assert str(proxies.find(URL("https://store.example/m"))) == "http://proxy.example:3128"
+
+
+def test_access_arrives_in_the_server_as_files_of_its_volume() -> None:
+    pod = make_pod(SPECS["access"])
+    [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "access"]
+    [volume] = [one["projected"] for one in pod["volumes"] if one["name"] == "access"]
+
+    security = parse_server(pod).security
+
+    assert security.api_key_file is not None
+    assert security.jwt is not None
+    assert security.tls is not None
+    assert security.tls.client_ca is not None
+    assert (security.jwt.issuer, security.jwt.audience) == ("https://login.example/realms/mail", "spam")
+    assert security.jwt.scopes == ("read", "infer")
+    files = [security.api_key_file, security.jwt.jwks_file]
+    files += [security.tls.certificate, security.tls.key, security.tls.client_ca]
+    items = [item for source in volume["sources"] for object_ in source.values() for item in object_["items"]]
+    assert [str(file) for file in files] == [f"{mount['mountPath']}/{item['path']}" for item in items]
+    # A file that is mounted by itself is never exchanged under a container that runs.
+    assert "subPath" not in mount
+    assert mount["readOnly"] is True
+    assert all(one["name"] != "access" for one in pod["initContainers"][0]["volumeMounts"])
+
+
+def test_probes_of_a_server_with_tls_speak_tls() -> None:
+    (server,) = make_pod(SPECS["access"])["containers"]
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert server[kind]["httpGet"]["scheme"] == "HTTPS"
 
 
 def test_samples_and_the_word_on_rows_arrive_in_the_server() -> None:

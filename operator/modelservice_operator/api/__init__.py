@@ -20,6 +20,7 @@ from modelservice_operator.api.parse import (
     parse_network_policy,
     parse_part,
 )
+from modelservice_operator.api.spec.access import AuthSpec, TlsSpec
 from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, PrometheusSource
 from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
 from modelservice_operator.api.spec.gpu import DeviceClaim, GpuSpec
@@ -45,6 +46,7 @@ __all__ = [
     "Affinity",
     "Analysis",
     "AnalysisMetric",
+    "AuthSpec",
     "Autoscaling",
     "Batching",
     "BlueGreen",
@@ -84,6 +86,7 @@ __all__ = [
     "ScalingBehavior",
     "Scheduling",
     "ServerSpec",
+    "TlsSpec",
     "Toleration",
     "TrafficShare",
     "canonical_quantity",

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
+from modelservice_operator.api.spec.access import TLS_RULE, AuthSpec, TlsSpec
 from modelservice_operator.api.spec.autoscaling import GPU_RULE, Autoscaling, utilization_needs_request
 from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
@@ -135,6 +136,10 @@ class ModelServiceSpec(ApiModel):
     """Variables of the server's and the fetcher's environment, from a short list."""
     network_policy: Annotated[NetworkPolicySpec | None, NoneIfEmpty] = None
     """Who may reach the pods, where the network plug-in enforces policies."""
+    auth: AuthSpec | None = None
+    """What clients have to show. Default: nothing, everybody may ask who reaches the pods."""
+    tls: TlsSpec | None = None
+    """TLS from the client to the server. Default: none."""
     batching: Batching | None = None
     """Joins waiting requests into one inference."""
     rollout: Rollout = Rollout()
@@ -148,6 +153,7 @@ class ModelServiceSpec(ApiModel):
         utilization_needs_request("Memory"),
         GPU_RULE,
         CANDIDATE_RULE,
+        TLS_RULE,
     )
 
 

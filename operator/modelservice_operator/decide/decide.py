@@ -43,6 +43,7 @@ from modelservice_operator.decide.revision import (
     Revision,
     Snapshot,
     image_domain,
+    is_encrypted,
     revision_inputs,
     revision_name,
 )
@@ -248,12 +249,19 @@ def _children(
             live=_live(facts, target, step),
             autoscaler=build_object(told, facts.owner, observed.others, observed.cluster),
             network_policy=facts.network_policy,
+            is_encrypted=_is_encrypted(facts, target, step),
             selected=step.selector,
             preview=step.preview,
             standby=switch.slice,
             activator_namespace=activators.namespace if activators else "",
         )
     )
+
+
+def _is_encrypted(facts: Facts, target: Revision, step: Plan) -> bool:
+    """Whether clients speak TLS: to the revision that they are led to, else to the stable one."""
+    leading = facts.history.revision(step.selector or step.stable) or target
+    return is_encrypted(leading.snapshot)
 
 
 def _live(facts: Facts, target: Revision, step: Plan) -> list[tuple[Revision, int]]:

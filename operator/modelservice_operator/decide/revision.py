@@ -36,9 +36,12 @@ INPUTS = (
     "server",
     "env",
     "batching",
+    "auth",
+    "tls",
 )
 """The fields of a spec that make a revision.
 
+Secrets are in it by name: a changed one is read by the pods that run.
 Not among them: replicas, autoscaling, rollout, childMetadata and networkPolicy change no pod.
 """
 
@@ -125,6 +128,11 @@ def recorded_domain(snapshot: Snapshot) -> str | None:
     resource, claim = gpu.get("resource") or DEFAULT_RESOURCE, gpu.get("claim")
     vendor = vendor_of_class(claim["deviceClassName"]) if claim else vendor_of_resource(resource)
     return (vendor or NVIDIA).domain
+
+
+def is_encrypted(snapshot: Snapshot) -> bool:
+    """Return whether clients speak TLS to the revision's pods."""
+    return bool(snapshot.inputs.get("tls"))
 
 
 def record_runtime(requested: str | None, runtime: ModelRuntime) -> RecordedRuntime:

@@ -49,9 +49,10 @@ def find_obstacle(observed: Observed, failures: Sequence[ApplyFailure]) -> Obsta
         return _missing(name, failures)
     # One that leads to a single revision is ours as well: which one is the rollout's business.
     revision = found.selector.get(labels.REVISION)
-    if _leads_to_pods(
-        found, build_service(Owner(name=name, namespace=metadata["namespace"], uid=uid), revision)
-    ):
+    owner = Owner(name=name, namespace=metadata["namespace"], uid=uid)
+    # Whether by TLS is the rollout's business too.
+    forms = (build_service(owner, revision, is_encrypted=one) for one in (False, True))
+    if any(_leads_to_pods(found, form) for form in forms):
         return None
     return Obstacle(
         "ServiceChanged",

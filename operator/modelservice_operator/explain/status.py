@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.revision import recorded_domain
+from modelservice_operator.decide.revision import is_encrypted, recorded_domain
 from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.rollout.traffic import percentages
 from modelservice_operator.decide.runtimes import runtime_news
@@ -71,7 +71,7 @@ def compute_status(
     generation = int(metadata.get("generation") or 0)
     status: dict[str, Any] = {
         "observedGeneration": generation,
-        "url": names.url(metadata["name"], metadata["namespace"], _model_name(decision, metadata["name"])),
+        "url": _url(metadata["name"], metadata["namespace"], decision.serving),
         "replicas": sum(one.replicas for one in reached),
         "readyReplicas": sum(one.ready_replicas for one in reached),
         "availableReplicas": sum(one.available_replicas for one in reached),
@@ -247,10 +247,12 @@ def _situation(
     )
 
 
-def _model_name(decision: Decision, default: str) -> str:
-    """Return the name that the serving revision gives the model in the protocols."""
-    inputs = decision.serving.snapshot.inputs if decision.serving else {}
-    return str(inputs.get("model", {}).get("name") or default)
+def _url(name: str, namespace: str, serving: Revision | None) -> str:
+    """Return the address of the model, by the name and the scheme that the serving revision has."""
+    if serving is None:
+        return names.url(name, namespace, name, is_encrypted=False)
+    model = str(serving.snapshot.inputs.get("model", {}).get("name") or name)
+    return names.url(name, namespace, model, is_encrypted=is_encrypted(serving.snapshot))
 
 
 def _runtime(target: Revision | None, runtimes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -74,6 +74,7 @@ def standby_slice(service: str) -> str:
     return f"{service}-activator"
 
 
-def url(service: str, namespace: str, model: str) -> str:
+def url(service: str, namespace: str, model: str, *, is_encrypted: bool) -> str:
     """Address of the model of this name in the Open Inference Protocol, inside the cluster."""
-    return f"http://{service}.{namespace}.svc/v2/models/{model}"
+    scheme = "https" if is_encrypted else "http"
+    return f"{scheme}://{service}.{namespace}.svc/v2/models/{model}"

@@ -16,6 +16,10 @@ HTTP_NAME = "http"
 GRPC_NAME = "grpc"
 METRICS_NAME = "metrics"
 
+OF_HTTP = 80
+OF_HTTPS = 443
+"""The port of a Service that leads to `HTTP`: without TLS, and with it."""
+
 STANDBY = range(20_000, 52_000)
 """Ports of the activator: each port of a service that may sleep has one of its own in the whole cluster."""
 

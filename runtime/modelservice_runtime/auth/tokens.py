@@ -45,7 +45,7 @@ class KeySet:
 
 
 class TokenVerifier:
-    """Accepts tokens of one issuer for one audience, and of one scope where that is asked for."""
+    """Accepts tokens of one issuer for one audience, and of the scopes that are asked for."""
 
     def __init__(self, keys: KeySet, settings: JwtSettings) -> None:
         self._keys = keys
@@ -80,9 +80,12 @@ class TokenVerifier:
         return expires + LEEWAY_SECONDS
 
     def _check_scope(self, claims: dict[str, Any]) -> None:
-        wanted = self._settings.scope
-        if wanted is not None and wanted not in _scopes(claims):
-            raise PermissionDeniedError(f"the token lacks the scope {wanted!r}")
+        if not self._settings.scopes:
+            return
+        given = _scopes(claims)
+        for wanted in self._settings.scopes:
+            if wanted not in given:
+                raise PermissionDeniedError(f"the token lacks the scope {wanted!r}")
 
 
 def parse_jwks(content: bytes) -> KeySet:

@@ -9,12 +9,12 @@ from modelservice_runtime.errors import InvalidSettingsError
 
 @dataclass(frozen=True, slots=True)
 class JwtSettings:
-    """Which JSON Web Tokens are accepted; `scope` None asks for none."""
+    """Which JSON Web Tokens are accepted; they need every one of `scopes`."""
 
     jwks_file: Path
     issuer: str
     audience: str
-    scope: str | None = None
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,11 @@ def _add_auth_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--jwt-issuer", metavar="URL", help="the tokens' issuer (iss)")
     group.add_argument("--jwt-audience", metavar="NAME", help="this service's name in tokens (aud)")
-    group.add_argument("--jwt-scope", metavar="SCOPE", help="a scope that tokens must carry (default: none)")
+    group.add_argument(
+        "--jwt-scope",
+        metavar="SCOPES",
+        help="scopes that tokens must carry, all of them, with spaces between (default: none)",
+    )
 
 
 def _add_tls_arguments(group: argparse._ArgumentGroup) -> None:
@@ -91,7 +95,16 @@ def _build_jwt(arguments: argparse.Namespace) -> JwtSettings | None:
         raise InvalidSettingsError(
             "JSON Web Tokens need all of --jwt-jwks-file, --jwt-issuer and --jwt-audience"
         )
-    return JwtSettings(*needed, scope=arguments.jwt_scope)
+    return JwtSettings(*needed, scopes=_parse_scopes(arguments.jwt_scope))
+
+
+def _parse_scopes(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    scopes = tuple(text.split())
+    if not scopes:
+        raise InvalidSettingsError("--jwt-scope is blank: name a scope, or leave it out")
+    return scopes
 
 
 def _build_tls(arguments: argparse.Namespace) -> TlsSettings | None:

@@ -178,6 +178,19 @@ SPECS: dict[str, dict[str, Any]] = {
             },
         },
     },
+    "access": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "auth": {
+            "apiKeys": {"secretName": "keys"},
+            "jwt": {
+                "issuer": "https://login.example/realms/mail",
+                "audience": "spam",
+                "jwksConfigMapName": "issuer-keys",
+                "scopes": ["read", "infer"],
+            },
+        },
+        "tls": {"secretName": "certificate", "clientCASecretName": "certificate"},
+    },
     "settings": {
         "model": {
             "storageUri": "oci://registry.example/models/spam:1",

@@ -19,6 +19,7 @@ from modelservice_operator.decide.resources.service import (
 )
 from modelservice_operator.decide.resources.service_account import build_service_account
 from modelservice_operator.decide.resources.standby_slice import build_standby_slice
+from modelservice_operator.decide.revision import is_encrypted
 from modelservice_operator.facts import names
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Family:
     autoscaler: dict[str, Any] | None
     """What tells an engine how to steer, where one has to be told."""
     network_policy: NetworkPolicySpec
+    is_encrypted: bool = False
+    """Whether clients speak TLS to the pods that they are led to."""
     selected: str | None = None
     preview: str | None = None
     standby: Slice | None = None
@@ -72,16 +75,31 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
     claims = (build_claim_template(owner, revision) for revision in revisions)
     children += [claim for claim in claims if claim is not None]
     children += [build_deployment(owner, revision, replicas) for revision, replicas in family.live]
-    children += [build_service(owner, family.selected), build_pods_service(owner, family.selected)]
-    if family.preview is not None:
-        children.append(build_preview_service(owner, family.preview))
-    children += [build_revision_service(owner, revision.name) for revision in revisions]
+    children += _build_services(family)
     children.append(build_disruption_budget(owner))
     if family.standby is not None:
-        children.append(build_standby_slice(owner, family.standby, family.activator_namespace))
+        children.append(
+            build_standby_slice(
+                owner, family.standby, family.activator_namespace, is_encrypted=family.is_encrypted
+            )
+        )
     if family.autoscaler is not None:
         children.append(family.autoscaler)
     return tuple(children)
+
+
+def _build_services(family: Family) -> list[dict[str, Any]]:
+    owner = family.owner
+    encrypted = {revision.name: is_encrypted(revision.snapshot) for revision, _ in family.live}
+    services = [
+        build(owner, family.selected, is_encrypted=family.is_encrypted)
+        for build in (build_service, build_pods_service)
+    ]
+    if family.preview is not None:
+        preview = family.preview
+        services.append(build_preview_service(owner, preview, is_encrypted=encrypted.get(preview, False)))
+    services += [build_revision_service(owner, name, is_encrypted=encrypted[name]) for name in encrypted]
+    return services
 
 
 def _uses_own_account(owner: Owner, revision: Revision) -> bool:

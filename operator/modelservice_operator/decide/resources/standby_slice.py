@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata
-from modelservice_operator.decide.resources.service import APP_PROTOCOLS
+from modelservice_operator.decide.resources.service import app_protocol
 from modelservice_operator.facts import labels, names
 
 if TYPE_CHECKING:
     from modelservice_operator.facts.endpoints import Endpoint, Slice
 
 
-def build_standby_slice(owner: Owner, wanted: Slice, namespace: str) -> dict[str, Any]:
-    """Return the slice; `namespace` is that of the activator's pods."""
+def build_standby_slice(owner: Owner, wanted: Slice, namespace: str, *, is_encrypted: bool) -> dict[str, Any]:
+    """Return the slice; `namespace` is that of the activator's pods, which pass TLS on."""
     metadata = build_metadata(owner, names.standby_slice(owner.name))
     own = {labels.SLICE_OF: owner.name, labels.SLICE_MANAGED_BY: labels.STANDBY_MANAGER}
     return {
@@ -27,7 +27,12 @@ def build_standby_slice(owner: Owner, wanted: Slice, namespace: str) -> dict[str
         "addressType": wanted.address_type,
         "endpoints": [_endpoint(one, namespace) for one in wanted.endpoints],
         "ports": [
-            {"name": name, "port": number, "protocol": "TCP", "appProtocol": APP_PROTOCOLS[name]}
+            {
+                "name": name,
+                "port": number,
+                "protocol": "TCP",
+                "appProtocol": app_protocol(name, is_encrypted=is_encrypted),
+            }
             for name, number in sorted(wanted.ports.items())
         ],
     }

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from modelservice_operator.explain.diagnose.cause import Cause
+from modelservice_operator.facts import access_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _NOT_FOUND = re.compile(r"(?P<kind>secret|configmap|persistentvolumeclaim) \"(?P<name>[^\"]+)\" not found")
 _VARIABLE_KEY = re.compile(r"couldn't find key (?P<key>\S+) in Secret \S+/(?P<name>\S+)")
 _CONFIG_KEY = re.compile(r"references non-existent config key: (?P<key>[-._a-zA-Z0-9]+)")
+_SECRET_KEY = re.compile(r"references non-existent secret key: (?P<key>[-._a-zA-Z0-9]+)")
 _KINDS = {
     "secret": ("SecretNotFound", "Secret"),
     "configmap": ("ConfigMapNotFound", "ConfigMap"),
@@ -30,12 +32,17 @@ def missing_object(message: str, samples: Sequence[str] = ()) -> Cause | None:
         sentence = f"Secret {key['name']!r} has no key {key['key']!r}, which spec.env asks for: add it."
         return Cause(reason="SecretNotFound", message=sentence, heals=True)
     config_key = _CONFIG_KEY.search(message)
+    if config_key is not None and config_key["key"] == access_files.JWKS:
+        return _no_key("ConfigMap", access_files.JWKS_CONFIG_MAP_FIELD, access_files.JWKS)
     if config_key is not None:
         field = "spec.model.samples.file" if config_key["key"] in samples else "spec.model.storageUri"
         return Cause(
             reason="ConfigMapKeyNotFound",
             message=f"The ConfigMap has no such key, correct {field} or add it: {message}",
         )
+    secret_key = _SECRET_KEY.search(message)
+    if secret_key is not None and (access_field := access_files.FIELDS.get(secret_key["key"])):
+        return _no_key("Secret", access_field, secret_key["key"])
     if "references non-existent secret key" in message:
         sentence = f"A Secret has no such key, add it: {message}"
         return Cause(reason="SecretKeyNotFound", message=sentence, heals=True)
@@ -45,3 +52,8 @@ def missing_object(message: str, samples: Sequence[str] = ()) -> Cause | None:
     reason, kind = _KINDS[match["kind"]]
     sentence = f"{kind} {match['name']!r} does not exist in this namespace: create it."
     return Cause(reason=reason, message=sentence, heals=True)
+
+
+def _no_key(kind: str, field: str, key: str) -> Cause:
+    sentence = f"The {kind} that {field} names has no key {key!r}: add it."
+    return Cause(reason=f"{kind}KeyNotFound", message=sentence, heals=True)

@@ -63,7 +63,7 @@ def guarded(model_files: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
     directory = tmp_path_factory.mktemp("keys")
     (directory / "keys").write_text(api_key_line("alice", KEY))
     (directory / "jwks").write_bytes(ALL_KEYS)
-    tokens = JwtSettings(directory / "jwks", signed_tokens.ISSUER, signed_tokens.AUDIENCE, "infer")
+    tokens = JwtSettings(directory / "jwks", signed_tokens.ISSUER, signed_tokens.AUDIENCE, ("infer",))
     security = SecuritySettings(api_key_file=directory / "keys", jwt=tokens)
     with ServerThread({"mlp": model_files["mlp"]}, security=security) as running:
         yield running

@@ -21,8 +21,8 @@ from modelservice_runtime.errors import InvalidSettingsError, PermissionDeniedEr
 from modelservice_runtime.settings.security import JwtSettings
 
 
-def make_verifier(keys: bytes = ALL_KEYS, scope: str | None = None) -> TokenVerifier:
-    settings = JwtSettings(Path("unused"), signed_tokens.ISSUER, signed_tokens.AUDIENCE, scope)
+def make_verifier(keys: bytes = ALL_KEYS, *scopes: str) -> TokenVerifier:
+    settings = JwtSettings(Path("unused"), signed_tokens.ISSUER, signed_tokens.AUDIENCE, scopes)
     return TokenVerifier(parse_jwks(keys), settings)
 
 
@@ -123,13 +123,21 @@ def test_verify_without_a_key_id_needs_a_single_key_of_the_algorithm() -> None:
 
 @pytest.mark.parametrize("claims", [{"scope": "read infer"}, {"scp": "infer"}, {"scp": ["infer", "read"]}])
 def test_verify_accepts_the_scope_in_every_usual_form(claims: dict[str, Any]) -> None:
-    make_verifier(scope="infer").verify(sign(**claims))
+    make_verifier(ALL_KEYS, "infer").verify(sign(**claims))
 
 
 @pytest.mark.parametrize("claims", [{}, {"scope": "inference"}, {"scope": 1}, {"scope": {"infer": True}}])
 def test_verify_without_the_scope_is_denied(claims: dict[str, Any]) -> None:
     with pytest.raises(PermissionDeniedError, match="scope 'infer'"):
-        make_verifier(scope="infer").verify(sign(**claims))
+        make_verifier(ALL_KEYS, "infer").verify(sign(**claims))
+
+
+def test_verify_needs_every_scope() -> None:
+    verifier = make_verifier(ALL_KEYS, "infer", "write")
+    verifier.verify(sign(scope="write read infer"))
+    for scopes, missing in (("infer", "write"), ("write", "infer"), ("infer write-all", "write")):
+        with pytest.raises(PermissionDeniedError, match=f"scope '{missing}'"):
+            verifier.verify(sign(scope=scopes))
 
 
 def test_parse_jwks_passes_over_keys_for_other_purposes() -> None:

@@ -28,7 +28,7 @@ def test_parse_of_all_flags() -> None:
     )
     assert parse_serve_arguments([*MODEL, *flags.split()]).security == SecuritySettings(
         Path("keys"),
-        JwtSettings(Path("jwks"), "i", "a", "s"),
+        JwtSettings(Path("jwks"), "i", "a", ("s",)),
         TlsSettings(Path("cert"), Path("key"), Path("ca")),
     )
 
@@ -41,6 +41,7 @@ def test_parse_of_all_flags() -> None:
         ("--jwt-issuer=i --jwt-audience=a", "--jwt-jwks-file"),
         ("--jwt-jwks-file=f --jwt-issuer= --jwt-audience=a", "need all"),
         ("--jwt-scope=s", "need all"),
+        ("--jwt-jwks-file=f --jwt-issuer=i --jwt-audience=a --jwt-scope=", "--jwt-scope is blank"),
         ("--tls-cert=c", "--tls-key"),
         ("--tls-key=k", "--tls-cert"),
         ("--tls-client-ca=a", "--tls-cert"),
@@ -49,6 +50,13 @@ def test_parse_of_all_flags() -> None:
 def test_parse_of_half_a_configuration_is_refused(flags: str, part: str) -> None:
     with pytest.raises(InvalidSettingsError, match=part):
         parse_serve_arguments([*MODEL, *flags.split()])
+
+
+def test_scopes_are_separated_by_spaces() -> None:
+    flags = ["--jwt-jwks-file=f", "--jwt-issuer=i", "--jwt-audience=a", "--jwt-scope", "read  infer"]
+    jwt = parse_serve_arguments([*MODEL, *flags]).security.jwt
+    assert jwt is not None
+    assert jwt.scopes == ("read", "infer")
 
 
 def test_parse_of_connection_limits() -> None:

@@ -18,6 +18,7 @@ from modelservice_operator.decide.resources.pod.accelerator import (
     engine_mounts,
     engine_volumes,
 )
+from modelservice_operator.decide.resources.pod.access import access_args, access_mounts, access_volumes
 from modelservice_operator.decide.resources.pod.model_source import (
     ModelSource,
     build_model_source,
@@ -93,6 +94,7 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
             *source.volumes,
             {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}},
             *engine_volumes(spec.runtime),
+            *access_volumes(spec),
         ],
         **scheduling_fields(inputs.service, inputs.revision, spec),
         **_claims(inputs),
@@ -142,16 +144,21 @@ def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts
             {"name": ports.GRPC_NAME, "containerPort": ports.GRPC, "protocol": "TCP"},
             {"name": ports.METRICS_NAME, "containerPort": ports.METRICS, "protocol": "TCP"},
         ],
-        "volumeMounts": [model_mount(read_only=True), _tmp_mount(), *engine_mounts(inputs.spec.runtime)],
+        "volumeMounts": [
+            model_mount(read_only=True),
+            _tmp_mount(),
+            *engine_mounts(inputs.spec.runtime),
+            *access_mounts(inputs.spec),
+        ],
         "startupProbe": {
-            **_probe(_READY_PATH),
+            **_probe(_READY_PATH, inputs.spec),
             # Every second: a pod is ready one second after its model, not one long period later.
             "periodSeconds": 1,
             "failureThreshold": _LONGEST_START_SECONDS,
         },
-        "readinessProbe": {**_probe(_READY_PATH), "periodSeconds": 5, "failureThreshold": 2},
+        "readinessProbe": {**_probe(_READY_PATH, inputs.spec), "periodSeconds": 5, "failureThreshold": 2},
         # A minute: a busy server is not a dead one.
-        "livenessProbe": {**_probe(_LIVE_PATH), "periodSeconds": 10, "failureThreshold": 6},
+        "livenessProbe": {**_probe(_LIVE_PATH, inputs.spec), "periodSeconds": 10, "failureThreshold": 6},
     }
 
 
@@ -197,8 +204,10 @@ def _tmp_mount() -> dict[str, Any]:
     return {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  a path in the container
 
 
-def _probe(path: str) -> dict[str, Any]:
-    return {"httpGet": {"path": path, "port": ports.HTTP_NAME}, "timeoutSeconds": 5}
+def _probe(path: str, spec: ModelServiceSpec) -> dict[str, Any]:
+    """The paths need no key and no certificate, and the kubelet checks none of the server's."""
+    get = {"path": path, "port": ports.HTTP_NAME}
+    return {"httpGet": get if spec.tls is None else {**get, "scheme": "HTTPS"}, "timeoutSeconds": 5}
 
 
 def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts]) -> list[str]:
@@ -214,7 +223,7 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
         args += ["--execution-provider", provider]
     args += ["--intra-op-threads", str(intra_op_threads(spec, inputs.runtime, resources))]
     args += [*accelerator_args(spec.runtime), *device_args(spec.gpu, providers)]
-    args += server_args(spec.server)
+    args += [*server_args(spec.server), *access_args(spec)]
     args += [*batching_args(spec.batching), *sample_args(spec.model.samples)]
     delay_seconds, timeout_seconds = drain_seconds(spec.termination_grace_period_seconds)
     args += ["--drain-delay-seconds", str(delay_seconds)]

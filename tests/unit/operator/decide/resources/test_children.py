@@ -70,6 +70,44 @@ def test_child_metadata_changed_restarts_nothing_and_is_applied() -> None:
     assert "cost-center" not in world.objects["Service", "spam"]["metadata"]["labels"]
 
 
+TLS = {"secretName": "certificate"}
+PLAIN_PORTS = [("http", 80, "http"), ("grpc", 9000, "kubernetes.io/h2c")]
+TLS_PORTS = [("http", 443, "https"), ("grpc", 9000, "https")]
+
+
+def ports_of(service: Object) -> list[tuple[str, int, str]]:
+    return [(one["name"], one["port"], one["appProtocol"]) for one in service["spec"]["ports"]]
+
+
+def test_services_say_tls_of_the_pods_that_they_lead_to() -> None:
+    world = World(rollout={"strategy": "BlueGreen", "blueGreen": {"autoPromote": False}})
+    old = world.settle().stable
+    assert world.status["url"] == "http://spam.mail.svc/v2/models/spam"
+
+    world.edit(tls=TLS)
+    world.settle()
+
+    new = world.status["targetRevision"]
+    services = {name: ports_of(one) for (kind, name), one in world.objects.items() if kind == "Service"}
+    assert services["spam"] == services[f"spam-{old}"] == PLAIN_PORTS
+    assert services["spam-preview"] == services[f"spam-{new}"] == TLS_PORTS
+    assert world.status["url"] == "http://spam.mail.svc/v2/models/spam"
+
+
+def test_service_and_url_turn_to_tls_with_the_stable_revision() -> None:
+    world = World()
+    world.settle()
+
+    world.edit(tls=TLS)
+    world.settle()
+
+    assert world.status["stableRevision"] == world.status["targetRevision"]
+    assert ports_of(world.objects["Service", "spam"]) == TLS_PORTS
+    assert [port for _, port, _ in ports_of(world.objects["Service", "spam-pods"])] == [8080, 9000]
+    assert world.status["url"] == "https://spam.mail.svc/v2/models/spam"
+    assert {one["type"]: one["status"] for one in world.status["conditions"]}["Available"] == "True"
+
+
 @pytest.mark.parametrize("spec", [{"networkPolicy": {"mode": "Disabled"}}, {"childMetadata": METADATA}])
 def test_invalid_spec_elsewhere_keeps_labels_and_opens_or_closes_nothing(spec: Object) -> None:
     world = World(**spec)

@@ -365,6 +365,21 @@ def test_diagnose_missing_claim_is_named() -> None:
             "ConfigMapKeyNotFound",
             "m.onnx",
         ),
+        (
+            'MountVolume.SetUp failed for volume "access" : references non-existent secret key: api-keys',
+            "SecretKeyNotFound",
+            "The Secret that spec.auth.apiKeys.secretName names has no key 'api-keys': add it.",
+        ),
+        (
+            'MountVolume.SetUp failed for volume "access" : references non-existent secret key: ca.crt',
+            "SecretKeyNotFound",
+            "spec.tls.clientCASecretName",
+        ),
+        (
+            'MountVolume.SetUp failed for volume "access" : references non-existent config key: jwks.json',
+            "ConfigMapKeyNotFound",
+            "spec.auth.jwt.jwksConfigMapName names has no key 'jwks.json'",
+        ),
         ("MountVolume.SetUp failed: timed out", "FailedMount", "timed out"),
     ],
 )

@@ -63,7 +63,7 @@ def test_build_pod_template_any_spec_meets_pod_security_restricted(name: str) ->
         assert SPECS[name].get("env") or "env" not in container
         assert "envFrom" not in container
     kinds = {kind for volume in pod["volumes"] for kind in volume if kind != "name"}
-    assert kinds <= {"emptyDir", "secret", "persistentVolumeClaim", "configMap"}
+    assert kinds <= {"emptyDir", "secret", "persistentVolumeClaim", "configMap", "projected"}
     assert all("sizeLimit" in one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one)
 
 
