@@ -70,12 +70,13 @@ class ServedModel(ApiModel):
     """The model of the revision that serves."""
 
     sha256: Annotated[str, limited(64)] | None = None
-    """The SHA-256 of the model file, as the revision's first pod loaded it; a pod that loads another one
-    makes the service Degraded."""
+    """The SHA-256 of the model file, as the revision's first pod loaded it; another one is Degraded."""
     external_data_sha256: Annotated[str, limited(64)] | None = None
     """The SHA-256 of what `sha256sum` prints for its files of external data, sorted by name."""
     size_bytes: Annotated[int, between(0, 2**53)] | None = None
     """The size of its files in bytes."""
+    commit: Annotated[str, limited(64)] | None = None
+    """With hf://: the commit that the revision in the address stood for."""
     version: Annotated[str, limited(63)] | None = None
     """The version of spec.model."""
     batching: ServedBatching | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.explain.conditions import CONTENT_CHANGED
-from modelservice_operator.explain.diagnose import first_report, loaded_models
+from modelservice_operator.explain.diagnose import first_commit, first_report, loaded_models
 from modelservice_operator.facts.recorded import condition_of
 from modelservice_operator.facts.reported import signature_of
 from modelservice_operator.facts.signature import signature_in, signature_status
@@ -23,6 +23,7 @@ _SAID = ("batching", "leftOutOutputs")
 _LARGEST_BATCH = 2**31 - 1
 _LONGEST_OBSTACLE = 1024
 _LONGEST_NAME = 253
+_LONGEST_COMMIT = 64
 _MOST_OUTPUTS = 64
 
 
@@ -55,12 +56,19 @@ def served_model(
         "externalDataSha256": (recorded[1] if recorded else None)
         or (same.external_data_sha256 if same else None),
         "sizeBytes": (same.size_bytes if same else None) or known.get("sizeBytes"),
+        "commit": known.get("commit") or (recorded and _commit(pods, decision, recorded[0])),
         "version": inputs.get("version"),
         **({name: known.get(name) for name in _SAID} if said is None else _said(said)),
         **signature_status(signature),
         "comparedAt": observed.compared_at or known.get("comparedAt"),
     }
     return {field: value for field, value in model.items() if value is not None} or None
+
+
+def _commit(pods: Sequence[Mapping[str, Any]], decision: Decision, sha256: str) -> str | None:
+    serving = decision.serving
+    found = first_commit(pods, serving.name, sha256) if serving else None
+    return found and redact(found)[:_LONGEST_COMMIT]
 
 
 def _known_model(decision: Decision, old: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -38,8 +38,20 @@ AZURE_KEYS = (
     "AZURE_CLIENT_ID",
     *_AZURE_SECRET_KEYS,
 )
+# What the Hub's own client reads: the second is the older name of the first.
+HUB_TOKEN_KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+HUB_ENDPOINT_KEY = "HF_ENDPOINT"
 CA_KEY = "ca.crt"
-KNOWN_KEYS = (*REGISTRY_KEYS, *WEB_KEYS, *S3_KEYS, *GCS_KEYS, *AZURE_KEYS, CA_KEY)
+KNOWN_KEYS = (
+    *REGISTRY_KEYS,
+    *WEB_KEYS,
+    *S3_KEYS,
+    *GCS_KEYS,
+    *AZURE_KEYS,
+    *HUB_TOKEN_KEYS,
+    HUB_ENDPOINT_KEY,
+    CA_KEY,
+)
 _SECRET_KEYS = (
     "password",
     "token",
@@ -48,6 +60,7 @@ _SECRET_KEYS = (
     *REGISTRY_KEYS,
     *GCS_ACCOUNT_KEYS,
     *_AZURE_SECRET_KEYS,
+    *HUB_TOKEN_KEYS,
 )
 _MAX_VALUE_BYTES = 1024 * 1024  # Kubernetes' own limit for a Secret
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelservice_runtime.fetch.buckets import azure, gcs, s3
@@ -25,12 +25,14 @@ from modelservice_runtime.fetch.http.addresses import AddressPolicy
 from modelservice_runtime.fetch.http.client import GuardedClient
 from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.http.web import fetch_web
+from modelservice_runtime.fetch.hub.files import fetch_hub, read_access
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
 from modelservice_runtime.fetch.names import MODEL_FILE
 from modelservice_runtime.fetch.oci.registry import RegistryAccess, fetch_oci
 from modelservice_runtime.fetch.redaction import Redactor
 from modelservice_runtime.fetch.uri import (
     FileUri,
+    HubUri,
     ModelUri,
     ObjectUri,
     OciUri,
@@ -47,7 +49,7 @@ class FetchRequest:
     """What to fetch, where to, and what is allowed.
 
     Attributes:
-        uri: the model URI: oci, s3, gs, az, https, http with `sha256`; file where `allow_file`.
+        uri: the model URI: oci, s3, gs, az, hf, https, http with `sha256`; file where `allow_file`.
         destination: the directory that receives the files.
         max_bytes: the most bytes to store, over all files; a `file://` stores none.
         sha256: digest of the ONNX file, 64 hex digits.
@@ -56,7 +58,8 @@ class FetchRequest:
         file_root: the directory a `file://` must lie in; None for anywhere.
         addresses: which addresses may be connected to.
         limits: bounds of the transfer.
-        environment: where proxies (`HTTPS_PROXY` and the like) and the pod's identity are looked for.
+        environment: where proxies (`HTTPS_PROXY` and the like), the pod's identity, and the Hub's address are
+            looked for.
         use_pod_identity: ask the cloud for the pod's identity also where the environment does not name it.
         cache: where files of known digest are kept for other fetches; None for nowhere.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
@@ -87,6 +90,7 @@ class FetchResult:
         sha256: digest of the ONNX file, lower-case hex.
         size_bytes: size of all files together.
         file_count: number of files.
+        commit: of the repository that they are from; None where the source has no commits.
 
     """
 
@@ -94,6 +98,7 @@ class FetchResult:
     sha256: str
     size_bytes: int
     file_count: int
+    commit: str | None = None
 
 
 def fetch_model(request: FetchRequest) -> FetchResult:
@@ -136,13 +141,14 @@ async def _fetch(request: FetchRequest) -> FetchResult:
     request.redactor.add(*credentials.secrets)
     with Destination(request.destination) as destination:
         transfer = Transfer(destination, Budget(request.max_bytes), request.limits, request.cache)
-        files = await _fetch_remote(uri, sha256, request, credentials, transfer)
-    return _summarize(files, request.destination)
+        files, commit = await _fetch_remote(uri, sha256, request, credentials, transfer)
+    return replace(_summarize(files, request.destination), commit=commit)
 
 
 async def _fetch_remote(
     uri: ModelUri, sha256: str | None, request: FetchRequest, credentials: Credentials, transfer: Transfer
-) -> list[StoredFile]:
+) -> tuple[list[StoredFile], str | None]:
+    """Fetch the files, the model last; return them with their commit, where the source has commits."""
     tls = build_ssl_context(credentials)
     proxies = read_proxies(request.environment)
     request.redactor.add(*proxies.secrets)
@@ -150,12 +156,16 @@ async def _fetch_remote(
         match uri:
             case OciUri():
                 access = RegistryAccess(client, credentials, request.redactor)
-                return await fetch_oci(uri, sha256, access, transfer)
+                return await fetch_oci(uri, sha256, access, transfer), None
             case ObjectUri():
                 way = Way(tls, proxies, request.limits.connect_timeout_seconds)
-                return await _fetch_object(uri, sha256, request, credentials, transfer, way)
+                return await _fetch_object(uri, sha256, request, credentials, transfer, way), None
+            case HubUri():
+                hub = read_access(credentials, request.environment)
+                request.redactor.add(hub.token or "")
+                return await fetch_hub(uri, sha256, hub, client, transfer)
             case WebUri():
-                return await fetch_web(uri, sha256, client, credentials, transfer)
+                return await fetch_web(uri, sha256, client, credentials, transfer), None
     raise AssertionError(f"no fetcher for {type(uri).__name__}")
 
 

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="modelservice_runtime fetch", description="Fetch a model into a directory."
     )
     parser.add_argument(
-        "--uri", required=True, help="oci://, s3://, gs://, az://, https://, http:// with --sha256"
+        "--uri", required=True, help="oci://, s3://, gs://, az://, hf://, https://, http:// with --sha256"
     )
     parser.add_argument(
         "--destination", type=Path, default=Path("/mnt/models"), help="directory for the files"
@@ -169,13 +169,15 @@ async def _fetch_until_signalled(request: FetchRequest) -> FetchResult:
 
 def _success(request: FetchRequest, result: FetchResult) -> dict[str, str | int]:
     files = "1 file" if result.file_count == 1 else f"{result.file_count} files"
-    message = f"{files}, {result.size_bytes} bytes from {redact_url(request.uri)}"
-    return {
+    at = f" at commit {result.commit}" if result.commit else ""
+    message = f"{files}, {result.size_bytes} bytes from {redact_url(request.uri)}{at}"
+    outcome: dict[str, str | int] = {
         "reason": str(FetchReason.FETCHED),
         "message": message[:_MAX_MESSAGE_LENGTH],
         "sha256": result.sha256,
         "sizeBytes": result.size_bytes,
     }
+    return {**outcome, "commit": result.commit} if result.commit else outcome
 
 
 def _failure(reason: FetchReason, message: str) -> dict[str, str | int]:

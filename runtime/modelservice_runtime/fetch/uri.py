@@ -14,7 +14,7 @@ from yarl import URL
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.redaction import redact_url
 
-SUPPORTED_SCHEMES = ("oci", "s3", "gs", "az", "https", "http", "pvc", "configmap")
+SUPPORTED_SCHEMES = ("oci", "s3", "gs", "az", "hf", "https", "http", "pvc", "configmap")
 _MAX_URI_LENGTH = 2048
 _MAX_PORT = 65535
 
@@ -33,6 +33,14 @@ _REFERENCE = re.compile(
     rf"(?P<repository>{_REPOSITORY})(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+
+# A name of the Hub, and a Git revision: a branch, a tag, a commit, or the Hub's own kind of references.
+_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_HUB_PATH = re.compile(
+    r"/(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,95})"
+    r"(?:@(?P<revision>refs/(?:pr|convert)/[A-Za-z0-9._-]+|[A-Za-z0-9][A-Za-z0-9._-]*))?(?P<path>/.*)?"
+)
+_HUB_REVISION = "main"
 
 
 @dataclass(frozen=True)
@@ -72,13 +80,29 @@ class ObjectUri:
 
 
 @dataclass(frozen=True)
+class HubUri:
+    """A file of a repository of models on the Hugging Face Hub, or the model below a folder of it.
+
+    Attributes:
+        repository: with its owner: `ORG/NAME`.
+        revision: a branch, a tag or a commit.
+        path: of the file or folder; empty for the whole repository.
+
+    """
+
+    repository: str
+    revision: str
+    path: str
+
+
+@dataclass(frozen=True)
 class FileUri:
     """A file that is already on this machine."""
 
     path: str
 
 
-ModelUri = WebUri | OciUri | ObjectUri | FileUri
+ModelUri = WebUri | OciUri | ObjectUri | HubUri | FileUri
 
 
 def invalid_uri(message: str) -> FetchError:
@@ -116,6 +140,8 @@ def parse_uri(text: str) -> ModelUri:
             return _parse_oci(authority, rest)
         case "s3" | "gs" | "az":
             return _parse_object(scheme, authority, rest)
+        case "hf":
+            return _parse_hub(authority, rest)
         case "file":
             return _parse_file(authority, rest)
         case "pvc" | "configmap":
@@ -211,18 +237,40 @@ def _parse_object(scheme: str, authority: str, rest: str) -> ObjectUri:
             f"{scheme}:// needs the form {scheme}://bucket/key, or {scheme}://bucket/prefix/ for the model "
             "below it; write ? as %3F"
         )
-    try:
-        key = unquote(rest[1:], errors="strict")
-    except UnicodeDecodeError as error:
-        raise invalid_uri("the key in the model URI is not UTF-8, percent-encoded") from error
-    if not key.isprintable():
-        raise invalid_uri("the key in the model URI has characters that cannot be printed; rename the object")
+    key = _decode(rest[1:], "key")
     if key.startswith("/") or "//" in key:
         raise invalid_uri(
             "the key in the model URI has an empty part (two slashes, or one at its beginning), which is not "
             "supported; copy the object to another key"
         )
     return ObjectUri(scheme, authority, key)
+
+
+def _parse_hub(authority: str, rest: str) -> HubUri:
+    """Read repository, revision and path; the path is percent-decoded once."""
+    match = _HUB_PATH.fullmatch(rest)
+    if _HUB_NAME.fullmatch(authority) is None or match is None or "?" in rest:
+        raise invalid_uri(
+            "hf:// needs the form hf://ORGANIZATION/REPOSITORY, with @REVISION and /PATH where wanted, as in "
+            "hf://org/spam@main/onnx/model.onnx"
+        )
+    path = _decode((match["path"] or "").strip("/"), "path")
+    if "//" in path:
+        raise invalid_uri("the path in the model URI has an empty part (two slashes); write the path plainly")
+    return HubUri(f"{authority}/{match['name']}", match["revision"] or _HUB_REVISION, path)
+
+
+def _decode(text: str, what: str) -> str:
+    """Percent-decode `text` once; raises FetchError."""
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise invalid_uri(f"the {what} in the model URI is not UTF-8, percent-encoded") from error
+    if not decoded.isprintable():
+        raise invalid_uri(
+            f"the {what} in the model URI has characters that cannot be printed; rename the object"
+        )
+    return decoded
 
 
 def _parse_file(authority: str, rest: str) -> FileUri:

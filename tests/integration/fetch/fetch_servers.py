@@ -139,6 +139,8 @@ class WebServer:
     port: int = 0
     handlers: dict[str, Handler] = field(default_factory=dict)
     requests: list[web.Request] = field(default_factory=list)
+    fallback: Handler | None = None
+    """Answers for all other paths."""
 
     def url(self, path: str) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}{path}"
@@ -159,7 +161,9 @@ class WebServer:
 
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
-        return await self.handlers[request.path](request)
+        handler = self.handlers.get(request.path) or self.fallback
+        assert handler is not None, f"nothing answers for {request.path}"
+        return await handler(request)
 
 
 async def run_web_server(server: WebServer, context: ssl.SSLContext | None) -> AsyncIterator[WebServer]:

@@ -124,8 +124,11 @@ def make_pod(revision: str, name: str = "pod-1", **status: Any) -> Object:
     }
 
 
-def make_ready_pod(revision: str, name: str = "pod-1", sha256: str | None = None) -> Object:
-    report = {"reason": "Fetched", "message": "ok", "sha256": sha256, "sizeBytes": 7}
+def make_ready_pod(
+    revision: str, name: str = "pod-1", sha256: str | None = None, commit: str | None = None
+) -> Object:
+    report: Object = {"reason": "Fetched", "message": "ok", "sha256": sha256, "sizeBytes": 7}
+    report |= {"commit": commit} if commit else {}
     message = json.dumps(report) if sha256 else ""
     return make_pod(
         revision,

@@ -111,7 +111,8 @@ class ModelSpec(ApiModel):
     """Which model is served."""
 
     storage_uri: StorageUri
-    """Where the model is: oci://, s3://, gs://, az://, https://, http:// (with sha256), pvc:// or configmap://."""
+    """Where the model is: oci://, s3://, gs://, az://, hf://, https://, http:// (with sha256), pvc:// or
+    configmap://."""
     name: ProtocolName | None = None
     """Its name in the protocols and metrics: /v2/models/NAME. Default: the ModelService's own."""
     sha256: Sha256 | None = None
@@ -157,12 +158,13 @@ class ModelSpec(ApiModel):
         Rule(
             cel=(
                 "!has(self.cache) || self.storageUri.startsWith('oci://') || "
-                f"(has(self.sha256) && !{_MOUNTED_CEL})"
+                f"self.storageUri.startsWith('hf://') || (has(self.sha256) && !{_MOUNTED_CEL})"
             ),
-            message="only downloads of known digest are kept: use oci://, or add sha256, or leave cache out",
+            message="only downloads of known digest are kept: use oci:// or hf://, or add sha256, or leave "
+            "cache out",
             check=lambda self: (
                 self.cache is None
-                or self.storage_uri.startswith("oci://")
+                or self.storage_uri.startswith(("oci://", "hf://"))
                 or (self.sha256 is not None and not self.storage_uri.startswith(MOUNTED_SCHEMES))
             ),
             field_path=".cache",

@@ -9,6 +9,8 @@ from modelservice_operator.api.types.rules import Rule, must_match, must_not_con
 
 PROXY_VARIABLES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 """Variables that are the fetcher's; their names may be written in small letters too."""
+HUB_VARIABLE = "HF_ENDPOINT"
+"""Where the fetcher finds the Hub of hf:// models."""
 
 
 class ServerSpec(ApiModel):
@@ -44,7 +46,7 @@ class ServerSpec(ApiModel):
     )
 
 
-_NAME = "OTEL_[A-Z0-9_]{1,200}|TZ|HTTP_PROXY|HTTPS_PROXY|NO_PROXY|http_proxy|https_proxy|no_proxy"
+_NAME = "OTEL_[A-Z0-9_]{1,200}|TZ|HTTP_PROXY|HTTPS_PROXY|NO_PROXY|http_proxy|https_proxy|no_proxy|HF_ENDPOINT"
 
 
 class EnvVar(ApiModel):
@@ -55,11 +57,12 @@ class EnvVar(ApiModel):
         Field(max_length=253),
         must_match(
             _NAME,
-            "expected OTEL_... or TZ for the server, or HTTP_PROXY, HTTPS_PROXY or NO_PROXY for the fetcher: "
-            "other variables could change which code runs, and what may be chosen has a field of its own",
+            "expected OTEL_... or TZ for the server, or HTTP_PROXY, HTTPS_PROXY, NO_PROXY or HF_ENDPOINT for "
+            "the fetcher: other variables could change which code runs, and what may be chosen has a field "
+            "of its own",
         ),
     ]
-    """OTEL_... and TZ are the server's; HTTP_PROXY, HTTPS_PROXY and NO_PROXY are the fetcher's."""
+    """OTEL_... and TZ are the server's; HTTP_PROXY, HTTPS_PROXY, NO_PROXY and HF_ENDPOINT the fetcher's."""
     value: (
         Annotated[
             str,
@@ -94,4 +97,4 @@ class EnvVar(ApiModel):
     @property
     def is_for_fetcher(self) -> bool:
         """Whether only the fetcher gets it."""
-        return self.name.upper() in PROXY_VARIABLES
+        return self.name == HUB_VARIABLE or self.name.upper() in PROXY_VARIABLES

@@ -14,6 +14,8 @@ from modelservice_operator.api.types.rules import Rule, must_match, must_not_con
 MOUNTED_SCHEMES = ("pvc://", "configmap://")
 """Models that are mounted into the pod, not downloaded."""
 
+_HUB_NAME = "[A-Za-z0-9][-A-Za-z0-9._]{0,95}"
+
 
 def _form(scheme: str, rest: str, message: str) -> Rule:
     return must_match(f"{scheme}://{rest}", message, prefix=f"{scheme}://", echo=False)
@@ -23,9 +25,9 @@ StorageUri = Annotated[
     str,
     Field(min_length=1, max_length=2048),
     must_match(
-        r"(oci|s3|gs|az|https|http|pvc|configmap)://[\s\S]*",
-        "expected oci://, s3://, gs://, az://, https://, http:// (with sha256), pvc:// or configmap:// "
-        "at the beginning: other sources are not supported",
+        r"(oci|s3|gs|az|hf|https|http|pvc|configmap)://[\s\S]*",
+        "expected oci://, s3://, gs://, az://, hf://, https://, http:// (with sha256), pvc:// or "
+        "configmap:// at the beginning: other sources are not supported",
         echo=False,
     ),
     must_match(
@@ -64,6 +66,11 @@ StorageUri = Annotated[
         "az",
         "[a-z0-9][-a-z0-9]{1,61}[a-z0-9]/[^?#]+",
         "expected az://CONTAINER/KEY or az://CONTAINER/PREFIX/, without '?' and '#'",
+    ),
+    _form(
+        "hf",
+        rf"{_HUB_NAME}/{_HUB_NAME}(@(refs/(pr|convert)/[-A-Za-z0-9._]+|[A-Za-z0-9][-A-Za-z0-9._]*))?(/[^?#]*)?",
+        "expected hf://ORGANIZATION/REPOSITORY, with @REVISION and /PATH where wanted, without '?' and '#'",
     ),
     _form("https", f"{HOST}/[^?#][^#]*", "expected https://HOST[:PORT]/PATH, without '#'"),
     _form("http", f"{HOST}/[^?#][^#]*", "expected http://HOST[:PORT]/PATH, without '#'"),

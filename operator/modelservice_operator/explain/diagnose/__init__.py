@@ -2,6 +2,19 @@
 
 from modelservice_operator.explain.diagnose.cause import Cause, Situation
 from modelservice_operator.explain.diagnose.causes import diagnose
-from modelservice_operator.explain.diagnose.models import LoadedModel, first_report, loaded_models
+from modelservice_operator.explain.diagnose.models import (
+    LoadedModel,
+    first_commit,
+    first_report,
+    loaded_models,
+)
 
-__all__ = ["Cause", "LoadedModel", "Situation", "diagnose", "first_report", "loaded_models"]
+__all__ = [
+    "Cause",
+    "LoadedModel",
+    "Situation",
+    "diagnose",
+    "first_commit",
+    "first_report",
+    "loaded_models",
+]

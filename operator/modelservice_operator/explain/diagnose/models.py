@@ -21,6 +21,7 @@ class FetchReport(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
     sha256: str | None = None
     size_bytes: int | None = None
+    commit: str | None = None
 
 
 class LoadedModel(msgspec.Struct, frozen=True):
@@ -71,6 +72,12 @@ def first_report(
     return None
 
 
+def first_commit(pods: Sequence[Mapping[str, Any]], revision: str, sha256: str) -> str | None:
+    """Return the commit that the oldest pod with this model fetched it at, None where none says so."""
+    reports = (_fetch_report(pod) for pod in podlib.of_revision(pods, revision))
+    return next((one.commit for one in reports if one and one.commit and one.sha256 == sha256), None)
+
+
 def _served(report: PodReport) -> list[LoadedModel]:
     return [
         LoadedModel(one.sha256, one.size_bytes or 0, one.external_data_sha256)
@@ -79,7 +86,11 @@ def _served(report: PodReport) -> list[LoadedModel]:
     ]
 
 
-def _fetched(pod: Mapping[str, Any]) -> list[LoadedModel]:
+def _fetch_report(pod: Mapping[str, Any]) -> FetchReport | None:
     ended = podlib.state(podlib.fetcher(pod), "terminated")
-    report = parse_report(ended) if ended.get("exitCode") == 0 else None
+    return parse_report(ended) if ended.get("exitCode") == 0 else None
+
+
+def _fetched(pod: Mapping[str, Any]) -> list[LoadedModel]:
+    report = _fetch_report(pod)
     return [LoadedModel(report.sha256, report.size_bytes or 0)] if report and report.sha256 else []

@@ -669,6 +669,18 @@ def test_compute_status_model_is_what_the_pods_report() -> None:
     assert world.status["model"] == {"sha256": SHA_A, "sizeBytes": 7}
 
 
+def test_compute_status_commit_is_that_of_the_model_which_was_rolled_out() -> None:
+    world = settled_world()
+    serving = world.status["stableRevision"]
+    world.pods = (make_ready_pod(serving, "a", SHA_A), make_ready_pod(serving, "b", SHA_A, "c0ffee" * 6))
+    world.settle()
+    assert world.status["model"]["commit"] == "c0ffee" * 6
+
+    world.pods = (make_ready_pod(serving, "c", SHA_B, "0ff" * 13),)
+    world.settle()
+    assert world.status["model"]["commit"] == "c0ffee" * 6
+
+
 def test_compute_status_digest_that_no_pod_had_yet_is_not_the_models() -> None:
     world = World(model=model(1, sha256=SHA_A))
     target = world.reconcile().target

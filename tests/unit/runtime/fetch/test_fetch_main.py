@@ -72,7 +72,7 @@ def test_run_failure_is_logged_as_one_json_line_without_the_secret(volume, capsy
 
 
 def test_run_no_termination_log_does_not_create_one(volume):
-    code = run(["--uri", "hf://org/m", "--termination-log", str(volume / "none")])
+    code = run(["--uri", "ftp://org/m", "--termination-log", str(volume / "none")])
     assert code == 1
     assert not (volume / "none").exists()
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.uri import FileUri, ObjectUri, OciUri, WebUri, parse_uri
+from modelservice_runtime.fetch.uri import FileUri, HubUri, ObjectUri, OciUri, WebUri, parse_uri
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -26,6 +26,10 @@ DIGEST = "sha256:" + "ab" * 32
         ("s3://models/a%2520b+%(1)", ObjectUri("s3", "models", "a%20b+%(1)")),
         ("gs://my_models/spam/", ObjectUri("gs", "my_models", "spam/")),
         ("az://models/spam/", ObjectUri("az", "models", "spam/")),
+        ("hf://org/spam", HubUri("org/spam", "main", "")),
+        ("hf://Org_1/a.b-c@v1.0/", HubUri("Org_1/a.b-c", "v1.0", "")),
+        ("hf://org/spam/onnx/a%20%C3%BC@2.onnx", HubUri("org/spam", "main", "onnx/a ü@2.onnx")),
+        ("hf://org/spam@refs/pr/7/onnx/", HubUri("org/spam", "refs/pr/7", "onnx")),
         ("file:///mnt/models/m.onnx", FileUri("/mnt/models/m.onnx")),
     ],
 )
@@ -46,9 +50,20 @@ def test_parse_uri_keeps_the_signature_of_a_presigned_url_as_written():
         ("", "SCHEME://"),
         ("model.onnx", "SCHEME://"),
         ("gopher://host/m", "not supported"),
-        ("hf://org/model", "oci, s3, gs, az, https"),
+        ("ftp://org/model", "oci, s3, gs, az, hf, https"),
+        ("hf://org", "hf://ORGANIZATION/REPOSITORY"),
+        ("hf://org/", "hf://ORGANIZATION/REPOSITORY"),
+        ("hf://-org/model", "hf://ORGANIZATION/REPOSITORY"),
+        ("hf://org/model@", "hf://ORGANIZATION/REPOSITORY"),
+        ("hf://org/model:v1", "hf://ORGANIZATION/REPOSITORY"),
+        ("hf://org/model?revision=v1", "hf://ORGANIZATION/REPOSITORY"),
+        ("hf://org/model@a%2fb", "encoded"),
+        ("hf://org/model/%C3", "UTF-8"),
+        ("hf://org/model/a%0Ab", "cannot be printed"),
+        ("hf://org/model/a//b", "two slashes"),
+        ("hf://user@org/model", "credentials.secretName"),
         ("az://my_models/m.onnx", "bucket name"),
-        ("abfss://models/m.onnx", "oci, s3, gs, az, https"),
+        ("abfss://models/m.onnx", "oci, s3, gs, az, hf, https"),
         ("gs://Bucket/m.onnx", "bucket name"),
         ("pvc://claim/m.onnx", "mounted"),
         ("https://user:pass@host/m.onnx", "Secret"),
