@@ -112,5 +112,19 @@ FAMILIES: dict[str, Family] = {
             build_seconds=1300,
             version_text="v2.21.0",  # nor have these
         ),
+        Family(
+            name="source-controller",
+            version="v1.9.4",
+            programs={"source-controller": "github.com/fluxcd/source-controller"},
+            build_seconds=400,
+            version_text="v1.9.4",  # nor has this one
+        ),
+        Family(
+            name="kustomize-controller",
+            version="v1.9.6",
+            programs={"kustomize-controller": "github.com/fluxcd/kustomize-controller"},
+            build_seconds=400,
+            version_text="v1.9.6",  # nor has this one
+        ),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hack.generate.argocd import argocd_config_map
 from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
 from hack.generate.go_stub import go_stub
 from hack.generate.layers import layers_picture
@@ -33,6 +34,7 @@ def main() -> None:
     _write(go_stub(ROOT))
     _write(layers_picture(ROOT))
     _write(phases_picture())
+    _write(argocd_config_map(ROOT))
     # The chart holds copies of the definitions, so it is rendered after they are written.
     _write(rendered_manifests(ROOT))
 

@@ -54,7 +54,8 @@ def compute_conditions(view: View) -> tuple[Condition, ...]:
     verdict = ready_verdict(view) if ready else failure or progress_verdict(view)
     progressing = _progressing(view, verdict)
     is_stalled = not ready and verdict.is_final
-    is_reconciling = not is_stalled and (not ready or progressing.status)
+    # Of a ready service that an autoscaler gives more pods nobody who waits for it need wait longer.
+    is_reconciling = not ready and not is_stalled
     return (
         Condition("Ready", ready, verdict.reason, verdict.message),
         _available(view),
