@@ -9,6 +9,7 @@ from modelservice_cli.rollout.report import Part, Table
 from modelservice_cli.top.busy import Busy, busy_together
 from modelservice_operator.facts import labels
 from modelservice_operator.facts.pods import is_ready
+from modelservice_operator.facts.recorded import condition_of
 
 _NOT_TOLD = "-"
 _MIB = 1 << 20
@@ -72,6 +73,11 @@ class ServiceRow:
         """What the autoscaler decided last, empty where it is not ours, or has not yet."""
         return _status(self.service, "autoscaler")
 
+    @property
+    def steering(self) -> Mapping[str, Any]:
+        """The condition AutoscalingActive: whether the engine works, and why not; empty without one."""
+        return condition_of(self.service.get("status") or {}, "AutoscalingActive")
+
 
 def service_rows(
     services: Iterable[Object], pods: Sequence[Object], busy: Mapping[str, Busy]
@@ -96,7 +102,7 @@ def service_rows(
 
 
 def services_report(rows: Sequence[ServiceRow]) -> list[Part]:
-    """One line for each service, and below them what was decided last."""
+    """One line for each service, and below them what steers it, and how that goes."""
     if not rows:
         return ["There is no ModelService here."]
     header = ("NAME", "PODS", *(name for name, _ in _COLUMNS), "ENGINE")
@@ -104,18 +110,16 @@ def services_report(rows: Sequence[ServiceRow]) -> list[Part]:
         (row.name, f"{row.ready}/{_wanted(row)}", *_numbers(row.busy), row.engine or _NOT_TOLD)
         for row in rows
     ]
-    decisions = [f"{row.name}: {_decision(row)}" for row in rows if row.decision]
+    told = [f"{row.name}: {_steering(row)}" for row in rows if row.steering]
     table = _without_empty_columns(header, lines)
-    return [table, "\n".join(decisions)] if decisions else [table]
+    return [table, "\n".join(told)] if told else [table]
 
 
 def pods_report(row: ServiceRow) -> list[Part]:
     """One line for each pod of a service, and what is wanted of it above."""
     sentences = [f"{row.name}: {row.ready} of {_wanted(row)} pods are ready"]
-    if row.engine:
-        sentences.append(f"{row.engine} steers them")
-    if row.decision:
-        sentences.append(_decision(row))
+    if row.steering:
+        sentences.append(_steering(row))
     header = ("POD", *(name for name, _ in _COLUMNS))
     lines = [(_pod_name(pod), *_numbers(pod.busy)) for pod in row.pods]
     if len(lines) > 1:
@@ -143,12 +147,19 @@ def as_json(row: ServiceRow) -> dict[str, Any]:
         "wantedPods": row.wanted,
         "engine": row.engine or None,
         "decision": dict(row.decision) or None,
+        "autoscaling": _steering_json(row.steering),
         "load": _busy_json(row.busy),
         "pods": [
             {"name": pod.name, "revision": pod.revision, "ready": pod.is_ready, "load": _busy_json(pod.busy)}
             for pod in row.pods
         ],
     }
+
+
+def _steering_json(told: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not told:
+        return None
+    return {"active": told.get("status") == "True", "reason": told["reason"], "message": told["message"]}
 
 
 def _busy_json(busy: Busy | None) -> dict[str, Any] | None:
@@ -185,11 +196,11 @@ def _pod_name(pod: PodRow) -> str:
     return pod.name if pod.is_ready else f"{pod.name} (not ready)"
 
 
-def _decision(row: ServiceRow) -> str:
-    """What was decided last, and what kept it from more."""
-    decision = row.decision
-    parts = [str(decision[name]) for name in ("message", "limit", "missing") if decision.get(name)]
-    return ", ".join(parts)
+def _steering(row: ServiceRow) -> str:
+    """What is true now: the engine and its last decision, or why it makes none."""
+    told = row.steering
+    message = str(told.get("message") or "").rstrip(".")
+    return message if told.get("status") == "True" else f"{told.get('reason')}: {message}"
 
 
 def _time(seconds: float | None) -> str:

@@ -34,6 +34,14 @@ AUTOSCALED = {
         "message": "Concurrency 12.4 of 8 a pod: 2 -> 4",
         "limit": "MaxReplicas",
     },
+    "conditions": [
+        {
+            "type": "AutoscalingActive",
+            "status": "True",
+            "reason": "Scaling",
+            "message": "Builtin: Concurrency 12.4 of 8 a pod: 2 -> 4.",
+        }
+    ],
 }
 
 
@@ -60,7 +68,7 @@ def test_a_line_for_each_service_says_what_is_wanted_and_below_it_why() -> None:
     assert spam.split() == [
         *("spam", "1/4", "5.0", "3", "120.0", "19.9ms", "475us", "1.23", "300Mi", "50%", "20%", "Builtin")
     ]
-    assert decision == "spam: Concurrency 12.4 of 8 a pod: 2 -> 4, MaxReplicas"
+    assert decision == "spam: Builtin: Concurrency 12.4 of 8 a pod: 2 -> 4"
     assert max(map(len, text)) <= 80
 
 
@@ -70,9 +78,7 @@ def test_a_line_for_each_pod_of_a_service_and_one_for_all() -> None:
     row = rows(*pods, busy={"uid-pod-1": BUSY, "uid-pod-2": BUSY})[1]
     headline, _, header, *lines = as_text(pods_report(row)).splitlines()
 
-    assert headline == (
-        "spam: 2 of 4 pods are ready; Builtin steers them; Concurrency 12.4 of 8 a pod: 2 -> 4, MaxReplicas"
-    )
+    assert headline == "spam: 2 of 4 pods are ready; Builtin: Concurrency 12.4 of 8 a pod: 2 -> 4"
     assert header.split()[:4] == ["POD", "CONC", "WAIT", "RPS"]
     assert [line.split()[:4] for line in lines] == [
         ["pod-1", "5.0", "3", "120.0"],
@@ -80,6 +86,26 @@ def test_a_line_for_each_pod_of_a_service_and_one_for_all() -> None:
         ["pod-3", "(not", "ready)", "-"],
         ["all", "9.9", "6", "240.1"],
     ]
+
+
+def test_engine_that_does_not_work_is_shown_so_whoever_it_is_and_whatever_it_decided_before() -> None:
+    failing = {
+        "type": "AutoscalingActive",
+        "status": "False",
+        "reason": "KedaMissing",
+        "message": "The number of pods stays as it is: the cluster serves no ScaledObjects.",
+    }
+    for engine in ("Keda", "HPA", "Builtin"):
+        status = {**AUTOSCALED, "autoscaling": {"engine": engine}, "conditions": [failing]}
+        row = rows(status=status)[1]
+        expected = "KedaMissing: The number of pods stays as it is: the cluster serves no ScaledObjects"
+        assert as_text(services_report([row])).splitlines()[-1] == f"spam: {expected}"
+        assert as_text(pods_report(row)) == f"spam: 0 of 4 pods are ready; {expected}"
+        assert as_json(row)["autoscaling"] == {
+            "active": False,
+            "reason": "KedaMissing",
+            "message": failing["message"],
+        }
 
 
 def test_columns_that_nobody_fills_are_left_out() -> None:
@@ -111,4 +137,6 @@ def test_json_has_null_where_nothing_is_known() -> None:
     assert spam["load"]["concurrency"] == 4.96
     assert (spam["load"]["gpuUtilization"], spam["load"]["gpuMemoryUtilization"]) == (0.5, 0.2)
     assert spam["pods"][1] == {"name": "pod-2", "revision": "abc", "ready": False, "load": None}
+    assert spam["autoscaling"]["active"] is True
     assert (asleep["load"], asleep["engine"], asleep["decision"], asleep["pods"]) == (None, None, None, [])
+    assert asleep["autoscaling"] is None
