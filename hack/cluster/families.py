@@ -105,6 +105,15 @@ FAMILIES: dict[str, Family] = {
             version_text="v0.12.0",  # nor has this one
         ),
         Family(
+            name="envoy-gateway",
+            version="v1.9.1",
+            programs={"envoy-gateway": "github.com/envoyproxy/gateway/cmd/envoy-gateway"},
+            build_seconds=600,
+            version_text="v1.9.1",
+            version_arguments=("version",),
+            stamps={"github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion": "v1.9.1"},
+        ),
+        Family(
             name="keda",
             version="v2.21.0",
             # Named by their packages, as `go build` does it where there are several.

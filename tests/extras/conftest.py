@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 from hack.cluster.netns import namespace_name
 
-# The fixtures of the integration tests: a control plane with fake nodes, and the operator.
+# A cluster with a real node, and one without: a control plane with fake nodes, and the operator.
+from tests.e2e.conftest import cluster
+from tests.e2e.serving.conftest import installation, user
 from tests.integration.conftest import control_plane, namespace
 from tests.integration.operator.conftest import installed, kube, make_operator
 
 if TYPE_CHECKING:
     from hack.cluster.cluster import Cluster
 
-__all__ = ["control_plane", "installed", "kube", "make_operator", "namespace"]
+__all__ = [
+    "cluster",
+    "control_plane",
+    "installation",
+    "installed",
+    "kube",
+    "make_operator",
+    "namespace",
+    "user",
+]
 
 
 @pytest.fixture

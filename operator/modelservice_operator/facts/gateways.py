@@ -7,8 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from modelservice_operator.facts.labels import GATEWAY_FEATURES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_TRIED = {
+    "gateway.envoyproxy.io/gatewayclass-controller": frozenset(
+        {
+            "HTTPRoutePathRewrite",
+            "HTTPRouteRequestMirror",
+            "HTTPRouteRequestPercentageMirror",
+            "HTTPRouteRequestTimeout",
+        }
+    )
+}
+"""What was seen to work with controllers whose classes list no features: Envoy Gateway 1.9."""
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,16 +98,24 @@ def _read_listener(one: Mapping[str, Any], said: Iterable[Mapping[str, Any]]) ->
 
 
 def read_gateway_class(obj: Mapping[str, Any]) -> GatewayClass:
-    """Return what a GatewayClass says, as read; features are objects today, and were texts once."""
-    status = obj.get("status") or {}
-    features = status.get("supportedFeatures")
+    """Return what a GatewayClass says, as read."""
     return GatewayClass(
         name=obj["metadata"]["name"],
-        features=frozenset(str(one["name"] if isinstance(one, dict) else one) for one in features)
-        if features
-        else None,
-        conditions=read_conditions(status.get("conditions") or ()),
+        features=_read_features(obj),
+        conditions=read_conditions((obj.get("status") or {}).get("conditions") or ()),
     )
+
+
+def _read_features(obj: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return what the administrator says, else the class, else what is known of its controller."""
+    told = (obj["metadata"].get("annotations") or {}).get(GATEWAY_FEATURES)
+    if told is not None:
+        return frozenset(told.replace(",", " ").split())
+    # They are objects today, and were texts once.
+    listed = (obj.get("status") or {}).get("supportedFeatures")
+    if listed:
+        return frozenset(str(one["name"] if isinstance(one, dict) else one) for one in listed)
+    return _TRIED.get((obj.get("spec") or {}).get("controllerName") or "")
 
 
 def read_conditions(found: Iterable[Mapping[str, Any]]) -> tuple[Condition, ...]:

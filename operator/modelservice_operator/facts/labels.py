@@ -18,6 +18,8 @@ REVISION = f"{GROUP}/revision"
 DEFAULT_RUNTIME = f"{GROUP}/is-default-runtime"
 """Annotation on the ModelRuntime that serves ModelServices without `spec.runtime.ref`."""
 
+GATEWAY_FEATURES = f"{GROUP}/supported-features"
+"""Annotation of a GatewayClass: the features that its Gateways support, in place of those that it lists."""
 ROLLOUT_ACTION = f"{GROUP}/rollout-action"
 """Annotation on a ModelService: what people ask of its rollout."""
 

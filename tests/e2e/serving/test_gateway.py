@@ -6,59 +6,25 @@ import http.client
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hack.cluster.gateways import install_gateway_api, make_gateway, running_traefik
-from tests.support.load import adder_load
 from tests.support.operator_process import wait_until
-from tests.support.serving import User, adder_request, ask_adder, condition
+from tests.support.outside import NAME, ROUTE, TESTER, Outside, load_without_loss
+from tests.support.serving import adder_request, ask_adder, condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hack.cluster.gateways import Traefik
     from hack.load import Load
+    from tests.support.serving import User
 
-NAME = "spam"
 OLD, NEW, WORSE = 1.0, 2.0, 3.0
-GRPC_HOST = "grpc.example.com"
-TESTER = {"X-Tester": "yes"}
 REQUESTS = 1000
 """At each step; Traefik draws no lots, so as many show what 10,000 do."""
 STEPS = [{"setWeight": 1}, {"pause": {}}, {"setWeight": 30}, {"pause": {}}]
-
-
-@dataclass(frozen=True)
-class Outside(User):
-    """A user who asks through the gateway."""
-
-    gateway: Any = None
-
-    def address(self, name: str, port: int = 80) -> tuple[str, int]:
-        return self.gateway.address()
-
-    def ask_many(self, requests: int, **headers: str) -> Counter[float]:
-        """Count the answers of so many requests, one after the other."""
-        connection = http.client.HTTPConnection(*self.address(NAME), timeout=30)
-        found: Counter[float] = Counter()
-        for _ in range(requests):
-            found[ask_adder(_WithHeaders(connection, headers), NAME, 0.0)] += 1
-        connection.close()
-        return found
-
-
-@dataclass(frozen=True)
-class _WithHeaders:
-    connection: http.client.HTTPConnection
-    headers: dict[str, str]
-
-    def request(self, method: str, path: str, body: str) -> None:
-        self.connection.request(method, path, body, self.headers)
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        return self.connection.getresponse()
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +37,6 @@ def gateway(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tr
 
 @pytest.fixture(scope="module")
 def outside(user: User, gateway: Traefik) -> Outside:
-    route = {
-        "parentRefs": [{"name": "web"}],
-        "hostnames": ["localhost"],
-        "grpcHostnames": [GRPC_HOST],
-        "testers": {"header": "X-Tester", "value": "yes"},
-    }
     rollout = {"strategy": "Canary", "canary": {"steps": STEPS}}
     # Pods have to answer until Traefik has heard that they go.
     user.apply(
@@ -84,47 +44,19 @@ def outside(user: User, gateway: Traefik) -> Outside:
         model=user.push_adder(OLD),
         replicas=2,
         rollout=rollout,
-        route=route,
+        route=ROUTE,
         terminationGracePeriodSeconds=20,
     )
     user.wait_ready(NAME)
-    user.wait(NAME, lambda one: condition(one, "RouteReady").get("status") == "True", "the route")
     outside = Outside(user.cluster, user.namespace, gateway)
-    # A gateway says that it accepts a route before it goes by it.
-    wait_until(lambda: is_led(outside), "the gateway leads to it", 30)
+    outside.wait_led()
     return outside
-
-
-def is_led(outside: Outside) -> bool:
-    """Whether requests of both protocols come through the gateway."""
-    with adder_load(outside, NAME, keeping=1, reconnecting=0, grpc_clients=True, grpc_host=GRPC_HOST) as load:
-        wait_until(lambda: load.count() + len(load.failures) > 20, "the gateway answers")
-    return not load.failures
 
 
 @pytest.fixture
 def load(outside: Outside) -> Iterator[Load]:
-    """Clients of REST and gRPC all the time; none of their requests may be lost."""
-    with adder_load(outside, NAME, keeping=1, reconnecting=1, grpc_clients=True, grpc_host=GRPC_HOST) as load:
-        wait_until(lambda: load.count() > 20, "clients are answered")
+    with load_without_loss(outside) as load:
         yield load
-        end = load.count()
-        wait_until(lambda: load.count() > end + 20, "clients are answered in the end")
-    assert not load.failures, f"{len(load.failures)} of {load.count()}: {load.failures[:3]}"
-
-
-def wait_paused(outside: Outside, step: int) -> None:
-    def is_paused(one: Any) -> bool:
-        rollout = one["status"].get("rollout", {})
-        return rollout.get("phase") == "Paused" and rollout.get("step") == step
-
-    outside.wait(NAME, is_paused, f"paused at step {step}")
-
-
-def resume(outside: Outside, verb: str = "resume") -> None:
-    target = outside.service(NAME)["status"]["targetRevision"]
-    wish = {"modelservice.dev/rollout-action": f"{verb}@{target}"}
-    outside.cluster.api.patch(outside.path("modelservices", NAME), {"metadata": {"annotations": wish}})
 
 
 def assert_share(outside: Outside, load: Load, new: float, percent: int) -> None:
@@ -136,33 +68,26 @@ def assert_share(outside: Outside, load: Load, new: float, percent: int) -> None
 
 def test_every_weight_is_exact_and_nothing_is_lost_on_the_way(outside: Outside, load: Load) -> None:
     outside.edit(NAME, {"model": outside.push_adder(NEW)})
-    wait_paused(outside, 1)
+    outside.wait_paused(1)
     assert_share(outside, load, NEW, 1)
     assert outside.ask_many(10, **TESTER) == {NEW: 10}
 
-    resume(outside)
-    wait_paused(outside, 3)
+    outside.steer("resume")
+    outside.wait_paused(3)
     assert_share(outside, load, NEW, 30)
 
-    resume(outside, "promote")
+    outside.steer("promote")
     outside.wait_ready(NAME)
     assert outside.ask_many(50) == outside.ask_many(50, **TESTER) == {NEW: 50}
 
 
 def test_abort_takes_the_weight_back_and_nothing_is_lost(outside: Outside, load: Load) -> None:
     outside.edit(NAME, {"model": outside.push_adder(WORSE)})
-    wait_paused(outside, 1)
-    resume(outside)
-    wait_paused(outside, 3)
-    resume(outside, "abort")
-    outside.wait(NAME, lambda one: one["status"]["rollout"]["phase"] == "Aborted", "aborted")
-    revision = outside.service(NAME)["status"]["targetRevision"]
-    deployment = outside.path("deployments", f"{NAME}-{revision}")
-    wait_until(
-        lambda: (outside.cluster.api.find(deployment) or {"spec": {"replicas": 0}})["spec"]["replicas"] == 0,
-        "the new revision has no pods",
-        120,
-    )
+    outside.wait_paused(1)
+    outside.steer("resume")
+    outside.wait_paused(3)
+    outside.steer("abort")
+    outside.wait_aborted()
     assert outside.ask_many(50) == {NEW: 50}
 
 

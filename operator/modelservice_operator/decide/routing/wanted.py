@@ -9,6 +9,7 @@ from modelservice_operator.api import Route, parse_part
 from modelservice_operator.decide.resources.ingress import build_ingress
 from modelservice_operator.decide.resources.routes import build_grpc_route, build_http_route, with_backends
 from modelservice_operator.facts.kinds import GATEWAY_API, GRPC_ROUTES, HTTP_ROUTES, INGRESSES
+from modelservice_operator.facts.labels import GATEWAY_FEATURES
 from modelservice_operator.facts.observed import RouteChild
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.routes import RoutePlan
@@ -121,9 +122,11 @@ def _find_unsupported(observed: Observed, route: Route) -> RouteProblem | None:
     needed = list(_needed(route))
     for known in _classes(observed, route) if needed else ():
         if known.features is None:
+            names = ",".join(feature for feature, _, _ in needed)
             message = (
                 f"GatewayClass {known.name} does not say what it supports (status.supportedFeatures), so "
-                f"spec.route.{needed[0][1]} may come to nothing: leave it out."
+                f"spec.route.{needed[0][1]} may come to nothing: leave it out, or, where its Gateways do it, "
+                f"say so by the annotation {GATEWAY_FEATURES}: {names} on the GatewayClass."
             )
             return RouteProblem("UnknownFeatures", message)
         missing = next((one for one in needed if one[0] not in known.features), None)

@@ -124,6 +124,34 @@ def test_class_that_lists_no_feature_says_nothing(features: Any, expected: Any) 
     assert read_gateway_class({"metadata": {"name": "a"}, "status": status}).features == expected
 
 
+def read_features(controller: str, annotation: str | None = None, *listed: str) -> frozenset[str] | None:
+    annotations = {} if annotation is None else {"modelservice.dev/supported-features": annotation}
+    return read_gateway_class(
+        {
+            "metadata": {"name": "a", "annotations": annotations},
+            "spec": {"controllerName": controller},
+            "status": {"supportedFeatures": [{"name": one} for one in listed]},
+        }
+    ).features
+
+
+def test_administrator_speaks_for_a_class() -> None:
+    assert read_features("example.com/a", "A, B,C ", "D") == {"A", "B", "C"}
+    assert read_features("example.com/a", "", "D") == frozenset()
+
+
+def test_controller_that_was_tried_is_known_where_its_class_lists_nothing() -> None:
+    envoy = "gateway.envoyproxy.io/gatewayclass-controller"
+
+    known = read_features(envoy)
+
+    assert known is not None
+    assert {"HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRoutePathRewrite"} < known
+    assert read_features("example.com/a") is None
+    assert read_features(envoy, None, "D") == {"D"}
+    assert read_features(envoy, "E") == {"E"}
+
+
 def test_what_was_said_of_an_older_route_is_not_heard() -> None:
     def said(generation: int) -> dict[str, Any]:
         return {"type": "Accepted", "status": "True", "observedGeneration": generation}

@@ -206,7 +206,9 @@ def test_class_that_says_nothing_is_trusted_with_nothing() -> None:
     world.cluster = msgspec.structs.replace(world.cluster, gateway_classes=(GatewayClass(name="plain"),))
     world.edit(route={**ROUTE, "timeoutSeconds": 5})
     world.settle()
-    assert world.condition("RouteReady")["reason"] == "UnknownFeatures"
+    said = world.condition("RouteReady")
+    assert said["reason"] == "UnknownFeatures"
+    assert "modelservice.dev/supported-features: HTTPRouteRequestTimeout on" in said["message"]
     world.edit(route=ROUTE)
     world.settle()
     assert world.names("HTTPRoute") == {"spam"}

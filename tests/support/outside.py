@@ -1,0 +1,107 @@
+"""A user outside of the cluster, who asks a canary through a gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.support.load import adder_load
+from tests.support.operator_process import wait_until
+from tests.support.serving import User, ask_adder, condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hack.load import Load
+
+NAME = "spam"
+GRPC_HOST = "grpc.example.com"
+TESTER = {"X-Tester": "yes"}
+ROUTE = {
+    "parentRefs": [{"name": "web"}],
+    "hostnames": ["localhost"],
+    "grpcHostnames": [GRPC_HOST],
+    "testers": {"header": "X-Tester", "value": "yes"},
+}
+
+
+@dataclass(frozen=True)
+class Outside(User):
+    """A user who asks through the gateway."""
+
+    gateway: Any = None
+
+    def address(self, name: str, port: int = 80) -> tuple[str, int]:
+        return self.gateway.address()
+
+    def ask_many(self, requests: int, **headers: str) -> Counter[float]:
+        """Count the answers of so many requests, one after the other."""
+        connection = http.client.HTTPConnection(*self.address(NAME), timeout=30)
+        found: Counter[float] = Counter()
+        for _ in range(requests):
+            found[ask_adder(_WithHeaders(connection, headers), NAME, 0.0)] += 1
+        connection.close()
+        return found
+
+    def wait_paused(self, step: int) -> None:
+        """Wait until the canary pauses there."""
+
+        def is_paused(one: Any) -> bool:
+            rollout = one["status"].get("rollout", {})
+            return rollout.get("phase") == "Paused" and rollout.get("step") == step
+
+        self.wait(NAME, is_paused, f"paused at step {step}")
+
+    def steer(self, verb: str) -> None:
+        """Resume, promote or abort the change to what is the target now."""
+        target = self.service(NAME)["status"]["targetRevision"]
+        wish = {"modelservice.dev/rollout-action": f"{verb}@{target}"}
+        self.cluster.api.patch(self.path("modelservices", NAME), {"metadata": {"annotations": wish}})
+
+    def wait_aborted(self) -> None:
+        """Wait until the change is given up and its revision has no pods."""
+        self.wait(NAME, lambda one: one["status"]["rollout"]["phase"] == "Aborted", "aborted")
+        deployment = self.path("deployments", f"{NAME}-{self.service(NAME)['status']['targetRevision']}")
+        wait_until(
+            lambda: (self.cluster.api.find(deployment) or {"spec": {"replicas": 0}})["spec"]["replicas"] == 0,
+            "the new revision has no pods",
+            120,
+        )
+
+    def wait_led(self) -> None:
+        """Wait until the gateway goes by the route: it says that it accepts one before."""
+        self.wait(NAME, lambda one: condition(one, "RouteReady").get("status") == "True", "the route")
+        wait_until(lambda: _is_led(self), "the gateway leads to it", 30)
+
+
+@dataclass(frozen=True)
+class _WithHeaders:
+    connection: http.client.HTTPConnection
+    headers: dict[str, str]
+
+    def request(self, method: str, path: str, body: str) -> None:
+        self.connection.request(method, path, body, self.headers)
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        return self.connection.getresponse()
+
+
+def _is_led(outside: Outside) -> bool:
+    """Whether requests of both protocols come through the gateway."""
+    with adder_load(outside, NAME, keeping=1, reconnecting=0, grpc_clients=True, grpc_host=GRPC_HOST) as load:
+        wait_until(lambda: load.count() + len(load.failures) > 20, "the gateway answers")
+    return not load.failures
+
+
+@contextlib.contextmanager
+def load_without_loss(outside: Outside) -> Iterator[Load]:
+    """Clients of REST and gRPC all the time; none of their requests may be lost."""
+    with adder_load(outside, NAME, keeping=1, reconnecting=1, grpc_clients=True, grpc_host=GRPC_HOST) as load:
+        wait_until(lambda: load.count() > 20, "clients are answered")
+        yield load
+        end = load.count()
+        wait_until(lambda: load.count() > end + 20, "clients are answered in the end")
+    assert not load.failures, f"{len(load.failures)} of {load.count()}: {load.failures[:3]}"
