@@ -48,7 +48,8 @@ def _missing(pods: Pods, signals: Sequence[tuple[Signal, Usage | None]]) -> Iter
         yield f"{len(pods.missing)} of {pods.ready} pods {verb} not answer"
     for signal, usage in signals:
         if signal.percent and not signal.whole:
-            yield f"{signal.type} is a percentage of the request, and the pods request none"
+            remedy = f"add spec.resources.requests.{signal.type.lower()}, or steer by averageValue"
+            yield f"{signal.type} is a percentage of the request, and the pods request none: {remedy}"
         elif pods.answering and (usage is None or usage.missing > len(pods.missing)):
             untold = len(pods.answering) if usage is None else usage.missing - len(pods.missing)
             verb = "does" if untold == 1 else "do"

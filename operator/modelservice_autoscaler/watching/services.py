@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelservice_autoscaler.algorithm.spec import AutoscalerSpec, build_spec
@@ -40,6 +40,8 @@ class Service:
     """Whether the operator has done all that the spec asks for."""
     told: Mapping[str, Any] | None
     """The last decision that its status tells of."""
+    pod_requests: Mapping[str, str] = field(default_factory=dict)
+    """What a pod requests, as the operator says."""
     cannot_sleep: bool = False
     """Whether the operator would keep the last pod, because nobody could stand in for it."""
 
@@ -105,14 +107,15 @@ def read_service(obj: Mapping[str, Any], known: Service | None = None) -> Servic
     scaling = status.get("autoscaling") or {}
     if (obj.get("spec") or {}).get("autoscaling") is None:
         return None
-    is_same = known is not None and (known.uid, known.generation) == (metadata["uid"], metadata["generation"])
-    if is_same and known is not None:
+    requests = scaling.get("podRequests") or {}
+    now = (metadata["uid"], metadata["generation"], requests)
+    if known is not None and (known.uid, known.generation, known.pod_requests) == now:
         spec, idle_seconds = known.spec, known.idle_seconds
     else:
         autoscaling = parse_part(obj, "autoscaling", Autoscaling)
         if autoscaling is None:
             return None
-        spec, idle_seconds = _read_spec(obj, autoscaling), autoscaling.idles_after_seconds
+        spec, idle_seconds = _read_spec(obj, autoscaling, requests), autoscaling.idles_after_seconds
     return Service(
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
@@ -121,6 +124,7 @@ def read_service(obj: Mapping[str, Any], known: Service | None = None) -> Servic
         deleting="deletionTimestamp" in metadata,
         replicas=obj["spec"].get("replicas", 1),
         spec=spec,
+        pod_requests=requests,
         idle_seconds=idle_seconds,
         engine=scaling.get("engine"),
         cannot_sleep="cannotSleep" in scaling,
@@ -129,10 +133,11 @@ def read_service(obj: Mapping[str, Any], known: Service | None = None) -> Servic
     )
 
 
-def _read_spec(obj: Mapping[str, Any], autoscaling: Autoscaling) -> AutoscalerSpec:
+def _read_spec(obj: Mapping[str, Any], autoscaling: Autoscaling, told: Mapping[str, str]) -> AutoscalerSpec:
+    """Read the spec; the operator has `told` what pods request, which a ModelRuntime may say too."""
     resources = parse_part(obj, "resources", Resources) or Resources()
     # A limit without a request is a request too.
-    requests = {**resources.limits, **resources.requests}
+    requests = {**resources.limits, **resources.requests, **told}
     amounts = {name: float(parse_quantity(requests[name])) for name in ("cpu", "memory") if name in requests}
     return build_spec(
         autoscaling,

@@ -4,14 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from modelservice_operator.api.scaling_status import AutoscalingStatus, ScalingDecision
 from modelservice_operator.api.types.base import LIST_TYPE, ApiModel, between, limited, list_map
-
-Count = Annotated[int, between(0, 2**31 - 1)]
-Percent = Annotated[int, between(0, 100)]
-RevisionName = Annotated[str, limited(63)]
-Seconds = Annotated[str, limited(16)]
-"""A decimal number, such as 0.25: no floats in the API."""
-Time = Annotated[str, limited(64), Field(json_schema_extra={"format": "date-time"})]
+from modelservice_operator.api.types.figures import Count, Percent, RevisionName, Seconds, Time
 
 
 class Condition(ApiModel):
@@ -252,57 +247,6 @@ class RevisionOutcome(ApiModel):
     """Why, as a sentence."""
     time: Time
     """Since when."""
-
-
-class ColdStart(ApiModel):
-    """How long a service took from its first replica wanted to its first pod ready, in seconds by phase."""
-
-    time: Time
-    """When the pod was ready."""
-    total_seconds: Seconds
-    """From the moment at which a replica was wanted."""
-    schedule_seconds: Seconds | None = None
-    """Until a node was found."""
-    pull_seconds: Seconds | None = None
-    """Until the images and volumes were there."""
-    fetch_seconds: Seconds | None = None
-    """Until the model's files were there."""
-    load_seconds: Seconds | None = None
-    """Until the model was loaded."""
-    warm_seconds: Seconds | None = None
-    """Until it was warmed up and the pod was ready."""
-
-
-class AutoscalingStatus(ApiModel):
-    """How replicas are steered; written by the operator."""
-
-    engine: Literal["Builtin", "HPA", "Keda"] | None = None
-    """Who decides."""
-    standby_since: Time | None = None
-    """Since when the activator stands in for the pods."""
-    woken_at: Time | None = None
-    """When a replica was wanted again, until one is ready."""
-    cannot_sleep: Annotated[str, limited(256)] | None = None
-    """Why the last pod stays, also when nobody asks."""
-    cold_start: ColdStart | None = None
-    """The last start from zero."""
-
-
-class ScalingDecision(ApiModel):
-    """The last decision of modelservice-autoscaler; written by it alone."""
-
-    time: Time
-    """When."""
-    replicas: Count
-    """The number of pods before."""
-    desired: Count
-    """The number after."""
-    message: Annotated[str, limited(512)] = ""
-    """Why, such as `Concurrency 12.4 of 8 a pod: 2 -> 4`."""
-    limit: Literal["MinReplicas", "MaxReplicas", "ScaleUpRate", "ScaleDownRate", "Stabilized"] | None = None
-    """What kept it from going further."""
-    missing: Annotated[str, limited(512)] | None = None
-    """Data that it lacks, such as `2 of 4 pods do not answer`."""
 
 
 class RouteBackend(ApiModel):

@@ -100,7 +100,24 @@ class _Facts:
 
 def autoscaling_status(decision: Decision) -> dict[str, Any] | None:
     """Return `status.autoscaling`, None where nobody steers."""
-    return None if decision.scaling is None else {"engine": decision.scaling.engine}
+    if decision.scaling is None:
+        return None
+    requests = _pod_requests(decision, decision.scaling)
+    return {"engine": decision.scaling.engine} | ({"podRequests": requests} if requests else {})
+
+
+def _pod_requests(decision: Decision, scaling: Scaling) -> dict[str, str]:
+    """Return the requests of which a target of Builtin is a percentage; an HPA looks at the pods."""
+    if scaling.engine != "Builtin" or scaling.autoscaling is None or decision.serving is None:
+        return {}
+    (container, *_) = decision.serving.snapshot.template["spec"]["containers"]
+    resources = container.get("resources") or {}
+    # A limit without a request is a request too.
+    requested = (resources.get("limits") or {}) | (resources.get("requests") or {})
+    wanted = {
+        one.type.lower() for one in scaling.autoscaling.metrics if one.target.average_utilization is not None
+    }
+    return {name: requested[name] for name in ("cpu", "memory") if name in wanted and name in requested}
 
 
 def autoscaling_condition(observed: Observed, decision: Decision, view: View) -> tuple[Condition, ...]:

@@ -199,7 +199,10 @@ class TestMissing:
         player = Player(make_spec(Signal("CPU", 80.0, percent=True), down=FREE), 3)
         decision = player.play(pods_with(1.0, 1.0, 1.0), 60)
         assert decision.desired == 3
-        assert decision.missing == "CPU is a percentage of the request, and the pods request none"
+        assert decision.missing == (
+            "CPU is a percentage of the request, and the pods request none: "
+            "add spec.resources.requests.cpu, or steer by averageValue"
+        )
 
 
 class TestPodsChange:

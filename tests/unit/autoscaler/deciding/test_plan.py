@@ -9,7 +9,7 @@ from modelservice_autoscaler.algorithm.decision import Decision
 from modelservice_autoscaler.algorithm.state import EMPTY
 from modelservice_autoscaler.deciding.plan import Plan, build_report, is_followed, is_told, plan
 from modelservice_autoscaler.watching.services import Service, read_service
-from modelservice_operator.api.status import ScalingDecision
+from modelservice_operator.api.scaling_status import ScalingDecision
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 UP = Decision(2, 4, "Concurrency 12.4 of 8 a pod: 2 -> 4", None, "1 of 2 pods do not answer", (), EMPTY)

@@ -150,3 +150,19 @@ def test_service_for_which_nobody_could_stand_in_is_not_sent_to_sleep() -> None:
     service = read_service(obj)
     assert service is not None
     assert not service.may_sleep
+
+
+def test_percentages_are_of_what_pods_request_whoever_said_so(services):
+    metric = {"type": "CPU", "target": {"averageUtilization": 50}}
+    obj = make_service(version=1, metrics=[metric])
+    services.on_object(None, obj)
+    assert services.get(SPAM).spec.signals[0].whole is None
+    obj = make_service(version=2, metrics=[metric])
+    obj["status"]["autoscaling"]["podRequests"] = {"cpu": "500m"}
+    services.on_object("MODIFIED", obj)
+    assert services.get(SPAM).spec.signals[0].whole == 0.5
+    # A change of the spec is what the pods have only when they have been replaced.
+    obj["metadata"]["resourceVersion"] = "3"
+    obj["spec"]["resources"] = {"requests": {"cpu": "2"}}
+    services.on_object("MODIFIED", obj)
+    assert services.get(SPAM).spec.signals[0].whole == 0.5

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.operator.builders import World, condition, make_pod, timestamp
+from tests.unit.operator.builders import Object, World, condition, make_pod, make_runtime, timestamp
 
 from modelservice_operator.facts.observed import ApplyFailure, ClusterFacts
 
@@ -72,6 +72,32 @@ def test_builtin_tells_its_last_decision_and_why() -> None:
     assert message(world) == "Builtin: Concurrency 12.4 of 8 a pod: 2 -> 4."
     world.reconcile()
     assert world.writes == []
+
+
+@pytest.mark.parametrize(
+    ("of_runtime", "of_service", "expected"),
+    [
+        ({"requests": {"cpu": "500m", "memory": "1Gi"}}, None, {"cpu": "500m"}),
+        ({"limits": {"cpu": "2"}}, None, {"cpu": "2"}),
+        ({"requests": {"cpu": "500m"}}, {"requests": {"cpu": "1"}, "limits": {"cpu": "4"}}, {"cpu": "1"}),
+        (None, None, None),
+    ],
+)
+def test_builtin_is_told_what_percentages_are_of(
+    of_runtime: Object | None, of_service: Object | None, expected: Object | None
+) -> None:
+    world = World(
+        make_runtime(default=True, resources=of_runtime),
+        resources=of_service,
+        autoscaling={"maxReplicas": 8, "provider": "Builtin", "metrics": [CPU]},
+    )
+    world.cluster = OURS
+    world.settle()
+    assert world.status["autoscaling"].get("podRequests") == expected
+
+    world.edit(autoscaling={"maxReplicas": 8, "provider": "HPA", "metrics": [CPU]})
+    world.settle()
+    assert "podRequests" not in world.status["autoscaling"]
 
 
 def test_number_that_somebody_else_has_set_is_not_told_as_the_autoscalers() -> None:
