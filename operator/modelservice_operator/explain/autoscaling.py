@@ -14,6 +14,7 @@ from modelservice_operator.decide.autoscaling.engine import OBJECTS
 from modelservice_operator.decide.autoscaling.inactivity import describe_failure
 from modelservice_operator.decide.change.wish import raw_replicas
 from modelservice_operator.explain.conditions import Condition
+from modelservice_operator.explain.diagnose.room import PREEMPTION
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.observed import ScaledObjectChild
 from modelservice_operator.facts.recorded import INSUFFICIENT_CAPACITY, condition_of
@@ -301,17 +302,18 @@ def _with_room(found: Condition, facts: _Facts) -> Condition:
             if is_known and str(told.get("message")).startswith(f"{wanted} wanted, ")
             else found
         )
-    sentence = _without_room(view.cause, facts.observed, wanted - run)
+    sentence = _without_room(view.cause, facts.observed, run, wanted)
     if sentence is None:
         return found
     message = f"{wanted} wanted, {run} run: {sentence} {found.message.partition(_MEASURED)[0]}"
     return _say(True, INSUFFICIENT_CAPACITY, message)
 
 
-def _without_room(cause: Cause | None, observed: Observed, missing: int) -> str | None:
+def _without_room(cause: Cause | None, observed: Observed, run: int, wanted: int) -> str | None:
     """Return what says that pods find no room, None where they are only on their way."""
     if cause is None or cause.reason == "Scheduling":
         return None
+    missing = wanted - run
     if cause.reason == "QuotaExceeded":
         return f"the namespace has no room for {missing} more. {cause.message}"
     homeless = [
@@ -322,7 +324,12 @@ def _without_room(cause: Cause | None, observed: Observed, missing: int) -> str 
     ]
     if not homeless:
         return None
-    said = cause.message if cause.reason == "Unschedulable" else redact(str(homeless[0].get("message") or ""))
+    said = PREEMPTION.sub("", redact(str(homeless[0].get("message") or "")))
+    if cause.reason == "Unschedulable" and not run:
+        said = cause.message
+    elif run:
+        # The spec is right: pods of the same kind do run.
+        said = f"{said.rstrip('.')}. Add nodes, or lower spec.autoscaling.maxReplicas."
     return f"no node has room for {min(len(homeless), missing)} more. {said}"
 
 

@@ -327,7 +327,10 @@ def pods_without_room(revision: str, count: int) -> tuple[dict[str, Any], ...]:
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
-        "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+        "message": (
+            "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. "
+            "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
+        ),
     }
     return tuple(make_pod(revision, f"pod-{index}", conditions=[said]) for index in range(count))
 
@@ -342,8 +345,12 @@ def test_more_wanted_than_have_room_is_said_in_numbers() -> None:
     world.pods = pods_without_room(revision, 3)
     world.reconcile()
     assert told(world) == ("True", "InsufficientCapacity")
-    assert message(world).startswith("8 wanted, 5 run: no node has room for 3 more. 0/3 nodes are available")
-    assert "Concurrency 12 of 8" in message(world)
+    # Pods like these run, so the spec is right: what is missing is nodes, or modesty.
+    assert message(world) == (
+        "8 wanted, 5 run: no node has room for 3 more. 0/3 nodes are available: 3 Insufficient "
+        "nvidia.com/gpu. Add nodes, or lower spec.autoscaling.maxReplicas. "
+        "Builtin: Concurrency 12 of 8 a pod: 5 -> 8."
+    )
 
     # A look that brings no pods says nothing new.
     before = message(world)
