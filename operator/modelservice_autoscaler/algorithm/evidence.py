@@ -74,6 +74,9 @@ def _ask(window: Window, usages: Iterable[tuple[Signal, Usage | None]], replicas
     for signal, usage in usages:
         if usage is not None:
             proposed = propose_replicas(signal, usage, window.pods.unready, replicas)
+            if signal.type == "QueueTime":
+                # That there is no queue does not say that pods have nothing to do.
+                proposed = max(proposed, min(window.busy_pods(), replicas))
             asked.append(Asked(signal, usage, proposed, window.seconds))
     return tuple(asked)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import inf, isnan, nan
+from math import ceil, inf, isnan, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice_autoscaler.algorithm.tracks import COUNTERS, Point
@@ -127,6 +127,15 @@ class Window:
         busy = sum(one.busy(target) for one in ends)
         return (arrived + waiting / DRAIN_SECONDS) * busy / ended
 
+    def busy_pods(self) -> int:
+        """Return how many pods have enough to do, were each to run one request at a time.
+
+        One that runs several at once counts as several: what it could take besides is not known.
+        """
+        rates = [(span.rate(_IN_FLIGHT), span.share) for span in self.spans]
+        in_flight = sum(rate * share for rate, share in rates if not isnan(rate))
+        return ceil(round(in_flight, 6))
+
     def _queue_time(self) -> Usage | None:
         answering = [span for span in self.spans if span.answers and span.start.queue and span.end.queue]
         if not answering:
@@ -184,6 +193,7 @@ _COUNTERS = {
     ("GPU", "Utilization"): COUNTERS.index("gpu"),
     ("GPU", "Memory"): COUNTERS.index("gpu_memory"),
 }
+_IN_FLIGHT = COUNTERS.index("in_flight")
 _UPTIME = COUNTERS.index("uptime")
 _ENDED = COUNTERS.index("ended")
 _ARRIVED = COUNTERS.index("arrived")

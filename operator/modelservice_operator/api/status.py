@@ -6,7 +6,7 @@ from pydantic import Field
 
 from modelservice_operator.api.scaling_status import AutoscalingStatus, ScalingDecision
 from modelservice_operator.api.types.base import LIST_TYPE, ApiModel, between, limited, list_map
-from modelservice_operator.api.types.figures import Count, Percent, RevisionName, Seconds, Time
+from modelservice_operator.api.types.figures import Count, Percent, RevisionName, Time
 
 
 class Condition(ApiModel):

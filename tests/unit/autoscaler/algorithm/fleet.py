@@ -70,6 +70,7 @@ class Fleet:
     replicas: int = 1
     start_seconds: float = 5.0
     look_every_seconds: float = 1.0
+    slots: int = 8
     now: float = 0.0
     state: State = EMPTY
     pods: dict[str, Pod] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Fleet:
     served: float = 0.0
 
     def __post_init__(self) -> None:
-        self.pods = {f"first-{index}": Pod(0.0) for index in range(self.replicas)}
+        self.pods = {f"first-{index}": Pod(0.0, self.slots) for index in range(self.replicas)}
 
     def run(self, seconds: float) -> None:
         """Let time go by."""
@@ -107,7 +108,7 @@ class Fleet:
 
     def scale(self, replicas: int) -> None:
         for index in range(self.replicas, replicas):
-            self.pods[f"{self.now}-{index}"] = Pod(self.now + self.start_seconds)
+            self.pods[f"{self.now}-{index}"] = Pod(self.now + self.start_seconds, self.slots)
         newest_first = sorted(self.pods, key=lambda uid: -self.pods[uid].ready_seconds)
         for uid in newest_first[: max(self.replicas - replicas, 0)]:
             gone = self.pods.pop(uid)

@@ -110,6 +110,19 @@ def test_short_window_for_scaling_down_still_does_not_shake() -> None:
     assert len(fleet.course) <= 2
 
 
+@pytest.mark.parametrize(("rate", "needed"), [(20.0, 2), (35.0, 4), (55.0, 6)])
+def test_queue_time_alone_takes_no_pods_that_are_busy(rate: float, needed: int) -> None:
+    fleet = Fleet(make_spec(Signal("QueueTime", 0.05), most=20), lambda _: rate, 12, slots=1)
+    fleet.run(1000)
+    assert [replicas for _, replicas in fleet.course] == [needed]
+
+
+def test_queue_time_alone_follows_a_load_that_goes() -> None:
+    fleet = Fleet(make_spec(Signal("QueueTime", 0.05)), lambda now: 35.0 if now < 600 else 2.0, 6, slots=1)
+    fleet.run(1500)
+    assert fleet.replicas == 1
+
+
 @pytest.mark.parametrize("every", [0.5, 2.0])
 def test_looks_may_be_rarer_or_more_frequent(every: float) -> None:
     fleet = Fleet(make_spec(SIGNAL), lambda now: 40.0 if now < STEP else 320.0)
