@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientConnectionError, ClientSession, ClientTimeout, TCPConnector, web
@@ -30,6 +30,8 @@ class Request:
     query: dict[str, str]
     number: int
     """Of all writes so far, counting this one; 0 for a read."""
+    body: str = ""
+    """What a write says: a write that should not have been is explained by it."""
 
     @property
     def is_watch(self) -> bool:
@@ -138,13 +140,13 @@ class FaultProxy:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _note(self, request: web.Request) -> tuple[Request, Rule | None]:
+    def _note(self, request: web.Request, body: str) -> tuple[Request, Rule | None]:
         with self._lock:
             query = dict(request.query)
-            seen = Request(request.method, request.path, query, 0)
+            seen = Request(request.method, request.path, query, 0, body)
             if seen.is_write:
                 self._writes += 1
-                seen = Request(request.method, request.path, query, self._writes)
+                seen = replace(seen, number=self._writes)
             self.requests.append(seen)
             for rule in self._rules:
                 if rule.used < rule.times and rule.matches(seen):
@@ -153,7 +155,7 @@ class FaultProxy:
         return seen, None
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        seen, rule = self._note(request)
+        seen, rule = self._note(request, await request.text())
         action = rule.action if rule else "forward"
         if rule and action == "lose":
             return await self._cut(request, rule)

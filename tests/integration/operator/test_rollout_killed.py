@@ -49,6 +49,14 @@ class Changed:
         """Objects that were made for the service so far, by kind."""
         return {kind: watch.count(self.name) for kind, watch in self.creations.items()}
 
+    def _is_settled(self, deployment: str) -> bool:
+        """Whether controllers are done with it: a busy one tells of pods seconds after they came or went."""
+        kube = self.shared.kube
+        told = kube.api.get(kube.path("deployments", deployment)).get("status", {})
+        counts = {told.get(f"{kind}Replicas") for kind in ("available", "ready", "updated")}
+        pods = kube.api.get(f"{kube.path('pods')}?labelSelector=modelservice.dev/name={self.name}")["items"]
+        return counts == {REPLICAS} == {told.get("replicas")} and len(pods) == REPLICAS
+
     def end(self, quiet_seconds: float = 1.0) -> dict[str, Any]:
         """Wait until nothing has happened for so long; return the end, without the names of revisions."""
         kube, name = self.shared.kube, self.name
@@ -57,6 +65,7 @@ class Changed:
         deployment = f"{name}-{stable}"
         wait_until(lambda: kube.children(name)["deployments"] == (deployment,), "one Deployment is left")
         self.endpoints.wait_for(name, REPLICAS)
+        wait_until(lambda: self._is_settled(deployment), "the cluster has nothing more to tell")
         self.shared.operator.wait_at_rest(quiet_seconds)
         status = kube.service(name)["status"]
         rollout = status["rollout"]
