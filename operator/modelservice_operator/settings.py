@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.api import (
     STRICT_NETWORK_POLICY,
     InvalidSpec,
+    NetworkPeer,
     NetworkPolicySpec,
     parse_network_policy,
 )
@@ -76,6 +77,8 @@ class Settings(ProcessSettings):
     """Where modelservice-autoscaler answers KEDA, host and port; empty: it is not installed."""
     most_reported_services: int = 5_000
     """Each has some fifteen series; they take the leader 10 MB for the time of a scrape."""
+    component_peers: tuple[NetworkPeer, ...] = ()
+    """Pods of ours that ask the servers: spec.networkPolicy.from shuts none of them out."""
     activator: tuple[str, str] | None = None
     """Namespace and name of the activator's Service; None where there is no activator."""
 
@@ -96,6 +99,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         network_policy=args.network_policy,
         scaler_address=args.scaler_address,
         most_reported_services=args.most_reported_services,
+        component_peers=args.component_peers,
         activator=args.activator_service,
     )
 
@@ -156,6 +160,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--most-reported-services", type=_whole_number, default=Settings.most_reported_services,
         help="of how many ModelServices /metrics tells the state; 0: of none")  # fmt: skip
+    add(
+        "--component-peers",
+        type=_peers,
+        default=Settings.component_peers,
+        metavar="JSON",
+        help="our own pods that ask model servers, as in spec.networkPolicy.from, which need not name them",
+    )
     add("--scaler-address", default=Settings.scaler_address, metavar="NAME.NAMESPACE.svc:PORT",
         help="where modelservice-autoscaler answers KEDA; left out: it is not installed")  # fmt: skip
     add("--activator-service", type=_service, metavar="NAMESPACE/NAME",
@@ -195,12 +206,25 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _network_policy(text: str) -> NetworkPolicySpec:
+    return _policy_of(_json(text)).over(STRICT_NETWORK_POLICY)
+
+
+def _peers(text: str) -> tuple[NetworkPeer, ...]:
+    return _policy_of({"from": _json(text)}).peers or ()
+
+
+def _policy_of(value: object) -> NetworkPolicySpec:
     try:
-        return parse_network_policy(json.loads(text)).over(STRICT_NETWORK_POLICY)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"expected JSON: {error}") from None
+        return parse_network_policy(value)
     except InvalidSpec as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"expected JSON: {error}") from None
 
 
 def _service(text: str) -> tuple[str, str] | None:

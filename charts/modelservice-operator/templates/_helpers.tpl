@@ -64,3 +64,22 @@ annotations:
 yes
 {{- end -}}
 {{- end }}
+
+{{/* The pods of all components, as a label selector. */}}
+{{- define "modelservice-operator.components.selector" -}}
+matchLabels:
+  app.kubernetes.io/instance: {{ .Release.Name }}
+matchExpressions:
+  - key: app.kubernetes.io/name
+    operator: In
+    values: [modelservice-operator, modelservice-autoscaler, modelservice-activator]
+{{- end }}
+
+{{/* The same as a peer of a NetworkPolicy in any namespace. */}}
+{{- define "modelservice-operator.components.peer" -}}
+namespaceSelector:
+  matchLabels:
+    kubernetes.io/metadata.name: {{ .Release.Namespace }}
+podSelector:
+  {{- include "modelservice-operator.components.selector" . | nindent 2 }}
+{{- end }}

@@ -250,6 +250,7 @@ def _children(
             autoscaler=build_object(told, facts.owner, observed.others, observed.cluster),
             network_policy=facts.network_policy,
             is_encrypted=_is_encrypted(facts, target, step),
+            components=observed.cluster.components,
             selected=step.selector,
             preview=step.preview,
             standby=switch.slice,

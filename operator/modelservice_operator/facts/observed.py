@@ -173,6 +173,8 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Where modelservice-autoscaler answers KEDA; empty: it is not installed."""
     is_autoscaler_silent: bool = False
     """Whether nothing has been heard of it for a while."""
+    components: tuple[Mapping[str, Any], ...] = ()
+    """Peers of a NetworkPolicy: pods of ours that ask the servers; empty where that is not known."""
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,7 +85,10 @@ class Operator:
         self._heartbeat = Heartbeat()
         watched = (*CHILDREN, *OPTIONAL_CHILDREN, *GATEWAY_KINDS)
         self._watches = [self._watch(resource) for resource in watched]
-        self._store.cluster = ClusterFacts(scaler_address=settings.scaler_address)
+        self._store.cluster = ClusterFacts(
+            scaler_address=settings.scaler_address,
+            components=tuple(peer.to_dict() for peer in settings.component_peers),
+        )
         self._life = Life()
         pods = PodReader(api, self._on_pods)
         self._reconciler = Reconciler(

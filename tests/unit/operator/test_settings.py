@@ -1,5 +1,7 @@
 """Settings come from flags and environment, and bad ones are refused with a sentence."""
 
+import json
+
 import pytest
 
 from modelservice_operator.settings import parse_settings
@@ -43,6 +45,20 @@ def test_parse_settings_network_policy_is_what_a_spec_would_say():
         "from": [{"podSelector": {}}],
         "extraPorts": [15008],
     }
+
+
+def test_parse_settings_component_peers_are_those_of_a_spec(capsys):
+    peer = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "system"}},
+        "podSelector": {},
+    }
+    settings = parse_settings([f"--component-peers={json.dumps([peer])}"], {})
+    assert [one.to_dict() for one in settings.component_peers] == [peer]
+    assert parse_settings([], {}).component_peers == ()
+    for text in ("[", '[{"podSelectors": {}}]', "{}", '[], "mode": "Disabled"'):
+        with pytest.raises(SystemExit):
+            parse_settings([f"--component-peers={text}"], {})
+        assert "--component-peers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

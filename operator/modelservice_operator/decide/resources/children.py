@@ -23,7 +23,7 @@ from modelservice_operator.decide.revision import is_encrypted
 from modelservice_operator.facts import names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from modelservice_operator.api import NetworkPolicySpec
     from modelservice_operator.decide.resources.metadata import Owner
@@ -47,6 +47,8 @@ class Family:
     network_policy: NetworkPolicySpec
     is_encrypted: bool = False
     """Whether clients speak TLS to the pods that they are led to."""
+    components: Sequence[Mapping[str, Any]] = ()
+    """Peers that it always lets in."""
     selected: str | None = None
     preview: str | None = None
     standby: Slice | None = None
@@ -64,11 +66,7 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
     if any(_uses_own_account(owner, revision) for revision in revisions):
         children.append(build_service_account(owner))
     if family.network_policy.mode != "Disabled":
-        reaches_out = any(map(_reaches_out, revisions))
-        identities = {_scheme(revision) for revision in revisions if not _uses_own_account(owner, revision)}
-        children.append(
-            build_network_policy(owner, family.network_policy, reaches_out=reaches_out, identities=identities)
-        )
+        children.append(_network_policy(family, revisions))
     children += [
         build_controller_revision(owner, revision) for revision in revisions if not revision.recorded
     ]
@@ -100,6 +98,17 @@ def _build_services(family: Family) -> list[dict[str, Any]]:
         services.append(build_preview_service(owner, preview, is_encrypted=encrypted.get(preview, False)))
     services += [build_revision_service(owner, name, is_encrypted=encrypted[name]) for name in encrypted]
     return services
+
+
+def _network_policy(family: Family, revisions: Sequence[Revision]) -> dict[str, Any]:
+    owner = family.owner
+    return build_network_policy(
+        owner,
+        family.network_policy,
+        components=family.components,
+        reaches_out=any(map(_reaches_out, revisions)),
+        identities={_scheme(revision) for revision in revisions if not _uses_own_account(owner, revision)},
+    )
 
 
 def _uses_own_account(owner: Owner, revision: Revision) -> bool:

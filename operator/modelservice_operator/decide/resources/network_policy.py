@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.api import NetworkPeer
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
 from modelservice_operator.decide.resources.trim import without_empty
 from modelservice_operator.facts import ports
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Mapping
 
     from modelservice_operator.api import NetworkPolicySpec
 
@@ -38,12 +39,18 @@ IDENTITY_SERVICES = {
 
 
 def build_network_policy(
-    owner: Owner, wanted: NetworkPolicySpec, *, reaches_out: bool, identities: Collection[str]
+    owner: Owner,
+    wanted: NetworkPolicySpec,
+    *,
+    components: Iterable[Mapping[str, Any]],
+    reaches_out: bool,
+    identities: Collection[str],
 ) -> dict[str, Any]:
     """Return the policy.
 
-    `reaches_out` opens the way for downloads and traces (a policy is per pod), `identities` are the schemes
-    of models that are fetched as a service account of the user's.
+    `components` are peers of ours: they ask the servers, whoever else may. `reaches_out` opens the way for
+    downloads and traces (a policy is per pod), `identities` are the schemes of models that are fetched as a
+    service account of the user's.
     """
     extra = [_port(number, "TCP") for number in wanted.extra_ports or ()]
     egress: list[dict[str, Any]] = [{"ports": [_port(_DNS_PORT, "UDP"), _port(_DNS_PORT, "TCP")]}]
@@ -62,17 +69,21 @@ def build_network_policy(
         "spec": {
             "podSelector": {"matchLabels": service_selector(owner.name)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [_ingress(wanted, extra)],
+            "ingress": [_ingress(wanted, extra, components)],
             "egress": egress,
         },
     }
 
 
-def _ingress(wanted: NetworkPolicySpec, extra: list[dict[str, Any]]) -> dict[str, Any]:
+def _ingress(
+    wanted: NetworkPolicySpec, extra: list[dict[str, Any]], components: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
     served = [_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]
     rule: dict[str, Any] = {"ports": [*served, *extra]}
     if wanted.peers:
-        rule["from"] = [without_empty(peer.to_dict()) for peer in wanted.peers]
+        rule["from"] = [
+            without_empty({**peer}) for peer in (*map(NetworkPeer.to_dict, wanted.peers), *components)
+        ]
     return rule
 
 

@@ -145,6 +145,46 @@ def test_network_policy_from_and_extra_ports() -> None:
     assert {"ports": [{"port": 15008, "protocol": "TCP"}]} in spec["egress"]
 
 
+OURS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "modelservice-system"}},
+    "podSelector": {"matchExpressions": [{"key": "name", "operator": "In", "values": ["a", "b"]}]},
+}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_network_policy_from_never_shuts_our_components_out(own: bool) -> None:
+    peer = {"podSelector": {"matchLabels": {"app": "shop"}}}
+    named = {"networkPolicy": {"from": [peer]}}
+    world = World(**(named if own else {}))
+    world.cluster = ClusterFacts(components=(OURS,))
+    wanted = {} if own else {"network_policy": NetworkPolicySpec.model_validate(named["networkPolicy"])}
+    (policy,) = [
+        one for one in decide(world.observe(), NOW, **wanted).desired if one["kind"] == "NetworkPolicy"
+    ]
+
+    assert policy["spec"]["ingress"][0]["from"] == [peer, OURS]
+
+
+def test_network_policy_without_from_names_nobody_for_our_components_sake() -> None:
+    world = World()
+    world.cluster = ClusterFacts(components=(OURS,))
+    world.settle()
+    assert "from" not in world.objects["NetworkPolicy", "spam"]["spec"]["ingress"][0]
+
+
+def test_network_policy_that_changes_for_our_components_restarts_no_pod() -> None:
+    world = World(networkPolicy={"from": [{"podSelector": {}}]})
+    world.settle()
+    before = dict(world.objects)
+
+    world.cluster = ClusterFacts(components=(OURS,))
+    world.settle()
+
+    assert world.objects["NetworkPolicy", "spam"]["spec"]["ingress"][0]["from"] == [{"podSelector": {}}, OURS]
+    del world.objects["NetworkPolicy", "spam"], before["NetworkPolicy", "spam"]
+    assert world.objects == before
+
+
 def test_network_policy_without_from_is_open_to_everybody() -> None:
     # An empty list in `from` would say the same, an empty peer is refused by the API server.
     for spec in ({}, {"networkPolicy": {"from": []}}):
