@@ -65,7 +65,17 @@ class ControlPlane:
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
             "--profiling=false",
+            *self._audit(),
             *self._apiserver_certificates(),
+        ]
+
+    def _audit(self) -> list[str]:
+        return [
+            f"--audit-policy-file={self.paths.audit_policy}",
+            f"--audit-log-path={self.paths.audit_log}",
+            # A cluster that runs for days keeps as much as two of these files.
+            "--audit-log-maxsize=100",
+            "--audit-log-maxbackup=1",
         ]
 
     def _apiserver_certificates(self) -> list[str]:

@@ -135,5 +135,31 @@ FAMILIES: dict[str, Family] = {
             build_seconds=400,
             version_text="v1.9.6",  # nor has this one
         ),
+        Family(
+            name="kubeconform",
+            version="v0.8.0",
+            programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
+            build_seconds=10,
+            version_text="v0.8.0",
+            version_arguments=("-v",),
+            stamps={"main.version": "v0.8.0"},
+        ),
+        Family(
+            name="actionlint",
+            version="v1.7.12",
+            programs={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
+            build_seconds=14,
+            version_text="1.7.12",
+            version_arguments=("-version",),
+        ),
+        Family(
+            name="kube-score",
+            version="v1.20.0",
+            programs={"kube-score": "github.com/zegl/kube-score/cmd/kube-score"},
+            build_seconds=30,
+            version_text="v1.20.0",
+            version_arguments=("version",),
+            stamps={"main.version": "v1.20.0"},
+        ),
     )
 }

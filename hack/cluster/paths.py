@@ -101,6 +101,14 @@ class ClusterPaths:
         return self.root / "config"
 
     @property
+    def audit_policy(self) -> Path:
+        return self.config / "audit-policy.json"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.root / "audit.log"
+
+    @property
     def access_socket(self) -> Path:
         return self.root / "access.sock"
 

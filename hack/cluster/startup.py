@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hack.cluster import access, kwok, netns, teardown
 from hack.cluster.api import Api, ApiError
+from hack.cluster.audit import write_policy
 from hack.cluster.components import ControlPlane
 from hack.cluster.errors import ClusterError
 from hack.cluster.kubeconfig import write_kubeconfig
@@ -52,6 +53,7 @@ class Startup:
         if self._record.node:
             self._ensure_runtime()
         self._ensure("etcd", self._control_plane.etcd())
+        write_policy(self._paths)
         self._ensure("apiserver", self._control_plane.apiserver())
         api = self._connect()
         self._ensure("controller-manager", self._control_plane.controller_manager())

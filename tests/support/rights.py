@@ -17,16 +17,21 @@ INSTALL = Path(__file__).parents[2] / "manifests/install.yaml"
 RBAC = "rbac.authorization.k8s.io/v1"
 
 
+def load_rules(component: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the rules of the ClusterRole and the Role of this name, as far as there are such, by kind."""
+    documents = yaml.safe_load_all(INSTALL.read_text(encoding="utf-8"))
+    return {
+        one["kind"]: one["rules"]
+        for one in documents
+        if one and one["kind"] in ("ClusterRole", "Role") and one["metadata"]["name"] == component
+    }
+
+
 @contextlib.contextmanager
 def limited_to(cluster: Cluster, namespace: str, component: str, folder: Path) -> Iterator[Path]:
     """A kubeconfig with the rights of the roles of this name; those of a Role hold in the namespace."""
     api, name = cluster.api, f"{component}-{namespace}"
-    documents = [one for one in yaml.safe_load_all(INSTALL.read_text(encoding="utf-8")) if one]
-    rules = {
-        one["kind"]: one["rules"]
-        for one in documents
-        if one["kind"] in ("ClusterRole", "Role") and one["metadata"]["name"] == component
-    }
+    rules = load_rules(component)
     account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     api.create(accounts, {"metadata": {"name": name}})

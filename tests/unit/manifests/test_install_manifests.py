@@ -62,9 +62,10 @@ def test_cluster_role_grants_what_the_operator_uses_and_no_more():
     expected |= rights(kinds.MODEL_SERVICES, {"patch"}, "/scale")
     expected |= rights(kinds.MODEL_SERVICES, {"update"}, "/finalizers")
     for child in (*kinds.CHILDREN, *kinds.OPTIONAL_CHILDREN):
-        expected |= rights(child, CHILD_VERBS)
+        # Every service has a disruption budget for as long as it exists.
+        expected |= rights(child, CHILD_VERBS - ({"delete"} if child is kinds.DISRUPTION_BUDGETS else set()))
     for gateway in kinds.GATEWAY_KINDS:
-        expected |= rights(gateway, WATCH_VERBS)
+        expected |= rights(gateway, {"list", "watch"})
     expected |= rights(kinds.PODS, {"list", "watch"}) | rights(kinds.CORE_EVENTS, {"list"})
     expected |= rights(kinds.NODES, {"list"})
     expected |= rights(kinds.EVENTS, {"create", "patch"})
