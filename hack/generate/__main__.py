@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hack.generate.argocd import argocd_config_map
 from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
+from hack.generate.dashboards import dashboard_files
 from hack.generate.go_stub import go_stub
 from hack.generate.layers import layers_picture
 from hack.generate.manifests import rendered_manifests
@@ -35,7 +36,8 @@ def main() -> None:
     _write(layers_picture(ROOT))
     _write(phases_picture())
     _write(argocd_config_map(ROOT))
-    # The chart holds copies of the definitions, so it is rendered after they are written.
+    _write(dashboard_files())
+    # The chart holds the definitions and the dashboards, so it is rendered after they are written.
     _write(rendered_manifests(ROOT))
 
 

@@ -43,3 +43,10 @@ TAKEN = Gauge(
     ["namespace", "name", "port"],
     registry=REGISTRY,
 )
+
+# Counters that have not counted yet are told as 0: rates and alerts would miss the first event otherwise.
+for _protocol in ("http1", "http2", "tunnel"):
+    for _outcome in ("passed", "refused", "lost", "left"):
+        REQUESTS.labels(_protocol, _outcome)
+for _outcome in ("written", "conflict", "failed"):
+    WAKES.labels(_outcome)

@@ -28,3 +28,9 @@ DECISIONS = Counter(
 BROKEN = Counter(
     f"{PREFIX}_broken_turns", "Turns of a service that ended in an error of our own.", registry=REGISTRY
 )
+
+# Counters that have not counted yet are told as 0: rates and alerts would miss the first event otherwise.
+for _result in ("ok", "silent"):
+    LOOKS.labels(_result)
+for _direction in ("up", "down", "idle"):
+    DECISIONS.labels(_direction)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from modelservice_operator.facts.kinds import CHILD_BY_KIND, MODEL_RUNTIMES, MODEL_SERVICES
+
 REGISTRY = CollectorRegistry()
 
 PREFIX = "modelservice_operator"
@@ -65,3 +67,15 @@ UNREPORTED = Gauge(
     "Services of which the last scrape told nothing: more than --most-reported-services, or unreadable.",
     registry=REGISTRY,
 )
+
+# Counters that have not counted yet are told as 0: rates and alerts would miss the first event otherwise.
+for _result in ("ok", "retry", "error"):
+    RECONCILES.labels(_result)
+for _outcome in ("sent", "dropped", "failed"):
+    EVENTS.labels(_outcome)
+for _phase in ("schedule", "pull", "fetch", "load", "warm", "total"):
+    COLD_START_SECONDS.labels(_phase)
+for _kind in CHILD_BY_KIND:
+    UNCONVERGED.labels(_kind)
+for _kind in (MODEL_RUNTIMES.kind, MODEL_SERVICES.kind, *CHILD_BY_KIND):
+    AUDIT_CORRECTIONS.labels(_kind)

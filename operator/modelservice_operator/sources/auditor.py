@@ -64,6 +64,7 @@ class Auditor:
                 for item in page.items or ():
                     self._ingest.on_event(resource, None, item)
                 await asyncio.sleep(0)
+        self._count()
 
     async def run(self, interval_seconds: float) -> None:
         """Audit for ever, at jittered intervals."""
@@ -75,8 +76,11 @@ class Auditor:
                     await self.audit(resource)
                 except ApiError as error:
                     log.warning("audit of %s failed: %s", resource.plural, error.message)
-            for kind, count in self._store.counts().items():
-                metrics.OBJECTS.labels(kind).set(count)
+            self._count()
+
+    def _count(self) -> None:
+        for kind, count in self._store.counts().items():
+            metrics.OBJECTS.labels(kind).set(count)
 
     async def audit(self, resource: Resource, settle_seconds: float = SETTLE_SECONDS) -> int:
         """Compare one kind with the API server; returns the number of corrections."""

@@ -75,6 +75,8 @@ class ResourceWatch:
         """Whether the current attempt has brought anything."""
         self._version: str | None = None
         """The last state that was handled; None: list first."""
+        for cause in ("ended", "expired", "broken"):
+            common_metrics.WATCH_RESTARTS.labels(resource.plural, cause)  # told as 0 before the first one
         self.listed = asyncio.Event()
         """Set once the first list is complete."""
 

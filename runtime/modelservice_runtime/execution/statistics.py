@@ -44,6 +44,9 @@ _SUMS = (
     "waited_ns",
 )
 
+# How requests come: the Open Inference Protocol and TensorFlow Serving's, over HTTP and gRPC.
+PROTOCOLS = ("oip-rest", "oip-grpc", "tfs-rest", "tfs-grpc")
+
 # Triton's reasons of nv_inference_request_failure.
 FAILURE_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 
@@ -88,6 +91,8 @@ class ModelStatistics:
     fail_ns: int = 0
     nonfinite_count: int = 0
     """Requests whose outputs held NaN or infinite numbers."""
+    arrivals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PROTOCOLS, 0))
+    """Requests by protocol, counted when it is known that they are for this model."""
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     duration_counts: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_NS) + 1))
@@ -137,6 +142,8 @@ class ModelStatistics:
         """Count everything that `other` counted too."""
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        for protocol, count in other.arrivals.items():
+            self.arrivals[protocol] = self.arrivals.get(protocol, 0) + count
         for reason, count in other.failures.items():
             self.failures[reason] = self.failures.get(reason, 0) + count
         self.duration_counts = [

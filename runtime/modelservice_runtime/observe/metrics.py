@@ -25,6 +25,11 @@ from prometheus_client.registry import Collector
 from modelservice_runtime.errors import internal_error
 from modelservice_runtime.execution.statistics import DURATION_BUCKETS_SECONDS, QUEUE_BUCKETS_SECONDS
 from modelservice_runtime.machine.gpu_devices import GpuReader
+from modelservice_runtime.machine.memory.cgroup import (
+    find_control_groups,
+    find_memory_limit,
+    working_set_bytes,
+)
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots, SnapshotSource
 from modelservice_runtime.protocols.metadata import model_statistics
 from modelservice_runtime.transport.http import TEXT, HttpRequest, HttpResponse
@@ -60,6 +65,7 @@ class ModelCollector(Collector):
         """See `prometheus_client.registry.Collector`."""
         snapshots = self.snapshots
         yield from (_counter(name, text, attribute, snapshots) for name, text, attribute in _COUNTERS)
+        yield _arrivals(snapshots)
         yield _failures(snapshots)
         yield from _in_flight(snapshots)
         yield from _batching(snapshots)
@@ -87,6 +93,21 @@ class GpuCollector(Collector):
         yield from (utilization, total, used)
 
 
+class MemoryCollector(Collector):
+    """What the container uses and may use, all workers together; nothing where no control group tells."""
+
+    def collect(self) -> Iterable[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        groups = find_control_groups()
+        used, limit = working_set_bytes(groups), find_memory_limit(groups)
+        if used is not None:
+            text = "Memory of the container without idle files, as the kubelet counts it."
+            yield GaugeMetricFamily("modelservice_memory_working_set_bytes", text, value=used)
+        if limit is not None:
+            text = "The container's limit of memory."
+            yield GaugeMetricFamily("modelservice_memory_limit_bytes", text, value=limit.limit_bytes)
+
+
 class MetricsApplication:
     """Answers `GET /metrics`, and `GET /v2/models/stats` as the REST port does; nothing else."""
 
@@ -99,6 +120,7 @@ class MetricsApplication:
         self._registry.register(self._models)
         if gpus is not None:
             self._registry.register(GpuCollector(gpus))
+        self._registry.register(MemoryCollector())
         for collector in collectors:
             self._registry.register(collector)
         ProcessCollector(registry=self._registry)
@@ -146,6 +168,16 @@ def _counter(name: str, text: str, attribute: str, snapshots: Snapshots) -> Metr
         value = getattr(snapshot.statistics, attribute)
         scale = 1000 if attribute.endswith("_ns") else 1
         metric.add_metric(_labels(snapshot), value // scale)
+    return metric
+
+
+def _arrivals(snapshots: Snapshots) -> Metric:
+    metric = CounterMetricFamily(
+        "modelservice_requests", "Requests for the model, by protocol.", labels=(*_LABELS, "protocol")
+    )
+    for snapshot in snapshots:
+        for protocol, count in snapshot.statistics.arrivals.items():
+            metric.add_metric((*_labels(snapshot), protocol), count)
     return metric
 
 

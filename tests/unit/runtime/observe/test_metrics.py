@@ -5,6 +5,7 @@ import logging
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,6 +15,7 @@ from tests.unit.runtime.server_thread import ServerThread
 from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.machine.gpu_devices import open_gpus
 from modelservice_runtime.machine.logs import JsonFormatter
+from modelservice_runtime.machine.memory.cgroup import ControlGroups
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots
 from modelservice_runtime.observe.metrics import MetricsApplication
@@ -159,3 +161,19 @@ def test_gpus_are_gauges_where_there_are_any() -> None:
     assert 'nv_gpu_memory_total_bytes{gpu_uuid="GPU-1"} 1000.0' in text
     assert 'nv_gpu_memory_used_bytes{gpu_uuid="GPU-1"} 101.0' in text
     assert "nv_gpu" not in MetricsApplication(table, None).render([]).decode()
+
+
+def test_memory_is_that_of_the_container_with_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory.current").write_text("3000\n")
+    (tmp_path / "memory.stat").write_text("anon 1500\ninactive_file 1000\n")
+    monkeypatch.setattr(
+        "modelservice_runtime.observe.metrics.find_control_groups",
+        lambda: ControlGroups(version_2=(tmp_path,), memory_1=(), cpu_1=()),
+    )
+    text = render([])
+    assert "modelservice_memory_working_set_bytes 2000.0\n" in text
+    assert "modelservice_memory_limit_bytes" not in text
+    (tmp_path / "memory.max").write_text("8000\n")
+    assert "modelservice_memory_limit_bytes 8000.0\n" in render([])

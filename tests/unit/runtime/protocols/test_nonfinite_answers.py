@@ -98,6 +98,28 @@ def test_answer_with_nan_is_given_and_counted(
         assert counted(counting) == before + number * growth
 
 
+@pytest.mark.parametrize(
+    ("ask", "protocol"),
+    [
+        (rest_json, "oip-rest"),
+        (rest_binary, "oip-rest"),
+        (tfs_rest, "tfs-rest"),
+        (grpc_raw, "oip-grpc"),
+        (grpc_tfs, "tfs-grpc"),
+    ],
+)
+def test_every_request_is_counted_for_its_protocol_once(
+    counting: ServerThread, ask: Any, protocol: str
+) -> None:
+    statistics = counting.table.find("log", None).statistics
+    before, requests = dict(statistics.arrivals), statistics.request_count
+    for _ in range(5):  # the long way, then from prepared memory
+        ask(counting, FINE)
+    grown = {name: count - before[name] for name, count in statistics.arrivals.items()}
+    assert grown == {name: 5 if name == protocol else 0 for name in before}
+    assert statistics.request_count == requests + 5
+
+
 @pytest.mark.parametrize("size", [2, 40])
 @pytest.mark.parametrize(
     ("datatype", "item", "fine"),

@@ -57,6 +57,7 @@ class OipInference:
         """Run a request that is cut apart; returns and raises as `start` does."""
         received_ns = call.received_ns
         handle = self._table.find(head.model_name, head.model_version or None)
+        handle.statistics.arrivals["oip-grpc"] += 1
         try:
             bound = bind_head(head, handle.spec)
             write = partial(encode_typed_response if head.typed_outputs else encode_response, bound, split.id)

@@ -45,6 +45,7 @@ class InferRoute:
 
     def _answer(self, short_way: int | None, request: HttpRequest) -> HttpResponse | None:
         handle = self._table.find(self._model, self._version)
+        handle.statistics.arrivals["oip-rest"] += 1
         codec = self._codec
         if codec is None or codec.spec is not handle.spec:
             codec = self._codec = InferCodec(handle.spec, handle.lane.prepare)

@@ -66,6 +66,7 @@ class TfsExamples:
         handle = find_model(
             self._table, parse_message(self._request_class, _without_input(message)).model_spec
         )
+        handle.statistics.arrivals["tfs-grpc"] += 1
         decode = partial(self._decode, handle.spec, message, call)
         run = partial(_run, handle, received_ns, reply)
         takes_long = len(message) >= LARGE_TEXTS_BYTES

@@ -69,6 +69,7 @@ class TfsPrediction:
         received_ns = call.received_ns
         parts = cut_predict_request(message)
         handle = find_model(self._table, parts.described.model_spec)
+        handle.statistics.arrivals["tfs-grpc"] += 1
         decode = partial(self._decode, handle.spec, parts, call)
         run = partial(_run, handle, received_ns, reply)
         takes_long = len(message) >= (LARGE_TEXTS_BYTES if handle.spec.takes_texts else LARGE_BYTES)

@@ -61,6 +61,7 @@ class TfsFrontEnd:
 
     def _run(self, prepare: _Prepare, route: TfsRoute, request: HttpRequest) -> HttpResponse | None:
         handle = self._find(route)
+        handle.statistics.arrivals["tfs-rest"] += 1
         decode = partial(_decode, prepare, handle.spec, request, self._max_body_bytes)
         if takes_long(request):
             decode_body_on_a_thread(request, handle, decode, partial(_answer, handle, request))

@@ -62,6 +62,15 @@ def test_regress_answers_a_number_for_each_example(channel: grpc.Channel) -> Non
     assert [each.value for each in call(channel, request).result.regressions] == [3.5, 4, 5.5]
 
 
+def test_examples_count_for_their_protocol(channel: grpc.Channel, tfs_server: ServerThread) -> None:
+    statistics = tfs_server.table.find("mlp", None).statistics
+    before = statistics.arrivals["tfs-grpc"]
+    request = pb.ClassificationRequest(model_spec={"name": "mlp"})
+    add_floats(request.input.example_list.examples.add(), "x", 1, 2, 3, 4)
+    call(channel, request)
+    assert statistics.arrivals["tfs-grpc"] == before + 1
+
+
 def test_context_is_part_of_every_example(channel: grpc.Channel) -> None:
     request = pb.RegressionRequest(model_spec={"name": "half_plus_three"})
     listed = request.input.example_list_with_context
