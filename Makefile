@@ -10,13 +10,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 TRAIN_VENV := .venv-train
 FUZZ_VENV := .venv-fuzz
+DOCS_VENV := .venv-docs
 FUZZ_SECONDS := 60
 SCHEMATHESIS_VENV := .venv-schemathesis
 KSERVE_VENV := .venv-kserve
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras e2e generate verify conformance lock cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -56,6 +57,18 @@ $(FUZZ_VENV)/.installed: requirements/fuzz.txt $(VENV)/.installed
 	@$(VENV)/bin/uv pip install --quiet --python $(FUZZ_VENV)/bin/python --no-deps --editable .
 	@touch $@
 
+$(DOCS_VENV)/.installed: requirements/docs.txt $(VENV)/.installed
+	@echo "==> Python packages for the documentation into $(DOCS_VENV)"
+	@test -x $(DOCS_VENV)/bin/python || python3 -m venv $(DOCS_VENV)
+	@$(VENV)/bin/uv pip install --quiet --python $(DOCS_VENV)/bin/python --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: $(DOCS_VENV)/.installed ## Serve the documentation on http://127.0.0.1:8000 while you write it
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(DOCS_VENV)/bin/mkdocs serve
+
+docs-check: $(DOCS_VENV)/.installed ## Build the documentation into build/site; a broken link or a page without a place fails
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+
 fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer makes up (FUZZ_SECONDS=60 each)
 	@for target in json binary tfs protobuf tensorflow onnx token http http2; do \
 		echo "==> $$target"; \
@@ -77,7 +90,7 @@ e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real con
 test-extras: cluster ## With the real prometheus-adapter and KEDA (built once: 25 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
 
-test: lint type cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
+test: lint type docs-check cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
 	@$(PY) -m hack.suites
 
 $(SCHEMATHESIS_VENV)/.installed: $(VENV)/.installed

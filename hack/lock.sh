@@ -28,6 +28,7 @@ lock runtime-gpu gpu --extra otel --extra image "$@"
 lock train train "$@"
 lock dev dev "$@"
 lock fuzz fuzz "$@"
+lock docs docs "$@"
 
 echo "==> requirements/build.txt" >&2
 python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
