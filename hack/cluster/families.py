@@ -83,6 +83,14 @@ FAMILIES: dict[str, Family] = {
             stamps={"helm.sh/helm/v4/internal/version.version": "v4.3.1"},
         ),
         Family(
+            name="helm-docs",
+            version="v1.14.2",
+            programs={"helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs"},
+            build_seconds=30,
+            version_text="v1.14.2",
+            stamps={"main.version": "v1.14.2"},
+        ),
+        Family(
             name="versitygw",
             version="v1.8.0",
             programs={"versitygw": "github.com/versity/versitygw/cmd/versitygw"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hack.generate.argocd import argocd_config_map
+from hack.generate.chart_readme import chart_readme
 from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
 from hack.generate.dashboards import dashboard_files
 from hack.generate.go_stub import go_stub
@@ -37,6 +38,7 @@ def main() -> None:
     _write(phases_picture())
     _write(argocd_config_map(ROOT))
     _write(dashboard_files())
+    _write(chart_readme(ROOT))
     # The chart holds the definitions and the dashboards, so it is rendered after they are written.
     _write(rendered_manifests(ROOT))
 
