@@ -49,12 +49,17 @@ class CommonSettings:
     kubeconfig: str = ""
     """Path of the kubeconfig file; empty for kubectl's default."""
     context: str | None = None
-    namespace: str | None = None
-    """Serve only this namespace; None serves all."""
+    namespaces: tuple[str, ...] = ()
+    """Serve only these namespaces; empty serves all."""
     http_host: str = "::"
     """The kubelet and Prometheus come from outside the pod, over IPv4 or IPv6."""
     http_port: int = 8081
     log_level: str = "INFO"
+
+    @property
+    def scopes(self) -> tuple[str | None, ...]:
+        """What is listed and watched each for itself: the namespaces, or None for the whole cluster."""
+        return self.namespaces or (None,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,8 @@ class Settings(ProcessSettings):
     """Pods of ours that ask the servers: spec.networkPolicy.from shuts none of them out."""
     activator: tuple[str, str] | None = None
     """Namespace and name of the activator's Service; None where there is no activator."""
+    runtimes_file: str = ""
+    """Where the ModelRuntimes stand; empty: in the cluster. With it nothing cluster-scoped is read at all."""
 
     @property
     def autoscaler_lease(self) -> tuple[str, str] | None:
@@ -91,7 +98,12 @@ class Settings(ProcessSettings):
 
 def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Settings from command line arguments and environment; exits with a usage message on bad ones."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.runtimes and not args.namespace:
+        parser.error(
+            "--runtimes goes with --namespace: it is for an operator that has no rights in the cluster"
+        )
     return Settings(
         **process_settings(args, environ),
         workers=args.workers,
@@ -101,6 +113,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         most_reported_services=args.most_reported_services,
         component_peers=args.component_peers,
         activator=args.activator_service,
+        runtimes_file=args.runtimes,
     )
 
 
@@ -126,7 +139,7 @@ def common_settings(args: argparse.Namespace, environ: Mapping[str, str]) -> dic
         "cluster_url": _cluster_url(environ) if in_cluster else None,
         "kubeconfig": args.kubeconfig or environ.get("KUBECONFIG") or "",
         "context": args.context,
-        "namespace": args.namespace,
+        "namespaces": tuple(dict.fromkeys(args.namespace)),
         "http_host": args.http_host,
         "http_port": args.http_port,
         "log_level": args.log_level,
@@ -171,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
         help="where modelservice-autoscaler answers KEDA; left out: it is not installed")  # fmt: skip
     add("--activator-service", type=_service, metavar="NAMESPACE/NAME",
         help="headless Service of the activator; without one no ModelService goes to zero")  # fmt: skip
+    add("--runtimes", default=Settings.runtimes_file, metavar="FILE",
+        help="YAML with the ModelRuntimes: neither they nor anything else without a namespace is read from "
+        "the cluster; for an operator with Roles in its namespaces only")  # fmt: skip
     return parser
 
 
@@ -198,7 +214,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help="path of a kubeconfig file (default: in a pod its service account, else $KUBECONFIG)",
     )
     add("--context", help="context in the kubeconfig file")
-    add("--namespace", help="serve only this namespace")
+    add("--namespace", action="append", default=[], type=_namespace, metavar="NAMESPACE",
+        help="serve only this namespace; may be repeated")  # fmt: skip
     add("--http-host", default=CommonSettings.http_host,
         help="address of /healthz, /readyz and /metrics; '::' is every one of IPv4 and IPv6")  # fmt: skip
     add("--http-port", type=int, default=CommonSettings.http_port, help="port of the same")
@@ -225,6 +242,12 @@ def _json(text: str) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"expected JSON: {error}") from None
+
+
+def _namespace(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected the name of a namespace, got an empty text")
+    return text
 
 
 def _service(text: str) -> tuple[str, str] | None:

@@ -1,5 +1,6 @@
 {{/* What the operator, the autoscaler and the activator have in common; the argument is
-(dict "root" $ "component" "autoscaler"), and "sysctls" for pods. */}}
+(dict "root" $ "component" "autoscaler"), and for pods "sysctls",
+"podAnnotations" and the end of the name of a "configMap", which lies in /etc/modelservice then. */}}
 
 {{- define "modelservice-operator.component.fullname" -}}
 {{- $name := include "modelservice-operator.fullname" .root -}}
@@ -34,7 +35,7 @@ labels:
   {{- $wanted := merge (deepCopy $own.podLabels) .root.Values.podLabels }}
   {{- $ours := include "modelservice-operator.component.selectorLabels" . | fromYaml }}
   {{- merge $ours $wanted $labels | toYaml | nindent 2 }}
-{{- with merge (deepCopy $own.podAnnotations) .root.Values.podAnnotations }}
+{{- with merge (deepCopy $own.podAnnotations) .root.Values.podAnnotations (.podAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -99,6 +100,11 @@ volumes:
   - name: tmp
     emptyDir:
       sizeLimit: 16Mi
+  {{- with .configMap }}
+  - name: {{ . }}
+    configMap:
+      name: {{ include "modelservice-operator.component.fullname" $ }}-{{ . }}
+  {{- end }}
 {{- end }}
 
 {{/* What every container has, whatever it does: one image, probes on port 8081, no rights. */}}
@@ -151,6 +157,11 @@ securityContext:
 volumeMounts:
   - name: tmp
     mountPath: /tmp
+  {{- with .configMap }}
+  - name: {{ . }}
+    mountPath: /etc/modelservice
+    readOnly: true
+  {{- end }}
 {{- end }}
 
 {{/* Deployment.spec but for its template. */}}

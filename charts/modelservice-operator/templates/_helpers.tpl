@@ -53,6 +53,9 @@ annotations:
 {{/* The namespaces that are served, as a YAML list; empty: all. */}}
 {{- define "modelservice-operator.namespaces" -}}
 {{- with .Values.operator.watchNamespace }}
+{{- fail (printf "operator.watchNamespace is operator.watchNamespaces now, a list: set operator.watchNamespaces={%s} instead. The operator then has Roles there and no ClusterRole." .) }}
+{{- end }}
+{{- range .Values.operator.watchNamespaces | uniq }}
 - {{ . }}
 {{- end }}
 {{- end }}

@@ -32,12 +32,14 @@ from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.life import Life
 from modelservice_operator.process.logs import setup_logging
 from modelservice_operator.process.watchdog import Heartbeat, is_alive
+from modelservice_operator.sources.namespaces import guard_rights, wait_for_readable
 from modelservice_operator.sources.watch import ResourceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelservice_activator.settings import Settings
+    from modelservice_operator.sources.namespaces import Scopes
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,8 @@ class Activator:
         self._life = Life()
         self._heartbeat = Heartbeat()
         self._departures = Departures()
-        services = Services()
+        self._api = api
+        self._services = services = Services()
         self._waker = Waker(api, services)
         self._holder = Holder(services, self._waker, settings.hold)
         means = Means(
@@ -66,16 +69,6 @@ class Activator:
         )
         self._clients = Clients(services, means)
         self._doors = Doors(services, self._clients, settings.host, settings.connections.stall_seconds)
-        self._watches = [
-            ResourceWatch(api, MODEL_SERVICES, WishListener(services), namespace=settings.namespace),
-            ResourceWatch(
-                api,
-                ENDPOINT_SLICES,
-                SliceListener(services),
-                namespace=settings.namespace,
-                selector=SLICES_SELECTOR,
-            ),
-        ]
         self._synced = False
 
     async def run(self) -> int:
@@ -93,8 +86,6 @@ class Activator:
         self._life.spawn("heartbeat", self._heartbeat.run())
         self._life.spawn("sweep", self._clients.sweep())
         self._life.spawn("doors", self._doors.keep_open())
-        for watch in self._watches:
-            self._life.spawn("watch", watch.run())
         self._life.spawn("life", self._live())
         await self._life.over.wait()
         await self._leave()
@@ -103,12 +94,28 @@ class Activator:
         return self._life.exit_code
 
     async def _live(self) -> None:
-        for watch in self._watches:
-            await watch.listed.wait()
+        scopes = await wait_for_readable(self._api, self._settings.scopes)
+        await self._watch_all(scopes)
+        if self._settings.namespaces:
+            self._life.spawn("rights", guard_rights(self._api, self._settings.scopes, scopes))
         self._synced = True
         common_metrics.SYNCED.set(1)
         log.info("watches synced")
         await asyncio.Event().wait()
+
+    async def _watch_all(self, scopes: Scopes) -> None:
+        """Watch both kinds in each namespace; returns once all are listed."""
+        wishes, slices = WishListener(self._services), SliceListener(self._services)
+        watches: list[ResourceWatch] = []
+        for scope in scopes:
+            watches += (
+                ResourceWatch(self._api, MODEL_SERVICES, wishes, namespace=scope),
+                ResourceWatch(self._api, ENDPOINT_SLICES, slices, namespace=scope, selector=SLICES_SELECTOR),
+            )
+        for watch in watches:
+            self._life.spawn("watch", watch.run())
+        for watch in watches:
+            await watch.listed.wait()
 
     async def _leave(self) -> None:
         """Go without losing anybody: watches and wakes go on until what is held has found its pods."""

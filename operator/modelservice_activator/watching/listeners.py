@@ -16,7 +16,7 @@ from modelservice_operator.facts.labels import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Set
+    from collections.abc import Callable, Container, Mapping
 
     from modelservice_activator.watching.services import Key, Services
     from modelservice_operator.facts.endpoints import Slice
@@ -58,7 +58,7 @@ class SliceListener:
         self._known[place] = key, str(owner), metadata["resourceVersion"]
         self._setters[str(owner)](key, place[1], read_slice(obj))
 
-    def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:
+    def on_list(self, seen: Container[tuple[str, str]], version: str) -> None:
         """Deletions that no watch delivered; what was written after the list stays."""
         for place, (_, _, known_version) in list(self._known.items()):
             if place not in seen and int(known_version) <= int(version):
@@ -89,7 +89,7 @@ class WishListener:
         self._known[key] = int(metadata["resourceVersion"])
         self._services.set_wish(key, read_wish(obj))
 
-    def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:
+    def on_list(self, seen: Container[tuple[str, str]], version: str) -> None:
         """Deletions that no watch delivered."""
         for key, known_version in list(self._known.items()):
             if key not in seen and known_version <= int(version):

@@ -32,12 +32,14 @@ from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.process.life import Life
 from modelservice_operator.process.logs import setup_logging
 from modelservice_operator.process.watchdog import Heartbeat, is_alive
+from modelservice_operator.sources.namespaces import guard_rights, wait_for_readable
 from modelservice_operator.sources.watch import ResourceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelservice_autoscaler.settings import AutoscalerSettings
+    from modelservice_operator.sources.namespaces import Scopes
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +50,11 @@ class Autoscaler:
     def __init__(self, settings: AutoscalerSettings, api: ApiClient) -> None:
         self._settings = settings
         self._elector = LeaderElector(api, settings.lease)
-        services, endpoints = Services(), Endpoints()
+        self._api = api
+        self._services, self._endpoints = services, endpoints = Services(), Endpoints()
         sight = Sight(services=services, endpoints=endpoints, pods=PodClient(), clock=time.monotonic)
         self._followers = Followers(sight, Writer(api, services))
         self._observers = Observers(sight)
-        namespace = settings.namespace
-        self._watches = (
-            ResourceWatch(api, MODEL_SERVICES, services, namespace=namespace),
-            ResourceWatch(api, ENDPOINT_SLICES, endpoints, namespace=namespace, selector=SELECTOR),
-        )
         self._heartbeat = Heartbeat()
         self._life = Life()
         self._synced = False
@@ -88,10 +86,10 @@ class Autoscaler:
     async def _live(self) -> None:
         """Start everything in order, then lead for as long as that lasts."""
         started = time.monotonic()
-        for watch in self._watches:
-            self._life.spawn("watch", watch.run())
-        for watch in self._watches:
-            await watch.listed.wait()
+        scopes = await wait_for_readable(self._api, self._settings.scopes)
+        await self._watch_all(scopes)
+        if self._settings.namespaces:
+            self._life.spawn("rights", guard_rights(self._api, self._settings.scopes, scopes))
         self._synced = True
         common_metrics.SYNCED.set(1)
         log.info("synced", extra={"seconds": round(time.monotonic() - started, 3)})
@@ -100,6 +98,21 @@ class Autoscaler:
         self._life.spawn("leader", self._elector.run())
         await self._elector.acquired.wait()
         await self._followers.run()
+
+    async def _watch_all(self, scopes: Scopes) -> None:
+        """Watch both kinds in each namespace; returns once all are listed."""
+        watches: list[ResourceWatch] = []
+        for scope in scopes:
+            watches += (
+                ResourceWatch(self._api, MODEL_SERVICES, self._services, namespace=scope),
+                ResourceWatch(
+                    self._api, ENDPOINT_SLICES, self._endpoints, namespace=scope, selector=SELECTOR
+                ),
+            )
+        for watch in watches:
+            self._life.spawn("watch", watch.run())
+        for watch in watches:
+            await watch.listed.wait()
 
 
 def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:

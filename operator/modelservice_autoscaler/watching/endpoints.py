@@ -10,7 +10,7 @@ from modelservice_autoscaler.watching.services import Key
 from modelservice_operator.facts.labels import MANAGED_BY_SELECTOR, NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Set
+    from collections.abc import Container, Iterator, Mapping
 
 SERVICE_NAME = "kubernetes.io/service-name"
 SELECTOR = f"endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io,{MANAGED_BY_SELECTOR}"
@@ -59,7 +59,7 @@ class Endpoints:
         self._of.setdefault(part.key, {})[place[1]] = part
         metrics.PODS.inc(len(part.endpoints))
 
-    def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:
+    def on_list(self, seen: Container[tuple[str, str]], version: str) -> None:
         """Forget what went unseen."""
         for place, part in tuple(self._slices.items()):
             if place not in seen and int(part.version) <= int(version):

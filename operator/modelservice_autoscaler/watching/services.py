@@ -9,7 +9,7 @@ from modelservice_autoscaler.algorithm.spec import AutoscalerSpec, build_spec
 from modelservice_operator.api import Autoscaling, Resources, parse_part, parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Set
+    from collections.abc import Callable, Container, Iterator, Mapping
 
 
 class Key(NamedTuple):
@@ -80,7 +80,7 @@ class Services:
             return
         self.on_change(key)
 
-    def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:
+    def on_list(self, seen: Container[tuple[str, str]], version: str) -> None:
         """Forget what went unseen."""
         for key, service in tuple(self._services.items()):
             if key not in seen and int(service.version) <= int(version):

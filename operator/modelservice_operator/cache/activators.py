@@ -8,7 +8,7 @@ from modelservice_operator.facts.endpoints import Slice, read_slice
 from modelservice_operator.facts.standby import Activators
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Set
+    from collections.abc import Callable, Container, Mapping
 
 
 class ActivatorPods:
@@ -35,10 +35,10 @@ class ActivatorPods:
         if event is not None:
             self._tell()
 
-    def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:  # noqa: ARG002  of the protocol
+    def on_list(self, seen: Container[tuple[str, str]], version: str) -> None:  # noqa: ARG002  of the protocol
         """A list is complete."""
-        names = {name for _, name in seen}
-        self._slices = {name: one for name, one in self._slices.items() if name in names}
+        known = self._slices.items()
+        self._slices = {name: one for name, one in known if (self._namespace, name) in seen}
         self._tell()
 
     def _tell(self) -> None:

@@ -237,10 +237,17 @@ class Ingest:
             self._queue.add(key, Priority.NORMAL if change.before.deleting else Priority.URGENT)
         return True
 
-    def on_offer(self, resource: Resource, *, is_served: bool, is_forbidden: bool = False) -> None:
-        """An optional kind is served, or not (any more), or not to us."""
+    def on_offer(
+        self,
+        resource: Resource,
+        *,
+        scope: str | None = None,
+        is_served: bool,
+        is_forbidden: bool = False,
+    ) -> None:
+        """An optional kind is served in a namespace (None: in all), or not (any more), or not to us."""
         if resource in CHILDREN or not self._store.offer(
-            resource.kind, is_served=is_served, is_forbidden=is_forbidden
+            resource.kind, scope=scope, is_served=is_served, is_forbidden=is_forbidden
         ):
             return
         log.info("the kind %s is %s", resource.kind, "served" if is_served else "not served")

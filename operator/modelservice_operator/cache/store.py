@@ -94,6 +94,8 @@ class Store:
         self._by_owner: dict[Key, dict[tuple[str, str], Child]] = {}
         self._gateways: dict[tuple[str, str], Gateway] = {}
         self._gateway_classes: dict[str, GatewayClass] = {}
+        self._offers: dict[tuple[str, str | None], tuple[bool, bool]] = {}
+        """By kind and watched namespace (None for all): whether it is served there, and whether forbidden."""
         self._tombstones: OrderedDict[str, str] = OrderedDict()
         """UID -> resourceVersion of its deletion."""
         self._snapshots = _SnapshotCompressor()
@@ -169,13 +171,21 @@ class Store:
 
     # What comes and goes with what else is installed
 
-    def offer(self, kind: str, *, is_served: bool, is_forbidden: bool = False) -> bool:
-        """Keep whether an optional kind is served, or only not to us; whether that is news."""
+    def offer(
+        self, kind: str, *, scope: str | None = None, is_served: bool, is_forbidden: bool = False
+    ) -> bool:
+        """Keep whether an optional kind is served in a namespace, or only not to us; whether that is news.
+
+        What one namespace lacks takes nothing from the others.
+        """
         before, one = self.cluster, frozenset({kind})
+        self._offers[kind, scope] = is_served, is_forbidden
+        said = [offer for (known, _), offer in self._offers.items() if known == kind]
+        served, forbidden = any(served for served, _ in said), any(forbidden for _, forbidden in said)
         self.cluster = replace(
             before,
-            kinds=before.kinds | one if is_served else before.kinds - one,
-            forbidden=before.forbidden | one if is_forbidden else before.forbidden - one,
+            kinds=before.kinds | one if served else before.kinds - one,
+            forbidden=before.forbidden | one if forbidden and not served else before.forbidden - one,
         )
         return self.cluster != before
 
@@ -239,10 +249,11 @@ class Store:
             self.ports.release(key)
         return ChildChange(known, None)
 
-    def forget_children(self, kind: str) -> None:
-        """Drop all of one kind that is not served any more; nobody knows whether they are gone for good."""
+    def forget_children(self, kind: str, namespace: str | None) -> None:
+        """Drop what is not served (there) any more; nobody knows whether it is gone for good."""
         for child in list(self.children(kind)):
-            self._unlink(child)
+            if namespace in (None, child.namespace):
+                self._unlink(child)
 
     def mark_deleting(self, child: Child) -> None:
         """The API server accepted our deletion: do not count on this child until its event comes."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAMES_SHOWN = 10
+_CHART_VALUE = "value operator.runtimes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,11 @@ def _way_to_take(found: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]]) 
     default = _look_up(None, runtimes)
     if isinstance(default, RecordedRuntime) and default.name == found.name:
         return "to take it, remove spec.runtime.ref (it is the default), which makes a new revision"
+    if any(map(labels.is_installed_runtime, runtimes)):
+        return (
+            f"to take it, add it to the chart's {_CHART_VALUE} under another name and name that in "
+            "spec.runtime.ref, which makes a new revision"
+        )
     return (
         "to take it, create a ModelRuntime of another name with the same spec and name that in "
         "spec.runtime.ref, which makes a new revision"
@@ -145,7 +151,7 @@ def _look_up(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> Recorded
         if (labels.is_default_runtime(runtime) if ref is None else _name(runtime) == ref)
     ]
     if not matches:
-        return _not_found(ref, sorted(map(_name, runtimes)))
+        return _not_found(ref, runtimes)
     if len(matches) > 1:
         return _ambiguous(sorted(map(_name, matches)))
     try:
@@ -161,10 +167,18 @@ def _name(runtime: Mapping[str, Any]) -> str:
     return str(runtime["metadata"]["name"])
 
 
-def _not_found(ref: str | None, existing: list[str]) -> RuntimeProblem:
+def _not_found(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> RuntimeProblem:
+    existing = sorted(map(_name, runtimes))
     shown = ", ".join(existing[:_NAMES_SHOWN]) + (", ..." if len(existing) > _NAMES_SHOWN else "")
     what_exists = f"existing ones: {shown}" if existing else "the cluster has none"
-    if ref is not None:
+    if any(map(labels.is_installed_runtime, runtimes)):
+        asked = f"ModelRuntime {ref!r} is not among" if ref is not None else "None is the default of"
+        name_one = "name one of them in spec.runtime.ref" + (", or leave it out" if ref is not None else "")
+        message = (
+            f"{asked} those of this operator's installation ({shown}), and it reads no others: {name_one}, "
+            f"or add it to the chart's {_CHART_VALUE}."
+        )
+    elif ref is not None:
         message = (
             f"ModelRuntime {ref!r} does not exist ({what_exists}): create it, or correct spec.runtime.ref."
         )

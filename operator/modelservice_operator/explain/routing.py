@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.facts import gateways
     from modelservice_operator.facts.gateways import Gateway, Listener, RouteParent
-    from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed, RouteChild
+    from modelservice_operator.facts.observed import (
+        ApplyFailure,
+        ClusterFacts,
+        DeploymentChild,
+        Observed,
+        RouteChild,
+    )
 
 ROUTE_READY = "RouteReady"
 _TLS = ("HTTPS", "TLS")
@@ -169,7 +175,11 @@ def _judge(
     said: RouteParent | None,
 ) -> tuple[str, str]:
     """Return (reason, what is wrong and what to do), two empty texts where nothing is."""
-    if gateway is None and GATEWAYS.kind in observed.cluster.kinds and said is None:
+    if (
+        gateway is None
+        and said is None
+        and _would_be_seen(observed.cluster, ref.get("namespace") or route.namespace)
+    ):
         return "NoGateway", "it does not exist: create it, or correct spec.route.parentRefs"
     for kind in ("Accepted", "ResolvedRefs"):
         one = _condition(said, kind)
@@ -186,6 +196,11 @@ def _judge(
         name = f" (class {gateway.class_name})" if gateway else ""
         return "Pending", f"no controller has answered{name}: is one for its class running?"
     return "", ""
+
+
+def _would_be_seen(cluster: ClusterFacts, namespace: str) -> bool:
+    """Whether a Gateway of this namespace would be known."""
+    return GATEWAYS.kind in cluster.kinds and (not cluster.namespaces or namespace in cluster.namespaces)
 
 
 def _remedy(

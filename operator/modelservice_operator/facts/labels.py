@@ -17,6 +17,8 @@ REVISION = f"{GROUP}/revision"
 """Identity of a revision's pods; part of selectors, fixed for ever."""
 DEFAULT_RUNTIME = f"{GROUP}/is-default-runtime"
 """Annotation on the ModelRuntime that serves ModelServices without `spec.runtime.ref`."""
+INSTALLED_RUNTIME = f"{GROUP}/installed-runtime"
+"""Annotation that the operator gives the ModelRuntimes of its own installation, which are no objects."""
 
 GATEWAY_FEATURES = f"{GROUP}/supported-features"
 """Annotation of a GatewayClass: the features that its Gateways support, in place of those that it lists."""
@@ -41,3 +43,8 @@ def is_default_runtime(runtime: Mapping[str, Any]) -> bool:
     """Whether a ModelRuntime, as read, serves ModelServices without `spec.runtime.ref`."""
     annotations = runtime["metadata"].get("annotations") or {}
     return bool(annotations.get(DEFAULT_RUNTIME) == "true")
+
+
+def is_installed_runtime(runtime: Mapping[str, Any]) -> bool:
+    """Whether a ModelRuntime comes from a file of the operator's installation."""
+    return INSTALLED_RUNTIME in (runtime["metadata"].get("annotations") or {})

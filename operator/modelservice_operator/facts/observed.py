@@ -167,6 +167,8 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Those of `kinds.OPTIONAL_CHILDREN` and `kinds.GATEWAY_KINDS` that it serves."""
     forbidden: frozenset[str] = frozenset()
     """Those that it may serve, but not to us."""
+    namespaces: tuple[str, ...] = ()
+    """What is looked at; empty: every namespace."""
     gateways: tuple[Gateway, ...] = ()
     gateway_classes: tuple[GatewayClass, ...] = ()
     scaler_address: str = ""

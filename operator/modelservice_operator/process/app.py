@@ -39,6 +39,7 @@ from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.process.life import Life
 from modelservice_operator.process.logs import setup_logging
+from modelservice_operator.process.runtimes_file import load_runtimes
 from modelservice_operator.process.states import StatesPage
 from modelservice_operator.process.watchdog import Heartbeat, guard_tasks, is_alive
 from modelservice_operator.settings import parse_settings
@@ -46,6 +47,7 @@ from modelservice_operator.sources.auditor import Auditor
 from modelservice_operator.sources.autoscaler import AutoscalerLook
 from modelservice_operator.sources.children import ChildListener, GatewayListener
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
+from modelservice_operator.sources.namespaces import guard_rights, wait_for_readable
 from modelservice_operator.sources.watch import ResourceWatch
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import PodReader
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from modelservice_operator.cache.workqueue import Key
     from modelservice_operator.facts.kinds import Resource
     from modelservice_operator.settings import Settings
+    from modelservice_operator.sources.namespaces import Scopes
 
 log = logging.getLogger(__name__)
 
@@ -80,17 +83,20 @@ class Operator:
         self._queue = WorkQueue()
         self._ingest = Ingest(self._store, self._queue)
         self._elector = LeaderElector(api, settings.lease)
-        self._auditor = Auditor(api, self._store, self._ingest, settings.namespace)
+        self._owns_runtimes = bool(settings.runtimes_file)
+        self._kinds = (MODEL_SERVICES,) if self._owns_runtimes else (MODEL_RUNTIMES, MODEL_SERVICES)
         self._recorder = Recorder(api, settings.lease.identity)
         self._heartbeat = Heartbeat()
-        watched = (*CHILDREN, *OPTIONAL_CHILDREN, *GATEWAY_KINDS)
-        self._watches = [self._watch(resource) for resource in watched]
+        self._watches: list[ResourceWatch] = []
         self._store.cluster = ClusterFacts(
             scaler_address=settings.scaler_address,
             components=tuple(peer.to_dict() for peer in settings.component_peers),
+            namespaces=settings.namespaces,
         )
+        for runtime in load_runtimes(settings.runtimes_file) if self._owns_runtimes else ():
+            self._ingest.on_runtime(None, runtime)
         self._life = Life()
-        pods = PodReader(api, self._on_pods)
+        pods = PodReader(api, self._on_pods, reads_nodes=not self._owns_runtimes)
         self._reconciler = Reconciler(
             store=self._store,
             applier=Applier(api, self._store, self._ingest),
@@ -115,14 +121,24 @@ class Operator:
         self._synced = False
         api.may_write = self._elector.require
 
-    def _watch(self, resource: Resource) -> ResourceWatch:
+    def _watch_all(self, scopes: Scopes) -> None:
+        """Watch everything but our own kinds; what belongs to no namespace only where it may be read."""
+        for resource in (*CHILDREN, *OPTIONAL_CHILDREN, *GATEWAY_KINDS):
+            if resource.namespaced:
+                self._watches += [self._watch(resource, scope) for scope in scopes]
+            elif not self._owns_runtimes:
+                self._watches.append(self._watch(resource, None))
+        for watch in self._watches:
+            self._life.spawn("watch", watch.run())
+
+    def _watch(self, resource: Resource, scope: str | None) -> ResourceWatch:
         listens = ChildListener if resource.kind in CHILD_BY_KIND else GatewayListener
-        listener = listens(self._store, self._ingest, resource)
+        listener = listens(self._store, self._ingest, resource, scope)
         return ResourceWatch(
             self._api,
             resource,
             listener,
-            namespace=self._settings.namespace if resource.namespaced else None,
+            namespace=scope,
             selector=selector_of(resource),
             on_absent=listener.on_absent if resource not in CHILDREN else None,
         )
@@ -154,57 +170,59 @@ class Operator:
 
     async def _live(self) -> None:
         """Start everything in order, then lead for as long as that lasts."""
-        await self._wait_for_crds()
+        settings = self._settings
+        scopes = await wait_for_readable(self._api, settings.scopes)
+        await self._wait_for_crds(scopes)
         started = time.monotonic()
-        for watch in self._watches:
-            self._life.spawn("watch", watch.run())
+        self._watch_all(scopes)
         for watch in self._watches:
             await watch.listed.wait()
-        await self._fill_cache()
-        self._life.spawn("auditor", self._auditor.run(self._settings.audit_interval_seconds))
-        await self._start_kopf()
-        self._life.spawn("watchdog", guard_tasks(watcher_names(self._settings.namespace)))
+        auditor = Auditor(self._api, self._store, self._ingest, scopes=scopes, kinds=self._kinds)
+        await self._fill_cache(auditor)
+        self._life.spawn("auditor", auditor.run(settings.audit_interval_seconds))
+        await self._start_kopf(scopes)
+        self._life.spawn("watchdog", guard_tasks(watcher_names(scopes, self._kinds)))
+        if settings.namespaces:
+            self._life.spawn("rights", guard_rights(self._api, settings.scopes, scopes))
         self._synced = True
         common_metrics.SYNCED.set(1)
         log.info(
             "cache synced", extra={"seconds": round(time.monotonic() - started, 3), **self._store.counts()}
         )
         self._life.spawn("leader", self._elector.run())
-        if (lease := self._settings.autoscaler_lease) is not None:
+        if (lease := settings.autoscaler_lease) is not None:
             look = AutoscalerLook(api=self._api, ingest=self._ingest, namespace=lease[0], name=lease[1])
             self._life.spawn("autoscaler", look.run())
         await self._elector.acquired.wait()
-        for _ in range(self._settings.workers):
+        for _ in range(settings.workers):
             self._life.spawn("worker", work(self._queue, self._reconciler))
         await asyncio.Event().wait()
 
-    async def _start_kopf(self) -> None:
+    async def _start_kopf(self, scopes: Scopes) -> None:
         started = asyncio.Event()
         flags = KopfFlags(started=started, stop=self._stop_kopf)
-        self._life.spawn("kopf", run_kopf(self._api, self._ingest, self._settings.namespace, flags))
+        kopf = run_kopf(self._api, self._ingest, flags, scopes=scopes, kinds=self._kinds)
+        self._life.spawn("kopf", kopf)
         await started.wait()
         # kopf has just put its own signal handlers in; ours stop the workers before kopf.
         self._life.listen_to_signals()
 
-    async def _wait_for_crds(self) -> None:
+    async def _wait_for_crds(self, scopes: Scopes) -> None:
         """Wait until the API server answers and serves our kinds."""
         while True:
             try:
-                for resource in (MODEL_SERVICES, MODEL_RUNTIMES):
-                    async for _ in self._api.list_pages(
-                        resource, self._settings.namespace, metadata_only=True
-                    ):
-                        break
+                for resource in self._kinds:
+                    await self._api.check_served(resource, scopes[0])
             except ApiError as error:
                 log.warning("waiting for the API server and the CRDs: %s", error.message)
                 await asyncio.sleep(WAIT_FOR_CRDS_SECONDS)
             else:
                 return
 
-    async def _fill_cache(self) -> None:
+    async def _fill_cache(self, auditor: Auditor) -> None:
         while True:
             try:
-                await self._auditor.fill()
+                await auditor.fill()
             except ApiError as error:
                 log.warning("cannot list ModelServices and ModelRuntimes: %s", error.message)
                 await asyncio.sleep(WAIT_FOR_CRDS_SECONDS)

@@ -27,7 +27,7 @@ from modelservice_operator.facts.kinds import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from modelservice_operator.cache.ingest import Ingest
     from modelservice_operator.cache.store import Store
@@ -51,19 +51,31 @@ class Seen(NamedTuple):
 class Auditor:
     """Lists, compares, corrects."""
 
-    def __init__(self, api: ApiClient, store: Store, ingest: Ingest, namespace: str | None) -> None:
+    def __init__(
+        self,
+        api: ApiClient,
+        store: Store,
+        ingest: Ingest,
+        *,
+        scopes: Sequence[str | None],
+        kinds: Sequence[Resource],
+    ) -> None:
         self._api = api
         self._store = store
         self._ingest = ingest
-        self._namespace = namespace
+        self._scopes = scopes
+        """The namespaces to look at, each for itself; None for all."""
+        self._kinds = kinds
+        """Those of ours that are read from the cluster, in the order in which they are read at first."""
 
     async def fill(self) -> None:
         """Read all ModelRuntimes and ModelServices; raises ApiError."""
-        for resource in (MODEL_RUNTIMES, MODEL_SERVICES):
-            async for page in self._api.list_pages(resource, self._namespace):
-                for item in page.items or ():
-                    self._ingest.on_event(resource, None, item)
-                await asyncio.sleep(0)
+        for resource in self._kinds:
+            for scope in self._scopes_of(resource):
+                async for page in self._api.list_pages(resource, scope):
+                    for item in page.items or ():
+                        self._ingest.on_event(resource, None, item)
+                    await asyncio.sleep(0)
         self._count()
 
     async def run(self, interval_seconds: float) -> None:
@@ -71,23 +83,31 @@ class Auditor:
         while True:
             await asyncio.sleep(interval_seconds * (0.8 + 0.4 * random.random()))  # noqa: S311  jitter
             offered = [one for one in OPTIONAL_CHILDREN if one.kind in self._store.cluster.kinds]
-            for resource in (MODEL_RUNTIMES, MODEL_SERVICES, *CHILDREN, *offered):
-                try:
-                    await self.audit(resource)
-                except ApiError as error:
-                    log.warning("audit of %s failed: %s", resource.plural, error.message)
+            for resource in (*self._kinds, *CHILDREN, *offered):
+                for scope in self._scopes_of(resource):
+                    try:
+                        await self.audit(resource, scope)
+                    except ApiError as error:
+                        log.warning("audit of %s failed: %s", resource.plural, error.message)
             self._count()
 
     def _count(self) -> None:
         for kind, count in self._store.counts().items():
             metrics.OBJECTS.labels(kind).set(count)
 
-    async def audit(self, resource: Resource, settle_seconds: float = SETTLE_SECONDS) -> int:
-        """Compare one kind with the API server; returns the number of corrections."""
-        listed, version = await self._list(resource)
-        cached = {(one.namespace, one.name): one for one in self._cached(resource)}
+    def _scopes_of(self, resource: Resource) -> Sequence[str | None]:
+        return self._scopes if resource.namespaced else (None,)
+
+    async def audit(
+        self, resource: Resource, scope: str | None = None, settle_seconds: float = SETTLE_SECONDS
+    ) -> int:
+        """Compare one kind in a namespace (None: all) with the API server; returns what was corrected."""
+        listed, version = await self._list(resource, scope)
+        cached = {
+            (one.namespace, one.name): one for one in self._cached(resource) if scope in (None, one.namespace)
+        }
         if any(is_newer(one.resource_version, version) for one in cached.values()):
-            await self._check_history(resource, cached)
+            await self._check_history(resource, scope, cached)
         missing = [one for place, one in listed.items() if _is_behind(cached.get(place), one)]
         left_over = [one for place, one in cached.items() if place not in listed]
         if not missing and not left_over:
@@ -103,12 +123,10 @@ class Auditor:
             log.warning("the audit corrected %d cached %s", corrections, resource.plural)
         return corrections
 
-    async def _list(self, resource: Resource) -> tuple[dict[tuple[str, str], Seen], str]:
+    async def _list(self, resource: Resource, scope: str | None) -> tuple[dict[tuple[str, str], Seen], str]:
         listed: dict[tuple[str, str], Seen] = {}
         version = ""
-        pages = self._api.list_pages(
-            resource, self._namespace, metadata_only=True, selector=selector_of(resource)
-        )
+        pages = self._api.list_pages(resource, scope, metadata_only=True, selector=selector_of(resource))
         async for page in pages:
             version = page.metadata.resource_version
             for item in page.items or ():
@@ -132,12 +150,14 @@ class Auditor:
             for child in self._store.children(resource.kind):
                 yield Seen(child.namespace, child.name, child.uid, child.resource_version)
 
-    async def _check_history(self, resource: Resource, cached: dict[tuple[str, str], Seen]) -> None:
+    async def _check_history(
+        self, resource: Resource, scope: str | None, cached: dict[tuple[str, str], Seen]
+    ) -> None:
         """A list that is older than the cache is normal for a moment, never twice.
 
         If it stays so, the cluster's store was restored from a backup: nothing cached means anything.
         """
-        _, version = await self._list(resource)
+        _, version = await self._list(resource, scope)
         if any(is_newer(one.resource_version, version) for one in cached.values()):
             raise OperatorError(
                 "The API server's history went backwards (was etcd restored?): starting with a new cache."

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 import kopf
 
 from modelservice_operator import common_metrics
-from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES, Resource
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kopf._core.engines.peering import Identity
 
     from modelservice_operator.cache.ingest import Ingest
     from modelservice_operator.client.kubeapi import ApiClient
+    from modelservice_operator.facts.kinds import Resource
 
 KOPF_IDENTITY = cast("Identity", "modelservice-operator")
 """Only peering would use it, which is off. kopf's own choice asks for the user's name: a pod's has none."""
@@ -50,11 +50,12 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         return None
 
 
-def watcher_names(namespace: str | None) -> tuple[str, ...]:
-    """Names of the tasks that kopf runs for our kinds; the watchdog looks for them."""
-    return (
-        f"watcher for {_kopf_name(MODEL_SERVICES)}@{namespace}",
-        f"watcher for {_kopf_name(MODEL_RUNTIMES)}@None",
+def watcher_names(scopes: Sequence[str | None], kinds: Sequence[Resource]) -> tuple[str, ...]:
+    """Names of the tasks that kopf runs for these kinds of ours; the watchdog looks for them."""
+    return tuple(
+        f"watcher for {_kopf_name(resource)}@{scope}"
+        for resource in kinds
+        for scope in (scopes if resource.namespaced else (None,))
     )
 
 
@@ -82,8 +83,8 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def build_registry(api: ApiClient, ingest: Ingest) -> kopf.OperatorRegistry:
-    """Handlers for our kinds, and the login with our own connections."""
+def build_registry(api: ApiClient, ingest: Ingest, kinds: Iterable[Resource]) -> kopf.OperatorRegistry:
+    """Handlers for these kinds of ours, and the login with our own connections."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -96,8 +97,8 @@ def build_registry(api: ApiClient, ingest: Ingest) -> kopf.OperatorRegistry:
             common_metrics.WATCH_EVENTS.labels(resource.plural).inc()
             ingest.on_event(resource, event["type"], event["object"])
 
-    listen(MODEL_SERVICES)
-    listen(MODEL_RUNTIMES)
+    for resource in kinds:
+        listen(resource)
     return registry
 
 
@@ -109,14 +110,21 @@ class KopfFlags:
     stop: asyncio.Event
 
 
-async def run_kopf(api: ApiClient, ingest: Ingest, namespace: str | None, flags: KopfFlags) -> None:
+async def run_kopf(
+    api: ApiClient,
+    ingest: Ingest,
+    flags: KopfFlags,
+    *,
+    scopes: Sequence[str | None],
+    kinds: Sequence[Resource],
+) -> None:
     """Run kopf until `flags.stop` is set; raises what ended it otherwise."""
     await kopf.operator(
-        registry=build_registry(api, ingest),
+        registry=build_registry(api, ingest, kinds),
         settings=build_settings(),
         identity=KOPF_IDENTITY,
-        clusterwide=namespace is None,
-        namespaces=() if namespace is None else (namespace,),
+        clusterwide=None in scopes,
+        namespaces=[scope for scope in scopes if scope is not None],
         ready_flag=flags.started,
         stop_flag=flags.stop,
     )

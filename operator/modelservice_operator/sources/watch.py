@@ -16,7 +16,7 @@ from modelservice_operator import common_metrics
 from modelservice_operator.facts.errors import ApiError, GoneError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Set
+    from collections.abc import Callable, Container, Mapping, Set
 
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.facts.kinds import Resource
@@ -44,8 +44,22 @@ class Listener(Protocol):
     def on_object(self, event: str | None, obj: Mapping[str, Any]) -> None:
         """An object of a list (None), or of an event: ADDED, MODIFIED or DELETED."""
 
-    def on_list(self, seen: Set[tuple[str, str]], version: str) -> None:
+    def on_list(self, seen: Container[tuple[str, str]], version: str) -> None:
         """A list of this version is complete: what is not in it, by namespace and name, was gone by then."""
+
+
+class Seen:
+    """What stands after a list: all that it held, and whatever lies outside of the namespace it was of."""
+
+    def __init__(self, namespace: str | None, places: Set[tuple[str, str]]) -> None:
+        self._namespace = namespace
+        self._places = places
+
+    def __contains__(self, place: object) -> bool:
+        is_elsewhere = (
+            self._namespace is not None and isinstance(place, tuple) and place[0] != self._namespace
+        )
+        return is_elsewhere or place in self._places
 
 
 class ResourceWatch:
@@ -140,7 +154,7 @@ class ResourceWatch:
                 self._listener.on_object(None, item)
                 if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1:
                     await asyncio.sleep(0)
-        self._listener.on_list(seen, version)
+        self._listener.on_list(Seen(self._namespace, seen), version)
         return version
 
     async def _watch(self, version: str) -> None:

@@ -100,7 +100,7 @@ def test_objects_of_the_schema_are_closed_unless_their_keys_are_the_users():
         (("replicas",), -1),
         (("operator", "workers"), 0),
         (("operator", "logLevel"), "info"),
-        (("operator", "watchNamespace"), "Team_B"),
+        (("operator", "watchNamespaces"), ["Team_B"]),
         (("image", "repository"), ""),
         (("image", "repository"), "registry/operator:0.1.0"),
         (("image", "digest"), "0123"),

@@ -95,3 +95,19 @@ def test_parse_settings_activator_service_is_a_namespace_and_a_name(capsys):
     with pytest.raises(SystemExit):
         parse_settings(["--activator-service=activator"], {})
     assert "expected NAMESPACE/NAME, got 'activator'" in capsys.readouterr().err
+
+
+def test_parse_settings_namespaces_are_those_that_are_named_each_once():
+    assert parse_settings([], {}).scopes == (None,)
+    settings = parse_settings(["--namespace=b", "--namespace", "a", "--namespace=b", "--runtimes=/r"], {})
+    assert settings.namespaces == settings.scopes == ("b", "a")
+    assert settings.runtimes_file == "/r"
+
+
+@pytest.mark.parametrize(
+    ("argv", "flag"), [(["--namespace="], "--namespace"), (["--runtimes=/r"], "--namespace")]
+)
+def test_parse_settings_runtimes_without_namespaces_and_no_name_are_refused(argv, flag, capsys):
+    with pytest.raises(SystemExit):
+        parse_settings(argv, {})
+    assert flag in capsys.readouterr().err

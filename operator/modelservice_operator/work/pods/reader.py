@@ -49,11 +49,11 @@ class PodReader:
     `wake` is called for services whose pods changed, or said something new.
     """
 
-    def __init__(self, api: ApiClient, wake: Callable[[Key], None]) -> None:
+    def __init__(self, api: ApiClient, wake: Callable[[Key], None], *, reads_nodes: bool = True) -> None:
         self._api = api
         self._watches = PodWatches(api, wake)
         self._reports = PodReports(wake)
-        self._nodes = NodeReader(api)
+        self._nodes = NodeReader(api) if reads_nodes else None
         self._listed: dict[Key, tuple[float, tuple[Mapping[str, Any], ...]]] = {}
         self._events: dict[Key, tuple[float, tuple[Mapping[str, Any], ...]]] = {}
 
@@ -63,7 +63,7 @@ class PodReader:
         unexplained = stuck_pods(pods, now)[:EXPLAINED_PODS] + homeless_pods(pods, now)[:EXPLAINED_PODS]
         events = await self._read_events(key, unexplained)
         answers = self._reports.of(key, pods)
-        nodes = await self._nodes.read() if any(map(is_homeless, pods)) else None
+        nodes = await self._nodes.read() if self._nodes and any(map(is_homeless, pods)) else None
         return Pods(pods, events, answers, self._watches.pods(key) is not None, nodes)
 
     def forget(self, key: Key) -> None:

@@ -13,6 +13,7 @@ from modelservice_operator.cache.workqueue import Key, WorkQueue
 from modelservice_operator.facts.gateways import read_gateway, read_gateway_class, read_parents
 from modelservice_operator.facts.kinds import DEPLOYMENTS, GATEWAY_CLASSES, GATEWAYS, HTTP_ROUTES
 from modelservice_operator.sources.children import GatewayListener
+from modelservice_operator.sources.watch import Seen
 
 GATEWAY: dict[str, Any] = {
     "metadata": {"namespace": "infra", "name": "web", "resourceVersion": "1"},
@@ -98,6 +99,30 @@ async def test_kind_that_comes_or_goes_concerns_everybody_once(
     assert store.cluster.kinds == {"HTTPRoute"}
     ingest.on_offer(HTTP_ROUTES, is_served=False)
     assert len(queue.added) == 4
+
+
+async def test_kind_that_one_namespace_lacks_is_there_in_the_others(
+    world: tuple[Ingest, Store, Recording],
+) -> None:
+    ingest, store, queue = world
+    ingest.on_offer(HTTP_ROUTES, scope="mail", is_served=True)
+    added = len(queue.added)
+    ingest.on_offer(HTTP_ROUTES, scope="shop", is_served=False, is_forbidden=True)
+    assert (store.cluster.kinds, store.cluster.forbidden) == ({"HTTPRoute"}, set())
+    assert len(queue.added) == added
+    ingest.on_offer(HTTP_ROUTES, scope="mail", is_served=False, is_forbidden=True)
+    assert (store.cluster.kinds, store.cluster.forbidden) == (set(), {"HTTPRoute"})
+
+
+async def test_list_of_one_namespace_says_nothing_of_another(world: tuple[Ingest, Store, Recording]) -> None:
+    ingest, store, _ = world
+    listener = GatewayListener(store, ingest, GATEWAYS, "mail")
+    listener.on_object(None, GATEWAY)  # of the namespace infra
+    listener.on_list(Seen("mail", frozenset()), "2")
+    listener.on_absent(False)
+    assert len(store.cluster.gateways) == 1
+    GatewayListener(store, ingest, GATEWAYS, "infra").on_absent(False)
+    assert store.cluster.gateways == ()
 
 
 def test_gateway_is_read_with_what_its_listeners_say() -> None:

@@ -155,7 +155,9 @@ def test_children_of_a_kind_that_is_not_served_any_more_may_come_back_as_they_we
     child = project_child(SCALED_OBJECTS, make_child("ScaledObject", "spam", version=7))
     store.put_child(child)
     store.put_child(project_child(DEPLOYMENTS, make_child(version=8)))
-    store.forget_children("ScaledObject")
+    store.forget_children("ScaledObject", "another")
+    assert store.observe(KEY).others == (child,)
+    store.forget_children("ScaledObject", None)
     assert store.observe(KEY).others == ()
     assert len(store.observe(KEY).deployments) == 1
     store.put_child(child)

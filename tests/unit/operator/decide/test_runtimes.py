@@ -149,3 +149,15 @@ def test_record_runtime_keeps_images_and_defaults() -> None:
     assert (found.requested, found.gpu_image, found.intra_op_threads) == ("onnx", "gpu:1", 2)
     assert found.execution_providers == ("CUDA", "CPU")
     assert found.resources.limits == {"memory": "1Gi"}
+
+
+@pytest.mark.parametrize("ref", ["other", None])
+def test_resolve_runtime_of_an_installation_that_reads_no_others_says_so(ref: str | None) -> None:
+    installed = make_runtime("onnx")
+    installed["metadata"]["annotations"] = {"modelservice.dev/installed-runtime": "true"}
+    found = problem(installed, ref=ref)
+
+    assert found.reason == "RuntimeNotFound"
+    assert "of this operator's installation (onnx)" in found.message
+    assert "operator.runtimes" in found.message
+    assert "the cluster" not in found.message

@@ -320,6 +320,15 @@ def test_gateway_that_is_not_there_and_one_that_does_not_work() -> None:
     assert "Secret tls/cert" in message
 
 
+@pytest.mark.parametrize(("namespaces", "reason"), [(("mail",), "NoGateway"), (("shop",), "Pending")])
+def test_gateway_in_a_namespace_that_is_not_looked_at_may_exist(
+    namespaces: tuple[str, ...], reason: str
+) -> None:
+    world = make_world()
+    world.cluster = msgspec.structs.replace(world.cluster, namespaces=namespaces)
+    assert said_of(world, gateway=None)["reason"] == reason
+
+
 def test_refused_route_is_no_matter_of_ready_at_rest() -> None:
     world = make_world()
     go_on(world, 2)

@@ -11,6 +11,8 @@ from modelservice_operator.facts.errors import OperatorError
 from modelservice_operator.facts.kinds import DEPLOYMENTS, MODEL_RUNTIMES, MODEL_SERVICES
 from modelservice_operator.sources.auditor import Auditor
 
+KINDS = (MODEL_RUNTIMES, MODEL_SERVICES)
+
 
 class Cluster:
     """What the API server lists at `version`."""
@@ -36,7 +38,8 @@ async def audit(api, server):
         ingest = Ingest(store, queue)
         for obj in cached:
             ingest.on_event(resource, None, obj)
-        corrections = await Auditor(api, store, ingest, None).audit(resource, settle_seconds=0)
+        auditor = Auditor(api, store, ingest, scopes=(None,), kinds=KINDS)
+        corrections = await auditor.audit(resource, settle_seconds=0)
         return corrections, store, queue
 
     return run
@@ -83,7 +86,30 @@ async def test_fill_reads_whole_objects_and_queues_every_service(api, server):
 
     server.answer(page(make_model_runtime()), page(make_model_service("a"), make_model_service("b")))
     store, queue = Store(), WorkQueue()
-    await Auditor(api, store, Ingest(store, queue), None).fill()
+    await Auditor(api, store, Ingest(store, queue), scopes=(None,), kinds=KINDS).fill()
     assert [one["spec"] for one in store.runtimes()] == [make_model_runtime()["spec"]]
     assert store.observe(Key("mail", "b")).service["spec"] == make_model_service("b")["spec"]
     assert len(queue) == 2
+
+
+async def test_each_namespace_is_listed_and_compared_for_itself(api, server):
+    # Lists have different ages: what is newer than the list of another namespace is no leap in history.
+    versions = {"mail": "9", "shop": "30"}
+    listed = {"mail": [make_model_service("kept", version=5)], "shop": []}
+
+    async def answer(request: web.Request) -> web.Response:
+        namespace = request.path.split("/")[5]
+        page = {"metadata": {"resourceVersion": versions[namespace]}, "items": listed[namespace]}
+        return web.json_response(page)
+
+    server.answer(answer)
+    store = Store()
+    ingest = Ingest(store, WorkQueue())
+    auditor = Auditor(api, store, ingest, scopes=("mail", "shop"), kinds=(MODEL_SERVICES,))
+    await auditor.fill()
+    assert store.service_keys() == [Key("mail", "kept")]
+    ingest.on_event(MODEL_SERVICES, None, make_model_service("gone", namespace="shop", uid="b", version=20))
+    assert await auditor.audit(MODEL_SERVICES, "mail", settle_seconds=0) == 0
+    assert await auditor.audit(MODEL_SERVICES, "shop", settle_seconds=0) == 1
+    assert store.service_keys() == [Key("mail", "kept")]
+    assert {"namespaces" in request.path for request in server.requests} == {True}
