@@ -50,6 +50,11 @@ class Chart:
         return [document for document in yaml.load_all(result.stdout, Loader) if document]
 
 
+def arguments_of(container: Object, namespace: str = NAMESPACE) -> list[str]:
+    """Return the arguments as the kubelet hands them to the program."""
+    return [argument.replace("$(POD_NAMESPACE)", namespace) for argument in container["args"]]
+
+
 def find_object(objects: list[Object], kind: str, name: str = RELEASE) -> Object:
     """Return the one object of a kind and name."""
     (found,) = [one for one in objects if (one["kind"], one["metadata"]["name"]) == (kind, name)]

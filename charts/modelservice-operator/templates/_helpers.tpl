@@ -78,11 +78,11 @@ matchExpressions:
     values: [modelservice-operator, modelservice-autoscaler, modelservice-activator]
 {{- end }}
 
-{{/* The same as a peer of a NetworkPolicy in any namespace. */}}
+{{/* The same as a peer of a NetworkPolicy in any namespace, as an argument of a container. */}}
 {{- define "modelservice-operator.components.peer" -}}
 namespaceSelector:
   matchLabels:
-    kubernetes.io/metadata.name: {{ .Release.Namespace }}
+    kubernetes.io/metadata.name: $(POD_NAMESPACE)
 podSelector:
   {{- include "modelservice-operator.components.selector" . | nindent 2 }}
 {{- end }}

@@ -19,6 +19,8 @@ from tests.support.chart import (
     find_object,
 )
 
+from modelservice_operator.facts import labels
+
 COMPONENTS = {
     "operator": "modelservice-operator",
     "autoscaler": "modelservice-operator-autoscaler",
@@ -212,11 +214,11 @@ def test_monitor_of_components_finds_their_pods_by_a_port_that_they_have(chart):
     monitor = find_object(objects, "PodMonitor")["spec"]
     (names,) = monitor["selector"]["matchExpressions"]
     (endpoint,) = monitor["podMetricsEndpoints"]
-    assert endpoint == {"port": "http", "path": "/metrics", "interval": "15s"}
+    assert endpoint == {"port": "http", "path": "/metrics", "interval": "15s", "honorLabels": True}
     for component in COMPONENTS:
-        labels = pod_of(objects, component)["metadata"]["labels"]
-        assert labels.items() >= monitor["selector"]["matchLabels"].items()
-        assert labels[names["key"]] in names["values"]
+        marks = pod_of(objects, component)["metadata"]["labels"]
+        assert marks.items() >= monitor["selector"]["matchLabels"].items()
+        assert marks[names["key"]] in names["values"]
         assert "http" in [port["name"] for port in container_of(objects, component)["ports"]]
 
 
@@ -225,7 +227,8 @@ def test_monitor_of_model_servers_covers_the_served_namespaces(chart, watched):
     values = {"monitoring": {"enabled": True}, "operator": {"watchNamespace": watched}}
     monitor = find_object(chart.render(values), "PodMonitor", "modelservice-operator-models")["spec"]
     assert monitor["namespaceSelector"] == ({"matchNames": ["team-b"]} if watched else {"any": True})
-    assert monitor["podMetricsEndpoints"][0]["port"] == "metrics"
+    assert monitor["podMetricsEndpoints"] == [{"port": "metrics", "path": "/metrics"}]
+    assert monitor["podTargetLabels"] == [labels.NAME, labels.REVISION]
 
 
 def test_alerts_get_labels_and_can_be_left_out(filled):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.support.chart import NAMESPACE, RELEASE, Chart, Object, find_object
+from tests.support.chart import NAMESPACE, RELEASE, Chart, Object, arguments_of, find_object
 
 from modelservice_activator.settings import parse_settings as parse_activator
 from modelservice_autoscaler.settings import parse_settings as parse_autoscaler
@@ -144,7 +144,7 @@ def test_api_server_can_be_named_and_rules_added(chart):
 def test_operator_knows_the_pods_of_all_components(chart: Chart):
     objects = chart.render({"commonLabels": {"app.kubernetes.io/part-of": "platform"}})
     (container,) = find_object(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
-    (peer,) = [one.to_dict() for one in parse_settings(container["args"], POD).component_peers]
+    (peer,) = [one.to_dict() for one in parse_settings(arguments_of(container), POD).component_peers]
     for one in objects:
         if one["kind"] == "Deployment":
             pod = Pod(one["spec"]["template"]["metadata"]["labels"], one["metadata"]["namespace"])

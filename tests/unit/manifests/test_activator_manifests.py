@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import arguments_of
 
 from modelservice_activator.settings import parse_settings
 from modelservice_operator.facts import kinds
@@ -72,7 +73,7 @@ def test_ports_of_services_are_none_of_those_that_the_kernel_gives_away(pod):
 
 
 def test_program_accepts_the_arguments_and_ends_within_its_grace_period(pod, container):
-    settings = parse_settings(container["args"], {})
+    settings = parse_settings(arguments_of(container), {})
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"http": settings.http_port}
     assert settings.leave_seconds < settings.grace_seconds < pod["spec"]["terminationGracePeriodSeconds"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import arguments_of
 
 from modelservice_autoscaler.settings import parse_settings
 from modelservice_operator.facts import kinds
@@ -89,7 +90,9 @@ def test_command_is_the_images_but_for_the_module(pod):
 
 def test_program_accepts_the_arguments_and_serves_the_ports(pod):
     (container,) = pod["spec"]["containers"]
-    settings = parse_settings(container["args"], {"POD_NAMESPACE": "modelservice-system", "POD_NAME": "a"})
+    settings = parse_settings(
+        arguments_of(container), {"POD_NAMESPACE": "modelservice-system", "POD_NAME": "a"}
+    )
     assert (settings.lease.namespace, settings.lease.name) == ("modelservice-system", NAME)
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"http": settings.http_port, "grpc": settings.grpc_port}
@@ -99,7 +102,7 @@ def test_program_accepts_the_arguments_and_serves_the_ports(pod):
 
 def test_operator_tells_keda_where_it_answers():
     (container,) = find("Deployment", "modelservice-operator")["spec"]["template"]["spec"]["containers"]
-    assert f"--scaler-address={NAME}.modelservice-system.svc:9090" in container["args"]
+    assert f"--scaler-address={NAME}.modelservice-system.svc:9090" in arguments_of(container)
 
 
 def test_no_selector_of_another_component_chooses_its_pods(pod):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import arguments_of
 
 from modelservice_operator.facts import kinds, labels
 from modelservice_operator.settings import parse_settings
@@ -108,7 +109,9 @@ def test_pod_meets_pod_security_restricted(pod_spec, container):
 
 
 def test_operator_accepts_the_arguments_and_serves_the_probed_port(container):
-    settings = parse_settings(container["args"], {"POD_NAMESPACE": "modelservice-system", "POD_NAME": "a"})
+    settings = parse_settings(
+        arguments_of(container), {"POD_NAMESPACE": "modelservice-system", "POD_NAME": "a"}
+    )
     lease = find("Role")["rules"][1]["resourceNames"][0]
     (port,) = container["ports"]
     assert (settings.lease.namespace, settings.lease.name) == ("modelservice-system", lease)
