@@ -40,6 +40,7 @@ class PlayedApi:
     version: int = 10
     writes: list[dict[str, Any]] = field(default_factory=list)
     conflicts: int = 0
+    deleting: bool = False
     on_wake: Callable[[], object] | None = None
 
     def tell(self, event: str | None = "MODIFIED") -> None:
@@ -82,7 +83,8 @@ class PlayedApi:
             "autoscaling": {"minReplicas": self.min_replicas, "maxReplicas": 4},
         }
         metadata = {"namespace": KEY[0], "name": KEY[1], "resourceVersion": str(self.version)}
-        return {"metadata": metadata, "spec": spec}
+        deletion = {"deletionTimestamp": "2026-01-02T03:04:05Z"} if self.deleting else {}
+        return {"metadata": {**metadata, **deletion}, "spec": spec}
 
 
 class Rig:

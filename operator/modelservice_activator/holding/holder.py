@@ -202,7 +202,12 @@ def _why_not(service: Service | None) -> Callable[[], Refusal] | None:
     """Return why nobody may wait for this service, None where one may."""
     if service is None:
         return gone
-    if service.leads_here or any(service.pods.values()):
+    if any(service.pods.values()):
+        return None
+    if service.is_gone:
+        # The slice that leads clients here goes later, where a namespace is deleted many seconds later.
+        return gone
+    if service.leads_here:
         # Also where it may sleep no more and has no replicas yet: the operator is about to give it some.
         return None
     return switched_off if service.wish is not None and service.wish.is_off else None

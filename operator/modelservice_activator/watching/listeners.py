@@ -97,8 +97,13 @@ class WishListener:
                 self._services.set_wish(key, None)
 
 
-def read_wish(obj: Mapping[str, Any]) -> Wish:
-    """Return what a ModelService, as read, wants; one that is not autoscaled may not sleep."""
+def read_wish(obj: Mapping[str, Any]) -> Wish | None:
+    """Return what a ModelService, as read, wants: nothing when it is being deleted.
+
+    One that is not autoscaled may not sleep.
+    """
+    if obj["metadata"].get("deletionTimestamp"):
+        return None
     spec = obj.get("spec") or {}
     autoscaling = spec.get("autoscaling") or {}
     return Wish(

@@ -47,6 +47,8 @@ class Service:
     """Where ready pods answer, by the names of the Service's ports."""
     wish: Wish | None = None
     """None where there is no ModelService."""
+    is_gone: bool = False
+    """Whether there was one: slices may tell of a service before the ModelService does, and after it."""
 
 
 class Services:
@@ -57,6 +59,7 @@ class Services:
         self._standby: dict[Key, dict[str, Slice]] = {}
         self._backed: dict[Key, dict[str, Slice]] = {}
         self._wishes: dict[Key, Wish] = {}
+        self._gone: set[Key] = set()
         self._subscribers: list[Callable[[Service], None]] = []
 
     def subscribe(self, subscriber: Callable[[Service], None]) -> None:
@@ -81,12 +84,14 @@ class Services:
         self._refresh(key)
 
     def set_wish(self, key: Key, wish: Wish | None) -> None:
-        """Take in what the ModelService wants; what is older than what is known is no news."""
+        """Take in what the ModelService wants; what is older than what is known is no news. None: it goes."""
         before = self._wishes.get(key)
         if wish is None:
             self._wishes.pop(key, None)
+            self._gone.add(key)
         elif before is None or int(wish.version) >= int(before.version):
             self._wishes[key] = wish
+            self._gone.discard(key)
         self._refresh(key)
 
     def _refresh(self, key: Key) -> None:
@@ -97,15 +102,18 @@ class Services:
         service = self._services.get(key)
         if service is None:
             if key not in self._standby:
+                self._gone.discard(key)
                 return
             service = self._services[key] = Service(key)
         if key not in self._standby and key not in self._wishes:
             del self._services[key]
+            self._gone.discard(key)
         slices = self._standby.get(key, {}).values()
         service.ports = {port: number for one in slices for port, number in one.ports.items()}
         service.leads_here = any(end.ready for one in slices for end in one.endpoints)
         service.pods = _ready_pods(self._backed.get(key, {}))
         service.wish = self._wishes.get(key)
+        service.is_gone = key in self._gone
         for subscriber in self._subscribers:
             subscriber(service)
 

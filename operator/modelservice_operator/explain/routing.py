@@ -48,6 +48,10 @@ _REMEDIES = {
     "RefNotPermitted": (
         "something in another namespace is referred to without leave: a ReferenceGrant there has to allow it"
     ),
+    "AddressNotAssigned": (
+        "nothing has given it an address: does the cluster give Services of type LoadBalancer theirs? "
+        "Requests that reach the gateway another way are served"
+    ),
     "BackendNotFound": "it does not find the Service yet",
     "InvalidKind": "it takes no Services of this kind",
     "UnsupportedProtocol": "it does not speak the protocol of the Service's port",

@@ -49,6 +49,41 @@ async def test_pods_are_given_in_the_order_of_arrival_as_far_as_there_is_room(ri
     await asyncio.gather(*tasks)
 
 
+@pytest.mark.parametrize("has_finalizers", [True, False], ids=["with finalizers", "at once"])
+async def test_who_waits_for_a_service_is_told_as_soon_as_it_is_deleted(
+    rig: Rig, has_finalizers: bool
+) -> None:
+    """The slice that leads clients here goes seconds later."""
+    task = asyncio.create_task(hold(rig, [], 0, asyncio.Event()))
+    await eventually(lambda: rig.holder.room.requests == 1, "it waits")
+    rig.api.deleting = has_finalizers
+    rig.api.tell("MODIFIED" if has_finalizers else "DELETED")
+    with pytest.raises(Refusal, match="no such service"):
+        await task
+    with pytest.raises(Refusal, match="no such service"):
+        await hold(rig, [], 1, asyncio.Event())
+    # Somebody makes another one of its name.
+    rig.api.deleting = False
+    rig.api.tell("ADDED")
+    got: list[int] = []
+    ended = asyncio.Event()
+    task = asyncio.create_task(hold(rig, got, 2, ended))
+    rig.give_pods(["10.0.0.1"], http=8080)
+    await eventually(lambda: got == [2], "its pod gets the request")
+    ended.set()
+    await task
+
+
+async def test_pod_that_is_ready_still_gets_requests_of_a_service_that_is_deleted(rig: Rig) -> None:
+    rig.give_pods(["10.0.0.1"], http=8080)
+    rig.api.tell("DELETED")
+    got: list[int] = []
+    ended = asyncio.Event()
+    ended.set()
+    await hold(rig, got, 0, ended)
+    assert got == [0]
+
+
 async def test_pod_without_the_port_gets_nothing(rig: Rig) -> None:
     got: list[int] = []
     task = asyncio.create_task(hold(rig, got, 0, asyncio.Event()))

@@ -134,5 +134,6 @@ def test_wish_is_not_taken_back_by_an_older_one(services: Services, listener: Sl
 def test_wish_sleeps_or_is_off_but_never_both(replicas: int, least: int | None) -> None:
     autoscaling = {} if least is None else {"autoscaling": {"minReplicas": least}}
     wish = read_wish({"metadata": {"resourceVersion": "1"}, "spec": {"replicas": replicas, **autoscaling}})
+    assert wish is not None
     assert wish.sleeps == (replicas == 0 and least == 0)
     assert wish.is_off == (replicas == 0 and least != 0)

@@ -329,6 +329,15 @@ def test_gateway_in_a_namespace_that_is_not_looked_at_may_exist(
     assert said_of(world, gateway=None)["reason"] == reason
 
 
+def test_gateway_without_an_address_is_told_with_what_gives_one() -> None:
+    said = Condition(type="Programmed", status="False", reason="AddressNotAssigned", message="No addresses")
+    waiting = msgspec.structs.replace(WEB, conditions=(said,))
+    condition = said_of(make_world(), ACCEPTED, RESOLVED, gateway=waiting)
+    assert condition["reason"] == "AddressNotAssigned"
+    assert "Services of type LoadBalancer" in condition["message"]
+    assert "No addresses" in condition["message"]
+
+
 def test_refused_route_is_no_matter_of_ready_at_rest() -> None:
     world = make_world()
     go_on(world, 2)
