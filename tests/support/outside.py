@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.load import adder_load
 from tests.support.operator_process import wait_until
-from tests.support.serving import User, ask_adder, condition
+from tests.support.serving import User, ask_adder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ class Outside(User):
 
     def wait_led(self) -> None:
         """Wait until the gateway goes by the route: it says that it accepts one before."""
-        self.wait(NAME, lambda one: condition(one, "RouteReady").get("status") == "True", "the route")
+        self.wait(NAME, _is_accepted, "the gateway takes both routes")
         wait_until(lambda: _is_led(self), "the gateway leads to it", 30)
 
 
@@ -87,6 +87,11 @@ class _WithHeaders:
 
     def getresponse(self) -> http.client.HTTPResponse:
         return self.connection.getresponse()
+
+
+def _is_accepted(service: Any) -> bool:
+    said = service["status"].get("route", {}).get("parents", [])
+    return len(said) == 2 and all(one.get("accepted") and one.get("resolvedRefs") for one in said)
 
 
 def _is_led(outside: Outside) -> bool:
