@@ -87,7 +87,7 @@ test-integration: cluster ## Integration tests: a real control plane with fake n
 e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real containers
 	@$(PYTEST) tests/e2e
 
-test-extras: cluster ## With the real prometheus-adapter and KEDA (built once: 25 minutes); not part of `make test`
+test-extras: cluster ## With the real prometheus-adapter, KEDA and Envoy Gateway (built once: 35 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
 
 test: lint type docs-check cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e

@@ -113,12 +113,12 @@ def is_fair(hits: int, draws: int, percent: int) -> bool:
 @contextlib.contextmanager
 def frozen(outside: Outside, pods: list[dict[str, Any]]) -> Iterator[None]:
     """The processes of these pods do nothing: who asks them waits."""
-    uids = [pod["metadata"]["uid"] for pod in pods]
-    names = {*uids, *(uid.replace("-", "_") for uid in uids)}
+    # The kubelet's file that is their /etc/hosts tells whose they are.
+    hosts = {f"pods/{pod['metadata']['uid']}/etc-hosts /etc/hosts " for pod in pods}
     processes = []
-    for file in Path("/proc").glob("[0-9]*/cgroup"):
+    for file in Path("/proc").glob("[0-9]*/mountinfo"):
         with contextlib.suppress(OSError):
-            if any(name in file.read_text(encoding="utf-8") for name in names):
+            if any(one in file.read_text(encoding="utf-8") for one in hosts):
                 processes.append(int(file.parent.name))
     assert processes
     _signal_all(processes, signal.SIGSTOP)
