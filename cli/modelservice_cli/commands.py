@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from modelservice_cli import api_key, runtime
+from modelservice_cli import api_key, encrypt, runtime
 from modelservice_cli.errors import CommandError
 from modelservice_cli.local import serve
 from modelservice_cli.packages import check_cluster_packages
@@ -49,6 +49,8 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return serve.run(arguments.serve_parser, argv[1:])
     if arguments.command == "api-key":
         return api_key.run(arguments)
+    if arguments.command == "encrypt":
+        return encrypt.run(arguments)
     if arguments.command == "runtime":
         return runtime.run(arguments)
     if arguments.command in ("rollout", "top"):
@@ -102,6 +104,14 @@ def _build_parser() -> argparse.ArgumentParser:
         "api-key", help="make keys that clients of a server need", allow_abbrev=False
     )
     api_key.add_arguments(api_key_parser)
+    encrypt_parser = commands.add_parser(
+        "encrypt",
+        help="encrypt a model, and make the keys for that",
+        description="Encrypt an ONNX model and its external data for the owners of keys (age). "
+        "Prints the SHA-256 of each encrypted file: that of the model is spec.model.sha256.",
+        allow_abbrev=False,
+    )
+    encrypt.add_arguments(encrypt_parser)
     runtime_parser = commands.add_parser(
         "runtime", help="show what the runtime finds on this machine", allow_abbrev=False
     )

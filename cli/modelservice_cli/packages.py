@@ -15,12 +15,18 @@ _RUNTIME_PACKAGES = (
     "simdjson",
     "uvloop",
 )
+_ENCRYPTION_PACKAGES = ("aiohttp", "obstore", "pyrage")
 _CLUSTER_PACKAGES = ("kubernetes", "msgspec", "rich")
 
 
 def check_runtime_packages() -> None:
     """Raise CommandError where a package of the runtime is missing."""
     _check("the runtime", "runtime", _RUNTIME_PACKAGES)
+
+
+def check_encryption_packages() -> None:
+    """Raise CommandError where a package is missing that reads, checks and encrypts models."""
+    _check("encryption", "runtime", _ENCRYPTION_PACKAGES)
 
 
 def check_cluster_packages() -> None:

@@ -85,6 +85,13 @@ SPECS: dict[str, dict[str, Any]] = {
         "batching": {"maxBatchSize": 32, "maxDelayMilliseconds": 5},
         "terminationGracePeriodSeconds": 30,
     },
+    "encrypted": {
+        "model": {
+            "storageUri": "s3://models/spam.onnx.age",
+            "maxSize": "1Gi",
+            "decryption": {"secretName": "spam-key"},
+        },
+    },
     "accelerated": {
         "model": {
             "storageUri": "oci://registry.example/models/spam:3",
@@ -208,6 +215,21 @@ def test_options_of_a_full_spec_arrive_in_the_server_and_the_fetcher(monkeypatch
     assert (settings.drain_delay_seconds, settings.drain_timeout_seconds) == (5, 20)
     assert (request.uri, request.max_bytes) == ("s3://models/spam.onnx", 1024**3)
     assert request.credentials_directory == Path("/mnt/credentials")
+
+
+def test_decryption_arrives_in_the_fetcher_alone() -> None:
+    pod = make_pod(SPECS["encrypted"])
+    fetch, server = pod["initContainers"][0], pod["containers"][0]
+    decryption = build_request(build_parser().parse_args(fetch["args"][1:])).decryption
+
+    assert decryption is not None
+    mounts = {mount["mountPath"]: mount["name"] for mount in fetch["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    keys = volumes[mounts[str(decryption.keys_directory)]]
+    assert keys["secret"]["secretName"] == "spam-key"
+    assert "medium" not in volumes[mounts[str(decryption.scratch)]]["emptyDir"]
+    assert volumes["model"]["emptyDir"]["medium"] == "Memory"
+    assert {mount["name"] for mount in server["volumeMounts"]} == {"model", "tmp"}
 
 
 def test_accelerator_options_and_the_cache_arrive_in_the_server_and_the_fetcher(

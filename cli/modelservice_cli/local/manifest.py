@@ -35,6 +35,7 @@ class LocalService:
     """The model's, in the protocols."""
     storage_uri: str
     sha256: str | None
+    is_encrypted: bool
     max_size_bytes: int | None
     version: str | None
     execution_providers: tuple[str, ...]
@@ -78,6 +79,7 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
         name=spec.model.name or service.metadata.name,
         storage_uri=spec.model.storage_uri,
         sha256=spec.model.sha256,
+        is_encrypted=spec.model.decryption is not None,
         max_size_bytes=None if max_size is None else int(parse_quantity(max_size)),
         version=spec.model.version,
         execution_providers=providers,

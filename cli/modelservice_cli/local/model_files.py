@@ -21,11 +21,15 @@ def locate_model(
     Raises CommandError; a wrong sha256 is refused either way.
     """
     if given_path is not None:
-        if service.sha256 is not None:
+        if service.sha256 is not None and not service.is_encrypted:
             _verify(service, given_path)
         return given_path
     if service.storage_uri.startswith(_CLUSTER_SCHEMES):
         raise CommandError(f"{service.storage_uri} exists in a cluster only; give the file with --model PATH")
+    if service.is_encrypted:
+        raise CommandError(
+            "the model is encrypted, and only a cluster decrypts it; give the file in clear with --model PATH"
+        )
     directory = cache / _cache_key(service)
     cached = directory / "model.onnx"
     if service.sha256 is not None and cached.is_file():

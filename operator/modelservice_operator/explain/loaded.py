@@ -88,7 +88,8 @@ def _recorded(
     if known.get("sha256"):
         return str(known["sha256"]), known.get("externalDataSha256")
     inputs = decision.serving.snapshot.inputs.get("model", {}) if decision.serving else {}
-    if inputs.get("sha256") and (models or decision.stable is not None):
+    # Of an encrypted model the spec knows the digest of what is stored, and pods that of what they serve.
+    if inputs.get("sha256") and not inputs.get("decryption") and (models or decision.stable is not None):
         return str(inputs["sha256"]), None
     return (models[0].sha256, models[0].external_data_sha256) if models else None
 

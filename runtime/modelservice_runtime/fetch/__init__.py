@@ -5,10 +5,11 @@ by the command line. It knows nothing about ONNX Runtime or the server.
 """
 
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.fetcher import FetchRequest, FetchResult, fetch_model
+from modelservice_runtime.fetch.fetcher import Decryption, FetchRequest, FetchResult, fetch_model
 from modelservice_runtime.fetch.limits import TransferLimits
 
 __all__ = [
+    "Decryption",
     "FetchError",
     "FetchReason",
     "FetchRequest",

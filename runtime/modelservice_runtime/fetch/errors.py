@@ -22,6 +22,7 @@ class FetchReason(StrEnum):
     DIGEST_MISMATCH = "DigestMismatch"
     MODEL_TOO_LARGE = "ModelTooLarge"
     DOWNLOAD_FAILED = "DownloadFailed"
+    DECRYPTION_FAILED = "DecryptionFailed"
     DISK_FULL = "DiskFull"
     ARCHIVE_REFUSED = "ArchiveRefused"
 

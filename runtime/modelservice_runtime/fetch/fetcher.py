@@ -3,9 +3,11 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from modelservice_runtime.fetch.age import read_identities
 from modelservice_runtime.fetch.buckets import azure, gcs, s3
 from modelservice_runtime.fetch.buckets.identity import (
     find_aws_identity,
@@ -19,6 +21,7 @@ from modelservice_runtime.fetch.credentials import CA_KEY, Credentials, build_ss
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.files.destination import Destination, StoredFile
+from modelservice_runtime.fetch.files.encrypted import DecryptingTransfer
 from modelservice_runtime.fetch.files.local import verify_file
 from modelservice_runtime.fetch.files.transfer import Transfer
 from modelservice_runtime.fetch.http.addresses import AddressPolicy
@@ -45,6 +48,20 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class Decryption:
+    """How files that are encrypted where they come from are read.
+
+    Attributes:
+        keys_directory: files of private keys.
+        scratch: a directory for what is encrypted, while it is fetched.
+
+    """
+
+    keys_directory: Path
+    scratch: Path
+
+
+@dataclass(frozen=True)
 class FetchRequest:
     """What to fetch, where to, and what is allowed.
 
@@ -52,7 +69,8 @@ class FetchRequest:
         uri: the model URI: oci, s3, gs, az, hf, https, http with `sha256`; file where `allow_file`.
         destination: the directory that receives the files.
         max_bytes: the most bytes to store, over all files; a `file://` stores none.
-        sha256: digest of the ONNX file, 64 hex digits.
+        sha256: digest of the ONNX file as it is stored, encrypted or not; 64 hex digits.
+        decryption: how the files are decrypted; None where they are not encrypted.
         credentials_directory: files of the credentials; None for anonymous access.
         allow_file: accept `file://`, checked in place and never copied.
         file_root: the directory a `file://` must lie in; None for anywhere.
@@ -70,6 +88,7 @@ class FetchRequest:
     destination: Path
     max_bytes: int
     sha256: str | None = None
+    decryption: Decryption | None = None
     credentials_directory: Path | None = None
     allow_file: bool = False
     file_root: Path | None = None
@@ -87,7 +106,7 @@ class FetchResult:
 
     Attributes:
         model_path: the ONNX file.
-        sha256: digest of the ONNX file, lower-case hex.
+        sha256: digest of the ONNX file, decrypted; lower-case hex.
         size_bytes: size of all files together.
         file_count: number of files.
         commit: of the repository that they are from; None where the source has no commits.
@@ -139,10 +158,22 @@ async def _fetch(request: FetchRequest) -> FetchResult:
         request.redactor.add(*uri.url.query.values())
     credentials = read_credentials(request.credentials_directory)
     request.redactor.add(*credentials.secrets)
-    with Destination(request.destination) as destination:
-        transfer = Transfer(destination, Budget(request.max_bytes), request.limits, request.cache)
+    with ExitStack() as stack:
+        transfer = _open_transfer(request, stack)
         files, commit = await _fetch_remote(uri, sha256, request, credentials, transfer)
     return replace(_summarize(files, request.destination), commit=commit)
+
+
+def _open_transfer(request: FetchRequest, stack: ExitStack) -> Transfer:
+    destination = stack.enter_context(Destination(request.destination))
+    budget, limits = Budget(request.max_bytes), request.limits
+    if request.decryption is None:
+        return Transfer(destination, budget, limits, request.cache)
+    identities = read_identities(request.decryption.keys_directory)
+    scratch = stack.enter_context(Destination(request.decryption.scratch))
+    return DecryptingTransfer(
+        scratch, budget, limits, request.cache, plain=destination, identities=identities
+    )
 
 
 async def _fetch_remote(

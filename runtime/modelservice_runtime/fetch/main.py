@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
-from modelservice_runtime.fetch.fetcher import FetchRequest, FetchResult, fetch_model_async
+from modelservice_runtime.fetch.fetcher import Decryption, FetchRequest, FetchResult, fetch_model_async
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.http.addresses import AddressPolicy
 from modelservice_runtime.fetch.http.client import resolve_endpoint
@@ -61,7 +61,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-bytes", type=_positive_int, default=_DEFAULT_MAX_BYTES, help="most bytes to store"
     )
-    parser.add_argument("--sha256", help="digest of the ONNX file, 64 hex digits")
+    parser.add_argument("--sha256", help="digest of the ONNX file as it is stored, 64 hex digits")
+    parser.add_argument(
+        "--decryption-dir", type=Path, help="directory with the private keys that decrypt the files (age)"
+    )
+    parser.add_argument(
+        "--scratch-dir",
+        type=Path,
+        default=Path("/mnt/encrypted"),
+        help="with --decryption-dir: directory for encrypted files on their way (default: %(default)s)",
+    )
     parser.add_argument(
         "--credentials-dir", type=Path, help="directory with the keys of the credentials Secret"
     )
@@ -103,6 +112,7 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
         destination=arguments.destination,
         max_bytes=arguments.max_bytes,
         sha256=arguments.sha256,
+        decryption=arguments.decryption_dir and Decryption(arguments.decryption_dir, arguments.scratch_dir),
         credentials_directory=arguments.credentials_dir,
         allow_file=arguments.verify_only,
         file_root=arguments.destination,

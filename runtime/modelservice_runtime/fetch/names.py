@@ -8,6 +8,7 @@ from modelservice_runtime.fetch.errors import FetchError, FetchReason
 
 MODEL_FILE = "model.onnx"
 MODEL_SUFFIX = ".onnx"
+ENCRYPTED_SUFFIX = ".age"
 _MAX_PATH_BYTES = 4096
 _MAX_PART_BYTES = 255
 _MAX_SHOWN = 5
@@ -35,17 +36,27 @@ def clean_path(path: str) -> str | None:
     return "/".join(parts) if usable else None
 
 
+def plain_path(path: str) -> str:
+    """The path of a file without what tells that it is encrypted."""
+    return path.removesuffix(ENCRYPTED_SUFFIX)
+
+
 def is_model(path: str) -> bool:
-    """Whether a file of this name is an ONNX model; hidden ones (`._model.onnx` of macOS) are not."""
+    """Whether a file of this name is an ONNX model, encrypted or not; hidden ones (as of macOS) are not."""
     hidden = any(part.startswith(".") for part in path.split("/"))
-    return path.lower().endswith(MODEL_SUFFIX) and not hidden
+    return plain_path(path).lower().endswith(MODEL_SUFFIX) and not hidden
 
 
 def find_models(paths: Iterable[str]) -> list[str]:
-    """The candidates among `paths`: of the folders that are nearest, `model.onnx` before all others."""
-    models = sorted({path for path in paths if is_model(path)}, key=lambda path: (path.count("/"), path))
+    """The candidates among `paths`: of the folders that are nearest, `model.onnx` before all others.
+
+    Encrypted ones are candidates where there are no others.
+    """
+    found = {path for path in paths if is_model(path)}
+    found = {path for path in found if plain_path(path) == path} or found
+    models = sorted(found, key=lambda path: (path.count("/"), path))
     nearest = [path for path in models if path.count("/") == models[0].count("/")]
-    return [path for path in nearest if posixpath.basename(path) == MODEL_FILE] or nearest
+    return [path for path in nearest if posixpath.basename(plain_path(path)) == MODEL_FILE] or nearest
 
 
 def choose_model(paths: Collection[str], remedy: str) -> str:
@@ -76,14 +87,15 @@ def choose_model(paths: Collection[str], remedy: str) -> str:
 
 def stored_name(path: str) -> str:
     """The name that a model gets in the destination: its own where that is plain, else `model.onnx`."""
-    name = posixpath.basename(path)
+    name = posixpath.basename(plain_path(path))
     plain = _PLAIN_NAME.fullmatch(name) and len(name) <= _MAX_PART_BYTES and name.endswith(MODEL_SUFFIX)
     return name if plain else MODEL_FILE
 
 
 def join_path(model_path: str, location: str) -> str:
-    """The path of a file that a model names, where the model itself is at `model_path`."""
-    return posixpath.join(posixpath.dirname(model_path), location)
+    """The path of a file that a model names; where the model at `model_path` is encrypted, it is so too."""
+    suffix = model_path[len(plain_path(model_path)) :]
+    return posixpath.join(posixpath.dirname(model_path), location) + suffix
 
 
 def _describe(paths: list[str]) -> str:

@@ -256,6 +256,16 @@ SPECS: dict[str, dict[str, Any]] = {
             "path": "/v2/models/spam",
         },
     },
+    "encrypted": {
+        "model": {
+            "storageUri": "hf://org/spam@v1",
+            "sha256": SHA,
+            "maxSize": "1Gi",
+            "decryption": {"secretName": "spam-key"},
+            "cache": {"claimName": "models"},
+        },
+        "resources": {"requests": {"memory": "1536Mi"}, "limits": {"cpu": "500m", "memory": "2Gi"}},
+    },
     "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
     "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},
 }

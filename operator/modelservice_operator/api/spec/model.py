@@ -55,6 +55,13 @@ class Credentials(ApiModel):
     """A Secret of the same namespace; only the fetcher sees it, as files."""
 
 
+class Decryption(ApiModel):
+    """Where the fetcher finds the private keys that decrypt the model's files."""
+
+    secret_name: ObjectName
+    """A Secret of the same namespace with private keys of age under key.txt; only the fetcher sees it."""
+
+
 _MODEL_SIZE = quantity_between("maxSize", "max_size", "1", "1Pi", "from 1 byte to 1Pi, such as 10Gi")
 
 
@@ -116,7 +123,8 @@ class ModelSpec(ApiModel):
     name: ProtocolName | None = None
     """Its name in the protocols and metrics: /v2/models/NAME. Default: the ModelService's own."""
     sha256: Sha256 | None = None
-    """The SHA-256 of the model file. Another file is refused and the old revision serves on."""
+    """The SHA-256 of the model file as it is stored, encrypted or not. Another file is refused and the old
+    revision serves on."""
     format: Literal["onnx"] = "onnx"
     """The model's format. Default: onnx."""
     version: ModelVersion | None = None
@@ -125,6 +133,9 @@ class ModelSpec(ApiModel):
     """The most bytes that are downloaded, such as 10Gi. Default: the operator's setting."""
     credentials: Credentials | None = None
     """Credentials for the download."""
+    decryption: Decryption | None = None
+    """The files are encrypted in the format of age. In clear they are in the pod's memory only, which needs
+    maxSize more: the pod asks for it."""
     cache: ModelCache | None = None
     """Keeps downloads, so that many pods download once. Default: every pod downloads."""
     fs_group: GroupId | None = None
@@ -155,6 +166,18 @@ class ModelSpec(ApiModel):
             field_path=".maxSize",
         ),
         _MODEL_SIZE,
+        Rule(
+            cel=f"!has(self.decryption) || !{_MOUNTED_CEL}",
+            message="pvc:// and configmap:// are mounted as they are: remove decryption, or use a download",
+            check=lambda self: self.decryption is None or not self.storage_uri.startswith(MOUNTED_SCHEMES),
+            field_path=".decryption",
+        ),
+        Rule(
+            cel="!has(self.decryption) || has(self.maxSize)",
+            message="a model is decrypted into memory: say how much it may take with spec.model.maxSize",
+            check=lambda self: self.decryption is None or self.max_size is not None,
+            field_path=".maxSize",
+        ),
         Rule(
             cel=(
                 "!has(self.cache) || self.storageUri.startsWith('oci://') || "

@@ -21,6 +21,7 @@ FIELDS = {
     "--sha256": "spec.model.sha256",
     "--max-bytes": "spec.model.maxSize",
     "--credentials-dir": "spec.model.credentials",
+    "--decryption-dir": "spec.model.decryption",
     "--cache-dir": "spec.model.cache",
     "--cache-max-bytes": "spec.model.cache.maxSize",
     "--execution-provider": "spec.runtime.executionProviders",
@@ -54,7 +55,15 @@ FIELDS = {
     "--drain-timeout-seconds": "spec.terminationGracePeriodSeconds",
 }
 FIXED = frozenset(
-    {"--destination", "--grpc-port", "--host", "--http-port", "--metrics-port", "--verify-only"}
+    {
+        "--destination",
+        "--grpc-port",
+        "--host",
+        "--http-port",
+        "--metrics-port",
+        "--scratch-dir",
+        "--verify-only",
+    }
 )
 """Flags that no field sets."""
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")

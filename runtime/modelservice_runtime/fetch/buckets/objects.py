@@ -1,7 +1,6 @@
 """Fetches a model from a bucket: one object, or the model below a prefix, and the objects that it names."""
 
 import logging
-import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -101,7 +100,7 @@ class BucketFetch:
         async def locate(location: str) -> Located:
             if not self.store.bucket.encrypted:
                 raise self._unpinned("a model with external data needs an endpoint that speaks https")
-            data = posixpath.join(posixpath.dirname(key), location)
+            data = join_path(key, location)
             bucket = self.store.bucket
             source = NamedSource(ObjectSource(self.store, data), bucket.uri(key), bucket.uri(data))
             return Located(source, Expected(location, is_model=False))

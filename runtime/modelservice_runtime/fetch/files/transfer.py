@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelservice_runtime.fetch.age import is_encrypted
 from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
 from modelservice_runtime.fetch.files.cache import CacheEntry, ModelCache
 from modelservice_runtime.fetch.files.destination import Destination, FileDigest, PartialFile, StoredFile
@@ -120,6 +121,11 @@ class Transfer:
     budget: Budget
     limits: TransferLimits
     cache: ModelCache | None = None
+
+    @property
+    def reads_archives(self) -> bool:
+        """Whether a model may lie in an archive of files."""
+        return True
 
     async def store(self, source: Source, expected: Expected) -> StoredFile:
         """Fetch one file, unless it is already there, or in the cache, with the right digest.
@@ -245,6 +251,25 @@ def find_archive(head: bytes) -> str | None:
     return next((kind for magic, kind in _ARCHIVES.items() if head.startswith(magic)), None)
 
 
+def refuse_archive(head: bytes, name: str) -> None:
+    """Refuse what begins like an archive, or like a file that has to be decrypted first.
+
+    Raises:
+        FetchError: `ArchiveRefused` or `DecryptionFailed`.
+
+    """
+    if is_encrypted(head):
+        raise FetchError(
+            FetchReason.DECRYPTION_FAILED,
+            f"{name} is encrypted; name the Secret with its key in spec.model.decryption.secretName",
+        )
+    kind = find_archive(head)
+    if kind:
+        raise FetchError(
+            FetchReason.ARCHIVE_REFUSED, f"{name} is {kind}, not an ONNX file; store the .onnx file itself"
+        )
+
+
 class _Download:
     """One file's attempts; what was written stays between them."""
 
@@ -328,12 +353,7 @@ class _Download:
         if not self._expected.is_model or len(self._head) >= _HEAD_BYTES:
             return
         self._head = (self._head + chunk[:_HEAD_BYTES])[:_HEAD_BYTES]
-        kind = find_archive(self._head)
-        if kind:
-            raise FetchError(
-                FetchReason.ARCHIVE_REFUSED,
-                f"{self._expected.name} is {kind}, not an ONNX file; store the .onnx file itself",
-            )
+        refuse_archive(self._head, self._expected.name)
 
     def _check_complete(self) -> None:
         if self._total_bytes is not None and self._sink.size_bytes < self._total_bytes:

@@ -13,7 +13,7 @@ from modelservice_runtime.fetch.files.destination import StoredFile
 from modelservice_runtime.fetch.files.transfer import Answer, Expected, Transfer, Wanted
 from modelservice_runtime.fetch.http.answer import build_range_headers, read_answer
 from modelservice_runtime.fetch.http.client import GuardedClient, check_status
-from modelservice_runtime.fetch.names import MODEL_FILE
+from modelservice_runtime.fetch.names import MODEL_FILE, plain_path
 from modelservice_runtime.fetch.redaction import redact_url
 from modelservice_runtime.fetch.uri import WebUri, invalid_uri
 
@@ -85,7 +85,8 @@ def build_companion_url(model: URL, location: str) -> URL:
             f"the model keeps weights in {location}, and a URL with a query names the model alone; "
             "use s3:// or oci://, or a URL without a query"
         )
-    return model.join(URL(quote(location), encoded=True))
+    suffix = model.path[len(plain_path(model.path)) :]
+    return model.join(URL(quote(location + suffix), encoded=True))
 
 
 def build_authorization(credentials: Credentials) -> dict[str, str]:

@@ -101,6 +101,8 @@ class Layers:
         return classify(head)
 
     async def _fetch_from_archives(self) -> list[StoredFile]:
+        if not self.transfer.reads_archives:
+            raise refused("the model lies in an archive, where it is not decrypted")
         with ExitStack() as stack:
             tree = LayerTree()
             files: set[str] = set()

@@ -694,6 +694,19 @@ def test_compute_status_digest_that_no_pod_had_yet_is_not_the_models() -> None:
     assert world.status["model"] == {"sha256": SHA_A, "sizeBytes": 7}
 
 
+def test_compute_status_digest_of_an_encrypted_file_is_not_that_of_the_model() -> None:
+    sealed = model(1, sha256=SHA_B, maxSize="1Gi", decryption={"secretName": "key"})
+    world = World(model=sealed)
+    target = world.reconcile().target
+    assert target is not None
+    world.run_controllers()
+    world.pods = (make_ready_pod(target.name, sha256=SHA_A),)
+    world.settle()
+
+    assert world.status["model"]["sha256"] == SHA_A
+    assert "ContentChanged" not in {one["reason"] for one in world.status["conditions"]}
+
+
 def test_compute_status_model_of_the_old_revision_stays_while_it_serves() -> None:
     world = settled_world()
     world.pods = (make_ready_pod(world.status["stableRevision"], sha256=SHA_A),)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MODEL_DIRECTORY = "/mnt/models"
 CREDENTIALS_DIRECTORY = "/mnt/credentials"
 CACHE_DIRECTORY = "/mnt/cache"
+DECRYPTION_DIRECTORY = "/mnt/decryption"
+ENCRYPTED_DIRECTORY = "/mnt/encrypted"
 DEFAULT_MAX_SIZE = "10Gi"
 _VOLUME_SLACK_BYTES = 16 * 1024**2
 """The kubelet evicts a pod whose volume grows over its limit: the fetcher's own cap must come first."""
@@ -34,6 +36,8 @@ class ModelSource:
     fetch_mounts: list[dict[str, Any]] = field(default_factory=list)
     security_context: dict[str, Any] = field(default_factory=dict)
     """What the pod's own security context has to add."""
+    memory_bytes: int = 0
+    """What the files take of the pod's memory, which counts as the fetcher's, who writes them."""
 
 
 def is_downloaded(storage_uri: str) -> bool:
@@ -56,15 +60,26 @@ def _downloaded(model: ModelSpec) -> ModelSource:
     max_bytes = int(parse_quantity(model.max_size or DEFAULT_MAX_SIZE))
     args = ["fetch", "--uri", model.storage_uri, "--destination", MODEL_DIRECTORY]
     args += ["--max-bytes", str(max_bytes)]
-    volumes: list[dict[str, Any]] = [{"name": "model", "emptyDir": {"sizeLimit": _size_limit(max_bytes)}}]
+    volume = {"sizeLimit": _size_limit(max_bytes)}
+    volumes: list[dict[str, Any]] = [{"name": "model", "emptyDir": volume}]
     mounts = [model_mount(read_only=False)]
     if model.sha256:
         args += ["--sha256", model.sha256]
     if model.credentials:
         args += ["--credentials-dir", CREDENTIALS_DIRECTORY]
-        secret = {"secretName": model.credentials.secret_name, "defaultMode": _READABLE_BY_ALL}
-        volumes.append({"name": "credentials", "secret": secret})
+        volumes.append(_secret("credentials", model.credentials.secret_name))
         mounts.append({"name": "credentials", "mountPath": CREDENTIALS_DIRECTORY, "readOnly": True})
+    if model.decryption:
+        args += ["--decryption-dir", DECRYPTION_DIRECTORY, "--scratch-dir", ENCRYPTED_DIRECTORY]
+        volumes[0]["emptyDir"] = {"medium": "Memory", **volume}
+        volumes += [
+            _secret("decryption", model.decryption.secret_name),
+            {"name": "encrypted", "emptyDir": {**volume}},
+        ]
+        mounts += [
+            {"name": "decryption", "mountPath": DECRYPTION_DIRECTORY, "readOnly": True},
+            {"name": "encrypted", "mountPath": ENCRYPTED_DIRECTORY},
+        ]
     security_context: dict[str, Any] = {}
     if model.cache:
         args += ["--cache-dir", CACHE_DIRECTORY]
@@ -80,7 +95,12 @@ def _downloaded(model: ModelSpec) -> ModelSource:
         fetch_args=args,
         fetch_mounts=mounts,
         security_context=security_context,
+        memory_bytes=max_bytes + _VOLUME_SLACK_BYTES if model.decryption else 0,
     )
+
+
+def _secret(volume: str, name: str) -> dict[str, Any]:
+    return {"name": volume, "secret": {"secretName": name, "defaultMode": _READABLE_BY_ALL}}
 
 
 def _owned_by(group: int) -> dict[str, Any]:

@@ -47,6 +47,19 @@ def _smaller(amount: str, other: str | None) -> str:
     return amount if other is None or parse_quantity(amount) <= parse_quantity(other) else other
 
 
+def with_memory(resources: Mapping[str, Amounts], memory_bytes: int) -> dict[str, Amounts]:
+    """Return `resources` with so much more memory, wherever memory is asked for or limited."""
+    return {
+        kind: {
+            name: canonical_quantity(f"{math.ceil((parse_quantity(amount) + memory_bytes) / 1024)}Ki")
+            if name == "memory"
+            else amount
+            for name, amount in amounts.items()
+        }
+        for kind, amounts in resources.items()
+    }
+
+
 def with_gpus(resources: Mapping[str, Amounts], spec: ModelServiceSpec) -> dict[str, Any]:
     """Return `resources` with the GPUs: as limits only, Kubernetes requests extended resources alike."""
     if spec.gpu is None:

@@ -39,6 +39,7 @@ from modelservice_operator.decide.resources.pod.sizing import (
     execution_providers,
     intra_op_threads,
     with_gpus,
+    with_memory,
 )
 from modelservice_operator.decide.revision import image_domain
 from modelservice_operator.facts import names, ports
@@ -173,7 +174,13 @@ def _server_environment(inputs: PodInputs, resources: dict[str, Amounts]) -> dic
 def _fetch(
     inputs: PodInputs, source: ModelSource, args: list[str], resources: dict[str, Amounts]
 ) -> dict[str, Any]:
-    """The fetcher gets the server's share of CPU and memory: quotas are met, the pod's request stays."""
+    """The fetcher gets the server's share of CPU and memory: quotas are met, the pod's request stays.
+
+    Files in memory come on top. They stay when it is done; the pod's own request and limit are those of its
+    largest container, so that there is room for them beside the server's.
+    """
+    if source.memory_bytes:
+        resources = with_memory(resources, source.memory_bytes)
     if inputs.spec.service_account_name and inputs.spec.model.storage_uri.startswith("gs://"):
         args = [*args, "--pod-identity"]  # GKE tells no pod that it has an identity
     return {

@@ -11,6 +11,7 @@ from tests.unit.operator.specs import SHA, SPECS
 from modelservice_operator.api import parse_model_runtime, parse_model_service
 from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template, drain_seconds
 from modelservice_operator.decide.revision import record_runtime
+from modelservice_operator.facts.text.quantity import parse_quantity
 
 Template = dict[str, Any]
 
@@ -42,6 +43,25 @@ def arguments(container: dict[str, Any]) -> dict[str, list[str]]:
         value = "" if option == "--verify-only" else next(args)
         options.setdefault(option, []).append(value)
     return options
+
+
+def test_build_pod_template_encrypted_model_has_room_in_memory_beside_the_server() -> None:
+    template = build(**SPECS["encrypted"])
+    volume_bytes = 1024**3 + 16 * 1024**2
+    limits = [container(template)["resources"]["limits"]["memory"] for container in (server, fetcher)]
+    requests = [container(template)["resources"]["requests"] for container in (server, fetcher)]
+
+    assert limits[0] == "2Gi"
+    assert parse_quantity(limits[1]) - parse_quantity(limits[0]) == volume_bytes
+    assert parse_quantity(requests[1]["memory"]) - parse_quantity(requests[0]["memory"]) == volume_bytes
+    model = next(one for one in template["spec"]["volumes"] if one["name"] == "model")
+    assert parse_quantity(model["emptyDir"]["sizeLimit"]) == volume_bytes
+
+
+def test_build_pod_template_encrypted_model_needs_no_amounts() -> None:
+    spec = {key: value for key, value in SPECS["encrypted"].items() if key != "resources"}
+    template = build(**spec)
+    assert "resources" not in fetcher(template)
 
 
 @pytest.mark.parametrize("name", SPECS)
