@@ -14,6 +14,8 @@ DOCS_VENV := .venv-docs
 FUZZ_SECONDS := 60
 SCHEMATHESIS_VENV := .venv-schemathesis
 KSERVE_VENV := .venv-kserve
+AUDIT_VENV := .venv-audit
+SBOM_VENV := .venv-sbom
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
@@ -87,7 +89,14 @@ test-integration: cluster ## Integration tests: a real control plane with fake n
 e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real containers
 	@$(PYTEST) tests/e2e
 
-test-extras: cluster ## With the real prometheus-adapter, KEDA and Envoy Gateway (built once: 35 minutes); not part of `make test`
+# Two, because checkov and cyclonedx-bom want different versions of the same package.
+$(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed: .venv-%/.installed: requirements/%.txt $(VENV)/.installed
+	@echo "==> Python packages of auditors into .venv-$*"
+	@test -x .venv-$*/bin/python || python3 -m venv .venv-$*
+	@$(VENV)/bin/uv pip install --quiet --python .venv-$*/bin/python --require-hashes -r $<
+	@touch $@
+
+test-extras: cluster $(AUDIT_VENV)/.installed ## With the real prometheus-adapter, KEDA and Envoy Gateway (built once: 35 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
 
 test: lint type docs-check cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e

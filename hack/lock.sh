@@ -28,6 +28,8 @@ lock runtime-gpu gpu --extra otel --extra image "$@"
 lock train train "$@"
 lock dev dev "$@"
 lock fuzz fuzz "$@"
+lock audit audit "$@"
+lock sbom sbom "$@"
 lock docs docs "$@"
 
 echo "==> requirements/build.txt" >&2

@@ -1,0 +1,121 @@
+"""What auditors say of the rendered chart: nothing beside what `auditors.yaml` gives a reason for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hack.cluster.binaries import find_programs
+from tests.support.chart import MODEL_RUNTIME_API, MONITORING_API, Chart, Object
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / ".venv-audit/bin"
+REASONS: dict[str, dict[str, str]] = yaml.safe_load(
+    (Path(__file__).with_name("auditors.yaml")).read_text(encoding="utf-8")
+)
+DIGEST = f"sha256:{'0' * 64}"
+HARDENED: dict[str, Any] = {
+    "image": {"digest": DIGEST},
+    "namespace": {"create": True},
+    "networkPolicy": {"enabled": True},
+    "monitoring": {"enabled": True},
+    "priorityClass": {"create": True},
+}
+"""As a release is installed by those who ask auditors."""
+MINORS = tuple(f"1.{minor}" for minor in range(31, 38))
+"""From the oldest one that we support."""
+FOREIGN = ("monitoring.coreos.com/", "modelservice.dev/")
+"""Kinds of CRDs, which Kubernetes' own schemas do not have."""
+
+
+@pytest.fixture(scope="module")
+def objects() -> list[Object]:
+    """The chart, rendered."""
+    chart = Chart(find_programs(["helm"])["helm"])
+    return chart.render(HARDENED, apis=(MODEL_RUNTIME_API, MONITORING_API))
+
+
+@pytest.fixture(scope="module")
+def manifest(objects: list[Object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("chart") / "chart.yaml"
+    path.write_text(yaml.safe_dump_all(objects), encoding="utf-8")
+    return path
+
+
+def program(name: str) -> Path:
+    if not (PROGRAMS / name).exists():
+        pytest.fail("run `make .venv-audit/.installed` before", pytrace=False)
+    return PROGRAMS / name
+
+
+def run(*command: str | Path) -> Any:
+    """Return what an auditor printed as JSON; its exit code is 1 where it found anything."""
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "LOG_LEVEL": "CRITICAL"}
+    )
+    assert result.returncode in (0, 1), result.stderr
+    return json.loads(result.stdout)
+
+
+def test_checkov_finds_nothing_without_a_reason(manifest: Path) -> None:
+    options = ("--framework", "kubernetes", "--compact", "--quiet", "--skip-download", "--output", "json")
+    said = run(program("checkov"), "--file", manifest, *options)
+    assert said["summary"]["passed"] > 100
+    found = {one["check_id"]: one["check_name"] for one in said["results"]["failed_checks"]}
+    assert found.keys() == REASONS["checkov"].keys(), found
+
+
+def test_kube_score_finds_nothing_without_a_reason(manifest: Path) -> None:
+    said = run(find_programs(["kube-score"])["kube-score"], "score", "--output-format", "json", manifest)
+    grades = [
+        (one["check"]["id"], one["grade"]) for obj in said for one in obj["checks"] if not one["skipped"]
+    ]
+    assert len(grades) > 50
+    assert {name for name, grade in grades if grade < 10} == REASONS["kube-score"].keys()
+
+
+VALIDATE = """
+import json, sys, kubernetes_validate
+objects, minors = json.load(sys.stdin)
+found = []
+for minor in minors:
+    for one in objects:
+        try:
+            assert kubernetes_validate.validate(one, minor, strict=True) == minor
+        except kubernetes_validate.ValidationError as error:
+            path = ".".join(map(str, error.path))
+            found.append(f"{minor} {one['kind']} {one['metadata']['name']}: {path}: {error.message}")
+json.dump(found, sys.stdout)
+"""
+
+
+def find_faults(objects: list[Object]) -> list[str]:
+    """What the schemas of every minor that we support say of these objects."""
+    result = subprocess.run(
+        [program("python"), "-c", VALIDATE],
+        input=json.dumps([objects, MINORS]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    found: list[str] = json.loads(result.stdout)
+    return found
+
+
+def test_every_supported_minor_takes_the_chart(objects: list[Object]) -> None:
+    ours = [one for one in objects if not one["apiVersion"].startswith(FOREIGN)]
+    assert len(ours) > 15
+    assert find_faults(ours) == []
+
+
+def test_a_wrong_field_is_found_in_every_minor(objects: list[Object]) -> None:
+    (service, *_) = [one for one in objects if one["kind"] == "Service"]
+    faults = find_faults([{**service, "spec": {**service["spec"], "portz": []}}])
+    assert len(faults) == len(MINORS)
+    assert all("portz" in fault for fault in faults)
