@@ -39,7 +39,7 @@ def rendered_manifests(root: Path) -> dict[Path, str]:
 
 
 def _render(helm: Path, chart: Path, arguments: tuple[str, ...]) -> str:
-    options = ("--namespace", NAMESPACE, "--api-versions", _API_VERSION, *arguments)
+    options = ("--namespace", NAMESPACE, "--skip-tests", "--api-versions", _API_VERSION, *arguments)
     command = (str(helm), "template", RELEASE, str(chart), *options)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:

@@ -33,15 +33,22 @@ class Chart:
     folder: Path = CHART
 
     def render(
-        self, values: Mapping[str, Any] | None = None, *, apis: tuple[str, ...] = (), release: str = RELEASE
+        self,
+        values: Mapping[str, Any] | None = None,
+        *,
+        apis: tuple[str, ...] = (),
+        release: str = RELEASE,
+        tests: bool = False,
     ) -> list[Object]:
         """Return the objects of a release with these values in a cluster that serves `apis` beside its own.
 
-        Without the definitions, unless `values` says otherwise: they take most of the time.
+        Without the definitions, unless `values` says otherwise: they take most of the time. `tests` are the
+        objects of `helm test`.
         """
         values = {"crds": {"install": False}, **(values or {})}
         options = [option for api in apis for option in ("--api-versions", api)]
-        command = [self.helm, "template", release, self.folder, "--namespace", NAMESPACE, *options]
+        options += [] if tests else ["--skip-tests"]
+        command = [str(self.helm), "template", release, str(self.folder), "--namespace", NAMESPACE, *options]
         result = subprocess.run(
             [*command, "--values", "-"], input=yaml.dump(values), capture_output=True, text=True, check=False
         )

@@ -56,15 +56,30 @@ annotations:
 {{- coalesce $own.priorityClassName .root.Values.priorityClassName $created | default "" -}}
 {{- end }}
 
+{{- define "modelservice-operator.component.placement" -}}
+{{- $own := index .root.Values .component }}
+{{- with merge (deepCopy $own.nodeSelector) .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with concat .root.Values.tolerations $own.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $own.affinity | default .root.Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* Where pods run and as whom, without their containers. */}}
 {{- define "modelservice-operator.component.podSettings" -}}
 {{- $own := index .root.Values .component }}
 serviceAccountName: {{ include "modelservice-operator.component.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
-{{- with concat (.root.Values.global.imagePullSecrets | default list) .root.Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+{{- with include "modelservice-operator.imagePullSecrets" .root }}
+{{ . }}
 {{- end }}
 {{- with include "modelservice-operator.component.priorityClassName" . }}
 priorityClassName: {{ . }}
@@ -84,17 +99,8 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "modelservice-operator.component.selectorLabels" . | nindent 8 }}
-{{- with merge (deepCopy $own.nodeSelector) .root.Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with concat .root.Values.tolerations $own.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $own.affinity | default .root.Values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
+{{- with include "modelservice-operator.component.placement" . | trim }}
+{{ . }}
 {{- end }}
 volumes:
   - name: tmp

@@ -34,6 +34,14 @@
 {{- end -}}
 {{- end }}
 
+{{/* Of our own pods. */}}
+{{- define "modelservice-operator.imagePullSecrets" -}}
+{{- with concat (.Values.global.imagePullSecrets | default list) .Values.imagePullSecrets -}}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* `labels` and `annotations` of any object: (dict "root" $), and "component", and what is its own as the dicts
 "labels" and "annotations". */}}
 {{- define "modelservice-operator.marks" -}}

@@ -222,11 +222,11 @@ def test_monitor_of_components_finds_their_pods_by_a_port_that_they_have(chart):
         assert "http" in [port["name"] for port in container_of(objects, component)["ports"]]
 
 
-@pytest.mark.parametrize("watched", ["", "team-b"])
+@pytest.mark.parametrize("watched", [[], ["team-b", "team-a"]])
 def test_monitor_of_model_servers_covers_the_served_namespaces(chart, watched):
-    values = {"monitoring": {"enabled": True}, "operator": {"watchNamespace": watched}}
+    values = {"monitoring": {"enabled": True}, "operator": {"watchNamespaces": watched}}
     monitor = find_object(chart.render(values), "PodMonitor", "modelservice-operator-models")["spec"]
-    assert monitor["namespaceSelector"] == ({"matchNames": ["team-b"]} if watched else {"any": True})
+    assert monitor["namespaceSelector"] == ({"matchNames": watched} if watched else {"any": True})
     assert monitor["podMetricsEndpoints"] == [{"port": "metrics", "path": "/metrics"}]
     assert monitor["podTargetLabels"] == [labels.NAME, labels.REVISION]
 
