@@ -31,6 +31,7 @@ def reference_page(crd: dict[str, Any]) -> str:
         "",
         f"`apiVersion: {crd['spec']['group']}/{version['name']}`, `kind: {names['kind']}`, {scope}.",
         f"Short name for kubectl: `{short_name}`.",
+        *(f"The same is served as `{one['name']}`." for one in crd["spec"]["versions"][1:]),
         "",
     ]
     for part in ("spec", "status"):

@@ -1,4 +1,4 @@
-"""The API `modelservice.dev/v1alpha1` as typed objects: the source of the CRDs and of the reference pages.
+"""The API `modelservice.dev` as typed objects: the source of the CRDs and of the reference pages.
 
 Everything that reads or writes a ModelService may import this package; it imports pydantic and `facts`
 only, so the command line can use it without a cluster. `parse_*` is the only place where a raw spec is read.

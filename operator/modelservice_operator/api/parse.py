@@ -14,7 +14,7 @@ from modelservice_operator.api.modelservice import ModelService
 from modelservice_operator.api.spec.network import NetworkPolicySpec
 from modelservice_operator.api.types.kubernetes import ObjectMeta
 from modelservice_operator.api.types.rules import IS_STORED, shorten
-from modelservice_operator.facts.labels import API_VERSION
+from modelservice_operator.facts.labels import GROUP, SERVED_VERSIONS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -26,6 +26,7 @@ Model = TypeVar("Model", bound="ApiModel")
 _IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelector", "requests"})
 """Fields whose keys are the user's."""
+_API_VERSIONS = tuple(f"{GROUP}/{version}" for version in SERVED_VERSIONS)
 _TOP_LEVEL = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
@@ -98,9 +99,9 @@ def _parse(obj: Mapping[str, Any], kind: type[Model], *, strict: bool, is_stored
 
 
 def _identity_problems(obj: Mapping[str, Any], kind: str, *, strict: bool) -> Iterator[Problem]:
-    for field, expected in (("apiVersion", API_VERSION), ("kind", kind)):
-        if obj.get(field) != expected:
-            yield Problem(field, f"expected {expected}, got {shorten(obj.get(field))}")
+    for field, expected in (("apiVersion", _API_VERSIONS), ("kind", (kind,))):
+        if obj.get(field) not in expected:
+            yield Problem(field, f"expected {' or '.join(expected)}, got {shorten(obj.get(field))}")
     if strict:
         for field in sorted(set(obj) - _TOP_LEVEL):
             yield Problem(str(field), "unknown field: remove it, or correct its spelling")

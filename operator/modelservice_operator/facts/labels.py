@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 GROUP = "modelservice.dev"
 VERSION = "v1alpha1"
+"""The version that we read, write and refer to: the only one that every release serves."""
 API_VERSION = f"{GROUP}/{VERSION}"
+SERVED_VERSIONS = ("v1beta1", VERSION)
+"""Those in which people may write, the preferred one first; all have the same fields."""
 
 NAME = f"{GROUP}/name"
 """Identity of a service's pods; part of selectors, fixed for ever."""

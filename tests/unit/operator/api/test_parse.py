@@ -31,6 +31,20 @@ def refusal(manifest: dict[str, Any], *, strict: bool = False) -> InvalidSpec:
     return raised.value
 
 
+@pytest.mark.parametrize("version", ["v1beta1", "v1alpha1"])
+def test_parse_either_version_is_the_same(version: str) -> None:
+    manifest = make_manifest()
+    other = {**manifest, "apiVersion": f"modelservice.dev/{version}"}
+    assert parse_model_service(other, strict=True) == parse_model_service(manifest)
+
+
+def test_parse_another_version_names_those_that_there_are() -> None:
+    assert str(refusal({**make_manifest(), "apiVersion": "modelservice.dev/v1"})) == (
+        "apiVersion: expected modelservice.dev/v1beta1 or modelservice.dev/v1alpha1, "
+        "got 'modelservice.dev/v1'"
+    )
+
+
 def test_parse_one_bad_field_is_one_sentence() -> None:
     manifest = make_manifest(model={"storageUri": "oci://r/x:1", "sha256": "abc"})
     assert str(refusal(manifest)) == (
