@@ -129,7 +129,7 @@ generate: $(VENV)/.installed ## Write CRDs, install manifests, reference docs, p
 	@$(PY) -m hack.generate
 
 verify: lint type generate ## Regenerate everything; fail where the tree differs
-	@git diff --exit-code -- crds charts manifests docs gitops runtime/modelservice_runtime/protos operator/modelservice_autoscaler/protos examples/02-go-client || { echo "Generated files are stale: commit what 'make generate' wrote."; exit 1; }
+	@git diff --exit-code -- crds charts manifests docs tests/unit/manifests gitops runtime/modelservice_runtime/protos operator/modelservice_autoscaler/protos examples/02-go-client || { echo "Generated files are stale: commit what 'make generate' wrote."; exit 1; }
 
 conformance: $(VENV)/.installed ## All operator tests of the ONNX project through a real server: half a minute
 	@PYTHONPATH=operator:runtime:cli:. $(PY) -m tests.conformance

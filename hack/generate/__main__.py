@@ -10,7 +10,7 @@ from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
 from hack.generate.dashboards import dashboard_files
 from hack.generate.go_stub import go_stub
 from hack.generate.layers import layers_picture
-from hack.generate.manifests import rendered_manifests
+from hack.generate.manifests import golden_renders, rendered_manifests
 from hack.generate.phases import phases_picture
 from hack.generate.protos import proto_modules
 from hack.generate.reference import reference_page
@@ -41,6 +41,7 @@ def main() -> None:
     _write(chart_readme(ROOT))
     # The chart holds the definitions and the dashboards, so it is rendered after they are written.
     _write(rendered_manifests(ROOT))
+    _write(golden_renders(ROOT))
 
 
 def _write(files: dict[Path, str]) -> None:

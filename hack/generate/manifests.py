@@ -1,4 +1,4 @@
-"""The install manifests, rendered by helm from the chart: users need kubectl only.
+"""The install manifests and the goldens of tests, rendered by helm from the chart: users need kubectl only.
 
 `crds.yaml` holds the definitions alone, because the default ModelRuntime in `install.yaml` can be applied
 only after they are established.
@@ -22,8 +22,9 @@ _API_VERSION = "modelservice.dev/v1alpha1/ModelRuntime"
 _HEADER = "# Rendered from charts/modelservice-operator by `make generate`; do not edit.\n"
 _ARGUMENTS = {
     "crds.yaml": ("--show-only", "templates/crds.yaml"),
-    "install.yaml": ("--set", "crds.install=false", "--set", "namespace.create=true"),
+    "install.yaml": ("--skip-tests", "--set", "crds.install=false", "--set", "namespace.create=true"),
 }
+_GOLDEN = Path("tests/unit/manifests/golden")
 
 
 def rendered_manifests(root: Path) -> dict[Path, str]:
@@ -38,8 +39,18 @@ def rendered_manifests(root: Path) -> dict[Path, str]:
     }
 
 
+def golden_renders(root: Path) -> dict[Path, str]:
+    """Render the chart below `root` with each set of values that tests look at, whatever hooks it has."""
+    helm = find_family(FAMILIES["helm"])["helm"]
+    return {
+        values.with_name("objects.yaml").relative_to(root): _HEADER
+        + _render(helm, root / CHART, ("--values", str(values)))
+        for values in sorted((root / _GOLDEN).glob("*/values.yaml"))
+    }
+
+
 def _render(helm: Path, chart: Path, arguments: tuple[str, ...]) -> str:
-    options = ("--namespace", NAMESPACE, "--skip-tests", "--api-versions", _API_VERSION, *arguments)
+    options = ("--namespace", NAMESPACE, "--api-versions", _API_VERSION, *arguments)
     command = (str(helm), "template", RELEASE, str(chart), *options)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
