@@ -16,10 +16,11 @@ SCHEMATHESIS_VENV := .venv-schemathesis
 KSERVE_VENV := .venv-kserve
 AUDIT_VENV := .venv-audit
 SBOM_VENV := .venv-sbom
+IMAGES := operator runtime runtime-gpu
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -95,6 +96,19 @@ $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed: .venv-%/.installed: requiremen
 	@test -x .venv-$*/bin/python || python3 -m venv .venv-$*
 	@$(VENV)/bin/uv pip install --quiet --python .venv-$*/bin/python --require-hashes -r $<
 	@touch $@
+
+packages: $(VENV)/.installed ## Build wheel and source distribution into dist/, the same bytes from the same commit
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/bin/uv build --quiet --out-dir dist
+
+sbom: $(SBOM_VENV)/.installed ## Write what our images are made of into dist/*.cdx.json (CycloneDX)
+	@mkdir -p dist
+	@for image in $(IMAGES); do \
+		$(SBOM_VENV)/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+			--output-file dist/modelservice-$$image.cdx.json requirements/$$image.txt 2>/dev/null; \
+	done
+
+audit: $(SBOM_VENV)/.installed ## Ask what is known against the packages of our images; fails where it can be mended
+	@$(PY) -m hack.release.vulnerabilities $(IMAGES:%=requirements/%.txt)
 
 test-extras: cluster $(AUDIT_VENV)/.installed ## With the real prometheus-adapter, KEDA and Envoy Gateway (built once: 35 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
