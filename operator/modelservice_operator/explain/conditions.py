@@ -61,8 +61,8 @@ def compute_conditions(view: View) -> tuple[Condition, ...]:
         _available(view),
         progressing,
         _degraded(view, failure),
-        Condition("Reconciling", is_reconciling, verdict.reason if is_reconciling else "AsDesired"),
-        Condition("Stalled", is_stalled, verdict.reason if is_stalled else "NotStalled"),
+        _for_tools("Reconciling", is_reconciling, verdict, "AsDesired"),
+        _for_tools("Stalled", is_stalled, verdict, "NotStalled"),
     )
 
 
@@ -92,6 +92,15 @@ def stamp(
             }
         )
     return stamped
+
+
+def _for_tools(kind: str, status: bool, verdict: Verdict, otherwise: str) -> Condition:
+    """A condition of kstatus: where it holds, tools show what it says and not what `Ready` does."""
+    return (
+        Condition(kind, True, verdict.reason, verdict.message)
+        if status
+        else Condition(kind, False, otherwise)
+    )
 
 
 def _available(view: View) -> Condition:
