@@ -20,7 +20,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -99,6 +99,9 @@ $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed: .venv-%/.installed: requiremen
 
 packages: $(VENV)/.installed ## Build wheel and source distribution into dist/, the same bytes from the same commit
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/bin/uv build --quiet --out-dir dist
+
+images: $(VENV)/.installed ## Build the images as a release does, and tell their digests and sizes
+	@$(PY) -m hack.release.images
 
 sbom: $(SBOM_VENV)/.installed ## Write what our images are made of into dist/*.cdx.json (CycloneDX)
 	@mkdir -p dist

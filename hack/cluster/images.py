@@ -56,7 +56,7 @@ def build_image(build: ImageBuild) -> str:
         if base and not buildah.has_image(base.name):
             buildah.run("pull", "--quiet", f"oci-archive:{base.archive}:{base.name}")
         progress = Progress(f"building image {build.name}", BUILD_SECONDS)
-        buildah.build(_make_arguments(build, arguments, local), progress)
+        buildah.build(make_arguments(build, arguments, local), progress)
         progress.finish()
         _remove_older(buildah, local)
     return local
@@ -118,7 +118,8 @@ def _expand(context: Path, source: str) -> Iterator[Path]:
                 yield path
 
 
-def _make_arguments(build: ImageBuild, arguments: Mapping[str, str], local: str) -> list[str]:
+def make_arguments(build: ImageBuild, arguments: Mapping[str, str], local: str) -> list[str]:
+    """Return what `buildah build` is told to make the image `local`."""
     return [
         *("--isolation", "chroot", "--layers", "--network", "host", "--tag", local),
         *(["--pull-never"] if not build.base_image else []),

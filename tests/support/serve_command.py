@@ -15,13 +15,13 @@ START_TIMEOUT_SECONDS = 60.0
 
 @contextmanager
 def serving(
-    *arguments: str | Path, grpc_port: int | str = "off"
+    *arguments: str | Path, grpc_port: int | str = "off", command: Path = COMMAND
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The command, ready to answer; the process and its port."""
     port = free_port()
     ports = ("--http-port", str(port), "--metrics-port", str(free_port()), "--grpc-port", str(grpc_port))
     with subprocess.Popen(
-        [COMMAND, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
+        [command, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             wait_until(lambda: is_ready(process, port), "the server is ready", START_TIMEOUT_SECONDS)
