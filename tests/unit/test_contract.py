@@ -56,6 +56,7 @@ from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import build_load
 from modelservice_runtime.serving.report import LARGEST_SIGNATURE_BYTES, build_report
+from modelservice_runtime.settings.security import AuditMode
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
 from modelservice_runtime.settings.sessions import (
     ArenaExtendStrategy,
@@ -135,6 +136,7 @@ SPECS: dict[str, dict[str, Any]] = {
             "maxConnectionAgeSeconds": 60,
             "workers": 2,
             "accessLog": "0.25",
+            "auditLog": "Denied",
         },
         "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
     },
@@ -270,6 +272,7 @@ def test_server_options_and_proxies_arrive_in_the_server_and_the_fetcher() -> No
     proxies = read_proxies({variable["name"]: variable["value"] for variable in fetch["env"]})
 
     assert (settings.max_request_bytes, settings.workers, settings.access_log_rate) == (1572864, 2, 0.25)
+    assert settings.security.audit_log is AuditMode.DENIED
     connections = settings.connections
     assert (connections.idle_timeout_seconds, connections.max_connection_age_seconds) == (900, 60)
     assert str(proxies.find(URL("https://store.example/m"))) == "http://proxy.example:3128"

@@ -26,12 +26,16 @@ class ApiKeys:
 
     digests: dict[str, bytes]
 
-    def accept(self, key: bytes) -> bool:
-        """Whether `key` is one of them; every entry is compared, each in constant time."""
+    def find(self, key: bytes) -> str | None:
+        """The name of `key`, None for a key that is none of them.
+
+        Every entry is compared, each in constant time.
+        """
         digest = hashlib.sha256(key).digest()
-        found = False
-        for known in self.digests.values():
-            found |= hmac.compare_digest(known, digest)
+        found = None
+        for name, known in self.digests.items():
+            if hmac.compare_digest(known, digest):
+                found = name
         return found
 
 
@@ -51,7 +55,7 @@ def api_key_line(name: str, key: str) -> str:
 
 
 def parse_api_keys(text: str) -> ApiKeys:
-    """Read a key file's content.
+    """Read a key file's content, which may have no key.
 
     Raises InvalidSettingsError naming the line, but never its content, which may be a key by mistake.
     """
@@ -63,14 +67,10 @@ def parse_api_keys(text: str) -> ApiKeys:
         scheme, _, digest = rest.partition(":")
         if not _NAME.fullmatch(name) or scheme != "sha256" or not _DIGEST.fullmatch(digest):
             raise InvalidSettingsError(
-                f"line {number} of the API key file must have the form NAME:sha256:HEX; "
+                f"line {number} of --api-key-file must have the form NAME:sha256:HEX; "
                 "'modelservice api-key new NAME' writes one"
             )
         if name in digests:
-            raise InvalidSettingsError(f"line {number} of the API key file uses the name {name!r} again")
+            raise InvalidSettingsError(f"line {number} of --api-key-file uses the name {name!r} again")
         digests[name] = bytes.fromhex(digest)
-    if not digests:
-        raise InvalidSettingsError(
-            "the API key file holds no key; make one with 'modelservice api-key new NAME'"
-        )
     return ApiKeys(digests)

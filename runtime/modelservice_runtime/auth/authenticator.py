@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from modelservice_runtime.auth.api_keys import ApiKeys
+from modelservice_runtime.auth.caller import Caller, Verified
 from modelservice_runtime.errors import UnauthenticatedError
 
 # Larger than any token of a real issuer; bounds the work for one that is not.
@@ -22,7 +23,7 @@ _NEVER = float("inf")
 class Verifier(Protocol):
     """Checks signed tokens."""
 
-    def verify(self, token: bytes) -> float:
+    def verify(self, token: bytes) -> Verified:
         """See `TokenVerifier.verify`."""
 
 
@@ -33,7 +34,7 @@ class Authenticator:
         self._clock = clock
         self._api_keys = ApiKeys({})
         self._tokens: Verifier | None = None
-        self._verified: dict[bytes, float] = {}
+        self._verified: dict[bytes, Verified] = {}
         # Whoever can time the look-up must not be able to choose what it compares.
         self._hash_key = secrets.token_bytes(32)
 
@@ -47,26 +48,28 @@ class Authenticator:
         self._tokens = tokens
         self._verified.clear()
 
-    def check(self, authorization: bytes | None, api_key: bytes | None) -> None:
+    def check(self, authorization: bytes | None, api_key: bytes | None) -> Caller:
         """Check the values of the headers Authorization and X-Api-Key; the second wins.
 
         Raises UnauthenticatedError or PermissionDeniedError.
         """
         credential = _credential(authorization, api_key)
         digest = hashlib.blake2b(credential, key=self._hash_key, digest_size=32).digest()
-        expires = self._verified.get(digest)
-        if expires is not None:
-            if self._clock() < expires:
-                return
+        known = self._verified.get(digest)
+        if known is not None:
+            if self._clock() < known.expires:
+                return known.caller
             del self._verified[digest]
-        expires = self._verify(credential)
+        verified = self._verify(credential)
         if len(self._verified) >= MAX_VERIFIED:
             del self._verified[next(iter(self._verified))]
-        self._verified[digest] = expires
+        self._verified[digest] = verified
+        return verified.caller
 
-    def _verify(self, credential: bytes) -> float:
-        if self._api_keys.accept(credential):
-            return _NEVER
+    def _verify(self, credential: bytes) -> Verified:
+        name = self._api_keys.find(credential)
+        if name is not None:
+            return Verified(Caller(api_key=name), _NEVER)
         if self._tokens is not None and credential.count(b".") == 2:
             return self._tokens.verify(credential)
         raise UnauthenticatedError("the API key is not valid")

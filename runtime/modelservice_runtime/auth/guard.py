@@ -7,10 +7,15 @@ It wraps a whole front end, so a route that is added later is guarded without do
 from collections.abc import Mapping
 
 from modelservice_runtime.auth.authenticator import Authenticator
+from modelservice_runtime.auth.caller import NOBODY, Caller
 from modelservice_runtime.errors import ServingError, UnauthenticatedError
 from modelservice_runtime.protocols.open_paths import OPEN_GRPC_PATHS, is_open_target
+from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest
+from modelservice_runtime.transport.http1.port import Admission
 from modelservice_runtime.transport.status import error_response, grpc_error
+
+_AUTHORIZATION, _API_KEY = b"authorization", b"x-api-key"
 
 
 class Guard:
@@ -20,14 +25,13 @@ class Guard:
         self._authenticator = authenticator
         self._needs_client_certificate = needs_client_certificate
 
-    def check(
-        self, authorization: bytes | None, api_key: bytes | None, *, has_client_certificate: bool
-    ) -> None:
-        """Raise UnauthenticatedError or PermissionDeniedError unless the request may go on."""
-        if self._needs_client_certificate and not has_client_certificate:
+    def check(self, headers: Mapping[bytes, bytes], client: Client) -> Caller:
+        """Return who asks. Raises UnauthenticatedError or PermissionDeniedError."""
+        if self._needs_client_certificate and client.certificate is None:
             raise UnauthenticatedError("this server needs a client certificate")
-        if self._authenticator is not None:
-            self._authenticator.check(authorization, api_key)
+        if self._authenticator is None:
+            return NOBODY
+        return self._authenticator.check(headers.get(_AUTHORIZATION), headers.get(_API_KEY))
 
 
 class HttpAdmission:
@@ -36,30 +40,22 @@ class HttpAdmission:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
-    def __call__(
-        self, target: bytes, headers: Mapping[bytes, bytes], *, has_client_certificate: bool
-    ) -> None:
-        """Raise UnauthenticatedError or PermissionDeniedError unless the request may go on."""
-        if not is_open_target(target):
-            self._guard.check(
-                headers.get(b"authorization"),
-                headers.get(b"x-api-key"),
-                has_client_certificate=has_client_certificate,
-            )
+    def __call__(self, target: bytes, headers: Mapping[bytes, bytes], client: Client) -> Caller:
+        """Return who asks. Raises UnauthenticatedError or PermissionDeniedError."""
+        return NOBODY if is_open_target(target) else self._guard.check(headers, client)
 
 
 class GuardedApplication:
     """An HTTP application behind a guard."""
 
-    def __init__(self, application: HttpApplication, admit: HttpAdmission) -> None:
+    def __init__(self, application: HttpApplication, admit: Admission) -> None:
         self._application = application
         self._admit = admit
 
     def __call__(self, request: HttpRequest) -> None:
         """Hand the request on, or answer 401 or 403."""
-        certified = request.source.has_client_certificate
         try:
-            self._admit(request.target, request.headers, has_client_certificate=certified)
+            self._admit(request.target, request.headers, request.source.client)
         except ServingError as error:
             request.reply(error_response(error))
         else:
@@ -67,20 +63,16 @@ class GuardedApplication:
 
 
 class GrpcAdmission:
-    """The guard in front of every gRPC call; see `Admission`."""
+    """The guard in front of every gRPC call; see `Admission` of the transport."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
-    def __call__(self, path: str, metadata: Mapping[bytes, bytes], *, has_client_certificate: bool) -> None:
-        """Raise GrpcError, UNAUTHENTICATED or PERMISSION_DENIED, unless the call may go on."""
+    def __call__(self, path: str, metadata: Mapping[bytes, bytes], client: Client) -> Caller:
+        """Return who calls. Raises GrpcError, UNAUTHENTICATED or PERMISSION_DENIED."""
         if path in OPEN_GRPC_PATHS:
-            return
+            return NOBODY
         try:
-            self._guard.check(
-                metadata.get(b"authorization"),
-                metadata.get(b"x-api-key"),
-                has_client_certificate=has_client_certificate,
-            )
+            return self._guard.check(metadata, client)
         except ServingError as error:
             raise grpc_error(error) from error

@@ -1,5 +1,6 @@
 """From settings to a guard whose keys follow their files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from modelservice_runtime.auth.guard import (
     HttpAdmission,
 )
 from modelservice_runtime.errors import InvalidSettingsError
-from modelservice_runtime.machine.file_watch import WatchedFiles, read_settings_file
+from modelservice_runtime.machine.file_watch import NothingAcceptedError, WatchedFiles, read_settings_file
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings
+from modelservice_runtime.transport.grpc.stream import Service
 from modelservice_runtime.transport.http import HttpApplication
 
 
@@ -28,6 +30,10 @@ class LoadedGuard:
         """Put the guard in front of an HTTP front end."""
         admit = self.http_admission
         return application if admit is None else GuardedApplication(application, admit)
+
+    def watch(self, services: Mapping[str, Service]) -> Mapping[str, Service]:
+        """Leave gRPC services as they are: their calls are checked before they get there."""
+        return services
 
     @property
     def http_admission(self) -> HttpAdmission | None:
@@ -57,22 +63,34 @@ def load_guard(settings: SecuritySettings) -> LoadedGuard:
 
 
 def _watch_api_keys(path: Path, authenticator: Authenticator) -> WatchedFiles:
+    """Follow the file. Without a key in it a server does not start; one that runs lets nobody in by a key."""
+
     def load() -> None:
         try:
             text = read_settings_file(path, "--api-key-file").decode("utf-8")
         except UnicodeDecodeError:
             raise InvalidSettingsError("--api-key-file: the file is not UTF-8 text") from None
-        authenticator.use_api_keys(parse_api_keys(text))
+        keys = parse_api_keys(text)
+        authenticator.use_api_keys(keys)
+        if not keys.digests:
+            raise NothingAcceptedError(
+                "--api-key-file holds no key; make one with 'modelservice api-key new NAME'"
+            )
 
-    return WatchedFiles("the API key file", (path,), load)
+    return WatchedFiles("api-keys", (path,), load)
 
 
 def _watch_tokens(settings: JwtSettings, authenticator: Authenticator) -> WatchedFiles:
     # Imported here: it takes memory that a server without tokens can save.
-    from modelservice_runtime.auth.tokens import TokenVerifier, parse_jwks
+    from modelservice_runtime.auth.tokens import ALGORITHMS, TokenVerifier, parse_jwks
 
     def load() -> None:
-        content = read_settings_file(settings.jwks_file, "--jwt-jwks-file")
-        authenticator.use_tokens(TokenVerifier(parse_jwks(content), settings))
+        keys = parse_jwks(read_settings_file(settings.jwks_file, "--jwt-jwks-file"))
+        authenticator.use_tokens(TokenVerifier(keys, settings))
+        if not keys.keys:
+            raise NothingAcceptedError(
+                "--jwt-jwks-file holds no public key for signatures; accepted are "
+                f"{', '.join(sorted(ALGORITHMS))}"
+            )
 
-    return WatchedFiles("the JWKS file", (settings.jwks_file,), load)
+    return WatchedFiles("jwks", (settings.jwks_file,), load)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jwt
 
+from modelservice_runtime.auth.caller import Caller, Verified
 from modelservice_runtime.errors import InvalidSettingsError, PermissionDeniedError, UnauthenticatedError
 from modelservice_runtime.settings.security import JwtSettings
 
@@ -51,8 +52,8 @@ class TokenVerifier:
         self._keys = keys
         self._settings = settings
 
-    def verify(self, token: bytes) -> float:
-        """Check a token; returns until when it is good, in seconds since the epoch.
+    def verify(self, token: bytes) -> Verified:
+        """Check a token.
 
         Raises UnauthenticatedError, and PermissionDeniedError where the scope is missing.
         """
@@ -77,7 +78,7 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError, RecursionError, OverflowError) as error:
             raise UnauthenticatedError(f"the token {_reason(error)}") from None
         self._check_scope(claims)
-        return expires + LEEWAY_SECONDS
+        return Verified(Caller(token_subject=_subject(claims)), expires + LEEWAY_SECONDS)
 
     def _check_scope(self, claims: dict[str, Any]) -> None:
         if not self._settings.scopes:
@@ -89,17 +90,17 @@ class TokenVerifier:
 
 
 def parse_jwks(content: bytes) -> KeySet:
-    """Read a JSON Web Key Set (RFC 7517). Raises InvalidSettingsError.
+    """Read a JSON Web Key Set (RFC 7517), which may have no key for us. Raises InvalidSettingsError.
 
     Keys for encryption and of other algorithms are passed over, as providers publish those too.
     """
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        raise InvalidSettingsError("the JWKS file is not valid JSON; save the issuer's key set") from None
+        raise InvalidSettingsError("--jwt-jwks-file is not valid JSON; save the issuer's key set") from None
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise InvalidSettingsError("the JWKS file needs an array 'keys' (RFC 7517)")
+        raise InvalidSettingsError("--jwt-jwks-file needs an array 'keys' (RFC 7517)")
     keys: dict[tuple[str | None, str], jwt.PyJWK] = {}
     for entry in entries:
         key = _usable_key(entry)
@@ -107,12 +108,8 @@ def parse_jwks(content: bytes) -> KeySet:
             continue
         identity = (key.key_id, key.algorithm_name)
         if identity in keys:
-            raise InvalidSettingsError(f"the JWKS file has two keys with the kid {key.key_id!r}")
+            raise InvalidSettingsError(f"--jwt-jwks-file has two keys with the kid {key.key_id!r}")
         keys[identity] = key
-    if not keys:
-        raise InvalidSettingsError(
-            f"the JWKS file holds no public key for signatures; accepted are {', '.join(sorted(ALGORITHMS))}"
-        )
     return KeySet(keys)
 
 
@@ -120,9 +117,9 @@ def _usable_key(entry: object) -> jwt.PyJWK | None:
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
         return None
     if "d" in entry:
-        raise InvalidSettingsError("the JWKS file holds a private key; give the issuer's public key set")
+        raise InvalidSettingsError("--jwt-jwks-file holds a private key; give the issuer's public key set")
     if not isinstance(entry.get("kid"), str | None):
-        raise InvalidSettingsError("the JWKS file has a 'kid' that is not a string")
+        raise InvalidSettingsError("--jwt-jwks-file has a 'kid' that is not a string")
     try:
         key = jwt.PyJWK(entry)
     except jwt.PyJWTError:
@@ -131,7 +128,7 @@ def _usable_key(entry: object) -> jwt.PyJWK | None:
         return None
     weakness = key.Algorithm.check_key_length(key.key)
     if weakness:
-        raise InvalidSettingsError(f"the JWKS file has a weak key {key.key_id!r}: {weakness}")
+        raise InvalidSettingsError(f"--jwt-jwks-file has a weak key {key.key_id!r}: {weakness}")
     return key
 
 
@@ -141,6 +138,11 @@ def _scopes(claims: dict[str, Any]) -> Sequence[object]:
     if isinstance(value, str):
         return value.split(" ")
     return value if isinstance(value, list) else ()
+
+
+def _subject(claims: dict[str, Any]) -> str:
+    """Whom the token is about (RFC 7519, 4.1.2); where it does not say, whose it is (RFC 9068, 2.2)."""
+    return str(claims.get("sub") or claims.get("client_id") or claims.get("azp") or "")
 
 
 def _reason(error: Exception) -> str:

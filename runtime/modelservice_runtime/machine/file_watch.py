@@ -1,7 +1,8 @@
 """Files that are read again when they change: keys, key sets, certificates.
 
 The files are looked at every two seconds: a Kubernetes volume swaps a symbolic link above them, which no
-notification about the file itself reports. A new content that cannot be used is logged and the old one kept.
+notification about the file itself reports. A new content that cannot be used is logged and the old one kept,
+but for one that says that nothing is accepted any more: that is obeyed.
 """
 
 import asyncio
@@ -18,16 +19,23 @@ log = logging.getLogger(__name__)
 _INTERVAL_SECONDS = 2.0
 # No key file, key set or certificate chain comes near; bounds what a wrong path costs.
 _MAX_BYTES = 4 * 1024 * 1024
+_REFUSED = "a file changed and cannot be used; the old one stays"
+
+
+class NothingAcceptedError(InvalidSettingsError):
+    """A file that was read and holds nothing: no server starts with it, and one that runs has obeyed it."""
 
 
 class WatchedFiles:
     """`load` reads `paths`: once now, and again whenever `poll` sees that one of them changed.
 
-    `load` raises InvalidSettingsError, the constructor too.
+    `load` raises InvalidSettingsError, the constructor too. `is_refused` tells that the files have changed to
+    what cannot be used, so that what they were before still holds.
     """
 
-    def __init__(self, what: str, paths: Sequence[Path], load: Callable[[], None]) -> None:
-        self._what = what
+    def __init__(self, name: str, paths: Sequence[Path], load: Callable[[], None]) -> None:
+        self.name = name
+        self.is_refused = False
         self._paths = paths
         self._load = load
         # Taken before reading: a change in between is seen by the next poll.
@@ -40,26 +48,47 @@ class WatchedFiles:
         if signature == self._seen:
             return
         self._seen = signature
+        self.is_refused = not self._load_again()
+
+    def _load_again(self) -> bool:
+        """Whether the files could be used."""
+        fields = {"file": self.name}
         try:
             self._load()
-        except InvalidSettingsError as error:
-            log.error(
-                "%s changed and cannot be used; the old one stays", self._what, extra={"error": str(error)}
+        except NothingAcceptedError as error:
+            log.warning(
+                "a file changed: nothing of it is accepted", extra={**fields, "error": error.sentence}
             )
+        except InvalidSettingsError as error:
+            log.error(_REFUSED, extra={**fields, "error": error.sentence})
+            return False
         except Exception:  # the last boundary: the old one stays, and the others are looked at
-            log.exception("%s changed and cannot be used; the old one stays", self._what)
+            log.exception(_REFUSED, extra=fields)
+            return False
         else:
-            log.info("%s loaded again", self._what)
+            log.info("a file changed and was loaded again", extra=fields)
+        return True
 
     def _signature(self) -> list[tuple[int, ...] | None]:
         return [_file_signature(path) for path in self._paths]
 
 
 class FilePoller:
-    """Polls watched files on the event loop until it is stopped."""
+    """Polls watched files on the event loop until it is stopped.
 
-    def __init__(self, files: Sequence[WatchedFiles], loop: asyncio.AbstractEventLoop) -> None:
+    `refused` tells of each by its name whether it is refused (see `WatchedFiles`); `on_change` is called when
+    that changes.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[WatchedFiles],
+        loop: asyncio.AbstractEventLoop,
+        on_change: Callable[[dict[str, bool]], None] = lambda _refused: None,
+    ) -> None:
         self._files = files
+        self.refused = self._refused()
+        self._on_change = on_change
         self._loop = loop
         self._timer = loop.call_later(_INTERVAL_SECONDS, self._poll)
 
@@ -71,6 +100,13 @@ class FilePoller:
         self._timer = self._loop.call_later(_INTERVAL_SECONDS, self._poll)
         for files in self._files:
             files.poll()
+        refused = self._refused()
+        if refused != self.refused:
+            self.refused = refused
+            self._on_change(refused)
+
+    def _refused(self) -> dict[str, bool]:
+        return {files.name: files.is_refused for files in self._files}
 
 
 def read_settings_file(path: Path, flag: str) -> bytes:

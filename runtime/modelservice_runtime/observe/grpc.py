@@ -26,10 +26,11 @@ _LONGEST_NAME_BYTES = 127
 
 def observe_services(services: Mapping[str, Service], observer: Observer) -> dict[str, Service]:
     """The same services, of whose calls the observer hears when they end."""
-    return {path: partial(_serve, service, observer) for path, service in services.items()}
+    return {path: partial(observe_call, service, observer) for path, service in services.items()}
 
 
-def _serve(service: Service, observer: Observer, call: GrpcCall) -> CallHandler:
+def observe_call(service: Service, observer: Observer, call: GrpcCall) -> CallHandler:
+    """Serve a call, of which the observer hears once, when it ends."""
     watched = _WatchedCall(call, observer)
     return _WatchedHandler(watched.told(lambda: service(watched)), watched)
 
@@ -52,6 +53,10 @@ class _WatchedCall:
     @on_writable.setter
     def on_writable(self, callback: Callable[[], None] | None) -> None:
         self._call.on_writable = callback
+
+    @property
+    def caller(self) -> object:
+        return self._call.caller
 
     @property
     def path(self) -> str:

@@ -1,6 +1,7 @@
 """Watches an HTTP application from outside: between the connection and everything that answers."""
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from modelservice_runtime.observe.exchange import (
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 UNKNOWN_ROUTE = "(none)"
 # What nginx calls a client that left before the answer; nothing is sent.
 _CLIENT_CLOSED = 499
+# Clients that ask for something new each time fill what is known; the longest unused go first.
+_MAX_KNOWN_TARGETS = 512
+_MAX_KNOWN_TARGET_BYTES = 256
 _METHODS = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE"}
 )
@@ -35,24 +39,29 @@ class ObservedApplication:
 
     def __call__(self, request: HttpRequest) -> None:
         """Hand the request on."""
-        watcher = _Watcher(request, self._observer)
-        request.source = watcher
-        self._application(request)
-        if not watcher.done and request.on_disconnect is not None:
-            watcher.on_disconnect = request.on_disconnect
-            request.on_disconnect = watcher.give_up
+        observe_request(self._application, request, self._observer)
+
+
+def observe_request(application: HttpApplication, request: HttpRequest, observer: Observer) -> None:
+    """Hand a request on; `observer` hears of it once, when it is answered or given up."""
+    watcher = _Watcher(request, observer)
+    request.source = watcher
+    application(request)
+    if not watcher.done and request.on_disconnect is not None:
+        watcher.on_disconnect = request.on_disconnect
+        request.on_disconnect = watcher.give_up
 
 
 class _Watcher:
     """Stands between one request and its connection."""
 
-    __slots__ = ("_observer", "_request", "_source", "done", "has_client_certificate", "on_disconnect")
+    __slots__ = ("_observer", "_request", "_source", "client", "done", "on_disconnect")
 
     def __init__(self, request: HttpRequest, observer: Observer) -> None:
         self._request = request
         self._source: Replier = request.source
         self._observer = observer
-        self.has_client_certificate = request.source.has_client_certificate
+        self.client = request.source.client
         self.done = False
         self.on_disconnect: Callable[[], None] | None = None
 
@@ -98,8 +107,15 @@ def build_exchange(
 
 def describe_target(target: bytes) -> tuple[str, str | None]:
     """A request target's path template and the model it names."""
+    return _describe_known(target) if len(target) <= _MAX_KNOWN_TARGET_BYTES else _describe(target)
+
+
+def _describe(target: bytes) -> tuple[str, str | None]:
     segments = split_target(target)
     if segments is None:
         return UNKNOWN_ROUTE, None
     match = match_template(segments) or match_tfs_template(segments)
     return (UNKNOWN_ROUTE, None) if match is None else (match.template, match.parameters.get("model"))
+
+
+_describe_known = lru_cache(_MAX_KNOWN_TARGETS)(_describe)

@@ -7,7 +7,7 @@ Source of the names: Triton, `docs/user_guide/metrics.md`.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 
@@ -106,6 +106,24 @@ class MemoryCollector(Collector):
         if limit is not None:
             text = "The container's limit of memory."
             yield GaugeMetricFamily("modelservice_memory_limit_bytes", text, value=limit.limit_bytes)
+
+
+class FileGauges(Collector):
+    """Which of the files that are read again when they change could not be used; see `FilePoller.refused`."""
+
+    def __init__(self, refused: Callable[[], Mapping[str, bool]]) -> None:
+        self._refused = refused
+
+    def collect(self) -> Iterable[Metric]:
+        """See `prometheus_client.registry.Collector`."""
+        gauge = GaugeMetricFamily(
+            "modelservice_file_refused",
+            "1 where a file changed to what cannot be used, so that the one before it still holds.",
+            labels=("file",),
+        )
+        for name, is_refused in self._refused().items():
+            gauge.add_metric((name,), is_refused)
+        yield gauge
 
 
 class MetricsApplication:

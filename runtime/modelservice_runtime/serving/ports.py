@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from modelservice_runtime.auth.guard import HttpAdmission
 from modelservice_runtime.machine.descriptors import allow_files
 from modelservice_runtime.protocols.open_paths import GRPC_PROBES, is_open_target
 from modelservice_runtime.settings.serve import ServeSettings
@@ -13,6 +12,7 @@ from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.server import GrpcServer
 from modelservice_runtime.transport.grpc.stream import Admission, Service
 from modelservice_runtime.transport.http import HttpApplication, HttpLimits
+from modelservice_runtime.transport.http1.port import Admission as HttpAdmission
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.port_server import Places, places_within

@@ -63,6 +63,7 @@ from modelservice_runtime.transport.tls import LoadedTls, load_tls
 from modelservice_runtime.workers.worker import WorkerLink
 
 if TYPE_CHECKING:
+    from modelservice_runtime.audit.audit import Audit, AuditedEntrance
     from modelservice_runtime.models.versions import VersionSource
 
 log = logging.getLogger(__name__)
@@ -122,12 +123,14 @@ class Server:
         self._trial = trial
         self._settings = settings
         self._link = link
-        self._table = ModelTable()
+        self._audit = _make_audit(settings)
+        self._table = ModelTable() if self._audit is None else self._audit.table
         self._health = Health(self._table)
         self._stop = asyncio.Event()
         self._sources: list[VersionSource] = []
         self._observation = make_observation(settings.access_log_rate, os.environ)
         self._memory = MemoryKeeper(settings)
+        self._poller: FilePoller
         self._skip_delay = False
         self._files: dict[tuple[str, str], LoadedFiles] = {}
         self._life = Life()
@@ -144,7 +147,7 @@ class Server:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_signal, name)
         access, tls = load_guard(self._settings.security), load_tls(self._settings.security.tls)
-        poller = FilePoller((*access.files, *tls.files), loop)
+        poller = self._poller = FilePoller((*access.files, *tls.files), loop, self._tell_files)
         self._declare_models()
         if self._link is None:
             ports = await self._listen(loop, access, tls)
@@ -171,6 +174,8 @@ class Server:
             await ports.metrics.drain(0)
         poller.stop()
         await asyncio.to_thread(self._observation.close)
+        if self._audit is not None:
+            await asyncio.to_thread(self._audit.close)
         return clean
 
     def _read_contents(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -181,6 +186,10 @@ class Server:
 
         read_in_background([(files, partial(tell, version)) for version, files in self._files.items()])
         self._files.clear()
+
+    def _tell_files(self, refused: dict[str, bool]) -> None:
+        if self._link is not None:
+            self._link.tell_files(refused)
 
     def _on_signal(self, number: signal.Signals) -> None:
         log.info("signal received", extra={"signal": number.name})
@@ -210,23 +219,24 @@ class Server:
         largest = self._settings.max_request_bytes
         rest = build_application(self._table, self._health, largest, self._settings.security)
         streams = OpenStreams()
+        entrance = access if self._audit is None else self._audit.around(access)
         applications = Applications(
-            rest=self._observation.watch(access.protect(rest)),
+            rest=self._observation.watch(entrance.protect(rest)),
             metrics=self._metrics_application() if self._link is None else None,
-            grpc=LateServices(partial(self._make_grpc_services, streams, loop)),
+            grpc=LateServices(partial(self._make_grpc_services, entrance, streams, loop)),
             grpc_streams=streams,
-            admit=access.admission,
-            admit_http=access.http_admission,
+            admit=entrance.admission,
+            admit_http=entrance.http_admission,
         )
         return await open_ports(self._settings, applications, tls, loop)
 
     def _make_grpc_services(
-        self, streams: OpenStreams, loop: asyncio.AbstractEventLoop
+        self, entrance: "LoadedGuard | AuditedEntrance", streams: OpenStreams, loop: asyncio.AbstractEventLoop
     ) -> Mapping[str, Service]:
         from modelservice_runtime.protocols.grpc_services import build_grpc_services
 
         services = build_grpc_services(self._table, self._health, streams, loop)
-        return self._observation.watch_services(services)
+        return self._observation.watch_services(entrance.watch(services))
 
     def _metrics_application(self) -> HttpApplication:
         pages: dict[bytes, Page] = {
@@ -237,9 +247,10 @@ class Server:
 
     def _make_metrics(self) -> HttpApplication:
         # Imported here: it takes longer than a small model to load, and nobody scrapes before it is ready.
-        from modelservice_runtime.observe.metrics import MetricsApplication
+        from modelservice_runtime.observe.metrics import FileGauges, MetricsApplication
 
-        return MetricsApplication(self._table, open_gpus())
+        files = FileGauges(lambda: self._poller.refused)
+        return MetricsApplication(self._table, open_gpus(), [files])
 
     async def _try_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """See `models.trial.try_models`. Of several workers none does it, for their parent has."""
@@ -313,6 +324,16 @@ class Server:
         for handle in self._table.handles():
             self._table.retire(handle.spec.name, handle.spec.version)
         return clean
+
+
+def _make_audit(settings: ServeSettings) -> "Audit | None":
+    mode = settings.security.audit_log
+    if mode is None:
+        return None
+    # Imported here: most servers have no audit log.
+    from modelservice_runtime.audit.audit import Audit
+
+    return Audit(mode)
 
 
 def _import_late_modules() -> None:

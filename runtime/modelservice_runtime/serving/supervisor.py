@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import uvloop
@@ -22,7 +22,7 @@ from modelservice_runtime.machine.gpu_devices import open_gpus
 from modelservice_runtime.machine.process import report_fatal
 from modelservice_runtime.models.loading import find_sources
 from modelservice_runtime.models.trial import try_models
-from modelservice_runtime.observe.metrics import MetricsApplication
+from modelservice_runtime.observe.metrics import FileGauges, MetricsApplication
 from modelservice_runtime.serving import load, report
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import GroupLoad, LoadPage
@@ -35,7 +35,7 @@ from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.workers.answers import LOAD_TOPIC, MODELS_TOPIC, WorkerAnswers
 from modelservice_runtime.workers.gauges import WorkerGauges
 from modelservice_runtime.workers.link import Link
-from modelservice_runtime.workers.messages import FATAL, GROUP_READY, READY, SETTINGS
+from modelservice_runtime.workers.messages import FATAL, FILES, GROUP_READY, READY, SETTINGS
 from modelservice_runtime.workers.shared_port import SharedPort
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class _Worker:
     link: Link
     started: float
     ready: bool = False
+    refused_files: dict[str, bool] = field(default_factory=dict)
     sentence: str = ""
 
 
@@ -99,7 +100,9 @@ class Supervisor:
             report.PATH: ReportPage(self._reports, self._life),
             load.PATH: LoadPage(GroupLoad(self._loads), self._life),
         }
-        prometheus = MetricsApplication(self._reports, open_gpus(), [self._gauges])
+        prometheus = MetricsApplication(
+            self._reports, open_gpus(), [self._gauges, FileGauges(self._refused_files)]
+        )
         metrics = HttpServer(PagesApplication(pages, prometheus), METRICS_LIMITS, self._loop)
         with contextlib.ExitStack() as held:
             await self._listen(held, metrics)
@@ -205,10 +208,20 @@ class Supervisor:
             self._reports.add(worker.link)
             self._loads.add(worker.link)
             self._check_ready()
+        if FILES in message:
+            worker.refused_files = message[FILES]
         if FATAL in message:
             worker.sentence = message[FATAL]
         self._reports.receive(worker.link, message)
         self._loads.receive(worker.link, message)
+
+    def _refused_files(self) -> dict[str, bool]:
+        """Those that any worker refuses; a worker that has seen no change has told of none."""
+        refused: dict[str, bool] = {}
+        for worker in self._workers.values():
+            for name, is_refused in worker.refused_files.items():
+                refused[name] = is_refused or refused.get(name, False)
+        return refused
 
     def _forget(self, link: Link) -> None:
         self._reports.remove(link)

@@ -2,9 +2,17 @@
 
 import argparse
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from modelservice_runtime.errors import InvalidSettingsError
+
+
+class AuditMode(StrEnum):
+    """Of which requests there is a line in the audit log."""
+
+    ALL = "all"
+    DENIED = "denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class SecuritySettings:
     api_key_file: Path | None = None
     jwt: JwtSettings | None = None
     tls: TlsSettings | None = None
+    audit_log: AuditMode | None = None
 
 
 def add_security_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +51,13 @@ def add_security_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_auth_arguments(group)
     _add_tls_arguments(group)
+    group.add_argument(
+        "--audit-log",
+        choices=("off", *AuditMode),
+        default="off",
+        help="a line on standard output for each request, or for those that are refused: who asked for which "
+        "model; never what was sent (default: %(default)s)",
+    )
 
 
 def _add_auth_arguments(group: argparse._ArgumentGroup) -> None:
@@ -84,7 +100,10 @@ def _add_tls_arguments(group: argparse._ArgumentGroup) -> None:
 
 def build_security_settings(arguments: argparse.Namespace) -> SecuritySettings:
     """Settings from parsed flags. Raises InvalidSettingsError for incomplete combinations."""
-    return SecuritySettings(arguments.api_key_file, _build_jwt(arguments), _build_tls(arguments))
+    audit_log = None if arguments.audit_log == "off" else AuditMode(arguments.audit_log)
+    return SecuritySettings(
+        arguments.api_key_file, _build_jwt(arguments), _build_tls(arguments), audit_log=audit_log
+    )
 
 
 def _build_jwt(arguments: argparse.Namespace) -> JwtSettings | None:

@@ -7,6 +7,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol, TypeAlias
 
+from modelservice_runtime.transport.client import Client
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 JSON = b"application/json"
@@ -67,10 +69,10 @@ class HttpResponse:
 class Replier(Protocol):
     """Where a request came from and its answer goes.
 
-    `has_client_certificate` tells that the client showed a certificate of a configured authority.
+    `client` is who is at the other end.
     """
 
-    has_client_certificate: bool
+    client: Client
 
     def reply(self, request: "HttpRequest", response: HttpResponse) -> None:
         """Send the answer to `request`; ignored when the client has gone."""

@@ -53,7 +53,7 @@ def load_tls(settings: TlsSettings | None) -> LoadedTls:
         http.reload()
         grpc.reload()
 
-    return LoadedTls(http, grpc, (WatchedFiles("the TLS certificate", paths, reload),))
+    return LoadedTls(http, grpc, (WatchedFiles("tls", paths, reload),))
 
 
 def build_context(settings: TlsSettings, application_protocol: str) -> ssl.SSLContext:

@@ -6,9 +6,11 @@ SETTINGS = "settings"
 GROUP_READY = "groupReady"
 REPORT = "report"
 LOOK = "look"
-# To the supervisor: that this worker is ready, with the seconds of its warm-up; why it ends. The
+# To the supervisor: that this worker is ready, with the seconds of its warm-up; which files it could not
+# use when they changed, whenever that is another answer; why it ends. The
 # answers to REPORT and LOOK repeat their number and bring MODELS and LOAD.
 READY = "ready"
+FILES = "files"
 FATAL = "fatal"
 MODELS = "models"
 LOAD = "load"

@@ -18,6 +18,7 @@ from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.workers.link import Link
 from modelservice_runtime.workers.messages import (
     FATAL,
+    FILES,
     GROUP_READY,
     LOAD,
     LOOK,
@@ -52,6 +53,10 @@ class WorkerLink:
     def tell_ready(self, warm_seconds: float) -> None:
         """Tell the parent that this worker is ready, after so long a warm-up."""
         self._link.send({READY: warm_seconds})
+
+    def tell_files(self, refused: dict[str, bool]) -> None:
+        """Tell the parent which files changed to what cannot be used."""
+        self._link.send({FILES: refused})
 
     async def close(self, fatal: str = "") -> None:
         """Tell the parent why this worker ends, where there is something to tell."""

@@ -190,6 +190,7 @@ SPECS: dict[str, dict[str, Any]] = {
             },
         },
         "tls": {"secretName": "certificate", "clientCASecretName": "certificate"},
+        "server": {"auditLog": "All"},
     },
     "settings": {
         "model": {

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[3]
 
@@ -17,17 +17,23 @@ class ServerProcess:
     """`python -m modelservice_runtime serve` with ports chosen by the kernel.
 
     `program` is Python text that runs `serve` in its own way; `within` stands before the command, such as
-    `ip netns exec NAME`.
+    `ip netns exec NAME`. Standard output goes to `output`, else where that of the tests goes.
     """
 
     def __init__(
-        self, arguments: Sequence[str], program: str | None = None, within: Sequence[str] = ()
+        self,
+        arguments: Sequence[str],
+        program: str | None = None,
+        within: Sequence[str] = (),
+        output: IO[Any] | None = None,
     ) -> None:
         ports = ["--host", "127.0.0.1", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
         start = ["-m", "modelservice_runtime", "serve"] if program is None else ["-c", program]
         command = [*within, sys.executable, *start, *ports, *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "runtime")}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment
+        )
         self.records: list[dict[str, Any]] = []
         self.http_port = self.grpc_port = self.metrics_port = 0
 
@@ -50,9 +56,12 @@ class ServerProcess:
 
 @contextmanager
 def server_process(
-    *arguments: str, program: str | None = None, within: Sequence[str] = ()
+    *arguments: str,
+    program: str | None = None,
+    within: Sequence[str] = (),
+    output: IO[Any] | None = None,
 ) -> Iterator[ServerProcess]:
-    server = ServerProcess(arguments, program, within)
+    server = ServerProcess(arguments, program, within, output)
     try:
         yield server
     finally:

@@ -1,6 +1,6 @@
 """`spec.server` and `spec.env`: what the server's process is told beside its model."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,9 @@ class ServerSpec(ApiModel):
         | None
     ) = None
     """Logs a line for each request, or for a share of them; never what was sent. Default: off."""
+    audit_log: Literal["All", "Denied"] | None = None
+    """Logs who asked for which model and whether that was allowed: of all requests, or of refused ones.
+    Default: none."""
 
     rules = (
         quantity_between(

@@ -43,6 +43,7 @@ FIELDS = {
     "--max-connection-age-seconds": "spec.server.maxConnectionAgeSeconds",
     "--workers": "spec.server.workers",
     "--access-log": "spec.server.accessLog",
+    "--audit-log": "spec.server.auditLog",
     "--api-key-file": "spec.auth.apiKeys.secretName",
     "--jwt-jwks-file": "spec.auth.jwt",
     "--jwt-issuer": "spec.auth.jwt.issuer",

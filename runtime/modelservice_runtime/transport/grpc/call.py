@@ -41,6 +41,7 @@ class ServerCall(AnsweringStream):
 
     __slots__ = (
         "_body_bytes_left",
+        "_caller",
         "_handler",
         "_held",
         "_idle_since",
@@ -63,6 +64,7 @@ class ServerCall(AnsweringStream):
         self._inflating = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = server.now
+        self._caller: object = None
 
     # GrpcCall
 
@@ -70,6 +72,11 @@ class ServerCall(AnsweringStream):
     def path(self) -> str:
         """See `GrpcCall`."""
         return self._head.path
+
+    @property
+    def caller(self) -> object:
+        """See `GrpcCall`."""
+        return self._caller
 
     @property
     def metadata(self) -> Mapping[bytes, bytes]:
@@ -292,8 +299,7 @@ class ServerCall(AnsweringStream):
         assert head.service is not None
         try:
             if admit is not None:
-                certified = self.session.has_client_certificate
-                admit(head.path, head.metadata, has_client_certificate=certified)
+                self._caller = admit(head.path, head.metadata, self.session.client)
             self._handler = head.service(self)
         except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
             self._finish_for(error)

@@ -7,6 +7,7 @@ on the event loop's thread; no function here may block.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.status import GrpcStatus
 
@@ -23,6 +24,10 @@ class GrpcCall(Protocol):
     @property
     def path(self) -> str:
         """`/package.Service/Method`."""
+
+    @property
+    def caller(self) -> object:
+        """Whom admission let in, in its own words; None where there is no admission."""
 
     @property
     def metadata(self) -> Mapping[bytes, bytes]:
@@ -69,5 +74,5 @@ Service: TypeAlias = Callable[[GrpcCall], CallHandler]
 class Admission(Protocol):
     """Decides who may call."""
 
-    def __call__(self, path: str, metadata: Mapping[bytes, bytes], *, has_client_certificate: bool) -> None:
-        """Raise GrpcError to turn a call away."""
+    def __call__(self, path: str, metadata: Mapping[bytes, bytes], client: Client) -> object:
+        """Return who calls, or raise GrpcError to turn the call away."""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from modelservice_runtime.transport.client import read_client
 from modelservice_runtime.transport.http1.bodies.piecewise import Piecewise
 from modelservice_runtime.transport.http1.exchange import Exchange
 from modelservice_runtime.transport.http1.port import HttpPort
@@ -22,8 +23,7 @@ class Connection(Exchange):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register with the server; turn the client away when there are too many."""
         self._transport = transport
-        # Only a verified certificate is shown here.
-        self.has_client_certificate = bool(transport.get_extra_info("peercert"))
+        self.client = read_client(transport)
         if transport.get_extra_info("ssl_object") is not None:
             self._piecewise = Piecewise(self._transport.write)
         place = self._server.opened(self)

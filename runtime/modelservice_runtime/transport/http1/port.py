@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import (
     HttpApplication,
     HttpLimits,
@@ -24,9 +25,7 @@ _MAX_KNOWN_HEAD_BYTES = 2048
 class Admission(Protocol):
     """Decides who may send a body."""
 
-    def __call__(
-        self, target: bytes, headers: Mapping[bytes, bytes], *, has_client_certificate: bool
-    ) -> None:
+    def __call__(self, target: bytes, headers: Mapping[bytes, bytes], client: Client) -> object:
         """Raise ServingError to turn a request away."""
 
 

@@ -11,6 +11,7 @@ from enum import Enum, auto
 import httptools
 
 from modelservice_runtime.errors import ServingError
+from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.transport.http1.bodies.body import RequestBody, TooMuchBufferedError
 from modelservice_runtime.transport.http1.port import HttpPort
@@ -59,7 +60,7 @@ class RequestReader:
         self._last_request_seen = False
         self._reserved_bytes = 0
         self._probes_only = False
-        self.has_client_certificate = False
+        self.client = UNKNOWN_CLIENT
         self._start_message()
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
@@ -233,9 +234,8 @@ class RequestReader:
     def _check_admission(self) -> None:
         """Whoever may not ask anything shall not fill the memory either."""
         if self._server.admit is not None:
-            certified = self.has_client_certificate
             try:
-                self._server.admit(self._target, self._headers, has_client_certificate=certified)
+                self._server.admit(self._target, self._headers, self.client)
             except ServingError as error:
                 response = error_response(error)
                 raise RefusalError(response.status, str(error), response.headers) from None

@@ -6,6 +6,7 @@ import math
 import time
 from typing import Any
 
+from modelservice_runtime.transport.client import read_client
 from modelservice_runtime.transport.http2.framing.errors import ConnectionFailedError, ErrorCode
 from modelservice_runtime.transport.http2.framing.frames import (
     DEFAULT_WINDOW_BYTES,
@@ -65,8 +66,7 @@ class Connection(Session, asyncio.Protocol):
         if place is Place.NONE or (tls is not None and tls.selected_alpn_protocol() != HTTP_2):
             self.abort()
             return
-        # Only a verified certificate is shown here.
-        self.has_client_certificate = bool(transport.get_extra_info("peercert"))
+        self.client = read_client(transport)
         self._greet()
         if place is Place.PROBE:
             self._open_stream = self._open_probe

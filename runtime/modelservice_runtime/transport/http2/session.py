@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 from modelservice_runtime.transport.http2.framing.errors import (
     ConnectionFailedError,
     ErrorCode,
@@ -60,7 +61,7 @@ class Session(FrameReader):
         self.allowance = limits.allowance_burst
         self.after_turn: list[Stream] = []
         self.reading_since = server.now
-        self.has_client_certificate = False
+        self.client = UNKNOWN_CLIENT
         self.call_soon = server.call_soon
         self._server = server
         self._open_stream = server.open_stream

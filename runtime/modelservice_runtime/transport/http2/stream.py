@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 from modelservice_runtime.transport.http2.framing.frames import END_STREAM, MAX_WINDOW_BYTES
@@ -26,7 +27,7 @@ class StreamOwner(Protocol):
     allowance: int
     after_turn: "list[Stream]"
     reading_since: float
-    has_client_certificate: bool
+    client: Client
     call_soon: Callable[[Callable[[], None]], object]
 
     def credit(self, stream: "Stream") -> None:

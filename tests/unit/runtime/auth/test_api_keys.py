@@ -8,6 +8,7 @@ from tests.unit.runtime.auth.signed_tokens import sign
 from modelservice_runtime.auth import authenticator as authenticator_module
 from modelservice_runtime.auth.api_keys import ApiKeys, api_key_line, new_api_key, parse_api_keys
 from modelservice_runtime.auth.authenticator import MAX_CREDENTIAL_BYTES, MAX_VERIFIED, Authenticator
+from modelservice_runtime.auth.caller import Caller, Verified
 from modelservice_runtime.errors import InvalidSettingsError, UnauthenticatedError
 
 KEY = "ms_" + "k" * 43  # not a random one: the names of the tests below hold it
@@ -23,16 +24,14 @@ def test_key_line_holds_the_hash_and_not_the_key() -> None:
 
 def test_accept_takes_known_keys_and_no_others() -> None:
     keys = parse_api_keys(f"# ours\n\n{api_key_line('a', KEY)}\r\n{api_key_line('b', 'other')}\n")
-    assert [keys.accept(key) for key in (KEY.encode(), b"other", b"", KEY[:-1].encode(), b"a")] == [
-        True, True, False, False, False,
+    assert [keys.find(key) for key in (KEY.encode(), b"other", b"", KEY[:-1].encode(), b"a")] == [
+        "a", "b", None, None, None,
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "holds no key"),
-        ("# nothing\n", "holds no key"),
         (KEY, "line 1 .* NAME:sha256:HEX"),
         (f"alice:{KEY}", "line 1"),
         (f"alice:md5:{'0' * 32}", "line 1"),
@@ -60,9 +59,9 @@ class Tokens:
         self.expires = expires
         self.calls = 0
 
-    def verify(self, token: bytes) -> float:
+    def verify(self, token: bytes) -> Verified:
         self.calls += 1
-        return self.expires
+        return Verified(Caller(token_subject="alice"), self.expires)
 
 
 def make_authenticator(now: list[float], keys: ApiKeys = KEYS) -> Authenticator:
@@ -75,8 +74,8 @@ def test_check_accepts_both_headers_in_any_case() -> None:
     checked = make_authenticator([0.0])
     checked.check(b"Bearer " + KEY.encode(), None)
     checked.check(b"bearer  " + KEY.encode() + b" ", None)
-    checked.check(None, KEY.encode())
-    checked.check(b"Basic for the proxy", KEY.encode())
+    assert checked.check(None, KEY.encode()) == Caller(api_key="alice")
+    assert checked.check(b"Basic for the proxy", KEY.encode()) == Caller(api_key="alice")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +108,7 @@ def test_check_remembers_a_token_until_it_expires() -> None:
     checked, tokens = make_authenticator(now), Tokens(expires=1010.0)
     checked.use_tokens(tokens)
     for _ in range(3):
-        checked.check(b"Bearer a.b.c", None)
+        assert checked.check(b"Bearer a.b.c", None) == Caller(token_subject="alice")
     assert tokens.calls == 1
     now[0] = 1010.0
     checked.check(b"Bearer a.b.c", None)

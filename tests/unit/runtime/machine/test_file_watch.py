@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.unit.runtime.auth.signed_tokens import ALL_KEYS, AUDIENCE, ISSUER, sign
 
 from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
 from modelservice_runtime.auth.guard import Guard
@@ -14,14 +15,16 @@ from modelservice_runtime.errors import InvalidSettingsError, UnauthenticatedErr
 from modelservice_runtime.machine import file_watch
 from modelservice_runtime.machine.file_watch import FilePoller, WatchedFiles, read_settings_file
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings
+from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 
 OLD, NEW = new_api_key(), new_api_key()
 
 
-def accepts(guard: Guard | None, key: str) -> bool:
+def accepts(guard: Guard | None, key: str, header: bytes = b"x-api-key") -> bool:
     assert guard is not None
     try:
-        guard.check(None, key.encode(), has_client_certificate=False)
+        scheme = b"" if header == b"x-api-key" else b"Bearer "
+        guard.check({header: scheme + key.encode()}, UNKNOWN_CLIENT)
     except UnauthenticatedError:
         return False
     return True
@@ -46,7 +49,7 @@ def test_keys_follow_a_swapped_symbolic_link(tmp_path: Path) -> None:
     assert (accepts(loaded.guard, OLD), accepts(loaded.guard, NEW)) == (False, True)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"nonsense", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"nonsense", b"\xff\xfe"])
 def test_file_that_cannot_be_used_leaves_the_old_keys_and_is_logged_once(
     tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -60,10 +63,44 @@ def test_file_that_cannot_be_used_leaves_the_old_keys_and_is_logged_once(
     for _ in range(3):
         loaded.files[0].poll()
     assert accepts(loaded.guard, OLD)
+    assert loaded.files[0].is_refused
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     file.write_text(api_key_line("alice", NEW))
     loaded.files[0].poll()
     assert accepts(loaded.guard, NEW)
+    assert not loaded.files[0].is_refused
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"# alice left\n"])
+def test_file_without_any_key_lets_nobody_in(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(api_key_line("alice", OLD))
+    loaded = load_guard(SecuritySettings(api_key_file=file))
+    assert accepts(loaded.guard, OLD)
+
+    file.write_bytes(content)
+    loaded.files[0].poll()
+
+    assert not accepts(loaded.guard, OLD)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    file.write_text(api_key_line("alice", NEW))
+    loaded.files[0].poll()
+    assert accepts(loaded.guard, NEW)
+
+
+def test_key_set_without_any_key_lets_nobody_in(tmp_path: Path) -> None:
+    file = tmp_path / "jwks"
+    file.write_bytes(ALL_KEYS)
+    loaded = load_guard(SecuritySettings(jwt=JwtSettings(file, ISSUER, AUDIENCE)))
+    token = sign().decode()
+    assert accepts(loaded.guard, token, b"authorization")
+
+    file.write_bytes(b'{"keys": []}')
+    loaded.files[0].poll()
+
+    assert not accepts(loaded.guard, token, b"authorization")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
@@ -74,6 +111,16 @@ def test_start_with_an_unusable_file_fails(tmp_path: Path, content: bytes | None
     with pytest.raises(InvalidSettingsError):
         load_guard(SecuritySettings(api_key_file=file))
     with pytest.raises(InvalidSettingsError):
+        load_guard(SecuritySettings(jwt=JwtSettings(file, "issuer", "audience")))
+
+
+def test_start_without_any_key_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("# nobody yet\n")
+    with pytest.raises(InvalidSettingsError, match=r"--api-key-file holds no key; make one with"):
+        load_guard(SecuritySettings(api_key_file=file))
+    file.write_text('{"keys": []}')
+    with pytest.raises(InvalidSettingsError, match=r"--jwt-jwks-file holds no public key"):
         load_guard(SecuritySettings(jwt=JwtSettings(file, "issuer", "audience")))
 
 
@@ -106,13 +153,17 @@ async def test_poller_looks_until_it_is_stopped(
     def load() -> None:
         seen.append(file.read_text())
         changed.set()
+        if seen[-1] == "bad":
+            raise InvalidSettingsError("it is bad")
 
-    poller = FilePoller([WatchedFiles("the file", [file], load)], asyncio.get_running_loop())
-    for text in ("22", "333"):
+    told: list[dict[str, bool]] = []
+    poller = FilePoller([WatchedFiles("keys", [file], load)], asyncio.get_running_loop(), told.append)
+    for text in ("22", "bad", "333"):
         changed.clear()
         file.write_text(text)
         await asyncio.wait_for(changed.wait(), 10)
     poller.stop()
     assert seen[0] == "1"
     assert seen[-1] == "333"
-    assert "the file loaded again" in caplog.messages
+    assert "a file changed and was loaded again" in caplog.messages
+    assert told == [{"keys": True}, {"keys": False}]

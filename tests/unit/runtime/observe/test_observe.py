@@ -20,6 +20,7 @@ from modelservice_runtime.observe.http import ObservedApplication, describe_targ
 from modelservice_runtime.observe.seldom import SeldomHandler
 from modelservice_runtime.observe.setup import find_other_protocol, make_observation, wants_traces
 from modelservice_runtime.observe.tracing import Tracer
+from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -100,7 +101,7 @@ def test_access_log_takes_its_share(caplog: pytest.LogCaptureFixture, rate: floa
 class Connection:
     """Where replies go; stands for the client's connection."""
 
-    has_client_certificate = False
+    client = UNKNOWN_CLIENT
 
     def __init__(self) -> None:
         self.replies: list[HttpResponse] = []

@@ -25,6 +25,7 @@ def server_args(server: ServerSpec | None) -> list[str]:
         "--max-connection-age-seconds": "off" if age_seconds == 0 else age_seconds,
         "--workers": server.workers,
         "--access-log": server.access_log,
+        "--audit-log": None if server.audit_log is None else server.audit_log.lower(),
     }
     return [text for flag, value in wanted.items() if value is not None for text in (flag, str(value))]
 

@@ -27,6 +27,7 @@ from tests.unit.runtime.transport.http2.raw_client import (
 )
 
 from modelservice_runtime.errors import AddressUnavailableError
+from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.grpc.server import GrpcServer
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 from modelservice_runtime.transport.http2.limits import Http2Limits
@@ -112,7 +113,7 @@ def test_client_that_says_goaway_gets_its_answers(connect: Connect) -> None:
 def test_admission_is_asked_before_every_call() -> None:
     seen: list[str] = []
 
-    def admit(path: str, metadata: Mapping[bytes, bytes], *, has_client_certificate: bool) -> None:
+    def admit(path: str, metadata: Mapping[bytes, bytes], client: Client) -> None:
         seen.append(path)
         if b"authorization" not in metadata:
             raise GrpcError(GrpcStatus.UNAUTHENTICATED, "send a key")
