@@ -267,6 +267,13 @@ SPECS: dict[str, dict[str, Any]] = {
         },
         "resources": {"requests": {"memory": "1536Mi"}, "limits": {"cpu": "500m", "memory": "2Gi"}},
     },
+    "image-volume": {
+        "model": {
+            "storageUri": "oci://registry.example/models/spam:1",
+            "sha256": SHA,
+            "imageVolume": {"path": "models/spam.onnx"},
+        },
+    },
     "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
     "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},
 }

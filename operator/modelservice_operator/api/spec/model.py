@@ -62,6 +62,24 @@ class Decryption(ApiModel):
     """A Secret of the same namespace with private keys of age under key.txt; only the fetcher sees it."""
 
 
+class ImageVolume(ApiModel):
+    """A container image that the node pulls and mounts; nothing is fetched."""
+
+    path: (
+        Annotated[
+            str,
+            Field(max_length=1024),
+            must_match(
+                "[-A-Za-z0-9._=+@,~]+(/[-A-Za-z0-9._=+@,~]+)*",
+                "expected a path in the image without a slash at its ends, such as models/model.onnx",
+            ),
+            must_not_contain(r"(^|/)\.{1,2}(/|$)", "expected a path without '.' and '..' as parts"),
+        ]
+        | None
+    ) = None
+    """The model's file in the image, or the folder with it. Default: models, as in KServe's modelcars."""
+
+
 _MODEL_SIZE = quantity_between("maxSize", "max_size", "1", "1Pi", "from 1 byte to 1Pi, such as 10Gi")
 
 
@@ -133,6 +151,9 @@ class ModelSpec(ApiModel):
     """The most bytes that are downloaded, such as 10Gi. Default: the operator's setting."""
     credentials: Credentials | None = None
     """Credentials for the download."""
+    image_volume: ImageVolume | None = None
+    """With oci:// of a container image: mounts the image as a volume, where cluster and nodes can (see the
+    documentation of sources). Registry credentials: spec.imagePullSecrets."""
     decryption: Decryption | None = None
     """The files are encrypted in the format of age. In clear they are in the pod's memory only, which needs
     maxSize more: the pod asks for it."""
@@ -166,6 +187,31 @@ class ModelSpec(ApiModel):
             field_path=".maxSize",
         ),
         _MODEL_SIZE,
+        Rule(
+            cel="!has(self.imageVolume) || self.storageUri.startsWith('oci://')",
+            message="only container images are mounted as volumes: use oci://, or remove imageVolume",
+            check=lambda self: self.image_volume is None or self.storage_uri.startswith("oci://"),
+            field_path=".imageVolume",
+        ),
+        Rule(
+            cel="!has(self.imageVolume) || !(has(self.credentials) || has(self.maxSize) || has(self.cache) "
+            "|| has(self.decryption))",
+            message="the node pulls the image and nothing is fetched: remove credentials (use "
+            "spec.imagePullSecrets), maxSize, cache and decryption",
+            check=lambda self: (
+                self.image_volume is None
+                or not (self.credentials or self.max_size or self.cache or self.decryption)
+            ),
+            field_path=".imageVolume",
+        ),
+        Rule(
+            cel="!has(self.imageVolume) || !has(self.sha256) || has(self.imageVolume.path)",
+            message="sha256 is that of a file: name it in spec.model.imageVolume.path",
+            check=lambda self: (
+                self.image_volume is None or self.sha256 is None or self.image_volume.path is not None
+            ),
+            field_path=".imageVolume",
+        ),
         Rule(
             cel=f"!has(self.decryption) || !{_MOUNTED_CEL}",
             message="pvc:// and configmap:// are mounted as they are: remove decryption, or use a download",

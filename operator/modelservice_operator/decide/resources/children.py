@@ -120,7 +120,8 @@ def _reaches_out(revision: Revision) -> bool:
     """Whether the fetcher loads the model over the network, or the server sends traces."""
     inputs = revision.snapshot.inputs
     sends = any(str(variable.get("name")).startswith("OTEL_") for variable in inputs.get("env", ()))
-    return sends or is_downloaded(_storage_uri(revision))
+    is_mounted = "imageVolume" in inputs.get("model", {})
+    return sends or (is_downloaded(_storage_uri(revision)) and not is_mounted)
 
 
 def _storage_uri(revision: Revision) -> str:

@@ -15,6 +15,8 @@ CREDENTIALS_DIRECTORY = "/mnt/credentials"
 CACHE_DIRECTORY = "/mnt/cache"
 DECRYPTION_DIRECTORY = "/mnt/decryption"
 ENCRYPTED_DIRECTORY = "/mnt/encrypted"
+IMAGE_PATH = "models"
+"""Where KServe's modelcars have the model."""
 DEFAULT_MAX_SIZE = "10Gi"
 _VOLUME_SLACK_BYTES = 16 * 1024**2
 """The kubelet evicts a pod whose volume grows over its limit: the fetcher's own cap must come first."""
@@ -47,6 +49,8 @@ def is_downloaded(storage_uri: str) -> bool:
 
 def build_model_source(model: ModelSpec) -> ModelSource:
     """Return how this model comes into a pod."""
+    if model.image_volume is not None:
+        return _image_volume(model, model.image_volume.path or IMAGE_PATH)
     return _downloaded(model) if is_downloaded(model.storage_uri) else _mounted(model)
 
 
@@ -126,6 +130,16 @@ def _mounted(model: ModelSpec) -> ModelSource:
         samples = [model.samples.file] if model.samples and model.samples.file else []
         items = [{"key": key, "path": key} for key in dict.fromkeys([path, *samples])]
         volume = {"configMap": {"name": name, "items": items}}
+    return _in_place(model, volume, path)
+
+
+def _image_volume(model: ModelSpec, path: str) -> ModelSource:
+    image = {"reference": model.storage_uri.removeprefix("oci://"), "pullPolicy": "IfNotPresent"}
+    return _in_place(model, {"image": image}, path)
+
+
+def _in_place(model: ModelSpec, volume: dict[str, Any], path: str) -> ModelSource:
+    """The file is served from where it is; it is looked at before only where its digest is known."""
     verify = ["fetch", "--uri", f"file://{MODEL_DIRECTORY}/{path}", "--verify-only", "--sha256"]
     return ModelSource(
         path=f"{MODEL_DIRECTORY}/{path}",

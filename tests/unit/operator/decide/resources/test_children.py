@@ -135,6 +135,12 @@ def test_network_policy_disabled_removes_it_and_back_again() -> None:
     assert world.names("NetworkPolicy") == {"spam"}
 
 
+def test_network_policy_lets_nobody_out_for_a_model_that_the_node_brings() -> None:
+    mounted = {"storageUri": "oci://registry.example/models/spam:1", "imageVolume": {}}
+    assert len(child("NetworkPolicy", model=mounted)["spec"]["egress"]) == 1
+    assert len(child("NetworkPolicy")["spec"]["egress"]) == 2
+
+
 def test_network_policy_from_and_extra_ports() -> None:
     peer = {"namespaceSelector": {"matchLabels": {"team": "mail"}}, "podSelector": {}}
     spec = child("NetworkPolicy", networkPolicy={"from": [peer], "extraPorts": [15008]}, model=CLAIM)["spec"]

@@ -58,6 +58,14 @@ def test_build_pod_template_encrypted_model_has_room_in_memory_beside_the_server
     assert parse_quantity(model["emptyDir"]["sizeLimit"]) == volume_bytes
 
 
+def test_build_pod_template_image_volume_is_mounted_and_nothing_is_fetched() -> None:
+    template = build(model={"storageUri": "oci://registry.example/spam:1", "imageVolume": {}})
+    image = {"reference": "registry.example/spam:1", "pullPolicy": "IfNotPresent"}
+    assert {"name": "model", "image": image} in template["spec"]["volumes"]
+    assert "initContainers" not in template["spec"]
+    assert arguments(server(template))["--model"] == ["spam=/mnt/models/models"]
+
+
 def test_build_pod_template_encrypted_model_needs_no_amounts() -> None:
     spec = {key: value for key, value in SPECS["encrypted"].items() if key != "resources"}
     template = build(**spec)
@@ -83,7 +91,8 @@ def test_build_pod_template_any_spec_meets_pod_security_restricted(name: str) ->
         assert SPECS[name].get("env") or "env" not in container
         assert "envFrom" not in container
     kinds = {kind for volume in pod["volumes"] for kind in volume if kind != "name"}
-    assert kinds <= {"emptyDir", "secret", "persistentVolumeClaim", "configMap", "projected"}
+    # As the API server's own check has them (k8s.io/pod-security-admission, restrictedVolumes).
+    assert kinds <= {"emptyDir", "secret", "persistentVolumeClaim", "configMap", "projected", "image"}
     assert all("sizeLimit" in one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one)
 
 
