@@ -49,10 +49,10 @@ def model_runtime_crd() -> dict[str, Any]:
 
 def to_yaml(crd: dict[str, Any]) -> str:
     """Return a CRD as the text of its file."""
-    return HEADER + yaml.dump(crd, Dumper=_PlainDumper, sort_keys=False, width=110, allow_unicode=True)
+    return HEADER + yaml.dump(crd, Dumper=PlainDumper, sort_keys=False, width=110, allow_unicode=True)
 
 
-class _PlainDumper(yaml.SafeDumper):
+class PlainDumper(yaml.SafeDumper):
     """Writes equal parts out instead of referring to the first one."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
