@@ -85,14 +85,14 @@ def test_values_of_a_parent_chart_pass(chart):
     assert chart.render({"global": {"parents": {"own": 1}}}) == chart.render()
 
 
-def test_common_labels_and_annotations_are_on_every_object_and_in_no_selector(filled):
+@pytest.mark.parametrize("watched", [[], ["team-a"]])
+def test_common_labels_and_annotations_are_on_every_object_and_in_no_selector(filled, watched):
     marks = {
         "commonLabels": {"team": "ml", "app.kubernetes.io/part-of": "platform"},
         "commonAnnotations": {"example.com/owner": "ml"},
-        "dashboards": {"enabled": True},
     }
-    plain = filled.render({**EVERYTHING, "dashboards": {"enabled": True}})
-    objects = filled.render({**EVERYTHING, **marks})
+    all_on = {**EVERYTHING, "dashboards": {"enabled": True}, "operator": {"watchNamespaces": watched}}
+    plain, objects = filled.render(all_on), filled.render({**all_on, **marks})
     assert len(objects) == len(plain) > 25
     for before, after in zip(plain, objects, strict=True):
         name = after["kind"], after["metadata"]["name"]
@@ -101,7 +101,7 @@ def test_common_labels_and_annotations_are_on_every_object_and_in_no_selector(fi
         spec: Any = after.get("spec", {})
         if after["kind"] == "Deployment":
             assert spec["template"]["metadata"]["labels"].items() >= marks["commonLabels"].items()
-            assert "annotations" not in spec["template"]["metadata"]
+            assert "example.com/owner" not in spec["template"]["metadata"].get("annotations", {})
             del before["spec"]["template"]["metadata"], spec["template"]["metadata"]
         assert spec == before.get("spec", {}), name
 
