@@ -14,7 +14,8 @@ from pathlib import Path
 
 REPORTS = Path("build/tests")
 ELSEWHERE = tuple(
-    f"tests/integration/operator/test_{name}.py" for name in ("routes", "scaling_engines", "sleep_killed")
+    f"tests/integration/operator/test_{name}.py"
+    for name in ("dashboards", "routes", "scaling_engines", "sleep_killed")
 )
 """Tests of the operator that run beside the others of it: so both halves take as long."""
 _COUNTS = ("failures", "errors", "skipped", "tests")

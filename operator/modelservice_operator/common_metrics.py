@@ -66,6 +66,10 @@ LOOP_LAG_SECONDS = Gauge(
 )
 LEADER = Gauge("leader", "1 while this replica holds the Lease.", registry=LEASE)
 
+# What has not been counted yet is told as 0: rates and alerts would miss the first event otherwise.
+for _method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    API_SECONDS.labels(_method)
+
 
 class Prefixed(Collector):
     """The metrics of a registry, with a prefix before their names."""

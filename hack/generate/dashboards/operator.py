@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PROCESSES = ("operator", "autoscaler", "activator")
 ELECTED = ("operator", "autoscaler")
+WAITING = "sum(modelservice_operator_queue_depth and modelservice_operator_leader == 1)"
+"""Nobody takes from the queue of a standby."""
 _EVENTS = "ops"
 
 
@@ -60,7 +62,7 @@ def _summary(dashboard: Dashboard) -> None:
             "Waiting",
             "Services that wait for a worker.",
             NUMBER,
-            Query("sum(modelservice_operator_queue_depth)"),
+            Query(WAITING),
         )
     ).with_panel(
         number(
@@ -108,7 +110,7 @@ def _operator(dashboard: Dashboard) -> None:
             *quantiles(f"{p}_queue_duration_seconds", ""),
         )
     ).with_panel(
-        graph("Queue", "Services that wait for a worker.", NUMBER, Query(f"sum({p}_queue_depth)", "waiting"))
+        graph("Queue", "Services that wait for a worker.", NUMBER, Query(WAITING, "waiting"))
     ).with_panel(
         graph(
             "Put back",

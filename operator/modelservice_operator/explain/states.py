@@ -87,7 +87,7 @@ _NOT_REPORTED = _Condition(type="Ready", status="Unknown", reason="NotReported")
 class _Rollout(msgspec.Struct, frozen=True, rename="camel"):
     phase: str = ""
     weight: int | None = None
-    step: int | None = None
+    step: int = 0
     steps: int | None = None
     paused: str | None = None
     reason: str | None = None
@@ -164,9 +164,8 @@ def _rollout(status: _Status) -> Iterator[tuple[Family, str, float]]:
     if rollout.phase:
         reason = rollout.paused or rollout.reason or ""
         yield PHASE, "," + _labels(phase=rollout.phase, reason=reason), 1
-    if rollout.step is not None:
-        yield STEP, "", rollout.step
     if rollout.steps is not None:
+        yield STEP, "", rollout.step
         yield STEPS, "", rollout.steps
     if rollout.weight is not None:
         yield WEIGHT, "", rollout.weight / 100

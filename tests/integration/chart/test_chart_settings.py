@@ -245,6 +245,20 @@ def test_alerts_get_labels_and_can_be_left_out(filled):
     assert "PrometheusRule" not in {one["kind"] for one in filled.render(values)}
 
 
+def test_alerts_of_the_chart_lead_to_runbooks_where_they_are(chart):
+    values = {"monitoring": {"enabled": True}, "alerts": {"runbookUrl": "https://docs.example/runbooks"}}
+    rules = [
+        rule
+        for group in find_object(chart.render(values), "PrometheusRule")["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert len(rules) > 20
+    for rule in rules:
+        address = f"https://docs.example/runbooks#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == address
+
+
 def test_dashboards_are_config_maps_that_the_sidecar_finds(filled):
     assert "ConfigMap" not in {one["kind"] for one in filled.render()}
     objects = filled.render({"dashboards": {"enabled": True, "namespace": "grafana"}})

@@ -59,6 +59,10 @@ def test_read_states_of_a_rollout_tells_its_step_and_why_it_is_paused():
     assert found["modelservice_rollout_step"] == [({}, 1.0)]
     assert found["modelservice_rollout_steps"] == [({}, 4.0)]
     assert found["modelservice_rollout_weight_ratio"] == [({}, 0.25)]
+    del rollout["step"]  # the status does not say 0
+    assert series_of(make_model_service(status={"rollout": rollout}))["modelservice_rollout_step"] == [
+        ({}, 0.0)
+    ]
 
 
 def test_read_states_of_an_aborted_rollout_tells_its_reason():

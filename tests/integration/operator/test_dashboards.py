@@ -1,0 +1,287 @@
+"""Every query of the dashboards has an answer of a real Prometheus that scrapes all our processes at work."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import struct
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import grpc
+import pytest
+from hack.cluster import testing
+from tests.integration.operator.conftest import FAST_LEASE, Kube
+from tests.support.activator_process import ActivatorProcess, own_address, put_slice
+from tests.support.operator_process import OperatorOptions, OperatorProcess, free_port, wait_until
+from tests.support.played_pods import played_pods, pod_addresses
+from tests.support.prometheus import Prometheus, Target, running_prometheus
+from tests.support.serving import ask_adder
+from tests.support.tiny_models import make_adder
+from tests.unit.runtime.server_process import ServerProcess, server_process
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hack.cluster.cluster import Cluster
+
+FOLDER = Path(__file__).parents[3] / "charts/modelservice-operator/files/dashboards"
+STANDBY, CONTROLLER = "activator.modelservice.dev", "endpointslice-controller.k8s.io"
+NAME, SLEEPER = "spam", "sleeper"
+AUTOSCALING = {
+    "provider": "Builtin",
+    "maxReplicas": 4,
+    "metrics": [{"type": "Concurrency", "target": {"averageValue": "2"}}],
+}
+ROLLOUT = {
+    "strategy": "Canary",
+    "canary": {"steps": [{"setWeight": 50}, {"pause": {}}]},
+    "contract": "Ignore",
+}
+INTERVALS = {"__rate_interval": "5m", "__interval": "15s", "__range": "1h"}
+NOT_HERE = ("nv_gpu_", "modelservice_operator_cold_start_seconds")
+"""There is no GPU, and no cold start that is measured: `tests/unit/test_dashboards.py` holds the names."""
+ADDRESS = own_address()
+
+pytestmark = pytest.mark.skipif(ADDRESS is None, reason="an EndpointSlice takes no loopback address")
+
+
+class Query(NamedTuple):
+    """One question of a dashboard."""
+
+    board: str
+    panel: str
+    expression: str
+
+
+def queries() -> list[Query]:
+    """All of them, those of variables and annotations included."""
+    found: list[Query] = []
+    for file in sorted(FOLDER.glob("*.json")):
+        board = json.loads(file.read_text(encoding="utf-8"))
+        asked = [
+            (panel["title"], target["expr"])
+            for panel in board["panels"]
+            for target in panel.get("targets") or ()
+        ]
+        asked += [(one["name"], one["expr"]) for one in board.get("annotations", {}).get("list", ())]
+        asked += [
+            (f"variable {one['name']}", label_values(one["query"]))
+            for one in board["templating"]["list"]
+            if one["type"] == "query"
+        ]
+        found += [Query(file.stem, *one) for one in asked]
+    return found
+
+
+def label_values(query: str) -> str:
+    """The PromQL of what Grafana does for `label_values(SERIES, LABEL)`."""
+    found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+    assert found is not None, query
+    series, label = found.groups()
+    return f'count by ({label}) ({series}) and on ({label}) count by ({label}) ({{{label}!=""}})'
+
+
+def filled_in(expression: str, variables: dict[str, str]) -> str:
+    """An expression with its variables replaced as Grafana does."""
+    for name, value in (variables | INTERVALS).items():
+        expression = expression.replace(f"${{{name}}}", value).replace(f"${name}", value)
+    return expression
+
+
+class Installation:
+    """All processes, at work for one namespace."""
+
+    def __init__(self, kube: Kube, folder: Path, server: ServerProcess) -> None:
+        self.kube = kube
+        self.server = server
+        self._folder = folder
+        self.components: dict[str, OperatorProcess] = {}
+
+    def start(self, cluster: Cluster, module: str, *flags: str) -> OperatorProcess:
+        options = OperatorOptions(
+            kubeconfig=cluster.kubeconfig,
+            namespace=self.kube.namespace,
+            log=self._folder / f"{module}.log",
+            flags=(*FAST_LEASE, *flags),
+            module=module,
+        )
+        made = self.components[module] = OperatorProcess(options)
+        return made.start()
+
+    def start_activator(self, cluster: Cluster) -> ActivatorProcess:
+        log = self._folder / "activator.log"
+        made = ActivatorProcess(cluster.kubeconfig, self.kube.namespace, log, host="127.0.0.2")
+        self.components["modelservice_activator"] = made
+        return made.start()
+
+    def targets(self) -> list[Target]:
+        """What PodMonitors of the chart would find."""
+        revision = self.kube.service(NAME)["status"]["targetRevision"]
+        of_model = {
+            "namespace": self.kube.namespace,
+            "pod": f"{NAME}-{revision}-7d9f8b6c5d-x2k9p",
+            "modelservice_dev_name": NAME,
+            "modelservice_dev_revision": revision,
+        }
+        ours = [
+            Target(process.port, {"namespace": "modelservice-system", "pod": f"{module}-0"})
+            for module, process in self.components.items()
+        ]
+        return [*ours, Target(self.server.metrics_port, of_model)]
+
+    def server_page(self) -> str:
+        """What the server says to a scrape."""
+        url = f"http://127.0.0.1:{self.server.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=60) as response:
+            return str(response.read().decode())
+
+    def kill(self) -> None:
+        for process in self.components.values():
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def observed(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A service in the middle of a canary that the autoscaler steers, and one that sleeps."""
+    folder = tmp_path_factory.mktemp("observed")
+    model = folder / "adder.onnx"
+    model.write_bytes(make_adder(1.0))
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(server_process("--model", f"adder={model}", "--host", "0.0.0.0"))
+        kube = Kube(installed.api, stack.enter_context(testing.fresh_namespace(installed.api)))
+        addresses = stack.enter_context(pod_addresses())
+        fleet = stack.enter_context(played_pods(installed.api, f"{kube.namespace}-node", addresses))
+        found = Installation(kube, folder, server)
+        stack.callback(found.kill)
+        address = f"autoscaler.{kube.namespace}.svc:9090"
+        operator = found.start(installed, "modelservice_operator", "--scaler-address", address)
+        grpc_port = ("--grpc-port", str(free_port()), "--lease-name", "autoscaler")
+        autoscaler = found.start(installed, "modelservice_autoscaler", *grpc_port)
+        activator = found.start_activator(installed)
+
+        def apply(tag: str) -> None:
+            kube.apply_service(
+                NAME, tag, scheduling=fleet.node.scheduling, autoscaling=AUTOSCALING, rollout=ROLLOUT
+            )
+
+        apply("1")
+        server.wait_for("ready")
+        for process in (operator, autoscaler):
+            process.wait_leading()
+        activator.wait_ready()
+        wait_until(lambda: kube.service(NAME).get("status", {}).get("stableRevision"), f"{NAME} serves", 120)
+        fleet.traffic.set(3.0)
+        wait_until(lambda: kube.service(NAME).get("status", {}).get("autoscaler"), "it is steered", 120)
+        apply("2")
+        wait_until(lambda: kube.service(NAME)["status"]["rollout"].get("paused"), "the canary pauses", 120)
+        yield found
+
+
+def ask_all_protocols(server: ServerProcess) -> None:
+    """One request of each, and one that is wrong."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
+    with contextlib.closing(connection), grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        assert ask_adder(connection, "adder", 1.0) == 2.0
+        connection.request("POST", "/v2/models/adder/infer", b"{}")
+        connection.getresponse().read()
+        tensor = service_pb2.ModelInferRequest.InferInputTensor(name="values", datatype="FP32", shape=[1])
+        request = service_pb2.ModelInferRequest(
+            model_name="adder", inputs=[tensor], raw_input_contents=[struct.pack("<f", 1.0)]
+        )
+        service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
+
+
+@contextlib.contextmanager
+def asked_again_and_again(act: Callable[[], None]) -> Iterator[None]:
+    """Requests as long as this lasts."""
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(0.05):
+            act()
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield
+        finally:
+            stop.set()
+            asking.result(60)
+
+
+def wake(kube: Kube, activator: ActivatorProcess, server: ServerProcess) -> None:
+    """A request for a service that sleeps is held until it has a pod."""
+    assert ADDRESS is not None
+    ports = {"http": free_port(), "grpc": free_port()}
+    kube.apply_service(SLEEPER, replicas=0, autoscaling={"minReplicas": 0, "maxReplicas": 1})
+    put_slice(kube.api, kube.namespace, SLEEPER, STANDBY, ADDRESS, **ports)
+    activator.wait_listening(kube.namespace, SLEEPER)
+    connection = http.client.HTTPConnection(activator.host, ports["http"], timeout=120)
+    with contextlib.closing(connection), ThreadPoolExecutor(1) as pool:
+        held = pool.submit(ask_adder, connection, "adder", 2.0)
+        wait_until(lambda: kube.service(SLEEPER)["spec"]["replicas"] == 1, "it is woken")
+        numbers = {"http": server.http_port, "grpc": server.grpc_port}
+        put_slice(kube.api, kube.namespace, SLEEPER, CONTROLLER, ADDRESS, **numbers)
+        assert held.result(120) == 3.0
+
+
+@pytest.fixture(scope="module")
+def prometheus(observed: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """It has scraped everything before and after all that."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    activator = observed.components["modelservice_activator"]
+    assert isinstance(activator, ActivatorProcess)
+    with (
+        running_prometheus(folder, observed.targets()) as running,
+        asked_again_and_again(lambda: ask_all_protocols(observed.server)),
+    ):
+        wake(observed.kube, activator, observed.server)
+        happened = time.time()
+        wait_until(
+            lambda: len(running.ask(f"timestamp(up) > {happened}")) == len(observed.targets()),
+            "everything was scraped after that",
+        )
+        yield running
+
+
+def test_every_query_of_the_dashboards_has_an_answer(observed: Installation, prometheus: Prometheus) -> None:
+    page = observed.server_page()
+    missing = [
+        name
+        for name in ("modelservice_memory_working_set_bytes", "modelservice_memory_limit_bytes")
+        if f"\n{name} " not in page
+    ]  # where no control group of this machine tells
+    variables = {"namespace": observed.kube.namespace, "service": NAME}
+    asked = [one for one in queries() if not any(name in one.expression for name in (*NOT_HERE, *missing))]
+    assert len(asked) > 80
+    empty = set(asked)
+
+    def nothing_is_empty() -> bool:
+        for one in tuple(empty):
+            if prometheus.ask(filled_in(one.expression, variables)):
+                empty.discard(one)
+        return not empty
+
+    # The last of it may come with the next scrape.
+    with contextlib.suppress(AssertionError):
+        wait_until(nothing_is_empty, "every query has an answer", 30)
+    assert sorted(empty) == []
+
+
+def test_what_is_misspelt_or_of_another_service_has_none(
+    observed: Installation, prometheus: Prometheus
+) -> None:
+    namespace = observed.kube.namespace
+    query = 'sum(modelservice_replicas_ready{namespace="$namespace",name="$service"})'
+    assert prometheus.ask(filled_in(query, {"namespace": namespace, "service": NAME}))
+    assert not prometheus.ask(filled_in(query, {"namespace": namespace, "service": "ham"}))
+    assert not prometheus.ask(query.replace("_ready", "_raedy"))
+    assert not prometheus.ask(label_values("label_values(modelservice_info, namspace)"))
