@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from modelservice_cli import api_key, encrypt, runtime
+from modelservice_cli import api_key, completion, encrypt, runtime
 from modelservice_cli.errors import CommandError
 from modelservice_cli.local import serve
+from modelservice_cli.manual import write_manual
 from modelservice_cli.packages import check_cluster_packages
 from modelservice_cli.rollout.arguments import add_arguments as add_rollout_arguments
 from modelservice_cli.rollout.arguments import add_cluster_arguments
@@ -55,6 +56,8 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return runtime.run(arguments)
     if arguments.command in ("rollout", "top"):
         return _run_on_cluster(arguments)
+    if arguments.command == "completion":
+        return completion.run(arguments, parser)
     if arguments.command == "version":
         from importlib.metadata import version
 
@@ -118,7 +121,15 @@ def _build_parser() -> argparse.ArgumentParser:
     runtime.add_arguments(runtime_parser)
     _add_rollout(commands)
     _add_top(commands)
+    completion_parser = commands.add_parser(
+        "completion",
+        help="print what teaches a shell to complete this command",
+        description="Print what teaches a shell to complete this command.",
+        allow_abbrev=False,
+    )
+    completion.add_arguments(completion_parser)
     commands.add_parser("version", help="print the version")
+    write_manual(parser, "modelservice")
     return parser
 
 
@@ -131,6 +142,7 @@ def _build_plugin_parser() -> argparse.ArgumentParser:
     _add_rollout(commands)
     _add_top(commands)
     commands.add_parser("version", help="print the version")
+    write_manual(parser, parser.prog)
     return parser
 
 

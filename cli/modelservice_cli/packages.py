@@ -34,6 +34,11 @@ def check_cluster_packages() -> None:
     _check("commands on a cluster", "cli", _CLUSTER_PACKAGES)
 
 
+def check_completion_packages() -> None:
+    """Raise CommandError where the package is missing that writes completions."""
+    _check("completion", "cli", ("shtab",))
+
+
 def _check(what: str, extra: str, packages: Sequence[str]) -> None:
     missing = [name for name in packages if _is_missing(name)]
     if missing:
