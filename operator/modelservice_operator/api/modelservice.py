@@ -11,7 +11,7 @@ from modelservice_operator.api.spec.access import TLS_RULE, AuthSpec, TlsSpec
 from modelservice_operator.api.spec.autoscaling import GPU_RULE, Autoscaling, utilization_needs_request
 from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
-from modelservice_operator.api.spec.model import ModelSpec
+from modelservice_operator.api.spec.model import ENGINES_RULE, ModelSpec
 from modelservice_operator.api.spec.network import NetworkPolicySpec
 from modelservice_operator.api.spec.providers import PROVIDER_RULES
 from modelservice_operator.api.spec.resources import ExecutionProviders, IntraOpThreads, Resources
@@ -154,6 +154,7 @@ class ModelServiceSpec(ApiModel):
         GPU_RULE,
         CANDIDATE_RULE,
         TLS_RULE,
+        ENGINES_RULE,
     )
 
 

@@ -257,3 +257,18 @@ class ModelSpec(ApiModel):
             field_path=".samples",
         ),
     )
+
+
+ENGINES_RULE = Rule(
+    cel="!(has(self.model.decryption) && has(self.runtime) && has(self.runtime.tensorrt) && "
+    "has(self.runtime.tensorrt.engineCacheSize))",
+    message="the engines of an encrypted model would lie on the node's disk in clear: remove "
+    "engineCacheSize, or decryption",
+    check=lambda self: (
+        self.model.decryption is None
+        or self.runtime.tensorrt is None
+        or self.runtime.tensorrt.engine_cache_size is None
+    ),
+    field_path=".runtime",
+)
+"""Of a whole spec."""
