@@ -134,7 +134,7 @@ def _mounted(model: ModelSpec) -> ModelSource:
 
 
 def _image_volume(model: ModelSpec, path: str) -> ModelSource:
-    image = {"reference": model.storage_uri.removeprefix("oci://"), "pullPolicy": "IfNotPresent"}
+    image = {"reference": model.storage_uri.removeprefix("oci://")}
     return _in_place(model, {"image": image}, path)
 
 

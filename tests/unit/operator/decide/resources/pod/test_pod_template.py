@@ -60,7 +60,7 @@ def test_build_pod_template_encrypted_model_has_room_in_memory_beside_the_server
 
 def test_build_pod_template_image_volume_is_mounted_and_nothing_is_fetched() -> None:
     template = build(model={"storageUri": "oci://registry.example/spam:1", "imageVolume": {}})
-    image = {"reference": "registry.example/spam:1", "pullPolicy": "IfNotPresent"}
+    image = {"reference": "registry.example/spam:1"}
     assert {"name": "model", "image": image} in template["spec"]["volumes"]
     assert "initContainers" not in template["spec"]
     assert arguments(server(template))["--model"] == ["spam=/mnt/models/models"]
