@@ -1,20 +1,21 @@
 """What an auditor looks for in the rights that the chart grants, whatever is set."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.support.chart import MODEL_RUNTIME_API, MONITORING_API, Chart, Object
 
+GOLDEN = Path(__file__).parents[2] / "unit/manifests/golden"
 VALUES: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "everything": {
-        "namespace": {"create": True},
-        "monitoring": {"enabled": True},
-        "priorityClass": {"create": True},
-    },
-    "the operator alone": {"autoscaler": {"enabled": False}, "activator": {"enabled": False}},
     "the least": {"routes": {"enabled": False}, "operator": {"readNodes": False}},
+    **{
+        file.parent.name: yaml.safe_load(file.read_text(encoding="utf-8"))
+        for file in sorted(GOLDEN.glob("*/values.yaml"))
+    },
 }
 
 ANY = "*"
@@ -32,7 +33,7 @@ ONLY_READ = {"pods", "nodes", "namespaces", "configmaps", "persistentvolumes", "
 @pytest.fixture(params=VALUES.values(), ids=VALUES.keys(), scope="module")
 def objects(chart: Chart, request: pytest.FixtureRequest) -> list[Object]:
     """What is installed with these values."""
-    return chart.render(request.param, apis=(MODEL_RUNTIME_API, MONITORING_API))
+    return chart.render(request.param, apis=(MODEL_RUNTIME_API, MONITORING_API), tests=True)
 
 
 def rules(objects: list[Object]) -> Iterator[Object]:

@@ -42,7 +42,7 @@ def rendered(chart: Chart) -> dict[str, list[Object]]:
     """What the chart installs, by the name of the values."""
     apis = (MODEL_RUNTIME_API, MONITORING_API)
     return {
-        name: chart.render({"crds": {"install": name == "everything"}, **values}, apis=apis)
+        name: chart.render({**values, "crds": {"install": name == "everything"}}, apis=apis, tests=True)
         for name, values in VALUES.items()
     }
 
