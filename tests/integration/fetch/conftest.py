@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hack.cluster.binaries import find_programs
 from hack.cluster.errors import ClusterError
 from hack.cluster.npm_programs import AZURITE, find_npm_program
+from tests.integration.fetch.fetch_proxies import Proxy
 from tests.integration.fetch.fetch_registries import RegistryServer, RegistryStarter, tls_settings
 from tests.integration.fetch.fetch_servers import (
     Fetcher,
@@ -91,6 +92,15 @@ async def other_https(tls: TlsFiles) -> AsyncIterator[WebServer]:
 async def http() -> AsyncIterator[WebServer]:
     async for server in run_web_server(WebServer("http"), None):
         yield server
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    proxy = Proxy()
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield proxy
 
 
 @pytest.fixture(scope="module")

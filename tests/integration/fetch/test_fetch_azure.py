@@ -192,3 +192,16 @@ async def test_fetch_az_key_of_the_secret_comes_before_the_pods_own_variables(fe
         environment=environment,
     )
     assert fetcher.files == {"model.onnx": MODEL}
+
+
+async def test_fetch_az_goes_through_a_tunnel_and_trusts_the_private_authority_alone(fetcher, azurite, proxy):
+    credentials = fetcher.credentials(**azurite.keys)
+    uri = "az://models/spam/3.onnx"
+    await fetcher.fetch(uri, credentials_directory=credentials, environment=proxy.environment())
+    assert fetcher.files == {"model.onnx": MODEL}
+    assert {head.split(" ")[1] for head in proxy.heads} == {f"127.0.0.1:{azurite.port}"}
+
+    (fetcher.destination / "model.onnx").unlink()
+    (credentials / "ca.crt").unlink()
+    error = await fetcher.fail(uri, credentials_directory=credentials, environment=proxy.environment())
+    assert "certificate of 127.0.0.1 is not trusted" in error.message

@@ -174,3 +174,16 @@ def test_explain_error_anonymous_reader_learns_of_both_ways():
     assert "key.json" in error.message
     assert "spec.serviceAccountName" in error.message
     assert explain_error(403, "AccessDenied", "", True) is None
+
+
+async def test_fetch_gs_goes_through_a_tunnel_and_trusts_the_private_authority_alone(fetcher, gcs, proxy):
+    credentials = fetcher.credentials(GOOGLE_BASE_URL=gcs.endpoint)
+    uri = "gs://models/spam/3.onnx"
+    await fetcher.fetch(uri, credentials_directory=credentials, environment=proxy.environment())
+    assert fetcher.files == {"model.onnx": MODEL}
+    assert {head.split(" ")[1] for head in proxy.heads} == {f"127.0.0.1:{gcs.port}"}
+
+    (fetcher.destination / "model.onnx").unlink()
+    (credentials / "ca.crt").unlink()
+    error = await fetcher.fail(uri, credentials_directory=credentials, environment=proxy.environment())
+    assert "certificate of 127.0.0.1 is not trusted" in error.message

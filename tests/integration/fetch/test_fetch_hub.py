@@ -11,9 +11,8 @@ import pytest
 from aiohttp import web
 from tests.integration.fetch.fetch_hubs import Hub, HubRepository
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model
+from tests.integration.fetch.fetch_proxies import Proxy
 from tests.integration.fetch.fetch_servers import WebServer, run_web_server
-from tests.integration.fetch.test_fetch_proxy import Proxy
-from tests.integration.fetch.test_fetch_proxy import proxy as proxy
 
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.files.cache import ModelCache

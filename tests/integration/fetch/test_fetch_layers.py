@@ -96,6 +96,11 @@ async def test_fetch_oci_image_of_several_layers(fetch):
     }
 
 
+async def test_fetch_oci_image_of_kserve_has_the_model_below_models(fetch):
+    car = make_tar({"model.onnx": MODEL, "a/b.onnx": MODEL, "models/c.onnx": EARLY, "models/a.bin": WEIGHTS})
+    assert await fetch((None, car)) == {"c.onnx": EARLY, "a.bin": WEIGHTS}
+
+
 async def test_fetch_oci_image_higher_layer_replaces_what_a_lower_one_has(fetch):
     old = make_tar({"m/a.bin": b"old" * 6000, "m/model.onnx": EARLY, "m/b.onnx": MODEL})
     new = make_tar({"m/a.bin": WEIGHTS, "m/.wh.b.onnx": b""})

@@ -1,61 +1,16 @@
 """Downloads through a proxy that the environment names."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.integration.fetch.fetch_models import make_model
+from tests.integration.fetch.fetch_proxies import Proxy
 from tests.integration.fetch.fetch_stores import Store
 
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.http.addresses import AddressPolicy
 
 DATA = b"\x08\x08" + bytes(range(256)) * 4000
-
-
-@dataclass
-class Proxy:
-    """A proxy on loopback: CONNECT, and plain requests that it answers itself."""
-
-    port: int = 0
-    heads: list[str] = field(default_factory=list)
-    answer: bytes = b""
-    """Sent instead of a tunnel, if given."""
-
-    def environment(self, user: str = "") -> dict[str, str]:
-        return {"HTTPS_PROXY": f"http://{user}127.0.0.1:{self.port}", "http_proxy": f"127.0.0.1:{self.port}"}
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.heads.append(head)
-        method, target = head.split(" ", 2)[:2]
-        if self.answer or method != "CONNECT":
-            writer.write(self.answer)
-        else:
-            host, _, port = target.rpartition(":")
-            upstream, down = await asyncio.open_connection(host, int(port))
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await asyncio.gather(copy(reader, down), copy(upstream, writer))
-        writer.close()
-
-
-async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-    target.close()
-
-
-@pytest.fixture
-async def proxy() -> AsyncIterator[Proxy]:
-    proxy = Proxy()
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield proxy
 
 
 async def test_fetch_https_goes_through_a_tunnel_and_checks_the_stores_certificate(
@@ -76,6 +31,17 @@ async def test_fetch_s3_goes_through_a_tunnel_too(fetcher: Any, store: Store, pr
 
     assert fetcher.files == {"model.onnx": DATA}
     assert proxy.heads[0].startswith("CONNECT ")
+
+
+async def test_fetch_oci_goes_through_a_tunnel_too(
+    fetcher: Any, registry: Any, tls_registry: Any, proxy: Proxy
+) -> None:
+    registry.push("models/proxied", "1", ("m.onnx", make_model()))
+    uri = f"oci://{tls_registry.name}/models/proxied:1"
+    await fetcher.fetch(uri, environment=proxy.environment())
+
+    assert fetcher.files == {"model.onnx": make_model()}
+    assert {head.split(" ")[1] for head in proxy.heads} == {tls_registry.name}
 
 
 async def test_fetch_exception_goes_past_the_proxy(fetcher: Any, https: Any, proxy: Proxy) -> None:

@@ -24,6 +24,7 @@ from modelservice_runtime.fetch.retry import retried
 
 _HEAD_BYTES = 4096  # enough for a tar header, compressed or not
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_MODELCAR_FOLDER = "models/"
 _SEVERAL = "push one model, or call it model.onnx"
 
 
@@ -120,7 +121,7 @@ class Layers:
                     "with gzip (buildah push --compression-format gzip)"
                 )
             # Where there is none, all that is there is told.
-            path = choose_model(tree.models or files | tree.layers.keys(), _SEVERAL)
+            path = choose_model(_of_modelcar(tree.models) or files | tree.layers.keys(), _SEVERAL)
             model = tree.files[path]
             check_digest(self.sha256, model.digest.sha256, path)
             others = {location: join_path(path, location) for location in find_external_files(model.path)}
@@ -163,6 +164,11 @@ class Layers:
     def _check_pinned(self) -> None:
         if self.unpinned is not None:
             raise self.unpinned
+
+
+def _of_modelcar(models: set[str]) -> set[str]:
+    """Those where KServe's images have them, if any are there, else all."""
+    return {path for path in models if path.startswith(_MODELCAR_FOLDER)} or models
 
 
 def classify(head: bytes) -> LayerKind:
