@@ -74,9 +74,8 @@ def graph(
     *queries: Query,
     levels: Levels | None = None,
     stacked: bool = False,
-    exemplars: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time; a third of the width. `exemplars` are single requests with a trace."""
+    """Lines over time; a third of the width."""
     legend = (
         common.VizLegendOptions()
         .display_mode(LegendDisplayMode.TABLE)
@@ -105,7 +104,7 @@ def graph(
         style = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
         panel.thresholds(levels.build()).thresholds_style(style)
     for letter, query in zip(_LETTERS, queries, strict=False):
-        panel.with_target(_target(query).ref_id(letter).exemplar(exemplars))
+        panel.with_target(_target(query).ref_id(letter))
     return panel
 
 

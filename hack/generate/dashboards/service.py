@@ -124,7 +124,6 @@ def _requests(dashboard: Dashboard) -> None:
             "From a request's last byte to its answer.",
             SECONDS,
             *quantiles(DURATION, OF_PODS),
-            exemplars=True,
         )
     ).with_panel(
         graph(

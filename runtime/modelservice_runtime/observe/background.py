@@ -3,9 +3,9 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from modelservice_runtime.observe.exchange import Exchange, Observer
+from modelservice_runtime.observe.exchange import Exchange, Stage
 
 log = logging.getLogger(__name__)
 
@@ -14,10 +14,10 @@ _CAPACITY = 10_000
 
 
 class BackgroundObserver:
-    """Hands exchanges to observers on a thread of its own."""
+    """Hands exchanges to stages, one after the other, on a thread of its own."""
 
-    def __init__(self, observers: Sequence[Observer], capacity: int = _CAPACITY) -> None:
-        self._observers = tuple(observers)
+    def __init__(self, stages: Sequence[Stage], capacity: int = _CAPACITY) -> None:
+        self._stages = tuple(stages)
         self._queue: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
         self._capacity = capacity
         self._dropped = 0
@@ -40,12 +40,13 @@ class BackgroundObserver:
 
     def _work(self) -> None:
         while (exchange := self._queue.get()) is not None:
-            for observer in self._observers:
-                _guarded(observer, exchange)
+            for stage in self._stages:
+                exchange = _guarded(stage, exchange) or exchange
 
 
-def _guarded(observer: Callable[[Exchange], None], exchange: Exchange) -> None:
+def _guarded(stage: Stage, exchange: Exchange) -> Exchange | None:
     try:
-        observer(exchange)
+        return stage(exchange)
     except Exception:
         log.warning("a request could not be logged or traced", exc_info=True)
+        return None

@@ -12,7 +12,7 @@ _MAX_TEXT_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """The caller's span: hex identifiers, and whether the caller records it."""
+    """A span: hex identifiers, and whether it is recorded."""
 
     trace_id: str
     span_id: str
@@ -24,7 +24,7 @@ class Exchange:
     """`status` is HTTP's, or gRPC's name; sizes are of bodies as they went over the wire.
 
     `route` is a path template; `model` and `request_id` are the client's words, shortened.
-    `ended_unix_ns` is wall-clock time.
+    `ended_unix_ns` is wall-clock time. `trace` is the caller's span, or our own once there is one.
     """
 
     protocol: str
@@ -42,6 +42,8 @@ class Exchange:
 
 
 Observer: TypeAlias = Callable[[Exchange], None]
+Stage: TypeAlias = Callable[[Exchange], Exchange | None]
+"""Notes an exchange, and returns what later stages are to know of it, None where nothing is new."""
 
 
 def parse_traceparent(value: bytes | None) -> TraceContext | None:

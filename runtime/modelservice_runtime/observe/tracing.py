@@ -8,6 +8,7 @@ HTTP and RPC servers.
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -38,8 +39,8 @@ class Tracer:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("modelservice_runtime")
 
-    def __call__(self, exchange: Exchange) -> None:
-        """Record the exchange's span."""
+    def __call__(self, exchange: Exchange) -> Exchange | None:
+        """Record the exchange's span; returns the exchange with it, None where nobody will find it."""
         span = self._tracer.start_span(
             f"{exchange.method} {exchange.route}",
             context=_parent(exchange.trace),
@@ -50,6 +51,11 @@ class Tracer:
         if exchange.failed:
             span.set_status(trace.StatusCode.ERROR)
         span.end(exchange.ended_unix_ns)
+        own = span.get_span_context()
+        if not own.trace_flags.sampled:
+            return None
+        trace_id, span_id = trace.format_trace_id(own.trace_id), trace.format_span_id(own.span_id)
+        return replace(exchange, trace=TraceContext(trace_id, span_id, sampled=True))
 
     def close(self) -> None:
         """Send what is left, for at most a few seconds: the SDK itself would try for most of a minute."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelservice_runtime.observe.access_log import AccessLog
 from modelservice_runtime.observe.background import BackgroundObserver
-from modelservice_runtime.observe.exchange import Exchange, Observer
+from modelservice_runtime.observe.exchange import Exchange, Stage
 from modelservice_runtime.observe.grpc import observe_services
 from modelservice_runtime.observe.http import ObservedApplication
 from modelservice_runtime.observe.observation import Observation
@@ -16,10 +16,10 @@ _CLOSE_SECONDS = 2.0
 
 
 class ClosableObserver(Protocol):
-    """An observer that may have something left to send."""
+    """A stage that may have something left to send."""
 
-    def __call__(self, exchange: Exchange) -> None:
-        """Note what was asked and answered."""
+    def __call__(self, exchange: Exchange) -> Exchange | None:
+        """Note what was asked and answered; see `Stage`."""
 
     def close(self) -> None:
         """Send it, for a bounded time."""
@@ -29,13 +29,13 @@ class Watching(Observation):
     """The access log and the traces of one server."""
 
     def __init__(self, access_log_rate: float, tracer: ClosableObserver | None) -> None:
-        observers: list[Observer] = []
-        if access_log_rate > 0:
-            observers.append(AccessLog(access_log_rate))
+        stages: list[Stage] = []
         if tracer is not None:
-            observers.append(tracer)
+            stages.append(tracer)
+        if access_log_rate > 0:
+            stages.append(AccessLog(access_log_rate))  # knows the span by then
         self._tracer = tracer
-        self._background = BackgroundObserver(observers)
+        self._background = BackgroundObserver(stages)
 
     def watch(self, application: HttpApplication) -> HttpApplication:
         """See `Observation`."""

@@ -74,10 +74,12 @@ def collector() -> Iterator[Collector]:
 
 
 @contextmanager
-def traced_server(monkeypatch: pytest.MonkeyPatch, model: Path, endpoint: str) -> Iterator[ServerProcess]:
+def traced_server(
+    monkeypatch: pytest.MonkeyPatch, model: Path, endpoint: str, *arguments: str
+) -> Iterator[ServerProcess]:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-    with server_process("--model", f"mlp={model}", "--drain-delay-seconds", "0") as server:
+    with server_process("--model", f"mlp={model}", "--drain-delay-seconds", "0", *arguments) as server:
         server.wait_for("ready")
         yield server
 
@@ -126,6 +128,18 @@ def test_span_that_its_caller_does_not_record_stays(
         infer_over_grpc(server, f"00-{'b' * 32}-{'2' * 16}-01")
         assert server.end() == 0
     assert set(collector.spans()) == {GRPC}
+
+
+def test_line_of_the_access_log_leads_to_its_span(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, model_files: dict[str, Path]
+) -> None:
+    with traced_server(monkeypatch, model_files["mlp"], collector.endpoint, "--access-log", "all") as server:
+        url = f"http://127.0.0.1:{server.http_port}/v2/models/mlp/infer"
+        with urllib.request.urlopen(urllib.request.Request(url, BODY)):
+            line = server.wait_for("request")
+        assert server.end() == 0
+    span = collector.spans()[REST]
+    assert (line["trace_id"], line["span_id"]) == (span.trace_id.hex(), span.span_id.hex())
 
 
 @pytest.mark.parametrize("listening", [True, False], ids=["silent", "gone"])

@@ -6,6 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,14 +172,35 @@ def test_background_observer_drops_what_it_cannot_keep_up_with_and_survives_faul
     assert "requests were left out of the access log and traces" in caplog.messages
 
 
+def test_background_observer_tells_later_stages_what_earlier_ones_found_out() -> None:
+    seen = list[Exchange]()
+    found = TraceContext(TRACE_ID, SPAN_ID, sampled=True)
+
+    def fail(_: Exchange) -> None:
+        raise ValueError("an exporter's fault")
+
+    background = BackgroundObserver([lambda one: replace(one, trace=found), fail, seen.append])
+    background(make_exchange())
+    background.close(10)
+    assert [exchange.trace for exchange in seen] == [found]
+
+
 def test_tracer_makes_a_span_below_the_callers() -> None:
     exporter = InMemorySpanExporter()
     tracer = Tracer(exporter, {})
-    tracer(make_exchange(500, TraceContext(TRACE_ID, SPAN_ID, sampled=True)))
-    tracer(make_exchange(200, TraceContext(TRACE_ID, SPAN_ID, sampled=False)))
-    tracer(make_exchange(200))
+    known = [
+        tracer(make_exchange(500, TraceContext(TRACE_ID, SPAN_ID, sampled=True))),
+        tracer(make_exchange(200, TraceContext(TRACE_ID, SPAN_ID, sampled=False))),
+        tracer(make_exchange(200)),
+    ]
     tracer.close()
     child, root = exporter.get_finished_spans()
+    # Who reads a log line finds the span that was sent; of the second request there is none.
+    assert [exchange and exchange.trace for exchange in known] == [
+        TraceContext(TRACE_ID, f"{child.context.span_id:016x}", sampled=True),
+        None,
+        TraceContext(f"{root.context.trace_id:032x}", f"{root.context.span_id:016x}", sampled=True),
+    ]
     assert child.parent is not None
     assert (f"{child.context.trace_id:032x}", f"{child.parent.span_id:016x}") == (TRACE_ID, SPAN_ID)
     assert (child.kind, child.status.status_code) == (SpanKind.SERVER, StatusCode.ERROR)
