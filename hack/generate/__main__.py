@@ -11,6 +11,7 @@ from hack.generate.dashboards import dashboard_files
 from hack.generate.go_stub import go_stub
 from hack.generate.layers import layers_picture
 from hack.generate.manifests import golden_renders, rendered_manifests
+from hack.generate.metrics import metrics_page
 from hack.generate.phases import phases_picture
 from hack.generate.protos import proto_modules
 from hack.generate.reference import reference_page
@@ -38,6 +39,7 @@ def main() -> None:
     _write(phases_picture())
     _write(argocd_config_map(ROOT))
     _write(dashboard_files())
+    _write(metrics_page())
     _write(chart_readme(ROOT))
     # The chart holds the definitions and the dashboards, so it is rendered after they are written.
     _write(rendered_manifests(ROOT))

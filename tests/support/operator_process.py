@@ -160,7 +160,7 @@ class OperatorProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples of one metric with these labels; 0 where there are none or no answer."""
-        text = self._get("/metrics") or ""
+        text = self.page()
         total = 0.0
         for line in text.splitlines():
             series, _, value = line.rpartition(" ")
@@ -168,6 +168,10 @@ class OperatorProcess:
             if head == name and all(f'{key}="{wanted}"' in rest for key, wanted in labels.items()):
                 total += float(value)
         return total
+
+    def page(self) -> str:
+        """What a scrape gets; empty where there is no answer."""
+        return self._get("/metrics") or ""
 
     def log_tail(self, lines: int = 30) -> str:
         """The end of the log."""

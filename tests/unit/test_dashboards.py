@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hack.generate.dashboards import dashboard_files
-from tests.support.exported import exported_series
+from hack.generate.metrics import exported_series
 from tests.support.promql import find_unknown, names_in
 
 if TYPE_CHECKING:

@@ -99,13 +99,8 @@ class MemoryCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """See `prometheus_client.registry.Collector`."""
         groups = find_control_groups()
-        used, limit = working_set_bytes(groups), find_memory_limit(groups)
-        if used is not None:
-            text = "Memory of the container without idle files, as the kubelet counts it."
-            yield GaugeMetricFamily("modelservice_memory_working_set_bytes", text, value=used)
-        if limit is not None:
-            text = "The container's limit of memory."
-            yield GaugeMetricFamily("modelservice_memory_limit_bytes", text, value=limit.limit_bytes)
+        limit = find_memory_limit(groups)
+        yield from memory_metrics(working_set_bytes(groups), None if limit is None else limit.limit_bytes)
 
 
 class FileGauges(Collector):
@@ -124,6 +119,16 @@ class FileGauges(Collector):
         for name, is_refused in self._refused().items():
             gauge.add_metric((name,), is_refused)
         yield gauge
+
+
+def memory_metrics(used_bytes: int | None, limit_bytes: int | None) -> Iterator[Metric]:
+    """What is known of the container's memory."""
+    if used_bytes is not None:
+        text = "Memory of the container without idle files, as the kubelet counts it."
+        yield GaugeMetricFamily("modelservice_memory_working_set_bytes", text, value=used_bytes)
+    if limit_bytes is not None:
+        text = "The container's limit of memory."
+        yield GaugeMetricFamily("modelservice_memory_limit_bytes", text, value=limit_bytes)
 
 
 class MetricsApplication:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import grpc
 import pytest
 from hack.cluster import testing
+from hack.generate.metrics import exported
 from tests.integration.operator.conftest import FAST_LEASE, Kube
 from tests.support.activator_process import ActivatorProcess, own_address, put_slice
 from tests.support.operator_process import OperatorOptions, OperatorProcess, free_port, wait_until
@@ -48,6 +49,7 @@ ROLLOUT = {
 INTERVALS = {"__rate_interval": "5m", "__interval": "15s", "__range": "1h"}
 NOT_HERE = ("nv_gpu_", "modelservice_operator_cold_start_seconds")
 """There is no GPU, and no cold start that is measured: `tests/unit/test_dashboards.py` holds the names."""
+SOMEWHERE = ("nv_gpu_", "modelservice_worker", "modelservice_memory_")
 ADDRESS = own_address()
 
 pytestmark = pytest.mark.skipif(ADDRESS is None, reason="an EndpointSlice takes no loopback address")
@@ -136,6 +138,10 @@ class Installation:
             for module, process in self.components.items()
         ]
         return [*ours, Target(self.server.metrics_port, of_model)]
+
+    def component_pages(self) -> dict[str, str]:
+        """What the components say to a scrape, by their modules."""
+        return {module: process.page() for module, process in self.components.items()}
 
     def server_page(self) -> str:
         """What the server says to a scrape."""
@@ -274,6 +280,20 @@ def test_every_query_of_the_dashboards_has_an_answer(observed: Installation, pro
     with contextlib.suppress(AssertionError):
         wait_until(nothing_is_empty, "every query has an answer", 30)
     assert sorted(empty) == []
+
+
+def test_processes_tell_what_the_documentation_lists_and_nothing_else(observed: Installation) -> None:
+    listed = exported()
+    pages = {module.removeprefix("modelservice_"): one for module, one in observed.component_pages().items()}
+    pages["server"] = observed.server_page()
+    for name, page in pages.items():
+        told = set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
+        wanted = {metric.name for metric in listed[name]}
+        if name == "operator":
+            wanted |= {metric.name for metric in listed["services"]}
+        # Some need a GPU, several workers or a control group; what there is more is of any process.
+        assert {one for one in wanted - told if not one.startswith(SOMEWHERE)} == set(), name
+        assert told - wanted <= {metric.name for metric in listed["process"]}, name
 
 
 def test_what_is_misspelt_or_of_another_service_has_none(

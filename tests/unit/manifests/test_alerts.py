@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hack.cluster.packages import ensure_packages, find_program
 from hack.cluster.testing import METRICS_PROGRAMS
-from tests.support.exported import exported_series
+from hack.generate.metrics import exported_series
 from tests.support.promql import find_unknown, names_in
 from tests.unit.manifests.alert_cases import CASES, Case
 
