@@ -41,7 +41,10 @@ ALERTS = {
                     "alert": "Down",
                     "expr": "up == 0",
                     "labels": {"severity": "warning", "team": "none"},
-                    "annotations": {"summary": "{{ $labels.pod }} is down"},
+                    "annotations": {
+                        "summary": "{{ $labels.pod }} is down",
+                        "runbook_url": "docs/runbooks.md#down",
+                    },
                 },
                 {"alert": "Slow", "expr": "1"},
                 {"record": "modelservice:up", "expr": "sum(up)"},
@@ -234,12 +237,19 @@ def test_monitor_of_model_servers_covers_the_served_namespaces(chart, watched):
 def test_alerts_get_labels_and_can_be_left_out(filled):
     values = {
         "monitoring": {"enabled": True},
-        "alerts": {"labels": {"team": "ml"}, "disabled": ["Slow", "Late"]},
+        "alerts": {
+            "labels": {"team": "ml"},
+            "disabled": ["Slow", "Late"],
+            "runbooks": "https://docs.example/runbooks/",
+        },
     }
     (group,) = find_object(filled.render(values), "PrometheusRule")["spec"]["groups"]
     down, recorded = group["rules"]
     assert down["labels"] == {"severity": "warning", "team": "ml"}
-    assert down["annotations"] == {"summary": "{{ $labels.pod }} is down"}
+    assert down["annotations"] == {
+        "summary": "{{ $labels.pod }} is down",
+        "runbook_url": "https://docs.example/runbooks/#down",
+    }
     assert recorded == {"record": "modelservice:up", "expr": "sum(up)"}
     values["alerts"]["enabled"] = False
     assert "PrometheusRule" not in {one["kind"] for one in filled.render(values)}
