@@ -70,7 +70,7 @@ docs: $(DOCS_VENV)/.installed ## Serve the documentation on http://127.0.0.1:800
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(DOCS_VENV)/bin/mkdocs serve
 
 docs-check: $(DOCS_VENV)/.installed ## Build the documentation into build/site; a broken link or a page without a place fails
-	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(DOCS_VENV)/bin/mkdocs build --strict  # --quiet would hide warnings from it too
 
 fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer makes up (FUZZ_SECONDS=60 each)
 	@for target in json binary tfs protobuf tensorflow onnx token http http2; do \

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hack.docsite.links import DOCS, page_of, rewrite, targets
+from hack.docsite.links import DOCS, ELSEWHERE, page_of, rewrite, targets
 from mkdocs.structure.files import File
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ ROOT = Path(__file__).parents[2]
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what lies outside the folder of the documentation."""
-    tutorials = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("examples/*/README.md"))]
-    for path in tutorials:
+    examples = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("examples/*/README.md"))]
+    pages = [DOCS + page.src_uri for page in files.documentation_pages()]
+    outside = [*examples, *ELSEWHERE]
+    linked = set().union(*(targets(path, _read(path)) for path in [*pages, *outside]))
+    for path in outside:
         files.append(File.generated(config, page_of(path), content=rewrite(path, _read(path))))
-    pages = [*tutorials, *(DOCS + page.src_uri for page in files.documentation_pages() if page.abs_src_path)]
-    linked = set().union(*(targets(path, _read(path)) for path in pages if (ROOT / path).exists()))
-    for path in sorted(linked):
-        if page_of(path).startswith("files/") and (ROOT / path).is_file():
+    for path in sorted(linked - {*pages, *outside}):
+        if not path.startswith(DOCS) and (ROOT / path).is_file():
             files.append(File.generated(config, page_of(path), abs_src_path=str(ROOT / path)))
     return files
 

@@ -10,15 +10,19 @@ import posixpath
 import re
 
 DOCS = "docs/"
+ELSEWHERE = {"charts/modelservice-operator/README.md": "reference/chart.md"}
+"""Pages outside the folder of the documentation that are no examples, and where they are on the site."""
 _EXAMPLE = re.compile(r"examples/(?:[0-9]+-)?([^/]+)/README\.md")
 _LINK = re.compile(r"(?P<before>\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?P<after>\))")
-_ELSEWHERE = re.compile("[a-z][a-z+.-]*:|/|#")
+_NO_FILE = re.compile("[a-z][a-z+.-]*:|/|#")
 
 
 def page_of(path: str) -> str:
     """Return where a file of the repository, named from its root, is on the site."""
     if path.startswith(DOCS):
         return path.removeprefix(DOCS)
+    if path in ELSEWHERE:
+        return ELSEWHERE[path]
     example = _EXAMPLE.fullmatch(path)
     return f"tutorials/{example[1]}.md" if example else f"files/{path}"
 
@@ -26,7 +30,7 @@ def page_of(path: str) -> str:
 def targets(path: str, text: str) -> set[str]:
     """Return the files of the repository that a page, which lies at `path`, links to."""
     links = (match["target"] for match in _LINK.finditer(text))
-    return {_resolve(path, target) for target in links if not _ELSEWHERE.match(target)}
+    return {_resolve(path, target) for target in links if not _NO_FILE.match(target)}
 
 
 def rewrite(path: str, text: str) -> str:
@@ -34,7 +38,7 @@ def rewrite(path: str, text: str) -> str:
     here = posixpath.dirname(page_of(path))
 
     def moved(match: re.Match[str]) -> str:
-        if _ELSEWHERE.match(match["target"]):
+        if _NO_FILE.match(match["target"]):
             return match[0]
         target = posixpath.relpath(page_of(_resolve(path, match["target"])), here or ".")
         return f"{match['before']}{target}{match['anchor'] or ''}{match['after']}"

@@ -14,6 +14,7 @@ from hack.docsite.links import page_of, rewrite, targets
         ("examples/01-spam/README.md", "tutorials/spam.md"),
         ("examples/02-go-client/README.md", "tutorials/go-client.md"),
         ("examples/06-gpu/mig.yaml", "files/examples/06-gpu/mig.yaml"),
+        ("charts/modelservice-operator/README.md", "reference/chart.md"),
     ],
 )
 def test_page_of_file_is_its_place_on_the_site(path, page):
