@@ -1,7 +1,9 @@
 """HTTPRoute and GRPCRoute (gateway.networking.k8s.io/v1): requests through Gateways.
 
-The last rule is for everybody, the one before it for testers. Defaults of the API server are written out, so
-that what is read back is what was written.
+The first rule is for everybody, the next for testers: gateways go by what a rule matches, not by its place.
+But Envoy Gateway names what it tells Envoy by the place: where the one for everybody moved, some requests got
+503 or an answer of the new revision. Defaults of the API server are written out, so that what is read back is
+what was written.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from modelservice_operator.facts.kinds import GATEWAY_API, GRPC_ROUTES, HTTP_ROU
 from modelservice_operator.facts.routes import RoutePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from modelservice_operator.api import ParentRef, Route
     from modelservice_operator.decide.resources.metadata import Owner
@@ -40,13 +42,13 @@ def build_http_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, A
     common: dict[str, Any] = {"matches": [match], **({"filters": filters} if filters else {})}
     if route.timeout_seconds is not None:
         common["timeouts"] = {"request": f"{route.timeout_seconds}s"}
-    rules = [
+    rules = [{**common, "backendRefs": _backends(owner, plan, _HTTP_PORT)}]
+    if route.mirror_percent is not None and plan.shown is not None:
+        rules[0]["filters"] = [*filters, _mirror(owner, plan.shown, route.mirror_percent)]
+    rules += [
         {**common, "matches": [{**match, **headers}], "backendRefs": _to(owner, plan.shown, _HTTP_PORT)}
         for headers in _of_testers(route, plan)
     ]
-    if route.mirror_percent is not None and plan.shown is not None:
-        common = {**common, "filters": [*filters, _mirror(owner, plan.shown, route.mirror_percent)]}
-    rules.append({**common, "backendRefs": _backends(owner, plan, _HTTP_PORT)})
     return _route(HTTP_ROUTES, owner, route, rules)
 
 
@@ -54,41 +56,51 @@ def build_grpc_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, A
     """Return the GRPCRoute: of the services of the protocols, which leaves other paths to other routes."""
     methods = [{"method": {"type": "Exact", "service": service}} for service in GRPC_SERVICES]
     rules: list[dict[str, Any]] = [
-        {
-            "matches": [{**method, **headers} for method in methods],
-            "backendRefs": _to(owner, plan.shown, ports.GRPC),
-        }
-        for headers in _of_testers(route, plan)
+        {"matches": methods, "backendRefs": _backends(owner, plan, ports.GRPC)},
+        *(
+            {
+                "matches": [{**method, **headers} for method in methods],
+                "backendRefs": _to(owner, plan.shown, ports.GRPC),
+            }
+            for headers in _of_testers(route, plan)
+        ),
     ]
-    rules.append({"matches": methods, "backendRefs": _backends(owner, plan, ports.GRPC)})
     return _route(GRPC_ROUTES, owner, route, rules)
 
 
 def with_backends(owner: Owner, existing: RouteChild, plan: RoutePlan) -> dict[str, Any]:
     """Return a route as it exists, for everybody by another plan; nobody else is led to the new revision."""
     port = _HTTP_PORT if existing.kind == HTTP_ROUTES.kind else ports.GRPC
-    last = {**existing.spec["rules"][-1], "backendRefs": _backends(owner, plan, port)}
-    if "filters" in last:
-        last["filters"] = [one for one in last["filters"] if one["type"] != _MIRROR]
+    rule = {**_of_everybody(existing.spec["rules"]), "backendRefs": _backends(owner, plan, port)}
+    if "filters" in rule:
+        rule["filters"] = [one for one in rule["filters"] if one["type"] != _MIRROR]
     return {
         "apiVersion": f"{GATEWAY_API}/v1",
         "kind": existing.kind,
         "metadata": build_metadata(owner, owner.name),
-        "spec": {**existing.spec, "rules": [last]},
+        "spec": {**existing.spec, "rules": [rule]},
     }
 
 
 def read_backends(owner: str, existing: RouteChild) -> RoutePlan:
     """Return the plan by which a route was built."""
     rules = existing.spec.get("rules") or [{}]
-    refs = rules[-1].get("backendRefs") or []
+    everybody = _of_everybody(rules)
+    refs = everybody.get("backendRefs") or []
     weights: dict[str, int] | None = {_revision(owner, one["name"]): one.get("weight", 1) for one in refs}
     if [one["name"] for one in refs] in ([], [owner]):
         weights = None
-    mirrors = (one for one in rules[-1].get("filters") or () if one["type"] == _MIRROR)
+    mirrors = (one for one in everybody.get("filters") or () if one["type"] == _MIRROR)
     shown = [one["requestMirror"]["backendRef"]["name"] for one in mirrors]
-    shown += [one["name"] for rule in rules[:-1] for one in rule.get("backendRefs") or ()]
+    shown += [one["name"] for rule in rules if rule is not everybody for one in rule.get("backendRefs") or ()]
     return RoutePlan(weights=weights, shown=_revision(owner, shown[0]) if shown else None)
+
+
+def _of_everybody(rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rule that asks for no header. It was the last one once."""
+    return next(
+        (rule for rule in rules if not any(one.get("headers") for one in rule.get("matches") or ())), rules[0]
+    )
 
 
 def _revision(owner: str, service: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from tests.unit.operator.builders import World, model
 
+from modelservice_operator.decide.resources.routes import read_backends
 from modelservice_operator.explain.status import compute_status
 from modelservice_operator.facts.gateways import Condition, Gateway, GatewayClass, Listener, RouteParent
 from modelservice_operator.facts.kinds import GATEWAY_KINDS, ROUTE_KINDS
@@ -47,7 +48,7 @@ def go_on(world: World, steps: int = 60) -> None:
 
 def backends(world: World, kind: str = "HTTPRoute") -> dict[str, int]:
     """Return the weights of the last rule, by the end of the Service's name."""
-    refs = world.objects[kind, "spam"]["spec"]["rules"][-1]["backendRefs"]
+    refs = world.objects[kind, "spam"]["spec"]["rules"][0]["backendRefs"]
     return {one["name"].removeprefix("spam").removeprefix("-"): one["weight"] for one in refs}
 
 
@@ -224,13 +225,46 @@ def test_testers_and_copies_go_to_the_new_revision_during_a_change_alone() -> No
     go_on(world)
 
     new = world.status["targetRevision"]
-    first, last = world.objects["HTTPRoute", "spam"]["spec"]["rules"]
-    assert first["matches"][0]["headers"] == [{"type": "Exact", "name": "X-Tester", "value": "yes"}]
-    assert [one["name"] for one in first["backendRefs"]] == [f"spam-{new}"]
-    assert last["filters"][0]["requestMirror"]["percent"] == 5
-    assert last["filters"][0]["requestMirror"]["backendRef"]["name"] == f"spam-{new}"
+    everybody, testers_only = world.objects["HTTPRoute", "spam"]["spec"]["rules"]
+    assert testers_only["matches"][0]["headers"] == [{"type": "Exact", "name": "X-Tester", "value": "yes"}]
+    assert [one["name"] for one in testers_only["backendRefs"]] == [f"spam-{new}"]
+    assert everybody["filters"][0]["requestMirror"]["percent"] == 5
+    assert everybody["filters"][0]["requestMirror"]["backendRef"]["name"] == f"spam-{new}"
     assert len(world.objects["GRPCRoute", "spam"]["spec"]["rules"]) == 2
     assert next(one for one in world.status["route"]["backends"] if one.get("shown"))["revision"] == new
+
+
+def test_rule_for_everybody_keeps_its_place_when_that_for_testers_comes_and_goes() -> None:
+    """Envoy Gateway names clusters by the place: whoever moves gets another one, which is not ready yet."""
+    testers = {"testers": {"header": "X-Tester", "value": "yes"}}
+    world = make_world(route={**ROUTE, **testers})
+    counts = set()
+    for version in (1, 2):
+        world.edit(model=model(version))
+        for _ in range(30):
+            go_on(world, 1)
+            for kind in ("HTTPRoute", "GRPCRoute"):
+                everybody, *others = world.objects[kind, "spam"]["spec"]["rules"]
+                assert not any("headers" in one for one in everybody["matches"])
+                assert all("headers" in one for rule in others for one in rule["matches"])
+                counts.add(len(others))
+    assert counts == {0, 1}
+
+
+def test_route_of_an_older_operator_that_has_testers_first_is_read_alike() -> None:
+    testers = {"testers": {"header": "X-Tester", "value": "yes"}}
+    world = make_world(route={**ROUTE, **testers})
+    go_on(world, 2)
+    world.edit(model=model(2))
+    go_on(world)
+    for kind in ("HTTPRoute", "GRPCRoute"):
+        now = world.children[kind, "spam"]
+        assert isinstance(now, RouteChild)
+        rules = now.spec["rules"]
+        assert len(rules) == 2
+        before = msgspec.structs.replace(now, spec={**now.spec, "rules": rules[::-1]})
+        assert read_backends("spam", before) == read_backends("spam", now)
+        assert read_backends("spam", now).shown == world.status["targetRevision"]
 
 
 @pytest.mark.parametrize(
