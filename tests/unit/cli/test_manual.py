@@ -44,7 +44,7 @@ def test_examples_are_command_lines_that_are_taken(path):
         COMMANDS[()].parse_args(words[1:])
 
 
-@pytest.mark.parametrize("path", PLUGIN_COMMANDS.keys() - {()}, ids=" ".join)
+@pytest.mark.parametrize("path", sorted(PLUGIN_COMMANDS.keys() - {()}), ids=" ".join)
 def test_plugin_shows_examples_under_its_own_name(path):
     for example in examples(PLUGIN_COMMANDS[path].format_help()):
         assert example.startswith("kubectl msvc ")
