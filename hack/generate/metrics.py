@@ -29,7 +29,7 @@ from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.machine.gpu_devices import GpuDevice
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.snapshots import ModelSnapshot
-from modelservice_runtime.observe.metrics import GpuCollector, ModelCollector, memory_metrics
+from modelservice_runtime.observe.metrics import FileGauges, GpuCollector, ModelCollector, memory_metrics
 from modelservice_runtime.workers.gauges import WorkerGauges
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ def _of_server() -> Iterator[Metric]:
     yield from GpuCollector(cast("GpuReader", _OneGpu())).collect()
     yield from memory_metrics(1, 1)
     yield from WorkerGauges().collect()
+    yield from FileGauges(lambda: {"tls": False}).collect()
 
 
 def _of_component(own: ModuleType, common: tuple[CollectorRegistry, ...]) -> Iterator[Exported]:

@@ -202,6 +202,12 @@ CASES = (
     Case("ModelServiceNonFiniteAnswers", nonfinite(GROWS_SLOWLY), nonfinite(RESTS), OF_PODS),
     Case("ModelServiceMemoryNearLimit", memory(95), memory(80), OF_POD),
     Case(
+        "ModelServiceFileRefused",
+        {f'modelservice_file_refused{{{POD},file="tls"}}': always(1)},
+        {f'modelservice_file_refused{{{POD},file="tls"}}': always(0)},
+        {**OF_PODS, "file": "tls"},
+    ),
+    Case(
         "ModelServiceWorkersRestart",
         {f"modelservice_worker_restarts_total{{{POD}}}": f"0+1x{MINUTES}"},
         {f"modelservice_worker_restarts_total{{{POD}}}": RESTS},
