@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from hack.cluster.cluster import Cluster
 
-FOLDER = Path(__file__).parents[3] / "charts/modelservice-operator/files/dashboards"
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "charts/modelservice-operator/files/dashboards"
 STANDBY, CONTROLLER = "activator.modelservice.dev", "endpointslice-controller.k8s.io"
 NAME, SLEEPER = "spam", "sleeper"
 AUTOSCALING = {
@@ -47,9 +48,18 @@ ROLLOUT = {
     "contract": "Ignore",
 }
 INTERVALS = {"__rate_interval": "5m", "__interval": "15s", "__range": "1h"}
-NOT_HERE = ("nv_gpu_", "modelservice_operator_cold_start_seconds")
-"""There is no GPU, and no cold start that is measured: `tests/unit/test_dashboards.py` holds the names."""
-SOMEWHERE = ("nv_gpu_", "modelservice_worker", "modelservice_memory_")
+WITH_A_DEVICE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.unit.runtime.fake_nvml import make_nvml
+sys.modules["pynvml"] = make_nvml(1)
+from modelservice_runtime.serving import serve
+sys.exit(serve.run(sys.argv[1:]))
+"""
+"""The real server, with a stand-in for the library of NVIDIA's driver."""
+NOT_HERE = "modelservice_operator_cold_start_seconds"
+"""No cold start is measured: `tests/unit/test_dashboards.py` holds the names."""
+SOMEWHERE = ("modelservice_worker", "modelservice_memory_")
 ADDRESS = own_address()
 
 pytestmark = pytest.mark.skipif(ADDRESS is None, reason="an EndpointSlice takes no loopback address")
@@ -160,8 +170,9 @@ def observed(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("observed")
     model = folder / "adder.onnx"
     model.write_bytes(make_adder(1.0))
+    arguments = ("--model", f"adder={model}", "--host", "0.0.0.0")
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(server_process("--model", f"adder={model}", "--host", "0.0.0.0"))
+        server = stack.enter_context(server_process(*arguments, program=WITH_A_DEVICE))
         kube = Kube(installed.api, stack.enter_context(testing.fresh_namespace(installed.api)))
         addresses = stack.enter_context(pod_addresses())
         fleet = stack.enter_context(played_pods(installed.api, f"{kube.namespace}-node", addresses))
@@ -266,7 +277,7 @@ def test_every_query_of_the_dashboards_has_an_answer(observed: Installation, pro
         if f"\n{name} " not in page
     ]  # where no control group of this machine tells
     variables = {"namespace": observed.kube.namespace, "service": NAME}
-    asked = [one for one in queries() if not any(name in one.expression for name in (*NOT_HERE, *missing))]
+    asked = [one for one in queries() if not any(name in one.expression for name in (NOT_HERE, *missing))]
     assert len(asked) > 80
     empty = set(asked)
 
@@ -291,7 +302,7 @@ def test_processes_tell_what_the_documentation_lists_and_nothing_else(observed: 
         wanted = {metric.name for metric in listed[name]}
         if name == "operator":
             wanted |= {metric.name for metric in listed["services"]}
-        # Some need a GPU, several workers or a control group; what there is more is of any process.
+        # Some need several workers or a control group; what there is more is of any process.
         assert {one for one in wanted - told if not one.startswith(SOMEWHERE)} == set(), name
         assert told - wanted <= {metric.name for metric in listed["process"]}, name
 
