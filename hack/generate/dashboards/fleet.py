@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from hack.generate.dashboards.board import RATE, board, query_variable
 from hack.generate.dashboards.panels import (
     NUMBER,
@@ -27,6 +28,10 @@ SERVICE = "namespace, modelservice_dev_name"
 NAMED = "{{namespace}}/{{modelservice_dev_name}}"
 REQUESTS = f"rate(modelservice_request_duration_seconds_count{{{SCOPE}}}{RATE})"
 FAILURES = f'rate(nv_inference_request_failure{{{SCOPE},reason=~"REJECTED|BACKEND"}}{RATE})'
+TO_SERVICE = DashboardLink("Service").url(
+    "/d/modelservice-service?${datasource:queryparam}&var-namespace=${__data.fields.namespace}"
+    "&var-service=${__data.fields.name}&${__url_time_range}"
+)
 _ANY = Levels(warning=1, bad=5)
 
 
@@ -97,21 +102,15 @@ def _attention(dashboard: Dashboard) -> None:
             "Not ready",
             "With the reason; the messages are in `kubectl get modelservices`.",
             Query(f'modelservice_condition{{{SCOPE},condition="Ready",status!="True"}}'),
-            "namespace",
-            "name",
-            "status",
-            "reason",
-        )
+            *("namespace", "name", "status", "reason"),
+        ).data_links([TO_SERVICE])
     ).with_panel(
         listing(
             "Changes under way",
             "Phase, and why it is paused or was aborted.",
             Query(f'modelservice_rollout_phase{{{SCOPE},phase!="Complete"}}'),
-            "namespace",
-            "name",
-            "phase",
-            "reason",
-        )
+            *("namespace", "name", "phase", "reason"),
+        ).data_links([TO_SERVICE])
     ).with_panel(
         graph(
             "Conditions",

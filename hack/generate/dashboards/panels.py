@@ -129,6 +129,7 @@ def number(
         .span(width)
         .graph_mode(BigValueGraphMode.NONE if words else BigValueGraphMode.AREA)
         .color_mode(BigValueColorMode.VALUE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .with_target(_target(query).ref_id("A"))
     )
     if levels is not None:
@@ -143,8 +144,8 @@ def number(
 
 def listing(title: str, description: str, query: Query, *columns: str, width: int = 12) -> table.Panel:
     """What holds now, one line each, with these labels as columns."""
-    shown = {name: place for place, name in enumerate(columns)}
-    options: dict[str, object] = {"indexByName": shown, "includeByName": dict.fromkeys(columns, True)}
+    kept: dict[str, object] = {"include": {"names": list(columns)}}
+    ordered: dict[str, object] = {"indexByName": {name: place for place, name in enumerate(columns)}}
     return (
         table.Panel()
         .title(title)
@@ -153,7 +154,8 @@ def listing(title: str, description: str, query: Query, *columns: str, width: in
         .height(HEIGHT)
         .span(width)
         .with_target(_target(query).ref_id("A").instant().format(PromQueryFormat.TABLE))
-        .with_transformation(DataTransformerConfig(id_val="organize", options=options))
+        .with_transformation(DataTransformerConfig(id_val="filterFieldsByName", options=kept))
+        .with_transformation(DataTransformerConfig(id_val="organize", options=ordered))
     )
 
 
