@@ -26,9 +26,11 @@ def test_standby_is_warm_writes_nothing_and_takes_over_after_a_kill(kube, make_o
     kube.wait_ready()
     assert holder(kube) == "operator-a"
     assert second.metric("modelservice_operator_writes_total") == 0
+    assert [one.metric("modelservice_info") for one in (first, second)] == [1, 0]  # nothing is told twice
     first.wait_at_rest().kill()
     versions = kube.versions()
     second.wait_leading()
+    assert second.metric("modelservice_info") == 1
     wait_until(lambda: second.metric("modelservice_operator_reconcile_total") >= 1, "it reconciled")
     time.sleep(1)
     assert second.metric("modelservice_operator_writes_total") == 0  # a failover is no reason to write
