@@ -113,7 +113,7 @@ sbom: $(SBOM_VENV)/.installed ## Write what our images are made of into dist/*.c
 audit: $(SBOM_VENV)/.installed ## Ask what is known against the packages of our images; fails where it can be mended
 	@$(PY) -m hack.release.vulnerabilities $(IMAGES:%=requirements/%.txt)
 
-test-extras: cluster $(AUDIT_VENV)/.installed ## With the real prometheus-adapter, KEDA and Envoy Gateway (built once: 35 minutes); not part of `make test`
+test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed ## With the real prometheus-adapter, KEDA and Envoy Gateway (built once: 35 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
 
 test: lint type docs-check cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
