@@ -5,7 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from modelservice_cli import api_key, completion, encrypt, runtime
+from modelservice_cli import completion, encrypt, runtime
+from modelservice_cli.api_key.arguments import add_arguments as add_api_key_arguments
 from modelservice_cli.errors import CommandError
 from modelservice_cli.local import serve
 from modelservice_cli.manual import write_manual
@@ -49,7 +50,10 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     if arguments.command == "serve":
         return serve.run(arguments.serve_parser, argv[1:])
     if arguments.command == "api-key":
-        return api_key.run(arguments)
+        # Imported here: the runtime's checks of keys are for this command alone.
+        from modelservice_cli.api_key.run import run as run_api_key
+
+        return run_api_key(arguments)
     if arguments.command == "encrypt":
         return encrypt.run(arguments)
     if arguments.command == "runtime":
@@ -104,9 +108,9 @@ def _build_parser() -> argparse.ArgumentParser:
     serve.add_arguments(serve_parser)
     serve_parser.set_defaults(serve_parser=serve_parser)
     api_key_parser = commands.add_parser(
-        "api-key", help="make keys that clients of a server need", allow_abbrev=False
+        "api-key", help="make and revoke keys that clients of a server need", allow_abbrev=False
     )
-    api_key.add_arguments(api_key_parser)
+    add_api_key_arguments(api_key_parser)
     encrypt_parser = commands.add_parser(
         "encrypt",
         help="encrypt a model, and make the keys for that",

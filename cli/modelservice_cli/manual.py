@@ -45,10 +45,23 @@ PAGES: dict[Path, Page] = {
         )
     ),
     ("api-key",): Page(
-        ("modelservice api-key new alice --file keys.txt",), "Make the keys that clients of a server need."
+        ("modelservice api-key new alice --secret spam-keys -n mail",),
+        "Make and revoke the keys that clients of a server need.",
     ),
     ("api-key", "new"): Page(
-        ("modelservice api-key new alice", "modelservice api-key new alice --file keys.txt")
+        (
+            "modelservice api-key new alice",
+            "modelservice api-key new alice --file keys.txt",
+            "modelservice api-key new alice --secret spam-keys -n mail",
+        )
+    ),
+    ("api-key", "list"): Page(
+        ("modelservice api-key list --secret spam-keys -n mail",),
+        "Show whose keys there are.",
+    ),
+    ("api-key", "revoke"): Page(
+        ("modelservice api-key revoke alice --secret spam-keys -n mail",),
+        "Take a key away. Servers that run refuse it once they have read the file or the Secret again.",
     ),
     ("encrypt",): Page(
         (

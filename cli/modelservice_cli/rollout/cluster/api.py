@@ -8,7 +8,12 @@ import urllib3
 from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.cluster.errors import ChangedMeanwhileError, ForbiddenError, UnavailableError
+from modelservice_cli.rollout.cluster.errors import (
+    ChangedMeanwhileError,
+    ForbiddenError,
+    NotFoundError,
+    UnavailableError,
+)
 from modelservice_cli.rollout.cluster.kubeconfig import Access
 from modelservice_operator.facts.kinds import MODEL_SERVICES, Resource
 from modelservice_operator.facts.labels import GROUP, NAME, VERSION
@@ -104,6 +109,42 @@ class Cluster:
             f"ModelService {metadata['name']!r} is gone",
         )
 
+    def read_secret(self, namespace: str, name: str) -> Object | None:
+        """A Secret, None where there is none."""
+        try:
+            answer = self._ask(
+                lambda: self._core.read_namespaced_secret(
+                    name, namespace, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS
+                ),
+                f"there is no Secret {name!r}",
+            )
+        except NotFoundError:
+            return None
+        found: Object = json.loads(answer.data)
+        return found
+
+    def create_secret(self, secret: Object) -> None:
+        """Make a Secret. ChangedMeanwhileError: there is one by now."""
+        namespace = secret["metadata"]["namespace"]
+        body: Any = secret
+        self._ask(
+            lambda: self._core.create_namespaced_secret(
+                namespace, body, field_manager=FIELD_MANAGER, _request_timeout=_TIMEOUT_SECONDS
+            ),
+            f"there is no namespace {namespace!r}",
+        )
+
+    def replace_secret(self, secret: Object) -> None:
+        """Write a Secret as it was read and then edited; raises as `replace_service` does."""
+        name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
+        body: Any = secret  # not parsed into the package's models, which know less than the server
+        self._ask(
+            lambda: self._core.replace_namespaced_secret(
+                name, namespace, body, field_manager=FIELD_MANAGER, _request_timeout=_TIMEOUT_SECONDS
+            ),
+            f"Secret {name!r} is gone",
+        )
+
     def _list_core(self, list_them: Callable[..., Any], namespace: str, **selectors: str) -> list[Object]:
         # Unparsed: the package's models would cost more time than the request.
         answer = self._ask(
@@ -133,7 +174,7 @@ def refusal(status: int, body: str | bytes | None, not_found: str, server: str) 
     if status == 404:
         # A path that the server does not know is answered without a name.
         is_known = bool((answer.get("details") or {}).get("name"))
-        return CommandError(not_found if is_known else _NO_DEFINITION)
+        return NotFoundError(not_found) if is_known else CommandError(_NO_DEFINITION)
     if status == 401:
         return CommandError(
             f"the API server at {server} does not accept your credentials: log in again, or correct the "
@@ -145,7 +186,7 @@ def refusal(status: int, body: str | bytes | None, not_found: str, server: str) 
             "something 'edit') in the namespace"
         )
     if status == 409:
-        return ChangedMeanwhileError("the ModelService was changed in the same moment: run the command again")
+        return ChangedMeanwhileError("somebody else changed it in the same moment: run the command again")
     if status in _TRIES_MAY_HELP:
         return UnavailableError(f"the API server at {server} cannot answer now: {message}")
     return CommandError(f"the API server refuses it: {message}")

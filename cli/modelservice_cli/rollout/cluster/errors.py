@@ -7,6 +7,10 @@ class ForbiddenError(CommandError):
     """The user has no right to it."""
 
 
+class NotFoundError(CommandError):
+    """There is no such object."""
+
+
 class UnavailableError(CommandError):
     """No answer, or none for now: another try may help."""
 
