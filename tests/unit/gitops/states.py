@@ -161,6 +161,11 @@ def edited(**spec: Any) -> World:
     return world
 
 
+def edit(world: World, **spec: Any) -> World:
+    world.edit(**spec)
+    return world
+
+
 def scaling_up() -> World:
     world = at_rest()
     world.scale(3)
@@ -313,8 +318,7 @@ def refused(*, transient: bool) -> World:
     return world
 
 
-def deleting() -> World:
-    world = at_rest()
+def deleted(world: World) -> World:
     world.service["metadata"]["deletionTimestamp"] = timestamp(NOW + timedelta(seconds=60))
     world.service["metadata"]["finalizers"] = ["foregroundDeletion"]
     world.reconcile()
@@ -332,13 +336,14 @@ STATES: dict[str, State] = {
     "starting": State("Progressing", starting),
     "ready": State("Healthy", at_rest),
     "edited": State("Progressing", edited),
-    "edited-while-paused": State("Progressing", lambda: _edit(paused())),
+    "edited-while-paused": State("Progressing", lambda: edit(paused(), model=model(3))),
     "scaling-up": State("Progressing", scaling_up),
     "autoscaled-further": State("Healthy", autoscaled_further),
     "pod-lost": State("Progressing", pod_lost),
     "scaled-to-zero": State("Healthy", lambda: at_rest(replicas=0)),
     "asleep": State("Healthy", asleep),
-    "deleting": State("Progressing", deleting),
+    "deleting": State("Progressing", lambda: deleted(at_rest())),
+    "deleting-while-paused": State("Progressing", lambda: deleted(paused())),
     "rolling": State("Progressing", rolling),
     "rolling-paused": State("Suspended", lambda: settled(Change(), "pause")),
     "recreate": State("Progressing", lambda: Change(strategy="Recreate")),
@@ -373,17 +378,15 @@ STATES: dict[str, State] = {
     "invalid-edit": State(
         "Degraded", lambda: settled(edited(model={"storageUri": "ftp://models/spam.onnx"}))
     ),
+    "invalid-edit-while-paused": State(
+        "Degraded", lambda: settled(edit(paused(), model={"storageUri": "ftp://models/spam.onnx"}))
+    ),
     "runtime-missing": State("Degraded", lambda: at_rest(make_runtime())),
     "write-refused": State("Degraded", lambda: refused(transient=False)),
     "write-delayed": State("Progressing", lambda: refused(transient=True)),
     "autoscaler-inactive": State("Degraded", autoscaler_inactive),
     "content-changed": State("Degraded", content_changed),
 }
-
-
-def _edit(world: World) -> World:
-    world.edit(model=model(3))
-    return world
 
 
 def model_service(name: str) -> dict[str, Any]:
