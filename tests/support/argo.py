@@ -7,6 +7,7 @@ second, here a number of instructions. There is no `string` library, so strings 
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 from lupa import lua51
@@ -104,3 +105,39 @@ def _cleaned(new: Any, old: Any) -> Any:
     if isinstance(new, list) and isinstance(old, list):
         return [_cleaned(one, old[at] if at < len(old) else None) for at, one in enumerate(new)]
     return new
+
+
+def three_way_patch(config: Object, live: Object) -> Object:
+    """Return what a sync would change, as Argo CD tells it: {} where nothing is out of sync.
+
+    It compares custom resources as JSON merge patches do (`pkg/diff` of its gitops-engine): what Git has and
+    the cluster has otherwise, and what was applied last and Git has no longer.
+    """
+    applied = live["metadata"].get("annotations", {}).get("kubectl.kubernetes.io/last-applied-configuration")
+    original = json.loads(applied) if applied else config
+    return _overlay(_kept(merge_patch(live, config), deletions=False), _removed(original, config))
+
+
+def _kept(patch: Object, *, deletions: bool) -> Object:
+    """One half of a merge patch: what it removes, or all else."""
+    found: Object = {}
+    for key, value in patch.items():
+        if isinstance(value, dict):
+            if inner := _kept(value, deletions=deletions):
+                found[key] = inner
+        elif (value is None) == deletions:
+            found[key] = value
+    return found
+
+
+def _removed(original: Object, config: Object) -> Object:
+    original = copy.deepcopy(original)
+    original["metadata"].get("annotations", {}).pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    if not original["metadata"].get("annotations"):
+        original["metadata"].pop("annotations", None)
+    return _kept(merge_patch(original, config), deletions=True)
+
+
+def _overlay(patch: Object, other: Object) -> Object:
+    both = {key for key in patch if isinstance(patch[key], dict) and isinstance(other.get(key), dict)}
+    return {**patch, **other, **{key: _overlay(patch[key], other[key]) for key in both}}
