@@ -18,6 +18,7 @@ IDENTITY_KEYS = ("key.txt", "keys.txt", "age.agekey")
 _BEGINNINGS = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
 _MAX_FILE_BYTES = 1024 * 1024  # Kubernetes' own limit for a Secret
 _MAX_IDENTITIES = 100
+_WRITTEN_BYTES = 1024 * 1024
 
 Identity = Any
 """A private key; the library has no types."""
@@ -117,6 +118,7 @@ def decrypt(source: BinaryIO, sink: Sink, identities: Iterable[Identity], name: 
     writer = _Writer(sink)
     try:
         pyrage.decrypt_io(source, writer, list(identities))
+        writer.finish()
     except pyrage.DecryptError as error:
         raise decryption_failed(
             f"no key in the Secret of spec.model.decryption opens {name} ({error}); put the private key of "
@@ -124,7 +126,7 @@ def decrypt(source: BinaryIO, sink: Sink, identities: Iterable[Identity], name: 
         ) from error
     except OSError as error:
         if writer.failure is not None:
-            raise writer.failure from error
+            raise writer.failure from None
         if error.errno is not None:  # of the disk
             raise
         raise decryption_failed(
@@ -138,19 +140,27 @@ def decryption_failed(message: str) -> FetchError:
 
 
 class _Writer:
-    """What the library writes to; it hands on errors of the system only, so that others are kept here."""
+    """What the library writes to: it writes little at a time, and hands on errors of the system only."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
+        self._held = bytearray()
         self.failure: FetchError | None = None
 
     def write(self, data: bytes) -> int:
+        self._held += data
+        if len(self._held) >= _WRITTEN_BYTES:
+            self.finish()
+        return len(data)
+
+    def finish(self) -> None:
+        """Hand on what is held."""
+        held, self._held = bytes(self._held), bytearray()
         try:
-            self._sink.write(data)
+            self._sink.write(held)
         except FetchError as error:
             self.failure = error
             raise OSError("not taken") from error
-        return len(data)
 
     def flush(self) -> None:
         """Nothing is kept back."""
