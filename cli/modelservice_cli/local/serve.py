@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials-dir", type=Path, metavar="DIR", help="with -f: files of the model store's credentials"
     )
+    parser.add_argument(
+        "--decryption-dir",
+        type=Path,
+        metavar="DIR",
+        help="with -f: directory with the private key of an encrypted model, as key.txt",
+    )
     add_serve_arguments(parser, default_host="127.0.0.1")
 
 
@@ -47,8 +53,9 @@ def build_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Serv
     """Settings from flags, and from the manifest for what no flag says."""
     arguments = parser.parse_args(argv)
     if arguments.file is None:
-        if arguments.credentials_dir is not None:
-            parser.error("--credentials-dir needs -f")
+        for flag in ("credentials_dir", "decryption_dir"):
+            if getattr(arguments, flag) is not None:
+                parser.error(f"--{flag.replace('_', '-')} needs -f")
         return build_serve_settings(arguments)
     if len(arguments.model) > 1:
         parser.error("with -f give at most one --model PATH")
@@ -81,12 +88,13 @@ def _take_environment(wanted: Mapping[str, str]) -> None:
 
 def _model_path(arguments: argparse.Namespace, service: "LocalService") -> Path:
     check_runtime_packages()
-    from modelservice_cli.local.model_files import cache_directory, locate_model
+    from modelservice_cli.local.model_files import SecretDirectories, cache_directory, locate_model
 
     given = None
     if arguments.model:
         given = _given_path(arguments.model[0], service.name)
-    return locate_model(service, given, arguments.credentials_dir, cache_directory())
+    secrets = SecretDirectories(arguments.credentials_dir, arguments.decryption_dir)
+    return locate_model(service, given, secrets, cache_directory())
 
 
 def _given_path(text: str, name: str) -> Path:

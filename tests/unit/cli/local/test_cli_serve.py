@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,10 @@ from tests.unit.runtime import onnx_models
 
 from modelservice_cli import main as command
 from modelservice_cli.errors import CommandError
+from modelservice_cli.local import model_files
 from modelservice_cli.local.manifest import read_manifest
-from modelservice_cli.local.model_files import default_cache_directory, locate_model
+from modelservice_cli.local.model_files import SecretDirectories, default_cache_directory, locate_model
+from modelservice_runtime.fetch.age import encrypt, new_identity, parse_recipient
 from modelservice_runtime.settings.batching import ModelSample
 from modelservice_runtime.settings.models import ModelSource
 from modelservice_runtime.settings.serve import ServeSettings
@@ -241,7 +246,7 @@ def test_locate_model_of_cluster_storage_asks_for_a_path(tmp_path: Path) -> None
         str(write_manifest(tmp_path, {"model": {"storageUri": "pvc://claim/model.onnx"}}))
     )
     with pytest.raises(CommandError, match="--model PATH"):
-        locate_model(service, None, None, tmp_path)
+        locate_model(service, None, SecretDirectories(), tmp_path)
 
 
 def test_default_cache_directory_follows_xdg() -> None:
@@ -252,48 +257,80 @@ def test_default_cache_directory_follows_xdg() -> None:
 def test_serve_fetches_a_remote_model_once_into_the_cache(tmp_path: Path, model: Path) -> None:
     """A real web server on the loopback address; with a digest the second start needs it no more."""
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    arguments = [
-        sys.executable,
-        "-m",
-        "http.server",
-        "0",
-        "--bind",
-        "127.0.0.1",
-        "--directory",
-        str(tmp_path),
-    ]
+    with run_web_server(tmp_path) as address:
+        spec = {"model": {"storageUri": f"{address}/mlp.onnx", "sha256": digest}}
+        service = read_manifest(str(write_manifest(tmp_path, spec)))
+        fetched = locate_model(service, None, SecretDirectories(), tmp_path / "cache")
+    assert fetched.read_bytes() == model.read_bytes()
+    assert locate_model(service, None, SecretDirectories(), tmp_path / "cache") == fetched
+
+
+def write_encrypted(folder: Path, model: Path, address: str) -> Path:
+    """Encrypt `model` for the key in `folder`/key.txt; return the manifest that names it."""
+    private, public = new_identity()
+    (folder / "key.txt").write_text(private)
+    with model.open("rb") as plain, (folder / "mlp.onnx.age").open("wb") as sealed:
+        encrypt(plain, sealed, [parse_recipient(public)])
+    digest = hashlib.sha256((folder / "mlp.onnx.age").read_bytes()).hexdigest()
+    uri = f"{address}/mlp.onnx.age"
+    decryption = {"maxSize": "1Mi", "decryption": {"secretName": "key"}}
+    return write_manifest(folder, {"model": {"storageUri": uri, "sha256": digest, **decryption}})
+
+
+def test_locate_model_decrypts_into_memory_for_as_long_as_the_process_lives(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, cache = tmp_path / "memory", tmp_path / "cache"
+    memory.mkdir()
+    at_end: list[Callable[[], None]] = []
+    monkeypatch.setattr(model_files, "_MEMORY", memory)
+    monkeypatch.setattr("atexit.register", lambda function, *given: at_end.append(partial(function, *given)))
+    with run_web_server(tmp_path) as address:
+        service = read_manifest(str(write_encrypted(tmp_path, model, address)))
+        found = locate_model(service, None, SecretDirectories(None, tmp_path), cache)
+    assert found.is_relative_to(memory)
+    assert found.read_bytes() == model.read_bytes()
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+    (remove,) = at_end
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: 1)  # in a child
+        remove()
+    assert found.exists()
+    remove()
+    assert list(memory.iterdir()) == []
+
+
+def test_locate_model_that_is_encrypted_asks_for_the_key(tmp_path: Path, model: Path) -> None:
+    service = read_manifest(str(write_encrypted(tmp_path, model, "https://h.example")))
+    with pytest.raises(CommandError, match="--decryption-dir DIR"):
+        locate_model(service, None, SecretDirectories(), tmp_path / "cache")
+    # The digest is that of the encrypted file.
+    assert locate_model(service, model, SecretDirectories(), tmp_path / "cache") == model
+
+
+@contextmanager
+def run_web_server(folder: Path) -> Iterator[str]:
+    """The address of a web server for a folder."""
+    arguments = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
     with subprocess.Popen(
-        [*arguments[:1], "-u", *arguments[1:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as web:
+        [*arguments, "--directory", str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as web:  # fmt: skip
         assert web.stdout is not None
         port = web.stdout.readline().partition(" port ")[2].split()[0]
-        uri = f"http://127.0.0.1:{port}/mlp.onnx"
-        manifest = write_manifest(tmp_path, {"model": {"storageUri": uri, "sha256": digest}})
-        service = read_manifest(str(manifest))
         try:
-            fetched = locate_model(service, None, None, tmp_path / "cache")
+            yield f"http://127.0.0.1:{port}"
         finally:
             web.kill()
-    assert fetched.read_bytes() == model.read_bytes()
-    assert locate_model(service, None, None, tmp_path / "cache") == fetched
 
 
 def test_the_command_serves_and_stops_on_interrupt(model: Path) -> None:
-    arguments = [
-        "serve",
-        "--model",
-        f"mlp={model}",
-        "--http-port",
-        "0",
-        "--metrics-port",
-        "0",
-        "--grpc-port",
-        "0",
-    ]
+    ports = [text for name in ("http", "metrics", "grpc") for text in (f"--{name}-port", "0")]
     program = "import sys; from modelservice_cli.main import main; sys.exit(main(sys.argv[1:]))"
     paths = os.pathsep.join(str(Path(__file__).parents[3] / name) for name in ("cli", "runtime", "operator"))
     with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-c", program, "serve", "--model", f"mlp={model}", *ports],
         stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths},
     ) as server:  # fmt: skip
         assert server.stderr is not None
