@@ -1,10 +1,8 @@
 """The Gateway API, and Traefik, which serves it: CRDs from the Go module, the program from its wheel."""
 
 import contextlib
-import json
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import yaml
 from hack.cluster.api import Api, condition_status
 from hack.cluster.cluster import Cluster
 from hack.cluster.errors import ClusterError
+from hack.cluster.module_crds import module_crds
 from hack.cluster.netns import NODE_ADDRESS, namespace_path
 from hack.cluster.wheels import TRAEFIK, find_wheel_program
 
@@ -28,14 +27,7 @@ _START_SECONDS = 60.0
 
 def gateway_crds() -> list[dict[str, Any]]:
     """Return the CRDs of the standard channel."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["go", "mod", "download", "-json", GATEWAY_API]
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise ClusterError(f"cannot fetch {GATEWAY_API}: {result.stderr or result.stdout}")
-    files = sorted(Path(json.loads(result.stdout)["Dir"], "config", "crd", "standard").glob("*.yaml"))
-    found = [one for file in files for one in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
-    return [one for one in found if one and one["kind"] == "CustomResourceDefinition"]
+    return module_crds(GATEWAY_API, "config/crd/standard")
 
 
 def install_gateway_api(api: Api) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from hack.cluster.binaries import find_programs
-from hack.cluster.gateways import gateway_crds
+from hack.cluster.families import FAMILIES
+from hack.cluster.gateways import GATEWAY_API
+from hack.cluster.module_crds import module_crds
 from tests.integration.chart.test_chart_rights import VALUES
 from tests.support.chart import MODEL_RUNTIME_API, MONITORING_API, Chart, Object
 from tests.support.schemas import Kind, Validator, kind_of, write_schemas
@@ -23,9 +25,24 @@ FILES = sorted(
     for file in (ROOT / folder).rglob("*.yaml")
     if "kind:" in file.read_text(encoding="utf-8")
 )
-FOREIGN = {"monitoring.coreos.com", "argoproj.io", "source.toolkit.fluxcd.io", "kustomize.toolkit.fluxcd.io"}
-"""Groups of others, whose CRDs we do not have."""
-OPTIONAL = "gateway.networking.k8s.io"
+UNKNOWN = {"argoproj.io", "helm.toolkit.fluxcd.io"}
+"""Groups whose CRDs no Go module brings that can be had."""
+OTHERS = {
+    "gateway.networking.k8s.io": (GATEWAY_API, "config/crd/standard"),
+    "monitoring.coreos.com": (
+        "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+        "example/prometheus-operator-crd",
+    ),
+    "source.toolkit.fluxcd.io": (
+        f"github.com/fluxcd/source-controller@{FAMILIES['source-controller'].version}",
+        "config/crd/bases",
+    ),
+    "kustomize.toolkit.fluxcd.io": (
+        f"github.com/fluxcd/kustomize-controller@{FAMILIES['kustomize-controller'].version}",
+        "config/crd/bases",
+    ),
+}
+"""Groups of others that we use: the Go module and its folder that have the CRDs."""
 
 
 def read(file: Path) -> list[Object]:
@@ -34,7 +51,11 @@ def read(file: Path) -> list[Object]:
 
 
 def known(objects: list[Object]) -> list[Object]:
-    return [one for one in objects if one["apiVersion"].partition("/")[0] not in FOREIGN]
+    return [one for one in objects if group_of(one) not in UNKNOWN]
+
+
+def group_of(obj: Object) -> str:
+    return str(obj["apiVersion"].rpartition("/")[0])
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +74,11 @@ def validator(
 ) -> Validator:
     """kubeconform, and the schemas of all kinds that we use."""
     objects = [one for found in (*rendered.values(), *map(read, FILES)) for one in known(found)]
-    kinds: set[Kind] = {kind_of(one) for one in objects if not one["apiVersion"].startswith(OPTIONAL)}
+    kinds: set[Kind] = {kind_of(one) for one in objects if group_of(one) not in OTHERS}
+    used = {group_of(one) for one in objects} & OTHERS.keys()
     folder = tmp_path_factory.mktemp("schemas")
-    write_schemas(crds.api, kinds, gateway_crds(), folder)
+    others = [crd for group in sorted(used) for crd in module_crds(*OTHERS[group])]
+    write_schemas(crds.api, kinds, others, folder)
     return Validator(find_programs(["kubeconform"])["kubeconform"], folder)
 
 
