@@ -131,7 +131,18 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: metadata.name
-  {{- with concat .root.Values.extraEnv $own.extraEnv }}
+  {{- /* The API server refuses a name that comes twice. */}}
+  {{- $env := list }}
+  {{- range $shared := .root.Values.extraEnv }}
+  {{- $here := false }}
+  {{- range $own.extraEnv }}
+  {{- $here = or $here (eq .name $shared.name) }}
+  {{- end }}
+  {{- if not $here }}
+  {{- $env = append $env $shared }}
+  {{- end }}
+  {{- end }}
+  {{- with concat $env $own.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 # A cold start with thousands of objects takes seconds; liveness counts only after it.

@@ -32,6 +32,7 @@ EVERYTHING = {
     "monitoring": {"enabled": True},
     "priorityClass": {"create": True},
 }
+SHARED = {"FIRST": "a", "BOTH": "shared", "SECOND": "b"}
 ALERTS = {
     "groups": [
         {
@@ -112,7 +113,7 @@ def test_common_labels_and_annotations_are_on_every_object_and_in_no_selector(fi
 def test_settings_of_all_pods_and_of_one_component(chart):
     for component in COMPONENTS:
         own = {
-            "extraEnv": [{"name": "OWN", "value": component}],
+            "extraEnv": [{"name": "OWN", "value": component}, {"name": "BOTH", "value": component}],
             "podLabels": {"both": component},
             "podAnnotations": {"both": component},
             "priorityClassName": f"class-{component}",
@@ -121,7 +122,7 @@ def test_settings_of_all_pods_and_of_one_component(chart):
             "affinity": {"podAntiAffinity": {}},
         }
         shared = {
-            "extraEnv": [{"name": "HTTPS_PROXY", "value": "proxy"}],
+            "extraEnv": [{"name": name, "value": value} for name, value in SHARED.items()],
             "podLabels": {"both": "shared", "shared": "a"},
             "podAnnotations": {"both": "shared", "shared": "b"},
             "priorityClassName": "class",
@@ -135,7 +136,12 @@ def test_settings_of_all_pods_and_of_one_component(chart):
             pod, env = pod_of(objects, other), container_of(objects, other)["env"]
             both = component if chosen else "shared"
             metadata, spec = pod["metadata"], pod["spec"]
-            assert [one["name"] for one in env[2:]] == ["HTTPS_PROXY", *(["OWN"] if chosen else [])]
+            # The API server refuses a name that comes twice, and a value may name a variable before it.
+            assert [(one["name"], one["value"]) for one in env[2:]] == (
+                [("FIRST", "a"), ("SECOND", "b"), ("OWN", component), ("BOTH", component)]
+                if chosen
+                else [("FIRST", "a"), ("BOTH", "shared"), ("SECOND", "b")]
+            )
             assert metadata["labels"].items() >= {"both": both, "shared": "a"}.items()
             assert metadata["annotations"] == {"both": both, "shared": "b"}
             assert spec["priorityClassName"] == (f"class-{component}" if chosen else "class")
