@@ -24,7 +24,14 @@ RUNTIMES = (
     make_runtime(default=True, gpuImage="registry.example/gpu:1"),
     make_runtime("every-gpu", gpuImages={"amd.com": "registry.example/amd:1", "gpu.intel.com": "i:1"}),
 )
-CLUSTER = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate"}))
+COMPONENTS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "modelservice-system"}},
+    "podSelector": {
+        "matchLabels": {"app.kubernetes.io/instance": "modelservice-operator"},
+        "matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": ["a", "b"]}],
+    },
+}
+CLUSTER = ClusterFacts(kinds=frozenset({"ResourceClaimTemplate"}), components=(COMPONENTS,))
 
 
 @dataclass(frozen=True)
