@@ -9,8 +9,12 @@ from typing import Any
 import yaml
 from hack.cluster.errors import ClusterError
 
-# Twenty times as fast, where PyYAML was built with it: some definitions are large.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Much faster, where PyYAML was built with it. A bare `=` is a string, as it is to Kubernetes."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _Loader.construct_yaml_str)
 
 
 def module_crds(module: str, folder: str) -> list[dict[str, Any]]:
@@ -22,5 +26,5 @@ def module_crds(module: str, folder: str) -> list[dict[str, Any]]:
     if result.returncode != 0:
         raise ClusterError(f"cannot fetch {module}: {result.stderr or result.stdout}")
     files = sorted(Path(json.loads(result.stdout)["Dir"], folder).glob("*.yaml"))
-    found = [one for file in files for one in yaml.load_all(file.read_text(encoding="utf-8"), _LOADER)]
+    found = [one for file in files for one in yaml.load_all(file.read_text(encoding="utf-8"), _Loader)]
     return [one for one in found if one and one["kind"] == "CustomResourceDefinition"]
