@@ -1,7 +1,7 @@
 """What is passed on of headers, and what the activator says itself."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelservice_activator.relaying.answers import Answer
@@ -40,12 +40,14 @@ def test_timeout_is_read_as_grpc_writes_it(value: bytes, seconds: float | None) 
 
 
 @given(st.floats(-10, 1e9))
+@example(0.95)
 def test_what_is_left_of_a_timeout_is_readable_and_never_nothing(left: float) -> None:
     ((name, value), other) = with_timeout([(b"grpc-timeout", b"1S"), (b"a", b"b")], left)
     seconds = timeout_seconds([(name, value)])
     assert other == (b"a", b"b")
     assert seconds is not None
-    assert 0 < seconds <= max(left, 0.001)
+    # A product of decimal fractions may be one bit more.
+    assert 0 < seconds <= max(left, 0.001) * (1 + 1e-12)
 
 
 def test_message_for_grpc_is_percent_encoded_where_it_must_be() -> None:
