@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -389,6 +390,12 @@ STATES: dict[str, State] = {
 }
 
 
+@cache
+def world_of(name: str) -> World:
+    """The world in this state; whoever changes it takes a copy."""
+    return STATES[name].make()
+
+
 def model_service(name: str) -> dict[str, Any]:
     """The object as the API server would show it."""
-    return copy.deepcopy(STATES[name].make().service)
+    return copy.deepcopy(world_of(name).service)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -18,12 +17,9 @@ from hack.generate.__main__ import ROOT
 from hack.generate.argocd import SCRIPTS, argocd_config_map
 from lupa import lua51
 from tests.support import argo
-from tests.unit.gitops.states import STATES, model_service
+from tests.unit.gitops.states import STATES, model_service, world_of
 
 from modelservice_operator.facts import labels
-
-if TYPE_CHECKING:
-    from tests.unit.operator.builders import World
 
 FOLDER = ROOT / SCRIPTS
 HEALTH = (FOLDER / "health.lua").read_text()
@@ -36,11 +32,6 @@ SHOWN = {"promote": "canary-paused", "abort": "rolling", "pause": "canary-analys
 }
 """A state in which each action is shown in Argo CD's tests."""
 UPDATES = bool(os.environ.get("MODELSERVICE_UPDATE_GOLDEN"))
-
-
-@cache
-def world(name: str) -> World:
-    return STATES[name].make()
 
 
 def check_file(path: str, content: Any) -> None:
@@ -59,7 +50,7 @@ class _PlainDumper(yaml.SafeDumper):
 
 def is_accepted(name: str, request: str) -> bool:
     """Whether the operator does what somebody asks of a service in this state."""
-    asked = copy.deepcopy(world(name))
+    asked = copy.deepcopy(world_of(name))
     asked.service["metadata"].setdefault("annotations", {})[labels.ROLLOUT_ACTION] = request
     asked.reconcile()
     answer = (asked.service["status"].get("rollout") or {}).get("action") or {}
@@ -172,7 +163,7 @@ def test_action_writes_the_annotation_and_nothing_else(test: dict[str, Any]) -> 
 
 
 def test_action_that_was_asked_before_is_asked_anew() -> None:
-    asked = copy.deepcopy(world("canary-paused"))
+    asked = copy.deepcopy(world_of("canary-paused"))
     for verb in ("pause", "resume", "pause", "resume", "abort", "retry", "abort", "retry"):
         if "abort" not in verb and not argo.run_discovery(DISCOVERY, asked.service)[verb]:
             continue
