@@ -12,6 +12,8 @@ import msgspec
 import orjson
 import pytest
 import yaml
+from tests.unit.runtime.auth.signed_tokens import ALL_KEYS
+from tests.unit.runtime.certificates import Authority
 from yarl import URL
 
 from modelservice_autoscaler.algorithm.load import GpuLoad, Load
@@ -26,6 +28,8 @@ from modelservice_operator.facts import labels, ports
 from modelservice_operator.facts.observed import PodReport
 from modelservice_operator.facts.signature import MOST_TENSORS, Signature, Tensor
 from modelservice_operator.work.pods.reports import LARGEST_REPORT_BYTES
+from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
+from modelservice_runtime.auth.loading import load_guard
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS, ModelStatistics
 from modelservice_runtime.fetch.errors import FetchReason
@@ -67,6 +71,7 @@ from modelservice_runtime.settings.sessions import (
 )
 from modelservice_runtime.tensors import BYTES, FP32, MAX_RANK, TensorSpec
 from modelservice_runtime.transport.sockets import EVERY_ADDRESS
+from modelservice_runtime.transport.tls import load_tls
 
 ROOT = Path(__file__).parents[2]
 SHA256 = "0123456789abcdef" * 4
@@ -472,6 +477,36 @@ def test_samples_that_do_not_fit_are_told_by_their_field(
         read_samples(model, tmp_path / "spam.onnx", given, decode_sample)
 
     assert re.search(said, in_fields(refusal.value.sentence, pod["containers"][0]["args"]))
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "said"),
+    [
+        ("api-keys", b"", "spec.auth.apiKeys.secretName holds no key; make one with"),
+        ("api-keys", b"ms_plain", "spec.auth.apiKeys.secretName: line 1 must have the form NAME:sha256:HEX"),
+        ("jwks.json", b"<html>", "spec.auth.jwt is not valid JSON; save the issuer's key set"),
+        ("jwks.json", b'{"keys": []}', "spec.auth.jwt holds no public key for signatures"),
+        ("tls.crt", b"", "spec.tls.secretName: expected PEM with a certificate chain"),
+        ("tls.key", Authority().issue("other").key, "spec.tls.secretName: the private key is not that of"),
+        ("ca.crt", b"", "spec.tls.clientCASecretName must be a PEM file with certificates"),
+    ],
+)
+def test_files_that_cannot_be_used_are_told_by_the_field_of_their_secret(
+    key: str, content: bytes, said: str, tmp_path: Path
+) -> None:
+    (args,) = [container["args"] for container in make_pod(SPECS["access"])["containers"]]
+    pair = Authority().issue("server")
+    good = {"api-keys": api_key_line("a", new_api_key()).encode(), "jwks.json": ALL_KEYS}
+    good |= {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.certificate}
+    for name, written in (good | {key: content}).items():
+        (tmp_path / name).write_bytes(written)
+    moved = [arg.replace("/mnt/access", str(tmp_path)) for arg in args[1:]]
+    security = parse_serve_arguments(moved).security
+
+    with pytest.raises(InvalidSettingsError) as refusal:
+        load_guard(security), load_tls(security.tls)
+
+    assert in_fields(refusal.value.sentence, args).startswith(said)
 
 
 def test_values_that_the_server_refuses_are_told_by_their_field() -> None:

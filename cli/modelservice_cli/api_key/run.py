@@ -64,11 +64,10 @@ def _new(store: KeyStore | None, name: str) -> int:
         return 0
 
     def add(text: str | None) -> str:
-        before = text or ""
-        if before and not before.endswith("\n"):
-            before += "\n"
-        _parse(store, before + line)
-        return f"{before}{line}\n"
+        if name in _parse(store, text or "").digests:
+            raise CommandError(f"{store.name} has a key of {name!r} already: revoke it, or take another name")
+        separator = "\n" if text and not text.endswith("\n") else ""
+        return f"{text or ''}{separator}{line}\n"
 
     store.edit(add)
     print(key)

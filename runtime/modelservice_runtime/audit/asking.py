@@ -1,9 +1,7 @@
 """Which version of a model a request means: noted where it is looked up, whatever the protocol calls it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from modelservice_runtime.audit.line import Asked
+from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.models.repository import IndexEntry, ModelHandle, ModelTable
 
 
@@ -21,21 +19,16 @@ class AskedTable(ModelTable):
 
     def __init__(self) -> None:
         super().__init__()
-        self._notes: Notes | None = None
-
-    @contextmanager
-    def noting(self, notes: Notes) -> Iterator[None]:
-        """Note, while this lasts, what is asked for."""
-        self._notes = notes
-        try:
-            yield
-        finally:
-            self._notes = None
+        self.notes: Notes | None = None
+        """Those of the request that is being dispatched, if any."""
+        self._found: dict[tuple[str, str], Asked] = {}
 
     def find(self, name: str, version: str | None) -> ModelHandle:
         """See `ModelTable.find`."""
-        self._note(Asked(name, version))
-        handle = super().find(name, version)
+        handle = self._default.get(name) if version is None else self._handles.get((name, version))
+        if handle is None:
+            self._note(Asked(name, version))
+            return super().find(name, version)  # says why not
         self._note_found(handle)
         return handle
 
@@ -47,14 +40,23 @@ class AskedTable(ModelTable):
 
     def entries(self, name: str) -> list[IndexEntry]:
         """See `ModelTable.entries`."""
-        if self._notes is not None and self._notes.asked is None:
+        if self.notes is not None and self.notes.asked is None:
             self._note(Asked(name))
         return super().entries(name)
 
+    def set_content(self, name: str, version: str, content: ModelContent) -> None:
+        """See `ModelTable.set_content`."""
+        super().set_content(name, version, content)
+        self._found.clear()
+
     def _note_found(self, handle: ModelHandle) -> None:
-        content = self._contents.get((handle.name, handle.version))
-        self._note(Asked(handle.name, handle.version, content.sha256 if content else None))
+        key = (handle.spec.name, handle.spec.version)
+        asked = self._found.get(key)
+        if asked is None:
+            content = self._contents.get(key)
+            asked = self._found[key] = Asked(*key, content.sha256 if content else None)
+        self._note(asked)
 
     def _note(self, asked: Asked) -> None:
-        if self._notes is not None:
-            self._notes.asked = asked
+        if self.notes is not None:
+            self.notes.asked = asked

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from modelservice_runtime.audit.asking import AskedTable, Notes
-from modelservice_runtime.audit.line import Entrant, Line
+from modelservice_runtime.audit.line import Asked, Entrant, Line
 from modelservice_runtime.audit.log import AuditLog
 from modelservice_runtime.auth.caller import NOBODY
 from modelservice_runtime.auth.guard import Guard
@@ -77,7 +77,8 @@ class _AuditedCall:
         self._log = log
         self._table = table
         self._notes = Notes()
-        self._noted_unix_ns = 0
+        self._asked: Asked | None = None
+        self._asked_unix_ns = 0
 
     def serve(self, service: Service) -> Service:
         """The service, while what it asks the table for is noted."""
@@ -88,22 +89,28 @@ class _AuditedCall:
         return noting
 
     def note(self, act: Callable[[], None]) -> None:
-        """Do something that may ask the table; a request before it in the stream gets its line."""
-        before, self._notes.asked = self._notes.asked, None
+        """Do something that may ask the table."""
+        self._table.notes = self._notes
         try:
-            with self._table.noting(self._notes):
-                act()
+            act()
         finally:
-            if self._notes.asked is None:
-                self._notes.asked = before
-            elif before is not None:
-                self._log.add(replace(self._line(self._noted_unix_ns), asked=before))
-            self._noted_unix_ns = time.time_ns()
+            self._table.notes = None
+            self._take_notes()
 
     def ended(self, exchange: Exchange) -> None:
         """Write the last line."""
+        self._take_notes()
         line = self._line(exchange.ended_unix_ns)
-        self._log.leave(replace(line, status=exchange.status, asked=self._notes.asked))
+        self._log.leave(replace(line, status=exchange.status, asked=self._asked))
+
+    def _take_notes(self) -> None:
+        """Where something was asked for, the request before it in the stream gets its line."""
+        asked, self._notes.asked = self._notes.asked, None
+        if asked is None:
+            return
+        if self._asked is not None:
+            self._log.add(replace(self._line(self._asked_unix_ns), asked=self._asked))
+        self._asked, self._asked_unix_ns = asked, time.time_ns()
 
     def _line(self, unix_ns: int) -> Line:
         return _line(unix_ns, self._path, self._metadata, self._entrant)

@@ -65,13 +65,15 @@ class AuditedApplication:
 
     def _hand_over(self, request: HttpRequest, entrant: Entrant) -> None:
         record = _Record(entrant, self._log)
+        self._table.notes = record.notes
         try:
-            with self._table.noting(record.notes):
-                observe_request(self._application, request, record.end)
+            observe_request(self._application, request, record.end)
         except Exception:
             # The connection answers it: nobody else can.
             record.end(build_exchange(request, _INTERNAL_ERROR, 0, 0, time.time_ns()))
             raise
+        finally:
+            self._table.notes = None
 
 
 class _Record:

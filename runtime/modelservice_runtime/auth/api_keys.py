@@ -67,10 +67,10 @@ def parse_api_keys(text: str) -> ApiKeys:
         scheme, _, digest = rest.partition(":")
         if not _NAME.fullmatch(name) or scheme != "sha256" or not _DIGEST.fullmatch(digest):
             raise InvalidSettingsError(
-                f"line {number} of --api-key-file must have the form NAME:sha256:HEX; "
+                f"line {number} must have the form NAME:sha256:HEX; "
                 "'modelservice api-key new NAME' writes one"
             )
         if name in digests:
-            raise InvalidSettingsError(f"line {number} of --api-key-file uses the name {name!r} again")
+            raise InvalidSettingsError(f"line {number} uses the name {name!r} again")
         digests[name] = bytes.fromhex(digest)
     return ApiKeys(digests)

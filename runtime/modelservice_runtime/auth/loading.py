@@ -70,7 +70,10 @@ def _watch_api_keys(path: Path, authenticator: Authenticator) -> WatchedFiles:
             text = read_settings_file(path, "--api-key-file").decode("utf-8")
         except UnicodeDecodeError:
             raise InvalidSettingsError("--api-key-file: the file is not UTF-8 text") from None
-        keys = parse_api_keys(text)
+        try:
+            keys = parse_api_keys(text)
+        except InvalidSettingsError as error:
+            raise InvalidSettingsError(f"--api-key-file: {error.sentence}") from None
         authenticator.use_api_keys(keys)
         if not keys.digests:
             raise NothingAcceptedError(

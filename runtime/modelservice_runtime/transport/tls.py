@@ -82,13 +82,12 @@ def _load_key_pair(context: ssl.SSLContext, settings: TlsSettings) -> None:
         context.load_cert_chain(settings.certificate, settings.key)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise InvalidSettingsError("--tls-key is not the key of --tls-cert") from None
+            raise InvalidSettingsError("--tls-key: the private key is not that of the certificate") from None
         raise InvalidSettingsError(
-            "--tls-cert and --tls-key must be PEM files with a certificate chain and its private key "
-            f"({_reason(error)})"
+            f"--tls-cert: expected PEM with a certificate chain, and its private key ({_reason(error)})"
         ) from None
     except OSError as error:
-        raise InvalidSettingsError(f"cannot read --tls-cert or --tls-key ({error.strerror})") from None
+        raise InvalidSettingsError(f"--tls-cert: cannot read it or its key ({error.strerror})") from None
 
 
 def _load_client_ca(context: ssl.SSLContext, path: Path) -> None:

@@ -54,7 +54,7 @@ def test_new_makes_a_secret_and_later_keys_are_added(secrets: Secrets) -> None:
     secrets.run("revoke", "alice", "--secret", "keys")
     assert list(secrets.keys("keys").digests) == ["bob"]
     _, said = secrets.run("new", "bob", "--secret", "keys", code=1)
-    assert "'bob' again" in said
+    assert "has a key of 'bob' already" in said
 
 
 def test_new_leaves_everything_else_of_a_secret_as_it_is(secrets: Secrets, control_plane: Cluster) -> None:

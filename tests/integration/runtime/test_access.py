@@ -274,7 +274,7 @@ def test_everything_that_is_mounted_is_exchanged_under_a_running_server(
         assert ask(server, others, {"X-Api-Key": NEW_KEY}) == (200, "server of others")
         assert server.end() == 0
     refused = [one["error"] for one in server.records if one["level"] == "error"]
-    assert any("--tls-key is not the key of --tls-cert" in error for error in refused)
+    assert any("--tls-key: the private key is not that of the certificate" in error for error in refused)
     assert NEW_KEY not in json.dumps(server.records)
 
 

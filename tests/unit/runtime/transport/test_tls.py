@@ -323,9 +323,9 @@ def broken(directory: Path, name: str) -> TlsSettings:
     ("name", "part"),
     [
         ("no certificate", "--tls-cert: cannot read"),
-        ("another's key", "not the key of"),
+        ("another's key", "is not that of the certificate"),
         ("encrypted key", "without a passphrase"),
-        ("no PEM", "must be PEM files"),
+        ("no PEM", "expected PEM with"),
         ("empty authority", "--tls-client-ca must be"),
         ("binary authority", "--tls-client-ca must be"),
     ],
