@@ -74,7 +74,7 @@ class Settings(ProcessSettings):
     """Everything that can be chosen at the operator's start-up."""
 
     workers: int = 8
-    """Measured: 8 keep the API server busy, 16 only queue there."""
+    """Of one namespace at the same time. Measured: 8 keep the API server busy, 16 only queue there."""
     audit_interval_seconds: float = 300.0
     network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
     """For ModelServices that leave spec.networkPolicy, or a field of it, out."""

@@ -1,8 +1,9 @@
 """The work queue: which ModelService is reconciled next, never two workers on one.
 
 The semantics are those of client-go's workqueue (a dirty and a processing set), with what we need on top:
-two priorities (a person's edit goes before a child's status), turns between namespaces (one tenant with
-ten thousand objects delays nobody else), a delay per addition (debounce) and a backoff per key.
+two priorities (a person's edit goes before a child's status), turns between namespaces and a limit of
+workers for each (one tenant with ten thousand objects, or with slow ones, delays nobody else), a delay per
+addition (debounce) and a backoff per key.
 Everything here runs in the event loop; nothing blocks and nothing is locked.
 """
 
@@ -12,7 +13,7 @@ import asyncio
 import enum
 import heapq
 import random
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice_operator import metrics
@@ -48,14 +49,17 @@ class _Lane:
     def __init__(self) -> None:
         self._namespaces: OrderedDict[str, deque[Key]] = OrderedDict()
 
-    def __bool__(self) -> bool:
-        return bool(self._namespaces)
+    def has_one(self, but: set[str]) -> bool:
+        """Whether there is a key of another namespace than these."""
+        return len(self._namespaces) > len(but) or any(one not in but for one in self._namespaces)
 
     def push(self, key: Key) -> None:
         self._namespaces.setdefault(key.namespace, deque()).append(key)
 
-    def pop(self) -> Key:
-        namespace, keys = next(iter(self._namespaces.items()))
+    def pop(self, but: set[str]) -> Key:
+        """The next key of another namespace than these, of which there is one."""
+        namespace = next(one for one in self._namespaces if one not in but)
+        keys = self._namespaces[namespace]
         key = keys.popleft()
         if keys:
             self._namespaces.move_to_end(namespace)
@@ -71,14 +75,25 @@ class _Lane:
 
 
 class WorkQueue:
-    """Keys that need a reconciliation."""
+    """Keys that need a reconciliation.
 
-    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+    With `most_per_namespace` workers take at most so many keys of one namespace at the same time. Where there
+    is one worker more than that, it is free for the others, however long those take.
+    """
+
+    def __init__(
+        self, jitter: Callable[[], float] = random.random, *, most_per_namespace: int | None = None
+    ) -> None:
         self._jitter = jitter
+        self._most = most_per_namespace
         self._lanes = {priority: _Lane() for priority in Priority}
         self._waiting: dict[Key, tuple[Priority, float]] = {}
         """Keys in a lane, with the time at which they came."""
         self._processing: set[Key] = set()
+        self._held: Counter[str] = Counter()
+        """How many keys workers have, by namespace."""
+        self._full: set[str] = set()
+        """Namespaces of which workers have as many as they may."""
         self._again: dict[Key, Priority] = {}
         """Keys that were added while a worker had them."""
         self._due: dict[Key, tuple[float, Priority]] = {}
@@ -127,7 +142,7 @@ class WorkQueue:
 
     async def get(self) -> Key:
         """The next key; call `done` with it afterwards."""
-        while self._closed or not self._waiting:
+        while self._closed or not any(lane.has_one(self._full) for lane in self._lanes.values()):
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
             try:
@@ -138,6 +153,9 @@ class WorkQueue:
                 raise
         key = self._pop()
         self._processing.add(key)
+        self._held[key.namespace] += 1
+        if self._held[key.namespace] == self._most:
+            self._full.add(key.namespace)
         self._idle.clear()
         # Whatever was due later is covered by the reconciliation that starts now.
         self._due.pop(key, None)
@@ -147,6 +165,10 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """The worker has finished with `key`."""
         self._processing.discard(key)
+        self._held -= Counter([key.namespace])
+        if key.namespace in self._full:
+            self._full.discard(key.namespace)
+            self._wake_one()
         if not self._processing:
             self._idle.set()
         priority = self._again.pop(key, None)
@@ -175,13 +197,13 @@ class WorkQueue:
 
     def _pop(self) -> Key:
         urgent, normal = self._lanes[Priority.URGENT], self._lanes[Priority.NORMAL]
-        starving = self._urgent_in_a_row >= STARVATION_LIMIT and bool(normal)
-        if urgent and not starving:
+        starving = self._urgent_in_a_row >= STARVATION_LIMIT and normal.has_one(self._full)
+        if urgent.has_one(self._full) and not starving:
             self._urgent_in_a_row += 1
-            key = urgent.pop()
+            key = urgent.pop(self._full)
         else:
             self._urgent_in_a_row = 0
-            key = normal.pop()
+            key = normal.pop(self._full)
         _, since = self._waiting.pop(key)
         metrics.QUEUE_SECONDS.observe(asyncio.get_running_loop().time() - since)
         metrics.QUEUE_DEPTH.set(len(self._waiting))

@@ -80,7 +80,7 @@ class Operator:
         self._settings = settings
         self._api = api
         self._store = Store()
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(most_per_namespace=settings.workers)
         self._ingest = Ingest(self._store, self._queue)
         self._elector = LeaderElector(api, settings.lease)
         self._owns_runtimes = bool(settings.runtimes_file)
@@ -194,7 +194,8 @@ class Operator:
             look = AutoscalerLook(api=self._api, ingest=self._ingest, namespace=lease[0], name=lease[1])
             self._life.spawn("autoscaler", look.run())
         await self._elector.acquired.wait()
-        for _ in range(settings.workers):
+        # One more than a namespace may have: another one's edit waits for nobody.
+        for _ in range(settings.workers + 1):
             self._life.spawn("worker", work(self._queue, self._reconciler))
         await asyncio.Event().wait()
 

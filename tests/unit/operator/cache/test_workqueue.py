@@ -199,27 +199,79 @@ STEPS = st.one_of(
 )
 
 
+async def test_namespace_with_its_share_of_workers_leaves_the_others_theirs():
+    queue = WorkQueue(most_per_namespace=2)
+    for number in range(9):
+        queue.add(Key("crowd", str(number)), Priority.URGENT)
+    crowd = [await queue.get(), await queue.get()]
+    third = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not third.done()
+    queue.add(C)
+    assert await asyncio.wait_for(third, 5) == C
+    # Whatever becomes free is the crowd's again, also for a worker that has been waiting.
+    fourth = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.done(crowd[0])
+    assert (await asyncio.wait_for(fourth, 5)).namespace == "crowd"
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.lists(STEPS, max_size=60))
-def test_any_order_of_steps_loses_no_key_and_never_gives_one_twice(steps):
+@given(st.lists(STEPS, max_size=60), st.sampled_from([None, 1, 2]))
+def test_any_order_of_steps_loses_no_key_and_never_gives_one_twice(steps, most):
     async def run() -> None:
-        queue = WorkQueue()
+        queue = WorkQueue(most_per_namespace=most)
         held: list[Key] = []
         owed: set[Key] = set()  # added and not yet handed out since
         for step, subject, priority in steps:
             if step == "add":
                 queue.add(subject, priority)
                 owed.add(subject)
-            elif step == "get" and len(queue):
-                key = await asyncio.wait_for(queue.get(), 1)
-                assert key not in held
+            elif step == "get":
+                taken = Counter(key.namespace for key in held)
+                may = {key for key in owed - set(held) if most is None or taken[key.namespace] < most}
+                getter = asyncio.create_task(queue.get())
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                assert getter.done() == bool(may), "a free worker and a key that it may have find each other"
+                if not may:
+                    getter.cancel()
+                    continue
+                key = getter.result()
+                assert key in may
                 held.append(key)
                 owed.discard(key)
             elif step == "done" and held:
                 queue.done(held.pop(subject % len(held)))
         for key in held:
             queue.done(key)
-        rest = [await asyncio.wait_for(queue.get(), 1) for _ in range(len(queue))]
+        rest = await take(queue, len(queue))
         assert Counter(rest) == Counter(owed)
+
+    asyncio.run(run())
+
+
+CROWDS = st.lists(st.tuples(KEYS, st.sampled_from(list(Priority))), max_size=60)
+
+
+@settings(max_examples=200, deadline=None)
+@given(CROWDS, CROWDS, st.data())
+def test_edit_is_overtaken_by_as_many_as_there_are_namespaces_and_no_more(before, after, data):
+    """However much the others have, before it or after it."""
+
+    async def run() -> None:
+        queue = WorkQueue()
+        mine = Key("mine", "edited")
+        for key, priority in before:
+            queue.add(key, priority)
+        await take(queue, data.draw(st.integers(0, len(queue))))
+        queue.add(mine, Priority.URGENT)
+        taken = []
+        while mine not in taken:
+            taken += await take(queue, 1)
+            if after:
+                queue.add(*after.pop())
+        # Three others have a turn before it, and between them one that is not urgent.
+        assert len(taken) <= 3 + 1 + 1
 
     asyncio.run(run())
