@@ -106,6 +106,14 @@ FAMILIES: dict[str, Family] = {
             version_text="v1.56.1",  # it has no option that says so: one on PATH is never taken
         ),
         Family(
+            name="age",
+            version="v1.3.2",
+            programs={"age": "filippo.io/age/cmd/age"},
+            build_seconds=15,
+            version_text="v1.3.2",
+            stamps={"main.Version": "v1.3.2"},
+        ),
+        Family(
             name="prometheus-adapter",
             version="v0.12.0",
             programs={"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"},

@@ -31,7 +31,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     families = [
         name
-        for name, users in (("versitygw", {"store", "plain_store"}), ("fake-gcs-server", {"gcs"}))
+        for name, users in (
+            ("versitygw", {"store", "plain_store"}),
+            ("fake-gcs-server", {"gcs"}),
+            ("age", {"age_tool"}),
+        )
         if fixtures & users
     ]
     needs_azurite = "azurite" in fixtures
