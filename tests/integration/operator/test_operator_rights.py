@@ -254,8 +254,9 @@ def test_activator_uses_every_right_and_misses_none(installed: Any, kube: Any, t
     ):
         activator.wait_ready().wait_listening(kube.namespace, "spam")
         # Somebody writes what it does not hear of, so that it has to look at the service before it wakes it.
-        proxy.add(Rule(lambda one: one.is_watch and one.path.endswith("modelservices"), "hold"))
+        silent = proxy.add(Rule(lambda one: one.is_watch and one.path.endswith("modelservices"), "hold"))
         proxy.cut_watches()
+        wait_until(lambda: silent.used, "it watches again, what it listed before")
         annotations = {"metadata": {"annotations": {"example.com/touched": "yes"}}}
         kube.api.patch(kube.path("modelservices", "spam"), annotations)
         with contextlib.closing(http.client.HTTPConnection("127.0.0.5", port, timeout=60)) as client:
