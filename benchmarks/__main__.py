@@ -11,11 +11,17 @@ from pathlib import Path
 from benchmarks.activator import activator
 from benchmarks.autoscaler import concurrency, decisions
 from benchmarks.cases import ALL, Settings
+from benchmarks.entrance import entrance
 from benchmarks.models import save_models
 from benchmarks.report import draw, print_case
 from benchmarks.servers import pin_client
 
-CASES = ALL | {"activator": activator, "autoscaler": decisions, "concurrency": concurrency}
+CASES = ALL | {
+    "entrance": entrance,
+    "activator": activator,
+    "autoscaler": decisions,
+    "concurrency": concurrency,
+}
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def modelservice(models: dict[str, Path], *flags: str) -> Iterator[Target]:
     command += ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--drain-delay-seconds", "0"]
     command += [part for name, path in models.items() for part in ("--model", f"{name}={path}")]
     command += ["--intra-op-threads", "1", *flags]
-    with _process(command, stderr=subprocess.PIPE) as process:
+    with _process(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         port = 0
         for line in process.stderr:
             record = json.loads(line)
