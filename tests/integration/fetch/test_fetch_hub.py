@@ -17,6 +17,7 @@ from tests.integration.fetch.fetch_servers import WebServer, run_web_server
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.http.addresses import AddressPolicy
+from modelservice_runtime.fetch.hub.repository import parse_reset_seconds
 
 MODEL = make_model()
 NAMED = make_model("model.onnx_data")
@@ -173,6 +174,30 @@ async def test_fetch_hf_failure_has_its_reason_and_sentence(fetch, hub, uri, tok
     assert error.reason is reason
     assert all(text in error.message for text in texts), error.message
     assert "hf_" not in error.message
+
+
+async def test_fetch_hf_waits_for_as_long_as_the_hub_asks(fetch, fetcher, hub, monkeypatch):
+    answer, waits = hub.server.fallback, []
+
+    async def busy(request: web.Request) -> web.StreamResponse:
+        if len(hub.server.requests) > 1:
+            return await answer(request)
+        return web.Response(status=429, headers={"RateLimit": '"api";r=0;t=42'})
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    hub.server.fallback = busy
+    monkeypatch.setattr("modelservice_runtime.fetch.retry.asyncio.sleep", sleep)
+    await fetch("hf://org/spam/onnx/model_quantized.onnx")
+    assert waits == [42]
+
+
+@pytest.mark.parametrize(
+    "header", ["", "api", '"api";r=0', '"api";r=0;t=x', '"api";w=300;ot=9', '"api";t=1234567']
+)
+def test_parse_reset_seconds_of_something_else_is_none(header):
+    assert parse_reset_seconds(header) is None
 
 
 async def test_fetch_hf_storage_at_a_forbidden_address_is_refused(fetch, hub):

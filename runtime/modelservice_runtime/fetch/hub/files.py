@@ -8,7 +8,7 @@ import aiohttp
 from yarl import URL
 
 from modelservice_runtime.fetch.credentials import HUB_ENDPOINT_KEY, HUB_TOKEN_KEYS, Credentials
-from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
 from modelservice_runtime.fetch.files.bundle import Located, store_model
 from modelservice_runtime.fetch.files.destination import StoredFile
 from modelservice_runtime.fetch.files.transfer import Answer, Expected, Transfer, Wanted, check_digest
@@ -19,6 +19,7 @@ from modelservice_runtime.fetch.hub.repository import (
     Snapshot,
     explain_refusal,
     find_model,
+    parse_reset_seconds,
     parse_snapshot,
 )
 from modelservice_runtime.fetch.log import log
@@ -77,6 +78,11 @@ class Repository:
             if refusal is not None:
                 raise refusal
             check_status(response, f"hf://{self.uri.repository}", authenticated=authenticated)
+        except TransientError as error:
+            response.close()
+            if error.retry_after_seconds is None:
+                error.retry_after_seconds = parse_reset_seconds(response.headers.get("RateLimit", ""))
+            raise
         except BaseException:
             response.close()
             raise

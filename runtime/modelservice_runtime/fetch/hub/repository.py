@@ -15,6 +15,7 @@ from modelservice_runtime.fetch.names import choose_model, clean_path
 from modelservice_runtime.fetch.uri import HubUri
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_RESET = re.compile(r";\s*t=(\d{1,6})(?:;|,|\s|$)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOKEN = "HF_TOKEN in the Secret of spec.model.credentials.secretName"  # noqa: S105 - a name
 
@@ -116,6 +117,15 @@ def explain_refusal(status: int, code: str, uri: HubUri, *, authenticated: bool)
     if code == "RepoNotFound" or status == 401:
         return _no_repository(uri, authenticated=authenticated)
     return None
+
+
+def parse_reset_seconds(header: str) -> float | None:
+    """Seconds until the Hub takes requests again, of its header `RateLimit`; None where it does not say.
+
+    https://huggingface.co/docs/hub/rate-limits: `"api";r=0;t=42` is no request left for 42 seconds.
+    """
+    match = _RESET.search(header)
+    return float(match[1]) if match else None
 
 
 def _no_repository(uri: HubUri, *, authenticated: bool) -> FetchError:
