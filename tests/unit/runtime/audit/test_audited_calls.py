@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from modelservice_runtime.audit.asking import AskedTable, Notes
+from modelservice_runtime.audit.audit import AuditedEntrance
 from modelservice_runtime.audit.grpc import audit_services
 from modelservice_runtime.audit.http import AuditedApplication, AuditedHttpAdmission
 from modelservice_runtime.audit.line import Asked, Entrant, Line
@@ -14,9 +15,9 @@ from modelservice_runtime.auth.caller import Caller
 from modelservice_runtime.auth.guard import Guard
 from modelservice_runtime.errors import NotFoundError
 from modelservice_runtime.transport.client import Client
-from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall
+from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall, Service
 from modelservice_runtime.transport.http import Buffer, HttpRequest, HttpResponse, RequestHead
-from modelservice_runtime.transport.status import GrpcStatus
+from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 ENTRANT = Entrant(Caller(api_key="alice"), Client(None, "10.0.0.7"))
@@ -127,6 +128,29 @@ def ask(application: Callable[[HttpRequest], None], log: Any, table: AskedTable)
     admission = AuditedHttpAdmission(Guard(None, needs_client_certificate=False), log)
     AuditedApplication(application, admission, log, table)(request)
     return request
+
+
+def test_log_of_refusals_says_nothing_of_those_who_are_let_in() -> None:
+    log: Any = Lines()
+    guard = Guard(None, needs_client_certificate=True)
+    entrance = AuditedEntrance(guard, log, AskedTable(), of_all=False)
+    services: dict[str, Service] = {}
+    assert entrance.watch(services) is services
+    application = entrance.protect(lambda request: request.reply(HttpResponse(200, b"{}")))
+    stranger, known = Connection(), Connection()
+    stranger.client = Client(None, "10.0.0.8")
+    head = RequestHead(b"POST", b"/v2/models/spam/infer", {}, True, False, 0)
+    for connection in (stranger, known):
+        application(HttpRequest(head, b"", 0, connection))
+
+    assert [one.replies[0].status for one in (stranger, known)] == [401, 200]
+    assert [(line.status, line.asked) for line in log.lines] == [(401, Asked("spam"))]
+    assert log.open == 0
+    with pytest.raises(GrpcError):
+        entrance.admission(STREAM, {}, stranger.client)
+    entrance.admission(STREAM, {}, known.client)
+    assert [line.status for line in log.lines] == [401, "UNAUTHENTICATED"]
+    assert log.open == 0
 
 
 def test_front_end_that_breaks_leaves_a_line_and_gives_its_place_back() -> None:
