@@ -199,3 +199,10 @@ def test_gateway_ends_a_request_that_takes_too_long(outside: Outside) -> None:
     connection.close()
     outside.wait_ready(NAME)
     assert outside.ask_many(20) == {NEW: 20}
+
+
+def test_requests_through_the_gateway_wake_a_service_that_sleeps(outside: Outside) -> None:
+    asleep = outside.put_to_sleep(timeoutSeconds=100)
+    assert outside.ask_at_once(50) == {NEW}
+    woken = outside.wait_ready(NAME)
+    assert woken["metadata"]["generation"] == asleep["metadata"]["generation"] + 1

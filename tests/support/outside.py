@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.support.load import adder_load
 from tests.support.operator_process import wait_until
-from tests.support.serving import User, ask_adder
+from tests.support.serving import User, ask_adder, condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,32 @@ class Outside(User):
             "the new revision has no pods",
             120,
         )
+
+    def put_to_sleep(self, **route: Any) -> Any:
+        """Let the service sleep; return it as it is then. `route` is merged into its route."""
+        concurrency = {"type": "Concurrency", "target": {"averageValue": "8"}}
+        scaling = {"minReplicas": 0, "maxReplicas": 1, "idleSeconds": 3600, "metrics": [concurrency]}
+        self.edit(NAME, {"autoscaling": scaling, "route": route})
+        self.wait_ready(NAME)
+        scale = self.path("modelservices", NAME) + "/scale"
+        self.cluster.api.patch(scale, {"spec": {"replicas": 0}})
+        asleep = self.wait(
+            NAME, lambda one: condition(one, "Ready").get("reason") == "ScaledToZero", "asleep", 60
+        )
+        wait_until(lambda: not self.items("pods", name=NAME), "no pod is left", 120)
+        return asleep
+
+    def ask_at_once(self, requests: int) -> set[float]:
+        """Send so many requests at the same time, each with a number of its own; return what was added."""
+
+        def ask(value: int) -> float:
+            connection = http.client.HTTPConnection(*self.address(NAME), timeout=120)
+            answer = ask_adder(connection, NAME, float(value))
+            connection.close()
+            return answer - value
+
+        with ThreadPoolExecutor(requests) as clients:
+            return set(clients.map(ask, range(requests)))
 
     def wait_led(self) -> None:
         """Wait until the gateway goes by the route: it says that it accepts one before."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from hack.cluster.gateways import install_gateway_api, make_gateway, running_traefik
 from tests.support.operator_process import wait_until
 from tests.support.outside import NAME, ROUTE, TESTER, Outside, load_without_loss
-from tests.support.serving import adder_request, ask_adder, condition
+from tests.support.serving import adder_request, condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,25 +107,8 @@ def test_what_the_gateway_cannot_do_is_refused_and_requests_go_on(outside: Outsi
 
 
 def test_requests_through_the_gateway_wake_a_service_that_sleeps(outside: Outside) -> None:
-    concurrency = {"type": "Concurrency", "target": {"averageValue": "8"}}
-    scaling = {"minReplicas": 0, "maxReplicas": 1, "idleSeconds": 3600, "metrics": [concurrency]}
-    outside.edit(NAME, {"autoscaling": scaling, "route": {"timeoutSeconds": None}})
-    outside.wait_ready(NAME)
-    scale = outside.path("modelservices", NAME) + "/scale"
-    outside.cluster.api.patch(scale, {"spec": {"replicas": 0}})
-    asleep = outside.wait(
-        NAME, lambda one: condition(one, "Ready").get("reason") == "ScaledToZero", "asleep", 60
-    )
-    wait_until(lambda: not outside.items("pods", name=NAME), "no pod is left", 120)
-
-    def ask(value: int) -> float:
-        connection = http.client.HTTPConnection(*outside.address(NAME), timeout=120)
-        answer = ask_adder(connection, NAME, float(value))
-        connection.close()
-        return answer - value
-
-    with ThreadPoolExecutor(50) as clients:
-        assert set(clients.map(ask, range(50))) == {NEW}
+    asleep = outside.put_to_sleep(timeoutSeconds=None)
+    assert outside.ask_at_once(50) == {NEW}
     woken = outside.wait_ready(NAME)
     assert woken["metadata"]["generation"] == asleep["metadata"]["generation"] + 1
     outside.edit(NAME, {"autoscaling": None})
