@@ -28,7 +28,7 @@ from modelservice_runtime.fetch.http.addresses import AddressPolicy
 from modelservice_runtime.fetch.http.client import GuardedClient
 from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.http.web import fetch_web
-from modelservice_runtime.fetch.hub.files import fetch_hub, read_access
+from modelservice_runtime.fetch.hub.files import HubFetch, Repository, read_access
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
 from modelservice_runtime.fetch.names import MODEL_FILE
 from modelservice_runtime.fetch.oci.registry import RegistryAccess, fetch_oci
@@ -194,7 +194,7 @@ async def _fetch_remote(
             case HubUri():
                 hub = read_access(credentials, request.environment)
                 request.redactor.add(hub.token or "")
-                return await fetch_hub(uri, sha256, hub, client, transfer)
+                return await HubFetch(Repository(client, hub, uri), sha256, transfer).run()
             case WebUri():
                 return await fetch_web(uri, sha256, client, credentials, transfer), None
     raise AssertionError(f"no fetcher for {type(uri).__name__}")

@@ -15,7 +15,6 @@ from modelservice_runtime.fetch.files.transfer import Answer, Expected, Transfer
 from modelservice_runtime.fetch.http.answer import build_range_headers, read_answer
 from modelservice_runtime.fetch.http.client import GuardedClient, check_status, read_document
 from modelservice_runtime.fetch.hub.repository import (
-    HubFile,
     Snapshot,
     explain_refusal,
     find_model,
@@ -36,6 +35,11 @@ class HubAccess:
 
     endpoint: URL
     token: str | None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether requests go over TLS."""
+        return self.endpoint.scheme == "https"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -115,50 +119,71 @@ def read_access(credentials: Credentials, environment: Mapping[str, str]) -> Hub
     return HubAccess(_parse_endpoint(endpoint or _ENDPOINT), token or None)
 
 
-async def fetch_hub(
-    uri: HubUri, sha256: str | None, access: HubAccess, client: GuardedClient, transfer: Transfer
-) -> tuple[list[StoredFile], str]:
-    """Fetch the model and the files that it names, the model last; return them with the commit.
+@dataclass(frozen=True)
+class HubFetch:
+    """One fetch from a repository.
 
-    Raises:
-        FetchError: with the reason.
+    Attributes:
+        repository: where the model is.
+        sha256: digest of the model, where it is known.
+        transfer: takes the files.
 
     """
-    plain = access.endpoint.scheme == "http"
-    if plain and sha256 is None:
-        raise _unpinned(access, "add spec.model.sha256")
-    if plain and access.token:
-        raise FetchError(
-            FetchReason.ACCESS_DENIED, "the token is never sent over plain http; use an https:// HF_ENDPOINT"
-        )
-    repository = Repository(client, access, uri)
-    snapshot = await retried(repository.read_snapshot, transfer.limits)
-    log("commit", {"repository": uri.repository, "revision": uri.revision, "commit": snapshot.commit})
-    path = find_model(snapshot, uri)
-    file = snapshot.files[path]
-    if sha256 and file.sha256:
-        check_digest(sha256, file.sha256, path)
 
-    async def locate(location: str) -> Located:
-        if plain:
+    repository: Repository
+    sha256: str | None
+    transfer: Transfer
+
+    async def run(self) -> tuple[list[StoredFile], str]:
+        """Fetch the model and the files that it names, the model last; return them with the commit.
+
+        Raises:
+            FetchError: with the reason.
+
+        """
+        self._check_transport()
+        uri = self.repository.uri
+        snapshot = await retried(self.repository.read_snapshot, self.transfer.limits)
+        log("commit", {"repository": uri.repository, "revision": uri.revision, "commit": snapshot.commit})
+        path = find_model(snapshot, uri)
+        file = snapshot.files[path]
+        if self.sha256 and file.sha256:
+            check_digest(self.sha256, file.sha256, path)
+        name = MODEL_FILE if path == uri.path else stored_name(path)
+        expected = Expected(name, self.sha256 or file.sha256, file.size_bytes)
+
+        async def locate(location: str) -> Located:
+            return self._locate(snapshot, path, location)
+
+        model = Located(HubSource(self.repository, snapshot.commit, path), expected)
+        return await store_model(self.transfer, model, path, locate), snapshot.commit
+
+    def _check_transport(self) -> None:
+        access = self.repository.access
+        if access.is_encrypted:
+            return
+        if self.sha256 is None:
+            raise _unpinned(access, "add spec.model.sha256")
+        if access.token:
+            raise FetchError(
+                FetchReason.ACCESS_DENIED,
+                "the token is never sent over plain http; use an https:// HF_ENDPOINT",
+            )
+
+    def _locate(self, snapshot: Snapshot, model: str, location: str) -> Located:
+        uri, access = self.repository.uri, self.repository.access
+        if not access.is_encrypted:
             raise _unpinned(access, "a model with external data needs an endpoint that speaks https")
-        data = join_path(path, location)
-        if data not in snapshot.files:
+        path = join_path(model, location)
+        if path not in snapshot.files:
             raise FetchError(
                 FetchReason.MODEL_NOT_FOUND,
-                f"{path} keeps weights in {data}, which {uri.repository} does not have at {uri.revision}; "
+                f"{model} keeps weights in {path}, which {uri.repository} does not have at {uri.revision}; "
                 "upload both, side by side as they were exported",
             )
-        return located(data, location, snapshot.files[data])
-
-    def located(path: str, name: str, file: HubFile, *, is_model: bool = False) -> Located:
-        expected = Expected(name, file.sha256, file.size_bytes, is_model)
-        return Located(HubSource(repository, snapshot.commit, path), expected)
-
-    known = HubFile(file.size_bytes, sha256 or file.sha256)
-    name = MODEL_FILE if path == uri.path else stored_name(path)
-    stored = await store_model(transfer, located(path, name, known, is_model=True), path, locate)
-    return stored, snapshot.commit
+        file = snapshot.files[path]
+        expected = Expected(location, file.sha256, file.size_bytes, is_model=False)
+        return Located(HubSource(self.repository, snapshot.commit, path), expected)
 
 
 def _parse_endpoint(text: str) -> URL:

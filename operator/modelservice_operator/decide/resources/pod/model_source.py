@@ -60,46 +60,66 @@ def model_mount(*, read_only: bool) -> dict[str, Any]:
     return {**mount, "readOnly": True} if read_only else mount
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What an option of a download adds to the fetcher."""
+
+    args: list[str] = field(default_factory=list)
+    volumes: list[dict[str, Any]] = field(default_factory=list)
+    mounts: list[dict[str, Any]] = field(default_factory=list)
+
+
 def _downloaded(model: ModelSpec) -> ModelSource:
     max_bytes = int(parse_quantity(model.max_size or DEFAULT_MAX_SIZE))
+    medium = {"medium": "Memory"} if model.decryption else {}
+    volume = {"name": "model", "emptyDir": {**medium, "sizeLimit": _size_limit(max_bytes)}}
     args = ["fetch", "--uri", model.storage_uri, "--destination", MODEL_DIRECTORY]
-    args += ["--max-bytes", str(max_bytes)]
-    volume = {"sizeLimit": _size_limit(max_bytes)}
-    volumes: list[dict[str, Any]] = [{"name": "model", "emptyDir": volume}]
-    mounts = [model_mount(read_only=False)]
-    if model.sha256:
-        args += ["--sha256", model.sha256]
-    if model.credentials:
-        args += ["--credentials-dir", CREDENTIALS_DIRECTORY]
-        volumes.append(_secret("credentials", model.credentials.secret_name))
-        mounts.append({"name": "credentials", "mountPath": CREDENTIALS_DIRECTORY, "readOnly": True})
-    if model.decryption:
-        args += ["--decryption-dir", DECRYPTION_DIRECTORY, "--scratch-dir", ENCRYPTED_DIRECTORY]
-        volumes[0]["emptyDir"] = {"medium": "Memory", **volume}
-        volumes += [
-            _secret("decryption", model.decryption.secret_name),
-            {"name": "encrypted", "emptyDir": {**volume}},
-        ]
-        mounts += [
-            {"name": "decryption", "mountPath": DECRYPTION_DIRECTORY, "readOnly": True},
-            {"name": "encrypted", "mountPath": ENCRYPTED_DIRECTORY},
-        ]
-    security_context: dict[str, Any] = {}
-    if model.cache:
-        args += ["--cache-dir", CACHE_DIRECTORY]
-        if model.cache.max_size:
-            args += ["--cache-max-bytes", str(int(parse_quantity(model.cache.max_size)))]
-        volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": model.cache.claim_name}})
-        mounts.append({"name": "cache", "mountPath": CACHE_DIRECTORY})
-        if model.cache.fs_group is not None:
-            security_context = _owned_by(model.cache.fs_group)
+    args += ["--max-bytes", str(max_bytes), *(["--sha256", model.sha256] if model.sha256 else [])]
+    parts = [_credentials(model), _decryption(model, max_bytes), _cache(model)]
+    group = model.cache.fs_group if model.cache else None
     return ModelSource(
         path=MODEL_DIRECTORY,
-        volumes=volumes,
-        fetch_args=args,
-        fetch_mounts=mounts,
-        security_context=security_context,
+        volumes=[volume, *(one for part in parts for one in part.volumes)],
+        fetch_args=[*args, *(arg for part in parts for arg in part.args)],
+        fetch_mounts=[model_mount(read_only=False), *(one for part in parts for one in part.mounts)],
+        security_context={} if group is None else _owned_by(group),
         memory_bytes=max_bytes + _VOLUME_SLACK_BYTES if model.decryption else 0,
+    )
+
+
+def _credentials(model: ModelSpec) -> _Part:
+    if model.credentials is None:
+        return _Part()
+    return _Part(
+        ["--credentials-dir", CREDENTIALS_DIRECTORY],
+        [_secret("credentials", model.credentials.secret_name)],
+        [{"name": "credentials", "mountPath": CREDENTIALS_DIRECTORY, "readOnly": True}],
+    )
+
+
+def _decryption(model: ModelSpec, max_bytes: int) -> _Part:
+    if model.decryption is None:
+        return _Part()
+    scratch = {"name": "encrypted", "emptyDir": {"sizeLimit": _size_limit(max_bytes)}}
+    return _Part(
+        ["--decryption-dir", DECRYPTION_DIRECTORY, "--scratch-dir", ENCRYPTED_DIRECTORY],
+        [_secret("decryption", model.decryption.secret_name), scratch],
+        [
+            {"name": "decryption", "mountPath": DECRYPTION_DIRECTORY, "readOnly": True},
+            {"name": "encrypted", "mountPath": ENCRYPTED_DIRECTORY},
+        ],
+    )
+
+
+def _cache(model: ModelSpec) -> _Part:
+    cache = model.cache
+    if cache is None:
+        return _Part()
+    bound = ["--cache-max-bytes", str(int(parse_quantity(cache.max_size)))] if cache.max_size else []
+    return _Part(
+        ["--cache-dir", CACHE_DIRECTORY, *bound],
+        [{"name": "cache", "persistentVolumeClaim": {"claimName": cache.claim_name}}],
+        [{"name": "cache", "mountPath": CACHE_DIRECTORY}],
     )
 
 
