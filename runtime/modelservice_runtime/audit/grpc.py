@@ -24,7 +24,7 @@ _PROTOCOL = "grpc"
 class AuditedGrpcAdmission:
     """The guard in front of every gRPC call; see `Admission` of the transport.
 
-    With `of_all` a call that is let in has a place for its line, which its service gives back.
+    With `of_all` nobody is let in whose line has no place.
     """
 
     def __init__(self, guard: Guard, log: AuditLog, *, of_all: bool) -> None:
@@ -44,12 +44,12 @@ class AuditedGrpcAdmission:
             self._log.refuse(replace(line, reason=refusal.message, status=refusal.status.name))
             raise refusal from error
         if self._of_all:
-            self._enter()
+            self._check_room()
         return entrant
 
-    def _enter(self) -> None:
+    def _check_room(self) -> None:
         try:
-            self._log.enter()
+            self._log.check_room()
         except ServingError as error:
             raise grpc_error(error) from error
 
@@ -101,7 +101,7 @@ class _AuditedCall:
         """Write the last line."""
         self._take_notes()
         line = self._line(exchange.ended_unix_ns)
-        self._log.leave(replace(line, status=exchange.status, asked=self._asked))
+        self._log.add(replace(line, status=exchange.status, asked=self._asked))
 
     def _take_notes(self) -> None:
         """Where something was asked for, the request before it in the stream gets its line."""

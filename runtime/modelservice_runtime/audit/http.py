@@ -54,7 +54,7 @@ class AuditedApplication:
         try:
             entrant = self._admit(request.target, request.headers, request.source.client)
             if entrant is not None:
-                self._log.enter()
+                self._log.check_room()
         except ServingError as error:
             request.reply(error_response(error))
             return
@@ -91,7 +91,7 @@ class _Record:
         """Write it."""
         if not self._has_ended:
             self._has_ended = True
-            self._log.leave(_answered(exchange, self._entrant, self.notes))
+            self._log.add(_answered(exchange, self._entrant, self.notes))
 
 
 def _answered(exchange: Exchange, entrant: Entrant, notes: Notes) -> Line:

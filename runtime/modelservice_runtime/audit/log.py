@@ -1,8 +1,8 @@
 """Where lines wait and are written: none is lost, and who asks faster than they are written is turned away.
 
-A request is let in only where its line has a place, so the reader of the log bounds how many requests are
-answered. Lines of strangers take a part of the places alone, and are counted beyond it: a flood of them
-costs nobody else their place, and a line tells how many they were.
+A request is let in only while few lines wait, so the reader of the log bounds how many requests are answered.
+What is being answered then adds its lines all the same. Lines of strangers take a part of the places alone,
+and are counted beyond it: a flood of them costs nobody else their place, and a line tells how many they were.
 """
 
 import logging
@@ -26,37 +26,29 @@ _GATHER_SECONDS = 0.005
 
 
 class AuditLog:
-    """Lines to standard output; `enter`, `leave` and `refuse` are for the event loop's thread."""
+    """Lines to standard output; all but `close` is for the event loop's thread."""
 
     def __init__(self, descriptor: int = _STANDARD_OUTPUT, places: int = _PLACES) -> None:
         self._descriptor = descriptor
         self._places = places
         self._places_of_refusals = min(_PLACES_OF_REFUSALS, places // 2)
         self._queue: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
-        self._open = 0
         # Two counters, one for each thread: nothing is added to both.
         self._unlisted = self._told = 0
         self._is_broken = False
         self._thread = threading.Thread(target=self._work, name="audit", daemon=True)
         self._thread.start()
 
-    def enter(self) -> None:
-        """Take a place for the line of a request that begins. Raises ServingError where there is none."""
+    def check_room(self) -> None:
+        """Raise ServingError where a request must not begin, because its line might not be written."""
         if self._is_broken:
             raise ModelUnavailableError("the audit log cannot be written; the server's log says why")
-        if self._open + self._queue.qsize() >= self._places:
+        if self._queue.qsize() >= self._places:
             raise OverloadedError("the audit log is not written fast enough; come back later")
-        self._open += 1
 
     def add(self, line: Line) -> None:
-        """Write a line of a request that goes on."""
+        """Write the line of a request that was let in."""
         self._queue.put(line)
-
-    def leave(self, line: Line | None) -> None:
-        """Write the last line of a request that entered."""
-        self._open -= 1
-        if line is not None:
-            self._queue.put(line)
 
     def refuse(self, line: Line) -> None:
         """Write the line of a request that was not let in, or count it."""

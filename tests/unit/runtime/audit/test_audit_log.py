@@ -99,23 +99,9 @@ def test_line_of_any_words_is_one_line_that_a_pipe_takes_as_a_whole(
     assert json.loads(written)["token_subject"] in (subject, subject[:256], subject[:24])
 
 
-def test_request_without_a_place_for_its_line_is_turned_away_and_no_line_is_lost(reader: Reader) -> None:
-    log = AuditLog(reader.write_end, places=8)
-    for _ in range(8):
-        log.enter()
-    with pytest.raises(OverloadedError, match="not written fast enough"):
-        log.enter()
-    for number in range(8):
-        log.leave(replace(LINE, request_id=str(number)))
-    reader.start()
-    log.close(30)
-
-    assert [line["request_id"] for line in reader.lines()] == [str(number) for number in range(8)]
-
-
-def enters(log: AuditLog) -> bool:
+def has_room(log: AuditLog) -> bool:
     try:
-        log.enter()
+        log.check_room()
     except OverloadedError:
         return False
     return True
@@ -124,22 +110,29 @@ def enters(log: AuditLog) -> bool:
 def test_reader_that_has_stopped_holds_up_answers_and_nothing_else(reader: Reader) -> None:
     log = AuditLog(reader.write_end, places=1000)
     answered = 0
-    while enters(log) and answered < 100_000:
-        log.leave(LINE)
+    while has_room(log) and answered < 100_000:
+        log.add(replace(LINE, request_id=str(answered)))
         answered += 1
     assert 1000 <= answered < 100_000
+    with pytest.raises(OverloadedError, match="not written fast enough"):
+        log.check_room()
+    log.add(replace(LINE, request_id="last"))
     reader.start()
     log.close(30)
 
-    assert len(reader.lines()) == answered
+    # Those that were let in before add theirs all the same.
+    assert [line["request_id"] for line in reader.lines()] == [
+        *map(str, range(answered)),
+        "last",
+    ]
 
 
 def test_flood_of_refusals_is_counted_and_leaves_others_their_places(reader: Reader) -> None:
     log = AuditLog(reader.write_end, places=1000)
     for _ in range(20_000):
         log.refuse(REFUSAL)
-    log.enter()
-    log.leave(LINE)
+    log.check_room()
+    log.add(LINE)
     reader.start()
     log.close(30)
 
@@ -154,12 +147,12 @@ def test_flood_of_refusals_is_counted_and_leaves_others_their_places(reader: Rea
 def test_log_that_cannot_be_written_lets_nobody_in(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
     log = AuditLog(reader.write_end)
     os.close(reader.read_end)
-    log.enter()
-    log.leave(LINE)
+    log.check_room()
+    log.add(LINE)
     log._thread.join(30)
 
     with pytest.raises(ModelUnavailableError, match="cannot be written"):
-        log.enter()
+        log.check_room()
     assert "the audit log cannot be written; requests are refused" in caplog.messages
     os.close(reader.write_end)
 

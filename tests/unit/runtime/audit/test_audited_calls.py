@@ -24,24 +24,17 @@ ENTRANT = Entrant(Caller(api_key="alice"), Client(None, "10.0.0.7"))
 
 
 class Lines:
-    """Stands for the log: what would be written, and how many places are taken."""
+    """Stands for the log: what would be written."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        self.open = 0
 
-    def enter(self) -> None:
-        self.open += 1
+    def check_room(self) -> None: ...
 
     def add(self, line: Line) -> None:
         self.lines.append(line)
 
     refuse = add
-
-    def leave(self, line: Line | None) -> None:
-        self.open -= 1
-        if line is not None:
-            self.lines.append(line)
 
 
 class Call:
@@ -78,7 +71,6 @@ class Asking:
 
 
 def serve(log: Any, table: AskedTable) -> CallHandler:
-    log.enter()
     services = audit_services({STREAM: lambda call: Asking(table, call)}, log, table)
     return services[STREAM](Call())
 
@@ -97,17 +89,15 @@ def test_each_request_of_a_stream_has_its_line() -> None:
         (Asked("spam"), "OK"),
     ]
     assert {line.request_id for line in log.lines} == {"r-7"}
-    assert log.open == 0
 
 
-def test_call_that_its_client_leaves_gives_its_place_back() -> None:
+def test_call_that_its_client_leaves_has_one_line() -> None:
     log, table = Lines(), AskedTable()
     handler = serve(log, table)
     handler.on_message(b"spam")
     handler.on_cancel()
     handler.on_cancel()
     assert [(line.asked, line.status) for line in log.lines] == [(Asked("spam"), "CANCELLED")]
-    assert log.open == 0
 
 
 class Connection:
@@ -145,15 +135,13 @@ def test_log_of_refusals_says_nothing_of_those_who_are_let_in() -> None:
 
     assert [one.replies[0].status for one in (stranger, known)] == [401, 200]
     assert [(line.status, line.asked) for line in log.lines] == [(401, Asked("spam"))]
-    assert log.open == 0
     with pytest.raises(GrpcError):
         entrance.admission(STREAM, {}, stranger.client)
     entrance.admission(STREAM, {}, known.client)
     assert [line.status for line in log.lines] == [401, "UNAUTHENTICATED"]
-    assert log.open == 0
 
 
-def test_front_end_that_breaks_leaves_a_line_and_gives_its_place_back() -> None:
+def test_front_end_that_breaks_leaves_a_line() -> None:
     log, table = Lines(), AskedTable()
 
     def breaks(request: HttpRequest) -> None:
@@ -162,7 +150,6 @@ def test_front_end_that_breaks_leaves_a_line_and_gives_its_place_back() -> None:
     with pytest.raises(NotFoundError):
         ask(breaks, log, table)
     assert [(line.status, line.asked) for line in log.lines] == [(500, Asked("spam"))]
-    assert log.open == 0
     assert table.notes is None
 
 
@@ -175,11 +162,10 @@ def test_request_that_is_answered_later_notes_what_it_asked_for_and_not_what_oth
         request.on_disconnect = lambda: None
 
     request = ask(later, log, table)
-    assert (log.lines, log.open) == ([], 1)
+    assert log.lines == []
     table.notes = Notes()
     with pytest.raises(NotFoundError):
         table.find("another", None)
     request.reply(HttpResponse(200, b"{}"))
 
     assert [(line.status, line.asked) for line in log.lines] == [(200, Asked("spam", "3"))]
-    assert log.open == 0
