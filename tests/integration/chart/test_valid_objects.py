@@ -25,8 +25,8 @@ FILES = sorted(
     for file in (ROOT / folder).rglob("*.yaml")
     if "kind:" in file.read_text(encoding="utf-8")
 )
-UNKNOWN = {"argoproj.io", "helm.toolkit.fluxcd.io"}
-"""Groups whose CRDs no Go module brings that can be had."""
+UNKNOWN = {"argoproj.io", "helm.toolkit.fluxcd.io", "kustomize.config.k8s.io"}
+"""Groups whose CRDs no Go module brings that can be had, and kustomize's own files, which no server takes."""
 OTHERS = {
     "gateway.networking.k8s.io": (GATEWAY_API, "config/crd/standard"),
     "monitoring.coreos.com": (
