@@ -1,0 +1,135 @@
+"""The limits of namespaces, held by a real API server: what they refuse, and whom they leave alone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hack.cluster.api import ApiError
+from tests.support.manifests import SMALLEST_SPECS, merge_patch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hack.cluster.cluster import Cluster
+    from tests.support.chart import Chart
+
+POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+DEFAULTS = {"maxReplicas": 4}
+LIMITS = {
+    "modelservice.dev/allowed-runtimes": "onnx, small",
+    "modelservice.dev/allowed-sources": "oci://registry.example/models/, s3://models/",
+    "modelservice.dev/max-replicas": "3",
+    "modelservice.dev/max-gpus": "2",
+}
+URI = "oci://registry.example/models/spam:3"
+
+
+class Tenant:
+    """Whoever writes ModelServices in a namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._api = cluster.api
+        self._namespace = namespace
+        self._path = f"/apis/modelservice.dev/v1alpha1/namespaces/{namespace}/modelservices"
+
+    def limit(self, annotations: dict[str, Any]) -> None:
+        """What a platform team writes; None takes a limit away."""
+        patch = {"metadata": {"annotations": annotations}}
+        self._api.patch(f"/api/v1/namespaces/{self._namespace}", patch)
+
+    def create(self, name: str, *, dry: bool = False, version: str = "v1alpha1", **spec: Any) -> None:
+        body = {
+            "apiVersion": f"modelservice.dev/{version}",
+            "kind": "ModelService",
+            "metadata": {"name": name},
+            "spec": merge_patch(SMALLEST_SPECS["ModelService"], spec),
+        }
+        path = self._path.replace("v1alpha1", version)
+        self._api.create(path + ("?dryRun=All" if dry else ""), body)
+
+    def edit(self, name: str, patch: Any, subresource: str = "") -> None:
+        self._api.patch(f"{self._path}/{name}{subresource}", patch)
+
+    def delete(self, name: str) -> None:
+        self._api.delete(f"{self._path}/{name}")
+        self._api.wait_gone(f"{self._path}/{name}")
+
+    def refusal(self, **spec: Any) -> str:
+        """Why a new one is refused; empty where it is not. Limits are heard of after a moment."""
+        try:
+            self.create("probe", dry=True, **spec)
+        except ApiError as error:
+            if error.code != 422:
+                raise
+            return error.message
+        return ""
+
+    def wait_refused(self, **spec: Any) -> None:
+        deadline = time.monotonic() + 60
+        while not self.refusal(**spec):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def tenant(crds: Cluster, namespace: str, chart: Chart) -> Iterator[Tenant]:
+    """A tenant under policies that hold for this namespace alone; four pods are the default limit."""
+    values = {
+        "tenancy": {"policies": {"enabled": True, "defaults": DEFAULTS}},
+        "operator": {"watchNamespaces": [namespace]},
+    }
+    made = [one for one in chart.render(values) if one["kind"] in POLICIES]
+    assert len(made) == 4
+    for one in made:
+        crds.api.apply(one)
+    try:
+        yield Tenant(crds, namespace)
+    finally:
+        for one in reversed(made):
+            crds.api.delete(crds.api.path_of(one))
+
+
+def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant) -> None:
+    # Without an annotation the default of the cluster holds.
+    tenant.wait_refused(replicas=5)
+    tenant.create("large", replicas=4, runtime={"ref": "other"}, gpu={"count": 1})
+    assert "at most 4 pods" in tenant.refusal(replicas=5)
+
+    tenant.limit(LIMITS)
+    tenant.wait_refused(replicas=4)
+    message = tenant.refusal(replicas=4)
+    assert "spec.replicas" in message
+    assert "has at most 3 pods for a ModelService" in message
+    assert "got 4" in message
+    assert "got 9" in tenant.refusal(
+        resources={"requests": {"cpu": "1"}}, autoscaling={"minReplicas": 1, "maxReplicas": 9}
+    )
+    assert "has at most 2 GPUs" in tenant.refusal(replicas=3, gpu={"count": 1})
+    assert "spec.runtime.ref" in tenant.refusal(runtime={"ref": "other"})
+    for source in ("oci://registry.example/others/spam:3", "oci://registry.example.evil/models/spam:3"):
+        assert "takes models from oci://registry.example/models/" in tenant.refusal(
+            model={"storageUri": source}
+        )
+    tenant.create("small", replicas=2, gpu={"count": 1}, runtime={"ref": "small"}, version="v1beta1")
+    tenant.create("plain", model={"storageUri": "s3://models/spam"})
+
+    # What was there before is edited, made smaller and deleted as ever; only more is refused.
+    tenant.edit("large", {"metadata": {"labels": {"team": "mail"}}})
+    tenant.edit("large", {"spec": {"model": {"storageUri": URI + "1"}}})
+    tenant.edit("large", {"status": {"replicas": 4}}, "/status")
+    tenant.edit("large", {"spec": {"replicas": 3}})
+    with pytest.raises(ApiError, match="at most 3 pods"):
+        tenant.edit("large", {"spec": {"replicas": 4}})
+    with pytest.raises(ApiError, match="at most 3 pods"):
+        tenant.edit("small", {"spec": {"replicas": 5}}, "/scale")
+    tenant.edit("small", {"spec": {"replicas": 0}}, "/scale")
+    for name in ("large", "small", "plain"):
+        tenant.delete(name)
+
+    # What nobody can read as a number refuses with what it is, and taken away it holds no more.
+    tenant.limit({**dict.fromkeys(LIMITS), "modelservice.dev/max-gpus": "none"})
+    tenant.wait_refused(gpu={"count": 1})
+    assert "at most none GPUs" in tenant.refusal(gpu={"count": 1})
+    assert tenant.refusal(replicas=4, runtime={"ref": "other"}) == ""
