@@ -80,6 +80,8 @@ def may_connect(objects: list[Object], source: Pod, target: Pod, port: int) -> b
 
 
 NEEDED = [
+    # Names; the pods behind port 53 of the Service listen on another one on OpenShift.
+    *((source, SOMEBODY, port) for source in (OPERATOR, AUTOSCALER, ACTIVATOR) for port in (53, 5353)),
     *((source, API_SERVER, port) for source in (OPERATOR, AUTOSCALER, ACTIVATOR) for port in (443, 6443)),
     *((source, MODEL, ports.METRICS) for source in (OPERATOR, AUTOSCALER)),
     *((ACTIVATOR, MODEL, port) for port in (ports.HTTP, ports.GRPC)),
