@@ -7,6 +7,7 @@ import re
 import pytest
 from hack.cluster.api import Object, condition_status
 from hack.cluster.images import ImageBuild, build_and_push
+from hack.cluster.node import NODE_NAME
 from tests.support.serving import User, condition, is_current
 from tests.support.tiny_models import make_adder
 
@@ -70,7 +71,7 @@ def test_model_in_a_container_image_is_fetched(user: User, car: Object) -> None:
 
 
 def test_model_in_a_container_image_is_mounted(user: User, car: Object) -> None:
-    (node,) = [one for one in user.cluster.api.get("/api/v1/nodes")["items"] if "kwok" not in str(one)]
+    node = user.cluster.api.get(f"/api/v1/nodes/{NODE_NAME}")
     runtime = node["status"]["nodeInfo"]["containerRuntimeVersion"]
     version = re.fullmatch(r"containerd://(\d+)\.(\d+)\..*", runtime)
     if version is None or (int(version[1]), int(version[2])) < MOUNTING_CONTAINERD:
