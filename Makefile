@@ -20,7 +20,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -113,7 +113,7 @@ sbom: $(SBOM_VENV)/.installed ## Write what our images are made of into dist/*.c
 audit: $(SBOM_VENV)/.installed ## Ask what is known against the packages of our images; fails where it can be mended
 	@$(PY) -m hack.release.vulnerabilities $(IMAGES:%=requirements/%.txt)
 
-test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed ## With the real prometheus-adapter, KEDA and Envoy Gateway (built once: 35 minutes); not part of `make test`
+test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed ## With the real prometheus-adapter, KEDA, Envoy Gateway and Flux (built once: 45 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
 
 test: lint type docs-check cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
@@ -165,6 +165,9 @@ canary: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Change the demo's model u
 
 gateway: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Change a model of the demo behind a real gateway, with exact weights
 	@PYTHONPATH=. $(PY) examples/07-gateway/run.py
+
+gitops: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Release, break and take back a model of the demo by Git alone, through the real Flux
+	@PYTHONPATH=. $(PY) examples/08-gitops/run.py
 
 autoscale: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Let the demo's pods follow their requests, down to none and back (AUTOSCALE_PICTURE=...)
 	@PYTHONPATH=. $(PY) examples/05-autoscale/run.py $(if $(AUTOSCALE_PICTURE),--picture $(AUTOSCALE_PICTURE))
