@@ -64,9 +64,9 @@ class Release:
         return (one for one in self.objects if one["kind"] in kinds)
 
     def arguments(self, deployment: str) -> list[str]:
-        """What the container of a Deployment is started with."""
+        """What the container of a Deployment is started with, its namespace filled in as by the kubelet."""
         (container,) = self.find("Deployment", deployment)["spec"]["template"]["spec"]["containers"]
-        return list(container["args"])
+        return [one.replace("$(POD_NAMESPACE)", self.namespace) for one in container["args"]]
 
     def grant(self, cluster: Cluster) -> None:
         """Make its accounts, and give them its rights."""
