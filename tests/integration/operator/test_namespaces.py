@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hack.cluster.cluster import Cluster
 
 OPERATOR = "modelservice-operator"
-REQUESTS = "modelservice_operator_api_requests_total"
+REQUESTS = "modelservice_{}_api_requests_total"
 
 
 @pytest.fixture
@@ -99,10 +99,11 @@ def test_release_serves_its_namespaces_with_roles_alone_and_never_asks_for_more(
     assert not any(other.children().values())
     for component, process in started.items():
         process.wait_ready()
-        assert process.metric(REQUESTS, code="200") > 0, component
-        assert process.metric(REQUESTS, code="403") == 0, component
+        requests = REQUESTS.format(component or "operator")
+        assert process.metric(requests, code="200") > 0, component
+        assert process.metric(requests, code="403") == 0, component
     for plural in ("nodes", "modelruntimes", "gatewayclasses"):
-        assert started[""].metric(REQUESTS, resource=plural) == 0, plural
+        assert started[""].metric(REQUESTS.format("operator"), resource=plural) == 0, plural
 
 
 def test_two_releases_serve_side_by_side_and_neither_waits_for_a_namespace_without_rights(
