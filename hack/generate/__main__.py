@@ -15,6 +15,7 @@ from hack.generate.metrics import metrics_page
 from hack.generate.phases import phases_picture
 from hack.generate.protos import proto_modules
 from hack.generate.reference import reference_page
+from hack.generate.terminal import terminal_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +38,7 @@ def main() -> None:
     _write(go_stub(ROOT))
     _write(layers_picture(ROOT))
     _write(phases_picture())
+    _write(terminal_pictures(ROOT))
     _write(argocd_config_map(ROOT))
     _write(dashboard_files())
     _write(metrics_page())
