@@ -44,7 +44,7 @@ ALERTS = {
                     "labels": {"severity": "warning", "team": "none"},
                     "annotations": {
                         "summary": "{{ $labels.pod }} is down",
-                        "runbook_url": "docs/runbooks.md#down",
+                        "runbook_url": "__RUNBOOK_BASE__#down",
                     },
                 },
                 {"alert": "Slow", "expr": "1"},
@@ -246,7 +246,7 @@ def test_alerts_get_labels_and_can_be_left_out(filled):
         "alerts": {
             "labels": {"team": "ml"},
             "disabled": ["Slow", "Late"],
-            "runbooks": "https://docs.example/runbooks/",
+            "runbookUrl": "https://docs.example/runbooks/",
         },
     }
     (group,) = find_object(filled.render(values), "PrometheusRule")["spec"]["groups"]

@@ -35,6 +35,11 @@ REFUSED_OPERATORS = frozenset({("com.microsoft", "EPContext"), ("com.microsoft",
 MAX_EXPANDED_NODES = 1_000_000
 
 _FOREIGN_FORMATS: tuple[tuple[bytes, str], ...] = (
+    (
+        b"age-encryption.org/v1",
+        "encrypted by age; name its key in spec.model.decryption (serve -f: --decryption-dir, no --model)",
+    ),
+    (b"-----BEGIN AGE ENCRYPTED", "encrypted by age, as text; see spec.model.decryption"),
     (b"PK\x03\x04", "a zip archive, as torch.save writes it; export the model with torch.onnx.export"),
     (b"\x80\x02", "a Python pickle, which is never opened here; export the model to ONNX"),
     (b"\x80\x03", "a Python pickle, which is never opened here; export the model to ONNX"),

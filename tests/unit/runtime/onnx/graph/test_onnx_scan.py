@@ -63,6 +63,8 @@ def test_scan_finds_loops_and_missing_ranks(model_files: dict[str, Path]) -> Non
         (b"\x1f\x8b\x08", "gzip"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"<!DOCTYPE html>", "login"),
+        (b"age-encryption.org/v1\n-> X25519 abc", "spec.model.decryption"),
+        (b"-----BEGIN AGE ENCRYPTED FILE-----\n", "spec.model.decryption"),
         (b'{"error": 1}', "JSON"),
         (b"\x08\x08", "no ONNX graph"),
         (os.urandom(16).join([b"\xff" * 64] * 3), "truncated or is not an ONNX model"),
