@@ -5,6 +5,8 @@ pieces of 64 KiB, whose place and end are part of what is checked: pieces that w
 out or added are refused, and none is given out unchecked.
 """
 
+import base64
+import binascii
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -15,7 +17,11 @@ from modelservice_runtime.fetch.errors import FetchError, FetchReason
 
 IDENTITY_KEYS = ("key.txt", "keys.txt", "age.agekey")
 """Keys of the Secret: what `age-keygen` writes, under the names that people give the file."""
-_BEGINNINGS = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
+_ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
+_BEGINNINGS = (b"age-encryption.org/v1", _ARMOR)
+# The library reads a header in time that grows with the square of its length; 64 KiB are some 650 keys.
+_MAX_HEADER_BYTES = 64 * 1024
+_END_OF_HEADER = b"\n--- "
 _MAX_FILE_BYTES = 1024 * 1024  # Kubernetes' own limit for a Secret
 _MAX_IDENTITIES = 100
 _WRITTEN_BYTES = 1024 * 1024
@@ -115,6 +121,11 @@ def decrypt(source: BinaryIO, sink: Sink, identities: Iterable[Identity], name: 
             f"{name} is not encrypted, and spec.model.decryption says that it is; store the encrypted file "
             "(modelservice encrypt), or remove spec.model.decryption"
         )
+    if not _has_short_header(source):
+        raise decryption_failed(
+            f"the header of {name} has no end within {_MAX_HEADER_BYTES} bytes; encrypt it for fewer keys "
+            "(modelservice encrypt)"
+        )
     writer = _Writer(sink)
     try:
         pyrage.decrypt_io(source, writer, list(identities))
@@ -132,6 +143,25 @@ def decrypt(source: BinaryIO, sink: Sink, identities: Iterable[Identity], name: 
         raise decryption_failed(
             f"{name} was changed or cut off after it was encrypted ({error}); store it again"
         ) from error
+
+
+def _has_short_header(source: BinaryIO) -> bool:
+    """Whether a header ends soon, or the file does; `source` is at its beginning afterwards."""
+    head = source.read(2 * _MAX_HEADER_BYTES)
+    is_all = len(head) <= _MAX_HEADER_BYTES
+    source.seek(0)
+    if head.startswith(_ARMOR):
+        head = _decode_armor(head)
+    return is_all or _END_OF_HEADER in head[:_MAX_HEADER_BYTES]
+
+
+def _decode_armor(head: bytes) -> bytes:
+    """The beginning of what is written in Base64, as far as it is."""
+    text = b"".join(head.split()[4:]).partition(b"-")[0]  # the first line has four words
+    try:
+        return base64.b64decode(text[: len(text) // 4 * 4], validate=True)
+    except binascii.Error:
+        return b""
 
 
 def decryption_failed(message: str) -> FetchError:

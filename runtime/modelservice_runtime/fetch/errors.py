@@ -46,6 +46,10 @@ class AbsentError(FetchError):
     """The source answered that there is no such file."""
 
 
+class OutOfTimeError(FetchError):
+    """The time for the whole fetch is over; a thread of it may still be at work."""
+
+
 class NotTlsError(FetchError):
     """The peer answered a TLS handshake with something that is not TLS."""
 

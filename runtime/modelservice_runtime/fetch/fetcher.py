@@ -18,7 +18,7 @@ from modelservice_runtime.fetch.buckets.object_store import Bucket, open_bucket
 from modelservice_runtime.fetch.buckets.objects import BucketFetch
 from modelservice_runtime.fetch.buckets.proxy import Way
 from modelservice_runtime.fetch.credentials import CA_KEY, Credentials, build_ssl_context, read_credentials
-from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.errors import FetchError, FetchReason, OutOfTimeError
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.files.destination import Destination, StoredFile
 from modelservice_runtime.fetch.files.encrypted import DecryptingTransfer
@@ -137,7 +137,7 @@ async def fetch_model_async(request: FetchRequest) -> FetchResult:
         async with asyncio.timeout(limits.total_timeout_seconds):
             return await _fetch(request)
     except TimeoutError as error:
-        raise FetchError(
+        raise OutOfTimeError(
             FetchReason.DOWNLOAD_FAILED,
             f"not finished after {limits.total_timeout_seconds:.0f} seconds; use a faster or nearer store",
         ) from error

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.errors import FetchError, FetchReason, OutOfTimeError
 from modelservice_runtime.fetch.fetcher import Decryption, FetchRequest, FetchResult, fetch_model_async
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.http.addresses import AddressPolicy
@@ -150,8 +150,9 @@ def _run_request(request: FetchRequest, termination_log: Path) -> int:
         result = runner.run(_fetch_until_signalled(request))
     except FetchError as error:
         _tell(request, _failure(error.reason, error.message), termination_log)
-        if isinstance(error, _StoppedError):
-            # A thread may wait for a name server or a disk for as long as these like; closing would wait too.
+        if isinstance(error, _StoppedError | OutOfTimeError):
+            # A thread may wait for a name server or a disk for as long as these like, or be decrypting;
+            # closing would wait too.
             os._exit(1)
         code = 1
     else:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import threading
 from typing import Any
 
 import pytest
@@ -197,6 +198,29 @@ async def test_fetch_that_is_ended_while_it_decrypts_leaves_nothing(keyed, https
         await task
     assert keyed.files == {}
     assert list(keyed.scratch.iterdir()) == []
+
+
+async def test_fetch_that_is_ended_does_not_wait_for_ever_for_its_thread(keyed, https, monkeypatch):
+    uri = https.serve("/m.onnx.age", SEALED)
+    reached, released = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hangs(*_: Any) -> None:
+        loop.call_soon_threadsafe(reached.set)
+        released.wait()
+
+    monkeypatch.setattr(encrypted, "decrypt", hangs)
+    monkeypatch.setattr(encrypted, "_GRACE_SECONDS", 0.01)
+    task = asyncio.ensure_future(keyed.fetcher.fetch(uri, **keyed.changes))
+    await reached.wait()
+    task.cancel()
+    try:
+        done, _ = await asyncio.wait([task], timeout=30)
+        assert done
+        assert task.cancelled()
+    finally:
+        released.set()
+    assert keyed.files == {}
 
 
 async def test_fetch_plain_models_are_found_before_encrypted_ones(fetcher, store):

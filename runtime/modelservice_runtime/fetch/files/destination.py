@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +174,11 @@ class PartialFile:
                 self._hash.update(view[:written])
                 self.size_bytes += written
                 view = view[written:]
+
+    def write_in_steps(self, data: bytes) -> Iterable[None]:
+        """Append `data`, at once; see `write`."""
+        self.write(data)
+        return ()
 
     def restart(self) -> None:
         """Forget everything written so far."""

@@ -16,6 +16,9 @@ from modelservice_runtime.fetch.files.destination import Destination, PartialFil
 from modelservice_runtime.fetch.files.transfer import Expected, Source, Transfer, refuse_archive
 from modelservice_runtime.fetch.log import log
 
+_GRACE_SECONDS = 5.0
+"""A fetch that is given up waits for its thread no longer: the library may be at work, or the disk."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecryptingTransfer(Transfer):
@@ -74,11 +77,11 @@ class _Sink:
 
 
 async def _in_thread(work: Any, encrypted: PartialFile | StoredFile, sink: _Sink, name: str) -> None:
-    """Decrypt on a thread; where that is given up, wait until it writes no more."""
+    """Decrypt on a thread; where that is given up, wait until it writes no more, but not for ever."""
     task = asyncio.ensure_future(asyncio.to_thread(work, encrypted, sink, name))
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         sink.stopped = True
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=_GRACE_SECONDS)
         raise

@@ -4,6 +4,7 @@ Follows POSIX pax (IEEE Std 1003.1) and GNU tar's long names; headers are parsed
 is written here and no name is trusted: whoever opens a member decides what becomes of its bytes.
 """
 
+import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 BLOCK_BYTES = 512
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib: a gzip header, any window
-_MAX_PIECE_BYTES = 1024 * 1024
-_MAX_EXTENSION_BYTES = 1024 * 1024  # of a pax header or a long name
+_MAX_PIECE_BYTES = 64 * 1024
+_MAX_EXTENSION_BYTES = 64 * 1024  # of a pax header or a long name
 _EXTENSIONS = frozenset(
     {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 )
+_PAX_RECORD = re.compile(rb"([0-9]{1,9}) ([^=]*)=")
+_SPARSE = "GNU.sparse."  # the beginning of several keys, which are kept as this one
+_PAX_KEYS = frozenset({"path", "size", _SPARSE})
 
 Take = Callable[[bytes], None]
 
@@ -56,7 +60,7 @@ def unzip_head(head: bytes) -> bytes:
 
 
 class Gunzip:
-    """Decompresses piece by piece, no piece larger than a mebibyte; files of several members too."""
+    """Decompresses piece by piece, no piece larger than 64 KiB; files of several members too."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(_GZIP_WINDOW)
@@ -138,13 +142,13 @@ class TarStream:
             raise TarError("it has a damaged header")
         if info.type in _EXTENSIONS:
             if info.size > _MAX_EXTENSION_BYTES:
-                raise TarError("it has a name longer than a mebibyte")
+                raise TarError("it has a pax header or a name of more than 64 KiB")
             body = bytearray()
             self._extension, self._take = (info.type, body), body.extend
             self._set_size(info.size)
             return
         fields = {**self._global, **self._next}
-        if info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse.") for key in fields):
+        if info.type == tarfile.GNUTYPE_SPARSE or _SPARSE in fields:
             raise TarError("it holds a sparse file; make it without --sparse")
         self._next = {}
         size_bytes = _parse_size(fields.get("size"), info.size)
@@ -174,16 +178,22 @@ def _parse_header(block: bytes) -> tarfile.TarInfo | None:
 
 
 def _parse_pax(body: bytes) -> dict[str, str]:
-    """Records of a length, a space, KEY=VALUE and a line break; the length counts the whole record."""
+    """Records of a length, a space, KEY=VALUE and a line break; the length counts the whole record.
+
+    Only the keys that are read here are returned, so that what an archive makes us keep is bounded.
+    """
     fields: dict[str, str] = {}
-    while body:
-        digits, space, _ = body.partition(b" ")
-        length = int(digits) if space and digits.isdigit() and len(digits) < 10 else 0
-        key, equals, value = body[len(digits) + 1 : length - 1].partition(b"=")
-        if not equals or length > len(body) or body[length - 1 : length] != b"\n":
+    at = 0
+    while at < len(body):
+        record = _PAX_RECORD.match(body, at)
+        end = at + int(record[1]) if record else 0
+        if record is None or record.end() >= end or body[end - 1 : end] != b"\n":
             raise TarError("it has a damaged pax header")
-        fields[_decode(key)] = _decode(value)
-        body = body[length:]
+        key = _decode(record[2])
+        key = _SPARSE if key.startswith(_SPARSE) else key
+        if key in _PAX_KEYS:
+            fields[key] = _decode(body[record.end() : end - 1])
+        at = end
     return fields
 
 

@@ -1,7 +1,8 @@
 """Carries one file from a source into the destination: streamed, hashed, capped, resumed."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -86,8 +87,8 @@ class Sink(Protocol):
         """Digest of the bytes taken so far."""
         ...
 
-    def write(self, data: bytes) -> None:
-        """Take the next bytes; raises FetchError."""
+    def write_in_steps(self, data: bytes) -> Iterable[None]:
+        """Take the next bytes, in steps that are short whatever the bytes are; raises FetchError."""
         ...
 
     def restart(self) -> None:
@@ -342,7 +343,8 @@ class _Download:
         async for chunk in answer.chunks:
             self._check_size(self._sink.size_bytes + len(chunk))
             self._check_head(chunk)
-            self._sink.write(chunk)
+            for _ in self._sink.write_in_steps(chunk):
+                await asyncio.sleep(0)  # the timeout and a signal get their turn
             rule.update(len(chunk))
             self.progress.update(self._sink.size_bytes, self._total_bytes)
 

@@ -6,6 +6,7 @@ everything else in the archive are passed over, so that no name in it can lead a
 
 import hashlib
 import posixpath
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from modelservice_runtime.fetch.files.tar_stream import Gunzip, Member, Take, Ta
 from modelservice_runtime.fetch.limits import MAX_FILES, Budget
 from modelservice_runtime.fetch.names import clean_path, is_model, join_path
 
-# Files of one layer, written or not; a container image of a whole system has some tens of thousands.
+# Entries of one layer, of any kind; a container image of a whole system has some tens of thousands.
 _MAX_MEMBERS = 500_000
 # In images a file of this prefix removes the one without it from the layers below, and this name all files
 # of its folder (OCI image specification 1.1, "Whiteouts").
@@ -92,6 +93,7 @@ class Unpacker:
         self._head = b""
         self._gunzip: Gunzip | None = None
         self._current: tuple[str, PartialFile] | None = None
+        self._members = 0
         self._tar = TarStream(self._open_member)
 
     @property
@@ -99,8 +101,8 @@ class Unpacker:
         """Digest of the layer itself."""
         return FileDigest(self._hash.hexdigest(), self.size_bytes)
 
-    def write(self, data: bytes) -> None:
-        """Take the next bytes of the layer.
+    def write_in_steps(self, data: bytes) -> Iterator[None]:
+        """Take the next bytes of the layer; few bytes may hold a thousand times as many.
 
         Raises:
             FetchError: `ArchiveRefused` for damage, `ModelTooLarge` for a bomb.
@@ -114,6 +116,7 @@ class Unpacker:
             for piece in (data,) if self._gunzip is None else self._gunzip.feed(data):
                 self._count(len(piece))
                 self._tar.feed(piece)
+                yield
         except TarError as error:
             raise self._refuse(str(error)) from error
 
@@ -143,12 +146,13 @@ class Unpacker:
 
     def _open_member(self, member: Member) -> Take | None:
         self._close_member()
+        self._members += 1
+        if self._members > _MAX_MEMBERS:
+            raise self._refuse(f"it holds more than {_MAX_MEMBERS} entries")
         path = clean_path(member.path.lstrip("/"))
         if path is None or self._note_whiteout(path) or not member.is_file:
             return None
         self.found.paths.add(path)
-        if len(self.found.paths) > _MAX_MEMBERS:
-            raise self._refuse(f"it holds more than {_MAX_MEMBERS} files")
         if not self._selection.takes(path):
             return None
         if len(self.found.files) >= MAX_FILES:

@@ -1,5 +1,6 @@
 """Encrypted files: what opens them, and everything that is refused."""
 
+import base64
 import io
 import os
 
@@ -97,6 +98,32 @@ def test_decrypt_one_changed_byte_anywhere_is_refused_and_what_came_before_it_is
         decrypt(io.BytesIO(bytes(changed)), plain, parse_identities(PRIVATE), "m.onnx")
     assert caught.value.reason is FetchReason.DECRYPTION_FAILED
     assert DATA.startswith(plain.getvalue())
+
+
+STANZAS = b"-> X25519 AAAA\nAAAA\n"
+
+
+@pytest.mark.parametrize("is_armored", [False, True], ids=["binary", "armored"])
+@pytest.mark.parametrize("end", [b"", b"--- AAAA\n"], ids=["endless", "ended"])
+def test_decrypt_long_header_is_refused_before_the_library_reads_it(monkeypatch, is_armored, end):
+    monkeypatch.setattr("pyrage.decrypt_io", lambda *_: pytest.fail("the library was asked"))
+    sealed = b"age-encryption.org/v1\n" + STANZAS * 8000 + end
+    with pytest.raises(FetchError, match="65536 bytes") as caught:
+        unseal(armor(sealed) if is_armored else sealed)
+    assert caught.value.reason is FetchReason.DECRYPTION_FAILED
+
+
+def armor(sealed: bytes) -> bytes:
+    text = base64.b64encode(sealed)
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return b"\n".join(
+        [b"-----BEGIN AGE ENCRYPTED FILE-----", *lines, b"-----END AGE ENCRYPTED FILE-----", b""]
+    )
+
+
+@pytest.mark.parametrize("data", [b"", b"x", DATA], ids=len)
+def test_decrypt_takes_files_in_armor(data):
+    assert unseal(armor(seal(data, *[PUBLIC, OTHER_PUBLIC] * 100))) == data
 
 
 def test_decrypt_with_another_key_names_the_field():

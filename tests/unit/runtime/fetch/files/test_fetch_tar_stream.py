@@ -108,15 +108,45 @@ def test_tar_stream_sparse_file_is_refused():
 def test_tar_stream_endless_name_is_refused():
     info = tarfile.TarInfo("@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**40
-    with pytest.raises(TarError, match="mebibyte"):
+    with pytest.raises(TarError, match="64 KiB"):
         read_tar([info.tobuf(tarfile.GNU_FORMAT)])
+
+
+def make_pax(body: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = kind, len(body)
+    return info.tobuf(tarfile.USTAR_FORMAT) + body + bytes(-len(body) % 512)
+
+
+def test_tar_stream_pax_header_is_read_up_to_64_kib():
+    filling = b"6 a=b\n" * (65_000 // 6)
+    archive = make_pax(filling + b"10 path=x\n") + make_tar({"y": b"data"})
+    assert read_tar([archive]) == {"x": b"data"}
+    with pytest.raises(TarError, match="64 KiB"):
+        read_tar([make_pax(filling * 2)[:512]])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"6 a=b", b"6 a=bc", b"4 a=b\n", b"7 a=b\n", b"a=b\n", b"6 abc\n", b"0 a=b\n", b"+6 a=\n", b"6  a=b\n"],
+)
+def test_tar_stream_damaged_pax_header_is_refused(body):
+    with pytest.raises(TarError, match="pax"):
+        read_tar([make_pax(body)])
+
+
+def test_tar_stream_keeps_no_more_than_it_needs_of_global_headers():
+    stream = TarStream(lambda _: None)
+    for number in range(1000, 1200):
+        stream.feed(make_pax(b"11 k%d=x\n" % number + b"21 GNU.sparse.%d=x\n" % number, tarfile.XGLTYPE))
+    assert len(stream._global) == 1
 
 
 def test_gunzip_gives_bounded_pieces_of_several_members():
     data = bytes(5_000_000)
     pieces = list(Gunzip().feed(gzip.compress(data) + gzip.compress(b"end")))
     assert b"".join(pieces) == data + b"end"
-    assert max(map(len, pieces)) <= 1024 * 1024
+    assert max(map(len, pieces)) <= 64 * 1024
 
 
 def test_gunzip_damage_is_refused():
