@@ -1,11 +1,13 @@
 """Releases come and go on a real API server: by the real helm, as docs/install.md says. Pods are played."""
 
 import os
+import re
+import shlex
 import subprocess
 
 import pytest
 from hack.cluster.cluster import Cluster
-from tests.support.chart import CHART, RELEASE, Chart
+from tests.support.chart import CHART, NAMESPACE, RELEASE, ROOT, Chart
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/modelservices.modelservice.dev"
 INSTANCE = "app.kubernetes.io/instance"
@@ -13,7 +15,16 @@ KINDS = (
     "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies,pods,"
     "clusterroles,clusterrolebindings,priorityclasses,modelruntimes"
 )
-TAKE = ("--take-ownership", "--force-conflicts")
+
+
+def taking_command() -> list[str]:
+    """The words of the command of docs/install.md by which a release takes over what is there."""
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (command,) = [one for one in blocks if "--take-ownership" in one]
+    helm, *words = shlex.split(command.replace("\\\n", ""))
+    assert (helm, words.pop()) == ("helm", "...")
+    return words
 
 
 class Helm:
@@ -27,6 +38,12 @@ class Helm:
         """Install or upgrade as a user does; empty, or why not."""
         create = ("upgrade", "--install", name, str(CHART), "--create-namespace", "--namespace", namespace)
         return self._run(*create, "--set", "defaultRuntime.name=of-a-release", *options)
+
+    def take_over(self, name: str, namespace: str) -> str:
+        """Install as a user does who has read how; empty, or why not."""
+        said = {RELEASE: name, NAMESPACE: namespace, f"charts/{RELEASE}": str(CHART)}
+        words = [said.get(word, word) for word in taking_command()]
+        return self._run(*words, "--set", "defaultRuntime.name=of-a-release")
 
     def uninstall(self, name: str, namespace: str) -> None:
         """Remove a release and wait until its objects are gone."""
@@ -61,7 +78,7 @@ def test_definitions_outlive_releases_and_pass_from_one_to_the_next(helm: Helm, 
     # Somebody applied the definitions with kubectl.
     assert "invalid ownership metadata" in helm.install(RELEASE, "helm-first")
     assert leftovers(crds, RELEASE) == ""
-    assert helm.install(RELEASE, "helm-first", *TAKE) == ""
+    assert helm.take_over(RELEASE, "helm-first") == ""
     assert owner_of_definitions(crds) == ("helm-first", RELEASE)
     assert (
         helm.install(RELEASE, "helm-first", "--set", "networkPolicy.enabled=true,priorityClass.create=true")
@@ -71,7 +88,7 @@ def test_definitions_outlive_releases_and_pass_from_one_to_the_next(helm: Helm, 
     helm.uninstall(RELEASE, "helm-first")
     assert leftovers(crds, RELEASE) == ""
     assert "invalid ownership metadata" in helm.install("another", "helm-second")
-    assert helm.install("another", "helm-second", "--take-ownership") == ""
+    assert helm.take_over("another", "helm-second") == ""
     assert owner_of_definitions(crds) == ("helm-second", "another")
 
     helm.uninstall("another", "helm-second")
