@@ -94,7 +94,8 @@ def tenant(crds: Cluster, namespace: str, chart: Chart) -> Iterator[Tenant]:
 def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant) -> None:
     # Without an annotation the default of the cluster holds.
     tenant.wait_refused(replicas=5)
-    tenant.create("large", replicas=4, runtime={"ref": "other"}, gpu={"count": 1})
+    proxy = {"name": "HTTPS_PROXY", "value": "http://proxy.example"}
+    tenant.create("large", replicas=4, runtime={"ref": "other"}, gpu={"count": 1}, env=[proxy])
     assert "at most 4 pods" in tenant.refusal(replicas=5)
 
     tenant.limit(LIMITS)
@@ -112,12 +113,22 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
         assert "takes models from oci://registry.example/models/" in tenant.refusal(
             model={"storageUri": source}
         )
+    for name in ("HF_ENDPOINT", "HTTPS_PROXY", "http_proxy", "NO_PROXY"):
+        for way in ({"value": "http://elsewhere.example"}, {"secretName": "elsewhere"}):
+            message = tenant.refusal(env=[{"name": "TZ", "value": "UTC"}, {"name": name, **way}])
+            assert "spec.env" in message
+            assert f"leave out {name}" in message
+    assert tenant.refusal(env=[{"name": "TZ", "value": "UTC"}]) == ""
     tenant.create("small", replicas=2, gpu={"count": 1}, runtime={"ref": "small"}, version="v1beta1")
     tenant.create("plain", model={"storageUri": "s3://models/spam"})
 
     # What was there before is edited, made smaller and deleted as ever; only more is refused.
     tenant.edit("large", {"metadata": {"labels": {"team": "mail"}}})
-    tenant.edit("large", {"spec": {"model": {"storageUri": URI + "1"}}})
+    with pytest.raises(ApiError, match="leave out HTTPS_PROXY"):
+        tenant.edit("large", {"spec": {"model": {"storageUri": URI + "1"}}})
+    with pytest.raises(ApiError, match="leave out HTTPS_PROXY"):
+        tenant.edit("large", {"spec": {"env": [{**proxy, "value": "http://elsewhere.example"}]}})
+    tenant.edit("large", {"spec": {"model": {"storageUri": URI + "1"}, "env": None}})
     tenant.edit("large", {"status": {"replicas": 4}}, "/status")
     tenant.edit("large", {"spec": {"replicas": 3}})
     with pytest.raises(ApiError, match="at most 3 pods"):
@@ -125,6 +136,12 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
     with pytest.raises(ApiError, match="at most 3 pods"):
         tenant.edit("small", {"spec": {"replicas": 5}}, "/scale")
     tenant.edit("small", {"spec": {"replicas": 0}}, "/scale")
+    tenant.limit({"modelservice.dev/max-replicas": "0"})
+    tenant.wait_refused(replicas=1)
+    with pytest.raises(ApiError, match="at most 0 pods"):
+        tenant.edit("small", {"spec": {"replicas": 1}}, "/scale")
+    with pytest.raises(ApiError, match="at most 0 pods"):
+        tenant.edit("small", {"spec": {"replicas": 1}})
     for name in ("large", "small", "plain"):
         tenant.delete(name)
 
