@@ -29,12 +29,28 @@ class ApiError(Exception):
         self.message = message
 
 
+class _Socket(ssl.SSLSocket):
+    """Closed where the peer resets it before the handshake, which ssl raises from and leaves open.
+
+    https://github.com/python/cpython/blob/v3.11.7/Lib/ssl.py#L1066
+    """
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Receive; a reset socket is of no use to anybody."""
+        try:
+            return super().recv(buflen, flags)
+        except ConnectionResetError:
+            self.close()
+            raise
+
+
 class Api:
     """Requests to one API server with one client certificate; safe to use from several threads."""
 
     def __init__(self, host: str, port: int, pki: Path, identity: str = "admin") -> None:
         self._address = (host, port)
         self._context = ssl.create_default_context(cafile=pki / "ca.crt")
+        self._context.sslsocket_class = _Socket
         self._context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
         self._resources: dict[tuple[str, str], Object] = {}
 
