@@ -12,15 +12,16 @@ from modelservice_autoscaler import metrics
 from modelservice_autoscaler.algorithm.decide import decide
 from modelservice_autoscaler.algorithm.decision import Look
 from modelservice_autoscaler.algorithm.state import EMPTY, scaled
-from modelservice_autoscaler.deciding.plan import build_report, is_followed, is_told, plan
+from modelservice_autoscaler.deciding.plan import build_report, is_followed, is_told, plan, refused
 from modelservice_autoscaler.looking.looks import Looks
+from modelservice_autoscaler.writing.writer import Refusal
 from modelservice_operator.facts.errors import LeadershipLostError
 
 if TYPE_CHECKING:
     from modelservice_autoscaler.deciding.plan import Plan
     from modelservice_autoscaler.looking.sight import Sight
     from modelservice_autoscaler.watching.services import Key, Service
-    from modelservice_autoscaler.writing.writer import Writer
+    from modelservice_autoscaler.writing.writer import Outcome, Writer
 
 log = logging.getLogger(__name__)
 
@@ -104,20 +105,30 @@ class Follower:
 
     async def _carry_out(self, service: Service, todo: Plan, now: float) -> None:
         if todo.desired != service.replicas:
-            if not self._note(await self._writer.scale(service, todo.desired)):
+            outcome = await self._writer.scale(service, todo.desired)
+            if not self._note(outcome):
+                if isinstance(outcome, Refusal):
+                    await self._tell(service, refused(todo, service.replicas, outcome.sentence), now)
                 return
+            self._failures = 0
             metrics.DECISIONS.labels(_direction(service.replicas, todo.desired)).inc()
             log.info("scaled: %s", todo.message, extra=_fields(self._key))
             self._state = scaled(self._state, service.replicas, todo.desired, now)
             self._untold = build_report(todo, service.replicas, datetime.now(UTC))
-        elif self._untold is None and self._is_due(service, todo, now):
+        if await self._tell(service, todo, now):
+            self._failures = 0
+
+    async def _tell(self, service: Service, todo: Plan, now: float) -> bool:
+        if self._untold is None and self._is_due(service, todo, now):
             self._untold = build_report(todo, service.replicas, datetime.now(UTC))
         if self._untold is None or not self._writer.has_room_to_tell:
-            return
-        if self._note(await self._writer.tell(service, self._untold)):
-            self._told, self._untold = self._untold, None
-            self._differs_since = None
-            self._told_at = now
+            return False
+        if not self._note(await self._writer.tell(service, self._untold)):
+            return False
+        self._told, self._untold = self._untold, None
+        self._differs_since = None
+        self._told_at = now
+        return True
 
     def _is_due(self, service: Service, todo: Plan, now: float) -> bool:
         """Whether to tell that something hinders the scaling, or no longer does, or the first decision."""
@@ -128,13 +139,11 @@ class Follower:
             self._differs_since = now
         return now - self._differs_since >= SETTLE_SECONDS and now - self._told_at >= TELL_SECONDS
 
-    def _note(self, is_written: bool | None) -> bool:
-        """Whether a write was carried out; after a refusal (None) there is a pause, after a conflict none."""
-        if is_written is None:
+    def _note(self, outcome: Outcome) -> bool:
+        """Whether a write was carried out; after a conflict (False) there is no pause, after all else one."""
+        if not isinstance(outcome, bool):
             self._back_off()
-        elif is_written:
-            self._failures = 0
-        return bool(is_written)
+        return outcome is True
 
     def _back_off(self) -> None:
         seconds = min(BASE_BACKOFF_SECONDS * 2 ** min(self._failures, 16), MAX_BACKOFF_SECONDS)

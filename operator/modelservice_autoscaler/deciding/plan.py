@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.facts.recorded import SCALE_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +55,11 @@ def plan(service: Service, decision: Decision, idle_seconds: float | None) -> Pl
     if service.engine != "Builtin":
         return None
     return Plan(decision.desired, decision.message, decision.limit, decision.missing)
+
+
+def refused(plan: Plan, replicas: int, sentence: str) -> Plan:
+    """Return what comes of a plan that the API server refuses: the replicas stay, its sentence is told."""
+    return replace(plan, desired=replicas, limit=None, missing=f"{SCALE_REFUSED}{sentence}")
 
 
 def build_report(plan: Plan, replicas: int, now: datetime) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.facts.errors import ApiError, ConflictError, NotFoundError
@@ -21,11 +23,21 @@ PARALLEL_TELLS = 4
 server, and the renewal of the Lease, no room. What is told can wait, what is scaled must not wait for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server said no: a limit of the namespace, a right that is missing, a webhook."""
+
+    sentence: str
+
+
+Outcome = bool | Refusal | None
+
+
 class Writer:
     """The one place that writes.
 
     Each write returns whether it was carried out: False where news are on their way that change what was
-    decided on, None where the API server refused it or did not answer.
+    decided on, a refusal, or None where the API server did not answer or has too much to do.
     """
 
     def __init__(self, api: ApiClient, services: Services) -> None:
@@ -39,12 +51,12 @@ class Writer:
         """Whether `tell` may be called now; else after another look."""
         return self._tells < PARALLEL_TELLS
 
-    async def scale(self, service: Service, replicas: int) -> bool | None:
+    async def scale(self, service: Service, replicas: int) -> Outcome:
         """Ask for so many pods."""
         async with self._scales:
             return await self._patch(service, "scale", {"spec": {"replicas": replicas}}, replicas)
 
-    async def tell(self, service: Service, report: dict[str, Any]) -> bool | None:
+    async def tell(self, service: Service, report: dict[str, Any]) -> Outcome:
         """Put the decision into the status, where null takes a field away.
 
         Without a precondition but for the UID: nobody else writes it, and the operator writes all around it.
@@ -57,7 +69,7 @@ class Writer:
 
     async def _patch(
         self, service: Service, subresource: str, patch: dict[str, Any], replicas: int | None = None
-    ) -> bool | None:
+    ) -> Outcome:
         place = (service.key.namespace, service.key.name)
         guard = {"uid": service.uid} | ({"resourceVersion": service.version} if replicas is not None else {})
         try:
@@ -70,6 +82,7 @@ class Writer:
         except ApiError as error:
             fields = {"namespace": place[0], "service": place[1]}
             log.warning("cannot write %s: %s", subresource, error.message, extra=fields)
-            return None
+            is_answer = error.status not in (0, HTTPStatus.TOO_MANY_REQUESTS)
+            return Refusal(error.message) if is_answer else None
         self._services.on_written(service, answer["metadata"]["resourceVersion"], replicas=replicas)
         return True

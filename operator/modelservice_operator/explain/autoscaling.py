@@ -17,7 +17,7 @@ from modelservice_operator.explain.conditions import Condition
 from modelservice_operator.explain.diagnose.room import PREEMPTION
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.observed import ScaledObjectChild
-from modelservice_operator.facts.recorded import INSUFFICIENT_CAPACITY, condition_of
+from modelservice_operator.facts.recorded import INSUFFICIENT_CAPACITY, SCALE_REFUSED, condition_of
 from modelservice_operator.facts.text.redact import redact
 
 if TYPE_CHECKING:
@@ -205,11 +205,14 @@ def _by_builtin(facts: _Facts) -> Condition:
         # A request that woke it, or a person: the last decision was about something else.
         text = f"Builtin: {facts.asked} wanted, by somebody else; modelservice-autoscaler goes on from there."
         return _say(True, "Scaling", text)
-    missing, limit = told.get("missing"), told.get("limit")
+    missing, limit = str(told.get("missing") or ""), told.get("limit")
     said = redact(str(told.get("message") or "")).rstrip(".")
     message = f"Builtin: {said or _steps(told)}.{_limit(limit, facts)}"
+    if missing.startswith(SCALE_REFUSED):
+        sentence = redact(missing.removeprefix(SCALE_REFUSED)).rstrip(".")
+        return _say(False, "Forbidden", f"{_STAYS}, the API server refuses another: {sentence}. {message}")
     if missing:
-        return _say(True, "DataMissing", f"{message} Missing: {redact(str(missing)).rstrip('.')}.")
+        return _say(True, "DataMissing", f"{message} Missing: {redact(missing).rstrip('.')}.")
     return _say(True, limit or "Scaling", message)
 
 

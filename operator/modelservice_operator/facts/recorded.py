@@ -20,6 +20,9 @@ ABORTED = "RolloutAborted"
 INSUFFICIENT_CAPACITY = "InsufficientCapacity"
 """Reason of Progressing=False: nothing of the target may be tried, so its deadline does not run."""
 
+SCALE_REFUSED = "leave to write /scale: "
+"""What `status.autoscaler.missing` begins with where the API server refused; its sentence follows."""
+
 MOST_SERVED = 32
 """Names of revisions that are kept; there are no more than that many records in most histories."""
 

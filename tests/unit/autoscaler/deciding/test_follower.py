@@ -18,6 +18,7 @@ from modelservice_autoscaler.looking.connection import PodConnection
 from modelservice_autoscaler.looking.sight import Sight
 from modelservice_autoscaler.watching.endpoints import Endpoints
 from modelservice_autoscaler.watching.services import Key, Services
+from modelservice_autoscaler.writing.writer import Refusal
 from modelservice_operator.facts.errors import LeadershipLostError
 
 SPAM = Key("mail", "spam")
@@ -29,6 +30,7 @@ class Writer:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.answers: list[bool | Exception | None] = []
+        self.refusal: Refusal | None = None
         self.scales: list[int] = []
         self.reports: list[dict[str, Any]] = []
         self.has_room_to_tell = True
@@ -36,6 +38,8 @@ class Writer:
 
     async def scale(self, service, replicas):
         self.scales.append(replicas)
+        if self.refusal is not None:
+            return self.refusal
         return self._answer(service, replicas)
 
     async def tell(self, service, report):
@@ -152,6 +156,30 @@ async def test_refused_write_is_tried_again_ever_more_seldom(rig):
     for _ in range(61):
         await rig.turn()
     assert len(rig.writer.reports) == 1
+
+
+async def test_refusal_that_lasts_is_told_once_with_the_sentence_of_the_api_server(rig):
+    rig.desired, rig.writer.refusal = [4] * 400, Refusal("at most 3 pods, got 4")
+    for _ in range(300):
+        await rig.turn()
+    assert 8 <= len(rig.writer.scales) <= 20, "telling does not shorten the pauses"
+    (report,) = rig.writer.reports
+    assert (report["replicas"], report["desired"], report["message"]) == (2, 2, "-> 4")
+    assert report["missing"] == "leave to write /scale: at most 3 pods, got 4"
+    rig.writer.refusal = None
+    for _ in range(61):
+        await rig.turn()
+    assert [(one["desired"], one["missing"]) for one in rig.writer.reports[1:]] == [(4, None)]
+
+
+async def test_refusal_of_what_is_wanted_no_more_is_taken_back(rig):
+    rig.desired, rig.writer.refusal = [4] * 60, Refusal("at most 3 pods, got 4")
+    for _ in range(60):
+        await rig.turn()
+    assert len(rig.writer.reports) == 1
+    for _ in range(90):
+        await rig.turn()
+    assert [one["missing"] for one in rig.writer.reports[1:]] == [None]
 
 
 async def test_decision_that_could_not_be_told_is_told_later(rig):

@@ -117,6 +117,17 @@ def test_decision_goes_with_the_autoscaling_that_it_was_about() -> None:
     assert "autoscaler" not in world.status
 
 
+def test_builtin_tells_that_the_api_server_refuses_its_writes() -> None:
+    world = world_of("Builtin")
+    sentence = "spec.replicas: namespace mail has at most 2 pods for a ModelService, got 4."
+    decide(world, message="Concurrency 12.4 of 8 a pod: 2 -> 4", missing=f"leave to write /scale: {sentence}")
+    assert told(world) == ("False", "Forbidden")
+    assert message(world) == (
+        f"The number of pods stays as it is, the API server refuses another: {sentence} "
+        "Builtin: Concurrency 12.4 of 8 a pod: 2 -> 4."
+    )
+
+
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
