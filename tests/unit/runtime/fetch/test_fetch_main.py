@@ -1,5 +1,7 @@
 import hashlib
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -103,3 +105,21 @@ def test_fetch_model_file_is_refused_unless_allowed(volume):
     with pytest.raises(FetchError) as caught:
         fetch_model(FetchRequest(f"file://{volume}/m.onnx", volume, 100))
     assert caught.value.reason is FetchReason.INVALID_URI
+
+
+HANGS = """
+import sys, threading
+from modelservice_runtime.fetch import fetcher, main
+fetcher.verify_file = lambda *_: threading.Event().wait()  # a disk that does not answer
+sys.exit(main.run(sys.argv[1:]))
+"""
+
+
+def test_run_ends_after_its_timeout_although_a_thread_hangs(volume):
+    log = volume.parent / "termination-log"
+    arguments = ["--uri", f"file://{volume}/m.onnx", "--verify-only", "--destination", str(volume)]
+    arguments += ["--timeout-seconds", "1", "--termination-log", str(log)]
+    ended = subprocess.run([sys.executable, "-c", HANGS, *arguments], timeout=60, check=False)
+    report = json.loads(log.read_text())
+    assert (ended.returncode, report["reason"]) == (1, "DownloadFailed")
+    assert "not finished after 1 seconds" in report["message"]
