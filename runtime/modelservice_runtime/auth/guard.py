@@ -35,7 +35,7 @@ class Guard:
 
 
 class HttpAdmission:
-    """The guard in front of every HTTP request, which a connection may ask before it reads a large body."""
+    """The guard in front of every HTTP request, which a connection asks before it holds a body."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard

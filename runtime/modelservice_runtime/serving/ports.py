@@ -30,7 +30,7 @@ _METRICS_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class Applications:
-    """What answers on each port; `admit` is asked before gRPC calls, `admit_http` before large bodies.
+    """What answers on each port; `admit` is asked before gRPC calls, `admit_http` before HTTP's bodies.
 
     `grpc` is services by the path of their method, `grpc_streams` the calls that only the server can end.
     Without `metrics` this is a worker: its parent has that port, and other workers share the rest.

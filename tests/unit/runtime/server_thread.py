@@ -110,6 +110,11 @@ class ServerThread:
     def infer(self, model: str, inputs: Sequence[Mapping[str, Any]], **fields: Any) -> Answer:
         return self.request("POST", f"/v2/models/{model}/infer", {"inputs": list(inputs), **fields})
 
+    def poll_files(self) -> None:
+        """Look at the files of keys now; on the loop's thread."""
+        for files in self._access.files:
+            files.poll()
+
     def connect(self) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -128,6 +128,11 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
         upgrades = self._feed(data)
         if not was_idle and body is self._body and self._refusal is None:
             self._check_framing(len(data))
+        if not self._is_admitted and self._phase is Phase.BODY and self._refusal is None:
+            try:
+                self._check_admission(self._target, self._headers)
+            except RefusalError as refusal:
+                self._refusal = refusal.response
         if was_idle and not upgrades and len(self._requests) == 1:
             head = self._requests[0].head
             self._remember_head(data, head, head.body_bytes)
@@ -157,7 +162,10 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
         """A large body begins behind a known head, whose bytes are `start`."""
         self._start_body()
         try:
+            self._check_admission(head.target, head.headers)
             self._body.begin(piece, head.body_bytes, padding_bytes(head.headers))
+        except RefusalError as refusal:
+            self._refuse(refusal)
         except TooMuchBufferedError:
             self._refuse(no_room())
         else:
@@ -180,7 +188,10 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
                 self._answer(head, content)
                 return
             self._start_body()
+            self._check_admission(head.target, head.headers)
             self._body.adopt(content, size_bytes)
+        except RefusalError as refusal:
+            self._refuse(refusal)
         except TooMuchBufferedError:
             self._refuse(no_room())
         else:

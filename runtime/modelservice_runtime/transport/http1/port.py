@@ -34,8 +34,9 @@ class HttpPort(PortServer[ServedConnection]):
 
     `known_heads` holds parsed heads by their bytes: clients say the same with every request, and the same
     bytes mean the same. From `start_closing` on every answer closes its connection. `admit`, if set, is
-    asked before a large body is read; the application has to ask for every request all the same. `is_probe`
-    tells of a request's target whether it is answered also where there are too many connections.
+    asked before a body is held; the application has to ask for every request all the same. `is_probe` tells
+    of a request's target whether it is answered also where there are too many connections; where there is
+    `admit`, such a request has no body.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class HttpPort(PortServer[ServedConnection]):
     ) -> None:
         super().__init__(limits, loop)
         self.admit = admit
-        self._is_probe = is_probe
+        self.is_probe = is_probe
         self.application = application
         self.limits = limits
         self.known_heads: dict[bytes, RequestHead] = {}
@@ -56,7 +57,7 @@ class HttpPort(PortServer[ServedConnection]):
 
     def serve_probe(self, request: HttpRequest) -> None:
         """The application of a connection beyond the limit."""
-        if self._is_probe(request.target):
+        if self.is_probe(request.target):
             self.application(request)
         else:
             request.reply(too_many_connections().response)

@@ -18,7 +18,8 @@ from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import RefusalError, no_room, too_many_connections
 from modelservice_runtime.transport.status import error_response
 
-# Larger bodies, and those of unknown size, are read from clients only who may ask.
+# Of larger bodies, and those of unknown size, nothing at all is read from who may not ask; of smaller ones no
+# more than came with the head.
 _MAX_UNASKED_BYTES = 64 * 1024
 # Each wish to upgrade costs a copy of what follows it.
 _MAX_UPGRADES_AT_ONCE = 16
@@ -45,6 +46,7 @@ class RequestReader:
     _header_count: int
     _head_complete: bool
     _announced_bytes: int
+    _is_admitted: bool
     _body: RequestBody
     _body_started: float
     _chunks: int
@@ -121,8 +123,8 @@ class RequestReader:
         else:
             self._announced_bytes = int(headers[b"content-length"])
             self._check_announced_bytes()
-        if not 0 <= self._announced_bytes <= _MAX_UNASKED_BYTES:
-            self._check_admission()
+        if self._announced_bytes and not self._is_admitted:
+            self._check_body_is_taken()
         if self._probes_only and self._announced_bytes:
             raise too_many_connections()  # a body that comes slowly would keep a probe out
         self._phase = Phase.BODY
@@ -176,6 +178,7 @@ class RequestReader:
         self._header_count = 0
         self._head_complete = False
         self._announced_bytes = 0
+        self._is_admitted = self._server.admit is None
         self._body = RequestBody(self._reserve)
         self._body_started = 0.0
         self._chunks = 0
@@ -231,14 +234,23 @@ class RequestReader:
         if self._announced_bytes > room_bytes:
             raise RefusalError(507, f"there is memory for bodies of {room_bytes} bytes; send less at once")
 
-    def _check_admission(self) -> None:
+    def _check_body_is_taken(self) -> None:
+        """What everybody may ask has no body, or strangers could fill the memory with it."""
+        if self._server.is_probe(self._target):
+            raise RefusalError(413, "everybody may ask this path, so it takes no body; ask with GET")
+        is_small = 0 < self._announced_bytes <= _MAX_UNASKED_BYTES
+        if not is_small or b"expect" in self._headers:
+            self._check_admission(self._target, self._headers)
+
+    def _check_admission(self, target: bytes, headers: dict[bytes, bytes]) -> None:
         """Whoever may not ask anything shall not fill the memory either."""
         if self._server.admit is not None:
             try:
-                self._server.admit(self._target, self._headers, self.client)
+                self._server.admit(target, headers, self.client)
             except ServingError as error:
                 response = error_response(error)
                 raise RefusalError(response.status, str(error), response.headers) from None
+        self._is_admitted = True
 
     def _check_expectation(self, value: bytes) -> None:
         if value.strip().lower() != b"100-continue":

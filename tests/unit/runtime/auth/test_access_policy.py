@@ -5,6 +5,7 @@ walk over the endpoints proves that none got around it.
 """
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,6 +182,67 @@ def test_body_of_a_stranger_is_not_even_read(guarded: ServerThread, framing: byt
         connection.sendall(b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\n" + header + framing + b"\r\n")
         assert read_answer(connection)[0] == 401
         assert read_until_closed(connection) == b""
+
+
+@pytest.mark.parametrize("path", [*sorted(OPEN), "/v2/health/live?x=1"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 67108864", b"Content-Length: 16000", b"Transfer-Encoding: chunked"]
+)
+def test_open_path_takes_no_body(guarded: ServerThread, path: str, method: str, framing: bytes) -> None:
+    with guarded.connect() as connection:
+        head = f"{method} {path} HTTP/1.1\r\nHost: a\r\n".encode()
+        connection.sendall(head + framing + b"\r\nX-Api-Key: " + KEY.encode() + b"\r\n\r\n")
+        assert read_answer(connection)[0] == 413
+        assert read_until_closed(connection) == b""
+    assert guarded.server.buffers.held_bytes == 0
+
+
+def test_small_body_of_a_stranger_that_does_not_come_with_its_head_is_not_waited_for(
+    guarded: ServerThread,
+) -> None:
+    with guarded.connect() as connection:
+        connection.sendall(
+            b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b" " * 999
+        )
+        assert read_answer(connection)[0] == 401
+        assert read_until_closed(connection) == b""
+
+
+def test_small_body_of_a_client_may_come_in_pieces(guarded: ServerThread) -> None:
+    key = b"X-Api-Key: " + KEY.encode() + b"\r\n"
+    with guarded.connect() as connection:
+        for _ in range(2):  # the head is known the second time
+            connection.sendall(
+                b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n" + key + b"\r\n{"
+            )
+            guarded.request("GET", "/")  # by then the first piece has been read
+            connection.sendall(b" ")
+            guarded.request("GET", "/")
+            connection.sendall(b" }")
+            assert read_answer(connection)[0] == 400
+
+
+@pytest.mark.parametrize("tensors", [b"", b"Inference-Header-Content-Length: 2\r\n"])
+def test_key_that_is_revoked_opens_no_known_head_to_a_large_body(
+    model_files: dict[str, Path], tmp_path: Path, tensors: bytes
+) -> None:
+    """The same head was admitted before, so its bytes are known; its key is not good any more."""
+    (tmp_path / "keys").write_text(api_key_line("alice", KEY))
+    access = SecuritySettings(api_key_file=tmp_path / "keys")
+    head = b"POST /v2/models/mlp/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n" + tensors
+    head += b"X-Api-Key: " + KEY.encode() + b"\r\n\r\n"
+    with ServerThread({"mlp": model_files["mlp"]}, security=access) as server, server.connect() as connection:
+        for _ in range(3):
+            connection.sendall(head + b"{}" + b" " * 999_998)
+            assert read_answer(connection)[0] == 400
+        (tmp_path / "keys").write_text(api_key_line("bob", new_api_key()))
+        done = threading.Event()
+        server.loop.call_soon_threadsafe(lambda: (server.poll_files(), done.set()))
+        assert done.wait(20)
+        connection.sendall(head + b"{}" + b" " * 200_000)
+        assert read_answer(connection)[0] == 401
+        assert read_until_closed(connection) in (b"", b"<reset>")
 
 
 def test_large_body_of_a_client_is_read(guarded: ServerThread) -> None:
