@@ -87,6 +87,8 @@ def _credential(authorization: bytes | None, api_key: bytes | None) -> bytes:
         raise UnauthenticatedError(
             "this server needs a key: send it as 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'"
         )
+    if not credential:  # whatever a key file says of its hash
+        raise UnauthenticatedError("the API key is not valid: it is empty")
     if len(credential) > MAX_CREDENTIAL_BYTES:
         raise UnauthenticatedError(f"the key is longer than {MAX_CREDENTIAL_BYTES} bytes")
     return credential

@@ -21,6 +21,8 @@ ALGORITHMS = frozenset(
 )
 # Clocks of issuer and server may differ by this much.
 LEEWAY_SECONDS = 30
+# Members of a key that are text (RFC 7517, 4; RFC 7518, 6).
+_TEXT_MEMBERS = ("kty", "kid", "alg", "crv", "n", "e", "x", "y")
 _REQUIRED_CLAIMS = ["exp", "iss", "aud"]
 _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, "has expired"),
@@ -118,11 +120,12 @@ def _usable_key(entry: object) -> jwt.PyJWK | None:
         return None
     if "d" in entry:
         raise InvalidSettingsError("--jwt-jwks-file holds a private key; give the issuer's public key set")
-    if not isinstance(entry.get("kid"), str | None):
-        raise InvalidSettingsError("--jwt-jwks-file has a 'kid' that is not a string")
+    if not all(isinstance(entry.get(member), str | None) for member in _TEXT_MEMBERS):
+        return None
     try:
         key = jwt.PyJWK(entry)
-    except jwt.PyJWTError:
+    # Beside PyJWT's own errors: numbers that are none, or too large.
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
         return None
     if key.algorithm_name not in ALGORITHMS:
         return None

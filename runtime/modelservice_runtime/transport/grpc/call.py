@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _MAX_TIMER_SECONDS = 30 * 24 * 3600.0
 # A client that puts thousands of messages into one frame lets others in between.
 _MAX_MESSAGES_AT_ONCE = 64
+# A message that comes so soon behind its head needs no second look at its key.
+_SAME_MOMENT_NS = 10_000_000
 _LEAVING = "the connection has reached its greatest age; connect again"
 
 
@@ -46,6 +48,7 @@ class ServerCall(AnsweringStream):
         "_held",
         "_idle_since",
         "_inflating",
+        "_is_admitted",
         "_opened_ns",
         "_reader",
         "_server",
@@ -65,6 +68,7 @@ class ServerCall(AnsweringStream):
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = server.now
         self._caller: object = None
+        self._is_admitted = False
 
     # GrpcCall
 
@@ -184,10 +188,33 @@ class ServerCall(AnsweringStream):
         self.received_ns = time.perf_counter_ns()
         self._idle_since = self._server.now
         self.session.allowance += 1
+        if self._server.admit is not None and not self._admit_again():
+            return
         assert self._handler is not None
         if (len(message) >= LARGE_BYTES or self._in_work) and not self._keep(len(message)):
             return
         self._guard(self._handler.on_message, message)
+
+    def _admit_again(self) -> bool:
+        """False, and the call is over, where a key or token is no longer good.
+
+        A call may last long; its first message counts as asked with the head where it came with it.
+        """
+        if self._is_admitted:
+            self._is_admitted = False
+            if self.received_ns - self._opened_ns < _SAME_MOMENT_NS:
+                return True
+        try:
+            self._admit()
+        except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
+            self._give_up_for(error)
+            return False
+        return True
+
+    def _admit(self) -> None:
+        admit = self._server.admit
+        if admit is not None:
+            self._caller = admit(self._head.path, self._head.metadata, self.session.client)
 
     def _keep(self, size: int) -> bool:
         """Count a large message until its answer is sent; False, and the call is over, without room."""
@@ -295,11 +322,11 @@ class ServerCall(AnsweringStream):
         self.received(data, 0, len(data), int(self.remote_ended))
 
     def _dispatch(self) -> None:
-        head, admit = self._head, self._server.admit
+        head = self._head
         assert head.service is not None
         try:
-            if admit is not None:
-                self._caller = admit(head.path, head.metadata, self.session.client)
+            self._admit()
+            self._is_admitted = True
             self._handler = head.service(self)
         except Exception as error:  # noqa: BLE001 - logged where it is ours, and told
             self._finish_for(error)

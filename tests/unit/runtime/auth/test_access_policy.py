@@ -4,6 +4,7 @@ The guard stands in front of the whole application, so this also holds for route
 walk over the endpoints proves that none got around it.
 """
 
+import queue
 import re
 import threading
 from collections.abc import Iterator
@@ -221,6 +222,30 @@ def test_small_body_of_a_client_may_come_in_pieces(guarded: ServerThread) -> Non
             guarded.request("GET", "/")
             connection.sendall(b" }")
             assert read_answer(connection)[0] == 400
+
+
+def test_stream_ends_when_its_key_is_revoked(model_files: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(api_key_line("alice", KEY))
+    access = SecuritySettings(api_key_file=tmp_path / "keys")
+    requests: queue.Queue[bytes | None] = queue.Queue()
+    with (
+        ServerThread({"mlp": model_files["mlp"]}, security=access) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        method = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        answers = method(iter(requests.get, None), metadata=[("x-api-key", KEY)], timeout=30)
+        for _ in range(3):
+            requests.put(b"\x0a\x01m")
+            next(answers)  # an error that ends no stream: there is no such model
+        (tmp_path / "keys").write_text(api_key_line("bob", new_api_key()))
+        done = threading.Event()
+        server.loop.call_soon_threadsafe(lambda: (server.poll_files(), done.set()))
+        assert done.wait(20)
+        requests.put(b"\x0a\x01m")
+        with pytest.raises(grpc.RpcError) as error:
+            next(answers)
+        requests.put(None)
+    assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("tensors", [b"", b"Inference-Header-Content-Length: 2\r\n"])

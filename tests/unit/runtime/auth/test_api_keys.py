@@ -103,6 +103,15 @@ def test_check_of_anything_else_is_refused(
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize(("authorization", "api_key"), [(None, b""), (b"Bearer ", None), (b"Bearer", None)])
+def test_check_takes_no_empty_key_although_a_file_has_its_hash(
+    authorization: bytes | None, api_key: bytes | None
+) -> None:
+    keys = parse_api_keys(f"a:sha256:{hashlib.sha256(b'').hexdigest()}")
+    with pytest.raises(UnauthenticatedError, match="empty"):
+        make_authenticator([0.0], keys).check(authorization, api_key)
+
+
 def test_check_remembers_a_token_until_it_expires() -> None:
     now = [1000.0]
     checked, tokens = make_authenticator(now), Tokens(expires=1010.0)
