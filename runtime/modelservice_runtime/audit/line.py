@@ -1,5 +1,6 @@
 """The lines of the audit log; values and their form."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ import orjson
 from modelservice_runtime.auth.caller import Caller
 from modelservice_runtime.transport.client import Client
 
-# A line fits the 4096 bytes that a pipe takes as a whole: characters that are escaped take up to twelve.
-_MAX_TEXT_LENGTH = 256
-_MAX_ESCAPED_LENGTH = 24
+# A line fits the 4096 bytes that a pipe takes as a whole. What is cut stays longer than what is not, so no
+# text can pass for another that was cut.
+_MAX_TEXT_BYTES = 380
+_SURELY_FITTING_LENGTH = _MAX_TEXT_BYTES // 2  # of printable ASCII, where an escape takes two bytes
+_CUT_MARK = "..."
+_HASH_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,24 @@ def _second(unix_seconds: int) -> str:
 def _bounded(value: object) -> object:
     if not isinstance(value, str):
         return value
-    is_plain = value.isascii() and value.isprintable()
-    return value[: _MAX_TEXT_LENGTH if is_plain else _MAX_ESCAPED_LENGTH]
+    if len(value) <= _SURELY_FITTING_LENGTH and value.isascii() and value.isprintable():
+        return value
+    if len(_escape(value)) <= _MAX_TEXT_BYTES:
+        return value
+    return _cut(value)
+
+
+def _cut(text: str) -> str:
+    """Its beginning, and a hash that tells it from others that begin so."""
+    end = size_bytes = 0
+    while (size_bytes := size_bytes + len(_escape(text[end]))) <= _MAX_TEXT_BYTES:
+        end += 1
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[:end]}{_CUT_MARK}{digest[:_HASH_DIGITS]}"
+
+
+def _escape(text: str) -> str:
+    return json.dumps(text)[1:-1].replace("\x7f", "\\u007f")
 
 
 def _encode(fields: Mapping[str, object]) -> bytes:
@@ -101,4 +121,4 @@ def _encode(fields: Mapping[str, object]) -> bytes:
         written = b"\x7f"
     if written.isascii() and b"\x7f" not in written:
         return written + b"\n"
-    return json.dumps(fields).replace("\x7f", "\\u007f").encode("ascii") + b"\n"
+    return b"%b\n" % json.dumps(fields).replace("\x7f", "\\u007f").encode("ascii")

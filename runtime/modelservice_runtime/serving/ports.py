@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from modelservice_runtime.machine.descriptors import allow_files
-from modelservice_runtime.protocols.open_paths import GRPC_PROBES, is_open_target
+from modelservice_runtime.protocols.open_paths import GRPC_PROBES, OPEN_GRPC_PATHS, is_open_target
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.server import GrpcServer
@@ -95,7 +95,9 @@ async def open_ports(
         listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
     if settings.grpc_port is not None:
         grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
-        grpc = GrpcServer(applications.grpc, grpc_limits, loop, applications.admit, GRPC_PROBES)
+        grpc = GrpcServer(
+            applications.grpc, grpc_limits, loop, applications.admit, GRPC_PROBES, OPEN_GRPC_PATHS
+        )
         grpc.buffers = rest.buffers  # one limit for all clients of the process
         listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
     log.info("worker listening" if shared else "listening", extra=listening)

@@ -24,7 +24,7 @@ from modelservice_runtime.observe.metrics import MetricsApplication
 from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.protocols.application import build_application
 from modelservice_runtime.protocols.grpc_services import build_grpc_services
-from modelservice_runtime.protocols.open_paths import is_open_target
+from modelservice_runtime.protocols.open_paths import GRPC_PROBES, OPEN_GRPC_PATHS, is_open_target
 from modelservice_runtime.serving import load
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import LoadPage, ProcessLoad
@@ -150,7 +150,7 @@ class ServerThread:
         services = build_grpc_services(self.table, self.health, streams, self.loop)
         self.grpc_paths = sorted(services)
         limits = Http2Limits(max_message_bytes=self.limits.max_body_bytes, sweep_seconds=0.05)
-        grpc = GrpcServer(services, limits, self.loop, self._access.admission)
+        grpc = GrpcServer(services, limits, self.loop, self._access.admission, GRPC_PROBES, OPEN_GRPC_PATHS)
         self.port = await self.server.listen(self._host, 0, self.tls.http)
         self.grpc_port = await grpc.listen(self._host, 0, self.tls.grpc)
         self.metrics_port = await metrics.listen(self._host, 0)

@@ -123,7 +123,7 @@ class ServerCall(AnsweringStream):
             and begin <= stop
             and not data[start]
             and int.from_bytes(data[start + 1 : begin]) == stop - begin
-            and stop - begin <= self.session.limits.max_message_bytes
+            and stop - begin <= (self._head.max_message_bytes or self.session.limits.max_message_bytes)
             and not self.queued_bytes
         ):
             self._deliver(data[begin:stop])
@@ -230,7 +230,7 @@ class ServerCall(AnsweringStream):
             session = self.session
             self._reader = MessageReader(
                 self._head.encoding,
-                session.limits.max_message_bytes,
+                self._head.max_message_bytes or session.limits.max_message_bytes,
                 session.reserve,
                 session.release,
             )

@@ -1,6 +1,6 @@
 """What the head of a call says: method, deadline, encodings, or why it is refused; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -21,6 +21,8 @@ from modelservice_runtime.transport.status import GrpcError, GrpcStatus
 
 _MAX_SHOWN_PATH = 100
 _MAX_LENGTH_DIGITS = 18
+# A health check names a service, and nothing else.
+_MAX_OPEN_MESSAGE_BYTES = 1024
 _TIMEOUT = b"grpc-timeout"
 # Clients that put something new into every head fill this; it is emptied then.
 _MAX_KNOWN_HEADS = 512
@@ -32,7 +34,8 @@ class CallHead:
     """The same for all calls with equal headers; never modified.
 
     `encoding` is that of the client's messages; `answer_encoding` that of ours: the client's own, if it
-    chose one and accepts it. `refusal` is the header block that answers the call at once.
+    chose one and accepts it. `max_message_bytes`, if set, is less than the connection's limit. `refusal`
+    is the header block that answers the call at once.
     """
 
     path: str
@@ -44,16 +47,19 @@ class CallHead:
     answer_block: bytes
     refusal: bytes | None = None
     content_length: int | None = None
+    max_message_bytes: int | None = None
 
 
 class HeadParser:
     """Parses the heads of calls to `services`, a function for each full method path.
 
-    Heads are kept by their headers, without the timeout: that is what differs between the calls of a client.
+    Messages to `open_paths` are small, for strangers send them. Heads are kept by their headers, without the
+    timeout: that is what differs between the calls of a client.
     """
 
-    def __init__(self, services: Mapping[str, Service]) -> None:
+    def __init__(self, services: Mapping[str, Service], open_paths: Collection[str] = ()) -> None:
         self._services = services
+        self._open_paths = open_paths
         self._known: dict[tuple[Header, ...], CallHead] = {}
 
     def parse(self, headers: list[Header] | None) -> CallHead:
@@ -101,6 +107,7 @@ class HeadParser:
             answer_encoding=answer_encoding,
             answer_block=build_head_block(answer_encoding),
             content_length=_parse_length(fields),
+            max_message_bytes=_MAX_OPEN_MESSAGE_BYTES if path in self._open_paths else None,
         )
 
     def _remember(self, key: tuple[Header, ...], head: CallHead) -> None:
@@ -124,6 +131,7 @@ def _with_timeout(head: CallHead, value: bytes) -> CallHead:
         head.answer_encoding,
         head.answer_block,
         content_length=head.content_length,
+        max_message_bytes=head.max_message_bytes,
     )
 
 

@@ -16,7 +16,8 @@ class GrpcServer(Http2Server):
     """Serves `services`, a function for each full method path such as `/package.Service/Method`.
 
     `admit`, if set, is asked before any service, for every call. Calls to the paths in `probes` are
-    answered also where there are too many connections.
+    answered also where there are too many connections; those to `open_paths`, which everybody may call, take
+    messages of 1 KiB at most.
     """
 
     def __init__(
@@ -26,11 +27,12 @@ class GrpcServer(Http2Server):
         loop: asyncio.AbstractEventLoop,
         admit: Admission | None = None,
         probes: Collection[str] = (),
+        open_paths: Collection[str] = (),
     ) -> None:
         super().__init__(limits, loop)
         self._probes = probes
         self.admit = admit
-        self._parser = HeadParser(services)
+        self._parser = HeadParser(services, open_paths)
 
     def parse_head(self, headers: list[Header] | None) -> CallHead:
         """See `Http2Port`."""

@@ -96,7 +96,20 @@ def test_line_of_any_words_is_one_line_that_a_pipe_takes_as_a_whole(
     assert len(written) <= 4096
     assert written.count(b"\n") == 1
     assert written.isascii()
-    assert json.loads(written)["token_subject"] in (subject, subject[:256], subject[:24])
+    told = json.loads(written)["token_subject"]
+    assert told == subject or subject.startswith(told[: told.rindex("...")])
+
+
+@pytest.mark.parametrize("fill", ["Zoë ", "x" * 500, "\U0001f600" * 100, '"' * 300, "\ud800" * 99])
+def test_two_people_never_look_alike(fill: str) -> None:
+    def told(subject: str) -> str:
+        written = render(replace(LINE, entrant=Entrant(Caller(token_subject=subject), Client(None, "::1"))))
+        name: str = json.loads(written)["token_subject"]
+        return name
+
+    long = f"https://idp.example.com/users/{fill}"
+    assert told(f"{long}Adams") != told(f"{long}Brown")
+    assert told(told(f"{long}Adams")) != told(f"{long}Adams") or told(f"{long}Adams") == f"{long}Adams"
 
 
 def has_room(log: AuditLog) -> bool:

@@ -151,6 +151,16 @@ def test_health_check_and_watch_need_no_key(guarded: ServerThread) -> None:
         watch.cancel()
 
 
+@pytest.mark.parametrize("path", sorted(OPEN_GRPC))
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_open_call_takes_no_large_message(guarded: ServerThread, path: str, timeout: int | None) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{guarded.grpc_port}") as channel:
+        call = channel.unary_stream(path)(b"\x0a\xfe\x07" + b"a" * 1022, timeout=timeout)
+        with pytest.raises(grpc.RpcError) as error:
+            list(call)
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_refused_client_keeps_its_connection_and_may_try_again(guarded: ServerThread) -> None:
     with guarded.connect() as connection:
         for header, status in ((b"", 401), (b"X-Api-Key: " + KEY.encode() + b"\r\n", 200)):
