@@ -236,7 +236,7 @@ def test_kubectl_wait_sees_the_ready_condition(crds: Cluster, namespace: str) ->
 @pytest.mark.parametrize(
     ("field", "said"),
     [
-        ("modelservice.spec.model.sha256", "Another file is refused"),
+        ("modelservice.spec.model.sha256", "file is refused and the old"),
         ("msvc.spec.scheduling.topologySpread", "Preferred\n    Required\n    Disabled"),
         ("msvc.spec.resources.limits", "never exceeded"),
         ("msvc.status.conditions.reason", "CamelCase"),
