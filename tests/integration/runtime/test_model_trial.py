@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,23 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return onnx_models.save_loop(tmp_path_factory.mktemp("endless") / "model.onnx", least_turns=2**40)
 
 
+OTHERS: set[int] = set()
+"""Children of this process that other tests of the same run have started, such as a control plane."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> Iterator[None]:
+    OTHERS.update(children(os.getpid()))
+    yield
+    OTHERS.clear()
+
+
 def children(pid: int) -> set[int]:
     found = set()
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of a thread that has just ended
             found.update(map(int, file.read_text(encoding="ascii").split()))
-    return found
+    return found - OTHERS
 
 
 def wait_for_child(pid: int) -> int:
@@ -183,6 +195,7 @@ def test_sample_that_does_not_fit_ends_the_start_with_a_sentence(
 
 FORKED = """
 import asyncio, sys
+from collections.abc import Iterator
 from pathlib import Path
 from modelservice_runtime.errors import StartupError
 from modelservice_runtime.models.trial import try_models
