@@ -149,6 +149,7 @@ def _run_push(options: argparse.Namespace) -> int:
 def _run_prepare(_: argparse.Namespace) -> int:
     testing.prepare_control_plane()
     testing.prepare_servers()
+    testing.prepare_tools()
     if os.geteuid() == 0:
         testing.prepare_node()
     return 0

@@ -20,6 +20,7 @@ NAMESPACE_TIMEOUT_SECONDS = 30.0
 # The programs of a test cluster, and the stores of the fetcher's tests.
 CLUSTER_FAMILIES = ("kubernetes", "etcd", "kwok")
 STORE_FAMILIES = ("versitygw", "fake-gcs-server")
+TOOL_FAMILIES = ("helm", "kubeconform", "crdify", "actionlint", "age")
 REGISTRY_PROGRAMS = {"docker-registry": "docker-registry"}
 METRICS_PROGRAMS = {"prometheus": "prometheus"}
 
@@ -37,6 +38,11 @@ def prepare_servers() -> None:
         find_npm_program(*AZURITE)
     except ClusterError as error:
         print(f"tests with it are skipped: {error}", file=sys.stderr)
+
+
+def prepare_tools() -> None:
+    """Find or build the tools that tests ask: the first time may take longer than a test may."""
+    find_programs(TOOL_FAMILIES)
 
 
 def prepare_node() -> None:
