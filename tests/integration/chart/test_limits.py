@@ -10,7 +10,7 @@ from hack.cluster.api import ApiError
 from tests.support.manifests import SMALLEST_SPECS, merge_patch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hack.cluster.cluster import Cluster
     from tests.support.chart import Chart
@@ -67,10 +67,28 @@ class Tenant:
         return ""
 
     def wait_refused(self, **spec: Any) -> None:
-        deadline = time.monotonic() + 60
-        while not self.refusal(**spec):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        _wait_for(lambda: bool(self.refusal(**spec)))
+
+    def wait_scale_held(self, name: str, replicas: int) -> None:
+        """Wait for the policy of `/scale`: a policy of its own, which the API server may hear of later."""
+
+        def is_refused() -> bool:
+            try:
+                self.edit(name, {"spec": {"replicas": replicas}}, "/scale?dryRun=All")
+            except ApiError as error:
+                if error.code != 422:
+                    raise
+                return True
+            return False
+
+        _wait_for(is_refused)
+
+
+def _wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -121,6 +139,7 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
     assert tenant.refusal(env=[{"name": "TZ", "value": "UTC"}]) == ""
     tenant.create("small", replicas=2, gpu={"count": 1}, runtime={"ref": "small"}, version="v1beta1")
     tenant.create("plain", model={"storageUri": "s3://models/spam"})
+    tenant.wait_scale_held("small", 5)
 
     # What was there before is edited, made smaller and deleted as ever; only more is refused.
     tenant.edit("large", {"metadata": {"labels": {"team": "mail"}}})
