@@ -17,7 +17,7 @@ KSERVE_VENV := .venv-kserve
 AUDIT_VENV := .venv-audit
 SBOM_VENV := .venv-sbom
 IMAGES := operator runtime runtime-gpu
-CODE := operator runtime cli hack tests benchmarks examples
+CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
 .PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway gitops demo-down clean

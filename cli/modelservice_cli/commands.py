@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from modelservice_cli import completion, encrypt, runtime
+from modelservice_cli import completion, encrypt, model, runtime
 from modelservice_cli.api_key.arguments import add_arguments as add_api_key_arguments
 from modelservice_cli.errors import CommandError
 from modelservice_cli.local import serve
@@ -58,6 +58,8 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return encrypt.run(arguments)
     if arguments.command == "runtime":
         return runtime.run(arguments)
+    if arguments.command == "model":
+        return model.run(arguments)
     if arguments.command in ("rollout", "top"):
         return _run_on_cluster(arguments)
     if arguments.command == "completion":
@@ -123,6 +125,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "runtime", help="show what the runtime finds on this machine", allow_abbrev=False
     )
     runtime.add_arguments(runtime_parser)
+    _add_model(commands)
     _add_rollout(commands)
     _add_top(commands)
     completion_parser = commands.add_parser(
@@ -148,6 +151,16 @@ def _build_plugin_parser() -> argparse.ArgumentParser:
     commands.add_parser("version", help="print the version")
     write_manual(parser, parser.prog)
     return parser
+
+
+def _add_model(commands: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = commands.add_parser(
+        "model",
+        help="evaluate, convert, prove, compress, package, deploy and explain models",
+        description="The way of a model to production and around it, a step a command.",
+        allow_abbrev=False,
+    )
+    model.add_arguments(parser)
 
 
 def _add_rollout(commands: "argparse._SubParsersAction[SettingsParser]") -> None:

@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from modelservice_pipeline.commands.registry import COMMANDS
+
 Path = tuple[str, ...]
 """The words of a command: `("rollout", "status")`; none for the program itself."""
 
@@ -107,6 +109,11 @@ PAGES: dict[Path, Page] = {
         ("modelservice top", "modelservice top spam -n mail --interval 2", "modelservice top --json"),
         codes=ON_CLUSTER,
     ),
+    ("model",): Page(tuple(command.examples[0] for command in COMMANDS)),
+    **{
+        ("model", command.name): Page(command.examples, command.description, command.codes)
+        for command in COMMANDS
+    },
     ("version",): Page(("modelservice version",), "Print the version."),
     ("completion",): Page(
         (

@@ -29,6 +29,11 @@ def check_encryption_packages() -> None:
     _check("encryption", "runtime", _ENCRYPTION_PACKAGES)
 
 
+def check_pipeline_packages(packages: Sequence[str]) -> None:
+    """Raise CommandError where a package is missing that a step of a model's way imports."""
+    _check("the pipeline", "pipeline", packages)
+
+
 def check_cluster_packages() -> None:
     """Raise CommandError where a package is missing that commands on a cluster need."""
     _check("commands on a cluster", "cli", _CLUSTER_PACKAGES)

@@ -13,6 +13,7 @@ PACKAGES = {
     "s": ROOT / "operator/modelservice_autoscaler",
     "v": ROOT / "operator/modelservice_activator",
     "r": ROOT / "runtime/modelservice_runtime",
+    "p": ROOT / "pipeline/modelservice_pipeline",
     "c": ROOT / "cli/modelservice_cli",
     "h": ROOT / "charts/modelservice-operator",
 }
@@ -27,7 +28,7 @@ def test_table_answers_at_least_twenty_questions() -> None:
 
 @pytest.mark.parametrize(("what", "where"), ROWS)
 def test_row_names_one_or_two_places_that_exist(what: str, where: str) -> None:
-    named = re.findall(r"\b([orchsv]) `([^`]+)`", where)
+    named = re.findall(r"\b([orpchsv]) `([^`]+)`", where)
     assert 1 <= len(named) <= 2, f"{what}: {where}"
     for package, path in named:
         assert (PACKAGES[package] / path).exists(), f"{what}: {path}"

@@ -48,6 +48,7 @@ def circle_in(folder: Path) -> list[str]:
         "operator/modelservice_activator",
         "operator/modelservice_autoscaler",
         "runtime/modelservice_runtime",
+        "pipeline/modelservice_pipeline",
         "cli/modelservice_cli",
     ],
 )

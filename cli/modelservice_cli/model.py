@@ -1,0 +1,31 @@
+"""`modelservice model`: finds the step of the pipeline that a command line means, and runs it."""
+
+import argparse
+
+from modelservice_cli.errors import CommandError
+from modelservice_cli.packages import check_pipeline_packages
+from modelservice_pipeline.commands.registry import COMMANDS
+from modelservice_pipeline.errors import PipelineError
+
+_INTERRUPTED = 130
+"""As shells report a command that Ctrl-C ended."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the steps and their flags."""
+    steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
+    for command in COMMANDS:
+        step = steps.add_parser(command.name, help=command.help, allow_abbrev=False)
+        command.load().add_arguments(step)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the step; returns the exit code. Raises CommandError."""
+    (command,) = (one for one in COMMANDS if one.name == arguments.step)
+    check_pipeline_packages(command.packages)
+    try:
+        return command.load().run(arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except PipelineError as error:
+        raise CommandError(str(error)) from None

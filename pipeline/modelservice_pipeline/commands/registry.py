@@ -1,0 +1,54 @@
+"""Which commands there are, and what each needs installed."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, cast
+
+
+class CommandModule(Protocol):
+    """A module of this folder; it imports nothing heavy before `run`."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it; returns the exit code. Raises PipelineError."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        name: As one types it.
+        help: What it does, in one line; without a full stop.
+        description: The same as sentences, for its own help.
+        examples: Command lines, each from "modelservice model" on.
+        codes: Exit codes that only this one has, and what they mean.
+        packages: What it imports beyond the packages of the API, of the extra `pipeline`.
+    """
+
+    name: str
+    help: str
+    description: str
+    examples: tuple[str, ...]
+    codes: tuple[tuple[int, str], ...] = ()
+    packages: Sequence[str] = ("numpy", "onnx", "onnxruntime", "rich")
+
+    def load(self) -> CommandModule:
+        """Import the module of the command; its name is that of the command."""
+        name = self.name.replace("-", "_")
+        return cast("CommandModule", import_module(f"modelservice_pipeline.commands.{name}"))
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "signature",
+        "show what a model takes and answers",
+        "Show the inputs and outputs of a model: their names, types and shapes.",
+        ("modelservice model signature model.onnx",),
+    ),
+)
+"""In the order in which a model meets them."""
