@@ -19,6 +19,7 @@ from modelservice_operator.api.parse import (
     parse_model_service,
     parse_network_policy,
     parse_part,
+    unknown_fields,
 )
 from modelservice_operator.api.spec.access import AuthSpec, TlsSpec
 from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, PrometheusSource
@@ -96,4 +97,5 @@ __all__ = [
     "parse_part",
     "parse_quantity",
     "to_canonical",
+    "unknown_fields",
 ]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from modelservice_operator.api.errors import InvalidSpec, Problem
 from modelservice_operator.api.modelruntime import ModelRuntime
-from modelservice_operator.api.modelservice import ModelService
+from modelservice_operator.api.modelservice import ModelService, ModelServiceSpec
 from modelservice_operator.api.spec.network import NetworkPolicySpec
 from modelservice_operator.api.types.kubernetes import ObjectMeta
 from modelservice_operator.api.types.rules import IS_STORED, shorten
@@ -27,6 +27,8 @@ _IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelector", "requests"})
 """Fields whose keys are the user's."""
 _API_VERSIONS = tuple(f"{GROUP}/{version}" for version in SERVED_VERSIONS)
+_UNKNOWN = "extra_forbidden"
+"""What pydantic calls a field that it does not know."""
 _TOP_LEVEL = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
@@ -74,6 +76,18 @@ def parse_part(obj: Mapping[str, Any], field: str, kind: type[Model]) -> Model |
         )
     except ValidationError:
         return None
+
+
+def unknown_fields(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of a ModelService's spec that this API does not have, whatever else is in it."""
+    try:
+        ModelServiceSpec.model_validate(
+            _without_nulls(spec), extra="forbid", by_alias=True, by_name=False, context={IS_STORED: True}
+        )
+    except ValidationError as error:
+        found = [detail["loc"] for detail in error.errors(include_url=False) if detail["type"] == _UNKNOWN]
+        return tuple(format_path(("spec", *location)) for location in found)
+    return ()
 
 
 def _parse(obj: Mapping[str, Any], kind: type[Model], *, strict: bool, is_stored: bool = False) -> Model:
@@ -156,7 +170,7 @@ def _expected(what: str) -> Callable[[Mapping[str, Any], object], str]:
 
 _SENTENCES: dict[str, Callable[[Mapping[str, Any], object], str]] = {
     "missing": lambda _context, _value: "required: add it",
-    "extra_forbidden": lambda _context, _value: "unknown field: remove it, or correct its spelling",
+    _UNKNOWN: lambda _context, _value: "unknown field: remove it, or correct its spelling",
     "model_type": _expected("an object"),
     "dict_type": _expected("an object"),
     "tuple_type": _expected("a list"),

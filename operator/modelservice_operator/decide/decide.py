@@ -52,6 +52,7 @@ from modelservice_operator.decide.rollout.history import (
     read_history,
     stable_revision,
 )
+from modelservice_operator.decide.rollout.newer import find_newer
 from modelservice_operator.decide.rollout.room.deadlines import soonest
 from modelservice_operator.decide.rollout.room.leaving import count_leaving
 from modelservice_operator.decide.routing.wanted import build_routes, find_route
@@ -165,6 +166,9 @@ def _target(facts: Facts, service: ModelService, build_pod: PodBuilder) -> Revis
         return obstacle
     inputs = revision_inputs(spec)
     name = revision_name(inputs, runtime)
+    newer = find_newer(accepted, name, facts.observed.service["metadata"])
+    if newer is not None:
+        return newer
     known = history.revision(name)
     if known is not None:
         return history.adopt(name, known.snapshot)

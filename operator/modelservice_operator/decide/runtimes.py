@@ -26,10 +26,10 @@ _CHART_VALUE = "value operator.runtimes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeProblem:
-    """Why there is no runtime, or the cluster has none of what the pods ask for.
+    """Why there is no revision of a valid spec: no runtime, a cluster without what pods ask for, a newer one.
 
-    `reason` is `RuntimeNotFound`, `RuntimeAmbiguous`, `RuntimeInvalid`, `GpuImageMissing` or
-    `ClaimsNotServed`.
+    `reason` is `RuntimeNotFound`, `RuntimeAmbiguous`, `RuntimeInvalid`, `GpuImageMissing`,
+    `ClaimsNotServed` or `NewerRevision`.
     """
 
     reason: str

@@ -28,6 +28,9 @@ GATEWAY_FEATURES = f"{GROUP}/supported-features"
 ROLLOUT_ACTION = f"{GROUP}/rollout-action"
 """Annotation on a ModelService: what people ask of its rollout."""
 
+LEAVE_REVISION = f"{GROUP}/leave-revision"
+"""Annotation on a ModelService: the revision of a newer release that may go, and its fields with it."""
+
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "modelservice-operator"
 """Value of `app.kubernetes.io/managed-by` and the field manager of every write."""

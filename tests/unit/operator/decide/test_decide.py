@@ -18,9 +18,11 @@ from tests.unit.operator.builders import (
     timestamp,
 )
 
+from modelservice_operator.decide import decide as decide_module
 from modelservice_operator.decide.decide import decide
 from modelservice_operator.decide.looks import poll_delay_seconds
 from modelservice_operator.decide.resources.pod.template import PodInputs, build_pod_template
+from modelservice_operator.decide.revision import revision_inputs
 
 OTHER_RUNTIME = make_runtime("other")
 
@@ -427,6 +429,81 @@ def test_decide_unknown_runtime_on_a_new_service_makes_nothing_and_heals() -> No
     world.settle()
 
     assert world.condition("Ready")["status"] == "True"
+
+
+# Revisions of a newer release
+
+
+@pytest.fixture
+def newer_world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """What a release left behind that knows `guard`, and a `seal` of models."""
+
+    def inputs_of_newer(spec: Any) -> dict[str, Any]:
+        known = revision_inputs(spec)
+        return {**known, "model": {**known["model"], "seal": "wax"}, "guard": {"keys": "spam"}}
+
+    with monkeypatch.context() as newer:
+        newer.setattr(decide_module, "revision_inputs", inputs_of_newer)
+        return settled_world(replicas=2)
+
+
+def test_decide_keeps_the_revision_that_a_newer_release_made_with_fields_of_its_own(newer_world) -> None:
+    kept, before = stable_of(newer_world), dict(newer_world.children)
+    newer_world.settle()
+
+    assert newer_world.children == before
+    ready = newer_world.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "NewerRevision")
+    assert "spec.guard" in ready["message"]
+    assert "spec.model.seal" in ready["message"]
+    assert f"modelservice.dev/leave-revision={kept}" in ready["message"]
+    assert newer_world.condition("Available")["status"] == "True"
+    newer_world.reconcile()
+    assert newer_world.writes == []
+
+
+def test_decide_kept_revision_scales_and_no_change_replaces_it(newer_world) -> None:
+    kept = stable_of(newer_world)
+    newer_world.edit(replicas=3, model=model(2))
+    newer_world.settle()
+
+    assert newer_world.replicas() == {kept: 3}
+
+
+def test_decide_goes_on_without_the_fields_when_a_person_says_so_of_that_revision(newer_world) -> None:
+    kept = stable_of(newer_world)
+    annotations = newer_world.service["metadata"].setdefault("annotations", {})
+    annotations["modelservice.dev/leave-revision"] = "another"
+    newer_world.settle()
+    assert stable_of(newer_world) == kept
+    annotations["modelservice.dev/leave-revision"] = kept
+    newer_world.settle()
+
+    assert stable_of(newer_world) != kept
+    assert newer_world.condition("Ready")["status"] == "True"
+    assert ("Deployment", f"spam-{kept}") not in newer_world.children
+    annotations.clear()
+    newer_world.reconcile()
+    assert newer_world.writes == []
+
+
+def test_decide_newer_release_finds_its_revision_again(newer_world, monkeypatch) -> None:
+    kept = stable_of(newer_world)
+    newer_world.settle()
+    monkeypatch.setattr(decide_module, "find_newer", lambda *_: None)
+    monkeypatch.setattr(
+        decide_module,
+        "revision_inputs",
+        lambda spec: {
+            **revision_inputs(spec),
+            "model": {**revision_inputs(spec)["model"], "seal": "wax"},
+            "guard": {"keys": "spam"},
+        },
+    )
+    newer_world.settle()
+
+    assert stable_of(newer_world) == kept
+    assert newer_world.condition("Ready")["status"] == "True"
 
 
 # Invalid specs
