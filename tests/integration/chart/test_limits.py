@@ -1,8 +1,9 @@
-"""The limits of namespaces, held by a real API server: what they refuse, and whom they leave alone."""
+"""Limits and defaults of namespaces, held by a real API server: what they do, and whom they leave alone."""
 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hack.cluster.cluster import Cluster
     from tests.support.chart import Chart
 
+FILLING = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 DEFAULTS = {"maxReplicas": 4}
 LIMITS = {
@@ -40,14 +42,26 @@ class Tenant:
         self._api.patch(f"/api/v1/namespaces/{self._namespace}", patch)
 
     def create(self, name: str, *, dry: bool = False, version: str = "v1alpha1", **spec: Any) -> None:
-        body = {
+        path = self._path.replace("v1alpha1", version)
+        self._api.create(path + ("?dryRun=All" if dry else ""), self._body(name, version, **spec))
+
+    @staticmethod
+    def _body(name: str, version: str = "v1alpha1", **spec: Any) -> dict[str, Any]:
+        return {
             "apiVersion": f"modelservice.dev/{version}",
             "kind": "ModelService",
             "metadata": {"name": name},
             "spec": merge_patch(SMALLEST_SPECS["ModelService"], spec),
         }
-        path = self._path.replace("v1alpha1", version)
-        self._api.create(path + ("?dryRun=All" if dry else ""), body)
+
+    def spec(self, name: str) -> dict[str, Any]:
+        spec: dict[str, Any] = self._api.get(f"{self._path}/{name}")["spec"]
+        return spec
+
+    def filled(self) -> dict[str, Any]:
+        """What a new ModelService would be, as the API server answers a trial."""
+        spec: dict[str, Any] = self._api.create(self._path + "?dryRun=All", self._body("probe"))["spec"]
+        return spec
 
     def edit(self, name: str, patch: Any, subresource: str = "") -> None:
         self._api.patch(f"{self._path}/{name}{subresource}", patch)
@@ -100,13 +114,32 @@ def tenant(crds: Cluster, namespace: str, chart: Chart) -> Iterator[Tenant]:
     }
     made = [one for one in chart.render(values) if one["kind"] in POLICIES]
     assert len(made) == 4
-    for one in made:
-        crds.api.apply(one)
-    try:
+    with _applied(crds, made):
         yield Tenant(crds, namespace)
+
+
+@pytest.fixture
+def newcomer(crds: Cluster, namespace: str, chart: Chart) -> Iterator[Tenant]:
+    """A tenant in a namespace whose defaults are filled in."""
+    values = {
+        "tenancy": {"namespaceDefaults": {"enabled": True}},
+        "operator": {"watchNamespaces": [namespace]},
+    }
+    made = [one for one in chart.render(values) if one["kind"] in FILLING]
+    assert len(made) == 2
+    with _applied(crds, made):
+        yield Tenant(crds, namespace)
+
+
+@contextmanager
+def _applied(cluster: Cluster, objects: list[dict[str, Any]]) -> Iterator[None]:
+    for one in objects:
+        cluster.api.apply(one)
+    try:
+        yield
     finally:
-        for one in reversed(made):
-            crds.api.delete(crds.api.path_of(one))
+        for one in reversed(objects):
+            cluster.api.delete(cluster.api.path_of(one))
 
 
 def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant) -> None:
@@ -169,3 +202,49 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
     tenant.wait_refused(gpu={"count": 1})
     assert "at most none GPUs" in tenant.refusal(gpu={"count": 1})
     assert tenant.refusal(replicas=4, runtime={"ref": "other"}) == ""
+
+
+def test_defaults_of_a_namespace_fill_in_what_is_left_out_and_change_nothing_that_is_there(
+    newcomer: Tenant,
+) -> None:
+    newcomer.create("before")
+    before = newcomer.spec("before")
+    newcomer.limit(
+        {
+            "modelservice.dev/default-runtime": "small",
+            "modelservice.dev/default-service-account": "models",
+            "modelservice.dev/default-pull-secret": "registry",
+            "modelservice.dev/default-priority-class": "serving",
+        }
+    )
+    _wait_for(lambda: "runtime" in newcomer.filled())
+    filled = {
+        "runtime": {"ref": "small"},
+        "serviceAccountName": "models",
+        "imagePullSecrets": [{"name": "registry"}],
+        "scheduling": {"priorityClassName": "serving"},
+    }
+    newcomer.create("left-out")
+    assert newcomer.spec("left-out") == {**before, **filled}
+
+    # What is said holds, and what stands beside it stays.
+    own = {
+        "runtime": {"ref": "large"},
+        "serviceAccountName": "mine",
+        "imagePullSecrets": [{"name": "one"}, {"name": "two"}],
+        "scheduling": {"nodeSelector": {"disk": "ssd"}},
+    }
+    newcomer.create("own", version="v1beta1", **own)
+    priority = {"scheduling": {"nodeSelector": {"disk": "ssd"}, "priorityClassName": "serving"}}
+    assert newcomer.spec("own") == {**before, **own, **priority}
+
+    # What was there before is left alone by any edit; a field that is taken away comes back as the default.
+    newcomer.edit("before", {"spec": {"replicas": 2}})
+    assert newcomer.spec("before") == {**before, "replicas": 2}
+    newcomer.edit("own", {"spec": {"runtime": None, "imagePullSecrets": None}})
+    found = newcomer.spec("own")
+    assert (found["runtime"], found["imagePullSecrets"]) == (filled["runtime"], filled["imagePullSecrets"])
+
+    newcomer.limit({"modelservice.dev/default-runtime": None})
+    _wait_for(lambda: "runtime" not in newcomer.filled())
+    assert newcomer.filled()["serviceAccountName"] == "models"

@@ -1,4 +1,4 @@
-"""The policies of limits are there where they are asked for, for the namespaces that the release serves."""
+"""Policies of limits and defaults are there where they are asked for, for the namespaces of the release."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from tests.support.release import Release
 
 KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+FILLING = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 
 
 def policies(**values: Any) -> list[dict[str, Any]]:
@@ -40,3 +41,12 @@ def test_limits_of_a_release_for_some_namespaces_hold_there_alone() -> None:
         if one["kind"] == KINDS[1]:
             (term,) = one["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
             assert (term["key"], term["values"]) == ("kubernetes.io/metadata.name", ["mail", "shop"])
+
+
+def test_defaults_of_namespaces_are_off_by_default_and_belong_to_the_namespaces_of_the_release() -> None:
+    assert list(Release.render("system", crds__install=False).of_kinds(*FILLING)) == []
+    values = {"tenancy__namespaceDefaults__enabled": True, "operator__watchNamespaces": ["mail"]}
+    policy, binding = Release.render("system", crds__install=False, **values).of_kinds(*FILLING)
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    (term,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert (term["key"], term["values"]) == ("kubernetes.io/metadata.name", ["mail"])
