@@ -1,6 +1,5 @@
 """Runs an ONNX file in this process."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import onnxruntime
 
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.model.port import Port as Port
 
 _DTYPES: dict[str, str] = {
     "tensor(bool)": "bool",
@@ -24,15 +24,6 @@ _DTYPES: dict[str, str] = {
     "tensor(uint64)": "uint64",
     "tensor(uint8)": "uint8",
 }
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output: its name, NumPy's name of its type, and its shape; None where any size fits."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
 
 
 class OnnxModel:

@@ -5,9 +5,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from modelservice_pipeline.model.session import Port
+from modelservice_pipeline.model.port import Port
 
-Tensors = Mapping[str, np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+Tensors = Mapping[str, Array]
 """Arrays by the names of inputs or outputs. The first dimension is that of rows; texts are dtype object."""
 
 
@@ -17,5 +18,8 @@ class Predictor(Protocol):
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
 
-    def predict(self, rows: Tensors) -> dict[str, np.ndarray[Any, Any]]:
-        """Return every output for all rows, in their order, however many. Raises PipelineError."""
+    def predict(self, rows: Tensors) -> dict[str, Array]:
+        """Return the outputs for all rows, in their order, however many. Raises PipelineError.
+
+        Left out is an output that has no row for each row asked, or rows of different shapes.
+        """

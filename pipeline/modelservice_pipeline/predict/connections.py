@@ -1,0 +1,152 @@
+"""HTTP/1.1 connections to one server, kept and used again; nothing of a protocol above HTTP.
+
+By the standard library alone: the same code runs on a user's machine and in a pod.
+"""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from urllib.parse import SplitResult
+
+from modelservice_pipeline.errors import PipelineError
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """What a client needs beside the system's authorities: PEM files.
+
+    Attributes:
+        ca: Authorities that are trusted instead of the system's.
+        certificate: The client's own, with its key in `key` or in the same file.
+        key: Not encrypted.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, whatever its status."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+class NoAnswerError(Exception):
+    """The server could not be reached, or closed the connection; another try may help."""
+
+
+class TooSlowError(Exception):
+    """The server took longer than it was given."""
+
+
+class Connections:
+    """Connections to the server of a URL; any thread may ask, each has one of its own meanwhile."""
+
+    def __init__(self, url: SplitResult, tls: TlsFiles) -> None:
+        self._host, self._port = url.hostname or "", url.port
+        self._context = _make_context(tls) if url.scheme == "https" else None
+        self._idle: list[http.client.HTTPConnection] = []
+
+    def ask(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, seconds: float
+    ) -> Answer:
+        """Send a request and read the answer. Raises NoAnswerError, TooSlowError, PipelineError.
+
+        A kept connection that the server has closed is replaced by a new one, at once.
+        """
+        while self._idle:
+            try:
+                return self._ask(self._idle.pop(), method, path, headers, body, seconds)
+            except IndexError:  # another thread took the last one
+                break
+            except NoAnswerError:
+                continue
+        return self._ask(self._make(), method, path, headers, body, seconds)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        seconds: float,
+    ) -> Answer:
+        with self._told(connection):
+            connection.timeout = seconds
+            if connection.sock is not None:
+                connection.sock.settimeout(seconds)
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        self._idle.append(connection)
+        return answer
+
+    @contextmanager
+    def _told(self, connection: http.client.HTTPConnection) -> Iterator[None]:
+        """Turn what the system says into our errors; the connection is gone after any."""
+        try:
+            yield
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise TooSlowError from None
+            if isinstance(error, (ssl.SSLCertVerificationError, socket.gaierror)):
+                raise PipelineError(self._say_wrong(error)) from None
+            if isinstance(error, (OSError, http.client.HTTPException)):
+                raise NoAnswerError(_innermost(error)) from None
+            raise
+
+    def _say_wrong(self, error: ssl.SSLCertVerificationError | socket.gaierror) -> str:
+        if isinstance(error, socket.gaierror):
+            return f"the host {self._host!r} has no address ({error.strerror}): check the URL"
+        return (
+            f"the certificate of {self._host!r} is not trusted ({error.verify_message}): "
+            "name the file of its authority with --ca-file"
+        )
+
+    def _make(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port)
+        return http.client.HTTPSConnection(self._host, self._port, context=self._context)
+
+
+def _make_context(tls: TlsFiles) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise PipelineError(f"cannot read the authorities in {tls.ca}: {_innermost(error)}") from None
+    if tls.certificate is not None:
+        try:
+            context.load_cert_chain(tls.certificate, tls.key, password=_refuse_password)
+        except (OSError, ssl.SSLError) as error:
+            raise PipelineError(
+                f"cannot use the client certificate {tls.certificate} with its key: {_innermost(error)}"
+            ) from None
+    return context
+
+
+def _refuse_password() -> str:
+    raise PipelineError("the client's key is encrypted: give one without a passphrase")
+
+
+def _innermost(error: BaseException) -> str:
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split()) or type(error).__name__
