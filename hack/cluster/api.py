@@ -15,6 +15,8 @@ from typing import Any
 FIELD_MANAGER = "hack-cluster"
 REQUEST_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.05
+RETRY_SECONDS = 0.2
+TOO_MANY_REQUESTS = 429
 
 Object = dict[str, Any]
 
@@ -57,7 +59,27 @@ class Api:
     def request(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
     ) -> Any:
-        """Send one request; return the parsed answer (text where it is not JSON) or raise ApiError."""
+        """Send a request; return the parsed answer (text where it is not JSON) or raise ApiError.
+
+        Sent again while the API server asks for that, as it does for the moment in which it changes how a
+        custom resource is stored ("storage is (re)initializing").
+        """
+        deadline = time.monotonic() + REQUEST_TIMEOUT_SECONDS
+        while True:
+            response, text = self._send(method, path, body, content_type)
+            is_wanted_later = response.status == TOO_MANY_REQUESTS and response.headers.get("Retry-After")
+            if not is_wanted_later or time.monotonic() > deadline:
+                break
+            time.sleep(RETRY_SECONDS)
+        answer = json.loads(text) if response.headers.get_content_type() == "application/json" else text
+        if response.status >= 400:
+            status = answer if isinstance(answer, dict) else {"message": text}
+            raise ApiError(response.status, status.get("reason", ""), status.get("message", ""))
+        return answer
+
+    def _send(
+        self, method: str, path: str, body: object, content_type: str
+    ) -> tuple[http.client.HTTPResponse, str]:
         connection = http.client.HTTPSConnection(
             *self._address, timeout=REQUEST_TIMEOUT_SECONDS, context=self._context
         )
@@ -67,15 +89,9 @@ class Api:
                 method, path, payload, {"Content-Type": content_type, "Accept": "application/json"}
             )
             response = connection.getresponse()
-            text = response.read().decode()
-            is_json = response.headers.get_content_type() == "application/json"
+            return response, response.read().decode()
         finally:
             connection.close()
-        answer = json.loads(text) if is_json else text
-        if response.status >= 400:
-            status = answer if isinstance(answer, dict) else {"message": text}
-            raise ApiError(response.status, status.get("reason", ""), status.get("message", ""))
-        return answer
 
     def is_ready(self) -> bool:
         """Return whether the API server answers and says that it is ready."""
