@@ -50,5 +50,16 @@ COMMANDS: tuple[Command, ...] = (
         "Show the inputs and outputs of a model: their names, types and shapes.",
         ("modelservice model signature model.onnx",),
     ),
+    Command(
+        "compress",
+        "make a model smaller or faster without losing quality",
+        "Make candidates of a model (8 bits, fewer units, a student), judge each by rows of data, measure it "
+        "in the server beside the original, and keep the fastest whose loss is surely small.",
+        (
+            "modelservice model compress model.onnx test.csv --max-drop 0.01 --output compressed",
+            "modelservice model compress embed.onnx texts.jsonl --metric cosine --objective size",
+        ),
+        packages=("matplotlib", "numpy", "onnx", "onnxruntime", "rich"),
+    ),
 )
 """In the order in which a model meets them."""

@@ -1,0 +1,116 @@
+"""The whole way of a compression, from a file and rows to the file that is kept."""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelservice_pipeline.compress.candidates import Source, plan_candidates
+from modelservice_pipeline.compress.graph import file_bytes, load_model, read_facts, why_nothing_to_gain
+from modelservice_pipeline.compress.judge import ClosenessJudge
+from modelservice_pipeline.compress.machine import read_cpu
+from modelservice_pipeline.compress.outcome import Outcome
+from modelservice_pipeline.compress.prepare import prepare
+from modelservice_pipeline.compress.search import Aim, Judged, Tried, answer_original, choose, try_all
+from modelservice_pipeline.compress.served import Pod, check_server_is_installed
+from modelservice_pipeline.compress.write import write_model
+from modelservice_pipeline.data.dataset import Dataset
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.model.port import Port
+from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.predict.file import FilePredictor
+from modelservice_pipeline.predict.rows import prepare_rows
+
+CHOSEN = "model.onnx"
+_MOST_LEARNT_ROWS = 5000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    Attributes:
+        model: The file.
+        load: Returns rows to learn from and rows to judge by, for the model's inputs.
+        metric: The figure.
+        max_drop: How much worse it may be.
+        objective: See `Aim`.
+        request_rows: Rows of a request of several.
+        threads: CPUs of the pod.
+        for_gpu: Whether a GPU will run it.
+        scripts: Programs that make candidates.
+        seed: Of all that is random.
+        output: Where the chosen file goes; None: nowhere.
+    """
+
+    model: Path
+    load: Callable[[Sequence[Port]], tuple[Dataset, Dataset]]
+    metric: str
+    max_drop: float = 0.01
+    objective: str = "latency"
+    request_rows: int = 32
+    threads: int = 1
+    for_gpu: bool = False
+    scripts: tuple[str, ...] = ()
+    seed: int = 0
+    output: Path | None = None
+
+
+def compress(request: Request) -> Outcome:
+    """Search, and write the file that is kept. Raises PipelineError."""
+    check_server_is_installed()
+    graph = load_model(request.model)
+    aim = Aim(request.objective, request.max_drop, request.request_rows)
+    facts = read_facts(graph)
+    model = OnnxModel(request.model)
+    learnt, judged = request.load(model.inputs)
+    cpu = read_cpu()
+    outcome = Outcome(
+        request.model, file_bytes(request.model), judged.name, len(judged), request.metric, aim, cpu
+    )
+    nothing = why_nothing_to_gain(facts)
+    with tempfile.TemporaryDirectory(prefix="modelservice-compress-") as folder:
+        tried: tuple[Tried, ...] = ()
+        if nothing is None or request.scripts:
+            rows = prepare_rows(learnt.inputs, model.inputs)
+            rows = {name: array[:_MOST_LEARNT_ROWS] for name, array in rows.items()}
+            answers = FilePredictor(model).predict(rows)
+            source = Source(
+                request.model, prepare(graph), facts, model.inputs, model.outputs, rows, answers, Path(folder)
+            )
+            tried = _search(source, judged, request, aim)
+            nothing = None
+        chosen = choose(tried, aim)
+        _keep(request, chosen)
+    return dataclasses.replace(outcome, tried=tried, chosen=chosen, nothing=nothing)
+
+
+def _search(source: Source, data: Dataset, request: Request, aim: Aim) -> tuple[Tried, ...]:
+    candidates = plan_candidates(source, read_cpu(), for_gpu=request.for_gpu, scripts=request.scripts)
+    rows = prepare_rows(data.inputs, source.inputs)
+    _, answers = answer_original(source.path, rows, aim)
+    judged = Judged(ClosenessJudge(request.metric, request.seed), rows, answers)
+    pod = Pod(request.threads, ("CUDA",) if request.for_gpu else ())
+    return try_all(source, judged, candidates, aim, pod)
+
+
+def _keep(request: Request, chosen: Tried | None) -> None:
+    """Write the file that is kept: the best candidate, or the original as it is."""
+    if request.output is None:
+        return
+    path = request.model if chosen is None else chosen.path
+    assert path is not None
+    try:
+        request.output.mkdir(parents=True, exist_ok=True)
+        if file_bytes(path) == path.stat().st_size:
+            shutil.copyfile(path, request.output / CHOSEN)
+        else:
+            write_model(load_model(path), request.output / CHOSEN)
+    except shutil.SameFileError:
+        return
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise PipelineError(f"cannot write {error.filename or request.output}: {reason}") from None

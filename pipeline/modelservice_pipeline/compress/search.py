@@ -1,0 +1,196 @@
+"""Makes the candidates of a model, judges and measures each, and chooses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelservice_pipeline.compress.candidates import Candidate, Source
+from modelservice_pipeline.compress.graph import file_bytes
+from modelservice_pipeline.compress.judge import Judge, Verdict
+from modelservice_pipeline.compress.measure import Comparison, compare
+from modelservice_pipeline.compress.served import Pod, ServedModel, serve
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.model.port import Port
+from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.predict.file import FilePredictor
+from modelservice_pipeline.predict.wire import Message, build_request
+from modelservice_pipeline.report.progress import say
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+LEAST_GAIN = 1.1
+"""Below it a gain is as likely the machine's mood, and not worth another file."""
+_LEAST_REQUEST_GAIN = 0.95
+"""Whole requests of small models are mostly the protocol's: they must not become slower, noise apart."""
+_MESSAGES = 32
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is looked for.
+
+    Attributes:
+        objective: `latency` (requests of one row), `throughput` (of several) or `size`.
+        max_drop: How much worse the figure may be, with 95 % confidence.
+        rows: Rows of a request of several.
+    """
+
+    objective: str = "latency"
+    max_drop: float = 0.01
+    rows: int = 32
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of a candidate.
+
+    Attributes:
+        candidate: Which.
+        path: Its file; None where it could not be made.
+        size_bytes: With external data.
+        verdict: Its quality, where it could be judged.
+        speeds: For requests of one row, and of several where the model takes them.
+        refusal: Why it is not chosen; None for one that may be.
+    """
+
+    candidate: Candidate
+    path: Path | None = None
+    size_bytes: int = 0
+    verdict: Verdict | None = None
+    speeds: tuple[Comparison, ...] = ()
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows to judge by, and what the original answers to them."""
+
+    judge: Judge
+    rows: Arrays
+    answers: Arrays
+
+
+def try_all(
+    source: Source, judged: Judged, candidates: Sequence[Candidate], aim: Aim, pod: Pod
+) -> tuple[Tried, ...]:
+    """Make, judge and measure each candidate beside the original. Raises PipelineError for that one."""
+    messages = _build_messages(judged.rows, source.inputs, aim.rows)
+    tried: list[Tried] = []
+    with serve(source.path, pod) as original:
+        for candidate in candidates:
+            say(f"{candidate.name}: {candidate.what}")
+            one = _try_one(source, judged, candidate, aim, _Bench(original, pod, messages), tried)
+            say(f"{candidate.name}: {one.refusal or 'may be chosen'}")
+            tried.append(one)
+    return tuple(tried)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    original: ServedModel
+    pod: Pod
+    messages: Mapping[int, list[Message]]
+
+
+def _try_one(
+    source: Source, judged: Judged, candidate: Candidate, aim: Aim, bench: _Bench, before: Sequence[Tried]
+) -> Tried:
+    path = source.folder / f"{candidate.name}.onnx"
+    try:
+        candidate.make(source, path)
+        model = OnnxModel(path)
+        _check_ports(source, model)
+    except PipelineError as error:
+        return Tried(candidate, refusal=str(error).replace(f"{path} ", "it "))
+    size = file_bytes(path)
+    twin = next((one for one in before if one.path and _same(one.path, path)), None)
+    if twin is not None:
+        return Tried(candidate, path, size, refusal=f"the same file as {twin.candidate.name}")
+    try:
+        verdict = judged.judge.compare(judged.answers, _answer(model, judged.rows, aim))
+        with serve(path, bench.pod) as served:
+            speeds = tuple(
+                compare(bench.original, served, messages, rows) for rows, messages in bench.messages.items()
+            )
+    except PipelineError as error:
+        return Tried(candidate, path, size, refusal=str(error).replace(f"{path} ", "it "))
+    made = Tried(candidate, path, size, verdict, speeds)
+    return Tried(candidate, path, size, verdict, speeds, why_refused(made, file_bytes(source.path), aim))
+
+
+def why_refused(tried: Tried, original_bytes: int, aim: Aim) -> str | None:
+    """Return why a candidate that was judged and measured is not to be chosen; None where it may be."""
+    assert tried.verdict is not None
+    if not tried.verdict.drop_bound <= aim.max_drop:
+        return f"may lose {tried.verdict.drop_bound:.4f}, more than {aim.max_drop:g}"
+    if aim.objective == "size":
+        gain = original_bytes / tried.size_bytes
+        return None if gain >= LEAST_GAIN else f"{gain:.2f} times smaller, less than {LEAST_GAIN:g}"
+    speed = decisive_speed(tried, aim)
+    if speed.run_gain.median < LEAST_GAIN:
+        return f"{speed.run_gain.median:.2f} times as fast, less than {LEAST_GAIN:g}"
+    if speed.request_gain.median < _LEAST_REQUEST_GAIN:
+        return f"whole requests become slower: {speed.request_gain.median:.2f} times as fast"
+    return None
+
+
+def decisive_speed(tried: Tried, aim: Aim) -> Comparison:
+    """Return the measurement that the objective is about."""
+    return tried.speeds[-1 if aim.objective == "throughput" else 0]
+
+
+def choose(tried: Sequence[Tried], aim: Aim) -> Tried | None:
+    """Return the best of those that may be chosen; None where the original stays."""
+    able = [one for one in tried if one.refusal is None]
+    if not able:
+        return None
+    if aim.objective == "size":
+        return min(able, key=lambda one: one.size_bytes)
+    return max(able, key=lambda one: decisive_speed(one, aim).run_gain.median)
+
+
+def answer_original(path: Path, rows: Arrays, aim: Aim) -> tuple[OnnxModel, dict[str, np.ndarray[Any, Any]]]:
+    """Return the original and its answers, asked as in service. Raises PipelineError."""
+    model = OnnxModel(path)
+    return model, _answer(model, rows, aim)
+
+
+def _answer(model: OnnxModel, rows: Arrays, aim: Aim) -> dict[str, np.ndarray[Any, Any]]:
+    # Weights of 8 bits bring a scale that a request's rows share: its size is part of the answer.
+    size = aim.rows if aim.objective == "throughput" else 1
+    return FilePredictor(model, rows_at_once=size).predict(rows)
+
+
+def _check_ports(source: Source, model: OnnxModel) -> None:
+    for kind, before, after in (
+        ("inputs", source.inputs, model.inputs),
+        ("outputs", source.outputs, model.outputs),
+    ):
+        if _kinds(before) != _kinds(after):
+            raise PipelineError(f"its {kind} are {_kinds(after)}, and the original has {_kinds(before)}")
+
+
+def _kinds(ports: Sequence[Port]) -> dict[str, str]:
+    return {port.name: port.dtype for port in ports}
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+
+
+def _build_messages(rows: Arrays, inputs: Sequence[Port], many: int) -> dict[int, list[Message]]:
+    """Return requests by their number of rows, spread over the data."""
+    total = len(next(iter(rows.values())))
+    fixed = next((port.shape[0] for port in inputs if port.shape and port.shape[0] is not None), None)
+    sizes = [1, min(many, total)] if fixed is None else [fixed]
+    messages = {}
+    for size in dict.fromkeys(sizes):
+        starts = np.linspace(0, max(0, total - size), num=min(_MESSAGES, max(1, total // size))).astype(int)
+        messages[size] = [
+            build_request({name: array[start : start + size] for name, array in rows.items()}, binary=True)
+            for start in starts
+        ]
+    return messages
