@@ -61,5 +61,17 @@ COMMANDS: tuple[Command, ...] = (
         ),
         packages=("matplotlib", "numpy", "onnx", "onnxruntime", "rich"),
     ),
+    Command(
+        "explain",
+        "show what in an input made a model answer as it does",
+        "Show how much each word of a text, or each column of a row, moved a number that a model answers: by "
+        "LIME, by Shapley values over all coalitions (exact), or by KernelSHAP (shap).",
+        (
+            'modelservice model explain model.onnx "Claim your prize now" --method lime',
+            'modelservice model explain http://127.0.0.1:8080/v2/models/spam "Call now" --method exact',
+            "modelservice model explain model.onnx --background train.csv --row 0 --method shap --output why",
+        ),
+        packages=("matplotlib", "numpy", "onnxruntime"),
+    ),
 )
 """In the order in which a model meets them."""

@@ -22,6 +22,7 @@ class Dataset:
         slices: Columns of texts (dtype object, [rows]) by name, for figures per group.
         keys: What a row is about (dtype object, [rows]); rows of one key stay in one part of a split.
         sha256: Of the file, as hexadecimal digits.
+        columns: The names of the columns that each input was made of.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Dataset:
     slices: Mapping[str, Array] = field(default_factory=dict)
     keys: Array | None = None
     sha256: str = ""
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -43,6 +45,7 @@ class Dataset:
             {name: array[rows] for name, array in self.slices.items()},
             None if self.keys is None else self.keys[rows],
             self.sha256,
+            self.columns,
         )
 
 

@@ -10,7 +10,7 @@ from modelservice_pipeline.data.binary_files import read_idx, read_npz
 from modelservice_pipeline.data.cells import Array, to_strings
 from modelservice_pipeline.data.dataset import Dataset, take_part, take_sample
 from modelservice_pipeline.data.labels import find_label, read_labels
-from modelservice_pipeline.data.matching import match_inputs
+from modelservice_pipeline.data.matching import build_inputs, match_columns
 from modelservice_pipeline.data.options import DataOptions
 from modelservice_pipeline.data.table import Table, check_rows
 from modelservice_pipeline.data.text_files import read_csv, read_json_lines, read_tsv
@@ -39,13 +39,15 @@ def load_dataset(path: Path, ports: Sequence[Port], options: DataOptions | None 
         table.get(name, "--ignore")
     label = find_label(table, options)
     taken = [label or "", *options.slices, *([options.key] if options.key else [])]
+    columns = match_columns(table, ports, options, taken)
     dataset = Dataset(
         path.name,
-        match_inputs(table, ports, options, taken),
+        build_inputs(table, ports, columns, options),
         None if label is None else read_labels(table, label),
         {name: to_strings(table, name, "a slice") for name in options.slices},
         None if options.key is None else to_strings(table, options.key, "the key"),
         table.sha256,
+        columns,
     )
     return _choose(dataset, options, path)
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.session import Port
 
 
-def match_inputs(
+def match_columns(
     table: Table, ports: Sequence[Port], options: DataOptions, taken: Sequence[str]
-) -> dict[str, Array]:
-    """Return an array for every input.
+) -> dict[str, tuple[str, ...]]:
+    """Return the columns of every input.
 
     An input takes the columns that the options name for it, else the column of its own name (letter case and
     punctuation aside: "sepal length (cm)" is `sepal_length__cm_`), else, being the only one without a column,
@@ -39,7 +39,14 @@ def match_inputs(
     waiting = [port for port in ports if not chosen[port.name]]
     if waiting:
         chosen[waiting[0].name] = _take_rest(table, waiting, left, options)
-    return {port.name: _build(table, port, chosen[port.name], options) for port in ports}
+    return chosen
+
+
+def build_inputs(
+    table: Table, ports: Sequence[Port], columns: Mapping[str, Sequence[str]], options: DataOptions
+) -> dict[str, Array]:
+    """Return an array for every input, of its columns."""
+    return {port.name: _build(table, port, columns[port.name], options) for port in ports}
 
 
 def _find_columns(table: Table, port: Port, options: DataOptions, taken: Sequence[str]) -> tuple[str, ...]:

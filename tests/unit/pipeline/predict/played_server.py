@@ -37,6 +37,7 @@ def playing(reply: Callable[[dict[str, Any]], Reply | None] = doubled) -> Iterat
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 65536  # an answer in one packet: nobody waits for a late acknowledgement
 
         def setup(self) -> None:
             played.connections += 1
