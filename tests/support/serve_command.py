@@ -1,6 +1,7 @@
 """`modelservice serve` as a process of its own, for tests that ask it from outside."""
 
 import http.client
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ START_TIMEOUT_SECONDS = 60.0
 
 @contextmanager
 def serving(
-    *arguments: str | Path, grpc_port: int | str = "off", command: Path = COMMAND
+    *arguments: str | Path, grpc_port: int | str = "off", command: Path = COMMAND, tls: bool = False
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The command, ready to answer; the process and its port."""
     port = free_port()
@@ -24,15 +25,19 @@ def serving(
         [command, "serve", *arguments, *ports], stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            wait_until(lambda: is_ready(process, port), "the server is ready", START_TIMEOUT_SECONDS)
+            wait_until(lambda: is_ready(process, port, tls=tls), "the server is ready", START_TIMEOUT_SECONDS)
             yield process, port
         finally:
             process.kill()
 
 
-def is_ready(process: subprocess.Popen[str], port: int) -> bool:
+def is_ready(process: subprocess.Popen[str], port: int, *, tls: bool = False) -> bool:
+    """Ask as the kubelet does, which checks no certificate."""
     assert process.poll() is None, process.stderr and process.stderr.read()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    if tls:
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
     try:
         connection.request("GET", "/v2/health/ready")
         return connection.getresponse().status == http.client.OK
