@@ -114,6 +114,14 @@ FAMILIES: dict[str, Family] = {
             stamps={"main.Version": "v1.3.2"},
         ),
         Family(
+            name="oras",
+            version="v1.3.6",
+            programs={"oras": "oras.land/oras/cmd/oras"},
+            build_seconds=45,
+            version_text="1.3.6",
+            version_arguments=("version",),
+        ),
+        Family(
             name="prometheus-adapter",
             version="v0.12.0",
             programs={"prometheus-adapter": "sigs.k8s.io/prometheus-adapter/cmd/adapter"},

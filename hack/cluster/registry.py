@@ -1,7 +1,7 @@
-"""Pushes a model to a registry as an OCI artifact of one file.
+"""Pushes a file to a registry as an OCI artifact, whatever is in it: tests push broken models too.
 
-https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md (push), and the image specification's
-guidelines for artifacts: an empty config, an artifact type, the file's name as the layer's title.
+https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md (push). The artifact is what
+`modelservice model push` makes of a file: a ModelPack, whose layer has the title that `oras` writes too.
 """
 
 import hashlib
@@ -20,11 +20,10 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.node import REGISTRY
 from hack.cluster.ociarchive import describe_blob
 
-ARTIFACT_TYPE = "application/vnd.modelservice.model.v1"
-MODEL_TYPE = "application/vnd.modelservice.model.layer.v1.onnx"
+ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
+MODEL_TYPE = "application/vnd.cncf.model.weight.v1.raw"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
-EMPTY_BLOB = b"{}"
 # docker pushes images in its own format.
 _ACCEPTED_TYPES = f"{MANIFEST_TYPE}, application/vnd.docker.distribution.manifest.v2+json"
 _TIMEOUT_SECONDS = 300.0
@@ -63,10 +62,18 @@ def build_manifest(layer: dict[str, object]) -> bytes:
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "artifactType": ARTIFACT_TYPE,
-        "config": describe_blob(EMPTY_TYPE, EMPTY_BLOB),
+        "config": describe_blob(CONFIG_TYPE, build_config(layer)),
         "layers": [layer],
     }
     return json.dumps(manifest, sort_keys=True).encode()
+
+
+def build_config(layer: dict[str, object]) -> bytes:
+    """Return the config of such an artifact."""
+    modelfs = {"type": "layers", "diffIds": [layer["digest"]]}
+    return json.dumps(
+        {"descriptor": {}, "config": {"format": "onnx"}, "modelfs": modelfs}, sort_keys=True
+    ).encode()
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,9 @@ class Registry:
         layer = _describe_file(model)
         with model.open("rb") as stream:
             self._push_blob(repository, str(layer["digest"]), model.stat().st_size, stream)
-        empty = describe_blob(EMPTY_TYPE, EMPTY_BLOB)
-        self._push_blob(repository, empty["digest"], len(EMPTY_BLOB), io.BytesIO(EMPTY_BLOB))
+        config = build_config(layer)
+        digest = describe_blob(CONFIG_TYPE, config)["digest"]
+        self._push_blob(repository, digest, len(config), io.BytesIO(config))
         manifest = build_manifest(layer)
         path = f"{self._path(repository)}/manifests/{tag}"
         self._request("PUT", path, manifest, {"Content-Type": MANIFEST_TYPE})
@@ -167,5 +175,8 @@ def _describe_file(model: Path) -> dict[str, object]:
         "mediaType": MODEL_TYPE,
         "digest": f"sha256:{digest}",
         "size": model.stat().st_size,
-        "annotations": {"org.opencontainers.image.title": model.name},
+        "annotations": {
+            "org.cncf.model.filepath": model.name,
+            "org.opencontainers.image.title": model.name,
+        },
     }

@@ -20,7 +20,7 @@ NAMESPACE_TIMEOUT_SECONDS = 30.0
 # The programs of a test cluster, and the stores of the fetcher's tests.
 CLUSTER_FAMILIES = ("kubernetes", "etcd", "kwok")
 STORE_FAMILIES = ("versitygw", "fake-gcs-server")
-TOOL_FAMILIES = ("helm", "kubeconform", "crdify", "actionlint", "age")
+TOOL_FAMILIES = ("helm", "kubeconform", "crdify", "actionlint", "age", "oras")
 REGISTRY_PROGRAMS = {"docker-registry": "docker-registry"}
 METRICS_PROGRAMS = {"prometheus": "prometheus"}
 

@@ -43,6 +43,8 @@ class Command:
         return cast("CommandModule", import_module(f"modelservice_pipeline.commands.{name}"))
 
 
+_PACKAGING = ("onnx", "rich", "urllib3")
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "signature",
@@ -60,6 +62,45 @@ COMMANDS: tuple[Command, ...] = (
             "modelservice model compress embed.onnx texts.jsonl --metric cosine --objective size",
         ),
         packages=("matplotlib", "numpy", "onnx", "onnxruntime", "rich"),
+    ),
+    Command(
+        "package",
+        "make an OCI artifact or an image of a model's folder, without a registry",
+        "Make an OCI artifact (ModelPack) or a container image of a model's folder: the model, its external "
+        "data, tokenizer, proof, card and licence. The same files give the same digest, on every machine. "
+        "With --output it is written as an OCI image layout.",
+        (
+            "modelservice model package spam",
+            "modelservice model package spam --as image --output spam.tar",
+        ),
+        packages=_PACKAGING,
+    ),
+    Command(
+        "push",
+        "push a model's folder to a registry, and write the YAML that serves it",
+        "Push a model's folder, or a layout of 'package', to a registry: what it has is not sent again. "
+        "With --yaml the ModelService that serves it is written, by digest; one that is there is updated.",
+        (
+            "modelservice model push spam registry.example.com/models/spam:1",
+            "modelservice model push spam registry.example.com/models/spam:1 --yaml spam.yaml -n mail",
+        ),
+        packages=_PACKAGING,
+    ),
+    Command(
+        "pull",
+        "pull the files of an artifact into a new folder",
+        "Pull the files of an artifact or image from a registry, or out of a layout, into a new folder. "
+        "Digests are checked; the folder is there when all files are.",
+        ("modelservice model pull registry.example.com/models/spam:1 spam",),
+        packages=_PACKAGING,
+    ),
+    Command(
+        "inspect",
+        "show what an artifact holds",
+        "Show what an artifact in a registry, a layout or a folder holds: files, digests, card and licence. "
+        "Weights are not downloaded.",
+        ("modelservice model inspect registry.example.com/models/spam:1", "modelservice model inspect spam"),
+        packages=_PACKAGING,
     ),
     Command(
         "explain",

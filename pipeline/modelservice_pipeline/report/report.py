@@ -72,9 +72,12 @@ def emit(report: Report, arguments: argparse.Namespace) -> None:
     """Print a report, and write it where `--output` says. Raises PipelineError."""
     if arguments.output is not None:
         _write(report, arguments.output)
-    print(
-        report.to_json() if arguments.json else report.to_markdown(), end="" if not arguments.json else "\n"
-    )
+    print_report(report, as_json=arguments.json)
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print a report."""
+    print(report.to_json() if as_json else report.to_markdown(), end="\n" if as_json else "")
 
 
 def _write(report: Report, folder: Path) -> None:

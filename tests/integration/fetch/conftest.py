@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hack.cluster.binaries import find_programs
 from hack.cluster.errors import ClusterError
 from hack.cluster.npm_programs import AZURITE, find_npm_program
+from tests.integration.fetch.fetch_logins import TokenService, htpasswd_settings
 from tests.integration.fetch.fetch_proxies import Proxy
 from tests.integration.fetch.fetch_registries import RegistryServer, RegistryStarter, tls_settings
 from tests.integration.fetch.fetch_servers import (
@@ -35,6 +36,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             ("versitygw", {"store", "plain_store"}),
             ("fake-gcs-server", {"gcs"}),
             ("age", {"age_tool"}),
+            ("oras", {"oras"}),
         )
         if fixtures & users
     ]
@@ -121,6 +123,33 @@ def registry(starter: RegistryStarter) -> Iterator[RegistryServer]:
 @pytest.fixture(scope="module")
 def tls_registry(starter: RegistryStarter, tls: TlsFiles) -> Iterator[RegistryServer]:
     yield from starter.run("tls", tls_settings(tls), {})
+
+
+@pytest.fixture(scope="module")
+def password_registry(starter: RegistryStarter, tls: TlsFiles) -> Iterator[RegistryServer]:
+    yield from starter.run("password", tls_settings(tls), htpasswd_settings(starter))
+
+
+@pytest.fixture(scope="module")
+def plain_password_registry(starter: RegistryStarter) -> Iterator[RegistryServer]:
+    yield from starter.run("plain-password", {}, htpasswd_settings(starter))
+
+
+@pytest.fixture
+def token_service(https, tls: TlsFiles) -> TokenService:
+    https.handlers["/token"] = service = TokenService(tls)
+    return service
+
+
+@pytest.fixture
+def token_registry(starter: RegistryStarter, tls: TlsFiles, https, token_service) -> Iterator[RegistryServer]:
+    token = {
+        "realm": https.url("/token"),
+        "service": "test-registry",
+        "issuer": "test-issuer",
+        "rootcertbundle": str(tls.authority),
+    }
+    yield from starter.run("token", tls_settings(tls), {"token": token})
 
 
 @pytest.fixture(scope="module")

@@ -103,8 +103,12 @@ def test_push_model_stores_blobs_and_a_manifest_that_names_them(server: Registry
     assert layer == pushed
     assert digest == digest_of(stored)
     assert (layer["digest"], layer["size"]) == (digest_of(MODEL), len(MODEL))
-    assert layer["annotations"] == {"org.opencontainers.image.title": "model.onnx"}
-    assert set(server.blobs.values()) == {MODEL, b"{}"}
+    assert layer["annotations"] == {
+        "org.cncf.model.filepath": "model.onnx",
+        "org.opencontainers.image.title": "model.onnx",
+    }
+    (config,) = set(server.blobs.values()) - {MODEL}
+    assert json.loads(config)["modelfs"] == {"type": "layers", "diffIds": [digest_of(MODEL)]}
 
 
 def test_push_model_twice_gives_the_same_digest(server: RegistryServer, model: Path) -> None:

@@ -1,0 +1,115 @@
+"""The ModelService of a pushed model: by digest, with the SHA-256 of its file, checked as the API does."""
+
+import argparse
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelservice_operator.api import InvalidSpec, parse_model_service
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.oci.reference import Reference
+from modelservice_pipeline.package.files import PackedModel
+from modelservice_pipeline.package.folder import read_text
+
+API_VERSION, KIND = "modelservice.dev/v1alpha1", "ModelService"
+_MAX_NAME = 52
+_OURS = ("storageUri", "sha256", "imageVolume")
+"""Fields of `spec.model` that name the model, which change with it."""
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """What the flags say of the ModelService; what is None is left out."""
+
+    name: str | None = None
+    namespace: str | None = None
+    replicas: int | None = None
+    secret: str | None = None
+    cluster_registry: str | None = None
+
+
+def service_options(arguments: argparse.Namespace, namespace: str | None) -> ServiceOptions:
+    """Return what the flags say."""
+    return ServiceOptions(
+        arguments.name, namespace, arguments.replicas, arguments.pull_secret, arguments.cluster_registry
+    )
+
+
+def build_service(reference: Reference, model: PackedModel, options: ServiceOptions) -> dict[str, Any]:
+    """Return the manifest. Raises PipelineError, with each field that the API would refuse."""
+    metadata = {"name": options.name or default_name(reference)}
+    if options.namespace:
+        metadata["namespace"] = options.namespace
+    spec: dict[str, Any] = {"model": _model_fields(reference, model, options)}
+    if options.secret and model.is_image:
+        spec["imagePullSecrets"] = [{"name": options.secret}]
+    elif options.secret:
+        spec["model"]["credentials"] = {"secretName": options.secret}
+    if options.replicas is not None:
+        spec["replicas"] = options.replicas
+    return _checked({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec})
+
+
+def update_service(
+    manifest: Mapping[str, Any], reference: Reference, model: PackedModel, options: ServiceOptions
+) -> dict[str, Any]:
+    """Return a manifest with another model; what else stands in it stays. Raises PipelineError."""
+    spec = manifest.get("spec")
+    if manifest.get("kind") != KIND or not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
+        raise PipelineError(f"expected a {KIND} with spec.model, to update the model in it")
+    kept = {key: value for key, value in spec["model"].items() if key not in _OURS}
+    named = _model_fields(reference, model, options)
+    return _checked({**manifest, "spec": {**spec, "model": {**named, **kept}}})
+
+
+def write_service(
+    path: Path, reference: Reference, model: PackedModel, options: ServiceOptions
+) -> dict[str, Any]:
+    """Write the manifest into a file, or update the one that is there. Raises PipelineError."""
+    if path.exists():
+        try:
+            before = yaml.safe_load(read_text(path))
+        except yaml.YAMLError as error:
+            raise PipelineError(f"{path} is not YAML of one object: {error}") from None
+        if not isinstance(before, dict):
+            raise PipelineError(f"{path} is not YAML of one object: name another file, or correct it")
+        manifest = update_service(before, reference, model, options)
+    else:
+        manifest = build_service(reference, model, options)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render_service(manifest), encoding="utf-8")
+    except OSError as error:
+        raise PipelineError(f"cannot write {path}: {error.strerror}") from None
+    return manifest
+
+
+def render_service(manifest: Mapping[str, Any]) -> str:
+    """Return the YAML of a manifest."""
+    return yaml.safe_dump(dict(manifest), sort_keys=False, allow_unicode=True)
+
+
+def default_name(reference: Reference) -> str:
+    """Return a name for the ModelService of a repository."""
+    name = re.sub("[^a-z0-9-]+", "-", reference.repository.rpartition("/")[2])[:_MAX_NAME].strip("-")
+    return name if name[:1].isalpha() else f"model-{name}"[:_MAX_NAME].rstrip("-")
+
+
+def _model_fields(reference: Reference, model: PackedModel, options: ServiceOptions) -> dict[str, Any]:
+    where = str(reference)
+    if options.cluster_registry:
+        where = f"{options.cluster_registry.rstrip('/')}/{where.partition('/')[2]}"
+    fields: dict[str, Any] = {"storageUri": f"oci://{where}", "sha256": model.sha256}
+    return fields | ({"imageVolume": {"path": model.path}} if model.is_image else {})
+
+
+def _checked(manifest: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parse_model_service(manifest, strict=True)
+    except InvalidSpec as error:
+        raise PipelineError(f"the ModelService is not valid: {error}") from None
+    return manifest
