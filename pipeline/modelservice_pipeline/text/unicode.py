@@ -1,0 +1,115 @@
+r"""What characters are and become, as the library `tokenizers` sees it: its answers, as tables for a graph.
+
+Asking the library instead of Python's `unicodedata` brings the same version of Unicode, and its own readings
+of classes such as `\s`.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.text.characters import CODES
+from modelservice_pipeline.text.graph import Graph, Value
+
+# Names of classes, where the source of one is expected, that the library has beside regular expressions.
+PUNCTUATION = "punctuation"
+WORD = "word"
+"""Letters, digits and what else the library takes for parts of words."""
+NEITHER_WORD_NOR_SPACE = "neither word nor space"
+
+_APART = {
+    PUNCTUATION: pre_tokenizers.Punctuation("isolated"),
+    NEITHER_WORD_NOR_SPACE: pre_tokenizers.Whitespace(),
+}
+
+_PAGE = 256
+# Planes without characters of their own are asked by one of their kind: unassigned, and private use.
+_ASKED = [
+    code for code in (*range(0x40001), *range(0xE0000, 0xE1000), 0xF0000) if not 0xD800 <= code < 0xE000
+]
+_ASKED_TEXT = "".join(map(chr, _ASKED))
+
+
+def look_up(graph: Graph, codes: Value, entries: np.ndarray[Any, Any]) -> Value:
+    """Return the entry of each code.
+
+    Args:
+        graph: The graph.
+        codes: Codes [T].
+        entries: Integers of all code points and one more for all other codes; [CODES + 1(, width)].
+    """
+    tail = entries.shape[1:]
+    padded = np.zeros(((CODES // _PAGE + 1) * _PAGE, *tail), np.int64)
+    padded[: CODES + 1] = entries
+    pages, numbers = np.unique(padded.reshape(CODES // _PAGE + 1, -1), axis=0, return_inverse=True)
+    clipped = graph.op("Min", codes, CODES)
+    page = clipped / _PAGE
+    place = clipped + (graph.constant(numbers.reshape(-1)).gather(page) - page) * _PAGE
+    return graph.constant(pages.reshape(-1, *tail)).gather(place)
+
+
+@cache
+def members(source: str) -> np.ndarray[Any, Any]:
+    r"""Return which code points a class of a regular expression, such as `[^\s\p{L}]`, has; [CODES + 1].
+
+    Raises PipelineError where the library does not understand it.
+    """
+    if source in _APART:
+        return _apart(_APART[source])
+    if source == WORD:
+        return np.append(~(members(NEITHER_WORD_NOR_SPACE) | members(r"\s"))[:CODES], False)
+    try:
+        pattern = Regex(f"(?:{source})+")
+    except Exception as error:  # noqa: BLE001 - the library raises Exception itself
+        raise PipelineError(f"the regular expression {source!r} is not understood: {error}") from None
+    found = np.zeros(len(_ASKED), bool)
+    for _, (start, end) in pre_tokenizers.Split(pattern, "removed", invert=True).pre_tokenize_str(
+        _ASKED_TEXT
+    ):
+        found[start:end] = True
+    return np.append(found[_sources()], False)
+
+
+def _apart(pre_tokenizer: Any) -> np.ndarray[Any, Any]:
+    """Return which code points are a piece of their own between letters."""
+    found = np.zeros(len(_ASKED), bool)
+    for _, (start, end) in pre_tokenizer.pre_tokenize_str("x".join(_ASKED_TEXT)):
+        if end == start + 1 and start % 2 == 0:
+            found[start // 2] = True
+    return np.append(found[_sources()], False)
+
+
+@cache
+def expansions(normalizer: str) -> dict[int, str]:
+    """Return what a normalizer makes of each single character, where that is another text.
+
+    Args:
+        normalizer: JSON, as a tokenizer.json has it; of a kind that looks at no neighbours.
+    """
+    empty = {"type": "BPE", "vocab": {}, "merges": []}
+    library = Tokenizer.from_str(
+        json.dumps({"normalizer": json.loads(normalizer), "model": empty})
+    ).normalizer
+    after = library.normalize_str("|".join(_ASKED_TEXT)).split("|")
+    bar = ord("|")  # itself between two others: two empty texts where it stood
+    after[bar : bar + 2] = ["|"]
+    changed = {number for number, text in enumerate(after) if text != _ASKED_TEXT[number]}
+    sources = _sources()
+    return {
+        code: after[sources[code]]
+        for code in np.nonzero(np.isin(sources, list(changed)))[0].tolist()
+        if not 0xD800 <= code < 0xE000
+    }
+
+
+@cache
+def _sources() -> np.ndarray[Any, Any]:
+    """Return, for each code point, the place in what is asked of itself or of one of its kind."""
+    sources = np.full(CODES, _ASKED.index(0x40000))
+    sources[0xF0000:] = len(_ASKED) - 1
+    sources[_ASKED] = np.arange(len(_ASKED))
+    return sources
