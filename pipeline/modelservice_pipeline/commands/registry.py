@@ -53,6 +53,20 @@ COMMANDS: tuple[Command, ...] = (
         ("modelservice model signature model.onnx",),
     ),
     Command(
+        "evaluate",
+        "measure a model on data, alone or against another",
+        "Measure a model on rows with right answers: figures with bootstrap intervals, per class, slice and "
+        "fold, calibration. Two models are compared on the same rows. A model is a file or a served one.",
+        (
+            "modelservice model evaluate model.onnx test.csv",
+            "modelservice model evaluate model.onnx test.csv --slice country --folds 10 --output report",
+            "modelservice model evaluate http://127.0.0.1:8080/v2/models/spam test.csv --at-least f1=0.94",
+            "modelservice model evaluate model.onnx test.csv smaller.onnx --max-drop f1=0.01",
+        ),
+        ((3, "a figure is worse than --at-least, or --max-drop does not hold"),),
+        ("matplotlib", "numpy", "onnxruntime", "rich", "sacrebleu"),
+    ),
+    Command(
         "compress",
         "make a model smaller or faster without losing quality",
         "Make candidates of a model (8 bits, fewer units, a student), judge each by rows of data, measure it "

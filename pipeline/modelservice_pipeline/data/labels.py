@@ -9,7 +9,8 @@ from modelservice_pipeline.data.options import DataOptions
 from modelservice_pipeline.data.table import Table
 from modelservice_pipeline.errors import PipelineError
 
-_USUAL = ("label", "target", "class", "y")
+_USUAL, _WEAK = ("label", "target", "class"), "y"
+"""The weak name is one only where there is no other: beside x it is a coordinate."""
 
 
 def find_label(table: Table, options: DataOptions) -> str | None:
@@ -17,12 +18,14 @@ def find_label(table: Table, options: DataOptions) -> str | None:
     if options.label is not None:
         table.get(options.label, "the label")
         return options.label
-    found = [name for name in table.columns if name.casefold() in _USUAL and not _is_input(name, options)]
+    free = [name for name in table.columns if not _is_input(name, options)]
+    found = [name for name in free if name.casefold() in _USUAL]
+    found = found or [name for name in free if name.casefold() == _WEAK]
     if len(found) == 1:
         return found[0]
     if not options.needs_label and not found:
         return None
-    why = f"it could be {' or '.join(found)}" if found else f"there is no {', '.join(_USUAL)}"
+    why = f"it could be {' or '.join(found)}" if found else f"there is no {', '.join((*_USUAL, _WEAK))}"
     there = ", ".join(table.columns)
     raise PipelineError(
         f"{table.path}: which column is the label? {why}; say it with --label; its columns are: {there}"

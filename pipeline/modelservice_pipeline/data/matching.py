@@ -52,10 +52,17 @@ def build_inputs(
 def _find_columns(table: Table, port: Port, options: DataOptions, taken: Sequence[str]) -> tuple[str, ...]:
     if port.name in options.inputs:
         return options.inputs[port.name]
-    if port.name in table.columns and port.name not in taken[:1]:
+    fitting = [name for name in table.columns if name not in taken[:1] and _may_be(table.columns[name], port)]
+    if port.name in fitting:
         return (port.name,)
-    alike = [name for name in table.columns if _plain(name) == _plain(port.name) and name not in taken[:1]]
+    alike = [name for name in fitting if _plain(name) == _plain(port.name)]
     return tuple(alike) if len(alike) == 1 else ()
+
+
+def _may_be(column: Array, port: Port) -> bool:
+    """Say whether a column can be the whole input: one value a row is not, where the input takes several."""
+    is_value = column.ndim == 1 and not isinstance(column[0], list)
+    return not is_value or len(port.shape) < 2 or _row_size(port) == 1
 
 
 def _take_rest(
@@ -74,6 +81,13 @@ def _take_rest(
         raise PipelineError(
             f"{table.path} has no column left for the model's input {port.name}; name it: --input "
             f"{port.name}=COLUMN; its columns are: {_name(table.columns)}"
+        )
+    size = _row_size(port)
+    if port.dtype != "object" and len(left) > 1 and size not in (None, len(left)):
+        raise PipelineError(
+            f"the model's input {port.name} takes {size} numbers a row, and {table.path} has "
+            f"{len(left)} columns: {_name(left)}; leave some out with --ignore COLUMN, or name them: --input "
+            f"{port.name}=COLUMN,COLUMN"
         )
     if port.dtype == "object" and len(left) > 1 and _row_size(port) != len(left):
         raise PipelineError(

@@ -1,1 +1,1 @@
-"""What answers are worth: metrics, their uncertainty, calibration; reads no files and asks no model."""
+"""What answers are worth: metrics, their uncertainty, calibration; reads no files of rows."""

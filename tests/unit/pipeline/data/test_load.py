@@ -72,6 +72,12 @@ def test_labels_have_the_type_that_all_of_them_have(tmp_path, cells, labels):
     assert data.labels.tolist() == labels
 
 
+def test_one_column_is_not_a_matrix_for_having_its_name(tmp_path):
+    path = write(tmp_path, "x,y,label\n1,2,0\n")
+    assert load_dataset(path, [Port("X", "float32", (None, None))]).inputs["X"].tolist() == [[1, 2]]
+    assert load_dataset(path, [Port("x", "float32", (None, 2))]).inputs["x"].tolist() == [[1, 2]]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -79,7 +85,7 @@ def test_labels_have_the_type_that_all_of_them_have(tmp_path, cells, labels):
         ({"ignored": ("kind",)}, "no column 'kind' for --ignore"),
         ({}, "which column is the label"),
         ({"label": "c", "inputs": {"Y": ("a",)}}, "no input Y; its inputs are: X"),
-        ({"label": "c"}, "takes rows of 3, and the data has rows of 2"),
+        ({"label": "c"}, "takes 3 numbers a row, and .* has 2 columns: a, b; leave"),
         ({"needs_label": False, "slices": ("d",)}, "no column 'd' for a slice"),
     ],
 )

@@ -1,0 +1,212 @@
+"""`modelservice model evaluate`: what a model is worth on data, alone or against another."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from modelservice_pipeline.data.arguments import add_data_arguments, load_data
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.predict.arguments import TARGET_HELP, add_endpoint_arguments, open_predictor
+from modelservice_pipeline.report.report import Report, add_output_arguments, emit
+
+if TYPE_CHECKING:
+    from modelservice_pipeline.data.dataset import Dataset
+    from modelservice_pipeline.evaluate.figures import Settings
+    from modelservice_pipeline.evaluate.limits import Limit
+    from modelservice_pipeline.evaluate.outputs import Found
+
+_NOT_GOOD_ENOUGH = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("model", metavar="MODEL", help=TARGET_HELP)
+    add_data_arguments(parser)
+    parser.add_argument(
+        "candidate",
+        nargs="?",
+        metavar="MODEL2",
+        help="another model, compared with the first on the same rows",
+    )
+    _add_reading_arguments(parser)
+    group = parser.add_argument_group("figures")
+    group.add_argument(
+        "--folds", type=int, default=0, metavar="K", help="figures of K even parts of the rows too"
+    )
+    group.add_argument("--leave-one-out", action="store_true", help="figures without each row in turn too")
+    group.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="SHARE",
+        help="of intervals and bounds (default: 0.95)",
+    )
+    group.add_argument(
+        "--resamples", type=int, metavar="N", help="of the bootstrap (default: 2000, fewer of many rows)"
+    )
+    group.add_argument(
+        "--at-least",
+        action="append",
+        default=[],
+        metavar="METRIC=VALUE",
+        help="exit with 3 where the figure is worse; repeatable",
+    )
+    group.add_argument(
+        "--max-drop",
+        action="append",
+        default=[],
+        metavar="METRIC=VALUE",
+        help="exit with 3 where MODEL2 may lose more, by the bound; repeatable",
+    )
+    add_endpoint_arguments(parser)
+    add_output_arguments(parser)
+
+
+def _add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("answers")
+    group.add_argument(
+        "--task",
+        choices=("classification", "regression", "text"),
+        help="what the model is for (default: found out)",
+    )
+    group.add_argument("--output-name", metavar="NAME", help="the only output to look at")
+    group.add_argument("--classes", metavar="NAME,NAME...", help="the model's classes in its order")
+    group.add_argument(
+        "--positive",
+        metavar="CLASS",
+        help="the class of precision, recall and F1 (default: the greater of two)",
+    )
+    group.add_argument("--threshold", type=float, metavar="P", help="answer the second class from P on")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate. Raises PipelineError."""
+    from modelservice_pipeline.evaluate.figures import choose_class, compute_figures
+    from modelservice_pipeline.evaluate.limits import judge
+    from modelservice_pipeline.evaluate.plots import draw_pictures
+    from modelservice_pipeline.evaluate.show import show_comparison, show_figures
+
+    settings = _make_settings(arguments)
+    limits = _parse_limits(arguments)
+    dataset, found = _ask(arguments.model, arguments)
+    settings = _set_positive(settings, found, arguments.positive)
+    facts: dict[str, Any] = _describe_run(arguments, dataset) | compute_figures(
+        found, dataset.slices, settings
+    )
+    sections = show_figures(facts)
+    candidate = None
+    if arguments.candidate is not None:
+        other = _ask(arguments.candidate, arguments)[1]
+        facts["candidate"] = {
+            "model": arguments.candidate,
+            **compute_figures(other, dataset.slices, settings),
+        }
+        facts["comparison"] = candidate = _compare(found, other, settings)
+        sections.append(show_comparison(candidate, (_short(arguments.model), _short(arguments.candidate))))
+    facts["verdicts"] = [judge(limit, facts) for limit in limits]
+    sections += [f"- {verdict['sentence']}" for verdict in facts["verdicts"]]
+    pictures = draw_pictures(found, choose_class(found, settings.positive)) if arguments.output else {}
+    sections += [f"![{name.removesuffix('.png')}]({name})" for name in pictures]
+    title = f"{_short(arguments.model)} on {dataset.name}, {len(dataset)} rows"
+    emit(Report(title, facts, sections, pictures), arguments)
+    return 0 if all(verdict["holds"] for verdict in facts["verdicts"]) else _NOT_GOOD_ENOUGH
+
+
+def _make_settings(arguments: argparse.Namespace) -> "Settings":
+    from modelservice_pipeline.evaluate.figures import Settings
+    from modelservice_pipeline.evaluate.resampling import Bootstrap
+
+    if not 0.5 <= arguments.confidence < 1:
+        raise PipelineError(f"--confidence {arguments.confidence}: must be at least 0.5 and below 1")
+    if arguments.resamples is not None and not 1 <= arguments.resamples <= 1_000_000:
+        raise PipelineError(f"--resamples {arguments.resamples}: must be 1 to 1000000")
+    if arguments.folds == 1 or arguments.folds < 0:
+        raise PipelineError(f"--folds {arguments.folds}: must be at least 2")
+    how = Bootstrap(arguments.confidence, arguments.resamples, arguments.seed)
+    return Settings(how, folds=arguments.folds, leave_one_out=arguments.leave_one_out)
+
+
+def _ask(target: str, arguments: argparse.Namespace) -> "tuple[Dataset, Found]":
+    from modelservice_pipeline.evaluate.asking import ask
+    from modelservice_pipeline.evaluate.outputs import Reading, check_outputs, read_answers
+
+    predictor = open_predictor(target, arguments)
+    check_outputs(predictor.outputs)
+    dataset = load_data(arguments, predictor.inputs)
+    assert dataset.labels is not None
+    classes = tuple(arguments.classes.split(",")) if arguments.classes else ()
+    reading = Reading(arguments.task, arguments.output_name, classes, arguments.threshold)
+    return dataset, read_answers(ask(predictor, dataset, f"Asking {_short(target)}"), dataset.labels, reading)
+
+
+def _set_positive(settings: "Settings", found: "Found", asked: str | None) -> "Settings":
+    from dataclasses import replace
+
+    from modelservice_pipeline.evaluate.answers import distinct
+
+    if asked is None:
+        return settings
+    known = distinct(found.labels, found.answers.predicted)
+    for name in known:
+        if str(name) == asked:
+            return replace(settings, positive=name)
+    raise PipelineError(
+        f"--positive {asked}: there is no such class; there are: {', '.join(map(str, known))}"
+    )
+
+
+def _describe_run(arguments: argparse.Namespace, dataset: "Dataset") -> dict[str, Any]:
+    return {
+        "model": arguments.model,
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)},
+        "confidence": arguments.confidence,
+        "seed": arguments.seed,
+    }
+
+
+def _compare(found: "Found", other: "Found", settings: "Settings") -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from modelservice_pipeline.evaluate.figures import choose_class, limit_resamples, select_metrics
+    from modelservice_pipeline.evaluate.resampling import compute_figure, paired_bootstrap
+
+    if found.task != other.task:
+        raise PipelineError(
+            f"the first model is for {found.task}, the second for {other.task}: say it with --task"
+        )
+    positive = choose_class(found, settings.positive, other)
+    both = [metric for metric in select_metrics(found) if metric in select_metrics(other)]
+    defined = [
+        metric
+        for metric in both
+        if np.isfinite(
+            [compute_figure(metric, one.labels, one.answers, positive) for one in (found, other)]
+        ).all()
+    ]
+    return [
+        asdict(
+            paired_bootstrap(
+                metric,
+                found.labels,
+                found.answers,
+                other.answers,
+                limit_resamples(metric, found, settings.how),
+                positive,
+            )
+        )
+        for metric in defined
+    ]
+
+
+def _parse_limits(arguments: argparse.Namespace) -> "list[Limit]":
+    from modelservice_pipeline.evaluate.limits import parse_limit
+
+    if arguments.max_drop and arguments.candidate is None:
+        raise PipelineError("--max-drop compares two models: give MODEL2 after DATA")
+    floors = [parse_limit(text, "--at-least", is_drop=False) for text in arguments.at_least]
+    return floors + [parse_limit(text, "--max-drop", is_drop=True) for text in arguments.max_drop]
+
+
+def _short(target: str) -> str:
+    return target.rstrip("/").rpartition("/")[2]

@@ -1,0 +1,157 @@
+"""`modelservice model evaluate` on real files: its figures, verdicts and sentences."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from sklearn import metrics as sk
+
+from modelservice_cli.main import main
+
+CENTRES = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+
+
+def make_model(path, noise=0.0, output="logits"):
+    """Answer the nearest of three centres: logits are minus half the squared distance, and an argmax."""
+    generator = np.random.default_rng(7)
+    weights = (CENTRES + generator.normal(0, noise, CENTRES.shape) if noise else CENTRES).T.astype(np.float32)
+    bias = -(CENTRES**2).sum(axis=1).astype(np.float32) / 2
+    nodes = [
+        helper.make_node("Gemm", ["X", "w", "b"], [output]),
+        helper.make_node("ArgMax", [output], ["label"], axis=1, keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "centres",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", 2])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["rows"]),
+            helper.make_tensor_value_info(output, TensorProto.FLOAT, ["rows", 3]),
+        ],
+        [
+            helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.ravel()),
+            helper.make_tensor("b", TensorProto.FLOAT, bias.shape, bias),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    return weights, bias
+
+
+@pytest.fixture
+def rows(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 300)
+    points = CENTRES[labels] + generator.normal(0, 1.2, (300, 2))
+    sides = ["north" if y > 1 else "south" for y in points[:, 1]]
+    columns = zip(points.tolist(), labels, sides, strict=True)
+    lines = [f"{x},{y},{label},{side}" for (x, y), label, side in columns]
+    (tmp_path / "rows.csv").write_text("x,y,label,side\n" + "\n".join(lines) + "\n")
+    return points.astype(np.float32), labels
+
+
+def evaluate(capsys, *arguments):
+    code = main(["model", "evaluate", *map(str, arguments)])
+    return code, capsys.readouterr()
+
+
+def test_figures_are_those_of_scikit_learn(tmp_path, rows, capsys):
+    weights, bias = make_model(tmp_path / "model.onnx")
+    code, shown = evaluate(
+        capsys, tmp_path / "model.onnx", tmp_path / "rows.csv", "--slice", "side", "--folds", 4,
+        "--leave-one-out", "--output", tmp_path / "report", "--json",
+    )  # fmt: skip
+    facts = json.loads(shown.out)
+    assert code == 0
+    points, labels = rows
+    logits = points @ weights + bias
+    predicted = logits.argmax(axis=1)
+    figures = {name: figure["value"] for name, figure in facts["figures"].items()}
+    assert figures["f1"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"))
+    assert figures["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert figures["roc_auc"] == pytest.approx(sk.roc_auc_score(labels, softmax, multi_class="ovr"), abs=1e-6)
+    assert figures["log_loss"] == pytest.approx(sk.log_loss(labels, softmax), abs=1e-6)
+    assert facts["confusion"]["matrix"] == sk.confusion_matrix(labels, predicted).tolist()
+    north = points[:, 1] > 1
+    by_side = {part["value"]: part for part in facts["slices"]["side"]}
+    assert by_side["north"]["figures"]["accuracy"] == pytest.approx(
+        sk.accuracy_score(labels[north], predicted[north])
+    )
+    assert sum(part["rows"] for part in facts["folds"]["parts"]) == 300
+    assert facts["figures"]["f1"]["low"] < figures["f1"] < facts["figures"]["f1"]["high"]
+    pictures = sorted(path.name for path in (tmp_path / "report").glob("*.png"))
+    assert pictures == ["confusion.png", "curves.png", "reliability.png"]
+    assert all((tmp_path / "report" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert json.loads((tmp_path / "report/report.json").read_text()) == facts
+
+
+def test_two_models_are_compared_on_the_same_rows_and_judged(tmp_path, rows, capsys):
+    make_model(tmp_path / "model.onnx")
+    make_model(tmp_path / "worse.onnx", noise=1.5)
+    names = (tmp_path / "model.onnx", tmp_path / "rows.csv", tmp_path / "worse.onnx", "--ignore", "side")
+    code, shown = evaluate(capsys, *names, "--max-drop", "f1=0.01", "--at-least", "accuracy=0.2", "--json")
+    facts = json.loads(shown.out)
+    assert code == 3
+    f1 = next(one for one in facts["comparison"] if one["metric"] == "f1")
+    assert 0 < f1["drop"] < f1["bound"]
+    assert [verdict["holds"] for verdict in facts["verdicts"]] == [True, False]
+    code, shown = evaluate(capsys, *names, "--max-drop", "f1=0.9")
+    assert code == 0
+    assert "f1 drops by" in shown.out
+
+
+def test_part_and_sample_choose_rows(tmp_path, rows, capsys):
+    make_model(tmp_path / "model.onnx")
+    counts = []
+    for part in ("0:0.5", "0.5:1"):
+        shown = evaluate(
+            capsys,
+            tmp_path / "model.onnx",
+            tmp_path / "rows.csv",
+            "--ignore",
+            "side",
+            "--part",
+            part,
+            "--json",
+        )
+        counts.append(json.loads(shown[1].out)["data"]["rows"])
+    assert sum(counts) == 300
+    assert 100 < counts[0] < 200
+    _, shown = evaluate(
+        capsys, tmp_path / "model.onnx", tmp_path / "rows.csv", "--ignore", "side", "--rows", 40, "--json"
+    )
+    assert json.loads(shown.out)["data"]["rows"] == 40
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--label", "kind"], "no column 'kind' for the label; its columns are: x, y, label, side"),
+        ([], "has 3 columns: x, y, side; leave some out with --ignore COLUMN"),
+        (["--ignore", "side", "--folds", "1"], "--folds 1: must be at least 2"),
+        (["--ignore", "side", "--positive", "9"], "no such class; there are: 0, 1, 2"),
+        (["--ignore", "side", "--at-least", "f1"], "is not METRIC=VALUE"),
+        (["--ignore", "side", "--at-least", "mae=1"], "these answers have no such figure"),
+        (["--ignore", "side", "--max-drop", "f1=0"], "give MODEL2 after DATA"),
+        (["--ignore", "side", "--confidence", "95"], "must be at least 0.5 and below 1"),
+        (["--ignore", "side", "--rows", "0"], "must be at least 1"),
+    ],
+)
+def test_wrong_use_is_a_sentence(tmp_path, rows, capsys, flags, message):
+    make_model(tmp_path / "model.onnx")
+    code, shown = evaluate(capsys, tmp_path / "model.onnx", tmp_path / "rows.csv", *flags)
+    assert code == 1
+    assert message in shown.err
+    assert shown.out == ""
+
+
+def test_one_class_alone_gives_the_figures_that_have_a_meaning(tmp_path, rows, capsys):
+    make_model(tmp_path / "model.onnx")
+    (tmp_path / "one.csv").write_text("x,y,label\n0,0,0\n1,0,0\n")
+    code, shown = evaluate(capsys, tmp_path / "model.onnx", tmp_path / "one.csv", "--json")
+    figures = json.loads(shown.out)["figures"]
+    assert code == 0
+    assert figures["accuracy"]["value"] == 1.0
+    assert figures["roc_auc"]["value"] is None
