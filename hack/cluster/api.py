@@ -175,7 +175,12 @@ class Api:
         raise ApiError(404, "NotFound", f"the server has no kind {kind} in {version}")
 
     def wait_for(
-        self, path: str, condition: Callable[[Object], bool], *, what: str = "", timeout_seconds: float = 60.0
+        self,
+        path: str,
+        condition: Callable[[Object], bool],
+        *,
+        what: str = "",
+        timeout_seconds: float = 120.0,
     ) -> Object:
         """Return the object at `path` once `condition` holds for it.
 
@@ -191,7 +196,7 @@ class Api:
                 raise TimeoutError(f"{path}: {missed}; saw {_describe(found)}")
             time.sleep(POLL_SECONDS)
 
-    def wait_gone(self, path: str, timeout_seconds: float = 60.0) -> None:
+    def wait_gone(self, path: str, timeout_seconds: float = 120.0) -> None:
         """Return once nothing is at `path`; raise TimeoutError with the object where it stays."""
         deadline = time.monotonic() + timeout_seconds
         while (found := self.find(path)) is not None:

@@ -30,7 +30,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = 120.0) -> None:
     """Poll until `condition` is true; AssertionError saying `what` after the timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
@@ -126,7 +126,7 @@ class OperatorProcess:
         """Send a signal to this process."""
         self.process.send_signal(number)
 
-    def wait_at_rest(self, quiet_seconds: float = 3.0, timeout_seconds: float = 60.0) -> OperatorProcess:
+    def wait_at_rest(self, quiet_seconds: float = 3.0, timeout_seconds: float = 120.0) -> OperatorProcess:
         """Wait until it has nothing to do and nothing to say: what was debounced or due has come."""
         names = ("modelservice_operator_reconcile_total", "modelservice_operator_writes_total")
         seen: list[float] = []

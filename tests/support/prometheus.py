@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import math
 import subprocess
@@ -39,10 +40,17 @@ class Prometheus:
     url: str
 
     def ask(self, expression: str) -> list[dict[str, Any]]:
-        """The series of an instant query, NaN ones left out; AssertionError where it is no PromQL."""
+        """The series of an instant query, NaN ones left out.
+
+        AssertionError where it is no PromQL, OSError where Prometheus does not answer yet.
+        """
         try:
             answer = self._get("query", {"query": expression})
         except urllib.error.HTTPError as error:
+            if (
+                error.code == http.client.SERVICE_UNAVAILABLE
+            ):  # it is starting: no answer, as without a socket
+                raise
             raise AssertionError(f"{expression}: {json.load(error)['error']}") from error
         if answer["resultType"] == "scalar":
             return [{"metric": {}, "value": answer["result"]}]

@@ -226,7 +226,7 @@ class Kube:
         """Whether a ModelService is ready now."""
         return is_ready(self.service(name))
 
-    def wait_ready(self, name: str = "spam", timeout_seconds: float = 60.0) -> dict[str, Any]:
+    def wait_ready(self, name: str = "spam", timeout_seconds: float = 120.0) -> dict[str, Any]:
         """Wait until a ModelService is ready, and return it."""
         path = self.path("modelservices", name)
         return self.api.wait_for(path, is_ready, what="Ready", timeout_seconds=timeout_seconds)
@@ -247,7 +247,7 @@ class Kube:
         conditions = self.service(name).get("status", {}).get("conditions", [])
         return next((one for one in conditions if one["type"] == condition_type), {})
 
-    def wait_reason(self, reason: str, name: str = "spam", timeout_seconds: float = 60.0) -> dict[str, Any]:
+    def wait_reason(self, reason: str, name: str = "spam", timeout_seconds: float = 120.0) -> dict[str, Any]:
         """Wait until Ready has this reason, and return the condition."""
         wait_until(
             lambda: self.condition("Ready", name).get("reason") == reason,
