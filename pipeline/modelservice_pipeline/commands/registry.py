@@ -78,6 +78,17 @@ COMMANDS: tuple[Command, ...] = (
         packages=("matplotlib", "numpy", "onnx", "onnxruntime", "rich"),
     ),
     Command(
+        "card",
+        "write a model card with licence, figures, inputs and outputs",
+        "Write or update README.md of a model's folder: the metadata that Hugging Face reads, with figures "
+        "of reports of 'evaluate', and inputs, outputs and digest of the model. Your own text stays.",
+        (
+            "modelservice model card spam --license apache-2.0 --report evaluation/report.json",
+            "modelservice model card spam --print",
+        ),
+        packages=_PACKAGING,
+    ),
+    Command(
         "package",
         "make an OCI artifact or an image of a model's folder, without a registry",
         "Make an OCI artifact (ModelPack) or a container image of a model's folder: the model, its external "
@@ -114,6 +125,14 @@ COMMANDS: tuple[Command, ...] = (
         "Show what an artifact in a registry, a layout or a folder holds: files, digests, card and licence. "
         "Weights are not downloaded.",
         ("modelservice model inspect registry.example.com/models/spam:1", "modelservice model inspect spam"),
+        packages=_PACKAGING,
+    ),
+    Command(
+        "diff",
+        "show what two artifacts differ in",
+        "Show what two artifacts, in registries, layouts or folders, differ in: files, inputs and outputs, "
+        "figures, licence.",
+        ("modelservice model diff registry.example.com/models/spam:1 spam",),
         packages=_PACKAGING,
     ),
     Command(

@@ -100,9 +100,7 @@ def check_licence(metadata: Mapping[str, Any], text: str | None) -> tuple[str, t
     Raises:
         PipelineError: They contradict each other, or the card's is not known.
     """
-    named = metadata.get("license")
-    names = [str(one) for one in named] if isinstance(named, list) else [str(named)] if named else []
-    licence = " OR ".join(read_licence(one) for one in names)
+    licence = as_expression(metadata.get("license"))
     found = recognise_text(text) if text is not None else None
     if not licence:
         if found is None:
@@ -118,6 +116,19 @@ def check_licence(metadata: Mapping[str, Any], text: str | None) -> tuple[str, t
     if _NON_COMMERCIAL.search(licence):
         told.append(f"{licence} forbids commercial use")
     return licence, tuple(told)
+
+
+def as_expression(named: object) -> str:
+    """Return the SPDX expression of what a card calls `license`: a name or a list; empty where it is none."""
+    names = [str(one) for one in named] if isinstance(named, list) else [str(named)] if named else []
+    return " OR ".join(read_licence(one) for one in names)
+
+
+def hub_licence(licence: str) -> str | list[str]:
+    """Return an SPDX expression as cards name it: in lower case, a list of those that one may choose."""
+    names = [name.removeprefix("LicenseRef-").replace("-plus", "+") for name in licence.split(" OR ")]
+    lower = [name.lower() for name in names]
+    return lower if len(lower) > 1 else lower[0]
 
 
 def _agrees(licence: str, found: str) -> bool:

@@ -1,5 +1,6 @@
 """What an artifact holds, for people and programs: the facts of `inspect`, `package`, `push` and `diff`."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,10 @@ class Summary:
             ("size", format_size(facts["sizeBytes"])),
             ("model", model["path"]),
             ("sha256", model["sha256"]),
-            *((name, _words(value)) for name, value in facts["description"].items()),
+            *((name, words(value)) for name, value in facts["description"].items()),
         ]
         files = [
-            (one["path"] or one["digest"][:19], one["mediaType"], format_size(one["sizeBytes"]))
+            (one["path"] or one["digest"][:19], words(one["mediaType"]), format_size(one["sizeBytes"]))
             for one in facts["files"]
         ]
         return [table(("what", ""), rows), table(("file", "media type", "size"), files)]
@@ -84,8 +85,24 @@ def read_card(content: Content) -> dict[str, Any]:
     for layer in content.layers:
         if layer_path(layer) == CARD_FILE and layer.size_bytes <= _MAX_CARD_BYTES:
             text = b"".join(layer.read()).decode(errors="replace")
-            return split_card(text)[0]
+            try:
+                found = as_json(split_card(text)[0])
+            except PipelineError:  # somebody else's words, which are not what was asked for
+                return {}
+            assert isinstance(found, dict)
+            return found
     return {}
+
+
+def as_json(value: object) -> Any:
+    """Return what YAML read as JSON can say it: dates and numbers that JSON does not know become text."""
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def format_size(size_bytes: int) -> str:
@@ -96,8 +113,10 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes} B"
 
 
-def _words(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def words(value: object) -> str:
+    """Return a value in one line, without what terminals would act on."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _describe(content: Content) -> dict[str, Any]:
