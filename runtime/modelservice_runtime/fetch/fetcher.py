@@ -80,6 +80,7 @@ class FetchRequest:
             looked for.
         use_pod_identity: ask the cloud for the pod's identity also where the environment does not name it.
         cache: where files of known digest are kept for other fetches; None for nowhere.
+        file: the name of the one file to fetch, such as rows for an evaluation; None for the model.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
 
     """
@@ -97,6 +98,7 @@ class FetchRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     use_pod_identity: bool = False
     cache: ModelCache | None = None
+    file: str | None = None
     redactor: Redactor = field(default_factory=Redactor)
 
 
@@ -161,14 +163,14 @@ async def _fetch(request: FetchRequest) -> FetchResult:
     with ExitStack() as stack:
         transfer = _open_transfer(request, stack)
         files, commit = await _fetch_remote(uri, sha256, request, credentials, transfer)
-    return replace(_summarize(files, request.destination), commit=commit)
+    return replace(_summarize(files, request.destination, request.file), commit=commit)
 
 
 def _open_transfer(request: FetchRequest, stack: ExitStack) -> Transfer:
     destination = stack.enter_context(Destination(request.destination))
     budget, limits = Budget(request.max_bytes), request.limits
     if request.decryption is None:
-        return Transfer(destination, budget, limits, request.cache)
+        return Transfer(destination, budget, limits, request.cache, request.file)
     identities = read_identities(request.decryption.keys_directory)
     scratch = stack.enter_context(Destination(request.decryption.scratch))
     return DecryptingTransfer(
@@ -232,10 +234,10 @@ def _verify(uri: FileUri, sha256: str | None, request: FetchRequest) -> FetchRes
     return FetchResult(path, digest.sha256, digest.size_bytes, 1)
 
 
-def _summarize(files: list[StoredFile], directory: Path) -> FetchResult:
+def _summarize(files: list[StoredFile], directory: Path, file: str | None) -> FetchResult:
     """The model is the last file: every fetcher stores it after the others."""
     model = files[-1]
-    assert model.name == MODEL_FILE or model.name.endswith(".onnx")
+    assert file or model.name == MODEL_FILE or model.name.endswith(".onnx")
     return FetchResult(
         model_path=directory / model.name,
         sha256=model.digest.sha256,

@@ -17,6 +17,7 @@ from modelservice_runtime.fetch.http.addresses import AddressPolicy
 from modelservice_runtime.fetch.http.client import resolve_endpoint
 from modelservice_runtime.fetch.limits import TransferLimits
 from modelservice_runtime.fetch.log import LOGGER, log, make_handler
+from modelservice_runtime.fetch.names import clean_path
 from modelservice_runtime.fetch.redaction import redact_url
 
 _DEFAULT_MAX_BYTES = 10 * 1024**3
@@ -57,6 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--destination", type=Path, default=Path("/mnt/models"), help="directory for the files"
+    )
+    parser.add_argument(
+        "--file", type=_file_name, help="fetch the file of this name, whatever is in it, and not the model"
     )
     parser.add_argument(
         "--max-bytes", type=_positive_int, default=_DEFAULT_MAX_BYTES, help="most bytes to store"
@@ -121,6 +125,7 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
             allow_loopback=arguments.allow_loopback_addresses,
             forbidden_endpoints=api_server,
         ),
+        file=arguments.file,
         cache=arguments.cache_dir and ModelCache(arguments.cache_dir, arguments.cache_max_bytes),
         environment=os.environ,
         use_pod_identity=arguments.pod_identity,
@@ -193,6 +198,12 @@ def _success(request: FetchRequest, result: FetchResult) -> dict[str, str | int]
 
 def _failure(reason: FetchReason, message: str) -> dict[str, str | int]:
     return {"reason": str(reason), "message": message[:_MAX_MESSAGE_LENGTH], "sha256": "", "sizeBytes": 0}
+
+
+def _file_name(text: str) -> str:
+    if clean_path(text) != text or "/" in text or text.startswith("."):
+        raise argparse.ArgumentTypeError("must be a file's name, without a folder")
+    return text
 
 
 def _positive_int(text: str) -> int:

@@ -85,6 +85,28 @@ def choose_model(paths: Collection[str], remedy: str) -> str:
     )
 
 
+def choose_file(paths: Collection[str], file: str, remedy: str) -> str:
+    """Choose the file of this name, the one nearest to the top.
+
+    Args:
+        paths: of all files.
+        file: the name, without a folder.
+        remedy: what to do where there is none.
+
+    Raises:
+        FetchError: `ModelNotFound`, the reason of every file that is not there.
+
+    """
+    found = sorted(
+        (path for path in paths if posixpath.basename(path) == file), key=lambda one: one.count("/")
+    )
+    if found:
+        return found[0]
+    raise FetchError(
+        FetchReason.MODEL_NOT_FOUND, f"there is no {file} among the files{_describe(sorted(paths))}; {remedy}"
+    )
+
+
 def stored_name(path: str) -> str:
     """The name that a model gets in the destination: its own where that is plain, else `model.onnx`."""
     name = posixpath.basename(plain_path(path))

@@ -43,12 +43,18 @@ class BucketFetch:
         """
         if not self.store.bucket.encrypted and self.sha256 is None:
             raise self._unpinned("add spec.model.sha256")
+        if self.uri.is_prefix and self.transfer.file is not None:
+            return await self._fetch_model(
+                self.uri.key + self.transfer.file, Expected(MODEL_FILE, self.sha256)
+            )
         if self.uri.is_prefix:
             return await self._fetch_below(self.uri.key, await self._list(self.uri.key))
         try:
             return await self._fetch_model(self.uri.key, Expected(MODEL_FILE, self.sha256))
         except AbsentError:
             prefix = f"{self.uri.key}/"
+            if self.transfer.file is not None:
+                return await self._fetch_model(prefix + self.transfer.file, Expected(MODEL_FILE, self.sha256))
             found = await self._list_if_allowed(prefix)
             if not found:
                 raise

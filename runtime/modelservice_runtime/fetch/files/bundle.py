@@ -1,7 +1,7 @@
 """Stores a model together with the files that it names, the model last: where it is, the rest is too."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReason
@@ -49,7 +49,7 @@ class NamedSource:
 async def store_model(
     transfer: Transfer, model: Located, name: str, locate: Callable[[str], Awaitable[Located]]
 ) -> list[StoredFile]:
-    """Fetch the model and its external data.
+    """Fetch the model and its external data, or, where one file is wanted, that alone.
 
     Args:
         transfer: what is shared by the files of a fetch.
@@ -61,6 +61,9 @@ async def store_model(
         FetchError: with the reason.
 
     """
+    if transfer.file is not None:
+        expected = replace(model.expected, name=transfer.file, is_model=False)
+        return [await transfer.store(model.source, expected)]
     async with transfer.stage(model.source, model.expected) as staged:
         _refuse_other_file(staged.path, name)
         others = [await locate(path) for path in find_external_files(staged.path)]

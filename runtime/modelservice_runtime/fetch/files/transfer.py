@@ -122,6 +122,8 @@ class Transfer:
     budget: Budget
     limits: TransferLimits
     cache: ModelCache | None = None
+    file: str | None = None
+    """The name of the one file that is wanted, where that is not the model."""
 
     @property
     def reads_archives(self) -> bool:

@@ -145,7 +145,7 @@ class HubFetch:
         uri = self.repository.uri
         snapshot = await retried(self.repository.read_snapshot, self.transfer.limits)
         log("commit", {"repository": uri.repository, "revision": uri.revision, "commit": snapshot.commit})
-        path = find_model(snapshot, uri)
+        path = find_model(snapshot, uri, self.transfer.file)
         file = snapshot.files[path]
         if self.sha256 and file.sha256:
             check_digest(self.sha256, file.sha256, path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReason
-from modelservice_runtime.fetch.names import choose_model, clean_path
+from modelservice_runtime.fetch.names import choose_file, choose_model, clean_path
 from modelservice_runtime.fetch.uri import HubUri
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
@@ -62,8 +62,8 @@ def _parse_file(sibling: Mapping[str, Any]) -> HubFile:
     return HubFile(size if known else None, digest)
 
 
-def find_model(snapshot: Snapshot, uri: HubUri) -> str:
-    """Return the path of the model: the file that the URI names, else the model of the folder.
+def find_model(snapshot: Snapshot, uri: HubUri, file: str | None = None) -> str:
+    """Return the path of the model, or of the file: what the URI names, else what is in the folder.
 
     Raises:
         FetchError: `ModelNotFound`.
@@ -78,6 +78,8 @@ def find_model(snapshot: Snapshot, uri: HubUri) -> str:
             FetchReason.MODEL_NOT_FOUND,
             f"{uri.repository} has no {uri.path or 'files'} at {uri.revision}; check spec.model.storageUri",
         )
+    if file is not None:
+        return folder + choose_file(below, file, "check what is stored there")
     named = f"hf://{uri.repository}@{uri.revision}/{folder}"
     return folder + choose_model(below, f"name one in spec.model.storageUri, as in {named}{{path}}")
 

@@ -18,7 +18,14 @@ from modelservice_runtime.fetch.files.tar_stream import is_gzip, is_tar, unzip_h
 from modelservice_runtime.fetch.files.transfer import Expected, Source, Transfer, check_digest, read_head
 from modelservice_runtime.fetch.files.unpacking import Selection, Unpacker
 from modelservice_runtime.fetch.log import log
-from modelservice_runtime.fetch.names import MODEL_FILE, choose_model, is_model, join_path, stored_name
+from modelservice_runtime.fetch.names import (
+    MODEL_FILE,
+    choose_file,
+    choose_model,
+    is_model,
+    join_path,
+    stored_name,
+)
 from modelservice_runtime.fetch.oci.manifest import Layer, refused
 from modelservice_runtime.fetch.retry import retried
 
@@ -62,6 +69,8 @@ class Layers:
             FetchError: with the reason.
 
         """
+        if self.transfer.file is not None:
+            return [await self._fetch_file(self.transfer.file)]
         model = await self._find_plain_model()
         if model is None:
             return await self._fetch_from_archives()
@@ -84,6 +93,16 @@ class Layers:
         if len(self.layers) > len(stored):
             log("other files of the artifact are left out", {"count": len(self.layers) - len(stored)})
         return stored
+
+    async def _fetch_file(self, file: str) -> StoredFile:
+        """Fetch one file, which is a layer of its own, or the only layer."""
+        named = {layer.path: layer for layer in self.layers if layer.path}
+        only = self.layers[0] if len(self.layers) == 1 and not named else None
+        layer = only or named[choose_file(named, file, "push it as a file of its own, as oras does")]
+        check_digest(self.sha256, layer.digest if self.sha256 else "", file)
+        return await self.transfer.store(
+            self.open(layer), Expected(file, layer.digest, layer.size_bytes, is_model=False)
+        )
 
     async def _find_plain_model(self) -> Layer | None:
         """The layer that is the model itself; None where the model is in an archive."""
