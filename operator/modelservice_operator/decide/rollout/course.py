@@ -47,6 +47,7 @@ class Course:
     capacity: Capacity | None = None
     held: bool = False
     overdue: bool = False
+    evaluates: bool = False
     verifies: bool = False
     measures: str | None = None
     lingering: frozenset[str] = frozenset()
@@ -63,10 +64,13 @@ def set_course(spec: RolloutSpec, observed: RolloutState, progress: Progress, no
     """
     if observed.stable == observed.target:
         return _after_the_change(spec, observed, progress, now)
-    if steps.is_barred(spec, observed, progress) and not progress.reason:
-        progress = replace(progress, reason=steps.CONTRACT_BROKEN)
+    bar = steps.find_bar(spec, observed, progress)
+    if bar is not None and not progress.reason:
+        progress = replace(progress, reason=bar)
     if observed.stable is not None and (observed.aborted or progress.reason):
         return _back(spec, observed, observed.stable, progress)
+    if progress.reason:
+        return _stopped(spec, observed, progress)
     if _is_complete(spec, observed, progress):
         return _completed(spec, observed, progress, now)
     course = _go_on(spec, observed, progress, now)
@@ -86,6 +90,19 @@ def _back(spec: RolloutSpec, observed: RolloutState, stable: str, progress: Prog
         wish=stable if spec.strategy == "BlueGreen" or _hides_on_the_way_back(observed, stable) else None,
         may_stand_in=False,
         capacity=observed.capacity,
+    )
+
+
+def _stopped(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> Course:
+    """The target was given up, and nothing has served before it: it gets no pod."""
+    return Course(
+        stable=None,
+        shares={observed.target: 0},
+        goal=observed.target,
+        phase="Aborted",
+        limits=compute_limits(spec, None),
+        progress=replace(progress, paused=None, paused_since=None, short_since=None),
+        may_stand_in=False,
     )
 
 
@@ -171,25 +188,28 @@ def _go_on(spec: RolloutSpec, observed: RolloutState, recorded: Progress, now: d
     target = observed.state(observed.target)
     held = is_held(spec, limits, target, capacity, observed.revisions)
     progress = steps.verify(spec, observed, recorded, now)
-    if not held and observed.stable is not None:
+    evaluates = steps.needs_evaluation(spec, observed, progress)
+    if not held and not evaluates and observed.stable is not None:
         progress = _advance(spec, observed, limits, progress, now)
     if progress.reason and observed.stable is not None:
         return _back(spec, observed, observed.stable, progress)
     shares, goal = _shares(spec, observed, limits, recorded, held=held)
     verifies = steps.needs_contract(spec, observed, progress) and progress.verifying_since is not None
-    measures = steps.run_of(spec, progress) if spec.strategy == "Canary" and observed.stable else None
+    is_by_steps = spec.strategy == "Canary" and observed.stable is not None and not evaluates
+    measures = steps.run_of(spec, progress) if is_by_steps else None
     return Course(
         stable=observed.stable,
         shares=shares,
         goal=goal,
         weight=steps.current_weight(spec, recorded),
-        phase=_phase(spec, progress, is_looking=verifies or measures is not None),
+        phase=_phase(spec, progress, is_looking=evaluates or verifies or measures is not None),
         limits=limits,
         progress=progress,
         wish=_wish(spec, observed, recorded),
         capacity=capacity,
         held=held,
         is_admitted=steps.is_admitted(spec, observed, recorded),
+        evaluates=evaluates,
         verifies=verifies,
         measures=measures,
         due_in_seconds=patience if held else None,
@@ -221,9 +241,11 @@ def _shares(
 ) -> tuple[dict[str, int], str | None]:
     """Return the pods that each revision shall have in the end, and which one shall have all."""
     target, stable, replicas = observed.target, observed.stable, spec.replicas
+    as_they_are = {one.name: one.wanted for one in observed.revisions}
+    if steps.needs_evaluation(spec, observed, progress):
+        return _before_evaluation(spec, observed, limits)
     if stable is None:
         return {target: replicas}, target
-    as_they_are = {one.name: one.wanted for one in observed.revisions}
     if not _may_start(spec, observed, progress):
         if limits.at_once and observed.state(target).wanted:
             # It was started before anybody asked for a contract: clients are led away from it first.
@@ -242,6 +264,21 @@ def _shares(
         return {target: replicas}, target
     of_stable, of_target = steps.split_by(spec, replicas, steps.current_weight(spec, progress), limits.surge)
     return {stable: of_stable, target: of_target}, None
+
+
+def _before_evaluation(
+    spec: RolloutSpec, observed: RolloutState, limits: Limits
+) -> tuple[dict[str, int], str | None]:
+    """Return the same while nobody knows whether the target is good enough: no pod of it, if that can be.
+
+    Where all pods change at once, it has some that were started before anybody asked: those stay.
+    """
+    target, stable = observed.target, observed.stable
+    if stable is None:
+        return {target: 0}, target
+    if limits.at_once and observed.state(target).wanted:
+        return {one.name: one.wanted for one in observed.revisions}, None
+    return {stable: spec.replicas, target: 0}, stable
 
 
 def _wish(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> str | None:
@@ -290,7 +327,8 @@ def _within_deadline(spec: RolloutSpec, observed: RolloutState, course: Course, 
     """Return the course, or the way back where the target made no progress for too long."""
     target = observed.state(observed.target)
     is_there = course.goal is None and target.serving >= course.shares.get(target.name, 0)
-    if course.held or course.verifies or course.phase == "Paused" or is_there:
+    is_looked_at = course.evaluates or course.verifies
+    if course.held or is_looked_at or course.phase == "Paused" or is_there:
         return replace(course, progress=replace(course.progress, short_since=None))
     short_since = course.progress.short_since or now
     course = replace(course, progress=replace(course.progress, short_since=short_since))
@@ -308,6 +346,8 @@ def _within_deadline(spec: RolloutSpec, observed: RolloutState, course: Course, 
 def _is_complete(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
     """Whether clients are led to enough pods of the target, after all that is to happen before."""
     target = observed.state(observed.target)
+    if steps.needs_evaluation(spec, observed, progress):
+        return False
     if observed.stable is None:
         return spec.replicas == 0 or (target.settled and target.serving >= spec.replicas)
     if spec.replicas == 0:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Strategy = Literal["RollingUpdate", "Recreate", "Canary", "BlueGreen"]
 Contract = Literal["Enforce", "Warn", "Ignore"]
+Evaluated = Literal["Passed", "Failed", "Inconclusive"]
+"""What the evaluation of a revision came to."""
 Phase = Literal["Progressing", "Verifying", "Paused", "Promoting", "Complete", "Aborted"]
 """Complete: the target is the stable revision. Aborted: the target was given up, stable serves on. The others
 are a change that goes on: pods come and go, a gate is looked at, a wait, or all traffic goes over."""
@@ -57,6 +59,7 @@ class RolloutSpec:
     that gateways lead requests here, and split them exactly; `is_shown` that testers or copies of requests go
     to the target. `contract` says what becomes of a target whose
     inputs and outputs break clients. `watch` is looked at for `rollback_window_seconds` after the change.
+    `is_evaluated` says that a revision gets no pod before its evaluation was passed.
     """
 
     replicas: int
@@ -72,6 +75,7 @@ class RolloutSpec:
     preview_seconds: int = 0
     scale_down_delay_seconds: int = 0
     contract: Contract = "Ignore"
+    is_evaluated: bool = False
     watch: Analyse | None = None
     rollback_window_seconds: int = 0
     is_routed: bool = False
@@ -114,12 +118,16 @@ class Progress:
     since when pods are missing that the target should have by now. `skips` says that
     nothing of stable has answered for a while (`stable_down_since`), so there are no steps; `promoted` that a
     person wants to skip them.
-    `measured`, `failed` and `inconclusive` count the measurements of the analysis `run`. `reason` says why
-    the revision was given up by a gate. `previous` is the revision that this one replaced at `promoted_at`,
-    while it may come back or its pods still run.
+    `evaluation_hash` names the evaluation that came to `evaluation`, `evaluation_retries` says how often it
+    was asked for again. `measured`, `failed` and `inconclusive` count the measurements of the analysis `run`.
+    `reason` says why the revision was given up by a gate. `previous` is the revision that this one replaced
+    at `promoted_at`, while it may come back or its pods still run.
     """
 
     revision: str
+    evaluation: Evaluated | None = None
+    evaluation_hash: str = ""
+    evaluation_retries: int = 0
     contract: Literal["Passed", "Failed", "Unknown"] | None = None
     verifying_since: datetime | None = None
     steps_hash: str = ""
@@ -197,7 +205,8 @@ class RolloutState:
     revision that clients are led to, None where they are led to all; without a Service (`has_service`) nobody
     is led anywhere. Where Services do not agree, or lead to a revision that is not there, `selected` is None,
     and `named` are those to which one of them leads alone. `has_served` says that the target was stable once.
-    `verb` is what a person asks for right now. `routing` is None where no route exists.
+    `verb` is what a person asks for right now, `evaluation_retries` what a new record of the target begins
+    with. `routing` is None where no route exists.
     """
 
     target: str
@@ -215,6 +224,7 @@ class RolloutState:
     has_service: bool = True
     has_served: bool = False
     verb: Verb | None = None
+    evaluation_retries: int = 0
     routing: Routing | None = None
 
     def state(self, name: str) -> RevisionState:
@@ -246,7 +256,8 @@ class Plan:
     deadline has passed. `waits_for_leaving` says that new pods wait until those that are leaving are gone,
     which happens only where `is_tight`; `held` that there is no room to go on without what is not allowed.
     `capacity` is what this step goes by; whoever sees pods goes on from there, with `probe`. `progress` is
-    to be recorded; `verifies` asks for a look at the target's inputs and outputs, `measures` for an analysis.
+    to be recorded; `evaluates` asks for the evaluation of the target, `verifies` for a look at its inputs and
+    outputs, `measures` for an analysis.
     `lingering` are revisions that keep their pods though the change is complete.
     """
 
@@ -264,6 +275,7 @@ class Plan:
     selector: str | None = None
     preview: str | None = None
     progress: Progress | None = None
+    evaluates: bool = False
     verifies: bool = False
     measures: str | None = None
     """The name of the run of the analysis that goes on."""

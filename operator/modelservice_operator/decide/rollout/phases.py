@@ -24,6 +24,7 @@ class Move(NamedTuple):
 
 MOVES = (
     Move(("Complete",), "Progressing", "the spec asks for another revision, which begins as Progressing"),
+    Move(("Complete", "Aborted"), "Verifying", "the same, or retry, where it has to be evaluated first"),
     Move(
         ("Progressing",),
         "Verifying",

@@ -1,7 +1,8 @@
 """The change from the pods of several revisions to those of one: one planner for every strategy.
 
-1. Progress (`steps`): which step goes on, whether the target may get traffic, whether it was given up. What
-   is found out now is recorded first; the next step goes by the record.
+1. Progress (`steps`): which step goes on, whether the target may get traffic, whether it was given up. One
+   that has to be evaluated first gets no pod until it was, and no step begins. What is found out now is
+   recorded first; the next step goes by the record.
 2. The course (`course`): how many pods each revision shall have in the end (`shares`), and whom clients shall
    be led to.
    - RollingUpdate and Recreate: all to the target. Canary: by the weight of the step that goes on, after the
@@ -93,6 +94,7 @@ def plan(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Plan:
         selector=selector,
         preview=_preview(spec, observed, course),
         progress=course.progress,
+        evaluates=course.evaluates,
         verifies=course.verifies,
         measures=course.measures,
         lingering=course.lingering,

@@ -16,11 +16,22 @@ from modelservice_operator.decide.rollout.traffic import split
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from modelservice_operator.decide.rollout.model import PauseReason, RolloutSpec, RolloutState
+    from modelservice_operator.decide.rollout.model import (
+        Evaluated,
+        PauseReason,
+        RolloutSpec,
+        RolloutState,
+    )
 
+EVALUATION_FAILED = "EvaluationFailed"
+EVALUATION_INCONCLUSIVE = "EvaluationInconclusive"
 CONTRACT_BROKEN = "ContractBroken"
 ANALYSIS_FAILED = "AnalysisFailed"
 ROLLED_BACK = "RolledBack"
+_EVALUATION_BARS: dict[Evaluated | None, str] = {
+    "Failed": EVALUATION_FAILED,
+    "Inconclusive": EVALUATION_INCONCLUSIVE,
+}
 VERIFY_SECONDS = 10.0
 """How long a pod may take to say what it serves: one that cannot be asked holds up no change for ever."""
 LATE_SECONDS = 20.0
@@ -35,6 +46,8 @@ def begin(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Progress:
         is_way_back = known is not None and known.previous == observed.target
         return Progress(
             revision=observed.target,
+            evaluation="Passed" if is_way_back else None,
+            evaluation_retries=observed.evaluation_retries,
             contract="Passed" if is_way_back else None,
             promoted=is_way_back,
             steps_hash=spec.steps_hash,
@@ -113,12 +126,28 @@ def needs_contract(spec: RolloutSpec, observed: RolloutState, progress: Progress
 
 def is_admitted(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
     """Whether the target may get traffic."""
-    return not needs_contract(spec, observed, progress) and not is_barred(spec, observed, progress)
+    is_asked = not needs_evaluation(spec, observed, progress) and not needs_contract(spec, observed, progress)
+    return is_asked and find_bar(spec, observed, progress) is None
 
 
-def is_barred(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
-    """Whether the target would break clients; the way back to one that has served is never barred."""
-    return progress.contract == "Failed" and spec.contract == "Enforce" and not observed.has_served
+def needs_evaluation(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> bool:
+    """Whether the target has to be evaluated before it gets a pod; one that has served did show itself.
+
+    A first one that was started before anybody asked may be all that answers: it goes on.
+    """
+    if not spec.is_evaluated or observed.has_served or progress.evaluation is not None:
+        return False
+    return is_change(observed) or (observed.stable is None and not observed.state(observed.target).wanted)
+
+
+def find_bar(spec: RolloutSpec, observed: RolloutState, progress: Progress) -> str | None:
+    """Return the gate that keeps the target from clients; the way back to one that served is never barred."""
+    if observed.has_served:
+        return None
+    if spec.is_evaluated and progress.evaluation in _EVALUATION_BARS:
+        return _EVALUATION_BARS[progress.evaluation]
+    is_broken = progress.contract == "Failed" and spec.contract == "Enforce"
+    return CONTRACT_BROKEN if is_broken else None
 
 
 def current_weight(spec: RolloutSpec, progress: Progress) -> int:

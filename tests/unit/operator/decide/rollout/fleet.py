@@ -112,6 +112,9 @@ class Fleet:
     contracts: dict[str, str] = field(default_factory=dict)
     """What a look at a revision's inputs and outputs says; nothing where nobody can look."""
 
+    evaluations: dict[str, str] = field(default_factory=dict)
+    """What the evaluation of a revision comes to."""
+
     written: str | None = NOBODY
     seen: str | None = NOBODY
     """The Service's selector: as it was written, and as clients and the operator see it."""
@@ -195,6 +198,7 @@ class Fleet:
             self.start(name, 1000)
         self.see()
         self.look()
+        self.evaluate()
 
     # What the gates say
 
@@ -203,6 +207,12 @@ class Fleet:
         found, progress = self.contracts.get(self.target, "Passed"), self.progress
         if self._is_asked() and self.last and self.last.verifies and progress and found != "Never":
             self.progress = replace(progress, contract=found)  # type: ignore[arg-type]
+
+    def evaluate(self) -> None:
+        """The evaluation of the target ends, if one goes on."""
+        found, progress = self.evaluations.get(self.target, "Passed"), self.progress
+        if self._is_asked() and self.last and self.last.evaluates and progress:
+            self.progress = replace(progress, evaluation=found)  # type: ignore[arg-type]
 
     def measure(self, result: str) -> None:
         """A measurement of the analysis that goes on comes in."""
@@ -228,7 +238,7 @@ class Fleet:
         if verb == "abort" and is_change:
             self.aborted.add(self.target)
         elif verb == "retry":
-            self.retries = is_change and self.target in self.aborted
+            self.retries = self.stable != self.target and self.target in self.aborted
         elif verb in ("promote", "pause", "resume"):
             self.verb = verb  # type: ignore[assignment]
 

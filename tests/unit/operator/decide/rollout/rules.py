@@ -20,6 +20,8 @@ class Answering(NamedTuple):
     seen: int
     written: int
     occupied: int
+    wanted: int
+    """Pods of the target."""
     by_revision: dict[str, int]
     in_force: list[RoutePlan]
     """What gateways may go by."""
@@ -27,8 +29,14 @@ class Answering(NamedTuple):
     @classmethod
     def of(cls, fleet: Fleet) -> Answering:
         by_revision = {name: one.answering for name, one in fleet.deployments.items()}
-        told = fleet.in_force()
-        return cls(fleet.reach(fleet.seen), fleet.reach(fleet.written), fleet.occupied(), by_revision, told)
+        return cls(
+            seen=fleet.reach(fleet.seen),
+            written=fleet.reach(fleet.written),
+            occupied=fleet.occupied(),
+            wanted=fleet.wanted().get(fleet.target, 0),
+            by_revision=by_revision,
+            in_force=fleet.in_force(),
+        )
 
 
 def needed(spec: RolloutSpec, capacity: Capacity | None) -> int:
@@ -55,6 +63,8 @@ def check_pods(fleet: Fleet, result: Plan, before: Answering) -> None:
     assert fleet.reach(fleet.seen) >= least, "clients have too few pods"
     assert fleet.reach(fleet.written) >= min(least, before.written), "clients will have too few pods"
     assert fleet.occupied() <= max(before.occupied, most(fleet.spec)), "more pods than the surge allows"
+    has_no_more = fleet.wanted().get(fleet.target, 0) <= before.wanted
+    assert has_no_more or not result.evaluates, "pods of what is being evaluated"
     check_admitted(fleet)
 
 
@@ -113,8 +123,15 @@ def admit(fleet: Fleet, result: Plan) -> None:
     progress = result.progress
     assert progress is not None
     accepted = {"Passed", "Unknown", *(() if fleet.spec.contract == "Enforce" else ("Failed",))}
+    if fleet.spec.is_evaluated and progress.evaluation != "Passed" and not _was_begun(fleet):
+        return
     if fleet.stable is None or fleet.spec.contract == "Ignore" or progress.contract in accepted:
         fleet.admitted.add(fleet.target)
+
+
+def _was_begun(fleet: Fleet) -> bool:
+    """Whether the first revision was started before anybody asked for its evaluation."""
+    return fleet.stable is None and bool(fleet.wanted().get(fleet.target))
 
 
 def check_covered(sleeper: Sleeper) -> None:

@@ -91,6 +91,9 @@ def check_rest(fleet: Fleet, result: Plan) -> None:
         assert fleet.route in (None, RoutePlan()) or target in fleet.broken, "routes are not at rest"
     elif result.phase == "Aborted":
         assert target in fleet.aborted
+        if stable is None:
+            assert not fleet.wanted()[target], "pods of what was not good enough"
+            return
         left = {name: count for name, count in fleet.wanted().items() if count and name != stable}
         assert not left or stable in fleet.broken, "not back"
         assert stable is not None

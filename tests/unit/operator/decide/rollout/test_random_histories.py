@@ -44,6 +44,7 @@ SPECS = st.builds(
             "max_surge": st.sampled_from([1, 0, 2, "25%", "100%"]),
             "max_unavailable": st.sampled_from([0, 1, "50%"]),
             "contract": st.sampled_from(["Enforce", "Warn", "Ignore"]),
+            "is_evaluated": st.booleans(),
             "auto_promote": st.booleans(),
             "preview_seconds": st.sampled_from([0, 30]),
             "scale_down_delay_seconds": st.sampled_from([0, 30]),
@@ -63,7 +64,7 @@ EVENTS = st.lists(
         OPERATE,
         ADVANCE,
         st.tuples(st.sampled_from(["sync", "start", "fail", "vanish", "stop", "head_for"]), REVISIONS),
-        st.tuples(st.sampled_from(["see", "look", "lose_service"])),
+        st.tuples(st.sampled_from(["see", "look", "evaluate", "lose_service"])),
         st.tuples(st.just("measure"), st.sampled_from(["good", "bad", "none"])),
         st.tuples(st.just("wait"), st.sampled_from([1, 10, 60, 700, -3600])),
         st.tuples(st.just("ask"), st.sampled_from(["promote", "pause", "resume", "abort", "retry"])),
@@ -73,6 +74,7 @@ EVENTS = st.lists(
     max_size=50,
 )
 CONTRACTS = st.dictionaries(REVISIONS, st.sampled_from(["Passed", "Failed", "Never"]))
+EVALUATIONS = st.dictionaries(REVISIONS, st.sampled_from(["Passed", "Failed", "Inconclusive"]))
 
 
 def happen(fleet: Fleet, event: tuple[Any, ...]) -> None:
@@ -97,6 +99,7 @@ FLEETS = st.builds(
     Fleet,
     SPECS,
     contracts=CONTRACTS,
+    evaluations=EVALUATIONS,
     broken=st.sets(REVISIONS, max_size=1),
     places=st.sampled_from([1000, 3]),
 )
