@@ -21,19 +21,21 @@ ONE_WORD = frozenset({"Scheduling", "Starting", "Fetching", "Loading", "Scaling"
 """Reasons of a single word: other words of the code are written alike."""
 NOT_REASONS = {
     "kinds, their fields and values": """
-        AlwaysAllow AverageValue BlueGreen ConfigMap ControllerRevision DoNotSchedule DoesNotExist
-        EndpointSlice ErrorRatio ExactCount FallbackToLogsOnError GatewayClass HorizontalPodAutoscaler
-        LoadedModel ModelRuntime ModelService NetworkPolicy NoExecute NoSchedule NonFiniteRatio NotIn
-        OnRootMismatch OpenVINO PathPrefix PersistentVolumeClaim PodDisruptionBudget PriorityClass QueueTime
-        ReadWriteOncePod ReplacePrefixMatch RequestMirror RequestRate ResourceClaimTemplate RollbackWindow
-        RollingUpdate RuntimeDefault ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing
-        ExternalName""",
+        AlwaysAllow AverageValue BlueGreen ConfigMap ControllerRevision DisruptionTarget DoNotSchedule
+        DoesNotExist EndpointSlice ErrorRatio ExactCount ExactMatch FailJob FallbackToLogsOnError
+        GatewayClass HorizontalPodAutoscaler LoadedModel ModelRuntime ModelService NetworkPolicy NoExecute
+        NoSchedule NonFiniteRatio NotIn OnRootMismatch OpenVINO PathPrefix PersistentVolumeClaim
+        PodDisruptionBudget PriorityClass QueueTime ReadWriteOncePod ReplacePrefixMatch RequestMirror
+        RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault ScaledObject
+        ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",
     "what other controllers tell, and we translate": """
-        ContainerCannotRun ErrImageNeverPull ErrImagePull ImageInspectError ImagePullBackOff InvalidImageName
-        NotTriggerScaleUp PodFailed PodScheduled RegistryUnavailable ReplicaFailure ResolvedRefs
-        ScaleDownLimit ScaleUpLimit ScalingActive ScalingDisabled ScalingLimited SignatureValidationFailed
-        StartError TooFewReplicas TooManyReplicas TriggeredScaleUp""",
+        ContainerCannotRun ContainerCreating DeadlineExceeded ErrImageNeverPull ErrImagePull
+        ImageInspectError FailedAttachVolume FailedCreate FailedCreatePodSandBox FailedMount
+        ImagePullBackOff InvalidImageName NotTriggerScaleUp PodFailed PodInitializing PodScheduled
+        RegistryUnavailable ReplicaFailure ResolvedRefs ScaleDownLimit ScaleUpLimit ScalingActive
+        ScalingDisabled ScalingLimited SignatureValidationFailed StartError TooFewReplicas TooManyReplicas
+        TriggeredScaleUp""",
 }
 
 

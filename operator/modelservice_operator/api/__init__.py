@@ -24,6 +24,7 @@ from modelservice_operator.api.parse import (
 from modelservice_operator.api.spec.access import AuthSpec, TlsSpec
 from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, PrometheusSource
 from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
+from modelservice_operator.api.spec.evaluation import Evaluation, EvaluationData
 from modelservice_operator.api.spec.gpu import DeviceClaim, GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
@@ -58,6 +59,8 @@ __all__ = [
     "Credentials",
     "DeviceClaim",
     "EnvVar",
+    "Evaluation",
+    "EvaluationData",
     "GpuSpec",
     "HeaderMatch",
     "Ingress",

@@ -154,7 +154,7 @@ class GateVerdict(ApiModel):
     """What one look at one gate said."""
 
     gate: Annotated[str, limited(64)]
-    """Contract, Analysis or RollbackWindow."""
+    """Evaluation, Contract, Analysis or RollbackWindow."""
     metric: Annotated[str, limited(64)] | None = None
     """What was measured."""
     result: Literal["Passed", "Failed", "Inconclusive"]
@@ -162,15 +162,48 @@ class GateVerdict(ApiModel):
     value: Annotated[str, limited(32)] | None = None
     """The new revision's value."""
     stable: Annotated[str, limited(32)] | None = None
-    """The old revision's value in the same time."""
+    """The old revision's value in the same time, or on the same rows."""
     threshold: Annotated[str, limited(32)] | None = None
-    """The most that the value might be."""
+    """The most that the value might be; of an Evaluation the least."""
+    bound: Annotated[str, limited(32)] | None = None
+    """Of an Evaluation: how much less than the old revision's value it is at most, by 95 percent."""
+    rows: Count | None = None
+    """Rows that it was computed on."""
     requests: Count | None = None
     """Requests to the new revision in that time."""
     time: Time
     """When."""
     message: Annotated[str, limited(1024)] | None = None
     """What differs, or why nothing can be said."""
+
+
+class Scored(ApiModel):
+    """What an evaluation measured; an equal one is not measured again."""
+
+    key: Annotated[str, limited(16)]
+    """Names what was measured: both models, the data, the metric and the runtime's image."""
+    candidate: Annotated[str, limited(16)] | None = None
+    """The same without the old model."""
+    retries: Count = 0
+    """How often it was asked for again by then."""
+    metric: Annotated[str, limited(64)]
+    """What was computed."""
+    value: Annotated[str, limited(32)]
+    """The new model's value."""
+    stable: Annotated[str, limited(32)] | None = None
+    """The old model's on the same rows."""
+    bound: Annotated[str, limited(32)] | None = None
+    """How much less the new one's is at most, by 95 percent."""
+    rows: Count
+    """Rows that they were computed on."""
+    model_sha256: Annotated[str, limited(64)] | None = None
+    """The SHA-256 of the new model's file."""
+    stable_sha256: Annotated[str, limited(64)] | None = None
+    """The SHA-256 of the old model's file."""
+    data_sha256: Annotated[str, limited(64)] | None = None
+    """The SHA-256 of the data's file."""
+    time: Time
+    """When."""
 
 
 Phase = Literal["Progressing", "Paused", "Verifying", "Promoting", "Complete", "Aborted"]
@@ -198,6 +231,12 @@ class RolloutStatus(ApiModel):
     """Since when the step goes on."""
     short_since: Time | None = None
     """Since when pods are missing that it should have by now."""
+    evaluation: Literal["Passed", "Failed", "Inconclusive"] | None = None
+    """What its evaluation came to; Inconclusive where nobody can say whether it is good enough."""
+    evaluation_hash: Annotated[str, limited(16)] | None = None
+    """Names the evaluation: where that changes, a revision that did not pass is tried again."""
+    evaluation_retries: Count | None = None
+    """How often the evaluation was asked for again."""
     contract: Literal["Passed", "Failed", "Unknown"] | None = None
     """Whether its inputs and outputs are those that clients use; Unknown where nobody could tell."""
     verifying_since: Time | None = None
@@ -328,6 +367,8 @@ class ModelServiceStatus(ApiModel):
     """How the traffic is split."""
     rollout: RolloutStatus | None = None
     """How the new revision replaces the old one."""
+    evaluations: Annotated[tuple[Scored, ...], list_map("key", 8)] | None = None
+    """What evaluations measured, the newest last."""
     model: ServedModel | None = None
     """The model that is served now."""
     runtime: ResolvedRuntime | None = None

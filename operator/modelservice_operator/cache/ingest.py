@@ -32,6 +32,7 @@ from modelservice_operator.facts.observed import (
     AutoscalerChild,
     Child,
     DeploymentChild,
+    JobChild,
     RevisionChild,
     RouteChild,
     ScaledObjectChild,
@@ -76,6 +77,8 @@ def project_child(resource: Resource, obj: Mapping[str, Any]) -> Child:
         return RevisionChild(**facts, number=obj.get("revision") or 0, data=data)
     if resource.kind == "Deployment":
         return DeploymentChild(**facts, **_deployment_facts(obj))
+    if resource.kind == "Job":
+        return JobChild(**facts, **_job_facts(obj))
     if resource.kind == "Service":
         return ServiceChild(**facts, **_service_facts(obj))
     if resource.kind == "HorizontalPodAutoscaler":
@@ -116,6 +119,17 @@ def _deployment_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
         "terminating_replicas": status.get("terminatingReplicas"),
         "conditions": _conditions(status),
     }
+
+
+def _job_facts(obj: Mapping[str, Any]) -> dict[str, Any]:
+    for one in _conditions(obj.get("status") or {}):
+        if one.get("type") in ("Complete", "Failed") and one.get("status") == "True":
+            return {
+                "ended": one["type"],
+                "reason": one.get("reason", ""),
+                "message": one.get("message", ""),
+            }
+    return {}
 
 
 def _conditions(status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -28,6 +28,7 @@ from modelservice_operator.decide.autoscaling.beginning import (
 )
 from modelservice_operator.decide.autoscaling.engine import OBJECTS, build_object, find_scaling
 from modelservice_operator.decide.autoscaling.inactivity import find_inactivity
+from modelservice_operator.decide.change.evaluating import find_evaluating, is_asked_anew
 from modelservice_operator.decide.change.measuring import request_of
 from modelservice_operator.decide.change.rollout_state import observe_rollout
 from modelservice_operator.decide.change.steering import read_steering
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
+    from modelservice_operator.decide.change.evaluating import Evaluating
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.observed import Child, Observed
@@ -187,12 +189,15 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     wish = wish.at_least(switch.floor)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
     steering = read_steering(facts, target.name)
+    if is_asked_anew(facts, wish, target.name):
+        steering = steering.trying_again(target.name)
     step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
     scaling, beginning = _scaling(facts, wish), wish.beginning
     routes = build_routes(facts.owner, wish.route, step.route, facts.observed.cluster.kinds)
-    children = (*_children(facts, target, step, scaling, switch), *routes)
+    evaluating = find_evaluating(facts, wish, step)
+    children = (*_children(facts, target, step, scaling, switch, evaluating), *routes)
     measures = request_of(wish, step, facts)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
     is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
@@ -207,6 +212,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         steering=steering,
         target=target,
         stable=step.stable,
+        evaluating=evaluating,
         measures=measures,
         serving=target if step.stable in (None, target.name) else facts.history.revision(step.stable),
         replicas=sum(step.replicas.values()) if wish.replicas is None else wish.replicas,
@@ -242,7 +248,12 @@ def _scaling(facts: Facts, wish: Wish) -> Scaling | None:
 
 
 def _children(
-    facts: Facts, target: Revision, step: Plan, scaling: Scaling | None, switch: Switch
+    facts: Facts,
+    target: Revision,
+    step: Plan,
+    scaling: Scaling | None,
+    switch: Switch,
+    evaluating: Evaluating | None,
 ) -> tuple[dict[str, Any], ...]:
     observed = facts.observed
     activators = observed.surroundings.activators
@@ -258,6 +269,7 @@ def _children(
             selected=step.selector,
             preview=step.preview,
             standby=switch.slice,
+            evaluation=evaluating.job if evaluating else None,
             activator_namespace=activators.namespace if activators else "",
         )
     )

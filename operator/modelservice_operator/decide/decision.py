@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelservice_operator.api import InvalidSpec, ModelService
     from modelservice_operator.decide.autoscaling.engine import Scaling
+    from modelservice_operator.decide.change.evaluating import Evaluating
     from modelservice_operator.decide.change.steering import Steering
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan
@@ -43,6 +44,8 @@ class Decision:
     """Who leads clients, the pods or the activator; None where there is no revision to lead to."""
     steering: Steering | None = None
     """What people ask of the rollout, None where there is none."""
+    evaluating: Evaluating | None = None
+    """The evaluation of the target, where it goes on."""
     measures: MeasureRequest | None = None
     """What an analysis wants to have measured."""
     begin_with: int | None = None

@@ -21,7 +21,7 @@ from modelservice_operator.explain.loaded import content_changed, models_of, ser
 from modelservice_operator.explain.reach import find_obstacle, selected_revision
 from modelservice_operator.explain.rollout.gates import judge_gates
 from modelservice_operator.explain.rollout.outcomes import compute_outcomes
-from modelservice_operator.explain.rollout.record import rollout_status
+from modelservice_operator.explain.rollout.record import evaluations, rollout_status
 from modelservice_operator.explain.rollout.room import (
     describe_no_room,
     describe_surge,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.explain.diagnose import Cause, LoadedModel
+    from modelservice_operator.explain.rollout.gates import Judged
     from modelservice_operator.explain.rollout.room import Room
     from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed
 
@@ -64,7 +65,7 @@ def compute_status(
     models = models_of(observed, decision)
     room = find_room(observed, decision, now)
     judged = judge_gates(observed, decision, now)
-    view = _view(observed, decision, failures, models, room)
+    view = _view(observed, decision, failures, models, room, judged)
     conditions = compute_conditions(view) + autoscaling_condition(observed, decision, view)
     conditions += route_condition(observed, decision, failures)
     reached = _reached(decision, deployments)
@@ -83,6 +84,7 @@ def compute_status(
         "missedDeadlineSeconds": _missed_deadline(view),
         "traffic": _traffic(decision, deployments),
         "rollout": rollout_status(observed, decision, room.capacity, judged, now),
+        "evaluations": evaluations(old, judged),
         "model": served_model(observed, decision, old, models),
         "runtime": _runtime(decision.target, observed.runtimes),
         # Written by the autoscaler alone: what stays the same is in no patch of ours.
@@ -117,6 +119,7 @@ def _view(
     failures: Sequence[ApplyFailure],
     models: Sequence[LoadedModel] | None,
     room: Room,
+    judged: Judged | None,
 ) -> View:
     deployments = read_history(observed).deployments
     target = decision.target.name if decision.target else ""
@@ -142,6 +145,7 @@ def _view(
             one.available_replicas for name, one in deployments.items() if selected in (None, name)
         ),
         progress=decision.plan.progress if decision.plan else None,
+        evaluation=judged.progress.message if judged and decision.evaluating else None,
         obstacle=find_obstacle(observed, failures),
         target_available=min(target_deployment.available_replicas, target_deployment.spec_replicas)
         if target_deployment

@@ -105,7 +105,14 @@ def _looks(
 
 
 def _said(verdict: Mapping[str, Any]) -> str:
-    names = (("metric", ""), ("value", ""), ("threshold", "at most "), ("requests", "requests "))
+    limit = "at least " if verdict.get("gate") == "Evaluation" else "at most "
+    names = (
+        ("metric", ""),
+        ("value", ""),
+        ("threshold", limit),
+        ("requests", "requests "),
+        ("rows", "rows "),
+    )
     said = ", ".join(f"{text}{verdict[name]}" for name, text in names if name in verdict)
     message = redact(str(verdict.get("message") or ""))
     return ": ".join(part for part in (said, message) if part) or _FITS

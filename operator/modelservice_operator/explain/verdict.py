@@ -8,7 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.decide.rollout.steps import ANALYSIS_FAILED, CONTRACT_BROKEN, ROLLED_BACK
+from modelservice_operator.decide.rollout.steps import (
+    ANALYSIS_FAILED,
+    CONTRACT_BROKEN,
+    EVALUATION_FAILED,
+    EVALUATION_INCONCLUSIVE,
+    ROLLED_BACK,
+)
 from modelservice_operator.facts.recorded import (
     ABORTED,
     DEADLINE_EXCEEDED,
@@ -42,6 +48,8 @@ _REMEDIES = {
 """What to do where the API server refused a write: its sentence says only what is wrong."""
 
 _GATES = {
+    EVALUATION_FAILED: "does worse than it may on the data of its evaluation and got no pod",
+    EVALUATION_INCONCLUSIVE: "could not show in its evaluation that it is good enough and got no pod",
     CONTRACT_BROKEN: (
         "takes or gives something else than clients use and got no traffic (spec.rollout.contract: Warn "
         "lets it pass)"
@@ -92,6 +100,8 @@ class View:
     cause: Cause | None
     progress: Progress | None
     """Steps and gates of the rollout."""
+    evaluation: str | None
+    """What the evaluation of the target waits for, where one goes on."""
     held: bool
     """Nothing of the target may be tried: its pod has no room beside the only one that serves."""
     no_room: str | None
@@ -253,10 +263,23 @@ def _gate_verdict(view: View, progress: Progress) -> Verdict:
     """A gate has stopped the target."""
     return _final(
         progress.reason,
-        f"Revision {view.target} {_GATES.get(progress.reason, 'was stopped')}; revision {view.stable} serves "
-        f"on. {progress.message.rstrip('.')}. To try it again use 'modelservice rollout retry'; to be rid of "
-        "it, put the spec back ('modelservice rollout undo').",
+        f"Revision {view.target} {_GATES.get(progress.reason, 'was stopped')}; {_who_serves(view)}. "
+        f"{progress.message.rstrip('.')}. To try it again use 'modelservice rollout retry'"
+        f"{_or_edit(progress)}{_or_undo(view)}.",
     )
+
+
+def _who_serves(view: View) -> str:
+    return f"revision {view.stable} serves on" if view.stable else "nothing has served before it"
+
+
+def _or_undo(view: View) -> str:
+    return "; to be rid of it, put the spec back ('modelservice rollout undo')" if view.stable else ""
+
+
+def _or_edit(progress: Progress) -> str:
+    is_evaluation = progress.reason in (EVALUATION_FAILED, EVALUATION_INCONCLUSIVE)
+    return ", or change spec.rollout.evaluation" if is_evaluation else ""
 
 
 def _last_cause(view: View) -> tuple[str, str]:
@@ -311,6 +334,10 @@ def progress_verdict(view: View) -> Verdict:
         waits = WAITS[view.progress.paused]
         message = f"Revision {view.target} {waits}; {_count(view)} replicas are its own.{step}"
         return Verdict(reason=PAUSED, message=message)
+    if view.evaluation is not None:
+        so_far = f": {view.evaluation.rstrip('.')}." if view.evaluation else "."
+        message = f"Revision {view.target} is evaluated before it gets a pod{so_far}"
+        return Verdict(reason="RolloutInProgress", message=message)
     if view.phase != "Complete":
         message = f"Revision {view.target}: {_count(view)} replicas are available.{step}{_one_first(view)}"
         return Verdict(reason="RolloutInProgress", message=message)

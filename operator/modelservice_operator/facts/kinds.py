@@ -49,6 +49,7 @@ CONTROLLER_REVISIONS = Resource(
     group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision"
 )
 DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
+JOBS = Resource(group="batch", version="v1", plural="jobs", kind="Job")
 SERVICES = Resource(group="", version="v1", plural="services", kind="Service")
 SERVICE_ACCOUNTS = Resource(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount")
 AUTOSCALERS = Resource(
@@ -92,6 +93,7 @@ CHILDREN = (
     AUTOSCALERS,
     DISRUPTION_BUDGETS,
     ENDPOINT_SLICES,
+    JOBS,
 )
 """What a ModelService may own. Each is listed, watched and written."""
 

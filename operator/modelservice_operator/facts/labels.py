@@ -16,6 +16,8 @@ SERVED_VERSIONS = ("v1beta1", VERSION)
 
 NAME = f"{GROUP}/name"
 """Identity of a service's pods; part of selectors, fixed for ever."""
+EVALUATION = f"{GROUP}/evaluation"
+"""On pods of the Job that evaluates a revision, in place of `NAME`: no Service leads to them."""
 REVISION = f"{GROUP}/revision"
 """Identity of a revision's pods; part of selectors, fixed for ever."""
 DEFAULT_RUNTIME = f"{GROUP}/is-default-runtime"

@@ -73,6 +73,16 @@ class DeploymentChild(Child, frozen=True, kw_only=True):
     conditions: tuple[Mapping[str, Any], ...] = ()
 
 
+class JobChild(Child, frozen=True, kw_only=True):
+    """A Job that evaluates a revision."""
+
+    ended: str | None = None
+    """`Complete` or `Failed`; None while it goes on."""
+    reason: str = ""
+    message: str = ""
+    """Why it failed, as its controller says."""
+
+
 class ServiceChild(Child, frozen=True, kw_only=True):
     """A Service, with what decides whether it leads clients to pods."""
 
@@ -199,6 +209,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """What servers said, by the UID of their pods."""
     nodes: tuple[Node, ...] | None = None
     """All nodes, where one of the pods finds none; None where nobody asked, or they may not be read."""
+    job_pods: tuple[Mapping[str, Any], ...] | None = None
+    """Pods of the Job that evaluates the target, as read; None where nobody asked for them."""
+    job_events: tuple[Mapping[str, Any], ...] = ()
+    """Core events (type Warning) of that Job, where it has no pod, and of its pods that do not start."""
     measurement: Measurement | None = None
     """The newest measurement of an analysis, None where nobody measures or none is finished."""
     compared_at: str | None = None

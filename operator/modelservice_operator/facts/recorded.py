@@ -39,11 +39,8 @@ def engine_of(status: Mapping[str, Any]) -> Engine | None:
 
 
 def is_aborted(status: Mapping[str, Any], target: str) -> bool:
-    """Whether the status says that somebody aborted this target while another revision served."""
-    return target in (status.get("abortedRevisions") or ()) and status.get("stableRevision") not in (
-        None,
-        target,
-    )
+    """Whether the status says that somebody, or a gate, aborted this target; nothing that serves is that."""
+    return target in (status.get("abortedRevisions") or ()) and status.get("stableRevision") != target
 
 
 def is_given_up(status: Mapping[str, Any], target: str) -> bool:

@@ -8,6 +8,7 @@ needs to survive a restart.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from modelservice_operator import metrics
+from modelservice_operator.decide.rollout.room.deadlines import soonest
 from modelservice_operator.explain.status import compute_status
 from modelservice_operator.explain.transitions import compute_transitions
 from modelservice_operator.facts.errors import ApiError, NotFoundError, is_namespace_gone
@@ -24,6 +26,7 @@ from modelservice_operator.facts.kinds import MODEL_SERVICES
 from modelservice_operator.facts.pods import is_ready, of_revision
 from modelservice_operator.facts.recorded import engine_of, is_given_up
 from modelservice_operator.work.merge_patch import merge_patch
+from modelservice_operator.work.pods.evaluations import with_job_pods
 from modelservice_operator.work.pods.nodes import FRESH_SECONDS
 from modelservice_operator.work.pods.reader import has_not_started
 
@@ -108,7 +111,9 @@ class Reporter:
         """
         pace = self._paces.setdefault(view.key, _Pace())
         old = view.observed.service.get("status") or {}
-        new = await self._compute(view, pace)
+        observed, soon = await with_job_pods(self.api, view.key, view.observed, view.decision, view.now)
+        new = await self._compute(dataclasses.replace(view, observed=observed), pace)
+        pace.look_after_seconds = soonest(pace.look_after_seconds, soon)
         patch = merge_patch(old, new)
         pace.owed_since = None
         if not patch:

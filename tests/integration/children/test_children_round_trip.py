@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.builders import NOW, make_model_service, make_observed
-from tests.unit.operator.specs import SPECS
+from tests.unit.operator.specs import EVALUATED, SPECS
 
 from modelservice_operator.api import InvalidSpec, parse_model_service
 from modelservice_operator.decide.decide import decide
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hack.cluster.cluster import Cluster
     from tests.integration.children.conftest import Families
 
-WITH_STATUS = ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget")
+WITH_STATUS = ("Deployment", "HorizontalPodAutoscaler", "Job", "PodDisruptionBudget")
 """Kinds whose controllers write their status at any time."""
 
 
@@ -27,9 +27,9 @@ def fingerprint_of(intent: dict[str, Any]) -> str:
     return fingerprint(canonicalise(intent))
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", [*SPECS, *EVALUATED])
 def test_children_applied_once_compare_equal_and_stay_so(families: Families, name: str) -> None:
-    family = families.create(SPECS[name])
+    family = families.create({**SPECS, **EVALUATED}[name])
     for body in family.children:
         answer = family.api.apply(body, manager=MANAGER)
         assert canonicalise(project_managed(answer)) == canonicalise(body)
@@ -67,6 +67,18 @@ def test_pods_of_the_template_are_admitted_as_restricted(families: Families, nam
     created = family.api.create(f"/api/v1/namespaces/{families.namespace}/pods?dryRun=All", pod)
 
     assert created["spec"]["containers"][0]["name"] == "server"
+
+
+@pytest.mark.parametrize("name", [name for name in EVALUATED if name != "evaluated"])
+def test_pods_of_an_evaluation_are_admitted_as_restricted(families: Families, name: str) -> None:
+    family = families.create(EVALUATED[name])
+    family.api.apply(family.child("ServiceAccount"), manager=MANAGER)
+    template = family.child("Job")["spec"]["template"]
+    pod = {**template, "metadata": {**template["metadata"], "name": "probe"}}
+
+    created = family.api.create(f"/api/v1/namespaces/{families.namespace}/pods?dryRun=All", pod)
+
+    assert created["spec"]["containers"][0]["name"] == "evaluation"
 
 
 AMOUNT = st.from_regex("([1-9][0-9]{0,4}|0?[.][0-9]{0,3}[1-9])(m|u|k|M|Ki|Mi|Gi|)", fullmatch=True)

@@ -24,6 +24,7 @@ from modelservice_operator.facts.observed import (
     Child,
     ClusterFacts,
     DeploymentChild,
+    JobChild,
     Observed,
     PodReport,
     ReportedBatching,
@@ -188,6 +189,9 @@ class World:
         self.signatures: dict[str, Signature | None] = {}
         """What revisions say that they take and give; those that are not named all say the same."""
         self.measurement: Measurement | None = None
+        self.job_pods: tuple[Object, ...] = ()
+        """Pods of the Job that evaluates a revision, and what keeps it from making one."""
+        self.job_events: tuple[Object, ...] = ()
         self.cluster = ClusterFacts()
         self.surroundings = Surroundings()
         self._seen: list[object] = []
@@ -228,6 +232,8 @@ class World:
             pod_reports=self.pod_reports,
             compared_at=self.compared_at,
             measurement=self.measurement,
+            job_pods=self.job_pods if any(isinstance(one, JobChild) for one in children) else None,
+            job_events=self.job_events,
             cluster=self.cluster,
             surroundings=self.surroundings,
         )
@@ -334,6 +340,8 @@ class World:
                 selector=spec["selector"],
                 ports=service_ports(spec),
             )
+        if body["kind"] == "Job":
+            return JobChild(**facts)
         if body["kind"] == "HorizontalPodAutoscaler":
             return AutoscalerChild(**facts)
         if body["kind"] == "EndpointSlice":

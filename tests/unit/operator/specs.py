@@ -277,3 +277,48 @@ SPECS: dict[str, dict[str, Any]] = {
     "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
     "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},
 }
+
+EVALUATED: dict[str, dict[str, Any]] = {
+    "evaluated": {
+        **SPECS["full"],
+        "model": {
+            "storageUri": "oci://registry.example/models/spam:1",
+            "credentials": {"secretName": "registry"},
+        },
+        "rollout": {
+            "evaluation": {
+                "data": {
+                    "storageUri": "s3://data/spam/",
+                    "file": "test.csv.gz",
+                    "sha256": SHA,
+                    "credentials": {"secretName": "data"},
+                    "maxSize": "64Mi",
+                    "label": "is spam",
+                    "inputs": [{"name": "x", "columns": ["a", "b"]}],
+                    "ignore": ["id", "-"],
+                },
+                "metric": "F1Macro",
+                "output": "label",
+                "classes": ["ham", "spam"],
+                "min": "0.9",
+                "maxDrop": "0.01",
+                "minRows": 200,
+                "deadlineSeconds": 600,
+            }
+        },
+    },
+    "evaluated-artifact": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "networkPolicy": {"mode": "Disabled"},
+        "rollout": {"evaluation": {"data": {"file": "test.csv"}, "metric": "ExactMatch", "min": "0.9"}},
+    },
+    "evaluated-claim": {
+        "model": {"storageUri": "pvc://models/team/spam/model.onnx", "fsGroup": 2000},
+        "rollout": {"evaluation": {"data": {"file": "test.csv"}, "min": "0.9"}},
+    },
+    "evaluated-config-map": {
+        "model": {"storageUri": "configmap://tiny/model.onnx"},
+        "rollout": {"evaluation": {"data": {"storageUri": "configmap://rows/test.csv"}, "min": "0.9"}},
+    },
+}
+"""Specs whose first revision is evaluated before it gets a pod."""

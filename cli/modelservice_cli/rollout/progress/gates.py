@@ -52,7 +52,7 @@ def verdict_table(verdicts: Sequence[Object], now: datetime, most_rows: int) -> 
 
 
 def _row(one: Object, now: datetime) -> tuple[str, ...]:
-    count = one.get("requests")
+    count = one.get("requests", one.get("rows"))
     return (
         _title(one),
         *(_number(one, key) for key in ("value", "stable", "threshold")),
@@ -81,7 +81,13 @@ def telling(verdicts: Sequence[Object]) -> list[Object]:
 
 
 def _words(one: Object) -> str:
-    figures = (("", "value"), ("stable ", "stable"), ("bound ", "threshold"), ("n ", "requests"))
+    figures = (
+        ("", "value"),
+        ("stable ", "stable"),
+        ("bound ", "threshold"),
+        ("n ", "requests"),
+        ("n ", "rows"),
+    )
     said = [f"{name}{_number(one, key)}" for name, key in figures if one.get(key) is not None]
     if one.get("message") and one.get("result") != "Passed":
         said.append(str(one["message"]))
@@ -98,7 +104,7 @@ def _number(one: Object, key: str) -> str:
     text, number = one.get(key), _parse(one.get(key))
     if text is None:
         return _NOTHING
-    if number is None or key == "requests":
+    if number is None or key in ("requests", "rows"):
         return str(text)
     if str(one.get("metric")).startswith("Latency"):
         return f"{number:.3g} s" if number >= 1 else f"{number * 1000:.3g} ms"

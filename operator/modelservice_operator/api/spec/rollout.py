@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_snake
 
 from modelservice_operator.api.spec.accelerator import Switch
 from modelservice_operator.api.spec.analysis import Analysis, PrometheusSource
+from modelservice_operator.api.spec.evaluation import Evaluation
 from modelservice_operator.api.types.base import ApiModel, IntOrPercent, between
 from modelservice_operator.api.types.rules import Rule
 
@@ -104,6 +105,9 @@ class Rollout(ApiModel):
     """Pods above the wanted number, a count or a percentage (rounded up). Default: 1."""
     max_unavailable: IntOrPercent = 0
     """Pods below the wanted number, a count or a percentage (rounded down). Default: 0."""
+    evaluation: Evaluation | None = None
+    """What a new revision, also the first one, has to show on a data set before it gets a pod, or it is
+    aborted."""
     contract: Literal["Enforce", "Warn", "Ignore"] = "Enforce"
     """What becomes of a new revision whose inputs and outputs are not those that clients of the old one use.
     Enforce: it gets no traffic and is aborted. Warn: an Event says it. Default: Enforce."""

@@ -22,6 +22,9 @@ def read_progress(status: Mapping[str, Any]) -> Progress | None:
     analysis = known.get("analysis") or {}
     return Progress(
         revision=str(known["revision"]),
+        evaluation=known.get("evaluation"),
+        evaluation_hash=known.get("evaluationHash") or "",
+        evaluation_retries=known.get("evaluationRetries") or 0,
         contract=known.get("contract"),
         verifying_since=parse_time(known.get("verifyingSince")),
         steps_hash=known.get("stepsHash") or "",
@@ -56,6 +59,9 @@ def write_progress(progress: Progress) -> dict[str, Any]:
     }
     fields = {
         "revision": progress.revision,
+        "evaluation": progress.evaluation,
+        "evaluationHash": progress.evaluation_hash or None,
+        "evaluationRetries": progress.evaluation_retries or None,
         "contract": progress.contract,
         "verifyingSince": _text(progress.verifying_since),
         "stepsHash": progress.steps_hash or None,

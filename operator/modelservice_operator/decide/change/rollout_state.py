@@ -37,7 +37,8 @@ def observe_rollout(
     """Return what the planner may know of the rollout to this target."""
     given_up = is_given_up(facts.status, target) or target in steering.aborted
     has_longer = wish.deadline_seconds > missed_deadline_seconds(facts.status)
-    tried_again = given_up and target not in steering.aborted and (steering.retries or has_longer)
+    is_open = given_up and target not in steering.aborted
+    tried_again = steering.retries or (is_open and has_longer)
     recorded = read_capacity(facts.status, target)
     waits_from_now_on = recorded is not None and recorded.surge is not None and not wish.goes_by_capacity
     is_new = tried_again or waits_from_now_on or facts.status.get("targetRevision") != target
@@ -53,6 +54,7 @@ def observe_rollout(
         down_since=_down_since(facts),
         capacity=recorded if wish.goes_by_capacity and not tried_again else None,
         progress=None if tried_again else _progress(facts),
+        evaluation_retries=_evaluation_retries(facts, target) if tried_again else 0,
         selected=selected.revision,
         named=selected.named,
         has_service=selected.leads,
@@ -95,6 +97,13 @@ def _progress(facts: Facts) -> Progress | None:
     if known is None or known.previous is None or facts.history.revision(known.previous) is not None:
         return known
     return replace(known, previous=None, promoted_at=None)
+
+
+def _evaluation_retries(facts: Facts, target: str) -> int:
+    """Return how often the evaluation of the target was asked for again, now that it is tried again."""
+    known = read_progress(facts.status)
+    is_evaluated = known is not None and known.revision == target and known.evaluation is not None
+    return known.evaluation_retries + 1 if known is not None and is_evaluated else 0
 
 
 def _down_since(facts: Facts) -> datetime | None:

@@ -59,6 +59,10 @@ class Steering:
         """Return the same with one more aborted revision."""
         return replace(self, aborted=(*self.without(revision), revision)[-_REMEMBERED:])
 
+    def trying_again(self, revision: str) -> Steering:
+        """Return the same where the target begins anew, though nobody has asked."""
+        return replace(self, aborted=self.without(revision), retries=True)
+
     def without(self, revision: str) -> tuple[str, ...]:
         """Return the aborted revisions but one."""
         return tuple(one for one in self.aborted if one != revision)
@@ -100,7 +104,7 @@ def _refusal(facts: Facts, verb: str, revision: str, target: str) -> str | None:
         return f"Nothing was done: the revision of the spec is {target}."
     if facts.stable == target:
         return f"Nothing was done: revision {target} is rolled out."
-    if facts.stable is None:
+    if facts.stable is None and verb != "retry":
         return "Nothing was done: there is no earlier revision that could serve."
     is_given_up = is_given_up_by_status(facts.status, target)
     if verb == "retry" and not is_given_up:

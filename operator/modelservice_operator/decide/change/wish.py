@@ -99,6 +99,7 @@ def read_rollout(rollout: Rollout, replicas: int) -> RolloutSpec:
         preview_seconds=blue_green.preview_seconds,
         scale_down_delay_seconds=blue_green.scale_down_delay_seconds if is_blue_green else 0,
         contract=rollout.contract,
+        is_evaluated=rollout.evaluation is not None,
         watch=_read_analysis(watched) if watched else None,
         rollback_window_seconds=rollout.rollback_window_seconds,
     )

@@ -112,9 +112,9 @@ def write_verdict(gate: str, verdict: MetricVerdict, time: datetime) -> dict[str
         "gate": gate,
         "metric": verdict.metric,
         "result": verdict.result,
-        "value": _write(verdict.value),
-        "stable": _write(verdict.stable),
-        "threshold": _write(verdict.threshold),
+        "value": write_number(verdict.value),
+        "stable": write_number(verdict.stable),
+        "threshold": write_number(verdict.threshold),
         "requests": None if verdict.requests is None else min(verdict.requests, MOST_REQUESTS),
         "time": format_time(time),
         "message": verdict.message[:_MAX_MESSAGE_CHARACTERS] or None,
@@ -168,16 +168,16 @@ def _value(
 def _bounds(metric: AnalysisMetric, stable: float | None, nothing_beside: str) -> list[_Bound]:
     """All bounds of a metric; `stable` is the old revision's value, None where `nothing_beside` says why."""
     bounds = []
-    beside = None if stable is None else _exact(stable)
+    beside = None if stable is None else exact(stable)
     if metric.max is not None:
         bounds.append(_highest(metric.max))
     if metric.max_increase is not None:
         increase = parse_quantity(metric.max_increase)
-        said = f"maxIncrease {_write(increase)} above the old revision's {_write(stable)}"
+        said = f"maxIncrease {write_number(increase)} above the old revision's {write_number(stable)}"
         bounds.append(_Bound(None, nothing_beside) if beside is None else _Bound(beside + increase, said))
     if metric.max_ratio is not None:
         ratio = parse_quantity(metric.max_ratio)
-        said = f"maxRatio {_write(ratio)} of the old revision's {_write(stable)}"
+        said = f"maxRatio {write_number(ratio)} of the old revision's {write_number(stable)}"
         if beside is None:
             bounds.append(_Bound(None, nothing_beside))
         else:
@@ -188,14 +188,14 @@ def _bounds(metric: AnalysisMetric, stable: float | None, nothing_beside: str) -
 
 def _highest(quantity: str) -> _Bound:
     limit = parse_quantity(quantity)
-    return _Bound(limit, f"max {_write(limit)}")
+    return _Bound(limit, f"max {write_number(limit)}")
 
 
 def _ratio_bound(stable: Decimal, limit: Decimal, said: str) -> _Bound:
     """Only 0 is a number of times 0, and that is no limit to remember; below 0 nothing makes sense."""
     if stable > 0:
         return _Bound(limit, said)
-    nothing = f"the old revision's value is {_write(stable)}: maxRatio says nothing"
+    nothing = f"the old revision's value is {write_number(stable)}: maxRatio says nothing"
     return _Bound(None, nothing, allows_zero=stable == 0)
 
 
@@ -203,7 +203,7 @@ def _recorded_bounds(metric: AnalysisMetric, threshold: Decimal | None) -> list[
     """What held before, and the bound that needs no old revision."""
     bounds = []
     if threshold is not None:
-        bounds.append(_Bound(threshold, f"{_write(threshold)}, the bound before the change"))
+        bounds.append(_Bound(threshold, f"{write_number(threshold)}, the bound before the change"))
     if metric.max is not None:
         bounds.append(_highest(metric.max))
     return bounds or [_Bound(None, "no bound is known from before the change")]
@@ -211,23 +211,24 @@ def _recorded_bounds(metric: AnalysisMetric, threshold: Decimal | None) -> list[
 
 def _compare(value: float, lowest: float, bounds: Sequence[_Bound]) -> tuple[Result, str]:
     """`lowest` is the least that the value may be in the long run."""
-    exact = _exact(value)
-    crossed = [bound for bound in bounds if bound.limit is not None and exact > bound.limit]
-    certain = [bound.said for bound in crossed if bound.limit is not None and _exact(lowest) > bound.limit]
+    found = exact(value)
+    crossed = [bound for bound in bounds if bound.limit is not None and found > bound.limit]
+    certain = [bound.said for bound in crossed if bound.limit is not None and exact(lowest) > bound.limit]
     if certain:
-        return "Failed", f"{_write(value)} is more than {' and than '.join(certain)}"
-    chance = f"but so few requests tell no more than that it is above {_write(lowest)}"
-    unknown = [f"{_write(value)} is more than {bound.said}, {chance}" for bound in crossed]
-    unknown += [bound.said for bound in bounds if bound.limit is None and (exact or not bound.allows_zero)]
+        return "Failed", f"{write_number(value)} is more than {' and than '.join(certain)}"
+    chance = f"but so few requests tell no more than that it is above {write_number(lowest)}"
+    unknown = [f"{write_number(value)} is more than {bound.said}, {chance}" for bound in crossed]
+    unknown += [bound.said for bound in bounds if bound.limit is None and (found or not bound.allows_zero)]
     return ("Inconclusive", "; ".join(dict.fromkeys(unknown))) if unknown else ("Passed", "")
 
 
-def _exact(value: float) -> Decimal:
+def exact(value: float) -> Decimal:
     """The number that people read: 0.01 is exactly the bound "0.01"."""
     return Decimal(repr(float(value)))
 
 
-def _write(value: float | Decimal | None) -> str | None:
+def write_number(value: float | Decimal | None) -> str | None:
+    """Write a number for people, None for None."""
     return None if value is None else f"{float(value):.6g}"
 
 

@@ -9,7 +9,11 @@ from modelservice_operator.decide.resources.claim_template import build_claim_te
 from modelservice_operator.decide.resources.controller_revision import build_controller_revision
 from modelservice_operator.decide.resources.deployment import build_deployment
 from modelservice_operator.decide.resources.disruption_budget import build_disruption_budget
-from modelservice_operator.decide.resources.network_policy import build_network_policy
+from modelservice_operator.decide.resources.evaluation.parts import fetched_uris
+from modelservice_operator.decide.resources.network_policy import (
+    build_evaluation_policy,
+    build_network_policy,
+)
 from modelservice_operator.decide.resources.pod.model_source import is_downloaded
 from modelservice_operator.decide.resources.service import (
     build_pods_service,
@@ -53,6 +57,8 @@ class Family:
     preview: str | None = None
     standby: Slice | None = None
     activator_namespace: str = ""
+    evaluation: dict[str, Any] | None = None
+    """The Job that evaluates a revision, where one has to."""
 
 
 def build_children(family: Family) -> tuple[dict[str, Any], ...]:
@@ -73,6 +79,7 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
     claims = (build_claim_template(owner, revision) for revision in revisions)
     children += [claim for claim in claims if claim is not None]
     children += [build_deployment(owner, revision, replicas) for revision, replicas in family.live]
+    children += _build_evaluation(family)
     children += _build_services(family)
     children.append(build_disruption_budget(owner))
     if family.standby is not None:
@@ -84,6 +91,25 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
     if family.autoscaler is not None:
         children.append(family.autoscaler)
     return tuple(children)
+
+
+def _build_evaluation(family: Family) -> list[dict[str, Any]]:
+    """The Job, behind a policy of its own: that of the servers is for their pods."""
+    job, owner = family.evaluation, family.owner
+    if job is None:
+        return []
+    if family.network_policy.mode == "Disabled":
+        return [job]
+    pod = job["spec"]["template"]["spec"]
+    own = pod.get("serviceAccountName") == names.service_account(owner.name)
+    uris = fetched_uris(pod)
+    policy = build_evaluation_policy(
+        owner,
+        job["metadata"]["name"],
+        reaches_out=bool(uris),
+        identities=set() if own else {uri.partition("://")[0] for uri in uris},
+    )
+    return [policy, job]
 
 
 def _build_services(family: Family) -> list[dict[str, Any]]:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.api import NetworkPeer
+from modelservice_operator.api import NetworkPeer, NetworkPolicySpec
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
 from modelservice_operator.decide.resources.trim import without_empty
-from modelservice_operator.facts import ports
+from modelservice_operator.facts import labels, ports
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-
-    from modelservice_operator.api import NetworkPolicySpec
 
 _DNS_PORT = 53
 _INTERNET = (
@@ -73,6 +71,19 @@ def build_network_policy(
             "egress": egress,
         },
     }
+
+
+def build_evaluation_policy(
+    owner: Owner, job: str, *, reaches_out: bool, identities: Collection[str]
+) -> dict[str, Any]:
+    """Return the policy of the pods of an evaluation, named as its Job: nobody has to reach them."""
+    policy = build_network_policy(
+        owner, NetworkPolicySpec(), components=(), reaches_out=reaches_out, identities=identities
+    )
+    policy["metadata"] = build_metadata(owner, job)
+    policy["spec"]["podSelector"] = {"matchLabels": {labels.EVALUATION: owner.name}}
+    del policy["spec"]["ingress"]
+    return policy
 
 
 def _ingress(

@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from modelservice_operator.decide.change.evaluating import write_score
 from modelservice_operator.decide.change.measuring import running_analysis
-from modelservice_operator.decide.gates.analysis import judge, outcome, thresholds_from, write_verdict
+from modelservice_operator.decide.gates.analysis import (
+    judge,
+    outcome,
+    thresholds_from,
+    write_number,
+    write_verdict,
+)
 from modelservice_operator.decide.gates.contract import find_breaks
+from modelservice_operator.decide.gates.evaluation import GATE as EVALUATION_GATE
+from modelservice_operator.decide.gates.evaluation import Judgement, judge_score
+from modelservice_operator.decide.resources.evaluation.identity import evaluation_hash
+from modelservice_operator.explain.rollout.evaluation import find_outcome
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.reported import signature_of
 from modelservice_operator.facts.signature import signature_in
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.decide.rollout.model import Progress
     from modelservice_operator.facts.observed import Observed
+    from modelservice_operator.facts.scored import Score
     from modelservice_operator.facts.signature import Signature
 
 MOST_VERDICTS = 24
@@ -33,6 +45,8 @@ class Judged(NamedTuple):
 
     progress: Progress
     verdicts: tuple[Mapping[str, Any], ...] = ()
+    scored: Mapping[str, Any] | None = None
+    """What an evaluation has just measured."""
 
 
 def judge_gates(observed: Observed, decision: Decision, now: datetime) -> Judged | None:
@@ -43,6 +57,7 @@ def judge_gates(observed: Observed, decision: Decision, now: datetime) -> Judged
     known = (observed.service.get("status") or {}).get("rollout") or {}
     is_same = known.get("revision") == plan.progress.revision
     judged = Judged(plan.progress, tuple(known.get("verdicts") or ()) if is_same else ())
+    judged = _judge_evaluation(observed, decision, judged, now)
     judged = _judge_contract(observed, decision, judged, now)
     if plan.progress.contract == "Unknown" and not (is_same and known.get("contract")):
         judged = _with(judged, _contract_verdict("Inconclusive", UNKNOWN, now))
@@ -56,6 +71,52 @@ def _with(judged: Judged, *verdicts: Mapping[str, Any]) -> Judged:
 def _contract_verdict(result: str, message: str, now: datetime) -> dict[str, Any]:
     verdict = {"gate": "Contract", "result": result, "time": format_time(now), "message": message}
     return {name: value for name, value in verdict.items() if value}
+
+
+def _judge_evaluation(observed: Observed, decision: Decision, judged: Judged, now: datetime) -> Judged:
+    """Record what the evaluation came to; until then, what it waits for."""
+    evaluating = decision.evaluating
+    if evaluating is None:
+        return judged
+    outcome = find_outcome(observed, evaluating)
+    if not outcome.is_over:
+        is_told = bool(outcome.message) or observed.job_pods is not None
+        message = outcome.message if is_told else judged.progress.message
+        return judged._replace(progress=replace(judged.progress, message=message))
+    judgement = (
+        judge_score(evaluating.wanted, outcome.score)
+        if outcome.score
+        else Judgement("Inconclusive", outcome.message)
+    )
+    progress = replace(
+        judged.progress,
+        evaluation=judgement.result,
+        evaluation_hash=evaluation_hash(evaluating.wanted),
+        message=judgement.message[:LONGEST_MESSAGE],
+    )
+    scored = None
+    if outcome.score is not None and evaluating.known is None:
+        scored = write_score(evaluating, outcome.score, format_time(now))
+    verdict = _evaluation_verdict(evaluating.wanted.metric, outcome.score, judgement, now)
+    return _with(judged._replace(progress=progress, scored=scored), verdict)
+
+
+def _evaluation_verdict(
+    metric: str, score: Score | None, judgement: Judgement, now: datetime
+) -> dict[str, Any]:
+    verdict = {
+        "gate": EVALUATION_GATE,
+        "metric": metric,
+        "result": judgement.result,
+        "value": write_number(score.value) if score else None,
+        "stable": write_number(score.stable) if score else None,
+        "threshold": write_number(judgement.threshold),
+        "bound": write_number(score.bound) if score else None,
+        "rows": score.rows if score else None,
+        "time": format_time(now),
+        "message": judgement.message[:LONGEST_MESSAGE] or None,
+    }
+    return {name: value for name, value in verdict.items() if value is not None}
 
 
 def _judge_contract(observed: Observed, decision: Decision, judged: Judged, now: datetime) -> Judged:

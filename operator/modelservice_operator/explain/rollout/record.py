@@ -9,7 +9,10 @@ from modelservice_operator.decide.change.steering import write_answer
 from modelservice_operator.decide.rollout.room.capacity import read_capacity, write_capacity
 from modelservice_operator.facts.text.times import format_time, is_to_come
 
+MOST_EVALUATIONS = 8
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from modelservice_operator.decide.decision import Decision
@@ -39,6 +42,15 @@ def rollout_status(
         "action": write_answer(answer) if answer else None,
     }
     return {name: value for name, value in status.items() if value is not None} or None
+
+
+def evaluations(old: Mapping[str, Any], judged: Judged | None) -> list[dict[str, Any]] | None:
+    """Return `status.evaluations`: what was measured, each of the same name once, the newest last."""
+    known = list(old.get("evaluations") or ())
+    scored = judged.scored if judged else None
+    if scored is not None:
+        known = [*(one for one in known if one.get("key") != scored["key"]), dict(scored)]
+    return known[-MOST_EVALUATIONS:] or None
 
 
 def _started_at(observed: Observed, decision: Decision, now: datetime) -> str | None:

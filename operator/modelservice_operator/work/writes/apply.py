@@ -45,7 +45,8 @@ INVALID = 422
 """The HTTP status of an object that would break a rule of its kind."""
 
 FIRST = frozenset({"ControllerRevision", "ServiceAccount", "NetworkPolicy"})
-"""Kinds that must exist before a Deployment of theirs is written; the others do not wait for each other."""
+"""Kinds that must exist before those with pods are written; the others do not wait for each other."""
+WITH_PODS = frozenset({"Deployment", "Job"})
 
 
 class Applier:
@@ -85,7 +86,7 @@ class Applier:
         return None
 
     async def _write_all(self, owner: Owner, pending: Sequence[Write], writes: Sequence[Write]) -> None:
-        """Deployments after what their pods need, everything else beside them: Services are slow to make."""
+        """What has pods after what those need, everything else beside that: Services are slow to make."""
 
         async def deployments_last() -> None:
             await self._each([write for write in pending if write.resource.kind in FIRST], writer)
@@ -93,13 +94,13 @@ class Applier:
                 [
                     write
                     for write in pending
-                    if write.resource.kind == "Deployment" and not is_blocked(write, writes)
+                    if write.resource.kind in WITH_PODS and not is_blocked(write, writes)
                 ],
                 writer,
             )
 
         writer = self._writer(owner)
-        rest = [write for write in pending if write.resource.kind not in FIRST | {"Deployment"}]
+        rest = [write for write in pending if write.resource.kind not in FIRST | WITH_PODS]
         await asyncio.gather(deployments_last(), self._each(rest, writer))
 
     def _prepare(self, owner: Owner, body: dict[str, Any]) -> Write:

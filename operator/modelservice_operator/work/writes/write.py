@@ -122,8 +122,8 @@ def _conflict_message(write: Write, child: Child) -> str:
 
 
 def is_blocked(write: Write, writes: Iterable[Write]) -> bool:
-    """Whether a Deployment must not be written: its snapshot failed, or, when new, its ServiceAccount."""
-    if write.resource.kind != "Deployment":
+    """Whether what has pods must not be written: its snapshot failed, or, when new, its ServiceAccount."""
+    if write.resource.kind not in ("Deployment", "Job"):
         return False
     revision = write.body["metadata"]["labels"].get(REVISION)
     for other in writes:

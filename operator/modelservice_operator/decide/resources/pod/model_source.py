@@ -72,7 +72,7 @@ class _Part:
 def _downloaded(model: ModelSpec) -> ModelSource:
     max_bytes = int(parse_quantity(model.max_size or DEFAULT_MAX_SIZE))
     medium = {"medium": "Memory"} if model.decryption else {}
-    volume = {"name": "model", "emptyDir": {**medium, "sizeLimit": _size_limit(max_bytes)}}
+    volume = {"name": "model", "emptyDir": {**medium, "sizeLimit": size_limit(max_bytes)}}
     args = ["fetch", "--uri", model.storage_uri, "--destination", MODEL_DIRECTORY]
     args += ["--max-bytes", str(max_bytes), *(["--sha256", model.sha256] if model.sha256 else [])]
     parts = [_credentials(model), _decryption(model, max_bytes), _cache(model)]
@@ -92,7 +92,7 @@ def _credentials(model: ModelSpec) -> _Part:
         return _Part()
     return _Part(
         ["--credentials-dir", CREDENTIALS_DIRECTORY],
-        [_secret("credentials", model.credentials.secret_name)],
+        [secret_volume("credentials", model.credentials.secret_name)],
         [{"name": "credentials", "mountPath": CREDENTIALS_DIRECTORY, "readOnly": True}],
     )
 
@@ -100,10 +100,10 @@ def _credentials(model: ModelSpec) -> _Part:
 def _decryption(model: ModelSpec, max_bytes: int) -> _Part:
     if model.decryption is None:
         return _Part()
-    scratch = {"name": "encrypted", "emptyDir": {"sizeLimit": _size_limit(max_bytes)}}
+    scratch = {"name": "encrypted", "emptyDir": {"sizeLimit": size_limit(max_bytes)}}
     return _Part(
         ["--decryption-dir", DECRYPTION_DIRECTORY, "--scratch-dir", ENCRYPTED_DIRECTORY],
-        [_secret("decryption", model.decryption.secret_name), scratch],
+        [secret_volume("decryption", model.decryption.secret_name), scratch],
         [
             {"name": "decryption", "mountPath": DECRYPTION_DIRECTORY, "readOnly": True},
             {"name": "encrypted", "mountPath": ENCRYPTED_DIRECTORY},
@@ -123,7 +123,8 @@ def _cache(model: ModelSpec) -> _Part:
     )
 
 
-def _secret(volume: str, name: str) -> dict[str, Any]:
+def secret_volume(volume: str, name: str) -> dict[str, Any]:
+    """Return a volume with the files of a Secret."""
     return {"name": volume, "secret": {"secretName": name, "defaultMode": _READABLE_BY_ALL}}
 
 
@@ -132,7 +133,8 @@ def _owned_by(group: int) -> dict[str, Any]:
     return {"fsGroup": group, "fsGroupChangePolicy": "OnRootMismatch"}
 
 
-def _size_limit(max_bytes: int) -> str:
+def size_limit(max_bytes: int) -> str:
+    """Return the limit of a volume for so many bytes."""
     kibibytes = -(-(max_bytes + _VOLUME_SLACK_BYTES) // 1024)
     return canonical_quantity(f"{kibibytes}Ki")
 

@@ -50,11 +50,12 @@ def sample_args(samples: Samples | None) -> list[str]:
 
 def environment(spec: ModelServiceSpec, *, for_fetcher: bool) -> dict[str, Any]:
     """Return `env` of the server's or the fetcher's container; nothing where it has no variable."""
-    variables = [_variable(one) for one in spec.env if one.is_for_fetcher == for_fetcher]
+    variables = [variable(one) for one in spec.env if one.is_for_fetcher == for_fetcher]
     return {"env": variables} if variables else {}
 
 
-def _variable(wanted: EnvVar) -> dict[str, Any]:
+def variable(wanted: EnvVar) -> dict[str, Any]:
+    """Return a variable as a container has it."""
     if wanted.secret_name is None:
         return {"name": wanted.name, "value": wanted.value}
     # The key is the variable's own name: no Secret that was made for something else can be read.

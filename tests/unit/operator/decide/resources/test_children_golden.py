@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.unit.operator.builders import NOW, make_model_service, make_observed, make_runtime
-from tests.unit.operator.specs import SPECS
+from tests.unit.operator.specs import EVALUATED, SPECS
 
 from modelservice_operator.api import ModelServiceSpec
 from modelservice_operator.decide.decide import decide
@@ -37,10 +37,10 @@ def rendered(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return list(decide(observed, NOW).desired)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", [*SPECS, *EVALUATED])
 def test_decide_golden_spec_renders_golden_children(name: str) -> None:
     file = GOLDEN / f"{name}.yaml"
-    children = rendered(SPECS[name])
+    children = rendered({**SPECS, **EVALUATED}[name])
     if os.environ.get("MODELSERVICE_UPDATE_GOLDEN"):
         file.write_text(yaml.dump_all(children, Dumper=_PlainDumper, sort_keys=False, width=110))
 
