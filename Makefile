@@ -20,7 +20,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train demo canary autoscale gateway gitops demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train translator writer demo canary autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -141,6 +141,13 @@ kserve: $(KSERVE_VENV)/.installed ## Ask a server with KServe's own REST client
 
 train: $(TRAIN_VENV)/.installed ## Train the spam example into build/examples/01-spam
 	@$(PY) -m hack.demo train
+
+# They share the packages that they learn from, and the pieces of words.
+translator: $(TRAIN_VENV)/.installed ## Train the translator into build/examples/13-translator (10 minutes of one core)
+	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/13-translator $(TRAIN_VENV)/bin/python examples/13-translator/train.py --output build/examples/13-translator --data build/examples/help-pages $(TRANSLATOR)
+
+writer: $(TRAIN_VENV)/.installed ## Train the language model into build/examples/14-generate (4 minutes of one core)
+	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/13-translator:examples/14-generate $(TRAIN_VENV)/bin/python examples/14-generate/train.py --output build/examples/14-generate --data build/examples/help-pages $(WRITER)
 
 generate: $(VENV)/.installed ## Write CRDs, install manifests, reference docs, protobuf modules and the Go stub from their sources
 	@$(PY) -m hack.generate

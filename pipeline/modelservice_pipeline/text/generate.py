@@ -56,15 +56,13 @@ def generate(
         pieces: What it writes with.
         most: How many pieces each row may have, int64 [N]; a row with 0 gets an empty text.
         choose: `greedy`, or what `sampler` returns.
-        first: The pieces before the first, int64 [N], where a prompt came before; the text then goes on
-            from there with all its spaces. By default a text begins, without a space.
+        first: The pieces before the first, int64 [N], where a prompt came before; by default `pieces.begin`.
+            What follows `pieces.begin` begins a text, and has no space before it.
 
     Returns:
         The texts, string [N].
     """
     graph = most.graph
-    begins = first is None
-    before = graph.full(most.shape(), pieces.begin) if first is None else first
     texts = graph.strings([*pieces.texts, *(text.removeprefix(" ") for text in pieces.texts)])
     written = graph.strings([""]).gather(graph.full(most.shape(), 0))
 
@@ -72,13 +70,14 @@ def generate(
         scores, state = step(before, state)
         piece = graph.where(done, pieces.end, choose(scores, iteration))
         done = done | piece.equals(pieces.end)
-        # The end has a text where a vocabulary gives it one; nobody should read it.
-        shown = graph.where(done, pieces.end, piece)
-        offset = graph.where(iteration.equals(0), len(pieces.texts), 0) if begins else graph.value(0)
-        written = graph.op("StringConcat", written, texts.gather(shown + offset))
+        begins = iteration.equals(0) & before.equals(pieces.begin)
+        shown = texts.gather(piece + graph.where(begins, len(pieces.texts), 0))
+        # The end may have a text in a vocabulary; nobody should read it.
+        written = graph.op("StringConcat", written, graph.where(done, graph.strings([""]), shown))
         done = done | (most <= iteration + 1)
         return (~done).any(), piece, done, written, *state
 
+    before = graph.full(most.shape(), pieces.begin) if first is None else first
     done = most <= 0
     results = graph.loop(write, before, done, written, *state, go_on=(~done).any(), most=most.max())
     return results[2]

@@ -17,7 +17,7 @@ from modelservice_pipeline.model.session import OnnxModel
 from modelservice_pipeline.text.generate import Pieces, generate, greedy, sampler
 from modelservice_pipeline.text.graph import FLOAT, INT64, STRING, Graph, Value
 
-TEXTS = ["", "", " the", " page", " of", "s", ".", " Text", "é", ""]
+TEXTS = ["", "<end>", " the", " page", " of", "s", ".", " Text", "é", " "]
 BEGIN, END = 0, 1
 PIECES = Pieces(TEXTS, BEGIN, END)
 SCORES = np.random.default_rng(3).normal(size=(len(TEXTS), len(TEXTS))).astype(np.float32) * 2
@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> OnnxModel:
     choose = sampler(inputs["temperature"], inputs["top_k"], inputs["seed"], len(TEXTS))
     graph.output("sampled", generate(step, state, PIECES, inputs["most"], choose), STRING, ["N"])
     graph.output("greedy", generate(step, state, PIECES, inputs["most"], greedy), STRING, ["N"])
-    first = graph.full(inputs["most"].shape(), 2)
+    first = graph.where(inputs["top_k"] > 5, 2, BEGIN)
     graph.output(
         "going_on", generate(step, state, PIECES, inputs["most"], greedy, first=first), STRING, ["N"]
     )
@@ -75,9 +75,9 @@ def uniform(seed: int, counter: int) -> float:
     return (state + 0.5) / 2**32
 
 
-def write(most: int, temperature: float, top_k: int, seed: int, first: int | None = None) -> str:
+def write(most: int, temperature: float, top_k: int, seed: int, first: int = BEGIN) -> str:
     """What the graph should write."""
-    text, before, count = "", BEGIN if first is None else first, np.float32(1)
+    text, before, count = "", first, np.float32(1)
     for position in range(most):
         scores = SCORES[before] * count
         count += np.float32(0.125)
@@ -96,7 +96,7 @@ def write(most: int, temperature: float, top_k: int, seed: int, first: int | Non
         if before == END:
             break
         piece = TEXTS[before]
-        text += piece.removeprefix(" ") if position == 0 and first is None else piece
+        text += piece.removeprefix(" ") if position == 0 and first == BEGIN else piece
     return text
 
 
@@ -127,7 +127,7 @@ def test_generate_any_settings_writes_what_plain_python_writes(model, rows):
     answer = ask(model, rows)
     assert answer["sampled"] == [write(*row) for row in rows]
     assert answer["greedy"] == [write(most, 0, 0, 0) for most, *_ in rows]
-    assert answer["going_on"] == [write(most, 0, 0, 0, first=2) for most, *_ in rows]
+    assert answer["going_on"] == [write(row[0], 0, 0, 0, first=2 if row[2] > 5 else BEGIN) for row in rows]
 
 
 def test_generate_batch_writes_what_each_row_writes_alone(model):
@@ -147,7 +147,7 @@ def test_sampler_extreme_temperatures_answer(model):
     greedy_text = ask(model, [(12, 1e-30, 0, 5)])
     assert greedy_text["sampled"] == greedy_text["greedy"]
     hot = {ask(model, [(1, math.inf, 0, seed)])["sampled"][0] for seed in range(200)}
-    assert hot == {text.removeprefix(" ") for text in TEXTS}
+    assert hot == {text.removeprefix(" ") for text in TEXTS if text != TEXTS[END]}
 
 
 def test_sampler_many_seeds_draw_by_probability(model):
