@@ -67,6 +67,19 @@ COMMANDS: tuple[Command, ...] = (
         ("matplotlib", "numpy", "onnxruntime", "rich", "sacrebleu"),
     ),
     Command(
+        "robustness",
+        "try a model on rows that are not clean, and its server on wrong requests and load",
+        "Perturb rows (typos, case, look-alikes, invisible characters, noise, numbers at the edge) and count "
+        "the answers that change. With --fuzz a server also gets wrong requests, with --stress rising load.",
+        (
+            "modelservice model robustness model.onnx test.csv",
+            "modelservice model robustness model.onnx test.csv --only typos,upper --max-changed typos=0.05",
+            "modelservice model robustness http://127.0.0.1:8080/v2/models/spam test.csv --fuzz --stress",
+        ),
+        ((3, "--max-changed does not hold, or the server failed at a wrong request"),),
+        ("matplotlib", "numpy", "onnxruntime", "rich", "sacrebleu"),
+    ),
+    Command(
         "compress",
         "make a model smaller or faster without losing quality",
         "Make candidates of a model (8 bits, fewer units, a student), judge each by rows of data, measure it "

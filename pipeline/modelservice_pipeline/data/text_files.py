@@ -17,7 +17,7 @@ _LARGEST_FIELD = 2**31 - 1
 
 
 def read_csv(path: Path, content: bytes, sha256: str, names: Sequence[str] = ()) -> Table:
-    """Read comma-separated values as RFC 4180 has them; semicolons where the first line has no comma.
+    """Read comma-separated values as RFC 4180 has them; with tabs or semicolons where the first line tells.
 
     Args:
         path: For messages.
@@ -27,6 +27,8 @@ def read_csv(path: Path, content: bytes, sha256: str, names: Sequence[str] = ())
     """
     text = _decode(path, content)
     first = text.partition("\n")[0]
+    if "\t" in first:
+        return read_tsv(path, content, sha256, names)
     delimiter = ";" if ";" in first and "," not in first else ","
     try:
         rows = _split(text, delimiter, quoted=True)

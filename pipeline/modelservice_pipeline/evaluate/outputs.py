@@ -56,6 +56,21 @@ class Found:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs without dimensions of 1, and which of them answer.
+
+    Attributes:
+        outputs: Arrays by name, the first dimension is that of rows.
+        said: The one that holds one text or whole number a row, or None.
+        scores: The one that holds a number, or a number per class, of each row, or None.
+    """
+
+    outputs: dict[str, Array]
+    said: str | None
+    scores: str | None
+
+
 def check_outputs(ports: Sequence[Port]) -> None:
     """Check that every output is a tensor. Raises PipelineError that says how to get one."""
     for port in ports:
@@ -78,15 +93,21 @@ def read_answers(outputs: Mapping[str, Array], labels: Array, reading: Reading) 
     Raises:
         PipelineError: No output fits, or more than one does, or labels and answers cannot be compared.
     """
-    chosen = _choose(outputs, reading)
-    said = _find_said(chosen)
-    scores = _find_scores(chosen, is_needed=said is None)
+    found = find_outputs(outputs, reading)
+    chosen, said, scores = found.outputs, found.said, found.scores
     task = reading.task or _guess_task(labels, said, scores, chosen)
     if task == "text":
         return _read_texts(labels, said, chosen)
     if task == "regression":
         return _read_numbers(labels, said, scores, chosen)
     return _read_classes(labels, said, scores, chosen, reading)
+
+
+def find_outputs(outputs: Mapping[str, Array], reading: Reading) -> Outputs:
+    """Find the outputs that answer. Raises PipelineError where several might."""
+    chosen = _choose(outputs, reading)
+    said = _find_said(chosen)
+    return Outputs(chosen, said, _find_scores(chosen, is_needed=said is None))
 
 
 def _choose(outputs: Mapping[str, Array], reading: Reading) -> dict[str, Array]:
@@ -108,7 +129,7 @@ def _find_said(outputs: Mapping[str, Array]) -> str | None:
     found = named if len(named) == 1 else names
     if len(found) > 1:
         raise PipelineError(
-            f"several outputs may be the answer: {', '.join(found)}; choose one with --output"
+            f"several outputs may be the answer: {', '.join(found)}; choose one with --output-name"
         )
     return found[0] if found else None
 
@@ -122,7 +143,7 @@ def _find_scores(outputs: Mapping[str, Array], is_needed: bool) -> str | None:
             return named[0]
     if len(names) > 1 and is_needed:
         raise PipelineError(
-            f"several outputs may be the answer: {', '.join(names)}; choose one with --output"
+            f"several outputs may be the answer: {', '.join(names)}; choose one with --output-name"
         )
     return names[0] if len(names) == 1 else None
 

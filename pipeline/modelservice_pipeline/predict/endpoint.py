@@ -58,6 +58,11 @@ class EndpointPredictor:
             raise PipelineError(f"{base}{self._path} speaks another protocol: {error}") from None
         self._sizes = Sizes(self._access.rows_at_once, fixed_rows(self.inputs))
 
+    @property
+    def infer_url(self) -> str:
+        """Where inference is asked."""
+        return f"{self._server.url}{self._path}/infer"
+
     def predict(self, rows: Tensors) -> dict[str, Array]:
         """Return the outputs for all rows, in their order. Raises PipelineError."""
         arrays = prepare_rows(rows, self.inputs)

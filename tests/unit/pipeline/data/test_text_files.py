@@ -32,6 +32,7 @@ def test_csv_of_spreadsheets_keeps_line_breaks_and_counts_lines(tmp_path):
 
 def test_csv_with_semicolons_and_without_first_line(tmp_path):
     assert columns(read(tmp_path, "a.csv", "x;y\n1,5;2\n")) == {"x": ["1,5"], "y": ["2"]}
+    assert columns(read(tmp_path, "a.csv", 'x\ty\n"1, 2" or\t3\n')) == {"x": ['"1, 2" or'], "y": ["3"]}
     assert columns(read(tmp_path, "a.csv", "1,2\n3,4\n", names=("x", "y"))) == {
         "x": ["1", "3"],
         "y": ["2", "4"],

@@ -1,0 +1,1 @@
+"""How a model and its server bear what is not clean: perturbed rows, wrong requests, load; no metrics."""
