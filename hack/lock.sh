@@ -32,6 +32,12 @@ lock audit audit "$@"
 lock sbom sbom "$@"
 lock docs docs "$@"
 
+# The environments that models are converted in; they come with the package.
+for file in pipeline/modelservice_pipeline/convert/requirements/*.in; do
+    echo "==> ${file%.in}.txt" >&2
+    "$UV" pip compile "$file" --output-file "${file%.in}.txt" "${OPTIONS[@]}" "$@"
+done
+
 echo "==> requirements/build.txt" >&2
 python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
     | "$UV" pip compile - --output-file requirements/build.txt "${OPTIONS[@]}" "$@"

@@ -53,6 +53,17 @@ COMMANDS: tuple[Command, ...] = (
         ("modelservice model signature model.onnx",),
     ),
     Command(
+        "convert",
+        "convert a framework's model to ONNX and prove that it answers the same",
+        "Convert a model of a framework to ONNX, and prove that it answers as the framework does. The "
+        "framework runs in an environment of its own, which is made when it is first needed, and without "
+        "network: reading a pickle runs the code in it, so convert only what you would run.",
+        (
+            "modelservice model convert --from sklearn pipeline.joblib --output models/churn",
+            "modelservice model convert --from xgboost model.json --samples rows.csv --output models/price",
+        ),
+    ),
+    Command(
         "evaluate",
         "measure a model on data, alone or against another",
         "Measure a model on rows with right answers: figures with bootstrap intervals, per class, slice and "

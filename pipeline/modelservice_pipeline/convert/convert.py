@@ -1,0 +1,187 @@
+"""From a framework's model to an ONNX file with the proof that it answers the same."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+import modelservice_pipeline
+from modelservice_pipeline.convert import sandbox
+from modelservice_pipeline.convert.environments import prepare
+from modelservice_pipeline.convert.fixes import fix
+from modelservice_pipeline.convert.frameworks import FRAMEWORKS
+from modelservice_pipeline.convert.inside.job import (
+    ERROR_NAME,
+    MODEL_NAME,
+    RESULT_NAME,
+    SAMPLES_NAME,
+    Job,
+)
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.proof.files import ARRAYS_NAME, JSON_NAME, read_proof, write_proof
+from modelservice_pipeline.proof.proof import DEFAULT_TOLERANCE, Array, Case, Proof, Tolerance
+from modelservice_pipeline.proof.replay import Verdict, replay
+from modelservice_pipeline.report.progress import say
+
+# protobuf ends at 2 GiB; beyond, weights lie beside the model.
+_MAX_SINGLE_FILE_BYTES = 1_900_000_000
+_OPSET = 20
+_DATA_NAME = "model.onnx.data"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to convert.
+
+    Attributes:
+        framework: A name of `FRAMEWORKS`.
+        source: The user's file or folder.
+        samples: Inputs to prove it on; without any they are made up.
+        rows: How many to prove.
+        python: An interpreter with the framework and its converter, in place of an environment of ours.
+        limit_seconds: How long the framework may take.
+        tolerance: How far the answers may be apart.
+        options: What only this framework knows.
+    """
+
+    framework: str
+    source: Path
+    samples: Mapping[str, Array] = field(default_factory=dict)
+    rows: int = 64
+    python: Path | None = None
+    limit_seconds: float = 900.0
+    tolerance: Tolerance = DEFAULT_TOLERANCE
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of it.
+
+    Attributes:
+        model: The ONNX file; the proof lies beside it.
+        proof: The same as an object.
+        verdict: How the file answered here.
+        is_isolated: False where the framework ran without a network namespace.
+        notes: What the user should know.
+    """
+
+    model: Path
+    proof: Proof
+    verdict: Verdict
+    is_isolated: bool
+    notes: tuple[str, ...]
+
+
+def convert(request: Request, output: Path) -> Conversion:
+    """Convert, prove, and write model and proof into a folder. Raises PipelineError, also without proof."""
+    if not request.source.exists():
+        raise PipelineError(f"there is no {request.source}")
+    python = request.python or prepare(FRAMEWORKS[request.framework].environment)
+    with tempfile.TemporaryDirectory(prefix="modelservice-convert-") as name:
+        folder = Path(name)
+        notes, metadata = _run(request, python, folder)
+        conversion = _finish(request, folder, metadata, notes)
+        _deliver(folder / "done", output)
+    return replace(conversion, model=output / MODEL_NAME)
+
+
+def _run(request: Request, python: Path, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Run the framework; returns its notes and metadata."""
+    job = Job(request.framework, request.source.absolute(), folder, request.rows, _OPSET, request.options)
+    job.write()
+    if request.samples:
+        (folder / SAMPLES_NAME).mkdir()
+        write_proof(Proof((Case(request.samples, {}),)), folder / SAMPLES_NAME)
+    if not sandbox.find_isolation():
+        say("This machine lets nobody make namespaces: the framework runs with the network it has")
+    say(f"Converting {request.source.name} from {request.framework}")
+    command = (python, "-P", "-s", "-m", "modelservice_pipeline.convert.inside", folder)
+    sandbox.run(command, folder, _environ(folder), request.limit_seconds)
+    if (folder / ERROR_NAME).exists():
+        raise PipelineError((folder / ERROR_NAME).read_text(encoding="utf-8"))
+    result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
+    return tuple(result["notes"]), dict(result["metadata"])
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    """The variables of the framework's process: none of ours, which may be secrets."""
+    home, code = folder / "home", folder / "code"
+    home.mkdir()
+    code.mkdir()
+    # Of all our packages it sees this one alone.
+    (code / modelservice_pipeline.__name__).symlink_to(Path(modelservice_pipeline.__file__).parent)
+    return {
+        "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "MPLCONFIGDIR": str(home),
+        "OMP_NUM_THREADS": "1",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": str(code),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TMPDIR": str(home),
+    }
+
+
+def _finish(
+    request: Request, folder: Path, metadata: Mapping[str, str], notes: tuple[str, ...]
+) -> Conversion:
+    """Mend the model, write it anew, and replay its proof."""
+    done = folder / "done"
+    done.mkdir()
+    proof = replace(read_proof(folder), tolerance=request.tolerance)
+    versions = {f"{name}_version": version for name, version in proof.versions.items()}
+    model = fix(onnx.load(folder / MODEL_NAME), proof.cases, {**metadata, **versions})
+    save(model, done / MODEL_NAME)
+    digest = _sha256(done / MODEL_NAME)
+    proof = replace(proof, model_sha256=digest)
+    write_proof(proof, done)
+    say(f"Proving it on {len(proof.cases)} runs of the framework")
+    session = OnnxModel(done / MODEL_NAME)
+    verdict = replay(proof, lambda inputs: session.run(dict(inputs)))
+    if not verdict.holds:
+        raise PipelineError(
+            f"the converted model does not answer as {request.framework} does, {len(verdict.differences)} "
+            f"times in {verdict.rows} rows: {verdict.worst}; nothing was written"
+        )
+    return Conversion(done / MODEL_NAME, proof, verdict, bool(sandbox.find_isolation()), notes)
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model into one file, or with its weights beside it where protobuf allows no more."""
+    onnx.save(
+        model,
+        path,
+        save_as_external_data=model.ByteSize() > _MAX_SINGLE_FILE_BYTES,
+        location=_DATA_NAME,
+        all_tensors_to_one_file=True,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _deliver(done: Path, output: Path) -> None:
+    """Move the files to where they are wanted, all of them or none that is there already is lost."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for stale in (MODEL_NAME, _DATA_NAME, JSON_NAME, ARRAYS_NAME):
+            (output / stale).unlink(missing_ok=True)
+        for file in sorted(done.iterdir()):
+            partial = output / f".{file.name}.{os.getpid()}"
+            shutil.copyfile(file, partial)
+            partial.replace(output / file.name)
+    except OSError as error:
+        raise PipelineError(f"cannot write {error.filename or output}: {error.strerror}") from None

@@ -1,0 +1,61 @@
+"""`python -m modelservice_pipeline.convert.inside FOLDER`: do the job that is written there."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from modelservice_pipeline.convert.inside.job import (
+    ERROR_NAME,
+    MODEL_NAME,
+    RESULT_NAME,
+    Converted,
+    Job,
+    read_job,
+)
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.proof.files import write_proof
+from modelservice_pipeline.proof.proof import Proof, describe_machine
+
+_MODULES = {
+    "sklearn": "from_sklearn",
+    "xgboost": "from_xgboost",
+    "lightgbm": "from_lightgbm",
+}
+
+
+def main() -> None:
+    """Convert; what the user has to know is written into files."""
+    job = read_job(Path(sys.argv[1]))
+    try:
+        module = import_module(f"modelservice_pipeline.convert.inside.{_MODULES[job.framework]}")
+        converted: Converted = module.convert(job)
+        _write(job, converted)
+    except PipelineError as error:
+        (job.folder / ERROR_NAME).write_text(str(error), encoding="utf-8")
+
+
+def _write(job: Job, converted: Converted) -> None:
+    import onnx
+
+    if isinstance(converted.model, onnx.ModelProto):
+        onnx.save(
+            converted.model,
+            job.folder / MODEL_NAME,
+            save_as_external_data=converted.model.ByteSize() > 1 << 30,
+            location="model.onnx.data",
+        )
+    proof = Proof(
+        tuple(converted.cases),
+        labels=converted.labels,
+        has_thresholds=converted.has_thresholds,
+        versions=converted.versions(),
+        machine=describe_machine(),
+    )
+    write_proof(proof, job.folder)
+    result = {"metadata": dict(converted.metadata), "notes": list(converted.notes)}
+    (job.folder / RESULT_NAME).write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
