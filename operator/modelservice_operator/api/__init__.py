@@ -25,6 +25,7 @@ from modelservice_operator.api.spec.access import AuthSpec, TlsSpec
 from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, PrometheusSource
 from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
 from modelservice_operator.api.spec.evaluation import Evaluation, EvaluationData
+from modelservice_operator.api.spec.explainer import ExplainerSpec
 from modelservice_operator.api.spec.gpu import DeviceClaim, GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
@@ -61,6 +62,7 @@ __all__ = [
     "EnvVar",
     "Evaluation",
     "EvaluationData",
+    "ExplainerSpec",
     "GpuSpec",
     "HeaderMatch",
     "Ingress",

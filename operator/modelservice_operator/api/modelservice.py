@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
 from modelservice_operator.api.spec.access import TLS_RULE, AuthSpec, TlsSpec
 from modelservice_operator.api.spec.autoscaling import GPU_RULE, Autoscaling, utilization_needs_request
+from modelservice_operator.api.spec.explainer import EXPLAINER_RULE, ExplainerSpec
 from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import ENGINES_RULE, ModelSpec
@@ -146,6 +147,8 @@ class ModelServiceSpec(ApiModel):
     """How a new revision replaces the old one."""
     route: Route | None = None
     """How requests get to it from outside the cluster."""
+    explainer: ExplainerSpec | None = None
+    """Pods beside the model's that say why it answers as it does."""
 
     rules = (
         *PROVIDER_RULES,
@@ -155,6 +158,7 @@ class ModelServiceSpec(ApiModel):
         CANDIDATE_RULE,
         TLS_RULE,
         ENGINES_RULE,
+        EXPLAINER_RULE,
     )
 
 

@@ -331,6 +331,15 @@ class RouteStatus(ApiModel):
     """Since when Gateways have been told that."""
 
 
+class ExplainerStatus(ApiModel):
+    """The explainer."""
+
+    url: Annotated[str, limited(512)]
+    """Where it answers inside the cluster: a POST."""
+    ready_replicas: Count = 0
+    """Pods that are ready."""
+
+
 class ModelServiceStatus(ApiModel):
     """What the operator reports."""
 
@@ -379,6 +388,8 @@ class ModelServiceStatus(ApiModel):
     """The last decision of modelservice-autoscaler."""
     route: RouteStatus | None = None
     """How requests get to it from outside."""
+    explainer: ExplainerStatus | None = None
+    """The explainer, where one is wanted."""
     conditions: Annotated[
         tuple[Condition, ...],
         list_map("type", 32),

@@ -38,6 +38,7 @@ from modelservice_operator.decide.decision_facts import Facts
 from modelservice_operator.decide.looks import find_uncompared, has_unavailable_pods, look_after_seconds
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.claim_template import find_obstacle
+from modelservice_operator.decide.resources.explainer import Explainer, find_explainer, model_name
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.pod.template import PodBuilder, PodInputs, build_pod_template
 from modelservice_operator.decide.revision import (
@@ -61,6 +62,7 @@ from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest
 from modelservice_operator.decide.standby.read import is_load_untold, read_switch
 from modelservice_operator.decide.standby.switch import next_switch
 from modelservice_operator.decide.standby.wakening import find_another_than_0, find_wakening
+from modelservice_operator.facts import names
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of
 
@@ -68,7 +70,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
-    from modelservice_operator.decide.change.evaluating import Evaluating
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.observed import Child, Observed
@@ -195,9 +196,16 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
     scaling, beginning = _scaling(facts, wish), wish.beginning
-    routes = build_routes(facts.owner, wish.route, step.route, facts.observed.cluster.kinds)
+    explainer = _explainer(facts, wish, step.stable)
+    explained = model_name(facts.owner.name, explainer) if explainer else None
+    routes = build_routes(facts.owner, wish.route, step.route, facts.observed.cluster.kinds, explained)
     evaluating = find_evaluating(facts, wish, step)
-    children = (*_children(facts, target, step, scaling, switch, evaluating), *routes)
+    family = replace(
+        _family(facts, wish, step, scaling, switch),
+        evaluation=evaluating.job if evaluating else None,
+        explainer=explainer,
+    )
+    children = (*build_children(family), *routes)
     measures = request_of(wish, step, facts)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
     is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
@@ -220,6 +228,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         begin_with=beginning.replicas if beginning and beginning.is_certain else None,
         scaling=scaling,
         route=wish.route,
+        explainer=explainer,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting
@@ -247,32 +256,29 @@ def _scaling(facts: Facts, wish: Wish) -> Scaling | None:
     return find_scaling(autoscaling, facts.status, facts.observed.cluster, is_begun=is_begun)
 
 
-def _children(
-    facts: Facts,
-    target: Revision,
-    step: Plan,
-    scaling: Scaling | None,
-    switch: Switch,
-    evaluating: Evaluating | None,
-) -> tuple[dict[str, Any], ...]:
-    observed = facts.observed
+def _family(facts: Facts, wish: Wish, step: Plan, scaling: Scaling | None, switch: Switch) -> Family:
+    observed, target = facts.observed, wish.target
+    assert target is not None
     activators = observed.surroundings.activators
     told = scaling.awake() if scaling is not None and switch.is_sleepless else scaling
-    return build_children(
-        Family(
-            owner=facts.owner,
-            live=_live(facts, target, step),
-            autoscaler=build_object(told, facts.owner, observed.others, observed.cluster),
-            network_policy=facts.network_policy,
-            is_encrypted=_is_encrypted(facts, target, step),
-            components=observed.cluster.components,
-            selected=step.selector,
-            preview=step.preview,
-            standby=switch.slice,
-            evaluation=evaluating.job if evaluating else None,
-            activator_namespace=activators.namespace if activators else "",
-        )
+    return Family(
+        owner=facts.owner,
+        live=_live(facts, target, step),
+        autoscaler=build_object(told, facts.owner, observed.others, observed.cluster),
+        network_policy=facts.network_policy,
+        is_encrypted=_is_encrypted(facts, target, step),
+        components=observed.cluster.components,
+        selected=step.selector,
+        preview=step.preview,
+        standby=switch.slice,
+        activator_namespace=activators.namespace if activators else "",
     )
+
+
+def _explainer(facts: Facts, wish: Wish, stable: str | None) -> Explainer | None:
+    """Return the explainer of the revision that serves; the target until there is a stable one."""
+    serving = facts.history.revision(stable) or wish.target
+    return None if serving is None else find_explainer(facts.observed.service, wish.spec, serving)
 
 
 def _is_encrypted(facts: Facts, target: Revision, step: Plan) -> bool:
@@ -318,6 +324,7 @@ def _retired(facts: Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any
     if wish.spec is None:
         # What the spec says about autoscaling cannot be read: an autoscaler that exists stays.
         kept |= {_place(one) for one in _owned(facts) if one.kind in OBJECTS.values()}
+        kept |= {_place(one) for one in _owned(facts) if one.name == names.explainer(facts.owner.name)}
     if wish.route.problem is not None:
         kept |= {_place(one) for one in wish.route.existing}
     surplus = [one for one in _owned(facts) if not one.deleting and _place(one) not in wanted | kept]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.change.evaluating import Evaluating
     from modelservice_operator.decide.change.steering import Steering
+    from modelservice_operator.decide.resources.explainer import Explainer
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.routing.wanted import RouteWish
@@ -52,6 +53,8 @@ class Decision:
     """Pods to record in `spec.replicas` first, because an autoscaler is going to begin from there."""
     route: RouteWish | None = None
     """How requests shall come from outside."""
+    explainer: Explainer | None = None
+    """Who explains answers, where that is wanted."""
     scaling: Scaling | None = None
     """Who steers the number of pods."""
     inactive: str | None = None

@@ -17,6 +17,7 @@ from modelservice_operator.explain.conditions import (
     stamp,
 )
 from modelservice_operator.explain.diagnose import Situation, diagnose
+from modelservice_operator.explain.explainer import explainer_status
 from modelservice_operator.explain.loaded import content_changed, models_of, served_model
 from modelservice_operator.explain.reach import find_obstacle, selected_revision
 from modelservice_operator.explain.rollout.gates import judge_gates
@@ -91,6 +92,7 @@ def compute_status(
         "autoscaler": old.get("autoscaler") if _is_scaled(decision) else None,
         "autoscaling": (autoscaling_status(decision) or {}) | standby_status(observed, decision) or None,
         "route": route_status(observed, decision, deployments, now),
+        "explainer": explainer_status(observed, decision),
         "conditions": stamp(conditions, old, generation, now),
     }
     status["outcomes"] = compute_outcomes(old, status, history.records, now)

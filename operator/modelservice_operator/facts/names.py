@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SERVER_CONTAINER = "server"
 FETCH_CONTAINER = "fetch"
+EXPLAINER_CONTAINER = "explainer"
 REVISION_LENGTH = 10
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 _ALPHABET = _LETTERS + "2456789"
@@ -67,6 +68,11 @@ def pods_service(service: str) -> str:
 def preview_service(service: str) -> str:
     """Name of the Service that leads to a new revision before clients are led to it."""
     return f"{service}-preview"
+
+
+def explainer(service: str) -> str:
+    """Name of the explainer's Deployment, Service and NetworkPolicy; a revision's name has another length."""
+    return f"{service}-explainer"
 
 
 def standby_slice(service: str) -> str:

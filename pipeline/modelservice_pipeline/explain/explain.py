@@ -46,12 +46,22 @@ class Options:
             features, else 2,048 and two for each feature.
         features: How many features may have a weight in LIME.
         seed: Of the random choices: the same seed gives the same numbers.
+        most_cells: The largest table of variants and features that is made; each takes about 40 bytes.
     """
 
     method: Method
     samples: int | None = None
     features: int = 10
     seed: int = 0
+    most_cells: int = 50_000_000
+
+    def check(self, samples: int, features: int) -> None:
+        """Raise PipelineError where the table of variants would be too large."""
+        if samples * features > self.most_cells:
+            raise PipelineError(
+                f"{samples} samples of {features} features are too many: use {self.most_cells // features} "
+                "samples at most, or a smaller input"
+            )
 
 
 def explain_text(subject: Subject, port: Port, words: Words, options: Options) -> Explanation:
@@ -65,6 +75,7 @@ def explain_text(subject: Subject, port: Port, words: Words, options: Options) -
     if options.method != "lime":
         return _explain_by_shapley(subject, game, np.ones(count, dtype=bool), (names, values), options)
     samples = options.samples or _LIME_SAMPLES
+    options.check(samples, count)
     masks = sample_text_masks(np.random.default_rng(options.seed), samples, count)
     return _explain_by_lime(subject, masks, game(masks), text_proximity(masks), (names, values), options)
 
@@ -74,6 +85,7 @@ def explain_row(subject: Subject, columns: Columns, options: Options) -> Explana
     named = (columns.features, columns.values)
     if options.method == "lime":
         samples = options.samples or _LIME_SAMPLES
+        options.check(samples, len(columns.features))
         rows, alike = columns.drawn(np.random.default_rng(options.seed), samples)
         scores = _ask(subject, [rows])
         return _explain_by_lime(subject, alike, scores, tabular_proximity(alike), named, options)
@@ -153,8 +165,9 @@ def _attribute(game: Game, features: int, options: Options) -> Attribution:
             )
         return attribute_exactly(game, features)
     usual = 2**features if features <= _ENUMERATED_FEATURES else 2 * features + 2048
-    generator = np.random.default_rng(options.seed)
-    return attribute_by_kernel(game, features, options.samples or usual, generator)
+    samples = options.samples or usual
+    options.check(samples, features)
+    return attribute_by_kernel(game, features, samples, np.random.default_rng(options.seed))
 
 
 def _ask(subject: Subject, parts: Iterable[dict[str, Array]]) -> Numbers:

@@ -27,6 +27,7 @@ class Question:
         index: Which of its numbers; None: the largest.
         each_word: Whether equal words of a text are features of their own.
         names: Names of the values of a row; None: after the inputs.
+        most_rows: How many rows the model is asked at most; None: any number.
     """
 
     options: Options
@@ -34,6 +35,7 @@ class Question:
     index: int | None = None
     each_word: bool = False
     names: Sequence[str] | None = None
+    most_rows: int | None = None
 
 
 def explain_given(
@@ -48,7 +50,7 @@ def explain_given(
         predictor, {port.name: np.array([text], dtype=object)}, question.output, question.index
     )
     words = split_words(text, each=question.each_word)
-    return explain_text(Subject(predictor, target), port, words, question.options)
+    return explain_text(Subject(predictor, target, question.most_rows), port, words, question.options)
 
 
 def explain_tensors(
@@ -62,4 +64,4 @@ def explain_tensors(
     row, usual = (prepare_rows(rows, predictor.inputs) for rows in (row, background))
     target = choose_target(predictor, row, question.output, question.index)
     columns = Columns(row, usual, name_features(row, question.names))
-    return explain_row(Subject(predictor, target), columns, question.options)
+    return explain_row(Subject(predictor, target, question.most_rows), columns, question.options)

@@ -25,21 +25,30 @@ class Target:
 class Subject:
     """A model and the target: rows in, one number for each out. Counts the rows."""
 
-    def __init__(self, predictor: Predictor, target: Target) -> None:
+    def __init__(self, predictor: Predictor, target: Target, most_rows: int | None = None) -> None:
         self._predictor, self.target = predictor, target
+        self._most_rows = most_rows
         self.rows = 0
 
     def __call__(self, rows: Tensors) -> Numbers:
         """Return the target's number for each row. Raises PipelineError, also for NaN and infinity."""
+        self._count(len(next(iter(rows.values()))))
         answers = self._predictor.predict(rows)
         scores = _as_columns(answers[self.target.output])[:, self.target.index].astype(np.float64)
-        self.rows += len(scores)
         if not np.isfinite(scores).all():
             raise PipelineError(
                 f"the model answers NaN or infinity as {self.target} for a variant of the input: "
                 "such an answer cannot be explained"
             )
         return scores
+
+    def _count(self, rows: int) -> None:
+        self.rows += rows
+        if self._most_rows is not None and self.rows > self._most_rows:
+            raise PipelineError(
+                f"the explanation asks more than {self._most_rows} rows: use fewer samples, a smaller "
+                "background, or another method"
+            )
 
 
 def choose_target(predictor: Predictor, row: Tensors, output: str | None, index: int | None) -> Target:

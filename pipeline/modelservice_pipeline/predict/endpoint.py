@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.predict.connections import TooSlowError
+from modelservice_pipeline.predict.errors import ModelAwayError, RefusedByModelError
 from modelservice_pipeline.predict.predictor import Array, Tensors
 from modelservice_pipeline.predict.requests import Plan, Sizes, Work
 from modelservice_pipeline.predict.rows import (
@@ -49,9 +50,9 @@ class EndpointPredictor:
             metadata = self._server.get(self._path)
             self._binary = self._knows_binary()
         except RefusedError as error:
-            raise PipelineError(self._say_refused(error)) from None
+            raise RefusedByModelError(self._say_refused(error), error.status) from None
         except TooSlowError:
-            raise PipelineError(f"{base} did not answer within {self._access.seconds:g} s") from None
+            raise ModelAwayError(f"{base} did not answer within {self._access.seconds:g} s") from None
         try:
             self.inputs, self.outputs = parse_ports(metadata, "inputs"), parse_ports(metadata, "outputs")
         except WireError as error:
@@ -83,11 +84,11 @@ class EndpointPredictor:
             answer = self._server.ask("POST", self._path + "/infer", message)
             outputs = parse_answer(answer.body, answer.headers.get(JSON_LENGTH))
         except TooSlowError:
-            raise PipelineError(self._say_slow(stop - start)) from None
+            raise ModelAwayError(self._say_slow(stop - start)) from None
         except RefusedError as error:
             if stop - start > 1 and fixed is None and _is_too_large(error):
                 return None
-            raise PipelineError(self._say_refused(error)) from None
+            raise RefusedByModelError(self._say_refused(error), error.status) from None
         except WireError as error:
             raise PipelineError(f"{self._server.url} speaks another protocol: {error}") from None
         if fixed is None:

@@ -15,6 +15,7 @@ from modelservice_pipeline.predict.connections import (
     NoAnswerError,
     TlsFiles,
 )
+from modelservice_pipeline.predict.errors import ModelAwayError
 from modelservice_pipeline.predict.patience import (
     TRY_AGAIN,
     Clock,
@@ -85,7 +86,7 @@ class Server:
         """Ask until there is an answer that counts.
 
         RefusedError: a status that no further try mends, or 504. TooSlowError: no answer in time.
-        PipelineError: the server was busy or away until the time was over.
+        ModelAwayError: the server was busy or away until the time was over.
         """
         clock = self._access.clock
         deadline, attempt = clock.now() + self._access.seconds, 0
@@ -103,7 +104,7 @@ class Server:
                 wait = read_retry_after(answer.headers.get("Retry-After"), utc_now())
                 self._pause.lengthen(seconds_to_wait(attempt, wait))
             attempt += 1
-        raise PipelineError(
+        raise ModelAwayError(
             f"gave up on {self.url} after {attempt} tries within {self._access.seconds:g} s, {last}; "
             "ask again later, fewer at the same time (--concurrency), or longer (--timeout)"
         )
@@ -122,7 +123,7 @@ class Server:
     def _say_no_answer(self, error: NoAnswerError) -> str:
         # A server that has never answered is a wrong address more often than one that restarts.
         if not self._has_answered.is_set():
-            raise PipelineError(
+            raise ModelAwayError(
                 f"no answer from {self.url} ({error}): check the address, and that the server runs"
             ) from None
         return f"the connection failed ({error})"

@@ -322,7 +322,7 @@ class World:
             old = known if isinstance(known, DeploymentChild) else None
             return DeploymentChild(
                 **facts,
-                revision=metadata["labels"][labels.REVISION],
+                revision=metadata["labels"].get(labels.REVISION, ""),
                 generation=old.generation + 1 if old else 1,
                 observed_generation=old.observed_generation if old else 0,
                 spec_replicas=body["spec"]["replicas"],
@@ -363,7 +363,7 @@ class World:
         for deployment in self.deployments().values():
             available = 0 if deployment.revision in self.broken else deployment.spec_replicas
             self.set_deployment(
-                deployment.revision,
+                deployment.name.removeprefix(f"{self.service['metadata']['name']}-"),
                 observed_generation=deployment.generation,
                 replicas=deployment.spec_replicas,
                 ready_replicas=available,

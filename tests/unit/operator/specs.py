@@ -257,6 +257,19 @@ SPECS: dict[str, dict[str, Any]] = {
             "path": "/v2/models/spam",
         },
     },
+    "explained": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1", "name": "Spam.v1"},
+        "imagePullSecrets": [{"name": "mine"}],
+        "networkPolicy": {"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]},
+        "route": {"parentRefs": [{"name": "public"}], "path": "/spam"},
+        "explainer": {"method": "shap", "replicas": 2, "resources": {"limits": {"memory": "1Gi"}}},
+    },
+    "explained-ingress": {
+        "model": {"storageUri": "configmap://tiny/model.onnx"},
+        "networkPolicy": {"mode": "Disabled"},
+        "route": {"ingress": {}, "path": "/"},
+        "explainer": {},
+    },
     "encrypted": {
         "model": {
             "storageUri": "hf://org/spam@v1",

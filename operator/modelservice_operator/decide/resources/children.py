@@ -10,9 +10,11 @@ from modelservice_operator.decide.resources.controller_revision import build_con
 from modelservice_operator.decide.resources.deployment import build_deployment
 from modelservice_operator.decide.resources.disruption_budget import build_disruption_budget
 from modelservice_operator.decide.resources.evaluation.parts import fetched_uris
+from modelservice_operator.decide.resources.explainer import Explainer, build_explainer, pod_labels
 from modelservice_operator.decide.resources.network_policy import (
     build_evaluation_policy,
     build_network_policy,
+    peers_of,
 )
 from modelservice_operator.decide.resources.pod.model_source import is_downloaded
 from modelservice_operator.decide.resources.service import (
@@ -59,6 +61,7 @@ class Family:
     activator_namespace: str = ""
     evaluation: dict[str, Any] | None = None
     """The Job that evaluates a revision, where one has to."""
+    explainer: Explainer | None = None
 
 
 def build_children(family: Family) -> tuple[dict[str, Any], ...]:
@@ -69,7 +72,7 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
     owner = family.owner
     revisions = [revision for revision, _ in family.live]
     children: list[dict[str, Any]] = []
-    if any(_uses_own_account(owner, revision) for revision in revisions):
+    if family.explainer or any(_uses_own_account(owner, revision) for revision in revisions):
         children.append(build_service_account(owner))
     if family.network_policy.mode != "Disabled":
         children.append(_network_policy(family, revisions))
@@ -90,7 +93,20 @@ def build_children(family: Family) -> tuple[dict[str, Any], ...]:
         )
     if family.autoscaler is not None:
         children.append(family.autoscaler)
-    return tuple(children)
+    return (*children, *_explainer(family))
+
+
+def _explainer(family: Family) -> list[dict[str, Any]]:
+    if family.explainer is None:
+        return []
+    policy = family.network_policy
+    is_open = policy.mode == "Disabled"
+    return build_explainer(
+        family.owner,
+        family.explainer,
+        peers=None if is_open else peers_of(policy, ()),
+        components=family.components,
+    )
 
 
 def _build_evaluation(family: Family) -> list[dict[str, Any]]:
@@ -131,10 +147,17 @@ def _network_policy(family: Family, revisions: Sequence[Revision]) -> dict[str, 
     return build_network_policy(
         owner,
         family.network_policy,
-        components=family.components,
+        components=[*family.components, *_asking(family)],
         reaches_out=any(map(_reaches_out, revisions)),
         identities={_scheme(revision) for revision in revisions if not _uses_own_account(owner, revision)},
     )
+
+
+def _asking(family: Family) -> list[dict[str, Any]]:
+    """The explainer asks the model, whoever else may."""
+    if family.explainer is None:
+        return []
+    return [{"podSelector": {"matchLabels": pod_labels(family.owner)}}]
 
 
 def _uses_own_account(owner: Owner, revision: Revision) -> bool:

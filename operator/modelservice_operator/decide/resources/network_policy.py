@@ -92,10 +92,15 @@ def _ingress(
     served = [_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]
     rule: dict[str, Any] = {"ports": [*served, *extra]}
     if wanted.peers:
-        rule["from"] = [
-            without_empty({**peer}) for peer in (*map(NetworkPeer.to_dict, wanted.peers), *components)
-        ]
+        rule["from"] = peers_of(wanted, components)
     return rule
+
+
+def peers_of(wanted: NetworkPolicySpec, components: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return who may connect: the peers of the user's and these of ours; empty for everybody."""
+    if not wanted.peers:
+        return []
+    return [without_empty({**peer}) for peer in (*map(NetworkPeer.to_dict, wanted.peers), *components)]
 
 
 def _to_service(cidr: str, port: int) -> dict[str, Any]:

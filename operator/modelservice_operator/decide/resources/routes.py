@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.decide.resources.explainer import explain_path
 from modelservice_operator.decide.resources.metadata import build_metadata
 from modelservice_operator.facts import names, ports
 from modelservice_operator.facts.kinds import GATEWAY_API, GRPC_ROUTES, HTTP_ROUTES
@@ -35,8 +36,10 @@ _HTTP_PORT = 80
 _MIRROR = "RequestMirror"
 
 
-def build_http_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, Any]:
-    """Return the HTTPRoute."""
+def build_http_route(
+    owner: Owner, route: Route, plan: RoutePlan, explained: str | None = None
+) -> dict[str, Any]:
+    """Return the HTTPRoute; `explained` is the model that has an explainer."""
     match: dict[str, Any] = {"path": {"type": "PathPrefix", "value": route.path}}
     filters = [] if route.keeps_path else [_remove_path()]
     common: dict[str, Any] = {"matches": [match], **({"filters": filters} if filters else {})}
@@ -49,6 +52,8 @@ def build_http_route(owner: Owner, route: Route, plan: RoutePlan) -> dict[str, A
         {**common, "matches": [{**match, **headers}], "backendRefs": _to(owner, plan.shown, _HTTP_PORT)}
         for headers in _of_testers(route, plan)
     ]
+    if explained is not None:
+        rules += _of_explainer(owner, route, explained)
     return _route(HTTP_ROUTES, owner, route, rules)
 
 
@@ -78,7 +83,7 @@ def with_backends(owner: Owner, existing: RouteChild, plan: RoutePlan) -> dict[s
         "apiVersion": f"{GATEWAY_API}/v1",
         "kind": existing.kind,
         "metadata": build_metadata(owner, owner.name),
-        "spec": {**existing.spec, "rules": [rule]},
+        "spec": {**existing.spec, "rules": [rule, *_explaining(owner.name, existing.spec["rules"])]},
     }
 
 
@@ -92,7 +97,8 @@ def read_backends(owner: str, existing: RouteChild) -> RoutePlan:
         weights = None
     mirrors = (one for one in everybody.get("filters") or () if one["type"] == _MIRROR)
     shown = [one["requestMirror"]["backendRef"]["name"] for one in mirrors]
-    shown += [one["name"] for rule in rules if rule is not everybody for one in rule.get("backendRefs") or ()]
+    others = [rule for rule in rules if rule is not everybody and rule not in _explaining(owner, rules)]
+    shown += [one["name"] for rule in others for one in rule.get("backendRefs") or ()]
     return RoutePlan(weights=weights, shown=_revision(owner, shown[0]) if shown else None)
 
 
@@ -101,6 +107,32 @@ def _of_everybody(rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return next(
         (rule for rule in rules if not any(one.get("headers") for one in rule.get("matches") or ())), rules[0]
     )
+
+
+def _explaining(owner: str, rules: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rules that lead to the explainer."""
+    explainer = [names.explainer(owner)]
+    return [rule for rule in rules if [one["name"] for one in rule.get("backendRefs") or ()] == explainer]
+
+
+def explained_path(route: Route, model: str) -> str | None:
+    """Return the path by which the explainer is asked from outside, None where the route is for others."""
+    path = explain_path(model)
+    if not route.keeps_path:
+        return route.path + path
+    return path if path.startswith(route.path.rstrip("/") + "/") else None
+
+
+def _of_explainer(owner: Owner, route: Route, model: str) -> Iterator[dict[str, Any]]:
+    """Yield the rule that leads to the explainer: one path, nothing else."""
+    path = explained_path(route, model)
+    if path is None:
+        return
+    rule: dict[str, Any] = {"matches": [{"path": {"type": "Exact", "value": path}}]}
+    if not route.keeps_path:
+        rewrite = {"path": {"type": "ReplaceFullPath", "replaceFullPath": explain_path(model)}}
+        rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
+    yield {**rule, "backendRefs": [{**_backend(names.explainer(owner.name), _HTTP_PORT), "weight": 1}]}
 
 
 def _revision(owner: str, service: str) -> str:

@@ -86,8 +86,17 @@ def owned_routes(observed: Observed) -> tuple[RouteChild, ...]:
     )
 
 
-def build_routes(owner: Owner, wish: RouteWish, plan: RoutePlan | None, served: frozenset[str]) -> list[Any]:
-    """Return the objects that the route is made of, of kinds that are served."""
+def build_routes(
+    owner: Owner,
+    wish: RouteWish,
+    plan: RoutePlan | None,
+    served: frozenset[str],
+    explained: str | None = None,
+) -> list[Any]:
+    """Return the objects that the route is made of, of kinds that are served.
+
+    `explained` is the model that has an explainer, None without one.
+    """
     if wish.problem is not None:
         known = [one for one in wish.existing if one.kind != INGRESSES.kind and one.kind in served]
         return [with_backends(owner, one, plan) for one in known] if plan else []
@@ -95,11 +104,11 @@ def build_routes(owner: Owner, wish: RouteWish, plan: RoutePlan | None, served: 
     if route is None:
         return []
     if route.ingress is not None:
-        return [build_ingress(owner, route)] if INGRESSES.kind in served else []
+        return [build_ingress(owner, route, explained)] if INGRESSES.kind in served else []
     if HTTP_ROUTES.kind not in served:
         return []
     told = plan or RoutePlan()
-    routes = [build_http_route(owner, route, told)]
+    routes = [build_http_route(owner, route, told, explained)]
     if GRPC_ROUTES.kind in served and route.grpc_hostnames:
         routes.append(build_grpc_route(owner, route, told))
     return routes
