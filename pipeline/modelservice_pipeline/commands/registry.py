@@ -53,6 +53,18 @@ COMMANDS: tuple[Command, ...] = (
         ("modelservice model signature model.onnx",),
     ),
     Command(
+        "text",
+        "put a tokenizer before a model, in one file that takes texts",
+        "Write a tokenizer.json of Hugging Face as stock operators of ONNX, put it before a model of tokens, "
+        "and pool its vectors, in one file that takes texts. It is written only if tokens and answers are "
+        "those of the library and of the model for every text that is compared.",
+        (
+            "modelservice model text tokenizer.json --output tokenizer.onnx",
+            "modelservice model text minilm encoder.onnx --pool mean --normalize --output model.onnx",
+        ),
+        packages=("numpy", "onnx", "onnxruntime", "tokenizers", "rich"),
+    ),
+    Command(
         "convert",
         "convert a framework's model to ONNX and prove that it answers the same",
         "Convert a model of a framework to ONNX, and prove that it answers as the framework does. The "

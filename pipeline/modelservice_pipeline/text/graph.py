@@ -4,13 +4,13 @@ Every operator comes from a stock ONNX Runtime: domains "", "ai.onnx.ml" and "co
 int64 throughout; Python's numbers and NumPy's arrays become constants where they meet a value.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
 OPSET = 20
 """The first one that joins strings."""
@@ -150,6 +150,9 @@ class Graph:
         self._initializers: list[onnx.TensorProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self._nodes: list[onnx.NodeProto] = []
+        self._functions: list[onnx.FunctionProto] = []
+        self._opsets = dict(_DOMAINS)
+        self._ir_version = IR_VERSION
         self._count = 0
 
     def input(self, name: str, datatype: int, shape: Shape) -> Value:
@@ -264,14 +267,38 @@ class Graph:
         graph = helper.make_graph(nodes, self._fresh("body"), inputs, outputs)
         return self.op_many("Loop", len(initial), most, go_on, *initial, body=graph)
 
+    def include(self, model: onnx.ModelProto, inputs: Mapping[str, Value]) -> dict[str, Value]:
+        """Make a whole model a part of this one; returns its outputs by their names.
+
+        Args:
+            model: Of opset 20 or newer, without external data.
+            inputs: Its inputs by their names.
+        """
+        part = compose.add_prefix(model, f"{self._fresh('model')}/")
+        for before, after in zip(model.graph.input, part.graph.input, strict=True):
+            if before.name in inputs:
+                self._nodes.append(helper.make_node("Identity", [inputs[before.name].name], [after.name]))
+        self._nodes.extend(part.graph.node)
+        self._initializers.extend(part.graph.initializer)
+        self._functions.extend(part.functions)
+        self._ir_version = max(self._ir_version, part.ir_version)
+        for opset in part.opset_import:
+            self._opsets[opset.domain] = max(opset.version, self._opsets.get(opset.domain, 0))
+        names = zip(model.graph.output, part.graph.output, strict=True)
+        return {before.name: Value(self, after.name) for before, after in names}
+
     def model(self) -> onnx.ModelProto:
-        """Return the finished file. Only the domains that it uses are declared."""
+        """Return the finished file."""
         graph = helper.make_graph(
             self._nodes, self._name, self._inputs, self._outputs, initializer=self._initializers
         )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in _DOMAINS.items()]
+        opsets = [helper.make_opsetid(domain, version) for domain, version in self._opsets.items()]
         return helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="modelservice"
+            graph,
+            opset_imports=opsets,
+            ir_version=self._ir_version,
+            functions=self._functions,
+            producer_name="modelservice",
         )
 
     def _fresh(self, stem: str) -> str:

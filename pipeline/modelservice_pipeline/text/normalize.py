@@ -50,7 +50,7 @@ def _flatten(config: dict[str, Any] | None) -> list[dict[str, Any]]:
 def _is_table(config: dict[str, Any]) -> bool:
     if config["type"] == "Replace":
         pattern = config["pattern"]
-        return len(pattern.get("String", "")) == 1 and "|" not in (pattern["String"], config["content"])
+        return len(pattern.get("String", "")) == 1
     return config["type"] in ("BertNormalizer", "Lowercase", "Sequence", "StripAccents", "Nmt")
 
 

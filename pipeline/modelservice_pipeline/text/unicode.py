@@ -27,10 +27,16 @@ _APART = {
 }
 
 _PAGE = 256
-# Planes without characters of their own are asked by one of their kind: unassigned, and private use.
-_ASKED = [
-    code for code in (*range(0x40001), *range(0xE0000, 0xE1000), 0xF0000) if not 0xD800 <= code < 0xE000
+# Planes of unassigned and of private characters are asked by their first and last ones, where tables have
+# their edges; the second one stands for those between.
+_PLANES = [*range(0x40000, 0xE0000, 0x10000), 0xE1000, 0xF0000, 0x100000]
+_EDGES = [
+    code for plane in _PLANES for code in (plane, plane + 1, *range(plane | 0xFFFC, (plane | 0xFFFF) + 1))
 ]
+_ASKED = [
+    code for code in (*range(0x40000), *range(0xE0000, 0xE1000), *_EDGES) if not 0xD800 <= code < 0xE000
+]
+_RUNE = "ᚠ"  # no normalizer changes it or makes one
 _ASKED_TEXT = "".join(map(chr, _ASKED))
 
 
@@ -94,9 +100,9 @@ def expansions(normalizer: str) -> dict[int, str]:
     library = Tokenizer.from_str(
         json.dumps({"normalizer": json.loads(normalizer), "model": empty})
     ).normalizer
-    after = library.normalize_str("|".join(_ASKED_TEXT)).split("|")
-    bar = ord("|")  # itself between two others: two empty texts where it stood
-    after[bar : bar + 2] = ["|"]
+    after = library.normalize_str(_RUNE.join(_ASKED_TEXT)).split(_RUNE)
+    place = ord(_RUNE)  # itself between two others: two empty texts where it stood
+    after[place : place + 2] = [_RUNE]
     changed = {number for number, text in enumerate(after) if text != _ASKED_TEXT[number]}
     sources = _sources()
     return {
@@ -109,7 +115,8 @@ def expansions(normalizer: str) -> dict[int, str]:
 @cache
 def _sources() -> np.ndarray[Any, Any]:
     """Return, for each code point, the place in what is asked of itself or of one of its kind."""
-    sources = np.full(CODES, _ASKED.index(0x40000))
-    sources[0xF0000:] = len(_ASKED) - 1
+    sources = np.zeros(CODES, np.int64)
+    for plane in _PLANES:
+        sources[plane : (plane | 0xFFFF) + 1] = _ASKED.index(plane + 1)
     sources[_ASKED] = np.arange(len(_ASKED))
     return sources

@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tests.unit.pipeline.text.small_tokenizers import SPECIALS, bert, byte_level, train
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from modelservice_pipeline.text.corpus import TEXTS
 from modelservice_pipeline.text.graph import INT64, STRING, Graph
 from modelservice_pipeline.text.tokenizer import read_tokenizer
 
-SPECIALS = ["<pad>", "<unk>", "<s>", "</s>", "[MASK]"]
 CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -27,38 +27,18 @@ O200K = (
 )
 
 
-def _train(tokenizer: Tokenizer, **options: Any) -> Tokenizer:
-    kind = {
-        "BPE": trainers.BpeTrainer,
-        "WordPiece": trainers.WordPieceTrainer,
-        "WordLevel": trainers.WordLevelTrainer,
-    }
-    name = type(tokenizer.model).__name__
-    trainer = kind[name](vocab_size=700, special_tokens=SPECIALS, show_progress=False, **options)
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    return tokenizer
-
-
-def _byte_level(pre_tokenizer: Any, normalizer: Any = None) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizer
-    if normalizer is not None:
-        tokenizer.normalizer = normalizer
-    return _train(tokenizer, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-
-
 def _gpt2() -> Tokenizer:
-    return _byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
+    return byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
 
 
 def _roberta() -> Tokenizer:
-    tokenizer = _byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True))
+    tokenizer = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True))
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 3), ("<s>", 2))
     return tokenizer
 
 
 def _split(pattern: str, behavior: str = "isolated", invert: bool = False) -> Tokenizer:
-    return _byte_level(
+    return byte_level(
         pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Split(Regex(pattern), behavior, invert),
@@ -71,7 +51,7 @@ def _split(pattern: str, behavior: str = "isolated", invert: bool = False) -> To
 def _llama() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    _train(tokenizer, initial_alphabet=list("abcdefghijklmnopqrstuvwxyz▁"), limit_alphabet=60)
+    train(tokenizer, initial_alphabet=list("abcdefghijklmnopqrstuvwxyz▁"), limit_alphabet=60)
     config = json.loads(tokenizer.to_str())
     for byte in range(256):
         config["model"]["vocab"][f"<0x{byte:02X}>"] = len(config["model"]["vocab"])
@@ -81,21 +61,10 @@ def _llama() -> Tokenizer:
     return Tokenizer.from_str(json.dumps(config))
 
 
-def _bert(**options: Any) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.BertNormalizer(**options)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    _train(tokenizer, limit_alphabet=150)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        "<s> $A </s>", "<s> $A </s> $B </s>", [("<s>", 2), ("</s>", 3)]
-    )
-    return tokenizer
-
-
 def _metaspace(scheme: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-    return _train(tokenizer, limit_alphabet=80)
+    return train(tokenizer, limit_alphabet=80)
 
 
 def _clip() -> Tokenizer:
@@ -106,7 +75,7 @@ def _clip() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.Digits(True)]
     )
-    return _train(tokenizer, limit_alphabet=80, end_of_word_suffix="</w>")
+    return train(tokenizer, limit_alphabet=80, end_of_word_suffix="</w>")
 
 
 def _words() -> Tokenizer:
@@ -115,7 +84,7 @@ def _words() -> Tokenizer:
         [normalizers.NFD(), normalizers.StripAccents(), normalizers.Strip(), normalizers.Lowercase()]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return _train(tokenizer)
+    return train(tokenizer)
 
 
 KINDS = {
@@ -130,8 +99,8 @@ KINDS = {
     "llama": _llama,
     "metaspace first": lambda: _metaspace("first"),
     "metaspace always": lambda: _metaspace("always"),
-    "bert uncased": lambda: _bert(lowercase=True),
-    "bert cased": lambda: _bert(lowercase=False, strip_accents=False),
+    "bert uncased": lambda: bert(lowercase=True),
+    "bert cased": lambda: bert(lowercase=False, strip_accents=False),
     "clip": _clip,
     "words": _words,
 }
