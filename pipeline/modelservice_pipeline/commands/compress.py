@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelservice_pipeline.data.arguments import add_data_arguments, load_data
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.evaluate.arguments import add_reading_arguments, make_reading
 from modelservice_pipeline.report.report import add_output_arguments, emit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from modelservice_pipeline.compress.judge import Judge
     from modelservice_pipeline.data.dataset import Dataset
     from modelservice_pipeline.model.port import Port
 
@@ -18,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file")
     add_data_arguments(parser)
+    add_reading_arguments(parser)
     group = parser.add_argument_group("compression")
     group.add_argument(
         "--max-drop",
@@ -28,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--metric",
-        default=None,
-        choices=("agreement", "cosine"),
-        help="the figure: agreement and cosine compare with the original's answers and need no labels",
+        metavar="NAME",
+        help="the figure: one of evaluate, or agreement or cosine, which compare with the original's answers "
+        "(default: f1, mae or chrf with labels, else agreement)",
     )
     group.add_argument(
         "--calibration",
@@ -69,21 +73,29 @@ def run(arguments: argparse.Namespace) -> int:
     from modelservice_pipeline.compress.outcome import report
     from modelservice_pipeline.compress.run import Request, compress
 
+    _check(arguments)
     request = Request(
         arguments.model,
         lambda ports: _load(arguments, ports),
-        metric=arguments.metric or "agreement",
+        lambda data: _make_judge(arguments, data),
         max_drop=arguments.max_drop,
         objective=arguments.objective,
         request_rows=arguments.request_rows,
         threads=arguments.threads,
         for_gpu=arguments.target == "gpu",
         scripts=tuple(arguments.script),
-        seed=arguments.seed,
         output=arguments.output,
     )
     emit(report(compress(request)), arguments)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not arguments.max_drop >= 0:
+        raise PipelineError(f"--max-drop {arguments.max_drop}: must be at least 0")
+    for flag in ("request_rows", "threads"):
+        if getattr(arguments, flag) < 1:
+            raise PipelineError(f"--{flag.replace('_', '-')} {getattr(arguments, flag)}: must be at least 1")
 
 
 def _load(arguments: argparse.Namespace, ports: "Sequence[Port]") -> "tuple[Dataset, Dataset]":
@@ -92,6 +104,28 @@ def _load(arguments: argparse.Namespace, ports: "Sequence[Port]") -> "tuple[Data
 
     data = load_data(arguments, ports, needs_label=False)
     if arguments.calibration is None:
-        return take_part(data, 0.0, 0.2), take_part(data, 0.2, 1.0)
+        learnt, judged = take_part(data, 0.0, 0.2), take_part(data, 0.2, 1.0)
+        if not len(learnt) or not len(judged):
+            raise PipelineError(
+                f"{data.name} has {len(data)} rows, too few to learn from some and judge by others; give "
+                "more, or rows to learn from as --calibration"
+            )
+        return learnt, judged
     other = argparse.Namespace(**{**vars(arguments), "data": arguments.calibration, "part": None})
     return load_data(other, ports, needs_label=False), data
+
+
+def _make_judge(arguments: argparse.Namespace, data: "Dataset") -> "Judge":
+    from modelservice_pipeline.compress.closeness import METRICS
+    from modelservice_pipeline.compress.judge import ClosenessJudge, LabelJudge
+    from modelservice_pipeline.evaluate.metrics import get_metric
+
+    if arguments.metric in METRICS or (arguments.metric is None and data.labels is None):
+        return ClosenessJudge(arguments.metric or METRICS[0], arguments.seed)
+    name = arguments.metric and get_metric(arguments.metric).name
+    if data.labels is None:
+        raise PipelineError(
+            f"--metric {name} needs labels, and {data.name} has none: name them with --label, or take "
+            "--metric agreement or cosine"
+        )
+    return LabelJudge(name, data.labels, make_reading(arguments), arguments.positive, arguments.seed)

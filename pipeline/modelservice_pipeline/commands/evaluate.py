@@ -1,10 +1,12 @@
 """`modelservice model evaluate`: what a model is worth on data, alone or against another."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modelservice_pipeline.data.arguments import add_data_arguments, load_data
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.evaluate.arguments import add_reading_arguments, make_reading
 from modelservice_pipeline.predict.arguments import TARGET_HELP, add_endpoint_arguments, open_predictor
 from modelservice_pipeline.report.report import Report, add_output_arguments, emit
 
@@ -27,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL2",
         help="another model, compared with the first on the same rows",
     )
-    _add_reading_arguments(parser)
+    add_reading_arguments(parser)
     group = parser.add_argument_group("figures")
     group.add_argument(
         "--folds", type=int, default=0, metavar="K", help="figures of K even parts of the rows too"
@@ -61,34 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser)
 
 
-def _add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("answers")
-    group.add_argument(
-        "--task",
-        choices=("classification", "regression", "text"),
-        help="what the model is for (default: found out)",
-    )
-    group.add_argument("--output-name", metavar="NAME", help="the only output to look at")
-    group.add_argument("--classes", metavar="NAME,NAME...", help="the model's classes in its order")
-    group.add_argument(
-        "--positive",
-        metavar="CLASS",
-        help="the class of precision, recall and F1 (default: the greater of two)",
-    )
-    group.add_argument("--threshold", type=float, metavar="P", help="answer the second class from P on")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate. Raises PipelineError."""
     from modelservice_pipeline.evaluate.figures import choose_class, compute_figures
     from modelservice_pipeline.evaluate.limits import judge
+    from modelservice_pipeline.evaluate.outputs import find_class
     from modelservice_pipeline.evaluate.plots import draw_pictures
     from modelservice_pipeline.evaluate.show import show_comparison, show_figures
 
     settings = _make_settings(arguments)
     limits = _parse_limits(arguments)
     dataset, found = _ask(arguments.model, arguments)
-    settings = _set_positive(settings, found, arguments.positive)
+    settings = replace(settings, positive=find_class(found, arguments.positive))
     facts: dict[str, Any] = _describe_run(arguments, dataset) | compute_figures(
         found, dataset.slices, settings
     )
@@ -127,31 +113,14 @@ def _make_settings(arguments: argparse.Namespace) -> "Settings":
 
 def _ask(target: str, arguments: argparse.Namespace) -> "tuple[Dataset, Found]":
     from modelservice_pipeline.evaluate.asking import ask
-    from modelservice_pipeline.evaluate.outputs import Reading, check_outputs, read_answers
+    from modelservice_pipeline.evaluate.outputs import check_outputs, read_answers
 
     predictor = open_predictor(target, arguments)
     check_outputs(predictor.outputs)
     dataset = load_data(arguments, predictor.inputs)
     assert dataset.labels is not None
-    classes = tuple(arguments.classes.split(",")) if arguments.classes else ()
-    reading = Reading(arguments.task, arguments.output_name, classes, arguments.threshold)
+    reading = make_reading(arguments)
     return dataset, read_answers(ask(predictor, dataset, f"Asking {_short(target)}"), dataset.labels, reading)
-
-
-def _set_positive(settings: "Settings", found: "Found", asked: str | None) -> "Settings":
-    from dataclasses import replace
-
-    from modelservice_pipeline.evaluate.answers import distinct
-
-    if asked is None:
-        return settings
-    known = distinct(found.labels, found.answers.predicted)
-    for name in known:
-        if str(name) == asked:
-            return replace(settings, positive=name)
-    raise PipelineError(
-        f"--positive {asked}: there is no such class; there are: {', '.join(map(str, known))}"
-    )
 
 
 def _describe_run(arguments: argparse.Namespace, dataset: "Dataset") -> dict[str, Any]:

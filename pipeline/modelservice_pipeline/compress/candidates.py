@@ -31,21 +31,25 @@ class Source:
     Attributes:
         path: The model's file.
         model: Its graph, prepared.
+        prepared: The file of that.
         facts: What is in it.
         inputs: The model's.
         outputs: The model's.
         rows: Inputs that no figure is made of: to calibrate and to learn from.
-        answers: What the model answers to them, and `label` where it is known.
+        answers: What the model answers to them.
+        labels: What it should answer, where that is known.
         folder: Where candidates are written.
     """
 
     path: Path
     model: ModelProto
+    prepared: Path
     facts: GraphFacts
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     rows: Arrays
     answers: Arrays
+    labels: np.ndarray[Any, Any] | None
     folder: Path
 
 
@@ -95,19 +99,23 @@ def _int8_candidates(cpu: Cpu) -> list[Candidate]:
     bits = "weights of 7 and activations of 8 bits" if reduced else "weights and activations of 8 bits"
 
     def make(source: Source, path: Path) -> None:
-        quantize.quantize_all(source.model, path, list(_calibration_runs(source)), reduce_range=reduced)
+        quantize.quantize_all(source.prepared, path, list(_calibration_runs(source)), reduce_range=reduced)
 
     return [*candidates, Candidate("int8-static", f"{bits}, calibrated on rows", make)]
 
 
 def _dynamic(name: str, what: str, *, per_channel: bool, reduce_range: bool) -> Candidate:
     def make(source: Source, path: Path) -> None:
-        quantize.quantize_weights(source.model, path, per_channel=per_channel, reduce_range=reduce_range)
+        quantize.quantize_weights(source.prepared, path, per_channel=per_channel, reduce_range=reduce_range)
 
     return Candidate(name, what, make, shares_scales=True)
 
 
-_FP16 = Candidate("fp16", "floats of 16 bits", lambda source, path: quantize.halve_floats(source.model, path))
+def _halve(source: Source, path: Path) -> None:
+    quantize.halve_floats(source.prepared, path)
+
+
+_FP16 = Candidate("fp16", "floats of 16 bits", _halve)
 
 
 def _pruned(name: str, kept: float) -> Candidate:
@@ -132,7 +140,7 @@ def _by_script(number: int, command: str) -> Candidate:
         write_model(source.model, folder / "model.onnx")
         if prune.tensors_to_see(source.model):
             write_model(prune.prune(source.model, 0.5, _see(source)), folder / "pruned.onnx")
-        made = script.run_script(command, folder, source.rows, source.answers)
+        made = script.run_script(command, folder, source.rows, source.answers, source.labels)
         made.rename(path)
 
     return Candidate(f"script-{number}", command, make)

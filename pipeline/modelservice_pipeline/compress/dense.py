@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -58,14 +59,14 @@ def run_layers(layers: tuple[Layer, ...], rows: Array) -> Array:
 class Training:
     """How long and how fast to train; steps, never seconds, so that every machine does the same."""
 
-    steps: int = 1500
+    steps: int
     batch_size: int = 128
     rate: float = 1e-3
     seed: int = 0
 
 
 def fit_layers(
-    layers: tuple[Layer, ...], inputs: Array, targets: Array, training: Training | None = None
+    layers: tuple[Layer, ...], inputs: Array, targets: Array, training: Training
 ) -> tuple[Layer, ...]:
     """Return layers whose outputs are nearer to the targets, by the mean squared error.
 
@@ -75,7 +76,12 @@ def fit_layers(
         targets: [rows, units of the last layer].
         training: How long and how fast.
     """
-    training = training or Training()
+    # Matrices this small gain nothing from threads, which on a busy machine wait for each other.
+    with threadpool_limits(1):
+        return _fit(layers, inputs, targets, training)
+
+
+def _fit(layers: tuple[Layer, ...], inputs: Array, targets: Array, training: Training) -> tuple[Layer, ...]:
     chance = np.random.default_rng(training.seed)
     values = [np.array(array, np.float32) for layer in layers for array in (layer.weight, layer.bias)]
     means = [np.zeros_like(value) for value in values]

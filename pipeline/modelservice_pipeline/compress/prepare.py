@@ -1,16 +1,35 @@
 """Brings a graph into the form that quantizing and pruning expect; its answers stay the same."""
 
-from onnx import GraphProto, ModelProto
+from pathlib import Path
+
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from modelservice_pipeline.compress.graph import all_graphs, constants
+from modelservice_pipeline.compress.write import write_model
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.model.session import OnnxModel
+
+_ELEMENT_TYPES = {
+    "bool": TensorProto.BOOL,
+    "float16": TensorProto.FLOAT16,
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "int8": TensorProto.INT8,
+    "object": TensorProto.STRING,
+    "uint8": TensorProto.UINT8,
+}
 
 
-def prepare(model: ModelProto) -> ModelProto:
-    """Return a copy with weights as initializers, nodes with names of their own, and no remembered shapes.
+def prepare(model: ModelProto, path: Path) -> ModelProto:
+    """Return a copy of a model that is easier to change, and write it to a path.
 
-    PaddlePaddle and older exporters write weights as Constant nodes. Quantizing tells nodes apart by
-    their names, which files may lack or repeat. Shapes that an earlier optimizer wrote are wrong after it
-    changed the graph, and shape inference stops at the first contradiction.
+    Weights become initializers: PaddlePaddle and older exporters write them as Constant nodes. Nodes get
+    names of their own, by which quantizing tells them apart. Shapes that an earlier optimizer remembered are
+    dropped, for they are wrong after it changed the graph, and shape inference stops at the first
+    contradiction. Types of tensors are those that ONNX Runtime finds: shape inference knows no operators of
+    com.microsoft, and crashes where ai.onnx.ml reads from one of them.
     """
     prepared = ModelProto()
     prepared.CopyFrom(model)
@@ -19,6 +38,8 @@ def prepare(model: ModelProto) -> ModelProto:
         _hoist_constants(graph)
         _name_nodes(graph, taken)
         del graph.value_info[:]
+    prepared.graph.value_info.extend(_find_types(prepared, path))
+    write_model(prepared, path)
     return prepared
 
 
@@ -41,3 +62,25 @@ def _name_nodes(graph: GraphProto, taken: set[str]) -> None:
             name = f"{node.name or node.op_type}_{number}"
         node.name = name
         taken.add(name)
+
+
+def _find_types(model: ModelProto, path: Path) -> list[ValueInfoProto]:
+    """Return the types of the tensors in the main graph, without shapes."""
+    seeing = ModelProto()
+    seeing.CopyFrom(model)
+    known = {port.name for port in seeing.graph.output}
+    for node in model.graph.node:
+        for name in node.output:
+            if name and name not in known:
+                known.add(name)
+                seeing.graph.output.add().name = name
+    write_model(seeing, path)
+    try:
+        ports = OnnxModel(path).outputs
+    except PipelineError:
+        return []  # a graph that hands out no more than it did; shape inference has to do
+    return [
+        helper.make_tensor_value_info(port.name, _ELEMENT_TYPES[port.dtype], None)
+        for port in ports
+        if port.dtype in _ELEMENT_TYPES and port.name not in {one.name for one in model.graph.output}
+    ]

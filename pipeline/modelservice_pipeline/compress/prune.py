@@ -11,6 +11,7 @@ from onnx import ModelProto
 from modelservice_pipeline.compress.chains import Chain, find_chains, replace_chain
 from modelservice_pipeline.compress.dense import ACTIVATIONS, Array, Layer, Training, fit_layers
 
+_STEPS = 1500
 _UNITS_TOGETHER = 8
 """Kernels work on so many numbers at once: a layer of 50 units costs what one of 56 does."""
 
@@ -31,7 +32,7 @@ def prune(
     for chain in find_chains(model):
         inputs, results = seen[chain.source], seen[chain.result]
         layers = choose_units(chain, kept, inputs)
-        replace_chain(smaller, chain, fit_layers(layers, inputs, results, training))
+        replace_chain(smaller, chain, fit_layers(layers, inputs, results, training or Training(_STEPS)))
     return smaller
 
 

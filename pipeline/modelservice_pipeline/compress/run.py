@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from onnx import ModelProto
+
 from modelservice_pipeline.compress.candidates import Source, plan_candidates
 from modelservice_pipeline.compress.graph import file_bytes, load_model, read_facts, why_nothing_to_gain
-from modelservice_pipeline.compress.judge import ClosenessJudge
+from modelservice_pipeline.compress.judge import Judge
 from modelservice_pipeline.compress.machine import read_cpu
 from modelservice_pipeline.compress.outcome import Outcome
 from modelservice_pipeline.compress.prepare import prepare
@@ -35,27 +38,25 @@ class Request:
     Attributes:
         model: The file.
         load: Returns rows to learn from and rows to judge by, for the model's inputs.
-        metric: The figure.
+        judge: Makes the judge of the rows to judge by.
         max_drop: How much worse it may be.
         objective: See `Aim`.
         request_rows: Rows of a request of several.
         threads: CPUs of the pod.
         for_gpu: Whether a GPU will run it.
         scripts: Programs that make candidates.
-        seed: Of all that is random.
         output: Where the chosen file goes; None: nowhere.
     """
 
     model: Path
     load: Callable[[Sequence[Port]], tuple[Dataset, Dataset]]
-    metric: str
+    judge: Callable[[Dataset], Judge]
     max_drop: float = 0.01
     objective: str = "latency"
     request_rows: int = 32
     threads: int = 1
     for_gpu: bool = False
     scripts: tuple[str, ...] = ()
-    seed: int = 0
     output: Path | None = None
 
 
@@ -64,35 +65,51 @@ def compress(request: Request) -> Outcome:
     check_server_is_installed()
     graph = load_model(request.model)
     aim = Aim(request.objective, request.max_drop, request.request_rows)
-    facts = read_facts(graph)
     model = OnnxModel(request.model)
     learnt, judged = request.load(model.inputs)
+    judge = request.judge(judged)
     cpu = read_cpu()
     outcome = Outcome(
-        request.model, file_bytes(request.model), judged.name, len(judged), request.metric, aim, cpu
+        request.model, file_bytes(request.model), judged.name, len(judged), judge.metric, aim, cpu
     )
-    nothing = why_nothing_to_gain(facts)
+    nothing = why_nothing_to_gain(read_facts(graph))
     with tempfile.TemporaryDirectory(prefix="modelservice-compress-") as folder:
         tried: tuple[Tried, ...] = ()
         if nothing is None or request.scripts:
-            rows = prepare_rows(learnt.inputs, model.inputs)
-            rows = {name: array[:_MOST_LEARNT_ROWS] for name, array in rows.items()}
-            answers = FilePredictor(model).predict(rows)
-            source = Source(
-                request.model, prepare(graph), facts, model.inputs, model.outputs, rows, answers, Path(folder)
-            )
-            tried = _search(source, judged, request, aim)
+            source = _make_source(request.model, graph, model, learnt, Path(folder))
+            tried = _search(source, judged, judge, request, aim)
             nothing = None
         chosen = choose(tried, aim)
         _keep(request, chosen)
-    return dataclasses.replace(outcome, tried=tried, chosen=chosen, nothing=nothing)
+    return dataclasses.replace(outcome, metric=judge.metric, tried=tried, chosen=chosen, nothing=nothing)
 
 
-def _search(source: Source, data: Dataset, request: Request, aim: Aim) -> tuple[Tried, ...]:
+def _make_source(path: Path, graph: ModelProto, model: OnnxModel, learnt: Dataset, folder: Path) -> Source:
+    data = learnt.take(np.arange(min(len(learnt), _MOST_LEARNT_ROWS)))
+    rows = prepare_rows(data.inputs, model.inputs)
+    answers = FilePredictor(model).predict(rows)
+    prepared = folder / "prepared.onnx"
+    return Source(
+        path,
+        prepare(graph, prepared),
+        prepared,
+        read_facts(graph),
+        model.inputs,
+        model.outputs,
+        rows,
+        answers,
+        data.labels,
+        folder,
+    )
+
+
+def _search(source: Source, data: Dataset, judge: Judge, request: Request, aim: Aim) -> tuple[Tried, ...]:
     candidates = plan_candidates(source, read_cpu(), for_gpu=request.for_gpu, scripts=request.scripts)
     rows = prepare_rows(data.inputs, source.inputs)
     _, answers = answer_original(source.path, rows, aim)
-    judged = Judged(ClosenessJudge(request.metric, request.seed), rows, answers)
+    # The original against itself: what cannot be judged is told before anything is made.
+    judge.compare(answers, answers)
+    judged = Judged(judge, rows, answers)
     pod = Pod(request.threads, ("CUDA",) if request.for_gpu else ())
     return try_all(source, judged, candidates, aim, pod)
 

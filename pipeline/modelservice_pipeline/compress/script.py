@@ -15,7 +15,11 @@ RESULT = "result.onnx"
 
 
 def run_script(
-    command: str, folder: Path, rows: Mapping[str, np.ndarray[Any, Any]], answers: Mapping[str, Any]
+    command: str,
+    folder: Path,
+    rows: Mapping[str, np.ndarray[Any, Any]],
+    answers: Mapping[str, np.ndarray[Any, Any]],
+    labels: np.ndarray[Any, Any] | None,
 ) -> Path:
     """Run a program in a folder with the model's files, and return the model that it made.
 
@@ -24,12 +28,15 @@ def run_script(
         folder: Has `model.onnx`, and `pruned.onnx` where units could be left out. It gets `data.npz`: an
             array `input:NAME` for each input, `output:NAME` for what the model answered, `label` where known.
         rows: The inputs.
-        answers: The outputs, and `label`.
+        answers: The outputs.
+        labels: What they should be, where that is known.
 
     Raises PipelineError where it fails or makes nothing.
     """
     arrays = {f"input:{name}": _plain(array) for name, array in rows.items()}
-    arrays |= {name if name == "label" else f"output:{name}": _plain(one) for name, one in answers.items()}
+    arrays |= {f"output:{name}": _plain(array) for name, array in answers.items()}
+    if labels is not None:
+        arrays["label"] = _plain(labels)
     np.savez(folder / "data.npz", **arrays)  # type: ignore[arg-type]  # its stub reads names as flags
     try:
         # Standard output is the report's.

@@ -19,6 +19,7 @@ from modelservice_pipeline.model.port import Port
 _UNITS = 64
 _LEAST_PROBABILITY = 1e-6
 _LEAST_ROWS = 100
+_STEPS = 4000
 _OPSET, _IR_VERSION = 17, 8
 _ELEMENT_TYPES = {
     "float32": TensorProto.FLOAT,
@@ -80,7 +81,7 @@ def train_student(
     center, spread = asked.mean(axis=0), asked.std(axis=0)
     spread[spread == 0] = 1
     layers = _fresh_layers(asked.shape[1], targets.shape[1], targets.mean(axis=0))
-    fitted = fit_layers(layers, (asked - center) / spread, targets, training or Training(steps=4000))
+    fitted = fit_layers(layers, (asked - center) / spread, targets, training or Training(_STEPS))
     # The layers take rows as they are: centering and scaling become a part of the first weights.
     weight = fitted[0].weight / spread[:, np.newaxis]
     first = Layer(weight, fitted[0].bias - center @ weight, fitted[0].activation)

@@ -7,11 +7,12 @@ told in the report.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.evaluate.answers import Answers
+from modelservice_pipeline.evaluate.answers import Answers, distinct
 from modelservice_pipeline.evaluate.classification import Array
 from modelservice_pipeline.evaluate.label_classes import align_labels, name_columns, parse_classes
 from modelservice_pipeline.evaluate.metrics import Task
@@ -108,6 +109,19 @@ def find_outputs(outputs: Mapping[str, Array], reading: Reading) -> Outputs:
     chosen = _choose(outputs, reading)
     said = _find_said(chosen)
     return Outputs(chosen, said, _find_scores(chosen, is_needed=said is None))
+
+
+def find_class(found: Found, asked: str | None) -> Any:
+    """Return the class that a user names; None where none is named. Raises PipelineError."""
+    if asked is None:
+        return None
+    known = distinct(found.labels, found.answers.predicted)
+    for name in known:
+        if str(name) == asked:
+            return name
+    raise PipelineError(
+        f"--positive {asked}: there is no such class; there are: {', '.join(map(str, known))}"
+    )
 
 
 def _choose(outputs: Mapping[str, Array], reading: Reading) -> dict[str, Array]:

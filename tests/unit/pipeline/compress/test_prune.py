@@ -26,7 +26,7 @@ def answer(model, path, rows):
 
 
 def test_chain_of_a_network_runs_as_its_graph(tmp_path):
-    model = prepare(make_network())
+    model = prepare(make_network(), tmp_path / "prepared.onnx")
     (chain,) = find_chains(model)
     assert (chain.source, chain.result) == ("x", "s2")
     assert [layer.activation for layer in chain.layers] == ["Relu", "Relu", ""]
@@ -55,7 +55,8 @@ def test_replaced_chain_of_words_answers_the_same(tmp_path):
         helper.make_node("Add", ["e", "b1"], ["f"]),
         helper.make_node("Sigmoid", ["f"], ["p"]),
     ]
-    model = prepare(make_model(nodes, [("x", ["n", "t", 6])], [("p", ["n", "t", 3])], weights))
+    made = make_model(nodes, [("x", ["n", "t", 6])], [("p", ["n", "t", 3])], weights)
+    model = prepare(made, tmp_path / "prepared.onnx")
     rows = chance.normal(size=(4, 5, 6)).astype(np.float32)
     before = answer(model, tmp_path / "a.onnx", rows)
     (chain,) = find_chains(model)
@@ -68,7 +69,7 @@ def test_replaced_chain_of_words_answers_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("reader", ["output", "other node", "subgraph", "shared weight", "scaled"])
-def test_layers_that_others_read_are_no_chain(reader):
+def test_layers_that_others_read_are_no_chain(tmp_path, reader):
     weights = [constant("w0", np.eye(4)), constant("w1", np.eye(4))]
     second = "w0" if reader == "shared weight" else "w1"
     scale = {"alpha": 2.0} if reader == "scaled" else {}
@@ -87,19 +88,19 @@ def test_layers_that_others_read_are_no_chain(reader):
             [helper.make_node("Neg", ["b"], ["y"])], "t", [], [helper.make_tensor_value_info("y", 1, None)]
         )
         nodes.append(helper.make_node("If", ["c"], ["q"], then_branch=body, else_branch=body))
-    model = prepare(make_model(nodes, [("x", ["n", 4])], outputs, weights))
+    model = prepare(make_model(nodes, [("x", ["n", 4])], outputs, weights), tmp_path / "prepared.onnx")
     assert find_chains(model) == ()
     assert tensors_to_see(model) == ()
 
 
-def test_units_that_matter_stay():
+def test_units_that_matter_stay(tmp_path):
     first = np.zeros((2, 20), np.float32)
     first[0, 3], first[1, 11] = 1.0, 5.0
     second = np.zeros((20, 1), np.float32)
     second[[3, 11]] = 1.0
     second[7] = 100.0  # large weights, but the unit is always 0
     layers = (Layer(first, np.zeros(20, np.float32), "Relu"), Layer(second, np.zeros(1, np.float32)))
-    chain = find_chains(prepare(make_network()))[0]
+    chain = find_chains(prepare(make_network(), tmp_path / "prepared.onnx"))[0]
     kept = choose_units(type(chain)("x", "y", layers, ()), 0.1, np.abs(make_rows(30, 2)))
     assert kept[0].weight.shape == (2, 8)
     assert kept[1].weight.shape == (8, 1)
@@ -115,7 +116,7 @@ def test_kept_units_fill_vectors(units, share, kept):
 
 
 def test_pruned_network_learns_the_old_answers(tmp_path):
-    model = prepare(make_network((16, 64, 48, 4)))
+    model = prepare(make_network((16, 64, 48, 4)), tmp_path / "prepared.onnx")
     (chain,) = find_chains(model)
     rows = make_rows(2000)
     seen = {"x": rows, "s2": run_layers(chain.layers, rows)}

@@ -1,15 +1,32 @@
 """Weights of 8 bits of graphs as exporters write them: a quarter of the size, nearly the same answers."""
 
+import os
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.unit.pipeline.compress.conftest import make_model, make_network, make_rows
 
+from modelservice_pipeline.compress import quantize
 from modelservice_pipeline.compress.graph import file_bytes
 from modelservice_pipeline.compress.prepare import prepare
 from modelservice_pipeline.compress.quantize import halve_floats, quantize_all, quantize_weights
+from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.session import OnnxModel
+
+isolated = quantize._isolated
+
+
+pytestmark = pytest.mark.usefixtures("quantizer_here")
+
+
+def prepared(folder, model):
+    before = model.SerializeToString()
+    prepare(model, folder / "prepared.onnx")
+    assert model.SerializeToString() == before
+    onnx.save(model, folder / "a.onnx")
+    return folder / "prepared.onnx"
 
 
 def answer(path, rows):
@@ -25,10 +42,8 @@ def assert_alike(folder, rows, tolerance):
 @pytest.mark.parametrize("reduce_range", [False, True])
 def test_weights_of_8_bits_are_a_quarter_and_answer_alike(tmp_path, per_channel, reduce_range):
     model = make_network((64, 256, 256, 4))
-    onnx.save(model, tmp_path / "a.onnx")
-    before = model.SerializeToString()
-    quantize_weights(prepare(model), tmp_path / "b.onnx", per_channel=per_channel, reduce_range=reduce_range)
-    assert model.SerializeToString() == before
+    source = prepared(tmp_path, model)
+    quantize_weights(source, tmp_path / "b.onnx", per_channel=per_channel, reduce_range=reduce_range)
     assert file_bytes(tmp_path / "a.onnx") > 3.5 * file_bytes(tmp_path / "b.onnx")
     rows = make_rows(50, 64)
     np.testing.assert_allclose(
@@ -37,14 +52,10 @@ def test_weights_of_8_bits_are_a_quarter_and_answer_alike(tmp_path, per_channel,
 
 
 def test_calibrated_model_is_a_quarter_and_answers_alike(tmp_path):
-    model = prepare(make_network((64, 256, 256, 4)))
-    before = model.SerializeToString()
+    source = prepared(tmp_path, make_network((64, 256, 256, 4)))
     rows = make_rows(50, 64)
     calibration = [{"x": rows[row : row + 1]} for row in range(50)]
-    quantize_all(model, tmp_path / "b.onnx", calibration, reduce_range=False)
-    # The quantizer moves the weights of what it is given into files that it deletes.
-    assert model.SerializeToString() == before
-    onnx.save(model, tmp_path / "a.onnx")
+    quantize_all(source, tmp_path / "b.onnx", calibration, reduce_range=False)
     assert file_bytes(tmp_path / "a.onnx") > 3.5 * file_bytes(tmp_path / "b.onnx")
     np.testing.assert_allclose(
         answer(tmp_path / "a.onnx", rows), answer(tmp_path / "b.onnx", rows), atol=0.05
@@ -53,8 +64,7 @@ def test_calibrated_model_is_a_quarter_and_answers_alike(tmp_path):
 
 def test_floats_of_16_bits_keep_the_ports(tmp_path):
     model = make_network((64, 256, 4))
-    onnx.save(model, tmp_path / "a.onnx")
-    halve_floats(prepare(model), tmp_path / "b.onnx")
+    halve_floats(prepared(tmp_path, model), tmp_path / "b.onnx")
     assert file_bytes(tmp_path / "a.onnx") > 1.9 * file_bytes(tmp_path / "b.onnx")
     assert OnnxModel(tmp_path / "a.onnx").outputs == OnnxModel(tmp_path / "b.onnx").outputs
     rows = make_rows(50, 64)
@@ -72,8 +82,7 @@ def test_weights_in_constants_and_wrong_remembered_shapes_are_mended(tmp_path):
     ]
     model = make_model(nodes, [("x", ["n", 64])], [("p", ["n", 64])], [])
     model.graph.value_info.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, ["n", 7]))
-    onnx.save(model, tmp_path / "a.onnx")
-    quantize_weights(prepare(model), tmp_path / "b.onnx", per_channel=False, reduce_range=False)
+    quantize_weights(prepared(tmp_path, model), tmp_path / "b.onnx", per_channel=False, reduce_range=False)
     assert file_bytes(tmp_path / "a.onnx") > 2 * file_bytes(tmp_path / "b.onnx")
     rows = make_rows(5, 64)
     np.testing.assert_allclose(
@@ -108,10 +117,17 @@ def test_weight_of_two_readers_and_body_of_a_loop_become_8_bits(tmp_path):
     ]
     steps = numpy_helper.from_array(np.array(3), "steps")
     model = make_model(nodes, [("x", ["n", 64])], [("p", ["n", 64])], [weight, steps])
-    onnx.save(model, tmp_path / "a.onnx")
-    quantize_weights(prepare(model), tmp_path / "b.onnx", per_channel=False, reduce_range=False)
+    quantize_weights(prepared(tmp_path, model), tmp_path / "b.onnx", per_channel=False, reduce_range=False)
     rows = make_rows(5, 64)
     np.testing.assert_allclose(
         answer(tmp_path / "a.onnx", rows), answer(tmp_path / "b.onnx", rows), atol=0.05
     )
     assert file_bytes(tmp_path / "a.onnx") > 2.5 * file_bytes(tmp_path / "b.onnx")
+
+
+def test_crash_and_error_of_the_quantizer_are_told(tmp_path):
+    with pytest.raises(PipelineError, match="crashes on this graph"):
+        isolated(os.abort)
+    (tmp_path / "a.onnx").write_bytes(b"\x01")
+    with pytest.raises(PipelineError, match="the quantizer cannot: "):
+        isolated(quantize._halve_floats, tmp_path / "a.onnx", tmp_path / "b.onnx")
