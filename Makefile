@@ -161,6 +161,7 @@ encoder-reference: encoder ## Compare the encoder with transformers, in an envir
 	@test -x $(ENCODER)/reference/bin/python || python3 -m venv $(ENCODER)/reference
 	@$(VENV)/bin/uv pip install --quiet --python $(ENCODER)/reference/bin/python 'torch>=2.6' 'transformers>=4.50' numpy
 	@$(PY) examples/12-encoder/compare.py $(ENCODER)
+
 language: $(VENV)/.installed ## Train the language classifier into build/examples/09-language (11 seconds of one core)
 	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/09-language $(PY) examples/09-language/train.py --output build/examples/09-language --data build/examples/django $(LANGUAGE)
 

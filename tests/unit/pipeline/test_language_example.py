@@ -1,4 +1,4 @@
-"""The example that names languages: its graph answers as NumPy does, its catalogues are read as gettext does."""
+"""The example that names languages: graph and plain NumPy agree, catalogues are read as gettext does."""
 
 import gettext
 import io
