@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelservice_pipeline.text.characters import positions, shift_left, shift_right
+from modelservice_pipeline.text.characters import shift_left, shift_right
 from modelservice_pipeline.text.graph import INT64, Graph, Value
+from modelservice_pipeline.text.spans import odd_ones
 
 _NO_RANK = 1 << 62
 _PLACES = 1 << 31  # more than there are symbols in a batch
@@ -67,15 +68,7 @@ def _choose(graph: Graph, rank: Value, ends: Value, at_once: bool) -> Value:
         rank = graph.where(rank < _NO_RANK, rank * _PLACES + graph.range(rank.size(0)), _NO_RANK)
     lowest = graph.op("ScatterElements", none, piece, rank, reduction="min").gather(piece)
     candidates = (rank < _NO_RANK) & rank.equals(lowest)
-    return _leave_out_overlaps(graph, candidates) if at_once else candidates
-
-
-def _leave_out_overlaps(graph: Graph, candidates: Value) -> Value:
-    """Take the first, third, ... of adjacent pairs: of "aaa" the first two letters are joined."""
-    others = graph.concat(np.array([-1]), positions(~candidates))
-    before = others.gather((~candidates).cumulate())
-    distance = graph.range(candidates.size(0)) - before
-    return candidates & graph.op("Mod", distance, 2).equals(1)
+    return odd_ones(graph, candidates) if at_once else candidates  # of "aaa" the first two are joined
 
 
 def _all_at_once(merges: Sequence[Merge]) -> bool:

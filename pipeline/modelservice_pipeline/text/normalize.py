@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.text.characters import CODES, SEPARATOR, Characters
-from modelservice_pipeline.text.graph import Graph, Value
+from modelservice_pipeline.text.characters import SEPARATOR, Characters
+from modelservice_pipeline.text.forms import normal_form
+from modelservice_pipeline.text.graph import Graph
 from modelservice_pipeline.text.matching import match_ends
 from modelservice_pipeline.text.pattern import parse
-from modelservice_pipeline.text.spans import begins, expand, first_after, last_before, padded
+from modelservice_pipeline.text.spans import begins, expand, first_after, last_before
 from modelservice_pipeline.text.split import Step, escape, find_matches, put_before, write_bytes
-from modelservice_pipeline.text.unicode import expansions, look_up, members
+from modelservice_pipeline.text.unicode import expansions, look_up, members, replace_characters
 
 
 def read_normalizer(config: dict[str, Any] | None) -> list[Step]:
@@ -101,8 +102,16 @@ def _read_replace(config: dict[str, Any]) -> Step:
     return step
 
 
+def _read_form(config: dict[str, Any]) -> Step:
+    return lambda graph, characters: normal_form(graph, characters, config["type"])
+
+
 _KINDS: dict[str, Callable[[dict[str, Any]], Step]] = {
     "ByteLevel": lambda _: write_bytes,
+    "NFC": _read_form,
+    "NFD": _read_form,
+    "NFKC": _read_form,
+    "NFKD": _read_form,
     "Prepend": _read_prepend,
     "Replace": _read_replace,
     "Strip": _read_strip,
@@ -119,24 +128,3 @@ def _by_table(config: dict[str, Any]) -> Step:
         return replace_characters(graph, characters, changes)
 
     return step
-
-
-def replace_characters(graph: Graph, characters: Characters, changes: dict[int, list[int]]) -> Characters:
-    """Put other characters, or none, in the place of some."""
-    if not changes:
-        return characters
-    entries = np.full((CODES + 1, max(1, *map(len, changes.values()))), -1)
-    entries[:, 0] = np.arange(CODES + 1)
-    entries[list(changes)] = padded([*changes.values(), [0] * entries.shape[1]])[:-1]
-    written: Value = look_up(graph, characters.codes, entries - _own(entries))
-    # Entries count from the character itself, so that pages without changes are one page.
-    codes = characters.codes.unsqueeze(1)
-    own = graph.constant(np.arange(entries.shape[1]).reshape(1, -1)).equals(0)
-    base = graph.where(own, codes, 0)
-    return expand(graph, characters, graph.where(codes < CODES, written + base, graph.where(own, codes, -1)))
-
-
-def _own(entries: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    own = np.zeros_like(entries)
-    own[:, 0] = np.arange(len(entries))
-    return own

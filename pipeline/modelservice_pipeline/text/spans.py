@@ -93,6 +93,12 @@ def first_after(which: Value) -> Value:
     return positions(which).gather(which.cumulate() - which.cast(INT64))
 
 
+def odd_ones(graph: Graph, which: Value) -> Value:
+    """Return the first, third, ... of places beside each other where `which` [T] is true."""
+    distance = graph.range(which.size(0)) - last_before(~which)
+    return which & graph.op("Mod", distance, 2).equals(1)
+
+
 def separate(graph: Graph, characters: Characters, first: Value, keep: Value | None = None) -> Characters:
     """Begin a piece at each place where `first` [T] is true, and drop the characters not to be kept."""
     codes, rows = characters.codes, characters.rows

@@ -5,6 +5,7 @@ of classes such as `\s`.
 """
 
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.text.characters import CODES
+from modelservice_pipeline.text.characters import CODES, Characters
 from modelservice_pipeline.text.graph import Graph, Value
+from modelservice_pipeline.text.spans import expand, padded
 
 # Names of classes, where the source of one is expected, that the library has beside regular expressions.
 PUNCTUATION = "punctuation"
@@ -36,6 +38,7 @@ _EDGES = [
 _ASKED = [
     code for code in (*range(0x40000), *range(0xE0000, 0xE1000), *_EDGES) if not 0xD800 <= code < 0xE000
 ]
+_LETTER = re.compile(r"[A-Za-z]|\(\?i:[A-Za-z']\)")
 _RUNE = "ᚠ"  # no normalizer changes it or makes one
 _ASKED_TEXT = "".join(map(chr, _ASKED))
 
@@ -51,11 +54,36 @@ def look_up(graph: Graph, codes: Value, entries: np.ndarray[Any, Any]) -> Value:
     tail = entries.shape[1:]
     padded = np.zeros(((CODES // _PAGE + 1) * _PAGE, *tail), np.int64)
     padded[: CODES + 1] = entries
-    pages, numbers = np.unique(padded.reshape(CODES // _PAGE + 1, -1), axis=0, return_inverse=True)
+    numbers: dict[bytes, int] = {}
+    order = [
+        numbers.setdefault(page.tobytes(), len(numbers)) for page in padded.reshape(CODES // _PAGE + 1, -1)
+    ]
+    pages = np.frombuffer(b"".join(numbers), np.int64)
     clipped = graph.op("Min", codes, CODES)
     page = clipped / _PAGE
-    place = clipped + (graph.constant(numbers.reshape(-1)).gather(page) - page) * _PAGE
+    place = clipped + (graph.constant(np.array(order)).gather(page) - page) * _PAGE
     return graph.constant(pages.reshape(-1, *tail)).gather(place)
+
+
+def replace_characters(graph: Graph, characters: Characters, changes: dict[int, list[int]]) -> Characters:
+    """Put other characters, or none, in the place of some."""
+    if not changes:
+        return characters
+    entries = np.full((CODES + 1, max(1, *map(len, changes.values()))), -1)
+    entries[:, 0] = np.arange(CODES + 1)
+    entries[list(changes)] = padded([*changes.values(), [0] * entries.shape[1]])[:-1]
+    written = look_up(graph, characters.codes, entries - _own(entries))
+    # Entries count from the character itself, so that pages without changes are one page.
+    codes = characters.codes.unsqueeze(1)
+    own = graph.constant(np.arange(entries.shape[1]).reshape(1, -1)).equals(0)
+    base = graph.where(own, codes, 0)
+    return expand(graph, characters, graph.where(codes < CODES, written + base, graph.where(own, codes, -1)))
+
+
+def _own(entries: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    own = np.zeros_like(entries)
+    own[:, 0] = np.arange(len(entries))
+    return own
 
 
 @cache
@@ -73,11 +101,23 @@ def members(source: str) -> np.ndarray[Any, Any]:
     except Exception as error:  # noqa: BLE001 - the library raises Exception itself
         raise PipelineError(f"the regular expression {source!r} is not understood: {error}") from None
     found = np.zeros(len(_ASKED), bool)
-    for _, (start, end) in pre_tokenizers.Split(pattern, "removed", invert=True).pre_tokenize_str(
-        _ASKED_TEXT
-    ):
-        found[start:end] = True
+    asked = _cased() if _LETTER.fullmatch(source) else np.arange(len(_ASKED))
+    text = "".join(_ASKED_TEXT[place] for place in asked)
+    for _, (start, end) in pre_tokenizers.Split(pattern, "removed", invert=True).pre_tokenize_str(text):
+        found[asked[start:end]] = True
     return np.append(found[_sources()], False)
+
+
+@cache
+def _cased() -> np.ndarray[Any, Any]:
+    """Return the places of ASCII and of characters that have another case: only those can be a letter's."""
+    return np.array(
+        [
+            place
+            for place, one in enumerate(_ASKED_TEXT)
+            if one.isascii() or not one.lower() == one.upper() == one.casefold() == one
+        ]
+    )
 
 
 def _apart(pre_tokenizer: Any) -> np.ndarray[Any, Any]:

@@ -87,7 +87,12 @@ def _words() -> Tokenizer:
     return train(tokenizer)
 
 
+def _nfc() -> Tokenizer:
+    return byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False), normalizers.NFC())
+
+
 KINDS = {
+    "nfc": _nfc,
     "gpt2": _gpt2,
     "roberta": _roberta,
     "cl100k": lambda: _split(CL100K),
