@@ -16,11 +16,12 @@ SCHEMATHESIS_VENV := .venv-schemathesis
 KSERVE_VENV := .venv-kserve
 AUDIT_VENV := .venv-audit
 SBOM_VENV := .venv-sbom
+EXPLAINERS_VENV := .venv-explainers
 IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language encoder encoder-reference translator writer demo canary autoscale gateway gitops demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language encoder encoder-reference translator writer demo canary autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -91,8 +92,8 @@ e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real con
 	@$(PYTEST) tests/e2e
 
 # Two, because checkov and cyclonedx-bom want different versions of the same package.
-$(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed: .venv-%/.installed: requirements/%.txt $(VENV)/.installed
-	@echo "==> Python packages of auditors into .venv-$*"
+$(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed $(EXPLAINERS_VENV)/.installed: .venv-%/.installed: requirements/%.txt $(VENV)/.installed
+	@echo "==> Python packages of requirements/$*.txt into .venv-$*"
 	@test -x .venv-$*/bin/python || python3 -m venv .venv-$*
 	@$(VENV)/bin/uv pip install --quiet --python .venv-$*/bin/python --require-hashes -r $<
 	@touch $@
@@ -113,7 +114,10 @@ sbom: $(SBOM_VENV)/.installed ## Write what our images are made of into dist/*.c
 audit: $(SBOM_VENV)/.installed ## Ask what is known against the packages of our images; fails where it can be mended
 	@$(PY) -m hack.release.vulnerabilities $(IMAGES:%=requirements/%.txt)
 
-test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed ## With the real prometheus-adapter, KEDA, Envoy Gateway and Flux (built once: 45 minutes); not part of `make test`
+test-explainers: $(EXPLAINERS_VENV)/.installed ## Compare explanations with those of the packages lime and shap
+	@$(PYTEST) tests/extras/test_explainers.py
+
+test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed $(EXPLAINERS_VENV)/.installed ## With the real prometheus-adapter, KEDA, Envoy Gateway and Flux (built once: 45 minutes); not part of `make test`
 	@$(PYTEST) tests/extras
 
 test: lint type docs-check cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e

@@ -31,6 +31,7 @@ lock fuzz fuzz "$@"
 lock audit audit "$@"
 lock sbom sbom "$@"
 lock docs docs "$@"
+lock explainers explainers "$@"
 
 # The environments that models are converted in; they come with the package.
 for file in pipeline/modelservice_pipeline/convert/requirements/*.in; do

@@ -1,0 +1,75 @@
+"""An explainer's real pod asks the model's real pod, within its keys."""
+
+import http.client
+import json
+from typing import Any
+
+import pytest
+from hack.cluster.api import Object
+from tests.support.cluster_dns import names_of
+from tests.support.serving import READY_TIMEOUT_SECONDS, User
+
+from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
+
+NAME = "explained"
+EXPLAINER = f"{NAME}-explainer"
+KEY = new_api_key()
+
+
+@pytest.fixture(scope="module")
+def deployed(user: User) -> Object:
+    """An adder with API keys and an explainer."""
+    line = api_key_line("tests", KEY)
+    user.cluster.api.create(
+        user.path("secrets"), {"metadata": {"name": "keys"}, "stringData": {"api-keys": line}}
+    )
+    user.apply(
+        NAME,
+        model=user.push_adder(3),
+        auth={"apiKeys": {"secretName": "keys"}},
+        explainer={
+            "method": "exact",
+            "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "512Mi"}},
+        },
+    )
+    user.wait_ready(NAME)
+    return user.wait(
+        NAME,
+        lambda found: found["status"].get("explainer", {}).get("readyReplicas") == 1,
+        "the explainer is ready",
+        READY_TIMEOUT_SECONDS,
+    )
+
+
+def ask(user: User, document: Any, **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(*user.address(EXPLAINER), timeout=60)
+    try:
+        connection.request("POST", f"/v1/models/{NAME}:explain", json.dumps(document), headers)
+        response = connection.getresponse()
+        return response.status, json.load(response)
+    finally:
+        connection.close()
+
+
+def test_the_explainer_answers_by_asking_the_model_with_the_askers_key(user: User, deployed: Object) -> None:
+    address = user.cluster.api.get(user.path("services", NAME))["spec"]["clusterIP"]
+    document = {"instances": [5.0], "background": [0.0, 1.0]}
+    with names_of(user.cluster, {f"{NAME}.{user.namespace}.svc": address}):
+        status, answer = ask(user, document, **{"X-Api-Key": KEY})
+        assert status == 200, answer
+        (explanation,) = answer["explanations"]
+        assert explanation["prediction"] == 8
+        assert explanation["base"] == 3.5
+        assert [feature["weight"] for feature in explanation["features"]] == [4.5]
+
+        status, answer = ask(user, document)
+        assert status == 401, answer
+
+
+def test_its_pod_runs_restricted_and_is_none_of_the_models(user: User, deployed: Object) -> None:
+    assert len(user.pods(NAME)) == 1
+    selector = f"labelSelector=modelservice.dev/explainer={NAME}"
+    (pod,) = user.cluster.api.get(f"{user.path('pods')}?{selector}")["items"]
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+    shown = user.run_kubectl("get", "modelservice", NAME, "-o", "jsonpath={.status.explainer.url}")
+    assert shown == f"http://{EXPLAINER}.{user.namespace}.svc/v1/models/{NAME}:explain"
