@@ -1,11 +1,15 @@
 """`modelservice model`: finds the step of the pipeline that a command line means, and runs it."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.packages import check_pipeline_packages
+from modelservice_cli.packages import check_cluster_packages, check_pipeline_packages
 from modelservice_pipeline.commands.registry import COMMANDS
 from modelservice_pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from modelservice_pipeline.predict.arguments import Reached
 
 _INTERRUPTED = 130
 """As shells report a command that Ctrl-C ended."""
@@ -19,10 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.load().add_arguments(step)
 
 
+def _reach_service(arguments: argparse.Namespace, name: str) -> "Reached":
+    """Find a ModelService in the cluster, where a step is given a name in place of a file or a URL."""
+    check_cluster_packages()
+    from modelservice_cli.rollout.cluster.proxy import reach_service
+
+    return reach_service(arguments, name)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the step; returns the exit code. Raises CommandError."""
     (command,) = (one for one in COMMANDS if one.name == arguments.step)
     check_pipeline_packages(command.packages)
+    arguments.reach_service = _reach_service
     try:
         return command.load().run(arguments)
     except KeyboardInterrupt:

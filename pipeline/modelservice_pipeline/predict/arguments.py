@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelservice_pipeline.errors import PipelineError
@@ -10,9 +12,29 @@ from modelservice_pipeline.predict.connections import TlsFiles
 from modelservice_pipeline.predict.predictor import Predictor
 from modelservice_pipeline.predict.server import Access
 
-TARGET_HELP = "an ONNX file, or the URL of a served model, as http://HOST/v2/models/NAME"
+TARGET_HELP = "an ONNX file, the URL of a served model, as http://HOST/v2/models/NAME, or a ModelService"
 """What an argument that `open_predictor` takes is."""
 _WHITE = " \t\r\n"
+_SERVICE_NAME = re.compile("[a-z]([-a-z0-9]{0,50}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A ModelService of a cluster, as its API server leads to it.
+
+    Attributes:
+        url: Of the model.
+        headers: Makes the headers that the API server wants.
+        tls: The files by which it and we know each other.
+    """
+
+    url: str
+    headers: Callable[[], Mapping[str, str]]
+    tls: TlsFiles
+
+
+Reach = Callable[[argparse.Namespace, str], Reached]
+"""Finds a ModelService by its name; whoever runs commands may hand it in as `arguments.reach_service`."""
 
 
 def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +71,26 @@ def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many rows are asked at once at most; default: it is found out",
     )
+    add_cluster_arguments(parser)
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which cluster and namespace a ModelService is in; `add_endpoint_arguments` adds them too."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "-n", "--namespace", metavar="NAMESPACE", help="of the ModelService; default: the context's"
+    )
+    group.add_argument("--context", metavar="CONTEXT", help="of the kubeconfig; default: its current one")
+    group.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="default: $KUBECONFIG, else ~/.kube/config, else the pod's own",
+    )
 
 
 def open_predictor(target: str, arguments: argparse.Namespace) -> Predictor:
-    """Open what `target` names: a URL, or a file. Raises PipelineError.
+    """Open what `target` names: a URL, a file, or a ModelService. Raises PipelineError.
 
     `arguments` are those of a parser with `add_endpoint_arguments`.
     """
@@ -62,11 +100,27 @@ def open_predictor(target: str, arguments: argparse.Namespace) -> Predictor:
         return EndpointPredictor(target, build_access(arguments))
     path = Path(target)
     if not path.is_file():
-        raise PipelineError(f"{target!r} is no file, and no URL that begins with http:// or https://")
+        return _open_service(target, arguments)
     from modelservice_pipeline.model.session import OnnxModel
     from modelservice_pipeline.predict.file import FilePredictor
 
     return FilePredictor(OnnxModel(path), arguments.rows_per_request)
+
+
+def _open_service(name: str, arguments: argparse.Namespace) -> Predictor:
+    reach: Reach | None = getattr(arguments, "reach_service", None)
+    if reach is None or not _SERVICE_NAME.fullmatch(name):
+        raise PipelineError(f"{name!r} is no file, and no URL that begins with http:// or https://")
+    if arguments.token_file or arguments.ca_file or arguments.client_cert:
+        raise PipelineError(
+            "a ModelService is asked through the API server, as whom the kubeconfig names: --token-file, "
+            "--ca-file and --client-cert are for URLs"
+        )
+    from modelservice_pipeline.predict.endpoint import EndpointPredictor
+
+    reached, access = reach(arguments, name), build_access(arguments)
+    made = replace(access, headers=lambda: {**access.headers(), **reached.headers()}, tls=reached.tls)
+    return EndpointPredictor(reached.url, made)
 
 
 def build_access(arguments: argparse.Namespace) -> Access:

@@ -24,11 +24,13 @@ class TlsFiles:
         ca: Authorities that are trusted instead of the system's.
         certificate: The client's own, with its key in `key` or in the same file.
         key: Not encrypted.
+        verifies: Whether the server's certificate counts.
     """
 
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    verifies: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ def _make_context(tls: TlsFiles) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=tls.ca)
     except (OSError, ssl.SSLError) as error:
         raise PipelineError(f"cannot read the authorities in {tls.ca}: {_innermost(error)}") from None
+    if not tls.verifies:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if tls.certificate is not None:
         try:
             context.load_cert_chain(tls.certificate, tls.key, password=_refuse_password)

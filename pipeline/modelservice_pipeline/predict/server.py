@@ -143,14 +143,14 @@ class Server:
 
 
 def _said(answer: Answer) -> str:
-    """Return the sentence of an answer: our `error`, others' `detail`, else its text."""
+    """Return the sentence of an answer: `error`, `detail` or `message` (of an API server), else its text."""
     text = answer.body.decode("utf-8", "replace")
     try:
         document = json.loads(text)
     except ValueError:
         document = text
     if isinstance(document, dict):
-        document = document.get("error") or document.get("detail") or document
+        document = document.get("error") or document.get("detail") or document.get("message") or document
     said = " ".join(str(document).split())[:_SHOWN_CHARACTERS]
     return said or _phrase(answer.status)
 

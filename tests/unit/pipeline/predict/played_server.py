@@ -21,6 +21,9 @@ class Played:
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
+    paths: list[str] = field(default_factory=list)
+    documents: dict[str, Any] = field(default_factory=dict)
+    """What a GET of other paths than the model's answers."""
 
 
 def doubled(request: dict[str, Any]) -> Reply:
@@ -46,11 +49,14 @@ def playing(reply: Callable[[dict[str, Any]], Reply | None] = doubled) -> Iterat
         def do_GET(self) -> None:
             shape = {"datatype": "FP32", "shape": [-1]}
             metadata = {"inputs": [{"name": "x", **shape}], "outputs": [{"name": "y", **shape}]}
-            self._write(200, {}, {"extensions": []} if self.path == "/v2" else metadata)
+            server = {"extensions": []} if self.path.endswith("/v2") else metadata
+            played.paths.append(self.path)
+            self._write(200, {}, played.documents.get(self.path, server))
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             played.asked.append(request)
+            played.paths.append(self.path)
             played.headers.append(dict(self.headers))
             answer = played.reply(request)
             if answer is None:
