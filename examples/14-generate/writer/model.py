@@ -18,7 +18,7 @@ class Training:
     vocabulary: int = 2000
     width: int = 256
     dropout: float = 0.1
-    epochs: float = 3
+    epochs: float = 2
     batch_pieces: int = 1500
     learning_rate: float = 4e-3
     warm_up_steps: int = 50
