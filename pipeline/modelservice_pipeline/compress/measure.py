@@ -8,7 +8,7 @@ from typing import Protocol
 from modelservice_pipeline.predict.wire import Message
 
 _SECONDS = 3.0
-_LEAST_ROUNDS, _MOST_ROUNDS = 11, 101
+_LEAST_ROUNDS, _MOST_ROUNDS = 5, 101
 _BLOCK_SECONDS = 0.05
 _MOST_REQUESTS = 8
 """A block is short, so that one model never has a quiet machine while the other has a busy one."""
@@ -75,7 +75,7 @@ def compare(original: Asked, candidate: Asked, messages: Sequence[Message], rows
         rows: Rows of each.
     """
     # The first requests pay for memory and lazy set-up; the slower model decides how long a block is.
-    slowest = max(min(served.ask(message) for message in messages) for served in (original, candidate))
+    slowest = max(min(served.ask(messages[0]) for _ in range(3)) for served in (original, candidate))
     requests = max(1, min(_MOST_REQUESTS, round(_BLOCK_SECONDS / slowest)))
     count = max(_LEAST_ROUNDS, min(_MOST_ROUNDS, round(_SECONDS / (2 * requests * slowest))))
     rounds = []

@@ -1,14 +1,16 @@
 """Tells what came of a search: facts, a table, one sentence, and a picture of losses against gains."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelservice_pipeline.compress.judge import Verdict
 from modelservice_pipeline.compress.machine import Cpu
 from modelservice_pipeline.compress.picture import Point, draw
-from modelservice_pipeline.compress.search import LEAST_GAIN, Aim, Tried, decisive_speed
+from modelservice_pipeline.compress.search import LEAST_GAIN, Aim, Tried
 from modelservice_pipeline.report.report import Report, table
 
 PICTURE = "compress.png"
@@ -60,7 +62,7 @@ def report(outcome: Outcome) -> Report:
         "candidates": [_facts_of(one, outcome) for one in outcome.tried],
     }
     made = Report(f"Compression of {outcome.model.name}", facts, [sentence])
-    measured = [one for one in outcome.tried if one.verdict and one.speeds]
+    measured = [one for one in outcome.tried if one.verdict and one.speed]
     if outcome.tried:
         made.sections += [_table(outcome), *_notes(outcome)]
     if measured:
@@ -78,10 +80,11 @@ def _conclude(outcome: Outcome) -> str:
             f"The original stays: no candidate is at least {LEAST_GAIN:g} times {wanted} and loses less than "
             f"{outcome.aim.max_drop:g} of {outcome.metric}."
         )
-    chosen, verdict = outcome.chosen, outcome.chosen.verdict
+    chosen, verdict, speed = outcome.chosen, outcome.chosen.verdict, outcome.chosen.speed
     assert verdict is not None
+    assert speed is not None
     smaller = outcome.size_bytes / chosen.size_bytes
-    faster = decisive_speed(chosen, outcome.aim).run_gain.median
+    faster = speed.run_gain.median
     return (
         f"Chosen is {chosen.candidate.name} ({chosen.candidate.what}): {smaller:.1f} times smaller, "
         f"{faster:.2f} times as fast; {outcome.metric} {verdict.candidate:.4f} instead of "
@@ -95,13 +98,21 @@ def _facts_of(one: Tried, outcome: Outcome) -> dict[str, Any]:
         "what": one.candidate.what,
         "bytes": one.size_bytes or None,
         "times_smaller": outcome.size_bytes / one.size_bytes if one.size_bytes else None,
-        "figure": one.verdict.candidate if one.verdict else None,
-        "original_figure": one.verdict.original if one.verdict else None,
-        "drop": one.verdict.drop if one.verdict else None,
-        "drop_bound": one.verdict.drop_bound if one.verdict else None,
-        "speeds": [dataclasses.asdict(speed) for speed in one.speeds],
+        **_facts_of_verdict(one.verdict),
+        "speed": dataclasses.asdict(one.speed) if one.speed else None,
         "refused": one.refusal,
     }
+
+
+def _facts_of_verdict(verdict: Verdict | None) -> dict[str, float | None]:
+    names = {
+        "figure": "candidate",
+        "original_figure": "original",
+        "drop": "drop",
+        "drop_bound": "drop_bound",
+    }
+    figures = {name: getattr(verdict, of, math.nan) for name, of in names.items()}
+    return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
 
 
 def _table(outcome: Outcome) -> str:
@@ -113,10 +124,10 @@ def _table(outcome: Outcome) -> str:
 
 
 def _original_row(outcome: Outcome) -> tuple[str, ...]:
-    measured = next((one for one in outcome.tried if one.speeds and one.verdict), None)
-    if measured is None or measured.verdict is None:
+    measured = next((one for one in outcome.tried if one.speed and one.verdict), None)
+    if measured is None or measured.verdict is None or measured.speed is None:
         return ("original", f"{outcome.size_bytes / 1e6:.2f}", "1.0", *[""] * 7)
-    speed = decisive_speed(measured, outcome.aim).original
+    speed = measured.speed.original
     return (
         "original", f"{outcome.size_bytes / 1e6:.2f}", "1.0", f"{speed.run:.3f}", "1.00",
         f"{speed.request:.3f}", "1.00", f"{measured.verdict.original:.4f}", "", "",
@@ -128,32 +139,28 @@ def _row(one: Tried, outcome: Outcome) -> tuple[str, ...]:
     if one.size_bytes:
         size = (f"{one.size_bytes / 1e6:.2f}", f"{outcome.size_bytes / one.size_bytes:.1f}")
     speeds, figures = ("",) * 4, ("", "")
-    if one.speeds:
-        speed = decisive_speed(one, outcome.aim)
+    if one.speed:
         speeds = (
-            f"{speed.candidate.run:.3f}",
-            f"{speed.run_gain.median:.2f}",
-            f"{speed.candidate.request:.3f}",
-            f"{speed.request_gain.median:.2f}",
+            f"{one.speed.candidate.run:.3f}",
+            f"{one.speed.run_gain.median:.2f}",
+            f"{one.speed.candidate.request:.3f}",
+            f"{one.speed.request_gain.median:.2f}",
         )
     if one.verdict:
         figures = (f"{one.verdict.candidate:.4f}", f"{one.verdict.drop_bound:.4f}")
-    why = "chosen" if one is outcome.chosen else one.refusal or "slower than the chosen one"
+    worse = "larger" if outcome.aim.objective == "size" else "slower"
+    why = "chosen" if one is outcome.chosen else one.refusal or f"{worse} than the chosen one"
     return (one.candidate.name, *size, *speeds, *figures, why)
 
 
 def _notes(outcome: Outcome) -> list[str]:
-    measured = [one for one in outcome.tried if one.speeds]
+    speeds = [one.speed for one in outcome.tried if one.speed]
     notes = []
-    if measured:
-        speed = decisive_speed(measured[0], outcome.aim)
-        spread = max(
-            decisive_speed(one, outcome.aim).run_gain.high / decisive_speed(one, outcome.aim).run_gain.low
-            for one in measured
-        )
+    if speeds:
+        spread = max(speed.run_gain.high / speed.run_gain.low for speed in speeds)
         notes.append(
-            f"Each was asked in turns with the original, in the server, with {speed.rows} rows a request, on "
-            f"{outcome.cpu}. *Run* is the model's own time as the server measures it, *request* the "
+            f"Each was asked in turns with the original, in the server, {speeds[0].rows} rows a request, "
+            f"on {outcome.cpu}. *Run* is the model's own time as the server measures it, *request* the "
             f"client's. The middle half of the rounds differs by a factor of up to {spread:.2f}."
         )
     if outcome.chosen is not None and outcome.chosen.candidate.shares_scales:
@@ -166,7 +173,8 @@ def _notes(outcome: Outcome) -> list[str]:
 
 def _point(one: Tried, outcome: Outcome) -> Point:
     assert one.verdict is not None
-    gain = decisive_speed(one, outcome.aim).run_gain
+    assert one.speed is not None
+    gain = one.speed.run_gain
     return Point(
         one.candidate.name, gain.median, gain.low, gain.high, one.verdict.drop, one.verdict.drop_bound,
         is_chosen=one is outcome.chosen,

@@ -1,5 +1,6 @@
 """Makes the candidates of a model, judges and measures each, and chooses."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Tried:
         path: Its file; None where it could not be made.
         size_bytes: With external data.
         verdict: Its quality, where it could be judged.
-        speeds: For requests of one row, and of several where the model takes them.
+        speed: In requests as the objective means them.
         refusal: Why it is not chosen; None for one that may be.
     """
 
@@ -60,7 +61,7 @@ class Tried:
     path: Path | None = None
     size_bytes: int = 0
     verdict: Verdict | None = None
-    speeds: tuple[Comparison, ...] = ()
+    speed: Comparison | None = None
     refusal: str | None = None
 
 
@@ -77,12 +78,12 @@ def try_all(
     source: Source, judged: Judged, candidates: Sequence[Candidate], aim: Aim, pod: Pod
 ) -> tuple[Tried, ...]:
     """Make, judge and measure each candidate beside the original. Raises PipelineError for that one."""
-    messages = _build_messages(judged.rows, source.inputs, aim.rows)
+    rows, messages = _build_messages(judged.rows, source.inputs, aim)
     tried: list[Tried] = []
     with serve(source.path, pod) as original:
         for candidate in candidates:
             say(f"{candidate.name}: {candidate.what}")
-            one = _try_one(source, judged, candidate, aim, _Bench(original, pod, messages), tried)
+            one = _try_one(source, judged, candidate, aim, _Bench(original, pod, rows, messages), tried)
             say(f"{candidate.name}: {one.refusal or 'may be chosen'}")
             tried.append(one)
     return tuple(tried)
@@ -92,7 +93,8 @@ def try_all(
 class _Bench:
     original: ServedModel
     pod: Pod
-    messages: Mapping[int, list[Message]]
+    rows: int
+    messages: Sequence[Message]
 
 
 def _try_one(
@@ -112,34 +114,28 @@ def _try_one(
     try:
         verdict = judged.judge.compare(judged.answers, _answer(model, judged.rows, aim))
         with serve(path, bench.pod) as served:
-            speeds = tuple(
-                compare(bench.original, served, messages, rows) for rows, messages in bench.messages.items()
-            )
+            speed = compare(bench.original, served, bench.messages, bench.rows)
     except PipelineError as error:
         return Tried(candidate, path, size, refusal=str(error).replace(f"{path} ", "it "))
-    made = Tried(candidate, path, size, verdict, speeds)
-    return Tried(candidate, path, size, verdict, speeds, why_refused(made, file_bytes(source.path), aim))
+    made = Tried(candidate, path, size, verdict, speed)
+    return dataclasses.replace(made, refusal=why_refused(made, file_bytes(source.path), aim))
 
 
 def why_refused(tried: Tried, original_bytes: int, aim: Aim) -> str | None:
     """Return why a candidate that was judged and measured is not to be chosen; None where it may be."""
     assert tried.verdict is not None
+    assert tried.speed is not None
     if not tried.verdict.drop_bound <= aim.max_drop:
         return f"may lose {tried.verdict.drop_bound:.4f}, more than {aim.max_drop:g}"
     if aim.objective == "size":
         gain = original_bytes / tried.size_bytes
         return None if gain >= LEAST_GAIN else f"{gain:.2f} times smaller, less than {LEAST_GAIN:g}"
-    speed = decisive_speed(tried, aim)
-    if speed.run_gain.median < LEAST_GAIN:
-        return f"{speed.run_gain.median:.2f} times as fast, less than {LEAST_GAIN:g}"
-    if speed.request_gain.median < _LEAST_REQUEST_GAIN:
-        return f"whole requests become slower: {speed.request_gain.median:.2f} times as fast"
+    run, request = tried.speed.run_gain.median, tried.speed.request_gain.median
+    if run < LEAST_GAIN:
+        return f"{run:.2f} times as fast, less than {LEAST_GAIN:g}"
+    if request < _LEAST_REQUEST_GAIN:
+        return f"whole requests become slower: {request:.2f} times as fast"
     return None
-
-
-def decisive_speed(tried: Tried, aim: Aim) -> Comparison:
-    """Return the measurement that the objective is about."""
-    return tried.speeds[-1 if aim.objective == "throughput" else 0]
 
 
 def choose(tried: Sequence[Tried], aim: Aim) -> Tried | None:
@@ -149,7 +145,7 @@ def choose(tried: Sequence[Tried], aim: Aim) -> Tried | None:
         return None
     if aim.objective == "size":
         return min(able, key=lambda one: one.size_bytes)
-    return max(able, key=lambda one: decisive_speed(one, aim).run_gain.median)
+    return max(able, key=lambda one: one.speed.run_gain.median if one.speed else 0.0)
 
 
 def answer_original(path: Path, rows: Arrays, aim: Aim) -> tuple[OnnxModel, dict[str, np.ndarray[Any, Any]]]:
@@ -181,16 +177,13 @@ def _same(one: Path, other: Path) -> bool:
     return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
 
 
-def _build_messages(rows: Arrays, inputs: Sequence[Port], many: int) -> dict[int, list[Message]]:
-    """Return requests by their number of rows, spread over the data."""
+def _build_messages(rows: Arrays, inputs: Sequence[Port], aim: Aim) -> tuple[int, list[Message]]:
+    """Return how many rows a request has, and requests spread over the data."""
     total = len(next(iter(rows.values())))
     fixed = next((port.shape[0] for port in inputs if port.shape and port.shape[0] is not None), None)
-    sizes = [1, min(many, total)] if fixed is None else [fixed]
-    messages = {}
-    for size in dict.fromkeys(sizes):
-        starts = np.linspace(0, max(0, total - size), num=min(_MESSAGES, max(1, total // size))).astype(int)
-        messages[size] = [
-            build_request({name: array[start : start + size] for name, array in rows.items()}, binary=True)
-            for start in starts
-        ]
-    return messages
+    size = fixed or (min(aim.rows, total) if aim.objective == "throughput" else 1)
+    starts = np.linspace(0, max(0, total - size), num=min(_MESSAGES, max(1, total // size))).astype(int)
+    return size, [
+        build_request({name: array[start : start + size] for name, array in rows.items()}, binary=True)
+        for start in starts
+    ]
