@@ -105,6 +105,7 @@ PAGES: dict[Path, Page] = {
     ("rollout", "resume"): Page(("modelservice rollout resume spam -w --until-paused",), codes=FOLLOWING),
     ("rollout", "abort"): Page(("modelservice rollout abort spam -w",), codes=FOLLOWING),
     ("rollout", "retry"): Page(("modelservice rollout retry spam -w --timeout 10m",), codes=FOLLOWING),
+    ("rollout", "update-runtime"): Page(("modelservice rollout update-runtime spam -w",), codes=FOLLOWING),
     ("top",): Page(
         ("modelservice top", "modelservice top spam -n mail --interval 2", "modelservice top --json"),
         codes=ON_CLUSTER,

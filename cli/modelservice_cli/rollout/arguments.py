@@ -49,6 +49,11 @@ _REQUESTS = (
         "try a revision again that was aborted or given up",
         "Try the revision of the spec again after it was aborted or missed its deadline.",
     ),
+    (
+        "update-runtime",
+        "take the ModelRuntime as it is now, such as a newer image",
+        "Take the ModelRuntime as it is now, and change nothing else, in the way that spec.rollout says.",
+    ),
 )
 
 

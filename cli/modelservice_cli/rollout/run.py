@@ -13,14 +13,15 @@ from modelservice_cli.rollout.cluster.api import FIELD_MANAGER, Cluster
 from modelservice_cli.rollout.cluster.errors import ChangedMeanwhileError
 from modelservice_cli.rollout.cluster.kubeconfig import find_access
 from modelservice_cli.rollout.cluster.read import Reader
+from modelservice_cli.rollout.facts import Facts
 from modelservice_cli.rollout.progress.follow import follow, shower
 from modelservice_cli.rollout.progress.status import rollout_status
 from modelservice_cli.rollout.progress.text import status_report
 from modelservice_cli.rollout.report import as_text
 from modelservice_cli.rollout.verbs.ask import Verb, find_answer, nothing_to_do, plan_request, with_request
 from modelservice_cli.rollout.verbs.history import diff_report, history_json, history_report
+from modelservice_cli.rollout.verbs.newer_runtime import find_outcome, plan_update, with_update
 from modelservice_cli.rollout.verbs.undo import plan_undo, refusal, undo_report
-from modelservice_operator.decide.change.steering import Answer
 from modelservice_runtime.errors import InvalidSettingsError
 
 _WRITE_TRIES = 5
@@ -94,7 +95,7 @@ def _try_undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -
 
 def _ask(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
     request = _again_if_changed(lambda: _write_request(arguments.verb, cluster, reader))
-    answer = None if request is None else _wait_for_answer(reader, request)
+    answer = None if request is None else _wait_for(reader, lambda facts: find_answer(facts, request))
     if answer is not None:
         print(as_text([f"{arguments.name}: {answer.message}"]), flush=True)
         if not answer.accepted:
@@ -102,10 +103,38 @@ def _ask(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int
     return _follow(arguments, reader, "text") if arguments.watch else 0
 
 
-def _wait_for_answer(reader: Reader, request: str) -> Answer:
+def _update_runtime(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
+    request = _again_if_changed(lambda: _write_update(cluster, reader))
+    if request is None:
+        print(as_text([f"{arguments.name}: its pods have what their ModelRuntime says; nothing is written"]))
+        return 0
+    update = _wait_for(reader, lambda facts: find_outcome(facts, request))
+    print(as_text([f"{arguments.name}: {update.message}"]), flush=True)
+    if update.phase == "Refused":
+        return 1
+    if not arguments.watch:
+        return 0
+    code = _follow(arguments, reader, "text")
+    ended = find_outcome(reader.service(), request)
+    if ended is not None and ended.phase == "Failed":
+        # The pods are well again, on the runtime from before: that is not what was asked for.
+        print(as_text([f"{arguments.name}: {ended.message}"]), flush=True)
+        return 1
+    return code
+
+
+def _write_update(cluster: Cluster, reader: Reader) -> str | None:
+    facts = reader.service()
+    request = plan_update(facts, datetime.now(UTC))
+    if request is not None:
+        cluster.replace_service(with_update(facts, request), dry_run=False)
+    return request
+
+
+def _wait_for(reader: Reader, find: Callable[[Facts], Written | None]) -> Written:
     deadline = time.monotonic() + _ANSWER_SECONDS
     while time.monotonic() < deadline:
-        answer = find_answer(reader.service(), request)
+        answer = find(reader.service())
         if answer is not None:
             return answer
         time.sleep(_LOOK_SECONDS)
@@ -137,5 +166,6 @@ _VERBS = {
     "history": _history,
     "diff": _diff,
     "undo": _undo,
+    "update-runtime": _update_runtime,
     **dict.fromkeys(get_args(Verb), _ask),
 }

@@ -92,6 +92,19 @@ class ServedModel(ApiModel):
     """The resourceVersion of the Deployment when its pods were last asked what they loaded."""
 
 
+class RuntimeUpdate(ApiModel):
+    """What came of the newest request in the annotation modelservice.dev/update-runtime."""
+
+    request: Annotated[str, limited(640)]
+    """The annotation's value: the image that was asked for."""
+    phase: Literal["Progressing", "Complete", "Failed", "Refused"]
+    """How far it is. Failed: its revision was given up, and the runtime from before stays."""
+    message: Annotated[str, limited(1024)] = ""
+    """The same as a sentence."""
+    revision: RevisionName | None = None
+    """The revision that takes it."""
+
+
 class ResolvedRuntime(ApiModel):
     """The runtime that the target revision was made with."""
 
@@ -103,6 +116,8 @@ class ResolvedRuntime(ApiModel):
     """The image that the ModelRuntime names now, where that is another one."""
     message: Annotated[str, limited(4096)] | None = None
     """What has changed in the ModelRuntime since, and how to take it."""
+    update: RuntimeUpdate | None = None
+    """A newer runtime that somebody asked for."""
 
 
 class SurgeCapacity(ApiModel):

@@ -31,6 +31,7 @@ from modelservice_operator.decide.autoscaling.inactivity import find_inactivity
 from modelservice_operator.decide.change.evaluating import find_evaluating, is_asked_anew
 from modelservice_operator.decide.change.measuring import request_of
 from modelservice_operator.decide.change.rollout_state import observe_rollout
+from modelservice_operator.decide.change.runtime_update import find_update, read_update
 from modelservice_operator.decide.change.steering import read_steering
 from modelservice_operator.decide.change.wish import Wish, raw_replicas
 from modelservice_operator.decide.decision import Decision
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
+    from modelservice_operator.decide.change.runtime_update import RuntimeUpdate
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.observed import Child, Observed
@@ -95,7 +97,9 @@ def decide(
         service = parse_model_service(observed.service, is_stored=facts.accepted is not None)
     except InvalidSpec as problems:
         return _decide(facts, _last_wish(facts, problems))
-    target = _target(facts, service, build_pod)
+    asked = RuntimeRequest(ref=service.spec.runtime.ref, domain=image_domain(service.spec.gpu))
+    update = find_update(facts, asked)
+    target = _target(facts, service, build_pod, asked, update)
     problem = target if isinstance(target, RuntimeProblem) else None
     deployments = tuple(facts.history.deployments.values())
     beginning = find_wakening(service.spec, observed) or find_beginning(service.spec, observed, deployments)
@@ -109,6 +113,9 @@ def decide(
             route=find_route(observed, service.spec),
             beginning=beginning,
             runtime_problem=problem,
+            update=update
+            if update is None or isinstance(target, RuntimeProblem)
+            else update.heading_for(target.name),
         ),
     )
 
@@ -123,6 +130,7 @@ def _last_wish(facts: Facts, problems: InvalidSpec) -> Wish:
         target=facts.accepted,
         replicas=raw_replicas(facts.observed) if rollout is not None or is_at_rest else None,
         problems=problems,
+        update=read_update(facts.status),
         rollout=rollout or Rollout(),
         route=find_route(facts.observed, None),
     )
@@ -151,13 +159,20 @@ def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPol
     )
 
 
-def _target(facts: Facts, service: ModelService, build_pod: PodBuilder) -> Revision | RuntimeProblem:
+def _target(
+    facts: Facts,
+    service: ModelService,
+    build_pod: PodBuilder,
+    asked: RuntimeRequest,
+    update: RuntimeUpdate | None,
+) -> Revision | RuntimeProblem:
     """Return the revision of the current spec; its template is built only if it is not recorded yet."""
     spec, history = service.spec, facts.history
     accepted = facts.accepted
     stable = history.revision(facts.stable)
-    runtime = resolve_runtime(
-        RuntimeRequest(ref=spec.runtime.ref, domain=image_domain(spec.gpu)),
+    taken = update.runtime if update else None
+    runtime = taken or resolve_runtime(
+        asked,
         facts.observed.runtimes,
         stable=stable.snapshot.runtime if stable else None,
         target=accepted.snapshot.runtime if accepted else None,
@@ -190,7 +205,8 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     wish = wish.at_least(switch.floor)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
     steering = read_steering(facts, target.name)
-    if is_asked_anew(facts, wish, target.name):
+    is_newly_asked = wish.update is not None and wish.update.is_new
+    if is_newly_asked or is_asked_anew(facts, wish, target.name):
         steering = steering.trying_again(target.name)
     step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
@@ -218,6 +234,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         retire=_retired(facts, wish, step, children),
         plan=step,
         steering=steering,
+        update=wish.update,
         target=target,
         stable=step.stable,
         evaluating=evaluating,

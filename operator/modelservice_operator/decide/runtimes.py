@@ -65,6 +65,19 @@ def resolve_runtime(
     return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
 
 
+def current_runtime(
+    request: RuntimeRequest, runtimes: Sequence[Mapping[str, Any]]
+) -> RecordedRuntime | RuntimeProblem:
+    """Return the runtime as it is now, whatever a revision recorded of it."""
+    found = _look_up(request.ref, runtimes)
+    return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
+
+
+def is_same_runtime(before: RecordedRuntime, after: RecordedRuntime, domain: str | None) -> bool:
+    """Return whether pods of this domain would be the same on both."""
+    return not _changed_fields(before, after, domain)
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimeNews:
     """That a revision's runtime was changed since: the image that it would get now, and how to get it."""
@@ -90,7 +103,8 @@ def runtime_news(
     )
     return RuntimeNews(
         image=found.image_for(domain),
-        message=f"{what} These pods keep what their revision recorded; {_way_to_take(found, runtimes)}.",
+        message=f"{what} These pods keep what their revision recorded; 'modelservice rollout update-runtime' "
+        f"takes it, or the annotation {labels.UPDATE_RUNTIME}={found.image_for(domain)}.",
     )
 
 
@@ -101,24 +115,6 @@ def _changed_fields(before: RecordedRuntime, after: RecordedRuntime, domain: str
     is_same_image = before.image_for(domain) == after.image_for(domain)
     images = set() if is_same_image else {one.image_field(domain) for one in (before, after)}
     return sorted((changed - {"requested", "image", "gpuImage", "gpuImages"}) | images)
-
-
-def _way_to_take(found: RecordedRuntime, runtimes: Sequence[Mapping[str, Any]]) -> str:
-    """A runtime is looked up anew for another way of asking for it, so there has to be one."""
-    if found.requested is None:
-        return f"to take it, set spec.runtime.ref to {found.name}, which makes a new revision"
-    default = _look_up(None, runtimes)
-    if isinstance(default, RecordedRuntime) and default.name == found.name:
-        return "to take it, remove spec.runtime.ref (it is the default), which makes a new revision"
-    if any(map(labels.is_installed_runtime, runtimes)):
-        return (
-            f"to take it, add it to the chart's {_CHART_VALUE} under another name and name that in "
-            "spec.runtime.ref, which makes a new revision"
-        )
-    return (
-        "to take it, create a ModelRuntime of another name with the same spec and name that in "
-        "spec.runtime.ref, which makes a new revision"
-    )
 
 
 def _with_image(

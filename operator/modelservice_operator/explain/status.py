@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.decide.change.runtime_update import write_update
 from modelservice_operator.decide.revision import is_encrypted, recorded_domain
 from modelservice_operator.decide.rollout.history import read_history
 from modelservice_operator.decide.rollout.traffic import percentages
@@ -87,7 +88,7 @@ def compute_status(
         "rollout": rollout_status(observed, decision, room.capacity, judged, now),
         "evaluations": evaluations(old, judged),
         "model": served_model(observed, decision, old, models),
-        "runtime": _runtime(decision.target, observed.runtimes),
+        "runtime": _runtime(decision, observed.runtimes),
         # Written by the autoscaler alone: what stays the same is in no patch of ours.
         "autoscaler": old.get("autoscaler") if _is_scaled(decision) else None,
         "autoscaling": (autoscaling_status(decision) or {}) | standby_status(observed, decision) or None,
@@ -261,12 +262,15 @@ def _url(name: str, namespace: str, serving: Revision | None) -> str:
     return names.url(name, namespace, model, is_encrypted=is_encrypted(serving.snapshot))
 
 
-def _runtime(target: Revision | None, runtimes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _runtime(decision: Decision, runtimes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    target = decision.target
     if target is None:
         return None
     runtime, domain = target.snapshot.runtime, recorded_domain(target.snapshot)
     image = runtime.image_for(domain)
-    status = {"ref": runtime.name, "image": image}
+    status: dict[str, Any] = {"ref": runtime.name, "image": image}
+    if decision.update is not None:
+        status["update"] = write_update(decision.update)
     news = runtime_news(runtime, runtimes, domain)
     if news is None:
         return status

@@ -32,6 +32,9 @@ GATEWAY_FEATURES = f"{GROUP}/supported-features"
 ROLLOUT_ACTION = f"{GROUP}/rollout-action"
 """Annotation on a ModelService: what people ask of its rollout."""
 
+UPDATE_RUNTIME = f"{GROUP}/update-runtime"
+"""Annotation on a ModelService: the image of its ModelRuntime that its pods shall get."""
+
 LEAVE_REVISION = f"{GROUP}/leave-revision"
 """Annotation on a ModelService: the revision of a newer release that may go, and its fields with it."""
 

@@ -270,3 +270,50 @@ def test_who_may_read_the_service_only_sees_its_status_and_may_not_undo(
 def test_errors_are_one_sentence(commands: Commands, shared):
     assert commands.run("status", "nobody", code=1).count("\n") == 1
     assert "no ModelService 'nobody'" in commands.run("history", "nobody", code=1)
+
+
+def test_newer_runtime_is_taken_when_asked_for_and_by_the_steps_of_the_service(shared, commands: Commands):
+    kube, name = shared.kube, "newer"
+    runtime = {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "ModelRuntime",
+        "metadata": {"name": f"{kube.namespace}-newer"},
+        "spec": {"image": "registry.example/onnx:1"},
+    }
+    path = kube.api.path_of(kube.api.apply(runtime))
+    try:
+        steps = {"steps": [{"setWeight": 50}, {"pause": {}}]}
+        rollout = {"strategy": "Canary", "canary": steps}
+        kube.apply_service(name, replicas=2, runtime={"ref": runtime["metadata"]["name"]}, rollout=rollout)
+        kube.wait_ready(name)
+        first, _ = revisions_of(kube, name)
+        assert "nothing is written" in commands.run("update-runtime", name)
+
+        kube.api.patch(path, {"spec": {"image": "registry.example/onnx:2"}})
+        wait_until(
+            lambda: kube.service(name)["status"]["runtime"].get("newerImage") == "registry.example/onnx:2",
+            "the newer image is told",
+        )
+        generation = kube.service(name)["metadata"]["generation"]
+        said = commands.run("update-runtime", name, "-w", "--until-paused", "--timeout", "120s")
+        assert said.splitlines()[0] == f"{name}: Going to registry.example/onnx:2."
+        _, second = revisions_of(kube, name)
+        assert second != first
+        commands.run("promote", name, "-w", "--timeout", "120s")
+        assert revisions_of(kube, name) == (second, second)
+        found = kube.service(name)
+        assert found["metadata"]["generation"] == generation, "the spec was not written"
+        assert found["status"]["runtime"]["image"] == "registry.example/onnx:2"
+        assert found["status"]["runtime"]["update"]["phase"] == "Complete"
+
+        # The next one is given up: the pods stay, and the command says so.
+        kube.api.patch(path, {"spec": {"image": "registry.example/onnx:3"}})
+        wait_until(lambda: "newerImage" in kube.service(name)["status"]["runtime"], "it is told")
+        commands.run("update-runtime", name, "-w", "--until-paused", "--timeout", "120s")
+        commands.run("abort", name)
+        wait_until(
+            lambda: kube.service(name)["status"]["runtime"]["update"]["phase"] == "Failed", "it was given up"
+        )
+        wait_until(lambda: revisions_of(kube, name) == (second, second), "the runtime from before stays")
+    finally:
+        kube.api.delete(path)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ModelServiceSpec,
     )
     from modelservice_operator.decide.autoscaling.beginning import Beginning
+    from modelservice_operator.decide.change.runtime_update import RuntimeUpdate
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan, RolloutState, Step
     from modelservice_operator.decide.runtimes import RuntimeProblem
@@ -46,6 +47,8 @@ class Wish:
     service: ModelService | None = None
     problems: InvalidSpec | None = None
     runtime_problem: RuntimeProblem | None = None
+    update: RuntimeUpdate | None = None
+    """What came of the wish for a newer runtime."""
 
     @property
     def spec(self) -> ModelServiceSpec | None:

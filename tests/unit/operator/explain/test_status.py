@@ -616,25 +616,16 @@ def test_compute_status_changed_runtime_is_told_and_how_to_take_it(
     assert (runtime["ref"], runtime["image"]) == ("onnx", "registry.example/onnx:1")
     assert runtime.get("newerImage") == image
     assert message in runtime["message"]
-    name = "next" if "next" in message else "onnx"
-    assert f"set spec.runtime.ref to {name}" in runtime["message"]
+    asked = f"modelservice.dev/update-runtime={image or 'registry.example/onnx:1'}"
+    assert asked in runtime["message"]
     ModelServiceStatus.model_validate(world.status, extra="forbid")
 
-    world.edit(runtime={"ref": name})
+    world.service["metadata"]["annotations"] = dict([asked.split("=")])
     world.settle()
 
-    assert set(world.status["runtime"]) == {"ref", "image"}
-
-
-@pytest.mark.parametrize(
-    ("ref", "remedy"),
-    [("onnx", "remove spec.runtime.ref (it is the default)"), ("own", "create a ModelRuntime of another")],
-)
-def test_compute_status_changed_runtime_that_was_named_is_taken_in_another_way(ref: str, remedy: str) -> None:
-    world = runtime_world(newer(image="x:2"), newer("own", default=False, image="x:2"), runtime={"ref": ref})
-
-    assert world.status["runtime"]["newerImage"] == "x:2"
-    assert remedy in world.status["runtime"]["message"]
+    assert set(world.status["runtime"]) == {"ref", "image", "update"}
+    assert world.status["runtime"]["update"]["phase"] == "Complete"
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
 
 
 @pytest.mark.parametrize(
