@@ -14,9 +14,9 @@ IMAGE_SHAPE = (1, 3, 224, 224)
 def save_models(directory: Path) -> dict[str, Path]:
     """Save all models; their files by name."""
     files = {name: directory / f"{name}.onnx" for name in ("tiny", "mid", "large", "image", "mean")}
-    _save_mlp(files["tiny"], [4, 8, 3])
-    _save_mlp(files["mid"], [512, 2048, 2048, 512])
-    _save_mlp(files["large"], [512, 2560, 2560, 2048, 512])  # 53 MB
+    save_mlp(files["tiny"], [4, 8, 3])
+    save_mlp(files["mid"], [512, 2048, 2048, 512])
+    save_mlp(files["large"], [512, 2560, 2560, 2048, 512])  # 53 MB
     _save_image_model(files["image"], helper.make_node("Identity", ["x"], ["y"]), list(IMAGE_SHAPE))
     _save_image_model(files["mean"], helper.make_node("ReduceMean", ["x"], ["y"]), [1, 1, 1, 1])
     return files
@@ -29,7 +29,8 @@ def open_session(path: Path) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _save_mlp(path: Path, widths: list[int]) -> None:
+def save_mlp(path: Path, widths: list[int]) -> None:
+    """Save layers of these widths with random weights; the input is `x`, the output `y`."""
     random = np.random.default_rng(0)
     weights, nodes, value = [], [], "x"
     for number, (inputs, outputs) in enumerate(pairwise(widths)):
