@@ -26,6 +26,7 @@ GROUPS = {
     "poddisruptionbudgets": "apis/policy/v1",
     "networkpolicies": "apis/networking.k8s.io/v1",
     "endpointslices": "apis/discovery.k8s.io/v1",
+    "jobs": "apis/batch/v1",
 }
 CHILDREN = (
     *("deployments", "controllerrevisions", "services", "serviceaccounts"),

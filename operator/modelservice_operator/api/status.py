@@ -252,6 +252,8 @@ class RolloutStatus(ApiModel):
     """Names the evaluation: where that changes, a revision that did not pass is tried again."""
     evaluation_retries: Count | None = None
     """How often the evaluation was asked for again."""
+    evaluated_sha256: Annotated[str, limited(64)] | None = None
+    """The SHA-256 of the file that was evaluated; pods with another one get no traffic."""
     contract: Literal["Passed", "Failed", "Unknown"] | None = None
     """Whether its inputs and outputs are those that clients use; Unknown where nobody could tell."""
     verifying_since: Time | None = None

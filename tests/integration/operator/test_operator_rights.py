@@ -61,6 +61,7 @@ METRICS = [{"type": "CPU", "target": {"averageUtilization": 80}}]
 CLAIM = {"count": 1, "claim": {"deviceClassName": "example.com"}}
 GPU_RUNTIME = {"runtime": {"ref": "rights-gpu"}}
 FORGETFUL = {"rollout": {"revisionHistoryLimit": 0}}
+EVALUATION = {"data": {"file": "rows.csv"}, "min": "0.9"}
 COMES_AND_GOES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # name: (fields that bring children, fields that take them away)
     "routed": (
@@ -72,6 +73,7 @@ COMES_AND_GOES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {**GPU_RUNTIME, "gpu": CLAIM, "replicas": 2},
         {**GPU_RUNTIME, "autoscaling": {"maxReplicas": 3}},
     ),
+    "scored": ({"rollout": {"evaluation": EVALUATION}}, {}),
     "dozer": ({"replicas": 0, "autoscaling": {"minReplicas": 0, "maxReplicas": 2, "provider": "HPA"}}, {}),
 }
 
@@ -145,6 +147,10 @@ def wait_children(kube: Any, *, there: bool) -> None:
             f"{path} is {'there' if there else 'gone'}",
             PATIENCE_SECONDS,
         )
+    jobs = f"/apis/batch/v1/namespaces/{kube.namespace}/jobs"
+    wait_until(
+        lambda: bool(kube.api.get(jobs)["items"]) == there, "Jobs are there, or gone", PATIENCE_SECONDS
+    )
 
 
 def let_it_flap(kube: Any, proxy: FaultProxy, name: str) -> None:

@@ -119,15 +119,17 @@ class Progress:
     nothing of stable has answered for a while (`stable_down_since`), so there are no steps; `promoted` that a
     person wants to skip them.
     `evaluation_hash` names the evaluation that came to `evaluation`, `evaluation_retries` says how often it
-    was asked for again. `measured`, `failed` and `inconclusive` count the measurements of the analysis `run`.
-    `reason` says why the revision was given up by a gate. `previous` is the revision that this one replaced
-    at `promoted_at`, while it may come back or its pods still run.
+    was asked for again, `evaluated_sha256` which file was scored. `measured`, `failed` and `inconclusive`
+    count the measurements of the analysis `run`. `reason` says why the revision was given up by a gate.
+    `previous` is the revision that this one replaced at `promoted_at`, while it may come back or its pods
+    still run.
     """
 
     revision: str
     evaluation: Evaluated | None = None
     evaluation_hash: str = ""
     evaluation_retries: int = 0
+    evaluated_sha256: str = ""
     contract: Literal["Passed", "Failed", "Unknown"] | None = None
     verifying_since: datetime | None = None
     steps_hash: str = ""

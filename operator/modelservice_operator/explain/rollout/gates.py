@@ -18,6 +18,7 @@ from modelservice_operator.decide.gates.contract import find_breaks
 from modelservice_operator.decide.gates.evaluation import GATE as EVALUATION_GATE
 from modelservice_operator.decide.gates.evaluation import Judgement, judge_score
 from modelservice_operator.decide.resources.evaluation.identity import evaluation_hash
+from modelservice_operator.explain.diagnose import loaded_models
 from modelservice_operator.explain.rollout.evaluation import find_outcome
 from modelservice_operator.facts import pods as podlib
 from modelservice_operator.facts.reported import signature_of
@@ -92,6 +93,7 @@ def _judge_evaluation(observed: Observed, decision: Decision, judged: Judged, no
         judged.progress,
         evaluation=judgement.result,
         evaluation_hash=evaluation_hash(evaluating.wanted),
+        evaluated_sha256=(outcome.score.model_sha256 or "") if outcome.score else "",
         message=judgement.message[:LONGEST_MESSAGE],
     )
     scored = None
@@ -123,6 +125,10 @@ def _judge_contract(observed: Observed, decision: Decision, judged: Judged, now:
     plan, target = decision.plan, decision.target
     if plan is None or target is None or not plan.verifies or observed.pods is None:
         return judged
+    other = _other_than_evaluated(observed, target.name, judged.progress.evaluated_sha256)
+    if other is not None:
+        progress = replace(judged.progress, contract="Failed", message=other)
+        return _with(judged._replace(progress=progress), _contract_verdict("Failed", other, now))
     candidate = signature_of(observed.pods, target.name, observed.pod_reports)
     stable = _stable_signature(observed, plan.stable or "")
     if candidate is not None and stable is not None:
@@ -137,6 +143,17 @@ def _judge_contract(observed: Observed, decision: Decision, judged: Judged, now:
         progress = replace(judged.progress, contract="Unknown")
         return _with(judged._replace(progress=progress), _contract_verdict("Inconclusive", UNKNOWN, now))
     return judged
+
+
+def _other_than_evaluated(observed: Observed, target: str, evaluated: str) -> str | None:
+    """Return what is wrong where a pod has loaded another file than the one that was evaluated."""
+    found = {one.sha256 for one in loaded_models(observed.pods or (), target, observed.pod_reports)}
+    if not evaluated or found <= {evaluated}:
+        return None
+    return (
+        f"its pods loaded sha256 {', '.join(sorted(found - {evaluated}))}, and {evaluated} was evaluated: "
+        "pin the model by spec.model.sha256"
+    )
 
 
 def _stable_signature(observed: Observed, stable: str) -> Signature | None:

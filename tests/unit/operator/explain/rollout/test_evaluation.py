@@ -357,3 +357,10 @@ def test_job_keeps_its_result_while_pods_cannot_be_read(change: Evaluated) -> No
     status = compute_status(observed, decide(observed, change.now), (), change.now)
 
     assert (status["rollout"]["phase"], status["rollout"].get("evaluation")) == ("Verifying", None)
+
+
+def test_pods_that_loaded_another_file_than_was_evaluated_get_no_traffic(change: Evaluated) -> None:
+    change.score({**GOOD, "modelSha256": SHA_B})
+
+    assert (change.rollout["phase"], change.rollout["reason"]) == ("Aborted", "ContractBroken")
+    assert f"loaded sha256 {SHA_A}, and {SHA_B} was evaluated" in change.condition("Degraded")["message"]
