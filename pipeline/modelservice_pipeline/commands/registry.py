@@ -47,6 +47,18 @@ _PACKAGING = ("onnx", "rich", "urllib3")
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "train",
+        "train on several nodes of a cluster",
+        "Run a script by torchrun on several nodes: as an Indexed Job with a headless Service, or as a "
+        "TrainJob of Kubeflow where the cluster serves that. The YAML is printed; --apply starts it. A node "
+        "that dies is started again; a script that writes checkpoints to $CHECKPOINTS goes on from there.",
+        (
+            "modelservice model train --nodes 2 --image registry.example.com/torch:2 --as job train.py",
+            "modelservice model train --nodes 2 --image torch:2 --claim models --apply train.py --epochs 3",
+        ),
+        packages=("yaml",),
+    ),
+    Command(
         "signature",
         "show what a model takes and answers",
         "Show the inputs and outputs of a model: their names, types and shapes.",
