@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
     parser.add_argument(
+        "--decode", action="store_true", help="the other way: take tokens, and answer their texts"
+    )
+    parser.add_argument(
         "--pool",
         choices=("none", "mean", "cls", "last"),
         default="none",
@@ -56,8 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, compare, write. Raises PipelineError; then no file is written."""
-    import onnx
-
     from modelservice_pipeline.text.join import Pooling, build_tokenizer
     from modelservice_pipeline.text.prove import load_library_tokenizer
     from modelservice_pipeline.text.tokenizer import read_tokenizer
@@ -67,15 +68,26 @@ def run(arguments: argparse.Namespace) -> int:
     if pooling.kind == "none" and (pooling.normalize or pooling.output):
         raise PipelineError("--normalize and --pooled-output are for pooled vectors; add --pool mean")
     texts = _read_texts(arguments.texts)
-    tokenizer = read_tokenizer(config)
-    library = load_library_tokenizer(config)
-    model = build_tokenizer(tokenizer)
-    facts: dict[str, Any] = {"texts": len(texts), **_prove_tokens(model, library, texts)}
-    if arguments.model is not None:
-        model, figures = _join(arguments.model, config, library, pooling, texts)
-        facts |= figures
-    elif pooling.kind != "none":
+    if pooling.kind != "none" and arguments.model is None:
         raise PipelineError("--pool needs a MODEL, whose vectors are pooled")
+    library = load_library_tokenizer(config)
+    if arguments.decode:
+        if arguments.model is not None:
+            raise PipelineError("--decode is for a tokenizer alone; leave the MODEL out")
+        model, facts = _build_decoder(config, library, texts)
+    else:
+        model = build_tokenizer(read_tokenizer(config))
+        facts = {"texts": len(texts), **_prove_tokens(model, library, texts)}
+        if arguments.model is not None:
+            model, figures = _join(arguments.model, config, library, pooling, texts)
+            facts |= figures
+    _write(model, facts, arguments)
+    return 0
+
+
+def _write(model: "onnx.ModelProto", facts: dict[str, Any], arguments: argparse.Namespace) -> None:
+    import onnx
+
     try:
         onnx.save(model, arguments.output)
     except OSError as error:
@@ -86,7 +98,18 @@ def run(arguments: argparse.Namespace) -> int:
         Report(f"Texts for {arguments.output.name}", facts, [table(("what", "figure"), rows)]),
         as_json=arguments.json,
     )
-    return 0
+
+
+def _build_decoder(
+    config: dict[str, Any], library: "Tokenizer", texts: list[str]
+) -> tuple["onnx.ModelProto", dict[str, Any]]:
+    from modelservice_pipeline.text.decoders import read_spelling
+    from modelservice_pipeline.text.join import build_detokenizer
+    from modelservice_pipeline.text.prove import loaded, prove_texts
+
+    model = build_detokenizer(read_spelling(config))
+    with loaded(model) as session:
+        return model, {"texts": prove_texts(session, library, texts)}
 
 
 def _read_config(arguments: argparse.Namespace) -> dict[str, Any]:

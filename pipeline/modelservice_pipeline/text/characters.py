@@ -19,7 +19,7 @@ SEPARATOR = CODES
 ATOM = SEPARATOR + 1
 """ATOM + n stands for token n, where a text names a token itself; it belongs to no class either."""
 
-_CHUNK = 32  # characters; texts of one batch are padded to the longest one, but only in chunks
+_CHUNK = 32  # characters; to cut texts at once into single ones would pad them all to the longest one
 _BITS = 0xFFFFFFFF
 _PAIR = 1 << 31  # makes one key of two hashes
 # The constants of MurmurHash3 (32 bits), by Austin Appleby, and their inverses modulo 2**32.
@@ -62,11 +62,13 @@ class Characters:
 def read_characters(graph: Graph, text: Value) -> Characters:
     """Return the characters of texts [N]."""
     closed = graph.op("StringConcat", text, graph.strings(["\n"]))
-    chunks = _split(graph, closed, tokenexp=f"(?s).{{1,{_CHUNK}}}")
-    characters = _split(graph, chunks, separators=[""])
+    padded = _split(graph, closed, tokenexp=f"(?s).{{1,{_CHUNK}}}")
+    flat = padded.reshape(-1)
+    filled = positions(~flat.equals(graph.strings([""])))
+    characters = _split(graph, flat.gather(filled), separators=[""])
     first, second = (_hashes(graph, characters, seed) for seed in (_SEED, _SECOND_SEED))
-    places = positions(~first.equals(_hash(b"", _SEED)))  # empty strings pad
-    rows = places / (characters.size(1) * characters.size(2))
+    places = positions(~first.equals(_hash(b"", _SEED)))
+    rows = (filled / padded.size(1)).gather(places / characters.size(1))
     codes = _code_points(graph, first.gather(places), second.gather(places))
     last = shift_left(rows, -1).equals(rows)
     return Characters(graph.where(last, codes, SEPARATOR), rows, text.size(0))

@@ -27,8 +27,17 @@ def normal_form(graph: Graph, characters: Characters, form: str) -> Characters:
 
 @cache
 def _classes() -> np.ndarray[Any, Any]:
-    """Return the canonical combining classes of all code points; 0 for starters; [CODES + 1]."""
-    return np.array([unicodedata.combining(chr(code)) for code in range(CODES)] + [0])
+    """Return the canonical combining classes of all code points; 0 for starters; [CODES + 1].
+
+    Marks that are newer than the library's version of Unicode are starters for it: they do not move before
+    the mark of the highest class.
+    """
+    classes = np.array([unicodedata.combining(chr(code)) for code in range(CODES)] + [0])
+    form, highest = normalizers.NFD(), "\u0345"
+    for code in np.nonzero(classes)[0].tolist():
+        if chr(code) != highest and form.normalize_str(highest + chr(code))[-1] != highest:
+            classes[code] = 0
+    return classes
 
 
 @cache

@@ -8,8 +8,10 @@ from onnx import version_converter
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.text.assemble import Encoded
+from modelservice_pipeline.text.decoders import Spelling
 from modelservice_pipeline.text.graph import FLOAT, INT64, OPSET, STRING, Graph, Value
 from modelservice_pipeline.text.tokenizer import GraphTokenizer
+from modelservice_pipeline.text.write import write_texts
 
 POOLINGS = ("none", "mean", "cls", "last")
 _MOST_BYTES = 2_000_000_000
@@ -39,6 +41,14 @@ def build_tokenizer(tokenizer: GraphTokenizer) -> onnx.ModelProto:
     encoded = tokenizer.encode(graph, graph.input("text", STRING, ["N"]))
     graph.output("input_ids", encoded.ids, INT64, ["N", "S"])
     graph.output("attention_mask", encoded.mask, INT64, ["N", "S"])
+    return graph.model()
+
+
+def build_detokenizer(spelling: Spelling) -> onnx.ModelProto:
+    """Return a model that answers the texts of tokens; negative numbers fill up."""
+    graph = Graph("detokenizer")
+    ids = graph.input("ids", INT64, ["N", "S"])
+    graph.output("text", write_texts(graph, ids, spelling), STRING, ["N"])
     return graph.model()
 
 

@@ -1,6 +1,7 @@
 """Holds a graph of a tokenizer to the library: the same tokens for every text, alone as in a batch."""
 
 import json
+import random
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +45,29 @@ def prove_tokens(model: OnnxModel, library: Tokenizer, texts: Sequence[str]) -> 
         for text, ours, theirs in zip(batch, tokens_of(model, batch), expected, strict=True):
             if ours != theirs:
                 raise PipelineError(_describe(library, text, ours, theirs))
+
+
+def prove_texts(model: OnnxModel, library: Tokenizer, texts: Sequence[str]) -> int:
+    """Compare the texts of tokens: those of texts, and as many at random. Returns how many were compared.
+
+    Raises PipelineError with the first tokens whose texts differ.
+    """
+    draw = random.Random(0)  # noqa: S311 - chosen texts, no secrets
+    size = library.get_vocab_size(with_added_tokens=True)
+    rows = [encoding.ids for encoding in library.encode_batch(list(texts))]
+    rows += [[draw.randrange(size) for _ in range(draw.randrange(1, 12))] for _ in texts]
+    for begin in track(range(0, len(rows), _BATCH), "Comparing texts"):
+        batch = rows[begin : begin + _BATCH]
+        width = max(1, *map(len, batch))
+        ids = np.array([[*row, *[-1] * (width - len(row))] for row in batch], np.int64)
+        for row, text in zip(batch, model.run({"ids": ids})["text"], strict=True):
+            expected = library.decode(row)
+            if text != expected:
+                raise PipelineError(
+                    f"this tokenizer's decoder cannot be written into a graph: of the tokens {row[:12]} the "
+                    f"graph makes {text[:80]!r}, the library {expected[:80]!r}"
+                )
+    return len(rows)
 
 
 def tokens_of(model: OnnxModel, texts: Sequence[str]) -> list[list[int]]:
