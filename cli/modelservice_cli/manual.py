@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from modelservice_pipeline.commands.registry import COMMANDS
+from modelservice_cli.model import STEPS
 
 Path = tuple[str, ...]
 """The words of a command: `("rollout", "status")`; none for the program itself."""
@@ -110,10 +110,10 @@ PAGES: dict[Path, Page] = {
         ("modelservice top", "modelservice top spam -n mail --interval 2", "modelservice top --json"),
         codes=ON_CLUSTER,
     ),
-    ("model",): Page(tuple(command.examples[0] for command in COMMANDS)),
+    ("model",): Page(tuple(command.examples[0] for command in STEPS)),
     **{
         ("model", command.name): Page(command.examples, command.description, command.codes)
-        for command in COMMANDS
+        for command in STEPS
     },
     ("version",): Page(("modelservice version",), "Print the version."),
     ("completion",): Page(

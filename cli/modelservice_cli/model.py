@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from modelservice_cli.deploy.command import DEPLOY
 from modelservice_cli.errors import CommandError
 from modelservice_cli.packages import check_cluster_packages, check_pipeline_packages
 from modelservice_pipeline.commands.registry import COMMANDS
@@ -16,6 +17,9 @@ from modelservice_runtime.machine.early_end import EXIT_CODE
 if TYPE_CHECKING:
     from modelservice_pipeline.predict.arguments import Reached
 
+STEPS = (*COMMANDS, DEPLOY)
+"""Those of the pipeline, and the one that needs a cluster."""
+
 _INTERRUPTED = 130
 """As shells report a command that Ctrl-C ended."""
 
@@ -23,7 +27,7 @@ _INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the steps and their flags."""
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
-    for command in COMMANDS:
+    for command in STEPS:
         step = steps.add_parser(command.name, help=command.help, allow_abbrev=False)
         command.load().add_arguments(step)
 
@@ -52,7 +56,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the step; returns the exit code. Raises CommandError."""
-    (command,) = (one for one in COMMANDS if one.name == arguments.step)
+    (command,) = (one for one in STEPS if one.name == arguments.step)
     check_pipeline_packages(command.packages)
     arguments.reach_service = _reach_service
     try:

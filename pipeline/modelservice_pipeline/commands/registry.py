@@ -28,6 +28,7 @@ class Command:
         examples: Command lines, each from "modelservice model" on.
         codes: Exit codes that only this one has, and what they mean.
         packages: What it imports beyond the packages of the API, of the extra `pipeline`.
+        module: Where it is, if not in this folder: one that needs a cluster is not of the pipeline.
     """
 
     name: str
@@ -36,14 +37,15 @@ class Command:
     examples: tuple[str, ...]
     codes: tuple[tuple[int, str], ...] = ()
     packages: Sequence[str] = ("numpy", "onnx", "onnxruntime", "rich")
+    module: str = ""
 
     def load(self) -> CommandModule:
         """Import the module of the command; its name is that of the command."""
         name = self.name.replace("-", "_")
-        return cast("CommandModule", import_module(f"modelservice_pipeline.commands.{name}"))
+        return cast("CommandModule", import_module(self.module or f"modelservice_pipeline.commands.{name}"))
 
 
-_PACKAGING = ("onnx", "rich", "urllib3")
+PACKAGING = ("onnx", "rich", "urllib3")
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -134,7 +136,7 @@ COMMANDS: tuple[Command, ...] = (
             "modelservice model card spam --license apache-2.0 --report evaluation/report.json",
             "modelservice model card spam --print",
         ),
-        packages=_PACKAGING,
+        packages=PACKAGING,
     ),
     Command(
         "package",
@@ -146,7 +148,7 @@ COMMANDS: tuple[Command, ...] = (
             "modelservice model package spam",
             "modelservice model package spam --as image --output spam.tar",
         ),
-        packages=_PACKAGING,
+        packages=PACKAGING,
     ),
     Command(
         "push",
@@ -157,7 +159,7 @@ COMMANDS: tuple[Command, ...] = (
             "modelservice model push spam registry.example.com/models/spam:1",
             "modelservice model push spam registry.example.com/models/spam:1 --yaml spam.yaml -n mail",
         ),
-        packages=_PACKAGING,
+        packages=PACKAGING,
     ),
     Command(
         "pull",
@@ -165,7 +167,7 @@ COMMANDS: tuple[Command, ...] = (
         "Pull the files of an artifact or image from a registry, or out of a layout, into a new folder. "
         "Digests are checked; the folder is there when all files are.",
         ("modelservice model pull registry.example.com/models/spam:1 spam",),
-        packages=_PACKAGING,
+        packages=PACKAGING,
     ),
     Command(
         "inspect",
@@ -173,7 +175,7 @@ COMMANDS: tuple[Command, ...] = (
         "Show what an artifact in a registry, a layout or a folder holds: files, digests, card and licence. "
         "Weights are not downloaded.",
         ("modelservice model inspect registry.example.com/models/spam:1", "modelservice model inspect spam"),
-        packages=_PACKAGING,
+        packages=PACKAGING,
     ),
     Command(
         "diff",
@@ -181,7 +183,7 @@ COMMANDS: tuple[Command, ...] = (
         "Show what two artifacts, in registries, layouts or folders, differ in: files, inputs and outputs, "
         "figures, licence.",
         ("modelservice model diff registry.example.com/models/spam:1 spam",),
-        packages=_PACKAGING,
+        packages=PACKAGING,
     ),
     Command(
         "explain",

@@ -13,7 +13,9 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
         default="modelpack",
         help="modelpack: an artifact with a layer a file; image: a container image that nodes can mount",
     )
-    group.add_argument("--model", metavar="FILE", help="which file is the model; default: model.onnx")
+    group.add_argument(
+        "--model", dest="model_file", metavar="FILE", help="which file is the model; default: model.onnx"
+    )
     group.add_argument(
         "--model-version",
         type=int,

@@ -44,7 +44,7 @@ def pack_arguments(path: Path, arguments: argparse.Namespace) -> Content:
     if is_layout(path):
         return read_layout(path)
     folder = read_folder(
-        path, model=arguments.model, version=arguments.model_version, exclude=arguments.exclude
+        path, model=arguments.model_file, version=arguments.model_version, exclude=arguments.exclude
     )
     for name, reason in folder.left_out.items():
         say(f"left out: {name} ({reason})")

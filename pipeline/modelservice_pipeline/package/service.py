@@ -95,7 +95,12 @@ def render_service(manifest: Mapping[str, Any]) -> str:
 
 def default_name(reference: Reference) -> str:
     """Return a name for the ModelService of a repository."""
-    name = re.sub("[^a-z0-9-]+", "-", reference.repository.rpartition("/")[2])[:_MAX_NAME].strip("-")
+    return name_of(reference.repository.rpartition("/")[2])
+
+
+def name_of(text: str) -> str:
+    """Return the name that the API takes, and a repository too, nearest to a text."""
+    name = re.sub("[^a-z0-9]+", "-", text.lower())[:_MAX_NAME].strip("-")
     return name if name[:1].isalpha() else f"model-{name}"[:_MAX_NAME].rstrip("-")
 
 

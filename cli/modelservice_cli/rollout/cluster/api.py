@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import urllib3
 from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
@@ -34,7 +35,7 @@ class Cluster:
 
     def __init__(self, access: Access) -> None:
         self._server = str(access.configuration.host)
-        client = ApiClient(access.configuration)
+        self._client = client = ApiClient(access.configuration)
         self._objects, self._core = CustomObjectsApi(client), CoreV1Api(client)
 
     def read_service(self, namespace: str, name: str) -> Object:
@@ -86,6 +87,37 @@ class Cluster:
         )
         return bytes(answer.data)
 
+    def ask_service(self, namespace: str, name: str, port: int, path: str, body: bytes | None) -> bytes:
+        """What a Service answers to a GET, or to a POST of JSON, which the API server passes on."""
+        # The package's own method sends no body.
+        place = "/".join(map(quote, (namespace, "services", f"{name}:{port}", "proxy")))
+        settings = self._client.configuration.auth_settings().values()
+        known = {one["key"]: one["value"] for one in settings if one.get("in") == "header" and one["value"]}
+        try:
+            answer = self._client.rest_client.pool_manager.request(
+                "GET" if body is None else "POST",
+                f"{self._server}/api/v1/namespaces/{place}/{path}",
+                body=body,
+                headers={"Content-Type": "application/json", **known},
+                timeout=_TIMEOUT_SECONDS[1],
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unavailable(error) from None
+        if answer.status >= 400:
+            said = _parse_status(answer.data).get("error")
+            if said:  # the model's server, not the API server
+                raise CommandError(f"{name} answers: {said}")
+            raise refusal(answer.status, answer.data, f"there is no Service {name!r}", self._server)
+        return bytes(answer.data)
+
+    def delete_service(self, namespace: str, name: str) -> None:
+        """Remove a ModelService. NotFoundError: there is none."""
+        place = (GROUP, VERSION, namespace, MODEL_SERVICES.plural, name)
+        self._ask(
+            lambda: self._objects.delete_namespaced_custom_object(*place, _request_timeout=_TIMEOUT_SECONDS),
+            f"there is no ModelService {name!r} in namespace {namespace!r}",
+        )
+
     def list_warnings(self, namespace: str, pod_uid: str) -> list[Object]:
         """The Events of type Warning about one pod."""
         fields = f"involvedObject.kind=Pod,involvedObject.uid={pod_uid},type=Warning"
@@ -107,6 +139,24 @@ class Cluster:
                 **options,
             ),
             f"ModelService {metadata['name']!r} is gone",
+        )
+
+    def apply_service(self, service: Object, *, force: bool) -> None:
+        """Make a ModelService, or change the fields of it that are named: server-side apply.
+
+        CommandError: another tool has applied other values, unless they are taken over by `force`.
+        """
+        name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+        self._ask(
+            lambda: self._objects.patch_namespaced_custom_object(
+                *(GROUP, VERSION, namespace, MODEL_SERVICES.plural, name),
+                service,
+                field_manager=FIELD_MANAGER,
+                force=force,
+                _content_type="application/apply-patch+yaml",
+                _request_timeout=_TIMEOUT_SECONDS,
+            ),
+            f"there is no namespace {namespace!r}: make it, or name another with -n",
         )
 
     def read_secret(self, namespace: str, name: str) -> Object | None:
@@ -161,10 +211,13 @@ class Cluster:
         except ApiException as error:
             raise refusal(int(error.status or 0), error.body, not_found, self._server) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnavailableError(
-                f"no answer from the API server at {self._server} ({_innermost(error)}): check the network "
-                "and the kubeconfig's context"
-            ) from None
+            raise self._unavailable(error) from None
+
+    def _unavailable(self, error: Exception) -> UnavailableError:
+        return UnavailableError(
+            f"no answer from the API server at {self._server} ({_innermost(error)}): check the network "
+            "and the kubeconfig's context"
+        )
 
 
 def refusal(status: int, body: str | bytes | None, not_found: str, server: str) -> CommandError:
@@ -185,6 +238,11 @@ def refusal(status: int, body: str | bytes | None, not_found: str, server: str) 
             f"the API server refuses it: {message.rstrip('.')}; ask for the role 'view' (to change "
             "something 'edit') in the namespace"
         )
+    if status == 409 and _is_conflict_of_appliers(answer):
+        return CommandError(
+            f"{message}; where the ModelService comes from Git or from Helm, change it there, else take the "
+            "fields over with --force-conflicts"
+        )
     if status == 409:
         return ChangedMeanwhileError("somebody else changed it in the same moment: run the command again")
     if status in _TRIES_MAY_HELP:
@@ -204,6 +262,12 @@ def _parse_status(body: str | bytes | None) -> Object:
     except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def _is_conflict_of_appliers(status: Object) -> bool:
+    """Whether fields are another's, as server-side apply tells it."""
+    causes = (status.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
 
 
 def _innermost(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""MLflow's deployments by ModelServices: `plugin` alone imports mlflow, and only mlflow imports it."""
