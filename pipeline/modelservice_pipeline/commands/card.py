@@ -70,6 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
         "license": description.licence,
         "evaluations": [{"data": one.data_name, "rows": one.rows} for one in evaluations],
     }
-    told = f"{path}: {description.licence or 'no licence'}, figures of {len(evaluations)} evaluations"
+    told = f"{path}: {description.licence or 'no licence'}, evaluations with figures: {len(evaluations)}"
     print_report(Report(f"Card of {request.name}", facts, [told]), as_json=arguments.json)
     return 0

@@ -13,6 +13,7 @@ from modelservice_pipeline.package.folder import ModelFolder, read_text
 _REPORT_FILE = "report.json"
 # What the Hub calls by another name, or with an argument.
 _TYPES = {"rmse": "rmse", "chrf": "chrf", "log_loss": "log_loss", "ece": "expected_calibration_error"}
+_EQUAL_TO_ACCURACY = ("precision_micro", "recall_micro", "f1_micro")
 _AVERAGES = ("macro", "micro", "weighted")
 
 
@@ -83,7 +84,11 @@ def _read(path: Path) -> Evaluation | None:
         str(data.get("sha256") or ""),
         int(data["rows"]) if isinstance(data.get("rows"), int) else 0,
         _number(report.get("confidence")),
-        tuple(found for name, figure in figures.items() if (found := _read_figure(str(name), figure))),
+        tuple(
+            found
+            for name, figure in figures.items()
+            if name not in _EQUAL_TO_ACCURACY and (found := _read_figure(str(name), figure))
+        ),
     )
 
 
