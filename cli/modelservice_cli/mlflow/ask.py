@@ -1,40 +1,36 @@
 """Asks a served model what MLflow asks: rows of a table or arrays by name, through the API server."""
 
-import json
+import argparse
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.rollout.cluster.api import Cluster
+from modelservice_cli.rollout.cluster.proxy import reach_service
 from modelservice_pipeline.model.port import Port
-from modelservice_pipeline.predict.wire import WireError, build_request, parse_answer, parse_ports
-
-_PORT = 80
+from modelservice_pipeline.predict.arguments import add_endpoint_arguments, open_predictor
 
 
-def ask(cluster: Cluster, namespace: str, name: str, model: str, inputs: Any) -> dict[str, Any]:
+def ask(name: str, namespace: str | None, inputs: Any) -> dict[str, Any]:
     """Return the outputs of a model by their names, as lists.
 
     Args:
-        cluster: The API server, which passes the request on.
-        namespace: Of the ModelService.
         name: Of the ModelService.
-        model: What its model is called in the protocol.
+        namespace: Its own; None for that of the kubeconfig's context.
         inputs: A data frame, or arrays by the names of inputs.
 
     Raises:
-        CommandError: The inputs do not fit the model, or nobody answers.
+        CommandError: The inputs do not fit the model, or the cluster does not answer.
+        PipelineError: The model does not answer.
     """
-    path = f"v2/models/{model}"
-    try:
-        ports = parse_ports(json.loads(cluster.ask_service(namespace, name, _PORT, path, None)), "inputs")
-        message = build_request(to_arrays(ports, inputs), binary=False)
-        body = cluster.ask_service(namespace, name, _PORT, f"{path}/infer", message.body)
-        return {key: value.tolist() for key, value in parse_answer(body, None).items()}
-    except (WireError, ValueError) as error:
-        raise CommandError(f"{name} did not answer with what the protocol says: {error}") from None
+    parser = argparse.ArgumentParser()
+    add_endpoint_arguments(parser)
+    arguments = parser.parse_args(["--namespace", namespace] if namespace else [])
+    arguments.reach_service = reach_service
+    predictor = open_predictor(name, arguments)
+    answer = predictor.predict(to_arrays(predictor.inputs, inputs))
+    return {key: value.tolist() for key, value in answer.items()}
 
 
 def to_arrays(ports: tuple[Port, ...], inputs: Any) -> dict[str, np.ndarray[Any, Any]]:

@@ -99,12 +99,9 @@ class ModelServiceClient(BaseDeploymentClient):  # type: ignore[misc]
         _refuse_endpoint(endpoint)
         if deployment_name is None:
             raise MlflowException("say which deployment is asked: --name NAME")
-        place = self._place(None)
         try:
-            spec = place.cluster.read_service(place.namespace, deployment_name)["spec"]
-            model = spec["model"].get("name") or deployment_name
-            return ask(place.cluster, place.namespace, deployment_name, model, inputs)
-        except CommandError as error:
+            return ask(deployment_name, self._namespace(), inputs)
+        except (CommandError, PipelineError) as error:
             raise MlflowException(str(error)) from None
 
     def _place(self, config: Any) -> Place:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import urllib3
 from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
@@ -35,7 +34,7 @@ class Cluster:
 
     def __init__(self, access: Access) -> None:
         self._server = str(access.configuration.host)
-        self._client = client = ApiClient(access.configuration)
+        client = ApiClient(access.configuration)
         self._objects, self._core = CustomObjectsApi(client), CoreV1Api(client)
 
     def read_service(self, namespace: str, name: str) -> Object:
@@ -85,29 +84,6 @@ class Cluster:
             ),
             f"pod {pod} is gone",
         )
-        return bytes(answer.data)
-
-    def ask_service(self, namespace: str, name: str, port: int, path: str, body: bytes | None) -> bytes:
-        """What a Service answers to a GET, or to a POST of JSON, which the API server passes on."""
-        # The package's own method sends no body.
-        place = "/".join(map(quote, (namespace, "services", f"{name}:{port}", "proxy")))
-        settings = self._client.configuration.auth_settings().values()
-        known = {one["key"]: one["value"] for one in settings if one.get("in") == "header" and one["value"]}
-        try:
-            answer = self._client.rest_client.pool_manager.request(
-                "GET" if body is None else "POST",
-                f"{self._server}/api/v1/namespaces/{place}/{path}",
-                body=body,
-                headers={"Content-Type": "application/json", **known},
-                timeout=_TIMEOUT_SECONDS[1],
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unavailable(error) from None
-        if answer.status >= 400:
-            said = _parse_status(answer.data).get("error")
-            if said:  # the model's server, not the API server
-                raise CommandError(f"{name} answers: {said}")
-            raise refusal(answer.status, answer.data, f"there is no Service {name!r}", self._server)
         return bytes(answer.data)
 
     def delete_service(self, namespace: str, name: str) -> None:
