@@ -74,15 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
     question = Question(
         options, arguments.answer, arguments.index, arguments.each_word, _names(predictor, data)
     )
-    if arguments.row is None:
-        given = _read_given(arguments, predictor)
-        explanation = explain_given(predictor, given, _choose(arguments, data), question)
+    usual = _choose(arguments, data)
+    given = _read_given(arguments, predictor, data)
+    if given is None and arguments.row is not None:
+        explanation = explain_tensors(predictor, _read_row(arguments, data), usual, question)
     else:
-        given, explanation = (
-            None,
-            explain_tensors(predictor, _read_row(arguments, data), _choose(arguments, data), question),
-        )
-    emit(_report(arguments, explanation, question, given), arguments)
+        explanation = explain_given(predictor, given, usual, question)
+    report = _report(arguments, explanation, question, given)
+    report.facts["backgroundRows"] = None if usual is None else len(next(iter(usual.values())))
+    emit(report, arguments)
     return 0
 
 
@@ -98,9 +98,13 @@ def _check(arguments: argparse.Namespace) -> None:
             raise PipelineError(f"--{flag.replace('_', '-')} {value}: must be at least {least}")
 
 
-def _read_given(arguments: argparse.Namespace, predictor: "Predictor") -> Any:
+def _read_given(arguments: argparse.Namespace, predictor: "Predictor", data: "Dataset | None") -> Any:
+    """Return the input as text or JSON; None where it is a row of the background, and no text."""
     from modelservice_pipeline.explain.inputs import find_text_input
 
+    port = find_text_input(predictor.inputs)
+    if arguments.row is not None:
+        return None if port is None else str(_read_row(arguments, data)[port.name].flat[0])
     text = arguments.given
     if arguments.input_file is not None:
         try:
@@ -109,7 +113,7 @@ def _read_given(arguments: argparse.Namespace, predictor: "Predictor") -> Any:
             raise PipelineError(f"cannot read {arguments.input_file}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise PipelineError(f"{arguments.input_file} is not UTF-8 text") from None
-    if find_text_input(predictor.inputs) is not None:
+    if port is not None:
         return text
     try:
         return json.loads(text)

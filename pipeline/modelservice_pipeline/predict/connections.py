@@ -54,9 +54,9 @@ class Connections:
     """Connections to the server of a URL; any thread may ask, each has one of its own meanwhile."""
 
     def __init__(self, url: SplitResult, tls: TlsFiles) -> None:
+        self._idle: list[http.client.HTTPConnection] = []
         self._host, self._port = url.hostname or "", url.port
         self._context = _make_context(tls) if url.scheme == "https" else None
-        self._idle: list[http.client.HTTPConnection] = []
 
     def ask(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, seconds: float

@@ -113,7 +113,8 @@ class EndpointPredictor:
 
     def _say_refused(self, error: RefusedError) -> str:
         hint = {
-            HTTPStatus.UNAUTHORIZED: "; give a key with --api-key-file, or a token with --token-file",
+            HTTPStatus.UNAUTHORIZED: "; give a key (--api-key-file), a token (--token-file) or a certificate "
+            "(--client-cert)",
             HTTPStatus.FORBIDDEN: "; ask its owner for the right to",
             HTTPStatus.NOT_FOUND: "; check the model's name and version in the URL",
         }.get(HTTPStatus(error.status) if error.status in set(HTTPStatus) else HTTPStatus.OK, "")

@@ -103,3 +103,12 @@ def test_a_row_that_is_no_json_or_not_there_is_told(model_files: dict[str, Path]
         run(model_files["mlp"], "1 2 3 4", "--background", rows)
     with pytest.raises(PipelineError, match="the background has 3 rows"):
         run(model_files["mlp"], "--background", rows, "--row", "3")
+
+
+def test_a_row_of_texts_is_explained_by_its_words(
+    prizes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts.csv").write_text('text,label\n"hello",0\n"a prize, really",1\n')
+    run(prizes, "--background", tmp_path / "texts.csv", "--row", "1", "--method", "exact", "--json")
+    features = json.loads(capsys.readouterr().out)["features"]
+    assert [(one["name"], one["weight"]) for one in features] == [("a", 0), ("prize", 1), ("really", 0)]
