@@ -19,6 +19,7 @@ TRAIN_JOB_API = "trainer.kubeflow.org/v1alpha1"
 RUNTIME = "torch-distributed"
 """The ClusterTrainingRuntime that Kubeflow Trainer brings."""
 _LABEL = "modelservice.dev/training"
+_POD_IP: Object = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
 _FOLDER = "/tmp/training"  # noqa: S108  a path in the container
 _WRITE_SCRIPT = f'mkdir -p {_FOLDER} && printf %s "${SCRIPT_VARIABLE}" > {_FOLDER}/script.py'
 
@@ -109,7 +110,7 @@ def _pod(spec: TrainSpec) -> Object:
         "image": spec.image,
         "command": ["sh", "-c", _literal(_launch(spec)), "sh"],
         "args": list(map(_literal, spec.arguments)),
-        "env": _variables(spec),
+        "env": [*_variables(spec), _POD_IP],
         "ports": [{"name": "rendezvous", "containerPort": PORT, "protocol": "TCP"}],
         "volumeMounts": mounts,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -139,6 +140,8 @@ def _launch(spec: TrainSpec) -> str:
         "--rdzv-backend=c10d",
         f"--rdzv-id={spec.name}",
         f"--rdzv-endpoint={first}:{PORT}",
+        # What the workers of other nodes connect to; else it would be a name that they have to resolve.
+        '--local-addr="$POD_IP"',
         '--rdzv-conf="is_host=$(test "$JOB_COMPLETION_INDEX" = 0 && echo true || echo false)"',
     ]
     look = f"import socket; socket.gethostbyname('{first}')"

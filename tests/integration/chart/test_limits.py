@@ -164,6 +164,10 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
         assert "takes models from oci://registry.example/models/" in tenant.refusal(
             model={"storageUri": source}
         )
+    for source, is_refused in (("s3://others/rows.csv", True), ("s3://models/rows.csv", False)):
+        data = {"storageUri": source}
+        message = tenant.refusal(rollout={"evaluation": {"data": data, "min": "0.5"}})
+        assert ("takes data from oci://registry.example/models/" in message) == is_refused
     for name in ("HF_ENDPOINT", "HTTPS_PROXY", "http_proxy", "NO_PROXY"):
         for way in ({"value": "http://elsewhere.example"}, {"secretName": "elsewhere"}):
             message = tenant.refusal(env=[{"name": "TZ", "value": "UTC"}, {"name": name, **way}])

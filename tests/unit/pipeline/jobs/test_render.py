@@ -59,7 +59,7 @@ def test_shell_of_the_job_starts_torchrun_with_the_script_and_its_arguments(
     (container,) = render_job(spec)[1]["spec"]["template"]["spec"]["containers"]
     # What the kubelet makes of it.
     command = [text.replace("$$", "$") for text in (*container["command"], *container["args"])]
-    variables = {one["name"]: one["value"].replace("$$", "$") for one in container["env"]}
+    variables = {one["name"]: one.get("value", "").replace("$$", "$") for one in container["env"]}
     subprocess.run(
         [text.replace("/tmp/training", str(tmp_path)) for text in command],
         env={**variables, "PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": "0"},
