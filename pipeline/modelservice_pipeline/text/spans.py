@@ -34,6 +34,15 @@ class Trie:
             state = self._steps[key]
         self._numbers[state] = number
 
+    def step(self, graph: Graph, states: Value, codes: Value) -> Value:
+        """Return the states that codes lead to; -1 where there is no such sequence."""
+        table = (np.array(list(self._steps)), np.array(list(self._steps.values())))
+        return graph.lookup(graph.where(states >= 0, states * _STEP + codes, -1), table, -1)
+
+    def number(self, graph: Graph, states: Value) -> Value:
+        """Return the numbers of the sequences that end in states; -1 where none does."""
+        return graph.constant(np.array(self._numbers)).gather(graph.op("Max", states, 0))
+
     def longest(self, graph: Graph, codes: Value, roots: Value) -> tuple[Value, Value]:
         """Return the end and the number of the longest sequence from each place; -1 and -1 where none is.
 
@@ -42,15 +51,12 @@ class Trie:
             codes: Codes [T].
             roots: 0 or 1 to begin at a place, -1 not to; [T].
         """
-        table = (np.array(list(self._steps)), np.array(list(self._steps.values())))
-        numbers = graph.constant(np.array(self._numbers))
         place = graph.range(codes.size(0))
 
         def step(iteration: Value, state: Value, ahead: Value, end: Value, best: Value) -> tuple[Value, ...]:
-            keys = graph.where(state >= 0, state * _STEP + ahead, -1)
-            state = graph.lookup(keys, table, -1)
-            number = numbers.gather(graph.op("Max", state, 0))
-            hit = (state >= 0) & (number >= 0)
+            state = self.step(graph, state, ahead)
+            number = self.number(graph, state)
+            hit = number >= 0
             end = graph.where(hit, place + iteration + 1, end)
             best = graph.where(hit, number, best)
             return (state >= 0).any(), state, shift_left(ahead, SEPARATOR), end, best

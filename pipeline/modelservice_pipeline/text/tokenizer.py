@@ -1,7 +1,7 @@
 """A Hugging Face tokenizer.json as a part of a graph: texts in, the same tokens out as of the library."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from modelservice_pipeline.text.graph import Graph, Value
 from modelservice_pipeline.text.models import Model, read_model
 from modelservice_pipeline.text.normalize import read_normalizer
 from modelservice_pipeline.text.split import Step, read_pre_tokenizer
+from modelservice_pipeline.text.unicode import library_normalizer
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,21 @@ def read_tokenizer(config: dict[str, Any]) -> GraphTokenizer:
     added = read_added_tokens(config.get("added_tokens") or [])
     return GraphTokenizer(
         [token for token in added if not token.normalized],
-        [token for token in added if token.normalized],
+        _normalize([token for token in added if token.normalized], config.get("normalizer")),
         read_normalizer(config.get("normalizer")),
         read_pre_tokenizer(config.get("pre_tokenizer")),
         read_model(config["model"]),
         read_frame(config),
     )
+
+
+def _normalize(tokens: list[AddedToken], normalizer: dict[str, Any] | None) -> list[AddedToken]:
+    """Return tokens written as they are after normalizing, such as "▁<x>" for "<x>"."""
+    if normalizer is None:
+        return tokens
+    library = library_normalizer(normalizer)
+    written = [replace(token, content=library.normalize_str(token.content)) for token in tokens]
+    return [token for token in written if token.content]
 
 
 def load_tokenizer(path: Path) -> GraphTokenizer:

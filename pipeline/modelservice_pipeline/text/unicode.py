@@ -136,10 +136,7 @@ def expansions(normalizer: str) -> dict[int, str]:
     Args:
         normalizer: JSON, as a tokenizer.json has it; of a kind that looks at no neighbours.
     """
-    empty = {"type": "BPE", "vocab": {}, "merges": []}
-    library = Tokenizer.from_str(
-        json.dumps({"normalizer": json.loads(normalizer), "model": empty})
-    ).normalizer
+    library = library_normalizer(json.loads(normalizer))
     after = library.normalize_str(_RUNE.join(_ASKED_TEXT)).split(_RUNE)
     place = ord(_RUNE)  # itself between two others: two empty texts where it stood
     after[place : place + 2] = [_RUNE]
@@ -150,6 +147,12 @@ def expansions(normalizer: str) -> dict[int, str]:
         for code in np.nonzero(np.isin(sources, list(changed)))[0].tolist()
         if not 0xD800 <= code < 0xE000
     }
+
+
+def library_normalizer(config: dict[str, Any]) -> Any:
+    """Return the library's own normalizer, of the part of a tokenizer.json."""
+    empty = {"type": "BPE", "vocab": {}, "merges": []}
+    return Tokenizer.from_str(json.dumps({"normalizer": config, "model": empty})).normalizer
 
 
 @cache

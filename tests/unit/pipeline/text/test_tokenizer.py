@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.pipeline.text.small_tokenizers import SPECIALS, bert, byte_level, train
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from modelservice_pipeline.text.corpus import TEXTS
 from modelservice_pipeline.text.graph import INT64, STRING, Graph
@@ -91,7 +91,33 @@ def _nfc() -> Tokenizer:
     return byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False), normalizers.NFC())
 
 
+def _falcon() -> Tokenizer:
+    parts = [
+        pre_tokenizers.Punctuation("contiguous"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        pre_tokenizers.Digits(individual_digits=False),
+        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated"),
+    ]
+    return byte_level(pre_tokenizers.Sequence(parts))
+
+
+def _added(**flags: bool) -> Tokenizer:
+    """Tokens written out in texts: whitespace, one within another, ones that take what is beside them."""
+    tokenizer = _llama() if flags.get("normalized") else _gpt2()
+    texts = ["<x>", "<x><y>", "   ", "word", "MASK", "é", "\t\t", "n"]
+    tokenizer.add_tokens([AddedToken(text, **flags) for text in texts])
+    return tokenizer
+
+
 KINDS = {
+    "falcon": _falcon,
+    "bloom": lambda: _split(r" ?[^(\s|[.,!?…。，、।۔،])]+"),  # noqa: RUF001
+    "kimi": lambda: _split(r"[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{L}&&[^\p{Han}]]+|\p{N}{1,3}|\s+(?!\S)|\s+"),
+    "added": _added,
+    "added, normalized": lambda: _added(normalized=True),
+    "added, stripping left": lambda: _added(lstrip=True, normalized=False),
+    "added, stripping right": lambda: _added(rstrip=True, normalized=False),
+    "added, single words": lambda: _added(single_word=True, normalized=False),
     "nfc": _nfc,
     "gpt2": _gpt2,
     "roberta": _roberta,
@@ -146,9 +172,10 @@ _letters = st.text(
     st.one_of(st.sampled_from("ab \n\t'sS1.é中▁<>[]-\u0301\u200d"), st.characters(exclude_categories=["Cs"])),
     max_size=25,
 )
-_pieces = st.lists(st.one_of(_letters, st.sampled_from([*SPECIALS, " ", "'ll", "the"])), max_size=5).map(
-    "".join
-)
+_pieces = st.lists(
+    st.one_of(_letters, st.sampled_from([*SPECIALS, " ", "'ll", "the", "<x>", "<y>", "word", "MASK"])),
+    max_size=5,
+).map("".join)
 
 
 @pytest.mark.parametrize("kind", KINDS)
