@@ -12,6 +12,7 @@ import yaml
 from modelservice_operator.api import InvalidSpec, parse_model_service
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.oci.reference import Reference
+from modelservice_pipeline.package.edit import edit_model
 from modelservice_pipeline.package.files import PackedModel
 from modelservice_pipeline.package.folder import read_text
 
@@ -70,22 +71,30 @@ def write_service(
     path: Path, reference: Reference, model: PackedModel, options: ServiceOptions
 ) -> dict[str, Any]:
     """Write the manifest into a file, or update the one that is there. Raises PipelineError."""
-    if path.exists():
-        try:
-            before = yaml.safe_load(read_text(path))
-        except yaml.YAMLError as error:
-            raise PipelineError(f"{path} is not YAML of one object: {error}") from None
-        if not isinstance(before, dict):
-            raise PipelineError(f"{path} is not YAML of one object: name another file, or correct it")
-        manifest = update_service(before, reference, model, options)
-    else:
+    manifest, text = _updated(path, reference, model, options) if path.exists() else (None, None)
+    if manifest is None:
         manifest = build_service(reference, model, options)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_service(manifest), encoding="utf-8")
+        path.write_text(text or render_service(manifest), encoding="utf-8")
     except OSError as error:
         raise PipelineError(f"cannot write {path}: {error.strerror}") from None
     return manifest
+
+
+def _updated(
+    path: Path, reference: Reference, model: PackedModel, options: ServiceOptions
+) -> tuple[dict[str, Any], str | None]:
+    """Return the manifest in a file with another model, and its text where its lines could be kept."""
+    text = read_text(path)
+    try:
+        before = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PipelineError(f"{path} is not YAML of one object: {error}") from None
+    if not isinstance(before, dict):
+        raise PipelineError(f"{path} is not YAML of one object: name another file, or correct it")
+    manifest = update_service(before, reference, model, options)
+    return manifest, edit_model(text, manifest)
 
 
 def render_service(manifest: Mapping[str, Any]) -> str:

@@ -17,10 +17,9 @@ from modelservice_pipeline.package.unpack import unpack
 FORMS: tuple[Form, ...] = ("modelpack", "image")
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_package_on_another_machine_has_the_same_digest(tmp_path: Path, form: Form) -> None:
-    write(tmp_path / "one", FILES)
-    here = pack(*read_and_describe(tmp_path / "one"), form)
+def test_package_on_another_machine_has_the_same_digest(tmp_path: Path) -> None:
+    found = read_and_describe(write(tmp_path / "one", FILES))
+    here = [pack(*found, form).root.digest for form in FORMS]
     # Written in another order, at another time, with other rights.
     write(tmp_path / "other" / "place", dict(reversed(FILES.items())))
     for path in (tmp_path / "other").rglob("*"):
@@ -29,15 +28,15 @@ def test_package_on_another_machine_has_the_same_digest(tmp_path: Path, form: Fo
     script = (
         "import sys; from pathlib import Path\n"
         "from modelservice_pipeline.package.opening import pack, read_and_describe\n"
-        "print(pack(*read_and_describe(Path(sys.argv[1])), sys.argv[2]).root.digest)\n"
+        "for form in sys.argv[2:]: print(pack(*read_and_describe(Path(sys.argv[1])), form).root.digest)\n"
     )
     environment = os.environ | {"LC_ALL": "C", "TZ": "Pacific/Auckland", "PYTHONHASHSEED": "7"}
     answer = subprocess.run(
-        ["sh", "-c", 'umask 077; exec "$@"', "sh", sys.executable, "-c", script, "other/place", form],
+        ["sh", "-c", 'umask 077; exec "$@"', "sh", sys.executable, "-c", script, "other/place", *FORMS],
         check=True, cwd=tmp_path, capture_output=True, text=True,
         env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
-    assert answer.stdout.strip() == here.root.digest
+    assert answer.stdout.split() == here
 
 
 @pytest.mark.parametrize("form", FORMS)

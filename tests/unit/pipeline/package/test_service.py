@@ -88,6 +88,34 @@ def test_write_service_updates_the_model_alone(tmp_path: Path) -> None:
     }
 
 
+def test_write_service_keeps_comments_and_order(tmp_path: Path) -> None:
+    path = tmp_path / "spam.yaml"
+    before = (
+        "# Ours.\nkind: ModelService\napiVersion: modelservice.dev/v1alpha1\n"
+        "metadata: {name: spam}  # short\nspec:\n  replicas: 3\n  model:\n    # The newest.\n"
+        "    storageUri: oci://r.example/spam:1  # pinned\n    name: spam\n"
+    )
+    path.write_text(before)
+    write_service(path, REFERENCE, PLAIN, ServiceOptions())
+    first = path.read_text()
+    assert first == before.replace("r.example/spam:1", str(REFERENCE)).replace(
+        "# pinned\n", f"# pinned\n    sha256: {'b' * 64}\n"
+    )
+    other = PackedModel("model.onnx", "d" * 64, is_image=False)
+    write_service(path, REFERENCE, other, ServiceOptions())
+    assert path.read_text() == first.replace("b" * 64, "d" * 64)
+
+
+@pytest.mark.parametrize("model", [PLAIN, IMAGE])
+def test_write_service_in_braces_is_written_anew(tmp_path: Path, model: PackedModel) -> None:
+    path = tmp_path / "spam.yaml"
+    head = "{apiVersion: modelservice.dev/v1alpha1, kind: ModelService, metadata: {name: spam}, spec: "
+    path.write_text(head + "{model: {storageUri: 'oci://r.example/spam:1'}}}")
+    write_service(path, REFERENCE, model, ServiceOptions())
+    found = yaml.safe_load(path.read_text())["spec"]["model"]
+    assert (found["sha256"], "imageVolume" in found) == (model.sha256, model.is_image)
+
+
 @pytest.mark.parametrize(
     "text", ["[1]", "kind: Service\nspec: {model: {}}", "kind: ModelService", "a: [", ""]
 )
