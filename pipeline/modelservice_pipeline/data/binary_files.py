@@ -20,13 +20,12 @@ _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 
 def read_npz(path: Path, content: bytes, sha256: str) -> Table:
     """Read arrays whose first dimension is the rows; nothing in it is unpickled."""
-    columns: dict[str, Array] = {}
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise PipelineError(f"{path} is one array; write arrays by name with numpy.savez")
-            for name in arrays.files:
-                columns[name] = _read_array(path, arrays, name)
+        arrays = np.load(io.BytesIO(content), allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise PipelineError(f"{path} is one array; write arrays by name with numpy.savez")
+        with arrays:
+            columns = {name: _read_array(path, arrays, name) for name in arrays.files}
     except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError):
         raise PipelineError(f"{path} is no .npz file; write it with numpy.savez") from None
     check_rows(path, columns)

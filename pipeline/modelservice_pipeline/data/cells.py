@@ -63,9 +63,11 @@ def _to_floats(table: Table, name: str, target: np.dtype[Any], use: str, allow_n
     with np.errstate(over="ignore"):
         floats = parsed.astype(target)
     if not allow_nan and not np.isfinite(floats).all():
-        row = int(np.argwhere(~np.isfinite(floats))[0][0])
+        place = tuple(np.argwhere(~np.isfinite(floats))[0])
+        value = column[place[0]] if column.dtype == object else column[place].item()
+        where = table.where(int(place[0]), name)
         raise PipelineError(
-            f"{table.where(row, name)}: holds {_show(column[row])}, which is no finite {target}; mend it, or "
+            f"{where}: holds {_show(value)}, which is no finite {target}; mend it, or "
             "pass it on with --allow-nan if the model takes missing values"
         )
     return floats
@@ -87,10 +89,9 @@ def _check_range(table: Table, name: str, column: Array, target: np.dtype[Any], 
     whole = column.astype(np.int64) if column.dtype.kind == "b" else column
     outside = np.argwhere((whole < limits.min) | (whole > limits.max))
     if len(outside):
-        row = int(outside[0][0])
-        raise PipelineError(
-            f"{table.where(row, name)}: holds {_show(column[row])}, {use} needs a whole number of {target}"
-        )
+        place = tuple(outside[0])
+        where, value = table.where(int(place[0]), name), _show(column[place].item())
+        raise PipelineError(f"{where}: holds {value}, {use} needs a whole number of {target}")
 
 
 def _convert(table: Table, name: str, needs: str, dtype: str, convert: Callable[[Any], Any]) -> Array:

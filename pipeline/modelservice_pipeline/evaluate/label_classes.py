@@ -36,7 +36,13 @@ def align_labels(labels: Array, predicted: Array | None, names: list[Any]) -> tu
             f"{labels[0]!r}: name the classes in the model's order, as "
             f"--classes {','.join(distinct(labels)[:3])}"
         )
-    return np.fromiter((str(label) for label in labels.tolist()), object, len(labels)), predicted
+    texts = np.fromiter((str(label) for label in labels.tolist()), object, len(labels))
+    if not set(texts.tolist()) & set(predicted.tolist()):
+        raise PipelineError(
+            f"the model answers texts such as {predicted[0]!r}, and the labels are numbers such as "
+            f"{labels[0]}: say which number is which, as --classes NAME,NAME in the order of the numbers from 0"
+        )
+    return texts, predicted
 
 
 def name_columns(

@@ -219,6 +219,8 @@ def _read_classes(
     predicted = None if said is None else outputs[said]
     labels, predicted = align_labels(labels, predicted, names)
     notes = [] if said is None else [f"{said} is the class"]
+    if predicted is not None and not set(labels.tolist()) & set(predicted.tolist()):
+        notes.append(f"no answer is one of the labels: {predicted[0]!r} and {labels[0]!r} are the first")
     if scores is None:
         assert predicted is not None
         return Found("classification", labels, Answers(predicted), tuple(notes))

@@ -133,8 +133,18 @@ def test_npz_arrays_are_inputs_by_name_and_refuse_pickles(tmp_path):
 def test_npz_number_that_is_not_finite_names_its_row(tmp_path):
     path = tmp_path / "rows.npz"
     np.savez(path, X=np.array([[1, 2, 3], [1, np.nan, 3]]), label=np.array([1, 0]))
-    with pytest.raises(PipelineError, match="row 2, column 'X'"):
+    with pytest.raises(PipelineError, match="row 2, column 'X': holds nan, which is no finite float32"):
         load_dataset(path, [FEATURES])
+    np.savez(path, X=np.array([[1, 2, 3], [1, 500, 3]]), label=np.array([1, 0]))
+    with pytest.raises(PipelineError, match=r"row 2, column 'X': holds 500, .* whole number of uint8"):
+        load_dataset(path, [Port("X", "uint8", (None, 3))])
+
+
+def test_single_array_is_no_data_set(tmp_path):
+    with (tmp_path / "rows.npz").open("wb") as file:
+        np.save(file, np.zeros((2, 3)))
+    with pytest.raises(PipelineError, match="is one array; write arrays by name"):
+        load_dataset(tmp_path / "rows.npz", [FEATURES])
 
 
 def test_idx_pair_is_found_by_name_and_scaled(tmp_path):

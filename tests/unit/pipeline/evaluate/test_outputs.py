@@ -166,6 +166,13 @@ def test_sequence_of_maps_is_refused_with_a_remedy():
         check_outputs([Port("output_probability", "seq(map(int64,tensor(float)))", (None,))])
 
 
+def test_labels_that_are_no_answers_are_told():
+    with pytest.raises(PipelineError, match="labels are numbers such as 1: say which number is which"):
+        read_answers({"label": texts("ham", "spam")}, np.array([1, 0]), Reading())
+    found = read_answers({"label": texts("ham", "ham")}, texts("Ham", "SPAM"), Reading())
+    assert found.notes[-1] == "no answer is one of the labels: 'ham' and 'Ham' are the first"
+
+
 def test_labels_of_numbers_meet_answers_of_texts():
     found = read_answers({"label": texts("1", "2")}, np.array([1, 1]), Reading())
     assert found.labels.tolist() == ["1", "1"]
