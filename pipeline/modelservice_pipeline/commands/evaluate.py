@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from modelservice_pipeline.data.arguments import add_data_arguments, load_data
+from modelservice_pipeline.data.arguments import add_data_arguments, load_data, read_options
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.arguments import add_reading_arguments, make_reading
 from modelservice_pipeline.predict.arguments import TARGET_HELP, add_endpoint_arguments, open_predictor
@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("figures")
     group.add_argument(
         "--folds", type=int, default=0, metavar="K", help="figures of K even parts of the rows too"
+    )
+    group.add_argument(
+        "--train",
+        metavar="COMMAND",
+        help="with --folds: train a model for each by this command, on the other rows; {data} and {model} "
+        "in it are the file to read and the ONNX file to write",
     )
     group.add_argument("--leave-one-out", action="store_true", help="figures without each row in turn too")
     group.add_argument(
@@ -73,11 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = _make_settings(arguments)
     limits = _parse_limits(arguments)
+    words = _check_training(arguments)
     dataset, found = _ask(arguments.model, arguments)
     settings = replace(settings, positive=find_class(found, arguments.positive))
     facts: dict[str, Any] = _describe_run(arguments, dataset) | compute_figures(
         found, dataset.slices, settings
     )
+    if words:
+        facts["folds"] = _train(words, arguments, settings)
     sections = show_figures(facts)
     candidate = None
     if arguments.candidate is not None:
@@ -108,7 +117,9 @@ def _make_settings(arguments: argparse.Namespace) -> "Settings":
     if arguments.folds == 1 or arguments.folds < 0:
         raise PipelineError(f"--folds {arguments.folds}: must be at least 2")
     how = Bootstrap(arguments.confidence, arguments.resamples, arguments.seed)
-    return Settings(how, folds=arguments.folds, leave_one_out=arguments.leave_one_out)
+    return Settings(
+        how, folds=arguments.folds, trains=arguments.train is not None, leave_one_out=arguments.leave_one_out
+    )
 
 
 def _ask(target: str, arguments: argparse.Namespace) -> "tuple[Dataset, Found]":
@@ -121,6 +132,25 @@ def _ask(target: str, arguments: argparse.Namespace) -> "tuple[Dataset, Found]":
     assert dataset.labels is not None
     reading = make_reading(arguments)
     return dataset, read_answers(ask(predictor, dataset, f"Asking {_short(target)}"), dataset.labels, reading)
+
+
+def _check_training(arguments: argparse.Namespace) -> list[str]:
+    from modelservice_pipeline.evaluate.training import check_command
+
+    if arguments.train is None:
+        return []
+    if not arguments.folds:
+        raise PipelineError("--train needs --folds K: a model is trained for each of K folds")
+    if arguments.part is not None or arguments.rows is not None:
+        raise PipelineError("--train takes all rows of the file: leave out --part and --rows")
+    return check_command(arguments.train)
+
+
+def _train(words: list[str], arguments: argparse.Namespace, settings: "Settings") -> dict[str, Any]:
+    from modelservice_pipeline.evaluate.training import train_on_folds
+
+    options = read_options(arguments)
+    return train_on_folds(arguments.data, options, make_reading(arguments), words, settings)
 
 
 def _describe_run(arguments: argparse.Namespace, dataset: "Dataset") -> dict[str, Any]:

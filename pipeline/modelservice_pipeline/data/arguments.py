@@ -9,6 +9,7 @@ from modelservice_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from modelservice_pipeline.data.dataset import Dataset
+    from modelservice_pipeline.data.options import DataOptions
     from modelservice_pipeline.model.session import Port
 
 
@@ -58,13 +59,19 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 def load_data(arguments: argparse.Namespace, ports: "Sequence[Port]", needs_label: bool = True) -> "Dataset":
     """Read the data set that the flags mean, for the inputs of a model. Raises PipelineError."""
     from modelservice_pipeline.data.load import load_dataset
+
+    return load_dataset(arguments.data, ports, read_options(arguments, needs_label))
+
+
+def read_options(arguments: argparse.Namespace, needs_label: bool = True) -> "DataOptions":
+    """Return what the flags say about a data set. Raises PipelineError."""
     from modelservice_pipeline.data.options import DataOptions
 
     if arguments.rows is not None and arguments.rows < 1:
         raise PipelineError(f"--rows {arguments.rows}: must be at least 1")
     if arguments.divide_by == 0:
         raise PipelineError("--divide-by 0: must not be 0")
-    options = DataOptions(
+    return DataOptions(
         label=arguments.label,
         needs_label=needs_label,
         inputs=_parse_inputs(arguments.input),
@@ -79,7 +86,6 @@ def load_data(arguments: argparse.Namespace, ports: "Sequence[Port]", needs_labe
         allow_nan=arguments.allow_nan,
         divide_by=arguments.divide_by,
     )
-    return load_dataset(arguments.data, ports, options)
 
 
 def _parse_part(text: str) -> tuple[float, float]:

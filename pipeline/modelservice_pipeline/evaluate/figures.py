@@ -20,8 +20,8 @@ from modelservice_pipeline.evaluate.resampling import (
     make_folds,
 )
 
-_MOST_SCORES = 100_000_000
-"""Rows times classes times resamples that ranking metrics sort through: a few seconds."""
+_MOST_SCORES = 20_000_000
+"""Rows times classes times resamples that metrics of probabilities go through: a second or two."""
 _FEWEST_RESAMPLES = 200
 
 
@@ -33,12 +33,14 @@ class Settings:
         how: Of intervals.
         positive: The class that binary metrics are about; None: `choose_positive` decides.
         folds: How many parts figures are computed for; 0 for none.
+        trains: Whether a model of its own is trained for each fold, elsewhere.
         leave_one_out: Whether figures without each row in turn are computed.
     """
 
     how: Bootstrap
     positive: Any = None
     folds: int = 0
+    trains: bool = False
     leave_one_out: bool = False
 
 
@@ -79,7 +81,7 @@ def compute_figures(found: Found, slices: Mapping[str, Array], settings: Setting
         name: _describe_parts(found, metrics, positive, group_values(values))
         for name, values in slices.items()
     }
-    if settings.folds:
+    if settings.folds and not settings.trains:
         facts["folds"] = _describe_folds(found, metrics, positive, settings)
     if settings.leave_one_out:
         facts["leave_one_out"] = {metric.name: _describe_rows(metric, found, positive) for metric in metrics}
@@ -163,7 +165,7 @@ def _describe_folds(
     parts = _describe_parts(
         found, metrics, positive, {str(number + 1): folds == number for number in range(settings.folds)}
     )
-    return {"parts": parts, "summary": summarise_parts(parts)}
+    return {"trained": False, "parts": parts, "summary": summarise_parts(parts)}
 
 
 def summarise_parts(parts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

@@ -40,7 +40,7 @@ def align_labels(labels: Array, predicted: Array | None, names: list[Any]) -> tu
     if not set(texts.tolist()) & set(predicted.tolist()):
         raise PipelineError(
             f"the model answers texts such as {predicted[0]!r}, and the labels are numbers such as "
-            f"{labels[0]}: say which number is which, as --classes NAME,NAME in the order of the numbers from 0"
+            f"{labels[0]}: say which number is which, as --classes NAME,NAME in the order of numbers from 0"
         )
     return texts, predicted
 

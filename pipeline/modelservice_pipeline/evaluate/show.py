@@ -102,7 +102,8 @@ def _show_folds(folds: Mapping[str, Any]) -> list[str]:
         for name in names
     ]
     summary = table(("metric", "mean", "deviation", "least", "greatest"), rows)
-    return [_show_parts(f"{len(folds['parts'])} folds", folds["parts"]), summary]
+    what = "each by a model that has not seen it" if folds["trained"] else "of the same model"
+    return [_show_parts(f"{len(folds['parts'])} folds, {what}", folds["parts"]), summary]
 
 
 def _show_leave_one_out(facts: Mapping[str, Mapping[str, Any]]) -> str:

@@ -52,7 +52,7 @@ def rows(tmp_path):
 
 
 def evaluate(capsys, *arguments):
-    code = main(["model", "evaluate", *map(str, arguments)])
+    code = main(["model", "evaluate", *map(str, arguments), "--resamples", "300"])
     return code, capsys.readouterr()
 
 
