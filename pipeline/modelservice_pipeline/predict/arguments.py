@@ -1,4 +1,7 @@
-"""The flags by which every command reaches a served model, and what they and a target open."""
+"""The flags by which every command reaches a served model, and what they and a target open.
+
+Nothing heavy is imported before something is opened: every command line is parsed by way of this module.
+"""
 
 import argparse
 import os
@@ -6,11 +9,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.predict.connections import TlsFiles
-from modelservice_pipeline.predict.predictor import Predictor
-from modelservice_pipeline.predict.server import Access
+
+if TYPE_CHECKING:
+    from modelservice_pipeline.predict.predictor import Predictor
+    from modelservice_pipeline.predict.server import Access
 
 TARGET_HELP = "an ONNX file, the URL of a served model, as http://HOST/v2/models/NAME, or a ModelService"
 """What an argument that `open_predictor` takes is."""
@@ -89,7 +95,7 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_predictor(target: str, arguments: argparse.Namespace) -> Predictor:
+def open_predictor(target: str, arguments: argparse.Namespace) -> "Predictor":
     """Open what `target` names: a URL, a file, or a ModelService. Raises PipelineError.
 
     `arguments` are those of a parser with `add_endpoint_arguments`.
@@ -107,7 +113,7 @@ def open_predictor(target: str, arguments: argparse.Namespace) -> Predictor:
     return FilePredictor(OnnxModel(path), arguments.rows_per_request)
 
 
-def _open_service(name: str, arguments: argparse.Namespace) -> Predictor:
+def _open_service(name: str, arguments: argparse.Namespace) -> "Predictor":
     reach: Reach | None = getattr(arguments, "reach_service", None)
     if reach is None or not _SERVICE_NAME.fullmatch(name):
         raise PipelineError(f"{name!r} is no file, and no URL that begins with http:// or https://")
@@ -123,10 +129,12 @@ def _open_service(name: str, arguments: argparse.Namespace) -> Predictor:
     return EndpointPredictor(reached.url, made)
 
 
-def build_access(arguments: argparse.Namespace) -> Access:
+def build_access(arguments: argparse.Namespace) -> "Access":
     """Return how servers are asked by these arguments. Raises PipelineError."""
     if arguments.client_key and not arguments.client_cert:
         raise PipelineError("--client-key needs --client-cert")
+    from modelservice_pipeline.predict.server import Access
+
     return Access(
         headers=_make_headers(arguments),
         tls=TlsFiles(arguments.ca_file, arguments.client_cert, arguments.client_key),

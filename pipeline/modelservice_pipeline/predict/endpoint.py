@@ -115,7 +115,7 @@ class EndpointPredictor:
         hint = {
             HTTPStatus.UNAUTHORIZED: "; give a key (--api-key-file), a token (--token-file) or a certificate "
             "(--client-cert)",
-            HTTPStatus.FORBIDDEN: "; ask its owner for the right to",
+            HTTPStatus.FORBIDDEN: "; ask its owner for the right",
             HTTPStatus.NOT_FOUND: "; check the model's name and version in the URL",
         }.get(HTTPStatus(error.status) if error.status in set(HTTPStatus) else HTTPStatus.OK, "")
         return error.sentence + hint
