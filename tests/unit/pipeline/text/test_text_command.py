@@ -106,6 +106,14 @@ def test_server_takes_the_tokenizer_and_answers_its_tokens(tokenizer: Path, tmp_
     assert got == [library.encode(one).ids for one in texts]
 
 
+def test_tokens_become_texts_again(tokenizer: Path, tmp_path: Path):
+    run(tokenizer, "--decode", "--output", tmp_path / "texts.onnx")
+    library = Tokenizer.from_file(str(tokenizer))
+    ids = library.encode("Hello, world!").ids
+    answer = OnnxModel(tmp_path / "texts.onnx").run({"ids": np.array([ids, [-1] * len(ids)])})
+    assert answer["text"].tolist() == [library.decode(ids), ""]
+
+
 def test_tokens_that_differ_are_refused_with_the_text_and_no_file_is_written(
     tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
