@@ -85,6 +85,7 @@ SPECS: dict[str, dict[str, Any]] = {
             "version": "3",
             "maxSize": "1Gi",
             "credentials": {"secretName": "s3-models"},
+            "verify": True,
         },
         "runtime": {"executionProviders": ["CUDA", "CPU"], "intraOpThreads": 4},
         "gpu": {"count": 1},
@@ -222,6 +223,15 @@ def test_options_of_a_full_spec_arrive_in_the_server_and_the_fetcher(monkeypatch
     assert (settings.drain_delay_seconds, settings.drain_timeout_seconds) == (5, 20)
     assert (request.uri, request.max_bytes) == ("s3://models/spam.onnx", 1024**3)
     assert request.credentials_directory == Path("/mnt/credentials")
+    assert settings.verify_proof
+    assert request.with_proof
+
+
+def test_proof_is_looked_for_only_where_the_spec_asks() -> None:
+    pod = make_pod(SPECS["plain"])
+
+    assert not parse_server(pod).verify_proof
+    assert not build_request(build_parser().parse_args(pod["initContainers"][0]["args"][1:])).with_proof
 
 
 def test_decryption_arrives_in_the_fetcher_alone() -> None:

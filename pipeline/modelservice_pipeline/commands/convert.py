@@ -5,12 +5,14 @@ from pathlib import Path
 
 from modelservice_pipeline.report.report import Report, emit, table
 
-_FRAMEWORKS = ("sklearn", "xgboost", "lightgbm")
+_FRAMEWORKS = ("sklearn", "xgboost", "lightgbm", "torch")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="the framework's file or folder")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="the framework's file or folder; of torch also FILE.py:FUNCTION"
+    )
     parser.add_argument(
         "--from", dest="framework", choices=_FRAMEWORKS, required=True, help="the framework it is from"
     )
@@ -22,6 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="inputs to prove the model on: .csv with a header, .jsonl or .npz; made up without",
+    )
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=TYPE[SIZE,...]",
+        help="an input of a torch model, as in x=float32[batch,10]; once for each",
+    )
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="the weights for SOURCE's module, as torch.save wrote them"
     )
     parser.add_argument("--rows", type=int, default=64, metavar="N", help="how many inputs to prove (64)")
     parser.add_argument(
@@ -49,17 +61,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Convert and prove. Raises PipelineError."""
     from modelservice_pipeline.convert.convert import Request, convert
+    from modelservice_pipeline.convert.inputs import parse_input
     from modelservice_pipeline.convert.samples import read_samples
     from modelservice_pipeline.model.session import OnnxModel
     from modelservice_pipeline.proof.proof import Tolerance
 
+    source, _, factory = arguments.source.partition(".py:")
+    options: dict[str, object] = {"inputs": [parse_input(text) for text in arguments.input]}
+    if factory:
+        options["factory"] = factory
+    if arguments.state:
+        options["state"] = str(arguments.state.absolute())
     request = Request(
         arguments.framework,
-        arguments.source,
+        Path(f"{source}.py" if factory else source),
         samples=read_samples(arguments.samples) if arguments.samples else {},
         rows=arguments.rows,
         python=arguments.python,
         limit_seconds=arguments.timeout_seconds,
+        options=options,
         tolerance=Tolerance(arguments.relative_tolerance, arguments.absolute_tolerance),
     )
     done = convert(request, arguments.output)
@@ -81,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         for kind, port in ports
     ]
     sections = [table(("kind", "name", "type", "shape"), signature), _describe(facts), *done.notes]
-    emit(Report(f"Converted {arguments.source.name}", facts, sections), arguments)
+    emit(Report(f"Converted {arguments.source}", facts, sections), arguments)
     return 0
 
 

@@ -87,7 +87,17 @@ COMMANDS: tuple[Command, ...] = (
         (
             "modelservice model convert --from sklearn pipeline.joblib --output models/churn",
             "modelservice model convert --from xgboost model.json --samples rows.csv --output models/price",
+            "modelservice model convert --from torch net.py:Net --input x=float32[batch,10] --output net",
         ),
+    ),
+    Command(
+        "verify",
+        "replay the proof of a converted model: does it answer here as in its framework",
+        "Run a model on the inputs of the proof beside it, and compare with what its framework answered: "
+        "numbers within the proof's tolerance, classes unless they are tied, texts exactly.",
+        ("modelservice model verify models/churn", "modelservice model verify model.onnx --json"),
+        ((3, "an answer is not that of the framework"),),
+        ("numpy", "onnxruntime"),
     ),
     Command(
         "evaluate",

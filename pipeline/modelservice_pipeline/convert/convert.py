@@ -89,7 +89,7 @@ def convert(request: Request, output: Path) -> Conversion:
     with tempfile.TemporaryDirectory(prefix="modelservice-convert-") as name:
         folder = Path(name)
         notes, metadata = _run(request, python, folder)
-        conversion = _finish(request, folder, metadata, notes)
+        conversion = finish(request, folder, metadata, notes)
         _deliver(folder / "done", output)
     return replace(conversion, model=output / MODEL_NAME)
 
@@ -133,10 +133,11 @@ def _environ(folder: Path) -> dict[str, str]:
     }
 
 
-def _finish(
-    request: Request, folder: Path, metadata: Mapping[str, str], notes: tuple[str, ...]
-) -> Conversion:
-    """Mend the model, write it anew, and replay its proof."""
+def finish(request: Request, folder: Path, metadata: Mapping[str, str], notes: tuple[str, ...]) -> Conversion:
+    """Mend the model that a framework wrote into a folder, write it anew, and replay its proof.
+
+    Raises PipelineError where it answers otherwise than the framework did.
+    """
     done = folder / "done"
     done.mkdir()
     proof = replace(read_proof(folder), tolerance=request.tolerance)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from modelservice_pipeline.convert.environments import Environment
 
 CLASSICAL = Environment("classical", 400)
+TORCH = Environment("torch", 5600)
 
 
 @dataclass(frozen=True)
@@ -28,5 +29,6 @@ FRAMEWORKS = {
         Framework("sklearn", CLASSICAL, "a pickle or joblib file of a fitted estimator or pipeline"),
         Framework("xgboost", CLASSICAL, "a .json or .ubj file, or a pickle"),
         Framework("lightgbm", CLASSICAL, "a .txt file, or a pickle"),
+        Framework("torch", TORCH, "net.py:make_net with --state, a .pt2 of torch.export, or TorchScript"),
     )
 }

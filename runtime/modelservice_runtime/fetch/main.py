@@ -63,6 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--file", type=_file_name, help="fetch the file of this name, whatever is in it, and not the model"
     )
     parser.add_argument(
+        "--with-proof",
+        action="store_true",
+        help="bring proof.json and proof.npz along, from beside the model",
+    )
+    parser.add_argument(
         "--max-bytes", type=_positive_int, default=_DEFAULT_MAX_BYTES, help="most bytes to store"
     )
     parser.add_argument("--sha256", help="digest of the ONNX file as it is stored, 64 hex digits")
@@ -126,6 +131,7 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
             forbidden_endpoints=api_server,
         ),
         file=arguments.file,
+        with_proof=arguments.with_proof,
         cache=arguments.cache_dir and ModelCache(arguments.cache_dir, arguments.cache_max_bytes),
         environment=os.environ,
         use_pod_identity=arguments.pod_identity,

@@ -9,6 +9,8 @@ from modelservice_runtime.fetch.errors import FetchError, FetchReason
 MODEL_FILE = "model.onnx"
 MODEL_SUFFIX = ".onnx"
 ENCRYPTED_SUFFIX = ".age"
+PROOF_FILES = ("proof.json", "proof.npz")
+"""What a model that is verified has beside it; see `models.proof`."""
 _MAX_PATH_BYTES = 4096
 _MAX_PART_BYTES = 255
 _MAX_SHOWN = 5
@@ -39,6 +41,13 @@ def clean_path(path: str) -> str | None:
 def plain_path(path: str) -> str:
     """The path of a file without what tells that it is encrypted."""
     return path.removesuffix(ENCRYPTED_SUFFIX)
+
+
+def describe_need(model: str, path: str) -> str:
+    """Say why a file beside a model is needed, as the beginning of a sentence."""
+    if posixpath.basename(plain_path(path)) in PROOF_FILES:
+        return f"spec.model.verify needs the proof of {model}, {path}"
+    return f"{model} keeps weights in {path}"
 
 
 def is_model(path: str) -> bool:

@@ -46,7 +46,7 @@ class LoadedModel:
 def find_sources(settings: ServeSettings) -> list[VersionSource]:
     """Every version to serve. Raises StartupError."""
     sources = [
-        replace(source, samples=_samples_of(model.name, settings))
+        replace(source, samples=_samples_of(model.name, settings), has_to_prove=settings.verify_proof)
         for model in settings.models
         for source in find_versions(model.name, model.path, settings.model_version, settings.version_policy)
     ]
@@ -84,6 +84,10 @@ def _load_and_warm_up(
     use_huge_pages()
     started = time.perf_counter()
     samples = read_samples(model.spec, source.path, source.samples, decode_sample)
+    if source.has_to_prove and settings.model_trial_seconds is None:
+        from modelservice_runtime.models.proof import check_proof
+
+        check_proof(model, source.path)
     wish = BatchingWish(settings.max_batch_size, settings.rows_are_independent)
     learned = learn(model, wish, lambda: prove_file(find_model_file(source.path)), samples)
     warm_seconds = time.perf_counter() - started

@@ -80,6 +80,10 @@ def _try(
         with source.named_in_errors():
             model = load_onnx_model(source.path, source.name, source.version, session)
             try_run(model, read_samples(model.spec, source.path, source.samples, decode_sample))
+            if source.has_to_prove:
+                from modelservice_runtime.models.proof import check_proof
+
+                check_proof(model, source.path)
     except StartupError as error:
         return error.reason, error.sentence
     return None

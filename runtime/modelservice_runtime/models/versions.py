@@ -23,12 +23,16 @@ _MAX_VERSION_DIGITS = 18
 
 @dataclass(frozen=True, slots=True)
 class VersionSource:
-    """One version of a model: what the protocols call it, its file or directory, what it can be tried on."""
+    """One version of a model: what the protocols call it, its file or directory, what it can be tried on.
+
+    `has_to_prove` tells that its proof is replayed before it serves; see `models.proof`.
+    """
 
     name: str
     version: str
     path: Path
     samples: tuple[str, ...] = ()
+    has_to_prove: bool = False
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:

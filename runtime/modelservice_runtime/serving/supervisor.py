@@ -131,7 +131,7 @@ class Supervisor:
         settings, limit_seconds = self._settings, self._settings.model_trial_seconds
         if limit_seconds is not None:
             await try_models(find_sources(settings), settings.session, limit_seconds, self._stop)
-            self._settings = replace(settings, model_trial_seconds=None)
+            self._settings = replace(settings, model_trial_seconds=None, verify_proof=False)
 
     def _on_signal(self, number: signal.Signals) -> None:
         log.info("signal received", extra={"signal": number.name})

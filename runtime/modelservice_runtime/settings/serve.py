@@ -67,6 +67,7 @@ class ServeSettings:
     max_batch_delay_seconds: float = 0.0
     rows_are_independent: bool = False
     samples: tuple[ModelSample, ...] = ()
+    verify_proof: bool = False
     max_queue_size: int = 512
     max_queue_seconds: float = 30.0
     max_request_seconds: float = 300.0
@@ -149,6 +150,12 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="time for each model's trial: a process of its own loads and runs it before the server does, so "
         "a crash or a hang ends with a sentence; 'off' halves the time to load; TensorRT has none without an "
         "engine cache, for it would build its engines twice (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--verify-proof",
+        action="store_true",
+        help="replay proof.json and proof.npz beside each model before it serves, and refuse a model that "
+        "answers otherwise than its framework did; 'modelservice model convert' writes them",
     )
 
 
@@ -307,6 +314,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         max_batch_delay_seconds=arguments.max_batch_delay_milliseconds / 1000,
         rows_are_independent=arguments.rows_are_independent,
         samples=tuple(parse_sample(text, names) for text in arguments.samples),
+        verify_proof=arguments.verify_proof,
         max_queue_size=arguments.max_queue_size,
         max_queue_seconds=arguments.max_queue_seconds,
         max_request_seconds=arguments.max_request_seconds,

@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.integration.runtime.test_workers import is_running
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.server_process import run_to_the_end, server_process
 from tests.unit.runtime.server_thread import ServerThread
 
+from modelservice_pipeline.proof.files import write_proof
+from modelservice_pipeline.proof.proof import Case, Proof
 from modelservice_runtime.errors import ModelRejectedError, StartupError
 from modelservice_runtime.models.trial import try_model, try_models
 from modelservice_runtime.models.versions import VersionSource
@@ -237,3 +240,20 @@ def test_trial_is_no_copy_of_a_process_with_threads() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["None"]
+
+
+@pytest.mark.parametrize("more", [[], ["--model-trial-seconds", "off"], ["--workers", "2"]])
+def test_server_replays_the_proof_before_it_serves(tmp_path: Path, more: list[str]) -> None:
+    path = onnx_models.save_identity(tmp_path / "model.onnx")
+    model = load_onnx_model(path, "m", "1", CPU)
+    (given,), (answered,) = model.spec.input_by_name, model.spec.output_by_name
+    rows = np.ones((2, 4), np.float32)
+    arguments = ["--model", f"m={path}", "--verify-proof", *more]
+    write_proof(Proof((Case({given: rows}, {answered: 2 * rows}),)), tmp_path)
+    code, text = run_to_the_end(*arguments)
+    assert code != 0
+    assert "ModelRejected" in text
+    assert "row 0 is [1., 1., 1., 1.] instead of [2., 2., 2., 2.]" in text
+    write_proof(Proof((Case({given: rows}, {answered: rows}),)), tmp_path)
+    with server_process(*arguments) as server:
+        server.wait_for("ready")

@@ -288,6 +288,8 @@ SPECS: dict[str, dict[str, Any]] = {
         },
     },
     "claim": {"model": {"storageUri": "pvc://models/team/spam/model.onnx", "sha256": SHA}},
+    "verified": {"model": {"storageUri": "s3://models/spam/", "sha256": SHA, "verify": True}},
+    "verified-in-place": {"model": {"storageUri": "configmap://tiny/model.onnx", "verify": True}},
     "config-map": {"model": {"storageUri": "configmap://tiny/model.onnx"}},
 }
 

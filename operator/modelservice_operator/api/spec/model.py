@@ -166,6 +166,8 @@ class ModelSpec(ApiModel):
     """With pvc://: further groups of the pods, for files that only a group may read."""
     samples: Samples | None = None
     """Inputs that the model accepts, where it cannot be tried with sizes and texts of the server's choice."""
+    verify: bool | None = None
+    """Replays the proof beside the model (proof.json, proof.npz) before it serves; refuses other answers."""
 
     rules = (
         Rule(

@@ -17,6 +17,8 @@ FIELDS = {
     "--model-version": "spec.model.version",
     "--samples": "spec.model.samples.file",
     "--samples INPUT:SHAPE": "spec.model.samples.shapes",
+    "--verify-proof": "spec.model.verify",
+    "--with-proof": "spec.model.verify",
     "--uri": "spec.model.storageUri",
     "--sha256": "spec.model.sha256",
     "--max-bytes": "spec.model.maxSize",

@@ -1,4 +1,4 @@
-"""`python -m modelservice_pipeline.convert.inside FOLDER`: do the job that is written there."""
+"""`python -m modelservice_pipeline.convert.inside FOLDER...`: do the jobs that are written there."""
 
 import json
 import sys
@@ -21,12 +21,17 @@ _MODULES = {
     "sklearn": "from_sklearn",
     "xgboost": "from_xgboost",
     "lightgbm": "from_lightgbm",
+    "torch": "from_torch",
 }
 
 
 def main() -> None:
     """Convert; what the user has to know is written into files."""
-    job = read_job(Path(sys.argv[1]))
+    for folder in sys.argv[1:]:
+        _do(read_job(Path(folder)))
+
+
+def _do(job: Job) -> None:
     try:
         module = import_module(f"modelservice_pipeline.convert.inside.{_MODULES[job.framework]}")
         converted: Converted = module.convert(job)

@@ -41,19 +41,21 @@ def unwrap(model: Any) -> Any:
 def walk(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
     """Yield every estimator within a model, itself first."""
     seen = set() if seen is None else seen
-    if id(part) in seen:
-        return
-    seen.add(id(part))
+    if isinstance(part, dict):
+        part = list(part.values())
+    elif isinstance(part, np.ndarray) and part.dtype == object:
+        part = part.ravel().tolist()
     if isinstance(part, list | tuple):
         for one in part:
             yield from walk(one, seen)
-    elif isinstance(part, dict):
-        yield from walk(list(part.values()), seen)
-    elif isinstance(part, np.ndarray) and part.dtype == object:
-        yield from walk(part.ravel().tolist(), seen)
-    elif hasattr(part, "get_params") or type(part).__name__ in ("_CalibratedClassifier", "TreePredictor"):
+    elif _is_part(part) and id(part) not in seen:
+        seen.add(id(part))
         yield part
-        yield from walk(list(vars(part).values()), seen)
+        yield from walk(vars(part), seen)
+
+
+def _is_part(found: Any) -> bool:
+    return hasattr(found, "get_params") or type(found).__name__ in ("_CalibratedClassifier", "TreePredictor")
 
 
 def find_columns(model: Any, learn_more: Callable[[Any, list[Column]], None]) -> list[Column]:

@@ -48,6 +48,8 @@ def convert_estimator(job: Job, model: Any, notes: tuple[str, ...] = ()) -> Conv
     if layout.takes_codes:
         codes.take_categories(onnx_model, dict(zip(layout.names, layout.columns, strict=True)))
     answers = [_answers(model, layout, [row[: len(_first(feed))] for row in arrays]) for feed in feeds]
+    if marks_missing:
+        missing.rename_missing(onnx_model.graph)
     remove_zip_maps(onnx_model.graph)
     names = _name_outputs(onnx_model, list(answers[0]))
     if "scores" in names and answers[0]["scores"].ndim == 1:
@@ -138,7 +140,7 @@ class _Layout:
     def frame(self, arrays: list[Array], real: Any) -> Any:
         """The same rows as the framework takes them, with numbers of type `real`."""
         values = [
-            self._with_missing(array) if column.is_text else array.astype(real)
+            self._with_missing(column, array) if column.is_text else array.astype(real)
             for column, array in zip(self.columns, arrays, strict=True)
         ]
         if self.columns[0].name:
@@ -156,8 +158,8 @@ class _Layout:
             return values[0].tolist()
         return np.stack(values, axis=1)
 
-    def _with_missing(self, texts: Array) -> Array:
-        if not self.marks_missing and not self.takes_codes:
+    def _with_missing(self, column: Column, texts: Array) -> Array:
+        if not column.may_miss or not (self.marks_missing or self.takes_codes):
             return texts
         found = texts.copy()
         found[texts == ""] = np.nan

@@ -13,7 +13,7 @@ def replace_by_empty_text(model: Any) -> bool:
     changed = False
     for part in walk(model):
         kind = type(part).__name__
-        if kind == "SimpleImputer" and getattr(part, "statistics_", np.empty(0)).dtype == object:
+        if kind == "SimpleImputer" and _fills_in_texts(part):
             if _is_missing(part.missing_values):
                 part.missing_values = ""
                 changed = True
@@ -23,13 +23,19 @@ def replace_by_empty_text(model: Any) -> bool:
     return changed
 
 
+def _fills_in_texts(imputer: Any) -> bool:
+    return any(isinstance(value, str) for value in np.asarray(getattr(imputer, "statistics_", ())).tolist())
+
+
 def _replace_category(encoder: Any) -> bool:
     found = False
     for index, known in enumerate(encoder.categories_):
         values = known.tolist()
         missing = [place for place, value in enumerate(values) if _is_missing(value)]
         if missing and any(isinstance(value, str) for value in values):
-            values = ["" if place in missing else value for place, value in enumerate(values)]
+            # Its converter knows a missing value by NaN, and writes "nan"; see `rename_missing`.
+            marker = math.nan if type(encoder).__name__ == "OrdinalEncoder" else ""
+            values = [marker if place in missing else value for place, value in enumerate(values)]
             encoder.categories_[index] = np.array(values, object)
             found = True
     return found
@@ -39,3 +45,11 @@ def _is_missing(value: Any) -> bool:
     return (
         value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))
     )
+
+
+def rename_missing(graph: Any) -> None:
+    """Let the encoders of a converted model take the empty text where their converter wrote "nan"."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "LabelEncoder" and attribute.name == "keys_strings":
+                attribute.strings[:] = [b"" if key == b"nan" else key for key in attribute.strings]

@@ -8,7 +8,7 @@ from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReas
 from modelservice_runtime.fetch.files.destination import StoredFile
 from modelservice_runtime.fetch.files.external_data import explain_no_model, find_external_files
 from modelservice_runtime.fetch.files.transfer import Answer, Expected, Source, Transfer, Wanted
-from modelservice_runtime.fetch.names import is_model
+from modelservice_runtime.fetch.names import describe_need, is_model
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class NamedSource:
     Attributes:
         source: where it has to be.
         model: what the model is called in messages.
-        data: what the file is called in messages.
+        data: what the file is called in messages; it may be a companion of the model too.
 
     """
 
@@ -41,7 +41,7 @@ class NamedSource:
         except AbsentError as error:
             raise FetchError(
                 FetchReason.MODEL_NOT_FOUND,
-                f"{self.model} keeps weights in {self.data}, which is not there; "
+                f"{describe_need(self.model, self.data)}, which is not there; "
                 "store both, side by side as they were exported",
             ) from error
 
@@ -49,7 +49,7 @@ class NamedSource:
 async def store_model(
     transfer: Transfer, model: Located, name: str, locate: Callable[[str], Awaitable[Located]]
 ) -> list[StoredFile]:
-    """Fetch the model and its external data, or, where one file is wanted, that alone.
+    """Fetch the model, its external data and its companions, or, where one file is wanted, that alone.
 
     Args:
         transfer: what is shared by the files of a fetch.
@@ -66,7 +66,8 @@ async def store_model(
         return [await transfer.store(model.source, expected)]
     async with transfer.stage(model.source, model.expected) as staged:
         _refuse_other_file(staged.path, name)
-        others = [await locate(path) for path in find_external_files(staged.path)]
+        named = (*transfer.companions, *find_external_files(staged.path))
+        others = [await locate(path) for path in named]
         stored = [await transfer.store(other.source, other.expected) for other in others]
         return [*stored, staged.commit()]
 

@@ -124,6 +124,8 @@ class Transfer:
     cache: ModelCache | None = None
     file: str | None = None
     """The name of the one file that is wanted, where that is not the model."""
+    companions: tuple[str, ...] = ()
+    """Files beside the model that are wanted although it names none of them."""
 
     @property
     def reads_archives(self) -> bool:

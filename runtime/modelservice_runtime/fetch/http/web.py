@@ -13,7 +13,7 @@ from modelservice_runtime.fetch.files.destination import StoredFile
 from modelservice_runtime.fetch.files.transfer import Answer, Expected, Transfer, Wanted
 from modelservice_runtime.fetch.http.answer import build_range_headers, read_answer
 from modelservice_runtime.fetch.http.client import GuardedClient, check_status
-from modelservice_runtime.fetch.names import MODEL_FILE, plain_path
+from modelservice_runtime.fetch.names import MODEL_FILE, describe_need, plain_path
 from modelservice_runtime.fetch.redaction import redact_url
 from modelservice_runtime.fetch.uri import WebUri, invalid_uri
 
@@ -78,11 +78,11 @@ def build_companion_url(model: URL, location: str) -> URL:
     """
     if model.scheme == "http":
         raise invalid_uri(
-            f"the model keeps weights in {location}, which nothing pins over plain http; use https://"
+            f"{describe_need('the model', location)}, which nothing pins over plain http; use https://"
         )
     if model.raw_query_string:
         raise invalid_uri(
-            f"the model keeps weights in {location}, and a URL with a query names the model alone; "
+            f"{describe_need('the model', location)}, and a URL with a query names the model alone; "
             "use s3:// or oci://, or a URL without a query"
         )
     suffix = model.path[len(plain_path(model.path)) :]

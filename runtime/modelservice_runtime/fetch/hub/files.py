@@ -22,7 +22,7 @@ from modelservice_runtime.fetch.hub.repository import (
     parse_snapshot,
 )
 from modelservice_runtime.fetch.log import log
-from modelservice_runtime.fetch.names import MODEL_FILE, join_path, stored_name
+from modelservice_runtime.fetch.names import MODEL_FILE, describe_need, join_path, stored_name
 from modelservice_runtime.fetch.retry import retried
 from modelservice_runtime.fetch.uri import HubUri, invalid_uri, split_host_port
 
@@ -178,7 +178,7 @@ class HubFetch:
         if path not in snapshot.files:
             raise FetchError(
                 FetchReason.MODEL_NOT_FOUND,
-                f"{model} keeps weights in {path}, which {uri.repository} does not have at {uri.revision}; "
+                f"{describe_need(model, path)}, which {uri.repository} does not have at {uri.revision}; "
                 "upload both, side by side as they were exported",
             )
         file = snapshot.files[path]

@@ -22,6 +22,7 @@ from modelservice_runtime.fetch.names import (
     MODEL_FILE,
     choose_file,
     choose_model,
+    describe_need,
     is_model,
     join_path,
     stored_name,
@@ -143,7 +144,8 @@ class Layers:
             path = choose_model(_of_modelcar(tree.models) or files | tree.layers.keys(), _SEVERAL)
             model = tree.files[path]
             check_digest(self.sha256, model.digest.sha256, path)
-            others = {location: join_path(path, location) for location in find_external_files(model.path)}
+            named = (*find_external_files(model.path), *self.transfer.companions)
+            others = {location: join_path(path, location) for location in named}
             await self._unpack_missing(path, set(others.values()), tree, stack)
             return self._commit(tree, path, others)
 
@@ -200,8 +202,8 @@ def classify(head: bytes) -> LayerKind:
 
 
 def missing_data(model: str, path: str) -> FetchError:
-    """The failure of external data that is not where the model says."""
+    """The failure of a file that is not beside the model."""
     return FetchError(
         FetchReason.MODEL_NOT_FOUND,
-        f"{model} keeps weights in {path}, which is not in the artifact; push both, under these paths",
+        f"{describe_need(model, path)}, which is not in the artifact; push both, under these paths",
     )

@@ -70,6 +70,7 @@ def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -
         {"model": model(1, name="junk")},
         {"model": {"storageUri": "pvc://claim/m.onnx", "fsGroup": 1}},
         {"model": model(1, samples={"shapes": [{"input": "x", "shape": [1, 4]}]})},
+        {"model": model(1, verify=True)},
     ],
 )
 def test_revision_name_inputs_that_change_pods_change_it(spec: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ DECRYPTION_DIRECTORY = "/mnt/decryption"
 ENCRYPTED_DIRECTORY = "/mnt/encrypted"
 IMAGE_PATH = "models"
 """Where KServe's modelcars have the model."""
+PROOF_FILES = ("proof.json", "proof.npz")
+"""What lies beside a model that is verified."""
 DEFAULT_MAX_SIZE = "10Gi"
 _VOLUME_SLACK_BYTES = 16 * 1024**2
 """The kubelet evicts a pod whose volume grows over its limit: the fetcher's own cap must come first."""
@@ -75,6 +77,7 @@ def _downloaded(model: ModelSpec) -> ModelSource:
     volume = {"name": "model", "emptyDir": {**medium, "sizeLimit": size_limit(max_bytes)}}
     args = ["fetch", "--uri", model.storage_uri, "--destination", MODEL_DIRECTORY]
     args += ["--max-bytes", str(max_bytes), *(["--sha256", model.sha256] if model.sha256 else [])]
+    args += ["--with-proof"] if model.verify else []
     parts = [_credentials(model), _decryption(model, max_bytes), _cache(model)]
     group = model.cache.fs_group if model.cache else None
     return ModelSource(
@@ -150,7 +153,8 @@ def _mounted(model: ModelSpec) -> ModelSource:
             del volume["persistentVolumeClaim"]["readOnly"]
     else:
         samples = [model.samples.file] if model.samples and model.samples.file else []
-        items = [{"key": key, "path": key} for key in dict.fromkeys([path, *samples])]
+        proof = PROOF_FILES if model.verify else ()
+        items = [{"key": key, "path": key} for key in dict.fromkeys([path, *samples, *proof])]
         volume = {"configMap": {"name": name, "items": items}}
     return _in_place(model, volume, path)
 

@@ -232,6 +232,7 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     args += [*accelerator_args(spec.runtime), *device_args(spec.gpu, providers)]
     args += [*server_args(spec.server), *access_args(spec)]
     args += [*batching_args(spec.batching), *sample_args(spec.model.samples)]
+    args += ["--verify-proof"] if spec.model.verify else []
     delay_seconds, timeout_seconds = drain_seconds(spec.termination_grace_period_seconds)
     args += ["--drain-delay-seconds", str(delay_seconds)]
     return [*args, "--drain-timeout-seconds", str(timeout_seconds)]

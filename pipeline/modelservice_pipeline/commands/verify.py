@@ -1,0 +1,71 @@
+"""`modelservice model verify`: whether a model answers here as it did in its framework."""
+
+import argparse
+from pathlib import Path
+
+from modelservice_pipeline.report.report import Report, add_output_arguments, emit
+
+_DIFFERS = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="the ONNX file or its folder, with proof.json and proof.npz"
+    )
+    parser.add_argument(
+        "--proof", type=Path, metavar="DIR", help="where the proof is, if it is not beside the model"
+    )
+    add_output_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay the proof; returns 3 where an answer is another. Raises PipelineError."""
+    import hashlib
+
+    from modelservice_pipeline.errors import PipelineError
+    from modelservice_pipeline.model.session import OnnxModel
+    from modelservice_pipeline.proof.files import read_proof
+    from modelservice_pipeline.proof.proof import describe_machine
+    from modelservice_pipeline.proof.replay import replay
+
+    path = arguments.model / "model.onnx" if arguments.model.is_dir() else arguments.model
+    if not path.is_file():
+        raise PipelineError(f"there is no model at {path}")
+    proof = read_proof(arguments.proof or path.parent)
+    model = OnnxModel(path)
+    verdict = replay(proof, lambda inputs: model.run(dict(inputs)))
+    with path.open("rb") as file:
+        is_same_file = hashlib.file_digest(file, "sha256").hexdigest() == proof.model_sha256
+    facts = {
+        "model": str(path),
+        "holds": verdict.holds,
+        "rows": verdict.rows,
+        "rows_on_threshold": verdict.on_threshold,
+        "differences": len(verdict.differences),
+        "worst": verdict.worst,
+        "is_the_file_that_was_proven": is_same_file,
+        "proven_on": dict(proof.machine),
+        "verified_on": describe_machine(),
+        "versions": dict(proof.versions),
+    }
+    emit(Report(f"Proof of {path.name}", facts, _sections(facts)), arguments)
+    return 0 if verdict.holds else _DIFFERS
+
+
+def _sections(facts: dict[str, object]) -> list[str]:
+    versions = facts["versions"]
+    assert isinstance(versions, dict)
+    made_by = ", ".join(f"{name} {version}" for name, version in versions.items())
+    if facts["holds"]:
+        sections = [f"It answers as its framework ({made_by}) did on all {facts['rows']} rows."]
+    else:
+        differs = f"It answers otherwise than its framework ({made_by}), {facts['differences']} times in "
+        sections = [f"{differs}{facts['rows']} rows. The worst: {facts['worst']}."]
+    if facts["rows_on_threshold"]:
+        sections.append(
+            f"{facts['rows_on_threshold']} rows lie on a threshold of a tree, where either answer is right."
+        )
+    if not facts["is_the_file_that_was_proven"]:
+        sections.append("The file is not the one that the proof was made for, byte by byte.")
+    return sections

@@ -1,0 +1,70 @@
+"""The proof of a model comes along from every kind of source, where it is wanted; without one it is told."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from tests.integration.fetch.fetch_hubs import Hub, HubRepository
+from tests.integration.fetch.fetch_models import WEIGHTS, make_model, make_tar
+
+from modelservice_runtime.fetch.errors import FetchReason
+
+MODEL = make_model("w.bin")
+PROOF = {"proof.json": b"{}", "proof.npz": b"PK"}
+WANTED = {"model.onnx": MODEL, "w.bin": WEIGHTS, **PROOF}
+
+
+@pytest.fixture
+def hub(https: Any, other_https: Any) -> Hub:
+    return Hub(https, other_https)
+
+
+@pytest.fixture(params=["web", "bucket", "prefix", "hub", "layers", "archive"])
+def stored(request: Any, fetcher: Any, https: Any, hub: Hub) -> Any:
+    """Store files beside each other in a source; returns what to fetch, and with what."""
+
+    def store(files: dict[str, bytes]) -> tuple[str, dict[str, Any]]:
+        kind = request.param
+        if kind == "web":
+            for name in set(WANTED) - set(files):
+                https.answer(f"/m/{name}", 404)
+            urls = {name: https.serve(f"/m/{name}", data) for name, data in files.items()}
+            return urls["model.onnx"], {}
+        if kind in ("bucket", "prefix"):
+            source = request.getfixturevalue("store")
+            folder = hashlib.sha256(repr((kind, sorted(files))).encode()).hexdigest()[:8]
+            for name, data in files.items():
+                source.put(f"/models/{folder}/{name}", data)
+            credentials = {"credentials_directory": fetcher.credentials(**source.keys)}
+            return f"s3://models/{folder}/" + ("model.onnx" if kind == "bucket" else ""), credentials
+        if kind == "hub":
+            hub.repositories["org/spam"] = HubRepository()
+            hub.repositories["org/spam"].commit({f"onnx/{name}": data for name, data in files.items()})
+            return "hf://org/spam", {"environment": {"HF_ENDPOINT": hub.endpoint}}
+        registry, tls_registry = (request.getfixturevalue(name) for name in ("registry", "tls_registry"))
+        layers = list(files.items()) if kind == "layers" else [(None, make_tar(files, "gz"))]
+        registry.push("models/proven", "1", *layers)
+        return f"oci://{tls_registry.name}/models/proven:1", {}
+
+    return store
+
+
+async def test_proof_comes_along_where_it_is_wanted(stored: Any, fetcher: Any) -> None:
+    uri, more = stored(WANTED)
+    await fetcher.fetch(uri, with_proof=True, **more)
+    assert fetcher.files == WANTED
+
+
+async def test_proof_stays_behind_where_it_is_not(stored: Any, fetcher: Any) -> None:
+    uri, more = stored(WANTED)
+    await fetcher.fetch(uri, **more)
+    assert fetcher.files == {"model.onnx": MODEL, "w.bin": WEIGHTS}
+
+
+async def test_model_without_its_proof_is_refused(stored: Any, fetcher: Any) -> None:
+    uri, more = stored({name: data for name, data in WANTED.items() if name not in PROOF})
+    error = await fetcher.fail(uri, with_proof=True, **more)
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "spec.model.verify needs the proof of" in error.message
+    assert "proof.json" in error.message
+    assert "model.onnx" not in fetcher.files

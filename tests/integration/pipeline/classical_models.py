@@ -1,0 +1,101 @@
+"""Fits small models as users do, and pickles them into a folder; runs in the environment for conversion."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import joblib
+import lightgbm
+import numpy as np
+import pandas as pd
+import xgboost
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+warnings.simplefilter("ignore")
+random = np.random.default_rng(0)
+ROWS = 200
+X = random.normal(size=(ROWS, 4)) * 1.1
+TWO = (X[:, 0] + X[:, 1] + 0.3 * random.normal(size=ROWS) > 0).astype(int)
+THREE = np.digitize(X[:, 0], [-0.5, 0.5])
+HOLES = np.where(random.random(X.shape) < 0.1, np.nan, X)
+TEXTS = [
+    "Free money  now",
+    "hello, how are you?",
+    "WIN a cash prize!",
+    "see you at the café",
+    "año nuevo 2024",
+    "köln",
+]
+TEXTS = [f"{one} {other}" for one in TEXTS for other in TEXTS]
+SPAM = np.array(["spam" if "cash" in text or "money" in text else "ham" for text in TEXTS])
+TABLE = pd.DataFrame(
+    {
+        "age": np.where(random.random(ROWS) < 0.1, np.nan, 40 + 10 * X[:, 0]),
+        "city": random.choice(np.array(["Rome", "Oslo", "Köln", np.nan], object), ROWS),
+        "size": random.choice(np.array(["S", "M", "L", None], object), ROWS),
+        "note": random.choice(TEXTS, ROWS),
+    }
+)
+CATEGORIES = pd.DataFrame({"a": X[:, 0], "kind": pd.Categorical(random.choice(["x", "y", "z"], ROWS))})
+COLUMNS = ColumnTransformer(
+    [
+        ("age", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), ["age"]),
+        ("city", make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()), ["city"]),
+        (
+            "size",
+            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
+            ["size"],
+        ),
+        ("note", TfidfVectorizer(), "note"),
+    ]
+)
+FITTED = {
+    "words": make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression()).fit(TEXTS, SPAM),
+    "stop-words": make_pipeline(
+        CountVectorizer(ngram_range=(1, 2), stop_words=["a", "the", "are"], token_pattern=r"(?u)\b\w+\b"),
+        MultinomialNB(),
+    ).fit(TEXTS, SPAM),
+    "characters": make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 3)), LinearSVC()).fit(
+        TEXTS, SPAM
+    ),
+    "words-of-characters": make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), norm="l1"), SGDClassifier(random_state=0)
+    ).fit(TEXTS, SPAM),
+    "columns": make_pipeline(COLUMNS, LogisticRegression()).fit(TABLE, TWO),
+    "calibrated": CalibratedClassifierCV(LinearSVC(), cv=3).fit(X, THREE),
+    "calibrated-isotonic": CalibratedClassifierCV(LogisticRegression(), cv=3, method="isotonic").fit(X, TWO),
+    "clusters": make_pipeline(StandardScaler(), KMeans(3, n_init=1, random_state=0)).fit(X),
+    "histogram": HistGradientBoostingClassifier(max_iter=20).fit(HOLES, TWO),
+    "forest": RandomForestRegressor(5, random_state=0).fit(X, 100 * X[:, 0]),
+    "search": GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 2]}, cv=2).fit(X, TWO),
+    "function": make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(np.abs(X), TWO),
+    "unfitted": LogisticRegression(),
+    "no-model": {"weights": [1, 2]},
+    "xgboost": make_pipeline(SimpleImputer(), xgboost.XGBClassifier(n_estimators=5)).fit(HOLES, THREE),
+    "lightgbm": lightgbm.LGBMClassifier(n_estimators=5, min_child_samples=5, verbose=-1).fit(CATEGORIES, TWO),
+}
+
+
+def main() -> None:
+    """Write the files."""
+    folder = Path(sys.argv[1])
+    for name, model in FITTED.items():
+        joblib.dump(model, folder / f"{name}.joblib")
+    table = pd.DataFrame(HOLES.astype(np.float32), columns=["a", "b", "c", "d e"])
+    xgboost.XGBClassifier(n_estimators=5).fit(table, TWO).save_model(folder / "xgboost.json")
+    regressor = lightgbm.LGBMRegressor(n_estimators=20, verbose=-1).fit(HOLES, 100 * X[:, 0])
+    regressor.booster_.save_model(folder / "lightgbm.txt")
+
+
+main()
