@@ -62,6 +62,12 @@ def explain_tensors(
             "a row is explained against a background, rows that say what is usual: none was given"
         )
     row, usual = (prepare_rows(rows, predictor.inputs) for rows in (row, background))
+    for name, array in row.items():
+        if usual[name].shape[1:] != array.shape[1:]:
+            raise PipelineError(
+                f"input {name!r}: the row has the shape {list(array.shape[1:])}, and the rows of the "
+                f"background {list(usual[name].shape[1:])}"
+            )
     target = choose_target(predictor, row, question.output, question.index)
     columns = Columns(row, usual, name_features(row, question.names))
     return explain_row(Subject(predictor, target, question.most_rows), columns, question.options)

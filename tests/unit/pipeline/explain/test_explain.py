@@ -121,6 +121,12 @@ def test_bad_input_is_told(given: Any, settings: dict[str, Any], sentence: str) 
         explain(computing(lambda x: x.sum(axis=1), 2), given, **settings)
 
 
+def test_a_row_of_another_width_than_the_background_is_told() -> None:
+    model = Played(Port("x", "float64", (None, None)), lambda x: x.sum(axis=1))
+    with pytest.raises(PipelineError, match=r"the row has the shape \[3\].*background \[2\]"):
+        explain(model, [1, 2, 3], [[1, 2]])
+
+
 def test_too_many_features_for_the_exact_method_are_told() -> None:
     with pytest.raises(PipelineError, match="17 features, and the exact method takes 16"):
         explain(counting(), " ".join("abcdefghijklmnopq"), method="exact")
