@@ -61,6 +61,8 @@ def _find(
         raise PipelineError("--registry says where to push the model: such as registry.example.com/models")
     content = pack_arguments(path, arguments)
     name = arguments.name or name_of(path.resolve().name.removesuffix(".onnx").removesuffix(".tar"))
+    if name != name_of(name):
+        raise PipelineError(f"--name {name}: expected at most 52 lower-case letters, digits and single '-'")
     tag = arguments.tag or content.root.digest.removeprefix("sha256:")[:_TAG_DIGITS]
     reference = parse_reference(f"{arguments.registry.rstrip('/')}/{name}:{tag}")
     if push:

@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     from modelservice_pipeline.package.modelpack import file_blob
     from modelservice_pipeline.package.opening import describe
 
+    if not arguments.folder.is_dir():
+        raise PipelineError(f"{arguments.folder} is not a folder: a card lies beside its model, in a folder")
     folder = read_folder(arguments.folder, model=arguments.model)
     description = describe(folder, title=arguments.title, licence=arguments.license)
     evaluations = find_evaluations(folder, arguments.report)

@@ -18,6 +18,7 @@ from modelservice_pipeline.package.folder import read_text
 
 API_VERSION, KIND = "modelservice.dev/v1alpha1", "ModelService"
 _MAX_NAME = 52
+_NAMESPACE = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # Kubernetes judges it, not the API's models
 _OURS = ("storageUri", "sha256", "imageVolume")
 """Fields of `spec.model` that name the model, which change with it."""
 
@@ -44,6 +45,8 @@ def build_service(reference: Reference, model: PackedModel, options: ServiceOpti
     """Return the manifest. Raises PipelineError, with each field that the API would refuse."""
     metadata = {"name": options.name or default_name(reference)}
     if options.namespace:
+        if _NAMESPACE.fullmatch(options.namespace) is None:
+            raise PipelineError(f"metadata.namespace: {options.namespace!r} is no name of a namespace")
         metadata["namespace"] = options.namespace
     spec: dict[str, Any] = {"model": _model_fields(reference, model, options)}
     if options.secret and model.is_image:

@@ -89,6 +89,11 @@ def test_card_of_a_report_that_is_none_says_so(folder: Path, text: str, capsys) 
     assert "other.json" in capsys.readouterr().err
 
 
+def test_card_of_a_file_says_that_it_needs_a_folder(folder: Path, capsys) -> None:
+    assert main(["model", "card", str(folder / "model.onnx")]) == 1
+    assert "is not a folder" in capsys.readouterr().err
+
+
 def test_card_passes_over_reports_of_other_commands(folder: Path) -> None:
     (folder / "report.json").write_text('{"framework": "sklearn", "versions": {}}')
     assert len(ModelCard(card(folder, "--license", "mit")).data.eval_results) == 2
