@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto, helper
 
 from modelservice_pipeline.compress import prune, quantize, script, student
-from modelservice_pipeline.compress.graph import GraphFacts, why_no_int8
+from modelservice_pipeline.compress.graph import GraphFacts, file_bytes, why_no_int8
 from modelservice_pipeline.compress.machine import Cpu
 from modelservice_pipeline.compress.write import write_model
 from modelservice_pipeline.errors import PipelineError
@@ -80,7 +80,7 @@ def plan_candidates(
     if prune.tensors_to_see(source.model):
         candidates += [_pruned("pruned-half", 0.5), _pruned("pruned-quarter", 0.25)]
     small = student.student_bytes(source.inputs)
-    if small is not None and source.path.stat().st_size > 4 * small:
+    if small is not None and file_bytes(source.path) > 4 * small:
         candidates.append(_STUDENT)
     candidates += [_by_script(number, command) for number, command in enumerate(scripts, start=1)]
     return tuple(candidates)

@@ -103,7 +103,7 @@ def why_nothing_to_gain(facts: GraphFacts) -> str | None:
     if any(name in facts.operators for name in _TREES) and weights < _LEAST_WEIGHT_BYTES:
         return (
             "the model is an ensemble of trees, for which there are no smaller or faster kernels; "
-            "fewer or shallower trees make it so: train it with less of them, or give --student"
+            "train it with fewer or shallower trees, or try a network of your own with --script"
         )
     if weights < _LEAST_WEIGHT_BYTES:
         return f"the model has {weights} bytes of float weights; there is nothing to make smaller"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from modelservice_pipeline.compress.search import LEAST_GAIN, Aim, Tried
 from modelservice_pipeline.report.report import Report, table
 
 PICTURE = "compress.png"
+_REASON_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def _row(one: Tried, outcome: Outcome) -> tuple[str, ...]:
         figures = (f"{one.verdict.candidate:.4f}", f"{one.verdict.drop_bound:.4f}")
     worse = "larger" if outcome.aim.objective == "size" else "slower"
     why = "chosen" if one is outcome.chosen else one.refusal or f"{worse} than the chosen one"
+    why = textwrap.shorten(why, _REASON_WIDTH, placeholder=" ...")
     return (one.candidate.name, *size, *speeds, *figures, why)
 
 

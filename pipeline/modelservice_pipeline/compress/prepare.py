@@ -9,6 +9,8 @@ from modelservice_pipeline.compress.write import write_model
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.session import OnnxModel
 
+_IR_VERSION = 4
+"""The first in which weights need not be inputs."""
 _ELEMENT_TYPES = {
     "bool": TensorProto.BOOL,
     "float16": TensorProto.FLOAT16,
@@ -25,7 +27,8 @@ _ELEMENT_TYPES = {
 def prepare(model: ModelProto, path: Path) -> ModelProto:
     """Return a copy of a model that is easier to change, and write it to a path.
 
-    Weights become initializers: PaddlePaddle and older exporters write them as Constant nodes. Nodes get
+    Weights become initializers and nothing else: PaddlePaddle and older exporters write them as Constant
+    nodes, and files of before 2019 list them among the inputs, where requests may replace them. Nodes get
     names of their own, by which quantizing tells them apart. Shapes that an earlier optimizer remembered are
     dropped, for they are wrong after it changed the graph, and shape inference stops at the first
     contradiction. Types of tensors are those that ONNX Runtime finds: shape inference knows no operators of
@@ -33,6 +36,7 @@ def prepare(model: ModelProto, path: Path) -> ModelProto:
     """
     prepared = ModelProto()
     prepared.CopyFrom(model)
+    _fix_weights(prepared)
     taken: set[str] = set()
     for graph in all_graphs(prepared.graph):
         _hoist_constants(graph)
@@ -41,6 +45,14 @@ def prepare(model: ModelProto, path: Path) -> ModelProto:
     prepared.graph.value_info.extend(_find_types(prepared, path))
     write_model(prepared, path)
     return prepared
+
+
+def _fix_weights(model: ModelProto) -> None:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [port for port in model.graph.input if port.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, _IR_VERSION)
 
 
 def _hoist_constants(graph: GraphProto) -> None:

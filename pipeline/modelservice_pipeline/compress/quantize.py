@@ -20,10 +20,11 @@ from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, q
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from modelservice_pipeline.compress.graph import all_graphs
+from modelservice_pipeline.compress.graph import all_graphs, read_facts
 from modelservice_pipeline.compress.write import BIG_BYTES, write_model
 from modelservice_pipeline.errors import PipelineError
 
+_AXIS_OPSET = 13
 Rows = Sequence[dict[str, np.ndarray[Any, Any]]]
 
 _CNN_OPERATORS = (
@@ -118,7 +119,7 @@ def _attempts(model: ModelProto) -> Iterator[tuple[bool, dict[str, Any]]]:
 
 
 def _quantize_all(source: Path, path: Path, rows: Rows, reduce_range: bool) -> None:
-    model = onnx.load(source)
+    model = _with_scales_by_channel(onnx.load(source))
     has_convolutions = any(node.op_type == "Conv" for node in model.graph.node)
     quantize_static(
         model,
@@ -133,6 +134,12 @@ def _quantize_all(source: Path, path: Path, rows: Rows, reduce_range: bool) -> N
         use_external_data_format=model.ByteSize() > BIG_BYTES,
         extra_options={"MatMulConstBOnly": True},
     )
+
+
+def _with_scales_by_channel(model: ModelProto) -> ModelProto:
+    """Return the model in an opset whose DequantizeLinear has an axis."""
+    opset = read_facts(model).opset
+    return model if opset >= _AXIS_OPSET else onnx.version_converter.convert_version(model, _AXIS_OPSET)
 
 
 def _halve_floats(source: Path, path: Path) -> None:

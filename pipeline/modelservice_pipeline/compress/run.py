@@ -12,7 +12,13 @@ import numpy as np
 from onnx import ModelProto
 
 from modelservice_pipeline.compress.candidates import Source, plan_candidates
-from modelservice_pipeline.compress.graph import file_bytes, load_model, read_facts, why_nothing_to_gain
+from modelservice_pipeline.compress.graph import (
+    file_bytes,
+    load_model,
+    read_facts,
+    why_no_int8,
+    why_nothing_to_gain,
+)
 from modelservice_pipeline.compress.judge import Judge
 from modelservice_pipeline.compress.machine import read_cpu
 from modelservice_pipeline.compress.outcome import Outcome
@@ -73,14 +79,15 @@ def compress(request: Request) -> Outcome:
         request.model, file_bytes(request.model), judged.name, len(judged), judge.metric, aim, cpu
     )
     nothing = why_nothing_to_gain(read_facts(graph))
+    if nothing is not None and not request.scripts:
+        _keep(request, None)
+        return dataclasses.replace(outcome, nothing=nothing)
     with tempfile.TemporaryDirectory(prefix="modelservice-compress-") as folder:
-        tried: tuple[Tried, ...] = ()
-        if nothing is None or request.scripts:
-            source = _make_source(request.model, graph, model, learnt, Path(folder))
-            tried = _search(source, judged, judge, request, aim)
-            nothing = None
+        source = _make_source(request.model, graph, model, learnt, Path(folder))
+        tried = _search(source, judged, judge, request, aim)
         chosen = choose(tried, aim)
         _keep(request, chosen)
+    nothing = None if tried else why_no_int8(source.facts)
     return dataclasses.replace(outcome, metric=judge.metric, tried=tried, chosen=chosen, nothing=nothing)
 
 

@@ -62,6 +62,21 @@ def test_calibrated_model_is_a_quarter_and_answers_alike(tmp_path):
     )
 
 
+def test_old_file_with_weights_among_its_inputs_is_calibrated_by_channel(tmp_path):
+    model = make_network((64, 256, 4))
+    model.opset_import[0].version, model.ir_version = 11, 3
+    model.graph.node[-1].attribute[0].i = 1
+    for weight in model.graph.initializer:
+        port = helper.make_tensor_value_info(weight.name, TensorProto.FLOAT, list(weight.dims))
+        model.graph.input.append(port)
+    source, rows = prepared(tmp_path, model), make_rows(30, 64)
+    assert [port.name for port in onnx.load(source).graph.input] == ["x"]
+    quantize_all(source, tmp_path / "b.onnx", [{"x": rows}], reduce_range=False)
+    assert_alike(tmp_path, rows, 0.05)
+    scales = {tensor.name: list(tensor.dims) for tensor in onnx.load(tmp_path / "b.onnx").graph.initializer}
+    assert [256] in scales.values()
+
+
 def test_floats_of_16_bits_keep_the_ports(tmp_path):
     model = make_network((64, 256, 4))
     halve_floats(prepared(tmp_path, model), tmp_path / "b.onnx")

@@ -1,1 +1,0 @@
-"""Names the clothing on a picture: data, network, export; an example, not part of the project."""
