@@ -150,7 +150,7 @@ train: $(TRAIN_VENV)/.installed ## Train the spam example into build/examples/01
 translator: $(TRAIN_VENV)/.installed ## Train the translator into build/examples/13-translator (10 minutes of one core)
 	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/13-translator $(TRAIN_VENV)/bin/python examples/13-translator/train.py --output build/examples/13-translator --data build/examples/help-pages $(TRANSLATOR)
 
-writer: $(TRAIN_VENV)/.installed ## Train the language model into build/examples/14-generate (4 minutes of one core)
+writer: $(TRAIN_VENV)/.installed ## Train the language model into build/examples/14-generate (3 minutes of one core)
 	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/13-translator:examples/14-generate $(TRAIN_VENV)/bin/python examples/14-generate/train.py --output build/examples/14-generate --data build/examples/help-pages $(WRITER)
 
 ENCODER := build/examples/12-encoder

@@ -29,7 +29,7 @@ class Training:
     embedding: int = 192
     hidden: int = 256
     dropout: float = 0.2
-    epochs: float = 8
+    epochs: float = 4
     batch_pieces: int = 1000
     learning_rate: float = 2.5e-3
     weight_decay: float = 1e-3
