@@ -21,7 +21,7 @@ EVALUATION = {
 ROLLOUT = {"evaluation": EVALUATION}
 GOOD = {"value": 0.9, "rows": 500, "stable": 0.9, "bound": 0.005, "modelSha256": SHA_A}
 WORSE = {**GOOD, "value": 0.8, "bound": 0.12}
-NAMES = ("fetch", "fetch-stable", "fetch-data", "evaluation")
+NAMES = ("fetch", "stable-fetch", "fetch-data", "evaluation")
 
 
 class Evaluated(World):
@@ -274,7 +274,7 @@ def test_pause_leaves_the_job_and_holds_up_what_follows(change: Evaluated) -> No
             "NotScored: rows.csv has no rows",
         ),
         ({"code": 137, "reason": "OOMKilled"}, "'evaluation' of its Job ran out of memory: raise"),
-        ({"at": "fetch-stable", "code": 137}, "'fetch-stable' of its Job ran out of memory"),
+        ({"at": "stable-fetch", "code": 137}, "'stable-fetch' of its Job ran out of memory"),
         (
             {"code": 1, "text": "Traceback\nModuleNotFoundError: No module named 'modelservice_pipeline'"},
             "ended with exit code 1: ModuleNotFoundError: No module named 'modelservice_pipeline'",
