@@ -21,9 +21,9 @@ def to_texts(table: Table, name: str, use: str) -> Array:
     column = table.get(name, use)
     if column.dtype != object:
         raise PipelineError(f"{table.where(0, name)}: is a number ({column.dtype}), {use} needs texts")
-    if all(isinstance(cell, str) for cell in column.ravel()):
+    if all(isinstance(cell, str) and cell.isascii() for cell in column.ravel()):
         return column
-    return _convert(table, name, f"{use} needs a text", "O", _check_text)
+    return _convert(table, name, f"{use} needs a text of whole characters", "O", _check_text)
 
 
 def to_strings(table: Table, name: str, use: str) -> Array:
@@ -131,6 +131,7 @@ def _has_lists(rows: list[Any]) -> bool:
 def _check_text(cell: Any) -> str:
     if not isinstance(cell, str):
         raise TypeError
+    cell.encode()  # halves of characters, which JSON can escape, raise a ValueError
     return cell
 
 

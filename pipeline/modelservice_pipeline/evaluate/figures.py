@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.answers import choose_positive, distinct
 from modelservice_pipeline.evaluate.calibration import compute_reliability
 from modelservice_pipeline.evaluate.classification import Array, count_confusion
@@ -23,6 +24,8 @@ from modelservice_pipeline.evaluate.resampling import (
 _MOST_SCORES = 20_000_000
 """Rows times classes times resamples that metrics of probabilities go through: a second or two."""
 _FEWEST_RESAMPLES = 200
+_MOST_LEFT_OUT = 5000
+"""Each row is left out once, and the figure computed of all others: the work grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,17 @@ def compute_figures(found: Found, slices: Mapping[str, Array], settings: Setting
     if settings.folds and not settings.trains:
         facts["folds"] = _describe_folds(found, metrics, positive, settings)
     if settings.leave_one_out:
+        _check_leave_one_out(found)
         facts["leave_one_out"] = {metric.name: _describe_rows(metric, found, positive) for metric in metrics}
     return facts
+
+
+def _check_leave_one_out(found: Found) -> None:
+    if len(found.labels) > _MOST_LEFT_OUT:
+        raise PipelineError(
+            f"--leave-one-out of {len(found.labels)} rows takes long and tells little: at most "
+            f"{_MOST_LEFT_OUT}; choose some at random with --rows N"
+        )
 
 
 def limit_resamples(metric: Metric, found: Found, how: Bootstrap) -> Bootstrap:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MOST_CURVES = 10
 _MOST_NAMES = 40
 _DOTS_PER_INCH = 120
+_DRAWN = 0x530
+"""Latin, Greek and Cyrillic letters are before it: matplotlib's own font has them."""
 
 
 def draw_pictures(found: Found, positive: Any) -> dict[str, bytes]:
@@ -136,5 +138,5 @@ def _set_legend(axes: "Axes") -> None:
 def _plain(name: Any) -> str:
     """Return a name that a font draws and matplotlib does not take for a formula or a hidden entry."""
     text = str(name).replace("$", r"\$")
-    shown = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
+    shown = "".join(letter if ord(letter) < _DRAWN and letter.isprintable() else "?" for letter in text)
     return (shown if not shown.startswith("_") else f" {shown}")[:24]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+import sacrebleu
 from onnx import TensorProto, helper
 from sklearn import metrics as sk
 
@@ -155,3 +156,37 @@ def test_one_class_alone_gives_the_figures_that_have_a_meaning(tmp_path, rows, c
     assert code == 0
     assert figures["accuracy"]["value"] == 1.0
     assert figures["roc_auc"]["value"] is None
+
+
+def test_many_rows_are_not_left_out_one_by_one(tmp_path, capsys):
+    make_model(tmp_path / "model.onnx")
+    (tmp_path / "rows.csv").write_text("x,y,label\n" + "0,0,0\n" * 5001)
+    code, shown = evaluate(capsys, tmp_path / "model.onnx", tmp_path / "rows.csv", "--leave-one-out")
+    assert code == 1
+    assert "choose some at random with --rows N" in shown.err
+
+
+def test_texts_are_scored_as_sacrebleu_does(tmp_path, capsys):
+    port = [
+        helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]) for name in ("text", "translation")
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["text"], ["translation"])], "echo", port[:1], port[1:]
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9),
+        tmp_path / "echo.onnx",
+    )
+    pairs = [
+        ("Das ist ein Haus.", "Das ist das Haus."),
+        ("Guten Tag", "Guten Tag"),
+        ("ja", "nein, danke sehr"),
+    ]
+    lines = [json.dumps({"text": said, "target": wanted}) for said, wanted in pairs]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    code, shown = evaluate(capsys, tmp_path / "echo.onnx", tmp_path / "rows.jsonl", "--json")
+    facts = json.loads(shown.out)
+    said, wanted = map(list, zip(*pairs, strict=True))
+    assert (code, facts["task"]) == (0, "text")
+    assert facts["figures"]["bleu"]["value"] == pytest.approx(sacrebleu.corpus_bleu(said, [wanted]).score)
+    assert facts["figures"]["chrf"]["value"] == pytest.approx(sacrebleu.corpus_chrf(said, [wanted]).score)

@@ -120,3 +120,6 @@ def test_texts_of_json_must_be_texts(tmp_path):
     path.write_text("\n".join(json.dumps({"text": text, "label": 1}) for text in ("ok", 5)))
     with pytest.raises(PipelineError, match=r"line 2, column 'text': holds 5, .* needs a text"):
         load_dataset(path, TEXT)
+    path.write_text('{"text": "\\ud83d\\ude00 é", "label": 1}\n{"text": "\\ud800", "label": 1}\n')
+    with pytest.raises(PipelineError, match=r"line 2, column 'text': holds '.ud800', .* whole characters"):
+        load_dataset(path, TEXT)
