@@ -38,6 +38,11 @@ def add_service_arguments(parser: argparse.ArgumentParser) -> None:
         "--pull-secret", metavar="SECRET", help="the Secret with the registry's login, of the same namespace"
     )
     group.add_argument(
+        "--verify",
+        action="store_true",
+        help="let servers replay the proof beside the model before they serve",
+    )
+    group.add_argument(
         "--cluster-registry",
         metavar="REGISTRY",
         help="how the cluster calls the registry, where it is not the name that this machine uses",

@@ -32,12 +32,18 @@ class ServiceOptions:
     replicas: int | None = None
     secret: str | None = None
     cluster_registry: str | None = None
+    verify: bool = False
 
 
 def service_options(arguments: argparse.Namespace, namespace: str | None) -> ServiceOptions:
     """Return what the flags say."""
     return ServiceOptions(
-        arguments.name, namespace, arguments.replicas, arguments.pull_secret, arguments.cluster_registry
+        arguments.name,
+        namespace,
+        arguments.replicas,
+        arguments.pull_secret,
+        arguments.cluster_registry,
+        arguments.verify,
     )
 
 
@@ -121,7 +127,9 @@ def _model_fields(reference: Reference, model: PackedModel, options: ServiceOpti
     if options.cluster_registry:
         where = f"{options.cluster_registry.rstrip('/')}/{where.partition('/')[2]}"
     fields: dict[str, Any] = {"storageUri": f"oci://{where}", "sha256": model.sha256}
-    return fields | ({"imageVolume": {"path": model.path}} if model.is_image else {})
+    if model.is_image:
+        fields["imageVolume"] = {"path": model.path}
+    return fields | ({"verify": True} if options.verify else {})
 
 
 def _checked(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,10 @@ def test_build_service_names_digest_and_sha256() -> None:
     }
 
 
+def test_build_service_asks_for_the_proof_where_it_is_wanted() -> None:
+    assert build_service(REFERENCE, PLAIN, ServiceOptions(verify=True))["spec"]["model"]["verify"] is True
+
+
 def test_build_service_of_an_image_mounts_it() -> None:
     spec = build_service(REFERENCE, IMAGE, ServiceOptions(secret="regcred", replicas=2))["spec"]
     assert spec["model"]["imageVolume"] == {"path": "models/1/model.onnx"}
