@@ -70,13 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
     texts = _read_texts(arguments.texts)
     if pooling.kind != "none" and arguments.model is None:
         raise PipelineError("--pool needs a MODEL, whose vectors are pooled")
-    library = load_library_tokenizer(config)
     if arguments.decode:
         if arguments.model is not None:
             raise PipelineError("--decode is for a tokenizer alone; leave the MODEL out")
-        model, facts = _build_decoder(config, library, texts)
+        model, facts = _build_decoder(config, texts)
     else:
         model = build_tokenizer(read_tokenizer(config))
+        library = load_library_tokenizer(config)
         facts = {"texts": len(texts), **_prove_tokens(model, library, texts)}
         if arguments.model is not None:
             model, figures = _join(arguments.model, config, library, pooling, texts)
@@ -100,16 +100,14 @@ def _write(model: "onnx.ModelProto", facts: dict[str, Any], arguments: argparse.
     )
 
 
-def _build_decoder(
-    config: dict[str, Any], library: "Tokenizer", texts: list[str]
-) -> tuple["onnx.ModelProto", dict[str, Any]]:
+def _build_decoder(config: dict[str, Any], texts: list[str]) -> tuple["onnx.ModelProto", dict[str, Any]]:
     from modelservice_pipeline.text.decoders import read_spelling
     from modelservice_pipeline.text.join import build_detokenizer
-    from modelservice_pipeline.text.prove import loaded, prove_texts
+    from modelservice_pipeline.text.prove import load_library_tokenizer, loaded, prove_texts
 
     model = build_detokenizer(read_spelling(config))
     with loaded(model) as session:
-        return model, {"texts": prove_texts(session, library, texts)}
+        return model, {"texts": prove_texts(session, load_library_tokenizer(config), texts)}
 
 
 def _read_config(arguments: argparse.Namespace) -> dict[str, Any]:

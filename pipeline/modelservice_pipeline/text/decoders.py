@@ -35,6 +35,8 @@ class Spelling:
 
 def read_spelling(config: dict[str, Any]) -> Spelling:
     """Return how a tokenizer.json writes its tokens. Raises PipelineError for what is not supported."""
+    if not isinstance(config["model"].get("vocab"), dict):
+        raise PipelineError(f"the model {config['model'].get('type')} is not supported")
     texts = {number: text for text, number in config["model"]["vocab"].items()}
     texts |= {token["id"]: token["content"] for token in config.get("added_tokens") or []}
     tokens = [texts.get(number, "") for number in range(max(texts) + 1)]

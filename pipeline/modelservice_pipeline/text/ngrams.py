@@ -22,6 +22,8 @@ from modelservice_pipeline.text.unicode import look_up, replace_characters
 _WORDS = {r"(?u)\b\w\w+\b": 2, r"\b\w\w+\b": 2, r"(?u)\b\w+\b": 1, r"\b\w+\b": 1}
 """The expressions of tokens that are supported, by the least length of a word."""
 _SIGMA, _FINAL_SIGMA, _SMALL_SIGMA = 0x3A3, 0x3C2, "\u03c3"
+_ASSIGNED = [code for code in (*range(0x40000), *range(0xE0000, 0xE1000)) if not 0xD800 <= code < 0xE000]
+"""In the other planes there are no characters, or private ones: neither letters nor whitespace."""
 _Test = Callable[[str], bool]
 
 
@@ -70,7 +72,9 @@ def _check(vectorizer: Any) -> None:
 @cache
 def _mask(test: _Test) -> np.ndarray[Any, Any]:
     """Return for which code points a test of characters holds, as 0 and 1; [CODES + 1]."""
-    return np.array([test(chr(code)) for code in range(CODES)] + [False]).astype(np.int64)
+    mask = np.zeros(CODES + 1, np.int64)
+    mask[_ASSIGNED] = [test(chr(code)) for code in _ASSIGNED]
+    return mask
 
 
 def _is_word(letter: str) -> bool:
@@ -92,9 +96,7 @@ def _is(graph: Graph, codes: Value, test: _Test) -> Value:
 @cache
 def _simpler(lowercase: bool, accents: bool) -> dict[int, list[int]]:
     changes = {}
-    for code in range(CODES):
-        if 0xD800 <= code < 0xE000:
-            continue
+    for code in _ASSIGNED:
         text = chr(code).lower() if lowercase else chr(code)
         if accents:
             text = "".join(
@@ -191,20 +193,23 @@ def _count(
     """
     least, most = lengths
     trie = Trie(features)
-    counts = graph.full(graph.concat(symbols.count.reshape(1), np.array([size])), 0.0)
-    state, ahead = graph.full(symbols.codes.size(0), 0), symbols.codes
     begin = begins(symbols.codes)
-    for length in range(1, most + 1):
+
+    def step(iteration: Value, state: Value, ahead: Value, counts: Value) -> tuple[Value, ...]:
         state = trie.step(graph, state, ahead)
         ahead = shift_left(ahead, SEPARATOR)
         number = trie.number(graph, state)
-        found = number >= 0
-        if length < least:
-            found = found & begin & ahead.equals(SEPARATOR)
-        if length >= least or short:
-            places = graph.concat(symbols.rows.unsqueeze(1), number.unsqueeze(1), axis=1).compress(found)
-            ones = graph.full(places.size(0), 1.0)
-            counts = graph.op("ScatterND", counts, places, ones, reduction="add")
+        wanted = iteration >= least - 1
+        if short:
+            wanted = wanted | (begin & ahead.equals(SEPARATOR))
+        found = (number >= 0) & wanted
+        places = graph.concat(symbols.rows.unsqueeze(1), number.unsqueeze(1), axis=1).compress(found)
+        ones = graph.full(places.size(0), 1.0)
+        return graph.value(True), state, ahead, graph.op("ScatterND", counts, places, ones, reduction="add")
+
+    none = graph.full(graph.concat(symbols.count.reshape(1), np.array([size])), 0.0)
+    root = graph.full(symbols.codes.size(0), 0)
+    _, _, counts = graph.loop(step, root, symbols.codes, none, most=most)
     return counts
 
 

@@ -49,6 +49,15 @@ class GraphTokenizer:
 
 def read_tokenizer(config: dict[str, Any]) -> GraphTokenizer:
     """Return the tokenizer of a tokenizer.json. Raises PipelineError for what is not supported."""
+    try:
+        return _read(config)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise PipelineError(
+            f"this is no tokenizer.json of Hugging Face as it should be: {type(error).__name__} {error}"
+        ) from error
+
+
+def _read(config: dict[str, Any]) -> GraphTokenizer:
     added = read_added_tokens(config.get("added_tokens") or [])
     return GraphTokenizer(
         [token for token in added if not token.normalized],

@@ -154,6 +154,8 @@ def _change(tokenizer: Path, tmp_path: Path, **parts: Any) -> Path:
             r"at character \d+ what a graph cannot do",
         ),
         ({"model": None}, "is no tokenizer.json"),
+        ({"model": {"type": "BPE"}}, "no tokenizer.json of Hugging Face as it should be: KeyError 'vocab'"),
+        ({"pre_tokenizer": {"type": "Split", "pattern": "x"}}, "as it should be"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(

@@ -184,3 +184,17 @@ _pieces = st.lists(
 def test_any_texts_have_the_tokens_of_the_library(kind: str, texts: list[str]):
     library, session = _both(kind)
     assert _tokens(session, texts) == [library.encode(text).ids for text in texts]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("padding", [{}, {"length": 20}, {"pad_to_multiple_of": 8}])
+def test_padding_and_truncation_are_those_of_the_library(side: str, padding: dict[str, int]):
+    library = bert()
+    library.enable_truncation(9, direction=side)
+    library.enable_padding(direction=side, pad_id=7, pad_token="<pad>", **padding)
+    session = _session(json.loads(library.to_str()))
+    texts = ["a", "", "Hello, world! Hello, world!", "one two three"]
+    ids, mask = session.run(None, {"text": np.array(texts, object)})
+    encodings = library.encode_batch(texts)
+    assert ids.tolist() == [encoding.ids for encoding in encodings]
+    assert mask.tolist() == [encoding.attention_mask for encoding in encodings]
