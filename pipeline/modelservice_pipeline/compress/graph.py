@@ -39,11 +39,13 @@ class GraphFacts:
         opset: The version of ONNX's own operators; 0 where the file names none.
         operators: How often each operator occurs, in subgraphs and functions too.
         weight_bytes: Float weights by the operator that reads them; weights of several count at the first.
+        attribute_bytes: Numbers that operators of ai.onnx.ml keep as attributes, by operator.
     """
 
     opset: int
     operators: Counter[str]
     weight_bytes: Counter[str]
+    attribute_bytes: Counter[str]
 
     @property
     def int8_bytes(self) -> int:
@@ -89,7 +91,10 @@ def read_facts(model: ModelProto) -> GraphFacts:
     for node in nodes:
         for name in node.input:
             weights[node.op_type] += sizes.pop(name, 0)
-    return GraphFacts(opset, Counter(node.op_type for node in nodes), +weights)
+    attributes: Counter[str] = Counter()
+    for node in nodes:
+        attributes[node.op_type] += sum(4 * len(one.floats) + 8 * len(one.ints) for one in node.attribute)
+    return GraphFacts(opset, Counter(node.op_type for node in nodes), +weights, +attributes)
 
 
 def why_nothing_to_gain(facts: GraphFacts) -> str | None:
@@ -106,8 +111,18 @@ def why_nothing_to_gain(facts: GraphFacts) -> str | None:
             "train it with fewer or shallower trees, or try a network of your own with --script"
         )
     if weights < _LEAST_WEIGHT_BYTES:
-        return f"the model has {weights} bytes of float weights; there is nothing to make smaller"
+        return (
+            f"the model has {weights} bytes of float weights{_say_attributes(facts)}; nothing can be smaller"
+        )
     return None
+
+
+def _say_attributes(facts: GraphFacts) -> str:
+    """Say where a model's numbers are instead, where there are many."""
+    for name, size in facts.attribute_bytes.most_common(1):
+        if size >= _LEAST_WEIGHT_BYTES:
+            return f", and {size} bytes of attributes of {name}, which has no kernels of 8 bits"
+    return ""
 
 
 def why_no_int8(facts: GraphFacts) -> str | None:

@@ -40,7 +40,7 @@ def test_weights_are_counted_by_their_operator_in_subgraphs_and_constants_too():
     ("operator", "domain", "size", "said"),
     [
         ("TreeEnsembleClassifier", "ai.onnx.ml", 4, "trees"),
-        ("Add", "", 4, "nothing to make smaller"),
+        ("Add", "", 4, "has 16 bytes of float weights; nothing"),
         ("QLinearMatMul", "", 4, "quantized already"),
     ],
 )
@@ -49,6 +49,14 @@ def test_nothing_to_gain_is_said_with_its_reason(operator, domain, size, said):
     node = helper.make_node(operator, ["x", "w"], ["y"], domain=domain)
     facts = read_facts(make_model([node], [("x", [4])], [("y", [4])], [weight]))
     assert said in (why_nothing_to_gain(facts) or "")
+
+
+def test_weights_in_attributes_are_told():
+    node = helper.make_node(
+        "LinearClassifier", ["x"], ["y", "p"], domain="ai.onnx.ml", coefficients=[0.5] * 5000
+    )
+    facts = read_facts(make_model([node], [("x", ["n", 5000])], [("y", ["n"])], []))
+    assert "20000 bytes of attributes of LinearClassifier" in (why_nothing_to_gain(facts) or "")
 
 
 def test_weights_of_operators_without_8_bits_are_told():
