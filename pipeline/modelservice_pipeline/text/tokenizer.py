@@ -59,10 +59,11 @@ def read_tokenizer(config: dict[str, Any]) -> GraphTokenizer:
 
 def _read(config: dict[str, Any]) -> GraphTokenizer:
     added = read_added_tokens(config.get("added_tokens") or [])
+    normalize = read_normalizer(config.get("normalizer"))  # before the library is asked for the same
     return GraphTokenizer(
         [token for token in added if not token.normalized],
         _normalize([token for token in added if token.normalized], config.get("normalizer")),
-        read_normalizer(config.get("normalizer")),
+        normalize,
         read_pre_tokenizer(config.get("pre_tokenizer")),
         read_model(config["model"]),
         read_frame(config),
