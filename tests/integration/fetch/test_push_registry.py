@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,16 @@ async def test_push_image_then_pull_and_fetch_give_the_same_bytes(
     assert fetcher.files == {"model.onnx": MODEL, "weights/model.onnx.data": WEIGHTS}
 
 
+@pytest.mark.parametrize("form", ["modelpack", "image"])
+async def test_push_keeps_a_proof_where_the_fetcher_looks(
+    capsys, fetcher, registry: RegistryServer, folder: Path, form: str
+) -> None:
+    proof = {"proof.json": b"{}", "proof.npz": b"PK"}
+    pushed = run(capsys, "push", write(folder, proof), f"{registry.name}/models/proven:1", "--as", form)
+    await fetcher.fetch(str(pushed["storageUri"]), sha256=SHA256, with_proof=True)
+    assert proof.items() <= fetcher.files.items()
+
+
 def test_push_again_sends_nothing(capsys, registry: RegistryServer, folder: Path) -> None:
     first = run(capsys, "push", folder, f"{registry.name}/models/again:1")
     second = run(capsys, "push", folder, f"{registry.name}/models/again:2")
@@ -174,7 +185,7 @@ def test_push_logs_in_by_a_credential_helper(
 
 @pytest.mark.parametrize("kind", ["password", "identity token", "anonymous"])
 async def test_push_asks_the_token_service(
-    tls, tmp_path, token_registry, token_service, folder: Path, kind: str, capsys
+    tls, tmp_path, token_registry, token_service, folder: Path, kind: str
 ) -> None:
     if kind == "password":
         token_service.password = "hunter22"
@@ -184,8 +195,13 @@ async def test_push_asks_the_token_service(
         docker_config(tmp_path, {"auths": {token_registry.name: {"identitytoken": "refresh-me"}}})
     reference = f"{token_registry.name}/models/token:1"
     arguments = ["model", "push", str(folder), reference, "--registry-ca", str(tls.authority)]
-    # The token service answers on this thread.
-    assert await asyncio.to_thread(main, arguments) == 0, capsys.readouterr().err
+    # A process of its own: the token service answers on this thread.
+    command = [sys.executable, "-m", "modelservice_cli.main", *arguments]
+    process = await asyncio.create_subprocess_exec(
+        *command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 0, said
 
 
 def test_pull_blob_changed_in_the_store_leaves_nothing(
