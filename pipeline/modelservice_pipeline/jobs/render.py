@@ -27,8 +27,8 @@ _WRITE_SCRIPT = f'mkdir -p {_FOLDER} && printf %s "${SCRIPT_VARIABLE}" > {_FOLDE
 def render_job(spec: TrainSpec) -> list[Object]:
     """Return the Service and the Job.
 
-    Nodes meet at the first one (c10d). Where a worker dies, the others are started again by torchrun as soon
-    as its pod's successor is there: the script goes on from its last checkpoint.
+    Nodes meet at the first one (c10d). Where a worker dies, those of other nodes fail with it; the Job makes
+    successors of the pods that ended, and the script goes on from its last checkpoint.
     """
     return [_service(spec), _job(spec)]
 
