@@ -2,11 +2,15 @@
 
 import http.client
 import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hack.cluster.api import Object
 from tests.support.cluster_dns import names_of
+from tests.support.serve_command import COMMAND
 from tests.support.serving import READY_TIMEOUT_SECONDS, User
 
 from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
@@ -73,3 +77,18 @@ def test_its_pod_runs_restricted_and_is_none_of_the_models(user: User, deployed:
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
     shown = user.run_kubectl("get", "modelservice", NAME, "-o", "jsonpath={.status.explainer.url}")
     assert shown == f"http://{EXPLAINER}.{user.namespace}.svc/v1/models/{NAME}:explain"
+
+
+def test_the_command_finds_the_model_by_its_name_through_the_api_server(
+    user: User, deployed: Object, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("values\n0\n1\n")
+    command = [
+        *(COMMAND, "model", "explain", NAME, "5.0", "--background", tmp_path / "rows.csv"),
+        *("--method", "exact", "--json", "--api-key-env", "MODEL_KEY"),
+        *("--namespace", user.namespace, "--kubeconfig", user.cluster.kubeconfig),
+    ]
+    environment = {**os.environ, "MODEL_KEY": KEY}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert found.returncode == 0, found.stderr
+    assert [feature["weight"] for feature in json.loads(found.stdout)["features"]] == [4.5]
