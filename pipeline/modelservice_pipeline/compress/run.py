@@ -24,7 +24,7 @@ from modelservice_pipeline.compress.machine import read_cpu
 from modelservice_pipeline.compress.outcome import Outcome
 from modelservice_pipeline.compress.prepare import prepare
 from modelservice_pipeline.compress.search import Aim, Judged, Tried, answer_original, choose, try_all
-from modelservice_pipeline.compress.served import Pod, check_server_is_installed
+from modelservice_pipeline.compress.served import Pod, check_server_is_installed, ended_by_exception
 from modelservice_pipeline.compress.write import write_model
 from modelservice_pipeline.data.dataset import Dataset
 from modelservice_pipeline.errors import PipelineError
@@ -82,7 +82,7 @@ def compress(request: Request) -> Outcome:
     if nothing is not None and not request.scripts:
         _keep(request, None)
         return dataclasses.replace(outcome, nothing=nothing)
-    with tempfile.TemporaryDirectory(prefix="modelservice-compress-") as folder:
+    with ended_by_exception(), tempfile.TemporaryDirectory(prefix="modelservice-compress-") as folder:
         source = _make_source(request.model, graph, model, learnt, Path(folder))
         tried = _search(source, judged, judge, request, aim)
         chosen = choose(tried, aim)

@@ -3,11 +3,12 @@
 import contextlib
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,6 +91,23 @@ def check_server_is_installed() -> None:
 
 
 @contextlib.contextmanager
+def ended_by_exception() -> Iterator[None]:
+    """Let SIGTERM end this process through its `finally` blocks, so that no server outlives it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
 def serve(model: Path, pod: Pod) -> Iterator[ServedModel]:
     """Serve a model until the block ends. Raises PipelineError where the server refuses it."""
     with subprocess.Popen(
@@ -131,8 +149,3 @@ def _parse(line: str) -> dict[str, Any]:
 def _sentence(body: bytes) -> str:
     record = _parse(body.decode("utf-8", "replace"))
     return str(record.get("error") or record.get("message"))[:300]
-
-
-def warm_up(served: ServedModel, messages: Sequence[Message]) -> float:
-    """Ask once with each message; returns the seconds of the last one. Raises PipelineError."""
-    return [served.ask(message) for message in messages][-1]

@@ -1,6 +1,8 @@
 """The command as a user runs it, with the real server: numbers, texts, and models that cannot gain."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import onnx
@@ -10,6 +12,7 @@ from tests.unit.pipeline.compress.conftest import make_model, make_network, make
 
 from modelservice_cli.main import main
 from modelservice_pipeline.compress import measure, prune, student
+from modelservice_pipeline.compress.served import ended_by_exception
 from modelservice_pipeline.model.session import OnnxModel
 
 
@@ -128,3 +131,19 @@ def test_what_cannot_be_done_is_told_before_anything_is_made(tmp_path, capsys, n
     assert code != 0
     assert out == ""
     assert said in err
+
+
+def test_end_by_a_signal_runs_through_the_blocks_that_end_servers():
+    before, cleaned = signal.getsignal(signal.SIGTERM), []
+
+    def serve_until_killed():
+        with ended_by_exception():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                cleaned.append(True)
+
+    with pytest.raises(SystemExit, match="143"):
+        serve_until_killed()
+    assert cleaned
+    assert signal.getsignal(signal.SIGTERM) is before
