@@ -82,10 +82,13 @@ fuzz: $(FUZZ_VENV)/.installed ## Feed every decoder of the runtime what a fuzzer
 cluster: $(VENV)/.installed ## Find or build the Kubernetes binaries (about 12 minutes once)
 	@$(PY) -m hack.cluster prepare
 
+converters: $(VENV)/.installed ## Make the environments that tests convert models in (once: 400 MB, and torch)
+	@PATH="$(abspath $(VENV))/bin:$$PATH" PYTHONPATH=pipeline:operator $(PY) -m modelservice_pipeline.convert.environments classical torch
+
 test-unit: $(VENV)/.installed ## Unit tests: no cluster, about a minute
 	@$(PYTEST) -n auto --dist worksteal tests/unit
 
-test-integration: cluster ## Integration tests: a real control plane with fake nodes
+test-integration: cluster converters ## Integration tests: a real control plane with fake nodes
 	@$(PYTEST) tests/integration
 
 e2e: cluster $(TRAIN_VENV)/.installed ## End-to-end tests: a real node, real containers
@@ -118,9 +121,12 @@ test-explainers: $(EXPLAINERS_VENV)/.installed ## Compare explanations with thos
 	@$(PYTEST) tests/extras/test_explainers.py
 
 test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed $(EXPLAINERS_VENV)/.installed ## With the real prometheus-adapter, KEDA, Envoy Gateway and Flux (built once: 45 minutes); not part of `make test`
-	@$(PYTEST) tests/extras
+	@$(PYTEST) tests/extras --ignore tests/extras/converters
 
-test: lint type docs-check cluster $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
+test-converters: $(VENV)/.installed ## Convert models of the frameworks that are too large for every run (10 GB of environments)
+	@PATH="$(abspath $(VENV))/bin:$$PATH" $(PYTEST) tests/extras/converters
+
+test: lint type docs-check cluster converters $(TRAIN_VENV)/.installed ## Everything: lint, types, unit, integration, e2e
 	@$(PY) -m hack.suites
 
 $(SCHEMATHESIS_VENV)/.installed: $(VENV)/.installed

@@ -5,7 +5,17 @@ from pathlib import Path
 
 from modelservice_pipeline.report.report import Report, emit, table
 
-_FRAMEWORKS = ("sklearn", "xgboost", "lightgbm", "torch")
+_FRAMEWORKS = (
+    "sklearn",
+    "xgboost",
+    "lightgbm",
+    "torch",
+    "transformers",
+    "keras",
+    "savedmodel",
+    "jax",
+    "paddle",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,7 @@
 """An environment for each framework: made when it is first needed, of packages locked by their hashes.
 
+`python -m modelservice_pipeline.convert.environments NAME...` makes some before they are needed.
+
 The frameworks contradict each other's versions, and none of them is in this process: what it converts is
 somebody's code. An environment is named after its requirements, so a new version of ours makes a new one.
 """
@@ -143,3 +145,8 @@ def _run(command: tuple[str | Path, ...]) -> None:
             f"the environment could not be made: `{' '.join(map(str, command))}` ended with code {code}; its "
             "reason is above (a package index and space on the disk are needed), then run the command again"
         )
+
+
+if __name__ == "__main__":
+    for _name in sys.argv[1:]:
+        prepare(Environment(_name, 0))

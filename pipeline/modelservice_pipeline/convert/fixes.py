@@ -52,12 +52,17 @@ def remove_zip_maps(graph: onnx.GraphProto) -> None:
         source, target = node.input[0], node.output[0]
         classes = sum(len(attribute.ints) + len(attribute.strings) for attribute in node.attribute)
         graph.node.remove(node)
-        for other in graph.node:
-            for names in (other.input, other.output):
-                names[:] = [target if name == source else name for name in names]
+        rename_value(graph, source, target)
         for output in graph.output:
             if output.name == target:
                 output.CopyFrom(helper.make_tensor_value_info(target, TensorProto.FLOAT, [BATCH, classes]))
+
+
+def rename_value(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Rename what nodes of a graph read and write; the graph's own inputs and outputs are the caller's."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
 
 
 def set_locale(graph: onnx.GraphProto) -> None:

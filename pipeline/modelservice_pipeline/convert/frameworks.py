@@ -6,6 +6,10 @@ from modelservice_pipeline.convert.environments import Environment
 
 CLASSICAL = Environment("classical", 400)
 TORCH = Environment("torch", 5600)
+JAX = Environment("jax", 900)
+PADDLE = Environment("paddle", 1000)
+TENSORFLOW = Environment("tensorflow", 1700)
+TRANSFORMERS = Environment("transformers", 5800)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,13 @@ FRAMEWORKS = {
         Framework("sklearn", CLASSICAL, "a pickle or joblib file of a fitted estimator or pipeline"),
         Framework("xgboost", CLASSICAL, "a .json or .ubj file, or a pickle"),
         Framework("lightgbm", CLASSICAL, "a .txt file, or a pickle"),
+        Framework(
+            "transformers", TRANSFORMERS, "a folder as save_pretrained writes it: encoders, classifiers"
+        ),
+        Framework("keras", TENSORFLOW, "a .keras file"),
+        Framework("savedmodel", TENSORFLOW, "the folder of a SavedModel"),
+        Framework("jax", JAX, "net.py:predict, a function of the inputs"),
+        Framework("paddle", PADDLE, "net.json or net.pdmodel as paddle.jit.save writes it"),
         Framework("torch", TORCH, "net.py:make_net with --state, a .pt2 of torch.export, or TorchScript"),
     )
 }

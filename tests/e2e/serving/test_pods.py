@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hack.cluster import kwok
 from hack.cluster.api import Object
@@ -15,6 +16,8 @@ from tests.support.serving import User, condition, sha256_of
 from tests.support.tiny_models import make_adder
 
 from modelservice_cli.main import main
+from modelservice_pipeline.proof.files import write_proof
+from modelservice_pipeline.proof.proof import Case, Proof
 
 NODE = f"/api/v1/nodes/{NODE_NAME}"
 RUNTIME = "e2e-gpu"
@@ -69,6 +72,29 @@ def test_model_of_a_config_map_is_mounted_and_verified(user: User) -> None:
     user.apply("mounted", model={"storageUri": "configmap://models/model.onnx", "sha256": sha256_of(content)})
     user.wait_ready("mounted")
     assert user.ask("mounted", 41) == 42
+
+
+def test_model_that_answers_otherwise_than_its_proof_never_serves(user: User, tmp_path: Path) -> None:
+    values = np.array([1, 41], np.float32)
+    write_proof(Proof((Case({"values": values}, {"sum": values + 1}),)), tmp_path)
+    proof = {file.name: base64.b64encode(file.read_bytes()).decode() for file in tmp_path.iterdir()}
+    for name, addend in (("proven", 1), ("refuted", 2)):
+        data = {"model.onnx": base64.b64encode(make_adder(addend)).decode(), **proof}
+        user.cluster.api.create(user.path("configmaps"), {"metadata": {"name": name}, "binaryData": data})
+    user.apply("verified", model={"storageUri": "configmap://proven/model.onnx", "verify": True})
+    user.wait_ready("verified")
+    assert user.ask("verified", 41) == 42
+    user.edit("verified", {"model": {"storageUri": "configmap://refuted/model.onnx"}})
+    refused = user.wait(
+        "verified",
+        lambda one: condition(one, "Degraded").get("reason") == "ModelRejected",
+        "Degraded=True with the reason ModelRejected",
+    )
+    message = condition(refused, "Degraded")["message"]
+    assert "spec.model.verify: the model does not answer as its framework did" in message
+    assert "the input is values=" in message
+    assert user.ask("verified", 41) == 42
+    user.run_kubectl("delete", "msvc", "verified", "--cascade=foreground", "--timeout=60s")
 
 
 def test_replica_that_loads_another_file_than_the_first_is_told(user: User) -> None:

@@ -22,6 +22,11 @@ _MODULES = {
     "xgboost": "from_xgboost",
     "lightgbm": "from_lightgbm",
     "torch": "from_torch",
+    "transformers": "from_transformers",
+    "jax": "from_jax",
+    "paddle": "from_paddle",
+    "keras": "from_tensorflow",
+    "savedmodel": "from_tensorflow",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.fixes import remove_zip_maps
+from modelservice_pipeline.convert.fixes import remove_zip_maps, rename_value
 from modelservice_pipeline.convert.inside import (
     boosters,
     codes,
@@ -260,8 +260,8 @@ def _name_outputs(model: Any, names: list[str]) -> list[str]:
         if output.name == name:
             continue
         if name in taken:
-            _rename(model.graph, name, f"{name}_inner")
-        _rename(model.graph, output.name, name)
+            rename_value(model.graph, name, f"{name}_inner")
+        rename_value(model.graph, output.name, name)
         output.name = name
     return names
 
@@ -279,18 +279,10 @@ def _keep_one_score(graph: Any, model: Any) -> None:
     if column is None:
         return
     (output,) = [output for output in graph.output if output.name == "scores"]
-    _rename(graph, "scores", "scores_of_both")
+    rename_value(graph, "scores", "scores_of_both")
     graph.initializer.append(helper.make_tensor("score_column", TensorProto.INT64, [1], [column]))
     graph.node.append(helper.make_node("Gather", ["scores_of_both", "score_column"], ["scores"], axis=1))
     output.CopyFrom(helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 1]))
-
-
-def _rename(graph: Any, old: str, new: str) -> None:
-    for node in graph.node:
-        for values in (node.input, node.output):
-            for index, value in enumerate(values):
-                if value == old:
-                    values[index] = new
 
 
 def _shaped(model: Any, names: list[str], answers: dict[str, Array]) -> dict[str, Array]:

@@ -1,7 +1,5 @@
 """Converts PyTorch's models: a function that makes the module, a program of torch.export, or TorchScript."""
 
-import importlib.util
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 
 from modelservice_pipeline.convert.inside.job import MODEL_NAME, Converted, Job, import_or_explain
 from modelservice_pipeline.convert.inside.tensors import Input, make_runs, read_inputs
+from modelservice_pipeline.convert.inside.user_code import load_function
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.proof.proof import Array, Case
 
@@ -38,15 +37,9 @@ def make_module(path: Path, factory: str, state: str | None) -> Any:
     """Call a function or class of the user's file, and load the weights. Raises PipelineError."""
     import torch
 
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    code = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = code
+    make = load_function(path, factory)
     try:
-        spec.loader.exec_module(code)
-        module = getattr(code, factory)()
+        module = make()
     except Exception as error:
         raise PipelineError(f"{path.name}:{factory} fails: {type(error).__name__}: {error}") from error
     if not isinstance(module, torch.nn.Module):

@@ -12,12 +12,16 @@ from modelservice_pipeline.proof.proof import Array
 
 @dataclass(frozen=True)
 class Input:
-    """An input: sizes that vary have a name. Whole numbers are made up below `below`."""
+    """An input: sizes that vary have a name. Whole numbers are made up below `below`.
+
+    A mask is ones up to the end of its row's text, which has a token at least, and zeros behind it.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
     below: int = 2
+    is_mask: bool = False
 
     @property
     def varying(self) -> dict[int, str]:
@@ -56,6 +60,9 @@ def make_runs(
 
 def _make_up(one: Input, sizes: dict[str, int], random: np.random.Generator) -> Array:
     shape = tuple(sizes[size] if isinstance(size, str) else size for size in one.shape)
+    if one.is_mask:
+        ends = random.integers(1, shape[1] + 1, (shape[0], 1))
+        return np.asarray(np.arange(shape[1]) < ends).astype(one.dtype)
     if one.dtype == "bool":
         return np.asarray(random.random(shape) < 0.5)
     if one.dtype.startswith("float"):
