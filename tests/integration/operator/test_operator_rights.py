@@ -171,14 +171,16 @@ def lose_news(kube: Any, proxy: FaultProxy, name: str) -> None:
     ]
     proxy.cut_watches()
     wait_until(lambda: all(one.used for one in silent), "it watches again, what it listed before")
-    kube.apply_service(name, replicas=1, tag="3")
-    annotations = {"metadata": {"annotations": {"example.com/late": kube.namespace}}}
-    kube.api.patch(f"/apis/{MODELS}/v1alpha1/modelruntimes/rights-gpu", annotations)
-    kube.wait_observed(name)
-    wait_until(
-        lambda: any(one.method == "GET" and one.path.endswith("/rights-gpu") for one in proxy.requests),
-        "the auditor has looked",
-    )
+    runtime = f"/apis/{MODELS}/v1alpha1/modelruntimes/rights-gpu"
+    for number in range(100):
+        kube.apply_service(name, replicas=1, tag=str(3 + number))
+        kube.api.patch(runtime, {"metadata": {"annotations": {"example.com/late": str(number)}}})
+        kube.wait_observed(name)
+        # A list that the operator asks for by itself may bring the news too, on a machine that is busy.
+        if {"rights-gpu", name} <= {one.path.split("/")[-1] for one in proxy.requests if one.method == "GET"}:
+            break
+    else:
+        pytest.fail("the auditor has found nothing")
     proxy.clear()
 
 
