@@ -2,7 +2,6 @@
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def run_script(
     np.savez(folder / "data.npz", **arrays)  # type: ignore[arg-type]  # its stub reads names as flags
     try:
         # Standard output is the report's.
-        done = subprocess.run([*shlex.split(command), str(folder)], stdout=sys.stderr, check=False)
+        done = subprocess.run([*shlex.split(command), str(folder)], stdout=2, check=False)
     except OSError as error:
         raise PipelineError(f"--script {command}: cannot be run: {error.strerror}") from None
     if done.returncode != 0:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 import modelservice_pipeline
@@ -141,6 +142,7 @@ def finish(request: Request, folder: Path, metadata: Mapping[str, str], notes: t
     done = folder / "done"
     done.mkdir()
     proof = replace(read_proof(folder), tolerance=request.tolerance)
+    check_numbers(proof)
     versions = {f"{name}_version": version for name, version in proof.versions.items()}
     model = fix(onnx.load(folder / MODEL_NAME), proof.cases, {**metadata, **versions})
     save(model, done / MODEL_NAME)
@@ -156,6 +158,17 @@ def finish(request: Request, folder: Path, metadata: Mapping[str, str], notes: t
             f"times in {verdict.rows} rows: {verdict.worst}; nothing was written"
         )
     return Conversion(done / MODEL_NAME, proof, verdict, bool(sandbox.find_isolation()), notes)
+
+
+def check_numbers(proof: Proof) -> None:
+    """Raise PipelineError where an output is never a number: two that answer NaN would agree for ever."""
+    for name in proof.cases[0].outputs if proof.cases else ():
+        answers = [case.outputs[name] for case in proof.cases if name in case.outputs]
+        if all(one.dtype.kind == "f" for one in answers) and all(np.isnan(one).all() for one in answers):
+            raise PipelineError(
+                f"the framework itself answers NaN for every row of {name!r}, and nothing was written: look "
+                "for NaN in the model's weights, or give rows that it knows with --samples"
+            )
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:

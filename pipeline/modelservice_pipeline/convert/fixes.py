@@ -137,5 +137,5 @@ def _mend_shape(
             size.dim_param = BATCH
         elif size.HasField("dim_value") and seen != {size.dim_value}:
             size.Clear()
-        elif size.dim_param in renamed:
+        elif size.dim_param and size.dim_param in renamed:  # without a name it may be anything
             size.dim_param = renamed[size.dim_param]

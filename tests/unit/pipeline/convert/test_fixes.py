@@ -1,0 +1,46 @@
+"""What is mended in converted models, and what no proof can say."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from modelservice_pipeline.convert.convert import check_numbers
+from modelservice_pipeline.convert.fixes import name_batch
+from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.proof.proof import Case, Proof
+
+
+def graph_with(rows, columns):
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, columns]) for name in ("x", "y")]
+    return helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", ports[:1], ports[1:])
+
+
+def case(rows, columns):
+    array = np.zeros((rows, columns), np.float32)
+    return Case({"x": array}, {"y": array})
+
+
+def sizes(value):
+    return [size.dim_param or size.dim_value or None for size in value.type.tensor_type.shape.dim]
+
+
+@pytest.mark.parametrize("rows", [None, "N", "dim_0"])
+def test_first_dimension_is_the_batch_and_another_without_a_name_is_not(rows):
+    graph = graph_with(rows, None)
+    name_batch(graph, [case(2, 3), case(5, 3)])
+    assert sizes(graph.input[0]) == ["batch", None]
+    assert sizes(graph.output[0]) == ["batch", None]
+
+
+def test_output_that_has_the_name_of_the_batch_twice_keeps_it():
+    graph = graph_with("N", "N")
+    name_batch(graph, [case(2, 2), case(5, 5)])
+    assert sizes(graph.output[0]) == ["batch", "batch"]
+
+
+def test_framework_that_answers_nothing_but_nan_proves_nothing():
+    good, bad = np.array([[1.0]], np.float32), np.array([[np.nan]], np.float32)
+    check_numbers(Proof((Case({}, {"y": good}), Case({}, {"y": bad}))))
+    check_numbers(Proof((Case({}, {"y": np.array(["a"], object)}),)))
+    with pytest.raises(PipelineError, match="NaN for every row of 'y'"):
+        check_numbers(Proof((Case({}, {"y": bad}), Case({}, {"y": bad}))))
