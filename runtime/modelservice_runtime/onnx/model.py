@@ -18,6 +18,8 @@ import onnxruntime as ort
 from modelservice_runtime.errors import (
     AccessDeniedError,
     DeviceLostError,
+    InferenceFailedError,
+    InputRefusedError,
     InvalidRequestError,
     ModelLoadFailedError,
     ModelNotFoundError,
@@ -146,7 +148,7 @@ class OnnxModel:
                     outputs = self._run_or_make_room(inputs, output_names, options, may_wait=may_wait)
         except RUN_ERRORS as error:
             # The traceback's frames hold the inputs, and whoever keeps the error would keep them too.
-            raise self._translated(error, options) from error.with_traceback(None)
+            raise self._translated(error, options, inputs) from error.with_traceback(None)
         if self._compound:
             outputs = self._as_tensors(output_names, outputs)
         size_bytes = 0
@@ -202,9 +204,12 @@ class OnnxModel:
                     "quotient by -1, so send larger values"
                 )
 
-    def _translated(self, error: Exception, options: Any) -> ServingError:
+    def _translated(self, error: Exception, options: Any, inputs: Mapping[str, Array]) -> ServingError:
         terminated = options is not None and options.terminate
         translated = translate_run_error(error, terminated=terminated, on_cuda=self._on_cuda)
+        if isinstance(translated, InferenceFailedError) and any(not array.size for array in inputs.values()):
+            # Many models cannot: no rows leave a node without the dimension that it expects.
+            return InputRefusedError(f"the model does not run on inputs without elements: {translated}")
         if isinstance(translated, DeviceLostError):
             self.on_device_lost()
         return translated
@@ -233,7 +238,7 @@ class OnnxModel:
             return
         outputs = self.run(prepared.inputs, names)
         if all(one.shape == other.shape for one, other in zip(outputs, prepared.outputs, strict=True)):
-            raise self._translated(error, None) from error.with_traceback(None)
+            raise self._translated(error, None, prepared.inputs) from error.with_traceback(None)
 
     def _run_with_ort_values(
         self, inputs: Mapping[str, Array], output_names: Sequence[str], options: Any

@@ -112,6 +112,25 @@ def test_run_with_an_index_out_of_range_is_an_error_without_paths(model_files: d
     assert "/" not in str(caught.value)
 
 
+def test_run_that_fails_for_want_of_rows_is_the_inputs_fault(tmp_path: Path) -> None:
+    """As of a text model, whose Tokenizer gives no rows another rank."""
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["where"]),
+        helper.make_node("Squeeze", ["where", "axis"], ["y"]),
+    ]
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch"])
+    y = helper.make_tensor_value_info("y", TensorProto.INT64, [1])
+    path = tmp_path / "model.onnx"
+    graph = helper.make_graph(nodes, "g", [x], [y], [axis])
+    opsets = [helper.make_opsetid("", 17)]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+    with pytest.raises(InferenceFailedError):
+        load(path).run({"x": np.ones(2, np.float32)}, ["y"])
+    with pytest.raises(InputRefusedError, match="without elements"):
+        load(path).run({"x": np.zeros(0, np.float32)}, ["y"])
+
+
 def test_run_that_is_stopped_raises_deadline_exceeded(model_files: dict[str, Path]) -> None:
     model = load(model_files["loop"])
     handle = model.new_run()
