@@ -21,7 +21,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language encoder encoder-reference tabular translator writer demo canary autoscale gateway gitops demo-down clean
+.PHONY: help fmt lint type bench fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference tabular translator writer demo canary autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -182,6 +182,9 @@ tabular: $(VENV)/.installed ## Train XGBoost on a table with gaps, convert, prov
 
 language: $(VENV)/.installed ## Train the language classifier into build/examples/09-language (11 seconds of one core)
 	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/09-language $(PY) examples/09-language/train.py --output build/examples/09-language --data build/examples/django $(LANGUAGE)
+
+fashion: $(TRAIN_VENV)/.installed ## Train the picture classifier into build/examples/10-fashion (90 seconds of one core)
+	@OMP_NUM_THREADS=1 PYTHONPATH=pipeline:examples/10-fashion $(TRAIN_VENV)/bin/python examples/10-fashion/train.py --output build/examples/10-fashion --data build/examples/fashion-mnist $(FASHION)
 
 generate: $(VENV)/.installed ## Write CRDs, install manifests, reference docs, protobuf modules and the Go stub from their sources
 	@$(PY) -m hack.generate

@@ -1,0 +1,1 @@
+"""Names the clothing on a picture: data, network, export; an example, not part of the project."""
