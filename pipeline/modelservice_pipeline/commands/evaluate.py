@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if words:
         facts["folds"] = _train(words, arguments, settings)
+    facts["notes"] = [*facts["notes"], *dataset.notes]
     sections = show_figures(facts)
     candidate = None
     if arguments.candidate is not None:

@@ -82,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         explanation = explain_given(predictor, given, usual, question)
     report = _report(arguments, explanation, question, given)
     report.facts["backgroundRows"] = None if usual is None else len(next(iter(usual.values())))
+    report.facts["notes"] = list(data.notes) if data is not None else []
+    report.sections += report.facts["notes"]
     emit(report, arguments)
     return 0
 

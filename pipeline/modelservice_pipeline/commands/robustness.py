@@ -82,10 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
     facts: dict[str, Any] = {
         "model": arguments.model,
         "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)},
+        "notes": list(dataset.notes),
         "strength": arguments.strength,
         "seed": arguments.seed,
     } | _perturb(predictor, dataset, names, arguments)
-    sections, pictures = show_changes(facts), {}
+    notes = ["\n".join(f"- {note}" for note in dataset.notes)] if dataset.notes else []
+    sections, pictures = [*notes, *show_changes(facts)], {}
     if arguments.fuzz:
         sections.append(_fuzz(predictor, dataset, arguments, facts))
     if arguments.stress:

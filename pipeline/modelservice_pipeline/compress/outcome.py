@@ -33,6 +33,7 @@ class Outcome:
         tried: The candidates.
         chosen: The best one; None where the original stays.
         nothing: Why nothing was tried; None where something was.
+        notes: How the rows were read, where a reader has to know it.
     """
 
     model: Path
@@ -45,6 +46,7 @@ class Outcome:
     tried: Sequence[Tried] = ()
     chosen: Tried | None = None
     nothing: str | None = None
+    notes: Sequence[str] = ()
 
 
 def report(outcome: Outcome) -> Report:
@@ -61,9 +63,10 @@ def report(outcome: Outcome) -> Report:
         "cpu": dataclasses.asdict(outcome.cpu),
         "chosen": outcome.chosen.candidate.name if outcome.chosen else None,
         "conclusion": sentence,
+        "notes": list(outcome.notes),
         "candidates": [_facts_of(one, outcome) for one in outcome.tried],
     }
-    made = Report(f"Compression of {outcome.model.name}", facts, [sentence])
+    made = Report(f"Compression of {outcome.model.name}", facts, [sentence, *outcome.notes])
     measured = [one for one in outcome.tried if one.verdict and one.speed]
     if outcome.tried:
         made.sections += [_table(outcome), *_notes(outcome)]

@@ -76,7 +76,14 @@ def compress(request: Request) -> Outcome:
     judge = request.judge(judged)
     cpu = read_cpu()
     outcome = Outcome(
-        request.model, file_bytes(request.model), judged.name, len(judged), judge.metric, aim, cpu
+        request.model,
+        file_bytes(request.model),
+        judged.name,
+        len(judged),
+        judge.metric,
+        aim,
+        cpu,
+        notes=judged.notes,
     )
     nothing = why_nothing_to_gain(read_facts(graph))
     if nothing is not None and not request.scripts:

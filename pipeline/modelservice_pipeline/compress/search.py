@@ -13,6 +13,7 @@ from modelservice_pipeline.compress.graph import file_bytes
 from modelservice_pipeline.compress.judge import Judge, Verdict
 from modelservice_pipeline.compress.measure import Comparison, compare
 from modelservice_pipeline.compress.served import Pod, ServedModel, serve
+from modelservice_pipeline.compress.write import carry_metadata
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.port import Port
 from modelservice_pipeline.model.session import OnnxModel
@@ -105,6 +106,7 @@ def _try_one(
         candidate.make(source, path)
         model = OnnxModel(path)
         _check_ports(source, model)
+        carry_metadata({each.key: each.value for each in source.model.metadata_props}, path)
     except PipelineError as error:
         return Tried(candidate, refusal=str(error).replace(f"{path} ", "it "))
     size = file_bytes(path)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Dataset:
         keys: What a row is about (dtype object, [rows]); rows of one key stay in one part of a split.
         sha256: Of the file, as hexadecimal digits.
         columns: The names of the columns that each input was made of.
+        notes: Sentences on how the file was read, that a report has to tell.
     """
 
     name: str
@@ -32,20 +33,19 @@ class Dataset:
     keys: Array | None = None
     sha256: str = ""
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 
     def take(self, rows: Array) -> "Dataset":
         """Return the rows whose numbers (or whose mask) these are."""
-        return Dataset(
-            self.name,
-            {name: array[rows] for name, array in self.inputs.items()},
-            None if self.labels is None else self.labels[rows],
-            {name: array[rows] for name, array in self.slices.items()},
-            None if self.keys is None else self.keys[rows],
-            self.sha256,
-            self.columns,
+        return replace(
+            self,
+            inputs={name: array[rows] for name, array in self.inputs.items()},
+            labels=None if self.labels is None else self.labels[rows],
+            slices={name: array[rows] for name, array in self.slices.items()},
+            keys=None if self.keys is None else self.keys[rows],
         )
 
 

@@ -1,5 +1,6 @@
 """The column of right answers."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,15 @@ _USUAL, _WEAK = ("label", "target", "class"), "y"
 """The weak name is one only where there is no other: beside x it is a coordinate."""
 
 
-def find_label(table: Table, options: DataOptions) -> str | None:
-    """Return the name of the column, or None where there is none and none is needed. Raises PipelineError."""
+def find_label(table: Table, options: DataOptions, features: Collection[str] = ()) -> str | None:
+    """Return the name of the column, or None where there is none and none is needed.
+
+    A column that the model names as a feature is not taken for one. Raises PipelineError.
+    """
     if options.label is not None:
         table.get(options.label, "the label")
         return options.label
-    free = [name for name in table.columns if not _is_input(name, options)]
+    free = [name for name in table.columns if not (_is_input(name, options) or name in features)]
     found = [name for name in free if name.casefold() in _USUAL]
     found = found or [name for name in free if name.casefold() == _WEAK]
     if len(found) == 1:

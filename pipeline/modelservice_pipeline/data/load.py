@@ -9,6 +9,7 @@ from pathlib import Path
 from modelservice_pipeline.data.binary_files import read_idx, read_npz
 from modelservice_pipeline.data.cells import Array, to_strings
 from modelservice_pipeline.data.dataset import Dataset, take_part, take_sample
+from modelservice_pipeline.data.features import describe_order
 from modelservice_pipeline.data.labels import find_label, read_labels
 from modelservice_pipeline.data.matching import build_inputs, match_columns
 from modelservice_pipeline.data.options import DataOptions
@@ -37,7 +38,7 @@ def load_dataset(path: Path, ports: Sequence[Port], options: DataOptions | None 
     table = read_table(path, options)
     for name in options.ignored:
         table.get(name, "--ignore")
-    label = find_label(table, options)
+    label = find_label(table, options, {name for port in ports for name in port.names})
     taken = [label or "", *options.slices, *([options.key] if options.key else [])]
     columns = match_columns(table, ports, options, taken)
     dataset = Dataset(
@@ -48,6 +49,7 @@ def load_dataset(path: Path, ports: Sequence[Port], options: DataOptions | None 
         None if options.key is None else to_strings(table, options.key, "the key"),
         table.sha256,
         columns,
+        describe_order(ports, columns, options),
     )
     return _choose(dataset, options, path)
 

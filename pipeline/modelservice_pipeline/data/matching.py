@@ -1,12 +1,12 @@
 """Finds the columns that a model's inputs mean, and gives them the shape and type that it takes."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from modelservice_pipeline.data.cells import Array, to_numbers, to_texts
+from modelservice_pipeline.data.features import find_features, fold_name, take_features
 from modelservice_pipeline.data.options import DataOptions
 from modelservice_pipeline.data.table import Table
 from modelservice_pipeline.errors import PipelineError
@@ -20,7 +20,8 @@ def match_columns(
 
     An input takes the columns that the options name for it, else the column of its own name (letter case and
     punctuation aside: "sepal length (cm)" is `sepal_length__cm_`), else, being the only one without a column,
-    all columns that are left: one as it is, several as [rows, columns].
+    all columns that are left: one as it is, several as [rows, columns]. An input that names its features
+    takes the columns of their names, in its own order.
 
     Args:
         table: The file.
@@ -38,7 +39,12 @@ def match_columns(
     left = [name for name in table.columns if name not in {*used, *taken, *options.ignored}]
     waiting = [port for port in ports if not chosen[port.name]]
     if waiting:
-        chosen[waiting[0].name] = _take_rest(table, waiting, left, options)
+        port = waiting[0]
+        if len(waiting) == 1 and port.names and not _is_whole_row(table, left):
+            also = [name for name in taken[1:] if name not in options.ignored]
+            chosen[port.name] = take_features(table, port, left, also)
+        else:
+            chosen[port.name] = _take_rest(table, waiting, left, options)
     return chosen
 
 
@@ -51,12 +57,26 @@ def build_inputs(
 
 def _find_columns(table: Table, port: Port, options: DataOptions, taken: Sequence[str]) -> tuple[str, ...]:
     if port.name in options.inputs:
-        return options.inputs[port.name]
+        return _in_order(port, options.inputs[port.name])
     fitting = [name for name in table.columns if name not in taken[:1] and _may_be(table.columns[name], port)]
     if port.name in fitting:
         return (port.name,)
-    alike = [name for name in fitting if _plain(name) == _plain(port.name)]
+    alike = [name for name in fitting if fold_name(name) == fold_name(port.name)]
     return tuple(alike) if len(alike) == 1 else ()
+
+
+def _in_order(port: Port, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return columns that the user names in the order of the model's features, where they are those."""
+    found = tuple(name for name in find_features(port, names) if name is not None)
+    return found if len(found) == len(port.names) and set(found) == set(names) else names
+
+
+def _is_whole_row(table: Table, left: Sequence[str]) -> bool:
+    """Say whether the only column that is left has several values a row."""
+    if len(left) != 1:
+        return False
+    column = table.columns[left[0]]
+    return column.ndim > 1 or isinstance(column[0], list)
 
 
 def _may_be(column: Array, port: Port) -> bool:
@@ -161,10 +181,6 @@ def _row_size(port: Port) -> int | None:
 
 def _shape(sizes: Sequence[int | None]) -> str:
     return " x ".join("any" if size is None else str(size) for size in sizes) or "one value"
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
 def _name(names: object) -> str:

@@ -54,10 +54,18 @@ def read_rows(given: Sequence[Any], inputs: Sequence[Port]) -> dict[str, Array]:
 
 def _by_name(row: Any, inputs: Sequence[Port]) -> Mapping[str, Any]:
     if isinstance(row, Mapping):
-        return row
+        return _by_features(row, inputs)
     if len(inputs) == 1:
         return {inputs[0].name: row}
     return {}
+
+
+def _by_features(row: Mapping[str, Any], inputs: Sequence[Port]) -> Mapping[str, Any]:
+    """Return an object by the names of features as one of the only input, in the model's order."""
+    names = inputs[0].names if len(inputs) == 1 else ()
+    if not names or set(row) != set(names):
+        return row
+    return {inputs[0].name: [row[name] for name in names]}
 
 
 def _stack(values: list[Any], port: Port) -> Array:

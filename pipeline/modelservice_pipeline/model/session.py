@@ -1,5 +1,8 @@
 """Runs an ONNX file in this process."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +45,15 @@ class OnnxModel:
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a class for each status, all of Exception
             raise PipelineError(f"{path} cannot be loaded: {_first_line(error)}") from None
         self.path = path
-        self.inputs = tuple(_port(value) for value in self._session.get_inputs())
-        self.outputs = tuple(_port(value) for value in self._session.get_outputs())
+        told = self._session.get_modelmeta().custom_metadata_map
+        inputs = tuple(_port(value) for value in self._session.get_inputs())
+        features = _read_names(told, "features") if len(inputs) == 1 else ()
+        self.inputs = tuple(_with_names(port, features) for port in inputs)
+        classes = _read_names(told, "classes")
+        outputs = (_port(value) for value in self._session.get_outputs())
+        self.outputs = tuple(
+            _with_names(port, classes if port.dtype.startswith("float") else ()) for port in outputs
+        )
 
     def run(self, inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
         """Run it once; returns the outputs by their names. Raises PipelineError."""
@@ -57,6 +67,22 @@ class OnnxModel:
 def _port(value: Any) -> Port:
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
     return Port(value.name, _DTYPES.get(value.type, value.type), shape)
+
+
+def _read_names(told: Mapping[str, str], key: str) -> tuple[str, ...]:
+    """Return the names that a file's metadata has as a JSON list; none where it is something else."""
+    try:
+        found = json.loads(told.get(key, "[]"))
+    except ValueError:
+        return ()
+    is_list = isinstance(found, list) and all(isinstance(name, str) for name in found)
+    return tuple(found) if is_list and len(set(found)) == len(found) else ()
+
+
+def _with_names(port: Port, names: tuple[str, ...]) -> Port:
+    """Return the port with the names, where a row can have as many numbers."""
+    is_row = len(port.shape) == 2 and port.shape[1] in (None, len(names))
+    return replace(port, names=names) if is_row else port
 
 
 def _first_line(error: Exception) -> str:

@@ -63,7 +63,9 @@ def make_text_model():
 
 
 def test_smallest_file_of_a_network_is_kept_with_its_report(tmp_path, capsys, quantizer_here):
-    onnx.save(make_network((16, 192, 192, 4)), tmp_path / "m.onnx")
+    network = make_network((16, 192, 192, 4))
+    helper.set_model_props(network, {"features": json.dumps([f"f{place}" for place in range(16)])})
+    onnx.save(network, tmp_path / "m.onnx")
     rows = make_rows(300)
     labels = OnnxModel(tmp_path / "m.onnx").run({"x": rows})["p"].argmax(axis=1)
     np.savez(tmp_path / "d.npz", x=rows, label=labels)
@@ -84,6 +86,7 @@ def test_smallest_file_of_a_network_is_kept_with_its_report(tmp_path, capsys, qu
     assert (tmp_path / "out/compress.png").is_file()
     kept = OnnxModel(tmp_path / "out/model.onnx")
     assert kept.outputs == OnnxModel(tmp_path / "m.onnx").outputs
+    assert kept.inputs[0].names == tuple(f"f{place}" for place in range(16))
 
 
 def test_model_of_texts_is_compressed(tmp_path, capsys):
