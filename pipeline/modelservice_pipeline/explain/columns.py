@@ -66,7 +66,8 @@ class Columns:
         """Return rows with each value drawn from its column of the background, and what is like the row.
 
         The second is a table of booleans, [rows, features]: whether the value lies in the same quarter of
-        the background's column as the row's, or is equal to it where the column has texts or few values.
+        the background's column as the row's, or is equal to it where the column has texts or few values. A
+        missing number is like missing ones alone.
         The first of the rows is the row itself.
         """
         made, alike = {}, []
@@ -103,16 +104,24 @@ def _alike(values: Array, usual: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     for column in range(values.shape[1]):
         own = values[:, column]
         edges = _quartiles(usual[:, column])
-        places = own if edges is None else np.searchsorted(edges, own)
+        places = own if edges is None else _places(edges, own)
         made[:, column] = _equal(places, places[:1])
     return made
 
 
 def _quartiles(column: Array) -> Array | None:
-    """Return what divides a column into quarters, None where its values are few, or texts."""
-    if column.dtype.kind not in "iuf" or len(np.unique(column)) <= 4:
+    """Return what divides the values of a column into quarters, None where they are few, or texts."""
+    if column.dtype.kind not in "iuf":
         return None
-    return np.unique(np.quantile(column, [0.25, 0.5, 0.75]))
+    values = column[np.isfinite(column)]
+    if len(np.unique(values)) <= 4:
+        return None
+    return np.unique(np.quantile(values, [0.25, 0.5, 0.75]))
+
+
+def _places(edges: Array, values: Array) -> Array:
+    """Return the quarter of each value; what is missing is in one of its own."""
+    return np.where(np.isnan(values), -1, np.searchsorted(edges, values))
 
 
 def _equal(left: Array, right: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:

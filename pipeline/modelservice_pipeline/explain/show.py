@@ -14,6 +14,11 @@ _SHOWN_CHARACTERS = 40
 _RAISES, _LOWERS = "#d95f02", "#1b6ca8"
 """Orange and blue: told apart by those who do not tell red from green."""
 
+_LEAST_FIT = 0.5
+_POOR_FIT = (
+    "That is less than half: the weights say little of this model; use the method shap (--method shap)."
+)
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Of the page: it runs nothing and asks nobody, whatever a text holds."""
 _STYLE = """
@@ -53,6 +58,7 @@ def to_sentences(explanation: Explanation) -> list[str]:
         return [
             f"{answer}; {asked}",
             f"{model} {explanation.fit:.1%} of what the variants differ in (R2).",
+            *([_POOR_FIT] if explanation.fit < _LEAST_FIT else []),
         ]
     return [
         f"{answer}, and {explanation.base:.6g} without the input; {asked}",

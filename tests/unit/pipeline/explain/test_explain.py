@@ -10,6 +10,7 @@ from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.explain.explain import METHODS, Method, Options
 from modelservice_pipeline.explain.explanation import Explanation
 from modelservice_pipeline.explain.request import Question, explain_given
+from modelservice_pipeline.explain.show import to_sentences
 from modelservice_pipeline.model.port import Port
 
 TEXT = "call now to claim your prize, mum"
@@ -95,6 +96,27 @@ def test_nan_of_a_row_is_a_value_like_others() -> None:
     model = computing(lambda x: np.isnan(x[:, 1]) * 1.0, 2)
     found = explain(model, [1.0, None], background, method="exact")
     assert found.weights.tolist() == pytest.approx([0, 1 / 3])
+
+
+@pytest.mark.parametrize("row", [[2.0, 0.0], [None, 0.0]])
+def test_lime_weighs_columns_with_gaps_and_the_gaps_themselves(row: list[float | None]) -> None:
+    background = np.random.default_rng(0).normal(size=(200, 2))
+    background[::5, 0] = np.nan
+    model = computing(lambda x: (np.isnan(x[:, 0]) if row[0] is None else x[:, 0] > 1.0).astype(float), 2)
+    found = explain(model, row, background)
+    assert found.order()[0] == 0
+    assert found.weights[0] > 0.3
+
+
+def test_lime_warns_where_its_linear_model_explains_less_than_half() -> None:
+    background = np.random.default_rng(0).normal(size=(200, 2))
+    poor = explain(computing(lambda x: np.sign(x[:, 0] * x[:, 1]), 2), [1.0, 1.0], background)
+    good = explain(computing(lambda x: (x[:, 0] > 0.7).astype(float), 2), [2.0, 0.0], background)
+    assert poor.fit is not None
+    assert good.fit is not None
+    assert poor.fit < 0.5 < good.fit
+    assert "use the method shap" in to_sentences(poor)[-1]
+    assert "use the method" not in " ".join(to_sentences(good))
 
 
 def test_a_model_that_answers_nan_is_told() -> None:
