@@ -12,6 +12,7 @@ from modelservice_pipeline.errors import PipelineError
 Array = np.ndarray[Any, Any]
 
 _TRUTH = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+_PLAIN_TRUTH = {"true": True, "false": False}
 _EMPTY = ("", "na", "n/a", "nan", "null", "none")
 """What programs write where a value is missing, in lower case."""
 
@@ -140,10 +141,16 @@ def _to_float(cell: Any, allow_nan: bool) -> float:
         if not allow_nan:
             raise ValueError
         return math.nan
-    return float(cell)
+    return float(_read_truth(cell))
+
+
+def _read_truth(cell: Any) -> Any:
+    """A truth where the cell is one as programs write it into a table of numbers, otherwise the cell."""
+    return _PLAIN_TRUTH.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell
 
 
 def _to_int(cell: Any, lowest: int, highest: int) -> int:
+    cell = _read_truth(cell)
     if isinstance(cell, str):
         number = int(cell) if cell.strip().lstrip("+-").isdecimal() else float(cell)
     else:

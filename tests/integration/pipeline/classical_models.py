@@ -60,6 +60,31 @@ COLUMNS = ColumnTransformer(
         ("note", TfidfVectorizer(), "note"),
     ]
 )
+NAMED = pd.DataFrame(
+    {
+        "dropped text": random.choice(TEXTS, ROWS),
+        "member?": TWO == 1,
+        "age (years)": X[:, 1],
+        "kind": random.choice(["x", "y"], ROWS),
+        "column_0": X[:, 2],
+        "dropped": X[:, 3],
+    }
+)
+CHOSEN = ColumnTransformer(
+    [
+        ("numbers", StandardScaler(), ["column_0", "age (years)"]),
+        ("truth", "passthrough", ["member?"]),
+        ("kind", OneHotEncoder(), ["kind"]),
+    ]
+)
+NUMBERS = pd.DataFrame(HOLES, columns=["a", "b", "c d", "e"])
+BY_NAME = ColumnTransformer(
+    [
+        ("one", SimpleImputer(), ["c d", "a"]),
+        ("two", ColumnTransformer([("inner", SimpleImputer(strategy="median"), ["e"])]), ["b", "e"]),
+        ("three", make_pipeline(SimpleImputer(), StandardScaler()), ["b"]),
+    ]
+)
 FITTED = {
     "words": make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression()).fit(TEXTS, SPAM),
     "stop-words": make_pipeline(
@@ -73,6 +98,11 @@ FITTED = {
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), norm="l1"), SGDClassifier(random_state=0)
     ).fit(TEXTS, SPAM),
     "columns": make_pipeline(COLUMNS, LogisticRegression()).fit(TABLE, TWO),
+    "named": make_pipeline(CHOSEN, LogisticRegression()).fit(NAMED, THREE),
+    "numbers-by-name": make_pipeline(BY_NAME, LogisticRegression()).fit(NUMBERS, THREE),
+    "name-of-output": make_pipeline(ColumnTransformer([("all", "passthrough", ["label"])]), SVC()).fit(
+        pd.DataFrame(X[:, :2], columns=["label", "other"]), TWO
+    ),
     "calibrated": CalibratedClassifierCV(LinearSVC(), cv=3).fit(X, THREE),
     "calibrated-isotonic": CalibratedClassifierCV(LogisticRegression(), cv=3, method="isotonic").fit(X, TWO),
     "clusters": make_pipeline(StandardScaler(), KMeans(3, n_init=1, random_state=0)).fit(X),

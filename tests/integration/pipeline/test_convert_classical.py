@@ -17,7 +17,7 @@ import modelservice_pipeline
 from modelservice_pipeline.convert.convert import Request, finish
 from modelservice_pipeline.convert.environments import prepare
 from modelservice_pipeline.convert.frameworks import CLASSICAL
-from modelservice_pipeline.convert.inside.job import ERROR_NAME, RESULT_NAME, Job
+from modelservice_pipeline.convert.inside.job import ERROR_NAME, MODEL_NAME, RESULT_NAME, Job
 from modelservice_pipeline.model.session import OnnxModel
 
 ROWS = 48
@@ -28,6 +28,8 @@ PROVEN = [
     "characters.joblib",
     "words-of-characters.joblib",
     "columns.joblib",
+    "named.joblib",
+    "numbers-by-name.joblib",
     "calibrated.joblib",
     "calibrated-isotonic.joblib",
     "clusters.joblib",
@@ -43,7 +45,9 @@ REFUSED = {
     "function.joblib": "FunctionTransformer",
     "unfitted.joblib": "was not fitted",
     "no-model.joblib": "builtins.dict",
+    "name-of-output.joblib": "rename the column",
 }
+TWICE = ("columns.joblib", "xgboost.json", "lightgbm.txt")
 TREES = ("histogram", "forest", "xgboost", "lightgbm")
 
 
@@ -61,10 +65,11 @@ def converted(tmp_path_factory):
     script = Path(__file__).with_name("classical_models.py")
     subprocess.run((python, script, folder), env=environ, check=True)
     jobs = []
-    for name in (*PROVEN, *REFUSED):
+    for name in (*PROVEN, *REFUSED, *(f"again/{name}" for name in TWICE)):
+        source = Path(name).name
         (folder / "jobs" / name).mkdir(parents=True)
-        framework = FRAMEWORKS.get(name, "lightgbm" if name == "lightgbm.joblib" else "sklearn")
-        Job(framework, folder / name, folder / "jobs" / name, ROWS, 20, {}).write()
+        framework = FRAMEWORKS.get(source, "lightgbm" if source == "lightgbm.joblib" else "sklearn")
+        Job(framework, folder / source, folder / "jobs" / name, ROWS, 20, {}).write()
         jobs.append(folder / "jobs" / name)
     command = (python, "-P", "-m", "modelservice_pipeline.convert.inside", *jobs)
     subprocess.run(command, env=environ, check=True)
@@ -125,6 +130,24 @@ def test_columns_are_inputs_and_the_empty_text_is_a_missing_one(finish_once):
     assert [port.name for port in model.inputs] == ["age", "city", "size", "note"]
     texts = {name: np.array([[""]], object) for name in ("city", "size", "note")}
     assert model.run({"age": np.array([[np.nan]], np.float32), **texts})["label"].shape == (1,)
+
+
+def test_columns_keep_their_names_and_dropped_ones_are_no_inputs(finish_once):
+    model = OnnxModel(finish_once("named.joblib").model)
+    assert [port.name for port in model.inputs] == ["member?", "age (years)", "kind", "column_0"]
+
+
+def test_table_of_numbers_chosen_by_name_is_one_input(finish_once):
+    conversion = finish_once("numbers-by-name.joblib")
+    assert [port.shape for port in OnnxModel(conversion.model).inputs] == [(None, 4)]
+    metadata = {one.key: one.value for one in onnx.load(conversion.model).metadata_props}
+    assert json.loads(metadata["features"]) == ["a", "b", "c d", "e"]
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_same_file_is_converted_to_the_same_bytes(converted, name):
+    first, second = (converted / folder / name / MODEL_NAME for folder in ("", "again"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_categories_of_a_table_are_given_as_they_are(finish_once):

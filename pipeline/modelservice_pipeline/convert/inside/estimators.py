@@ -19,6 +19,7 @@ class Column:
         may_miss: The model has an answer where the value is missing.
         is_prose: A vectorizer cuts it into words.
         categories: Values in the order of their codes, where the model takes codes.
+        is_used: False where the model drops it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Column:
     may_miss: bool = False
     is_prose: bool = False
     categories: list[Any] | None = None
+    is_used: bool = True
 
 
 _INNER = ("best_estimator_", "estimator_", "estimator", "regressor_", "base_estimator")
@@ -73,7 +75,11 @@ def find_columns(model: Any, learn_more: Callable[[Any, list[Column]], None]) ->
         columns = [Column("") for _ in range(int(count))]
     else:
         columns = [Column("")]
-    for part, chosen in _first_parts(model, list(range(len(columns)))):
+    parts = list(_first_parts(model, list(range(len(columns)))))
+    used = {index for _, chosen in parts for index in chosen}
+    for index, column in enumerate(columns):
+        column.is_used = index in used
+    for part, chosen in parts:
         chosen_columns = [columns[index] for index in chosen]
         _learn(part, chosen_columns)
         learn_more(part, chosen_columns)
@@ -86,7 +92,7 @@ def _first_parts(part: Any, chosen: list[int]) -> Iterator[tuple[Any, list[int]]
     if not inner:
         yield part, chosen
     for step, columns in inner:
-        if step is not None and not isinstance(step, str):
+        if not (isinstance(step, str) and step == "drop"):
             yield from _first_parts(step, columns)
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,12 @@ from modelservice_pipeline.convert.inside import (
 )
 from modelservice_pipeline.convert.inside.estimators import Column
 from modelservice_pipeline.convert.inside.job import Converted, Job, import_or_explain
+from modelservice_pipeline.convert.inside.layout import Layout
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.proof.proof import Array, Case, Decision
 
-_ONE_INPUT = "input"
+# Without one skl2onnx draws one, and the same model has other bytes each time.
+_GRAPH_NAME = "model"
 
 
 def convert(job: Job) -> Converted:
@@ -41,12 +42,14 @@ def convert_estimator(job: Job, model: Any, notes: tuple[str, ...] = ()) -> Conv
     mending.mend(plain)
     boosters.prepare(plain)
     marks_missing = missing.replace_by_empty_text(plain)
-    layout = _Layout(estimators.find_columns(model, _learn_booster), marks_missing)
+    layout = Layout(estimators.find_columns(model, _learn_booster), marks_missing)
     arrays = _arrays(job, layout)
     feeds = [layout.feed(arrays), layout.feed([array[:1] for array in arrays])]
     onnx_model = _to_onnx(plain, layout, job.opset)
     if layout.takes_codes:
         codes.take_categories(onnx_model, dict(zip(layout.names, layout.columns, strict=True)))
+    else:
+        layout.name_inputs(onnx_model.graph)
     answers = [_answers(model, layout, [row[: len(_first(feed))] for row in arrays]) for feed in feeds]
     if marks_missing:
         missing.rename_missing(onnx_model.graph)
@@ -88,96 +91,18 @@ def _check_fitted(model: Any) -> None:
         raise PipelineError(f"the {type(model).__name__} was not fitted; pickle it after fit()") from None
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How the columns of the model become inputs: one tensor where all are numbers, else one for each."""
-
-    columns: list[Column]
-    marks_missing: bool
-
-    @property
-    def is_one_tensor(self) -> bool:
-        if self.takes_codes:
-            return False
-        kinds = {column.is_text for column in self.columns}
-        unnamed = not all(column.name for column in self.columns)
-        return len(kinds) == 1 and (not kinds.pop() or unnamed)
-
-    @property
-    def takes_codes(self) -> bool:
-        """The model takes a number for each category."""
-        return any(column.categories is not None for column in self.columns)
-
-    @property
-    def names(self) -> list[str]:
-        """Of the inputs."""
-        if self.is_one_tensor:
-            return ["text" if self.columns[0].is_prose else _ONE_INPUT]
-        return [column.name or f"column_{index}" for index, column in enumerate(self.columns)]
-
-    def types(self) -> list[tuple[str, Any]]:
-        """The inputs as skl2onnx takes them."""
-        from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-
-        if self.takes_codes:
-            return [(_ONE_INPUT, FloatTensorType([None, len(self.columns)]))]
-        if self.is_one_tensor:
-            kind = StringTensorType if self.columns[0].is_text else FloatTensorType
-            shape = [None] if self.columns[0].is_prose else [None, len(self.columns)]
-            return [(self.names[0], kind(shape))]
-        return [
-            (name, (StringTensorType if column.is_text else FloatTensorType)([None, 1]))
-            for name, column in zip(self.names, self.columns, strict=True)
-        ]
-
-    def feed(self, arrays: list[Array]) -> dict[str, Array]:
-        """The rows as the ONNX model takes them."""
-        if self.is_one_tensor:
-            prose = self.columns[0].is_prose
-            return {self.names[0]: arrays[0] if prose else np.stack(arrays, axis=1)}
-        return {name: array.reshape(-1, 1) for name, array in zip(self.names, arrays, strict=True)}
-
-    def frame(self, arrays: list[Array], real: Any) -> Any:
-        """The same rows as the framework takes them, with numbers of type `real`."""
-        values = [
-            self._with_missing(column, array) if column.is_text else array.astype(real)
-            for column, array in zip(self.columns, arrays, strict=True)
-        ]
-        if self.columns[0].name:
-            import pandas as pd
-
-            return pd.DataFrame(
-                {
-                    column.name: pd.Series(value, dtype=value.dtype)
-                    if column.categories is None
-                    else pd.Categorical(value, categories=column.categories)
-                    for column, value in zip(self.columns, values, strict=True)
-                }
-            )
-        if len(values) == 1 and self.columns[0].is_prose:
-            return values[0].tolist()
-        return np.stack(values, axis=1)
-
-    def _with_missing(self, column: Column, texts: Array) -> Array:
-        if not column.may_miss or not (self.marks_missing or self.takes_codes):
-            return texts
-        found = texts.copy()
-        found[texts == ""] = np.nan
-        return found
-
-
 def _first(feed: dict[str, Array]) -> Array:
     return next(iter(feed.values()))
 
 
-def _arrays(job: Job, layout: _Layout) -> list[Array]:
+def _arrays(job: Job, layout: Layout) -> list[Array]:
     samples = job.samples()
     if samples:
         return inputs.take(layout.columns, samples, job.rows)
     return inputs.make_up(layout.columns, job.rows, job.random)
 
 
-def _to_onnx(model: Any, layout: _Layout, opset: int) -> Any:
+def _to_onnx(model: Any, layout: Layout, opset: int) -> Any:
     """Convert. Raises PipelineError with what the converter cannot do."""
     from skl2onnx import convert_sklearn
 
@@ -192,7 +117,10 @@ def _to_onnx(model: Any, layout: _Layout, opset: int) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return convert_sklearn(
-                model, initial_types=layout.types(), target_opset={"": opset, "ai.onnx.ml": 3}
+                model,
+                name=_GRAPH_NAME,
+                initial_types=layout.types(),
+                target_opset={"": opset, "ai.onnx.ml": 3},
             )
     except PipelineError:
         raise
@@ -204,7 +132,7 @@ def _to_onnx(model: Any, layout: _Layout, opset: int) -> Any:
         ) from error
 
 
-def _answers(model: Any, layout: _Layout, arrays: list[Array]) -> dict[str, Array]:
+def _answers(model: Any, layout: Layout, arrays: list[Array]) -> dict[str, Array]:
     """What the framework answers, by the names of the outputs. Raises PipelineError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -253,9 +181,15 @@ def _ask(model: Any, frame: Any) -> dict[str, Array]:
 
 
 def _name_outputs(model: Any, names: list[str]) -> list[str]:
-    """Name the outputs as people call them; returns those that the model has."""
+    """Name the outputs as people call them; returns those that the model has. Raises PipelineError."""
     taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
     names = names[: len(model.graph.output)]
+    for value in model.graph.input:
+        if value.name in names:
+            raise PipelineError(
+                f"the model has a column {value.name!r}, and an output of that name; rename the column in "
+                "the DataFrame and fit it again"
+            )
     for output, name in zip(model.graph.output, names, strict=False):
         if output.name == name:
             continue
@@ -305,7 +239,7 @@ def _decisions(names: list[str]) -> dict[str, Decision]:
     return {"label": Decision(scores, lowest=scores == "distances")} if "label" in names and scores else {}
 
 
-def _metadata(model: Any, layout: _Layout) -> dict[str, str]:
+def _metadata(model: Any, layout: Layout) -> dict[str, str]:
     import json
 
     found = {}

@@ -11,6 +11,9 @@ from modelservice_pipeline.proof.proof import Array
 # Letters of several scripts, digits, punctuation and space: what has to be cut as in the framework.
 _CHARACTERS = list("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789 .,;:!?'\"-_/()@#&éöñçßжю中文")
 
+# What cells hold that are numbers to a model, in lower case.
+_TRUTH = {"true": 1.0, "false": 0.0, "": np.nan}
+
 
 def make_up(columns: list[Column], rows: int, random: np.random.Generator) -> list[Array]:
     """Rows for each column: float32, or texts. The first ones are plain, without what is missing."""
@@ -62,17 +65,27 @@ def take(columns: list[Column], samples: dict[str, Array], rows: int) -> list[Ar
     found = []
     for column, array in zip(columns, arrays, strict=True):
         values = array[:rows]
-        if column.is_text:
+        if not column.is_used:
+            values = np.zeros(len(values))
+        elif column.is_text:
             texts = np.empty(len(values), object)
             texts[:] = ["" if _is_missing(value) else str(value) for value in values.tolist()]
             values = texts
         elif values.dtype == object:
-            raise PipelineError(
-                f"column {column.name!r} of the samples holds texts such as {values[0]!r}, "
-                "the model takes numbers"
-            )
+            values = _to_numbers(column, values)
         found.append(values if column.is_text else values.astype(np.float32))
     return found
+
+
+def _to_numbers(column: Column, values: Array) -> Array:
+    """Numbers of cells that are texts: pandas writes True and False. Raises PipelineError."""
+    try:
+        return np.array([_TRUTH.get(str(value).strip().lower(), value) for value in values.tolist()], float)
+    except (TypeError, ValueError):
+        raise PipelineError(
+            f"column {column.name!r} of the samples holds texts such as {values[0]!r}, "
+            "the model takes numbers"
+        ) from None
 
 
 def _is_missing(value: Any) -> bool:
@@ -81,13 +94,15 @@ def _is_missing(value: Any) -> bool:
 
 def _by_column(columns: list[Column], samples: dict[str, Array]) -> list[Array]:
     if all(column.name for column in columns):
-        missing = [column.name for column in columns if column.name not in samples]
+        used = [column.name for column in columns if column.is_used]
+        missing = [name for name in used if name not in samples]
         if missing:
             raise PipelineError(
                 f"the samples have no column {missing[0]!r}; they have {', '.join(samples)}, and the model "
-                f"takes {', '.join(column.name for column in columns)}"
+                f"takes {', '.join(used)}"
             )
-        return [samples[column.name].reshape(-1) for column in columns]
+        # Of a column that the model drops nothing but its length matters.
+        return [samples[column.name if column.is_used else used[0]].reshape(-1) for column in columns]
     parts = [array.reshape(len(array), -1).T for array in samples.values()]
     arrays = [row for part in parts for row in part]
     if len(arrays) != len(columns):

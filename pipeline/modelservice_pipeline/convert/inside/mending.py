@@ -19,6 +19,16 @@ def mend(model: Any) -> None:
             part._encoder.sparse_output = False
         elif kind.startswith("HistGradientBoosting") and hasattr(part, "_predictors"):
             _mend_histogram(part)
+        elif kind == "ColumnTransformer" and hasattr(part, "transformers_"):
+            _choose_by_place(part)
+
+
+def _choose_by_place(transformer: Any) -> None:
+    """Name columns by their places: the converter has other names for them, or one tensor of them all."""
+    places = transformer._transformer_to_input_indices
+    transformer.transformers_ = [
+        (name, step, list(places[name])) for name, step, _ in transformer.transformers_
+    ]
 
 
 def _mend_histogram(model: Any) -> None:

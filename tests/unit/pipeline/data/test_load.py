@@ -198,3 +198,10 @@ def test_sample_is_the_same_for_a_seed_and_in_order():
     assert sample.labels.tolist() == sorted(set(take_sample(data, 10, seed=1).inputs["x"].tolist()))
     assert len(sample) == 10
     assert take_sample(data, 1000, seed=1) is data
+
+
+def test_truth_as_pandas_writes_it_is_a_number_where_one_belongs(tmp_path):
+    path = write(tmp_path, "a,member,c,label\n1,True,3,0\n4,False,6,1\n")
+    assert load_dataset(path, [FEATURES]).inputs["X"].tolist() == [[1, 1, 3], [4, 0, 6]]
+    counts = [Port(name, "int64", (None, 1)) for name in ("a", "member", "c")]
+    assert load_dataset(path, counts).inputs["member"].tolist() == [[1], [0]]
