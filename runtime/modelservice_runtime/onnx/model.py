@@ -106,6 +106,7 @@ class OnnxModel:
             for name in sorted(scan.dividends)
             if spec.input_by_name[name].datatype.name in ("INT32", "INT64")  # shorter ones are widened first
         ]
+        self._needing_elements = sorted(scan.needing_elements)
         self._has_bf16 = any(tensor.datatype is BF16 for tensor in (*spec.inputs, *spec.outputs))
 
     @property
@@ -139,6 +140,8 @@ class OnnxModel:
         options = handle.options if isinstance(handle, OnnxRun) else None
         if self._dividends:
             self._check_dividends(inputs)
+        if self._needing_elements:
+            self._check_elements(inputs)
         try:
             if handle is None:  # a short run on the event loop, which nobody has to wait for
                 outputs = self._run_or_make_room(inputs, output_names, options, may_wait=False)
@@ -202,6 +205,16 @@ class OnnxModel:
                 raise InvalidRequestError(
                     f"input '{name}' holds {smallest}, which this model divides; the smallest integer has no "
                     "quotient by -1, so send larger values"
+                )
+
+    def _check_elements(self, inputs: Mapping[str, Array]) -> None:
+        """Refuse what would end the process too."""
+        for name, array in inputs.items():
+            if not array.size:
+                operators = ", ".join(self._needing_elements)
+                raise InvalidRequestError(
+                    f"input '{name}' has no elements, and this model has {operators}, which ONNX Runtime "
+                    "cannot run on nothing: send at least one row, with at least one step"
                 )
 
     def _translated(self, error: Exception, options: Any, inputs: Mapping[str, Array]) -> ServingError:

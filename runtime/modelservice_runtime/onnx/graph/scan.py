@@ -35,6 +35,10 @@ _SIZE_INPUTS: dict[str, tuple[int, ...]] = {
 # ONNX Runtime divides integers by the processor's instruction, which has no answer where the quotient of the
 # smallest number and -1 does not fit, and ends the process.
 _DIVISIONS = frozenset({"Div", "Mod"})
+# In ONNX Runtime 1.32 they end the process, by a signal or std::terminate, for tensors without elements.
+_NEED_ELEMENTS = frozenset({
+    "AttnLSTM", "Attention", "ConvTranspose", "DeepCpuLstm", "DynamicQuantizeLSTM", "GRU", "LSTM", "STFT",
+})  # fmt: skip
 # Their outputs hold the values of their inputs.
 _MOVING_OPERATORS = frozenset({
     "Concat", "Expand", "Flatten", "Gather", "Identity", "Max", "Min", "ReduceMax", "ReduceMin", "Reshape",
@@ -94,6 +98,11 @@ class ModelScan:
     def has_control_flow(self) -> bool:
         """True when a run may take one of several ways through the graph."""
         return not _CONTROL_FLOW_OPERATORS.isdisjoint(self._names())
+
+    @property
+    def needing_elements(self) -> set[str]:
+        """Operators, wherever in the graph, for whose sake no input may be without elements."""
+        return self._names() & _NEED_ELEMENTS
 
     @property
     def dividends(self) -> set[str]:

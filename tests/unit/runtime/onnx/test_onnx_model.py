@@ -13,6 +13,7 @@ from modelservice_runtime.errors import (
     ExecutionProviderUnavailableError,
     InferenceFailedError,
     InputRefusedError,
+    InvalidRequestError,
     ModelLoadFailedError,
     ModelNotFoundError,
     ModelRejectedError,
@@ -110,6 +111,43 @@ def test_run_with_an_index_out_of_range_is_an_error_without_paths(model_files: d
     with pytest.raises((InferenceFailedError, InputRefusedError), match="out of data bounds") as caught:
         model.run({"x": np.array([9], np.int64)}, ["y"])
     assert "/" not in str(caught.value)
+
+
+def gru(path: Path, nested: bool) -> Path:
+    """Steps of three numbers through a GRU, at the top or in a branch."""
+    weights = [
+        helper.make_tensor(name, TensorProto.FLOAT, [1, 15, size], [0.1] * 15 * size)
+        for name, size in (("w", 3), ("r", 5))
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["steps", "rows", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    nodes = [helper.make_node("GRU", ["x", "w", "r"], ["y"], hidden_size=5)]
+    if nested:
+        inner = [helper.make_node("GRU", ["x", "w", "r"], ["z"], hidden_size=5)]
+        z = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+        branch = helper.make_graph(inner, "branch", [], [z])
+        nodes = [
+            helper.make_node(
+                "Constant", [], ["yes"], value=helper.make_tensor("v", TensorProto.BOOL, [], [True])
+            ),
+            helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch),
+        ]
+    graph = helper.make_graph(nodes, "g", [x], [y], weights)
+    opsets = [helper.make_opsetid("", 17)]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3)])
+def test_run_on_nothing_that_would_end_the_process_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], nested: bool
+) -> None:
+    model = load(gru(tmp_path / "model.onnx", nested))
+    with pytest.raises(InvalidRequestError, match=r"input 'x' has no elements.* GRU"):
+        model.run({"x": np.zeros(shape, np.float32)}, ["y"])
+    (found,) = model.run({"x": np.zeros((4, 2, 3), np.float32)}, ["y"])
+    assert found.shape == (4, 1, 2, 5)
 
 
 def test_run_that_fails_for_want_of_rows_is_the_inputs_fault(tmp_path: Path) -> None:
