@@ -12,6 +12,7 @@ from modelservice_cli.errors import CommandError
 from modelservice_cli.packages import check_cluster_packages, check_pipeline_packages
 from modelservice_pipeline.commands.registry import COMMANDS
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.report.report import check_output
 from modelservice_runtime.machine.early_end import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.reach_service = _reach_service
     try:
         with _ended_in_order():
+            check_output(arguments)
             return command.load().run(arguments)
     except KeyboardInterrupt:
         return _INTERRUPTED

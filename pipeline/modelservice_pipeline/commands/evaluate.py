@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             **compute_figures(other, dataset.slices, settings),
         }
         facts["comparison"] = candidate = _compare(found, other, settings)
-        sections.append(show_comparison(candidate, (_short(arguments.model), _short(arguments.candidate))))
+        sections.append(show_comparison(candidate, tell_apart(arguments.model, arguments.candidate)))
     facts["verdicts"] = [judge(limit, facts) for limit in limits]
     sections += [f"- {verdict['sentence']}" for verdict in facts["verdicts"]]
     pictures = draw_pictures(found, choose_class(found, settings.positive)) if arguments.output else {}
@@ -206,6 +206,16 @@ def _parse_limits(arguments: argparse.Namespace) -> "list[Limit]":
         raise PipelineError("--max-drop compares two models: give MODEL2 after DATA")
     floors = [parse_limit(text, "--at-least", is_drop=False) for text in arguments.at_least]
     return floors + [parse_limit(text, "--max-drop", is_drop=True) for text in arguments.max_drop]
+
+
+def tell_apart(first: str, second: str) -> tuple[str, str]:
+    """Return what two models are called beside each other: as much of their paths as differs."""
+    paths = first.rstrip("/").split("/"), second.rstrip("/").split("/")
+    for count in range(1, max(map(len, paths)) + 1):
+        short = ["/".join(path[-count:]) for path in paths]
+        if short[0] != short[1]:
+            return short[0], short[1]
+    return "MODEL", "MODEL2"
 
 
 def _short(target: str) -> str:

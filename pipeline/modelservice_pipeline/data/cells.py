@@ -16,6 +16,12 @@ _PLAIN_TRUTH = {"true": True, "false": False}
 _EMPTY = ("", "na", "n/a", "nan", "null", "none")
 """What programs write where a value is missing, in lower case."""
 
+_MEND = "; mend it, or pass it on with --allow-nan if the model takes missing values"
+
+
+class _MissingError(ValueError):
+    """A cell is empty where a number has to be."""
+
 
 def to_texts(table: Table, name: str, use: str) -> Array:
     """Return a column as texts, dtype object. Raises PipelineError for values that are none."""
@@ -67,10 +73,7 @@ def _to_floats(table: Table, name: str, target: np.dtype[Any], use: str, allow_n
         place = tuple(np.argwhere(~np.isfinite(floats))[0])
         value = column[place[0]] if column.dtype == object else column[place].item()
         where = table.where(int(place[0]), name)
-        raise PipelineError(
-            f"{where}: holds {_show(value)}, which is no finite {target}; mend it, or "
-            "pass it on with --allow-nan if the model takes missing values"
-        )
+        raise PipelineError(f"{where}: holds {_show(value)}, which is no finite {target}{_MEND}")
     return floats
 
 
@@ -102,8 +105,9 @@ def _convert(table: Table, name: str, needs: str, dtype: str, convert: Callable[
     for row, cell in enumerate(column):
         try:
             rows.append(_convert_cell(cell.tolist() if isinstance(cell, np.ndarray) else cell, convert))
-        except (TypeError, ValueError, OverflowError):
-            raise PipelineError(f"{table.where(row, name)}: holds {_show(cell)}, {needs}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            hint = _MEND if isinstance(error, _MissingError) else ""
+            raise PipelineError(f"{table.where(row, name)}: holds {_show(cell)}, {needs}{hint}") from None
     shapes = [np.shape(row) if isinstance(row, list) else () for row in rows] if _has_lists(rows) else []
     for number, shape in enumerate(shapes):
         if shape != shapes[0]:
@@ -139,7 +143,7 @@ def _check_text(cell: Any) -> str:
 def _to_float(cell: Any, allow_nan: bool) -> float:
     if cell is None or (isinstance(cell, str) and cell.strip().lower() in _EMPTY):
         if not allow_nan:
-            raise ValueError
+            raise _MissingError
         return math.nan
     return float(_read_truth(cell))
 

@@ -59,6 +59,7 @@ class Explanation:
             "method": self.method,
             "output": self.target.output,
             "index": self.target.index,
+            "class": self.target.name or None,
             "prediction": self.prediction,
             "base": self.base,
             "features": [

@@ -13,13 +13,14 @@ Numbers = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Target:
-    """One number of an answer: the output's name, and which of its numbers, counted from 0."""
+    """One number of an answer: the output's name, which of its numbers, from 0, and its class if known."""
 
     output: str
     index: int
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.output}[{self.index}]"
+        return f"{self.output}[{self.index}]" + (f" ({self.name})" if self.name else "")
 
 
 class Subject:
@@ -64,14 +65,14 @@ def choose_target(predictor: Predictor, row: Tensors, output: str | None, index:
     name = _choose_output([port.name for port in predictor.outputs], answers, output)
     numbers = _as_columns(answers[name])[0]
     if index is None:
-        finite = np.nan_to_num(numbers.astype(np.float64), nan=-np.inf)
-        return Target(name, int(finite.argmax()))
+        index = int(np.nan_to_num(numbers.astype(np.float64), nan=-np.inf).argmax())
     if not 0 <= index < len(numbers):
         raise PipelineError(
             f"output {name!r} has {len(numbers)} numbers for a row: give an index from 0 to "
             f"{len(numbers) - 1}"
         )
-    return Target(name, index)
+    names = next(port.names for port in predictor.outputs if port.name == name)
+    return Target(name, index, names[index] if len(names) == len(numbers) else "")
 
 
 def _choose_output(order: Sequence[str], answers: Tensors, wanted: str | None) -> str:

@@ -57,7 +57,7 @@ def find_evaluations(folder: ModelFolder, named: Sequence[Path]) -> tuple[Evalua
     if named:
         return tuple(_require(path) for path in named)
     paths = [path for name, path in folder.files.items() if name.rpartition("/")[2] == _REPORT_FILE]
-    return tuple(found for path in paths if (found := _read(path)) is not None)
+    return tuple(dict.fromkeys(found for path in paths if (found := _read(path)) is not None))
 
 
 def _require(path: Path) -> Evaluation:
@@ -78,6 +78,7 @@ def _read(path: Path) -> Evaluation | None:
     data, figures = report.get("data"), report.get("figures")
     if not isinstance(data, dict) or not isinstance(figures, dict):
         return None
+    hidden = {*_EQUAL_TO_ACCURACY, *_find_repeated(report, figures)}
     return Evaluation(
         str(report.get("task") or "other"),
         str(data.get("name") or "data"),
@@ -87,9 +88,16 @@ def _read(path: Path) -> Evaluation | None:
         tuple(
             found
             for name, figure in figures.items()
-            if name not in _EQUAL_TO_ACCURACY and (found := _read_figure(str(name), figure))
+            if name not in hidden and (found := _read_figure(str(name), figure))
         ),
     )
+
+
+def _find_repeated(report: Mapping[str, Any], figures: Mapping[str, Any]) -> set[str]:
+    """Return the figures that are means over classes under another name, as of more than two classes."""
+    if report.get("positive") is not None:
+        return set()
+    return {name for name in ("precision", "recall", "f1") if f"{name}_macro" in figures}
 
 
 def _read_figure(name: str, figure: object) -> Figure | None:

@@ -3,11 +3,13 @@
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from modelservice_pipeline.errors import PipelineError
+
+_NAME = "report.json"
 
 
 @dataclass
@@ -68,8 +70,33 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_output(arguments: argparse.Namespace) -> None:
+    """Check that a step's report takes no other step's place in a folder. Raises PipelineError."""
+    step = arguments.step
+    if getattr(arguments, "output", None) is None:
+        return
+    folder = Path(arguments.output)
+    path = folder / _NAME
+    if not path.is_file():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = None
+    found = before.get("step") if isinstance(before, dict) else None
+    if found != step:
+        whose = f"a report of {found!r}" if found else "a file of something else"
+        raise PipelineError(
+            f"--output {folder}: {path} is {whose}, which the report of {step!r} would replace: give another "
+            f"folder, such as {folder / step}"
+        )
+
+
 def emit(report: Report, arguments: argparse.Namespace) -> None:
-    """Print a report, and write it where `--output` says. Raises PipelineError."""
+    """Print a report and the step that made it, and write it where `--output` says. Raises PipelineError."""
+    step = getattr(arguments, "step", None)
+    if step is not None:
+        report = replace(report, facts={"step": step, **report.facts})
     if arguments.output is not None:
         _write(report, arguments.output)
     print_report(report, as_json=arguments.json)
@@ -83,7 +110,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
 def _write(report: Report, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
+        (folder / _NAME).write_text(report.to_json() + "\n", encoding="utf-8")
         (folder / "report.md").write_text(report.to_markdown(), encoding="utf-8")
         for name, picture in report.pictures.items():
             (folder / name).write_bytes(picture)

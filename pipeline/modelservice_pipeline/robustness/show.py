@@ -7,6 +7,8 @@ from modelservice_pipeline.evaluate.plots import new_figure, to_png
 from modelservice_pipeline.report.report import table
 from modelservice_pipeline.robustness.stress import Level, choose_knee, was_client_busy
 
+_SHOWN_CHARACTERS = 60
+
 
 def show_changes(facts: Mapping[str, Any]) -> list[str]:
     """Return the sections about perturbed rows."""
@@ -39,7 +41,8 @@ def _show_rates(facts: Sequence[Mapping[str, Any]], score: str | None) -> str:
 def _show_edges(facts: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (
-            one["name"], one["title"], _percent(one), str(one.get("not_finite", "-")), one["refused"] or "",
+            one["name"], one["title"], _percent(one), str(one.get("not_finite", "-")),
+            _cut(one["refused"] or ""),
         )
         for one in facts
     ]  # fmt: skip
@@ -48,7 +51,7 @@ def _show_edges(facts: Sequence[Mapping[str, Any]]) -> str:
 
 def _show_examples(facts: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        (one["name"], example["perturbed"], str(example["answer"]), str(example["answer_perturbed"]))
+        (one["name"], *(_cut(str(example[key])) for key in ("perturbed", "answer", "answer_perturbed")))
         for one in facts
         for example in one.get("examples", [])[:1]
     ]
@@ -66,7 +69,8 @@ def show_fuzz(facts: Mapping[str, Any]) -> str:
     if not facts["wrong"]:
         return sentence + " Each was refused with a sentence, or could be answered; the server went on."
     rows = [
-        (one["request"], one["outcome"], str(one["status"] or "-"), one["said"]) for one in facts["wrong"]
+        (one["request"], one["outcome"], str(one["status"] or "-"), _cut(one["said"]))
+        for one in facts["wrong"]
     ]
     return sentence + "\n\n" + table(("request", "outcome", "status", "said"), rows)
 
@@ -110,6 +114,11 @@ def draw_levels(levels: Sequence[Level]) -> bytes:
     lower.minorticks_off()
     lower.legend()
     return to_png(figure)
+
+
+def _cut(text: str) -> str:
+    """Cut what others say to a length that a line of a table bears; the facts have all of it."""
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
 def _percent(one: Mapping[str, Any]) -> str:

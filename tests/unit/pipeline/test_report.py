@@ -7,7 +7,7 @@ import pytest
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.report.progress import track
-from modelservice_pipeline.report.report import Report, emit, table
+from modelservice_pipeline.report.report import Report, check_output, emit, table
 
 REPORT = Report("Of spam", {"f1": 0.5, "name": "höher"}, ["one", "two"], {"curve.png": b"\x89PNG"})
 
@@ -35,6 +35,24 @@ def test_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PipelineError, match=r"cannot write .*file"):
         emit(REPORT, argparse.Namespace(json=True, output=tmp_path / "file"))
+
+
+def test_report_never_takes_the_place_of_another_step_s(tmp_path, capsys):
+    converted, measured = (
+        argparse.Namespace(step=step, json=True, output=tmp_path) for step in ("convert", "evaluate")
+    )
+    emit(REPORT, converted)
+    assert json.loads(capsys.readouterr().out) == {"step": "convert", **REPORT.facts}
+    check_output(converted)
+    with pytest.raises(
+        PipelineError, match=r"is a report of 'convert', .* give another folder, such as .*evaluate"
+    ):
+        check_output(measured)
+    (tmp_path / "report.json").write_text("[]")
+    with pytest.raises(PipelineError, match="is a file of something else"):
+        check_output(measured)
+    check_output(argparse.Namespace(step="evaluate", output=tmp_path / "evaluate"))
+    check_output(argparse.Namespace(step="card"))
 
 
 def test_nan_never_reaches_json():

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from sklearn import metrics as sk
 
 from modelservice_cli.main import main
+from modelservice_pipeline.commands.evaluate import tell_apart
 
 CENTRES = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
 
@@ -190,3 +191,17 @@ def test_texts_are_scored_as_sacrebleu_does(tmp_path, capsys):
     assert (code, facts["task"]) == (0, "text")
     assert facts["figures"]["bleu"]["value"] == pytest.approx(sacrebleu.corpus_bleu(said, [wanted]).score)
     assert facts["figures"]["chrf"]["value"] == pytest.approx(sacrebleu.corpus_chrf(said, [wanted]).score)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ("old/model.onnx", "new/model.onnx", ("old/model.onnx", "new/model.onnx")),
+        ("a/1/model.onnx", "b/1/model.onnx", ("a/1/model.onnx", "b/1/model.onnx")),
+        ("model.onnx", "new/model.onnx", ("model.onnx", "new/model.onnx")),
+        ("old.onnx", "folder/new.onnx", ("old.onnx", "new.onnx")),
+        ("a.onnx", "a.onnx", ("MODEL", "MODEL2")),
+    ],
+)
+def test_two_models_are_told_apart_by_their_paths(first, second, names):
+    assert tell_apart(first, second) == names

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_pipeline.commands import evaluate
+from modelservice_pipeline.commands import evaluate, explain
 from modelservice_pipeline.data.features import find_features
 from modelservice_pipeline.data.load import load_dataset
 from modelservice_pipeline.data.options import DataOptions
@@ -115,6 +115,19 @@ def test_file_tells_the_names(model):
     loaded = OnnxModel(model)
     assert loaded.inputs[0].names == ("low", "high")
     assert [port.names for port in loaded.outputs] == [(), ("no", "yes")]
+
+
+def test_explanation_names_features_and_the_class(model, write, capsys):
+    background = write("high,label,low\n2,0,1\n3,1,5\n4,0,0\n1,1,7\n")
+    for words in ((str(background), "--row", "1"), (str(background), '{"high": 3, "low": 5}')):
+        path, *row = words
+        parser = argparse.ArgumentParser()
+        explain.add_arguments(parser)
+        flags = ["--background", path, "--json", "--method", "exact"]
+        assert explain.run(parser.parse_args([str(model), *row, *flags])) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert [(one["name"], one["value"]) for one in facts["features"]] == [("low", "5"), ("high", "3")]
+        assert (facts["output"], facts["index"], facts["class"]) == ("probabilities", 0, "no")
 
 
 def test_evaluation_and_gate_have_the_same_figures_in_any_order(model, write, tmp_path, capsys):

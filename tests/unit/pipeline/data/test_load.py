@@ -107,6 +107,19 @@ def test_missing_label_is_told(tmp_path):
         load_dataset(write(tmp_path, "x,label\na,b\nc,\n"), [TEXT])
 
 
+@pytest.mark.parametrize("cell", ["", "NA", "nan", "inf"])
+def test_missing_number_names_the_flag_that_passes_it_on(tmp_path, cell):
+    path = write(tmp_path, f"age,label\n1,0\n{cell},1\n")
+    with pytest.raises(PipelineError, match=r"line 3, column 'age': .*--allow-nan"):
+        load_dataset(path, [Port("age", "float32", (None, 1))])
+
+
+def test_text_in_place_of_a_number_is_not_passed_on(tmp_path):
+    with pytest.raises(PipelineError, match="'old'") as refused:
+        load_dataset(write(tmp_path, "age,label\nold,0\n"), [Port("age", "float32", (None, 1))])
+    assert "--allow-nan" not in str(refused.value)
+
+
 def test_whole_numbers_are_checked_and_not_cut(tmp_path):
     path = write(tmp_path, "x,label\n300,0\n")
     assert load_dataset(path, [Port("x", "int64", (None,))]).inputs["x"].tolist() == [300]

@@ -99,6 +99,24 @@ def test_card_passes_over_reports_of_other_commands(folder: Path) -> None:
     assert len(ModelCard(card(folder, "--license", "mit")).data.eval_results) == 2
 
 
+def test_card_counts_an_evaluation_once_wherever_its_report_lies(folder: Path) -> None:
+    (folder / "report.json").write_text(json.dumps(REPORT))
+    assert card(folder).count("## Evaluation on") == 1
+
+
+def test_card_of_many_classes_says_each_mean_once(folder: Path) -> None:
+    mean = {"value": 0.5, "low": 0.4, "high": 0.6}
+    names = (
+        "accuracy",
+        *(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_macro")),
+    )
+    report = REPORT | {"positive": None, "figures": dict.fromkeys(names, mean)}
+    (folder / "evaluation/report.json").write_text(json.dumps(report))
+    assert len(ModelCard(card(folder)).data.eval_results) == 4
+    (folder / "evaluation/report.json").write_text(json.dumps(report | {"positive": "yes"}))
+    assert len(ModelCard(card(folder)).data.eval_results) == 7
+
+
 @given(st.text(max_size=30))
 def test_plain_is_one_line_without_markup(text: str) -> None:
     assert len(plain(text).splitlines()) <= 1

@@ -9,6 +9,7 @@ from modelservice_pipeline.evaluate.decisions import read_decisions
 from modelservice_pipeline.evaluate.outputs import Reading
 from modelservice_pipeline.model.port import Port
 from modelservice_pipeline.robustness.changes import Trial, list_names, measure_changes, perturb
+from modelservice_pipeline.robustness.show import show_changes, show_fuzz
 
 
 def texts(*values):
@@ -116,3 +117,13 @@ def test_names_are_unique():
 )
 def test_decision_is_the_class_or_the_number(outputs, expected):
     assert read_decisions(outputs, Reading()).values.tolist() == expected
+
+
+def test_tables_are_cut_where_a_model_says_much():
+    said = "Non-zero status code returned while running " * 10
+    edge = {"name": "nan", "title": "NaN", "boundary": True, "rate": 0.0, "refused": said}
+    sections = show_changes({"score": None, "score_before": None, "perturbations": [edge]})
+    fuzz = {"requests": 1, "outcomes": {"wrong": 1}}
+    wrong = [{"request": "empty", "outcome": "wrong", "status": 500, "said": said}]
+    for line in "\n".join([*sections, show_fuzz({**fuzz, "wrong": wrong})]).splitlines():
+        assert len(line) < 160
