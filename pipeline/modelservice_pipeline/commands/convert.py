@@ -73,9 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
     from modelservice_pipeline.convert.convert import Request, convert
     from modelservice_pipeline.convert.inputs import parse_input
     from modelservice_pipeline.convert.samples import read_samples
+    from modelservice_pipeline.errors import PipelineError
     from modelservice_pipeline.model.session import OnnxModel
+    from modelservice_pipeline.proof.check import check_tolerance
     from modelservice_pipeline.proof.proof import Tolerance
 
+    tolerance = Tolerance(arguments.relative_tolerance, arguments.absolute_tolerance)
+    try:
+        check_tolerance(tolerance)
+    except ValueError as error:
+        raise PipelineError(f"{error}: a wider one would let another model pass") from None
     source, _, factory = arguments.source.partition(".py:")
     options: dict[str, object] = {"inputs": [parse_input(text) for text in arguments.input]}
     if factory:
@@ -90,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         python=arguments.python,
         limit_seconds=arguments.timeout_seconds,
         options=options,
-        tolerance=Tolerance(arguments.relative_tolerance, arguments.absolute_tolerance),
+        tolerance=tolerance,
     )
     done = convert(request, arguments.output)
     model = OnnxModel(done.model)

@@ -2,7 +2,9 @@
 
 import io
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.proof.check import check_kind, check_proof_is_sound
 from modelservice_pipeline.proof.proof import Array, Case, Decision, Proof, Tolerance
 
 JSON_NAME = "proof.json"
@@ -21,6 +24,21 @@ _MAX_JSON_BYTES = 1 << 20
 _MAX_ARRAY_BYTES = 256 << 20
 # Zip files carry the time of their members; the same proof shall be the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
+# What the readers raise for bytes that are not theirs. RuntimeError: a member that is encrypted or packed in
+# an unknown way, and JSON that is nested deeper than Python calls itself.
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def write_proof(proof: Proof, folder: Path) -> None:
@@ -65,7 +83,21 @@ def _put(tensors: Mapping[str, Array], arrays: dict[str, Array]) -> dict[str, An
 
 
 def read_proof(folder: Path) -> Proof:
-    """Read the proof in a folder. Raises PipelineError where there is none, or none that can be read."""
+    """Read the proof in a folder. Raises PipelineError where there is none, or none that proves anything."""
+    proof = _read(folder)
+    try:
+        check_proof_is_sound(proof)
+    except ValueError as error:
+        raise _damaged(folder, error) from None
+    return proof
+
+
+def read_inputs(folder: Path) -> dict[str, Array]:
+    """Read the inputs of the first case, which needs no outputs. Raises PipelineError as `read_proof`."""
+    return dict(_read(folder).cases[0].inputs)
+
+
+def _read(folder: Path) -> Proof:
     for name in (JSON_NAME, ARRAYS_NAME):
         if not (folder / name).is_file():
             raise PipelineError(
@@ -74,17 +106,21 @@ def read_proof(folder: Path) -> Proof:
     try:
         with (folder / JSON_NAME).open("rb") as file:
             document = json.loads(file.read(_MAX_JSON_BYTES))
-        if document["format"] != _FORMAT:
+        if type(document["format"]) is not int or document["format"] != _FORMAT:
             raise PipelineError(
                 f"{folder / JSON_NAME} has format {document['format']!r}; this version reads {_FORMAT}"
             )
         return _parse(document, _read_arrays(folder / ARRAYS_NAME))
     except OSError as error:
         raise PipelineError(f"cannot read the proof in {folder}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
-        raise PipelineError(
-            f"the proof in {folder} is damaged ({type(error).__name__}: {error}); convert the model again"
-        ) from None
+    except _DAMAGE as error:
+        raise _damaged(folder, error) from None
+
+
+def _damaged(folder: Path, error: Exception) -> PipelineError:
+    return PipelineError(
+        f"the proof in {folder} is damaged ({type(error).__name__}: {error}); convert the model again"
+    )
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
@@ -109,7 +145,7 @@ def _parse(document: Mapping[str, Any], arrays: Mapping[str, Array]) -> Proof:
         raise ValueError("it has no cases")
     return Proof(
         cases=cases,
-        tolerance=Tolerance(**{name: float(value) for name, value in document["tolerance"].items()}),
+        tolerance=Tolerance(**document["tolerance"]),
         labels={name: Decision(**decision) for name, decision in document["labels"].items()},
         has_thresholds=bool(document["has_thresholds"]),
         versions=dict(document["versions"]),
@@ -124,7 +160,7 @@ def _take(places: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, A
 
 def _tensor(place: Mapping[str, Any], array: Array) -> Array:
     if not place["texts"]:
-        return array.reshape(place["shape"])
+        return check_kind(array).reshape(place["shape"])
     texts = json.loads(array.tobytes())
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a text is no text")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.proof.files import read_proof
+from modelservice_pipeline.proof.files import read_inputs
 from modelservice_pipeline.proof.proof import Array, Case, Decision
 
 JOB_NAME = "job.json"
@@ -48,7 +48,7 @@ class Job:
     def samples(self) -> dict[str, Array]:
         """The user's own inputs by name; none where the user gave none."""
         folder = self.folder / SAMPLES_NAME
-        return dict(read_proof(folder).cases[0].inputs) if folder.is_dir() else {}
+        return read_inputs(folder) if folder.is_dir() else {}
 
     def write(self) -> None:
         """Write it for `read_job`."""

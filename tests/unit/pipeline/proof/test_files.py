@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.proof.files import ARRAYS_NAME, JSON_NAME, read_proof, write_proof
+from modelservice_pipeline.proof.files import ARRAYS_NAME, JSON_NAME, read_inputs, read_proof, write_proof
 from modelservice_pipeline.proof.proof import Case, Decision, Proof, Tolerance, describe_machine
 
 KINDS = st.sampled_from(["<f4", "<f8", "<f2", "<i8", "|u1", "|b1"])
@@ -45,7 +45,7 @@ def test_written_texts_are_read_again(tmp_path_factory, texts):
 def test_everything_else_is_read_again(tmp_path):
     written = Proof(
         (Case({"a/b": np.zeros(1)}, {"y": np.zeros(1)}), Case({"a/b": np.zeros(2)}, {"y": np.zeros(2)})),
-        tolerance=Tolerance(0.5, 0.25),
+        tolerance=Tolerance(0.05, 0.025),
         labels={"label": Decision("y", lowest=True)},
         has_thresholds=True,
         versions={"torch": "2.15"},
@@ -92,6 +92,71 @@ def test_damaged_file_is_told(tmp_path, content):
     write_proof(proof_of(x=np.zeros(1)), tmp_path)
     (tmp_path / JSON_NAME).write_bytes(content)
     with pytest.raises(PipelineError, match=r"damaged|format 2"):
+        read_proof(tmp_path)
+
+
+def rewrite(folder, change):
+    document = json.loads((folder / JSON_NAME).read_text())
+    change(document)
+    (folder / JSON_NAME).write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document["cases"][0].update(outputs={}),
+        lambda document: document["cases"].append({**document["cases"][0], "outputs": {}}),
+        lambda document: document.update(cases=[]),
+        lambda document: document.update(format=True),
+        lambda document: document.update(labels={"y": {"scores": ["y"]}}),
+        *(
+            lambda document, name=name, value=value: document["tolerance"].update({name: value})
+            for name in ("relative", "absolute")
+            for value in (float("inf"), float("nan"), -1, 1e9, 1.0, "0.001", True, None)
+        ),
+    ],
+)
+def test_proof_that_would_hold_for_every_model_is_refused(tmp_path, change):
+    write_proof(proof_of(x=np.zeros(1)), tmp_path)
+    rewrite(tmp_path, change)
+    with pytest.raises(PipelineError, match=r"damaged|format True"):
+        read_proof(tmp_path)
+
+
+def test_proof_whose_outputs_have_no_values_is_refused(tmp_path):
+    write_proof(Proof((Case({"x": np.zeros((0, 2))}, {"y": np.zeros((0, 3))}),)), tmp_path)
+    with pytest.raises(PipelineError, match="no values"):
+        read_proof(tmp_path)
+
+
+def test_inputs_are_read_where_outputs_are_still_to_come(tmp_path):
+    write_proof(Proof((Case({"x": np.arange(3)}, {}),)), tmp_path)
+    assert read_inputs(tmp_path)["x"].tolist() == [0, 1, 2]
+
+
+def test_json_nested_deeper_than_python_reads_is_told(tmp_path):
+    write_proof(proof_of(x=np.zeros(1)), tmp_path)
+    (tmp_path / JSON_NAME).write_text("[" * 100_000)
+    with pytest.raises(PipelineError, match="damaged"):
+        read_proof(tmp_path)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(8, 1), (10, 97)], ids=["encrypted", "unknown packing"])
+def test_arrays_packed_in_a_way_that_is_not_read_are_told(tmp_path, offset, value):
+    write_proof(proof_of(x=np.zeros(1)), tmp_path)
+    content = bytearray((tmp_path / ARRAYS_NAME).read_bytes())
+    # The fields of the first member, in the directory and before its content.
+    content[content.index(b"PK\x01\x02") + offset] = value
+    content[offset - 2] = value
+    (tmp_path / ARRAYS_NAME).write_bytes(content)
+    with pytest.raises(PipelineError, match="damaged"):
+        read_proof(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [[("a", "<f4"), ("b", "<i4")], "<M8[s]", "<c8", "S3"])
+def test_arrays_of_what_no_model_takes_are_told(tmp_path, kind):
+    write_proof(Proof((Case({"x": np.zeros(2, kind)}, {"y": np.zeros(2)}),)), tmp_path)
+    with pytest.raises(PipelineError, match="instead of numbers"):
         read_proof(tmp_path)
 
 
