@@ -120,7 +120,7 @@ audit: $(SBOM_VENV)/.installed ## Ask what is known against the packages of our 
 test-explainers: $(EXPLAINERS_VENV)/.installed ## Compare explanations with those of the packages lime and shap
 	@$(PYTEST) tests/extras/test_explainers.py
 
-test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed $(EXPLAINERS_VENV)/.installed ## With the real prometheus-adapter, KEDA, Envoy Gateway and Flux (built once: 45 minutes); not part of `make test`
+test-extras: cluster $(AUDIT_VENV)/.installed $(SBOM_VENV)/.installed $(EXPLAINERS_VENV)/.installed $(TRAIN_VENV)/.installed ## With the real prometheus-adapter, KEDA, Envoy Gateway and Flux (built once: 45 minutes); not part of `make test`
 	@$(PYTEST) tests/extras --ignore tests/extras/converters
 
 test-converters: $(VENV)/.installed ## Convert models of the frameworks that are too large for every run (10 GB of environments)

@@ -1,7 +1,8 @@
 """A training run as Kubernetes takes it: an Indexed Job with a Service, or Kubeflow's TrainJob. Pure.
 
 Sources: Kubernetes, "Indexed Job for parallel processing with static work assignment"; torchrun's elastic
-launch (torch.distributed.run); Kubeflow Trainer 2, `trainer.kubeflow.org/v1alpha1`.
+launch (torch.distributed.run, DynamicRendezvousHandler.next_rendezvous); Kubeflow Trainer 2,
+`trainer.kubeflow.org/v1alpha1`.
 """
 
 from typing import Any
@@ -21,6 +22,14 @@ RUNTIME = "torch-distributed"
 _LABEL = "modelservice.dev/training"
 _POD_IP: Object = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
 _FOLDER = "/tmp/training"  # noqa: S108  a path in the container
+_LOOK_SECONDS = 5
+_DEFAULTS = {
+    # Without a home of its own no user finds a place for caches.
+    "HOME": "/tmp",  # noqa: S108  a path in the container
+    # Else torchrun tells where the workers' store is in the first round alone, and a successor waits for it.
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+}
+"""Variables, unless the user has others."""
 _WRITE_SCRIPT = f'mkdir -p {_FOLDER} && printf %s "${SCRIPT_VARIABLE}" > {_FOLDER}/script.py'
 
 
@@ -131,7 +140,11 @@ def _pod(spec: TrainSpec) -> Object:
 
 
 def _launch(spec: TrainSpec) -> str:
-    """Return the shell's line. The first node waits for nobody's name; the others until it has one."""
+    """Return the shell's line.
+
+    The first node has the store where all meet, and needs nobody's name. The others wait until it answers:
+    the name of one that died leads to its old address for a while, where torchrun would fail.
+    """
     first = f"{spec.name}-0.{spec.name}"
     options = [
         f"--nnodes={spec.nodes}",
@@ -139,23 +152,26 @@ def _launch(spec: TrainSpec) -> str:
         f"--max-restarts={spec.restarts}",
         "--rdzv-backend=c10d",
         f"--rdzv-id={spec.name}",
-        f"--rdzv-endpoint={first}:{PORT}",
+        f'--rdzv-endpoint="$first:{PORT}"',
         # What the workers of other nodes connect to; else it would be a name that they have to resolve.
         '--local-addr="$POD_IP"',
-        '--rdzv-conf="is_host=$(test "$JOB_COMPLETION_INDEX" = 0 && echo true || echo false)"',
+        '--rdzv-conf="is_host=$is_host"',
     ]
-    look = f"import socket; socket.gethostbyname('{first}')"
-    torchrun = f"python3 -m torch.distributed.run {' '.join(options)} {_FOLDER}/script.py"
+    look = f"import socket; socket.create_connection(('{first}', {PORT}), {_LOOK_SECONDS})"
     wait = f'until python3 -c "{look}" 2>/dev/null; do sleep 1; done'
-    return f'{_WRITE_SCRIPT} && {wait} && exec {torchrun} "$@"'
+    choose = (
+        'if test "$JOB_COMPLETION_INDEX" = 0; then first=localhost is_host=true; '
+        f"else first={first} is_host=false; {wait}; fi"
+    )
+    torchrun = f"python3 -m torch.distributed.run {' '.join(options)} {_FOLDER}/script.py"
+    return f'{_WRITE_SCRIPT} && {choose} && exec {torchrun} "$@"'
 
 
 def _variables(spec: TrainSpec) -> list[Object]:
     own = {SCRIPT_VARIABLE: spec.script}
     if spec.claim is not None:
         own[CHECKPOINTS_VARIABLE] = spec.checkpoints
-    # Without a home of its own no user finds a place for caches.
-    wanted = {"HOME": "/tmp", **spec.environment, **own}  # noqa: S108  a path in the container
+    wanted = {**_DEFAULTS, **spec.environment, **own}
     return [{"name": name, "value": _literal(value)} for name, value in wanted.items()]
 
 

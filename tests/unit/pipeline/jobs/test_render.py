@@ -47,31 +47,73 @@ def test_run_is_rendered_as_the_file_says(name: str) -> None:
     assert objects == list(yaml.safe_load_all((GOLDEN / name).read_text()))
 
 
+def run_shell(spec: TrainSpec, index: int, tmp_path: Path, looks: int = 1) -> list[list[str]]:
+    """Run the line of the Job by a real shell; returns the arguments of each call of python3.
+
+    The first node answers at the last of so many looks for it.
+    """
+    told = tmp_path / "told"
+    told.touch()
+    fake = tmp_path / "python3"
+    fake.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" --call "$@" >> {told}\n'
+        f'test "$1" != -c || test "$(grep -c "^--call$" {told})" -ge {looks}\n'
+    )
+    fake.chmod(0o755)
+    sleep = tmp_path / "sleep"
+    sleep.symlink_to("/bin/true")
+    (container,) = render_job(spec)[1]["spec"]["template"]["spec"]["containers"]
+    # What the kubelet makes of it.
+    command = [text.replace("$$", "$") for text in (*container["command"], *container["args"])]
+    variables = {one["name"]: one.get("value", "10.0.0.7").replace("$$", "$") for one in container["env"]}
+    subprocess.run(
+        [text.replace("/tmp/training", str(tmp_path)) for text in command],
+        env={**variables, "PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)},
+        check=True,
+    )
+    return [call.splitlines() for call in told.read_text().split("--call\n")[1:]]
+
+
 @pytest.mark.parametrize("claim", ["checkpoints", None])
 def test_shell_of_the_job_starts_torchrun_with_the_script_and_its_arguments(
     tmp_path: Path, claim: str | None
 ) -> None:
-    """The line is run by a real shell, with a python3 that tells its arguments."""
-    fake = tmp_path / "python3"
-    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/told\n')
-    fake.chmod(0o755)
     spec = make_spec(nodes=2, claim=claim, arguments=("--epochs", "two words", "$HOME", '"'))
-    (container,) = render_job(spec)[1]["spec"]["template"]["spec"]["containers"]
-    # What the kubelet makes of it.
-    command = [text.replace("$$", "$") for text in (*container["command"], *container["args"])]
-    variables = {one["name"]: one.get("value", "").replace("$$", "$") for one in container["env"]}
-    subprocess.run(
-        [text.replace("/tmp/training", str(tmp_path)) for text in command],
-        env={**variables, "PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": "0"},
-        check=True,
-    )
 
-    told = (tmp_path / "told").read_text().splitlines()
+    (told,) = run_shell(spec, 0, tmp_path)
+
     assert told[:2] == ["-m", "torch.distributed.run"]
     assert "--nnodes=2" in told
-    assert "--rdzv-conf=is_host=true" in told
+    assert "--local-addr=10.0.0.7" in told
     assert told[-5:] == [f"{tmp_path}/script.py", "--epochs", "two words", "$HOME", '"']
     assert (tmp_path / "script.py").read_text() == SCRIPT
+
+
+def test_first_node_meets_the_others_at_itself_without_any_name(tmp_path: Path) -> None:
+    (told,) = run_shell(make_spec(nodes=2), 0, tmp_path)
+
+    assert {"--rdzv-endpoint=localhost:29400", "--rdzv-conf=is_host=true"} <= set(told)
+
+
+def test_other_nodes_wait_until_the_first_one_answers(tmp_path: Path) -> None:
+    *looks, told = run_shell(make_spec(nodes=2), 1, tmp_path, looks=3)
+
+    assert len(looks) == 3
+    assert all("create_connection(('translator-0.translator', 29400)" in look[1] for look in looks)
+    assert {"--rdzv-endpoint=translator-0.translator:29400", "--rdzv-conf=is_host=false"} <= set(told)
+
+
+def test_workers_of_a_later_round_have_a_store_of_their_own_unless_the_user_says_otherwise() -> None:
+    """Else torchrun tells where that is in the first round alone, and a successor waits for it."""
+    shared = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+
+    def value(**fields: Any) -> str:
+        (container,) = render_job(make_spec(**fields))[1]["spec"]["template"]["spec"]["containers"]
+        (found,) = [one["value"] for one in container["env"] if one["name"] == shared]
+        return str(found)
+
+    assert value() == "1"
+    assert value(environment={shared: "0"}) == "0"
 
 
 @pytest.mark.parametrize(
