@@ -150,14 +150,26 @@ def finish(request: Request, folder: Path, metadata: Mapping[str, str], notes: t
     proof = replace(proof, model_sha256=digest)
     write_proof(proof, done)
     say(f"Proving it on {len(proof.cases)} runs of the framework")
-    session = OnnxModel(done / MODEL_NAME)
-    verdict = replay(proof, lambda inputs: session.run(dict(inputs)))
+    verdict = _replay(proof, done / MODEL_NAME, request.framework)
     if not verdict.holds:
         raise PipelineError(
             f"the converted model does not answer as {request.framework} does, {len(verdict.differences)} "
             f"times in {verdict.rows} rows: {verdict.worst}; nothing was written"
         )
     return Conversion(done / MODEL_NAME, proof, verdict, bool(sandbox.find_isolation()), notes)
+
+
+def _replay(proof: Proof, path: Path, framework: str) -> Verdict:
+    """Load and ask the model. Raises PipelineError where ONNX Runtime does not take it."""
+    try:
+        session = OnnxModel(path)
+        return replay(proof, lambda inputs: session.run(dict(inputs)))
+    except PipelineError as error:
+        reason = str(error).rpartition(" failed:")[2].replace(str(path), MODEL_NAME)
+        raise PipelineError(
+            f"the converter of {framework} made a model that ONNX Runtime does not take, and nothing was "
+            f"written: {reason} (leave out the step that it names, or do it in another way)"
+        ) from None
 
 
 def check_numbers(proof: Proof) -> None:

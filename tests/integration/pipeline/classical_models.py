@@ -103,6 +103,24 @@ FITTED = {
     "name-of-output": make_pipeline(ColumnTransformer([("all", "passthrough", ["label"])]), SVC()).fit(
         pd.DataFrame(X[:, :2], columns=["label", "other"]), TWO
     ),
+    "indicator": make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression()).fit(
+        HOLES, np.isnan(HOLES).any(axis=1)
+    ),
+    "indicator-of-columns": make_pipeline(
+        ColumnTransformer(
+            [
+                ("n", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), ["c d", "a"]),
+                ("k", SimpleImputer(missing_values=-1.0, add_indicator=True), ["known"]),
+            ]
+        ),
+        LogisticRegression(),
+    ).fit(NUMBERS.assign(known=THREE - 1.0), np.isnan(HOLES[:, 0])),
+    "indicator-of-texts": make_pipeline(
+        SimpleImputer(strategy="most_frequent", add_indicator=True), OneHotEncoder(), LogisticRegression()
+    ).fit(TABLE[["city"]], TWO),
+    "calibrated-texts": CalibratedClassifierCV(
+        make_pipeline(CountVectorizer(), LogisticRegression()), cv=2
+    ).fit(TEXTS, SPAM),
     "calibrated": CalibratedClassifierCV(LinearSVC(), cv=3).fit(X, THREE),
     "calibrated-isotonic": CalibratedClassifierCV(LogisticRegression(), cv=3, method="isotonic").fit(X, TWO),
     "clusters": make_pipeline(StandardScaler(), KMeans(3, n_init=1, random_state=0)).fit(X),

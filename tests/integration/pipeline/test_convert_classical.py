@@ -30,6 +30,8 @@ PROVEN = [
     "columns.joblib",
     "named.joblib",
     "numbers-by-name.joblib",
+    "indicator.joblib",
+    "indicator-of-columns.joblib",
     "calibrated.joblib",
     "calibrated-isotonic.joblib",
     "clusters.joblib",
@@ -45,6 +47,8 @@ REFUSED = {
     "function.joblib": "FunctionTransformer",
     "unfitted.joblib": "was not fitted",
     "no-model.joblib": "builtins.dict",
+    "indicator-of-texts.joblib": "add_indicator",
+    "calibrated-texts.joblib": "around a pipeline that takes texts",
     "name-of-output.joblib": "rename the column",
 }
 TWICE = ("columns.joblib", "xgboost.json", "lightgbm.txt")

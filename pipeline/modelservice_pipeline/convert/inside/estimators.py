@@ -150,12 +150,24 @@ def _learn(part: Any, columns: list[Column]) -> None:
         _learn_categories(column, np.asarray(known))
     statistics = getattr(part, "statistics_", None)
     if statistics is not None:
-        for column, value in zip(columns, np.asarray(statistics).tolist(), strict=False):
-            column.may_miss = True
-            if isinstance(value, str):
-                column.is_text = True
-                column.words.append(value)
+        _learn_imputer(columns, np.asarray(statistics).tolist(), getattr(part, "missing_values", np.nan))
     _learn_numbers(part, columns)
+
+
+def _learn_imputer(columns: list[Column], statistics: list[Any], marker: Any) -> None:
+    """What an imputer fills in, and where: it may look for a number or text of the user's alone."""
+    for column, value in zip(columns, statistics, strict=False):
+        if isinstance(value, str):
+            column.is_text = True
+            column.words.append(value)
+        if isinstance(marker, str):
+            column.words.append(marker)
+        elif isinstance(marker, int | float) and np.isfinite(marker):
+            # What is filled in is among the usual; with a fraction, for whole numbers alone mean codes.
+            usual = [value, value + 0.5] if isinstance(value, float) and np.isfinite(value) else []
+            column.numbers.extend([float(marker), *usual])
+        else:
+            column.may_miss = True
 
 
 def _learn_categories(column: Column, known: np.ndarray[Any, Any]) -> None:
@@ -177,8 +189,8 @@ def _learn_numbers(part: Any, columns: list[Column]) -> None:
         if feature < len(columns):
             columns[feature].numbers.append(threshold)
     for rows in _typical_rows(part):
-        if rows.shape[1] == len(columns):
-            for column, values in zip(columns, rows.T, strict=True):
+        if rows.shape[1] >= len(columns):  # behind the columns an imputer may tell what was missing
+            for column, values in zip(columns, rows.T, strict=False):
                 column.numbers.extend(float(value) for value in values if np.isfinite(value))
     if type(part).__name__.startswith("HistGradientBoosting"):
         for column in columns:

@@ -106,11 +106,9 @@ def _to_onnx(model: Any, layout: Layout, opset: int) -> Any:
     """Convert. Raises PipelineError with what the converter cannot do."""
     from skl2onnx import convert_sklearn
 
-    from modelservice_pipeline.convert.inside import vectorizers
-    from modelservice_pipeline.convert.inside.converters import allow_texts, interpolate_isotonic
+    from modelservice_pipeline.convert.inside import converters, vectorizers
 
-    allow_texts()
-    interpolate_isotonic()
+    converters.register()
     vectorizers.register()
     boosters.register()
     try:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.inside.estimators import walk
+from modelservice_pipeline.convert.inside.estimators import find_columns, walk
 from modelservice_pipeline.errors import PipelineError
 
 
@@ -21,6 +21,22 @@ def mend(model: Any) -> None:
             _mend_histogram(part)
         elif kind == "ColumnTransformer" and hasattr(part, "transformers_"):
             _choose_by_place(part)
+        elif kind == "CalibratedClassifierCV" and hasattr(part, "calibrated_classifiers_"):
+            _check_calibrated(part)
+        elif getattr(part, "add_indicator", False) and kind != "SimpleImputer":
+            raise PipelineError(
+                f"{kind}(add_indicator=True) is not converted; leave the indicator out, or put a "
+                "SimpleImputer(add_indicator=True) beside it"
+            )
+
+
+def _check_calibrated(model: Any) -> None:
+    inner = model.calibrated_classifiers_[0].estimator
+    if hasattr(inner, "steps") and any(column.is_text for column in find_columns(inner, lambda *_: None)):
+        raise PipelineError(
+            "CalibratedClassifierCV around a pipeline that takes texts is not converted; put it into the "
+            "pipeline, as its last step, around the classifier alone"
+        )
 
 
 def _choose_by_place(transformer: Any) -> None:

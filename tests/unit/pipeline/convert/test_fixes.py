@@ -1,12 +1,14 @@
 """What is mended in converted models, and what no proof can say."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from modelservice_pipeline.convert.convert import check_numbers
+from modelservice_pipeline.convert.convert import Request, check_numbers, finish
 from modelservice_pipeline.convert.fixes import name_batch
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.proof.files import write_proof
 from modelservice_pipeline.proof.proof import Case, Proof
 
 
@@ -44,3 +46,17 @@ def test_framework_that_answers_nothing_but_nan_proves_nothing():
     check_numbers(Proof((Case({}, {"y": np.array(["a"], object)}),)))
     with pytest.raises(PipelineError, match="NaN for every row of 'y'"):
         check_numbers(Proof((Case({}, {"y": bad}), Case({}, {"y": bad}))))
+
+
+def test_model_that_the_runtime_refuses_is_told_without_our_own_paths(tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "x"], ["y"])],
+        "g",
+        *([helper.make_tensor_value_info(name, TensorProto.STRING, ["N"])] for name in ("x", "y")),
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
+    texts = {"x": np.array(["a"], object)}
+    write_proof(Proof((Case(texts, {"y": texts["x"]}),)), tmp_path)
+    with pytest.raises(PipelineError, match=r"ONNX Runtime does not take.*tensor\(string\)") as error:
+        finish(Request("sklearn", tmp_path), tmp_path, {}, ())
+    assert str(tmp_path) not in str(error.value)
