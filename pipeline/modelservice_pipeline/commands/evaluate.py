@@ -91,13 +91,14 @@ def run(arguments: argparse.Namespace) -> int:
     sections = show_figures(facts)
     candidate = None
     if arguments.candidate is not None:
-        other = _ask(arguments.candidate, arguments)[1]
-        facts["candidate"] = {
-            "model": arguments.candidate,
-            **compute_figures(other, dataset.slices, settings),
-        }
+        read, other = _ask(arguments.candidate, arguments)
+        figures = compute_figures(other, dataset.slices, settings)
+        figures["notes"] = [*figures["notes"], *read.notes]
+        facts["candidate"] = {"model": arguments.candidate, **figures}
         facts["comparison"] = candidate = _compare(found, other, settings)
-        sections.append(show_comparison(candidate, tell_apart(arguments.model, arguments.candidate)))
+        names = tell_apart(arguments.model, arguments.candidate)
+        sections.append(show_comparison(candidate, names))
+        sections += [f"- {names[1]}: {note}" for note in read.notes]
     facts["verdicts"] = [judge(limit, facts) for limit in limits]
     sections += [f"- {verdict['sentence']}" for verdict in facts["verdicts"]]
     pictures = draw_pictures(found, choose_class(found, settings.positive)) if arguments.output else {}

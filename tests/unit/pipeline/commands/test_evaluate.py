@@ -205,3 +205,24 @@ def test_texts_are_scored_as_sacrebleu_does(tmp_path, capsys):
 )
 def test_two_models_are_told_apart_by_their_paths(first, second, names):
     assert tell_apart(first, second) == names
+
+
+def test_order_of_the_columns_is_told_of_each_model_that_names_none(tmp_path, rows, capsys):
+    make_model(tmp_path / "named.onnx")
+    named = onnx.load(tmp_path / "named.onnx")
+    helper.set_model_props(named, {"features": json.dumps(["y", "x"])})
+    onnx.save(named, tmp_path / "named.onnx")
+    make_model(tmp_path / "model.onnx")
+    paths = tmp_path / "named.onnx", tmp_path / "rows.csv", tmp_path / "model.onnx"
+    code, shown = evaluate(capsys, *paths, "--ignore", "side", "--json")
+    assert code == 0, shown.err
+    facts = json.loads(shown.out)
+    said = (
+        "the names of the features of X are not known: its columns are taken in the order of the file, x, y"
+    )
+    assert said not in facts["notes"]
+    assert said in facts["candidate"]["notes"]
+    # Its file says that y comes first, so it is asked with the two exchanged.
+    assert facts["figures"]["accuracy"]["value"] < facts["candidate"]["figures"]["accuracy"]["value"]
+    code, shown = evaluate(capsys, *paths, "--ignore", "side")
+    assert f"- model.onnx: {said}" in shown.out
