@@ -176,6 +176,11 @@ def _compare(found: "Found", other: "Found", settings: "Settings") -> list[dict[
         raise PipelineError(
             f"the first model is for {found.task}, the second for {other.task}: say it with --task"
         )
+    if not np.array_equal(found.labels, other.labels):
+        raise PipelineError(
+            f"one model answers {found.labels[0]!r} where the other answers {other.labels[0]!r}: name the "
+            "classes of both with --classes"
+        )
     positive = choose_class(found, settings.positive, other)
     both = [metric for metric in select_metrics(found) if metric in select_metrics(other)]
     defined = [

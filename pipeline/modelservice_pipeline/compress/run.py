@@ -27,6 +27,7 @@ from modelservice_pipeline.compress.search import Aim, Judged, Tried, answer_ori
 from modelservice_pipeline.compress.served import Pod, check_server_is_installed, ended_by_exception
 from modelservice_pipeline.compress.write import write_model
 from modelservice_pipeline.data.dataset import Dataset
+from modelservice_pipeline.data.labels import parse_labels
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.port import Port
 from modelservice_pipeline.model.session import OnnxModel
@@ -112,7 +113,7 @@ def _make_source(path: Path, graph: ModelProto, model: OnnxModel, learnt: Datase
         model.outputs,
         rows,
         answers,
-        data.labels,
+        None if data.labels is None else parse_labels(data.labels),
         folder,
     )
 

@@ -79,7 +79,7 @@ def _to_floats(table: Table, name: str, target: np.dtype[Any], use: str, allow_n
 
 def _parse_floats(table: Table, name: str, use: str, allow_nan: bool) -> Array:
     column = table.get(name, use)
-    if not any(isinstance(cell, bool | list | dict) or cell is None for cell in column):
+    if all(_is_plain(cell) for cell in column.ravel()):
         try:
             return column.astype(np.float64)
         except (ValueError, OverflowError):
@@ -145,7 +145,7 @@ def _to_float(cell: Any, allow_nan: bool) -> float:
         if not allow_nan:
             raise _MissingError
         return math.nan
-    return float(_read_truth(cell))
+    return parse_float(_read_truth(cell))
 
 
 def _read_truth(cell: Any) -> Any:
@@ -153,10 +153,27 @@ def _read_truth(cell: Any) -> Any:
     return _PLAIN_TRUTH.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell
 
 
+def parse_float(cell: Any) -> float:
+    """Return a cell as a number; Python's underscores and the digits of other scripts are none in a file.
+
+    Raises ValueError, or TypeError for a list.
+    """
+    if isinstance(cell, str) and not _is_plain(cell):
+        raise ValueError
+    return float(cell)
+
+
+def _is_plain(cell: Any) -> bool:
+    """Say whether NumPy reads a cell as a file means it: a number, or a text that may be one."""
+    if isinstance(cell, str):
+        return cell.isascii() and "_" not in cell
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
 def _to_int(cell: Any, lowest: int, highest: int) -> int:
     cell = _read_truth(cell)
     if isinstance(cell, str):
-        number = int(cell) if cell.strip().lstrip("+-").isdecimal() else float(cell)
+        number = int(cell) if cell.isascii() and cell.strip().lstrip("+-").isdecimal() else parse_float(cell)
     else:
         number = cell
     if number != int(number) or not lowest <= number <= highest:

@@ -17,8 +17,9 @@ class Dataset:
     Attributes:
         name: What a report calls it: the name of its file.
         inputs: Arrays by the names of the model's inputs, in the types that it takes; texts are dtype object.
-        labels: What the model should answer, or None. Texts are dtype object, classes int64, numbers float64;
-            [rows] or, with several answers a row, [rows, answers].
+        labels: What the model should answer, or None. Texts of the file are dtype object also where they look
+            like numbers (`parse_labels`), classes int64, numbers float64; [rows] or, with several answers a
+            row, [rows, answers].
         slices: Columns of texts (dtype object, [rows]) by name, for figures per group.
         keys: What a row is about (dtype object, [rows]); rows of one key stay in one part of a split.
         sha256: Of the file, as hexadecimal digits.

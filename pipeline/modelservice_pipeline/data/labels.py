@@ -1,11 +1,11 @@
 """The column of right answers."""
 
+import math
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.data.cells import Array, to_numbers
+from modelservice_pipeline.data.cells import Array, parse_float, to_numbers
 from modelservice_pipeline.data.options import DataOptions
 from modelservice_pipeline.data.table import Table
 from modelservice_pipeline.errors import PipelineError
@@ -37,9 +37,9 @@ def find_label(table: Table, options: DataOptions, features: Collection[str] = (
 
 
 def read_labels(table: Table, name: str) -> Array:
-    """Return the labels: int64 for whole numbers, float64 for others, else texts (dtype object).
+    """Return the labels: texts of a file as they stand there (dtype object), numbers as int64 or float64.
 
-    Texts such as "007" stay texts: they are names. Raises PipelineError.
+    What a text such as "3.0" means, a name or a number, the model's answers tell. Raises PipelineError.
     """
     column = table.get(name, "the label")
     if column.dtype == object:
@@ -56,27 +56,35 @@ def _read_cells(table: Table, name: str) -> Array:
             raise PipelineError(f"{table.where(row, name)}: the label is missing")
     if any(isinstance(cell, list) for cell in column):
         return to_numbers(table, name, "float64", "the label")
-    if all(_is_whole(cell) for cell in column):
-        return to_numbers(table, name, "int64", "the label")
-    if all(_is_number(cell) for cell in column):
-        return to_numbers(table, name, "float64", "the label")
-    return np.fromiter((str(cell) for cell in column), object, len(column))
+    if any(isinstance(cell, str) for cell in column):
+        return np.fromiter((str(cell) for cell in column), object, len(column))
+    is_whole = all(isinstance(cell, int) for cell in column)
+    return to_numbers(table, name, "int64" if is_whole else "float64", "the label")
 
 
-def _is_whole(cell: Any) -> bool:
-    if isinstance(cell, str):
-        digits = cell.removeprefix("-")
-        return digits.isdecimal() and digits.isascii() and len(digits) < 19 and str(int(cell)) == cell
-    return isinstance(cell, int)
+def parse_labels(labels: Array) -> Array:
+    """Return texts as the numbers that all of them are, int64 or float64; all else as it is.
+
+    Texts such as "007" stay texts: they are names.
+    """
+    if labels.dtype != object:
+        return labels
+    if all(is_whole(label) for label in labels):
+        return labels.astype(np.int64)
+    return labels.astype(np.float64) if all(_is_number(label) for label in labels) else labels
 
 
-def _is_number(cell: Any) -> bool:
-    if isinstance(cell, str):
-        try:
-            return str(float(cell)) not in ("nan", "inf", "-inf") and not _is_name(cell)
-        except ValueError:
-            return False
-    return isinstance(cell, int | float)
+def is_whole(text: str) -> bool:
+    """Say whether a text is a whole number of 64 bits, as a program writes it."""
+    digits = text.removeprefix("-")
+    return digits.isdecimal() and digits.isascii() and len(digits) < 19 and str(int(text)) == text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(parse_float(text)) and not _is_name(text)
+    except ValueError:
+        return False
 
 
 def _is_name(text: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from modelservice_pipeline.data.labels import is_whole
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.answers import distinct
 from modelservice_pipeline.evaluate.classification import Array
@@ -14,9 +15,12 @@ def parse_classes(names: tuple[str, ...]) -> list[Any]:
     """Return the classes that a user names: whole numbers where all of them are."""
     if len(set(names)) != len(names):
         raise PipelineError(f"--classes names a class twice: {', '.join(names)}")
-    if all(name.removeprefix("-").isdecimal() for name in names):
-        return [int(name) for name in names]
-    return list(names)
+    return [int(name) for name in names] if is_numbered(names) else list(names)
+
+
+def is_numbered(names: tuple[str, ...]) -> bool:
+    """Say whether classes are named by whole numbers."""
+    return all(is_whole(name) for name in names)
 
 
 def align_labels(labels: Array, predicted: Array | None, names: list[Any]) -> tuple[Array, Array | None]:

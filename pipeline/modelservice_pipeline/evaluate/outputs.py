@@ -11,10 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from modelservice_pipeline.data.labels import parse_labels
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.answers import Answers, distinct
 from modelservice_pipeline.evaluate.classification import Array
-from modelservice_pipeline.evaluate.label_classes import align_labels, name_columns, parse_classes
+from modelservice_pipeline.evaluate.label_classes import (
+    align_labels,
+    is_numbered,
+    name_columns,
+    parse_classes,
+)
 from modelservice_pipeline.evaluate.metrics import Task
 from modelservice_pipeline.evaluate.scores import to_probabilities
 from modelservice_pipeline.model.session import Port
@@ -96,12 +102,22 @@ def read_answers(outputs: Mapping[str, Array], labels: Array, reading: Reading) 
     """
     found = find_outputs(outputs, reading)
     chosen, said, scores = found.outputs, found.said, found.scores
+    labels = _settle_labels(labels, None if said is None else chosen[said], reading)
     task = reading.task or _guess_task(labels, said, scores, chosen)
     if task == "text":
         return _read_texts(labels, said, chosen)
     if task == "regression":
         return _read_numbers(labels, said, scores, chosen)
     return _read_classes(labels, said, scores, chosen, reading)
+
+
+def _settle_labels(labels: Array, said: Array | None, reading: Reading) -> Array:
+    """Return texts that look like numbers as what they are compared with: texts, or else numbers."""
+    if labels.dtype != object or reading.task == "text":
+        return labels
+    is_named = set(labels.tolist()) <= set(reading.classes) and not is_numbered(reading.classes)
+    is_text = is_named or (said is not None and said.dtype == object)
+    return labels if is_text and reading.task != "regression" else parse_labels(labels)
 
 
 def find_outputs(outputs: Mapping[str, Array], reading: Reading) -> Outputs:
@@ -218,6 +234,8 @@ def _read_classes(
     names = parse_classes(reading.classes)
     predicted = None if said is None else outputs[said]
     labels, predicted = align_labels(labels, predicted, names)
+    if labels.dtype == object:
+        names = list(reading.classes)
     notes = [] if said is None else [f"{said} is the class"]
     if predicted is not None and not set(labels.tolist()) & set(predicted.tolist()):
         notes.append(f"no answer is one of the labels: {predicted[0]!r} and {labels[0]!r} are the first")

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelservice_pipeline.data.cells import to_strings
 from modelservice_pipeline.data.dataset import Dataset, compute_positions
-from modelservice_pipeline.data.labels import find_label, read_labels
+from modelservice_pipeline.data.labels import find_label, parse_labels, read_labels
 from modelservice_pipeline.data.load import load_dataset, read_table
 from modelservice_pipeline.data.options import DataOptions
 from modelservice_pipeline.data.table import Array, Table
@@ -83,7 +83,7 @@ def train_on_folds(
 def _assign(table: Table, options: DataOptions, settings: Settings) -> Array:
     label = find_label(table, options)
     assert label is not None
-    labels = read_labels(table, label)
+    labels = parse_labels(read_labels(table, label))
     if options.key is None:
         return make_folds(labels, settings.folds, settings.how.seed)
     keys = to_strings(table, options.key, "the key")

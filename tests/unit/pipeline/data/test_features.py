@@ -59,7 +59,7 @@ def test_columns_in_any_order_are_matched_by_name(write):
     data = load_dataset(write(ROWS), [FEATURES])
     assert data.inputs["input"].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert data.columns["input"] == ("mean_radius", "Area", "y")
-    assert data.labels.tolist() == [0, 1]
+    assert data.labels.tolist() == ["0", "1"]
     assert data.notes == ()
 
 

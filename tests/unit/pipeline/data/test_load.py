@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice_pipeline.data.dataset import Dataset, compute_positions, take_part, take_sample
+from modelservice_pipeline.data.labels import parse_labels
 from modelservice_pipeline.data.load import load_dataset
 from modelservice_pipeline.data.matching import fit_shape
 from modelservice_pipeline.data.options import DataOptions
@@ -63,13 +64,16 @@ def test_slice_is_an_input_too_where_the_input_wants_it(tmp_path):
         (["-1", "a"], ["-1", "a"]),
         (["007", "008"], ["007", "008"]),
         (["99999999999999999999", "1"], [1e20, 1.0]),
+        (["1_0", "2"], ["1_0", "2"]),
+        (["٣", "2"], ["٣", "2"]),
     ],
 )
-def test_labels_have_the_type_that_all_of_them_have(tmp_path, cells, labels):
+def test_labels_parse_to_the_type_that_all_of_them_have(tmp_path, cells, labels):
     data = load_dataset(
         write(tmp_path, "x,label\n" + "".join(f"1,{cell}\n" for cell in cells)), [Port("x", "int64", (None,))]
     )
-    assert data.labels.tolist() == labels
+    assert data.labels.tolist() == cells
+    assert parse_labels(data.labels).tolist() == labels
 
 
 def test_one_column_is_not_a_matrix_for_having_its_name(tmp_path):

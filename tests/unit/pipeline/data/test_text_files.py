@@ -98,6 +98,8 @@ def test_wrong_file_names_the_place(tmp_path, name, content, message):
         (["1", "x", "2"], "line 3, column 'b': holds 'x', the model's input features needs a number"),
         (["1", "", "2"], "line 3, column 'b': holds nothing, the model's input features needs a number"),
         (["1", "nan", "2"], "line 3, column 'b': holds 'nan', which is no finite float32; .*--allow-nan"),
+        (["1", "1_0", "2"], "line 3, column 'b': holds '1_0', the model's input features needs a number"),
+        (["1", "٣", "2"], "line 3, column 'b': holds '٣', the model's input features needs a number"),
         (["1", "1e39", "2"], "line 3, column 'b': holds '1e39', which is no finite float32"),
     ],
 )

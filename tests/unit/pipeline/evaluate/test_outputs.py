@@ -1,8 +1,11 @@
 """Outputs as exporters make them: which is the label, which are probabilities, and of what."""
 
+import json
+
 import numpy as np
 import pytest
 
+from modelservice_pipeline.data.load import load_dataset
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.outputs import Reading, check_outputs, read_answers
 from modelservice_pipeline.model.session import Port
@@ -176,3 +179,41 @@ def test_labels_that_are_no_answers_are_told():
 def test_labels_of_numbers_meet_answers_of_texts():
     found = read_answers({"label": texts("1", "2")}, np.array([1, 1]), Reading())
     assert found.labels.tolist() == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [("1", "2", "3.0"), ("1", "1.0", "1e0"), ("+1", "2", "1e5"), ("1_0", "10", "٣"), ("1.0", "1.1", "2")],
+)
+@pytest.mark.parametrize("ending", [".csv", ".npz", ".jsonl"])
+def test_labels_stay_the_texts_that_a_model_answers(tmp_path, cells, ending):
+    path = tmp_path / f"rows{ending}"
+    if ending == ".npz":
+        np.savez(path, x=np.array(cells), label=np.array(cells))
+    elif ending == ".csv":
+        path.write_text("x,label\n" + "".join(f"{cell},{cell}\n" for cell in cells))
+    else:
+        path.write_text("".join(json.dumps({"x": cell, "label": cell}) + "\n" for cell in cells))
+    data = load_dataset(path, [Port("x", "object", (None,))])
+    found = read_answers({"label": data.inputs["x"]}, data.labels, Reading())
+    assert found.labels.tolist() == found.answers.predicted.tolist() == list(cells)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "classes", "expected"),
+    [
+        ({"label": np.array([1, 10])}, (), [1, 10]),
+        ({"logits": LOGITS}, ("2", "1", "10"), [1, 10]),
+        ({"logits": LOGITS}, ("1", "10", "1.0"), ["1", "10"]),
+        ({"label": texts("1", "10"), "probabilities": PROBABILITIES[:2]}, ("1", "10", "2"), ["1", "10"]),
+    ],
+)
+def test_labels_that_look_like_numbers_are_what_they_are_compared_with(outputs, classes, expected):
+    found = read_answers(outputs, texts("1", "10"), Reading(classes=classes))
+    assert found.labels.tolist() == expected
+    assert found.answers.classes is None or set(expected) <= set(found.answers.classes.tolist())
+
+
+def test_labels_of_text_are_numbers_to_a_regression():
+    found = read_answers({"y": np.array([1.5, 2.5])}, texts("1", "2.25"), Reading())
+    assert (found.task, found.labels.tolist()) == ("regression", [1.0, 2.25])
