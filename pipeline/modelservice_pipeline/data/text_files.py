@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from modelservice_pipeline.errors import PipelineError
 
 _LARGEST_FIELD = 2**31 - 1
 """The csv module stops at 128 KiB; texts are longer."""
+
+
+class _RefusedError(Exception):
+    """What the JSON module takes, or fails on, and a file of rows should not hold."""
 
 
 def read_csv(path: Path, content: bytes, sha256: str, names: Sequence[str] = ()) -> Table:
@@ -119,18 +124,33 @@ def _to_table(path: Path, rows: list[tuple[int, list[str]]], sha256: str, names:
 
 def _parse_object(path: Path, line: int, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        at = (
-            f", column {error.colno}: {error.msg}"
-            if isinstance(error, json.JSONDecodeError)
-            else ": too deep"
-        )
-        raise PipelineError(f"{path}, line {line}{at}; every line is one JSON object") from None
+        value = json.loads(text, parse_int=_parse_whole, object_pairs_hook=_build_object)
+    except json.JSONDecodeError as error:
+        at = f"column {error.colno}: {error.msg}"
+        raise PipelineError(f"{path}, line {line}, {at}; every line is one JSON object") from None
+    except RecursionError:
+        raise PipelineError(f"{path}, line {line}: too deep; every line is one JSON object") from None
+    except _RefusedError as error:
+        raise PipelineError(f"{path}, line {line}: {error}") from None
     if not isinstance(value, dict):
         raise PipelineError(
             f'{path}, line {line}: is not a JSON object such as {{"text": "...", "label": 1}}'
         )
+    return value
+
+
+def _parse_whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise _RefusedError(f"a number has {len(digits)} digits, which no model takes") from None
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise _RefusedError(f"names {twice!r} twice; which of the two counts?")
     return value
 
 
