@@ -158,7 +158,7 @@ def _train(words: list[str], arguments: argparse.Namespace, settings: "Settings"
 def _describe_run(arguments: argparse.Namespace, dataset: "Dataset") -> dict[str, Any]:
     return {
         "model": arguments.model,
-        "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)},
+        "data": dataset.describe(),
         "confidence": arguments.confidence,
         "seed": arguments.seed,
     }

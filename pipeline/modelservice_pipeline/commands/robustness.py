@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = load_data(arguments, predictor.inputs, needs_label=False)
     facts: dict[str, Any] = {
         "model": arguments.model,
-        "data": {"name": dataset.name, "sha256": dataset.sha256, "rows": len(dataset)},
+        "data": dataset.describe(),
         "notes": list(dataset.notes),
         "strength": arguments.strength,
         "seed": arguments.seed,

@@ -39,6 +39,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of it, as JSON can: also which columns went where."""
+        columns = {name: list(names) for name, names in self.columns.items()}
+        return {"name": self.name, "sha256": self.sha256, "rows": len(self), "columns": columns}
+
     def take(self, rows: Array) -> "Dataset":
         """Return the rows whose numbers (or whose mask) these are."""
         return replace(

@@ -138,7 +138,9 @@ def test_evaluation_and_gate_have_the_same_figures_in_any_order(model, write, tm
         parser = argparse.ArgumentParser()
         evaluate.add_arguments(parser)
         assert evaluate.run(parser.parse_args([str(model), str(path), "--json"])) == 0
-        assert json.loads(capsys.readouterr().out)["figures"]["accuracy"]["value"] == 1
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["figures"]["accuracy"]["value"] == 1
+        assert facts["data"]["columns"] == {"input": ["low", "high"]}
         log = tmp_path / "log"
         gate(["--model", str(model), "--data", str(path), "--termination-log", str(log)])
         assert json.loads(capsys.readouterr().out)["value"] == 1
