@@ -103,10 +103,7 @@ def _try_one(
 ) -> Tried:
     path = source.folder / f"{candidate.name}.onnx"
     try:
-        candidate.make(source, path)
-        model = OnnxModel(path)
-        _check_ports(source, model)
-        carry_metadata({each.key: each.value for each in source.model.metadata_props}, path)
+        model = make_checked(source, candidate, path)
     except PipelineError as error:
         return Tried(candidate, refusal=str(error).replace(f"{path} ", "it "))
     size = file_bytes(path)
@@ -121,6 +118,15 @@ def _try_one(
         return Tried(candidate, path, size, refusal=str(error).replace(f"{path} ", "it "))
     made = Tried(candidate, path, size, verdict, speed)
     return dataclasses.replace(made, refusal=why_refused(made, file_bytes(source.path), aim))
+
+
+def make_checked(source: Source, candidate: Candidate, path: Path) -> OnnxModel:
+    """Make a candidate with the ports and the metadata of the original. Raises PipelineError."""
+    candidate.make(source, path)
+    model = OnnxModel(path)
+    _check_ports(source, model)
+    carry_metadata({each.key: each.value for each in source.model.metadata_props}, path)
+    return model
 
 
 def why_refused(tried: Tried, original_bytes: int, aim: Aim) -> str | None:

@@ -15,7 +15,14 @@ from modelservice_pipeline.compress.machine import Cpu, read_cpu
 from modelservice_pipeline.compress.measure import Comparison, Speed, Spread, compare, summarize
 from modelservice_pipeline.compress.outcome import Outcome, report
 from modelservice_pipeline.compress.prepare import prepare
-from modelservice_pipeline.compress.search import Aim, Tried, _build_messages, choose, why_refused
+from modelservice_pipeline.compress.search import (
+    Aim,
+    Tried,
+    _build_messages,
+    choose,
+    make_checked,
+    why_refused,
+)
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.port import Port
 from modelservice_pipeline.model.session import OnnxModel
@@ -161,6 +168,20 @@ def test_every_candidate_of_a_network_is_made(tmp_path, monkeypatch, quantizer_h
         answers = OnnxModel(path).run(dict(source.rows))["p"]
         same = answers.argmax(axis=1) == source.answers["p"].argmax(axis=1)
         assert same.mean() > 0.7, candidate.name
+
+
+def test_candidate_has_what_the_original_tells_of_itself(tmp_path):
+    source = make_source(tmp_path / "m.onnx")
+    onnx.helper.set_model_props(source.model, {"features": "[]", "classes": "[1]"})
+
+    def make(source, path):
+        bare = make_network()
+        onnx.helper.set_model_props(bare, {"classes": "[2]"})
+        onnx.save(bare, path)
+
+    make_checked(source, Candidate("bare", "", make), tmp_path / "bare.onnx")
+    found = {each.key: each.value for each in onnx.load(tmp_path / "bare.onnx").metadata_props}
+    assert found == {"features": "[]", "classes": "[2]"}
 
 
 def test_agreement_and_cosine_by_hand():
