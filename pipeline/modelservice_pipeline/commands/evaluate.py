@@ -169,7 +169,12 @@ def _compare(found: "Found", other: "Found", settings: "Settings") -> list[dict[
 
     import numpy as np
 
-    from modelservice_pipeline.evaluate.figures import choose_class, limit_resamples, select_metrics
+    from modelservice_pipeline.evaluate.figures import (
+        choose_class,
+        limit_resamples,
+        select_metrics,
+        to_number,
+    )
     from modelservice_pipeline.evaluate.resampling import compute_figure, paired_bootstrap
 
     if found.task != other.task:
@@ -190,18 +195,20 @@ def _compare(found: "Found", other: "Found", settings: "Settings") -> list[dict[
             [compute_figure(metric, one.labels, one.answers, positive) for one in (found, other)]
         ).all()
     ]
-    return [
-        asdict(
-            paired_bootstrap(
-                metric,
-                found.labels,
-                found.answers,
-                other.answers,
-                limit_resamples(metric, found, settings.how),
-                positive,
-            )
+    results = [
+        paired_bootstrap(
+            metric,
+            found.labels,
+            found.answers,
+            other.answers,
+            limit_resamples(metric, found, settings.how),
+            positive,
         )
         for metric in defined
+    ]
+    return [
+        {name: to_number(fact) if isinstance(fact, float) else fact for name, fact in asdict(each).items()}
+        for each in results
     ]
 
 

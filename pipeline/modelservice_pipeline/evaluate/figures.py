@@ -20,6 +20,7 @@ from modelservice_pipeline.evaluate.resampling import (
     leave_one_out,
     make_folds,
 )
+from modelservice_pipeline.evaluate.sums import beyond_numbers
 
 _MOST_SCORES = 20_000_000
 """Rows times classes times resamples that metrics of probabilities go through: a second or two."""
@@ -67,6 +68,7 @@ def choose_class(found: Found, asked: Any, *others: Found) -> Any:
     )
 
 
+@beyond_numbers
 def compute_figures(found: Found, slices: Mapping[str, Array], settings: Settings) -> dict[str, Any]:
     """Return facts: figures with intervals, classes, calibration, slices, folds, leave-one-out."""
     positive = choose_class(found, settings.positive)
@@ -180,6 +182,7 @@ def _describe_folds(
     return {"trained": False, "parts": parts, "summary": summarise_parts(parts)}
 
 
+@beyond_numbers
 def summarise_parts(parts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Return mean, standard deviation (of a sample), least and greatest of each figure over parts."""
     summary = {}

@@ -45,7 +45,7 @@ def _judge_value(limit: Limit, facts: Mapping[str, Any]) -> dict[str, Any]:
     is_higher = METRICS[limit.metric].higher_is_better
     holds = value >= limit.value if is_higher else value <= limit.value
     wanted = "at least" if is_higher else "at most"
-    return _say(limit, value, holds, f"{limit.metric} is {value:.4f}, wanted {wanted} {limit.value:g}")
+    return _say(limit, value, holds, f"{limit.metric} is {_show(value)}, wanted {wanted} {limit.value:g}")
 
 
 def _judge_drop(limit: Limit, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,8 +53,14 @@ def _judge_drop(limit: Limit, facts: Mapping[str, Any]) -> dict[str, Any]:
     if not found:
         raise PipelineError(f"--max-drop {limit.metric}: these answers have no such figure")
     drop, bound = found[0]["drop"], found[0]["bound"]
-    sentence = f"{limit.metric} drops by {drop:.4f} and at most by {bound:.4f}, allowed {limit.value:g}"
+    if bound is None:
+        raise PipelineError(f"--max-drop {limit.metric}: no resample of these rows has such a figure")
+    sentence = f"{limit.metric} drops by {_show(drop)} and at most by {_show(bound)}, allowed {limit.value:g}"
     return _say(limit, bound, bound <= limit.value, sentence)
+
+
+def _show(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e12 else f"{value:.4g}"
 
 
 def _say(limit: Limit, value: float, holds: bool, sentence: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.answers import Answers, choose_positive
 from modelservice_pipeline.evaluate.classification import Array
 from modelservice_pipeline.evaluate.metrics import Metric, get_metric
-from modelservice_pipeline.evaluate.sums import encode
+from modelservice_pipeline.evaluate.sums import beyond_numbers, encode
 
 _MOST_RESAMPLES, _FEWEST_RESAMPLES = 2000, 200
 _MOST_DRAWS = 200_000_000
@@ -42,7 +42,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its bootstrap interval by percentiles; all NaN where the figure has no meaning."""
+    """A figure and its bootstrap interval, which holds it; all NaN where the figure has no meaning."""
 
     value: float
     low: float
@@ -109,12 +109,14 @@ class _Rows:
     of: Array
 
 
+@beyond_numbers
 def compute_figure(metric: Metric, labels: Array, answers: Answers, positive: Any = _BY_LABELS) -> float:
     """Return a metric of all rows; NaN where it has no meaning."""
     scorer = metric.build(labels, answers, _resolve(positive, labels, answers))
     return float(scorer(np.ones((1, len(labels))))[0])
 
 
+@beyond_numbers
 def compute_figures_of_parts(
     metric: Metric, labels: Array, answers: Answers, masks: Array, positive: Any = _BY_LABELS
 ) -> Array:
@@ -123,10 +125,11 @@ def compute_figures_of_parts(
     return np.concatenate([scorer(mask[np.newaxis].astype(np.float64)) for mask in masks])
 
 
+@beyond_numbers
 def bootstrap_interval(
     metric: Metric, labels: Array, answers: Answers, how: Bootstrap = _DEFAULT, positive: Any = _BY_LABELS
 ) -> Interval:
-    """Return a metric and its interval by the percentiles of resamples (Efron 1979).
+    """Return a metric and its interval by the percentiles of resamples (Efron 1979), median on the figure.
 
     Args:
         metric: The metric.
@@ -140,10 +143,11 @@ def bootstrap_interval(
     scorer = metric.build(labels[rows.first], answers.take(rows.first), chosen)
     value = float(scorer(rows.counts[np.newaxis].astype(np.float64))[0])
     drawn = np.concatenate([scorer(weights) for weights in _draw(rows.counts, how)])
-    low, high = _quantiles(drawn, [(1 - how.confidence) / 2, (1 + how.confidence) / 2])
+    low, high = _find_ends(drawn, value, [(1 - how.confidence) / 2, (1 + how.confidence) / 2])
     return Interval(value, low, high)
 
 
+@beyond_numbers
 def paired_bootstrap(
     metric: Metric | str,
     labels: Array,
@@ -181,14 +185,15 @@ def paired_bootstrap(
     if np.isnan(before) or np.isnan(after):
         raise PipelineError(explain_undefined(metric))
     sign = 1.0 if metric.higher_is_better else -1.0
+    drop = sign * (before - after)
     drops = np.concatenate([sign * (one(drawn) - other(drawn)) for drawn in _draw(rows.counts, how)])
     tail = (1 - how.confidence) / 2
-    low, high, bound = _quantiles(drops, [tail, 1 - tail, how.confidence])
+    low, high, bound = _find_ends(drops, drop, [tail, 1 - tail, how.confidence])
     return PairedResult(
         metric=metric.name,
         stable=before,
         candidate=after,
-        drop=sign * (before - after),
+        drop=drop,
         bound=bound,
         low=low,
         high=high,
@@ -217,6 +222,7 @@ def make_folds(labels: Array, count: int, seed: int = 0) -> Array:
     return folds
 
 
+@beyond_numbers
 def leave_one_out(metric: Metric, labels: Array, answers: Answers, positive: Any = _BY_LABELS) -> Jackknife:
     """Return how much a metric hangs on single rows: it is computed without each of them in turn."""
     chosen = _resolve(positive, labels, answers)
@@ -292,9 +298,18 @@ def _leave_out(counts: Array) -> Iterator[Array]:
         yield weights
 
 
-def _quantiles(values: Array, shares: list[float]) -> list[float]:
-    defined = values[~np.isnan(values)]
-    return np.quantile(defined, shares).tolist() if len(defined) else [float("nan")] * len(shares)
+def _find_ends(drawn: Array, value: float, shares: list[float]) -> list[float]:
+    """Return quantiles of resamples, moved by what their median is off the figure of all rows.
+
+    Resamples lack rare classes and hold rows twice: a mean over classes may be greater in nearly all of them.
+    No end leaves the span of what was drawn, so a share stays one.
+    """
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn) or not np.isfinite(value):
+        return [float("nan")] * len(shares)
+    moved = value + (np.quantile(drawn, shares) - np.median(drawn))
+    ends: list[float] = moved.clip(min(drawn.min(), value), max(drawn.max(), value)).tolist()
+    return ends
 
 
 def _least(values: Array) -> float:

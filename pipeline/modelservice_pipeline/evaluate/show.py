@@ -7,6 +7,8 @@ from modelservice_pipeline.evaluate.metrics import METRICS
 from modelservice_pipeline.report.report import table
 
 _MOST_CLASSES = 12
+_MOST_PLAIN = 1e12
+"""Greater numbers are shown with an exponent."""
 _SLICE_METRICS = ("accuracy", "f1", "roc_auc", "mae", "rmse", "r2", "bleu", "chrf")
 """A few of all that the JSON report has, so that a line fits a screen."""
 _EQUAL_TO_ACCURACY = ("precision_micro", "recall_micro", "f1_micro")
@@ -125,4 +127,6 @@ def _number(value: float | None) -> str:
         return "-"
     if value != 0 and abs(value) < 0.001:
         return f"{value:.2e}"
+    if abs(value) >= _MOST_PLAIN:
+        return f"{value:.4g}"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.1f}"

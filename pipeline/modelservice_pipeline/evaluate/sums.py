@@ -7,6 +7,10 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
+beyond_numbers = np.errstate(over="ignore", invalid="ignore")
+"""Decorates what computes figures: one beyond all numbers is infinite or NaN; a report shows none."""
+
+
 def sum_by_group(weights: Array, groups: Array, count: int) -> Array:
     """Return the sum of each row of weights over each group.
 

@@ -126,7 +126,7 @@ def _percent(one: Mapping[str, Any]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}" if abs(value) < 1e12 else f"{value:.4g}"
 
 
 def _ms(value: float) -> str:

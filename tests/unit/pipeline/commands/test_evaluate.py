@@ -226,3 +226,19 @@ def test_order_of_the_columns_is_told_of_each_model_that_names_none(tmp_path, ro
     assert facts["figures"]["accuracy"]["value"] < facts["candidate"]["figures"]["accuracy"]["value"]
     code, shown = evaluate(capsys, *paths, "--ignore", "side")
     assert f"- model.onnx: {said}" in shown.out
+
+
+@pytest.mark.parametrize("label", ["1e308", "-1e308", "1e200"])
+def test_huge_labels_give_narrow_tables_and_no_warning(tmp_path, label, capsys):
+    text = '<ir_version: 9, opset_import: ["" : 17]> g (float[N] x) => (float[N] y) { y = Identity (x) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    (tmp_path / "rows.csv").write_text(f"x,label\n1,{label}\n2,2.5\n3,4\n")
+    arguments = [tmp_path / "rows.csv", tmp_path / "model.onnx", "--task", "regression", "--folds", 3]
+    limits = ["--leave-one-out", "--at-least", "mae=1", "--max-drop", "mae=1"]
+    code, shown = evaluate(capsys, tmp_path / "model.onnx", *arguments, *limits)
+    assert code == 3
+    assert "Warning" not in shown.err
+    assert max(map(len, shown.out.splitlines())) < 150
+    code, shown = evaluate(capsys, tmp_path / "model.onnx", *arguments, *limits, "--json")
+    facts = json.loads(shown.out)
+    assert facts["figures"]["mae"]["value"] == pytest.approx(abs(float(label)) / 3)

@@ -33,6 +33,27 @@ def test_interval_of_a_share_is_that_of_the_normal_approximation():
     assert interval.value - interval.low == pytest.approx(width, rel=0.15)
 
 
+def make_rare_classes(seed):
+    """Many classes with few rows each, so that every resample lacks some of them."""
+    generator = np.random.default_rng(seed)
+    labels = generator.choice(40, 80, p=generator.dirichlet(np.full(40, 0.3)))
+    scores = generator.dirichlet(np.ones(40), 80)
+    return labels, Answers(scores.argmax(axis=1), scores, np.arange(40))
+
+
+@pytest.mark.parametrize("name", [one.name for one in METRICS.values() if one.task == "classification"])
+def test_interval_holds_its_figure_where_resamples_lack_classes(name):
+    for seed in range(8):
+        labels, answers = make_rare_classes(seed)
+        interval = bootstrap_interval(METRICS[name], labels, answers, Bootstrap(resamples=100))
+        assert interval.low <= interval.value <= interval.high
+        assert interval.low >= 0
+        assert interval.high <= 1 or name in ("log_loss", "brier")
+        other = make_rare_classes(seed + 100)[1]
+        paired = paired_bootstrap(name, labels, other, answers, Bootstrap(resamples=100))
+        assert paired.low <= paired.drop <= min(paired.high, paired.bound)
+
+
 def test_interval_covers_the_truth_as_often_as_it_says():
     hits = 0
     for seed in range(200):
