@@ -59,6 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, compare, write. Raises PipelineError; then no file is written."""
+    from modelservice_pipeline.text.panics import panics_told
+
+    with panics_told():
+        model, facts = _build(arguments)
+    _write(model, facts, arguments)
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> tuple["onnx.ModelProto", dict[str, Any]]:
     from modelservice_pipeline.text.join import Pooling, build_tokenizer
     from modelservice_pipeline.text.prove import load_library_tokenizer
     from modelservice_pipeline.text.tokenizer import read_tokenizer
@@ -81,8 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.model is not None:
             model, figures = _join(arguments.model, config, library, pooling, texts)
             facts |= figures
-    _write(model, facts, arguments)
-    return 0
+    return model, facts
 
 
 def _write(model: "onnx.ModelProto", facts: dict[str, Any], arguments: argparse.Namespace) -> None:

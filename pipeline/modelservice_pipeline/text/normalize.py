@@ -13,6 +13,7 @@ import numpy as np
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.text.characters import SEPARATOR, Characters
+from modelservice_pipeline.text.folding import check_folding
 from modelservice_pipeline.text.forms import normal_form
 from modelservice_pipeline.text.graph import Graph
 from modelservice_pipeline.text.matching import match_ends
@@ -88,6 +89,7 @@ def _read_prepend(config: dict[str, Any]) -> Step:
 def _read_replace(config: dict[str, Any]) -> Step:
     pattern = config["pattern"]
     node = parse(pattern["Regex"] if "Regex" in pattern else escape(pattern["String"]))
+    check_folding(node)
     content = [ord(letter) for letter in config["content"]]
 
     def step(graph: Graph, characters: Characters) -> Characters:

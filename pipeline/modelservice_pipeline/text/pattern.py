@@ -98,8 +98,9 @@ class _Parser:
         parts: list[Node] = []
         while self.place < len(self.source) and self.source[self.place] not in "|)":
             if self.take("(?i)"):
-                ignore_case = True
-                continue
+                # All that follows in the group, its other alternatives too.
+                parts.append(self.choice(ignore_case=True))
+                break
             parts.append(self.quantified(self.part(ignore_case)))
         return parts[0] if len(parts) == 1 else Chain(tuple(parts))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.text.characters import CODES, SEPARATOR, Characters, shift_right, utf8_bytes
+from modelservice_pipeline.text.folding import check_folding
 from modelservice_pipeline.text.graph import INT64, Graph, Value
 from modelservice_pipeline.text.matching import match_ends
 from modelservice_pipeline.text.pattern import Choice, Class, Node, Run, parse
@@ -73,7 +74,9 @@ def _read_metaspace(config: dict[str, Any]) -> list[Step]:
 def _read_split(config: dict[str, Any]) -> list[Step]:
     pattern = config["pattern"]
     source = pattern["Regex"] if "Regex" in pattern else escape(pattern["String"])
-    return [_cut_by(parse(source), config["behavior"], config.get("invert", False))]
+    node = parse(source)
+    check_folding(node)
+    return [_cut_by(node, config["behavior"], config.get("invert", False))]
 
 
 def escape(text: str) -> str:

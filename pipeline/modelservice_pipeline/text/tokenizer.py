@@ -51,7 +51,7 @@ def read_tokenizer(config: dict[str, Any]) -> GraphTokenizer:
     """Return the tokenizer of a tokenizer.json. Raises PipelineError for what is not supported."""
     try:
         return _read(config)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise PipelineError(
             f"this is no tokenizer.json of Hugging Face as it should be: {type(error).__name__} {error}"
         ) from error
@@ -90,7 +90,7 @@ def load_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PipelineError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise PipelineError(f"{path} is no tokenizer.json of Hugging Face: it has no 'model'")

@@ -165,6 +165,36 @@ def test_what_is_not_supported_is_refused_by_name(
         run(_change(tokenizer, tmp_path, **parts), "--output", tmp_path / "model.onnx")
 
 
+def test_letters_of_one_other_case_are_written_and_compared(tokenizer: Path, tmp_path: Path):
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d|abc|[a-m]+|k+)|\s+|\S"},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\u017f\u017f SS ß ẞ 'S '\u017ft ABC aBcd K \u212a ffi ﬁ İ i\n", encoding="utf-8")
+    run(
+        _change(tokenizer, tmp_path, pre_tokenizer=split),
+        *("--output", tmp_path / "model.onnx", "--texts", texts),
+    )
+
+
+def test_json_nested_deeper_than_python_reads_is_told(tmp_path: Path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(PipelineError, match="is not JSON"):
+        run(path, "--output", tmp_path / "model.onnx")
+
+
+def test_panic_of_the_library_is_told(tokenizer: Path, tmp_path: Path):
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "special"), False)
+    token = {"id": 5, "content": "\u0301", "normalized": True, **flags}
+    path = _change(tokenizer, tmp_path, added_tokens=[token])
+    with pytest.raises(PipelineError, match="the library tokenizers fails on this tokenizer"):
+        run(path, "--output", tmp_path / "model.onnx")
+
+
 def test_bad_models_and_flags_are_refused(tokenizer: Path, tmp_path: Path):
     out = ["--output", tmp_path / "model.onnx"]
     with pytest.raises(PipelineError, match="an input 'position_ids', which no tokenizer gives"):
