@@ -25,9 +25,9 @@ NOT_REASONS = {
         DoesNotExist EndpointSlice ErrorRatio ExactCount ExactMatch FailJob FallbackToLogsOnError
         GatewayClass HorizontalPodAutoscaler LoadedModel ModelRuntime ModelService NetworkPolicy NoExecute
         NoSchedule NonFiniteRatio NotIn OnRootMismatch OpenVINO PathPrefix PersistentVolumeClaim
-        PodDisruptionBudget PriorityClass QueueTime ReadWriteOncePod ReplacePrefixMatch RequestMirror
-        RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault ScaledObject
-        ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
+        PodDisruptionBudget PriorityClass QueueTime ReadWriteOncePod ReplaceFullPath ReplacePrefixMatch
+        RequestMirror RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault
+        ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",
     "what other controllers tell, and we translate": """
         ContainerCannotRun ContainerCreating DeadlineExceeded ErrImageNeverPull ErrImagePull

@@ -212,6 +212,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
     scaling, beginning = _scaling(facts, wish), wish.beginning
+    update = wish.update.when_stable(step.stable) if wish.update else None
     explainer = _explainer(facts, wish, step.stable)
     explained = model_name(facts.owner.name, explainer) if explainer else None
     routes = build_routes(facts.owner, wish.route, step.route, facts.observed.cluster.kinds, explained)
@@ -234,7 +235,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         retire=_retired(facts, wish, step, children),
         plan=step,
         steering=steering,
-        update=wish.update,
+        update=update,
         target=target,
         stable=step.stable,
         evaluating=evaluating,
@@ -260,6 +261,8 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
             leaving.recheck_seconds if step.waits_for_leaving else None,
             inactivity.due_in_seconds or None if inactivity else None,
             LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
+            # Once that is in the status, the runtime from before is what is wanted.
+            LOOK_AGAIN_SECONDS if update is not None and update.goes_on and step.phase == "Aborted" else None,
         ),
     )
 

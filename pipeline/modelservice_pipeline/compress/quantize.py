@@ -90,6 +90,8 @@ def _told_as_error(function: Callable[..., None], arguments: tuple[Any, ...]) ->
     except Exception as error:  # noqa: BLE001 - it raises whatever its operators' code runs into
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise PipelineError(f"the quantizer cannot: {lines[0][:300]}") from None
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _quantize_weights(source: Path, path: Path, per_channel: bool, reduce_range: bool) -> None:

@@ -43,6 +43,17 @@ class RuntimeUpdate:
         """Return the same with the revision that takes the runtime: another one after an edit of the spec."""
         return replace(self, revision=revision) if self.runtime is not None else self
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether its end is still to come."""
+        return self.phase == "Progressing"
+
+    def when_stable(self, stable: str | None) -> RuntimeUpdate:
+        """Return the same where this revision is stable from now on: it may be that of the update."""
+        if not self.goes_on or not self.revision or stable != self.revision:
+            return self
+        return replace(self, phase="Complete", message=f"Revision {stable} has it.", runtime=None)
+
 
 def find_update(facts: Facts, asked: RuntimeRequest) -> RuntimeUpdate | None:
     """Return what holds from now on, None where nobody asks for anything and nothing is to be told."""
@@ -87,7 +98,7 @@ def _refused(request: str, why: str) -> RuntimeUpdate:
 def _proceed(facts: Facts, asked: RuntimeRequest, known: RuntimeUpdate) -> RuntimeUpdate:
     revision = known.revision
     if revision and facts.stable == revision:
-        return replace(known, phase="Complete", message=f"Revision {revision} has it.")
+        return known.when_stable(facts.stable)
     if revision and (is_aborted(facts.status, revision) or is_given_up(facts.status, revision)):
         why = f"Revision {revision} was given up: the runtime that was recorded before stays."
         return replace(known, phase="Failed", message=why)

@@ -1,5 +1,6 @@
 """Weights of 8 bits of graphs as exporters write them: a quarter of the size, nearly the same answers."""
 
+import logging
 import os
 
 import numpy as np
@@ -138,6 +139,13 @@ def test_weight_of_two_readers_and_body_of_a_loop_become_8_bits(tmp_path):
         answer(tmp_path / "a.onnx", rows), answer(tmp_path / "b.onnx", rows), atol=0.05
     )
     assert file_bytes(tmp_path / "a.onnx") > 2.5 * file_bytes(tmp_path / "b.onnx")
+
+
+def test_silence_ends_with_the_quantizer(tmp_path, caplog):
+    with pytest.raises(PipelineError, match="the quantizer cannot: "):
+        halve_floats(tmp_path / "none.onnx", tmp_path / "b.onnx")
+    logging.getLogger("afterwards").error("heard")
+    assert caplog.messages == ["heard"]
 
 
 def test_crash_and_error_of_the_quantizer_are_told(tmp_path):

@@ -208,3 +208,28 @@ def test_invalid_spec_in_the_middle_forgets_nothing() -> None:
     world.edit(model=good)
     world.settle()
     assert update(world) == before
+
+
+def test_end_is_told_with_the_status_that_says_that_the_revision_is_stable() -> None:
+    """Nothing may happen after it that would have the operator look once more."""
+    world = newer_world()
+    ask(world, NEW)
+    before = stable(world)
+    for _ in range(40):
+        world.reconcile()
+        if stable(world) != before:
+            break
+        assert update(world)["phase"] == "Progressing"
+        world.run_controllers()
+    assert update(world)["phase"] == "Complete"
+
+
+def test_operator_looks_again_by_itself_after_an_abort() -> None:
+    world = newer_world(rollout=CANARY)
+    ask(world, NEW)
+    world.settle()
+    tried = world.status["targetRevision"]
+    world.service["metadata"]["annotations"]["modelservice.dev/rollout-action"] = f"abort@{tried}"
+    decision = world._reconcile_once()
+    assert world.status["rollout"]["phase"] == "Aborted"
+    assert decision.requeue_after_seconds is not None
