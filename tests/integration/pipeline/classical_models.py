@@ -125,6 +125,23 @@ FITTED = {
     "calibrated-isotonic": CalibratedClassifierCV(LogisticRegression(), cv=3, method="isotonic").fit(X, TWO),
     "clusters": make_pipeline(StandardScaler(), KMeans(3, n_init=1, random_state=0)).fit(X),
     "histogram": HistGradientBoostingClassifier(max_iter=20).fit(HOLES, TWO),
+    "histogram-of-columns": make_pipeline(
+        ColumnTransformer(
+            [
+                ("n", "passthrough", ["a"]),
+                ("scaled", StandardScaler(), ["b"]),
+                ("codes", OrdinalEncoder(), ["kind"]),
+            ]
+        ),
+        HistGradientBoostingClassifier(max_iter=20),
+    ).fit(NUMBERS.assign(kind=THREE), TWO),
+    "xgboost-of-columns": make_pipeline(
+        ColumnTransformer([("n", "passthrough", ["b", "a"])]), xgboost.XGBRegressor(n_estimators=5)
+    ).fit(NUMBERS, TWO),
+    "lightgbm-of-columns": make_pipeline(
+        ColumnTransformer([("n", "passthrough", ["b", "a"])]),
+        lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=5, verbose=-1),
+    ).fit(NUMBERS, TWO),
     "forest": RandomForestRegressor(5, random_state=0).fit(X, 100 * X[:, 0]),
     "search": GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 2]}, cv=2).fit(X, TWO),
     "function": make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(np.abs(X), TWO),

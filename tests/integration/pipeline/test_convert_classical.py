@@ -36,6 +36,9 @@ PROVEN = [
     "calibrated-isotonic.joblib",
     "clusters.joblib",
     "histogram.joblib",
+    "histogram-of-columns.joblib",
+    "xgboost-of-columns.joblib",
+    "lightgbm-of-columns.joblib",
     "forest.joblib",
     "search.joblib",
     "xgboost.joblib",
@@ -157,6 +160,14 @@ def test_same_file_is_converted_to_the_same_bytes(converted, name):
 def test_categories_of_a_table_are_given_as_they_are(finish_once):
     model = OnnxModel(finish_once("lightgbm.joblib").model)
     assert [(port.name, port.dtype) for port in model.inputs] == [("a", "float32"), ("kind", "object")]
+
+
+@pytest.mark.parametrize("kind", ["histogram", "xgboost", "lightgbm"])
+def test_proof_has_missing_numbers_where_a_tree_behind_other_steps_takes_them(finish_once, kind):
+    columns = finish_once(f"{kind}-of-columns.joblib").proof.cases[0].inputs
+    assert np.isnan(columns["a"]).any()
+    assert np.isnan(columns["b"]).any()
+    assert "kind" not in columns or not np.isnan(columns["kind"]).any()
 
 
 def test_proof_has_what_is_missing_and_what_lies_on_a_threshold(finish_once):

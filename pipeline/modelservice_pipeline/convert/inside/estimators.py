@@ -229,3 +229,10 @@ def has_trees(model: Any) -> bool:
     """True where some part compares numbers with thresholds."""
     names = ("Tree", "Forest", "Boosting", "XGB", "LGBM", "AdaBoost", "Discretizer", "Binarizer")
     return any(name in type(part).__name__ for part in walk(model) for name in names)
+
+
+def takes_missing(model: Any) -> bool:
+    """True where some part has trees that take NaN by themselves."""
+    return any(
+        type(part).__name__.startswith(("HistGradientBoosting", "XGB", "LGBM")) for part in walk(model)
+    )

@@ -43,6 +43,7 @@ def convert_estimator(job: Job, model: Any, notes: tuple[str, ...] = ()) -> Conv
     boosters.prepare(plain)
     marks_missing = missing.replace_by_empty_text(plain)
     layout = Layout(estimators.find_columns(model, _learn_booster), marks_missing)
+    _learn_missing(model, layout)
     arrays = _arrays(job, layout)
     feeds = [layout.feed(arrays), layout.feed([array[:1] for array in arrays])]
     onnx_model = _to_onnx(plain, layout, job.opset)
@@ -100,6 +101,24 @@ def _arrays(job: Job, layout: Layout) -> list[Array]:
     if samples:
         return inputs.take(layout.columns, samples, job.rows)
     return inputs.make_up(layout.columns, job.rows, job.random)
+
+
+def _learn_missing(model: Any, layout: Layout) -> None:
+    """Ask a model with trees that take NaN where it does: a step before them may, or may not."""
+    if not estimators.takes_missing(model):
+        return
+    row = inputs.make_up(layout.columns, 1, np.random.default_rng(0))
+    for place, column in enumerate(layout.columns):
+        if column.is_text or column.may_miss or not column.is_used:
+            continue
+        missing = [np.full(1, np.nan, np.float32) if place == at else array for at, array in enumerate(row)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                _ask(model, layout.frame(missing, np.float64))
+            except (TypeError, ValueError):
+                continue
+        column.may_miss = True
 
 
 def _to_onnx(model: Any, layout: Layout, opset: int) -> Any:
