@@ -2,8 +2,9 @@
 
 A tree asks whether an input is above a threshold. Frameworks hold thresholds in other precisions than ONNX
 does, so an input that is the threshold may go the other way, and the answer jumps although nothing is wrong.
-Such a row is told apart by asking about its neighbours: where the smallest change of its numbers brings the
-framework's answer, the row lies on a threshold.
+Such a row is told apart by asking about its neighbours: where the smallest changes of its numbers bring
+answers with the framework's among or between them, the row lies on a threshold; between them, for a forest
+adds up trees, of which each may go its way.
 """
 
 import textwrap
@@ -21,6 +22,8 @@ Run: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 # A scaler before the tree turns one step of an input into a few of what the tree sees.
 _STEPS = 4
+# Neighbours that have some numbers up and some down: a row may lie on thresholds of several.
+_MIXED = 32
 # Rows whose neighbours are asked, and numbers that are moved one by one: enough to explain what is rare.
 _MAX_ROWS = 256
 _MAX_MOVED = 256
@@ -70,41 +73,65 @@ def _rows_on_thresholds(
     proof: Proof, case: Case, found: list[Difference], run: Run, scales: Mapping[str, float]
 ) -> Iterator[int]:
     rows = sorted({difference.row for difference in found if difference.row is not None})
+    usual = {name: _usual(proof, name, array) for name, array in case.inputs.items() if _is_real(array)}
     for row in rows[:_MAX_ROWS]:
-        neighbours = _neighbours({name: array[row : row + 1] for name, array in case.inputs.items()})
-        count = len(next(iter(neighbours.values())))
-        expected = {
-            name: np.repeat(array[row : row + 1], count, axis=0) for name, array in case.outputs.items()
+        inputs = {name: array[row : row + 1] for name, array in case.inputs.items()}
+        expected = {name: array[row : row + 1] for name, array in case.outputs.items()}
+        neighbours = _neighbours(inputs, {name: _step(inputs[name], usual[name]) for name in usual})
+        answers = run(neighbours)
+        nearest = {
+            name: _nearest(array, np.asarray(answers[name]))
+            for name, array in expected.items()
+            if name in answers
         }
-        nearby = Case(neighbours, expected)
-        off = {difference.row for difference in compare(proof, 0, nearby, run(neighbours), scales)}
-        if None not in off and len(off) < count:
+        if not any(compare(proof, 0, Case(inputs, expected), nearest, scales)):
             yield row
 
 
-def _neighbours(row: Mapping[str, Array]) -> dict[str, Array]:
-    """Copies of a row: all numbers a little up, all a little down, and each of them alone either way."""
-    places = [
-        (name, place) for name, array in row.items() if array.dtype.kind == "f" for place in range(array.size)
-    ][:_MAX_MOVED]
-    count = 2 + 2 * len(places)
-    copies = {name: np.repeat(array, count, axis=0) for name, array in row.items()}
-    moved = {
-        name: (_move(array, 1), _move(array, -1)) for name, array in row.items() if array.dtype.kind == "f"
-    }
-    for name, (up, down) in moved.items():
-        copies[name][0], copies[name][1] = up[0], down[0]
+def _is_real(array: Array) -> bool:
+    return bool(array.dtype.kind == "f")
+
+
+def _usual(proof: Proof, name: str, array: Array) -> Array:
+    """How large each number of a row is on average: what a scaler takes away from it is of that size."""
+    sizes = [
+        np.mean(np.abs(other), axis=0, where=np.isfinite(other))
+        for other in (case.inputs[name] for case in proof.cases if name in case.inputs)
+        if other.shape[1:] == array.shape[1:] and np.isfinite(other).any(axis=0).all()
+    ]
+    return np.max(sizes, axis=0).astype(array.dtype) if sizes else np.zeros(array.shape[1:], array.dtype)
+
+
+def _step(row: Array, usual: Array) -> Array:
+    """How far a row's numbers are moved: some steps of the number, or of its column's usual one."""
+    step = _STEPS * np.spacing(np.maximum(np.abs(row), usual))
+    return np.asarray(np.where(np.isfinite(row), step, 0), row.dtype)
+
+
+def _neighbours(row: Mapping[str, Array], steps: Mapping[str, Array]) -> dict[str, Array]:
+    """Copies of a row: itself, all numbers up, all down, each alone either way, and some up and some down."""
+    places = [(name, place) for name in steps for place in range(row[name].size)][:_MAX_MOVED]
+    count = 3 + 2 * len(places) + _MIXED
+    random = np.random.default_rng(0)
+    signs = {name: np.zeros((count, row[name].size), row[name].dtype) for name in steps}
+    for moves in signs.values():
+        moves[1], moves[2] = 1, -1
+        moves[-_MIXED:] = random.integers(-1, 2, (_MIXED, moves.shape[1]))
     for index, (name, place) in enumerate(places):
-        flat = copies[name].reshape(count, -1)
-        for copy, array in zip((2 + 2 * index, 3 + 2 * index), moved[name], strict=True):
-            flat[copy, place] = array.ravel()[place]
+        signs[name][3 + 2 * index : 5 + 2 * index, place] = 1, -1
+    copies = {name: np.repeat(array, count, axis=0) for name, array in row.items()}
+    for name, moves in signs.items():
+        copies[name] += moves.reshape(copies[name].shape) * steps[name]
     return copies
 
 
-def _move(array: Array, sign: int) -> Array:
-    for _ in range(_STEPS):
-        array = np.nextafter(array, array.dtype.type(sign * np.inf))
-    return array
+def _nearest(expected: Array, answers: Array) -> Array:
+    """What is expected where the answers have it among or between them, otherwise what comes closest."""
+    if answers.shape[1:] != expected.shape[1:] or not len(answers):
+        return answers
+    if _is_real(answers):
+        return np.clip(expected, answers.min(axis=0), answers.max(axis=0)).astype(answers.dtype)
+    return np.where((answers == expected).any(axis=0), expected, answers[:1])
 
 
 def _describe(difference: Difference, case: Case) -> str:

@@ -19,7 +19,15 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import SVC, LinearSVC
 
 warnings.simplefilter("ignore")
@@ -142,6 +150,17 @@ FITTED = {
         ColumnTransformer([("n", "passthrough", ["b", "a"])]),
         lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=5, verbose=-1),
     ).fit(NUMBERS, TWO),
+    "forest-of-whole-numbers": make_pipeline(
+        ColumnTransformer(
+            [
+                (str(place), scaler, [place])
+                for place, scaler in enumerate(
+                    (StandardScaler(), RobustScaler(), MaxAbsScaler(), MinMaxScaler())
+                )
+            ]
+        ),
+        RandomForestRegressor(20, random_state=0),
+    ).fit(np.round(40 + 15 * X), 100 * X.sum(axis=1)),
     "forest": RandomForestRegressor(5, random_state=0).fit(X, 100 * X[:, 0]),
     "search": GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 2]}, cv=2).fit(X, TWO),
     "function": make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(np.abs(X), TWO),

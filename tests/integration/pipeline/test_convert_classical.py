@@ -17,8 +17,10 @@ import modelservice_pipeline
 from modelservice_pipeline.convert.convert import Request, finish
 from modelservice_pipeline.convert.environments import prepare
 from modelservice_pipeline.convert.frameworks import CLASSICAL
-from modelservice_pipeline.convert.inside.job import ERROR_NAME, MODEL_NAME, RESULT_NAME, Job
+from modelservice_pipeline.convert.inside.job import ERROR_NAME, MODEL_NAME, RESULT_NAME, SAMPLES_NAME, Job
 from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.proof.files import write_proof
+from modelservice_pipeline.proof.proof import Case, Proof
 
 ROWS = 48
 FRAMEWORKS = {"xgboost.json": "xgboost", "lightgbm.txt": "lightgbm", "xgboost.joblib": "xgboost"}
@@ -39,6 +41,7 @@ PROVEN = [
     "histogram-of-columns.joblib",
     "xgboost-of-columns.joblib",
     "lightgbm-of-columns.joblib",
+    "forest-of-whole-numbers.joblib",
     "forest.joblib",
     "search.joblib",
     "xgboost.joblib",
@@ -78,6 +81,11 @@ def converted(tmp_path_factory):
         framework = FRAMEWORKS.get(source, "lightgbm" if source == "lightgbm.joblib" else "sklearn")
         Job(framework, folder / source, folder / "jobs" / name, ROWS, 20, {}).write()
         jobs.append(folder / "jobs" / name)
+    # A forest that has not seen a number asks in the middle of its neighbours, and that is the number.
+    whole = np.random.default_rng(1).integers(0, 80, (ROWS, 4)).astype(np.float32)
+    samples = folder / "jobs" / "forest-of-whole-numbers.joblib" / SAMPLES_NAME
+    samples.mkdir()
+    write_proof(Proof((Case({"input": whole}, {}),)), samples)
     command = (python, "-P", "-m", "modelservice_pipeline.convert.inside", *jobs)
     subprocess.run(command, env=environ, check=True)
     return folder / "jobs"
@@ -104,6 +112,10 @@ def test_model_answers_as_its_framework(finish_once, name):
     assert conversion.verdict.holds
     assert conversion.verdict.rows == ROWS + 1
     assert conversion.proof.has_thresholds is name.startswith(TREES)
+
+
+def test_scales_before_trees_are_exact(finish_once):
+    assert finish_once("forest-of-whole-numbers.joblib").verdict.on_threshold == 0
 
 
 @pytest.mark.parametrize("name", PROVEN)

@@ -125,9 +125,11 @@ def _to_onnx(model: Any, layout: Layout, opset: int) -> Any:
     """Convert. Raises PipelineError with what the converter cannot do."""
     from skl2onnx import convert_sklearn
 
-    from modelservice_pipeline.convert.inside import converters, vectorizers
+    from modelservice_pipeline.convert.inside import converters, scalers, vectorizers
 
     converters.register()
+    scalers.register()
+    scalers.mark(model)
     vectorizers.register()
     boosters.register()
     try:

@@ -106,6 +106,53 @@ def test_wrong_tree_is_not_excused_by_its_thresholds():
     assert found.on_threshold == 0
 
 
+def forest(scale, real):
+    """Scales two columns as `real`, and adds up trees that ask whether one is above what some rows have."""
+    middle, thresholds = np.array([50.0, 2.0]), (np.array([[56.0, 0.0], [41.0, 3.0]]) - [50.0, 2.0]) / scale
+    thresholds = thresholds.astype(np.float32)
+
+    def run(inputs):
+        scaled = (inputs["x"].astype(real) - middle.astype(real)) / scale.astype(real)
+        above = scaled.astype(np.float32)[:, None] > thresholds
+        return {"y": (above * np.array([[1.0, 2.0], [4.0, 8.0]])).sum(axis=(1, 2))}
+
+    return run
+
+
+SCALE = np.array([12.345678912, 1.23456789123])
+
+
+def test_row_on_several_thresholds_behind_a_scaler_is_told_apart():
+    # Zero has neighbours that a scaler cannot tell from it.
+    x = np.array([[56, 0], [41, 3], [56, 3], [41, 0], [50, 2]], np.float32)
+    flipped = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1], [0, 0]]) * 1e-6
+    expected = forest(SCALE, np.float64)({"x": x + flipped})
+    proof = Proof(
+        (Case({"x": x}, expected), Case({"x": x[:1]}, {"y": expected["y"][:1]})), has_thresholds=True
+    )
+    found = replay(proof, forest(SCALE, np.float32))
+    assert found.holds, found.worst
+    assert found.on_threshold > 2
+
+
+def test_forest_with_a_wrong_weight_is_not_excused_by_its_thresholds():
+    x = np.array([[56, 0], [57, 1], [60, 4]], np.float32)
+    expected = {"y": forest(SCALE, np.float64)({"x": x})["y"] + 1}
+    found = replay(Proof((Case({"x": x}, expected),), has_thresholds=True), forest(SCALE, np.float32))
+    assert {difference.row for difference in found.differences} >= {1, 2}
+
+
+def test_missing_and_infinite_numbers_have_no_neighbours():
+    x = np.array([[0.1, np.nan], [0.1, np.inf]], np.float32)
+    proof = Proof((Case({"x": x}, {"y": np.array([0.0, 0.0])}),), has_thresholds=True)
+
+    def run(inputs):
+        assert not np.isfinite(inputs["x"][:, 1]).any()
+        return {"y": (inputs["x"][:, 0] >= np.float32(0.1)).astype(float)}
+
+    assert replay(proof, run).on_threshold == 2
+
+
 def test_threshold_on_a_single_column_without_a_second_dimension():
     x = np.array([0.1, 0.5], np.float32)
     proof = Proof((Case({"x": x}, {"y": np.array([1.0, 1.0])}),), has_thresholds=True)
