@@ -182,9 +182,10 @@ def _compare(found: "Found", other: "Found", settings: "Settings") -> list[dict[
             f"the first model is for {found.task}, the second for {other.task}: say it with --task"
         )
     if not np.array_equal(found.labels, other.labels):
+        one, another = found.labels.tolist()[0], other.labels.tolist()[0]
         raise PipelineError(
-            f"one model answers {found.labels[0]!r} where the other answers {other.labels[0]!r}: name the "
-            "classes of both with --classes"
+            f"to one model the first label is {one!r}, and {another!r} to the other: compare models that "
+            "answer alike, both with texts or both with numbers"
         )
     positive = choose_class(found, settings.positive, other)
     both = [metric for metric in select_metrics(found) if metric in select_metrics(other)]

@@ -10,6 +10,7 @@ from modelservice_pipeline.evaluate.calibration import compute_reliability
 from modelservice_pipeline.evaluate.classification import Array, count_confusion
 from modelservice_pipeline.evaluate.outputs import Found
 from modelservice_pipeline.evaluate.ranking import Curve, compute_curve
+from modelservice_pipeline.evaluate.sums import beyond_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ _DRAWN = 0x530
 """Latin, Greek and Cyrillic letters are before it: matplotlib's own font has them."""
 
 
+@beyond_numbers
 def draw_pictures(found: Found, positive: Any) -> dict[str, bytes]:
     """Return PNG files by name, those that have a meaning for these answers. Raises no error for odd data."""
     if found.task == "regression":

@@ -239,6 +239,22 @@ def test_huge_labels_give_narrow_tables_and_no_warning(tmp_path, label, capsys):
     assert code == 3
     assert "Warning" not in shown.err
     assert max(map(len, shown.out.splitlines())) < 150
-    code, shown = evaluate(capsys, tmp_path / "model.onnx", *arguments, *limits, "--json")
+    limits += ["--output", tmp_path / "report", "--json"]
+    code, shown = evaluate(capsys, tmp_path / "model.onnx", *arguments, *limits)
     facts = json.loads(shown.out)
     assert facts["figures"]["mae"]["value"] == pytest.approx(abs(float(label)) / 3)
+
+
+def test_models_that_answer_texts_and_numbers_are_not_compared(tmp_path, capsys):
+    for name, kind in (("texts", 8), ("numbers", 7)):
+        answer = "string" if kind == 8 else "int64"
+        graph = f"g (int64[N] x) => ({answer}[N] label) {{ label = Cast <to = {kind}> (x) }}"
+        text = f'<ir_version: 9, opset_import: ["" : 17]> {graph}'
+        onnx.save(onnx.parser.parse_model(text), tmp_path / f"{name}.onnx")
+    (tmp_path / "rows.csv").write_text("x,label\n1,1\n2,2\n1,1\n")
+    models = (tmp_path / "texts.onnx", tmp_path / "rows.csv", tmp_path / "numbers.onnx")
+    code, shown = evaluate(capsys, *models)
+    assert code != 0
+    assert "to one model the first label is '1', and 1 to the other: compare models that" in shown.err
+    code, shown = evaluate(capsys, models[2], models[1], "--json")
+    assert json.loads(shown.out)["figures"]["accuracy"]["value"] == 1.0
