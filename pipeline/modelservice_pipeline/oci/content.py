@@ -6,10 +6,11 @@ OCI image specification 1.1: https://github.com/opencontainers/image-spec/blob/v
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from modelservice_pipeline.errors import PipelineError
 
@@ -130,7 +131,7 @@ class Content:
             replace(
                 self.blobs[layer["digest"]],
                 media_type=str(layer.get("mediaType", "")),
-                annotations=_annotations(layer),
+                annotations=read_annotations(layer),
             )
             for layer in self.manifest["layers"]
         )
@@ -202,11 +203,18 @@ def blob_of_bytes(media_type: str, data: bytes) -> Blob:
 def read_file(path: Path) -> Iterator[bytes]:
     """Yield a file in pieces. Raises PipelineError."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror}") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file; raises PipelineError for what is none, such as a pipe, which may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise PipelineError(f"cannot read {path}: it is not a regular file")
+    return path.open("rb")
 
 
 def check_digest(entry: Mapping[str, Any]) -> str:
@@ -222,10 +230,11 @@ def _read_blob(entry: Mapping[str, Any], open_blob: Callable[[str, int], Iterato
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise PipelineError(f"the manifest gives {digest} the size {size!r}: expected a number of bytes")
     media_type = str(entry.get("mediaType", ""))
-    return Blob(media_type, digest, size, lambda: open_blob(digest, size), _annotations(entry))
+    return Blob(media_type, digest, size, lambda: open_blob(digest, size), read_annotations(entry))
 
 
-def _annotations(entry: Mapping[str, Any]) -> dict[str, str]:
+def read_annotations(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return the annotations of a descriptor as texts; none where they are no object."""
     said = entry.get("annotations")
     return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
 

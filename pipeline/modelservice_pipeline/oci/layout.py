@@ -22,6 +22,8 @@ from modelservice_pipeline.oci.content import (
     check_digest,
     encode,
     load_content,
+    open_regular,
+    read_annotations,
     read_file,
 )
 from modelservice_pipeline.oci.tar import tar_stream
@@ -90,8 +92,9 @@ def read_layout(path: Path, tag: str | None = None) -> Content:
     """Return what lies in a layout; of several entries the one with the tag. Raises PipelineError."""
     files = _TarFiles(path) if path.is_file() else _FolderFiles(path)
     index = Document("", files.read(_INDEX)).parse()
-    listed = [entry for entry in index.get("manifests") or () if isinstance(entry, dict)]
-    tags = [str((entry.get("annotations") or {}).get(_REF_NAME, "")) for entry in listed]
+    entries = index.get("manifests")
+    listed = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    tags = [read_annotations(entry).get(_REF_NAME, "") for entry in listed]
     chosen = [entry for entry, name in zip(listed, tags, strict=True) if tag in (None, name)]
     if len(chosen) != 1:
         known = ", ".join(filter(None, tags)) or "without tags"
@@ -115,7 +118,7 @@ class _FolderFiles:
 
     def read(self, name: str) -> bytes:
         try:
-            with (self._path / name).open("rb") as stream:
+            with open_regular(self._path / name) as stream:
                 return _whole(stream, name)
         except OSError as error:
             raise PipelineError(f"cannot read {name} of the layout {self._path}: {error.strerror}") from None

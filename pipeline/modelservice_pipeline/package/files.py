@@ -5,7 +5,7 @@ Their bytes tell which. `oras` gives plain files the media type of an archive, s
 
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -15,6 +15,7 @@ from modelservice_pipeline.oci.content import CHUNK_BYTES, TITLE, Blob, Content
 from modelservice_pipeline.package.folder import MODEL_FILE, clean_path, find_models
 from modelservice_pipeline.package.image import MODEL_LABEL, SHA256_LABEL
 from modelservice_pipeline.package.modelpack import FILE_PATH
+from modelservice_pipeline.report.progress import say
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _USTAR = slice(257, 262)
@@ -38,7 +39,11 @@ def layer_path(layer: Blob) -> str | None:
 
 def find_model(content: Content) -> PackedModel:
     """Return the model of an artifact by what its manifest says. Raises PipelineError."""
-    files = {path: layer for layer in content.layers if (path := layer_path(layer))}
+    files: dict[str, Blob] = {}
+    for layer in content.layers:
+        if path := layer_path(layer):
+            _check_is_new(path, files)
+            files[path] = layer
     found = find_models(files)
     if len(found) == 1:
         return PackedModel(found[0], files[found[0]].digest.removeprefix("sha256:"), is_image=False)
@@ -72,7 +77,7 @@ def read_files(content: Content) -> Iterator[tuple[str, Iterator[bytes] | None]]
 
     Every layer is checked against its digest at its end. Raises PipelineError.
     """
-    layers = content.layers
+    layers, seen = content.layers, set[str]()
     for layer in layers:
         chunks = layer.read()
         head = _take(chunks, 512)
@@ -83,7 +88,17 @@ def read_files(content: Content) -> Iterator[tuple[str, Iterator[bytes] | None]]
         path = layer_path(layer) or (MODEL_FILE if len(layers) == 1 else None)
         if path is None:
             raise PipelineError(f"the layer {layer.digest[:19]} is a file without a name: expected a title")
+        _check_is_new(path, seen)
+        seen.add(path)
         yield path, chunks
+
+
+def _check_is_new(path: str, seen: Container[str]) -> None:
+    """Two layers that are one file have no order that readers agree on."""
+    if path in seen:
+        raise PipelineError(
+            f"two layers of the artifact are the file {path}: expected one layer for each path"
+        )
 
 
 def _take(chunks: Iterator[bytes], size_bytes: int) -> list[bytes]:
@@ -114,6 +129,8 @@ def _unpack(layer: Blob, chunks: Iterator[bytes]) -> Iterator[tuple[str, Iterato
                     path, stream = clean_path(member.name), archive.extractfile(member)
                     assert stream is not None
                     yield path, iter(lambda stream=stream: stream.read(CHUNK_BYTES), b"")  # type: ignore[misc]
+                elif not member.isdir():
+                    say(f"left out: {member.name} ({'a link' if member.linkname else 'no regular file'})")
         for _ in chunks:  # to the end, where the digest is checked
             pass
     except (tarfile.TarError, EOFError, OSError) as error:

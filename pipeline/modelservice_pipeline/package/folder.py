@@ -21,7 +21,7 @@ MAX_FILES = 200
 """As many layers our fetcher reads."""
 
 _SUFFIX, _ENCRYPTED = ".onnx", ".age"
-_MAX_PART_BYTES, _MAX_PATH_BYTES = 255, 4096
+_MAX_PART_BYTES, _MAX_PATH_BYTES, _MAX_PARTS = 255, 4096, 100
 _FOREIGN = ("__pycache__", "*.pyc", "*.tmp", "*.lock", "Thumbs.db")
 
 
@@ -170,7 +170,7 @@ def clean_path(path: str) -> str:
     """Return a path that every reader can store. Raises PipelineError."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     usable = (
-        parts
+        0 < len(parts) <= _MAX_PARTS
         and not path.startswith("/")
         and ".." not in parts
         and path.isprintable()
@@ -180,7 +180,8 @@ def clean_path(path: str) -> str:
     )
     if not usable:
         raise PipelineError(
-            f"{path!r} cannot be a path in an artifact: expected printable names, below the folder"
+            f"{path[:300]!r} cannot be a path in an artifact: expected at most {_MAX_PARTS} printable names, "
+            "below the folder"
         )
     return "/".join(parts)
 

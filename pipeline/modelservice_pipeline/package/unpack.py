@@ -45,6 +45,8 @@ def _write(content: Content, folder: Path) -> tuple[WrittenFile, ...]:
             _remove(folder / path, written, path)
             continue
         written[path] = _write_file(folder / path, path, chunks)
+    if not written:
+        raise PipelineError("the artifact holds no files: links and devices in it are left out")
     return tuple(written[path] for path in sorted(written))
 
 

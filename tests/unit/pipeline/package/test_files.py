@@ -67,6 +67,22 @@ def test_unpack_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
     assert read(tmp_path) == {"folder/out/evil": b"x"}
 
 
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_unpack_tells_what_it_leaves_out_and_fails_where_nothing_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: bytes
+) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        member = tarfile.TarInfo("odd")
+        member.type, member.linkname = kind, "a" if kind in (tarfile.LNKTYPE, tarfile.SYMTYPE) else ""
+        archive.addfile(member)
+    with pytest.raises(PipelineError, match="holds no files"):
+        unpack(content(layer(stream.getvalue())), tmp_path / "out")
+    assert "left out: odd" in capsys.readouterr().err
+    unpack(content(layer(make_tar({"a": b"1"})), layer(stream.getvalue())), tmp_path / "out")
+    assert read(tmp_path) == {"out/a": b"1"}
+
+
 @pytest.mark.parametrize(
     ("layers", "sentence"),
     [
@@ -74,6 +90,9 @@ def test_unpack_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
         ([layer(b"one"), layer(b"two")], "without a name"),
         ([layer(make_tar({"a": b"1" * 5000}, "gz")[:60], GZIP)], "damaged archive"),
         ([layer(b"x", title="a"), layer(b"y", title="a/b")], "cannot write"),
+        ([layer(b"x", title="a"), layer(b"y", title="./a")], "two layers of the artifact are the file a"),
+        ([layer(b"x", title="/".join(["d"] * 2000))], "cannot be a path"),
+        ([layer(make_tar({"/".join(["d"] * 2000): b"1"}))], "cannot be a path"),
     ],
 )
 def test_unpack_what_cannot_be_read_says_why(tmp_path: Path, layers: list[Blob], sentence: str) -> None:
