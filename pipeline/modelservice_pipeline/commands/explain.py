@@ -119,7 +119,7 @@ def _read_given(arguments: argparse.Namespace, predictor: "Predictor", data: "Da
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         names = ", ".join(repr(port.name) for port in predictor.inputs)
         raise PipelineError(
             f"the input is no JSON: give a row as a list of numbers, or as an object with {names}"

@@ -69,12 +69,14 @@ def _by_features(row: Mapping[str, Any], inputs: Sequence[Port]) -> Mapping[str,
 
 
 def _stack(values: list[Any], port: Port) -> Array:
-    if port.dtype.startswith("float"):
-        values = _with_nan(values)
     try:
+        if port.dtype.startswith("float"):
+            values = _with_nan(values)
         return np.array(values, dtype=object if port.dtype == "object" else None)
     except ValueError:
         raise PipelineError(f"input {port.name!r}: its values have different lengths") from None
+    except RecursionError:
+        raise PipelineError(f"input {port.name!r}: its values are nested too deeply") from None
 
 
 def _with_nan(value: Any) -> Any:

@@ -81,8 +81,16 @@ def _ridge(table: Matrix, scores: Numbers, proximity: Numbers, penalty: float) -
     middle, level = proximity @ table / total, float(proximity @ scores / total)
     centred = table - middle
     weighted = centred * proximity[:, np.newaxis]
-    system = weighted.T @ centred + penalty * np.eye(table.shape[1])
-    coefficients: Numbers = np.linalg.solve(system, weighted.T @ (scores - level))
+    rows, features = table.shape
+    coefficients: Numbers
+    if features > rows:  # the same by the rows' products: their square instead of the features'
+        roots = np.sqrt(proximity)
+        scaled = centred * roots[:, np.newaxis]
+        dual = np.linalg.solve(scaled @ scaled.T + penalty * np.eye(rows), roots * (scores - level))
+        coefficients = scaled.T @ dual
+    else:
+        system = weighted.T @ centred + penalty * np.eye(features)
+        coefficients = np.linalg.solve(system, weighted.T @ (scores - level))
     return coefficients, level - float(middle @ coefficients)
 
 

@@ -101,6 +101,9 @@ def test_wrong_usage_is_told(prizes: Path, flags: tuple[str, ...], sentence: str
 def test_a_row_that_is_no_json_or_not_there_is_told(model_files: dict[str, Path], rows: Path) -> None:
     with pytest.raises(PipelineError, match="give a row as a list of numbers, or as an object with 'x'"):
         run(model_files["mlp"], "1 2 3 4", "--background", rows)
+    for deep in ("[" * 100_000, "[" * 3000 + "]" * 3000, "[" * 1500 + "]" * 1500):
+        with pytest.raises(PipelineError, match=r"no JSON|nested too deeply|different lengths|numbers"):
+            run(model_files["mlp"], deep, "--background", rows)
     with pytest.raises(PipelineError, match="the background has 3 rows"):
         run(model_files["mlp"], "--background", rows, "--row", "3")
 
