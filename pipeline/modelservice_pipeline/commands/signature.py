@@ -8,7 +8,7 @@ from modelservice_pipeline.report.report import Report, add_output_arguments, em
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file, or a folder with one")
     add_output_arguments(parser)
 
 
@@ -27,8 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
         for kind, port in ports
     ]
     report = Report(
-        f"Signature of {arguments.model.name}",
-        {"model": str(arguments.model), "tensors": facts},
+        f"Signature of {model.path.name}",
+        {"model": str(model.path), "tensors": facts},
         [table(("kind", "name", "type", "shape"), rows)],
     )
     emit(report, arguments)

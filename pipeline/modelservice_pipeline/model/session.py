@@ -30,12 +30,13 @@ _DTYPES: dict[str, str] = {
 
 
 class OnnxModel:
-    """A loaded ONNX file. Raises PipelineError where ONNX Runtime refuses it.
+    """A loaded ONNX file, or the one in a folder. Raises PipelineError where ONNX Runtime refuses it.
 
     The session runs one operator at a time on one thread, as the server does with a CPU of its own.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
+        path = _find_file(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -62,6 +63,17 @@ class OnnxModel:
             return dict(zip(names, self._session.run(names, inputs), strict=True))
         except Exception as error:  # noqa: BLE001 - as above
             raise PipelineError(f"{self.path} refuses the input: {_first_line(error)}") from None
+
+
+def _find_file(path: Path) -> Path:
+    """The file, or the one of a folder. Raises PipelineError where a folder has none, or several."""
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("*.onnx"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found[:9]) or "none"
+        raise PipelineError(f"{path} is a folder with other than one ONNX file ({names}); name the file")
+    return found[0]
 
 
 def _port(value: Any) -> Port:

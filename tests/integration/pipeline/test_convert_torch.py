@@ -49,6 +49,19 @@ def test_model_of_two_inputs_is_converted_proven_and_verified(tmp_path):
     assert "output 'scores' of case 0" in refused.stdout
 
 
+def test_pickled_module_as_weights_is_told_in_a_sentence(tmp_path):
+    code = f"import sys, torch; sys.path.insert(0, {str(NET.parent)!r}); import net; "
+    code += f"torch.save(net.Tagger(), {str(tmp_path / 'net.pt')!r})"
+    subprocess.run((prepare(TORCH), "-c", code), check=True)
+    arguments = ("--state", tmp_path / "net.pt", "--input", "ids=int64[batch,length]<9")
+    done = model_command(
+        "convert", "--from", "torch", f"{NET}:Tagger", *arguments, "--output", tmp_path / "o"
+    )
+    assert done.returncode == 1
+    assert "net.pt holds other objects than weights" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 def test_code_that_fails_is_told_with_its_own_sentence(tmp_path):
     done = model_command(
         "convert",

@@ -1,6 +1,7 @@
 """`python -m modelservice_pipeline.convert.inside FOLDER...`: do the jobs that are written there."""
 
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,9 @@ _MODULES = {
     "savedmodel": "from_tensorflow",
 }
 
+# Frameworks write some of their sentences in bold.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
 
 def main() -> None:
     """Convert; what the user has to know is written into files."""
@@ -42,7 +46,7 @@ def _do(job: Job) -> None:
         converted: Converted = module.convert(job)
         _write(job, converted)
     except PipelineError as error:
-        (job.folder / ERROR_NAME).write_text(str(error), encoding="utf-8")
+        (job.folder / ERROR_NAME).write_text(_COLOURS.sub("", str(error)), encoding="utf-8")
 
 
 def _write(job: Job, converted: Converted) -> None:

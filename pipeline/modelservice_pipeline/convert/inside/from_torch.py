@@ -1,5 +1,6 @@
 """Converts PyTorch's models: a function that makes the module, a program of torch.export, or TorchScript."""
 
+import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,11 @@ def _load_state(module: Any, path: Path) -> None:
         found = torch.load(path, map_location="cpu", weights_only=True)
         found = found.get("state_dict", found)
         module.load_state_dict(found)
+    except pickle.UnpicklingError as error:
+        raise PipelineError(
+            f"{path.name} holds other objects than weights, such as a pickled module, or is damaged; save "
+            "the weights alone: torch.save(net.state_dict(), PATH)"
+        ) from error
     except Exception as error:
         sentence = " ".join(str(error).split())[:400]
         raise PipelineError(f"the weights of {path.name} do not fit the module: {sentence}") from error
