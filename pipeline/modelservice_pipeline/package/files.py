@@ -37,13 +37,19 @@ def layer_path(layer: Blob) -> str | None:
     return clean_path(named) if named else None
 
 
-def find_model(content: Content) -> PackedModel:
-    """Return the model of an artifact by what its manifest says. Raises PipelineError."""
+def name_layers(content: Content) -> dict[str, Blob]:
+    """Return the layers that are files, by their paths. Raises PipelineError where two have one path."""
     files: dict[str, Blob] = {}
     for layer in content.layers:
         if path := layer_path(layer):
             _check_is_new(path, files)
             files[path] = layer
+    return files
+
+
+def find_model(content: Content) -> PackedModel:
+    """Return the model of an artifact by what its manifest says. Raises PipelineError."""
+    files = name_layers(content)
     found = find_models(files)
     if len(found) == 1:
         return PackedModel(found[0], files[found[0]].digest.removeprefix("sha256:"), is_image=False)

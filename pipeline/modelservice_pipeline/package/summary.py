@@ -6,7 +6,7 @@ from typing import Any
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.oci.content import Content
-from modelservice_pipeline.package.files import find_model, image_labels, layer_path, read_config
+from modelservice_pipeline.package.files import find_model, image_labels, layer_path, name_layers, read_config
 from modelservice_pipeline.package.folder import CARD_FILE
 from modelservice_pipeline.package.front_matter import split_card
 from modelservice_pipeline.package.modelpack import ARTIFACT_TYPE, CONFIG_TYPE
@@ -48,6 +48,7 @@ def summarise(content: Content) -> Summary:
         model: dict[str, Any] | None = {"path": found.path, "sha256": found.sha256}
     except PipelineError:
         model = None
+    name_layers(content)  # raises where it is not clear which layer a file is
     layers = content.layers
     return Summary(
         {

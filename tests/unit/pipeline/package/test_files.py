@@ -11,6 +11,7 @@ from tests.unit.pipeline.package.folders import read
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.oci.content import TITLE, Blob, Content, blob_of_bytes, build_content
+from modelservice_pipeline.package.summary import summarise
 from modelservice_pipeline.package.unpack import unpack
 
 TAR, GZIP = "application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -121,3 +122,8 @@ def test_unpack_never_writes_into_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     unpack(content(layer(b"model", TAR, "model.onnx")), tmp_path / "empty")
     assert read(tmp_path / "empty") == {"model.onnx": b"model"}
+
+
+def test_inspect_refuses_two_layers_that_are_one_file() -> None:
+    with pytest.raises(PipelineError, match=r"two layers of the artifact are the file model\.onnx"):
+        summarise(content(layer(b"x", title="model.onnx"), layer(b"y", title="model.onnx")))
