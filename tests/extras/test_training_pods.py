@@ -88,6 +88,11 @@ class Run:
     def kubectl(self) -> Kubectl:
         return Kubectl(kubeconfig=self.cluster.kubeconfig)
 
+    @property
+    def job(self) -> str:
+        """The path of the Job."""
+        return f"/apis/batch/v1/namespaces/{self.namespace}/jobs/{NAME}"
+
     def told(self, event: str) -> list[Any]:
         """What the workers told, oldest first; a line that is being written is left out."""
         path = self.folder / "told.jsonl"
@@ -117,7 +122,7 @@ class Run:
         command = ["ctr", socket, "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container]
         subprocess.run(command, check=True)
 
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
+    def wait(self, condition: Callable[[], object], what: str) -> None:
         """Wait, while the first pod's name follows it as a DNS server lets it: late."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
@@ -168,6 +173,10 @@ def run(cluster: Cluster, namespace: str, image: str, tmp_path: Path) -> Iterato
     volumes.append(make_claim(cluster, namespace, "torch", PACKAGES.resolve()))
     made = Run(cluster, namespace, tmp_path)
     made.kubectl.run("apply", "--filename", "-", stdin=yaml.safe_dump_all(render(namespace, image, tmp_path)))
+    made.wait(
+        lambda: made.pods().get(FIRST, {"status": {}})["status"].get("podIP"), "the first pod's address"
+    )
+    cluster.api.patch(made.job, {"spec": {"parallelism": 2}})
     yield made
     made.forget_names()
     for path in volumes:
@@ -199,7 +208,11 @@ def make_claim(cluster: Cluster, namespace: str, name: str, folder: Path) -> str
 
 
 def render(namespace: str, image: str, folder: Path) -> list[Object]:
-    """Return what the command writes, and torch from a claim: our image has none."""
+    """Return what the command writes, and torch from a claim: our image has none.
+
+    The second pod is made later: the lower address has rank 0, and only where that one lives on does a
+    successor show whether it finds the others.
+    """
     script = folder / "train.py"
     script.write_text(SCRIPT)
     command: list[str | Path] = [
@@ -211,6 +224,7 @@ def render(namespace: str, image: str, folder: Path) -> list[Object]:
     assert done.returncode == 0, done.stderr
     objects: list[Object] = list(yaml.safe_load_all(done.stdout))
     (job,) = [one for one in objects if one["kind"] == "Job"]
+    job["spec"]["parallelism"] = 1
     pod = job["spec"]["template"]["spec"]
     claim = {"claimName": "torch", "readOnly": True}
     pod["volumes"].append({"name": "torch", "persistentVolumeClaim": claim})
@@ -240,8 +254,9 @@ def test_two_pods_train_together_and_go_on_from_the_checkpoint_when_one_is_kille
 
     run.wait(lambda: run.loss(-1) < run.loss(0) / 10, "a tenth of the first loss")
     (run.folder / "end").touch()
-    job = f"/apis/batch/v1/namespaces/{run.namespace}/jobs/{NAME}"
-    run.wait(lambda: condition_status(run.cluster.api.get(job), "Complete") == "True", "the end of the Job")
+    run.wait(
+        lambda: condition_status(run.cluster.api.get(run.job), "Complete") == "True", "the end of the Job"
+    )
     assert len(run.told("start")) == 4
     assert len(run.told("end")) == 2
 
