@@ -1,0 +1,190 @@
+"""What a generation is asked for and what comes of it, as plain values; no I/O, no ONNX Runtime."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from modelservice_runtime.errors import ServingError
+
+
+class Finish(StrEnum):
+    """Why a generation ended, in the words of OpenAI's API; CANCELLED is never sent to anybody."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen of its logits.
+
+    `temperature` 0 takes the most probable one. `top_k` 0, `top_p` 1 and `min_p` 0 leave nothing out.
+    Penalties follow OpenAI's (`presence`, `frequency`: subtracted from the logit of a token that was
+    generated) and Hugging Face's (`repetition`: divides positive logits, multiplies negative ones, prompt
+    included).
+    `logit_bias` is added by token id. `logprobs` is how many alternatives are told beside the chosen token;
+    None tells nothing.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    logprobs: int | None = None
+
+
+class Guide(Protocol):
+    """Follows one generation and says which tokens may come next, for structured output."""
+
+    def allowed(self, mask: "memoryview") -> None:
+        """Write one bit a token (little-endian 32-bit words): 1 where it may come next."""
+
+    def accept(self, token: int) -> None:
+        """The chosen token."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the text is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One text to be generated.
+
+    `stop` are strings that end it and are not part of it, `stop_ids` tokens that do. `min_tokens` come
+    before any end. `priority`: lower ones first. `owner` is who asks (the name of an API key): what prompts
+    have in common is reused for the same owner only, and turns go round over owners.
+    """
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    stop_ids: frozenset[int] = frozenset()
+    include_stop: bool = False
+    ignore_eos: bool = False
+    min_tokens: int = 0
+    guide: Guide | None = None
+    priority: int = 0
+    owner: str = ""
+    adapter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token and the natural logarithm of its probability, before sampling narrowed the choice."""
+
+    token: int
+    logprob: float
+    alternatives: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one generation; `cached` of the prompt's were known from an earlier one."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """A piece of text, and the tokens that made it; `text` may be empty (half a character or stop string).
+
+    The last event of a generation has `finish`, or `error`, and `usage`.
+    """
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish: Finish | None = None
+    usage: Usage | None = None
+    error: ServingError | None = None
+
+
+Sink: TypeAlias = Callable[[TokenEvent], None]
+"""Called on the event loop's thread for each event, in order; once with the end."""
+
+
+class Generation(Protocol):
+    """One request under way."""
+
+    def cancel(self) -> None:
+        """End it within one step, waiting or running; the sink hears no more of it."""
+
+    def pause(self) -> None:
+        """Nobody reads: its row makes no more tokens until `resume`."""
+
+    def resume(self) -> None:
+        """Somebody reads again."""
+
+
+class TextModel(Protocol):
+    """Texts to tokens, and back; made of a model's folder."""
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Token ids; special tokens that are written out in `text` count as such."""
+
+    def decode(self, tokens: list[int]) -> str:
+        """The text of tokens, without special ones."""
+
+    def render_chat(
+        self,
+        messages: list[dict[str, object]],
+        tools: list[dict[str, object]] | None,
+        variables: Mapping[str, object],
+    ) -> str:
+        """The prompt of a conversation, by the model's own template. Raises InvalidRequestError."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationLimits:
+    """What one model grants. `max_context_tokens`: prompt and completion together."""
+
+    max_context_tokens: int
+    max_output_tokens: int
+    max_sequences: int
+    max_queued_prompt_tokens: int
+
+
+class GenerationLane(Protocol):
+    """Runs one model's generations; used on the event loop's thread."""
+
+    @property
+    def limits(self) -> GenerationLimits:
+        """What it grants."""
+
+    @property
+    def running(self) -> int:
+        """Generations that have a row."""
+
+    @property
+    def waiting(self) -> int:
+        """Generations that wait for one."""
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> Generation:
+        """Begin as soon as there is room.
+
+        Raises InvalidRequestError (it cannot fit), OverloadedError (too many prompt tokens wait).
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GenerativeModel:
+    """A loaded generative model, as protocols see it."""
+
+    name: str
+    version: str
+    created: int  # seconds since 1970: when its files were made
+    text: TextModel
+    lane: GenerationLane
+    adapters: tuple[str, ...] = ()
