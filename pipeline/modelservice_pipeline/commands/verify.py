@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from modelservice_pipeline.report.report import Report, add_output_arguments, emit
 
@@ -27,14 +28,15 @@ def run(arguments: argparse.Namespace) -> int:
     from modelservice_pipeline.model.session import OnnxModel
     from modelservice_pipeline.proof.files import read_proof
     from modelservice_pipeline.proof.proof import describe_machine
-    from modelservice_pipeline.proof.replay import replay
+    from modelservice_pipeline.proof.replay import verify
 
     path = arguments.model / "model.onnx" if arguments.model.is_dir() else arguments.model
     if not path.is_file():
         raise PipelineError(f"there is no model at {path}")
     proof = read_proof(arguments.proof or path.parent)
     model = OnnxModel(path)
-    verdict = replay(proof, lambda inputs: model.run(dict(inputs)))
+    inputs, outputs = ([port.name for port in ports] for ports in (model.inputs, model.outputs))
+    verdict = verify(proof, inputs, outputs, lambda given: model.run(dict(given)))
     with path.open("rb") as file:
         is_same_file = hashlib.file_digest(file, "sha256").hexdigest() == proof.model_sha256
     facts = {
@@ -44,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         "rows_on_threshold": verdict.on_threshold,
         "differences": len(verdict.differences),
         "worst": verdict.worst,
+        "gaps": list(verdict.gaps),
+        "unproven": dict(proof.unproven),
         "is_the_file_that_was_proven": is_same_file,
         "proven_on": dict(proof.machine),
         "verified_on": describe_machine(),
@@ -53,11 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if verdict.holds else _DIFFERS
 
 
-def _sections(facts: dict[str, object]) -> list[str]:
+def _sections(facts: dict[str, Any]) -> list[str]:
     versions = facts["versions"]
-    assert isinstance(versions, dict)
     made_by = ", ".join(f"{name} {version}" for name, version in versions.items())
-    if facts["holds"]:
+    if facts["gaps"]:
+        sections = [f"The proof is not one of this model as a whole: {'; '.join(facts['gaps'])}."]
+    elif facts["holds"]:
         sections = [f"It answers as its framework ({made_by}) did on all {facts['rows']} rows."]
     else:
         differs = f"It answers otherwise than its framework ({made_by}), {facts['differences']} times in "
@@ -66,6 +71,10 @@ def _sections(facts: dict[str, object]) -> list[str]:
         sections.append(
             f"{facts['rows_on_threshold']} rows lie on a threshold of a tree, where either answer is right."
         )
+    sections.extend(
+        f"The output {name!r} is not proven, as the proof says: {reason}."
+        for name, reason in facts["unproven"].items()
+    )
     if not facts["is_the_file_that_was_proven"]:
         sections.append("The file is not the one that the proof was made for, byte by byte.")
     return sections

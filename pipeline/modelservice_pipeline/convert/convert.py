@@ -27,6 +27,7 @@ from modelservice_pipeline.convert.inside.job import (
 )
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.proof.cover import find_gaps, mark_unproven
 from modelservice_pipeline.proof.files import ARRAYS_NAME, JSON_NAME, read_proof, write_proof
 from modelservice_pipeline.proof.proof import DEFAULT_TOLERANCE, Array, Case, Proof, Tolerance
 from modelservice_pipeline.proof.replay import Verdict, replay
@@ -141,10 +142,11 @@ def finish(request: Request, folder: Path, metadata: Mapping[str, str], notes: t
     """
     done = folder / "done"
     done.mkdir()
-    proof = replace(read_proof(folder), tolerance=request.tolerance)
+    proof = mark_unproven(replace(read_proof(folder), tolerance=request.tolerance))
     check_numbers(proof)
     versions = {f"{name}_version": version for name, version in proof.versions.items()}
     model = fix(onnx.load(folder / MODEL_NAME), proof.cases, {**metadata, **versions})
+    _check_whole(proof, model.graph, request.framework)
     save(model, done / MODEL_NAME)
     digest = _sha256(done / MODEL_NAME)
     proof = replace(proof, model_sha256=digest)
@@ -156,7 +158,22 @@ def finish(request: Request, folder: Path, metadata: Mapping[str, str], notes: t
             f"the converted model does not answer as {request.framework} does, {len(verdict.differences)} "
             f"times in {verdict.rows} rows: {verdict.worst}; nothing was written"
         )
-    return Conversion(done / MODEL_NAME, proof, verdict, bool(sandbox.find_isolation()), notes)
+    marks = tuple(
+        f"Nothing proves the output {name!r}: {reason}. Rows that bring other answers prove it (--samples)."
+        for name, reason in proof.unproven.items()
+    )
+    return Conversion(done / MODEL_NAME, proof, verdict, bool(sandbox.find_isolation()), (*notes, *marks))
+
+
+def _check_whole(proof: Proof, graph: onnx.GraphProto, framework: str) -> None:
+    """Raise PipelineError where a model takes or answers what its framework was not asked about."""
+    initializers = {tensor.name for tensor in graph.initializer}
+    inputs = {value.name for value in graph.input} - initializers
+    if gaps := find_gaps(proof, inputs, {value.name for value in graph.output}):
+        raise PipelineError(
+            f"the converter of {framework} made a model with other inputs or outputs than the framework's, "
+            f"and nothing was written; of the proof: {'; '.join(gaps)}"
+        )
 
 
 def _replay(proof: Proof, path: Path, framework: str) -> Verdict:
@@ -175,8 +192,8 @@ def _replay(proof: Proof, path: Path, framework: str) -> Verdict:
 def check_numbers(proof: Proof) -> None:
     """Raise PipelineError where an output is never a number: two that answer NaN would agree for ever."""
     for name in proof.cases[0].outputs if proof.cases else ():
-        answers = [case.outputs[name] for case in proof.cases if name in case.outputs]
-        if all(one.dtype.kind == "f" for one in answers) and all(np.isnan(one).all() for one in answers):
+        answers = [case.outputs[name] for case in proof.cases if case.outputs[name].size]
+        if answers and all(one.dtype.kind == "f" and np.isnan(one).all() for one in answers):
             raise PipelineError(
                 f"the framework itself answers NaN for every row of {name!r}, and nothing was written: look "
                 "for NaN in the model's weights, or give rows that it knows with --samples"

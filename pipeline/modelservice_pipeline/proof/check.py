@@ -1,5 +1,6 @@
 """Whether a proof that was read can prove anything: one that compares nothing would hold for every model."""
 
+from modelservice_pipeline.proof.cover import find_empty
 from modelservice_pipeline.proof.proof import Array, Case, Proof, Tolerance
 
 MAX_TOLERANCE = 0.1
@@ -11,11 +12,10 @@ def check_proof_is_sound(proof: Proof) -> None:
     outputs = set(proof.cases[0].outputs)
     if not outputs or any(set(case.outputs) != outputs for case in proof.cases):
         raise ValueError("every case needs outputs, and all cases the same")
-    if not any(array.size for case in proof.cases for array in case.outputs.values()):
-        raise ValueError("its outputs have no values")
     check_tolerance(proof.tolerance)
     for case in proof.cases:
         _check_labels(proof, case)
+    _check_marks(proof)
 
 
 def check_tolerance(tolerance: Tolerance) -> None:
@@ -33,6 +33,19 @@ def check_kind(array: Array) -> Array:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"an array is of {array.dtype} instead of numbers")
     return array
+
+
+def _check_marks(proof: Proof) -> None:
+    """Raise ValueError where a proof keeps silent about an output that it does not prove."""
+    empty = find_empty(proof)
+    if len(empty) == len(proof.cases[0].outputs):
+        raise ValueError("its outputs have no values, or none that could be another")
+    for name, reason in empty.items():
+        if name not in proof.unproven:
+            raise ValueError(f"the output {name!r} is not proven and not marked so: {reason}")
+    for name, reason in proof.unproven.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValueError(f"the mark of the output {name!r} does not say why it is not proven")
 
 
 def _check_labels(proof: Proof, case: Case) -> None:

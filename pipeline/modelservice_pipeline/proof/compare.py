@@ -79,7 +79,7 @@ def _excess(
     decision = proof.labels.get(name)
     if decision is not None and decision.scores in case.outputs:
         scores = case.outputs[decision.scores]
-        ties = _are_ties(proof, scores, scales.get(decision.scores, 1.0), decision)
+        ties = are_ties(proof, scores, scales.get(decision.scores, 1.0), decision)
         if len(ties) == len(wrong):
             wrong[ties] = 0.0
     return wrong
@@ -92,8 +92,8 @@ def _allowed(proof: Proof, expected: Array, found: Array, scale: float) -> Array
     return np.asarray(loss * (tolerance.relative * values + tolerance.absolute * scale))
 
 
-def _are_ties(proof: Proof, scores: Array, scale: float, decision: Decision) -> Array:
-    """Rows whose class is decided by less than the tolerance, or by the sign of a single score."""
+def are_ties(proof: Proof, scores: Array, scale: float, decision: Decision) -> Array:
+    """Return the rows whose class is decided by less than the tolerance, or by a single score's sign."""
     table = scores.reshape(len(scores), -1).astype(np.float64)
     ordered = np.sort(-table if decision.lowest else table, axis=1)
     lead = ordered[:, -1] - ordered[:, -2] if table.shape[1] > 1 else np.abs(table[:, 0])

@@ -65,6 +65,7 @@ class Proof:
         tolerance: Of floating-point numbers; everything else is exact.
         labels: Outputs with classes, and what decides each: where its best two scores are as close as the
             tolerance, either class will do.
+        unproven: Outputs that no run can prove, and why; a proof has to speak of every other one.
         has_thresholds: The model compares inputs with thresholds, as trees do. There the smallest change of
             an input may change the answer; see `replay`.
         versions: Of the packages that made it, by name.
@@ -75,6 +76,7 @@ class Proof:
     cases: tuple[Case, ...]
     tolerance: Tolerance = DEFAULT_TOLERANCE
     labels: Mapping[str, Decision] = field(default_factory=dict)
+    unproven: Mapping[str, str] = field(default_factory=dict)
     has_thresholds: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)

@@ -8,13 +8,14 @@ adds up trees, of which each may go its way.
 """
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from modelservice_pipeline.proof.compare import Difference, compare, count_rows, find_scales
+from modelservice_pipeline.proof.cover import find_gaps
 from modelservice_pipeline.proof.proof import Array, Case, Proof
 
 Run: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
@@ -39,17 +40,25 @@ class Verdict:
         differences: What is not as expected; the worst first.
         on_threshold: How many rows differ because an input lies on a threshold: no fault.
         worst: The differences' first with its input, as a sentence; empty where there is none.
+        gaps: What keeps the proof from being one of this model; nothing was compared where there are some.
     """
 
     rows: int
     differences: tuple[Difference, ...]
     on_threshold: int
     worst: str
+    gaps: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
         """The model answers as its framework did."""
-        return not self.differences
+        return not self.differences and not self.gaps
+
+
+def verify(proof: Proof, inputs: Collection[str], outputs: Collection[str], run: Run) -> Verdict:
+    """Replay a proof of a model with these inputs and outputs. Raises what `run` raises."""
+    gaps = find_gaps(proof, inputs, outputs)
+    return Verdict(0, (), 0, "", tuple(gaps)) if gaps else replay(proof, run)
 
 
 def replay(proof: Proof, run: Run) -> Verdict:

@@ -15,6 +15,7 @@ from modelservice_pipeline.convert.inside.job import (
     read_job,
 )
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.proof.cover import mark_unproven
 from modelservice_pipeline.proof.files import write_proof
 from modelservice_pipeline.proof.proof import Proof, describe_machine
 
@@ -59,13 +60,20 @@ def _write(job: Job, converted: Converted) -> None:
             save_as_external_data=converted.model.ByteSize() > 1 << 30,
             location="model.onnx.data",
         )
-    proof = Proof(
-        tuple(converted.cases),
-        labels=converted.labels,
-        has_thresholds=converted.has_thresholds,
-        versions=converted.versions(),
-        machine=describe_machine(),
+    proof = mark_unproven(
+        Proof(
+            tuple(converted.cases),
+            labels=converted.labels,
+            has_thresholds=converted.has_thresholds,
+            versions=converted.versions(),
+            machine=describe_machine(),
+        )
     )
+    if len(proof.unproven) == len(proof.cases[0].outputs):
+        raise PipelineError(
+            "the framework answers nothing to the inputs that were tried, which proves nothing; give inputs "
+            "that it has answers to with --samples"
+        )
     write_proof(proof, job.folder)
     result = {"metadata": dict(converted.metadata), "notes": list(converted.notes)}
     (job.folder / RESULT_NAME).write_text(json.dumps(result), encoding="utf-8")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 from tests.unit.runtime import onnx_models
 
 from modelservice_pipeline.proof.files import write_proof
@@ -53,8 +54,22 @@ def test_missing_proof_is_refused(model: Any, tmp_path: Path) -> None:
 
 def test_proof_of_another_model_is_refused(model: Any, tmp_path: Path) -> None:
     prove(tmp_path, model, INPUT, name="other")
-    with pytest.raises(ModelRejectedError, match="of another model: its inputs are other"):
+    with pytest.raises(
+        ModelRejectedError, match="gives input 'other', which the model lacks; it gives no input 'x'"
+    ):
         check_proof(model, tmp_path / "model.onnx")
+
+
+def test_proof_that_is_silent_about_an_output_is_refused(tmp_path: Path) -> None:
+    numbers = [onnx_models.value(name, "FP32", ["n", 4]) for name in "xyz"]
+    nodes = [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("Neg", ["x"], ["z"])]
+    onnx_models.save(tmp_path / "model.onnx", nodes, numbers[:1], numbers[1:])
+    model = load_onnx_model(tmp_path / "model.onnx", "m", "1", SessionSettings(("CPU",), 1))
+    write_proof(Proof((Case({"x": INPUT}, {"y": INPUT}),)), tmp_path)
+    with pytest.raises(ModelRejectedError, match="it does not prove output 'z'"):
+        check_proof(model, tmp_path / "model.onnx")
+    write_proof(Proof((Case({"x": INPUT}, {"y": INPUT, "z": -INPUT}),)), tmp_path)
+    check_proof(model, tmp_path / "model.onnx")
 
 
 def test_proof_that_the_model_does_not_take_is_refused(model: Any, tmp_path: Path) -> None:
