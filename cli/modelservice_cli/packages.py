@@ -16,7 +16,7 @@ _RUNTIME_PACKAGES = (
     "uvloop",
 )
 _ENCRYPTION_PACKAGES = ("aiohttp", "obstore", "pyrage")
-_CLUSTER_PACKAGES = ("kubernetes", "msgspec", "rich")
+_CLUSTER_PACKAGES = ("cronsim", "kubernetes", "msgspec", "rich")
 
 
 def check_runtime_packages() -> None:
