@@ -23,8 +23,8 @@ lock() {
 
 # What goes into images.
 lock operator operator --extra image "$@"
-lock runtime runtime --extra otel --extra image "$@"
-lock runtime-gpu gpu --extra otel --extra image "$@"
+lock runtime runtime --extra guidance --extra otel --extra image "$@"
+lock runtime-gpu gpu --extra guidance --extra otel --extra image "$@"
 lock train train "$@"
 lock dev dev "$@"
 lock fuzz fuzz "$@"

@@ -12,8 +12,9 @@ SERVER = "modelservice_runtime.serving.serve"
 COMMAND = "modelservice_cli.commands, modelservice_cli.local.serve, modelservice_runtime.serving.serve"
 # Each takes longer than a small model to load.
 HEAVY = [
-    "aiohttp", "email.utils", "google.protobuf", "importlib.metadata", "modelservice_operator",
-    "numpy.random", "obstore", "opentelemetry", "prometheus_client", "pydantic", "statistics", "yaml",
+    "aiohttp", "email.utils", "google.protobuf", "importlib.metadata", "jinja2", "llguidance",
+    "modelservice_operator", "numpy.random", "obstore", "opentelemetry", "prometheus_client", "pydantic",
+    "statistics", "tokenizers", "yaml",
 ]  # fmt: skip
 # Ours, which only some requests need.
 LATE = [
