@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.tiny_chat import make_tiny_chat
 from tests.unit.runtime import onnx_models
 from tests.unit.runtime.busy_threads import Busy
 from tests.unit.runtime.server_thread import ServerThread
@@ -34,6 +35,12 @@ def server(model_files: dict[str, Path]) -> Iterator[ServerThread]:
     """A running server with every test model."""
     with ServerThread(model_files) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a chat model that has learnt the answers of `tests.support.tiny_chat.PAIRS` by heart."""
+    return make_tiny_chat(tmp_path_factory.mktemp("generative") / "tiny")
 
 
 @pytest.fixture

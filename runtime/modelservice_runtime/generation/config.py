@@ -1,0 +1,195 @@
+"""What `genai_config.json` says of a model; onnxruntime-genai's builder writes it beside the graph.
+
+A folder with this file holds a generative model. Read here, checked, and what cannot be served is refused.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
+
+CONFIG_NAME = "genai_config.json"
+_MAX_BYTES = 1024 * 1024
+# More than any model has; a slip in the file must not ask for all memory.
+_MAX_COUNT = 1 << 24
+# Parts of a model beside its decoder: they take pictures or sound, or encode what is to be answered first.
+_OTHER_PARTS = {
+    "vision": "takes pictures",
+    "speech": "takes sound",
+    "audio": "takes sound",
+    "embedding": "puts pictures or sound beside words",
+    "encoder": "has an encoder",
+    "encoder_decoder_init": "has an encoder",
+}
+# GroupQueryAttention of the CPU provider turns heads in steps of this size.
+_HEAD_STEP = 16
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderConfig:
+    """The sizes and names of a decoder.
+
+    `file` is the graph's name within the folder. `past_names` and `present_names` hold a `%d` for the layer:
+    of keys, then of values. `eos_ids` end a text.
+    """
+
+    file: str
+    layers: int
+    kv_heads: int
+    head_size: int
+    context_length: int
+    vocabulary: int
+    eos_ids: frozenset[int]
+    ids_name: str
+    mask_name: str
+    logits_name: str
+    past_names: tuple[str, str]
+    present_names: tuple[str, str]
+
+    def past(self) -> list[str]:
+        """Names of the inputs that hold keys and values, layer by layer."""
+        return [name % layer for layer in range(self.layers) for name in self.past_names]
+
+    def present(self) -> list[str]:
+        """Names of the outputs that belong to them."""
+        return [name % layer for layer in range(self.layers) for name in self.present_names]
+
+
+def is_generative(path: Path) -> bool:
+    """Whether a folder holds a generative model."""
+    return (path / CONFIG_NAME).is_file()
+
+
+def read_config(folder: Path) -> DecoderConfig:
+    """Read and check it.
+
+    Raises ModelLoadFailedError (not what the builder writes), ModelRejectedError (not served here).
+    """
+    fields = _Fields(_read(folder / CONFIG_NAME), "")
+    model = fields.part("model")
+    _refuse_other_parts(model)
+    decoder = model.part("decoder")
+    _refuse_other_states(decoder)
+    head_size = decoder.count("head_size")
+    if head_size % _HEAD_STEP:
+        raise ModelRejectedError(
+            f"{CONFIG_NAME}: model.decoder.head_size is {head_size}, and only multiples of {_HEAD_STEP} can "
+            "be served; take a model with other heads"
+        )
+    inputs, outputs = decoder.part("inputs"), decoder.part("outputs")
+    return DecoderConfig(
+        file=_file_name(decoder.text("filename")),
+        layers=decoder.count("num_hidden_layers"),
+        kv_heads=decoder.count("num_key_value_heads"),
+        head_size=head_size,
+        context_length=model.count("context_length"),
+        vocabulary=model.count("vocab_size"),
+        eos_ids=model.ids("eos_token_id"),
+        ids_name=inputs.text("input_ids"),
+        mask_name=inputs.text("attention_mask"),
+        logits_name=outputs.text("logits"),
+        past_names=(inputs.layer_names("past_key_names"), inputs.layer_names("past_value_names")),
+        present_names=(outputs.layer_names("present_key_names"), outputs.layer_names("present_value_names")),
+    )
+
+
+class _Fields:
+    """One JSON object of the file; every refusal names the field's path."""
+
+    def __init__(self, values: Mapping[str, Any], path: str) -> None:
+        self.values = values
+        self._path = path
+
+    def part(self, name: str) -> "_Fields":
+        value = self.values.get(name)
+        if not isinstance(value, dict):
+            raise self._wrong(name, "an object")
+        return _Fields(value, f"{self._path}{name}.")
+
+    def count(self, name: str) -> int:
+        value = self.values.get(name)
+        if not _is_whole(value) or not 1 <= value <= _MAX_COUNT:
+            raise self._wrong(name, f"a whole number from 1 to {_MAX_COUNT}")
+        return value
+
+    def ids(self, name: str) -> frozenset[int]:
+        value = self.values.get(name)
+        values = value if isinstance(value, list) else [value]
+        if not values or not all(_is_whole(one) and 0 <= one < _MAX_COUNT for one in values):
+            raise self._wrong(name, "a token's number, or a list of them")
+        return frozenset(values)
+
+    def text(self, name: str) -> str:
+        value = self.values.get(name)
+        if not isinstance(value, str) or not value:
+            raise self._wrong(name, "a name")
+        return value
+
+    def layer_names(self, name: str) -> str:
+        value = self.text(name)
+        if value.count("%") != 1 or "%d" not in value:
+            raise self._wrong(name, "a name with one %d for the layer")
+        return value
+
+    def _wrong(self, name: str, expected: str) -> ModelLoadFailedError:
+        found = "is missing" if name not in self.values else f"is {str(self.values[name])[:80]!r}"
+        return ModelLoadFailedError(
+            f"{CONFIG_NAME}: {self._path}{name} {found}, expected {expected}; export the model with "
+            "onnxruntime-genai's model builder"
+        )
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelLoadFailedError(f"cannot read {CONFIG_NAME} ({error.strerror})") from error
+    if len(content) > _MAX_BYTES:
+        raise ModelLoadFailedError(
+            f"{CONFIG_NAME} is larger than {_MAX_BYTES} bytes; it must be a small JSON file"
+        )
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ModelLoadFailedError(f"{CONFIG_NAME} is not JSON; export the model again") from error
+    if not isinstance(values, dict):
+        raise ModelLoadFailedError(f"{CONFIG_NAME} is not a JSON object; export the model again")
+    return values
+
+
+def _refuse_other_parts(model: _Fields) -> None:
+    for name, what in _OTHER_PARTS.items():
+        if model.values.get(name):
+            raise ModelRejectedError(
+                f"{CONFIG_NAME}: the model {what} (model.{name}), and only decoders of texts are "
+                "served; take a model of texts alone"
+            )
+
+
+def _refuse_other_states(decoder: _Fields) -> None:
+    if decoder.values.get("sliding_window"):
+        raise ModelRejectedError(
+            f"{CONFIG_NAME}: the model attends through a sliding window (model.decoder.sliding_window), "
+            "which is not served; take a model that attends to its whole context"
+        )
+    if decoder.values.get("pipeline"):
+        raise ModelRejectedError(
+            f"{CONFIG_NAME}: the model is cut into several graphs (model.decoder.pipeline); export it as one"
+        )
+
+
+def _file_name(name: str) -> str:
+    if "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
+        raise ModelRejectedError(
+            f"{CONFIG_NAME}: model.decoder.filename {name[:200]!r} leads outside the model's folder; keep "
+            "the graph beside this file"
+        )
+    return name
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
