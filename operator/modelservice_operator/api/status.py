@@ -90,7 +90,7 @@ class ServedModel(ApiModel):
     outputs: Annotated[tuple[ServedTensor, ...], Field(max_length=64)] | None = None
     """What clients get."""
     compared_at: Annotated[str, limited(64)] | None = None
-    """The resourceVersion of the Deployment when its pods were last asked what they loaded."""
+    """The resourceVersion of the Deployment when it was recorded what its pods loaded."""
 
 
 class SurgeCapacity(ApiModel):

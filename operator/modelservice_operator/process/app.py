@@ -51,6 +51,7 @@ from modelservice_operator.sources.namespaces import guard_rights, wait_for_read
 from modelservice_operator.sources.watch import ResourceWatch
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import PodReader
+from modelservice_operator.work.pods.rounds import Rounds
 from modelservice_operator.work.reconcile import Reconciler, work
 from modelservice_operator.work.report import Reporter
 from modelservice_operator.work.standby.listening import Listening
@@ -97,6 +98,7 @@ class Operator:
             self._ingest.on_runtime(None, runtime)
         self._life = Life()
         pods = PodReader(api, self._on_pods, reads_nodes=not self._owns_runtimes)
+        self._rounds = Rounds(api, pods, self._on_pods)
         self._reconciler = Reconciler(
             store=self._store,
             applier=Applier(api, self._store, self._ingest),
@@ -104,6 +106,7 @@ class Operator:
                 api=api,
                 ingest=self._ingest,
                 pods=pods,
+                rounds=self._rounds,
                 measurer=Measurer(self._on_pods),
                 recorder=self._recorder,
             ),
@@ -194,6 +197,7 @@ class Operator:
             look = AutoscalerLook(api=self._api, ingest=self._ingest, namespace=lease[0], name=lease[1])
             self._life.spawn("autoscaler", look.run())
         await self._elector.acquired.wait()
+        self._life.spawn("rounds", self._rounds.run())
         # One more than a namespace may have: another one's edit waits for nobody.
         for _ in range(settings.workers + 1):
             self._life.spawn("worker", work(self._queue, self._reconciler))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.observed import Observed
     from modelservice_operator.work.measure.measurer import Measurer
     from modelservice_operator.work.pods.reader import PodReader, Pods
+    from modelservice_operator.work.pods.rounds import Rounds
     from modelservice_operator.work.writes.write import Applied
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class _Pace:
     pods_wanted_since: float | None = -math.inf
     """Since when its pods are worth a look; None: they are not. From before this process began: for ever."""
     written_at: float | None = None
-    silent_at: str | None = None
-    """The resourceVersion of a Deployment some of whose pods do not say what they loaded."""
+    settled_at: str | None = None
+    """The resourceVersion of a Deployment whose pods were compared, or do not say what they loaded."""
     turn_at: float | None = None
     """When it is this service's turn to have its pods compared."""
     look_after_seconds: float | None = None
@@ -89,6 +90,7 @@ class Reporter:
     api: ApiClient
     ingest: Ingest
     pods: PodReader
+    rounds: Rounds
     measurer: Measurer
     recorder: Recorder
     clock: Callable[[], float] = time.monotonic
@@ -116,7 +118,7 @@ class Reporter:
         pace.look_after_seconds = soonest(pace.look_after_seconds, soon)
         patch = merge_patch(old, new)
         pace.owed_since = None
-        if not patch:
+        if not patch or _is_compared_again(old, patch):
             return pace.look_after_seconds
         if not is_news(old, new) and (wait := self._wait_seconds(pace)) > 0:
             return min(wait, pace.look_after_seconds or math.inf)
@@ -131,6 +133,7 @@ class Reporter:
     def forget(self, key: Key) -> None:
         """The service is gone."""
         self.pods.forget(key)
+        self.rounds.leave(key)
         self.measurer.forget(key)
         self._paces.pop(key, None)
 
@@ -157,15 +160,19 @@ class Reporter:
         return compute_status(observed, view.decision, view.applied.failures, view.now)
 
     def _wants_comparison(self, view: View, pace: _Pace) -> bool:
-        """Whether to ask the pods of a ready service what they loaded, now; one after the other.
+        """Whether to ask the pods of a ready service what they loaded, now.
 
-        Many at once are in question only after the operator's start.
+        What a revision's pods loaded at first is told soon, one service after the other: many at once are in
+        question only after the operator's start. Pods that came since are compared with them at leisure.
         """
         uncompared = view.decision.uncompared
-        if uncompared is None or uncompared == pace.silent_at:
+        if uncompared is None or uncompared == pace.settled_at:
             pace.turn_at = None
+            self.rounds.leave(view.key)
             self.pods.forget(view.key)
             return False
+        if _is_compared(_status(view)) or pace.settled_at is not None:
+            return self.rounds.is_turn(view.key)
         if pace.turn_at is None:
             pace.turn_at = self._next_turn_at = max(self.clock(), self._next_turn_at + TURN_SECONDS)
         if self.clock() < pace.turn_at:
@@ -223,8 +230,8 @@ class Reporter:
             # The list is older than the Deployment's status.
             pace.look_after_seconds = PATIENCE_SECONDS
             return None
-        if not found.answers.is_complete and not found.answers.is_pending:
-            pace.silent_at = uncompared
+        if found.answers.is_complete or not found.answers.is_pending:
+            pace.settled_at = uncompared
         return uncompared if found.answers.is_complete else None
 
     async def _write(self, key: Key, patch: Mapping[str, Any]) -> bool:
@@ -248,6 +255,16 @@ def log_fields(key: Key) -> dict[str, str]:
 
 def _is_ready(status: Mapping[str, Any]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+
+
+def _is_compared(status: Mapping[str, Any]) -> bool:
+    """Whether it tells what the pods of the serving revision loaded."""
+    return "comparedAt" in (status.get("model") or {})
+
+
+def _is_compared_again(old: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    """Whether nothing came of a comparison: not worth a write, a new process compares once more."""
+    return _is_compared(old) and patch.keys() == {"model"} and (patch["model"] or {}).keys() == {"comparedAt"}
 
 
 def is_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.facts.nodes import Node
 
+Pod = dict[str, Any]
+
 FRESH_SECONDS = 0.9
 """Several reconciliations within a second (a Deployment rolls) share one list; a requeue comes after 1 s."""
 STUCK_SECONDS = 1.0
@@ -90,6 +92,10 @@ class PodReader:
             self._watches.begin(key, pods, pages[0].metadata.resource_version)
         self._listed[key] = (time.monotonic(), tuple(pods))
         return tuple(pods)
+
+    def take(self, key: Key, pods: Sequence[Pod]) -> None:
+        """Keep pods that were read with those of others: `read` goes by them while they are fresh."""
+        self._listed[key] = (time.monotonic(), tuple(pods))
 
     async def _read_events(
         self, key: Key, stuck: Sequence[Mapping[str, Any]]

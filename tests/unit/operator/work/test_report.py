@@ -51,12 +51,15 @@ class Desk:
         self.recorded: list[object] = []
         self.error: ApiError | None = None
         self.uncompared: str | None = None
+        self.is_called = False
+        self.waits = False
         monkeypatch.setattr(report_module, "compute_status", lambda *_: self.status)
         monkeypatch.setattr(report_module, "compute_transitions", lambda *_: ["transition"])
         self.reporter = Reporter(
             api=self,  # type: ignore[arg-type]
             ingest=self,  # type: ignore[arg-type]
             pods=self,  # type: ignore[arg-type]
+            rounds=self,  # type: ignore[arg-type]
             measurer=Measurer(lambda _: None),
             recorder=self,  # type: ignore[arg-type]
             clock=lambda: self.now,
@@ -78,6 +81,13 @@ class Desk:
 
     def forget(self, _: Key) -> None:
         self.forgotten += 1
+
+    def is_turn(self, _: Key) -> bool:
+        self.waits = not self.is_called
+        return self.is_called
+
+    def leave(self, _: Key) -> None:
+        self.is_called = self.waits = False
 
     def record(self, _: object, transition: object) -> None:
         self.recorded.append(transition)
@@ -302,8 +312,45 @@ async def test_silent_pods_are_left_alone_until_the_deployment_changes(desk, mon
     desk.uncompared = "8"
     desk.found = make_answers()
     desk.now += 1
+    desk.is_called = True
     await desk.report()
     assert (desk.pod_reads, recorded[-1]) == (2, "8")
+
+
+def make_compared(version: str, sha256: str = "a") -> dict[str, Any]:
+    return {**make_status("True"), "model": {"sha256": sha256, "comparedAt": version}}
+
+
+async def test_pods_that_came_later_are_compared_when_it_is_their_turn(desk, monkeypatch):
+    recorded = compare(desk, monkeypatch)
+    desk.stored = desk.status = make_compared("6")
+    await desk.report()
+    assert (desk.pod_reads, desk.waits) == (0, True)
+    desk.is_called = True
+    await desk.report()
+    assert (desk.pod_reads, recorded[-1]) == (1, "7")
+
+
+async def test_comparison_of_which_nothing_came_is_not_written_and_not_made_again(desk, monkeypatch):
+    compare(desk, monkeypatch)
+    desk.stored, desk.status, desk.is_called = make_compared("6"), make_compared("7"), True
+    await desk.report()
+    assert await desk.report() is None
+    assert (desk.patches, desk.pod_reads, desk.waits) == ([], 1, False)
+
+
+async def test_comparison_that_finds_something_is_written(desk, monkeypatch):
+    compare(desk, monkeypatch)
+    desk.stored, desk.status, desk.is_called = make_compared("6"), make_compared("7", "b"), True
+    await desk.report()
+    assert desk.patches == [{"model": {"sha256": "b", "comparedAt": "7"}}]
+
+
+async def test_first_comparison_is_written_though_pods_say_nothing(desk, monkeypatch):
+    compare(desk, monkeypatch)
+    desk.status = {**desk.status, "model": {"comparedAt": "7"}}
+    await desk.report()
+    assert desk.patches == [{"model": {"comparedAt": "7"}}]
 
 
 async def test_many_ready_services_are_compared_one_after_the_other(desk, monkeypatch):
