@@ -15,6 +15,7 @@ from modelservice_runtime.protocols.oip.routes import match_template
 from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.protocols.tfs.routes import match_tfs_template
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier
+from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 UNKNOWN_ROUTE = "(none)"
 # What nginx calls a client that left before the answer; nothing is sent.
 _CLIENT_CLOSED = 499
+# What a stream that was broken off is told as, whatever its head said.
+_BROKEN_OFF = 500
 # Clients that ask for something new each time fill what is known; the longest unused go first.
 _MAX_KNOWN_TARGETS = 512
 _MAX_KNOWN_TARGET_BYTES = 256
@@ -55,7 +58,7 @@ def observe_request(application: HttpApplication, request: HttpRequest, observer
 class _Watcher:
     """Stands between one request and its connection."""
 
-    __slots__ = ("_observer", "_request", "_source", "client", "done", "on_disconnect")
+    __slots__ = ("_observer", "_request", "_source", "client", "done", "on_disconnect", "sent_bytes")
 
     def __init__(self, request: HttpRequest, observer: Observer) -> None:
         self._request = request
@@ -63,24 +66,60 @@ class _Watcher:
         self._observer = observer
         self.client = request.source.client
         self.done = False
+        self.sent_bytes = 0
         self.on_disconnect: Callable[[], None] | None = None
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
         """See `Replier.reply`."""
         self._source.reply(request, response)
-        self._tell(response.status, 0 if request.method == b"HEAD" else response.content_length)
+        self.tell(response.status, 0 if request.method == b"HEAD" else response.content_length)
+
+    def stream(self, request: HttpRequest, head: StreamHead, producer: Producer) -> AnswerStream:
+        """See `Replier.stream`; the observer hears of it at its end."""
+        return _WatchedStream(self._source.stream(request, head, producer), self, head.status)
 
     def give_up(self) -> None:
-        """The client left before the answer."""
+        """The client left before the answer, or in the middle of it."""
         if self.on_disconnect is not None:
             self.on_disconnect()
-        self._tell(_CLIENT_CLOSED, 0)
+        self.tell(_CLIENT_CLOSED, self.sent_bytes)
 
-    def _tell(self, status: int, response_bytes: int) -> None:
+    def tell(self, status: int, response_bytes: int) -> None:
         if not self.done:
             self.done = True
             duration_ns = time.perf_counter_ns() - self._request.received_ns
             self._observer(build_exchange(self._request, status, response_bytes, duration_ns, time.time_ns()))
+
+
+class _WatchedStream:
+    """Counts what is written to a stream."""
+
+    __slots__ = ("_status", "_stream", "_watcher")
+
+    def __init__(self, stream: AnswerStream, watcher: _Watcher, status: int) -> None:
+        self._stream = stream
+        self._watcher = watcher
+        self._status = status
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See `AnswerStream`."""
+        return self._stream.unsent_bytes
+
+    def write(self, data: bytes) -> None:
+        """See `AnswerStream`."""
+        self._watcher.sent_bytes += len(data)
+        self._stream.write(data)
+
+    def end(self) -> None:
+        """See `AnswerStream`."""
+        self._stream.end()
+        self._watcher.tell(self._status, self._watcher.sent_bytes)
+
+    def abort(self) -> None:
+        """See `AnswerStream`."""
+        self._watcher.tell(_BROKEN_OFF, self._watcher.sent_bytes)
+        self._stream.abort()
 
 
 def build_exchange(

@@ -8,12 +8,14 @@ from http import HTTPStatus
 from typing import Protocol, TypeAlias
 
 from modelservice_runtime.transport.client import Client
+from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 JSON = b"application/json"
 OCTET_STREAM = b"application/octet-stream"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+EVENT_STREAM = b"text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,9 @@ class Replier(Protocol):
     def reply(self, request: "HttpRequest", response: HttpResponse) -> None:
         """Send the answer to `request`; ignored when the client has gone."""
 
+    def stream(self, request: "HttpRequest", head: StreamHead, producer: Producer) -> AnswerStream:
+        """Begin an answer to `request` whose body comes in pieces."""
+
 
 @dataclass(slots=True, eq=False)
 class RequestHead:
@@ -138,6 +143,13 @@ class HttpRequest:
         """Answer this request; call it once, now or later, on the event loop's thread."""
         self.source.reply(self, response)
 
+    def stream(self, head: StreamHead, producer: Producer) -> AnswerStream:
+        """Answer this request in pieces, in place of `reply`.
+
+        `on_disconnect` is called when the client goes away before the end.
+        """
+        return self.source.stream(self, head, producer)
+
 
 HttpApplication: TypeAlias = Callable[[HttpRequest], None]
 """Answers requests, now or later."""
@@ -175,6 +187,20 @@ def render_head(start: bytes, response: HttpResponse, *, close: bool, announce_k
     elif announce_keep_alive:
         extra += _KEEP_ALIVE
     return b"%b%d\r\n%b\r\n" % (start, response.content_length, extra)
+
+
+def render_stream_head(head: StreamHead, date: bytes, *, chunked: bool, close: bool) -> bytes:
+    """Status line and headers of a body that comes in pieces; `date` comes from `render_date`."""
+    framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    extra = _render_headers(head.headers) if head.headers else b""
+    return b"%bDate: %b\r\nContent-Type: %b\r\n%b%b%b\r\n" % (
+        _STATUS_LINES[head.status],
+        date,
+        head.content_type,
+        framing,
+        extra,
+        _CLOSE if close else b"",
+    )
 
 
 @lru_cache(maxsize=64)

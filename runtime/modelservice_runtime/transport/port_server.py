@@ -6,6 +6,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -25,6 +26,8 @@ _MIN_CONNECTIONS = 4
 # Handshakes that are not connections yet, as a share of those.
 _HANDSHAKE_SHARE = 4
 _FULL_LOG_SECONDS = 60.0
+# So long may the end of a stream that is cut off take to reach its client.
+_LAST_WORDS_SECONDS = 1.0
 # Clients that came together shall not leave together.
 _AGE_SPREAD = 0.1
 
@@ -109,6 +112,9 @@ class ServedConnection(Protocol):
 
     def close_when_idle(self) -> None:
         """Close now, or behind what is in flight."""
+
+    def say_last(self) -> bool:
+        """The time is up: end what can be ended in order; False where nothing can."""
 
     def abort(self) -> None:
         """Close at once."""
@@ -207,13 +213,30 @@ class PortServer(ABC, Generic[ConnectionT]):
             await asyncio.wait_for(self._wait_until_empty(), timeout_seconds)
         except TimeoutError:
             was_idle = self.is_idle
-            for connection in list(self.connections):
-                connection.abort()
+            await self._cut_off()
             return was_idle
         finally:
             if self._sweeper is not None:
                 self._sweeper.cancel()
         return True
+
+    async def _cut_off(self) -> None:
+        """End every connection, those that can say why a moment later."""
+        speakers = [one for one in list(self.connections) if self._lets_say_last(one)]
+        for connection in self.connections.difference(speakers):
+            connection.abort()
+        if speakers:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wait_until_empty(), _LAST_WORDS_SECONDS)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def _lets_say_last(self, connection: ConnectionT) -> bool:
+        try:
+            return connection.say_last()
+        except Exception:
+            log.exception("internal error with a connection")
+            return False
 
     @property
     def is_idle(self) -> bool:

@@ -7,7 +7,9 @@ so there is one port for both. asyncio and uvloop alone would listen on IPv6 onl
 import contextlib
 import errno
 import logging
+import select
 import socket
+from typing import Any
 
 from modelservice_runtime.errors import AddressUnavailableError
 
@@ -52,6 +54,13 @@ def open_sockets(
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise AddressUnavailableError(f"cannot listen on {where} ({_describe(error)})") from error
     return sockets
+
+
+def has_hung_up(transport: Any) -> bool:
+    """Whether the other end sends no more, or is gone: also where its last bytes are not read yet."""
+    poller = select.poll()
+    poller.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    return bool(poller.poll(0))
 
 
 def _set_options(opened: socket.socket, *, both_families: bool, shared: bool) -> None:

@@ -1,12 +1,15 @@
 """How answers leave: at once, in pieces over TLS, and counted while their client does not read."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelservice_runtime.transport.http import Buffer, HttpLimits, HttpResponse, render_head
 from modelservice_runtime.transport.http1.bodies.body import MIN_DIRECT_BYTES
 from modelservice_runtime.transport.http1.bodies.piecewise import PIECE_BYTES, Piecewise
 from modelservice_runtime.transport.http1.port import HttpPort
+
+if TYPE_CHECKING:
+    from modelservice_runtime.transport.http1.body_stream import BodyStream
 
 
 class AnswerWriter:
@@ -20,12 +23,15 @@ class AnswerWriter:
         self._unsent_bytes = 0
         self._write_deadline = 0.0
         self._piecewise: Piecewise | None = None
+        self._stream: BodyStream | None = None
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we answer."""
         self._writing_paused = True
-        self._count_unsent(self._waiting_bytes())
+        self._count_unsent(self.waiting_bytes)
         self._write_deadline = self._server.now + self._limits.write_stall_seconds
+        if self._stream is not None:
+            self._stream.producer.pause()
 
     def abort(self) -> None:
         """Close at once."""
@@ -34,15 +40,27 @@ class AnswerWriter:
 
     def _check_write_progress(self, now: float) -> None:
         before = self._unsent_bytes
-        self._count_unsent(self._waiting_bytes())
+        self._count_unsent(self.waiting_bytes)
         if self._unsent_bytes < before:
             self._write_deadline = now + self._limits.write_stall_seconds
         elif now > self._write_deadline:
             self.abort()
 
-    def _waiting_bytes(self) -> int:
+    @property
+    def waiting_bytes(self) -> int:
+        """See `StreamConnection`."""
+        if self._transport is None:
+            return 0
         waiting: int = self._transport.get_write_buffer_size()
         return waiting if self._piecewise is None else waiting + self._piecewise.size_bytes
+
+    def write_piece(self, data: bytes) -> None:
+        """See `StreamConnection`."""
+        if self._transport is None:
+            return
+        self._transport.write(data)
+        if self._writing_paused:
+            self._count_unsent(self.waiting_bytes)
 
     def _write_pieces(self) -> None:
         """Write until the transport asks for a pause."""

@@ -1,6 +1,7 @@
 """One client's connection in time: its transport, its place, its timeouts and its end."""
 
 import asyncio
+import time
 
 from modelservice_runtime.transport.client import read_client
 from modelservice_runtime.transport.http1.bodies.piecewise import Piecewise
@@ -9,6 +10,10 @@ from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import RefusalError, too_many_connections
 from modelservice_runtime.transport.http1.request_reader import Phase
 from modelservice_runtime.transport.port_server import Place
+from modelservice_runtime.transport.sockets import has_hung_up
+
+# Answers that take less are given also to a client that sends many requests at once and half-closes.
+_PATIENCE_NS = 1_000_000_000
 
 
 class Connection(Exchange):
@@ -38,6 +43,9 @@ class Connection(Exchange):
         self._body.discard()
         self._requests.clear()
         request, self._current = self._current, None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.lose()
         self._last_request_seen = True
         if self._large_reads is not None:
             self._large_reads.stop()
@@ -61,6 +69,8 @@ class Connection(Exchange):
         self._write_pieces()
         if not self._writing_paused:
             self._process()
+        if self._stream is not None and not self._writing_paused:
+            self._stream.producer.resume()
 
     # its place and its end
 
@@ -89,6 +99,13 @@ class Connection(Exchange):
             self._write_all_pieces()
             self._transport.close()
 
+    def say_last(self) -> bool:
+        """See `ServedConnection`."""
+        if self._stream is None:
+            return False
+        self._stream.producer.cut_off()
+        return True
+
     @property
     def idle_until(self) -> float | None:
         """See `ServedConnection`."""
@@ -103,6 +120,8 @@ class Connection(Exchange):
             self._retiring = True
         if self._writing_paused:
             self._check_write_progress(now)
+        elif self._has_left():
+            self.abort()
         elif self._phase is Phase.LINGER:
             if now > self._deadline:
                 self.abort()
@@ -113,6 +132,13 @@ class Connection(Exchange):
                 self._refuse(RefusalError(408, "the request took too long to arrive"))
 
     # inside
+
+    def _has_left(self) -> bool:
+        """Whether the client of an answer that takes long has gone, where unread requests hide it."""
+        if not self._reading_paused or self._current is None:
+            return False
+        waited_ns = time.perf_counter_ns() - self._current.received_ns
+        return waited_ns > _PATIENCE_NS and has_hung_up(self._transport)
 
     def _linger(self) -> None:
         """Send our end of stream and read on for a moment: closing at once could destroy the answer.

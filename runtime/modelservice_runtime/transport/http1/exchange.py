@@ -15,7 +15,13 @@ import time
 import httptools
 
 from modelservice_runtime.errors import internal_error
-from modelservice_runtime.transport.http import Buffer, HttpRequest, HttpResponse, RequestHead
+from modelservice_runtime.transport.http import (
+    Buffer,
+    HttpRequest,
+    HttpResponse,
+    RequestHead,
+    render_stream_head,
+)
 from modelservice_runtime.transport.http1.answer_writer import AnswerWriter
 from modelservice_runtime.transport.http1.bodies.body import (
     MIN_DIRECT_BYTES,
@@ -23,10 +29,12 @@ from modelservice_runtime.transport.http1.bodies.body import (
     padding_bytes,
 )
 from modelservice_runtime.transport.http1.bodies.large_reads import LargeReads
+from modelservice_runtime.transport.http1.body_stream import BodyStream
 from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import RefusalError, no_room
 from modelservice_runtime.transport.http1.request_reader import Phase, RequestReader
 from modelservice_runtime.transport.status import error_response
+from modelservice_runtime.transport.streaming import AnswerStream, LostStream, Producer, StreamHead
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +52,8 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
     def __init__(self, server: HttpPort) -> None:
         RequestReader.__init__(self, server)
         AnswerWriter.__init__(self, server)
-        self._current: HttpRequest | None = None
+        # What is in flight: a request, and behind its answer's head the stream of its body.
+        self._current: HttpRequest | BodyStream | None = None
         self._processing = False
         self._reading_paused = False
         self._large_reads: LargeReads | None = None
@@ -221,6 +230,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
         """See `Replier.reply`."""
         if request is not self._current:
+            self._break_off(request)
             return
         self._current = None
         try:
@@ -252,18 +262,57 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
 
     def _reply_in_full(self, head: RequestHead, response: HttpResponse) -> None:
         """An answer without a body, or one that says something of its connection."""
-        server = self._server
-        is_last = not self._requests and self._refusal is None
-        close = not head.keep_alive or response.close or ((server.closing or self._retiring) and is_last)
+        close = not head.keep_alive or response.close or self._leaves
         self._write(response, close=close, only_head=head.method == b"HEAD", old=head.is_http_1_0)
-        self._deadline = server.now + self._limits.idle_timeout_seconds
+        self._go_on(close=close)
+
+    def _go_on(self, *, close: bool) -> None:
+        """Behind an answer: leave, or take what came meanwhile."""
+        self._deadline = self._server.now + self._limits.idle_timeout_seconds
         if close:
             self._requests.clear()
             self._linger()
         elif not self._processing:
             self._process()
 
+    # answers in pieces
+
+    def stream(self, request: HttpRequest, head: StreamHead, producer: Producer) -> AnswerStream:
+        """See `Replier.stream`."""
+        if request is not self._current or self._transport is None:
+            return LostStream()
+        self._release_body()
+        old = request.head.is_http_1_0
+        closes = old or not request.head.keep_alive or self._leaves
+        # Behind a body without a length nothing can follow.
+        self._last_request_seen = self._last_request_seen or old
+        self._current = self._stream = stream = BodyStream(self, request, producer, closes=closes)
+        start = render_stream_head(head, self._server.date(), chunked=not old, close=closes)
+        self._transport.write(start)
+        if self._writing_paused:
+            producer.pause()
+        return stream
+
+    def end_stream(self, stream: BodyStream) -> None:
+        """See `StreamConnection`."""
+        if stream is not self._stream or self._transport is None:
+            return
+        self._current = self._stream = None
+        self._transport.write(stream.last_bytes)
+        self._go_on(close=stream.closes or self._leaves)
+
+    def _break_off(self, request: HttpRequest) -> None:
+        """Behind a head that has gone out nothing but the end of the connection tells of a fault."""
+        if self._stream is not None and self._stream.request is request:
+            self.abort()
+
     # inside
+
+    @property
+    def _leaves(self) -> bool:
+        """The answer in flight is the last one."""
+        is_last = not self._requests and self._refusal is None
+        return is_last and (self._server.closing or self._retiring)
 
     def _process(self) -> None:
         """Hand over queued requests until one stays in flight; then refuse what could not be parsed."""

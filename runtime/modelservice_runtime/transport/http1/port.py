@@ -79,6 +79,9 @@ class HttpPort(PortServer[ServedConnection]):
         key = (status, content_type)
         start = self._starts.get(key)
         if start is None:
-            date = render_date(time.time())
-            start = self._starts[key] = render_start(status, content_type, date)
+            start = self._starts[key] = render_start(status, content_type, self.date())
         return start
+
+    def date(self) -> bytes:
+        """Now, as a header says it."""
+        return render_date(time.time())

@@ -17,6 +17,7 @@ from modelservice_runtime.transport.http1.bodies.body import RequestBody, TooMuc
 from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import RefusalError, no_room, too_many_connections
 from modelservice_runtime.transport.status import error_response
+from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
 # Of larger bodies, and those of unknown size, nothing at all is read from who may not ask; of smaller ones no
 # more than came with the head.
@@ -67,6 +68,10 @@ class RequestReader:
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
         """See `Replier.reply`."""
+        raise NotImplementedError
+
+    def stream(self, request: HttpRequest, head: StreamHead, producer: Producer) -> AnswerStream:
+        """See `Replier.stream`."""
         raise NotImplementedError
 
     def send_continue(self) -> None:

@@ -161,6 +161,10 @@ class Connection(Session, asyncio.Protocol):
         else:
             self.start_leaving()
 
+    def say_last(self) -> bool:
+        """See `ServedConnection`."""
+        return False
+
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:

@@ -8,6 +8,8 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -23,6 +25,7 @@ from modelservice_runtime.observe.setup import find_other_protocol, make_observa
 from modelservice_runtime.observe.tracing import Tracer
 from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
+from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
@@ -99,6 +102,25 @@ def test_access_log_takes_its_share(caplog: pytest.LogCaptureFixture, rate: floa
     assert len(caplog.records) == lines
 
 
+class Pieces:
+    """Stands for a stream and for who writes it."""
+
+    unsent_bytes = 0
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.has_ended = self.was_aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def end(self) -> None:
+        self.has_ended = True
+
+    def abort(self) -> None:
+        self.was_aborted = True
+
+
 class Connection:
     """Where replies go; stands for the client's connection."""
 
@@ -106,6 +128,10 @@ class Connection:
 
     def __init__(self) -> None:
         self.replies: list[HttpResponse] = []
+        self.pieces = Pieces()
+
+    def stream(self, _request: HttpRequest, _head: StreamHead, _producer: Any) -> Pieces:
+        return self.pieces
 
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
         self.replies.append(response)
@@ -131,6 +157,41 @@ def test_observed_application_tells_of_an_answer_without_its_content() -> None:
     assert (exchange.request_bytes, exchange.response_bytes) == (6, 2)
     assert exchange.request_id == "r-1\n"
     assert "secret" not in repr(exchange)
+
+
+def begin_stream(request: HttpRequest) -> AnswerStream:
+    request.on_disconnect = lambda: None
+    stream = request.stream(StreamHead(b"text/event-stream"), Mock(spec=Producer))
+    stream.write(b"12345")
+    return stream
+
+
+def test_observed_application_tells_of_a_stream_at_its_end() -> None:
+    streams: list[AnswerStream] = []
+    request, connection, seen = ask(lambda request: streams.append(begin_stream(request)))
+    assert seen == []
+    streams[0].write(b"678")
+    streams[0].end()
+    (exchange,) = seen
+    assert (exchange.status, exchange.failed, exchange.response_bytes) == (200, False, 8)
+    assert connection.pieces.written == [b"12345", b"678"]
+    assert connection.pieces.has_ended
+    assert request.on_disconnect is not None
+    request.on_disconnect()
+    assert len(seen) == 1
+
+
+def test_observed_application_tells_what_a_client_had_of_a_stream_when_it_left() -> None:
+    request, _, seen = ask(lambda request: begin_stream(request).write(b""))
+    assert request.on_disconnect is not None
+    request.on_disconnect()
+    assert [(one.status, one.response_bytes) for one in seen] == [(499, 5)]
+
+
+def test_observed_application_tells_of_a_stream_that_was_broken_off() -> None:
+    _, connection, seen = ask(lambda request: begin_stream(request).abort())
+    assert connection.pieces.was_aborted
+    assert [(one.status, one.failed) for one in seen] == [(500, True)]
 
 
 def test_observed_application_tells_of_a_client_that_left_once() -> None:
