@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
+from modelservice_runtime.errors import InvalidRequestError, ModelUnavailableError, NotFoundError
 from modelservice_runtime.execution.lane import Lane
 from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.generation.values import GenerativeModel
 from modelservice_runtime.model import Batching, ModelSpec
 from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots
@@ -76,6 +77,7 @@ class ModelTable:
         self._default: dict[str, ModelHandle] = {}
         self._labels: dict[str, dict[str, str]] = {}
         self._contents: dict[tuple[str, str], ModelContent] = {}
+        self._generative: dict[str, GenerativeModel] = {}
 
     def declare(self, name: str, version: str) -> None:
         """Make a version known before it is loaded."""
@@ -94,6 +96,16 @@ class ModelTable:
         self._choose_default(handle.spec.name)
         if replaced is not None:
             replaced.lane.close_when_idle(lambda: None)
+
+    def publish_generative(self, model: GenerativeModel) -> None:
+        """Serve a model that generates text from now on, under its name alone."""
+        self._generative[model.name] = model
+        self._set_state((model.name, model.version), ModelState.AVAILABLE)
+
+    def retire_generative(self, name: str) -> None:
+        """Begin nothing on it any more; its lane is the caller's."""
+        model = self._generative.pop(name)
+        self._set_state((name, model.version), ModelState.END)
 
     def set_content(self, name: str, version: str, content: ModelContent) -> None:
         """Tell what a published version was loaded from, once that is known."""
@@ -129,11 +141,17 @@ class ModelTable:
     def find(self, name: str, version: str | None) -> ModelHandle:
         """Return the handle that answers for `name`.
 
-        Raises NotFoundError for unknown names and versions, ModelUnavailableError for those not loaded.
+        Raises NotFoundError for unknown names and versions, ModelUnavailableError for those not loaded, and
+        InvalidRequestError for a model without tensors.
         """
         handle = self._default.get(name) if version is None else self._handles.get((name, version))
         if handle is not None:
             return handle
+        if name in self._generative:
+            raise InvalidRequestError(
+                f"model {_shown(name)} generates text and takes no tensors; "
+                "POST to /v1/chat/completions, or to its /generate"
+            )
         entries = self.entries(name)
         if not entries:
             raise NotFoundError(
@@ -145,6 +163,14 @@ class ModelTable:
         raise NotFoundError(
             f"model {_shown(name)} has no version {_shown(version or '')}; it has {self.versions(name)}"
         )
+
+    def find_generative(self, name: str) -> GenerativeModel | None:
+        """The model that generates text under this name, if there is one that can answer."""
+        return self._generative.get(name)
+
+    def generative(self) -> list[GenerativeModel]:
+        """Every model that generates text and can answer."""
+        return list(self._generative.values())
 
     def find_label(self, name: str, label: str) -> ModelHandle:
         """Return the handle that `label` leads to. Raises NotFoundError and ModelUnavailableError."""

@@ -1,11 +1,13 @@
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 from tests.unit.runtime.gated_model import FAST, SLOW, GatedModel, Results, make_request
 
-from modelservice_runtime.errors import ModelUnavailableError, NotFoundError
+from modelservice_runtime.errors import InvalidRequestError, ModelUnavailableError, NotFoundError
 from modelservice_runtime.execution.lane import Lane
 from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.generation.values import GenerationLane, GenerativeModel, TextModel
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelHandle, ModelState, ModelTable
@@ -139,3 +141,23 @@ async def test_publish_of_the_same_version_lets_the_old_one_finish() -> None:
     model.gate.set()
     await results.wait(1)
     assert old.lane.pending == 0
+
+
+def test_a_generative_model_makes_ready_and_takes_no_tensors() -> None:
+    table = ModelTable()
+    table.declare("chat", "1")
+    assert table.find_generative("chat") is None
+    with pytest.raises(ModelUnavailableError, match="loading"):
+        table.find("chat", None)
+    model = GenerativeModel("chat", "1", 0, Mock(spec=TextModel), Mock(spec=GenerationLane))
+    table.publish_generative(model)
+    assert table.all_ready
+    assert table.find_generative("chat") is model
+    assert table.generative() == [model]
+    with pytest.raises(InvalidRequestError, match="takes no tensors"):
+        table.find("chat", None)
+    table.retire_generative("chat")
+    assert table.generative() == []
+    assert [entry.state for entry in table.index()] == [ModelState.END]
+    with pytest.raises(ModelUnavailableError, match="unloaded"):
+        table.find("chat", None)
