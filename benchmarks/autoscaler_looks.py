@@ -86,7 +86,7 @@ def main() -> None:
 
 def create_services(api: Api, count: int) -> None:
     """Create services whose status says that they are ours to scale, and the addresses of their pods."""
-    for file in sorted((ROOT / "crds").glob("model*.yaml")):
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
         api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
     api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     time.sleep(2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hack.generate.argocd import argocd_config_map
 from hack.generate.chart_readme import chart_readme
-from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml
+from hack.generate.crds import model_runtime_crd, model_service_crd, runtime_rollout_crd, to_yaml
 from hack.generate.dashboards import dashboard_files
 from hack.generate.go_stub import go_stub
 from hack.generate.layers import layers_picture
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def generated_files() -> dict[Path, str]:
     """Return the content of every generated file, by its path from the root."""
     files = {}
-    for crd in (model_service_crd(), model_runtime_crd()):
+    for crd in (model_service_crd(), model_runtime_crd(), runtime_rollout_crd()):
         names = crd["spec"]["names"]
         for folder in (Path("crds"), Path("charts/modelservice-operator/files/crds")):
             files[folder / f"{names['plural']}.yaml"] = to_yaml(crd)

@@ -7,8 +7,15 @@ from typing import Any
 import yaml
 from hack.generate.schema import Schema, structural_schema
 
+from modelservice_operator.api.fleet_status import RuntimeRolloutStatus
 from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
 from modelservice_operator.api.modelservice import NAME_RULES, ModelService, ModelServiceSpec
+from modelservice_operator.api.runtimerollout import (
+    FIXED_FIELDS,
+    UNCHANGED,
+    RuntimeRollout,
+    RuntimeRolloutSpec,
+)
 from modelservice_operator.api.status import ModelServiceStatus
 from modelservice_operator.api.types.rules import VALIDATIONS
 from modelservice_operator.facts.labels import GROUP, SERVED_VERSIONS, VERSION
@@ -47,6 +54,25 @@ def model_runtime_crd() -> dict[str, Any]:
     return _crd("ModelRuntime", "mrt", "Cluster", ["serving"], _versions(schema, _RUNTIME_COLUMNS))
 
 
+def runtime_rollout_crd() -> dict[str, Any]:
+    """Return the CustomResourceDefinition of RuntimeRollout."""
+    schema = _object_schema(RuntimeRollout, structural_schema(RuntimeRolloutSpec), "RuntimeRollout")
+    schema["properties"]["status"] = structural_schema(RuntimeRolloutStatus)
+    schema[VALIDATIONS] = [_fixed_once_started(field) for field in FIXED_FIELDS]
+    versions = [one | {"subresources": {"status": {}}} for one in _versions(schema, _FLEET_COLUMNS)]
+    return _crd("RuntimeRollout", "mrr", "Cluster", ["serving"], versions)
+
+
+def _fixed_once_started(field: str) -> dict[str, Any]:
+    same = f"has(self.spec.{field}) == has(oldSelf.spec.{field}) && "
+    same += f"(!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})"
+    return {
+        "rule": f"!has(oldSelf.status) || !has(oldSelf.status.startedAt) || ({same})",
+        "message": UNCHANGED,
+        "fieldPath": f".spec.{field}",
+    }
+
+
 def to_yaml(crd: dict[str, Any]) -> str:
     """Return a CRD as the text of its file."""
     return HEADER + yaml.dump(crd, Dumper=PlainDumper, sort_keys=False, width=110, allow_unicode=True)
@@ -59,7 +85,9 @@ class PlainDumper(yaml.SafeDumper):
         return True
 
 
-def _object_schema(model: type[ModelService | ModelRuntime], spec: Schema, kind: str) -> Schema:
+def _object_schema(
+    model: type[ModelService | ModelRuntime | RuntimeRollout], spec: Schema, kind: str
+) -> Schema:
     return {
         "type": "object",
         "description": " ".join((model.__doc__ or "").split()),
@@ -176,4 +204,16 @@ _RUNTIME_COLUMNS = [
         "Whether it serves ModelServices without spec.runtime.ref",
     ),
     _AGE,
+]
+_FLEET_COLUMNS = [
+    _column("Phase", ".status.phase", "How far it is"),
+    _column("Wave", ".status.wave", "Whose turn it is"),
+    _column("Updated", ".status.progress", "ModelServices with the new image, of all its members"),
+    _column("Failed", ".status.counts.failed", "Members that failed", kind="integer"),
+    _column("Runtime", ".spec.target.runtime", "The ModelRuntime"),
+    _AGE,
+    _column("Moving", ".status.counts.moving", "Members on their way", kind="integer", priority=_WIDE),
+    _column("Skipped", ".status.counts.skipped", "Members left out", kind="integer", priority=_WIDE),
+    _column("Image", ".spec.target.image", "The image", priority=_WIDE),
+    _column("Message", _condition("message"), "The cause and the remedy", priority=_WIDE),
 ]

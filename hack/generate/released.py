@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 from hack.generate.crds import PlainDumper
-from tests.support.manifests import model_runtime_cases, model_service_cases
+from tests.support.manifests import model_runtime_cases, model_service_cases, runtime_rollout_cases
 
 ROOT = Path(__file__).parents[2]
 HEADER = "# Manifests that this release takes, each with a feature of its API. Later ones take them too.\n"
@@ -18,9 +18,9 @@ def main(version: str) -> None:
     """Write the folder of a release."""
     folder = ROOT / "crds" / "released" / version
     folder.mkdir(parents=True)
-    for name in ("modelservices.yaml", "modelruntimes.yaml"):
+    for name in ("modelservices.yaml", "modelruntimes.yaml", "runtimerollouts.yaml"):
         shutil.copy(ROOT / "crds" / name, folder / name)
-    cases = (*model_service_cases(), *model_runtime_cases())
+    cases = (*model_service_cases(), *model_runtime_cases(), *runtime_rollout_cases())
     good = [case.manifest for case in cases if not case.refused]
     text = yaml.dump_all(good, Dumper=PlainDumper, sort_keys=False, width=110, default_flow_style=None)
     (folder / "manifests.yaml").write_text(HEADER + text, encoding="utf-8")

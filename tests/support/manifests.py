@@ -12,6 +12,7 @@ DATA = Path(__file__).parents[1] / "data" / "api"
 SMALLEST_SPECS = {
     "ModelService": {"model": {"storageUri": "oci://registry.example/models/spam:3"}},
     "ModelRuntime": {"image": "registry.example/modelservice-runtime:1"},
+    "RuntimeRollout": {"target": {"runtime": "onnx"}},
 }
 
 
@@ -39,6 +40,10 @@ def model_service_cases() -> list[Case]:
 
 def model_runtime_cases() -> list[Case]:
     return _cases("modelruntimes.yaml", "ModelRuntime")
+
+
+def runtime_rollout_cases() -> list[Case]:
+    return _cases("runtimerollouts.yaml", "RuntimeRollout")
 
 
 def _cases(file: str, kind: str) -> list[Case]:

@@ -132,7 +132,7 @@ def main(checkout: Path, file: Path) -> None:
     """Run the operator of a checkout on a control plane, and write down what it leaves."""
     with testing.running_cluster("record", "MODELSERVICE_TEST_CONTROL_PLANE", node=False) as cluster:
         api = cluster.api
-        for path in sorted((checkout / "crds").glob("model*.yaml")):
+        for path in sorted((checkout / "crds").glob("*.yaml")):
             crd = api.apply(yaml.safe_load(path.read_text(encoding="utf-8")))
             api.wait_for(api.path_of(crd), lambda one: condition_status(one, "Established") == "True")
         annotations = {"modelservice.dev/is-default-runtime": "true"}

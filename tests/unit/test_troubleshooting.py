@@ -27,7 +27,7 @@ NOT_REASONS = {
         NoSchedule NonFiniteRatio NotIn OnRootMismatch OpenVINO PathPrefix PersistentVolumeClaim
         PodDisruptionBudget PriorityClass QueueTime ReadWriteOncePod ReplaceFullPath ReplacePrefixMatch
         RequestMirror RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault
-        ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
+        RuntimeRollout ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",
     "what other controllers tell, and we translate": """
         ContainerCannotRun ContainerCreating DeadlineExceeded ErrImageNeverPull ErrImagePull

@@ -6,6 +6,7 @@ only, so the command line can use it without a cluster. `parse_*` is the only pl
 
 from modelservice_operator.api.canonical import to_canonical
 from modelservice_operator.api.errors import InvalidSpec, Problem
+from modelservice_operator.api.fleet_status import RuntimeRolloutStatus
 from modelservice_operator.api.modelruntime import ModelRuntime, ModelRuntimeSpec
 from modelservice_operator.api.modelservice import (
     Batching,
@@ -19,7 +20,16 @@ from modelservice_operator.api.parse import (
     parse_model_service,
     parse_network_policy,
     parse_part,
+    parse_runtime_rollout,
     unknown_fields,
+)
+from modelservice_operator.api.runtimerollout import (
+    MaintenanceWindow,
+    MemberSelector,
+    RolloutTarget,
+    RuntimeRollout,
+    RuntimeRolloutSpec,
+    Wave,
 )
 from modelservice_operator.api.spec.access import AuthSpec, TlsSpec
 from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, PrometheusSource
@@ -68,6 +78,8 @@ __all__ = [
     "Ingress",
     "InvalidSpec",
     "LocalObjectReference",
+    "MaintenanceWindow",
+    "MemberSelector",
     "Metric",
     "MetricTarget",
     "ModelRuntime",
@@ -86,7 +98,11 @@ __all__ = [
     "PrometheusSource",
     "Resources",
     "Rollout",
+    "RolloutTarget",
     "Route",
+    "RuntimeRollout",
+    "RuntimeRolloutSpec",
+    "RuntimeRolloutStatus",
     "RuntimeSpec",
     "Samples",
     "ScalingBehavior",
@@ -95,12 +111,14 @@ __all__ = [
     "TlsSpec",
     "Toleration",
     "TrafficShare",
+    "Wave",
     "canonical_quantity",
     "parse_model_runtime",
     "parse_model_service",
     "parse_network_policy",
     "parse_part",
     "parse_quantity",
+    "parse_runtime_rollout",
     "to_canonical",
     "unknown_fields",
 ]

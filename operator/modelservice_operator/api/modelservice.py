@@ -48,6 +48,8 @@ class RuntimeSpec(ApiModel):
     """ONNX Runtime's execution providers, best first. [CUDA] fails without a working GPU, [CUDA, CPU] allows
     a slow fallback. The image must bring them. Default: CUDA with spec.gpu (MIGraphX on AMD's, OpenVINO on
     Intel's), else CPU."""
+    pin: Switch = False
+    """Whether RuntimeRollouts leave it alone. Default: false."""
     intra_op_threads: IntraOpThreads | None = None
     """Threads that work on one inference. Default: the CPU limit, else the CPU request, rounded up."""
     cuda: CudaSpec | None = None

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from modelservice_operator.api.errors import InvalidSpec, Problem
 from modelservice_operator.api.modelruntime import ModelRuntime
 from modelservice_operator.api.modelservice import ModelService, ModelServiceSpec
+from modelservice_operator.api.runtimerollout import RuntimeRollout
 from modelservice_operator.api.spec.network import NetworkPolicySpec
 from modelservice_operator.api.types.kubernetes import ObjectMeta
 from modelservice_operator.api.types.rules import IS_STORED, shorten
@@ -50,6 +51,11 @@ def parse_model_service(
 def parse_model_runtime(obj: Mapping[str, Any], *, strict: bool = False) -> ModelRuntime:
     """Return the ModelRuntime of a manifest; the arguments and errors are those of `parse_model_service`."""
     return _parse(obj, ModelRuntime, strict=strict)
+
+
+def parse_runtime_rollout(obj: Mapping[str, Any], *, strict: bool = False) -> RuntimeRollout:
+    """Return the RuntimeRollout of a manifest; arguments and errors are those of `parse_model_service`."""
+    return _parse(obj, RuntimeRollout, strict=strict)
 
 
 def parse_network_policy(obj: object) -> NetworkPolicySpec:

@@ -109,6 +109,8 @@ class Revision:
 def revision_inputs(spec: ModelServiceSpec) -> dict[str, Any]:
     """Return the canonical inputs: unset and default fields are left out."""
     canonical = to_canonical(spec)
+    # It says who changes the image, not which one it is: no pod differs by it.
+    canonical.get("runtime", {}).pop("pin", None)
     return {field: canonical[field] for field in INPUTS if canonical.get(field)}
 
 

@@ -44,6 +44,9 @@ MODEL_SERVICES = Resource(group=GROUP, version=VERSION, plural="modelservices", 
 MODEL_RUNTIMES = Resource(
     group=GROUP, version=VERSION, plural="modelruntimes", kind="ModelRuntime", namespaced=False
 )
+RUNTIME_ROLLOUTS = Resource(
+    group=GROUP, version=VERSION, plural="runtimerollouts", kind="RuntimeRollout", namespaced=False
+)
 
 CONTROLLER_REVISIONS = Resource(
     group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision"

@@ -35,6 +35,9 @@ ROLLOUT_ACTION = f"{GROUP}/rollout-action"
 UPDATE_RUNTIME = f"{GROUP}/update-runtime"
 """Annotation on a ModelService: the image of its ModelRuntime that its pods shall get."""
 
+FLEET_ACTION = f"{GROUP}/fleet-action"
+"""Annotation on a RuntimeRollout: what people ask of it."""
+
 LEAVE_REVISION = f"{GROUP}/leave-revision"
 """Annotation on a ModelService: the revision of a newer release that may go, and its fields with it."""
 

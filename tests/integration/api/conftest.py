@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def crds(control_plane: Cluster) -> Cluster:
-    """The control plane with both CRDs established."""
-    for file in sorted((ROOT / "crds").glob("model*.yaml")):
+    """The control plane with the CRDs established."""
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = control_plane.api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
         path = control_plane.api.path_of(crd)
         control_plane.api.wait_for(path, is_established, what="established", timeout_seconds=60)

@@ -6,8 +6,14 @@ import pytest
 import yaml
 from hack.cluster.api import ApiError
 from hack.cluster.cluster import Cluster
-from tests.support.manifests import Case, model_runtime_cases, model_service_cases
+from tests.support.manifests import (
+    Case,
+    model_runtime_cases,
+    model_service_cases,
+    runtime_rollout_cases,
+)
 
+CASES = [*model_service_cases(), *model_runtime_cases(), *runtime_rollout_cases()]
 QUERY = "dryRun=All&fieldValidation=Strict"
 
 
@@ -18,8 +24,9 @@ def identify(case: Case) -> str:
 def submit(cluster: Cluster, namespace: str, case: Case) -> str:
     """Return the API server's refusal, or an empty string."""
     group = "/apis/modelservice.dev/v1alpha1"
-    runtime = case.manifest["kind"] == "ModelRuntime"
-    path = f"{group}/modelruntimes" if runtime else f"{group}/namespaces/{namespace}/modelservices"
+    plural = f"{case.manifest['kind'].lower()}s"
+    is_namespaced = plural == "modelservices"
+    path = f"{group}/namespaces/{namespace}/{plural}" if is_namespaced else f"{group}/{plural}"
     try:
         cluster.api.create(f"{path}?{QUERY}", case.manifest)
     except ApiError as error:
@@ -29,7 +36,7 @@ def submit(cluster: Cluster, namespace: str, case: Case) -> str:
     return ""
 
 
-@pytest.mark.parametrize("case", [*model_service_cases(), *model_runtime_cases()], ids=identify)
+@pytest.mark.parametrize("case", CASES, ids=identify)
 def test_api_server_decides_as_the_table_says(crds: Cluster, shared_namespace: str, case: Case) -> None:
     refusal = submit(crds, shared_namespace, case)
     assert bool(refusal) == bool(case.refused), refusal or "accepted"

@@ -68,7 +68,7 @@ class Families:
 @pytest.fixture(scope="session")
 def crds(control_plane: Cluster) -> Cluster:
     """The control plane with the CRDs: children need an owner that exists, or they are collected."""
-    for file in sorted((ROOT / "crds").glob("model*.yaml")):
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = control_plane.api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
         path = control_plane.api.path_of(crd)
         control_plane.api.wait_for(path, is_established, what="established")

@@ -44,7 +44,7 @@ FAST_LEASE = (
 @pytest.fixture(scope="session")
 def installed(control_plane: Cluster) -> Cluster:
     """The control plane with CRDs and the default ModelRuntime."""
-    for file in sorted((ROOT / "crds").glob("model*.yaml")):
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = control_plane.api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
         path = control_plane.api.path_of(crd)
         control_plane.api.wait_for(

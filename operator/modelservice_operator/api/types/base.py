@@ -229,13 +229,14 @@ def quantity_between(field: str, attribute: str, smallest: str, largest: str, ex
     )
 
 
-def _int_or_text(value: object) -> int | str:
+def int_or_text(value: object) -> int | str:
+    """Return a whole number or a text; raises PydanticCustomError for anything else."""
     if isinstance(value, int | str) and not isinstance(value, bool):
         return value
     raise PydanticCustomError("int_or_percent_type", "expected a whole number or a percentage in quotes")
 
 
 IntOrPercent = Annotated[
-    int | str, PlainValidator(_int_or_text), WithJsonSchema(INT_OR_STRING), _INT_OR_PERCENT_RULE
+    int | str, PlainValidator(int_or_text), WithJsonSchema(INT_OR_STRING), _INT_OR_PERCENT_RULE
 ]
 """A count of pods or a percentage of them, as in Deployments."""

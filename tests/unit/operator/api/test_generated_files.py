@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hack.generate.crds import model_runtime_crd, model_service_crd, to_yaml, without_descriptions
+from hack.generate.crds import (
+    model_runtime_crd,
+    model_service_crd,
+    runtime_rollout_crd,
+    to_yaml,
+    without_descriptions,
+)
 from hack.generate.reference import reference_page
 from pydantic.alias_generators import to_camel
 from tests.support.manifests import DATA
@@ -14,7 +20,7 @@ from modelservice_operator.api import ModelServiceSpec, ModelServiceStatus
 from modelservice_operator.api.types.base import ApiModel
 
 ROOT = DATA.parents[2]
-CRDS = [model_service_crd(), model_runtime_crd()]
+CRDS = [model_service_crd(), model_runtime_crd(), runtime_rollout_crd()]
 KEYWORDS_OF_STRUCTURAL_SCHEMAS = {
     "type", "description", "properties", "required", "items", "additionalProperties", "enum", "format",
     "default", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties",

@@ -1,12 +1,26 @@
 """The models accept every good manifest of the table and refuse every bad one with its sentence."""
 
 import pytest
-from tests.support.manifests import Case, model_runtime_cases, model_service_cases
+from tests.support.manifests import (
+    Case,
+    model_runtime_cases,
+    model_service_cases,
+    runtime_rollout_cases,
+)
 
-from modelservice_operator.api import InvalidSpec, parse_model_runtime, parse_model_service
+from modelservice_operator.api import (
+    InvalidSpec,
+    parse_model_runtime,
+    parse_model_service,
+    parse_runtime_rollout,
+)
 
-PARSERS = {"ModelService": parse_model_service, "ModelRuntime": parse_model_runtime}
-CASES = [*model_service_cases(), *model_runtime_cases()]
+PARSERS = {
+    "ModelService": parse_model_service,
+    "ModelRuntime": parse_model_runtime,
+    "RuntimeRollout": parse_runtime_rollout,
+}
+CASES = [*model_service_cases(), *model_runtime_cases(), *runtime_rollout_cases()]
 
 
 def identify(case: Case) -> str:
