@@ -30,6 +30,9 @@ _FULL_LOG_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 1.0
 # Clients that came together shall not leave together.
 _AGE_SPREAD = 0.1
+# Of connections that are made while the port closes. gRPC repeats a call once that met a connection's end:
+# one that lived for a single call would end again under the repeated one.
+_CLOSING_AGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,10 +299,10 @@ class PortServer(ABC, Generic[ConnectionT]):
 
     def age_limit(self) -> float:
         """When, in the loop's time, a connection made now shall be left; infinite without a limit."""
-        if self._max_age_seconds is None:
-            return math.inf
+        most = math.inf if self._max_age_seconds is None else self._max_age_seconds
+        age_seconds = min(most, _CLOSING_AGE_SECONDS) if self.closing else most
         spread = random.uniform(-_AGE_SPREAD, _AGE_SPREAD)  # noqa: S311 - no secret
-        return self.loop.time() + self._max_age_seconds * (1 + spread)
+        return self.loop.time() + age_seconds * (1 + spread)
 
     def _surplus(self) -> int:
         """Connections above the limit; negative while there is room."""

@@ -20,7 +20,7 @@ from modelservice_runtime.transport.http2.framing.frames import (
 )
 from modelservice_runtime.transport.http2.outbox import Outbox
 from modelservice_runtime.transport.http2.port import Http2Port
-from modelservice_runtime.transport.http2.session import DRAIN_PING, Session
+from modelservice_runtime.transport.http2.session import DRAIN_PINGS, Session
 from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
 from modelservice_runtime.transport.port_server import Place
 from modelservice_runtime.transport.tls import HTTP_2
@@ -151,7 +151,7 @@ class Connection(Session, asyncio.Protocol):
             return
         self._leaving = True
         self.outbox.write(build_goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
-        self.outbox.write(build_frame(FrameType.PING, 0, 0, DRAIN_PING))
+        self.outbox.write(build_frame(FrameType.PING, 0, 0, DRAIN_PINGS[0]))
         self._leave_deadline = self._server.now + self.limits.linger_seconds
 
     def close_when_idle(self) -> None:
@@ -204,10 +204,14 @@ class Connection(Session, asyncio.Protocol):
         if not self.streams:
             self._linger()
 
-    def on_drain_ping(self) -> None:
+    def on_drain_ping(self, payload: bytes) -> None:
         """See `Session`."""
-        if self._leaving:
+        if not self._leaving or self._ended:
+            return
+        if payload == DRAIN_PINGS[-1]:
             self.stop_accepting()
+        else:
+            self.outbox.write(build_frame(FrameType.PING, 0, 0, DRAIN_PINGS[-1]))
 
     def on_last_stream(self) -> None:
         """See `Session`."""

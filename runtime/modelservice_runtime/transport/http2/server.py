@@ -12,7 +12,7 @@ class Http2Server(Http2Port[Connection]):
         return Connection(self)
 
     def start_closing(self) -> None:
-        """Ask every client to go elsewhere; new connections are still served, a call or a few each."""
+        """Ask every client to go elsewhere; new connections are still served, for a second each."""
         super().start_closing()
         for connection in list(self.connections):
             connection.start_leaving()

@@ -44,7 +44,8 @@ _EARNED_BY_DATA_FRAME = 2
 _CRUMB_BYTES = 64
 # Streams that we reset while the client still sends on them; the oldest are forgotten.
 _MAX_RESET_IDS = 1024
-DRAIN_PING = b"draining"
+DRAIN_PINGS = b"draining", b"drained?"
+"""The second goes out behind the first answer, which gRPC's C-core writes ahead of streams that are open."""
 
 
 class Session(FrameReader):
@@ -83,8 +84,8 @@ class Session(FrameReader):
         """Ignore streams that the client opens from now on."""
 
     @abstractmethod
-    def on_drain_ping(self) -> None:
-        """The client knows that it should go elsewhere."""
+    def on_drain_ping(self, payload: bytes) -> None:
+        """The client knows that it should go elsewhere; this is its answer to one of `DRAIN_PINGS`."""
 
     @abstractmethod
     def on_last_stream(self) -> None:
@@ -239,8 +240,8 @@ class Session(FrameReader):
         self.spend(1)
         if not flags & ACK:
             self.outbox.write(build_frame(FrameType.PING, ACK, 0, payload))
-        elif payload == DRAIN_PING:
-            self.on_drain_ping()
+        elif payload in DRAIN_PINGS:
+            self.on_drain_ping(payload)
 
     def on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
         """The client opens no more streams; answers to those it has still go out."""
@@ -372,8 +373,6 @@ class Session(FrameReader):
         server.open_streams -= 1
         if stream.queued_bytes:
             stream.discard()
-        if server.closing:
-            self.start_leaving()
         if not self.streams:
             self._idle_deadline = server.now + self.limits.idle_timeout_seconds
             if self._last_accepted_id != MAX_STREAM_ID:

@@ -128,9 +128,11 @@ class Client:
 class Play:
     """One connection, and the client's side of it."""
 
-    def __init__(self, limits: Http2Limits = SMALL) -> None:
+    def __init__(self, limits: Http2Limits = SMALL, *, closing: bool = False) -> None:
         self.loop = FakeLoop()
         self.server = GrpcServer(SERVICES, limits, self.loop)  # type: ignore[arg-type]
+        if closing:
+            self.server.start_closing()
         self.connection = Connection(self.server)
         self.transport = FakeTransport()
         self.client = Client()

@@ -60,6 +60,21 @@ def test_idle_connection_is_told_to_leave_and_closed() -> None:
     assert play.transport.aborted
 
 
+@pytest.mark.parametrize("max_age_seconds", [None, 1800.0])
+def test_connection_made_while_closing_serves_many_calls_for_a_while_before_it_asks_to_leave(
+    max_age_seconds: float | None,
+) -> None:
+    play = Play(replace(LIMITS, max_connection_age_seconds=max_age_seconds), closing=True)
+    for number in range(8):
+        play.step("head", "/test.Test/Echo", False)
+        play.step("data", 0, raw.prefixed(b"hi"), True)
+        assert play.client.ended == set(range(1, 2 * number + 2, 2))
+        play.step("sweep", 0.1)
+    assert raw.GOAWAY not in play.client.kinds
+    play.step("sweep", 0.5)
+    assert play.client.kinds[-2:] == [raw.GOAWAY, raw.PING]
+
+
 def test_client_that_vanished_is_cut_off_after_a_ping() -> None:
     play = Play(LIMITS)
     play.step("head", "/test.Test/Never", True)

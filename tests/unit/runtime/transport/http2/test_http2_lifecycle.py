@@ -63,8 +63,10 @@ def test_drain_finishes_calls_in_flight_and_accepts_those_on_their_way() -> None
         drained = threading.Thread(target=lambda: results.append(server.drain(20)))
         drained.start()
         assert goaway_of(client) == (2**31 - 1, ErrorCode.NO_ERROR)
-        ping = client.next(PING)
-        client.send(call(3, b"second", "/test.Test/Later") + frame(PING, ACK, payload=ping.payload))
+        # gRPC's C-core opens a stream, hears that it should go, and writes the answer to the ping first.
+        ping = frame(PING, ACK, payload=client.next(PING).payload)
+        client.send(ping + call(3, b"second", "/test.Test/Later"))
+        client.send(frame(PING, ACK, payload=client.next(PING).payload))
         assert goaway_of(client) == (3, ErrorCode.NO_ERROR)
         client.send(call(5, b"third"))
         assert client.answer(3)[1] == prefixed(b"second")
@@ -92,16 +94,6 @@ def test_start_closing_fails_no_call_of_a_busy_client() -> None:
         server.loop.call_soon_threadsafe(server.server.start_closing)
         futures += [later.future(b"%d" % number) for number in range(50, 100)]
         assert [future.result(timeout=20) for future in futures] == [b"%d" % number for number in range(100)]
-
-
-def test_connection_made_while_closing_is_served_and_told_to_leave() -> None:
-    with GrpcServerThread() as server:
-        server.loop.call_soon_threadsafe(server.server.start_closing)
-        client = RawClient(server.connect())
-        client.send(call(1))
-        assert client.answer(1)[1] == prefixed(b"hi")
-        assert goaway_of(client) == (2**31 - 1, ErrorCode.NO_ERROR)
-        client.socket.close()
 
 
 def test_client_that_says_goaway_gets_its_answers(connect: Connect) -> None:
