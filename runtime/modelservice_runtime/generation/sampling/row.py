@@ -1,0 +1,103 @@
+"""What the sampling of one generation remembers between steps: its generator, and the tokens it has seen."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import isfinite
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.generation.sampling.seen_tokens import SeenTokens
+from modelservice_runtime.generation.values import GenerationRequest, Guide, Sampling
+
+# Below it a temperature is none: dividing by it says nothing more than which token is the most probable.
+LOWEST_TEMPERATURE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class _Bias:
+    """What is added to the logits of some tokens."""
+
+    tokens: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+class SamplingRow:
+    """One generation's part in `choose`; it goes wherever the generation's row goes.
+
+    `end_tokens` may not come before `request.min_tokens` tokens: the model's end of text and the request's
+    own. Raises InvalidRequestError where the request names tokens that a vocabulary of `vocabulary` lacks.
+    """
+
+    __slots__ = ("_bias", "_ends", "_made", "_min_tokens", "_random", "_seen", "guide", "sampling")
+
+    def __init__(
+        self, request: GenerationRequest, vocabulary: int, end_tokens: frozenset[int] = frozenset()
+    ) -> None:
+        _check_tokens(request.prompt, vocabulary, "the prompt")
+        _check_tokens(request.sampling.logit_bias, vocabulary, "logit_bias")
+        self.sampling = request.sampling
+        self.guide: Guide | None = request.guide
+        self._made = 0
+        self._min_tokens = request.min_tokens
+        ends = sorted(end for end in end_tokens | request.stop_ids if 0 <= end < vocabulary)
+        self._ends = np.array(ends, np.int64)
+        self._bias = _bias_of(self.sampling)
+        self._seen = _seen_tokens_of(request)
+        # Python's generator takes the absolute value of a seed; two seeds are two texts.
+        seed = self.sampling.seed
+        self._random = Random() if seed is None else Random(seed % 2**64)  # noqa: S311 - no secret
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether it takes the most probable token always."""
+        return self.sampling.temperature < LOWEST_TEMPERATURE
+
+    def adjust(self, logits: NDArray[np.float32]) -> None:
+        """Change the row's `logits` [vocabulary] in place, in vLLM's order: bias, bans, then penalties."""
+        if self._bias is not None:
+            logits[self._bias.tokens] += self._bias.values
+        if self._made < self._min_tokens and not (self.guide and self.guide.ended):
+            logits[self._ends] = -np.inf
+        if self._seen is not None:
+            self._seen.penalize(logits)
+
+    def draw(self) -> float:
+        """The next number of the row's own generator, in [0, 1)."""
+        return self._random.random()
+
+    def accept(self, token: int) -> None:
+        """Remember the token that was chosen."""
+        self._made += 1
+        if self._seen is not None:
+            self._seen.add(token)
+        if self.guide is not None:
+            self.guide.accept(token)
+
+
+def _check_tokens(tokens: Collection[int], vocabulary: int, where: str) -> None:
+    if tokens and not (min(tokens) >= 0 and max(tokens) < vocabulary):
+        wrong = next(token for token in tokens if not 0 <= token < vocabulary)
+        raise InvalidRequestError(f"{where} names token {wrong}, expected 0 to {vocabulary - 1}")
+
+
+def _bias_of(sampling: Sampling) -> _Bias | None:
+    if not sampling.logit_bias:
+        return None
+    if not all(map(isfinite, sampling.logit_bias.values())):
+        raise InvalidRequestError("logit_bias holds a value that is no finite number")
+    return _Bias(
+        np.fromiter(sampling.logit_bias.keys(), np.int64),
+        np.fromiter(sampling.logit_bias.values(), np.float32),
+    )
+
+
+def _seen_tokens_of(request: GenerationRequest) -> SeenTokens | None:
+    sampling = request.sampling
+    if sampling.repetition_penalty != 1:
+        return SeenTokens(sampling, request.prompt)
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        return SeenTokens(sampling, ())
+    return None
