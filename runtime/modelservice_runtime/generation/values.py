@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from modelservice_runtime.errors import ServingError
+from modelservice_runtime.generation.statistics import GenerationStatistics
 
 
 class Finish(StrEnum):
@@ -55,13 +56,57 @@ class Guide(Protocol):
         """Whether the text is complete."""
 
 
+class FormKind(StrEnum):
+    """How the form of a text is described."""
+
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    CHOICE = "choice"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True, slots=True)
+class TextForm:
+    """What a text must look like.
+
+    `value` is a JSON schema (an object, or its text), a pattern or a list of texts; None for any JSON object.
+    For calls of tools it is the tools of which at least one must be called, in the model's own words for it.
+    """
+
+    kind: FormKind
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPiece:
+    """A part of a call of a tool: the first of a call has `name`, all add to its JSON `arguments`.
+
+    `index` counts the calls of one text.
+    """
+
+    index: int
+    name: str | None = None
+    arguments: str = ""
+
+
+class ToolReader(Protocol):
+    """Finds the calls of tools in one text as it comes."""
+
+    def feed(self, text: str) -> "list[str | ToolPiece]":
+        """What is certain by now, in order: text for people, and parts of calls."""
+
+    def end(self) -> "list[str | ToolPiece]":
+        """What was held back, when no more text comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One text to be generated.
 
     `stop` are strings that end it and are not part of it, `stop_ids` tokens that do. `min_tokens` come
     before any end. `priority`: lower ones first. `owner` is who asks (the name of an API key): what prompts
-    have in common is reused for the same owner only, and turns go round over owners.
+    have in common is reused for the same owner and `cache_salt` only, and turns go round over owners.
     """
 
     prompt: tuple[int, ...]
@@ -75,6 +120,7 @@ class GenerationRequest:
     guide: Guide | None = None
     priority: int = 0
     owner: str = ""
+    cache_salt: str = ""
     adapter: str | None = None
 
 
@@ -145,6 +191,12 @@ class TextModel(Protocol):
     ) -> str:
         """The prompt of a conversation, by the model's own template. Raises InvalidRequestError."""
 
+    def read_tools(self) -> ToolReader:
+        """A reader for one text of this model's family. Raises InvalidRequestError where it calls none."""
+
+    def guide(self, form: TextForm) -> Guide:
+        """What keeps one text in a form. Raises InvalidRequestError for a form that cannot be kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationLimits:
@@ -170,6 +222,14 @@ class GenerationLane(Protocol):
     @property
     def waiting(self) -> int:
         """Generations that wait for one."""
+
+    @property
+    def kv_usage(self) -> float:
+        """Which share of the memory for keys and values holds something that is in use, 0 to 1."""
+
+    @property
+    def statistics(self) -> GenerationStatistics:
+        """What it counts; the lane writes it."""
 
     def submit(self, request: GenerationRequest, sink: Sink) -> Generation:
         """Begin as soon as there is room.
