@@ -10,7 +10,14 @@ class ServingError(Exception):
 
 
 class InvalidRequestError(ServingError):
-    """The request itself is wrong: syntax, names, datatypes, shapes or sizes."""
+    """The request itself is wrong: syntax, names, datatypes, shapes or sizes.
+
+    `code` is OpenAI's word for programs, where it has one, such as `context_length_exceeded`.
+    """
+
+    def __init__(self, sentence: str, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class InputRefusedError(ServingError):

@@ -1,0 +1,58 @@
+"""Counts what happens to generations, for metrics; on the event loop's thread."""
+
+from modelservice_runtime.generation.engine import Active
+from modelservice_runtime.generation.statistics import GenerationStatistics
+from modelservice_runtime.generation.values import TokenEvent, Usage
+
+
+class Counting:
+    """Writes one lane's statistics. Times are those of the performance counter."""
+
+    def __init__(self) -> None:
+        self.statistics = GenerationStatistics()
+        self._last: dict[Active, float] = {}
+        self._first: dict[Active, float] = {}
+
+    def note_turn(self, tokens: int) -> None:
+        """So many tokens went through the model together."""
+        if tokens:
+            self.statistics.step_tokens.observe(tokens)
+
+    def note(self, generation: Active, event: TokenEvent | None, at: float) -> None:
+        """An event of a generation, None where it ended without one."""
+        if event is not None and event.tokens:
+            self._note_token(generation, len(event.tokens), at)
+        if event is None:
+            self._note_end(generation, "cancelled", generation.row.usage, at)
+        elif event.error is not None:
+            self._note_end(generation, "error", generation.row.usage, at)
+        elif event.finish is not None:
+            self._note_end(generation, str(event.finish), generation.row.usage, at)
+
+    def _note_token(self, generation: Active, tokens: int, at: float) -> None:
+        counts, last = self.statistics, self._last.get(generation)
+        counts.generation_tokens += tokens
+        if last is None:
+            usage = generation.row.usage
+            counts.prompt_tokens += usage.prompt
+            counts.prefix_queries += usage.prompt
+            counts.prefix_hits += usage.cached
+            counts.first_token_seconds.observe(at - generation.ask.since)
+            self._first[generation] = at
+        else:
+            counts.between_tokens_seconds.observe(at - last)
+        self._last[generation] = at
+
+    def _note_end(self, generation: Active, reason: str, usage: Usage, at: float) -> None:
+        counts, came = self.statistics, generation.ask.since
+        counts.finished[reason] += 1
+        self._last.pop(generation, None)
+        first = self._first.pop(generation, None)
+        counts.request_seconds.observe(at - came)
+        if generation.begun_at is not None:
+            counts.queue_seconds.observe(generation.begun_at - came)
+            counts.request_prompt_tokens.observe(usage.prompt)
+        if generation.begun_at is not None and first is not None:
+            counts.prefill_seconds.observe(first - generation.begun_at)
+            counts.decode_seconds.observe(at - first)
+            counts.request_generation_tokens.observe(usage.completion)

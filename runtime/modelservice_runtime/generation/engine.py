@@ -1,0 +1,276 @@
+"""Turns of one model's generations: all rows decode a token, then a piece of a prompt is read.
+
+It has no thread and no clock of its own but the one it measures by; `generation.lane` runs it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from modelservice_runtime.errors import ServingError
+from modelservice_runtime.generation.decoder import Ids, Logits
+from modelservice_runtime.generation.pace import Pace
+from modelservice_runtime.generation.row import TextRow
+from modelservice_runtime.generation.sampling.choosing import Choice, choose
+from modelservice_runtime.generation.scheduler import Ask, Scheduler
+from modelservice_runtime.generation.slots import Held, Move, Slots, Swap
+from modelservice_runtime.generation.values import TokenEvent
+
+
+class Rows(Protocol):
+    """What an engine asks of a decoder; see `generation.decoder`."""
+
+    @property
+    def slots(self) -> int:
+        """How many rows there are."""
+
+    @property
+    def places(self) -> int:
+        """How many tokens each can hold."""
+
+    def prefill(
+        self, slot: int, tokens: Sequence[int], past: int, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Logits:
+        """See `Decoder.prefill`."""
+
+    def decode(self, tokens: Sequence[int], lengths: Ids) -> Logits:
+        """See `Decoder.decode`."""
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """See `Decoder.copy`."""
+
+    def swap(self, one: int, other: int, one_length: int, other_length: int) -> None:
+        """See `Decoder.swap`."""
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """A generation under way. `is_cancelled` and `is_paused` are set by other threads.
+
+    It came at `ask.since` and has had a slot since `begun_at`, by the performance counter.
+    """
+
+    row: TextRow
+    ask: Ask
+    held: Held | None = None
+    begun_at: float | None = None
+    last_token: int = 0
+    is_cancelled: bool = False
+    is_paused: bool = False
+
+
+class Observer(Protocol):
+    """Who is told what happens to generations; on the engine's thread."""
+
+    def begun(self, generation: Active) -> None:
+        """It has a slot."""
+
+    def reading(self, generation: Active | None) -> None:
+        """A run that reads its prompt begins, or has ended (None)."""
+
+    def ended(self, generation: Active) -> None:
+        """It has no slot any more, and waits for none."""
+
+
+# The last event of a generation has an end; None where nobody hears of it.
+Events = list[tuple[Active, TokenEvent | None]]
+
+
+class Engine:
+    """See the module's text; one thread."""
+
+    def __init__(self, decoder: Rows, pace: Pace, observer: Observer, *, keeps_prefixes: bool) -> None:
+        self._decoder = decoder
+        self._pace = pace
+        self._observer = observer
+        self._slots = Slots(decoder.slots, keeps=keeps_prefixes)
+        self._scheduler = Scheduler()
+        self._decoding: list[Active] = []
+        self._others: dict[Active, None] = {}  # waiting, reading their prompts, or paused
+        self._events: Events = []
+        self._tokens = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a turn would do nothing."""
+        return not self._decoding and not self._scheduler.can_choose(has_slot=self._slots.has_idle)
+
+    @property
+    def tokens_in_use(self) -> int:
+        """Tokens of all rows, without what is kept for later."""
+        return self._slots.tokens_in_use
+
+    def knows(self, generation: Active) -> bool:
+        """Whether it was added and has not ended."""
+        return generation in self._others or generation in self._decoding
+
+    def add(self, generation: Active) -> None:
+        """Let it wait for its turn."""
+        self._others[generation] = None
+        self._scheduler.add(generation.ask)
+
+    def end(self, generation: Active, event: TokenEvent | None) -> None:
+        """Give up its row, or its place among those that wait."""
+        self._scheduler.remove(generation.ask)
+        self._others.pop(generation, None)
+        if generation in self._decoding:
+            self._decoding.remove(generation)
+        if generation.held is not None:
+            self._move(self._slots.end(generation.held))
+            generation.held = None
+        self._observer.ended(generation)
+        self._events.append((generation, event))
+
+    def end_all(self, error: ServingError) -> None:
+        """End everything with an error, and keep nothing."""
+        for generation in (*self._decoding, *self._others):
+            self._fail(generation, error)
+        self._slots.forget()
+
+    def follow_reader(self, generation: Active) -> None:
+        """Let a row rest while nobody reads, and go on when somebody does."""
+        held = generation.held
+        if held is None or generation.ask.left > 0:
+            return  # its prompt is read in any case
+        if generation.is_paused and generation in self._decoding:
+            self._decoding.remove(generation)
+            self._others[generation] = None
+            self._move(self._slots.hold(held))
+        elif not generation.is_paused and generation in self._others:
+            self._start(generation, held)
+
+    def take_events(self) -> Events:
+        """What has happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def take_tokens(self) -> int:
+        """How many tokens went through the model since the last call."""
+        tokens, self._tokens = self._tokens, 0
+        return tokens
+
+    def step(self) -> None:
+        """Decode a token of every row."""
+        if not self._decoding:
+            return
+        started = time.perf_counter()
+        rows = sorted(self._decoding, key=_slot)
+        lengths = np.array([len(one.held.tokens) for one in rows if one.held], dtype=np.int64)
+        try:
+            logits = self._decoder.decode([one.last_token for one in rows], lengths)
+        except ServingError as error:
+            for generation in rows:
+                self._fail(generation, error)
+            self._slots.forget()
+            return
+        for generation in rows:
+            assert generation.held is not None
+            generation.held.tokens.append(generation.last_token)
+        self._tokens += len(rows)
+        self._accept(rows, logits)
+        self._scheduler.charge(one.ask.owner for one in rows)
+        self._pace.note_step(time.perf_counter() - started)
+
+    def read(self) -> None:
+        """Read a chunk of a prompt, and let the row decode where that was the last."""
+        ask = self._scheduler.choose(has_slot=self._slots.has_idle)
+        if ask is None:
+            return
+        generation = next(one for one in self._others if one.ask is ask)
+        if not ask.begun:
+            self._begin(generation)
+        held = generation.held
+        assert held is not None
+        chunk = self._next_chunk(generation, held)
+        started = time.perf_counter()
+        logits = self._prefill(generation, held, chunk)
+        if logits is None:
+            return
+        self._pace.note_chunk(len(chunk), time.perf_counter() - started)
+        self._tokens += len(chunk)
+        held.tokens.extend(chunk)
+        if self._scheduler.read(ask, len(chunk)):
+            self._answer_first(generation, held, logits)
+
+    def _begin(self, generation: Active) -> None:
+        request = generation.row.request
+        claimed = self._slots.claim(request.prompt, f"{request.owner}\0{request.cache_salt}")
+        assert claimed is not None
+        generation.held, moves = claimed
+        self._move(moves)
+        cached = generation.row.cached = len(generation.held.tokens)
+        self._scheduler.begin(generation.ask, len(request.prompt) - cached)
+        generation.begun_at = time.perf_counter()
+        self._observer.begun(generation)
+
+    def _next_chunk(self, generation: Active, held: Held) -> tuple[int, ...]:
+        wait = self._scheduler.longest_wait(time.perf_counter())
+        size = self._pace.chunk(decoding=bool(self._decoding), longest_wait_seconds=wait)
+        past = len(held.tokens)
+        return generation.row.request.prompt[past : past + size]
+
+    def _prefill(self, generation: Active, held: Held, chunk: tuple[int, ...]) -> Logits | None:
+        """The logits behind a chunk; None where there is no more need of it, or the model failed."""
+        self._observer.reading(generation)
+        try:
+            return self._decoder.prefill(
+                held.slot, chunk, len(held.tokens), lambda: not generation.is_cancelled
+            )
+        except ServingError as error:
+            if generation.is_cancelled:
+                self.end(generation, None)
+            else:
+                self._fail(generation, error)
+            return None
+        finally:
+            self._observer.reading(None)
+
+    def _answer_first(self, generation: Active, held: Held, logits: Logits) -> None:
+        """The prompt's end says what the first token is."""
+        self._accept([generation], logits[None])
+        if generation not in self._others:
+            return  # that was the last token, too
+        if generation.is_paused:
+            self._move(self._slots.hold(held))
+        else:
+            self._start(generation, held)
+
+    def _start(self, generation: Active, held: Held) -> None:
+        self._others.pop(generation)
+        self._decoding.append(generation)
+        self._move(self._slots.start(held))
+
+    def _accept(self, generations: Sequence[Active], logits: Logits) -> None:
+        """Choose a token for each, and tell it."""
+        choices = choose(logits, [one.row.sampling for one in generations])
+        for generation, choice in zip(generations, choices, strict=True):
+            self._tell(generation, choice)
+
+    def _tell(self, generation: Active, choice: Choice) -> None:
+        if choice.error is not None:
+            self._fail(generation, choice.error)
+            return
+        event = generation.row.accept(choice)
+        if event.finish is not None:
+            self.end(generation, event)
+        else:
+            generation.last_token = choice.token
+            self._events.append((generation, event))
+
+    def _fail(self, generation: Active, error: ServingError) -> None:
+        self.end(generation, TokenEvent("", usage=generation.row.usage, error=error))
+
+    def _move(self, moves: Sequence[Move]) -> None:
+        for move in moves:
+            if isinstance(move, Swap):
+                self._decoder.swap(move.one, move.other, move.one_length, move.other_length)
+            else:
+                self._decoder.copy(move.source, move.target, move.length)
+
+
+def _slot(generation: Active) -> int:
+    assert generation.held is not None
+    return generation.held.slot

@@ -1,0 +1,320 @@
+"""Runs one model's generations on a thread of their own; see `generation.engine` for what a turn is.
+
+Everything about rows happens on that thread. The event loop's thread hands in what begins, ends or pauses,
+and gets all events of a step by one call. A cancelled generation gives up its row within a turn; where its
+prompt is just being read, that run is ended too.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from modelservice_runtime.errors import (
+    InvalidRequestError,
+    ModelUnavailableError,
+    OverloadedError,
+    ServingError,
+    internal_error,
+)
+from modelservice_runtime.generation.counting import Counting
+from modelservice_runtime.generation.decoder import Decoder
+from modelservice_runtime.generation.engine import Active, Engine, Events
+from modelservice_runtime.generation.pace import Pace
+from modelservice_runtime.generation.row import BeginText, TextRow
+from modelservice_runtime.generation.sampling.row import SamplingRow
+from modelservice_runtime.generation.scheduler import Ask
+from modelservice_runtime.generation.statistics import GenerationStatistics
+from modelservice_runtime.generation.values import GenerationLimits, GenerationRequest, Sink, TokenEvent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a lane knows of its model's tokens."""
+
+    size: int
+    eos_ids: frozenset[int]
+    begin_text: BeginText
+
+
+@dataclass(slots=True, eq=False)
+class LaneGeneration(Active):
+    """See `Generation`."""
+
+    lane: "TextLane" = field(kw_only=True)
+    sink: Sink = field(kw_only=True)
+    is_over: bool = False
+
+    def cancel(self) -> None:
+        """See `Generation.cancel`."""
+        if not self.is_over and not self.is_cancelled:
+            self.is_cancelled = True
+            self.lane.tell(self)
+
+    def pause(self) -> None:
+        """See `Generation.pause`."""
+        self._set_paused(paused=True)
+
+    def resume(self) -> None:
+        """See `Generation.resume`."""
+        self._set_paused(paused=False)
+
+    def _set_paused(self, *, paused: bool) -> None:
+        if self.is_paused is not paused and not self.is_over:
+            self.is_paused = paused
+            self.lane.tell(self)
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Generations that wait, with their prompts' tokens, and those that have a row, with theirs."""
+
+    waiting: int = 0
+    queued_tokens: int = 0
+    running: int = 0
+    tokens_in_use: int = 0
+
+
+class TextLane:
+    """See `GenerationLane`; made and used on the event loop's thread."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        vocabulary: Vocabulary,
+        limits: GenerationLimits,
+        pace: Pace,
+        *,
+        keeps_prefixes: bool = True,
+    ) -> None:
+        self.limits = limits
+        self._decoder = decoder
+        self._vocabulary = vocabulary
+        self._pace = pace
+        self._loop = asyncio.get_running_loop()
+        self._engine = Engine(decoder, pace, self, keeps_prefixes=keeps_prefixes)
+        # What both threads change, under the lock of `_changed`.
+        self._changed = threading.Condition()
+        self._inbox: deque[LaneGeneration] = deque()
+        self._counts = _Counts()
+        self._waiting: set[Active] = set()
+        self._reading: Active | None = None
+        self._leaving: ServingError | None = None
+        self._is_closed = False
+        # The event loop's.
+        self._open = 0
+        self._counting = Counting()
+        self._on_idle: Callable[[], None] | None = None
+        threading.Thread(target=self._run, name="generation", daemon=True).start()
+
+    @property
+    def running(self) -> int:
+        """See `GenerationLane.running`."""
+        return self._counts.running
+
+    @property
+    def waiting(self) -> int:
+        """See `GenerationLane.waiting`."""
+        return self._counts.waiting
+
+    @property
+    def pending(self) -> int:
+        """Generations that wait or run."""
+        return self._open
+
+    @property
+    def statistics(self) -> GenerationStatistics:
+        """See `GenerationLane.statistics`."""
+        return self._counting.statistics
+
+    @property
+    def kv_usage(self) -> float:
+        """See `GenerationLane.kv_usage`."""
+        return self._counts.tokens_in_use / (self._decoder.slots * self._decoder.places)
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> LaneGeneration:
+        """See `GenerationLane.submit`."""
+        self._check(request)
+        vocabulary = self._vocabulary
+        ends = frozenset() if request.ignore_eos else vocabulary.eos_ids
+        sampling = SamplingRow(request, vocabulary.size, ends)
+        row = TextRow(request, sampling, vocabulary.begin_text(request), vocabulary.eos_ids)
+        ask = Ask(request.owner, request.priority, len(request.prompt), time.perf_counter())
+        generation = LaneGeneration(row, ask, lane=self, sink=sink)
+        with self._changed:
+            self._admit(len(request.prompt))
+            self._waiting.add(generation)
+            self._inbox.append(generation)
+            self._changed.notify()
+        self._open += 1
+        return generation
+
+    def tell(self, generation: LaneGeneration) -> None:
+        """It is to end, to rest or to go on."""
+        with self._changed:
+            self._inbox.append(generation)
+            if generation.is_cancelled and self._reading is generation:
+                self._decoder.stop()
+            self._changed.notify()
+
+    def stop_runs(self) -> None:
+        """End all generations with an error: the server is leaving."""
+        with self._changed:
+            self._leaving = ModelUnavailableError("the server is leaving; send the request again")
+            self._decoder.stop()
+            self._changed.notify()
+
+    def close_when_idle(self, closed: Callable[[], None]) -> None:
+        """Begin nothing any more; end the thread behind the last generation, then call `closed`."""
+        self._on_idle = closed
+        self._close_if_idle()
+
+    def begun(self, generation: Active) -> None:
+        """See `Observer.begun`."""
+        with self._changed:
+            self._leave_queue(generation)
+            self._counts.running += 1
+
+    def reading(self, generation: Active | None) -> None:
+        """See `Observer.reading`."""
+        with self._changed:
+            self._reading = generation
+
+    def ended(self, generation: Active) -> None:
+        """See `Observer.ended`."""
+        with self._changed:
+            if generation in self._waiting:
+                self._leave_queue(generation)
+            else:
+                self._counts.running -= 1
+
+    def _leave_queue(self, generation: Active) -> None:
+        self._waiting.remove(generation)
+        self._counts.waiting -= 1
+        self._counts.queued_tokens -= len(generation.row.request.prompt)
+
+    def _check(self, request: GenerationRequest) -> None:
+        prompt, limits = len(request.prompt), self.limits
+        if self._on_idle is not None or self._leaving is not None:
+            raise ModelUnavailableError("the model is being unloaded; send the request again")
+        if not prompt:
+            raise InvalidRequestError("the prompt is empty; send at least one token")
+        if request.max_tokens < 1:
+            raise InvalidRequestError(f"max_tokens is {request.max_tokens}, expected at least 1")
+        if request.adapter is not None:
+            raise InvalidRequestError("this model has no adapters; ask for the model itself")
+        if prompt + request.max_tokens > limits.max_context_tokens:
+            raise InvalidRequestError(
+                f"the prompt has {prompt} tokens and {request.max_tokens} are asked for, but prompt and "
+                f"completion together may have {limits.max_context_tokens}; send less, or lower max_tokens",
+                code="context_length_exceeded",
+            )
+        if request.max_tokens > limits.max_output_tokens:
+            raise InvalidRequestError(
+                f"max_tokens is {request.max_tokens}, and at most {limits.max_output_tokens} are made here"
+            )
+
+    def _admit(self, tokens: int) -> None:
+        counts, limit = self._counts, self.limits.max_queued_prompt_tokens
+        if counts.queued_tokens and counts.queued_tokens + tokens > limit:
+            seconds = self._pace.retry_seconds(counts.queued_tokens)
+            raise OverloadedError(
+                f"{counts.queued_tokens} prompt tokens are waiting and the limit is {limit}; "
+                f"try again in {seconds} s",
+                retry_after_seconds=seconds,
+            )
+        counts.queued_tokens += tokens
+        counts.waiting += 1
+
+    def _deliver(self, events: Events, tokens: int, at: float) -> None:
+        """On the event loop's thread."""
+        self._counting.note_turn(tokens)
+        for generation, event in events:
+            self._counting.note(generation, event, at)
+            assert isinstance(generation, LaneGeneration)
+            if event is None or event.finish is not None or event.error is not None:
+                generation.is_over = True
+                self._open -= 1
+            if event is not None and not generation.is_cancelled:
+                self._hand_on(generation, event)
+        self._close_if_idle()
+
+    def _hand_on(self, generation: LaneGeneration, event: TokenEvent) -> None:
+        if event.error is not None and self._leaving is not None:
+            event = replace(event, error=self._leaving)
+        try:
+            generation.sink(event)
+        except Exception:
+            log.exception("nobody took an event of a generation")
+            generation.cancel()
+
+    def _close_if_idle(self) -> None:
+        if self._on_idle is None or self._open or self._is_closed:
+            return
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._on_idle()
+
+    def _run(self) -> None:
+        """The lane's own thread."""
+        while self._take_news():
+            try:
+                self._turn()
+            except Exception:
+                log.exception("a turn of a generation failed")
+                self._engine.end_all(internal_error())
+            self._flush()
+
+    def _take_news(self) -> bool:
+        """Wait for something to do, and note what the other side told; False at the end."""
+        with self._changed:
+            while not self._inbox and self._engine.is_idle and self._leaving is None:
+                if self._is_closed:
+                    return False
+                self._changed.wait()
+            news = dict.fromkeys(self._inbox)
+            self._inbox.clear()
+        for generation in news:
+            self._note(generation)
+        return not self._is_closed
+
+    def _note(self, generation: LaneGeneration) -> None:
+        is_known = self._engine.knows(generation)
+        is_new = not is_known and generation in self._waiting
+        if generation.is_cancelled:
+            if is_known or is_new:
+                self._engine.end(generation, None)
+        elif is_new:
+            self._engine.add(generation)
+        elif is_known:
+            self._engine.follow_reader(generation)
+
+    def _turn(self) -> None:
+        if self._leaving is not None:
+            self._engine.end_all(self._leaving)
+            self._flush()
+            self._wait_for_news()
+            return
+        self._engine.step()
+        self._flush()
+        self._engine.read()
+
+    def _wait_for_news(self) -> None:
+        """Nothing runs any more once the server is leaving."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._inbox) or self._is_closed)
+
+    def _flush(self) -> None:
+        events, tokens = self._engine.take_events(), self._engine.take_tokens()
+        self._counts.tokens_in_use = self._engine.tokens_in_use
+        if events or tokens:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(partial(self._deliver, events, tokens, time.perf_counter()))

@@ -1,0 +1,123 @@
+"""Rows whose next token follows from every token before it, without any model: they play a decoder."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelservice_runtime.errors import DeadlineExceededError, InferenceFailedError
+from modelservice_runtime.generation.decoder import Ids, Logits
+from modelservice_runtime.generation.engine import Active, Engine
+from modelservice_runtime.generation.pace import Pace
+from modelservice_runtime.generation.row import TextRow
+from modelservice_runtime.generation.sampling.row import SamplingRow
+from modelservice_runtime.generation.scheduler import Ask
+from modelservice_runtime.generation.values import GenerationRequest, Sampling
+
+VOCABULARY = 50
+
+
+def next_token(tokens: Sequence[int]) -> int:
+    return zlib.crc32(bytes(tokens)) % VOCABULARY
+
+
+def text_alone(prompt: Sequence[int], max_tokens: int) -> list[int]:
+    """What a prompt's greedy continuation is, by nothing but the definition."""
+    tokens = list(prompt)
+    for _ in range(max_tokens):
+        tokens.append(next_token(tokens))
+    return tokens[len(prompt) :]
+
+
+class PlayedRows:
+    """Slots full of rubbish; counts what was run."""
+
+    def __init__(self, slots: int, places: int, fails_at: int | None = None) -> None:
+        self.slots, self.places = slots, places
+        self.memory = [[(7 * slot + at) % VOCABULARY for at in range(places)] for slot in range(slots)]
+        self.runs: list[tuple[str, int]] = []
+        self._fails_at = fails_at
+
+    def prefill(
+        self, slot: int, tokens: Sequence[int], past: int, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Logits:
+        if not is_wanted():
+            raise DeadlineExceededError("stopped")
+        self._note("prefill", len(tokens))
+        self.memory[slot][past : past + len(tokens)] = tokens
+        assert len(self.memory[slot]) == self.places
+        return _logits(self.memory[slot][: past + len(tokens)])
+
+    def decode(self, tokens: Sequence[int], lengths: Ids) -> Logits:
+        self._note("decode", len(tokens))
+        logits = []
+        for slot, (token, length) in enumerate(zip(tokens, lengths.tolist(), strict=True)):
+            self.memory[slot][length] = token
+            logits.append(_logits(self.memory[slot][: length + 1]))
+        return np.stack(logits)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        self.memory[target][:length] = self.memory[source][:length]
+
+    def swap(self, one: int, other: int, one_length: int, other_length: int) -> None:
+        kept = self.memory[one][:one_length]
+        self.memory[one][:other_length] = self.memory[other][:other_length]
+        self.memory[other][:one_length] = kept
+
+    def _note(self, kind: str, tokens: int) -> None:
+        self.runs.append((kind, tokens))
+        if len(self.runs) == self._fails_at:
+            raise InferenceFailedError("the model failed")
+
+
+def _logits(tokens: Sequence[int]) -> Logits:
+    logits = np.zeros(VOCABULARY, np.float32)
+    logits[next_token(tokens)] = 1.0
+    return logits
+
+
+class PlainText:
+    """Tokens as numbers, never stopped."""
+
+    stopped = False
+
+    def add(self, token: int) -> str:
+        return f"{token} "
+
+    def end(self) -> str:
+        return ""
+
+
+@dataclass
+class Watcher:
+    """Counts what an engine tells."""
+
+    begun_count: int = 0
+    ended_count: int = 0
+    is_reading: Active | None = None
+
+    def begun(self, generation: Active) -> None:
+        assert generation.held is not None
+        self.begun_count += 1
+
+    def reading(self, generation: Active | None) -> None:
+        self.is_reading = generation
+
+    def ended(self, generation: Active) -> None:
+        self.ended_count += 1
+
+
+def make_engine(rows: PlayedRows, *, chunk: int = 4, keeps: bool = True) -> tuple[Engine, Watcher]:
+    watcher = Watcher()
+    return Engine(rows, Pace(0.1, chunk), watcher, keeps_prefixes=keeps), watcher
+
+
+def make_active(
+    prompt: Sequence[int], max_tokens: int, *, owner: str = "", priority: int = 0, since: float = 0.0
+) -> Active:
+    request = GenerationRequest(
+        tuple(prompt), max_tokens, Sampling(temperature=0.0), owner=owner, priority=priority
+    )
+    row = TextRow(request, SamplingRow(request, VOCABULARY), PlainText(), frozenset())
+    return Active(row, Ask(owner, priority, len(prompt), since))

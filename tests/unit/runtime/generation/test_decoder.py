@@ -1,0 +1,236 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from tests.support.tiny_chat import END, PAIRS, prompt_of
+from tests.unit.runtime.generation.decoders import SESSION, greedy_alone, make_decoder
+from tokenizers import Tokenizer
+
+from modelservice_runtime.errors import (
+    DeadlineExceededError,
+    ModelLoadFailedError,
+    ModelNotFoundError,
+    ModelRejectedError,
+)
+from modelservice_runtime.generation.config import read_config
+from modelservice_runtime.generation.decoder import Decoder, open_decoder
+
+
+def _copy(folder: Path, target: Path) -> Path:
+    return Path(shutil.copytree(folder, target / "model"))
+
+
+def _graph(folder: Path) -> onnx.ModelProto:
+    return onnx.load(folder / "model.onnx", load_external_data=False)
+
+
+def _open(folder: Path) -> Decoder:
+    return Decoder(open_decoder(folder, read_config(folder), SESSION), 2, 64)
+
+
+def test_what_was_learnt_by_heart_is_answered(tiny_chat: Path) -> None:
+    decoder = make_decoder(tiny_chat)
+    tokenizer = Tokenizer.from_file(str(tiny_chat / "tokenizer.json"))
+
+    for question, answer in PAIRS:
+        wanted = tokenizer.encode(answer + END).ids
+        assert greedy_alone(decoder, tokenizer.encode(prompt_of(question)).ids, len(wanted)) == wanted
+
+
+def test_rows_of_different_lengths_do_not_see_each_other(tiny_chat: Path) -> None:
+    decoder, chance = make_decoder(tiny_chat), np.random.default_rng(2)
+    prompts = [chance.integers(0, 400, length).tolist() for length in (3, 60, 17, 31)]
+    alone = [greedy_alone(decoder, prompt, 12) for prompt in prompts]
+
+    made = [[int(decoder.prefill(slot, prompt, 0).argmax())] for slot, prompt in enumerate(prompts)]
+    for step in range(11):
+        lengths = np.array([len(prompt) + step for prompt in prompts])
+        logits = decoder.decode([row[-1] for row in made], lengths)
+        for row, values in zip(made, logits, strict=True):
+            row.append(int(values.argmax()))
+
+    assert made == alone
+
+
+def test_a_prompt_in_pieces_is_the_prompt(tiny_chat: Path) -> None:
+    decoder = make_decoder(tiny_chat)
+    prompt = np.random.default_rng(3).integers(0, 400, 50).tolist()
+    whole = decoder.prefill(2, prompt, 0)
+    for start in range(0, 50, 16):
+        pieces = decoder.prefill(1, prompt[start : start + 16], start)
+
+    np.testing.assert_allclose(pieces, whole, atol=1e-3)
+
+
+def test_copies_and_swaps_carry_a_row(tiny_chat: Path) -> None:
+    decoder = make_decoder(tiny_chat)
+    one, other = [5, 6, 7, 8], [9, 10, 11]
+    wanted = [greedy_alone(decoder, prompt, 4) for prompt in (one, other)]
+    decoder.prefill(0, one, 0)
+    decoder.prefill(1, other, 0)
+    decoder.copy(0, 3, 4)
+    decoder.swap(0, 1, 4, 3)
+
+    logits = decoder.decode([wanted[1][0], wanted[0][0]], np.array([3, 4]))
+    assert logits.argmax(axis=1).tolist() == [wanted[1][1], wanted[0][1]]
+    decoder.swap(0, 3, 4, 4)
+    assert decoder.decode([wanted[0][0]], np.array([4])).argmax() == wanted[0][1]
+
+
+def test_a_prompt_that_nobody_wants_is_not_read(tiny_chat: Path) -> None:
+    decoder = make_decoder(tiny_chat)
+    before = [cache.copy() for cache in decoder._caches]
+
+    with pytest.raises(DeadlineExceededError):
+        decoder.prefill(0, [1, 2, 3], 0, lambda: False)
+    decoder.stop()  # nothing runs: nothing happens, then or later
+    decoder.prefill(1, [1, 2, 3], 0)
+
+    for cache, was in zip(decoder._caches, before, strict=True):
+        np.testing.assert_array_equal(cache[0], was[0])
+
+
+def test_a_run_under_way_can_be_stopped(tiny_chat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = make_decoder(tiny_chat)
+    run = decoder._session.run_with_iobinding
+
+    def stop_first(binding: object, options: object) -> None:
+        decoder.stop()
+        run(binding, options)
+
+    monkeypatch.setattr(decoder._session, "run_with_iobinding", stop_first)
+    with pytest.raises(DeadlineExceededError):
+        decoder.prefill(0, [1, 2, 3], 0)
+    monkeypatch.undo()
+
+    decoder.prefill(0, [1, 2, 3], 0)
+
+
+def test_a_graph_that_tells_logits_of_all_places_is_served_alike(tiny_chat: Path, tmp_path: Path) -> None:
+    folder = _copy(tiny_chat, tmp_path)
+    model = _graph(folder)
+    cut = next(node for node in model.graph.node if node.op_type == "Slice")
+    whole = cut.input[0]
+    model.graph.node.remove(cut)
+    for node in model.graph.node:
+        for at, name in enumerate(node.input):
+            node.input[at] = whole if name == cut.output[0] else name
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "sequence_length"
+    onnx.save(model, folder / "model.onnx")
+    prompt = [4, 5, 6, 7, 8]
+
+    assert greedy_alone(make_decoder(folder), prompt, 6) == greedy_alone(make_decoder(tiny_chat), prompt, 6)
+
+
+def test_memory_is_what_the_configuration_says(tiny_chat: Path) -> None:
+    opened = open_decoder(tiny_chat, read_config(tiny_chat), SESSION)
+
+    assert opened.token_bytes == 2 * 2 * 2 * 16 * 4
+    assert Decoder(opened, 3, 100).cache_bytes == 3 * 100 * opened.token_bytes
+
+
+def _add_node(folder: Path, kind: str, domain: str = "com.microsoft") -> None:
+    model = _graph(folder)
+    model.graph.node.append(helper.make_node(kind, ["embedded"], ["unused"], domain=domain))
+    onnx.save(model, folder / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("MoE", "experts"),
+        ("QMoE", "experts"),
+        ("LSTM", "recurrent"),
+        ("LinearAttention", "recurrent"),
+        ("MultiHeadAttention", "attends by another operator"),
+        ("PagedAttention", "attends by another operator"),
+        ("If", "whole batch"),
+    ],
+)
+def test_operators_that_are_not_served_are_named(
+    tiny_chat: Path, tmp_path: Path, kind: str, word: str
+) -> None:
+    folder = _copy(tiny_chat, tmp_path)
+    _add_node(folder, kind)
+
+    with pytest.raises(ModelRejectedError, match=f"(?s){word}.*{kind}|{kind}.*{word}"):
+        _open(folder)
+
+
+def test_a_sliding_window_in_the_graph_is_refused_and_none_is_not(tiny_chat: Path, tmp_path: Path) -> None:
+    folder = _copy(tiny_chat, tmp_path)
+    for size in (-1, 0):
+        _set_window(folder, size)
+        _open(folder)
+    _set_window(folder, 128)
+
+    with pytest.raises(ModelRejectedError, match="sliding window"):
+        _open(folder)
+
+
+def _set_window(folder: Path, size: int) -> None:
+    model = _graph(folder)
+    for node in model.graph.node:
+        if node.op_type == "GroupQueryAttention":
+            kept = [attribute for attribute in node.attribute if attribute.name != "local_window_size"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("local_window_size", size)])
+    onnx.save(model, folder / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("position_ids", "position_ids"), ("past_conv.0", r"past_conv\.0")]
+)
+def test_inputs_that_nobody_can_give_are_refused(
+    tiny_chat: Path, tmp_path: Path, name: str, word: str
+) -> None:
+    folder = _copy(tiny_chat, tmp_path)
+    model = _graph(folder)
+    model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, ["batch_size", "n"]))
+    onnx.save(model, folder / "model.onnx")
+
+    with pytest.raises(ModelRejectedError, match=word):
+        _open(folder)
+
+
+def _configure(folder: Path, path: str, value: object) -> None:
+    file = folder / "genai_config.json"
+    config = json.loads(file.read_text())
+    *parents, last = path.split(".")
+    place = config
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    file.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "error", "word"),
+    [
+        ("model.decoder.num_hidden_layers", 3, ModelRejectedError, "2 nodes"),
+        ("model.vocab_size", 401, ModelLoadFailedError, "vocab_size"),
+        ("model.decoder.outputs.logits", "scores", ModelLoadFailedError, "scores"),
+        ("model.decoder.outputs.present_key_names", "now.%d", ModelLoadFailedError, r"now\.0"),
+        ("model.decoder.filename", "other.onnx", ModelNotFoundError, r"other\.onnx"),
+    ],
+)
+def test_a_configuration_of_another_graph_is_told(
+    tiny_chat: Path, tmp_path: Path, path: str, value: object, error: type[Exception], word: str
+) -> None:
+    folder = _copy(tiny_chat, tmp_path)
+    _configure(folder, path, value)
+
+    with pytest.raises(error, match=word):
+        _open(folder)
+
+
+def test_missing_weights_are_told(tiny_chat: Path, tmp_path: Path) -> None:
+    folder = _copy(tiny_chat, tmp_path)
+    (folder / "model.onnx.data").unlink()
+
+    with pytest.raises(ModelLoadFailedError, match=r"model\.onnx\.data"):
+        _open(folder)

@@ -1,0 +1,209 @@
+"""Whatever begins, ends, rests and goes on: each text is the one that its prompt has alone."""
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.runtime.generation.played_rows import (
+    PlayedRows,
+    make_active,
+    make_engine,
+    text_alone,
+)
+
+from modelservice_runtime.errors import ServingError
+from modelservice_runtime.generation.engine import Active
+from modelservice_runtime.generation.values import Finish, TokenEvent
+
+PLACES = 48
+TURNS = ([], ["decode"], ["prefill"], ["decode", "prefill"])
+# Few tokens and few owners, so that many prompts begin alike.
+prompts = st.lists(st.integers(0, 1), min_size=1, max_size=30)
+asks = st.tuples(prompts, st.integers(1, 12), st.sampled_from("ab"), st.integers(-1, 1))
+actions = st.one_of(
+    asks,
+    st.tuples(st.sampled_from(["cancel", "pause", "resume"]), st.integers(0, 30)),
+    st.just("turn"),
+)
+
+
+class Session:
+    """An engine, and what its generations were told."""
+
+    def __init__(
+        self, slots: int, *, chunk: int = 4, keeps: bool = True, fails_at: int | None = None
+    ) -> None:
+        self.rows = PlayedRows(slots, PLACES, fails_at)
+        self.engine, self.watcher = make_engine(self.rows, chunk=chunk, keeps=keeps)
+        self.all: list[Active] = []
+        self.tokens: dict[Active, list[int]] = defaultdict(list)
+        self.ends: dict[Active, list[TokenEvent | None]] = defaultdict(list)
+
+    def add(self, generation: Active) -> Active:
+        self.all.append(generation)
+        self.engine.add(generation)
+        return generation
+
+    def act(self, name: str, index: int) -> None:
+        if not self.all:
+            return
+        generation = self.all[index % len(self.all)]
+        if not self.engine.knows(generation):
+            return
+        if name == "cancel":
+            generation.is_cancelled = True
+            self.engine.end(generation, None)
+        else:
+            generation.is_paused = name == "pause"
+            self.engine.follow_reader(generation)
+
+    def turn(self) -> None:
+        before = len(self.rows.runs)
+        self.engine.step()
+        self.engine.read()
+        assert [kind for kind, _ in self.rows.runs[before:]] in TURNS
+        for generation, event in self.engine.take_events():
+            assert not self.ends[generation], "an event behind the end"
+            if event is None or event.finish is not None or event.error is not None:
+                self.ends[generation].append(event)
+            if event is not None:
+                self.tokens[generation] += event.tokens
+
+    def finish(self) -> None:
+        """Everybody reads again, and no more is asked."""
+        for index in range(len(self.all)):
+            self.act("resume", index)
+        limit = sum(len(one.row.request.prompt) + one.row.request.max_tokens for one in self.all) + 10
+        turns = 0
+        while not self.engine.is_idle:
+            self.turn()
+            turns += 1
+            assert turns <= limit, "it does not come to an end"
+        self.turn()
+
+
+def _alone(generation: Active) -> list[int]:
+    request = generation.row.request
+    return text_alone(request.prompt, request.max_tokens)
+
+
+@given(st.integers(1, 4), st.booleans(), st.integers(1, 9), st.lists(actions, max_size=60))
+def test_texts_are_those_of_rows_alone_and_all_end_once(
+    slots: int, keeps: bool, chunk: int, script: list[object]
+) -> None:
+    session = Session(slots, chunk=chunk, keeps=keeps)
+    for action in script:
+        if action == "turn":
+            session.turn()
+        elif isinstance(action, tuple) and len(action) == 2:
+            session.act(*action)
+        else:
+            assert isinstance(action, tuple)
+            prompt, max_tokens, owner, priority = action
+            session.add(make_active(prompt, max_tokens, owner=owner, priority=priority))
+    session.finish()
+
+    for generation in session.all:
+        alone = _alone(generation)
+        assert len(session.ends[generation]) == 1
+        end = session.ends[generation][0]
+        if generation.is_cancelled:
+            assert session.tokens[generation] == alone[: len(session.tokens[generation])]
+        else:
+            assert session.tokens[generation] == alone
+            assert end is not None
+            assert end.finish is Finish.LENGTH
+            assert end.usage is not None
+            assert (end.usage.prompt, end.usage.completion) == (
+                len(generation.row.request.prompt),
+                len(alone),
+            )
+            assert end.usage.cached < end.usage.prompt
+    assert session.watcher.ended_count == len(session.all)
+    assert session.engine.tokens_in_use == 0
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.lists(asks, min_size=1, max_size=12))
+def test_no_step_waits_for_more_than_one_chunk(
+    slots: int, chunk: int, wanted: list[tuple[list[int], int, str, int]]
+) -> None:
+    session = Session(slots, chunk=chunk)
+    for prompt, max_tokens, owner, priority in wanted:
+        session.add(make_active(prompt, max_tokens, owner=owner, priority=priority))
+    session.finish()
+
+    assert all(tokens <= (chunk if kind == "prefill" else slots) for kind, tokens in session.rows.runs)
+
+
+def test_a_failing_step_ends_its_rows_and_leaves_nothing_behind() -> None:
+    session = Session(2, chunk=9, fails_at=4)
+    first = session.add(make_active([1, 2, 3], 8))
+    second = session.add(make_active([4, 5, 6], 8))
+    while not session.ends[first]:
+        session.turn()
+    later = session.add(make_active([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 3))
+    session.finish()
+
+    for failed in (first, second):
+        event = session.ends[failed][0]
+        assert event is not None
+        assert isinstance(event.error, ServingError)
+    assert session.tokens[later] == _alone(later)
+    assert later.row.cached == 0
+
+
+def test_a_prompt_that_goes_on_an_earlier_one_reads_the_rest_only() -> None:
+    session = Session(2, chunk=40)
+    first = session.add(make_active(range(12), 5, owner="a"))
+    session.finish()
+    conversation = [*range(12), *session.tokens[first], 20, 21]
+    known = session.add(make_active(conversation, 3, owner="a"))
+    strange = session.add(make_active(conversation, 3, owner="b"))
+    session.finish()
+
+    # The last token that the first one made was never put into the model.
+    assert known.row.cached == len(conversation) - 3
+    assert strange.row.cached == 0
+    assert session.tokens[known] == session.tokens[strange] == _alone(known)
+
+
+def test_a_prompt_that_begins_like_one_that_is_running_copies_it() -> None:
+    session = Session(3, chunk=40)
+    running = session.add(make_active(range(20), 20, owner="a"))
+    session.turn()
+    session.turn()
+    same = session.add(make_active([*range(18), 40], 4, owner="a"))
+    session.finish()
+
+    assert same.row.cached == 18
+    assert session.tokens[same] == _alone(same)
+    assert session.tokens[running] == _alone(running)
+
+
+def test_a_row_that_rests_makes_no_tokens_and_others_go_on() -> None:
+    session = Session(2, chunk=40)
+    slow = session.add(make_active([1, 2, 3], 10))
+    quick = session.add(make_active([4, 5, 6], 10))
+    session.turn()
+    session.turn()
+    session.act("pause", 0)
+    before = len(session.tokens[slow])
+    while not session.ends[quick]:
+        session.turn()
+
+    assert session.engine.is_idle
+    assert len(session.tokens[slow]) == before
+    session.finish()
+    assert session.tokens[slow] == _alone(slow)
+
+
+def test_a_row_that_rests_before_its_first_token_gets_that_one_only() -> None:
+    session = Session(1, chunk=2)
+    slow = session.add(make_active([1, 2, 3, 4], 10))
+    session.act("pause", 0)
+    for _ in range(5):
+        session.turn()
+
+    assert len(session.tokens[slow]) == 1
+    session.finish()
+    assert session.tokens[slow] == _alone(slow)

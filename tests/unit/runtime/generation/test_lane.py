@@ -1,0 +1,350 @@
+"""A lane with a real decoder: what the event loop's side sees."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.unit.runtime.generation.decoders import greedy_alone, make_decoder
+from tests.unit.runtime.generation.played_rows import PlainText
+
+from modelservice_runtime.errors import (
+    InvalidRequestError,
+    ModelUnavailableError,
+    OverloadedError,
+    ServingError,
+)
+from modelservice_runtime.generation.config import read_config
+from modelservice_runtime.generation.decoder import Decoder
+from modelservice_runtime.generation.lane import TextLane, Vocabulary
+from modelservice_runtime.generation.pace import Pace
+from modelservice_runtime.generation.values import (
+    Finish,
+    GenerationLimits,
+    GenerationRequest,
+    Sampling,
+    TokenEvent,
+)
+
+PLACES = 256
+WAIT_SECONDS = 120
+
+
+@dataclass
+class Heard:
+    """What one sink was told; `ended` is set with the end."""
+
+    events: list[TokenEvent] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __call__(self, event: TokenEvent) -> None:
+        assert not self.ended.is_set()
+        self.events.append(event)
+        self.begun.set()
+        if event.finish is not None or event.error is not None:
+            self.ended.set()
+
+    @property
+    def tokens(self) -> list[int]:
+        return [token for event in self.events for token in event.tokens]
+
+    async def end(self) -> TokenEvent:
+        await asyncio.wait_for(self.ended.wait(), WAIT_SECONDS)
+        return self.events[-1]
+
+
+def _request(prompt: list[int], max_tokens: int = 8, **others: object) -> GenerationRequest:
+    return GenerationRequest(tuple(prompt), max_tokens, Sampling(temperature=0.0), **others)  # type: ignore[arg-type]
+
+
+def _lane(decoder: Decoder, folder: Path, *, queued: int = 10_000, chunk: int | None = 16) -> TextLane:
+    vocabulary = Vocabulary(decoder.vocabulary, read_config(folder).eos_ids, lambda _request: PlainText())
+    limits = GenerationLimits(PLACES, 64, decoder.slots, queued)
+    return TextLane(decoder, vocabulary, limits, Pace(0.2, chunk))
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what it waits for happens on another thread
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture(scope="module")
+def decoder(tiny_chat: Path) -> Decoder:
+    return make_decoder(tiny_chat, slots=4, places=PLACES)
+
+
+@pytest.fixture
+async def lane(decoder: Decoder, tiny_chat: Path) -> AsyncIterator[TextLane]:
+    made = _lane(decoder, tiny_chat)
+    yield made
+    made.stop_runs()
+    await _close(made)
+
+
+async def _close(lane: TextLane) -> None:
+    closed = asyncio.Event()
+    lane.close_when_idle(closed.set)
+    await asyncio.wait_for(closed.wait(), WAIT_SECONDS)
+
+
+async def test_rows_that_come_and_go_have_the_texts_of_rows_alone(decoder: Decoder, tiny_chat: Path) -> None:
+    chance = random.Random(7)
+    beginnings = [[chance.randrange(400) for _ in range(40)] for _ in range(3)]
+    prompts = [
+        [*chance.choice(beginnings)[: chance.randrange(41)], *(chance.randrange(400) for _ in range(1, 30))]
+        for _ in range(40)
+    ]
+    lengths = [chance.randrange(1, 40) for _ in prompts]
+    alone = [greedy_alone(decoder, prompt, length) for prompt, length in zip(prompts, lengths, strict=True)]
+    lane = _lane(decoder, tiny_chat)
+    heard: list[Heard] = []
+    cancelled: set[int] = set()
+    for index, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
+        sink = Heard()
+        heard.append(sink)
+        generation = lane.submit(_request(prompt, length, ignore_eos=True, owner=chance.choice("ab")), sink)
+        if chance.random() < 0.2:
+            cancelled.add(index)
+            asyncio.get_running_loop().call_later(chance.random() / 50, generation.cancel)
+        if chance.random() < 0.2:
+            generation.pause()
+            asyncio.get_running_loop().call_later(chance.random() / 50, generation.resume)
+        await asyncio.sleep(chance.random() / 100)
+    for index, sink in enumerate(heard):
+        if index not in cancelled:
+            assert (await sink.end()).finish is Finish.LENGTH
+    await _close(lane)
+
+    for index, sink in enumerate(heard):
+        if index in cancelled:
+            assert sink.tokens == alone[index][: len(sink.tokens)]
+        else:
+            assert sink.tokens == alone[index]
+    assert lane.kv_usage == 0
+    assert lane.statistics.prefix_hits > 0
+    assert (lane.running, lane.waiting, lane.pending) == (0, 0, 0)
+
+
+async def test_the_end_of_text_ends_a_generation_unless_it_is_ignored(
+    decoder: Decoder, tiny_chat: Path
+) -> None:
+    prompt = [5, 6, 7]
+    made = greedy_alone(decoder, prompt, 8)
+    vocabulary = Vocabulary(decoder.vocabulary, frozenset({made[3]}), lambda _request: PlainText())
+    lane = TextLane(decoder, vocabulary, GenerationLimits(PLACES, 64, 4, 1000), Pace(0.2))
+    first, ignoring, own = Heard(), Heard(), Heard()
+    lane.submit(_request(prompt), first)
+    lane.submit(_request(prompt, ignore_eos=True), ignoring)
+    lane.submit(_request(prompt, ignore_eos=True, stop_ids=frozenset({made[1]})), own)
+
+    end = await first.end()
+    assert (end.finish, first.tokens) == (Finish.STOP, made[: made.index(made[3]) + 1])
+    assert end.text == ""
+    assert end.usage is not None
+    assert end.usage.completion == len(first.tokens)
+    assert (await ignoring.end()).finish is Finish.LENGTH
+    assert ignoring.tokens == made
+    assert (await own.end()).finish is Finish.STOP
+    await _close(lane)
+
+
+@pytest.mark.parametrize(
+    ("request_", "word", "code"),
+    [
+        (_request([]), "empty", None),
+        (_request([1], 0), "max_tokens is 0", None),
+        (_request([1], 65), "at most 64", None),
+        (_request([1] * 250), "prompt has 250 tokens", "context_length_exceeded"),
+        (_request([1] * 65_000), "256", "context_length_exceeded"),
+        (_request([1, 400]), "token 400", None),
+        (_request([-1]), "token -1", None),
+        (_request([1], adapter="poet"), "adapters", None),
+    ],
+)
+async def test_what_cannot_be_done_is_refused_at_once(
+    lane: TextLane, request_: GenerationRequest, word: str, code: str | None
+) -> None:
+    with pytest.raises(InvalidRequestError, match=word) as raised:
+        lane.submit(request_, Heard())
+
+    assert raised.value.code == code
+    assert lane.pending == 0
+
+
+async def test_a_full_slot_is_used_to_its_last_place(lane: TextLane) -> None:
+    heard = Heard()
+    lane.submit(_request([3] * (PLACES - 64), 64, ignore_eos=True), heard)
+
+    assert (await heard.end()).finish is Finish.LENGTH
+    assert len(heard.tokens) == 64
+
+
+async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat: Path) -> None:
+    lane = _lane(decoder, tiny_chat, queued=150)
+    running = [Heard() for _ in range(decoder.slots)]
+    generations = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), heard) for heard in running]
+    for generation, heard in zip(generations, running, strict=True):
+        await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
+        generation.pause()
+    waiting = [Heard(), Heard()]
+    lane.submit(_request([4] * 100), waiting[0])
+    await _until(lambda: lane.running == decoder.slots)
+    with pytest.raises(OverloadedError, match="100 prompt tokens are waiting") as raised:
+        lane.submit(_request([5] * 51), Heard())
+    lane.submit(_request([5] * 50), waiting[1])
+    assert 1 <= raised.value.retry_after_seconds <= 60
+    assert (lane.running, lane.waiting) == (decoder.slots, 2)
+
+    for generation in generations:
+        generation.resume()
+    for heard in (*running, *waiting):
+        assert (await heard.end()).finish is Finish.LENGTH
+    await _close(lane)
+
+
+async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decoder: Decoder) -> None:
+    heard = [Heard() for _ in range(decoder.slots)]
+    running = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
+    waiting = Heard()
+    waiter = lane.submit(_request([1, 2, 3, 4], 64, ignore_eos=True), waiting)
+    await asyncio.wait_for(heard[0].begun.wait(), WAIT_SECONDS)
+    counts = [len(one.events) for one in heard]
+    for generation in (*running, waiter):
+        generation.cancel()
+        generation.cancel()
+    await _until(lambda: lane.pending == 0)
+
+    assert [len(one.events) for one in heard] == counts
+    assert not waiting.events
+    assert (lane.running, lane.waiting, lane.kv_usage) == (0, 0, 0)
+    assert lane.statistics.finished["cancelled"] == decoder.slots + 1
+    running[0].cancel()  # over: nothing happens
+    follower = Heard()
+    lane.submit(_request([9], 2), follower)
+    await follower.end()
+
+
+async def test_a_prompt_that_is_being_read_is_given_up_in_the_middle(
+    decoder: Decoder, tiny_chat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = _lane(decoder, tiny_chat, chunk=PLACES)
+    heard, generation = Heard(), None
+    run = decoder.prefill
+
+    def cancel_first(*arguments: object) -> object:
+        assert generation is not None
+        generation.cancel()  # as the event loop does while the run is on its way
+        return run(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(decoder, "prefill", cancel_first)
+    generation = lane.submit(_request([1] * 100), heard)
+    await _until(lambda: lane.pending == 0)
+    monkeypatch.undo()
+
+    assert not heard.events
+    assert lane.statistics.generation_tokens == 0
+    await _close(lane)
+
+
+async def test_nobody_reads_for_a_while(lane: TextLane) -> None:
+    heard, generation = Heard(), None
+    generation = lane.submit(_request([1, 2, 3], 64, ignore_eos=True), heard)
+    await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
+    generation.pause()
+    other = Heard()
+    lane.submit(_request([7, 8, 9], 64, ignore_eos=True), other)
+    await other.end()
+    last = Heard()
+    lane.submit(_request([7, 8], 1), last)
+    await last.end()  # whatever was on its way has come
+    before = len(heard.events)
+    more = Heard()
+    lane.submit(_request([7, 8, 4], 20, ignore_eos=True), more)
+    await more.end()
+    assert len(heard.events) == before < 64
+
+    generation.resume()
+    assert (await heard.end()).finish is Finish.LENGTH
+    assert len(heard.tokens) == 64
+
+
+async def test_a_server_that_leaves_lets_generations_end_and_begins_none(
+    decoder: Decoder, tiny_chat: Path
+) -> None:
+    lane = _lane(decoder, tiny_chat)
+    heard, closed = Heard(), asyncio.Event()
+    lane.submit(_request([1, 2, 3], 64, ignore_eos=True), heard)
+    lane.close_when_idle(closed.set)
+    with pytest.raises(ModelUnavailableError):
+        lane.submit(_request([1]), Heard())
+
+    assert (await heard.end()).finish is Finish.LENGTH
+    await asyncio.wait_for(closed.wait(), WAIT_SECONDS)
+
+
+async def test_a_server_that_must_leave_ends_all_with_a_sentence(decoder: Decoder, tiny_chat: Path) -> None:
+    lane = _lane(decoder, tiny_chat)
+    heard = [Heard() for _ in range(6)]
+    generations = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
+    generations[0].pause()
+    await asyncio.wait_for(heard[1].begun.wait(), WAIT_SECONDS)
+    lane.stop_runs()
+
+    for one in heard:
+        end = await one.end()
+        if end.finish is None:
+            assert isinstance(end.error, ModelUnavailableError)
+            assert "leaving" in str(end.error)
+    await _close(lane)
+
+
+async def test_a_sink_that_fails_ends_its_own_generation_alone(lane: TextLane) -> None:
+    def fail(_event: TokenEvent) -> None:
+        raise ValueError("nobody expected that")
+
+    other = Heard()
+    lane.submit(_request([1, 2], 64, ignore_eos=True), fail)
+    lane.submit(_request([3, 4], 64, ignore_eos=True), other)
+
+    assert (await other.end()).finish is Finish.LENGTH
+    await _until(lambda: lane.pending == 0)
+
+
+async def test_a_decoder_that_fails_is_an_error_of_its_rows_and_the_lane_goes_on(
+    lane: TextLane, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> object:
+        raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr(decoder, "decode", fail)
+    heard = Heard()
+    lane.submit(_request([1, 2]), heard)
+    end = await heard.end()
+    monkeypatch.undo()
+    following = Heard()
+    lane.submit(_request([1, 2]), following)
+
+    assert isinstance(end.error, ServingError)
+    assert (await following.end()).error is None
+
+
+async def test_what_happened_is_counted(decoder: Decoder, tiny_chat: Path) -> None:
+    lane = _lane(decoder, tiny_chat)
+    for prompt in ([*range(20)], [*range(20), 30]):
+        heard = Heard()
+        lane.submit(_request(prompt, 4, ignore_eos=True), heard)
+        await heard.end()
+    counts = lane.statistics
+
+    assert (counts.prompt_tokens, counts.generation_tokens) == (41, 8)
+    assert (counts.prefix_queries, counts.prefix_hits) == (41, 20)
+    assert counts.finished["length"] == 2
+    assert sum(counts.first_token_seconds.counts) == 2
+    assert sum(counts.between_tokens_seconds.counts) == 6
+    assert counts.request_seconds.sum >= counts.first_token_seconds.sum
+    assert sum(counts.step_tokens.counts) > 0
+    await _close(lane)
