@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from modelservice_cli import completion, encrypt, model, runtime
 from modelservice_cli.api_key.arguments import add_arguments as add_api_key_arguments
 from modelservice_cli.errors import CommandError
+from modelservice_cli.fleet.arguments import add_arguments as add_fleet_arguments
 from modelservice_cli.local import serve
 from modelservice_cli.manual import write_manual
 from modelservice_cli.packages import check_cluster_packages
@@ -60,7 +61,7 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return runtime.run(arguments)
     if arguments.command == "model":
         return model.run(arguments)
-    if arguments.command in ("rollout", "top"):
+    if arguments.command in ("fleet", "rollout", "top"):
         return _run_on_cluster(arguments)
     if arguments.command == "completion":
         return completion.run(arguments, parser)
@@ -81,6 +82,10 @@ def _run_on_cluster(arguments: argparse.Namespace) -> int:
             from modelservice_cli.top.run import run_top
 
             code = run_top(arguments)
+        elif arguments.command == "fleet":
+            from modelservice_cli.fleet.run import run_fleet
+
+            code = run_fleet(arguments)
         else:
             from modelservice_cli.rollout.run import run_verb
 
@@ -127,6 +132,7 @@ def _build_parser() -> argparse.ArgumentParser:
     runtime.add_arguments(runtime_parser)
     _add_model(commands)
     _add_rollout(commands)
+    _add_fleet(commands)
     _add_top(commands)
     completion_parser = commands.add_parser(
         "completion",
@@ -147,6 +153,7 @@ def _build_plugin_parser() -> argparse.ArgumentParser:
     add_cluster_arguments(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=SettingsParser)
     _add_rollout(commands)
+    _add_fleet(commands)
     _add_top(commands)
     commands.add_parser("version", help="print the version")
     write_manual(parser, parser.prog)
@@ -171,6 +178,16 @@ def _add_rollout(commands: "argparse._SubParsersAction[SettingsParser]") -> None
         allow_abbrev=False,
     )
     add_rollout_arguments(parser)
+
+
+def _add_fleet(commands: "argparse._SubParsersAction[SettingsParser]") -> None:
+    parser = commands.add_parser(
+        "fleet",
+        help="show, plan and steer how a runtime gets to many ModelServices",
+        description="Show, plan and steer RuntimeRollouts, which bring a runtime to ModelServices in waves.",
+        allow_abbrev=False,
+    )
+    add_fleet_arguments(parser)
 
 
 def _add_top(commands: "argparse._SubParsersAction[SettingsParser]") -> None:

@@ -31,6 +31,13 @@ FOLLOWING = (
     *ON_CLUSTER,
 )
 
+FLEET = (
+    (0, "it was done; with -w: it is complete"),
+    (1, "it failed; with -w: it was halted, taken back, aborted or superseded"),
+    (124, "with -w: it still goes on after --timeout"),
+    *ON_CLUSTER,
+)
+
 PAGES: dict[Path, Page] = {
     (): Page(
         (
@@ -106,6 +113,15 @@ PAGES: dict[Path, Page] = {
     ("rollout", "abort"): Page(("modelservice rollout abort spam -w",), codes=FOLLOWING),
     ("rollout", "retry"): Page(("modelservice rollout retry spam -w --timeout 10m",), codes=FOLLOWING),
     ("rollout", "update-runtime"): Page(("modelservice rollout update-runtime spam -w",), codes=FOLLOWING),
+    ("fleet",): Page(("modelservice fleet status onnx-1-24 -w",), codes=ON_CLUSTER),
+    ("fleet", "status"): Page(
+        (
+            "modelservice fleet status onnx-1-24",
+            "modelservice fleet status onnx-1-24 -w --until-paused --timeout 2h",
+            "modelservice fleet status onnx-1-24 -o json",
+        ),
+        codes=FLEET,
+    ),
     ("top",): Page(
         ("modelservice top", "modelservice top spam -n mail --interval 2", "modelservice top --json"),
         codes=ON_CLUSTER,

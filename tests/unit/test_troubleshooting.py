@@ -28,6 +28,10 @@ NOT_REASONS = {
         PodDisruptionBudget PriorityClass QueueTime ReadWriteOncePod ReplaceFullPath ReplacePrefixMatch
         RequestMirror RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault
         RuntimeRollout ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
+    "phases, reasons and choices of RuntimeRollouts, which no ModelService tells": """
+        AwaitingApproval AwaitingWindow MemberDeadlineExceeded OlderRolloutActive OutsideMaintenanceWindow
+        RollbackAll RollbackFailed RollingBack RolloutGivenUp TooManyFailures TooManyUnavailable
+        WaveInProgress""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",
     "what other controllers tell, and we translate": """
         ContainerCannotRun ContainerCreating DeadlineExceeded ErrImageNeverPull ErrImagePull

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_diff(verbs)
     _add_undo(verbs)
     for name, help_text, description in _REQUESTS:
-        _add_watch(_add_verb(verbs, name, help_text, description))
+        add_watch(_add_verb(verbs, name, help_text, description))
 
 
 _REQUESTS = (
@@ -59,9 +59,15 @@ _REQUESTS = (
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say which cluster and namespace; they may stand before the verb and after it."""
+    add_where(parser, with_namespace=True)
+
+
+def add_where(parser: argparse.ArgumentParser, *, with_namespace: bool) -> None:
+    """Add them, of commands on what belongs to no namespace without that one."""
     where = parser.add_argument_group("cluster")
+    namespace = (("-n", "--namespace"), str, "NAMESPACE", "default: the namespace of the context")
     for flags, kind, metavar, what in (
-        (("-n", "--namespace"), str, "NAMESPACE", "default: the namespace of the context"),
+        *((namespace,) if with_namespace else ()),
         (("--context",), str, "CONTEXT", "a context of the kubeconfig; default: its current one"),
         (("--kubeconfig",), Path, "FILE", "default: $KUBECONFIG, else ~/.kube/config, else the pod's own"),
     ):
@@ -78,7 +84,8 @@ def _add_verb(
     return parser
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says for whom is printed."""
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default: text")
 
 
@@ -90,12 +97,13 @@ def _add_status(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
         "Show the revisions, their pods and traffic, and what holds a change up. With -w the exit code is 0 "
         "when the change is complete, 1 when it was given up or cannot go on, 124 after --timeout.",
     )
-    _add_output(parser)
-    _add_watch(parser)
+    add_output(parser)
+    add_watch(parser)
 
 
-def _add_watch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-w", "--watch", action="store_true", help="follow the change until it ends")
+def add_watch(parser: argparse.ArgumentParser, what: str = "change") -> None:
+    """Add the flags of following to the end."""
+    parser.add_argument("-w", "--watch", action="store_true", help=f"follow the {what} until it ends")
     parser.add_argument(
         "--timeout",
         type=parse_duration_seconds,
@@ -105,7 +113,7 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until-paused",
         action="store_true",
-        help="with -w: end with 0 too when the change pauses until a person decides",
+        help=f"with -w: end with 0 too when the {what} pauses until a person decides",
     )
 
 
@@ -113,7 +121,7 @@ def _add_history(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
     parser = _add_verb(
         verbs, "history", "list the recorded revisions", "List the recorded revisions, the oldest first."
     )
-    _add_output(parser)
+    add_output(parser)
 
 
 def _add_diff(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:

@@ -1,19 +1,15 @@
 """From the arguments of `rollout` to what is printed."""
 
 import argparse
-import contextlib
 import json
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar, get_args
+from typing import get_args
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.cluster.api import FIELD_MANAGER, Cluster
-from modelservice_cli.rollout.cluster.errors import ChangedMeanwhileError
 from modelservice_cli.rollout.cluster.kubeconfig import find_access
 from modelservice_cli.rollout.cluster.read import Reader
-from modelservice_cli.rollout.facts import Facts
+from modelservice_cli.rollout.cluster.tries import again_if_changed, wait_for
 from modelservice_cli.rollout.progress.follow import follow, shower
 from modelservice_cli.rollout.progress.status import rollout_status
 from modelservice_cli.rollout.progress.text import status_report
@@ -23,12 +19,6 @@ from modelservice_cli.rollout.verbs.history import diff_report, history_json, hi
 from modelservice_cli.rollout.verbs.newer_runtime import find_outcome, plan_update, with_update
 from modelservice_cli.rollout.verbs.undo import plan_undo, refusal, undo_report
 from modelservice_runtime.errors import InvalidSettingsError
-
-_WRITE_TRIES = 5
-_ANSWER_SECONDS = 30
-_LOOK_SECONDS = 0.3
-
-Written = TypeVar("Written")
 
 
 def run_verb(arguments: argparse.Namespace) -> int:
@@ -79,7 +69,7 @@ def _diff(arguments: argparse.Namespace, _cluster: Cluster, reader: Reader) -> i
 
 
 def _undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
-    print(as_text([_again_if_changed(lambda: _try_undo(arguments, cluster, reader))]))
+    print(as_text([again_if_changed(lambda: _try_undo(arguments, cluster, reader))]))
     return 0
 
 
@@ -94,8 +84,8 @@ def _try_undo(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -
 
 
 def _ask(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
-    request = _again_if_changed(lambda: _write_request(arguments.verb, cluster, reader))
-    answer = None if request is None else _wait_for(reader, lambda facts: find_answer(facts, request))
+    request = again_if_changed(lambda: _write_request(arguments.verb, cluster, reader))
+    answer = None if request is None else wait_for(lambda: find_answer(reader.service(), request))
     if answer is not None:
         print(as_text([f"{arguments.name}: {answer.message}"]), flush=True)
         if not answer.accepted:
@@ -104,11 +94,11 @@ def _ask(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int
 
 
 def _update_runtime(arguments: argparse.Namespace, cluster: Cluster, reader: Reader) -> int:
-    request = _again_if_changed(lambda: _write_update(cluster, reader))
+    request = again_if_changed(lambda: _write_update(cluster, reader))
     if request is None:
         print(as_text([f"{arguments.name}: its pods have what their ModelRuntime says; nothing is written"]))
         return 0
-    update = _wait_for(reader, lambda facts: find_outcome(facts, request))
+    update = wait_for(lambda: find_outcome(reader.service(), request))
     print(as_text([f"{arguments.name}: {update.message}"]), flush=True)
     if update.phase == "Refused":
         return 1
@@ -131,18 +121,6 @@ def _write_update(cluster: Cluster, reader: Reader) -> str | None:
     return request
 
 
-def _wait_for(reader: Reader, find: Callable[[Facts], Written | None]) -> Written:
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    while time.monotonic() < deadline:
-        answer = find(reader.service())
-        if answer is not None:
-            return answer
-        time.sleep(_LOOK_SECONDS)
-    raise CommandError(
-        f"the operator has not answered within {_ANSWER_SECONDS} s: see whether it runs; it will answer then"
-    )
-
-
 def _write_request(verb: Verb, cluster: Cluster, reader: Reader) -> str | None:
     facts = reader.service()
     request = plan_request(facts, verb, datetime.now(UTC))
@@ -151,14 +129,6 @@ def _write_request(verb: Verb, cluster: Cluster, reader: Reader) -> str | None:
     else:
         cluster.replace_service(with_request(facts, request), dry_run=False)
     return request
-
-
-def _again_if_changed(write: Callable[[], Written]) -> Written:
-    """The operator writes its status all the time: what was read may be old when it is written."""
-    for _ in range(_WRITE_TRIES - 1):
-        with contextlib.suppress(ChangedMeanwhileError):
-            return write()
-    return write()
 
 
 _VERBS = {

@@ -7,10 +7,10 @@ from modelservice_operator.api.types.figures import RevisionName
 
 
 class RuntimeUpdate(ApiModel):
-    """What came of the newest request in the annotation modelservice.dev/update-runtime."""
+    """What came of the newest wish for another runtime."""
 
     request: Annotated[str, limited(640)]
-    """The annotation's value: the image that was asked for."""
+    """What was asked: the annotation's value, or the RuntimeRollout, part of its UID and `@back`."""
     phase: Literal["Progressing", "Complete", "Failed", "Refused"]
     """How far it is. Failed: its revision was given up, and the runtime from before stays."""
     message: Annotated[str, limited(1024)] = ""
@@ -31,4 +31,6 @@ class ResolvedRuntime(ApiModel):
     message: Annotated[str, limited(4096)] | None = None
     """What has changed in the ModelRuntime since, and how to take it."""
     update: RuntimeUpdate | None = None
-    """A newer runtime that somebody asked for."""
+    """The one that somebody asked for by the annotation modelservice.dev/update-runtime."""
+    assigned: RuntimeUpdate | None = None
+    """The one that a RuntimeRollout assigned, or took back."""

@@ -28,10 +28,11 @@ from modelservice_operator.decide.autoscaling.beginning import (
 )
 from modelservice_operator.decide.autoscaling.engine import OBJECTS, build_object, find_scaling
 from modelservice_operator.decide.autoscaling.inactivity import find_inactivity
+from modelservice_operator.decide.change.assigned import FIELD, Updates, find_assigned
 from modelservice_operator.decide.change.evaluating import find_evaluating, is_asked_anew
 from modelservice_operator.decide.change.measuring import request_of
 from modelservice_operator.decide.change.rollout_state import observe_rollout
-from modelservice_operator.decide.change.runtime_update import find_update, read_update
+from modelservice_operator.decide.change.runtime_update import find_update, read_record, read_update
 from modelservice_operator.decide.change.steering import read_steering
 from modelservice_operator.decide.change.wish import Wish, raw_replicas
 from modelservice_operator.decide.decision import Decision
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
-    from modelservice_operator.decide.change.runtime_update import RuntimeUpdate
+    from modelservice_operator.decide.revision import RecordedRuntime
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.observed import Child, Observed
@@ -98,8 +99,8 @@ def decide(
     except InvalidSpec as problems:
         return _decide(facts, _last_wish(facts, problems))
     asked = RuntimeRequest(ref=service.spec.runtime.ref, domain=image_domain(service.spec.gpu))
-    update = find_update(facts, asked)
-    target = _target(facts, service, build_pod, asked, update)
+    updates = _find_updates(facts, service, asked)
+    target = _target(facts, service, build_pod, asked, updates.runtime)
     problem = target if isinstance(target, RuntimeProblem) else None
     deployments = tuple(facts.history.deployments.values())
     beginning = find_wakening(service.spec, observed) or find_beginning(service.spec, observed, deployments)
@@ -113,9 +114,7 @@ def decide(
             route=find_route(observed, service.spec),
             beginning=beginning,
             runtime_problem=problem,
-            update=update
-            if update is None or isinstance(target, RuntimeProblem)
-            else update.heading_for(target.name),
+            updates=updates if isinstance(target, RuntimeProblem) else updates.heading_for(target.name),
         ),
     )
 
@@ -130,7 +129,7 @@ def _last_wish(facts: Facts, problems: InvalidSpec) -> Wish:
         target=facts.accepted,
         replicas=raw_replicas(facts.observed) if rollout is not None or is_at_rest else None,
         problems=problems,
-        update=read_update(facts.status),
+        updates=Updates(asked=read_update(facts.status), assigned=read_record(facts.status, FIELD)),
         rollout=rollout or Rollout(),
         route=find_route(facts.observed, None),
     )
@@ -159,18 +158,24 @@ def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPol
     )
 
 
+def _find_updates(facts: Facts, service: ModelService, asked: RuntimeRequest) -> Updates:
+    """Return who wants another runtime: a person, a RuntimeRollout."""
+    update = find_update(facts, asked)
+    is_pinned = service.spec.runtime.pin
+    return Updates(asked=update, assigned=find_assigned(facts, asked, is_pinned=is_pinned, asked=update))
+
+
 def _target(
     facts: Facts,
     service: ModelService,
     build_pod: PodBuilder,
     asked: RuntimeRequest,
-    update: RuntimeUpdate | None,
+    taken: RecordedRuntime | None,
 ) -> Revision | RuntimeProblem:
     """Return the revision of the current spec; its template is built only if it is not recorded yet."""
     spec, history = service.spec, facts.history
     accepted = facts.accepted
     stable = history.revision(facts.stable)
-    taken = update.runtime if update else None
     runtime = taken or resolve_runtime(
         asked,
         facts.observed.runtimes,
@@ -205,14 +210,13 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     wish = wish.at_least(switch.floor)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
     steering = read_steering(facts, target.name)
-    is_newly_asked = wish.update is not None and wish.update.is_new
-    if is_newly_asked or is_asked_anew(facts, wish, target.name):
+    if wish.updates.is_new or is_asked_anew(facts, wish, target.name):
         steering = steering.trying_again(target.name)
     step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
     scaling, beginning = _scaling(facts, wish), wish.beginning
-    update = wish.update.when_stable(step.stable) if wish.update else None
+    updates = wish.updates.when_stable(step.stable)
     explainer = _explainer(facts, wish, step.stable)
     explained = model_name(facts.owner.name, explainer) if explainer else None
     routes = build_routes(facts.owner, wish.route, step.route, facts.observed.cluster.kinds, explained)
@@ -235,7 +239,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         retire=_retired(facts, wish, step, children),
         plan=step,
         steering=steering,
-        update=update,
+        updates=updates,
         target=target,
         stable=step.stable,
         evaluating=evaluating,
@@ -262,7 +266,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
             inactivity.due_in_seconds or None if inactivity else None,
             LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
             # Once that is in the status, the runtime from before is what is wanted.
-            LOOK_AGAIN_SECONDS if update is not None and update.goes_on and step.phase == "Aborted" else None,
+            LOOK_AGAIN_SECONDS if updates.goes_on and step.phase == "Aborted" else None,
         ),
     )
 

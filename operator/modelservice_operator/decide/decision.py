@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.decide.change.assigned import Updates
 
 if TYPE_CHECKING:
     from modelservice_operator.api import InvalidSpec, ModelService
     from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.change.evaluating import Evaluating
-    from modelservice_operator.decide.change.runtime_update import RuntimeUpdate
     from modelservice_operator.decide.change.steering import Steering
     from modelservice_operator.decide.resources.explainer import Explainer
     from modelservice_operator.decide.revision import Revision
@@ -48,8 +49,8 @@ class Decision:
     """What people ask of the rollout, None where there is none."""
     evaluating: Evaluating | None = None
     """The evaluation of the target, where it goes on."""
-    update: RuntimeUpdate | None = None
-    """What came of the wish for a newer runtime."""
+    updates: Updates = field(default_factory=Updates)
+    """What came of wishes for another runtime."""
     measures: MeasureRequest | None = None
     """What an analysis wants to have measured."""
     begin_with: int | None = None

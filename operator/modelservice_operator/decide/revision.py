@@ -21,6 +21,8 @@ from modelservice_operator.facts.gpus import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modelservice_operator.api import GpuSpec, ModelRuntime, ModelServiceSpec
 
 INPUTS = (
@@ -124,7 +126,12 @@ def image_domain(gpu: GpuSpec | None) -> str | None:
 
 def recorded_domain(snapshot: Snapshot) -> str | None:
     """Return the same of a revision that is recorded."""
-    gpu = snapshot.inputs.get("gpu")
+    return image_domain_in(snapshot.inputs)
+
+
+def image_domain_in(fields: Mapping[str, Any]) -> str | None:
+    """Return the same of inputs, or of a valid spec, as it is written."""
+    gpu = fields.get("gpu")
     if not gpu:
         return None
     resource, claim = gpu.get("resource") or DEFAULT_RESOURCE, gpu.get("claim")

@@ -73,6 +73,13 @@ def current_runtime(
     return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
 
 
+def has_image(runtime: RecordedRuntime, domain: str | None) -> bool:
+    """Return whether a runtime has an image for pods with GPUs of this domain; None is for those without."""
+    if domain is None:
+        return True
+    return bool(runtime.gpu_image if domain == NVIDIA.domain else runtime.gpu_images.get(domain))
+
+
 def is_same_runtime(before: RecordedRuntime, after: RecordedRuntime, domain: str | None) -> bool:
     """Return whether pods of this domain would be the same on both."""
     return not _changed_fields(before, after, domain)
@@ -121,11 +128,9 @@ def _with_image(
     runtime: RecordedRuntime, request: RuntimeRequest, *, is_recorded: bool = False
 ) -> RecordedRuntime | RuntimeProblem:
     """Return the runtime if it has an image for what is asked; what was recorded of one cannot be mended."""
-    if request.domain is None:
+    if request.domain is None or has_image(runtime, request.domain):
         return runtime
     is_other = request.domain != NVIDIA.domain
-    if runtime.gpu_images.get(request.domain) if is_other else runtime.gpu_image:
-        return runtime
     asked = f"spec.gpu asks for a GPU of {request.domain}" if is_other else "spec.gpu is set"
     field = f"spec.gpuImages[{request.domain}]" if is_other else "spec.gpuImage"
     value = f"defaultRuntime.{'gpuImages' if is_other else 'gpuImage'}"

@@ -269,8 +269,10 @@ def _runtime(decision: Decision, runtimes: Sequence[Mapping[str, Any]]) -> dict[
     runtime, domain = target.snapshot.runtime, recorded_domain(target.snapshot)
     image = runtime.image_for(domain)
     status: dict[str, Any] = {"ref": runtime.name, "image": image}
-    if decision.update is not None:
-        status["update"] = write_update(decision.update)
+    if decision.updates.asked is not None:
+        status["update"] = write_update(decision.updates.asked)
+    if decision.updates.assigned is not None:
+        status["assigned"] = write_update(decision.updates.assigned)
     news = runtime_news(runtime, runtimes, domain)
     if news is None:
         return status

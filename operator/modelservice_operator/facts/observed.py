@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from modelservice_operator.facts.endpoints import Slice  # noqa: TC001  msgspec reads it at run time
+from modelservice_operator.facts.fleet import Assignment  # noqa: TC001  msgspec reads it at run time
 from modelservice_operator.facts.gateways import (  # noqa: TC001  msgspec reads it at run time
     Gateway,
     GatewayClass,
@@ -201,6 +202,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Child, ...]
     """Every other child: Services, autoscalers, NetworkPolicies and so on."""
     cluster: ClusterFacts = ClusterFacts()
+    assignment: Assignment | None = None
+    """What a RuntimeRollout tells it, while it is on the way there or back."""
     pods: tuple[Mapping[str, Any], ...] | None = None
     """Pods of the live revisions, as read; None where nobody asked for them."""
     pod_events: tuple[Mapping[str, Any], ...] = ()

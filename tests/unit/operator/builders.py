@@ -41,6 +41,7 @@ from modelservice_operator.facts.standby import Surroundings
 
 if TYPE_CHECKING:
     from modelservice_operator.decide.decision import Decision
+    from modelservice_operator.facts.fleet import Assignment
     from modelservice_operator.facts.measured import Measurement
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -194,6 +195,8 @@ class World:
         self.job_events: tuple[Object, ...] = ()
         self.cluster = ClusterFacts()
         self.surroundings = Surroundings()
+        self.assignment: Assignment | None = None
+        """What a RuntimeRollout tells it."""
         self._seen: list[object] = []
 
     # What people do
@@ -236,6 +239,7 @@ class World:
             job_events=self.job_events,
             cluster=self.cluster,
             surroundings=self.surroundings,
+            assignment=self.assignment,
         )
 
     def reconcile(self) -> Decision:

@@ -1,7 +1,8 @@
 """All that the command line asks of an API server. Objects are dicts, as the server wrote them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import urllib3
@@ -15,7 +16,7 @@ from modelservice_cli.rollout.cluster.errors import (
     UnavailableError,
 )
 from modelservice_cli.rollout.cluster.kubeconfig import Access
-from modelservice_operator.facts.kinds import MODEL_SERVICES, Resource
+from modelservice_operator.facts.kinds import MODEL_SERVICES, RUNTIME_ROLLOUTS, Resource
 from modelservice_operator.facts.labels import GROUP, NAME, VERSION
 
 FIELD_MANAGER = "modelservice-cli"
@@ -55,6 +56,47 @@ class Cluster:
             _NO_DEFINITION,
         )
         return list(found["items"])
+
+    def read_rollout(self, name: str) -> Object:
+        """The RuntimeRollout."""
+        place = (GROUP, VERSION, RUNTIME_ROLLOUTS.plural, name)
+        found: Object = self._ask(
+            lambda: self._objects.get_cluster_custom_object(*place, _request_timeout=_TIMEOUT_SECONDS),
+            f"there is no RuntimeRollout {name!r}: 'kubectl get runtimerollouts' lists all",
+        )
+        return found
+
+    def replace_rollout(self, rollout: Object) -> None:
+        """Write a RuntimeRollout as it was read and then edited; raises as `replace_service` does."""
+        name = rollout["metadata"]["name"]
+        self._ask(
+            lambda: self._objects.replace_cluster_custom_object(
+                *(GROUP, VERSION, RUNTIME_ROLLOUTS.plural, name),
+                rollout,
+                field_manager=FIELD_MANAGER,
+                _request_timeout=_TIMEOUT_SECONDS,
+            ),
+            f"RuntimeRollout {name!r} is gone",
+        )
+
+    def list_everywhere(self, resource: Resource, most_at_once: int = 500) -> Iterator[Object]:
+        """All objects of one of our kinds, of every namespace."""
+        place, token = (resource.group, resource.version, resource.plural), ""
+        while True:
+            found = self._ask(
+                partial(
+                    self._objects.list_cluster_custom_object,
+                    *place,
+                    limit=most_at_once,
+                    _continue=token,
+                    _request_timeout=_TIMEOUT_SECONDS,
+                ),
+                _NO_DEFINITION,
+            )
+            yield from found["items"]
+            token = found["metadata"].get("continue") or ""
+            if not token:
+                return
 
     def list_children(self, resource: Resource, namespace: str, service: str) -> list[Object]:
         """Objects of one kind (not of the core group) that belong to a ModelService."""
@@ -210,10 +252,7 @@ def refusal(status: int, body: str | bytes | None, not_found: str, server: str) 
             "user of the kubeconfig's context"
         )
     if status == 403:
-        return ForbiddenError(
-            f"the API server refuses it: {message.rstrip('.')}; ask for the role 'view' (to change "
-            "something 'edit') in the namespace"
-        )
+        return ForbiddenError(f"the API server refuses it: {message.rstrip('.')}; {_role_needed(message)}")
     if status == 409 and _is_conflict_of_appliers(answer):
         return CommandError(
             f"{message}; where the ModelService comes from Git or from Helm, change it there, else take the "
@@ -226,9 +265,15 @@ def refusal(status: int, body: str | bytes | None, not_found: str, server: str) 
     return CommandError(f"the API server refuses it: {message}")
 
 
+def _role_needed(refused: str) -> str:
+    if "at the cluster scope" in refused:
+        return "that takes a ClusterRoleBinding: of 'view' to look, of an administrator's role to change"
+    return "ask for the role 'view' (to change something 'edit') in the namespace"
+
+
 _NO_DEFINITION = (
-    f"the cluster does not know ModelServices ({GROUP}/{VERSION}): install the operator, or name another "
-    "cluster with --context"
+    f"the cluster does not know objects of {GROUP}/{VERSION}: install the operator or its newer definitions, "
+    "or name another cluster with --context"
 )
 
 

@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, TypeVar
 
 from modelservice_cli.rollout.cluster.errors import UnavailableError
 from modelservice_cli.rollout.cluster.read import Reader
-from modelservice_cli.rollout.progress.status import EXIT_CODES, RolloutStatus, rollout_status
+from modelservice_cli.rollout.progress.status import RolloutStatus, rollout_status
 from modelservice_cli.rollout.progress.text import status_line
 from modelservice_cli.rollout.report import one_line
 
@@ -22,41 +23,64 @@ TIMED_OUT = 124
 Show = Callable[[RolloutStatus], None]
 
 
+class Followed(Protocol):
+    """What one look at a change tells of its end."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """With what a command ends that follows the change, None while it goes on."""
+
+    @property
+    def waits_for(self) -> str:
+        """What a person has to say before it goes on, and why; empty where it waits for nobody."""
+
+
+Look = TypeVar("Look", bound=Followed)
+
+
 def follow(reader: Reader, show: Show, timeout_seconds: int | None, *, until_paused: bool = False) -> int:
+    """Show every look at the change of a ModelService, as `follow_looks` does."""
+    return follow_looks(
+        lambda: rollout_status(reader.everything()), show, timeout_seconds, until_paused=until_paused
+    )
+
+
+def follow_looks(
+    look: Callable[[], Look],
+    show: Callable[[Look], None],
+    timeout_seconds: int | None,
+    *,
+    until_paused: bool = False,
+) -> int:
     """Show every look at a change; returns the exit code. Raises CommandError.
 
     `until_paused` takes a pause that a person has to end for the end. An API server that is away for a while
     is waited for, once it has answered.
     """
     deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
-    status: RolloutStatus | None = rollout_status(reader.everything())
+    status: Look | None = look()
     while True:
         if status is not None:
             show(status)
-            if status.state in EXIT_CODES:
-                return EXIT_CODES[status.state]
-            if until_paused and status.state == "Paused":
+            if status.exit_code is not None:
+                return status.exit_code
+            if until_paused and status.waits_for:
                 return 0
         left = deadline - time.monotonic()
         if left <= 0:
-            waits = _waiting_for(status)
+            waits = f": {status.waits_for}" if status is not None and status.waits_for else ""
             print(
                 f"modelservice: the change has not ended within {timeout_seconds} s{waits}", file=sys.stderr
             )
             return TIMED_OUT
         time.sleep(min(LOOK_SECONDS, left))
-        status = _look(reader, is_told=status is None)
+        status = _again(look, is_told=status is None)
 
 
-def _waiting_for(status: RolloutStatus | None) -> str:
-    pause = status.change.pause if status is not None and status.change is not None else None
-    return f": {pause.why}; say {pause.remedy}" if pause is not None and pause.needs_person else ""
-
-
-def _look(reader: Reader, *, is_told: bool) -> RolloutStatus | None:
+def _again(look: Callable[[], Look], *, is_told: bool) -> Look | None:
     """Return None where nobody answers; `is_told` says that the look before said so already."""
     try:
-        return rollout_status(reader.everything())
+        return look()
     except UnavailableError as error:
         if not is_told:
             print(f"modelservice: {one_line(str(error))}; trying again", file=sys.stderr)
@@ -72,7 +96,7 @@ def shower(output: str) -> Iterator[Show]:
         with live_view() as show:
             yield show
     else:
-        yield _only_changes(_as_json_line if output == "json" else status_line)
+        yield only_changes(_as_json_line if output == "json" else status_line)
 
 
 def is_interactive(environment: Mapping[str, str], *, is_terminal: bool) -> bool:
@@ -85,10 +109,11 @@ def is_interactive(environment: Mapping[str, str], *, is_terminal: bool) -> bool
     return is_terminal and not is_plain
 
 
-def _only_changes(to_line: Callable[[RolloutStatus], str]) -> Show:
+def only_changes(to_line: Callable[[Look], str]) -> Callable[[Look], None]:
+    """Return what prints a look as a line, unless that is the line before."""
     last: str | None = None
 
-    def show(status: RolloutStatus) -> None:
+    def show(status: Look) -> None:
         nonlocal last
         line = to_line(status)
         if line != last:

@@ -40,6 +40,8 @@ _MARKS: dict[Mark, tuple[str, str]] = {
     "skipped": ("↷", "dim"),
     "next": ("○", "dim"),
 }
+_BAR_STYLES = {"■": "green", "▪": "cyan", "✗": "red", "◄": "yellow", "-": "dim", "·": "dim"}
+"""Colours of what bars of nothing but such marks are made of."""
 _BAR_CELLS = 10
 _SHORT_CELLS = 20
 """Columns of short texts keep them on one line; the long ones share what is left."""
@@ -140,5 +142,13 @@ def draw_part(part: Part, style: str = "") -> RenderableType:
         is_short = max((len(row[index]) for row in rows), default=0) <= _SHORT_CELLS
         table.add_column(name, overflow="fold", no_wrap=is_short)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(_cell, row))
     return table
+
+
+def _cell(text: str) -> Text:
+    """A text as it is; a bar in its colours."""
+    marks = set(text)
+    if marks <= {"-"} or not marks <= _BAR_STYLES.keys():
+        return Text(text)
+    return Text.assemble(*((mark, _BAR_STYLES[mark]) for mark in text))

@@ -72,6 +72,19 @@ class RolloutStatus:
         """What the gates said, the newest last."""
         return tuple(self.rollout.get("verdicts") or ())
 
+    @property
+    def exit_code(self) -> int | None:
+        """With what a command ends that follows the change, None while it goes on."""
+        return EXIT_CODES.get(self.state)
+
+    @property
+    def waits_for(self) -> str:
+        """What a person has to say before it goes on, and why; empty where it waits for nobody."""
+        pause = self.change.pause if self.change is not None else None
+        if self.state != "Paused" or pause is None or not pause.needs_person:
+            return ""
+        return f"{pause.why}; say {pause.remedy}"
+
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON: what was read, not what is made of it for people."""
         found = asdict(self)

@@ -123,7 +123,12 @@ def _runtime_of(facts: Facts, asked: RuntimeRequest, known: RuntimeUpdate) -> Re
 
 def read_update(status: Mapping[str, Any]) -> RuntimeUpdate | None:
     """Return what the status has recorded."""
-    known = (status.get("runtime") or {}).get("update") or {}
+    return read_record(status, "update")
+
+
+def read_record(status: Mapping[str, Any], field: str) -> RuntimeUpdate | None:
+    """Return what the status has recorded in a field of `status.runtime`."""
+    known = (status.get("runtime") or {}).get(field) or {}
     if not known.get("request"):
         return None
     return RuntimeUpdate(

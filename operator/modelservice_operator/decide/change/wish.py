@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from modelservice_operator.api import BlueGreen, Rollout, to_canonical
+from modelservice_operator.decide.change.assigned import Updates
 from modelservice_operator.decide.rollout.model import Analyse, RolloutSpec, SetWeight, Wait
 from modelservice_operator.decide.rollout.planner import hold, plan
 from modelservice_operator.decide.routing.wanted import RouteWish
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         ModelServiceSpec,
     )
     from modelservice_operator.decide.autoscaling.beginning import Beginning
-    from modelservice_operator.decide.change.runtime_update import RuntimeUpdate
     from modelservice_operator.decide.revision import Revision
     from modelservice_operator.decide.rollout.model import Plan, RolloutState, Step
     from modelservice_operator.decide.runtimes import RuntimeProblem
@@ -47,8 +47,8 @@ class Wish:
     service: ModelService | None = None
     problems: InvalidSpec | None = None
     runtime_problem: RuntimeProblem | None = None
-    update: RuntimeUpdate | None = None
-    """What came of the wish for a newer runtime."""
+    updates: Updates = field(default_factory=Updates)
+    """What came of wishes for another runtime."""
 
     @property
     def spec(self) -> ModelServiceSpec | None:

@@ -10,8 +10,9 @@ from tests.unit.cli.rollout.statuses import NEW, OLD, at, facts_with, rollout, r
 from tests.unit.operator.builders import NOW, make_pod
 
 from modelservice_cli.rollout.pods import PodTrouble
-from modelservice_cli.rollout.progress.live import bar, draw, live_view
+from modelservice_cli.rollout.progress.live import bar, draw, draw_part, live_view
 from modelservice_cli.rollout.progress.status import RolloutStatus, rollout_status
+from modelservice_cli.rollout.report import Table
 
 
 def status_with(pods: int = 0, **fields: Any) -> RolloutStatus:
@@ -141,3 +142,16 @@ def test_live_view_takes_steps_and_reasons_for_text() -> None:
 )
 def test_bar_is_empty_and_full_only_for_none_and_all(percent: int, drawn_as: str) -> None:
     assert bar(percent) == drawn_as
+
+
+def test_bar_of_several_kinds_has_a_colour_for_each() -> None:
+    written = io.StringIO()
+    console = Console(width=60, file=written, force_terminal=True, color_system="truecolor")
+    console.print(
+        draw_part(Table(("WAVE", "", "WHY"), (("first", "■■▪✗-·", "-"), ("none", "", "· is text"))))
+    )
+
+    shown = written.getvalue()
+    assert "\x1b[32m■" in shown
+    assert "\x1b[31m✗" in shown
+    assert "· is text" in shown

@@ -1,0 +1,138 @@
+"""Who the members of a run are, in which wave, and what each gets: decided once, at its start. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.api import InvalidSpec, parse_model_runtime
+from modelservice_operator.api.runtimerollout import MOST_MEMBERS
+from modelservice_operator.decide.fleet.model import WaveState
+from modelservice_operator.decide.revision import image_domain_in, record_runtime
+from modelservice_operator.decide.runtimes import has_image
+from modelservice_operator.facts.fleet import UID_LENGTH, Member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from modelservice_operator.api.runtimerollout import MemberSelector, RolloutTarget, RuntimeRolloutSpec
+    from modelservice_operator.decide.revision import RecordedRuntime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The members in their order, which is by wave and then by name."""
+
+    members: tuple[Member, ...]
+    waves: tuple[WaveState, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceProblem:
+    """Why nobody can be chosen yet.
+
+    `reason` is `RuntimeNotFound`, `RuntimeInvalid`, `ImageNotNamed` or `TooManyMembers`.
+    """
+
+    reason: str
+    message: str
+
+
+def choose_members(
+    spec: RuntimeRolloutSpec, services: Iterable[Mapping[str, Any]], runtimes: Sequence[Mapping[str, Any]]
+) -> Choice | ChoiceProblem:
+    """Return the members among all ModelServices, as read.
+
+    A service that was never made with a runtime is none: it takes the ModelRuntime as it is.
+    """
+    runtime = _find_runtime(spec.target, runtimes)
+    if isinstance(runtime, ChoiceProblem):
+        return runtime
+    by_wave: list[list[Member]] = [[] for _ in spec.waves]
+    for service in services:
+        member = _as_member(service, spec.target, runtime) if _takes(spec.selector, service) else None
+        if member is not None:
+            by_wave[_wave_of(spec, service)].append(member)
+    members = tuple(one for wave in by_wave for one in sorted(wave, key=lambda member: member.name))
+    if len(members) > MOST_MEMBERS:
+        return ChoiceProblem(
+            reason="TooManyMembers",
+            message=f"spec.selector takes {len(members)} ModelServices, and one RuntimeRollout has at most "
+            f"{MOST_MEMBERS}: choose fewer, by namespaces or labels.",
+        )
+    waves = zip(spec.waves, by_wave, strict=True)
+    return Choice(
+        members=members,
+        waves=tuple(
+            WaveState(name=wave.name, members=len(taken), needs_approval=wave.approval)
+            for wave, taken in waves
+        ),
+    )
+
+
+def _find_runtime(
+    target: RolloutTarget, runtimes: Sequence[Mapping[str, Any]]
+) -> RecordedRuntime | ChoiceProblem:
+    found = next((one for one in runtimes if one["metadata"]["name"] == target.runtime), None)
+    if found is None:
+        return ChoiceProblem(
+            reason="RuntimeNotFound",
+            message=f"ModelRuntime {target.runtime!r} does not exist: create it, or correct "
+            "spec.target.runtime.",
+        )
+    try:
+        runtime = record_runtime(None, parse_model_runtime(found))
+    except InvalidSpec as error:
+        return ChoiceProblem(
+            reason="RuntimeInvalid",
+            message=f"ModelRuntime {target.runtime!r} is invalid, correct it: {error}",
+        )
+    named = {runtime.image, runtime.gpu_image, *runtime.gpu_images.values()}
+    if target.image is not None and target.image not in named:
+        return ChoiceProblem(
+            reason="ImageNotNamed",
+            message=f"ModelRuntime {target.runtime!r} does not name {target.image}, it names "
+            f"{runtime.image}: change it there, or correct spec.target.image.",
+        )
+    return runtime
+
+
+def _as_member(service: Mapping[str, Any], target: RolloutTarget, runtime: RecordedRuntime) -> Member | None:
+    metadata, had = service["metadata"], (service.get("status") or {}).get("runtime") or {}
+    if had.get("ref") != target.runtime or metadata.get("deletionTimestamp"):
+        return None
+    domain = image_domain_in(service["spec"])
+    gets = runtime.image_for(domain)
+    if not has_image(runtime, domain) or (target.image is not None and gets != target.image):
+        return None
+    name = f"{metadata['namespace']}/{metadata['name']}"
+    return Member(name=name, uid=metadata["uid"][:UID_LENGTH], had=had["image"], gets=gets)
+
+
+def _wave_of(spec: RuntimeRolloutSpec, service: Mapping[str, Any]) -> int:
+    taken = (
+        number
+        for number, wave in enumerate(spec.waves)
+        if wave.selector is None or _takes(wave.selector, service)
+    )
+    return next(taken)  # the last one takes the rest
+
+
+def _takes(selector: MemberSelector, service: Mapping[str, Any]) -> bool:
+    metadata = service["metadata"]
+    if selector.namespaces is not None and metadata["namespace"] not in selector.namespaces:
+        return False
+    labels = metadata.get("labels") or {}
+    wanted = (selector.match_labels or {}).items()
+    return all(labels.get(key) == value for key, value in wanted) and all(
+        _holds(one.operator, labels.get(one.key), one.values or ())
+        for one in selector.match_expressions or ()
+    )
+
+
+def _holds(operator: str, value: str | None, values: Sequence[str]) -> bool:
+    if operator == "In":
+        return value in values
+    if operator == "NotIn":
+        return value not in values
+    return (value is not None) == (operator == "Exists")

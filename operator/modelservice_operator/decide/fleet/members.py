@@ -1,0 +1,135 @@
+"""What becomes of one member, by what is seen of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from modelservice_operator.facts.fleet import FAILED, GOING_BACK, State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from modelservice_operator.decide.fleet.model import Acknowledged, FleetSpec, Seen
+    from modelservice_operator.facts.fleet import Member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The state of a member from now on, or when to look again."""
+
+    state: State
+    reason: str = ""
+    message: str = ""
+    due_at: datetime | None = None
+    """When time alone changes something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One member, the state that is recorded, and what is seen of it."""
+
+    member: Member
+    state: State
+    seen: Seen | None
+    request: str
+    """What it acknowledges once it has taken what it is told."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was deleted; another one of its name is a stranger."""
+        seen = self.seen
+        return seen is None or seen.is_deleting or not seen.uid.startswith(self.member.uid)
+
+    @property
+    def answer(self) -> Acknowledged | None:
+        """What it says of what it was told, None where it has not taken it yet."""
+        known = self.seen.acknowledged if self.seen is not None else None
+        return known if known is not None and known.request == self.request else None
+
+
+def judge_start(spec: FleetSpec, case: Case, runtime: str, now: datetime) -> Verdict:
+    """Return what becomes of a member whose turn has come; `MOVING`: it starts, `PENDING`: it is waited for.
+
+    One that its user is changing is waited for, so that never two things change at once.
+    """
+    seen, wait = case.seen, timedelta(seconds=spec.member_deadline_seconds)
+    if seen is None or case.is_gone:
+        return Verdict(state=State.DROPPED)
+    if seen.is_pinned:
+        return Verdict(state=State.PINNED)
+    if seen.runtime != runtime:
+        return Verdict(state=State.ELSEWHERE)
+    if seen.has(case.member.gets):
+        return Verdict(state=State.UPDATED)
+    if not seen.is_current:
+        return Verdict(state=State.PENDING)
+    if seen.is_broken:
+        return Verdict(state=State.BROKEN)
+    if seen.is_ready:
+        return Verdict(state=State.MOVING)
+    due = seen.ready_since + wait if seen.ready_since is not None else now
+    return Verdict(state=State.PENDING, due_at=due) if due > now else Verdict(state=State.BROKEN)
+
+
+def judge_moving(spec: FleetSpec, case: Case, since: datetime, now: datetime) -> Verdict:
+    """Return what became of a member that was told to take the new image."""
+    seen, answer = case.seen, case.answer
+    if seen is None or case.is_gone:
+        return Verdict(state=State.DROPPED)
+    if answer is None and seen.is_pinned:
+        return Verdict(state=State.PINNED)
+    if answer is not None and answer.phase == "Refused":
+        return Verdict(state=State.ELSEWHERE, reason="Refused", message=answer.message)
+    if answer is not None and answer.phase == "Failed":
+        return Verdict(state=State.FAILED, reason="RolloutGivenUp", message=answer.message)
+    if seen.has(case.member.gets):
+        healthy_at = max(since, seen.ready_since or since) + timedelta(seconds=spec.soak_seconds)
+        return Verdict(state=State.UPDATED if healthy_at <= now else State.MOVING, due_at=healthy_at)
+    if answer is not None and answer.phase == "Complete" and seen.is_ready and seen.is_current:
+        # It had the image, and its user has taken it elsewhere since.
+        return Verdict(state=State.ELSEWHERE, reason="Edited", message=f"It has {seen.image} now.")
+    is_lost = seen.is_stalled or (answer is not None and answer.phase == "Complete" and seen.is_degraded)
+    if answer is not None and seen.is_current and not seen.is_ready and is_lost:
+        return Verdict(state=State.FAILED, reason=seen.reason, message=seen.message)
+    return _overdue(spec, case, since, now) or Verdict(state=State.MOVING, due_at=_deadline(spec, since))
+
+
+def judge_gone(case: Case) -> Verdict:
+    """Return what becomes of a member that was deleted: that it failed stays true."""
+    if case.state not in FAILED:
+        return Verdict(state=State.DROPPED)
+    return Verdict(state=State.STRANDED, reason="Deleted", message="It was deleted.")
+
+
+def judge_returning(spec: FleetSpec, case: Case, since: datetime, now: datetime) -> Verdict:
+    """Return what became of a member that was told to take back the image that it had."""
+    seen, answer, has_failed = case.seen, case.answer, case.state in FAILED
+    if seen is None or case.is_gone:
+        return judge_gone(case)
+    if seen.has(case.member.had):
+        return Verdict(state=State.FAILED_RETURNED if has_failed else State.RETURNED)
+    if answer is None and seen.is_pinned:
+        return Verdict(state=State.STRANDED, reason="Pinned", message="spec.runtime.pin leaves it as it is.")
+    if answer is not None and answer.phase in ("Failed", "Refused"):
+        return Verdict(state=State.STRANDED, reason="RolloutGivenUp", message=answer.message)
+    if answer is not None and answer.phase == "Complete" and seen.is_ready and seen.is_current:
+        return Verdict(state=State.ELSEWHERE, reason="Edited", message=f"It has {seen.image} now.")
+    if answer is not None and seen.is_current and seen.is_stalled and not seen.is_ready:
+        return Verdict(state=State.STRANDED, reason=seen.reason, message=seen.message)
+    return _overdue(spec, case, since, now) or Verdict(state=case.state, due_at=_deadline(spec, since))
+
+
+def _deadline(spec: FleetSpec, since: datetime) -> datetime:
+    return since + timedelta(seconds=spec.member_deadline_seconds)
+
+
+def _overdue(spec: FleetSpec, case: Case, since: datetime, now: datetime) -> Verdict | None:
+    if _deadline(spec, since) > now:
+        return None
+    seen = case.seen
+    said = f" {seen.message}" if seen is not None and seen.message else ""
+    state = State.STRANDED if case.state in GOING_BACK else State.FAILED
+    message = f"Not Ready within {spec.member_deadline_seconds} s.{said}"
+    return Verdict(state=state, reason="MemberDeadlineExceeded", message=message)
