@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.resources.explainer import explain_path, model_name
+from modelservice_operator.decide.revision import is_encrypted
 from modelservice_operator.facts import names
 from modelservice_operator.facts.ownership import is_owned
 
@@ -25,7 +26,8 @@ def explainer_status(observed: Observed, decision: Decision) -> dict[str, Any] |
         for one in observed.deployments
         if one.name == service and is_owned(one, metadata["uid"])
     )
+    scheme = "https" if is_encrypted(decision.explainer.serving.snapshot) else "http"
     return {
-        "url": f"http://{service}.{metadata['namespace']}.svc{explain_path(model)}",
+        "url": f"{scheme}://{service}.{metadata['namespace']}.svc{explain_path(model)}",
         "readyReplicas": next(ready, 0),
     }

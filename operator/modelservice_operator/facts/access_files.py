@@ -10,6 +10,8 @@ JWKS = "jwks.json"
 CERTIFICATE = "tls.crt"
 PRIVATE_KEY = "tls.key"
 CLIENT_CA = "ca.crt"
+SERVER_CA = "ca.crt"
+"""In an explainer's pod: the authority of its certificate, where the Secret has one (cert-manager's do)."""
 
 FIELDS = {
     API_KEYS: "spec.auth.apiKeys.secretName",

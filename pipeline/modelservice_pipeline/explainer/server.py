@@ -15,6 +15,8 @@ from modelservice_pipeline.explain.explain import Method
 from modelservice_pipeline.explain.inputs import find_text_input, read_rows
 from modelservice_pipeline.explain.request import explain_given
 from modelservice_pipeline.explainer.protocol import Asked, parse_asked
+from modelservice_pipeline.explainer.tls import Files
+from modelservice_pipeline.predict.connections import TlsFiles
 from modelservice_pipeline.predict.endpoint import EndpointPredictor
 from modelservice_pipeline.predict.errors import ModelAwayError, RefusedByModelError
 from modelservice_pipeline.predict.server import Access
@@ -33,10 +35,14 @@ _MODEL_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What it is told at its start: the model's URL, and the method where a request names none."""
+    """What it is told at its start: the model's URL, and the method where a request names none.
+
+    `tls` has the files by which it and the model are known; None where neither speaks TLS.
+    """
 
     url: str
     method: Method
+    tls: Files | None = None
 
     @property
     def model(self) -> str:
@@ -84,7 +90,8 @@ class Explainer:
         return web.json_response({"explanations": explanations})
 
     def _explain_all(self, asked: Asked, headers: Mapping[str, str]) -> list[dict[str, Any]]:
-        access = Access(headers=lambda: headers, seconds=_MODEL_SECONDS)
+        tls = self._settings.tls.to_ask_with() if self._settings.tls else TlsFiles()
+        access = Access(headers=lambda: headers, tls=tls, seconds=_MODEL_SECONDS)
         predictor = EndpointPredictor(self._settings.url, access)
         try:
             is_text = find_text_input(predictor.inputs) is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import SplitResult
 
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.predict.errors import ModelAwayError
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,15 @@ class TlsFiles:
         certificate: The client's own, with its key in `key` or in the same file.
         key: Not encrypted.
         verifies: Whether the server's certificate counts.
+        server: The server's own certificate, which is trusted as it is, whoever signed it; the system's
+            authorities are not.
     """
 
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
     verifies: bool = True
+    server: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Connections:
     def ask(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, seconds: float
     ) -> Answer:
-        """Send a request and read the answer. Raises NoAnswerError, TooSlowError, PipelineError.
+        """Send a request and read the answer. Raises NoAnswerError, TooSlowError, ModelAwayError.
 
         A kept connection that the server has closed is replaced by a new one, at once.
         """
@@ -111,7 +115,7 @@ class Connections:
             if isinstance(error, TimeoutError):
                 raise TooSlowError from None
             if isinstance(error, (ssl.SSLCertVerificationError, socket.gaierror)):
-                raise PipelineError(self._say_wrong(error)) from None
+                raise ModelAwayError(self._say_wrong(error)) from None
             if isinstance(error, (OSError, http.client.HTTPException)):
                 raise NoAnswerError(_innermost(error)) from None
             raise
@@ -131,10 +135,7 @@ class Connections:
 
 
 def _make_context(tls: TlsFiles) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise PipelineError(f"cannot read the authorities in {tls.ca}: {_innermost(error)}") from None
+    context = _make_trusting(tls)
     if not tls.verifies:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if tls.certificate is not None:
@@ -144,6 +145,19 @@ def _make_context(tls: TlsFiles) -> ssl.SSLContext:
             raise PipelineError(
                 f"cannot use the client certificate {tls.certificate} with its key: {_innermost(error)}"
             ) from None
+    return context
+
+
+def _make_trusting(tls: TlsFiles) -> ssl.SSLContext:
+    file = tls.ca or tls.server
+    try:
+        context = ssl.create_default_context(cafile=file)
+        if tls.server is not None:
+            file = tls.server
+            context.load_verify_locations(cafile=file)
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # its issuer need not be known
+    except (OSError, ssl.SSLError) as error:
+        raise PipelineError(f"cannot read the authorities in {file}: {_innermost(error)}") from None
     return context
 
 

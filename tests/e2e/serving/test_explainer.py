@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import pytest
 from hack.cluster.api import Object
 from tests.support.cluster_dns import names_of
+from tests.support.operator_process import wait_until
 from tests.support.serve_command import COMMAND
 from tests.support.serving import READY_TIMEOUT_SECONDS, User
+from tests.unit.runtime.certificates import Authority, client_context
 
 from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
 
 NAME = "explained"
 EXPLAINER = f"{NAME}-explainer"
 KEY = new_api_key()
+AUTHORITY = Authority()
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +49,20 @@ def deployed(user: User) -> Object:
     )
 
 
-def ask(user: User, document: Any, **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(*user.address(EXPLAINER), timeout=60)
+def ask(user: User, document: Any, *, tls: bool = False, **headers: str) -> tuple[int, Any]:
+    """The status and the answer; 0 where nodes do not know the way yet."""
+    address = user.address(EXPLAINER, 443 if tls else 80)
+    connection = (
+        http.client.HTTPSConnection(*address, timeout=60, context=client_context(AUTHORITY))
+        if tls
+        else http.client.HTTPConnection(*address, timeout=60)
+    )
     try:
         connection.request("POST", f"/v1/models/{NAME}:explain", json.dumps(document), headers)
         response = connection.getresponse()
         return response.status, json.load(response)
+    except (ConnectionResetError, ssl.SSLError) as error:  # of TLS, while the old pods speak none
+        return 0, str(error)
     finally:
         connection.close()
 
@@ -92,3 +104,26 @@ def test_the_command_finds_the_model_by_its_name_through_the_api_server(
     found = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert found.returncode == 0, found.stderr
     assert [feature["weight"] for feature in json.loads(found.stdout)["features"]] == [4.5]
+
+
+def test_with_tls_both_speak_it_by_one_certificate_that_no_authority_has_to_vouch_for(
+    user: User, deployed: Object
+) -> None:
+    host = f"{NAME}.{user.namespace}.svc"
+    pair = AUTHORITY.issue("server", host)
+    certificate = {"tls.crt": pair.certificate.decode(), "tls.key": pair.key.decode()}
+    secret = {"metadata": {"name": "certificate"}, "type": "kubernetes.io/tls", "stringData": certificate}
+    user.cluster.api.create(user.path("secrets"), secret)
+    user.edit(NAME, {"tls": {"secretName": "certificate"}})
+    user.wait(
+        NAME,
+        lambda found: str(found["status"].get("explainer", {}).get("url", "")).startswith("https://"),
+        "the explainer speaks TLS",
+        READY_TIMEOUT_SECONDS,
+    )
+    document = {"instances": [5.0], "background": [0.0, 1.0]}
+    address = user.cluster.api.get(user.path("services", NAME))["spec"]["clusterIP"]
+    with names_of(user.cluster, {host: address}):
+        wait_until(lambda: ask(user, document, tls=True, **{"X-Api-Key": KEY})[0] == 200, "it explains")
+        status, answer = ask(user, document, tls=True)
+        assert status == 401, answer

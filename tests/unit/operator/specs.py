@@ -264,6 +264,12 @@ SPECS: dict[str, dict[str, Any]] = {
         "route": {"parentRefs": [{"name": "public"}], "path": "/spam"},
         "explainer": {"method": "shap", "replicas": 2, "resources": {"limits": {"memory": "1Gi"}}},
     },
+    "explained-tls": {
+        "model": {"storageUri": "oci://registry.example/models/spam:1"},
+        "auth": {"apiKeys": {"secretName": "keys"}},
+        "tls": {"secretName": "certificate"},
+        "explainer": {},
+    },
     "explained-ingress": {
         "model": {"storageUri": "configmap://tiny/model.onnx"},
         "networkPolicy": {"mode": "Disabled"},

@@ -40,11 +40,12 @@ class Authority:
         certificate = builder.add_extension(x509.BasicConstraints(True, None), True)
         self.certificate = _pem(certificate.sign(self._key, hashes.SHA256()))
 
-    def issue(self, name: str) -> Pair:
-        """A certificate for a server on 127.0.0.1, or for a client."""
+    def issue(self, name: str, *hosts: str) -> Pair:
+        """A certificate for a server on 127.0.0.1 that is called by these names too, or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        alternatives = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        names = [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, hosts)]
+        alternatives = x509.SubjectAlternativeName(names)
         builder = self._builder(subject, key).add_extension(alternatives, False)
         certificate = builder.sign(self._key, hashes.SHA256())
         pem = key.private_bytes(serialization.Encoding.PEM, PRIVATE_FORMAT, serialization.NoEncryption())

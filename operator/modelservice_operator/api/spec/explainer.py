@@ -19,12 +19,12 @@ class ExplainerSpec(ApiModel):
 
 
 EXPLAINER_RULE = Rule(
-    cel="!has(self.explainer) || !has(self.tls)",
+    cel="!has(self.explainer) || !has(self.tls) || !has(self.tls.clientCASecretName)",
     message=(
-        "the explainer would take keys and inputs without TLS: end TLS at a Gateway or an Ingress and remove "
-        "tls, or remove explainer"
+        "the explainer has no client certificate to ask the model with, and cannot pass on that of whoever "
+        "asks it: remove tls.clientCASecretName, or remove explainer"
     ),
-    check=lambda self: self.explainer is None or self.tls is None,
+    check=lambda self: self.explainer is None or self.tls is None or self.tls.client_ca_secret_name is None,
     field_path=".explainer",
 )
 """Of the whole spec."""

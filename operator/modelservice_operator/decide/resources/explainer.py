@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.api import ExplainerSpec, parse_part
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
+from modelservice_operator.decide.resources.service import app_protocol
 from modelservice_operator.decide.revision import is_encrypted
-from modelservice_operator.facts import labels, names, ports
+from modelservice_operator.facts import access_files, labels, names, ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,10 @@ _RESOURCES: dict[str, Any] = {
     "limits": {"memory": "512Mi"},
 }
 _TMP_SIZE_LIMIT = "64Mi"
+_CERTIFICATE_VOLUME = "certificate"
+_READABLE_BY_ALL = 0o444
+"""As of the model's pods: the container's user is not root, and there is no fsGroup."""
+_AUTHORITY = {"key": access_files.SERVER_CA, "path": access_files.SERVER_CA}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,12 @@ class Explainer:
         """`spec.model` of the revision."""
         inputs: Mapping[str, Any] = self.serving.snapshot.inputs.get("model", {})
         return inputs
+
+    @property
+    def certificate_secret(self) -> str | None:
+        """The Secret with the certificate of the model, and so of the explainer; None without TLS."""
+        tls: Mapping[str, Any] | None = self.serving.snapshot.inputs.get("tls")
+        return str(tls["secretName"]) if tls else None
 
 
 def find_explainer(
@@ -70,7 +81,7 @@ def build_explainer(
     are pods of ours, of which the activator answers for a model that sleeps.
     """
     policy = [] if peers is None else [_network_policy(owner, peers, components)]
-    return [*policy, _deployment(owner, wanted), _service(owner)]
+    return [*policy, _deployment(owner, wanted), _service(owner, wanted)]
 
 
 def model_name(service: str, wanted: Explainer) -> str:
@@ -110,7 +121,7 @@ def _pod(owner: Owner, wanted: Explainer) -> dict[str, Any]:
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(owner, wanted, runtime.image)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}}, *_certificate(wanted)],
         **({"imagePullSecrets": [{"name": name} for name in secrets]} if secrets else {}),
     }
 
@@ -130,24 +141,51 @@ def _container(owner: Owner, wanted: Explainer, image: str) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  a path in the container
-        "startupProbe": {**_probe("ready"), "periodSeconds": 1, "failureThreshold": 120},
-        "readinessProbe": {**_probe("ready"), "periodSeconds": 5, "failureThreshold": 2},
-        "livenessProbe": {**_probe("live"), "periodSeconds": 10, "failureThreshold": 6},
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a path in the container
+            *(
+                {"name": volume["name"], "mountPath": access_files.DIRECTORY, "readOnly": True}
+                for volume in _certificate(wanted)
+            ),
+        ],
+        "startupProbe": {**_probe("ready", wanted), "periodSeconds": 1, "failureThreshold": 120},
+        "readinessProbe": {**_probe("ready", wanted), "periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {**_probe("live", wanted), "periodSeconds": 10, "failureThreshold": 6},
     }
 
 
 def _args(owner: Owner, wanted: Explainer) -> list[str]:
-    encrypted = is_encrypted(wanted.serving.snapshot)  # before a revision without TLS has replaced it
+    encrypted = is_encrypted(wanted.serving.snapshot)
     url = names.url(owner.name, owner.namespace, model_name(owner.name, wanted), is_encrypted=encrypted)
-    return ["--url", url, "--method", wanted.spec.method, "--host", "::", "--port", str(ports.HTTP)]
+    args = ["--url", url, "--method", wanted.spec.method, "--host", "::", "--port", str(ports.HTTP)]
+    if encrypted:
+        args += ["--tls-cert", access_files.path_of(access_files.CERTIFICATE)]
+        args += ["--tls-key", access_files.path_of(access_files.PRIVATE_KEY)]
+        args += ["--ca-file", access_files.path_of(access_files.SERVER_CA)]
+    return args
 
 
-def _probe(state: str) -> dict[str, Any]:
-    return {"httpGet": {"path": f"/v2/health/{state}", "port": ports.HTTP_NAME}, "timeoutSeconds": 5}
+def _certificate(wanted: Explainer) -> list[dict[str, Any]]:
+    """Return the volume with the certificate, its key and, if the Secret has it, its authority."""
+    secret = wanted.certificate_secret
+    if secret is None:
+        return []
+    pair = [access_files.CERTIFICATE, access_files.PRIVATE_KEY]
+    sources = [
+        {"secret": {"name": secret, "items": [{"key": key, "path": key} for key in pair]}},
+        {"secret": {"name": secret, "items": [_AUTHORITY], "optional": True}},
+    ]
+    return [{"name": _CERTIFICATE_VOLUME, "projected": {"defaultMode": _READABLE_BY_ALL, "sources": sources}}]
 
 
-def _service(owner: Owner) -> dict[str, Any]:
+def _probe(state: str, wanted: Explainer) -> dict[str, Any]:
+    scheme = {"scheme": "HTTPS"} if is_encrypted(wanted.serving.snapshot) else {}
+    get = {"path": f"/v2/health/{state}", "port": ports.HTTP_NAME, **scheme}
+    return {"httpGet": get, "timeoutSeconds": 5}
+
+
+def _service(owner: Owner, wanted: Explainer) -> dict[str, Any]:
+    encrypted = is_encrypted(wanted.serving.snapshot)
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -157,10 +195,10 @@ def _service(owner: Owner) -> dict[str, Any]:
             "ports": [
                 {
                     "name": ports.HTTP_NAME,
-                    "port": ports.OF_HTTP,
+                    "port": ports.OF_HTTPS if encrypted else ports.OF_HTTP,
                     "protocol": "TCP",
                     "targetPort": ports.HTTP_NAME,
-                    "appProtocol": "http",
+                    "appProtocol": app_protocol(ports.HTTP_NAME, is_encrypted=encrypted),
                 }
             ],
         },

@@ -148,3 +148,42 @@ def make_route(spec: Object) -> RouteChild:
         fingerprint="",
         spec=spec,
     )
+
+
+def test_the_explainer_of_a_model_with_tls_speaks_tls_with_the_same_certificate() -> None:
+    world = World()
+    world.edit(explainer={}, tls={"secretName": "certificate"})
+    world.settle()
+    assert world.status["explainer"]["url"] == f"https://{NAME}.mail.svc/v1/models/spam:explain"
+    (port,) = world.objects["Service", NAME]["spec"]["ports"]
+    assert (port["port"], port["appProtocol"]) == (443, "https")
+    pod = world.objects["Deployment", NAME]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"][1] == "https://spam.mail.svc/v2/models/spam"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    files = {
+        f"{mount['mountPath']}/{item['path']}": bool(source["secret"].get("optional"))
+        for volume in pod["volumes"]
+        for mount in container["volumeMounts"]
+        if volume["name"] == mount["name"]
+        for source in volume.get("projected", {}).get("sources", ())
+        for item in source["secret"]["items"]
+        if source["secret"]["name"] == "certificate"
+    }
+    flags = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    assert files == {flags["--tls-cert"]: False, flags["--tls-key"]: False, flags["--ca-file"]: True}
+
+
+def test_the_explainer_leaves_tls_with_the_revision_that_serves() -> None:
+    world = World()
+    world.edit(explainer={}, tls={"secretName": "certificate"})
+    world.settle()
+    world.edit(tls=None)
+    world.reconcile()
+    assert world.status["explainer"]["url"].startswith("https:")
+    world.settle()
+    assert world.status["explainer"]["url"].startswith("http:")
+    spec = world.objects["Deployment", NAME]["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["tmp"]
+    assert "--tls-cert" not in spec["containers"][0]["args"]
