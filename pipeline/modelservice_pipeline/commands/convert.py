@@ -15,13 +15,16 @@ _FRAMEWORKS = (
     "savedmodel",
     "jax",
     "paddle",
+    "mindspore",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument(
-        "source", metavar="SOURCE", help="the framework's file or folder; of torch also FILE.py:FUNCTION"
+        "source",
+        metavar="SOURCE",
+        help="the framework's file or folder; of torch, jax and mindspore also FILE.py:FUNCTION",
     )
     parser.add_argument(
         "--from", dest="framework", choices=_FRAMEWORKS, required=True, help="the framework it is from"
@@ -40,10 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=TYPE[SIZE,...]",
-        help="an input of a torch model, as in x=float32[batch,10]; once for each",
+        help="an input of a model that is code, as in x=float32[batch,10]; once for each",
     )
     parser.add_argument(
-        "--state", type=Path, metavar="FILE", help="the weights for SOURCE's module, as torch.save wrote them"
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="the weights for SOURCE's module, as torch.save or mindspore.save_checkpoint wrote them",
     )
     parser.add_argument("--rows", type=int, default=64, metavar="N", help="how many inputs to prove (64)")
     parser.add_argument(

@@ -8,6 +8,7 @@ CLASSICAL = Environment("classical", 400)
 TORCH = Environment("torch", 5600)
 JAX = Environment("jax", 900)
 PADDLE = Environment("paddle", 1000)
+MINDSPORE = Environment("mindspore", 2800)
 TENSORFLOW = Environment("tensorflow", 1700)
 TRANSFORMERS = Environment("transformers", 5800)
 
@@ -40,6 +41,7 @@ FRAMEWORKS = {
         Framework("savedmodel", TENSORFLOW, "the folder of a SavedModel"),
         Framework("jax", JAX, "net.py:predict, a function of the inputs"),
         Framework("paddle", PADDLE, "net.json or net.pdmodel as paddle.jit.save writes it"),
+        Framework("mindspore", MINDSPORE, "net.py:make_net with --state and --input"),
         Framework("torch", TORCH, "net.py:make_net with --state, a .pt2 of torch.export, or TorchScript"),
     )
 }

@@ -36,4 +36,12 @@ def paddle() -> None:
     paddle.jit.save(net, "net", input_spec=[paddle.static.InputSpec([None, 10], "float32", "x")])
 
 
-{"transformers": transformers, "keras": keras, "paddle": paddle}[sys.argv[1]]()
+def mindspore() -> None:
+    """A checkpoint of the network beside this file."""
+    import mindspore
+    from mindspore_net import Net
+
+    mindspore.save_checkpoint(Net(), "net.ckpt")
+
+
+{"transformers": transformers, "keras": keras, "paddle": paddle, "mindspore": mindspore}[sys.argv[1]]()

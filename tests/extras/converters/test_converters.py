@@ -22,6 +22,12 @@ pytestmark = pytest.mark.timeout(3600)  # an environment may have to be made
         ("keras", "keras", "gru.keras", []),
         ("savedmodel", "keras", "saved", []),
         ("paddle", "paddle", "net.json", ["--input", "x=float32[batch,10]"]),
+        (
+            "mindspore",
+            "mindspore",
+            f"{HERE}/mindspore_net.py:Net",
+            ["--state", "net.ckpt", "--input", "x=float32[batch,1,8,8]"],
+        ),
         ("jax", "", f"{HERE}/jax_net.py:predict", ["--input", "x=float32[batch,10]"]),
     ],
 )

@@ -27,6 +27,7 @@ _MODULES = {
     "transformers": "from_transformers",
     "jax": "from_jax",
     "paddle": "from_paddle",
+    "mindspore": "from_mindspore",
     "keras": "from_tensorflow",
     "savedmodel": "from_tensorflow",
 }
