@@ -32,7 +32,7 @@ FOLLOWING = (
 )
 
 FLEET = (
-    (0, "it was done; with -w: it is complete"),
+    (0, "it was done; with -w: it is complete, or has ended as was asked"),
     (1, "it failed; with -w: it was halted, taken back, aborted or superseded"),
     (124, "with -w: it still goes on after --timeout"),
     *ON_CLUSTER,
@@ -113,7 +113,22 @@ PAGES: dict[Path, Page] = {
     ("rollout", "abort"): Page(("modelservice rollout abort spam -w",), codes=FOLLOWING),
     ("rollout", "retry"): Page(("modelservice rollout retry spam -w --timeout 10m",), codes=FOLLOWING),
     ("rollout", "update-runtime"): Page(("modelservice rollout update-runtime spam -w",), codes=FOLLOWING),
-    ("fleet",): Page(("modelservice fleet status onnx-1-24 -w",), codes=ON_CLUSTER),
+    ("fleet",): Page(
+        ("modelservice fleet plan -f rollout.yaml", "modelservice fleet status onnx-1-24 -w"),
+        codes=ON_CLUSTER,
+    ),
+    ("fleet", "approve"): Page(
+        ("modelservice fleet approve onnx-1-24 -w", "modelservice fleet approve onnx-1-24 --wave rest"),
+        codes=FLEET,
+    ),
+    ("fleet", "pause"): Page(("modelservice fleet pause onnx-1-24",), codes=FLEET),
+    ("fleet", "resume"): Page(("modelservice fleet resume onnx-1-24 -w --until-paused",), codes=FLEET),
+    ("fleet", "abort"): Page(("modelservice fleet abort onnx-1-24",), codes=FLEET),
+    ("fleet", "rollback"): Page(("modelservice fleet rollback onnx-1-24 -w",), codes=FLEET),
+    ("fleet", "plan"): Page(
+        ("modelservice fleet plan -f rollout.yaml", "modelservice fleet plan onnx-1-24 -o json"),
+        codes=ON_CLUSTER,
+    ),
     ("fleet", "status"): Page(
         (
             "modelservice fleet status onnx-1-24",

@@ -7,13 +7,27 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any, get_args
 
+from modelservice_cli.documents import read_documents, the_only
+from modelservice_cli.errors import CommandError
+from modelservice_cli.fleet.ask import Verb, find_answer, plan_request, with_request
+from modelservice_cli.fleet.plan import plan_rollout
+from modelservice_cli.fleet.plan_text import plan_json, plan_report
 from modelservice_cli.fleet.status import FleetStatus, fleet_status
 from modelservice_cli.fleet.text import fleet_line, fleet_report
 from modelservice_cli.rollout.cluster.api import Cluster
 from modelservice_cli.rollout.cluster.kubeconfig import find_access
+from modelservice_cli.rollout.cluster.tries import again_if_changed, wait_for
 from modelservice_cli.rollout.progress.follow import follow_looks, is_interactive, only_changes
 from modelservice_cli.rollout.report import as_text
+from modelservice_operator.api import (
+    InvalidSpec,
+    RuntimeRollout,
+    parse_model_runtime,
+    parse_runtime_rollout,
+)
+from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES
 from modelservice_runtime.errors import InvalidSettingsError
 
 
@@ -37,9 +51,9 @@ def _status(arguments: argparse.Namespace, cluster: Cluster) -> int:
     return 0
 
 
-def _follow(arguments: argparse.Namespace, cluster: Cluster, output: str) -> int:
+def _follow(arguments: argparse.Namespace, cluster: Cluster, output: str, goal: str = "Complete") -> int:
     def look() -> FleetStatus:
-        return fleet_status(cluster.read_rollout(arguments.name))
+        return fleet_status(cluster.read_rollout(arguments.name), goal)
 
     with _shower(output) as show:
         return follow_looks(look, show, arguments.timeout, until_paused=arguments.until_paused)
@@ -59,4 +73,64 @@ def _shower(output: str) -> Iterator[Callable[[FleetStatus], None]]:
         yield only_changes(fleet_line)
 
 
-_VERBS = {"status": _status}
+def _plan(arguments: argparse.Namespace, cluster: Cluster) -> int:
+    if (arguments.file is None) == (arguments.name is None):
+        raise InvalidSettingsError("name a RuntimeRollout of the cluster, or the YAML of one with -f FILE")
+    rollout, runtimes = _written(arguments.file) if arguments.file else _applied(cluster, arguments.name)
+    named = {one["metadata"]["name"]: one for one in cluster.list_everywhere(MODEL_RUNTIMES)}
+    named |= {one["metadata"]["name"]: one for one in runtimes}
+    services = list(cluster.list_everywhere(MODEL_SERVICES))
+    planned = plan_rollout(rollout, services, list(named.values()), datetime.now(UTC))
+    if arguments.output == "json":
+        print(json.dumps(plan_json(planned), indent=2))
+    else:
+        print(as_text(plan_report(planned)))
+    return 0
+
+
+def _written(path: str) -> tuple[RuntimeRollout, list[dict[str, Any]]]:
+    """The RuntimeRollout in a file, and the ModelRuntimes that would be applied with it."""
+    runtimes = read_documents(path, "ModelRuntime")
+    try:
+        for one in runtimes:
+            parse_model_runtime(one, strict=True)
+        found = the_only(read_documents(path, "RuntimeRollout"), path, "RuntimeRollout")
+        return parse_runtime_rollout(found, strict=True), runtimes
+    except InvalidSpec as error:
+        raise CommandError(f"{path}: {error}") from None
+
+
+def _applied(cluster: Cluster, name: str) -> tuple[RuntimeRollout, list[dict[str, Any]]]:
+    """One of the cluster."""
+    found = cluster.read_rollout(name)
+    if (found.get("status") or {}).get("startedAt"):
+        raise CommandError(
+            f"{name} has started, so its members are chosen: 'modelservice fleet status {name}' shows how "
+            "far it is"
+        )
+    try:
+        return parse_runtime_rollout(found), []
+    except InvalidSpec as error:
+        raise CommandError(f"{name}: {error}") from None
+
+
+def _ask(arguments: argparse.Namespace, cluster: Cluster) -> int:
+    def write() -> str:
+        rollout = cluster.read_rollout(arguments.name)
+        wave = getattr(arguments, "wave", None)
+        request = plan_request(rollout, arguments.verb, wave, datetime.now(UTC))
+        cluster.replace_rollout(with_request(rollout, request))
+        return request
+
+    request = again_if_changed(write)
+    answer = wait_for(lambda: find_answer(cluster.read_rollout(arguments.name), request))
+    print(as_text([f"{arguments.name}: {answer.message}"]), flush=True)
+    if not answer.accepted:
+        return 1
+    goal = _GOALS.get(arguments.verb, "Complete")
+    return _follow(arguments, cluster, "text", goal) if arguments.watch else 0
+
+
+_GOALS = {"abort": "Aborted", "rollback": "RolledBack"}
+"""The end that is asked for by verbs that ask for one."""
+_VERBS = {"plan": _plan, "status": _status, **dict.fromkeys(get_args(Verb), _ask)}

@@ -14,13 +14,7 @@ Turn = Literal["done", "now", "stopped", "next"]
 """Whether a wave has been, is or comes."""
 UNOBSERVED = "Unobserved"
 """What stands for the phase while the operator has not seen the newest edit."""
-EXIT_CODES: Mapping[str, int] = {
-    "Complete": 0,
-    "Halted": 1,
-    "RolledBack": 1,
-    "Aborted": 1,
-    "Superseded": 1,
-}
+_ENDS = frozenset({"Complete", "Halted", "RolledBack", "Aborted", "Superseded"})
 """Phases in which it has come to its end, or goes on only when somebody decides anew."""
 _COUNTS: Mapping[str, str] = {
     **{name: name for name in ("members", "updated", "moving", "failed", "skipped", "pending")},
@@ -69,6 +63,8 @@ class FleetStatus:
     waves: tuple[WaveProgress, ...]
     status: Object
     """The status as the operator wrote it."""
+    goal: str
+    """The phase that whoever follows it hopes for."""
 
     @property
     def is_stalled(self) -> bool:
@@ -78,9 +74,11 @@ class FleetStatus:
     @property
     def exit_code(self) -> int | None:
         """With what a command ends that follows it, None while it goes on."""
-        if self.phase == UNOBSERVED:
-            return None
-        return EXIT_CODES.get(self.phase, 1 if self.is_stalled and not self.waits_for else None)
+        if self.phase == self.goal:
+            return 0
+        if self.phase in _ENDS:
+            return 1
+        return 1 if self.is_stalled and self.phase != UNOBSERVED and not self.waits_for else None
 
     @property
     def waits_for(self) -> str:
@@ -94,10 +92,12 @@ class FleetStatus:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return asdict(self)
+        found = asdict(self)
+        del found["goal"]
+        return found
 
 
-def fleet_status(rollout: Object) -> FleetStatus:
+def fleet_status(rollout: Object, goal: str = "Complete") -> FleetStatus:
     """Return how far a RuntimeRollout is."""
     status: Object = rollout.get("status") or {}
     spec: Object = rollout.get("spec") or {}
@@ -116,6 +116,7 @@ def fleet_status(rollout: Object) -> FleetStatus:
         progress=status.get("progress"),
         waves=_waves(spec, status),
         status=status,
+        goal=goal,
     )
 
 

@@ -1,14 +1,11 @@
 """A ModelService manifest on disk, reduced to what a server without a cluster needs."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from modelservice_cli.documents import read_documents, the_only
 from modelservice_cli.errors import CommandError
 from modelservice_operator.api import (
     InvalidSpec,
@@ -48,26 +45,11 @@ class LocalService:
 
 def read_manifest(path: str) -> LocalService:
     """Read the one ModelService in a YAML file (`-`: standard input). Raises CommandError."""
-    text = _read_text(path)
+    service = the_only(read_documents(path, "ModelService"), path, "ModelService")
     try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        raise CommandError(f"{path} is not valid YAML: {error}") from None
-    services = [doc for doc in documents if isinstance(doc, dict) and doc.get("kind") == "ModelService"]
-    if len(services) != 1:
-        raise CommandError(f"{path} holds {len(services)} objects of kind ModelService; one is needed")
-    try:
-        return _to_local_service(parse_model_service(services[0], strict=True), services[0]["spec"])
+        return _to_local_service(parse_model_service(service, strict=True), service["spec"])
     except InvalidSpec as error:
         raise CommandError(f"{path}: {error}") from None
-
-
-def _read_text(path: str) -> str:
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise CommandError(f"cannot read {path}: {cause}") from None
 
 
 def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalService:

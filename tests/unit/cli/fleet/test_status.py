@@ -69,6 +69,13 @@ def test_phase_decides_whether_following_ends(phase: str, code: int | None, wait
     assert (status.exit_code, status.waits_for) == (code, waits)
 
 
+def test_end_that_was_asked_for_is_a_good_one():
+    assert fleet_status(rollout("RolledBack"), "RolledBack").exit_code == 0
+    assert fleet_status(rollout("Superseded"), "RolledBack").exit_code == 1
+    assert fleet_status(rollout("RollingBack"), "RolledBack").exit_code is None
+    assert fleet_status(rollout("Aborted"), "Aborted").exit_code == 0
+
+
 def test_status_of_an_earlier_generation_is_no_end():
     obj = rollout("Complete")
     obj["metadata"]["generation"] = 2
