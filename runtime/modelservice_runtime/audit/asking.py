@@ -1,6 +1,7 @@
 """Which version of a model a request means: noted where it is looked up, whatever the protocol calls it."""
 
 from modelservice_runtime.audit.line import Asked
+from modelservice_runtime.generation.values import GenerativeModel
 from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.models.repository import IndexEntry, ModelHandle, ModelTable
 
@@ -31,6 +32,13 @@ class AskedTable(ModelTable):
             return super().find(name, version)  # says why not
         self._note_found(handle)
         return handle
+
+    def find_generative(self, name: str) -> GenerativeModel | None:
+        """See `ModelTable.find_generative`."""
+        model = super().find_generative(name)
+        if model is not None:
+            self._note(Asked(name, model.version))
+        return model
 
     def find_label(self, name: str, label: str) -> ModelHandle:
         """See `ModelTable.find_label`."""

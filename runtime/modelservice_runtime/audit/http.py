@@ -12,9 +12,10 @@ from modelservice_runtime.errors import ServingError
 from modelservice_runtime.observe.exchange import Exchange, decode_header
 from modelservice_runtime.observe.http import build_exchange, describe_target, observe_request
 from modelservice_runtime.protocols.open_paths import is_open_target
+from modelservice_runtime.protocols.refusals import refusal_response
 from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest
-from modelservice_runtime.transport.status import ERRORS, error_response
+from modelservice_runtime.transport.status import ERRORS
 
 _PROTOCOL = "http"
 _INTERNAL_ERROR = 500
@@ -56,11 +57,12 @@ class AuditedApplication:
             if entrant is not None:
                 self._log.check_room()
         except ServingError as error:
-            request.reply(error_response(error))
+            request.reply(refusal_response(request.target, error))
             return
         if entrant is None:
             self._application(request)
         else:
+            request.caller = entrant.caller
             self._hand_over(request, entrant)
 
     def _hand_over(self, request: HttpRequest, entrant: Entrant) -> None:

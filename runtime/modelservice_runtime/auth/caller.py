@@ -10,6 +10,12 @@ class Caller:
     api_key: str | None = None
     token_subject: str | None = None
 
+    def __str__(self) -> str:
+        """One name for all that this caller asks, and for nobody else; empty for nobody."""
+        if self.api_key is not None:
+            return f"key {self.api_key}"
+        return "" if self.token_subject is None else f"token {self.token_subject}"
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:

@@ -10,10 +10,11 @@ from modelservice_runtime.auth.authenticator import Authenticator
 from modelservice_runtime.auth.caller import NOBODY, Caller
 from modelservice_runtime.errors import ServingError, UnauthenticatedError
 from modelservice_runtime.protocols.open_paths import OPEN_GRPC_PATHS, is_open_target
+from modelservice_runtime.protocols.refusals import refusal_response
 from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest
 from modelservice_runtime.transport.http1.port import Admission
-from modelservice_runtime.transport.status import error_response, grpc_error
+from modelservice_runtime.transport.status import grpc_error
 
 _AUTHORIZATION, _API_KEY = b"authorization", b"x-api-key"
 
@@ -55,10 +56,11 @@ class GuardedApplication:
     def __call__(self, request: HttpRequest) -> None:
         """Hand the request on, or answer 401 or 403."""
         try:
-            self._admit(request.target, request.headers, request.source.client)
+            caller = self._admit(request.target, request.headers, request.source.client)
         except ServingError as error:
-            request.reply(error_response(error))
+            request.reply(refusal_response(request.target, error))
         else:
+            request.caller = caller
             self._application(request)
 
 

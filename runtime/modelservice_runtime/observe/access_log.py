@@ -33,6 +33,8 @@ def access_fields(exchange: Exchange) -> dict[str, object]:
         "request_bytes": exchange.request_bytes,
         "response_bytes": exchange.response_bytes,
         "milliseconds": round(exchange.duration_ns / 1e6, 3),
+        "prompt_tokens": exchange.told.get("gen_ai.usage.input_tokens"),
+        "completion_tokens": exchange.told.get("gen_ai.usage.output_tokens"),
         "request_id": exchange.request_id,
     }
     if exchange.trace is not None:

@@ -1,8 +1,8 @@
 """One request with its answer, as logs and traces speak of it; values only, never payloads."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 # W3C Trace Context, version 00; later versions begin alike and may go on behind a dash.
@@ -24,7 +24,8 @@ class Exchange:
     """`status` is HTTP's, or gRPC's name; sizes are of bodies as they went over the wire.
 
     `route` is a path template; `model` and `request_id` are the client's words, shortened.
-    `ended_unix_ns` is wall-clock time. `trace` is the caller's span, or our own once there is one.
+    `ended_unix_ns` is wall-clock time. `trace` is the caller's span, or our own once there is one. `told` is
+    what the protocol adds, by the names of OpenTelemetry's conventions.
     """
 
     protocol: str
@@ -39,6 +40,7 @@ class Exchange:
     ended_unix_ns: int
     request_id: str | None
     trace: TraceContext | None
+    told: Mapping[str, str | int] = field(default_factory=dict)
 
 
 Observer: TypeAlias = Callable[[Exchange], None]

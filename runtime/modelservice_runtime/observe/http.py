@@ -1,6 +1,7 @@
 """Watches an HTTP application from outside: between the connection and everything that answers."""
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from modelservice_runtime.observe.exchange import (
     shorten,
 )
 from modelservice_runtime.protocols.oip.routes import match_template
+from modelservice_runtime.protocols.openai.routes import match_openai_template
 from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.protocols.tfs.routes import match_tfs_template
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier
@@ -127,12 +129,13 @@ def build_exchange(
 ) -> Exchange:
     """Describe an answered request."""
     route, model = describe_target(request.target)
+    told = request.told
     headers = request.headers
     return Exchange(
         protocol="http",
         method=request.method.decode("ascii") if request.method in _METHODS else "(other)",
         route=route,
-        model=shorten(model),
+        model=shorten(model or _model_told(told)),
         status=status,
         failed=status >= 500,
         request_bytes=len(request.body),
@@ -141,7 +144,14 @@ def build_exchange(
         ended_unix_ns=ended_unix_ns,
         request_id=decode_header(headers.get(b"x-request-id")),
         trace=parse_traceparent(headers.get(b"traceparent")),
+        told=told,
     )
+
+
+def _model_told(told: Mapping[str, str | int]) -> str | None:
+    """The model that a body named."""
+    model = told.get("gen_ai.request.model")
+    return None if model is None else str(model)
 
 
 def describe_target(target: bytes) -> tuple[str, str | None]:
@@ -153,7 +163,7 @@ def _describe(target: bytes) -> tuple[str, str | None]:
     segments = split_target(target)
     if segments is None:
         return UNKNOWN_ROUTE, None
-    match = match_template(segments) or match_tfs_template(segments)
+    match = match_template(segments) or match_openai_template(segments) or match_tfs_template(segments)
     return (UNKNOWN_ROUTE, None) if match is None else (match.template, match.parameters.get("model"))
 
 

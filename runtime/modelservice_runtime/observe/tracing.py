@@ -89,7 +89,7 @@ def span_attributes(exchange: Exchange) -> dict[str, str | int]:
         }
     if exchange.model is not None:
         attributes["modelservice.model"] = exchange.model
-    return attributes
+    return {**attributes, **exchange.told}
 
 
 def _parent(caller: TraceContext | None) -> Context | None:

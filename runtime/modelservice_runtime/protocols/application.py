@@ -65,8 +65,8 @@ class Application:
                     self._remember(target, binding)
                     return binding
         raise NotFoundError(
-            "no such path; the Open Inference Protocol is at /v2, TensorFlow Serving's at /v1/models; "
-            "/openapi.json lists all paths"
+            "no such path; the Open Inference Protocol is at /v2, TensorFlow Serving's at /v1/models, "
+            "OpenAI's at /v1; /openapi.json lists all paths"
         )
 
     def _remember(self, target: bytes, binding: Binding) -> None:
@@ -90,8 +90,14 @@ def build_application(
 
         return OpenApiFrontEnd(table, security)
 
-    oip = OipFrontEnd(table, health, max_body_bytes)
-    return Application([oip, LateFrontEnd(make_tfs), LateFrontEnd(make_openapi)])
+    oip, tfs = OipFrontEnd(table, health, max_body_bytes), LateFrontEnd(make_tfs)
+
+    def make_openai() -> FrontEnd:
+        from modelservice_runtime.protocols.openai.front_end import OpenAiFrontEnd
+
+        return OpenAiFrontEnd(table, tfs)
+
+    return Application([oip, LateFrontEnd(make_openai), tfs, LateFrontEnd(make_openapi)])
 
 
 def _method_not_allowed(binding: Binding) -> HttpResponse:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from modelservice_runtime.machine.descriptors import allow_files
 from modelservice_runtime.protocols.open_paths import GRPC_PROBES, OPEN_GRPC_PATHS, is_open_target
+from modelservice_runtime.protocols.refusals import refusal_response
 from modelservice_runtime.settings.serve import ServeSettings
 from modelservice_runtime.transport.grpc.open_streams import OpenStreams
 from modelservice_runtime.transport.grpc.server import GrpcServer
@@ -83,7 +84,9 @@ async def open_ports(
     slowness = {**asdict(settings.connections), **asdict(places)}
     limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
     shared = applications.metrics is None
-    rest = HttpServer(applications.rest, limits, loop, applications.admit_http, is_open_target)
+    rest = HttpServer(
+        applications.rest, limits, loop, applications.admit_http, is_open_target, refusal_response
+    )
     metrics = grpc = None
     listening: dict[str, object] = {
         "host": settings.host,

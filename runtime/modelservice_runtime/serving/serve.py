@@ -72,6 +72,7 @@ log = logging.getLogger(__name__)
 _STOP_GRACE_SECONDS = 1.0
 # What `late` parts import. Not Prometheus, which takes megabytes that a server without scrapes can save.
 _LATE_MODULES = (
+    "modelservice_runtime.protocols.openai.front_end",
     "modelservice_runtime.protocols.tfs.rest.front_end",
     "modelservice_runtime.protocols.openapi.rest",
     "modelservice_runtime.protocols.grpc_services",

@@ -1,7 +1,7 @@
 """HTTP requests, responses and limits as plain values; no I/O."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -108,14 +108,20 @@ class RequestHead:
         self.is_plain = self.keep_alive and not self.is_http_1_0 and self.method != b"HEAD"
 
 
+_NOTHING: Mapping[str, str | int] = {}
+
+
 class HttpRequest:
     """A complete request; `body` is never modified after this.
 
     `received_ns` is the performance counter's time of the last byte. `on_disconnect` is called when the
-    client goes away before the answer.
+    client goes away before the answer. `caller` is set where a guard asked who it is.
     """
 
-    __slots__ = ("body", "head", "on_disconnect", "received_ns", "source")
+    # What is set for some requests only takes the others no time.
+    caller: object
+    _told: Mapping[str, str | int]
+    __slots__ = ("_told", "body", "caller", "head", "on_disconnect", "received_ns", "source")
 
     def __init__(self, head: RequestHead, body: Buffer, received_ns: int, source: Replier) -> None:
         self.head = head
@@ -138,6 +144,20 @@ class HttpRequest:
     def headers(self) -> dict[bytes, bytes]:
         """Values by name; values of a repeated name are joined with commas."""
         return self.head.headers
+
+    @property
+    def owner(self) -> str:
+        """One name for all that a client asks, and for nobody else; empty where nobody is asked for one."""
+        return str(getattr(self, "caller", "")) or self.source.client.certificate or ""
+
+    @property
+    def told(self) -> Mapping[str, str | int]:
+        """What its handler says of it to logs and traces."""
+        return getattr(self, "_told", _NOTHING)
+
+    def tell(self, told: Mapping[str, str | int]) -> None:
+        """Add to what logs and traces are told."""
+        self._told = {**self.told, **told}
 
     def reply(self, response: HttpResponse) -> None:
         """Answer this request; call it once, now or later, on the event loop's thread."""

@@ -97,9 +97,14 @@ ERRORS: dict[type[ServingError], ErrorMapping] = {
 }
 
 
+def mapping_of(error: ServingError) -> ErrorMapping:
+    """How an error is answered: as the kind of which it is, if not by its own."""
+    return next(ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS)
+
+
 def error_response(error: ServingError) -> HttpResponse:
     """Turn a domain error into the protocol's `{"error": "..."}`."""
-    mapping = ERRORS[type(error)]
+    mapping = mapping_of(error)
     headers = mapping.headers
     if isinstance(error, OverloadedError):
         headers = ((b"Retry-After", b"%d" % error.retry_after_seconds),)
@@ -108,7 +113,7 @@ def error_response(error: ServingError) -> HttpResponse:
 
 def grpc_error(error: ServingError) -> GrpcError:
     """Turn a domain error into the end of a call."""
-    return GrpcError(ERRORS[type(error)].grpc_status, str(error))
+    return GrpcError(mapping_of(error).grpc_status, str(error))
 
 
 def error_body(sentence: str) -> bytes:

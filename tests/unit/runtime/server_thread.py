@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.protocols.application import build_application
 from modelservice_runtime.protocols.grpc_services import build_grpc_services
 from modelservice_runtime.protocols.open_paths import GRPC_PROBES, OPEN_GRPC_PATHS, is_open_target
+from modelservice_runtime.protocols.refusals import refusal_response
 from modelservice_runtime.serving import load
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import LoadPage, ProcessLoad
@@ -60,8 +61,10 @@ class ServerThread:
         lane: LaneSettings | None = None,
         security: SecuritySettings | None = None,
         host: str = "127.0.0.1",
+        publish: Callable[["ServerThread"], None] = lambda _server: None,
     ) -> None:
         self._host = host
+        self._publish = publish
         self.limits = replace(limits or HttpLimits(), sweep_seconds=0.05)
         self._lane = lane or LaneSettings()
         self.delay_seconds = self._lane.max_delay_seconds
@@ -139,10 +142,11 @@ class ServerThread:
         self._stop = asyncio.Event()
         for name, path in self._models.items():
             self.table.publish(self.load(name, path))
+        self._publish(self)
         application = build_application(self.table, self.health, self.limits.max_body_bytes, self._security)
         guarded, admit = self._access.protect(application), self._access.http_admission
         is_probe = is_open_target
-        self.server = HttpServer(guarded, self.limits, self.loop, admit, is_probe)
+        self.server = HttpServer(guarded, self.limits, self.loop, admit, is_probe, refusal_response)
         pages = {load.PATH: LoadPage(ProcessLoad(self.table), self.life)}
         prometheus = MetricsApplication(self.table)
         metrics = HttpServer(PagesApplication(pages, prometheus), HttpLimits(), self.loop)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protocols.metadata import SERVER_NAME, server_version
 from modelservice_runtime.protocols.openapi.examples import find_example
+from modelservice_runtime.protocols.openapi.openai_schemas import OPENAI_SCHEMAS
 from modelservice_runtime.protocols.openapi.operations import Operation, PathOperation, path_operations
 from modelservice_runtime.protocols.openapi.schemas import SCHEMAS, ref
 from modelservice_runtime.protocols.openapi.security import (
@@ -16,13 +17,14 @@ from modelservice_runtime.protocols.openapi.security import (
     security_schemes,
 )
 from modelservice_runtime.settings.security import SecuritySettings
-from modelservice_runtime.transport.http import JSON, OCTET_STREAM
+from modelservice_runtime.transport.http import EVENT_STREAM, JSON, OCTET_STREAM
 
 Labels: TypeAlias = Mapping[str, Mapping[str, str]]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _JSON = JSON.decode("ascii")
 _OCTETS = OCTET_STREAM.decode("ascii")
+_EVENTS = EVENT_STREAM.decode("ascii")
 # What any path may answer: refusals by access control or by the limits on a request.
 _ANYWHERE = (400, 401, 403, 405, 408, 413, 414, 431, 500, 503)
 _MAX_NAMES = 20
@@ -44,15 +46,18 @@ def build_document(
         "info": {
             "title": SERVER_NAME,
             "version": server_version(),
-            "description": "ONNX models over the Open Inference Protocol (V2) and TensorFlow Serving's "
-            "REST interface (v1).",
+            "description": "ONNX models over the Open Inference Protocol (V2), TensorFlow Serving's REST "
+            "interface and OpenAI's API (v1).",
         },
         "security": security_requirements(settings),
         "paths": paths,
         "components": {
             "securitySchemes": security_schemes(settings),
-            "schemas": SCHEMAS,
-            "responses": {"Error": {"description": "What is wrong", "content": _content(ref("Error"))}},
+            "schemas": {**SCHEMAS, **OPENAI_SCHEMAS},
+            "responses": {
+                name: {"description": "What is wrong", "content": _content(ref(name))}
+                for name in ("Error", "OpenAiError")
+            },
         },
     }
 
@@ -117,13 +122,16 @@ def _operation(entry: PathOperation, method: bytes, body_example: Any) -> dict[s
 def _responses(entry: PathOperation, *, only_head: bool) -> dict[str, Any]:
     operation = entry.operation
     statuses = sorted({*_ANYWHERE, *operation.statuses})
-    responses: dict[str, Any] = {str(status): {"$ref": "#/components/responses/Error"} for status in statuses}
+    error = {"$ref": f"#/components/responses/{operation.error}"}
+    responses: dict[str, Any] = {str(status): error for status in statuses}
     answer = _content(ref(operation.answer))
     if operation.not_ready is not None:
         answers = {"schema": {"anyOf": [ref(operation.answer), ref("Error")]}}
         responses[str(operation.not_ready)] = {"description": "Not now", "content": {_JSON: answers}}
     if operation.binary:
         answer[_OCTETS] = {}
+    if operation.streamed:
+        answer[_EVENTS] = {}
     responses["200"] = {"description": HTTPStatus.OK.phrase, "content": answer}
     if only_head:
         return {status: {"description": HTTPStatus(int(status)).phrase} for status in responses}

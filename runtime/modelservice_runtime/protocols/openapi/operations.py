@@ -6,6 +6,7 @@ Endpoints that only refuse (text generation, loading by request, shared memory) 
 from dataclasses import dataclass
 
 from modelservice_runtime.protocols.oip.routes import METHODS, ROUTES, Endpoint
+from modelservice_runtime.protocols.openai.routes import OPENAI_METHODS, OPENAI_ROUTES, OpenAiEndpoint
 from modelservice_runtime.protocols.rest.front_end import READ
 from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
 
@@ -21,7 +22,8 @@ class Operation:
     """One endpoint.
 
     `answer` and `body` name schemas. `statuses` are those beside 200 that are answered with an error,
-    `not_ready` one that is answered like 200. `binary`: tensors may be outside the JSON.
+    `not_ready` one that is answered like 200. `error` names the response of what is refused. `binary`:
+    tensors may be outside the JSON. `streamed`: the answer may be events.
     """
 
     summary: str
@@ -31,6 +33,8 @@ class Operation:
     not_ready: int | None = None
     binary: bool = False
     body_required: bool = True
+    error: str = "Error"
+    streamed: bool = False
 
 
 _DOCUMENT = Operation("This document", "Document")
@@ -59,8 +63,14 @@ _OIP: dict[Endpoint, Operation] = {
 }
 
 _TFS: dict[TfsEndpoint, Operation] = {
-    TfsEndpoint.MODEL_LIST: Operation("Names of the models that answer", "ModelList"),
-    TfsEndpoint.STATUS: Operation("Versions and their states", "ModelStatus", statuses=_ABOUT_A_MODEL),
+    TfsEndpoint.MODEL_LIST: Operation(
+        "The models that answer, in KServe's and in OpenAI's words", "AllModels"
+    ),
+    TfsEndpoint.STATUS: Operation(
+        "Versions and their states; of a model that generates text what OpenAI tells",
+        "ModelStatusOrModel",
+        statuses=_ABOUT_A_MODEL,
+    ),
     TfsEndpoint.METADATA: Operation(
         "Inputs and outputs in TensorFlow's words", "SignatureMetadata", statuses=_ABOUT_A_MODEL
     ),
@@ -75,6 +85,31 @@ _TFS: dict[TfsEndpoint, Operation] = {
     ),
     TfsEndpoint.REGRESS: Operation(
         "A number for each example", "RegressResponse", body="ExamplesRequest", statuses=_RUNS_A_MODEL
+    ),
+}
+
+
+_GENERATES = (400, 404, 413, 415, 429, 500, 503, 504)
+_OPENAI: dict[OpenAiEndpoint, Operation] = {
+    OpenAiEndpoint.CHAT: Operation(
+        "The next message of a conversation",
+        "ChatCompletion",
+        body="ChatRequest",
+        statuses=_GENERATES,
+        error="OpenAiError",
+        streamed=True,
+    ),
+    OpenAiEndpoint.COMPLETION: Operation(
+        "How texts go on",
+        "Completion",
+        body="CompletionRequest",
+        statuses=_GENERATES,
+        error="OpenAiError",
+        streamed=True,
+    ),
+    OpenAiEndpoint.MODEL_LIST: Operation("The models that answer", "AllModels", error="OpenAiError"),
+    OpenAiEndpoint.MODEL: Operation(
+        "A model that generates text", "OpenAiModel", statuses=_ABOUT_A_MODEL, error="OpenAiError"
     ),
 }
 
@@ -101,4 +136,10 @@ def path_operations() -> list[PathOperation]:
         PathOperation(path, endpoint.name, "TensorFlow Serving", TFS_METHODS[endpoint], _TFS[endpoint])
         for path, endpoint in TFS_ROUTES
     ]
-    return [PathOperation(DOCUMENT_PATH, "DOCUMENT", "Server", READ, _DOCUMENT), *oip, *tfs]
+    shared = {entry.path for entry in tfs}
+    openai = [
+        PathOperation(path, endpoint.name, "OpenAI", OPENAI_METHODS[endpoint], _OPENAI[endpoint])
+        for path, endpoint in OPENAI_ROUTES
+        if path not in shared
+    ]
+    return [PathOperation(DOCUMENT_PATH, "DOCUMENT", "Server", READ, _DOCUMENT), *oip, *tfs, *openai]

@@ -5,17 +5,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from modelservice_runtime.errors import ServingError
 from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import (
     HttpApplication,
     HttpLimits,
     HttpRequest,
+    HttpResponse,
     RequestHead,
     render_date,
     render_start,
 )
 from modelservice_runtime.transport.http1.refusals import too_many_connections
 from modelservice_runtime.transport.port_server import PortServer, ServedConnection
+from modelservice_runtime.transport.status import error_response
 
 # Clients that put something new into every head fill this; it is emptied then.
 _MAX_KNOWN_HEADS = 512
@@ -36,7 +39,7 @@ class HttpPort(PortServer[ServedConnection]):
     bytes mean the same. From `start_closing` on every answer closes its connection. `admit`, if set, is
     asked before a body is held; the application has to ask for every request all the same. `is_probe` tells
     of a request's target whether it is answered also where there are too many connections; where there is
-    `admit`, such a request has no body.
+    `admit`, such a request has no body. `refuse` makes the answer to who may not ask for a target.
     """
 
     def __init__(
@@ -46,10 +49,12 @@ class HttpPort(PortServer[ServedConnection]):
         loop: asyncio.AbstractEventLoop,
         admit: Admission | None = None,
         is_probe: Callable[[bytes], bool] = lambda _target: False,
+        refuse: Callable[[bytes, ServingError], HttpResponse] = lambda _target, error: error_response(error),
     ) -> None:
         super().__init__(limits, loop)
         self.admit = admit
         self.is_probe = is_probe
+        self.refuse = refuse
         self.application = application
         self.limits = limits
         self.known_heads: dict[bytes, RequestHead] = {}

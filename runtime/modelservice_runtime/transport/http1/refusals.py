@@ -1,5 +1,7 @@
 """Why a request is refused before the application sees it."""
 
+from dataclasses import replace
+
 from modelservice_runtime.transport.http import HttpResponse
 from modelservice_runtime.transport.status import error_body
 
@@ -10,6 +12,13 @@ class RefusalError(Exception):
     def __init__(self, status: int, sentence: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(sentence)
         self.response = HttpResponse(status, error_body(sentence), headers=headers, close=True)
+
+
+def turned_away(response: HttpResponse) -> RefusalError:
+    """A client who may not ask; the body that comes is not read."""
+    refusal = RefusalError(response.status, "")
+    refusal.response = replace(response, close=True)
+    return refusal
 
 
 def too_many_connections() -> RefusalError:

@@ -15,8 +15,12 @@ from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.transport.http1.bodies.body import RequestBody, TooMuchBufferedError
 from modelservice_runtime.transport.http1.port import HttpPort
-from modelservice_runtime.transport.http1.refusals import RefusalError, no_room, too_many_connections
-from modelservice_runtime.transport.status import error_response
+from modelservice_runtime.transport.http1.refusals import (
+    RefusalError,
+    no_room,
+    too_many_connections,
+    turned_away,
+)
 from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
 # Of larger bodies, and those of unknown size, nothing at all is read from who may not ask; of smaller ones no
@@ -253,8 +257,7 @@ class RequestReader:
             try:
                 self._server.admit(target, headers, self.client)
             except ServingError as error:
-                response = error_response(error)
-                raise RefusalError(response.status, str(error), response.headers) from None
+                raise turned_away(self._server.refuse(target, error)) from None
         self._is_admitted = True
 
     def _check_expectation(self, value: bytes) -> None:

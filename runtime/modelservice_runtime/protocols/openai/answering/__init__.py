@@ -1,0 +1,1 @@
+"""Texts under way, and how they are told; what a client asked for is read elsewhere."""

@@ -1,0 +1,221 @@
+"""A request for texts under way: its generations, what is told of them, and its end for whatever reason.
+
+Event loop's thread only.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from modelservice_runtime.errors import (
+    DeadlineExceededError,
+    ModelUnavailableError,
+    ServingError,
+    internal_error,
+)
+from modelservice_runtime.generation.values import (
+    Finish,
+    Generation,
+    GenerationLane,
+    TokenEvent,
+    TokenLogprob,
+    ToolPiece,
+    Usage,
+)
+from modelservice_runtime.protocols.openai.answering.prompts import Text
+from modelservice_runtime.protocols.rest.answers import send
+from modelservice_runtime.transport.http import EVENT_STREAM, HttpRequest, HttpResponse
+from modelservice_runtime.transport.streaming import AnswerStream, StreamHead
+
+log = logging.getLogger(__name__)
+
+# Proxies hold back, keep or compress what they are not told to pass on as it comes.
+_STREAM_HEADERS = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))
+
+
+class Choice:
+    """One text as far as it has come.
+
+    `pieces` are what came and is not told yet: all of it, where the answer is whole. `begun`: something was
+    told. `called`: a tool was called in it.
+    """
+
+    __slots__ = ("begun", "called", "finish", "generation", "index", "logprobs", "pieces", "text", "usage")
+
+    def __init__(self, index: int, text: Text) -> None:
+        self.index = index
+        self.text = text
+        self.generation: Generation | None = None
+        self.begun = self.called = False
+        self.pieces: list[str | ToolPiece] = [text.echo] if text.echo else []
+        self.logprobs: list[TokenLogprob] = []
+        self.finish: Finish | None = None
+        self.usage: Usage | None = None
+
+    def add(self, event: TokenEvent) -> None:
+        """Take an event in."""
+        self.logprobs += event.logprobs
+        reader = self.text.tools
+        if reader is None:
+            self.pieces += [event.text] if event.text else []
+        else:
+            pieces = reader.feed(event.text)
+            if event.finish is not None:
+                pieces += reader.end()
+            self.called = self.called or any(isinstance(piece, ToolPiece) for piece in pieces)
+            self.pieces += pieces
+        if event.finish is not None:
+            is_call = self.called and event.finish is Finish.STOP
+            self.finish, self.usage = Finish.TOOL_CALLS if is_call else event.finish, event.usage
+
+
+class Form(Protocol):
+    """How one protocol tells of texts."""
+
+    def frames(self, choice: Choice) -> bytes:
+        """What is new of a text, as events of a stream; takes it."""
+
+    def last_frames(self, usage: Usage) -> bytes:
+        """What follows when all texts have ended."""
+
+    def error_frames(self, error: ServingError) -> bytes:
+        """The end of a stream that failed."""
+
+    def whole(self, choices: Sequence[Choice], usage: Usage) -> HttpResponse:
+        """All texts at once."""
+
+    def error(self, error: ServingError) -> HttpResponse:
+        """The answer where there are none."""
+
+
+class TextCall:
+    """See the module's text, and `Producer`. `finished` is told of the tokens, once."""
+
+    def __init__(self, request: HttpRequest, form: Form, finished: Callable[[Usage], None]) -> None:
+        self._request = request
+        self._form = form
+        self._finished = finished
+        self._choices: list[Choice] = []
+        self._open = 0
+        self._stream: AnswerStream | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
+        request.on_disconnect = self.leave
+
+    def expire_after(self, seconds: float | None) -> None:
+        """Give up when so much time has passed."""
+        if seconds is not None:
+            error = DeadlineExceededError("the time that the client allowed has passed")
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.fail, error)
+
+    def start(self, lane: GenerationLane, texts: Sequence[Text], *, streamed: bool) -> None:
+        """Begin, unless the client has gone; what speaks against it is told."""
+        if self._is_over:
+            return
+        self._open = len(texts)
+        try:
+            for index, text in enumerate(texts):
+                choice = Choice(index, text)
+                self._choices.append(choice)
+                choice.generation = lane.submit(text.request, partial(self._on_event, choice))
+        except ServingError as error:
+            self.fail(error)
+            return
+        if streamed and not self._is_over:
+            self._stream = self._request.stream(StreamHead(EVENT_STREAM, headers=_STREAM_HEADERS), self)
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self._end()
+
+    def fail(self, error: ServingError) -> None:
+        """Tell an error in place of what is missing."""
+        if self._is_over:
+            return
+        self._end()
+        if self._stream is None:
+            send(self._request, self._form.error(error))
+        else:
+            self._stream.write(self._form.error_frames(error))
+            self._stream.end()
+
+    # the stream's connection
+
+    def pause(self) -> None:
+        """See `Producer`."""
+        for generation in self._generations():
+            generation.pause()
+
+    def resume(self) -> None:
+        """See `Producer`."""
+        for generation in self._generations():
+            generation.resume()
+
+    def cut_off(self) -> None:
+        """See `Producer`."""
+        self.fail(ModelUnavailableError("the server is leaving before the answer's end; ask again"))
+
+    # inside
+
+    def _on_event(self, choice: Choice, event: TokenEvent) -> None:
+        if self._is_over:
+            return
+        try:
+            self._take(choice, event)
+        except ServingError as error:
+            self.fail(error)
+        except Exception:  # the last boundary: no client waits for ever, and the lane goes on
+            log.exception("internal error while an answer was given")
+            self.fail(internal_error())
+
+    def _take(self, choice: Choice, event: TokenEvent) -> None:
+        if event.error is not None:
+            self.fail(event.error)
+            return
+        choice.add(event)
+        if choice.finish is not None:
+            choice.generation = None
+            self._open -= 1
+        if self._stream is not None:
+            self._stream.write(self._form.frames(choice))
+        if not self._open:
+            self._complete()
+
+    def _complete(self) -> None:
+        usage = total_usage(self._choices)
+        self._end()
+        self._finished(usage)
+        if self._stream is None:
+            send(self._request, self._form.whole(self._choices, usage))
+        else:
+            self._stream.write(self._form.last_frames(usage))
+            self._stream.end()
+
+    def _end(self) -> None:
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for choice in self._choices:
+            generation, choice.generation = choice.generation, None
+            if generation is not None:
+                generation.cancel()
+
+    def _generations(self) -> list[Generation]:
+        return [choice.generation for choice in self._choices if choice.generation is not None]
+
+
+def total_usage(choices: Sequence[Choice]) -> Usage:
+    """Tokens of all texts together; a prompt counts once, however many texts follow it."""
+    prompts: dict[int, Usage] = {}
+    completion = 0
+    for choice in choices:
+        if choice.usage is not None:
+            completion += choice.usage.completion
+            prompts.setdefault(id(choice.text.request.prompt), choice.usage)
+    return Usage(
+        prompt=sum([usage.prompt for usage in prompts.values()]),
+        completion=completion,
+        cached=sum([usage.cached for usage in prompts.values()]),
+    )

@@ -1,0 +1,94 @@
+"""Parts that the answers of chat and completions have in common; pure."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from modelservice_runtime.errors import ServingError
+from modelservice_runtime.generation.values import TextModel, TokenLogprob, Usage
+from modelservice_runtime.protocols.openai.errors import error_document
+
+DONE = b"data: [DONE]\n\n"
+# JSON has no infinity; vLLM tells this of what cannot be.
+_LEAST_LOGPROB = -9999.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What all parts of one answer say: its name, when it began, and which model answers."""
+
+    id: str
+    created: int
+    model: str
+    text: TextModel
+
+    def head(self, kind: str) -> dict[str, Any]:
+        """The members that come first."""
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+def begin_answer(prefix: str, model: str, text: TextModel) -> Answered:
+    """An answer of a name of its own, which begins now."""
+    return Answered(f"{prefix}-{uuid.uuid4().hex}", int(time.time()), model, text)
+
+
+def frame(document: dict[str, Any]) -> bytes:
+    """An event of a stream."""
+    return b"data: %b\n\n" % orjson.dumps(document)
+
+
+def error_frames(error: ServingError) -> bytes:
+    """The end of a stream that failed."""
+    return frame(error_document(error)) + DONE
+
+
+def usage_document(usage: Usage) -> dict[str, Any]:
+    """Tokens, by whose number some are paid."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+    }
+
+
+def chat_logprobs(text: TextModel, logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+    """Logprobs as chat has them."""
+    return {
+        "content": [
+            {
+                **_token(text, one.token, one.logprob),
+                "top_logprobs": [_token(text, *pair) for pair in one.alternatives],
+            }
+            for one in logprobs
+        ],
+        "refusal": None,
+    }
+
+
+def completion_logprobs(text: TextModel, logprobs: Sequence[TokenLogprob], offset: int) -> dict[str, Any]:
+    """Logprobs as completions have them; `offset` is the place of the first token in the whole text."""
+    tokens = [text.decode([one.token]) for one in logprobs]
+    offsets = [offset + sum(map(len, tokens[:index])) for index in range(len(tokens))]
+    return {
+        "tokens": tokens,
+        "token_logprobs": [_finite(one.logprob) for one in logprobs],
+        "top_logprobs": [
+            {text.decode([token]): _finite(logprob) for token, logprob in one.alternatives}
+            for one in logprobs
+        ],
+        "text_offset": offsets,
+    }
+
+
+def _token(text: TextModel, token: int, logprob: float) -> dict[str, Any]:
+    shown = text.decode([token])
+    return {"token": shown, "logprob": _finite(logprob), "bytes": list(shown.encode("utf-8", "replace"))}
+
+
+def _finite(logprob: float) -> float:
+    return max(logprob, _LEAST_LOGPROB)

@@ -1,0 +1,165 @@
+"""From what is asked to what a lane is given: templates and tokenizers, on a thread of their own.
+
+Neither a long prompt nor a slow template keeps the event loop from the streams of others.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.generation.values import (
+    GenerationLimits,
+    GenerationRequest,
+    GenerativeModel,
+    Guide,
+    Sampling,
+    ToolReader,
+)
+from modelservice_runtime.protocols.openai.asking.asked import ChatAsked, CompletionAsked, Prompt
+from modelservice_runtime.protocols.openai.asking.formats import AskedForm
+from modelservice_runtime.protocols.openai.asking.sampling import Wishes
+from modelservice_runtime.protocols.openai.errors import FieldError
+
+# Longer ones cannot fit: no token of a usual vocabulary stands for more characters than this.
+_MAX_CHARACTERS_OF_A_TOKEN = 128
+_THREADS = 2
+
+Result = TypeVar("Result")
+
+_executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="prompts")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text to be generated, who finds calls of tools in it, and what is told before it."""
+
+    request: GenerationRequest
+    tools: ToolReader | None = None
+    echo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and of which adapter."""
+
+    owner: str
+    adapter: str | None
+
+
+def prepare(work: Callable[[], Result], done: Callable[["asyncio.Future[Result]"], None]) -> None:
+    """Run `work` on a thread; `done` is called on the event loop with the finished future."""
+    asyncio.get_running_loop().run_in_executor(_executor, work).add_done_callback(done)
+
+
+def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list[Text]:
+    """A conversation's texts, `n` of them. Raises InvalidRequestError."""
+    size = sum([len(str(message["content"])) for message in asked.messages])
+    _check_length(size, model.lane.limits, "messages")
+    prompt = model.text.render_chat(asked.messages, asked.tools, asked.variables)
+    _check_length(len(prompt), model.lane.limits, "messages")
+    tokens = model.text.encode(prompt, add_special_tokens=False)
+    requests = _requests(model, tokens, "messages", asked.wishes, asker, asked.form)
+    return [Text(one, model.text.read_tools() if asked.reads_tools else None) for one in requests]
+
+
+def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: Asker) -> list[Text]:
+    """The texts behind each prompt. Raises InvalidRequestError."""
+    texts: list[Text] = []
+    for prompt in asked.prompts:
+        tokens = _encode(model, prompt)
+        echo = ""
+        if asked.echo:
+            echo = prompt if isinstance(prompt, str) else model.text.decode(tokens)
+        requests = _requests(model, tokens, "prompt", asked.wishes, asker, asked.form)
+        texts += [Text(one, echo=echo) for one in requests]
+    return texts
+
+
+def _encode(model: GenerativeModel, prompt: Prompt) -> list[int]:
+    if not isinstance(prompt, str):
+        return prompt
+    _check_length(len(prompt), model.lane.limits, "prompt")
+    return model.text.encode(prompt)
+
+
+def _requests(
+    model: GenerativeModel,
+    tokens: Sequence[int],
+    param: str,
+    wishes: Wishes,
+    asker: Asker,
+    form: AskedForm | None,
+) -> list[GenerationRequest]:
+    """As many texts of one prompt as are wanted, each with a seed and a guide of its own."""
+    if not tokens:
+        raise FieldError(f"'{param}' has no tokens; send some text", param)
+    max_tokens = _max_tokens(len(tokens), param, wishes, model.lane.limits)
+    ends, sampling = wishes.ends, wishes.sampling
+    prompt = tuple(tokens)  # one for all: so they are known to have one prompt
+    return [
+        GenerationRequest(
+            prompt=prompt,
+            max_tokens=max_tokens,
+            sampling=sampling if index == 0 else _reseeded(sampling, index),
+            stop=ends.stop,
+            stop_ids=ends.stop_ids,
+            include_stop=ends.include_stop,
+            ignore_eos=ends.ignore_eos,
+            min_tokens=min(ends.min_tokens, max_tokens),
+            guide=_guide(model, form),
+            priority=wishes.priority,
+            owner=asker.owner,
+            cache_salt=wishes.cache_salt,
+            adapter=asker.adapter,
+        )
+        for index in range(wishes.choices)
+    ]
+
+
+def _reseeded(sampling: Sampling, index: int) -> Sampling:
+    """Another text of the same prompt and seed is to be another text."""
+    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
+
+
+def _guide(model: GenerativeModel, form: AskedForm | None) -> Guide | None:
+    if form is None:
+        return None
+    try:
+        return model.text.guide(form.form)
+    except InvalidRequestError as error:
+        raise FieldError(f"'{form.param}': {error}", form.param) from error
+
+
+def _max_tokens(prompt_tokens: int, param: str, wishes: Wishes, limits: GenerationLimits) -> int:
+    """What the answer may have: what was asked for, or what there is room for."""
+    room, wanted = limits.max_context_tokens - prompt_tokens, wishes.ends.max_tokens
+    if room < (wanted or 1):
+        answer = "" if wanted is None else f" and {wanted} of the answer"
+        raise FieldError(
+            f"{prompt_tokens} tokens of the prompt{answer} exceed the model's {limits.max_context_tokens}; "
+            "shorten the messages or the answer",
+            param,
+            "context_length_exceeded",
+        )
+    if wanted is None:
+        return min(room, limits.max_output_tokens)
+    if wanted > limits.max_output_tokens:
+        raise FieldError(
+            f"'max_tokens' is {wanted}; this server grants {limits.max_output_tokens}", "max_tokens"
+        )
+    return wanted
+
+
+def _check_length(characters: int, limits: GenerationLimits, param: str) -> None:
+    """Refuse what cannot fit before it is turned into tokens, which takes long."""
+    most = limits.max_context_tokens * _MAX_CHARACTERS_OF_A_TOKEN
+    if characters > most:
+        raise FieldError(
+            f"'{param}' has {characters} characters; more than {most} exceed the model's "
+            f"{limits.max_context_tokens} tokens in any case",
+            param,
+            "context_length_exceeded",
+        )

@@ -1,0 +1,141 @@
+"""What a client asks of a text model, read of its body; pure.
+
+The pieces stay apart from prompts as tokens: templates and tokenizers take their time, on another thread.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from modelservice_runtime.generation.values import FormKind, TextForm
+from modelservice_runtime.protocols.openai.asking.fields import Fields
+from modelservice_runtime.protocols.openai.asking.formats import AskedForm, read_format
+from modelservice_runtime.protocols.openai.asking.messages import read_messages, read_tools, tool_name
+from modelservice_runtime.protocols.openai.asking.sampling import (
+    MAX_LOGPROBS,
+    Wishes,
+    read_token_ids,
+    read_wishes,
+)
+from modelservice_runtime.protocols.openai.errors import FieldError
+
+MAX_PROMPTS = 64
+_MAX_PROMPT_TOKENS = 1 << 22
+# What a template is given by us; a request's variables cannot stand in for them.
+_RESERVED = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
+
+Prompt: TypeAlias = str | list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAsked:
+    """A conversation to be continued. With `reads_tools` calls of tools are looked for in the answer."""
+
+    wishes: Wishes
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None
+    reads_tools: bool
+    one_call: bool
+    variables: dict[str, Any]
+    form: AskedForm | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionAsked:
+    """Texts to be continued. With `echo` an answer begins with its prompt."""
+
+    wishes: Wishes
+    prompts: list[Prompt]
+    echo: bool
+    form: AskedForm | None
+
+
+def read_chat(fields: Fields) -> ChatAsked:
+    """The body of `/v1/chat/completions`. Raises FieldError."""
+    if fields.flag("echo"):
+        raise FieldError("'echo' is for /v1/completions alone", "echo")
+    wants_logprobs = fields.flag("logprobs")
+    top = fields.whole("top_logprobs", 0, MAX_LOGPROBS)
+    if top and not wants_logprobs:
+        raise FieldError("'top_logprobs' needs 'logprobs' to be true", "top_logprobs")
+    tools = read_tools(fields)
+    form, called = read_format(fields), _read_tool_choice(fields, tools)
+    if form is not None and called is not None:
+        raise FieldError(f"'tool_choice' contradicts '{form.param}'; send one of them", "tool_choice")
+    is_none = fields.any("tool_choice") == "none"
+    return ChatAsked(
+        wishes=read_wishes(fields, (top or 0) if wants_logprobs else None),
+        messages=read_messages(fields),
+        tools=None if is_none else tools,
+        reads_tools=tools is not None and not is_none,
+        one_call=not fields.flag("parallel_tool_calls", default=True),
+        variables=_read_variables(fields),
+        form=form or called,
+    )
+
+
+def read_completion(fields: Fields) -> CompletionAsked:
+    """The body of `/v1/completions`. Raises FieldError."""
+    if fields.text("suffix"):
+        raise FieldError("'suffix' is not supported: the model continues texts at their end", "suffix")
+    logprobs, echo = fields.whole("logprobs", 0, MAX_LOGPROBS), fields.flag("echo")
+    if echo and logprobs is not None:
+        raise FieldError("'echo' with 'logprobs' is not supported; leave out one of them", "logprobs")
+    return CompletionAsked(
+        wishes=read_wishes(fields, logprobs),
+        prompts=_read_prompts(fields),
+        echo=echo,
+        form=read_format(fields),
+    )
+
+
+def _read_variables(fields: Fields) -> dict[str, Any]:
+    variables = fields.raw_object("chat_template_kwargs") or {}
+    for name in variables:
+        if name in _RESERVED:
+            path = f"chat_template_kwargs.{name}"
+            raise FieldError(f"'{path}' is the server's own; leave it out", path)
+    return variables
+
+
+def _read_tool_choice(fields: Fields, tools: list[dict[str, Any]] | None) -> AskedForm | None:
+    """The form of an answer that has to call a tool; None where it need not."""
+    choice = fields.any("tool_choice")
+    if choice is None or choice in ("none", "auto"):
+        return None
+    expected = "'none', 'auto', 'required' or an object that names a function of 'tools'"
+    if tools is None:
+        raise FieldError("'tool_choice' needs 'tools'", "tool_choice")
+    if choice == "required":
+        return AskedForm(TextForm(FormKind.TOOL_CALLS, tools), "tool_choice")
+    named = choice.get("function") if isinstance(choice, dict) else None
+    name = named.get("name") if isinstance(named, dict) else None
+    called = [tool for tool in tools if tool_name(tool) == name]
+    if not called:
+        raise fields.fail("tool_choice", expected)
+    return AskedForm(TextForm(FormKind.TOOL_CALLS, called), "tool_choice")
+
+
+def _read_prompts(fields: Fields) -> list[Prompt]:
+    """One text or its token ids, or several of them."""
+    fields.required("prompt")
+    value = fields.any("prompt")
+    if isinstance(value, str):
+        return [value]
+    expected = "a string, a list of token ids, or a list of up to 64 of these"
+    if not isinstance(value, list) or not value:
+        raise fields.fail("prompt", expected)
+    if type(value[0]) is int:
+        return [read_token_ids(fields, "prompt", _MAX_PROMPT_TOKENS) or []]
+    if len(value) > MAX_PROMPTS:
+        raise FieldError(f"'prompt' has {len(value)} entries; it may have {MAX_PROMPTS}", "prompt")
+    return [_read_prompt(one, index) for index, one in enumerate(value)]
+
+
+def _read_prompt(value: object, index: int) -> Prompt:
+    if isinstance(value, str):
+        return value
+    path = f"prompt[{index}]"
+    ids = read_token_ids(Fields({path: value}), path, _MAX_PROMPT_TOKENS)
+    if not ids:
+        raise FieldError(f"'{path}' must be a string or a list of token ids", path)
+    return ids

@@ -1,0 +1,143 @@
+"""OpenAI's API over one model table."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import orjson
+
+from modelservice_runtime.errors import PayloadTooLargeError, ServingError, internal_error
+from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.protocols.metadata import model_list
+from modelservice_runtime.protocols.openai.answering.chat_form import ChatForm
+from modelservice_runtime.protocols.openai.answering.completion_form import CompletionForm
+from modelservice_runtime.protocols.openai.answering.documents import begin_answer
+from modelservice_runtime.protocols.openai.answering.prompts import (
+    Asker,
+    prepare_chat,
+    prepare_completion,
+)
+from modelservice_runtime.protocols.openai.answering.starting import start_call
+from modelservice_runtime.protocols.openai.asking.asked import read_chat, read_completion
+from modelservice_runtime.protocols.openai.asking.fields import Fields, parse_object, shown
+from modelservice_runtime.protocols.openai.errors import UnknownModelError, openai_error_response
+from modelservice_runtime.protocols.openai.models import (
+    find_text_model,
+    list_documents,
+    model_document,
+    read_model_name,
+)
+from modelservice_runtime.protocols.openai.routes import (
+    OPENAI_METHODS,
+    OpenAiEndpoint,
+    OpenAiRoute,
+    match_openai_route,
+)
+from modelservice_runtime.protocols.rest.answers import decoded_body
+from modelservice_runtime.protocols.rest.front_end import Binding, FrontEnd, Handler
+from modelservice_runtime.transport.http import HttpRequest, HttpResponse
+
+log = logging.getLogger(__name__)
+
+# Prompts of a million tokens; more would take the event loop from others while it is parsed.
+MAX_TEXT_BODY_BYTES = 4 * 1024 * 1024
+
+_RouteHandler: TypeAlias = Callable[[OpenAiRoute, HttpRequest], HttpResponse | None]
+
+
+class OpenAiFrontEnd:
+    """See `FrontEnd`. `others` answers for models of tensors where the path is also TensorFlow Serving's."""
+
+    def __init__(self, table: ModelTable, others: FrontEnd) -> None:
+        self._table = table
+        self._others = others
+        self._handlers: dict[OpenAiEndpoint, _RouteHandler] = {
+            OpenAiEndpoint.CHAT: self._chat,
+            OpenAiEndpoint.COMPLETION: self._complete,
+            OpenAiEndpoint.MODEL_LIST: self._list_models,
+            OpenAiEndpoint.MODEL: self._show_model,
+        }
+
+    def bind(self, segments: tuple[bytes, ...]) -> Binding | None:
+        """See `FrontEnd.bind`."""
+        route = match_openai_route(segments)
+        if route is None:
+            return None
+        handler: Handler = partial(_answer, partial(self._handlers[route.endpoint], route))
+        if route.is_shared and route.endpoint is OpenAiEndpoint.MODEL:
+            other = self._others.bind(segments)
+            if other is not None:
+                handler = partial(self._share_model, route, handler, other.handler)
+            elif model_document(self._table, route.model) is None:
+                return None
+        return Binding(OPENAI_METHODS[route.endpoint], handler)
+
+    def _share_model(
+        self, route: OpenAiRoute, ours: Handler, others: Handler, request: HttpRequest
+    ) -> HttpResponse | None:
+        is_ours = model_document(self._table, route.model) is not None
+        return ours(request) if is_ours else others(request)
+
+    def _list_models(self, _route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
+        """Both OpenAI's list and KServe's names, whose first protocol has the same path."""
+        names = model_list(self._table.handles())["models"]
+        names += [model.name for model in self._table.generative()]
+        document = {"object": "list", "data": list_documents(self._table), "models": names}
+        return HttpResponse(200, orjson.dumps(document))
+
+    def _show_model(self, route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
+        document = model_document(self._table, route.model)
+        if document is None:
+            raise UnknownModelError(f"the model {shown(route.model)} does not exist, or generates no text")
+        return HttpResponse(200, orjson.dumps(document))
+
+    def _chat(self, _route: OpenAiRoute, request: HttpRequest) -> None:
+        fields = _read_fields(request)
+        name = read_model_name(fields)
+        model, adapter = find_text_model(self._table, name)
+        asked = read_chat(fields)
+        wishes = asked.wishes
+        form = ChatForm(
+            begin_answer("chatcmpl", name, model.text),
+            logprobs=wishes.sampling.logprobs is not None,
+            include_usage=wishes.include_usage,
+            one_call=asked.one_call,
+        )
+        make_texts = partial(prepare_chat, model, asked, Asker(request.owner, adapter))
+        request.tell({"gen_ai.operation.name": "chat", "gen_ai.request.model": name})
+        start_call(request, model.lane, form, make_texts, streamed=wishes.streamed)
+
+    def _complete(self, _route: OpenAiRoute, request: HttpRequest) -> None:
+        fields = _read_fields(request)
+        name = read_model_name(fields)
+        model, adapter = find_text_model(self._table, name)
+        asked = read_completion(fields)
+        wishes = asked.wishes
+        form = CompletionForm(
+            begin_answer("cmpl", name, model.text),
+            logprobs=wishes.sampling.logprobs is not None,
+            include_usage=wishes.include_usage,
+        )
+        make_texts = partial(prepare_completion, model, asked, Asker(request.owner, adapter))
+        request.tell({"gen_ai.operation.name": "text_completion", "gen_ai.request.model": name})
+        start_call(request, model.lane, form, make_texts, streamed=wishes.streamed)
+
+
+def _answer(
+    handler: Callable[[HttpRequest], HttpResponse | None], request: HttpRequest
+) -> HttpResponse | None:
+    """What a handler answers; its errors in OpenAI's words."""
+    try:
+        return handler(request)
+    except ServingError as error:
+        return openai_error_response(error)
+    except Exception:  # the last boundary: one faulty request must not end the others
+        log.exception("internal error")
+        return openai_error_response(internal_error())
+
+
+def _read_fields(request: HttpRequest) -> Fields:
+    if len(request.body) > MAX_TEXT_BODY_BYTES:
+        raise PayloadTooLargeError(f"the body exceeds this path's limit of {MAX_TEXT_BODY_BYTES} bytes")
+    return Fields(parse_object(decoded_body(request, MAX_TEXT_BODY_BYTES)))

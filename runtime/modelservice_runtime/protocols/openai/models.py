@@ -1,0 +1,66 @@
+"""Which models there are, in OpenAI's words; who answers for a name."""
+
+from typing import Any
+
+from modelservice_runtime.errors import NotFoundError
+from modelservice_runtime.generation.values import GenerativeModel
+from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.protocols.openai.asking.fields import Fields, shown
+from modelservice_runtime.protocols.openai.errors import FieldError, UnknownModelError
+
+_OWNER = "modelservice"
+
+
+def read_model_name(fields: Fields) -> str:
+    """The model that a body names. Raises FieldError."""
+    fields.required("model")
+    return fields.text("model") or ""
+
+
+def find_text_model(table: ModelTable, name: str) -> tuple[GenerativeModel, str | None]:
+    """The model that generates text under this name, or the one whose adapter this is, and the adapter.
+
+    Raises UnknownModelError, ModelUnavailableError, and FieldError for a model of tensors.
+    """
+    found = _find_generative(table, name)
+    if found is not None:
+        return found
+    try:
+        table.find(name, None)
+    except NotFoundError:
+        raise UnknownModelError(
+            f"the model {shown(name)} does not exist; GET /v1/models lists those that do"
+        ) from None
+    raise FieldError(
+        f"model '{name}' takes tensors and generates no text; POST to /v2/models/{name}/infer", "model"
+    )
+
+
+def model_document(table: ModelTable, name: str) -> dict[str, Any] | None:
+    """`GET /v1/models/M`: a model that generates text, or an adapter; None for others."""
+    found = _find_generative(table, name)
+    return None if found is None else _document(found[0], name)
+
+
+def list_documents(table: ModelTable) -> list[dict[str, Any]]:
+    """The entries of `GET /v1/models`: models that generate text, and their adapters."""
+    return [_document(model, name) for model in table.generative() for name in (model.name, *model.adapters)]
+
+
+def _find_generative(table: ModelTable, name: str) -> tuple[GenerativeModel, str | None] | None:
+    model = table.find_generative(name)
+    if model is not None:
+        return model, None
+    return next(((one, name) for one in table.generative() if name in one.adapters), None)
+
+
+def _document(model: GenerativeModel, name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": _OWNER,
+        "root": model.name,
+        "parent": None if name == model.name else model.name,
+        "max_model_len": model.lane.limits.max_context_tokens,
+    }

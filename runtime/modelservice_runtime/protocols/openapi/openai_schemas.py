@@ -1,0 +1,96 @@
+"""JSON Schemas of what OpenAI's API takes and gives here; data only. See `schemas`.
+
+Of requests they name what the server reads; what else it is sent is ignored, or refused by name.
+"""
+
+from typing import Any
+
+from modelservice_runtime.protocols.openapi.schemas import (
+    ANY,
+    BOOLEAN,
+    COUNT,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Schema,
+    array,
+    nullable,
+    one_of,
+    open_record,
+    record,
+    ref,
+)
+
+_WHOLE: Schema = {"type": "integer"}
+_STOP: Schema = {"description": "a text that ends the answer, or up to 16 of them"}
+_FINISH: Schema = {"enum": ["stop", "length", "tool_calls"]}
+_COMMON: dict[str, Schema] = {
+    "stream": nullable(BOOLEAN),
+    "stream_options": nullable(OBJECT),
+    "max_tokens": nullable(_WHOLE),
+    "temperature": nullable(NUMBER),
+    "top_p": nullable(NUMBER),
+    "top_k": nullable(_WHOLE),
+    "min_p": nullable(NUMBER),
+    "presence_penalty": nullable(NUMBER),
+    "frequency_penalty": nullable(NUMBER),
+    "repetition_penalty": nullable(NUMBER),
+    "logit_bias": nullable(OBJECT),
+    "seed": nullable(_WHOLE),
+    "n": nullable(_WHOLE),
+    "stop": _STOP,
+    "stop_token_ids": nullable(array(_WHOLE)),
+    "min_tokens": nullable(_WHOLE),
+    "ignore_eos": nullable(BOOLEAN),
+    "include_stop_str_in_output": nullable(BOOLEAN),
+    "priority": nullable(_WHOLE),
+    "cache_salt": nullable(STRING),
+    "structured_outputs": nullable(OBJECT),
+}
+
+
+def _answer(choice: dict[str, Schema], kind: str) -> Schema:
+    head: dict[str, Any] = {"id": STRING, "object": {"enum": [kind]}, "created": COUNT, "model": STRING}
+    whole = {"index": COUNT, "logprobs": ANY, "finish_reason": _FINISH, **choice}
+    return record({**head, "choices": array(record(whole)), "usage": ref("Usage")})
+
+
+OPENAI_SCHEMAS: dict[str, Schema] = {
+    "OpenAiError": one_of(
+        record({"error": record({"message": STRING, "type": STRING, "param": ANY, "code": ANY})}),
+        ref("Error"),
+    ),
+    "OpenAiModel": record(
+        {"id": STRING, "object": STRING, "created": COUNT, "owned_by": STRING},
+        {"root": STRING, "parent": ANY, "max_model_len": COUNT},
+    ),
+    "AllModels": record({"object": STRING, "data": array(ref("OpenAiModel")), "models": array(STRING)}),
+    "ModelStatusOrModel": one_of(ref("ModelStatus"), ref("OpenAiModel")),
+    "Usage": record(
+        {"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT},
+        {"prompt_tokens_details": record({"cached_tokens": COUNT})},
+    ),
+    "ChatRequest": open_record(
+        {"model": STRING, "messages": array(OBJECT, minItems=1)},
+        {
+            **_COMMON,
+            "max_completion_tokens": nullable(_WHOLE),
+            "logprobs": nullable(BOOLEAN),
+            "top_logprobs": nullable(_WHOLE),
+            "response_format": nullable(OBJECT),
+            "tools": nullable(array(OBJECT)),
+            "tool_choice": ANY,
+            "parallel_tool_calls": nullable(BOOLEAN),
+            "chat_template_kwargs": nullable(OBJECT),
+        },
+    ),
+    "ChatCompletion": _answer({"message": ref("ChatMessage")}, "chat.completion"),
+    "ChatMessage": record(
+        {"role": STRING, "content": nullable(STRING), "refusal": ANY}, {"tool_calls": array(OBJECT)}
+    ),
+    "CompletionRequest": open_record(
+        {"model": STRING, "prompt": {"description": "a text, token ids, or a list of these"}},
+        {**_COMMON, "logprobs": nullable(_WHOLE), "echo": nullable(BOOLEAN)},
+    ),
+    "Completion": _answer({"text": STRING}, "text_completion"),
+}

@@ -1,0 +1,152 @@
+"""A text model and a lane by their contracts, whose texts a test says beforehand or piece by piece."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelservice_runtime.errors import InvalidRequestError, ServingError
+from modelservice_runtime.generation.statistics import GenerationStatistics
+from modelservice_runtime.generation.values import (
+    Finish,
+    FormKind,
+    GenerationLimits,
+    GenerationRequest,
+    GenerativeModel,
+    Guide,
+    Sink,
+    TextForm,
+    TokenEvent,
+    TokenLogprob,
+    ToolPiece,
+    ToolReader,
+    Usage,
+)
+
+
+class PlayedText:
+    """A token is a character. A chat's prompt is its last message."""
+
+    def __init__(self) -> None:
+        self.rendered: list[tuple[list[dict[str, Any]], Any, Mapping[str, object]]] = []
+        self.forms: list[TextForm] = []
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        return [*([0] if add_special_tokens else []), *map(ord, text)]
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(map(chr, tokens))
+
+    def render_chat(self, messages: list[dict[str, Any]], tools: Any, variables: Mapping[str, object]) -> str:
+        self.rendered.append((messages, tools, variables))
+        if variables.get("fail"):
+            raise InvalidRequestError("the template refuses this")
+        return str(messages[-1]["content"])
+
+    def read_tools(self) -> ToolReader:
+        return PlayedTools()
+
+    def guide(self, form: TextForm) -> Guide:
+        if form.kind is FormKind.REGEX and form.value == "(":
+            raise InvalidRequestError("the pattern is none")
+        self.forms.append(form)
+        return object()  # type: ignore[return-value]
+
+
+class PlayedTools:
+    """`<f{...}>` calls `f`, its arguments in two pieces."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._calls = 0
+
+    def feed(self, text: str) -> list[str | ToolPiece]:
+        self._rest += text
+        told: list[str | ToolPiece] = []
+        while "<" in self._rest and ">" in self._rest:
+            before, _, call = self._rest.partition("<")
+            call, _, self._rest = call.partition(">")
+            name, _, arguments = call.partition("{")
+            told += [before] if before else []
+            told += [ToolPiece(self._calls, name, "{"), ToolPiece(self._calls, None, arguments)]
+            self._calls += 1
+        if "<" not in self._rest and self._rest:
+            told.append(self._rest)
+            self._rest = ""
+        return told
+
+    def end(self) -> list[str | ToolPiece]:
+        rest, self._rest = self._rest, ""
+        return [rest] if rest else []
+
+
+@dataclass(eq=False)
+class PlayedGeneration:
+    """One that goes on until it is ended or cancelled."""
+
+    request: GenerationRequest
+    sink: Sink
+    heard: list[str] = field(default_factory=list)
+    tokens: int = 0
+
+    def cancel(self) -> None:
+        self.heard.append("cancel")
+
+    def pause(self) -> None:
+        self.heard.append("pause")
+
+    def resume(self) -> None:
+        self.heard.append("resume")
+
+    @property
+    def is_cancelled(self) -> bool:
+        return "cancel" in self.heard
+
+    def say(self, text: str, finish: Finish | None = None, **fields: Any) -> None:
+        """Tell a piece of the text, and with `finish` that it was the last."""
+        self.tokens += len(text)
+        usage = Usage(len(self.request.prompt), self.tokens, cached=2) if finish else None
+        logprobs = ()
+        if self.request.sampling.logprobs is not None:
+            others = tuple((ord(letter), -2.0) for letter in "xy"[: self.request.sampling.logprobs])
+            logprobs = tuple(TokenLogprob(ord(letter), -0.5, others) for letter in text)
+        self.sink(TokenEvent(text, tuple(map(ord, text)), logprobs, finish, usage, **fields))
+
+
+Script = Callable[[PlayedGeneration], None]
+
+
+class PlayedLane:
+    """`script` is called for each generation, a turn of the loop after it began; None leaves it alone."""
+
+    def __init__(self, limits: GenerationLimits | None = None) -> None:
+        self.limits = limits or GenerationLimits(1000, 500, 4, 2000)
+        self.statistics = GenerationStatistics()
+        self.kv_usage = 0.25
+        self.running = self.waiting = 0
+        self.begun: list[PlayedGeneration] = []
+        self.script: Script | None = echo
+        self.refusal: ServingError | None = None
+        self.room = 1_000_000
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> PlayedGeneration:
+        if self.refusal is not None and len(self.begun) >= self.room:
+            raise self.refusal
+        generation = PlayedGeneration(request, sink)
+        self.begun.append(generation)
+        if self.script is not None:
+            asyncio.get_running_loop().call_soon(self.script, generation)
+        return generation
+
+
+def echo(generation: PlayedGeneration) -> None:
+    """Say the prompt again, in two pieces."""
+    text = "".join(map(chr, generation.request.prompt)).replace("\0", "")
+    generation.say(text[:2])
+    generation.say("")
+    generation.say(text[2:])
+    generation.say("", Finish.STOP)
+
+
+def make_model(name: str = "chat", adapters: tuple[str, ...] = ()) -> GenerativeModel:
+    return GenerativeModel(name, "1", 1_700_000_000, PlayedText(), PlayedLane(), adapters)

@@ -1,0 +1,106 @@
+"""Completions, asked by the unmodified package `openai`."""
+
+from typing import Any
+
+import openai
+import pytest
+from tests.unit.runtime.protocols.openai.conftest import Played
+
+from modelservice_runtime.generation.values import Finish, FormKind
+
+
+def ask(client: openai.OpenAI, prompt: Any = "Grüße", **fields: Any) -> Any:
+    return client.completions.create(model="chat", prompt=prompt, **fields)
+
+
+def test_a_whole_answer(played: Played, client: openai.OpenAI) -> None:
+    answer = ask(client)
+    assert (answer.object, answer.model, answer.id[:5]) == ("text_completion", "chat", "cmpl-")
+    (choice,) = answer.choices
+    assert (choice.text, choice.index, choice.finish_reason, choice.logprobs) == ("Grüße", 0, "stop", None)
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (6, 5)
+    assert played.lane.begun[0].request.prompt[0] == 0  # the tokenizer's own beginning
+
+
+def test_a_streamed_answer_with_its_usage(played: Played, client: openai.OpenAI) -> None:
+    *chunks, usage = ask(client, stream=True, stream_options={"include_usage": True})
+    assert [(one.choices[0].text, one.choices[0].finish_reason) for one in chunks] == [
+        ("Gr", None), ("üße", None), ("", "stop"),
+    ]  # fmt: skip
+    assert (usage.choices, usage.usage.total_tokens) == ([], 11)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prompts"),
+    [
+        ([71, 72], [(71, 72)]),
+        (["a", "bc"], [(0, 97), (0, 98, 99)]),
+        ([[71], [72, 73]], [(71,), (72, 73)]),
+        (["a", [72]], [(0, 97), (72,)]),
+    ],
+)
+def test_prompts_of_every_form(
+    played: Played, client: openai.OpenAI, prompt: Any, prompts: list[tuple[int, ...]]
+) -> None:
+    answer = ask(client, prompt)
+    assert [begun.request.prompt for begun in played.lane.begun] == prompts
+    assert [choice.index for choice in answer.choices] == list(range(len(prompts)))
+    assert answer.usage.prompt_tokens == sum(map(len, prompts))
+
+
+def test_several_texts_of_several_prompts_keep_their_order(played: Played, client: openai.OpenAI) -> None:
+    answer = ask(client, ["a", "b"], n=2, best_of=2)
+    assert [(choice.index, choice.text) for choice in answer.choices] == [
+        (0, "a"), (1, "a"), (2, "b"), (3, "b"),
+    ]  # fmt: skip
+    assert answer.usage.prompt_tokens == 4
+
+
+def test_echo_says_the_prompt_first(played: Played, client: openai.OpenAI) -> None:
+    assert ask(client, "Grüße", echo=True).choices[0].text == "GrüßeGrüße"
+    assert ask(client, [65, 66], echo=True).choices[0].text == "ABAB"
+    assert "".join(one.choices[0].text for one in ask(client, echo=True, stream=True)) == "GrüßeGrüße"
+
+
+def test_logprobs_tell_where_each_token_begins(played: Played, client: openai.OpenAI) -> None:
+    told = ask(client, logprobs=1).choices[0].logprobs
+    assert (told.tokens, told.text_offset) == (list("Grüße"), [0, 1, 2, 3, 4])
+    assert told.token_logprobs == [-0.5] * 5
+    assert told.top_logprobs[0] == {"x": -2.0}
+    pieces = [one.choices[0].logprobs for one in ask(client, logprobs=0, stream=True)]
+    assert [offset for piece in pieces for offset in piece.text_offset] == [0, 1, 2, 3, 4]
+
+
+def test_a_form_guides_the_text(played: Played, client: openai.OpenAI) -> None:
+    ask(client, extra_body={"guided_choice": ["a"]})
+    assert [form.kind for form in played.text.forms] == [FormKind.CHOICE]
+
+
+def test_the_end_for_want_of_tokens_is_told(played: Played, client: openai.OpenAI) -> None:
+    played.lane.script = lambda generation: generation.say("a", Finish.LENGTH)
+    assert ask(client, max_tokens=1).choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": None}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": {}}, "prompt"),
+        ({"prompt": [1, "a"]}, "prompt"),
+        ({"prompt": [-1]}, "prompt"),
+        ({"prompt": [["a"]]}, "prompt[0]"),
+        ({"prompt": [[]]}, "prompt[0]"),
+        ({"prompt": ["a"] * 65}, "prompt"),
+        ({"prompt": [1] * 1001}, "prompt"),
+        ({"suffix": "b"}, "suffix"),
+        ({"echo": True, "logprobs": 1}, "logprobs"),
+        ({"logprobs": 21}, "logprobs"),
+        ({"best_of": 3}, "best_of"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(played: Played, fields: dict[str, Any], param: str) -> None:
+    body = {"model": "chat", "prompt": "a", **fields}
+    answer = played.server.request("POST", "/v1/completions", body)
+    assert (answer.status, answer.json()["error"]["param"]) == (400, param)
+    assert played.lane.begun == []
