@@ -1,8 +1,12 @@
 """Counts what happens to generations, for metrics; on the event loop's thread."""
 
+from modelservice_runtime.execution.statistics import ModelStatistics, Timing
 from modelservice_runtime.generation.engine import Active
 from modelservice_runtime.generation.statistics import GenerationStatistics
 from modelservice_runtime.generation.values import TokenEvent, Usage
+
+# Triton's words for ends without a text.
+_FAILURES = {"cancelled": "CANCELED", "error": "BACKEND"}
 
 
 class Counting:
@@ -10,8 +14,13 @@ class Counting:
 
     def __init__(self) -> None:
         self.statistics = GenerationStatistics()
+        self.requests = ModelStatistics()
         self._last: dict[Active, float] = {}
         self._first: dict[Active, float] = {}
+
+    def note_submitted(self, generation: Active) -> None:
+        """A generation waits."""
+        self.requests.open(_ns(generation.ask.since))
 
     def note_turn(self, tokens: int) -> None:
         """So many tokens went through the model together."""
@@ -49,6 +58,7 @@ class Counting:
         self._last.pop(generation, None)
         first = self._first.pop(generation, None)
         counts.request_seconds.observe(at - came)
+        self._note_request(reason, came, generation.begun_at or at, at)
         if generation.begun_at is not None:
             counts.queue_seconds.observe(generation.begun_at - came)
             counts.request_prompt_tokens.observe(usage.prompt)
@@ -56,3 +66,18 @@ class Counting:
             counts.prefill_seconds.observe(first - generation.begun_at)
             counts.decode_seconds.observe(at - first)
             counts.request_generation_tokens.observe(usage.completion)
+
+    def _note_request(self, reason: str, came: float, begun: float, at: float) -> None:
+        requests = self.requests
+        requests.close(_ns(came))
+        requests.record_wait(max(_ns(begun) - _ns(came), 0))
+        failure = _FAILURES.get(reason)
+        if failure is None:
+            timing = Timing(queue_ns=_ns(begun) - _ns(came), compute_infer_ns=_ns(at) - _ns(begun))
+            requests.record_success(_ns(came), _ns(at), timing)
+        else:
+            requests.record_failure(failure, _ns(came), _ns(at))
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

@@ -253,7 +253,11 @@ class Engine:
         if choice.error is not None:
             self._fail(generation, choice.error)
             return
-        event = generation.row.accept(choice)
+        try:
+            event = generation.row.accept(choice)
+        except ServingError as error:  # the tokenizer fails on the model's own tokens
+            self._fail(generation, error)
+            return
         if event.finish is not None:
             self.end(generation, event)
         else:

@@ -22,6 +22,7 @@ from modelservice_runtime.errors import (
     ServingError,
     internal_error,
 )
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.generation.counting import Counting
 from modelservice_runtime.generation.decoder import Decoder
 from modelservice_runtime.generation.engine import Active, Engine, Events
@@ -31,6 +32,7 @@ from modelservice_runtime.generation.sampling.row import SamplingRow
 from modelservice_runtime.generation.scheduler import Ask
 from modelservice_runtime.generation.statistics import GenerationStatistics
 from modelservice_runtime.generation.values import GenerationLimits, GenerationRequest, Sink, TokenEvent
+from modelservice_runtime.onnx.arena import enter_thread
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +114,9 @@ class TextLane:
         self._open = 0
         self._counting = Counting()
         self._on_idle: Callable[[], None] | None = None
-        threading.Thread(target=self._run, name="generation", daemon=True).start()
+        entered = threading.Event()
+        threading.Thread(target=self._run, args=(entered,), name="generation", daemon=True).start()
+        entered.wait()  # before the process may take no more memory
 
     @property
     def running(self) -> int:
@@ -135,6 +139,11 @@ class TextLane:
         return self._counting.statistics
 
     @property
+    def requests(self) -> ModelStatistics:
+        """See `GenerativeModel.requests`."""
+        return self._counting.requests
+
+    @property
     def kv_usage(self) -> float:
         """See `GenerationLane.kv_usage`."""
         return self._counts.tokens_in_use / (self._decoder.slots * self._decoder.places)
@@ -154,6 +163,7 @@ class TextLane:
             self._inbox.append(generation)
             self._changed.notify()
         self._open += 1
+        self._counting.note_submitted(generation)
         return generation
 
     def tell(self, generation: LaneGeneration) -> None:
@@ -263,8 +273,10 @@ class TextLane:
             self._changed.notify()
         self._on_idle()
 
-    def _run(self) -> None:
+    def _run(self, entered: threading.Event) -> None:
         """The lane's own thread."""
+        enter_thread()
+        entered.set()
         while self._take_news():
             try:
                 self._turn()

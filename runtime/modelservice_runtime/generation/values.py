@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
 from modelservice_runtime.errors import ServingError
+from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.generation.statistics import GenerationStatistics
 
 
@@ -248,3 +249,5 @@ class GenerativeModel:
     text: TextModel
     lane: GenerationLane
     adapters: tuple[str, ...] = ()
+    requests: ModelStatistics = field(default_factory=ModelStatistics)
+    """What autoscalers look at: requests in flight, waits and times."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS
+from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS, ModelStatistics
+from modelservice_runtime.generation.values import GenerativeModel
 from modelservice_runtime.models.repository import ModelHandle
 
 
@@ -57,9 +58,13 @@ def sum_loads(loads: Iterable[Load]) -> Load:
     return total
 
 
-def model_load(handles: Iterable[ModelHandle], now_ns: int) -> Load:
+def model_load(
+    handles: Iterable[ModelHandle], now_ns: int, generative: Iterable[GenerativeModel] = ()
+) -> Load:
     """What the requests to these models make, at `now_ns`."""
-    return sum_loads(_load_of(handle, now_ns) for handle in handles)
+    tensors = [_load_of(handle.statistics, handle.lane.waiting, now_ns) for handle in handles]
+    texts = [_load_of(model.requests, model.lane.waiting, now_ns) for model in generative]
+    return sum_loads([*tensors, *texts])
 
 
 def past_load(load: Load) -> Load:
@@ -77,8 +82,7 @@ def parse_load(plain: Mapping[str, Any]) -> Load:
     return Load(**plain)
 
 
-def _load_of(handle: ModelHandle, now_ns: int) -> Load:
-    statistics, waiting = handle.statistics, handle.lane.waiting
+def _load_of(statistics: ModelStatistics, waiting: int, now_ns: int) -> Load:
     return Load(
         # What is decoded or written on a thread counts as running.
         running=statistics.open_count - waiting,

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from modelservice_runtime.errors import ModelLoadFailedError
+from modelservice_runtime.generation.config import is_generative
 from modelservice_runtime.machine.cpu import available_cpus
 from modelservice_runtime.machine.memory.allocator import give_back_freed_memory
 from modelservice_runtime.machine.memory.huge_pages import use_huge_pages
@@ -51,6 +52,12 @@ def find_sources(settings: ServeSettings) -> list[VersionSource]:
         for source in find_versions(model.name, model.path, settings.model_version, settings.version_policy)
     ]
     check_labels(settings.version_labels, sources)
+    for source in sources:
+        if is_generative(source.path):
+            # Imported here: most servers have none.
+            from modelservice_runtime.models.generative import check_generative
+
+            check_generative(source, settings)
     return sources
 
 

@@ -217,6 +217,18 @@ class ModelTable:
                 )
                 for handle in self.handles()
             ]
+            + [self._text_snapshot(model, now_ns) for model in self.generative()]
+        )
+
+    def _text_snapshot(self, model: GenerativeModel, now_ns: int) -> ModelSnapshot:
+        return ModelSnapshot(
+            model.name,
+            model.version,
+            model.requests.open_count,
+            model.requests,
+            contents=(self._contents.get((model.name, model.version)),),
+            waiting=model.lane.waiting,
+            in_flight_ns=model.requests.in_flight_ns(now_ns),
         )
 
     def handles(self) -> list[ModelHandle]:

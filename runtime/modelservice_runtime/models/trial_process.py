@@ -18,6 +18,7 @@ from typing import NoReturn
 import orjson
 
 from modelservice_runtime.errors import StartupError
+from modelservice_runtime.generation.config import is_generative
 from modelservice_runtime.models.samples import DecodeSample, read_samples
 from modelservice_runtime.models.versions import VersionSource
 from modelservice_runtime.settings.plain_values import from_plain
@@ -78,6 +79,11 @@ def _try(
 
     try:
         with source.named_in_errors():
+            if is_generative(source.path):
+                from modelservice_runtime.models.generative import try_generative
+
+                try_generative(source.path, session)
+                return None
             model = load_onnx_model(source.path, source.name, source.version, session)
             try_run(model, read_samples(model.spec, source.path, source.samples, decode_sample))
             if source.has_to_prove:

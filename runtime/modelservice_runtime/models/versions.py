@@ -15,6 +15,7 @@ from modelservice_runtime.errors import (
     ModelNotFoundError,
     StartupError,
 )
+from modelservice_runtime.generation.config import is_generative
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.settings.models import VersionLabel, VersionPolicy
 
@@ -75,7 +76,7 @@ def _version_directories(path: Path) -> dict[int, Path]:
         if not path.is_dir():
             return {}
         check_readable(path)
-        if any(path.glob("*.onnx")):
+        if is_generative(path) or any(path.glob("*.onnx")):
             return {}
         entries = [entry for entry in path.iterdir() if _is_version(entry.name) and entry.is_dir()]
     except PermissionError as error:

@@ -66,7 +66,7 @@ class ProcessLoad:
         """See `LoadSource.gather`."""
         done(
             replace(
-                model_load(self._table.handles(), time.perf_counter_ns()),
+                model_load(self._table.handles(), time.perf_counter_ns(), self._table.generative()),
                 cpu_seconds=self._usage.cpu_seconds(),
                 resident_bytes=0 if self._usage.knows_container else self._usage.resident_bytes(),
             )

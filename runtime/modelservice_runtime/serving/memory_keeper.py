@@ -4,7 +4,7 @@ Only on the CPU: accelerators map more memory than there is, and what they take 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from modelservice_runtime.execution.offload import offload, start_threads
@@ -19,7 +19,7 @@ from modelservice_runtime.machine.memory.shares import (
     unlimit_growth,
 )
 from modelservice_runtime.machine.memory.spare import give_back_where_short
-from modelservice_runtime.models.repository import ModelHandle
+from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.serving.ports import Ports
 from modelservice_runtime.settings.serve import ServeSettings
 
@@ -35,29 +35,33 @@ class MemoryKeeper:
     def __init__(self, settings: ServeSettings) -> None:
         self._is_on = all(name.upper() == "CPU" for name in settings.execution_providers)
         self._workers = settings.workers
-        self._handles: Sequence[ModelHandle] = ()
+        self._table: ModelTable | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._executions = 0
         self._freed_at = 0.0
         self._kept_bytes = 0
 
-    def open_arena(self, models: Iterable[Path]) -> None:
-        """Bound the memory of all tensors, before the first of `models` is loaded."""
+    def open_arena(self, models: Iterable[Path], reserved_bytes: int = 0) -> None:
+        """Bound the memory of all tensors, before the first of `models` is loaded.
+
+        `reserved_bytes` are promised to something else: keys and values of texts.
+        """
         if self._is_on:
             # Imported here: it takes longer than everything else, and the ports are open by now.
             from modelservice_runtime.onnx.arena import open_arena
 
             weights_bytes = sum(_size_bytes(path) for path in models)
             share = find_memory_share(self._workers)
-            open_arena(tensor_limit_bytes(share, share.used_bytes(process_status()), weights_bytes))
+            used_bytes = share.used_bytes(process_status()) + reserved_bytes
+            open_arena(tensor_limit_bytes(share, used_bytes, weights_bytes))
 
-    def keep(self, handles: Sequence[ModelHandle], ports: Ports, loop: asyncio.AbstractEventLoop) -> None:
+    def keep(self, table: ModelTable, ports: Ports, loop: asyncio.AbstractEventLoop) -> None:
         """When all models are loaded: start every thread, then limit memory, and give it back from now on."""
         if not self._is_on:
             return
         from modelservice_runtime.onnx.arena import enter_thread
 
-        for handle in handles:
+        for handle in table.handles():
             handle.lane.start_threads(enter_thread)
         start_threads()
         _give_back()
@@ -65,7 +69,7 @@ class MemoryKeeper:
         ports.limit_buffers(buffer_limit_bytes(share, share.used_bytes(process_status())))
         limit_growth(share)
         give_back_where_short(_give_back)
-        self._handles = handles
+        self._table = table
         self._note_kept(loop)
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
 
@@ -77,12 +81,19 @@ class MemoryKeeper:
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
-        executions = sum(handle.statistics.execution_count for handle in self._handles)
+        executions = self._count_work()
         is_idle, self._executions = executions == self._executions, executions
         if not is_idle and loop.time() < self._freed_at + _MAX_KEPT_SECONDS:
             return
         if process_status()["RssAnon"] > self._kept_bytes + _MIN_FREED_BYTES:
             offload(_give_back, lambda _: self._note_kept(loop))
+
+    def _count_work(self) -> int:
+        """A number that grows while models run."""
+        if self._table is None:
+            return 0
+        runs = sum(handle.statistics.execution_count for handle in self._table.handles())
+        return runs + sum(model.lane.statistics.generation_tokens for model in self._table.generative())
 
     def _note_kept(self, loop: asyncio.AbstractEventLoop) -> None:
         self._freed_at = loop.time()

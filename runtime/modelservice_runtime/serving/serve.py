@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ from modelservice_runtime.protocols.application import build_application
 from modelservice_runtime.protocols.late import LateApplication, LateServices
 from modelservice_runtime.protocols.oip.samples import decode_sample
 from modelservice_runtime.serving import load, report
+from modelservice_runtime.serving.generative import GenerativeModels
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import LoadPage, ProcessLoad
 from modelservice_runtime.serving.memory_keeper import MemoryKeeper
@@ -64,6 +65,7 @@ from modelservice_runtime.workers.worker import WorkerLink
 
 if TYPE_CHECKING:
     from modelservice_runtime.audit.audit import Audit, AuditedEntrance
+    from modelservice_runtime.models.generative import LoadedGenerative
     from modelservice_runtime.models.versions import VersionSource
 
 log = logging.getLogger(__name__)
@@ -136,6 +138,7 @@ class Server:
         self._files: dict[tuple[str, str], LoadedFiles] = {}
         self._life = Life()
         self._load = ProcessLoad(self._table)
+        self._generative = GenerativeModels(settings, self._table)
 
     @property
     def failure(self) -> StartupError | None:
@@ -164,7 +167,7 @@ class Server:
         gc.collect()
         gc.freeze()
         self._read_contents(loop)
-        self._memory.keep(self._table.handles(), ports, loop)
+        self._memory.keep(self._table, ports, loop)
         log.info("ready" if self._link is None else "worker ready", extra=self._life.log_fields())
         # Only now, and before somebody asks who would wait for it.
         threading.Thread(target=_import_late_modules, name="imports", daemon=True).start()
@@ -215,6 +218,7 @@ class Server:
         self._sources = find_sources(self._settings)
         for source in self._sources:
             self._table.declare(source.name, source.version)
+        self._generative.plan(self._sources)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, access: LoadedGuard, tls: LoadedTls) -> Ports:
         largest = self._settings.max_request_bytes
@@ -273,19 +277,26 @@ class Server:
         def on_device_lost() -> None:
             loop.call_soon_threadsafe(self._on_device_lost)
 
-        preparing = partial(self._memory.open_arena, [source.path for source in self._sources])
+        paths = [source.path for source in self._sources]
+        preparing = partial(self._memory.open_arena, paths, self._generative.cache_bytes)
         if not await self._unless_stopped(run_in_thread(loop, preparing, "arena")):
             return False
         for source in self._sources:
             self._table.start_loading(source.name, source.version)
-            load = partial(load_and_warm_up, source, self._settings, decode_sample, on_device_lost)
-            loading = run_in_thread(loop, load, f"load-{source.name}")
+            loading = run_in_thread(loop, self._loading(source, on_device_lost), f"load-{source.name}")
             # Around the wait, not around the load: a server that is stopped meanwhile takes them back.
             with last_words(describe_crash(source)):
                 if not await self._unless_stopped(loading):
                     return False
-            self._publish(loading.result(), loop)
+            self._publish(source, loading.result(), loop)
         return not self._stop.is_set()
+
+    def _loading(
+        self, source: "VersionSource", on_device_lost: Callable[[], None]
+    ) -> "Callable[[], LoadedModel | LoadedGenerative]":
+        if self._generative.has(source):
+            return partial(self._generative.load, source)
+        return partial(load_and_warm_up, source, self._settings, decode_sample, on_device_lost)
 
     async def _unless_stopped(self, work: asyncio.Future[Any]) -> bool:
         """Wait for `work`; False when a signal or a failure came first. Raises what it raises."""
@@ -297,9 +308,20 @@ class Server:
         work.result()
         return True
 
-    def _publish(self, loaded: LoadedModel, loop: asyncio.AbstractEventLoop) -> None:
-        settings, warm_up = self._settings, loaded.warm_up
+    def _publish(
+        self,
+        source: "VersionSource",
+        loaded: "LoadedModel | LoadedGenerative",
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._life.warm_seconds += loaded.warm_seconds
+        if isinstance(loaded, LoadedModel):
+            self._publish_tensors(loaded, loop)
+        else:
+            self._files[source.name, source.version] = self._generative.publish(source, loaded)
+
+    def _publish_tensors(self, loaded: LoadedModel, loop: asyncio.AbstractEventLoop) -> None:
+        settings, warm_up = self._settings, loaded.warm_up
         spec = loaded.model.spec
         log_batching(spec, warm_up.batching)
         lane_settings = build_lane_settings(settings, loaded, alone=len(self._sources) == 1)
@@ -319,9 +341,11 @@ class Server:
         clean = await ports.drain(self._settings.drain_timeout_seconds)
         lanes = [handle.lane for handle in self._table.handles()]
         if not clean:
+            self._generative.stop_runs()
             for lane in lanes:
                 lane.stop_runs()
             await asyncio.sleep(_STOP_GRACE_SECONDS)
+        self._generative.retire()
         for handle in self._table.handles():
             self._table.retire(handle.spec.name, handle.spec.version)
         return clean

@@ -29,6 +29,11 @@ from modelservice_runtime.settings.connections import (
     add_connection_arguments,
     build_connection_settings,
 )
+from modelservice_runtime.settings.generation import (
+    GenerationSettings,
+    add_generation_arguments,
+    build_generation_settings,
+)
 from modelservice_runtime.settings.models import ModelSource, VersionLabel, VersionPolicy
 from modelservice_runtime.settings.security import (
     SecuritySettings,
@@ -76,6 +81,7 @@ class ServeSettings:
     drain_delay_seconds: float = 5.0
     drain_timeout_seconds: float = 30.0
     access_log_rate: float = 0.0
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
     connections: ConnectionSettings = field(default_factory=ConnectionSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
 
@@ -107,6 +113,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.
     _add_address_arguments(parser, default_host)
     _add_execution_arguments(parser)
     add_batching_arguments(parser)
+    add_generation_arguments(parser)
     add_accelerator_arguments(parser)
     _add_limit_arguments(parser)
     _add_log_arguments(parser)
@@ -120,8 +127,9 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="a model to serve; PATH is an .onnx file, a directory with one, or a directory of versions "
-        "(PATH/1/model.onnx, PATH/2/model.onnx); may be repeated",
+        help="a model to serve; PATH is an .onnx file, a directory with one, a directory of versions "
+        "(PATH/1/model.onnx, PATH/2/model.onnx), or a directory with genai_config.json for a model that "
+        "generates text; may be repeated",
     )
     parser.add_argument(
         "--model-version",
@@ -323,6 +331,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         drain_delay_seconds=arguments.drain_delay_seconds,
         drain_timeout_seconds=arguments.drain_timeout_seconds,
         access_log_rate=arguments.access_log,
+        generation=build_generation_settings(arguments),
         connections=build_connection_settings(arguments),
         security=build_security_settings(arguments),
     )

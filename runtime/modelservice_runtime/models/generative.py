@@ -1,0 +1,162 @@
+"""From a folder to a model that has generated tokens: memory, loading, trial."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modelservice_runtime.errors import (
+    AccessDeniedError,
+    InvalidSettingsError,
+    ModelNotFoundError,
+    ModelRejectedError,
+    ServingError,
+)
+from modelservice_runtime.generation.config import DecoderConfig, read_config
+from modelservice_runtime.generation.memory import CachePlan, cache_item_bytes, plan_cache
+from modelservice_runtime.generation.pace import Pace
+from modelservice_runtime.machine.memory.cgroup import process_status
+from modelservice_runtime.machine.memory.shares import find_memory_share
+from modelservice_runtime.machine.readable import check_readable, describe_denial
+from modelservice_runtime.models.content import LoadedFiles
+from modelservice_runtime.models.versions import VersionSource
+from modelservice_runtime.settings.generation import GenerationSettings
+from modelservice_runtime.settings.models import VersionLabel, VersionPolicy
+from modelservice_runtime.settings.serve import ServeSettings
+from modelservice_runtime.settings.sessions import SessionSettings
+
+if TYPE_CHECKING:
+    from modelservice_runtime.generation.decoder import Decoder
+    from modelservice_runtime.generation.text.folder_text import FolderText
+
+_TRIAL_TOKENS = 16
+_TRIAL_STEPS = 2
+_TRIAL_PLACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class GenerativePlan:
+    """A folder's decoder, and the memory that was decided on."""
+
+    config: DecoderConfig
+    cache: CachePlan
+
+
+def check_generative(source: VersionSource, settings: ServeSettings) -> None:
+    """Refuse settings that no model that generates text can be served with. Raises InvalidSettingsError."""
+    if settings.workers > 1:
+        raise InvalidSettingsError(
+            f"model {source.name!r} generates text, which --workers {settings.workers} would do with as many "
+            "copies of its weights; leave --workers at 1, one process uses all CPUs"
+        )
+    if settings.version_policy is VersionPolicy.ALL:
+        raise InvalidSettingsError(
+            f"model {source.name!r} generates text, of which one version is served; leave "
+            "--model-version-policy at latest"
+        )
+    labels = [_shown(label) for label in settings.version_labels if label.model == source.name]
+    if labels:
+        raise InvalidSettingsError(
+            f"--version-label {labels[0]}: model {source.name!r} generates text and has no version labels"
+        )
+
+
+def plan_generative(source: VersionSource, settings: GenerationSettings, taken_bytes: int) -> GenerativePlan:
+    """Read what the folder holds, and see what memory allows beside `taken_bytes` that others were promised.
+
+    Raises StartupError.
+    """
+    with source.named_in_errors():
+        config = read_config(source.path)
+        model = source.path / config.file
+        try:
+            check_readable(model)
+            item_bytes = cache_item_bytes(model, config)
+            weights_bytes = sum(file.stat().st_size for file in source.path.glob(f"{config.file}*"))
+        except PermissionError as error:
+            raise AccessDeniedError(describe_denial(model)) from error
+        except (OSError, ValueError) as error:
+            raise ModelNotFoundError(
+                f"genai_config.json names the graph {config.file[:200]!r}, which cannot be read; keep all "
+                "files of the model in one folder"
+            ) from error
+        share = find_memory_share(workers=1)
+        free_bytes = share.free_bytes(share.used_bytes(process_status()) + taken_bytes)
+        return GenerativePlan(config, plan_cache(config, item_bytes, settings, weights_bytes, free_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGenerative:
+    """What a lane is made of, and the files it came from. `created`: seconds since 1970."""
+
+    decoder: "Decoder"
+    text: "FolderText"
+    config: DecoderConfig
+    pace: Pace
+    files: LoadedFiles
+    created: int
+    warm_seconds: float
+
+
+def load_generative(
+    source: VersionSource, plan: GenerativePlan, session: SessionSettings, settings: GenerationSettings
+) -> LoadedGenerative:
+    """Load a folder, take the memory for its texts, and generate some tokens. Raises StartupError."""
+    # Imported here: it takes longer than everything else, and the ports are open by now.
+    from modelservice_runtime.generation.decoder import Decoder, open_decoder
+    from modelservice_runtime.generation.text.folder_text import load_text
+
+    with source.named_in_errors():
+        files = LoadedFiles(source.path / plan.config.file)
+        text = load_text(source.path)
+        opened = open_decoder(source.path, plan.config, session)
+        files.add_external(opened.files.locations, opened.files.model.parent)
+        decoder = Decoder(opened, plan.cache.slots, plan.cache.places)
+        pace = Pace(settings.max_inter_token_seconds, settings.prefill_chunk_tokens)
+        started = time.perf_counter()
+        _generate(decoder, Pace(1.0))  # the first run gets its memory, and says little
+        _generate(decoder, pace)
+        warm_seconds = time.perf_counter() - started
+        return LoadedGenerative(decoder, text, plan.config, pace, files, _made_at(source.path), warm_seconds)
+
+
+def try_generative(path: Path, session: SessionSettings) -> None:
+    """Load a folder and generate some tokens, with memory for no more than that. Raises StartupError."""
+    from modelservice_runtime.generation.decoder import Decoder, open_decoder
+    from modelservice_runtime.generation.text.folder_text import load_text
+
+    config = read_config(path)
+    load_text(path)
+    places = min(config.context_length, _TRIAL_PLACES)
+    _generate(Decoder(open_decoder(path, config, session), 1, places), Pace(1.0))
+
+
+def _generate(decoder: "Decoder", pace: Pace) -> None:
+    """Read a short prompt and decode two tokens behind it; tells `pace` how long that took."""
+    count = max(min(_TRIAL_TOKENS, decoder.places - _TRIAL_STEPS), 1)
+    prompt = [token % decoder.vocabulary for token in range(count)]
+    try:
+        started = time.perf_counter()
+        logits = decoder.prefill(0, prompt, 0)
+        pace.note_chunk(count, time.perf_counter() - started)
+        for step in range(min(_TRIAL_STEPS, decoder.places - count)):
+            if not np.isfinite(logits).all():
+                raise ModelRejectedError(
+                    "the model's first tokens have no finite scores (NaN or infinity); export it again"
+                )
+            started = time.perf_counter()
+            logits = decoder.decode([int(logits.argmax())], np.array([count + step]))[0]
+            pace.note_step(time.perf_counter() - started)
+    except ServingError as error:
+        raise ModelRejectedError(f"the model cannot generate: {error}") from error
+
+
+def _made_at(folder: Path) -> int:
+    """When the newest of the model's files was written."""
+    return int(max(file.stat().st_mtime for file in folder.iterdir()))
+
+
+def _shown(label: VersionLabel) -> str:
+    return f"{label.model}:{label.label}={label.version}"
