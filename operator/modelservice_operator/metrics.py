@@ -62,6 +62,12 @@ POD_WATCHES = Gauge(
     registry=REGISTRY,
 )
 OBJECTS = Gauge(f"{PREFIX}_cached_objects", "Objects in the cache, by kind.", ["kind"], registry=REGISTRY)
+FLEET_MEMBERS = Gauge(
+    f"{PREFIX}_runtime_rollout_members",
+    "Members of a RuntimeRollout, by state (pending, moving, updated, failed, skipped, dropped, rolledBack).",
+    ["rollout", "state"],
+    registry=REGISTRY,
+)
 UNREPORTED = Gauge(
     f"{PREFIX}_unreported_services",
     "Services of which the last scrape told nothing: more than --most-reported-services, or unreadable.",

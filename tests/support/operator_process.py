@@ -62,6 +62,8 @@ class OperatorOptions:
     log: Path
     identity: str = "operator-0"
     flags: tuple[str, ...] = ()
+    is_clusterwide: bool = False
+    """Whether it serves all namespaces; its Lease is in that one all the same."""
     module: str = "modelservice_operator"
     """Or another component of ours, which is started alike."""
 
@@ -80,7 +82,7 @@ class OperatorProcess:
         command = [
             *(sys.executable, "-m", options.module),
             *("--kubeconfig", str(options.kubeconfig)),
-            *("--namespace", options.namespace),
+            *(() if options.is_clusterwide else ("--namespace", options.namespace)),
             *("--lease-namespace", options.namespace),
             *("--http-host", "127.0.0.1", "--http-port", str(self.port)),
             *options.flags,

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
+from modelservice_operator.cache.fleet import fleet_key
 from modelservice_operator.cache.store import ServiceEntry, Store, owner_key
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
 from modelservice_operator.facts.endpoints import read_slice
 from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint, project_managed
 from modelservice_operator.facts.fields.takeover import is_edited
+from modelservice_operator.facts.fleet import OVER
 from modelservice_operator.facts.gateways import read_gateway, read_gateway_class, read_parents
 from modelservice_operator.facts.kinds import (
     CHILDREN,
@@ -50,6 +52,9 @@ log = logging.getLogger(__name__)
 
 CHILD_DEBOUNCE_SECONDS = 0.15
 """A rolling Deployment changes its status several times within this time; one reconciliation sees all."""
+
+FLEET_DEBOUNCE_SECONDS = 0.5
+"""Members of a RuntimeRollout change together: one look, and one write, sees several of them."""
 
 _CONDITION_FIELDS = ("type", "status", "reason", "message", "lastTransitionTime")
 
@@ -194,11 +199,13 @@ class Ingest:
             if self._store.remove_service(key, metadata["uid"], metadata["resourceVersion"]):
                 self._queue.forget(key)
                 self._queue.add(key)
+                self._tell_fleet(key)
             return
         change = self._store.put_service(obj)
         if change is None:
             return
         before, after = change
+        self._tell_fleet(key)
         if before is None:
             # At start every object is new: an edit that comes meanwhile shall not wait behind them.
             self._queue.add(key, Priority.NORMAL if event_type is None else Priority.URGENT)
@@ -222,6 +229,48 @@ class Ingest:
             is_default = is_default_runtime(obj) or (known is not None and is_default_runtime(known))
             for key in list(self._store.services_for_runtime(metadata["name"], is_default=is_default)):
                 self._queue.add(key)
+            self._wake_rollouts()
+
+    def on_rollout(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
+        """A RuntimeRollout came, changed or went: others may wait for it."""
+        metadata = obj["metadata"]
+        name = metadata["name"]
+        if event_type == "DELETED":
+            if self._store.remove_rollout(name, metadata["uid"], metadata["resourceVersion"]):
+                self._queue.add(fleet_key(name))
+                self._wake_rollouts()
+            return
+        change = self._store.put_rollout(obj)
+        if change is None:
+            return
+        self._queue.forget(fleet_key(name))
+        self._queue.add(fleet_key(name), Priority.URGENT)
+        self._wake_on_turn(*change)
+
+    def on_rollout_written(self, obj: Mapping[str, Any]) -> None:
+        """The answer of our status write: those that wait for it, or that it ends, have their turn."""
+        change = self._store.put_rollout(obj)
+        if change is None:
+            return
+        self._wake_on_turn(*change)
+        before, after = change
+        if before is None or _wish(before) != _wish(after):
+            self._queue.add(fleet_key(after["metadata"]["name"]), Priority.URGENT)
+
+    def _wake_on_turn(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> None:
+        """Wake the other RuntimeRollouts where this one has begun, or has ended."""
+        if before is None or _turn(before) != _turn(after):
+            self._wake_rollouts()
+
+    def _wake_rollouts(self) -> None:
+        for rollout in self._store.fleet.rollouts():
+            if (rollout.get("status") or {}).get("phase") not in OVER:
+                self._queue.add(fleet_key(rollout["metadata"]["name"]))
+
+    def _tell_fleet(self, key: Key) -> None:
+        """Have those look whose member this is."""
+        for name in self._store.fleet.concerned(key):
+            self._queue.add(fleet_key(name), after_seconds=FLEET_DEBOUNCE_SECONDS)
 
     def on_child(self, resource: Resource, event_type: str | None, obj: Mapping[str, Any]) -> None:
         """A child as listed (type None) or as a watch event brought it."""
@@ -305,6 +354,7 @@ class Ingest:
             return
         before, after = change
         key = Key(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        self._tell_fleet(key)
         if before is None or _intent(before) != _intent(after):
             self._queue.add(key, Priority.URGENT)
         elif before.scaling != after.scaling:
@@ -340,6 +390,18 @@ class Ingest:
 def _intent(entry: ServiceEntry) -> tuple[object, ...]:
     """Everything about a ModelService that people decide."""
     return entry.uid, entry.generation, entry.deleting, entry.intent
+
+
+def _wish(rollout: Mapping[str, Any]) -> tuple[object, ...]:
+    """Everything about a RuntimeRollout that people decide."""
+    metadata = rollout["metadata"]
+    return metadata["uid"], metadata.get("generation"), metadata.get("annotations")
+
+
+def _turn(rollout: Mapping[str, Any]) -> tuple[object, ...]:
+    """What others of the same ModelRuntime go by."""
+    status = rollout.get("status") or {}
+    return "startedAt" in status, status.get("phase") in OVER
 
 
 def _significance(child: Child) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from modelservice_operator.cache.fleet import FleetBook
 from modelservice_operator.cache.ports import PortBook
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.facts.labels import NAME
@@ -103,6 +104,8 @@ class Store:
         """What every view tells of the cluster."""
         self.ports = PortBook()
         """Which ports of the activator belong to whom."""
+        self.fleet = FleetBook()
+        """RuntimeRollouts, and whom they concern."""
 
     # ModelServices
 
@@ -168,6 +171,30 @@ class Store:
     def runtimes(self) -> tuple[dict[str, Any], ...]:
         """All ModelRuntimes, by name."""
         return tuple(self._runtimes[name] for name in sorted(self._runtimes))
+
+    # RuntimeRollouts
+
+    def put_rollout(self, obj: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]] | None:
+        """Keep a RuntimeRollout; (before, after), or None where the object is not news."""
+        metadata = obj["metadata"]
+        before, version = self.fleet.rollout(metadata["name"]), metadata["resourceVersion"]
+        if before is not None and not is_newer(version, before["metadata"]["resourceVersion"]):
+            return None
+        if self._is_dead(metadata["uid"], version):
+            return None
+        self.fleet.put(obj)
+        after = self.fleet.rollout(metadata["name"])
+        assert after is not None
+        return before, after
+
+    def remove_rollout(self, name: str, uid: str, resource_version: str) -> bool:
+        """Drop a deleted RuntimeRollout; False where this object was not here."""
+        self._bury(uid, resource_version)
+        known = self.fleet.rollout(name)
+        if known is None or known["metadata"]["uid"] != uid:
+            return False
+        self.fleet.remove(name)
+        return True
 
     # What comes and goes with what else is installed
 
@@ -295,6 +322,7 @@ class Store:
                 child for child in children if not isinstance(child, RevisionChild | DeploymentChild)
             ),
             cluster=self.cluster,
+            assignment=self.fleet.assignment(key, entry.uid),
         )
 
     def _link(self, child: Child) -> None:

@@ -1,4 +1,4 @@
-"""Kubernetes events for transitions of a ModelService: best effort, and never in anybody's way.
+"""Kubernetes events for transitions of an object of ours: best effort, and never in anybody's way.
 
 Only changes of status become events, so nothing repeats at rest or after a restart, and the newest event is
 what the service came to: A, B, A are three events. A service that goes on flapping gets no more objects: what
@@ -37,6 +37,8 @@ REFILL_SECONDS = 60.0
 """One more event for each such time."""
 REMEMBERED = 5000
 """Services whose events are remembered; Kubernetes forgets events after an hour."""
+_OF_THE_CLUSTER = "default"
+"""Namespace of events about what has none."""
 NOTE_LIMIT = 1024
 """The API's limit for `note`, in bytes."""
 
@@ -80,7 +82,7 @@ class Recorder:
         """By UID of the service."""
 
     def record(self, service: Mapping[str, Any], transition: Transition) -> None:
-        """Queue an event about a ModelService, unless too many are waiting."""
+        """Queue an event about an object of ours, unless too many are waiting."""
         event = build_event(service, transition, self._identity, datetime.now(UTC))
         past = self._past(service["metadata"]["uid"])
         kind = (transition.type, transition.reason)
@@ -129,12 +131,13 @@ def build_event(
 ) -> dict[str, Any]:
     """An events.k8s.io/v1 Event about `service`. Names rise with time: lists come in the order of names."""
     metadata = service["metadata"]
+    namespace = metadata.get("namespace") or _OF_THE_CLUSTER
     microseconds = int(now.timestamp() * 1_000_000)
     return {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
         "metadata": {
-            "namespace": metadata["namespace"],
+            "namespace": namespace,
             "name": f"{metadata['name']}.{microseconds:x}{secrets.token_hex(3)}",
         },
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -147,7 +150,7 @@ def build_event(
         "regarding": {
             "apiVersion": service["apiVersion"],
             "kind": service["kind"],
-            "namespace": metadata["namespace"],
+            **({"namespace": namespace} if "namespace" in metadata else {}),
             "name": metadata["name"],
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],

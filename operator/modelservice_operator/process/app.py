@@ -31,6 +31,7 @@ from modelservice_operator.facts.kinds import (
     MODEL_RUNTIMES,
     MODEL_SERVICES,
     OPTIONAL_CHILDREN,
+    RUNTIME_ROLLOUTS,
     selector_of,
 )
 from modelservice_operator.facts.labels import SLICE_OF
@@ -45,10 +46,11 @@ from modelservice_operator.process.watchdog import Heartbeat, guard_tasks, is_al
 from modelservice_operator.settings import parse_settings
 from modelservice_operator.sources.auditor import Auditor
 from modelservice_operator.sources.autoscaler import AutoscalerLook
-from modelservice_operator.sources.children import ChildListener, GatewayListener
+from modelservice_operator.sources.children import ChildListener, FleetListener, GatewayListener
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
 from modelservice_operator.sources.namespaces import guard_rights, wait_for_readable
 from modelservice_operator.sources.watch import ResourceWatch
+from modelservice_operator.work.fleet import FleetReconciler, Turns
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import PodReader
 from modelservice_operator.work.pods.rounds import Rounds
@@ -99,7 +101,7 @@ class Operator:
         self._life = Life()
         pods = PodReader(api, self._on_pods, reads_nodes=not self._owns_runtimes)
         self._rounds = Rounds(api, pods, self._on_pods)
-        self._reconciler = Reconciler(
+        services = Reconciler(
             store=self._store,
             applier=Applier(api, self._store, self._ingest),
             reporter=Reporter(
@@ -120,6 +122,14 @@ class Operator:
             ),
             network_policy=settings.network_policy,
         )
+        fleet = FleetReconciler(
+            api=api,
+            store=self._store,
+            ingest=self._ingest,
+            queue=self._queue,
+            recorder=self._recorder,
+        )
+        self._reconciler = Turns(services=services, fleet=fleet)
         self._stop_kopf = asyncio.Event()
         self._synced = False
         api.may_write = self._elector.require
@@ -131,8 +141,20 @@ class Operator:
                 self._watches += [self._watch(resource, scope) for scope in scopes]
             elif not self._owns_runtimes:
                 self._watches.append(self._watch(resource, None))
+        self._watch_fleet()
         for watch in self._watches:
             self._life.spawn("watch", watch.run())
+
+    def _watch_fleet(self) -> None:
+        """Watch RuntimeRollouts; one that serves some namespaces alone leaves them to nobody."""
+        if self._settings.namespaces:
+            log.info(
+                "RuntimeRollouts are left alone: they are of the whole cluster, and this operator is not"
+            )
+            return
+        listener = FleetListener(self._store, self._ingest)
+        watch = ResourceWatch(self._api, RUNTIME_ROLLOUTS, listener, on_absent=listener.on_absent)
+        self._watches.append(watch)
 
     def _watch(self, resource: Resource, scope: str | None) -> ResourceWatch:
         listens = ChildListener if resource.kind in CHILD_BY_KIND else GatewayListener

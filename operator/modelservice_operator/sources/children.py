@@ -1,7 +1,8 @@
-"""From our watches of children and Gateways to the cache."""
+"""From our watches of children, Gateways and RuntimeRollouts to the cache."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.facts.kinds import GATEWAYS, Resource
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
     from modelservice_operator.cache.ingest import Ingest
     from modelservice_operator.cache.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class ChildListener:
@@ -76,3 +79,31 @@ class GatewayListener:
         if self._resource is GATEWAYS:
             return self._store.gateway_names()
         return [("", name) for name in self._store.gateway_class_names()]
+
+
+class FleetListener:
+    """Keeps RuntimeRollouts current in the store."""
+
+    def __init__(self, store: Store, ingest: Ingest) -> None:
+        self._store = store
+        self._ingest = ingest
+        self._said = ""
+
+    def on_object(self, event: str | None, obj: Mapping[str, Any]) -> None:
+        """A RuntimeRollout, as it is or was."""
+        self._ingest.on_rollout(event, obj)
+
+    def on_absent(self, is_forbidden: bool) -> None:
+        """There are none, or not for us: definitions of an older release know none."""
+        said = "forbidden to us" if is_forbidden else "not served"
+        if said != self._said:
+            self._said = said
+            log.info("RuntimeRollouts are %s", said)
+
+    def on_list(self, seen: Container[tuple[str, str]], version: str) -> None:
+        """Deletions that no watch delivered; what was written after the list stays."""
+        for rollout in self._store.fleet.rollouts():
+            metadata = rollout["metadata"]
+            if ("", metadata["name"]) in seen or int(metadata["resourceVersion"]) > int(version):
+                continue
+            self._ingest.on_rollout("DELETED", {"metadata": {**metadata, "resourceVersion": version}})

@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -152,7 +152,14 @@ def outcome_of(decision: Decision, applied: Applied, soonest: float | None) -> O
     )
 
 
-async def work(queue: WorkQueue, reconciler: Reconciler) -> None:
+class Reconciles(Protocol):
+    """Whoever brings what a key names to what is wanted."""
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Bring it there, as far as that goes now."""
+
+
+async def work(queue: WorkQueue, reconciler: Reconciles) -> None:
     """One worker: reconcile the next key, for ever. Ends only by LeadershipLostError."""
     while True:
         key = await queue.get()
@@ -165,7 +172,7 @@ async def work(queue: WorkQueue, reconciler: Reconciler) -> None:
             queue.done(key)
 
 
-async def _attempt(reconciler: Reconciler, key: Key) -> Outcome:
+async def _attempt(reconciler: Reconciles, key: Key) -> Outcome:
     """Reconcile, and turn whatever goes wrong into a retry of this one key."""
     try:
         outcome = await reconciler.reconcile(key)

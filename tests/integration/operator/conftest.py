@@ -91,6 +91,7 @@ class OperatorFactory:
         proxy: FaultProxy | None = None,
         identity: str = "operator-0",
         kubeconfig: Path | None = None,
+        is_clusterwide: bool = False,
     ) -> OperatorProcess:
         """A replica that is not started yet."""
         kubeconfig = kubeconfig or self._cluster.kubeconfig
@@ -101,6 +102,7 @@ class OperatorFactory:
             namespace=self._namespace,
             log=self._directory / f"{identity}.log",
             identity=identity,
+            is_clusterwide=is_clusterwide,
             flags=(*FAST_LEASE, *flags),
         )
         self._made.append(OperatorProcess(options))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.api import InvalidSpec, parse_model_runtime
+from modelservice_operator.api.fleet_status import MOST_IMAGES
 from modelservice_operator.api.runtimerollout import MOST_MEMBERS
 from modelservice_operator.decide.fleet.model import WaveState
 from modelservice_operator.decide.revision import image_domain_in, record_runtime
@@ -59,6 +60,12 @@ def choose_members(
             reason="TooManyMembers",
             message=f"spec.selector takes {len(members)} ModelServices, and one RuntimeRollout has at most "
             f"{MOST_MEMBERS}: choose fewer, by namespaces or labels.",
+        )
+    if len({image for one in members for image in (one.had, one.gets)}) > MOST_IMAGES:
+        return ChoiceProblem(
+            reason="TooManyMembers",
+            message=f"spec.selector takes ModelServices with more than {MOST_IMAGES} different images: "
+            "choose fewer, by namespaces or labels.",
         )
     waves = zip(spec.waves, by_wave, strict=True)
     return Choice(

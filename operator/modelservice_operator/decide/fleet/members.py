@@ -108,7 +108,8 @@ def judge_returning(spec: FleetSpec, case: Case, since: datetime, now: datetime)
     seen, answer, has_failed = case.seen, case.answer, case.state in FAILED
     if seen is None or case.is_gone:
         return judge_gone(case)
-    if seen.has(case.member.had):
+    # Before it has taken note it may be about to take the new image.
+    if seen.has(case.member.had) and (answer is not None or seen.is_pinned):
         return Verdict(state=State.FAILED_RETURNED if has_failed else State.RETURNED)
     if answer is None and seen.is_pinned:
         return Verdict(state=State.STRANDED, reason="Pinned", message="spec.runtime.pin leaves it as it is.")

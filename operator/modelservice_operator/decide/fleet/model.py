@@ -92,6 +92,8 @@ class Run:
     paused: bool = False
     """Whether a person asked for a pause."""
     ended_at: datetime | None = None
+    has_started: bool = True
+    """Whether its members were chosen."""
 
     def count(self, *states: State) -> int:
         """Return how many members are in one of these states."""

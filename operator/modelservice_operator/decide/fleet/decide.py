@@ -1,0 +1,173 @@
+"""The decision about one RuntimeRollout: from what is seen to what it says, and to whom. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from modelservice_operator.api import InvalidSpec, parse_runtime_rollout
+from modelservice_operator.decide.fleet.asking import Answer, find_request, obey, read_answer
+from modelservice_operator.decide.fleet.choosing import ChoiceProblem, choose_members
+from modelservice_operator.decide.fleet.model import Around, Step
+from modelservice_operator.decide.fleet.planner import plan
+from modelservice_operator.decide.fleet.record import begin_run, read_run, read_spec
+from modelservice_operator.facts.fleet import OVER
+from modelservice_operator.facts.maintenance import WindowError, opening, parse_window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from modelservice_operator.api import RuntimeRollout
+    from modelservice_operator.decide.fleet.model import Phase, Run, Seen
+    from modelservice_operator.facts.maintenance import Opening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What is seen, when a RuntimeRollout has its turn."""
+
+    rollout: Mapping[str, Any]
+    others: Sequence[Mapping[str, Any]] = ()
+    """All other RuntimeRollouts."""
+    runtimes: Sequence[Mapping[str, Any]] = ()
+    seen: Mapping[str, Seen]
+    """Its members, by name."""
+    services: Sequence[Mapping[str, Any]] | None = None
+    """All ModelServices, as far as choosing reads them; None where nobody has looked yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetDecision:
+    """What a look at a RuntimeRollout came to."""
+
+    step: Step | None = None
+    problem: ChoiceProblem | None = None
+    """What somebody has to mend first; without a step the status stays as it is otherwise."""
+    begins: bool = False
+    """Whether the members were chosen now."""
+    answer: Answer | None = None
+    supersedes: tuple[str, ...] = ()
+    superseded_by: str | None = None
+    wants_services: bool = False
+    """Whether the members are to be chosen now: then nothing else is decided yet."""
+    is_expired: bool = False
+    """Whether it has been kept for long enough."""
+    requeue_after_seconds: float | None = None
+
+
+def decide_fleet(fleet: Fleet, now: datetime) -> FleetDecision:
+    """Return what to do about one RuntimeRollout."""
+    try:
+        rollout = parse_runtime_rollout(fleet.rollout)
+        windows = [
+            parse_window(one.schedule, one.time_zone, one.duration_seconds)
+            for one in rollout.spec.maintenance_windows
+        ]
+    except InvalidSpec as problems:
+        return FleetDecision(problem=ChoiceProblem(reason="InvalidSpec", message=str(problems)))
+    except WindowError as error:
+        message = f"spec.maintenanceWindows: {error}"
+        return FleetDecision(problem=ChoiceProblem(reason="InvalidSpec", message=message))
+    status = fleet.rollout.get("status") or {}
+    run, answer = read_run(fleet.rollout, rollout.spec), read_answer(status)
+    request = find_request(fleet.rollout)
+    if request is not None:
+        run, answer = obey(run, request, now)
+    turn = _Turn(fleet, rollout, run, opening(windows, now), now)
+    decision = turn.go_on(run) if "startedAt" in status else turn.begin()
+    return replace(decision, answer=answer)
+
+
+class _Turn:
+    """One RuntimeRollout that can be understood, and what it goes by."""
+
+    def __init__(
+        self, fleet: Fleet, rollout: RuntimeRollout, run: Run, windows: Opening, now: datetime
+    ) -> None:
+        self._fleet, self._spec, self._run, self._now = fleet, rollout.spec, run, now
+        self._windows = windows
+        rivals = [one for one in fleet.others if _runtime(one) == rollout.spec.target.runtime]
+        mine = _age(fleet.rollout)
+        newer = [one for one in rivals if _age(one) > mine and _has_started(one)]
+        self._newer = _name(max(newer, key=_age)) if newer else None
+        self._older = [one for one in rivals if _age(one) < mine and _has_started(one) and not _is_over(one)]
+
+    def begin(self) -> FleetDecision:
+        """Choose the members, unless something has to happen first."""
+        run, spec = self._run, self._spec
+        if self._newer is not None:
+            return self._waiting("Superseded", "Superseded", f"RuntimeRollout {self._newer} took over.")
+        if run.phase in ("Aborted", "RollingBack"):
+            return self._waiting("Aborted", "Aborted", "It was ended before it started.")
+        if spec.paused or run.paused:
+            by = "spec.paused is true" if spec.paused else "somebody asked for that; 'resume' goes on"
+            return self._waiting("Paused", "Paused", f"No members are chosen yet: {by}.")
+        choice = choose_members(spec, self._fleet.services or (), self._fleet.runtimes)
+        if isinstance(choice, ChoiceProblem):
+            return self._problem(choice)
+        if self._fleet.services is None:
+            return FleetDecision(wants_services=True)
+        begun = begin_run(self._fleet.rollout, spec, choice)
+        supersedes = tuple(sorted(_name(one) for one in self._older))
+        return replace(self.go_on(begun), begins=True, supersedes=supersedes)
+
+    def go_on(self, run: Run) -> FleetDecision:
+        """Return the next step of a run."""
+        around = Around(
+            runtime=self._spec.target.runtime,
+            is_open=self._windows.is_open,
+            changes_at=self._windows.changes_at,
+            waits_for=_name(self._older[0]) if self._older else None,
+            superseded_by=self._newer,
+        )
+        return self._decision(plan(read_spec(self._spec), run, self._fleet.seen, around, self._now))
+
+    def _problem(self, problem: ChoiceProblem) -> FleetDecision:
+        return replace(self._waiting("Pending", problem.reason, problem.message), problem=problem)
+
+    def _waiting(self, phase: Phase, reason: str, message: str) -> FleetDecision:
+        """Return that there are no members."""
+        ended_at = (self._run.ended_at or self._now) if phase in OVER else None
+        run = replace(self._run, phase=phase, ended_at=ended_at)
+        return self._decision(Step(run=run, reason=reason, message=message))
+
+    def _decision(self, step: Step) -> FleetDecision:
+        left = self._seconds_left(step)
+        is_expired = left is not None and left <= 0
+        delays = [step.requeue_after_seconds, None if is_expired else left]
+        return FleetDecision(
+            step=step,
+            superseded_by=self._newer if step.run.phase == "Superseded" else None,
+            is_expired=is_expired,
+            requeue_after_seconds=min((one for one in delays if one is not None), default=None),
+        )
+
+    def _seconds_left(self, step: Step) -> float | None:
+        """Return for how long it is kept, None where that has no end."""
+        kept, ended_at = self._spec.ttl_seconds_after_finished, step.run.ended_at
+        if kept is None or ended_at is None:
+            return None
+        return (ended_at + timedelta(seconds=kept) - self._now).total_seconds()
+
+
+def _runtime(rollout: Mapping[str, Any]) -> object:
+    return ((rollout.get("spec") or {}).get("target") or {}).get("runtime")
+
+
+def _name(rollout: Mapping[str, Any]) -> str:
+    return str(rollout["metadata"]["name"])
+
+
+def _age(rollout: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what is greater of a newer one."""
+    return rollout["metadata"].get("creationTimestamp") or "", _name(rollout)
+
+
+def _has_started(rollout: Mapping[str, Any]) -> bool:
+    return "startedAt" in (rollout.get("status") or {})
+
+
+def _is_over(rollout: Mapping[str, Any]) -> bool:
+    return (rollout.get("status") or {}).get("phase") in OVER
