@@ -1,5 +1,6 @@
 """Texts of one generative model, by the files of its folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -7,6 +8,7 @@ from tokenizers import Tokenizer
 from modelservice_runtime.errors import InferenceFailedError
 from modelservice_runtime.generation.text.panics import failures_told
 from modelservice_runtime.generation.text.stream import TextStream
+from modelservice_runtime.generation.text.template.chat_template import ChatTemplate, load_chat_template
 from modelservice_runtime.generation.text.tokenizer import load_tokenizer
 from modelservice_runtime.generation.values import GenerationRequest
 
@@ -17,8 +19,9 @@ _CALL_MARKERS = ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "<|python_tag|>", "<tool
 class FolderText:
     """See `TextModel`; used on any thread."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None = None) -> None:
         self._tokenizer = tokenizer
+        self._template = template or ChatTemplate({}, {})
         self._kept = {
             token: marker for marker in _CALL_MARKERS if (token := tokenizer.token_to_id(marker)) is not None
         }
@@ -36,6 +39,15 @@ class FolderText:
             text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
+    def render_chat(
+        self,
+        messages: list[dict[str, object]],
+        tools: list[dict[str, object]] | None,
+        variables: Mapping[str, object],
+    ) -> str:
+        """See `TextModel.render_chat`; the variable `continue_final_message` ends it in the last message."""
+        return self._template.render(messages, tools, variables)
+
     def begin(self, request: GenerationRequest) -> TextStream:
         """The text of one generation. Raises InvalidRequestError for stop strings beyond the limits."""
         return TextStream(self._tokenizer, request, self._kept)
@@ -43,7 +55,7 @@ class FolderText:
 
 def load_text(folder: Path) -> FolderText:
     """Read the files. Raises ModelLoadFailedError, ModelRejectedError."""
-    return FolderText(load_tokenizer(folder))
+    return FolderText(load_tokenizer(folder), load_chat_template(folder))
 
 
 def _untokenized(sentence: str) -> InferenceFailedError:
