@@ -252,10 +252,13 @@ class Server:
 
     def _make_metrics(self) -> HttpApplication:
         # Imported here: it takes longer than a small model to load, and nobody scrapes before it is ready.
+        from modelservice_runtime.observe.generation_metrics import GenerationMetrics
         from modelservice_runtime.observe.metrics import FileGauges, MetricsApplication
 
         files = FileGauges(lambda: self._poller.refused)
-        return MetricsApplication(self._table, open_gpus(), [files])
+        return MetricsApplication(
+            self._table, open_gpus(), [files, GenerationMetrics(self._table.generative)]
+        )
 
     async def _try_models(self, loop: asyncio.AbstractEventLoop) -> bool:
         """See `models.trial.try_models`. Of several workers none does it, for their parent has."""

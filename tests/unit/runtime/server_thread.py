@@ -20,6 +20,7 @@ from modelservice_runtime.models.batching_decision import BatchingWish, prove_fi
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.learning import learn
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.observe.generation_metrics import GenerationMetrics
 from modelservice_runtime.observe.metrics import MetricsApplication
 from modelservice_runtime.onnx.model import load_onnx_model
 from modelservice_runtime.protocols.application import build_application
@@ -148,7 +149,7 @@ class ServerThread:
         is_probe = is_open_target
         self.server = HttpServer(guarded, self.limits, self.loop, admit, is_probe, refusal_response)
         pages = {load.PATH: LoadPage(ProcessLoad(self.table), self.life)}
-        prometheus = MetricsApplication(self.table)
+        prometheus = MetricsApplication(self.table, collectors=[GenerationMetrics(self.table.generative)])
         metrics = HttpServer(PagesApplication(pages, prometheus), HttpLimits(), self.loop)
         streams = OpenStreams()
         services = build_grpc_services(self.table, self.health, streams, self.loop)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import orjson
 
-from modelservice_runtime.errors import PayloadTooLargeError, ServingError, internal_error
+from modelservice_runtime.errors import ServingError, internal_error
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.protocols.metadata import model_list
 from modelservice_runtime.protocols.openai.answering.chat_form import ChatForm
@@ -20,7 +20,8 @@ from modelservice_runtime.protocols.openai.answering.prompts import (
 )
 from modelservice_runtime.protocols.openai.answering.starting import start_call
 from modelservice_runtime.protocols.openai.asking.asked import read_chat, read_completion
-from modelservice_runtime.protocols.openai.asking.fields import Fields, parse_object, shown
+from modelservice_runtime.protocols.openai.asking.fields import shown
+from modelservice_runtime.protocols.openai.body import read_body
 from modelservice_runtime.protocols.openai.errors import UnknownModelError, openai_error_response
 from modelservice_runtime.protocols.openai.models import (
     find_text_model,
@@ -34,14 +35,12 @@ from modelservice_runtime.protocols.openai.routes import (
     OpenAiRoute,
     match_openai_route,
 )
-from modelservice_runtime.protocols.rest.answers import decoded_body
+from modelservice_runtime.protocols.openai.vectors.embeddings import answer_embeddings
+from modelservice_runtime.protocols.openai.vectors.rerank import answer_rerank
 from modelservice_runtime.protocols.rest.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
-
-# Prompts of a million tokens; more would take the event loop from others while it is parsed.
-MAX_TEXT_BODY_BYTES = 4 * 1024 * 1024
 
 _RouteHandler: TypeAlias = Callable[[OpenAiRoute, HttpRequest], HttpResponse | None]
 
@@ -55,6 +54,8 @@ class OpenAiFrontEnd:
         self._handlers: dict[OpenAiEndpoint, _RouteHandler] = {
             OpenAiEndpoint.CHAT: self._chat,
             OpenAiEndpoint.COMPLETION: self._complete,
+            OpenAiEndpoint.EMBEDDINGS: self._embed,
+            OpenAiEndpoint.RERANK: self._rerank,
             OpenAiEndpoint.MODEL_LIST: self._list_models,
             OpenAiEndpoint.MODEL: self._show_model,
         }
@@ -93,7 +94,7 @@ class OpenAiFrontEnd:
         return HttpResponse(200, orjson.dumps(document))
 
     def _chat(self, _route: OpenAiRoute, request: HttpRequest) -> None:
-        fields = _read_fields(request)
+        fields = read_body(request)
         name = read_model_name(fields)
         model, adapter = find_text_model(self._table, name)
         asked = read_chat(fields)
@@ -109,7 +110,7 @@ class OpenAiFrontEnd:
         start_call(request, model.lane, form, make_texts, streamed=wishes.streamed)
 
     def _complete(self, _route: OpenAiRoute, request: HttpRequest) -> None:
-        fields = _read_fields(request)
+        fields = read_body(request)
         name = read_model_name(fields)
         model, adapter = find_text_model(self._table, name)
         asked = read_completion(fields)
@@ -123,6 +124,12 @@ class OpenAiFrontEnd:
         request.tell({"gen_ai.operation.name": "text_completion", "gen_ai.request.model": name})
         start_call(request, model.lane, form, make_texts, streamed=wishes.streamed)
 
+    def _embed(self, _route: OpenAiRoute, request: HttpRequest) -> HttpResponse | None:
+        return answer_embeddings(self._table, read_body(request), request)
+
+    def _rerank(self, _route: OpenAiRoute, request: HttpRequest) -> HttpResponse | None:
+        return answer_rerank(self._table, read_body(request), request)
+
 
 def _answer(
     handler: Callable[[HttpRequest], HttpResponse | None], request: HttpRequest
@@ -135,9 +142,3 @@ def _answer(
     except Exception:  # the last boundary: one faulty request must not end the others
         log.exception("internal error")
         return openai_error_response(internal_error())
-
-
-def _read_fields(request: HttpRequest) -> Fields:
-    if len(request.body) > MAX_TEXT_BODY_BYTES:
-        raise PayloadTooLargeError(f"the body exceeds this path's limit of {MAX_TEXT_BODY_BYTES} bytes")
-    return Fields(parse_object(decoded_body(request, MAX_TEXT_BODY_BYTES)))

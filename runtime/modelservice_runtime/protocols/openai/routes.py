@@ -20,6 +20,8 @@ class OpenAiEndpoint(Enum):
 
     CHAT = auto()
     COMPLETION = auto()
+    EMBEDDINGS = auto()
+    RERANK = auto()
     MODEL_LIST = auto()
     MODEL = auto()
 
@@ -27,12 +29,16 @@ class OpenAiEndpoint(Enum):
 OPENAI_METHODS: dict[OpenAiEndpoint, tuple[bytes, ...]] = {
     OpenAiEndpoint.CHAT: WRITE,
     OpenAiEndpoint.COMPLETION: WRITE,
+    OpenAiEndpoint.EMBEDDINGS: WRITE,
+    OpenAiEndpoint.RERANK: WRITE,
     OpenAiEndpoint.MODEL_LIST: READ,
     OpenAiEndpoint.MODEL: READ,
 }
 _PATHS = {
     "/v1/chat/completions": OpenAiEndpoint.CHAT,
     "/v1/completions": OpenAiEndpoint.COMPLETION,
+    "/v1/embeddings": OpenAiEndpoint.EMBEDDINGS,
+    "/v1/rerank": OpenAiEndpoint.RERANK,
     "/v1/models": OpenAiEndpoint.MODEL_LIST,
     "/v1/models/{model}": OpenAiEndpoint.MODEL,
 }

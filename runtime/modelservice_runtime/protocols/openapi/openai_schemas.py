@@ -93,4 +93,41 @@ OPENAI_SCHEMAS: dict[str, Schema] = {
         {**_COMMON, "logprobs": nullable(_WHOLE), "echo": nullable(BOOLEAN)},
     ),
     "Completion": _answer({"text": STRING}, "text_completion"),
+    "EmbeddingRequest": open_record(
+        {"model": STRING, "input": {"description": "a text, or a list of up to 2048"}},
+        {
+            "encoding_format": {"enum": ["float", "base64", None]},
+            "dimensions": {**nullable(_WHOLE), "description": "no other than the model's"},
+        },
+    ),
+    "EmbeddingList": record(
+        {
+            "object": STRING,
+            "data": array(
+                record(
+                    {
+                        "object": STRING,
+                        "index": COUNT,
+                        "embedding": {"description": "numbers, or base64 of little-endian float32"},
+                    }
+                )
+            ),
+            "model": STRING,
+            "usage": record({"prompt_tokens": COUNT, "total_tokens": COUNT}),
+        }
+    ),
+    "RerankRequest": open_record(
+        {"model": STRING, "query": STRING, "documents": array(ANY, minItems=1)},
+        {"top_n": nullable(_WHOLE), "return_documents": nullable(BOOLEAN)},
+    ),
+    "Ranking": record(
+        {
+            "id": STRING,
+            "model": STRING,
+            "usage": record({"total_tokens": COUNT}),
+            "results": array(
+                record({"index": COUNT, "relevance_score": NUMBER}, {"document": record({"text": STRING})})
+            ),
+        }
+    ),
 }

@@ -107,6 +107,20 @@ _OPENAI: dict[OpenAiEndpoint, Operation] = {
         error="OpenAiError",
         streamed=True,
     ),
+    OpenAiEndpoint.EMBEDDINGS: Operation(
+        "Vectors of texts",
+        "EmbeddingList",
+        body="EmbeddingRequest",
+        statuses=_RUNS_A_MODEL,
+        error="OpenAiError",
+    ),
+    OpenAiEndpoint.RERANK: Operation(
+        "Documents by how well they answer a query",
+        "Ranking",
+        body="RerankRequest",
+        statuses=_RUNS_A_MODEL,
+        error="OpenAiError",
+    ),
     OpenAiEndpoint.MODEL_LIST: Operation("The models that answer", "AllModels", error="OpenAiError"),
     OpenAiEndpoint.MODEL: Operation(
         "A model that generates text", "OpenAiModel", statuses=_ABOUT_A_MODEL, error="OpenAiError"

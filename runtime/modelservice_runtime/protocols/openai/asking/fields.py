@@ -42,6 +42,11 @@ class Fields:
         self._document = document
         self._path = path
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The object itself."""
+        return self._document
+
     def name(self, field: str) -> str:
         """The field as sentences call it."""
         return f"{self._path}.{field}" if self._path else field

@@ -1,0 +1,87 @@
+"""Triton's generate extension: `/v2/models/M/generate`, and the same as events of a stream.
+
+Source: Triton, `docs/protocol/extension_generate.md`; names of parameters are those of its vLLM and
+TensorRT-LLM back ends, where they have one.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from modelservice_runtime.errors import ServingError
+from modelservice_runtime.generation.values import GenerativeModel, Usage
+from modelservice_runtime.protocols.openai.answering.call import Choice
+from modelservice_runtime.protocols.openai.answering.prompts import Asker, prepare_completion
+from modelservice_runtime.protocols.openai.answering.starting import start_call
+from modelservice_runtime.protocols.openai.asking.asked import CompletionAsked
+from modelservice_runtime.protocols.openai.asking.fields import Fields
+from modelservice_runtime.protocols.openai.asking.formats import read_format
+from modelservice_runtime.protocols.openai.asking.sampling import read_wishes
+from modelservice_runtime.protocols.openai.body import read_body
+from modelservice_runtime.protocols.openai.errors import FieldError
+from modelservice_runtime.transport.http import HttpRequest, HttpResponse
+from modelservice_runtime.transport.status import error_response
+
+# Other names of fields that we know.
+_ALIASES = {"stop_words": "stop", "random_seed": "seed"}
+
+
+class GenerateForm:
+    """See `Form`."""
+
+    def __init__(self, model: GenerativeModel, request_id: str | None) -> None:
+        self._head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+        if request_id is not None:
+            self._head["id"] = request_id
+
+    def frames(self, choice: Choice) -> bytes:
+        """See `Form.frames`."""
+        text = "".join(map(str, choice.pieces))
+        choice.pieces, choice.logprobs = [], []
+        return _frame({**self._head, "text_output": text}) if text else b""
+
+    def last_frames(self, _usage: Usage) -> bytes:
+        """See `Form.last_frames`."""
+        return b""
+
+    def error_frames(self, error: ServingError) -> bytes:
+        """See `Form.error_frames`."""
+        return _frame({"error": str(error)})
+
+    def whole(self, choices: Sequence[Choice], _usage: Usage) -> HttpResponse:
+        """See `Form.whole`."""
+        text = "".join(map(str, choices[0].pieces))
+        return HttpResponse(200, orjson.dumps({**self._head, "text_output": text}))
+
+    def error(self, error: ServingError) -> HttpResponse:
+        """See `Form.error`."""
+        return error_response(error)
+
+
+def answer_generate(model: GenerativeModel, request: HttpRequest, *, streamed: bool) -> None:
+    """Generate what the body asks for; the answer comes later. Raises ServingError."""
+    fields = read_body(request)
+    form, asked = GenerateForm(model, fields.text("id")), _read(fields, model.name)
+    make_texts = partial(prepare_completion, model, asked, Asker(request.owner, None))
+    request.tell({"gen_ai.operation.name": "text_completion", "gen_ai.request.model": model.name})
+    start_call(request, model.lane, form, make_texts, streamed=streamed)
+
+
+def _read(fields: Fields, model: str) -> CompletionAsked:
+    fields.required("text_input")
+    text = fields.text("text_input") or ""
+    document = {**fields.document, **(fields.raw_object("parameters") or {}), "model": model}
+    for alias, name in _ALIASES.items():
+        document.setdefault(name, document.pop(alias, None))
+    merged = Fields(document)
+    wishes = read_wishes(merged, None)
+    if wishes.choices > 1:
+        raise FieldError("'n' must be 1: there is one 'text_output'", "n")
+    echo = not merged.flag("exclude_input_in_output", default=True)
+    return CompletionAsked(wishes, [text], echo, read_format(merged))
+
+
+def _frame(document: dict[str, Any]) -> bytes:
+    return b"data: %b\n\n" % orjson.dumps(document)

@@ -1,0 +1,1 @@
+"""Embeddings and rankings of texts, by models of tensors whose graphs read texts themselves."""

@@ -1,0 +1,82 @@
+"""Runs texts through a model of tensors, and answers in OpenAI's words."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from modelservice_runtime.errors import InferenceFailedError, NotFoundError, ServingError
+from modelservice_runtime.execution.offload import LARGE_VALUES, LateAnswer
+from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.protocols.inference import InferCall, count_failures, infer_inline
+from modelservice_runtime.protocols.openai.asking.fields import shown
+from modelservice_runtime.protocols.openai.errors import FieldError, UnknownModelError, openai_error_response
+from modelservice_runtime.protocols.rest.answers import send
+from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds
+from modelservice_runtime.tensors import BF16, Array, InferRequest, TensorSpec, fp32_from_bf16
+from modelservice_runtime.transport.http import HttpRequest, HttpResponse
+
+
+def find_tensor_model(table: ModelTable, name: str) -> ModelHandle:
+    """The model of tensors of this name. Raises UnknownModelError, ModelUnavailableError and FieldError."""
+    if table.find_generative(name) is not None:
+        raise FieldError(f"model '{name}' generates text; it gives no vectors and no scores", "model")
+    try:
+        return table.find(name, None)
+    except NotFoundError:
+        raise UnknownModelError(
+            f"the model {shown(name)} does not exist; GET /v1/models lists those that do"
+        ) from None
+
+
+def run_texts(
+    handle: ModelHandle,
+    request: HttpRequest,
+    inputs: dict[str, Array],
+    output: TensorSpec,
+    encode: Callable[[Array], HttpResponse],
+) -> HttpResponse | None:
+    """Run texts now, or in their turn; then the answer comes later. Raises ServingError.
+
+    `encode` gets the output as float32 with one row for each text.
+    """
+    rows = len(next(iter(inputs.values())))
+    infer = InferRequest(
+        inputs,
+        (output.name,),
+        timeout_seconds=header_timeout_seconds(request.headers),
+        text_bytes=len(request.body),
+    )
+    write = partial(_write, output, rows, encode)
+
+    def start() -> HttpResponse | None:
+        response = infer_inline(handle, infer, request.received_ns, write)
+        if isinstance(response, HttpResponse):
+            return response
+        call = InferCall(handle, request.received_ns, write, partial(_reply, request))
+        request.on_disconnect = call.cancel
+        call.go_on(infer, response)
+        return None
+
+    return count_failures(handle, request.received_ns, start)
+
+
+def text_array(tensor: TensorSpec, texts: Sequence[str]) -> Array:
+    """Texts as the model takes them: a list, or a column."""
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return array.reshape(-1, 1) if tensor.shape == (-1, 1) else array
+
+
+def _write(
+    output: TensorSpec, rows: int, encode: Callable[[Array], HttpResponse], outputs: Sequence[Array]
+) -> HttpResponse | LateAnswer[HttpResponse]:
+    values = outputs[0]
+    if not values.ndim or len(values) != rows:
+        raise InferenceFailedError(f"the model gave {list(values.shape)} numbers for {rows} texts")
+    numbers = fp32_from_bf16(values) if output.datatype is BF16 else values.astype(np.float32, copy=False)
+    return LateAnswer(partial(encode, numbers)) if numbers.size >= LARGE_VALUES else encode(numbers)
+
+
+def _reply(request: HttpRequest, answer: HttpResponse | ServingError) -> None:
+    send(request, openai_error_response(answer) if isinstance(answer, ServingError) else answer)

@@ -1,0 +1,92 @@
+"""Triton's generate extension over a played model."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.unit.runtime.protocols.openai.played_model import PlayedLane, echo, make_model
+from tests.unit.runtime.server_thread import ServerThread
+
+from modelservice_runtime.errors import InferenceFailedError, OverloadedError
+
+PATH = "/v2/models/chat/generate"
+
+
+@pytest.fixture(scope="module")
+def lane() -> PlayedLane:
+    return PlayedLane()
+
+
+@pytest.fixture(scope="module")
+def generating(lane: PlayedLane) -> Iterator[ServerThread]:
+    model = make_model()
+    object.__setattr__(model, "lane", lane)
+    with ServerThread({}, publish=lambda server: server.table.publish_generative(model)) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _fresh(lane: PlayedLane) -> None:
+    lane.__dict__.update(PlayedLane().__dict__)
+
+
+def events(body: bytes) -> list[Any]:
+    *told, last = body.decode().split("\n\n")
+    assert last == ""
+    return [json.loads(event.removeprefix("data: ")) for event in told]
+
+
+def test_a_whole_text_and_one_in_pieces(generating: ServerThread) -> None:
+    head = {"model_name": "chat", "model_version": "1", "id": "7"}
+    body = {"text_input": "Grüße", "id": "7"}
+    assert generating.request("POST", PATH, body).json() == {**head, "text_output": "Grüße"}
+    answer = generating.request("POST", "/v2/models/chat/versions/1/generate_stream", body)
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    assert events(answer.body) == [{**head, "text_output": "Gr"}, {**head, "text_output": "üße"}]
+
+
+def test_parameters_of_either_place_reach_the_lane(generating: ServerThread, lane: PlayedLane) -> None:
+    parameters = {"temperature": 0, "stop_words": ["a"], "random_seed": 4, "exclude_input_in_output": False}
+    body = {"text_input": "b", "max_tokens": 3, "parameters": parameters}
+    assert generating.request("POST", PATH, body).json()["text_output"] == "bb"
+    request = lane.begun[0].request
+    assert (request.max_tokens, request.stop, request.sampling.seed) == (3, ("a",), 4)
+    assert request.sampling.temperature == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({}, "text_input"),
+        ({"text_input": 1}, "text_input"),
+        ({"text_input": ""}, None),
+        ({"text_input": "a", "parameters": []}, "parameters"),
+        ({"text_input": "a", "n": 2}, "'n'"),
+        ({"text_input": "a", "temperature": -1}, "temperature"),
+        ({"text_input": "a" * 1001}, "1000"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_tritons_words(
+    generating: ServerThread, body: Any, word: str | None
+) -> None:
+    answer = generating.request("POST", PATH, body)
+    assert answer.status == (200 if word is None else 400)
+    assert word is None or word in answer.json()["error"]
+
+
+def test_faults_before_and_within_a_stream(generating: ServerThread, lane: PlayedLane) -> None:
+    lane.refusal, lane.room = OverloadedError("too many wait", 3), 0
+    refused = generating.request("POST", PATH + "_stream", {"text_input": "a"})
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "3")
+    lane.refusal = None
+    lane.script = lambda generation: generation.say("", error=InferenceFailedError("the model failed"))
+    answer = generating.request("POST", PATH + "_stream", {"text_input": "a"})
+    assert events(answer.body) == [{"error": "the model failed"}]
+    lane.script = echo
+
+
+def test_other_versions_and_models_of_tensors_are_refused(generating: ServerThread) -> None:
+    assert generating.request("POST", "/v2/models/none/generate", {"text_input": "a"}).status == 404
+    answer = generating.request("POST", "/v2/models/chat/versions/2/generate", {"text_input": "a"})
+    assert answer.status in (400, 404)

@@ -1,0 +1,38 @@
+"""The metrics of models that generate text, as a scrape sees them."""
+
+import urllib.request
+
+from tests.unit.runtime.protocols.openai.conftest import PATIENCE_SECONDS, Played
+
+from modelservice_runtime.generation.values import Finish
+
+
+def scrape(played: Played) -> list[str]:
+    url = f"http://127.0.0.1:{played.server.metrics_port}/metrics"
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+        return answer.read().decode().splitlines()  # type: ignore[no-any-return]
+
+
+def test_metrics_are_those_of_vllm(played: Played) -> None:
+    lane = played.lane
+    lane.waiting, lane.running = 3, 2
+    statistics = lane.statistics
+    statistics.prompt_tokens, statistics.prefix_hits = 11, 5
+    statistics.finished[Finish.CANCELLED] = 4
+    statistics.first_token_seconds.observe(0.03)
+    text = scrape(played)
+    labels = 'engine="0",model_name="chat"'
+    for line in (
+        f"vllm:num_requests_waiting{{{labels}}} 3.0",
+        f"vllm:num_requests_running{{{labels}}} 2.0",
+        f"vllm:kv_cache_usage_perc{{{labels}}} 0.25",
+        f"vllm:prompt_tokens_total{{{labels}}} 11.0",
+        f"vllm:prefix_cache_hits_total{{{labels}}} 5.0",
+        'vllm:request_success_total{engine="0",finished_reason="abort",model_name="chat"} 4.0',
+        'vllm:time_to_first_token_seconds_bucket{engine="0",le="0.02",model_name="chat"} 0.0',
+        'vllm:time_to_first_token_seconds_bucket{engine="0",le="0.04",model_name="chat"} 1.0',
+        'vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf",model_name="chat"} 1.0',
+        f"vllm:time_to_first_token_seconds_sum{{{labels}}} 0.03",
+    ):
+        assert line in text, line
+    assert "# TYPE vllm:iteration_tokens_total histogram" in text
