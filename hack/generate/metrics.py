@@ -6,6 +6,7 @@ Tests hold dashboards and alert rules to the same list.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
@@ -26,9 +27,12 @@ from modelservice_operator import metrics as operator
 from modelservice_operator.common_metrics import process_registry
 from modelservice_operator.explain.states import FAMILIES, read_states
 from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.generation.statistics import GenerationStatistics
+from modelservice_runtime.generation.values import GenerationLimits
 from modelservice_runtime.machine.gpu_devices import GpuDevice
 from modelservice_runtime.model import Batching
 from modelservice_runtime.models.snapshots import ModelSnapshot
+from modelservice_runtime.observe.generation_metrics import GenerationMetrics
 from modelservice_runtime.observe.metrics import FileGauges, GpuCollector, ModelCollector, memory_metrics
 from modelservice_runtime.workers.gauges import WorkerGauges
 
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from modelservice_runtime.generation.values import GenerativeModel
     from modelservice_runtime.machine.gpu_devices import GpuReader
 
 PAGE = Path("docs/reference/metrics.md")
@@ -79,6 +84,15 @@ class _OneGpu:
 
     def read(self) -> list[GpuDevice]:
         return [GpuDevice("GPU-0", "GPU", 1, 1, 0.5)]
+
+
+class _OneLane:
+    """A lane of generations, for its metrics' names."""
+
+    limits = GenerationLimits(1, 1, 1, 1)
+    statistics = GenerationStatistics()
+    kv_usage = 0.5
+    running = waiting = 1
 
 
 def exported() -> dict[str, list[Exported]]:
@@ -144,6 +158,8 @@ def _of_server() -> Iterator[Metric]:
     yield from memory_metrics(1, 1)
     yield from WorkerGauges().collect()
     yield from FileGauges(lambda: {"tls": False}).collect()
+    generative = SimpleNamespace(name="m", lane=_OneLane())
+    yield from GenerationMetrics(lambda: [cast("GenerativeModel", generative)]).collect()
 
 
 def _of_component(own: ModuleType, common: tuple[CollectorRegistry, ...]) -> Iterator[Exported]:
