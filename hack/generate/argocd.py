@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 
 FOLDER = Path("gitops/argocd")
-SCRIPTS = FOLDER / "resource_customizations/modelservice.dev/ModelService"
-_KIND = "modelservice.dev_ModelService"
+_GROUP = "modelservice.dev"
+_KINDS = FOLDER / "resource_customizations" / _GROUP
+SCRIPTS = _KINDS / "ModelService"
+FLEET_SCRIPTS = _KINDS / "RuntimeRollout"
 _HEADER = """\
 # Generated from resource_customizations/ by `make generate`. To be merged into the ConfigMap that is there:
 #   kubectl patch configmap argocd-cm -n argocd --patch-file gitops/argocd/argocd-cm.yaml
@@ -18,19 +20,28 @@ _HEADER = """\
 
 def argocd_config_map(root: Path) -> dict[Path, str]:
     """Return the patch of `argocd-cm` by its path from `root`."""
-    scripts = root / SCRIPTS
-    actions = {
-        "discovery.lua": (scripts / "actions/discovery.lua").read_text(encoding="utf-8"),
-        "definitions": [
-            {"name": file.parent.name, "action.lua": file.read_text(encoding="utf-8")}
-            for file in sorted(scripts.glob("actions/*/action.lua"))
-        ],
-    }
-    data = {
-        f"resource.customizations.health.{_KIND}": (scripts / "health.lua").read_text(encoding="utf-8"),
-        f"resource.customizations.actions.{_KIND}": _to_yaml(actions),
-    }
+    data: dict[str, str] = {}
+    for scripts in (SCRIPTS, FLEET_SCRIPTS):
+        kind = f"{_GROUP}_{scripts.name}"
+        data[f"resource.customizations.health.{kind}"] = _read(root / scripts / "health.lua")
+        if actions := _actions(root / scripts):
+            data[f"resource.customizations.actions.{kind}"] = _to_yaml(actions)
     return {FOLDER / "argocd-cm.yaml": _HEADER + _to_yaml({"data": data})}
+
+
+def _actions(scripts: Path) -> dict[str, Any]:
+    """Return the actions of a kind, {} where it has none."""
+    definitions = [
+        {"name": file.parent.name, "action.lua": _read(file)}
+        for file in sorted(scripts.glob("actions/*/action.lua"))
+    ]
+    if not definitions:
+        return {}
+    return {"discovery.lua": _read(scripts / "actions/discovery.lua"), "definitions": definitions}
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def _to_yaml(value: Any) -> str:

@@ -75,7 +75,7 @@ def _add_plan(verbs: "argparse._SubParsersAction[SettingsParser]") -> None:
         "plan",
         "show who would move, in which wave, before anything does",
         "Show who would move from which image to which, in which wave, and who would be left out and why: of "
-        "a RuntimeRollout that has not started, or with -f of one that was not applied yet. Nothing is "
+        "a RuntimeRollout of the cluster from now on, or with -f of one that was not applied yet. Nothing is "
         "written.",
         needs_name=False,
     )

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from modelservice_cli.documents import read_documents, the_only
 from modelservice_cli.errors import CommandError
 from modelservice_cli.fleet.ask import Verb, find_answer, plan_request, with_request
-from modelservice_cli.fleet.plan import plan_rollout
+from modelservice_cli.fleet.plan import Manifest, plan_rollout
 from modelservice_cli.fleet.plan_text import plan_json, plan_report
 from modelservice_cli.fleet.status import FleetStatus, fleet_status
 from modelservice_cli.fleet.text import fleet_line, fleet_report
@@ -23,7 +23,6 @@ from modelservice_cli.rollout.progress.follow import follow_looks, is_interactiv
 from modelservice_cli.rollout.report import as_text
 from modelservice_operator.api import (
     InvalidSpec,
-    RuntimeRollout,
     parse_model_runtime,
     parse_runtime_rollout,
 )
@@ -88,28 +87,23 @@ def _plan(arguments: argparse.Namespace, cluster: Cluster) -> int:
     return 0
 
 
-def _written(path: str) -> tuple[RuntimeRollout, list[dict[str, Any]]]:
+def _written(path: str) -> tuple[Manifest, list[dict[str, Any]]]:
     """The RuntimeRollout in a file, and the ModelRuntimes that would be applied with it."""
     runtimes = read_documents(path, "ModelRuntime")
+    found = the_only(read_documents(path, "RuntimeRollout"), path, "RuntimeRollout")
     try:
         for one in runtimes:
             parse_model_runtime(one, strict=True)
-        found = the_only(read_documents(path, "RuntimeRollout"), path, "RuntimeRollout")
-        return parse_runtime_rollout(found, strict=True), runtimes
+        return Manifest(parsed=parse_runtime_rollout(found, strict=True), raw=found), runtimes
     except InvalidSpec as error:
         raise CommandError(f"{path}: {error}") from None
 
 
-def _applied(cluster: Cluster, name: str) -> tuple[RuntimeRollout, list[dict[str, Any]]]:
+def _applied(cluster: Cluster, name: str) -> tuple[Manifest, list[dict[str, Any]]]:
     """One of the cluster."""
     found = cluster.read_rollout(name)
-    if (found.get("status") or {}).get("startedAt"):
-        raise CommandError(
-            f"{name} has started, so its members are chosen: 'modelservice fleet status {name}' shows how "
-            "far it is"
-        )
     try:
-        return parse_runtime_rollout(found), []
+        return Manifest(parsed=parse_runtime_rollout(found), raw=found), []
     except InvalidSpec as error:
         raise CommandError(f"{name}: {error}") from None
 

@@ -126,8 +126,9 @@ def _judge(status: Object, generation: int) -> tuple[str, str, str]:
             f"The operator has not seen generation {generation} yet. If this stays so, see whether it runs."
         )
         return UNOBSERVED, "NotObserved", message
-    degraded = condition_of(status, "Degraded")
-    said = degraded if degraded.get("status") == "True" else condition_of(status, "Ready")
+    ready, degraded = condition_of(status, "Ready"), condition_of(status, "Degraded")
+    both = ready.get("status") == degraded.get("status") == "True"
+    said = degraded if both else ready
     return str(status.get("phase") or "Pending"), str(said.get("reason", "")), str(said.get("message", ""))
 
 

@@ -66,18 +66,21 @@ def _lines(status: FleetStatus) -> Iterator[str]:
 
 
 def _wave_table(waves: Sequence[WaveProgress]) -> Table:
-    header = ("WAVE", "", "", "MEMBERS", "UPDATED", "MOVING", "FAILED", "SKIPPED", "TAKEN BACK")
-    rows = (
-        (
-            f"{_TURNS[one.turn]} {one.name}",
-            wave_bar(one),
-            "needs approval" if one.needs_approval else "",
-            *(str(count) for count in (one.members, one.updated, one.moving, one.failed, one.skipped)),
-            str(one.rolled_back),
-        )
-        for one in waves
-    )
-    return Table(header, tuple(rows))
+    columns = {
+        "WAVE": [f"{_TURNS[one.turn]} {one.name}" for one in waves],
+        "": [wave_bar(one) for one in waves],
+        "MEMBERS": [str(one.members) for one in waves],
+        "UPDATED": [str(one.updated) for one in waves],
+        "MOVING": [str(one.moving) for one in waves],
+        "FAILED": [str(one.failed) for one in waves],
+    }
+    if any(one.skipped for one in waves):
+        columns["SKIPPED"] = [str(one.skipped) for one in waves]
+    if any(one.rolled_back for one in waves):
+        columns["TAKEN BACK"] = [str(one.rolled_back) for one in waves]
+    if any(one.needs_approval for one in waves):
+        columns["APPROVAL"] = ["needs one" if one.needs_approval else "" for one in waves]
+    return Table(tuple(columns), tuple(zip(*columns.values(), strict=True)))
 
 
 def wave_bar(wave: WaveProgress, cells: int = _BAR_CELLS) -> str:

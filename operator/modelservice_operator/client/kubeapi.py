@@ -8,7 +8,8 @@ The rights that these calls need, and no others:
 | API group | resources | verbs |
 |---|---|---|
 | modelservice.dev | modelservices, modelruntimes | get, list, watch |
-| modelservice.dev | modelservices/status, modelservices/scale | patch |
+| modelservice.dev | modelservices/status, modelservices/scale, runtimerollouts/status | patch |
+| modelservice.dev | runtimerollouts | list, watch, delete |
 | apps | deployments, controllerrevisions | get, list, watch, create, patch, delete |
 | (core) | services, serviceaccounts | get, list, watch, create, patch, delete |
 | autoscaling | horizontalpodautoscalers | get, list, watch, create, patch, delete |

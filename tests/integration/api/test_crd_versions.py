@@ -68,7 +68,7 @@ def test_tables_and_explanations_of_the_preferred_version_are_whole(crds: Cluste
     openapi = crds.api.get(f"/openapi/v3/apis/{GROUP}/v1beta1")["components"]["schemas"]
     (service,) = [one for name, one in openapi.items() if name.endswith(".ModelService")]
     assert service["properties"]["spec"]["properties"]["model"]["description"] == "Which model is served."
-    for plural in ("modelservices", "modelruntimes"):
+    for plural in ("modelservices", "modelruntimes", "runtimerollouts"):
         crd = crds.api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{GROUP}")
         new, old = crd["spec"]["versions"]
         assert [one["name"] for one in new["additionalPrinterColumns"]] == [

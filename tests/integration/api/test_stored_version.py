@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 NEW, OLD = "v1beta1", "v1alpha1"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}.modelservice.dev"
-PLURALS = {"ModelService": "modelservices", "ModelRuntime": "modelruntimes"}
+PLURALS = {
+    "ModelService": "modelservices",
+    "ModelRuntime": "modelruntimes",
+    "RuntimeRollout": "runtimerollouts",
+}
+OF_THE_CLUSTER = ("modelruntimes", "runtimerollouts")
 
 
 def commands(heading: str) -> list[str]:
@@ -82,7 +87,7 @@ def newer_release(crds: Cluster, namespace: str) -> Iterator[Cluster]:
             }
             scope = f"--namespace={namespace}" if plural == "modelservices" else ""
             run(crds, f"kubectl apply {scope} -f -", yaml.safe_dump(manifest))
-    assert stored_versions(crds) == [[OLD], [OLD]]
+    assert stored_versions(crds) == [[OLD]] * len(PLURALS)
     store_in(crds, NEW)
     try:
         yield crds
@@ -91,11 +96,12 @@ def newer_release(crds: Cluster, namespace: str) -> Iterator[Cluster]:
         run(crds, commands("### When the stored version changes")[1])
         say_stored(crds, OLD)
         for version in (OLD, NEW):
-            crds.api.delete(f"/apis/modelservice.dev/{OLD}/modelruntimes/{namespace}-{version}")
+            for plural in OF_THE_CLUSTER:
+                crds.api.delete(f"/apis/modelservice.dev/{OLD}/{plural}/{namespace}-{version}")
 
 
 def generations(cluster: Cluster, namespace: str) -> dict[str, Any]:
-    paths = (f"namespaces/{namespace}/modelservices", "modelruntimes")
+    paths = (f"namespaces/{namespace}/modelservices", *OF_THE_CLUSTER)
     return {
         f"{path}/{one['metadata']['name']}": (one["metadata"]["generation"], one["spec"])
         for path in paths
@@ -108,14 +114,15 @@ def test_stored_version_is_changed_by_the_commands_of_the_page(
 ) -> None:
     look, rewrite, declare = commands("### When the stored version changes")
     before = generations(newer_release, namespace)
-    assert len(before) >= 4
+    assert len(before) >= 2 * len(PLURALS)
     assert OLD in run(newer_release, look)
     rewritten = run(newer_release, rewrite)
     assert f"modelservice.modelservice.dev/{namespace}-{OLD} replaced" in rewritten
     assert generations(newer_release, namespace) == before
     run(newer_release, declare)
-    assert stored_versions(newer_release) == [[NEW], [NEW]]
-    assert [line.split()[1] for line in run(newer_release, look).splitlines()[1:]] == [f"[{NEW}]"] * 2
+    assert stored_versions(newer_release) == [[NEW]] * len(PLURALS)
+    rows = run(newer_release, look).splitlines()[1:]
+    assert [line.split()[1] for line in rows] == [f"[{NEW}]"] * len(PLURALS)
 
 
 def test_columns_of_the_page_show_who_uses_the_newer_fields(crds: Cluster, namespace: str) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from hack.cluster.binaries import go_environment
 from hack.generate.__main__ import ROOT
-from hack.generate.argocd import SCRIPTS
+from hack.generate.argocd import FLEET_SCRIPTS, SCRIPTS
 from tests.support import argo
+from tests.unit.gitops.fleet_states import FLEET_STATES, runtime_rollout
 from tests.unit.gitops.states import STATES, model_service
 
 Object = dict[str, Any]
@@ -23,6 +24,11 @@ Object = dict[str, Any]
 @pytest.fixture(scope="module")
 def objects() -> dict[str, Object]:
     return {name: model_service(name) for name in STATES}
+
+
+@pytest.fixture(scope="module")
+def rollouts() -> dict[str, Object]:
+    return {name: runtime_rollout(name) for name in FLEET_STATES}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,24 @@ def test_kstatus_agrees_with_the_conditions_in_every_state(
     expected = {name: expected_kstatus(one) for name, one in objects.items()}
     assert {name: line.partition("\t")[0] for name, line in said.items()} == expected
     assert set(expected.values()) == {"Current", "InProgress", "Failed", "Terminating"}
+
+
+def test_kstatus_agrees_with_the_conditions_of_runtime_rollouts(
+    programs: Path, rollouts: dict[str, Object]
+) -> None:
+    said = ask(programs / "kstatus", rollouts)
+
+    expected = {name: expected_kstatus(one) for name, one in rollouts.items()}
+    assert {name: line.partition("\t")[0] for name, line in said.items()} == expected
+    assert set(expected.values()) == {"Current", "InProgress", "Failed", "Terminating"}
+
+
+def test_health_of_runtime_rollouts_is_the_same_in_the_lua_machine_of_argo_cd(
+    programs: Path, rollouts: dict[str, Object]
+) -> None:
+    script = ROOT / FLEET_SCRIPTS / "health.lua"
+    for name, line in ask(programs / "argo-lua", rollouts, str(script)).items():
+        assert json.loads(line) == argo.run(script.read_text(), rollouts[name]), name
 
 
 def test_kstatus_says_why_something_failed(programs: Path, objects: dict[str, Object]) -> None:

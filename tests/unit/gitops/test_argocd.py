@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from hack.generate.__main__ import ROOT
-from hack.generate.argocd import SCRIPTS, argocd_config_map
+from hack.generate.argocd import FLEET_SCRIPTS, SCRIPTS, argocd_config_map
 from lupa import lua51
 from tests.support import argo
 from tests.unit.gitops.states import STATES, model_service, world_of
@@ -233,6 +233,8 @@ def test_sandbox_lacks_what_argo_cd_lacks(script: str, message: str) -> None:
 
 def test_config_map_holds_the_same_scripts() -> None:
     (found,) = [yaml.safe_load(text)["data"] for text in argocd_config_map(ROOT).values()]
+    fleet = (ROOT / FLEET_SCRIPTS / "health.lua").read_text()
+    assert found["resource.customizations.health.modelservice.dev_RuntimeRollout"] == fleet
     kind = "modelservice.dev_ModelService"
     assert found[f"resource.customizations.health.{kind}"] == HEALTH
     actions = yaml.safe_load(found[f"resource.customizations.actions.{kind}"])

@@ -70,6 +70,8 @@ def test_cluster_role_grants_what_the_operator_uses_and_no_more():
     expected |= rights(kinds.PODS, {"list", "watch"}) | rights(kinds.CORE_EVENTS, {"list"})
     expected |= rights(kinds.NODES, {"list"})
     expected |= rights(kinds.EVENTS, {"create", "patch"})
+    expected |= rights(kinds.RUNTIME_ROLLOUTS, {"list", "watch", "delete"})
+    expected |= rights(kinds.RUNTIME_ROLLOUTS, {"patch"}, "/status")
     assert granted("ClusterRole") == expected
 
 
@@ -141,7 +143,7 @@ def test_default_runtime_is_marked_and_is_no_hook():
     ].replace("/operator:", "/runtime:")
 
 
-@pytest.mark.parametrize("plural", ["modelservices", "modelruntimes"])
+@pytest.mark.parametrize("plural", ["modelservices", "modelruntimes", "runtimerollouts"])
 def test_crds_are_the_generated_ones_and_stay_when_the_release_goes(plural):
     source = yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text())
     (rendered,) = [

@@ -16,7 +16,7 @@ from modelservice_operator.settings import parse_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-CLUSTER_SCOPED = {"modelruntimes", "gatewayclasses", "nodes"}
+CLUSTER_SCOPED = {"modelruntimes", "runtimerollouts", "runtimerollouts/status", "gatewayclasses", "nodes"}
 NAME = "modelservice-operator"
 
 

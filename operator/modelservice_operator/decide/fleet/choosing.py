@@ -44,7 +44,7 @@ def choose_members(
 ) -> Choice | ChoiceProblem:
     """Return the members among all ModelServices, as read.
 
-    A service that was never made with a runtime is none: it takes the ModelRuntime as it is.
+    A service whose first deployment is not complete is none: it takes the ModelRuntime as it is.
     """
     runtime = _find_runtime(spec.target, runtimes)
     if isinstance(runtime, ChoiceProblem):
@@ -55,18 +55,9 @@ def choose_members(
         if member is not None:
             by_wave[_wave_of(spec, service)].append(member)
     members = tuple(one for wave in by_wave for one in sorted(wave, key=lambda member: member.name))
-    if len(members) > MOST_MEMBERS:
-        return ChoiceProblem(
-            reason="TooManyMembers",
-            message=f"spec.selector takes {len(members)} ModelServices, and one RuntimeRollout has at most "
-            f"{MOST_MEMBERS}: choose fewer, by namespaces or labels.",
-        )
-    if len({image for one in members for image in (one.had, one.gets)}) > MOST_IMAGES:
-        return ChoiceProblem(
-            reason="TooManyMembers",
-            message=f"spec.selector takes ModelServices with more than {MOST_IMAGES} different images: "
-            "choose fewer, by namespaces or labels.",
-        )
+    problem = _too_many(members)
+    if problem is not None:
+        return problem
     waves = zip(spec.waves, by_wave, strict=True)
     return Choice(
         members=members,
@@ -75,6 +66,22 @@ def choose_members(
             for wave, taken in waves
         ),
     )
+
+
+def _too_many(members: Sequence[Member]) -> ChoiceProblem | None:
+    """What does not fit into a status is refused."""
+    images = {image for member in members for image in (member.had, member.gets)}
+    for count, most, what in (
+        (len(members), MOST_MEMBERS, "ModelServices"),
+        (len(images), MOST_IMAGES, "different images"),
+    ):
+        if count > most:
+            return ChoiceProblem(
+                reason="TooManyMembers",
+                message=f"spec.selector takes {count} {what}, and one RuntimeRollout has at most {most}: "
+                "choose fewer, by namespaces or labels.",
+            )
+    return None
 
 
 def _find_runtime(
@@ -105,8 +112,11 @@ def _find_runtime(
 
 
 def _as_member(service: Mapping[str, Any], target: RolloutTarget, runtime: RecordedRuntime) -> Member | None:
-    metadata, had = service["metadata"], (service.get("status") or {}).get("runtime") or {}
-    if had.get("ref") != target.runtime or metadata.get("deletionTimestamp"):
+    metadata, status = service["metadata"], service.get("status") or {}
+    had = status.get("runtime") or {}
+    if had.get("ref") != target.runtime or not status.get("stableRevision"):
+        return None
+    if metadata.get("deletionTimestamp"):
         return None
     domain = image_domain_in(service["spec"])
     gets = runtime.image_for(domain)

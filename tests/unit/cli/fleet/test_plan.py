@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.operator.builders import make_runtime
 
 from modelservice_cli.errors import CommandError
-from modelservice_cli.fleet.plan import CHANGE, FleetPlan, plan_rollout
+from modelservice_cli.fleet.plan import CHANGE, FleetPlan, Manifest, plan_rollout
 from modelservice_cli.fleet.plan_text import plan_json, plan_report
 from modelservice_cli.rollout.report import as_text
 from modelservice_operator.api import parse_runtime_rollout
@@ -34,7 +34,12 @@ def service(
         | {"lastTransitionTime": "2026-05-01T11:00:00Z"}
         for kind, status in {**READY, **holds}.items()
     ]
-    status = {"observedGeneration": 1, "runtime": {"ref": "onnx", "image": image}, "conditions": conditions}
+    status = {
+        "observedGeneration": 1,
+        "stableRevision": "abc",
+        "runtime": {"ref": "onnx", "image": image},
+        "conditions": conditions,
+    }
     return {
         "metadata": {
             "name": name,
@@ -55,7 +60,7 @@ def planned(services: list[Object], now: datetime = NOW, **spec: Any) -> FleetPl
         "metadata": {"name": "cve"},
         "spec": {"target": {"runtime": "onnx"}, "waves": WAVES, "maxUnavailable": "100%", **spec},
     }
-    rollout = parse_runtime_rollout(manifest, strict=True)
+    rollout = Manifest(parsed=parse_runtime_rollout(manifest, strict=True), raw=manifest)
     return plan_rollout(rollout, services, [make_runtime("onnx", image=NEW)], now)
 
 
@@ -64,10 +69,10 @@ def starts(plan: FleetPlan) -> dict[str, datetime | None]:
 
 
 def minutes(plan: FleetPlan) -> dict[str, float | None]:
-    """Minutes from now until each starts."""
+    """Minutes from now until each starts; the planner may take a second more."""
     found = starts(plan).items()
     return {
-        name.removeprefix("mail/"): None if at is None else (at - plan.now).total_seconds() / 60
+        name.removeprefix("mail/"): None if at is None else (at - plan.now).total_seconds() // 60
         for name, at in found
     }
 
@@ -194,3 +199,40 @@ def test_plan_keeps_the_limits_and_moves_everybody(stages: list[str], most: int,
         assert sum(one <= at < one + moving for one in moments) <= min(most, unavailable)
     first, rest = ([one.starts_at for one in wave.members] for wave in plan.waves)
     assert all(one + moving <= other for one in first for other in rest if one and other)
+
+
+def test_plan_of_one_that_has_started_goes_on_from_there():
+    services = [service("a", image=NEW), service("b"), service("c"), service("d"), service("e")]
+    manifest: Object = {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "RuntimeRollout",
+        "metadata": {"name": "cve", "uid": "9876543210"},
+        "spec": {
+            "target": {"runtime": "onnx"},
+            "maxUnavailable": "100%",
+            "maxConcurrent": 1,
+            "maxFailures": 1,
+        },
+        "status": {
+            "startedAt": "2026-05-01T11:00:00Z",
+            "phase": "Progressing",
+            "images": [OLD, NEW],
+            "members": [f"mail/{name} 01234567 0 1" for name in "abcdx"],
+            "states": "UMFPP",
+            "waves": [{"name": "rest", "members": 5}],
+            "moving": [{"member": "mail/b", "since": "2026-05-01T11:59:00Z"}],
+        },
+    }
+    rollout = Manifest(parsed=parse_runtime_rollout(manifest), raw=manifest)
+
+    plan = plan_rollout(rollout, services, [], NOW)
+
+    (wave,) = plan.waves
+    assert {one.member.removeprefix("mail/"): one.why for one in wave.members} == {
+        "a": "it has the image already",
+        "b": "it is on the way",
+        "c": "it failed",
+        "d": "",
+        "x": "it was deleted",
+    }
+    assert minutes(plan)["d"] == 2  # b arrives, and soaks for a minute

@@ -18,13 +18,22 @@ UID = "0123456789abcdef"
 
 
 def service(
-    name: str = "mail/spam", *, ref: str = "onnx", gpu: Object | None = None, **labels: str
+    name: str = "mail/spam",
+    *,
+    ref: str = "onnx",
+    image: str = "registry.example/onnx:1",
+    gpu: Object | None = None,
+    **labels: str,
 ) -> Object:
     namespace, _, own = name.partition("/")
     return {
         "metadata": {"name": own, "namespace": namespace, "uid": UID, "labels": labels, "generation": 1},
         "spec": {"gpu": gpu} if gpu else {},
-        "status": {"runtime": {"ref": ref, "image": "registry.example/onnx:1"}, "observedGeneration": 1},
+        "status": {
+            "runtime": {"ref": ref, "image": image},
+            "stableRevision": "abc",
+            "observedGeneration": 1,
+        },
     }
 
 
@@ -52,10 +61,12 @@ def names(rollout: RuntimeRolloutSpec, *services: Object) -> list[str]:
 
 
 def test_choose_members_takes_services_that_were_made_with_the_runtime():
-    never_made, leaving = service("mail/new"), service("mail/leaving")
-    del never_made["status"]["runtime"]
+    new, first, leaving = service("mail/new"), service("mail/first"), service("mail/leaving")
+    del new["status"]
+    del first["status"]["stableRevision"]
     leaving["metadata"]["deletionTimestamp"] = "2026-11-29T12:00:00Z"
-    assert names(spec(), service(), service("mail/other", ref="triton"), never_made, leaving) == ["mail/spam"]
+    other = service("mail/other", ref="triton")
+    assert names(spec(), service(), other, new, first, leaving) == ["mail/spam"]
 
 
 def test_choose_members_gives_each_the_image_that_it_takes():
@@ -100,6 +111,11 @@ def test_choose_members_are_no_more_than_fit_into_a_status():
     assert isinstance(found, ChoiceProblem)
     assert found.reason == "TooManyMembers"
     assert len(chosen(spec(), *many[1:]).members) == 5000
+    images = [service(f"mail/s{number}", image=f"registry.example/onnx:0.{number}") for number in range(200)]
+    found = choose_members(spec(), images, [RUNTIME])
+    assert isinstance(found, ChoiceProblem)
+    assert "201 different images" in found.message
+    assert len(chosen(spec(), *images[1:]).members) == 199
 
 
 @pytest.mark.parametrize(
