@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from modelservice_pipeline.data.arguments import add_data_arguments, load_data
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.arguments import add_reading_arguments, make_reading
+from modelservice_pipeline.predict.arguments import add_constant_argument, read_constants
 from modelservice_pipeline.report.report import add_output_arguments, emit
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="the ONNX file")
     add_data_arguments(parser)
     add_reading_arguments(parser)
+    add_constant_argument(parser)
     group = parser.add_argument_group("compression")
     group.add_argument(
         "--max-drop",
@@ -85,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         for_gpu=arguments.target == "gpu",
         scripts=tuple(arguments.script),
         output=arguments.output,
+        given=read_constants(arguments),
     )
     emit(report(compress(request)), arguments)
     return 0

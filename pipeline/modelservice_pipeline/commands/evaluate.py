@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 from modelservice_pipeline.data.arguments import add_data_arguments, load_data, read_options
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.evaluate.arguments import add_reading_arguments, make_reading
-from modelservice_pipeline.predict.arguments import TARGET_HELP, add_endpoint_arguments, open_predictor
+from modelservice_pipeline.predict.arguments import (
+    TARGET_HELP,
+    add_endpoint_arguments,
+    open_predictor,
+    read_constants,
+)
 from modelservice_pipeline.report.report import Report, add_output_arguments, emit
 
 if TYPE_CHECKING:
@@ -152,7 +157,9 @@ def _train(words: list[str], arguments: argparse.Namespace, settings: "Settings"
     from modelservice_pipeline.evaluate.training import train_on_folds
 
     options = read_options(arguments)
-    return train_on_folds(arguments.data, options, make_reading(arguments), words, settings)
+    return train_on_folds(
+        arguments.data, options, make_reading(arguments), words, settings, read_constants(arguments)
+    )
 
 
 def _describe_run(arguments: argparse.Namespace, dataset: "Dataset") -> dict[str, Any]:

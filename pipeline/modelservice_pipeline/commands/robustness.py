@@ -193,7 +193,7 @@ def _fuzz(
     from modelservice_pipeline.robustness.show import show_fuzz
 
     assert isinstance(predictor, EndpointPredictor)
-    right = build_document(dataset, predictor.inputs, 0, 1)
+    right = build_document(dataset, predictor.inputs, predictor.constants.tensors, 0, 1)
     trials = fuzz_server(predictor.infer_url, right, build_access(arguments), arguments.seed)
     facts["fuzz"] = describe_trials(trials)
     return show_fuzz(facts["fuzz"])
@@ -208,7 +208,8 @@ def _stress(
     from modelservice_pipeline.robustness.stress import Plan, describe_levels, find_knee
 
     assert isinstance(predictor, EndpointPredictor)
-    bodies = build_bodies(dataset, predictor.inputs, arguments.rows_per_request or 1)
+    size = arguments.rows_per_request or 1
+    bodies = build_bodies(dataset, predictor.inputs, predictor.constants.tensors, size)
     plan = Plan(arguments.most_clients, arguments.level_seconds)
     levels = find_knee(predictor.infer_url, bodies, build_access(arguments), plan)
     facts["stress"] = describe_levels(levels)

@@ -15,6 +15,7 @@ from modelservice_pipeline.compress.write import write_model
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.port import Port
 from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.predict.constants import Constants, Given
 from modelservice_pipeline.predict.file import FilePredictor
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -39,6 +40,8 @@ class Source:
         answers: What the model answers to them.
         labels: What it should answer, where that is known.
         folder: Where candidates are written.
+        given: Values of inputs that rows do not bring, as the user gave them.
+        constants: The same as the model takes them.
     """
 
     path: Path
@@ -51,6 +54,12 @@ class Source:
     answers: Arrays
     labels: np.ndarray[Any, Any] | None
     folder: Path
+    given: Given = field(default_factory=Given)
+    constants: Constants = field(default_factory=Constants)
+
+    def open(self, path: Path, rows_at_once: int | None = None) -> FilePredictor:
+        """Load a file with the inputs of the model. Raises PipelineError."""
+        return FilePredictor(OnnxModel(path), rows_at_once, self.given)
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,8 @@ def _by_script(number: int, command: str) -> Candidate:
         write_model(source.model, folder / "model.onnx")
         if prune.tensors_to_see(source.model):
             write_model(prune.prune(source.model, 0.5, _see(source)), folder / "pruned.onnx")
-        made = script.run_script(command, folder, source.rows, source.answers, source.labels)
+        rows = {**source.rows, **source.constants.tensors}
+        made = script.run_script(command, folder, rows, source.answers, source.labels)
         made.rename(path)
 
     return Candidate(f"script-{number}", command, make)
@@ -151,7 +161,8 @@ def _calibration_runs(source: Source) -> Iterator[dict[str, np.ndarray[Any, Any]
     total = len(next(iter(source.rows.values())))
     fixed = next((port.shape[0] for port in source.inputs if port.shape and port.shape[0] is not None), 1)
     for start in range(0, min(total - fixed + 1, fixed * _CALIBRATION_RUNS), fixed):
-        yield {name: array[start : start + fixed] for name, array in source.rows.items()}
+        rows = {name: array[start : start + fixed] for name, array in source.rows.items()}
+        yield {**rows, **source.constants.tensors}
 
 
 def _see(source: Source) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
@@ -165,7 +176,7 @@ def _see(source: Source) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
             seeing.graph.output.append(helper.make_tensor_value_info(name, 1, None))
     path = source.folder / "seeing.onnx"
     write_model(seeing, path)
-    outputs = FilePredictor(OnnxModel(path)).predict(source.rows)
+    outputs = source.open(path).predict(source.rows)
     seen = {name: outputs[name] if name in outputs else source.rows.get(name) for name in wanted}
     path.unlink()
     found = {}

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from modelservice_pipeline.data.labels import parse_labels
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.port import Port
 from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.predict.constants import Given
 from modelservice_pipeline.predict.file import FilePredictor
 from modelservice_pipeline.predict.rows import prepare_rows
 
@@ -53,6 +54,7 @@ class Request:
         for_gpu: Whether a GPU will run it.
         scripts: Programs that make candidates.
         output: Where the chosen file goes; None: nowhere.
+        given: Values of inputs that rows do not bring.
     """
 
     model: Path
@@ -65,6 +67,7 @@ class Request:
     for_gpu: bool = False
     scripts: tuple[str, ...] = ()
     output: Path | None = None
+    given: Given = field(default_factory=Given)
 
 
 def compress(request: Request) -> Outcome:
@@ -72,8 +75,8 @@ def compress(request: Request) -> Outcome:
     check_server_is_installed()
     graph = load_model(request.model)
     aim = Aim(request.objective, request.max_drop, request.request_rows)
-    model = OnnxModel(request.model)
-    learnt, judged = request.load(model.inputs)
+    predictor = FilePredictor(OnnxModel(request.model), given=request.given)
+    learnt, judged = request.load(predictor.inputs)
     judge = request.judge(judged)
     cpu = read_cpu()
     outcome = Outcome(
@@ -91,7 +94,7 @@ def compress(request: Request) -> Outcome:
         _keep(request, None)
         return dataclasses.replace(outcome, nothing=nothing)
     with ended_by_exception(), tempfile.TemporaryDirectory(prefix="modelservice-compress-") as folder:
-        source = _make_source(request.model, graph, model, learnt, Path(folder))
+        source = _make_source(request, graph, predictor, learnt, Path(folder))
         tried = _search(source, judged, judge, request, aim)
         chosen = choose(tried, aim)
         _keep(request, chosen)
@@ -99,29 +102,33 @@ def compress(request: Request) -> Outcome:
     return dataclasses.replace(outcome, metric=judge.metric, tried=tried, chosen=chosen, nothing=nothing)
 
 
-def _make_source(path: Path, graph: ModelProto, model: OnnxModel, learnt: Dataset, folder: Path) -> Source:
+def _make_source(
+    request: Request, graph: ModelProto, predictor: FilePredictor, learnt: Dataset, folder: Path
+) -> Source:
     data = learnt.take(np.arange(min(len(learnt), _MOST_LEARNT_ROWS)))
-    rows = prepare_rows(data.inputs, model.inputs)
-    answers = FilePredictor(model).predict(rows)
+    rows = prepare_rows(data.inputs, predictor.inputs)
+    answers = predictor.predict(rows)
     prepared = folder / "prepared.onnx"
     return Source(
-        path,
+        request.model,
         prepare(graph, prepared),
         prepared,
         read_facts(graph),
-        model.inputs,
-        model.outputs,
+        predictor.inputs,
+        predictor.outputs,
         rows,
         answers,
         None if data.labels is None else parse_labels(data.labels),
         folder,
+        request.given,
+        predictor.constants,
     )
 
 
 def _search(source: Source, data: Dataset, judge: Judge, request: Request, aim: Aim) -> tuple[Tried, ...]:
     candidates = plan_candidates(source, read_cpu(), for_gpu=request.for_gpu, scripts=request.scripts)
     rows = prepare_rows(data.inputs, source.inputs)
-    _, answers = answer_original(source.path, rows, aim)
+    answers = answer_original(source, rows, aim)
     # The original against itself: what cannot be judged is told before anything is made.
     judge.compare(answers, answers)
     judged = Judged(judge, rows, answers)

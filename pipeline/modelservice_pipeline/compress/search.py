@@ -16,7 +16,6 @@ from modelservice_pipeline.compress.served import Pod, ServedModel, serve
 from modelservice_pipeline.compress.write import carry_metadata
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.port import Port
-from modelservice_pipeline.model.session import OnnxModel
 from modelservice_pipeline.predict.file import FilePredictor
 from modelservice_pipeline.predict.wire import Message, build_request
 from modelservice_pipeline.report.progress import say
@@ -79,7 +78,7 @@ def try_all(
     source: Source, judged: Judged, candidates: Sequence[Candidate], aim: Aim, pod: Pod
 ) -> tuple[Tried, ...]:
     """Make, judge and measure each candidate beside the original. Raises PipelineError for that one."""
-    rows, messages = _build_messages(judged.rows, source.inputs, aim)
+    rows, messages = _build_messages(judged.rows, source.inputs, aim, source.constants.tensors)
     tried: list[Tried] = []
     with serve(source.path, pod) as original:
         for candidate in candidates:
@@ -103,7 +102,7 @@ def _try_one(
 ) -> Tried:
     path = source.folder / f"{candidate.name}.onnx"
     try:
-        model = make_checked(source, candidate, path)
+        make_checked(source, candidate, path)
     except PipelineError as error:
         return Tried(candidate, refusal=str(error).replace(f"{path} ", "it "))
     size = file_bytes(path)
@@ -111,7 +110,7 @@ def _try_one(
     if twin is not None:
         return Tried(candidate, path, size, refusal=f"the same file as {twin.candidate.name}")
     try:
-        verdict = judged.judge.compare(judged.answers, _answer(model, judged.rows, aim))
+        verdict = judged.judge.compare(judged.answers, _answer(source, path, judged.rows, aim))
         with serve(path, bench.pod) as served:
             speed = compare(bench.original, served, bench.messages, bench.rows)
     except PipelineError as error:
@@ -120,13 +119,11 @@ def _try_one(
     return dataclasses.replace(made, refusal=why_refused(made, file_bytes(source.path), aim))
 
 
-def make_checked(source: Source, candidate: Candidate, path: Path) -> OnnxModel:
+def make_checked(source: Source, candidate: Candidate, path: Path) -> None:
     """Make a candidate with the ports and the metadata of the original. Raises PipelineError."""
     candidate.make(source, path)
-    model = OnnxModel(path)
-    _check_ports(source, model)
+    _check_ports(source, source.open(path))
     carry_metadata({each.key: each.value for each in source.model.metadata_props}, path)
-    return model
 
 
 def why_refused(tried: Tried, original_bytes: int, aim: Aim) -> str | None:
@@ -156,19 +153,18 @@ def choose(tried: Sequence[Tried], aim: Aim) -> Tried | None:
     return max(able, key=lambda one: one.speed.run_gain.median if one.speed else 0.0)
 
 
-def answer_original(path: Path, rows: Arrays, aim: Aim) -> tuple[OnnxModel, dict[str, np.ndarray[Any, Any]]]:
-    """Return the original and its answers, asked as in service. Raises PipelineError."""
-    model = OnnxModel(path)
-    return model, _answer(model, rows, aim)
+def answer_original(source: Source, rows: Arrays, aim: Aim) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the original's answers, asked as in service. Raises PipelineError."""
+    return _answer(source, source.path, rows, aim)
 
 
-def _answer(model: OnnxModel, rows: Arrays, aim: Aim) -> dict[str, np.ndarray[Any, Any]]:
+def _answer(source: Source, path: Path, rows: Arrays, aim: Aim) -> dict[str, np.ndarray[Any, Any]]:
     # Weights of 8 bits bring a scale that a request's rows share: its size is part of the answer.
     size = aim.rows if aim.objective == "throughput" else 1
-    return FilePredictor(model, rows_at_once=size).predict(rows)
+    return source.open(path, size).predict(rows)
 
 
-def _check_ports(source: Source, model: OnnxModel) -> None:
+def _check_ports(source: Source, model: FilePredictor) -> None:
     for kind, before, after in (
         ("inputs", source.inputs, model.inputs),
         ("outputs", source.outputs, model.outputs),
@@ -181,17 +177,20 @@ def _kinds(ports: Sequence[Port]) -> dict[str, str]:
     return {port.name: port.dtype for port in ports}
 
 
+def _cut(rows: Arrays, start: int, size: int) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: array[start : start + size] for name, array in rows.items()}
+
+
 def _same(one: Path, other: Path) -> bool:
     return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
 
 
-def _build_messages(rows: Arrays, inputs: Sequence[Port], aim: Aim) -> tuple[int, list[Message]]:
+def _build_messages(
+    rows: Arrays, inputs: Sequence[Port], aim: Aim, constants: Arrays
+) -> tuple[int, list[Message]]:
     """Return how many rows a request has, and requests spread over the data."""
     total = len(next(iter(rows.values())))
     fixed = next((port.shape[0] for port in inputs if port.shape and port.shape[0] is not None), None)
     size = fixed or (min(aim.rows, total) if aim.objective == "throughput" else 1)
     starts = np.linspace(0, max(0, total - size), num=min(_MESSAGES, max(1, total // size))).astype(int)
-    return size, [
-        build_request({name: array[start : start + size] for name, array in rows.items()}, binary=True)
-        for start in starts
-    ]
+    return size, [build_request({**_cut(rows, start, size), **constants}, binary=True) for start in starts]

@@ -19,15 +19,21 @@ _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 
 
 def read_npz(path: Path, content: bytes, sha256: str) -> Table:
-    """Read arrays whose first dimension is the rows; nothing in it is unpickled."""
+    """Read arrays whose first dimension is the rows; nothing in it is unpickled.
+
+    Single values are left out: they are constants of a model, which whoever asks it reads.
+    """
     try:
         arrays = np.load(io.BytesIO(content), allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise PipelineError(f"{path} is one array; write arrays by name with numpy.savez")
         with arrays:
-            columns = {name: _read_array(path, arrays, name) for name in arrays.files}
+            read = {name: _read_array(path, arrays, name) for name in arrays.files}
     except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError):
         raise PipelineError(f"{path} is no .npz file; write it with numpy.savez") from None
+    columns = {name: array for name, array in read.items() if array.ndim}
+    if read and not columns:
+        raise PipelineError(f"{path} has single values alone; the first dimension of an array is its rows")
     check_rows(path, columns)
     return Table(path, columns, None, sha256)
 
@@ -42,10 +48,6 @@ def _read_array(path: Path, arrays: Any, name: str) -> Array:
             f"{path}, array {name!r}: is pickled, and a pickle can run any program; texts are "
             "array.astype(str)"
         ) from None
-    if array.ndim == 0:
-        raise PipelineError(
-            f"{path}, array {name!r}: is one value; the first dimension of every array is rows"
-        )
     if array.dtype.kind == "U":
         return array.astype(object)
     if array.dtype.kind not in "biuf":

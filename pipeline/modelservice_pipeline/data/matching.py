@@ -92,7 +92,8 @@ def _take_rest(
     if len(waiting) > 1:
         raise PipelineError(
             f"{table.path} has no columns named as the model's inputs {_name(p.name for p in waiting)}; "
-            f"name them: --input {port.name}=COLUMN; its columns are: {_name(table.columns)}"
+            f"name them: --input {port.name}=COLUMN, or give one value for all rows: --constant "
+            f"{port.name}=VALUE; its columns are: {_name(table.columns)}"
         )
     extended = [name for name in table.columns if name in left or name in options.slices]
     if _row_size(port) == len(extended):
@@ -100,7 +101,8 @@ def _take_rest(
     if not left:
         raise PipelineError(
             f"{table.path} has no column left for the model's input {port.name}; name it: --input "
-            f"{port.name}=COLUMN; its columns are: {_name(table.columns)}"
+            f"{port.name}=COLUMN, or give one value for all rows: --constant {port.name}=VALUE; its columns "
+            f"are: {_name(table.columns)}"
         )
     size = _row_size(port)
     if port.dtype != "object" and len(left) > 1 and size not in (None, len(left)):

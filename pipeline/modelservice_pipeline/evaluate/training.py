@@ -28,6 +28,7 @@ from modelservice_pipeline.evaluate.figures import (
 from modelservice_pipeline.evaluate.outputs import Found, Reading, check_outputs, read_answers
 from modelservice_pipeline.evaluate.resampling import compute_figure, make_folds
 from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.predict.constants import Given
 from modelservice_pipeline.predict.file import FilePredictor
 from modelservice_pipeline.report.progress import track
 
@@ -50,7 +51,12 @@ def check_command(command: str) -> list[str]:
 
 
 def train_on_folds(
-    path: Path, options: DataOptions, reading: Reading, words: list[str], settings: Settings
+    path: Path,
+    options: DataOptions,
+    reading: Reading,
+    words: list[str],
+    settings: Settings,
+    given: Given | None = None,
 ) -> dict[str, Any]:
     """Return the figures of each fold by a model that has not seen it, and their summary.
 
@@ -60,6 +66,7 @@ def train_on_folds(
         reading: What the user says about the outputs.
         words: The command, from `check_command`.
         settings: How many folds, the seed, and the positive class.
+        given: Values of inputs that rows do not bring.
 
     Raises:
         PipelineError: The command fails or writes no model, or a model does not fit the data.
@@ -75,7 +82,7 @@ def train_on_folds(
             learnt = write_rows(table, np.flatnonzero(folds != fold), folder, "train", has_head)
             held_out = write_rows(table, np.flatnonzero(folds == fold), folder, "test", has_head)
             model = _train(words, learnt, folder / "model.onnx")
-            found = _evaluate(model, held_out, options, reading)
+            found = _evaluate(model, held_out, options, reading, given)
             parts.append(_describe(str(fold + 1), found, settings))
     return {"trained": True, "parts": parts, "summary": summarise_parts(parts)}
 
@@ -108,8 +115,8 @@ def _train(words: list[str], data: Path, model: Path) -> Path:
     return model
 
 
-def _evaluate(model: Path, data: Path, options: DataOptions, reading: Reading) -> Found:
-    predictor = FilePredictor(OnnxModel(model))
+def _evaluate(model: Path, data: Path, options: DataOptions, reading: Reading, given: Given | None) -> Found:
+    predictor = FilePredictor(OnnxModel(model), given=given)
     check_outputs(predictor.outputs)
     dataset = load_dataset(data, predictor.inputs, replace(options, part=None, rows=None))
     assert dataset.labels is not None

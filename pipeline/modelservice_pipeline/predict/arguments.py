@@ -15,6 +15,7 @@ from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.predict.connections import TlsFiles
 
 if TYPE_CHECKING:
+    from modelservice_pipeline.predict.constants import Given
     from modelservice_pipeline.predict.predictor import Predictor
     from modelservice_pipeline.predict.server import Access
 
@@ -77,7 +78,28 @@ def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many rows are asked at once at most; default: it is found out",
     )
+    add_constant_argument(parser)
     add_cluster_arguments(parser)
+
+
+def add_constant_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the values of inputs that rows do not bring; `add_endpoint_arguments` adds them too."""
+    parser.add_argument(
+        "--constant",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="the value of an input that is the same for all rows: JSON, or @FILE.npy; repeatable",
+    )
+
+
+def read_constants(arguments: argparse.Namespace) -> "Given":
+    """Return the values of flags, and those that a data set has beside its rows. Raises PipelineError."""
+    from modelservice_pipeline.predict.constants import Given, parse_constant, read_single_values
+
+    by_flags = dict(parse_constant(text) for text in arguments.constant)
+    data = getattr(arguments, "data", None) or getattr(arguments, "background", None)
+    return Given(by_flags, {} if data is None else read_single_values(data))
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,14 +125,14 @@ def open_predictor(target: str, arguments: argparse.Namespace) -> "Predictor":
     if target.startswith(("http://", "https://")):
         from modelservice_pipeline.predict.endpoint import EndpointPredictor
 
-        return EndpointPredictor(target, build_access(arguments))
+        return EndpointPredictor(target, build_access(arguments), read_constants(arguments))
     path = Path(target)
     if not path.is_file():
         return _open_service(target, arguments)
     from modelservice_pipeline.model.session import OnnxModel
     from modelservice_pipeline.predict.file import FilePredictor
 
-    return FilePredictor(OnnxModel(path), arguments.rows_per_request)
+    return FilePredictor(OnnxModel(path), arguments.rows_per_request, read_constants(arguments))
 
 
 def _open_service(name: str, arguments: argparse.Namespace) -> "Predictor":
@@ -126,7 +148,7 @@ def _open_service(name: str, arguments: argparse.Namespace) -> "Predictor":
 
     reached, access = reach(arguments, name), build_access(arguments)
     made = replace(access, headers=lambda: {**access.headers(), **reached.headers()}, tls=reached.tls)
-    return EndpointPredictor(reached.url, made)
+    return EndpointPredictor(reached.url, made, read_constants(arguments))
 
 
 def build_access(arguments: argparse.Namespace) -> "Access":

@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.predict.connections import TooSlowError
+from modelservice_pipeline.predict.constants import Given, take_constants
 from modelservice_pipeline.predict.errors import ModelAwayError, RefusedByModelError
 from modelservice_pipeline.predict.predictor import Array, Tensors
 from modelservice_pipeline.predict.requests import Plan, Sizes, Work
@@ -38,10 +39,11 @@ _TOO_LARGE_WORDS = ("batch", "too large", "too many", "exceed")
 class EndpointPredictor:
     """A model behind a URL: `http(s)://HOST[:PORT][/PREFIX][/v2/models/NAME[/versions/V]]`.
 
-    Without the model's name the server must have one model alone. Raises PipelineError.
+    Without the model's name the server must have one model alone. `given` are values of inputs that rows do
+    not bring; they are none of `inputs`. Raises PipelineError.
     """
 
-    def __init__(self, url: str, access: Access | None = None) -> None:
+    def __init__(self, url: str, access: Access | None = None, given: Given | None = None) -> None:
         self._access = access or Access()
         base, path = _split(url)
         self._server = Server(base, self._access)
@@ -54,10 +56,12 @@ class EndpointPredictor:
         except TooSlowError:
             raise ModelAwayError(f"{base} did not answer within {self._access.seconds:g} s") from None
         try:
-            self.inputs, self.outputs = parse_ports(metadata, "inputs"), parse_ports(metadata, "outputs")
+            inputs, self.outputs = parse_ports(metadata, "inputs"), parse_ports(metadata, "outputs")
         except WireError as error:
             raise PipelineError(f"{base}{self._path} speaks another protocol: {error}") from None
-        self._sizes = Sizes(self._access.rows_at_once, fixed_rows(self.inputs))
+        self.inputs, self.constants = take_constants(inputs, given or Given())
+        most = self._access.rows_at_once or (1 if self.constants.hold_one_row else None)
+        self._sizes = Sizes(most, fixed_rows(self.inputs))
 
     @property
     def infer_url(self) -> str:
@@ -79,7 +83,8 @@ class EndpointPredictor:
     def _ask(self, rows: Tensors, start: int, stop: int) -> dict[str, Array] | None:
         """Return the outputs of some rows, None where they are too many at once."""
         part, fixed = cut_rows(rows, start, stop), fixed_rows(self.inputs)
-        message = build_request(part if fixed is None else fill_rows(part, fixed), binary=self._binary)
+        asked = part if fixed is None else fill_rows(part, fixed)
+        message = build_request({**asked, **self.constants.tensors}, binary=self._binary)
         try:
             answer = self._server.ask("POST", self._path + "/infer", message)
             outputs = parse_answer(answer.body, answer.headers.get(JSON_LENGTH))

@@ -6,6 +6,7 @@ import numpy as np
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.session import OnnxModel
+from modelservice_pipeline.predict.constants import Given, take_constants
 from modelservice_pipeline.predict.predictor import Array, Tensors
 from modelservice_pipeline.predict.rows import (
     bytes_of_row,
@@ -28,11 +29,16 @@ class FilePredictor:
     Args:
         model: The file, loaded.
         rows_at_once: How many rows a run has at most; by default some hundred, fewer of large ones.
+        given: Values of inputs that rows do not bring; they are none of `inputs`.
+
+    Raises PipelineError where a given value is none of such an input.
     """
 
-    def __init__(self, model: OnnxModel, rows_at_once: int | None = None) -> None:
-        self._model, self._rows_at_once = model, rows_at_once
-        self.inputs, self.outputs = model.inputs, model.outputs
+    def __init__(self, model: OnnxModel, rows_at_once: int | None = None, given: Given | None = None) -> None:
+        self._model = model
+        self.inputs, self.constants = take_constants(model.inputs, given or Given())
+        self._rows_at_once = rows_at_once or (1 if self.constants.hold_one_row else None)
+        self.outputs = model.outputs
 
     def predict(self, rows: Tensors) -> dict[str, Array]:
         """Return the outputs for all rows, in their order. Raises PipelineError."""
@@ -52,7 +58,8 @@ class FilePredictor:
         count = count_rows(rows)
         fixed = fixed_rows(self.inputs)
         asked = rows if fixed in (None, count) else fill_rows(rows, fixed or count)
-        outputs = {name: _as_array(value) for name, value in self._model.run(asked).items()}
+        answers = self._model.run({**asked, **self.constants.tensors})
+        outputs = {name: _as_array(value) for name, value in answers.items()}
         found = {name: array for name, array in outputs.items() if array is not None}
         if fixed is None or fixed == count:
             return count, found

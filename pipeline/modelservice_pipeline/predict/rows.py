@@ -107,7 +107,7 @@ def _list(names: Iterator[str] | Sequence[str]) -> str:
 def _fit(array: Array, port: Port) -> Array:
     if array.ndim == 0:
         raise PipelineError(f"input {port.name!r} is one value: give an array with one entry per row")
-    return _cast(_shaped(array, port), port)
+    return cast(_shaped(array, port), port)
 
 
 def _shaped(array: Array, port: Port) -> Array:
@@ -126,12 +126,13 @@ def _shaped(array: Array, port: Port) -> Array:
     return array
 
 
-def _cast(array: Array, port: Port) -> Array:
+def cast(array: Array, port: Port) -> Array:
+    """Return an array in the type that an input takes. Raises PipelineError where that changes a number."""
     if port.dtype == "object":
         return _texts(array, port)
     wanted = np.dtype(port.dtype)
     if array.dtype == wanted:
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
     if array.dtype.kind not in "biuf" or (wanted.kind == "b" and array.dtype.kind != "b"):
         kind = "texts or objects" if array.dtype.kind in "OUS" else str(array.dtype)
         raise PipelineError(f"input {port.name!r} takes {port.dtype}, and the data has {kind}")

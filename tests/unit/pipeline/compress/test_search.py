@@ -198,10 +198,13 @@ def test_agreement_and_cosine_by_hand():
     [(Aim(), None, 1, 32), (Aim(objective="throughput", rows=10), None, 10, 10), (Aim(), 4, 4, 25)],
 )
 def test_requests_have_the_rows_of_the_objective(aim, shape, rows, requests):
-    found, messages = _build_messages({"x": make_rows(100)}, (Port("x", "float32", (shape, 16)),), aim)
+    found, messages = _build_messages(
+        {"x": make_rows(100)}, (Port("x", "float32", (shape, 16)),), aim, {"k": np.int64(7)}
+    )
     assert (found, len(messages)) == (rows, requests)
     assert len({message.body for message in messages}) == requests
     assert f'"shape":[{rows},16]'.encode() in messages[0].body
+    assert b'"name":"k","datatype":"INT64","shape":[]' in messages[0].body
 
 
 def test_answers_that_are_no_numbers_lose_everything():

@@ -31,7 +31,7 @@ def test_our_server_refuses_every_wrong_request_with_a_sentence(server, datatype
     (port,) = predictor.inputs
     value = np.array(["text"], object) if datatype == "BYTES" else np.array([1], port.dtype)
     rows = np.broadcast_to(value, (3, *(2 for _ in port.shape[1:])))
-    right = build_document(Dataset("x", {port.name: rows}), predictor.inputs, 0, 1)
+    right = build_document(Dataset("x", {port.name: rows}), predictor.inputs, {}, 0, 1)
     facts = describe_trials(fuzz_server(predictor.infer_url, right, Access(), seed=0))
     assert facts["wrong"] == []
     assert facts["outcomes"]["refused"] > 40
@@ -96,6 +96,7 @@ def test_load_rises_until_the_server_refuses_and_is_counted():
         bodies = build_bodies(
             Dataset("x", {"x": np.arange(5, dtype=np.float32)}),
             EndpointPredictor(played.url).inputs,
+            {},
             2,
         )
         assert [json.loads(body)["inputs"][0]["data"] for body in bodies] == [[0.0, 1.0], [2.0, 3.0]]
