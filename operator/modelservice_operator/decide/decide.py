@@ -64,7 +64,7 @@ from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest
 from modelservice_operator.decide.standby.read import is_load_untold, read_switch
 from modelservice_operator.decide.standby.switch import next_switch
 from modelservice_operator.decide.standby.wakening import find_another_than_0, find_wakening
-from modelservice_operator.facts import names
+from modelservice_operator.facts import labels, names
 from modelservice_operator.facts.ownership import is_owned
 from modelservice_operator.facts.recorded import condition_of
 
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.revision import RecordedRuntime
-    from modelservice_operator.decide.rollout.model import Plan
+    from modelservice_operator.decide.rollout.model import Plan, RolloutState
     from modelservice_operator.decide.standby.switch import Switch
     from modelservice_operator.facts.observed import Child, Observed
 
@@ -212,7 +212,8 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     steering = read_steering(facts, target.name)
     if wish.updates.is_new or is_asked_anew(facts, wish, target.name):
         steering = steering.trying_again(target.name)
-    step = wish.next_step(observe_rollout(facts, wish, target.name, leaving, steering), facts.now)
+    state = observe_rollout(facts, wish, target.name, leaving, steering)
+    step = wish.next_step(state, facts.now)
     if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
         steering = steering.with_aborted(target.name)
     scaling, beginning = _scaling(facts, wish), wish.beginning
@@ -226,10 +227,11 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         evaluation=evaluating.job if evaluating else None,
         explainer=explainer,
     )
-    children = (*build_children(family), *routes)
+    children = (*_startable(build_children(family), state, step), *routes)
     measures = request_of(wish, step, facts)
     waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
     is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
+    uncompared = find_uncompared(facts, step.stable or target.name)
     inactivity = find_inactivity(facts.autoscaler if is_by_hpa else None, facts.status, facts.now)
     return Decision(
         service=wish.service,
@@ -254,11 +256,12 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
         wants_pods=waiting
+        or step.verifies
         or measures is not None
         or is_load_untold(facts.status, facts.now)
-        or condition_of(facts.status, "Ready").get("status") != "True",
+        or (uncompared is not None and condition_of(facts.status, "Ready").get("status") != "True"),
         look_after_seconds=look_after_seconds(facts, target.name) if waiting else None,
-        uncompared=find_uncompared(facts, step.stable or target.name),
+        uncompared=uncompared,
         requeue_after_seconds=soonest(
             step.requeue_after_seconds,
             switch.requeue_after_seconds,
@@ -319,6 +322,23 @@ def _live(facts: Facts, target: Revision, step: Plan) -> list[tuple[Revision, in
         if revision is not None:
             live.append((revision, count))
     return live
+
+
+def _startable(
+    children: tuple[dict[str, Any], ...], state: RolloutState, step: Plan
+) -> tuple[dict[str, Any], ...]:
+    """Leave out the target's Deployment while clients have to be led away from it first.
+
+    It is made with its first pods, one decision later, and not without any now.
+    """
+    is_led_away = step.selector not in (None, state.target) and step.selector != state.selected
+    if not is_led_away or state.has(state.target) or step.replicas.get(state.target):
+        return children
+    return tuple(one for one in children if not _is_deployment_of(one, state.target))
+
+
+def _is_deployment_of(child: dict[str, Any], revision: str) -> bool:
+    return child["kind"] == "Deployment" and child["metadata"]["labels"].get(labels.REVISION) == revision
 
 
 def _writable(facts: Facts, children: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

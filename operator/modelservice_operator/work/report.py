@@ -25,6 +25,7 @@ from modelservice_operator.facts.errors import ApiError, NotFoundError, is_names
 from modelservice_operator.facts.kinds import MODEL_SERVICES
 from modelservice_operator.facts.pods import is_ready, of_revision
 from modelservice_operator.facts.recorded import engine_of, is_given_up
+from modelservice_operator.work.allowance import Allowance
 from modelservice_operator.work.merge_patch import merge_patch
 from modelservice_operator.work.pods.evaluations import with_job_pods
 from modelservice_operator.work.pods.nodes import FRESH_SECONDS
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from modelservice_operator.client.events import Recorder
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.decide.decision import Decision
-    from modelservice_operator.facts.observed import Observed
+    from modelservice_operator.facts.observed import DeploymentChild, Observed
     from modelservice_operator.work.measure.measurer import Measurer
     from modelservice_operator.work.pods.reader import PodReader, Pods
     from modelservice_operator.work.pods.rounds import Rounds
@@ -49,8 +50,15 @@ log = logging.getLogger(__name__)
 
 LAZY_SECONDS = 0.25
 """After a Deployment was written its controller answers within this time: one status write says both."""
+SETTLE_SECONDS = 0.5
+"""A fast one has done all by then; for pods that take longer the status tells what is known."""
+AWAITED = frozenset({"Deployment", "Service"})
+"""Kinds after whose writes another reconciliation is due soon: it tells of both."""
 PATIENCE_SECONDS = 1.0
 """Nothing waits longer than this, however often things change."""
+MOST_LOOKS, LOOK_SECONDS = 32, 0.2
+"""Looks at pods of services at rest that may follow each other at once, and the time after which there is one
+more: where everything is slow, looking at all of it makes it slower."""
 TURN_SECONDS = 0.05
 """Between two ready services whose pods are listed and asked: thousands may be due after an upgrade."""
 
@@ -95,11 +103,12 @@ class Reporter:
     recorder: Recorder
     clock: Callable[[], float] = time.monotonic
     _paces: dict[Key, _Pace] = field(default_factory=dict)
+    _looks: Allowance = field(default_factory=lambda: Allowance(most=MOST_LOOKS, each_seconds=LOOK_SECONDS))
     _next_turn_at: float = -math.inf
 
     def may_wait(self, view: View) -> bool:
         """Whether the status is better written in LAZY_SECONDS: never after a failure, and not for ever."""
-        if view.applied.failures or "Deployment" not in view.applied.written or _is_woken_now(view):
+        if view.applied.failures or view.applied.written.isdisjoint(AWAITED) or _is_woken_now(view):
             return False
         pace = self._paces.setdefault(view.key, _Pace())
         if pace.owed_since is None:
@@ -112,6 +121,8 @@ class Reporter:
         Raises ApiError; that the service is gone is no error.
         """
         pace = self._paces.setdefault(view.key, _Pace())
+        if (left_seconds := self._settles_in_seconds(view, pace)) > 0:
+            return left_seconds
         old = view.observed.service.get("status") or {}
         observed, soon = await with_job_pods(self.api, view.key, view.observed, view.decision, view.now)
         new = await self._compute(dataclasses.replace(view, observed=observed), pace)
@@ -137,6 +148,16 @@ class Reporter:
         self.measurer.forget(key)
         self._paces.pop(key, None)
 
+    def _settles_in_seconds(self, view: View, pace: _Pace) -> float:
+        """How long a Deployment that was written may still take before the status goes without it."""
+        if pace.owed_since is None or view.applied.failures or _is_woken_now(view):
+            return 0.0
+        if view.decision.stable != _status(view).get("stableRevision"):
+            # What it replaces may go, and does so only when that is recorded.
+            return 0.0
+        is_moving = any(map(_is_moving, view.observed.deployments))
+        return pace.owed_since + SETTLE_SECONDS - self.clock() if is_moving else 0.0
+
     def _wait_seconds(self, pace: _Pace) -> float:
         return 0.0 if pace.written_at is None else pace.written_at + PATIENCE_SECONDS - self.clock()
 
@@ -153,8 +174,7 @@ class Reporter:
         else:
             if pace.pods_wanted_since is None or not view.observed.service.get("status"):
                 pace.pods_wanted_since = self.clock()
-            if self._is_too_early(view, pace) and not _is_ready(status):
-                pace.look_after_seconds = view.decision.look_after_seconds
+            if not _is_ready(status) and not self._may_look(view, pace):
                 return status
         observed = await self._with_pods(view, pace)
         return compute_status(observed, view.decision, view.applied.failures, view.now)
@@ -177,6 +197,18 @@ class Reporter:
             pace.turn_at = self._next_turn_at = max(self.clock(), self._next_turn_at + TURN_SECONDS)
         if self.clock() < pace.turn_at:
             pace.look_after_seconds = pace.turn_at - self.clock()
+            return False
+        return True
+
+    def _may_look(self, view: View, pace: _Pace) -> bool:
+        """Whether to look at pods that are not available, now; else there is a time to come back at.
+
+        Why pods are slow where all are, nobody asks: only what a change waits for is always looked at.
+        """
+        soon, plan = view.decision.look_after_seconds, view.decision.plan
+        is_luxury = soon is not None and plan is not None and not plan.is_under_way
+        if self._is_too_early(view, pace) or (is_luxury and not self._looks.spend(self.clock())):
+            pace.look_after_seconds = soon
             return False
         return True
 
@@ -232,6 +264,7 @@ class Reporter:
             return None
         if found.answers.is_complete or not found.answers.is_pending:
             pace.settled_at = uncompared
+            self.rounds.leave(view.key)
         return uncompared if found.answers.is_complete else None
 
     async def _write(self, key: Key, patch: Mapping[str, Any]) -> bool:
@@ -255,6 +288,13 @@ def log_fields(key: Key) -> dict[str, str]:
 
 def _is_ready(status: Mapping[str, Any]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+
+
+def _is_moving(deployment: DeploymentChild) -> bool:
+    """Whether its controller has not seen the newest wish, or pods are on their way."""
+    is_seen = deployment.observed_generation >= deployment.generation
+    counts = {deployment.spec_replicas, deployment.replicas, deployment.available_replicas}
+    return not is_seen or len(counts) > 1
 
 
 def _is_compared(status: Mapping[str, Any]) -> bool:
@@ -310,11 +350,23 @@ def _switched(status: Mapping[str, Any]) -> tuple[object, ...]:
     return scaling.get("standbySince"), scaling.get("wokenAt")
 
 
+_UNHURRIED = frozenset({"weight", "shortSince", "verifyingSince"})
+"""Of `status.rollout`: what follows from the rest, or only begins to count."""
+_PHASES = {"Verifying": "Progressing"}
+"""What was found out is soon told with it."""
+
+
 def _headline(status: Mapping[str, Any]) -> tuple[object, ...]:
     conditions = {
         (one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", ())
     }
-    fields = ("observedGeneration", "stableRevision", "targetRevision", "rollout", "route")
+    fields = ("observedGeneration", "stableRevision", "targetRevision", "route")
     model = {name: value for name, value in (status.get("model") or {}).items() if name != "comparedAt"}
+    rollout = {
+        name: _PHASES.get(value, value) if name == "phase" else value
+        for name, value in (status.get("rollout") or {}).items()
+        if name not in _UNHURRIED
+    }
     # An engine acts, or acts no more, when it reads there that it is the one.
-    return (conditions, model, _switched(status), engine_of(status), *(status.get(name) for name in fields))
+    engine, others = engine_of(status), (status.get(name) for name in fields)
+    return (conditions, model, rollout, _switched(status), engine, *others)

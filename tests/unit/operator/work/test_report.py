@@ -6,22 +6,33 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
-from tests.support.operator_objects import make_model_service
+from tests.support.operator_objects import make_child, make_model_service
 
 from modelservice_operator import metrics
+from modelservice_operator.cache.ingest import project_child
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.revision import Revision
+from modelservice_operator.decide.rollout.model import Plan
 from modelservice_operator.decide.standby.switch import Switch
 from modelservice_operator.facts.errors import ApiError, NotFoundError
-from modelservice_operator.facts.observed import ApplyFailure, Observed
+from modelservice_operator.facts.kinds import DEPLOYMENTS
+from modelservice_operator.facts.observed import ApplyFailure, DeploymentChild, Observed
 from modelservice_operator.work import report as report_module
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.nodes import FRESH_SECONDS
 from modelservice_operator.work.pods.reader import Pods
 from modelservice_operator.work.pods.reports import Answers
-from modelservice_operator.work.report import PATIENCE_SECONDS, TURN_SECONDS, Reporter, View
+from modelservice_operator.work.report import (
+    MOST_LOOKS,
+    PATIENCE_SECONDS,
+    SETTLE_SECONDS,
+    TURN_SECONDS,
+    Reporter,
+    View,
+)
 from modelservice_operator.work.writes.write import Applied
 
 KEY = Key("mail", "spam")
@@ -184,8 +195,83 @@ def test_status_waits_after_a_deployment_was_written_but_not_for_ever(desk):
 
 
 def test_status_does_not_wait_after_other_writes_or_failures(desk):
-    assert not desk.reporter.may_wait(desk.view(written="Service"))
+    assert not desk.reporter.may_wait(desk.view(written="NetworkPolicy"))
     assert not desk.reporter.may_wait(desk.view(written="Deployment", failures=[FAILURE]))
+
+
+def make_deployment(*, wanted: int, pods: int, available: int, seen: int = 1) -> DeploymentChild:
+    child = project_child(DEPLOYMENTS, make_child(name="spam-r", version=5))
+    counts = {"spec_replicas": wanted, "replicas": pods, "available_replicas": available}
+    return msgspec.structs.replace(child, generation=1, observed_generation=seen, **counts)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"wanted": 2, "pods": 1, "available": 1, "seen": 0},
+        {"wanted": 2, "pods": 2, "available": 1},
+        {"wanted": 1, "pods": 2, "available": 2},
+    ],
+)
+async def test_status_waits_a_moment_for_the_pods_of_a_deployment_that_was_written(desk, counts):
+    def view(**counts: int) -> View:
+        view = desk.view()
+        deployments = (make_deployment(**counts),)
+        return replace(view, observed=msgspec.structs.replace(view.observed, deployments=deployments))
+
+    await desk.reporter.report(view(wanted=1, pods=0, available=0))
+    assert len(desk.patches) == 1, "nothing was written to a Deployment: nothing is waited for"
+    desk.now += 2
+    desk.status = make_status("True")
+    assert desk.reporter.may_wait(desk.view(written="Deployment"))
+    assert await desk.reporter.report(view(**counts)) == SETTLE_SECONDS
+    assert await desk.reporter.report(replace(view(**counts), applied=Applied(failures=(FAILURE,)))) is None
+    assert len(desk.patches) == 2, "a refusal is told at once"
+    assert desk.reporter.may_wait(desk.view(written="Deployment"))
+    desk.now += SETTLE_SECONDS
+    desk.status = make_status("False")
+    await desk.reporter.report(view(**counts))
+    assert len(desk.patches) == 3
+
+
+async def test_new_stable_revision_is_recorded_though_pods_of_the_old_one_are_stopping(desk):
+    desk.reporter.may_wait(desk.view(written="Deployment"))
+    view = desk.view()
+    moving = msgspec.structs.replace(
+        view.observed, deployments=(make_deployment(wanted=0, pods=1, available=1),)
+    )
+    await desk.reporter.report(
+        replace(view, observed=moving, decision=replace(view.decision, stable="other"))
+    )
+    assert len(desk.patches) == 1
+
+
+async def test_status_is_written_as_soon_as_pods_are_there(desk):
+    desk.reporter.may_wait(desk.view(written="Deployment"))
+    view = desk.view()
+    settled = msgspec.structs.replace(
+        view.observed, deployments=(make_deployment(wanted=2, pods=2, available=2),)
+    )
+    await desk.reporter.report(replace(view, observed=settled))
+    assert len(desk.patches) == 1
+
+
+def test_status_waits_for_what_is_decided_when_clients_were_led_elsewhere(desk):
+    assert desk.reporter.may_wait(desk.view(written="Service"))
+    desk.now += PATIENCE_SECONDS
+    assert not desk.reporter.may_wait(desk.view(written="Service"))
+
+
+async def test_weight_is_a_count_that_may_wait_and_a_step_is_news(desk):
+    desk.stored = desk.status = {**make_status(), "rollout": {"weight": 0, "step": 0}}
+    desk.status = {**make_status(), "rollout": {"weight": 50, "step": 0}}
+    await desk.report()
+    desk.status = {**make_status(), "rollout": {"weight": 100, "step": 0}}
+    assert await desk.report() > 0
+    assert len(desk.patches) == 1
+    desk.status = {**make_status(), "rollout": {"weight": 100, "step": 1}}
+    await desk.report()
+    assert len(desk.patches) == 2
 
 
 def test_status_does_not_wait_when_pods_are_wanted_again(desk):
@@ -329,6 +415,9 @@ async def test_pods_that_came_later_are_compared_when_it_is_their_turn(desk, mon
     desk.is_called = True
     await desk.report()
     assert (desk.pod_reads, recorded[-1]) == (1, "7")
+    desk.uncompared = "8"
+    await desk.report()
+    assert (desk.pod_reads, desk.waits) == (1, True), "each change waits for its own turn"
 
 
 async def test_comparison_of_which_nothing_came_is_not_written_and_not_made_again(desk, monkeypatch):
@@ -366,6 +455,19 @@ async def test_many_ready_services_are_compared_one_after_the_other(desk, monkey
 
 
 # Coming back to pods that are not available
+
+
+def make_plan(phase: str) -> Plan:
+    return Plan(replicas={}, weights={}, stable="r", phase=phase)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("phase", "looks"), [("Complete", MOST_LOOKS), ("Progressing", MOST_LOOKS + 3)])
+async def test_pods_of_many_services_at_once_are_looked_at_as_far_as_that_is_cheap(desk, phase, looks):
+    for number in range(MOST_LOOKS + 3):
+        view = desk.view(wants_pods=True, soon=1.5)
+        decision = replace(view.decision, plan=make_plan(phase))
+        due = await desk.reporter.report(replace(view, key=Key("mail", f"m{number}"), decision=decision))
+    assert (desk.pod_reads, due) == (looks, 1.5)
 
 
 async def test_pods_that_are_followed_are_not_polled(desk):

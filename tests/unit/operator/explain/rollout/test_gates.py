@@ -79,19 +79,20 @@ def test_clients_find_no_pod_of_a_target_before_its_contract_is_known() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["RollingUpdate", "Recreate", "BlueGreen"])
-def test_deployment_of_a_target_is_made_at_once_and_gets_pods_when_clients_cannot_find_them(
-    strategy: str,
-) -> None:
+def test_deployment_of_a_target_is_made_when_clients_cannot_find_its_pods(strategy: str) -> None:
     world = World(model=model(1), replicas=2, rollout={"strategy": strategy})
     world.settle()
     old = str(world.status["stableRevision"])
     world.edit(model=model(2))
     decision = world._reconcile_once()
     assert decision.target is not None
-    made = {old: 2, decision.target.name: 2 if strategy == "BlueGreen" else 0}
     # Clients of a BlueGreen are led to one revision anyway.
+    made = {old: 2, **({decision.target.name: 2} if strategy == "BlueGreen" else {})}
     assert world.replicas() == made
     assert world.status["selector"].endswith(f"={old}")
+    world._reconcile_once()
+    first = {"RollingUpdate": 1, "Recreate": 0, "BlueGreen": 2}[strategy]
+    assert world.replicas()[decision.target.name] == first
 
 
 def test_target_that_breaks_clients_gets_no_traffic_and_is_given_up() -> None:
