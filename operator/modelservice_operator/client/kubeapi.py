@@ -24,6 +24,7 @@ The rights that these calls need, and no others:
 | events.k8s.io | events | create, patch |
 | coordination.k8s.io | leases, in the operator's own namespace | get, create, update |
 | coordination.k8s.io | the autoscaler's Lease, there too | get |
+| - | `/apis`, which every account may | get |
 
 (`create` because a server-side apply of an absent object is authorised as patch and as create.)
 """
@@ -45,7 +46,7 @@ from modelservice_operator.client.answers import (
     parse_refusal,
 )
 from modelservice_operator.facts import errors
-from modelservice_operator.facts.kinds import CHILD_BY_KIND, Resource
+from modelservice_operator.facts.kinds import API_GROUPS, CHILD_BY_KIND, Resource
 from modelservice_operator.facts.labels import MANAGER
 
 if TYPE_CHECKING:
@@ -159,6 +160,11 @@ class ApiClient:
     async def check_served(self, resource: Resource, namespace: str | None) -> None:
         """Raise where the API server does not serve this kind (yet), or does not let us list it."""
         await self._send("GET", resource, resource.path(namespace), params={"limit": "1"})
+
+    async def served_versions(self) -> frozenset[str]:
+        """Every API version of a named group that the cluster serves, as `group/version`."""
+        found = await self._call("GET", API_GROUPS, "/apis")
+        return frozenset(one["groupVersion"] for group in found["groups"] for one in group["versions"])
 
     async def list_pages(
         self, resource: Resource, namespace: str | None, *, metadata_only: bool = False, selector: str = ""

@@ -85,6 +85,8 @@ PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
 CORE_EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
+API_GROUPS = Resource(group="", version="v1", plural="apigroups", kind="APIGroupList", namespaced=False)
+"""For counting: it has an address of its own."""
 LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 
 CHILDREN = (

@@ -36,6 +36,7 @@ from modelservice_operator.facts.kinds import (
 )
 from modelservice_operator.facts.labels import SLICE_OF
 from modelservice_operator.facts.observed import ClusterFacts
+from modelservice_operator.process.collector import search_rarely, spare_what_lives
 from modelservice_operator.process.health import HealthServer
 from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.process.life import Life
@@ -49,6 +50,7 @@ from modelservice_operator.sources.autoscaler import AutoscalerLook
 from modelservice_operator.sources.children import ChildListener, FleetListener, GatewayListener
 from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher_names
 from modelservice_operator.sources.namespaces import guard_rights, wait_for_readable
+from modelservice_operator.sources.offers import Absence, Offers
 from modelservice_operator.sources.watch import ResourceWatch
 from modelservice_operator.work.fleet import FleetReconciler, Turns
 from modelservice_operator.work.measure.measurer import Measurer
@@ -91,6 +93,7 @@ class Operator:
         self._recorder = Recorder(api, settings.lease.identity)
         self._heartbeat = Heartbeat()
         self._watches: list[ResourceWatch] = []
+        self._offers = Offers(api)
         self._store.cluster = ClusterFacts(
             scaler_address=settings.scaler_address,
             components=tuple(peer.to_dict() for peer in settings.component_peers),
@@ -165,7 +168,7 @@ class Operator:
             listener,
             namespace=scope,
             selector=selector_of(resource),
-            on_absent=listener.on_absent if resource not in CHILDREN else None,
+            absence=Absence(listener.on_absent, self._offers) if resource not in CHILDREN else None,
         )
 
     async def run(self) -> int:
@@ -209,6 +212,7 @@ class Operator:
         self._life.spawn("watchdog", guard_tasks(watcher_names(scopes, self._kinds)))
         if settings.namespaces:
             self._life.spawn("rights", guard_rights(self._api, settings.scopes, scopes))
+        spare_what_lives()
         self._synced = True
         common_metrics.SYNCED.set(1)
         log.info(
@@ -294,6 +298,7 @@ def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run until stopped; returns the exit code: 0 after a signal, 1 after a fault."""
     settings = parse_settings(argv, environment)
     setup_logging(settings.log_level)
+    search_rarely()
     try:
         return asyncio.run(run_operator(settings))
     except OperatorError as error:

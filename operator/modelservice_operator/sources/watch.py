@@ -16,10 +16,11 @@ from modelservice_operator import common_metrics
 from modelservice_operator.facts.errors import ApiError, GoneError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Set
+    from collections.abc import Container, Mapping, Set
 
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.facts.kinds import Resource
+    from modelservice_operator.sources.offers import Absence
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ RELIST_AFTER_FAILURES = 3
 """A watch that is refused again and again may be refused for its starting point."""
 CONFIRM_SECONDS = 5.0
 """An API server that has just started may not know yet what it serves."""
-ABSENT_SECONDS = 10.0
-"""How often to look whether an optional kind is served by now."""
 ITEMS_PER_TURN = 50
 """Listed items (0.2 ms each) handled before other tasks get a turn."""
 
@@ -73,15 +72,15 @@ class ResourceWatch:
         *,
         namespace: str | None = None,
         selector: str = "",
-        on_absent: Callable[[bool], None] | None = None,
+        absence: Absence | None = None,
     ) -> None:
         self._api = api
         self._resource = resource
         self._listener = listener
         self._namespace = namespace
         self._selector = selector
-        self._on_absent = on_absent
-        """Called of a kind that need not be there, where it is not; with whether it is forbidden to us."""
+        self._absence = absence
+        """Of a kind that need not be there."""
         self._was_there = False
         """Whether the last list found the kind."""
         self._failures = 0
@@ -123,23 +122,23 @@ class ResourceWatch:
         if isinstance(error, TransportError):
             log.info("watch of %s broke: %s", self._resource.plural, error.message)
             return "broken"
-        if self._on_absent is not None and error.status in (FORBIDDEN, NOT_FOUND):
-            return await self._absent(self._on_absent, is_forbidden=error.status == FORBIDDEN)
+        if self._absence is not None and error.status in (FORBIDDEN, NOT_FOUND):
+            return await self._absent(self._absence, is_forbidden=error.status == FORBIDDEN)
         log.warning("cannot list or watch %s: %s", self._resource.plural, error.message)
         if (self._failures + 1) % RELIST_AFTER_FAILURES == 0:
             self._version = None
         return f"http-{error.status}"
 
-    async def _absent(self, on_absent: Callable[[bool], None], *, is_forbidden: bool) -> str:
+    async def _absent(self, absence: Absence, *, is_forbidden: bool) -> str:
         """Tell that the kind is not there; of one that was, only where that is said twice."""
         self._version = None
         if self._was_there:
             self._was_there = False
             await asyncio.sleep(CONFIRM_SECONDS)
             return "absent"
-        on_absent(is_forbidden)
+        absence.tell(is_forbidden)
         self.listed.set()
-        await asyncio.sleep(ABSENT_SECONDS)
+        await absence.offers.wait(self._resource)
         return "absent"
 
     async def _list(self) -> str:

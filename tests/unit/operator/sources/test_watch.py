@@ -11,8 +11,10 @@ from modelservice_operator.cache.ingest import Ingest
 from modelservice_operator.cache.store import Store
 from modelservice_operator.cache.workqueue import WorkQueue
 from modelservice_operator.facts.kinds import DEPLOYMENTS, HTTP_ROUTES
+from modelservice_operator.sources import offers as offers_module
 from modelservice_operator.sources import watch as watch_module
 from modelservice_operator.sources.children import ChildListener
+from modelservice_operator.sources.offers import Absence, Offers
 from modelservice_operator.sources.watch import ResourceWatch
 
 
@@ -23,7 +25,11 @@ def make_watch(api, store: Store) -> ResourceWatch:
 
 def make_optional_watch(api, store: Store) -> ResourceWatch:
     listener = ChildListener(store, Ingest(store, WorkQueue()), HTTP_ROUTES)
-    return ResourceWatch(api, HTTP_ROUTES, listener, on_absent=listener.on_absent)
+    return ResourceWatch(api, HTTP_ROUTES, listener, absence=Absence(listener.on_absent, Offers(api)))
+
+
+def make_groups(*versions: str) -> dict[str, object]:
+    return {"groups": [{"versions": [{"groupVersion": one}]} for one in versions]}
 
 
 class Script:
@@ -150,13 +156,15 @@ async def test_deleted_event_removes_the_child(follow):
 async def test_kind_that_is_not_there_holds_nobody_up_and_is_found_when_it_comes(
     api, server, monkeypatch, status, is_forbidden
 ):
-    monkeypatch.setattr(watch_module, "ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr(offers_module, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(watch_module, "CONFIRM_SECONDS", 0.01)
     monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
     script, is_there = Script(), asyncio.Event()
     script.lists = [("10", [make_child(name="spam", version=5)])]
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/apis":
+            return web.json_response(make_groups(HTTP_ROUTES.api_version if is_there.is_set() else "a/v1"))
         if not is_there.is_set():
             return web.json_response({"message": "no such kind"}, status=status)
         return await script(request)
@@ -177,7 +185,7 @@ async def test_kind_that_is_not_there_holds_nobody_up_and_is_found_when_it_comes
 
 
 async def test_kind_that_goes_takes_its_objects_along(api, server, monkeypatch):
-    monkeypatch.setattr(watch_module, "ABSENT_SECONDS", 0.01)
+    monkeypatch.setattr(offers_module, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(watch_module, "CONFIRM_SECONDS", 0.01)
     monkeypatch.setattr(watch_module, "BASE_BACKOFF_SECONDS", 0.001)
     script, lists, gone = Script(), 0, asyncio.Event()
