@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from benchmarks.operator_edits import NAMESPACES, PARALLEL_CALLS, ROOT, RUNTIME
+from benchmarks.scale.options import NAMESPACES, PARALLEL_CALLS, ROOT, RUNTIME
 from modelservice_operator.client.credentials import kubeconfig_credentials
 from modelservice_operator.client.kubeapi import ApiClient
 from modelservice_operator.facts.errors import ApiError

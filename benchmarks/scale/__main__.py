@@ -1,0 +1,96 @@
+"""How the operator does with thousands of ModelServices on fake nodes; `make bench-operator`.
+
+    python -m benchmarks.scale [--services 1000 5000] [--seconds 30] [--docs docs] [--kubeconfig PATH]
+
+It starts a control plane with fake nodes, unless it is given one that has our CRDs, and the operator of this
+checkout as processes. With each number of services: a cold start, the death of the leader, rest, edits at
+fixed rates. Latency is measured from outside: from sending the user's edit until a watch delivers what came
+of it. Calls, memory and CPU are the operator's own account. On a cluster of one's own the services stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from hack.cluster.api import condition_status
+from hack.cluster.cluster import Cluster
+from hack.cluster.processes import current_identity
+
+from benchmarks.scale.options import ROOT, STRATEGIES, Options
+from benchmarks.scale.phases import Result, bench, tell
+from benchmarks.scale.pods import answering, route_to_pods
+from benchmarks.scale.report import write_docs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PODS_PER_NODE = 250
+"""Half of what a fake node takes: rollouts and edits need room."""
+
+
+@contextlib.contextmanager
+def running_cluster(services: int) -> Iterator[Path]:
+    """A control plane with our CRDs and enough fake nodes; yields its kubeconfig."""
+    nodes = 2 + services // PODS_PER_NODE
+    tell(f"starting a control plane with {nodes} fake nodes")
+    name, owner = "bench-operator", current_identity()
+    with Cluster(name, node=False, kwok_nodes=nodes, namespace=False, owner=owner) as cluster:
+        for file in sorted((ROOT / "crds").glob("*.yaml")):
+            crd = cluster.api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
+            cluster.api.wait_for(
+                cluster.api.path_of(crd),
+                lambda found: condition_status(found, "Established") == "True",
+                what="established",
+            )
+        yield cluster.kubeconfig
+
+
+async def bench_all(kubeconfig: str, args: argparse.Namespace) -> list[Result]:
+    """Measure with one number of services after the other."""
+    results = []
+    async with answering():
+        for services in sorted(args.services):
+            options = Options(
+                kubeconfig=kubeconfig,
+                services=services,
+                seconds=args.seconds,
+                rates=tuple(args.rates),
+                strategy=args.strategy,
+                namespace=args.namespace,
+            )
+            results.append(await bench(options))
+            print(json.dumps(asdict(results[-1])), flush=True)
+    return results
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kubeconfig", default="", help="a cluster with our CRDs; left out: one is started")
+    parser.add_argument("--services", type=int, nargs="+", default=[1_000, 5_000])
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long each rate is kept up")
+    parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 20.0], help="edits a second")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="RollingUpdate")
+    parser.add_argument("--namespace", default=Options.namespace, help="services that are there are used")
+    parser.add_argument("--docs", type=Path, help="where to write the table and the chart")
+    args = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        if not stack.enter_context(route_to_pods()):
+            tell("without root fake pods do not say what they serve: changes of models wait for that")
+        kubeconfig = args.kubeconfig or str(stack.enter_context(running_cluster(max(args.services))))
+        results = asyncio.run(bench_all(kubeconfig, args))
+    if args.docs:
+        write_docs(args.docs, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Replicas of the operator of this checkout, as processes, and what they say of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from benchmarks.scale.options import ROOT, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST_PORT = 18_281
+PREFIX = "modelservice_operator_"
+PATIENCE_SECONDS = 600.0
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The counters of a replica at one moment; what the Lease and watches cost is not in them."""
+
+    calls: float = 0.0
+    writes: float = 0.0
+    reconciles: float = 0.0
+    waiting: float = 0.0
+    cpu_seconds: float = 0.0
+    rss_mib: float = 0.0
+    synced: float = 0.0
+    leads: float = 0.0
+
+    def since(self, before: Snapshot) -> Snapshot:
+        """What came since `before`; memory as it is now."""
+        changed = {
+            one.name: getattr(self, one.name) - getattr(before, one.name)
+            for one in fields(self)
+            if one.name not in ("rss_mib", "waiting")
+        }
+        return Snapshot(**changed, rss_mib=self.rss_mib, waiting=self.waiting)
+
+
+SERIES = {
+    f"{PREFIX}api_requests_total": "calls",
+    f"{PREFIX}writes_total": "writes",
+    f"{PREFIX}reconcile_total": "reconciles",
+    f"{PREFIX}queue_depth": "waiting",
+    "process_cpu_seconds_total": "cpu_seconds",
+    "process_resident_memory_bytes": "rss_mib",
+    f"{PREFIX}cache_synced": "synced",
+    f"{PREFIX}leader": "leads",
+}
+
+
+def read_snapshot(text: str) -> Snapshot:
+    """The snapshot in a page of metrics."""
+    totals: dict[str, float] = {}
+    for line in text.splitlines():
+        series, _, value = line.rpartition(" ")
+        field = SERIES.get(series.partition("{")[0])
+        if field is None or '"WATCH"' in series or '"leases"' in series:
+            continue
+        totals[field] = totals.get(field, 0.0) + float(value)
+    return Snapshot(**{**totals, "rss_mib": totals.get("rss_mib", 0.0) / 2**20})
+
+
+class Replica:
+    """One process; `number` tells it from others."""
+
+    def __init__(self, options: Options, number: int = 0) -> None:
+        self._options = options
+        self._number = number
+        self._process: asyncio.subprocess.Process | None = None
+        self.started_at = 0.0
+
+    async def start(self) -> None:
+        """Start the process, and wait for nothing."""
+        namespace = self._options.namespace
+        command = [
+            *(sys.executable, "-m", "modelservice_operator", "--kubeconfig", self._options.kubeconfig),
+            *("--namespace", namespace, "--lease-namespace", namespace),
+            *("--http-host", "127.0.0.1", "--http-port", str(FIRST_PORT + self._number)),
+            *("--log-level", "ERROR"),
+        ]
+        self.started_at = time.perf_counter()
+        self._process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT / "operator", env={**os.environ, "POD_NAME": f"operator-{self._number}"}
+        )
+
+    async def stop(self) -> None:
+        """Ask it to end, as the kubelet does; it hands the Lease over."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it without a word."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def read(self) -> Snapshot:
+        """What it says; nothing where it does not answer."""
+        url = f"http://127.0.0.1:{FIRST_PORT + self._number}/metrics"
+        with contextlib.suppress(aiohttp.ClientError):
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                return read_snapshot(await response.text())
+        return Snapshot()
+
+    async def wait(self, condition: Callable[[Snapshot], bool]) -> float:
+        """Wait until its snapshot fulfils this; returns the seconds since its start."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition(await self.read()):  # noqa: ASYNC110  nothing else tells
+                await asyncio.sleep(LOOK_SECONDS)
+        return time.perf_counter() - self.started_at
