@@ -338,7 +338,8 @@ def _startable(
 
 
 def _is_deployment_of(child: dict[str, Any], revision: str) -> bool:
-    return child["kind"] == "Deployment" and child["metadata"]["labels"].get(labels.REVISION) == revision
+    named = child["metadata"]["labels"].get(labels.REVISION)
+    return bool(child["kind"] == "Deployment" and named == revision)
 
 
 def _writable(facts: Facts, children: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

@@ -156,8 +156,8 @@ class Operator:
             )
             return
         listener = FleetListener(self._store, self._ingest)
-        watch = ResourceWatch(self._api, RUNTIME_ROLLOUTS, listener, on_absent=listener.on_absent)
-        self._watches.append(watch)
+        absence = Absence(listener.on_absent, self._offers)
+        self._watches.append(ResourceWatch(self._api, RUNTIME_ROLLOUTS, listener, absence=absence))
 
     def _watch(self, resource: Resource, scope: str | None) -> ResourceWatch:
         listens = ChildListener if resource.kind in CHILD_BY_KIND else GatewayListener
