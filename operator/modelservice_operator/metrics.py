@@ -68,6 +68,12 @@ FLEET_MEMBERS = Gauge(
     ["rollout", "state"],
     registry=REGISTRY,
 )
+FLEET_PHASE = Gauge(
+    f"{PREFIX}_runtime_rollout_phase",
+    "1 for the phase that a RuntimeRollout is in, 0 for all others.",
+    ["rollout", "phase"],
+    registry=REGISTRY,
+)
 UNREPORTED = Gauge(
     f"{PREFIX}_unreported_services",
     "Services of which the last scrape told nothing: more than --most-reported-services, or unreadable.",

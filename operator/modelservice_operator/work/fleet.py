@@ -11,11 +11,12 @@ import contextlib
 import logging
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from modelservice_operator import metrics
+from modelservice_operator.api.fleet_status import FleetPhase
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.decide.fleet.decide import Fleet, decide_fleet
 from modelservice_operator.decide.fleet.seeing import read_seen
@@ -168,6 +169,9 @@ class FleetReconciler:
         for state in COUNTED:
             with contextlib.suppress(KeyError):  # nothing was counted of it
                 metrics.FLEET_MEMBERS.remove(name, state)
+        for phase in get_args(FleetPhase):
+            with contextlib.suppress(KeyError):
+                metrics.FLEET_PHASE.remove(name, phase)
         if not self.store.fleet.rollouts():
             self._read.clear()
 
@@ -176,3 +180,5 @@ def _count(name: str, status: Mapping[str, Any]) -> None:
     counts = status.get("counts") or {}
     for state in COUNTED if counts else ():
         metrics.FLEET_MEMBERS.labels(name, state).set(counts[state])
+    for phase in get_args(FleetPhase):
+        metrics.FLEET_PHASE.labels(name, phase).set(phase == status.get("phase"))

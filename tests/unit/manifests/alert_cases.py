@@ -90,6 +90,11 @@ def of_operator(name: str, value: str, labels: str = "") -> dict[str, str]:
     return {f"modelservice_{name}{{{OPERATOR}{more}}}": value}
 
 
+def fleet(phase: str, value: float = 1) -> dict[str, str]:
+    """A RuntimeRollout in this phase, or not."""
+    return of_operator("operator_runtime_rollout_phase", always(value), f'rollout="cve",phase="{phase}"')
+
+
 def memory(used: float) -> dict[str, str]:
     return {
         f"modelservice_memory_working_set_bytes{{{POD}}}": always(used),
@@ -191,6 +196,13 @@ CASES = (
         phase("Paused", "Preview"),
         OF_SERVICE,
     ),
+    Case(
+        "ModelServiceFleetHalted",
+        fleet("Halted"),
+        {**fleet("Progressing"), **fleet("Halted", 0)},
+        {"rollout": "cve"},
+    ),
+    Case("ModelServiceFleetWaiting", fleet("AwaitingApproval"), fleet("AwaitingWindow"), {"rollout": "cve"}),
     Case("ModelServiceErrorsFast", failures(GROWS_SLOWLY), failures(GROWS_SLOWLY, "OTHER"), OF_PODS),
     Case("ModelServiceErrorsSlow", failures(GROWS_SLOWLY, "REJECTED"), failures(RESTS), OF_PODS),
     Case(
