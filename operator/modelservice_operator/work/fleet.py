@@ -132,11 +132,12 @@ class FleetReconciler:
         for number, key in enumerate(self.store.service_keys(), start=1):
             entry = self.store.service(key)
             service = msgspec.json.decode(entry.raw) if entry is not None else {}
-            resolved = (service.get("status") or {}).get("runtime") or {}
-            if resolved.get("ref") == runtime:
+            status = service.get("status") or {}
+            if (status.get("runtime") or {}).get("ref") == runtime:
                 spec = {"gpu": service["spec"].get("gpu")}
                 metadata = {**service["metadata"], "annotations": None, "managedFields": None}
-                found.append({"metadata": metadata, "spec": spec, "status": {"runtime": resolved}})
+                known = {field: status.get(field) for field in ("runtime", "stableRevision")}
+                found.append({"metadata": metadata, "spec": spec, "status": known})
             if number % PORTION == 0:
                 await asyncio.sleep(0)
         return found
