@@ -1,0 +1,112 @@
+"""`python -m benchmarks.generation [--precision int4 ...] [--folder FOLDER] [--without-genai]`: the table."""
+
+import argparse
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.generation.own import NEW_TOKENS, ROWS, Own, make_prompts
+from benchmarks.generation.served import measure_served
+from benchmarks.generation.smollm import PRECISIONS, prepare_environment, prepare_model
+
+_DECODE_TARGETS = {"int4": 1.9, "int8": 2.5, "fp32": 5.0}
+_TEXT_TARGETS = {"int4": 1.5, "fp32": 3.0}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measured ratio; `at_most` tells which side of the target is good."""
+
+    what: str
+    precision: str
+    measured: float
+    target: float | None
+    at_most: bool = False
+
+    def __str__(self) -> str:
+        if self.target is None:
+            return f"| {self.what} | {self.precision} | - | {self.measured:.2f} | |"
+        good = self.measured <= self.target if self.at_most else self.measured >= self.target
+        sign = "<=" if self.at_most else ">="
+        return (
+            f"| {self.what} | {self.precision} | {sign} {self.target:g} | {self.measured:.2f} | "
+            f"{'yes' if good else '**no**'} |"
+        )
+
+
+def measure_own(own: Own, precision: str) -> Iterator[Line]:
+    """What our engine does with itself."""
+    rows = min(own.decode_only(ROWS) for _ in range(3))
+    alone = min(own.decode_only(1) for _ in range(3))
+    yield Line("16 streams / 1, decode only", precision, alone / rows, _DECODE_TARGETS.get(precision))
+    together = min(own.generate(make_prompts(ROWS)) for _ in range(2))
+    single = min(own.generate(make_prompts(1)) for _ in range(3))
+    what = "16 streams / 1, 120 + 40 tokens"
+    yield Line(what, precision, ROWS * single / together, _TEXT_TARGETS.get(precision))
+    idle = min(own.first_token(0) for _ in range(3))
+    beside = min(own.first_token(8) for _ in range(3))
+    yield Line("first token beside 8 running / idle", precision, beside / idle, 3.0, at_most=True)
+    steps = own.mixed()
+    bound = max(steps.steps) + max(steps.chunks)
+    p99 = float(np.quantile(steps.between, 0.99))
+    yield Line("between tokens, p99 / one step + one chunk", precision, p99 / bound, 1.0, at_most=True)
+    yield Line("first token, 512 known of 520 / unknown", precision, own.known_prefix(), 0.1, at_most=True)
+
+
+def measure_genai(own: Own, python: Path, folder: Path, precision: str) -> Iterator[Line]:
+    """The same work by onnxruntime-genai."""
+    together, single, runs = [], [], []
+    # In turns: what else runs on the machine changes what a second of its CPUs is worth.
+    for _ in range(2):
+        together.append(own.generate(make_prompts(ROWS)))
+        single += [own.generate(make_prompts(1)) for _ in range(2)]
+        runs.append(_run_genai(python, folder))
+    genai = {what: min(run[what] for run in runs) for what in runs[0]}
+    yield Line("16 streams / genai one by one", precision, genai["one_by_one"] / min(together), 1.4)
+    yield Line("16 streams / genai static batch", precision, genai["static"] / min(together), 1.0)
+    yield Line("1 stream / genai Generator", precision, genai["one"] / min(single), 0.95)
+
+
+def _run_genai(python: Path, folder: Path) -> dict[str, float]:
+    program = Path(__file__).with_name("genai.py")
+    printed = subprocess.run([python, program, folder], check=True, capture_output=True, text=True).stdout
+    seconds: dict[str, float] = json.loads(printed.splitlines()[-1])
+    return seconds
+
+
+def measure_server(own: Own, folder: Path, precision: str) -> Iterator[Line]:
+    """The same work through HTTP."""
+    served = measure_served(folder)
+    bare = own.generate(make_prompts(ROWS), NEW_TOKENS)
+    yield Line("server with SSE / bare engine, 16 streams", precision, bare / served.cpu_seconds, 0.9)
+    what = "tensor model's p99 beside 16 streams / alone"
+    yield Line(what, precision, served.tensor_p99_ratio, 2.0, at_most=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.generation")
+    parser.add_argument("--precision", action="append", choices=PRECISIONS)
+    parser.add_argument("--folder", type=Path, help="another model, as onnxruntime-genai's builder writes it")
+    parser.add_argument("--without-genai", action="store_true")
+    arguments = parser.parse_args()
+    print("| CPU time, one thread | precision | target | measured | reached |\n|---|---|---|---|---|")
+    for precision in arguments.precision or PRECISIONS:
+        python = None if arguments.without_genai and arguments.folder else prepare_environment()
+        folder = arguments.folder or prepare_model(python, precision)
+        own = Own(folder)
+        for line in measure_own(own, precision):
+            print(line, flush=True)
+        if not arguments.without_genai:
+            for line in measure_genai(own, python, folder, precision):
+                print(line, flush=True)
+        for line in measure_server(own, folder, precision):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
