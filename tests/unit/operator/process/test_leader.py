@@ -1,9 +1,11 @@
 """Leader election against a Lease that behaves like the API server's: created once, guarded by versions."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.support.virtual_time import in_virtual_time
 
 from modelservice_operator.facts.errors import (
     ConflictError,
@@ -11,6 +13,7 @@ from modelservice_operator.facts.errors import (
     NotFoundError,
     TransportError,
 )
+from modelservice_operator.process import leader
 from modelservice_operator.process.leader import LeaderElector
 from modelservice_operator.settings import LeaseSettings
 
@@ -59,8 +62,9 @@ class LeaseServer:
         return str(self.lease["spec"]["holderIdentity"])
 
 
-DURATION_SECONDS = 1.5
-"""Long enough that a busy machine does not miss a renewal."""
+DURATION_SECONDS = 15.0
+RENEW_DEADLINE_SECONDS = 10.0
+RETRY_SECONDS = 2.0
 
 
 def make_elector(server: LeaseServer, identity: str = "a") -> LeaderElector:
@@ -68,31 +72,30 @@ def make_elector(server: LeaseServer, identity: str = "a") -> LeaderElector:
         namespace="system",
         identity=identity,
         duration_seconds=DURATION_SECONDS,
-        renew_deadline_seconds=1.0,
-        retry_seconds=0.05,
+        renew_deadline_seconds=RENEW_DEADLINE_SECONDS,
+        retry_seconds=RETRY_SECONDS,
     )
     return LeaderElector(server, settings)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-async def run():
-    tasks = []
+@pytest.fixture(autouse=True)
+def time_of_the_loop(monkeypatch):
+    def monotonic() -> float:
+        return asyncio.get_running_loop().time()
 
-    def start(elector: LeaderElector) -> asyncio.Task[None]:
-        tasks.append(asyncio.create_task(elector.run()))
-        return tasks[-1]
-
-    yield start
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    monkeypatch.setattr(leader, "time", SimpleNamespace(monotonic=monotonic))
 
 
-async def lead(elector: LeaderElector) -> None:
-    await asyncio.wait_for(elector.acquired.wait(), 5)
+def run(elector: LeaderElector) -> asyncio.Task[None]:
+    return asyncio.create_task(elector.run())
 
 
-async def test_first_replica_leads_and_second_waits(run):
+async def lead(elector: LeaderElector, within_seconds: float = 0.1) -> None:
+    await asyncio.wait_for(elector.acquired.wait(), within_seconds)
+
+
+@in_virtual_time
+async def test_first_replica_leads_and_second_waits():
     server = LeaseServer()
     first, second = make_elector(server, "a"), make_elector(server, "b")
     run(first)
@@ -106,7 +109,8 @@ async def test_first_replica_leads_and_second_waits(run):
         second.require()
 
 
-async def test_released_lease_is_free_at_once(run):
+@in_virtual_time
+async def test_released_lease_is_free_at_once():
     server = LeaseServer()
     first, second = make_elector(server, "a"), make_elector(server, "b")
     task = run(first)
@@ -121,7 +125,8 @@ async def test_released_lease_is_free_at_once(run):
     assert server.lease["spec"]["leaseTransitions"] == 1
 
 
-async def test_dead_leaders_lease_is_taken_over_after_its_duration(run):
+@in_virtual_time
+async def test_dead_leaders_lease_is_taken_over_after_its_duration():
     server = LeaseServer()
     first, second = make_elector(server, "a"), make_elector(server, "b")
     task = run(first)
@@ -129,52 +134,53 @@ async def test_dead_leaders_lease_is_taken_over_after_its_duration(run):
     task.cancel()
     started = asyncio.get_running_loop().time()
     run(second)
-    await lead(second)
+    await lead(second, DURATION_SECONDS + 2 * RETRY_SECONDS)
     assert asyncio.get_running_loop().time() - started >= DURATION_SECONDS
     assert server.holder == "b"
 
 
-async def test_leader_that_cannot_renew_must_not_write_and_ends(run):
+@in_virtual_time
+async def test_leader_that_cannot_renew_must_not_write_and_ends():
     server = LeaseServer()
     elector = make_elector(server)
     task = run(elector)
     await lead(elector)
     server.is_down = True
     with pytest.raises(LeadershipLostError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, RENEW_DEADLINE_SECONDS + RETRY_SECONDS)
     with pytest.raises(LeadershipLostError):
         elector.require()
 
 
-async def test_leader_whose_lease_was_taken_ends_at_once(run):
+@in_virtual_time
+async def test_leader_whose_lease_was_taken_ends_at_once():
     server = LeaseServer()
     elector = make_elector(server)
     task = run(elector)
     await lead(elector)
     server.lease["spec"]["holderIdentity"] = "somebody-else"
     with pytest.raises(LeadershipLostError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, RETRY_SECONDS + 0.1)
 
 
-async def test_deleted_lease_is_made_again_by_its_holder(run):
+@in_virtual_time
+async def test_deleted_lease_is_made_again_by_its_holder():
     server = LeaseServer()
     elector = make_elector(server)
     run(elector)
     await lead(elector)
     server.lease = None
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if server.lease is not None:
-            break
+    await asyncio.sleep(RETRY_SECONDS + 0.1)
     assert server.holder == "a"
     assert elector.is_leading
 
 
-async def test_restarted_process_of_the_same_pod_takes_its_lease_back_at_once(run):
+@in_virtual_time
+async def test_restarted_process_of_the_same_pod_takes_its_lease_back_at_once():
     server = LeaseServer()
     task = run(make_elector(server, "pod-1"))
     await asyncio.sleep(0.05)
     task.cancel()
     again = make_elector(server, "pod-1")
     run(again)
-    await asyncio.wait_for(again.acquired.wait(), 0.2)
+    await lead(again)
