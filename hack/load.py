@@ -21,7 +21,8 @@ Ask: TypeAlias = Callable[[], Hashable]
 Connect: TypeAlias = Callable[[], contextlib.AbstractContextManager[Ask]]
 """Opens a connection, and closes it in the end."""
 
-CALL_SECONDS = 30
+CALL_SECONDS = 120
+"""A request may wait for a pod to start on a busy machine, and for another operator to lead before that."""
 FAILURES = (OSError, http.client.HTTPException, AssertionError, grpc.RpcError)
 
 

@@ -39,7 +39,7 @@ def write_manifest(folder: Path, sha256: str) -> Path:
 
 
 def ask(port: int, name: str, value: float) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         return ask_adder(connection, name, value)
     finally:
@@ -51,7 +51,7 @@ def test_serve_files_answers_for_every_model(model: Path) -> None:
         assert ask(port, "one", 41) == 42
         assert ask(port, "two", 1) == 2
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_serve_manifest_answers_under_its_name(model: Path, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_serve_manifest_answers_under_its_name(model: Path, tmp_path: Path) -> N
     with serving("-f", manifest, "--model", model) as (process, port):
         assert ask(port, "adder", 41) == 42
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_serve_manifest_wrong_digest_is_refused(model: Path, tmp_path: Path) -> None:

@@ -112,4 +112,4 @@ def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
         yield process
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)

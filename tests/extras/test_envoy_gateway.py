@@ -79,7 +79,7 @@ def count_requests(outside: Outside) -> int:
     """How many requests the new revision's only pod has had."""
     (pod,) = target_pods(outside)
     port = outside.cluster.forward(pod["status"]["podIP"], METRICS)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/load", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/load", timeout=120) as answer:
         return int(json.load(answer)["requests"])
 
 
@@ -91,7 +91,7 @@ def wait_shown(outside: Outside) -> None:
         outside.ask_many(20)
         return count_requests(outside) > before
 
-    wait_until(is_copied, "requests are copied", 60)
+    wait_until(is_copied, "requests are copied")
 
 
 def settled_requests(outside: Outside) -> int:

@@ -50,7 +50,7 @@ def test_wheel_in_a_clean_environment_answers(packages: Path, tmp_path: Path) ->
     model.write_bytes(make_adder(1))
     command = python.with_name("modelservice")
     with serving("--model", f"adder={model}", command=command) as (_, port):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         try:
             assert ask_adder(connection, "adder", 41) == 42
         finally:

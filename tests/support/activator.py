@@ -216,7 +216,7 @@ async def head_and_body(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(size)
 
 
-async def eventually(condition: Callable[[], object], what: str, timeout_seconds: float = 20.0) -> None:
+async def eventually(condition: Callable[[], object], what: str, timeout_seconds: float = 120.0) -> None:
     """Wait until `condition` is true; AssertionError saying `what` after the timeout."""
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     while not condition():

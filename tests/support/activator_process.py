@@ -41,7 +41,7 @@ class ActivatorProcess(OperatorProcess):
 
     def ports(self, namespace: str, name: str) -> dict[str, int] | str:
         """What it says of a service: its ports, or why not."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request("GET", f"/services/{namespace}/{name}")
             answer = connection.getresponse()

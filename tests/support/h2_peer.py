@@ -56,7 +56,7 @@ class H2Peer:
 
     async def until(self, kind: type[_Event], stream: int | None = None) -> _Event:
         """Read until such an event has come; EOFError where the connection ends before."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 for event in self.events:
                     if isinstance(event, kind) and stream in (None, getattr(event, "stream_id", None)):
@@ -66,7 +66,7 @@ class H2Peer:
 
     async def until_true(self, condition: Callable[[], object]) -> None:
         """Read until the test is content."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not condition():
                 if not await self.read():
                     raise EOFError(f"the end: {self.events}")

@@ -41,7 +41,7 @@ class Installation:
     def wait_rolled_out(self) -> None:
         """Wait until the Deployment's pods are the newest ones and one of them leads."""
         wait_rollout(self.cluster)
-        wait_until(self._one_pod_leads, "a pod of the operator holds the Lease", 60)
+        wait_until(self._one_pod_leads, "a pod of the operator holds the Lease")
 
     def _one_pod_leads(self) -> bool:
         return self.leader() in {pod["metadata"]["name"] for pod in self.pods()}
@@ -60,7 +60,7 @@ class Installation:
         """Sum of all samples of one metric of the leader."""
         leader = self.cluster.api.get(f"{PODS}/{self.leader()}")
         port = self.cluster.forward(leader["status"]["podIP"], 8081)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=120) as answer:
             lines = answer.read().decode().splitlines()
         samples = [line for line in lines if line.partition("{")[0].partition(" ")[0] == name]
         return sum(float(line.rpartition(" ")[2]) for line in samples)

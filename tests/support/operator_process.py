@@ -149,13 +149,13 @@ class OperatorProcess:
         if self.is_running():
             self.process.kill()
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(120)
 
     def kill_now(self) -> None:
         """SIGKILL without waiting for the end, for use inside a proxy."""
         self.process.kill()
 
-    def stop(self, timeout_seconds: float = 20.0) -> int:
+    def stop(self, timeout_seconds: float = 120.0) -> int:
         """SIGTERM; returns the exit code."""
         self.process.terminate()
         return self.process.wait(timeout_seconds)

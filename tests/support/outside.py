@@ -40,7 +40,7 @@ class Outside(User):
 
     def ask_many(self, requests: int, **headers: str) -> Counter[float]:
         """Count the answers of so many requests, one after the other."""
-        connection = http.client.HTTPConnection(*self.address(NAME), timeout=30)
+        connection = http.client.HTTPConnection(*self.address(NAME), timeout=120)
         found: Counter[float] = Counter()
         for _ in range(requests):
             found[ask_adder(_WithHeaders(connection, headers), NAME, 0.0)] += 1
@@ -101,7 +101,7 @@ class Outside(User):
     def wait_led(self) -> None:
         """Wait until the gateway goes by the route: it says that it accepts one before."""
         self.wait(NAME, _is_accepted, "the gateway takes both routes")
-        wait_until(lambda: _is_led(self), "the gateway leads to it", 30)
+        wait_until(lambda: _is_led(self), "the gateway leads to it")
 
 
 @dataclass(frozen=True)

@@ -232,4 +232,4 @@ def played_pods(api: Api, name: str, addresses: Addresses) -> Iterator[Fleet]:
             yield fleet
         finally:
             ends.set()
-            thread.join(30)
+            thread.join(120)

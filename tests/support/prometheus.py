@@ -59,7 +59,7 @@ class Prometheus:
 
     def _get(self, path: str, parameters: dict[str, str]) -> Any:
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30) as response:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=120) as response:
             return json.load(response)["data"]
 
 
@@ -85,7 +85,7 @@ def running_prometheus(folder: Path, targets: Sequence[Target]) -> Iterator[Prom
         yield found
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
 
 
 def _scraped(prometheus: Prometheus) -> int:

@@ -142,7 +142,7 @@ class User:
         """
         deadline = time.monotonic() + PROXY_DELAY_SECONDS
         while True:
-            connection = http.client.HTTPConnection(*self.address(name), timeout=30)
+            connection = http.client.HTTPConnection(*self.address(name), timeout=120)
             try:
                 return ask_adder(connection, model or name, value)
             except ConnectionResetError:

@@ -114,7 +114,7 @@ def test_status_of_running_cluster_names_every_component(cluster: Cluster) -> No
 
 def wait_for_answer(url: str) -> str:
     """The rules of a new Service take kube-proxy a moment; refused connections until then are no failure."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             with urllib.request.urlopen(url, timeout=10) as response:

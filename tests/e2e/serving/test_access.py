@@ -39,7 +39,7 @@ class Client:
     def ask(self, key: str | None, context: ssl.SSLContext | None = None) -> int:
         """The status of an inference; 0 where nodes do not know the way yet."""
         host, port = self._user.address(NAME, 443)
-        connection = http.client.HTTPSConnection(host, port, timeout=30, context=context or self._context)
+        connection = http.client.HTTPSConnection(host, port, timeout=120, context=context or self._context)
         headers = {} if key is None else {"X-Api-Key": key}
         body = {"inputs": [{"name": "values", "shape": [1], "datatype": "FP32", "data": [1.0625]}]}
         try:

@@ -163,7 +163,7 @@ def test_analysis_without_requests_waits_for_a_person(user: User, service: Objec
     paused = wait_phase(user, "Paused", paused="Inconclusive")
     assert metrics_with(paused, "Inconclusive") == {"ErrorRatio"}
     assert condition_status(paused, "Degraded") == "False"
-    run_rollout(user, "resume", "-w", "--timeout=100s")
+    run_rollout(user, "resume", "-w", "--timeout=120s")
     assert wait_phase(user, "Complete")["status"]["stableRevision"] == paused["status"]["targetRevision"]
 
 
@@ -177,7 +177,7 @@ def test_blue_green_switches_at_once(user: User, load: Load) -> None:
     paused = wait_phase(user, "Paused", paused="AwaitingPromotion")
     assert user.ask(PREVIEW, 0, model=NAME) == BLUE
     assert load.answers.keys() == {UNWATCHED}
-    run_rollout(user, "promote", "-w", "--timeout=100s")
+    run_rollout(user, "promote", "-w", "--timeout=120s")
     assert user.service(NAME)["status"]["stableRevision"] == paused["status"]["targetRevision"]
     user.wait(NAME, lambda one: one["status"]["replicas"] == 1, "the old pod has gone")
     wait_until(lambda: load.count(BLUE) > 50, "clients are answered by the new pod")

@@ -113,7 +113,7 @@ def test_budget_was_counted_through_every_rollout(user: User, service: Object) -
 
 # The last one: it ends what the others share.
 def test_deleted_services_leave_nothing(user: User, service: Object) -> None:
-    user.run_kubectl("delete", "msvc", "--all", "--wait=true", "--timeout=60s")
+    user.run_kubectl("delete", "msvc", "--all", "--wait=true", "--timeout=120s")
     kinds = ("deployments", "replicasets", "controllerrevisions", "services", "endpointslices", "pods")
     kinds = (*kinds, "horizontalpodautoscalers", "poddisruptionbudgets", "networkpolicies")
 

@@ -50,7 +50,7 @@ def test_first_deploy_answers_over_grpc(user: User, deployed: Object) -> None:
     host, port = user.address(NAME, port=9000)
     with grpcclient.InferenceServerClient(f"{host}:{port}") as client:
         assert client.is_model_ready(NAME)
-        answer = client.infer(NAME, [values], client_timeout=30)
+        answer = client.infer(NAME, [values], client_timeout=120)
     (output,) = answer.get_response().outputs
     assert answer.as_numpy(output.name).tolist() == [42]
     assert answer.get_response().model_version == "7"

@@ -120,11 +120,11 @@ def test_path_of_its_own_is_removed_from_requests(outside: Outside) -> None:
     outside.wait(NAME, lambda one: condition(one, "RouteReady").get("status") == "True", "the route", 30)
 
     def is_answered(path: str) -> bool:
-        connection = http.client.HTTPConnection(*outside.address(NAME), timeout=30)
+        connection = http.client.HTTPConnection(*outside.address(NAME), timeout=120)
         connection.request("POST", f"{path}/v2/models/{NAME}/infer", json.dumps(adder_request(0.0)))
         status = connection.getresponse().status
         connection.close()
         return status == http.client.OK
 
-    wait_until(lambda: is_answered("/team/spam"), "the path leads to it", 30)
-    wait_until(lambda: not is_answered(""), "and no other one", 30)
+    wait_until(lambda: is_answered("/team/spam"), "the path leads to it")
+    wait_until(lambda: not is_answered(""), "and no other one")

@@ -22,7 +22,7 @@ def test_model_change_and_scale_down_under_load_fail_no_request(user: User) -> N
         user.run_kubectl("scale", "msvc", NAME, "--replicas=1")
         user.wait_ready(NAME)
         # The pod of the scale-down goes on draining after the status has counted it out.
-        wait_until(lambda: len(user.items("pods", name=NAME)) == 1, "one pod is left", 60)
+        wait_until(lambda: len(user.items("pods", name=NAME)) == 1, "one pod is left")
         changed_at = load.count()
         wait_until(lambda: load.count() > changed_at + 50, "clients are answered by the last pod")
     assert not load.failures, f"{len(load.failures)} of {load.count()}: {load.failures[:3]}"
@@ -58,7 +58,7 @@ def count_to(user: User, steps: int) -> object:
 
 def pending_requests(user: User, address: str) -> float:
     """The gauge of the pod's own metrics."""
-    connection = http.client.HTTPConnection("127.0.0.1", user.cluster.forward(address, 8082), timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", user.cluster.forward(address, 8082), timeout=120)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()

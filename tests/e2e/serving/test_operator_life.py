@@ -59,7 +59,7 @@ def test_leader_killed_mid_rollout_ends_in_the_same_state(user: User, installati
     assert not is_ready(user.service(KILLED))
     leader = installation.leader()
     user.kubectl.run("delete", "pod", leader, "--namespace", NAMESPACE, "--grace-period=0", "--force")
-    wait_until(lambda: installation.leader() not in ("", leader), "the other replica leads", 60)
+    wait_until(lambda: installation.leader() not in ("", leader), "the other replica leads")
 
     ready = user.wait_ready(KILLED)["status"]
     undisturbed = user.wait_ready(UNDISTURBED)["status"]

@@ -39,7 +39,7 @@ SHAPE = {"input": "values", "shape": [2]}
 
 def test_model_answers_under_its_name_in_the_protocols(user: User, deployed: Object) -> None:
     assert deployed["status"]["url"].endswith(f"/v2/models/{MODEL_NAME}")
-    connection = http.client.HTTPConnection(*user.address(NAME), timeout=30)
+    connection = http.client.HTTPConnection(*user.address(NAME), timeout=120)
     assert ask_adder(connection, MODEL_NAME, 1) == 4
     # Longer than the server was told to take.
     connection.request("POST", f"/v2/models/{MODEL_NAME}/infer", json.dumps({"id": "x" * 2000}))

@@ -94,7 +94,7 @@ def test_model_that_answers_otherwise_than_its_proof_never_serves(user: User, tm
     assert "spec.model.verify: the model does not answer as its framework did" in message
     assert "the input is values=" in message
     assert user.ask("verified", 41) == 42
-    user.run_kubectl("delete", "msvc", "verified", "--cascade=foreground", "--timeout=60s")
+    user.run_kubectl("delete", "msvc", "verified", "--cascade=foreground", "--timeout=120s")
 
 
 def test_replica_that_loads_another_file_than_the_first_is_told(user: User) -> None:
@@ -123,7 +123,7 @@ def test_replica_that_loads_another_file_than_the_first_is_told(user: User) -> N
     )
     user.cluster.api.delete(user.path("pods", newest["metadata"]["name"]))
     user.wait("mutable", lambda one: condition(one, "Degraded")["status"] == "False", "Degraded=False")
-    user.run_kubectl("delete", "msvc", "mutable", "--cascade=foreground", "--timeout=60s")
+    user.run_kubectl("delete", "msvc", "mutable", "--cascade=foreground", "--timeout=120s")
 
 
 def is_older(pod: Object, pods: Iterable[Object]) -> bool:
@@ -169,7 +169,7 @@ def test_model_of_a_claim_is_mounted_and_verified(user: User, claim: str) -> Non
     user.edit("claimed", {"model": {"sha256": digest}})
     user.wait_ready("claimed")
     assert user.ask("claimed", 41) == 42
-    user.run_kubectl("delete", "msvc", "claimed", "--cascade=foreground", "--timeout=60s")
+    user.run_kubectl("delete", "msvc", "claimed", "--cascade=foreground", "--timeout=120s")
 
 
 def test_restarted_server_does_not_download_again(user: User) -> None:

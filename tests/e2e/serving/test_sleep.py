@@ -45,7 +45,7 @@ class Dozer:
         """Send it to sleep, and wait until no pod is left."""
         self.scale(0)
         self.user.wait(NAME, lambda one: condition(one, "Ready").get("reason") == "ScaledToZero", "asleep")
-        wait_until(lambda: not self.user.items("pods", name=NAME), "no pod is left", 60)
+        wait_until(lambda: not self.user.items("pods", name=NAME), "no pod is left")
 
     def wait_awake(self) -> None:
         """Wait until its pods lead again."""
@@ -95,7 +95,7 @@ class Dozer:
 
 
 def read_metric(user: User, address: str, name: str) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", user.cluster.forward(address, 8082), timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", user.cluster.forward(address, 8082), timeout=120)
     connection.request("GET", "/metrics")
     lines = connection.getresponse().read().decode().splitlines()
     connection.close()

@@ -229,7 +229,7 @@ def test_kubectl_wait_sees_the_ready_condition(crds: Cluster, namespace: str) ->
     status = make_status()
     status["conditions"][0]["status"] = "True"
     crds.api.patch(f"{collection(namespace)}/spam/status", {"status": status})
-    waited = kubectl(crds, "wait", "-n", namespace, "msvc/spam", "--for=condition=Ready", "--timeout=20s")
+    waited = kubectl(crds, "wait", "-n", namespace, "msvc/spam", "--for=condition=Ready", "--timeout=120s")
     assert waited.returncode == 0, waited.stderr
 
 

@@ -47,7 +47,7 @@ class Server:
 
     def _request(self, method: str, path: str, body: str | None) -> str:
         context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=120, context=context)
         try:
             connection.request(method, path, body)
             return connection.getresponse().read().decode()
@@ -71,7 +71,7 @@ def server(control_plane: Cluster) -> Iterator[Server]:
             yield Server(control_plane.forward(NODE_ADDRESS, PORT))
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
 
 
 @dataclass

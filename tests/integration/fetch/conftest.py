@@ -57,7 +57,7 @@ async def closed_connections() -> AsyncIterator[None]:
     yield
     loop: Any = asyncio.get_running_loop()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while len(loop._selector.get_map()) > 1:  # noqa: ASYNC110 - its own pipe; nothing tells of others
                 await asyncio.sleep(0.01)
 

@@ -68,7 +68,7 @@ class RegistryServer:
         return digest
 
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

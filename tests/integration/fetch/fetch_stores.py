@@ -41,9 +41,9 @@ class Store:
         S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1").add_auth(request)
         if self.scheme == "https":
             context = ssl.create_default_context(cafile=str(self.authority))
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=120, context=context)
         else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request("PUT", path + query, data, dict(request.headers.items()))
             response = connection.getresponse()

@@ -64,7 +64,7 @@ class Azurite:
         url = f"{self.keys['AZURE_STORAGE_ENDPOINT']}/models?restype=container"
         request = urllib.request.Request(url, method="PUT", headers=sent)
         context = ssl.create_default_context(cafile=str(self.authority))
-        with urllib.request.urlopen(request, timeout=10, context=context) as response:
+        with urllib.request.urlopen(request, timeout=120, context=context) as response:
             assert response.status == 201
 
     def put(self, key: str, data: bytes) -> None:

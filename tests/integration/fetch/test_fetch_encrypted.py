@@ -215,7 +215,7 @@ async def test_fetch_that_is_ended_does_not_wait_for_ever_for_its_thread(keyed, 
     await reached.wait()
     task.cancel()
     try:
-        done, _ = await asyncio.wait([task], timeout=30)
+        done, _ = await asyncio.wait([task], timeout=120)
         assert done
         assert task.cancelled()
     finally:

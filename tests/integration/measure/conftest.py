@@ -118,7 +118,7 @@ def prometheus(servers: tuple[Server, Server], tmp_path_factory: pytest.TempPath
         yield url
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
 
 
 def write_configuration(folder: Path, servers: tuple[Server, ...]) -> Path:

@@ -242,7 +242,7 @@ def test_sigterm_finishes_what_is_held_and_takes_no_more(make_sleeper, kube, lea
         wait_until(lambda: is_refused(leaving.host, sleeper.ports["http"]), "nobody else is let in")
         sleeper.give_pod()
         assert (asked.result(60), late.result(60)) == (2, 3)
-    assert leaving.process.wait(30) == 0
+    assert leaving.process.wait(120) == 0
 
 
 def test_kept_channel_of_grpc_leaves_once_pods_lead(make_sleeper, activators):

@@ -289,7 +289,7 @@ def test_every_query_of_the_dashboards_has_an_answer(observed: Installation, pro
 
     # The last of it may come with the next scrape.
     with contextlib.suppress(AssertionError):
-        wait_until(nothing_is_empty, "every query has an answer", 30)
+        wait_until(nothing_is_empty, "every query has an answer")
     assert sorted(empty) == []
 
 

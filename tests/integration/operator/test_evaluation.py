@@ -46,7 +46,7 @@ class Kubelet:
 
     def __exit__(self, *_: object) -> None:
         self._ends.set()
-        self._thread.join(30)
+        self._thread.join(120)
 
     def _run(self) -> None:
         while not self._ends.wait(POLL_SECONDS):

@@ -56,7 +56,7 @@ def test_frozen_leader_does_not_write_after_it_wakes_up(kube, make_operator):
     wait_until(lambda: kube.service()["status"].get("availableReplicas") == 3, "the successor works")
     first.signal(signal.SIGCONT)
     # It finds that its Lease has run out, and ends; the kubelet would start it anew as the standby.
-    assert first.process.wait(30) == 1
+    assert first.process.wait(120) == 1
     assert "never retrieved" not in first.log_tail(200)
     assert holder(kube) == "operator-b"
     assert kube.items("deployments")[0]["spec"]["replicas"] == 3
@@ -78,7 +78,7 @@ def test_leader_that_cannot_renew_ends(kube, proxy, make_operator):
 
     operator = make_operator(proxy=proxy).start().wait_leading()
     proxy.add(Rule(lambda request: "/leases" in request.path, "refuse", status=500))
-    assert operator.process.wait(30) == 1
+    assert operator.process.wait(120) == 1
     assert "never retrieved" not in operator.log_tail(200)
     proxy.clear()
     operator.start().wait_leading()

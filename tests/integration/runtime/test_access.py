@@ -37,7 +37,7 @@ AUTH = {
 }
 TLS = {"secretName": "certificate", "clientCASecretName": "authorities"}
 INFER = "/inference.GRPCInferenceService/ModelInfer"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 def spec_of(**fields: Any) -> ModelServiceSpec:
@@ -129,7 +129,7 @@ def ask(
     server: ServerProcess, context: ssl.SSLContext, headers: Mapping[str, str], path: str = ""
 ) -> tuple[int, str]:
     """The status of an inference, and whose certificate the server showed."""
-    connection = http.client.HTTPSConnection("127.0.0.1", server.http_port, timeout=30, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", server.http_port, timeout=120, context=context)
     try:
         connection.connect()
         shown: Any = connection.sock.getpeercert()
@@ -151,13 +151,13 @@ def call(server: ServerProcess, parties: Parties, metadata: Mapping[str, str]) -
     request.raw_input_contents.append(b"\0" * 16)
     with grpc.secure_channel(f"127.0.0.1:{server.grpc_port}", credentials) as channel:
         future = channel.unary_unary(INFER).future(
-            request.SerializeToString(), metadata=[*metadata.items()], timeout=30
+            request.SerializeToString(), metadata=[*metadata.items()], timeout=120
         )
         return future.code()
 
 
 def metric(server: ServerProcess, file: str) -> float | None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=30) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=120) as response:
         lines = response.read().decode().splitlines()
     name = f'modelservice_file_refused{{file="{file}"}} '
     return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), None)
@@ -171,7 +171,7 @@ def eventually(check: Callable[[], object]) -> None:
 
 
 def digests_are_known(server: ServerProcess) -> bool:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/report", timeout=30) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/report", timeout=120) as response:
         return bool(json.load(response)["digestsComplete"])
 
 
@@ -196,7 +196,7 @@ def test_audit_log_tells_who_asked_for_what_over_both_protocols(
             ask(server, context, {"X-Api-Key": KEY}, "/v2/models/absent/infer")[0],
         ]
         codes = [call(server, OURS, {"x-api-key": KEY}), call(server, OURS, {"x-api-key": "ms_guessed"})]
-        probe = http.client.HTTPSConnection("127.0.0.1", server.http_port, timeout=30, context=bare)
+        probe = http.client.HTTPSConnection("127.0.0.1", server.http_port, timeout=120, context=bare)
         probe.request("GET", "/v2/health/ready")
         assert probe.getresponse().status == 200
         probe.close()

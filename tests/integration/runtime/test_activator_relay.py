@@ -125,7 +125,7 @@ async def test_errors_of_the_pod_are_its_own(rig: Rig) -> None:
 
 async def test_expectation_of_curl_is_met_and_too_much_is_refused_by_the_pod(rig: Rig) -> None:
     def post(size: int) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", rig.ports["http"], timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", rig.ports["http"], timeout=120)
         connection.putrequest("POST", "/v2/models/adder/infer")
         connection.putheader("Content-Length", str(size))
         connection.putheader("Expect", "100-continue")
@@ -216,7 +216,7 @@ async def test_pod_that_drains_finishes_what_went_through(model_files: dict[str,
             await pod_is_busy(leaving)
             leaving.process.terminate()
             assert (await call).model_name == "loop"
-            assert leaving.process.wait(30) == 0
+            assert leaving.process.wait(120) == 0
 
 
 async def test_server_with_a_certificate_is_reached_by_tls_through_and_through(

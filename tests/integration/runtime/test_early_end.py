@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.unit.runtime.server_process import ROOT, server_process
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 ENDLESS = """
 import sys, time
 print("waiting", file=sys.stderr, flush=True)

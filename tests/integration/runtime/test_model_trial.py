@@ -65,7 +65,7 @@ def children(pid: int) -> set[int]:
 
 
 def wait_for_child(pid: int) -> int:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (found := children(pid)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -74,7 +74,7 @@ def wait_for_child(pid: int) -> int:
 
 
 def wait_until_ended(pid: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while is_running(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -29,7 +29,7 @@ SLOW_BODY = json.dumps(
 
 
 def post(port: int, model: str, body: bytes) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request("POST", f"/v2/models/{model}/infer", body)
     response = connection.getresponse()
     answer = response.status, response.read()
@@ -75,7 +75,7 @@ class Caller:
     failures: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         while not self.stop.is_set():
             try:
                 connection.request("POST", "/v2/models/mlp/infer", BODY)
@@ -106,12 +106,12 @@ def test_sigterm_under_load_fails_no_request(model_files: dict[str, Path]) -> No
         time.sleep(0.5)
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
         assert [caller.failures for caller in callers] == [[]] * 6
         assert {status for caller in callers for status in caller.statuses} == {200}
         for caller, before in zip(callers, answered_before, strict=True):
             assert len(caller.statuses) > before
-        assert server.process.wait(30) == 0
+        assert server.process.wait(120) == 0
 
 
 def readiness(port: int) -> int:
@@ -119,7 +119,7 @@ def readiness(port: int) -> int:
 
 
 def get_status(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request("GET", path)
     status = connection.getresponse().status
     connection.close()
@@ -137,8 +137,8 @@ def test_drain_finishes_the_request_in_flight_and_refuses_new_connections(
         wait_until_pending(server.metrics_port)
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("signal received")
-        assert server.process.wait(30) == 0
-        caller.join(30)
+        assert server.process.wait(120) == 0
+        caller.join(120)
         assert answers[0][0] == 200
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.http_port))
@@ -322,13 +322,13 @@ def test_report_tells_the_digest_and_the_tensors_of_what_was_loaded(
         report: dict[str, Any] = {"digestsComplete": False}
         while not report["digestsComplete"]:
             address = f"http://127.0.0.1:{server.metrics_port}/report"
-            with urllib.request.urlopen(address, timeout=30) as answer:
+            with urllib.request.urlopen(address, timeout=120) as answer:
                 report = json.load(answer)
         (entry,) = report["models"]
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
         assert entry["sizeBytes"] == len(content)
         address = f"http://127.0.0.1:{server.http_port}/v2/models/m"
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with urllib.request.urlopen(address, timeout=120) as answer:
             metadata = json.load(answer)
         assert metadata["inputs"]
         for side in ("inputs", "outputs"):

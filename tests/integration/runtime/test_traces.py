@@ -97,7 +97,7 @@ def infer_over_grpc(server: ServerProcess, traceparent: str) -> None:
     request.inputs.add(name="x", datatype="FP32", shape=[1, 4])
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        stub.ModelInfer(request, metadata=(("traceparent", traceparent),), timeout=30)
+        stub.ModelInfer(request, metadata=(("traceparent", traceparent),), timeout=120)
 
 
 def test_spans_of_both_protocols_arrive_below_their_callers(

@@ -65,7 +65,7 @@ def test_file_lock_excludes_others_until_released(tmp_path: Path) -> None:
         order.append("first")
         # Whoever waits must not go on with a lock that is no more.
         (tmp_path / "lock").unlink()
-    other.join(timeout=10)
+    other.join(timeout=120)
     assert order == ["first", "second"]
 
 

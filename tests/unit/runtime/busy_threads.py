@@ -23,15 +23,15 @@ class Busy:
         for _ in range(offload._THREADS):
             offload._executor.submit(self._hold)
         for _ in range(offload._THREADS):
-            assert self._entered.acquire(timeout=10)
+            assert self._entered.acquire(timeout=120)
 
     def _hold(self) -> None:
         self._entered.release()
-        self.gate.wait(30)
+        self.gate.wait(120)
 
     def wait_for_work(self) -> None:
         """Until something waits for a thread."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not offload._executor._work_queue.qsize():
             assert time.monotonic() < deadline, "nothing was left to a thread"
             time.sleep(0.005)
@@ -45,4 +45,4 @@ def answer_while_busy(busy: Busy, server: ServerThread, ask: Callable[[], Any]) 
         assert server.request("GET", "/v2/health/ready").status == 200
         assert not asked.done()
         busy.gate.set()
-        return asked.result(timeout=20)
+        return asked.result(timeout=120)

@@ -79,7 +79,7 @@ class Results:
         self._changed.set()
 
     async def wait(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while len(self.items) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -91,4 +91,4 @@ def values(result: InferResult | ServingError) -> list[float]:
 
 
 async def entered(model: GatedModel) -> None:
-    assert await asyncio.to_thread(model.entered.acquire, timeout=10)
+    assert await asyncio.to_thread(model.entered.acquire, timeout=120)

@@ -51,7 +51,7 @@ class ServerProcess:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def server_process(
         yield server
     finally:
         server.process.kill()
-        server.process.wait(30)
+        server.process.wait(120)
         assert server.process.stderr is not None
         server.process.stderr.close()
 
@@ -76,4 +76,4 @@ def run_to_the_end(*arguments: str) -> tuple[int, str]:
     with server_process(*arguments) as server:
         assert server.process.stderr is not None
         text = server.process.stderr.read()
-        return server.process.wait(30), text
+        return server.process.wait(120), text

@@ -85,18 +85,18 @@ class ServerThread:
 
     def __enter__(self) -> "ServerThread":
         self._thread.start()
-        assert self._started.wait(30)
+        assert self._started.wait(120)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive()
 
     def request(
         self, method: str, path: str, body: bytes | object = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             connection.request(method, path, data, dict(headers or {}))
@@ -107,7 +107,7 @@ class ServerThread:
 
     def load_page(self) -> dict[str, Any]:
         """What `/load` on the metrics port says now."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/load", timeout=20) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/load", timeout=120) as response:
             page: dict[str, Any] = json.load(response)
             return page
 
@@ -120,7 +120,7 @@ class ServerThread:
             files.poll()
 
     def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=120)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 

@@ -71,7 +71,7 @@ class Keda:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
         )
-        return await call(request, timeout=10)
+        return await call(request, timeout=120)
 
     async def is_active(self, **ref: str) -> bool:
         return bool((await self.ask("IsActive", self.ref(**ref), pb.IsActiveResponse)).result)
@@ -93,7 +93,7 @@ class Keda:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=pb.IsActiveResponse.FromString,
         )
-        return call(self.ref(), timeout=30)
+        return call(self.ref(), timeout=120)
 
 
 @pytest.fixture

@@ -343,4 +343,4 @@ def test_the_command_serves_and_stops_on_interrupt(model: Path) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/mlp/ready") as response:
             assert response.status == 200
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0

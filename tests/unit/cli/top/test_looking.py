@@ -52,7 +52,7 @@ class World:
             raise self.error
         if pod == "pod-2":
             raise UnavailableError("it hangs")
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{path}", timeout=20) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{path}", timeout=120) as response:
             return bytes(response.read())
 
 

@@ -49,10 +49,10 @@ async def test_run_kopf_user_without_a_name_starts(monkeypatch: pytest.MonkeyPat
         )
     )
     started = asyncio.create_task(flags.started.wait())
-    done, _ = await asyncio.wait({kopf_run, started}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({kopf_run, started}, timeout=120, return_when=asyncio.FIRST_COMPLETED)
     assert started in done, kopf_run.exception()
     flags.stop.set()
-    await asyncio.wait_for(kopf_run, timeout=30)
+    await asyncio.wait_for(kopf_run, timeout=120)
 
 
 def test_watcher_names_each_namespace_has_a_watcher_and_the_cluster_one() -> None:

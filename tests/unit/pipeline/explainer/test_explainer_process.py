@@ -29,7 +29,7 @@ def test_the_process_answers_on_both_families_and_ends_by_a_signal(server: Serve
     ]
     with subprocess.Popen(command) as process:
         try:
-            wait_until(lambda: is_ready(port), "the explainer is ready", 60)
+            wait_until(lambda: is_ready(port), "the explainer is ready")
             body = json.dumps({"instances": [[1, 2, 3, 4]], "background": [[0, 0, 0, 0]]}).encode()
             request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/mlp:explain", body)
             with urllib.request.urlopen(request, timeout=60) as answer:

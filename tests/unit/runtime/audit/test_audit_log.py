@@ -49,7 +49,7 @@ class Reader:
         """All lines, once nobody writes any more."""
         os.close(self.write_end)
         assert self._thread is not None
-        self._thread.join(30)
+        self._thread.join(120)
         os.close(self.read_end)
         return [json.loads(line) for line in b"".join(self._parts).splitlines()]
 
@@ -162,7 +162,7 @@ def test_log_that_cannot_be_written_lets_nobody_in(reader: Reader, caplog: pytes
     os.close(reader.read_end)
     log.check_room()
     log.add(LINE)
-    log._thread.join(30)
+    log._thread.join(120)
 
     with pytest.raises(ModelUnavailableError, match="cannot be written"):
         log.check_room()

@@ -210,7 +210,7 @@ async def play(steps: list[str], warm_up: WarmUp, rows: int) -> None:
                 continue
             waited += 1
         assert statistics.open_count >= lane.pending
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         # A run whose requests have all left ends later, and then it is known how long they waited.
         while statistics.open_count or lane._running:  # noqa: ASYNC110 - whoever ends last tells nobody
             await asyncio.sleep(0.001)

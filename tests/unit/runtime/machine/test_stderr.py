@@ -99,7 +99,7 @@ def test_write_with_a_reader_keeps_every_line_and_their_order(ends: tuple[int, i
         stream.write(line(number))
     stream.write("end\n")
     stream.drain(30)
-    thread.join(30)
+    thread.join(120)
     assert found == [line(number)[:-1] for number in range(5_000)] + ["end"]
 
 

@@ -32,7 +32,7 @@ class Client:
     answers: list[tuple[int, Any]] = field(default_factory=list)
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         while not self.stop.is_set():
             connection.request("POST", self.path, json.dumps(self.body))
             response = connection.getresponse()
@@ -43,7 +43,7 @@ class Client:
 def on_loop(server: ServerThread, action: Callable[[], None]) -> None:
     done = threading.Event()
     server.loop.call_soon_threadsafe(lambda: (action(), done.set()))
-    assert done.wait(30)
+    assert done.wait(120)
 
 
 def scores_of(server: ServerThread, version: str) -> list[float]:
@@ -90,7 +90,7 @@ def test_versions_swapped_under_load_fail_no_request_and_mix_no_answer(
         finally:
             stop.set()
             for thread in threads:
-                thread.join(30)
+                thread.join(120)
     assert {status for client in (*infer, predict) for status, _ in client.answers} == {200}
     versions = set()
     for client in infer:

@@ -60,7 +60,7 @@ def call(server: ServerThread, method: str, request: Any, answer: Any) -> Any:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        return stub(request, timeout=20)
+        return stub(request, timeout=120)
 
 
 def grpc_raw(server: ServerThread, values: list[float]) -> list[float]:

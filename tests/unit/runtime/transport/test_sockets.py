@@ -47,13 +47,13 @@ def test_every_port_answers_on_both_families(server: ServerThread, address: str)
     assert get_status(address, server.metrics_port, None, "/metrics") == 200
     target = f"[{address}]:{server.grpc_port}" if ":" in address else f"{address}:{server.grpc_port}"
     with open_channel(target, is_tls=is_tls) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=120)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def get_status(address: str, port: int, tls: ssl.SSLContext | None, path: str = "/v2/health/live") -> int:
     """The Host header has the address as a client writes it, in brackets where it is one of IPv6."""
-    connection = http.client.HTTPConnection(address, port, timeout=20)
+    connection = http.client.HTTPConnection(address, port, timeout=120)
     connection.connect()
     if tls is not None:
         connection.sock = tls.wrap_socket(connection.sock, server_hostname=IPV4)

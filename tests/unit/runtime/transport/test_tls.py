@@ -117,7 +117,7 @@ def test_large_bodies_and_answers_pass_whole(secure: ServerThread, tmp_path: Pat
     head = b'{"inputs":[' + tensor + b'],"parameters":{"binary_data_output":true}}'
     headers = {"Inference-Header-Content-Length": str(len(head))}
     connection = http.client.HTTPSConnection(
-        "127.0.0.1", secure.port, timeout=20, context=with_certificate(tmp_path, CLIENT)
+        "127.0.0.1", secure.port, timeout=120, context=with_certificate(tmp_path, CLIENT)
     )
     try:
         for turn in range(5):  # from the second on the server knows what is coming
@@ -140,7 +140,7 @@ def test_large_answer_is_encrypted_as_it_is_read(secure: ServerThread, tmp_path:
         connection.sendall(b"POST /v2/models/any/infer HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (lines, head))
         connection.sendall(bytes(16_000_000))
         assert connection.recv(1) == b"H"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while secure.server.buffered_bytes < 1_000_000:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -179,7 +179,7 @@ def test_lost_connection_gives_its_memory_back_at_once(
             connection.sendall(sent)
             assert connection.recv(1)
             assert count() == before + 1
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while count() > before:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -221,7 +221,7 @@ def test_new_certificate_holds_for_new_connections_and_a_broken_one_is_passed_ov
     def poll() -> None:
         polled = threading.Event()
         secure.loop.call_soon_threadsafe(lambda: (secure.tls.files[0].poll(), polled.set()))
-        assert polled.wait(10)
+        assert polled.wait(120)
 
     with connect(secure, context) as old:
         write_server(directory, SECOND)
@@ -271,7 +271,7 @@ def test_clients_that_never_shake_hands_are_bounded_and_leave_room(hasty: Server
 
 def test_client_that_leaves_during_the_handshake_leaves_nothing_behind(hasty: ServerThread) -> None:
     for _ in range(50):
-        connection = socket.create_connection(("127.0.0.1", hasty.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", hasty.port), timeout=120)
         connection.sendall(b"\x16\x03\x01\x02")
         connection.close()
     with connect(hasty, client_context(AUTHORITY)) as last:

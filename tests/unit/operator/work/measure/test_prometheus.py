@@ -182,7 +182,7 @@ async def measure(
         run="1", candidate="new", stable=stable, interval_seconds=0, metrics=metrics, prometheus_url=url
     )
     measurer.of(KEY, request, ())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await woken.wait()
     found = measurer.of(KEY, request, ())
     measurer.forget(KEY)

@@ -111,7 +111,7 @@ async def test_rows_that_cannot_be_told_apart_are_given_up_in_the_end(
     lane = make_lane(RowModel(spec=TEXTS), waiting("owner"), max_batch_size=8)
     results = Results()
     text = InferRequest({"x": np.array(["always the same"], object)}, ("y",))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while lane.batching.awaits_check:
             await submit(lane, results, text)
     assert lane.batching.obstacle == learner._NO_PROOF

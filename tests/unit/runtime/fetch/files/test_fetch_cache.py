@@ -52,7 +52,7 @@ def store() -> Iterator[Store]:
     thread.start()
     yield running
     running.server.shutdown()
-    thread.join(10)
+    thread.join(120)
     running.server.server_close()
 
 

@@ -53,14 +53,14 @@ class FakeCall:
         self.changed.set()
 
     async def until_finished(self) -> tuple[GrpcStatus, str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while self.finished is None:
                 self.changed.clear()
                 await self.changed.wait()
         return self.finished
 
     async def until_sent(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while len(self.sent) < count:
                 self.changed.clear()
                 await self.changed.wait()

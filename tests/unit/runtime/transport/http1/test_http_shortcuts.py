@@ -225,7 +225,7 @@ def test_client_that_leaves_within_a_large_body_leaves_nothing_behind(
     connection = connect()
     connection.sendall(binary_request(np.zeros((1, 500_000), np.float32))[:1_000_000])
     connection.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while serving.server.connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert (len(serving.server.connections), serving.server.buffered_bytes) == (0, 0)
@@ -292,7 +292,7 @@ def test_client_that_leaves_while_its_large_body_is_decoded_is_counted(
     connection = connect()
     connection.sendall(json_request([1.0] * 60_000))
     connection.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while statistics.failures["CANCELED"] + statistics.success_count == handled:
         assert time.monotonic() < deadline
         time.sleep(0.01)

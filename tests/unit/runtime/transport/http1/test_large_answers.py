@@ -254,7 +254,7 @@ def test_large_grpc_answer_is_written_on_a_thread(
 ) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         ask = channel.unary_unary(path)
-        assert len(answer_while_busy(busy, server, lambda: ask(message, timeout=20))) > COUNT
+        assert len(answer_while_busy(busy, server, lambda: ask(message, timeout=120))) > COUNT
 
 
 def test_binary_answer_needs_no_thread(server: ServerThread, busy: Busy) -> None:

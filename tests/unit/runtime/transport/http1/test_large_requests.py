@@ -141,7 +141,7 @@ def test_large_grpc_request_waits_and_others_do_not(server: ServerThread, busy: 
     message = make().SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         ask = channel.unary_unary(path)
-        assert answer_while_busy(busy, server, lambda: ask(message, timeout=20))
+        assert answer_while_busy(busy, server, lambda: ask(message, timeout=120))
 
 
 def test_compressed_grpc_message_is_inflated_on_a_thread(server: ServerThread, busy: Busy) -> None:
@@ -150,7 +150,7 @@ def test_compressed_grpc_message_is_inflated_on_a_thread(server: ServerThread, b
     request.raw_input_contents.append(array.tobytes())
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", compression=grpc.Compression.Gzip) as channel:
         ask = channel.unary_unary(f"{OIP}/ModelInfer")
-        answer = answer_while_busy(busy, server, lambda: ask(request.SerializeToString(), timeout=20))
+        answer = answer_while_busy(busy, server, lambda: ask(request.SerializeToString(), timeout=120))
     assert inference_pb2.ModelInferResponse.FromString(answer).raw_output_contents == [array.tobytes()]
 
 
@@ -170,7 +170,7 @@ def test_large_request_that_is_wrong_is_refused_and_counted(server: ServerThread
     message.raw_input_contents[0] += base64.b64decode("AAAA")
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary(f"{OIP}/ModelInfer")(message.SerializeToString(), timeout=20)
+            channel.unary_unary(f"{OIP}/ModelInfer")(message.SerializeToString(), timeout=120)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert statistics.failures["OTHER"] == failed + 2
 
@@ -188,7 +188,7 @@ def test_client_that_leaves_while_its_request_waits_is_counted_and_not_run(
     while server.server.connections:
         time.sleep(0.005)
     busy.gate.set()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while statistics.failures["CANCELED"] == before[0]:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -221,7 +221,7 @@ def test_too_many_texts_are_413_and_resource_exhausted(server: ServerThread) -> 
     message.raw_input_contents[0] = bytes(4 * count)
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary(f"{OIP}/ModelInfer")(message.SerializeToString(), timeout=20)
+            channel.unary_unary(f"{OIP}/ModelInfer")(message.SerializeToString(), timeout=120)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -239,13 +239,13 @@ def long_text_of(protocol: str, server: ServerThread) -> bool:
             path, message = f"{OIP}/ModelInfer", raw_texts()
             message.inputs[0].shape[0] = 1
             message.raw_input_contents[0] = len(text).to_bytes(4, "little") + text.encode()
-            return text.encode() in channel.unary_unary(path)(message.SerializeToString(), timeout=20)
+            return text.encode() in channel.unary_unary(path)(message.SerializeToString(), timeout=120)
         predict = predict_texts()
         del predict.inputs["x"].string_val[1:]
         predict.inputs["x"].string_val[0] = text.encode()
         predict.inputs["x"].tensor_shape.dim[0].size = 1
         ask = channel.unary_unary(f"{PREDICTION}/Predict")
-        return text.encode() in ask(predict.SerializeToString(), timeout=20)
+        return text.encode() in ask(predict.SerializeToString(), timeout=120)
 
 
 @pytest.mark.parametrize("protocol", ["infer", "predict", "grpc infer", "grpc predict"])

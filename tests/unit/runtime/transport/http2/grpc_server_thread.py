@@ -134,22 +134,22 @@ class GrpcServerThread:
 
     def __enter__(self) -> "GrpcServerThread":
         self._thread.start()
-        assert self._started.wait(30)
+        assert self._started.wait(120)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive()
 
     def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=120)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     def drain(self, seconds: float) -> bool:
         """Drain from the caller's thread."""
-        return asyncio.run_coroutine_threadsafe(self.server.drain(seconds), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(self.server.drain(seconds), self.loop).result(120)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -165,7 +165,7 @@ class GrpcServerThread:
         await self.server.drain(0.2)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "timed out"

@@ -57,7 +57,7 @@ def test_busy_client_of_a_server_that_wants_new_connections_loses_no_call() -> N
         echo = channel.unary_unary("/test.Test/Echo")
         seen = set()
         for number in range(3_000):
-            assert echo(b"%d" % number, timeout=20) == b"%d" % number
+            assert echo(b"%d" % number, timeout=120) == b"%d" % number
             seen |= {id(connection) for connection in list(server.server.connections)}
         assert len(seen) > 1
 
@@ -65,7 +65,7 @@ def test_busy_client_of_a_server_that_wants_new_connections_loses_no_call() -> N
 def test_call_that_lasts_beyond_the_grace_ends_with_its_last_answers() -> None:
     limits = replace(YOUNG, max_connection_age_grace_seconds=0.1)
     with GrpcServerThread(limits) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        answers = channel.unary_stream("/test.Test/Patient")(b"hi", timeout=20)
+        answers = channel.unary_stream("/test.Test/Patient")(b"hi", timeout=120)
         assert next(answers) == b"hi"
         assert next(answers) == b"bye"
         with pytest.raises(grpc.RpcError) as error:
@@ -79,7 +79,7 @@ def test_call_that_does_not_end_by_itself_is_ended_after_the_grace() -> None:
     with GrpcServerThread(limits) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         cancelled = Never.cancelled
         with pytest.raises(grpc.RpcError) as error:
-            channel.unary_unary("/test.Test/Never")(b"", timeout=20)
+            channel.unary_unary("/test.Test/Never")(b"", timeout=120)
         assert error.value.code() is grpc.StatusCode.UNAVAILABLE
         wait_until(lambda: Never.cancelled == cancelled + 1)
 

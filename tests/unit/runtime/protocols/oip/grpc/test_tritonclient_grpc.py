@@ -134,7 +134,7 @@ def test_client_streams(client: Any) -> None:
         data = np.full((1, 4), number, np.float32)
         name = "unknown" if number == 3 else "any"
         client.async_stream_infer(name, [make_input("x", data, "FP32")], request_id=str(number))
-    got = [answers.get(timeout=20) for _ in range(5)]
+    got = [answers.get(timeout=120) for _ in range(5)]
     client.stop_stream()
     for number, (result, error) in enumerate(got):
         if number == 3:
