@@ -181,6 +181,17 @@ class ModelTable:
         known = sorted(self._labels.get(name, {}))
         raise NotFoundError(f"model {_shown(name)} has no version label {_shown(label)}; it has {known}")
 
+    def check_answers(self, name: str, version: str | None) -> None:
+        """Raise what `find` raises where `name` does not answer, whatever kind of model it is."""
+        generative = self._generative.get(name)
+        if generative is None or version not in (None, generative.version):
+            self.find(name, version)
+
+    def names(self) -> list[str]:
+        """Names of all models that can answer."""
+        names = [name for name, _ in self._handles]
+        return list(dict.fromkeys([*names, *self._generative]))
+
     def versions(self, name: str) -> list[str]:
         """Versions of `name` that can answer."""
         return [version for known, version in self._handles if known == name]

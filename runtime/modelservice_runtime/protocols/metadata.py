@@ -68,9 +68,9 @@ def version_number(version: str) -> int | None:
     return number if number <= _MAX_INT64 else None
 
 
-def model_list(handles: Iterable[ModelHandle]) -> dict[str, Any]:
+def model_list(names: Sequence[str]) -> dict[str, Any]:
     """`GET /v2/models` and `GET /v1/models`, as KServe's servers have them: the names of what answers."""
-    return {"models": list(dict.fromkeys(handle.spec.name for handle in handles))}
+    return {"models": list(names)}
 
 
 def model_metadata(handle: ModelHandle, versions: Sequence[str]) -> dict[str, Any]:

@@ -82,10 +82,8 @@ class OpenAiFrontEnd:
 
     def _list_models(self, _route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
         """Both OpenAI's list and KServe's names, whose first protocol has the same path."""
-        names = model_list(self._table.handles())["models"]
-        names += [model.name for model in self._table.generative()]
-        document = {"object": "list", "data": list_documents(self._table), "models": names}
-        return HttpResponse(200, orjson.dumps(document))
+        models = {"object": "list", "data": list_documents(self._table)}
+        return HttpResponse(200, orjson.dumps({**models, **model_list(self._table.names())}))
 
     def _show_model(self, route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
         document = model_document(self._table, route.model)

@@ -35,7 +35,7 @@ class OipMethods:
     def model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
         """ModelReady; an unknown model is not ready, as in Triton."""
         try:
-            self._find(request.name, request.version)
+            self._table.check_answers(request.name, request.version or None)
             ready = not self._health.draining
         except (ModelUnavailableError, NotFoundError):
             ready = False

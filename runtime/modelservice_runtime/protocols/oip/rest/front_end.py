@@ -76,7 +76,7 @@ class OipFrontEnd:
         return _json({"ready": ready}, status=200 if ready else 503)
 
     def _model_list(self, _route: Route, _request: HttpRequest) -> HttpResponse:
-        return _json(metadata.model_list(self._table.handles()))
+        return _json(metadata.model_list(self._table.names()))
 
     def _model_metadata(self, route: Route, _request: HttpRequest) -> HttpResponse:
         handle = self._find(route)
@@ -84,7 +84,7 @@ class OipFrontEnd:
 
     def _model_ready(self, route: Route, _request: HttpRequest) -> HttpResponse:
         try:
-            self._find(route)
+            self._table.check_answers(route.model or "", route.version)
             ready = not self._health.draining
         except ModelUnavailableError:
             ready = False

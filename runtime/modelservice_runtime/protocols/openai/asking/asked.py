@@ -21,7 +21,7 @@ from modelservice_runtime.protocols.openai.errors import FieldError
 MAX_PROMPTS = 64
 _MAX_PROMPT_TOKENS = 1 << 22
 # What a template is given by us; a request's variables cannot stand in for them.
-_RESERVED = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
+_RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "continue_final_message"})
 
 Prompt: TypeAlias = str | list[int]
 
@@ -89,12 +89,20 @@ def read_completion(fields: Fields) -> CompletionAsked:
 
 
 def _read_variables(fields: Fields) -> dict[str, Any]:
+    """What the template is given beside the conversation."""
     variables = fields.raw_object("chat_template_kwargs") or {}
     for name in variables:
         if name in _RESERVED:
             path = f"chat_template_kwargs.{name}"
             raise FieldError(f"'{path}' is the server's own; leave it out", path)
-    return variables
+    continues = fields.flag("continue_final_message")
+    begins = fields.flag("add_generation_prompt", default=not continues)
+    if begins and continues:
+        raise FieldError(
+            "'continue_final_message' contradicts 'add_generation_prompt'; send one of them",
+            "continue_final_message",
+        )
+    return {**variables, "add_generation_prompt": begins, "continue_final_message": continues}
 
 
 def _read_tool_choice(fields: Fields, tools: list[dict[str, Any]] | None) -> AskedForm | None:

@@ -10,8 +10,7 @@ _MAX_PARTS = 1024
 _MAX_TOOLS = 128
 _MAX_TOOL_CALLS = 128
 _MAX_NAME_LENGTH = 128
-# Templates know one role for instructions; OpenAI has two words for it.
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 _KINDS = {
     "image_url": "images",
     "input_image": "images",
@@ -69,7 +68,7 @@ def _read_name(function: Fields) -> str:
 def _read_message(message: object, path: str) -> dict[str, Any]:
     fields = _object(message, path)
     role = fields.any("role")
-    if not isinstance(role, str) or role not in _ROLES:
+    if role not in _ROLES:
         raise fields.fail("role", f"one of {', '.join(_ROLES)}")
     if fields.has("audio"):
         raise FieldError(f"'{path}.audio' is not supported: the model reads text", f"{path}.audio")
@@ -77,7 +76,7 @@ def _read_message(message: object, path: str) -> dict[str, Any]:
     content = _read_content(fields, path)
     if content is None and not calls:
         raise fields.fail("content", "a string, or a list of text parts")
-    read: dict[str, Any] = {"role": _ROLES[role], "content": content or ""}
+    read: dict[str, Any] = {"role": role, "content": content or ""}
     name = fields.text("name", max_length=_MAX_NAME_LENGTH)
     if name is not None:
         read["name"] = name
@@ -96,7 +95,8 @@ def _read_content(fields: Fields, path: str) -> str | None:
         return content
     if not isinstance(content, list) or len(content) > _MAX_PARTS:
         raise fields.fail("content", f"a string, or a list of up to {_MAX_PARTS} text parts")
-    return "".join([_read_part(part, f"{path}.content[{index}]") for index, part in enumerate(content)])
+    # As templates are written, and as vLLM does it.
+    return "\n".join([_read_part(part, f"{path}.content[{index}]") for index, part in enumerate(content)])
 
 
 def _read_part(part: object, path: str) -> str:

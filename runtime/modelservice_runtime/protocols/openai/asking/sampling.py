@@ -35,7 +35,6 @@ _REFUSED = {
 }
 _REFUSED_WHERE_TRUE = {
     "use_beam_search": "this server samples; leave it out",
-    "continue_final_message": "send the beginning as a prompt to /v1/completions",
     "return_tokens_as_token_ids": "logprobs tell tokens as texts and bytes",
 }
 
@@ -93,11 +92,6 @@ def _refuse_unknown(fields: Fields) -> None:
     for name, advice in _REFUSED_WHERE_TRUE.items():
         if fields.flag(name):
             raise FieldError(f"'{name}' is not supported: {advice}", name)
-    if not fields.flag("add_generation_prompt", default=True):
-        raise FieldError(
-            "'add_generation_prompt' must be true: the next words are the assistant's",
-            "add_generation_prompt",
-        )
 
 
 def _read_sampling(fields: Fields, logprobs: int | None) -> Sampling:

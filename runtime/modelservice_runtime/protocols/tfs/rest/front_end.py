@@ -50,7 +50,7 @@ class TfsFrontEnd:
         return Binding(TFS_METHODS[route.endpoint], partial(self._handlers[route.endpoint], route))
 
     def _model_list(self, _route: TfsRoute, _request: HttpRequest) -> HttpResponse:
-        return _json(model_list(self._table.handles()))
+        return _json(model_list(self._table.names()))
 
     def _status(self, route: TfsRoute, _request: HttpRequest) -> HttpResponse:
         entries = find_entries(self._table, route.model, route.version, route.label)

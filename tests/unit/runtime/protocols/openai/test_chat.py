@@ -109,7 +109,9 @@ def test_every_field_of_sampling_reaches_the_lane(played: Played, client: openai
     assert (one.max_tokens, one.min_tokens, one.ignore_eos, one.include_stop) == (7, 2, True, True)
     assert (one.stop, one.stop_ids, one.priority) == (("a", "b"), {8, 9}, -2)
     assert (one.owner, one.cache_salt, one.adapter) == ("", "salt", None)
-    assert played.text.rendered[0][2] == {"enable_thinking": False}
+    assert played.text.rendered[0][2] == {
+        "enable_thinking": False, "add_generation_prompt": True, "continue_final_message": False,
+    }  # fmt: skip
 
 
 def test_nothing_asked_for_leaves_the_rest_of_the_context(played: Played, client: openai.OpenAI) -> None:
@@ -136,12 +138,17 @@ def test_messages_of_every_role_reach_the_template(played: Played, client: opena
         ],
     )  # fmt: skip
     assert played.text.rendered[0][0] == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "ab", "name": "Eva"},
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "a\nb", "name": "Eva"},
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": "2", "tool_call_id": "c1"},
         {"role": "user", "content": "so?"},
     ]
+
+
+def test_the_last_message_is_continued(played: Played, client: openai.OpenAI) -> None:
+    ask(client, [*HELLO, {"role": "assistant", "content": "Ha"}], extra_body={"continue_final_message": True})
+    assert played.text.rendered[0][2] == {"add_generation_prompt": False, "continue_final_message": True}
 
 
 TOOL: dict[str, Any] = {
@@ -286,6 +293,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"functions": []}, "functions"),
     ({"audio": {"voice": "x"}}, "audio"),
     ({"echo": True}, "echo"),
+    ({"continue_final_message": True, "add_generation_prompt": True}, "continue_final_message"),
     ({"use_beam_search": True}, "use_beam_search"),
 ]  # fmt: skip
 

@@ -86,6 +86,14 @@ def test_faults_before_and_within_a_stream(generating: ServerThread, lane: Playe
     lane.script = echo
 
 
+def test_the_model_is_listed_and_ready_and_has_no_tensors(generating: ServerThread) -> None:
+    assert generating.request("GET", "/v2/models").json() == {"models": ["chat"]}
+    for path in ("/v2/models/chat/ready", "/v2/models/chat/versions/1/ready"):
+        assert generating.request("GET", path).json() == {"name": "chat", "ready": True}
+    assert generating.request("GET", "/v2/models/chat/versions/2/ready").status == 400
+    assert generating.infer("chat", []).status == 400
+
+
 def test_other_versions_and_models_of_tensors_are_refused(generating: ServerThread) -> None:
     assert generating.request("POST", "/v2/models/none/generate", {"text_input": "a"}).status == 404
     answer = generating.request("POST", "/v2/models/chat/versions/2/generate", {"text_input": "a"})
