@@ -104,6 +104,11 @@ class TextCall:
         self._is_over = False
         request.on_disconnect = self.leave
 
+    @property
+    def is_over(self) -> bool:
+        """Nobody waits for anything any more."""
+        return self._is_over
+
     def expire_after(self, seconds: float | None) -> None:
         """Give up when so much time has passed."""
         if seconds is not None:

@@ -42,4 +42,5 @@ def start_call(
             log.exception("internal error")
             call.fail(internal_error())
 
-    prepare(make_texts, go_on)
+    # Clients that give up while others' prompts are made cost no time of the thread.
+    prepare(lambda: [] if call.is_over else make_texts(), go_on)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from tests.unit.runtime.certificates import Authority, client_context, write_server
 from tests.unit.runtime.protocols.openai.conftest import PATIENCE_SECONDS
 from tests.unit.runtime.protocols.openai.played_model import PlayedLane, make_model
 from tests.unit.runtime.server_thread import ServerThread
@@ -44,6 +45,26 @@ def test_a_key_is_asked_for_and_names_the_owner(tmp_path: Path) -> None:
             assert refused.value.code == "invalid_api_key"
     assert isinstance(model.lane, PlayedLane)
     assert [begun.request.owner for begun in model.lane.begun] == ["key eva", "key tom"]
+
+
+def test_streams_go_over_tls_and_a_certificate_names_the_owner(tmp_path: Path) -> None:
+    authority, model = Authority(), make_model()
+    tls = write_server(tmp_path, authority.issue("server"), client_ca=authority)
+    context = client_context(authority)
+    context.load_cert_chain(*authority.issue("eva").write(tmp_path, "client"))
+    security = SecuritySettings(tls=tls)
+    with ServerThread(
+        {}, security=security, publish=lambda one: one.table.publish_generative(model)
+    ) as server:
+        url = f"https://127.0.0.1:{server.port}/v1"
+        web = openai.DefaultHttpxClient(verify=context, timeout=PATIENCE_SECONDS)
+        with openai.OpenAI(base_url=url, api_key="k", max_retries=0, http_client=web) as client:
+            chunks = list(client.chat.completions.create(model="chat", messages=HELLO, stream=True))
+            whole = client.chat.completions.create(model="chat", messages=HELLO)  # on the same connection
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "hello"
+    assert whole.choices[0].message.content == "hello"
+    assert isinstance(model.lane, PlayedLane)
+    assert [begun.request.owner for begun in model.lane.begun] == ["CN=eva", "CN=eva"]
 
 
 def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
