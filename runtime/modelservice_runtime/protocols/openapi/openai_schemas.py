@@ -1,4 +1,4 @@
-"""JSON Schemas of what OpenAI's API takes and gives here; data only. See `schemas`.
+"""JSON Schemas of what OpenAI's API and Triton's generate take and give here; data only. See `schemas`.
 
 Of requests they name what the server reads; what else it is sent is ignored, or refused by name.
 """
@@ -93,6 +93,12 @@ OPENAI_SCHEMAS: dict[str, Schema] = {
         {**_COMMON, "logprobs": nullable(_WHOLE), "echo": nullable(BOOLEAN)},
     ),
     "Completion": _answer({"text": STRING}, "text_completion"),
+    "GenerateRequest": open_record(
+        {"text_input": STRING}, {**_COMMON, "id": nullable(STRING), "parameters": nullable(OBJECT)}
+    ),
+    "GenerateResponse": record(
+        {"model_name": STRING, "model_version": STRING, "text_output": STRING}, {"id": STRING}
+    ),
     "EmbeddingRequest": open_record(
         {"model": STRING, "input": {"description": "a text, or a list of up to 2048"}},
         {

@@ -1,6 +1,6 @@
 """What each endpoint takes and answers, for the document; data only.
 
-Endpoints that only refuse (text generation, loading by request, shared memory) are not part of it.
+Endpoints that only refuse (loading by request, shared memory) are not part of it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from modelservice_runtime.protocols.rest.front_end import READ
 from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
 
 DOCUMENT_PATH = "/openapi.json"
-REFUSING = frozenset({Endpoint.GENERATE, Endpoint.MODEL_CONTROL, Endpoint.SHARED_MEMORY})
+REFUSING = frozenset({Endpoint.MODEL_CONTROL, Endpoint.SHARED_MEMORY})
 
 _ABOUT_A_MODEL = (404, 503)
 _RUNS_A_MODEL = (400, 404, 413, 415, 429, 500, 501, 503, 504, 507)
@@ -52,6 +52,13 @@ _OIP: dict[Endpoint, Operation] = {
     Endpoint.MODEL_STATISTICS: Operation("Counts and times", "ModelStatistics", statuses=_ABOUT_A_MODEL),
     Endpoint.INFER: Operation(
         "A prediction", "InferResponse", body="InferRequest", statuses=_RUNS_A_MODEL, binary=True
+    ),
+    Endpoint.GENERATE: Operation(
+        "How a text goes on, by a model that generates texts",
+        "GenerateResponse",
+        body="GenerateRequest",
+        statuses=_RUNS_A_MODEL,
+        streamed=True,
     ),
     Endpoint.REPOSITORY_INDEX: Operation(
         "Models, versions and their states",

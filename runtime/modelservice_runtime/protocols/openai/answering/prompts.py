@@ -63,7 +63,7 @@ def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list
     _check_length(len(prompt), model.lane.limits, "messages")
     tokens = model.text.encode(prompt, add_special_tokens=False)
     requests = _requests(model, tokens, "messages", asked.wishes, asker, asked.form)
-    return [Text(one, model.text.read_tools() if asked.reads_tools else None) for one in requests]
+    return [Text(one, _read_tools(model) if asked.reads_tools else None) for one in requests]
 
 
 def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: Asker) -> list[Text]:
@@ -123,6 +123,13 @@ def _requests(
 def _reseeded(sampling: Sampling, index: int) -> Sampling:
     """Another text of the same prompt and seed is to be another text."""
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
+
+
+def _read_tools(model: GenerativeModel) -> ToolReader:
+    try:
+        return model.text.read_tools()
+    except InvalidRequestError as error:
+        raise FieldError(f"'tools': {error}", "tools") from error
 
 
 def _guide(model: GenerativeModel, form: AskedForm | None) -> Guide | None:

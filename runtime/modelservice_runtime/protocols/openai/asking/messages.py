@@ -74,6 +74,8 @@ def _read_message(message: object, path: str) -> dict[str, Any]:
         raise FieldError(f"'{path}.audio' is not supported: the model reads text", f"{path}.audio")
     calls = _read_tool_calls(fields) if role == "assistant" else []
     content = _read_content(fields, path)
+    if content is None and role == "assistant":
+        content = fields.text("refusal")
     if content is None and not calls:
         raise fields.fail("content", "a string, or a list of text parts")
     read: dict[str, Any] = {"role": role, "content": content or ""}

@@ -134,6 +134,7 @@ def test_messages_of_every_role_reach_the_template(played: Played, client: opena
             },
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "c1", "content": "2"},
+            {"role": "assistant", "content": None, "refusal": "No."},
             {"role": "user", "content": "so?"},
         ],
     )  # fmt: skip
@@ -142,6 +143,7 @@ def test_messages_of_every_role_reach_the_template(played: Played, client: opena
         {"role": "user", "content": "a\nb", "name": "Eva"},
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": "2", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "No."},
         {"role": "user", "content": "so?"},
     ]
 
