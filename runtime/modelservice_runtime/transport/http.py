@@ -115,13 +115,15 @@ class HttpRequest:
     """A complete request; `body` is never modified after this.
 
     `received_ns` is the performance counter's time of the last byte. `on_disconnect` is called when the
-    client goes away before the answer. `caller` is set where a guard asked who it is.
+    client goes away before the answer, `on_cut_off` where it is set when the server closes before it: what
+    is answered then still goes out. `caller` is set where a guard asked who it is.
     """
 
     # What is set for some requests only takes the others no time.
     caller: object
+    on_cut_off: Callable[[], None]
     _told: Mapping[str, str | int]
-    __slots__ = ("_told", "body", "caller", "head", "on_disconnect", "received_ns", "source")
+    __slots__ = ("_told", "body", "caller", "head", "on_cut_off", "on_disconnect", "received_ns", "source")
 
     def __init__(self, head: RequestHead, body: Buffer, received_ns: int, source: Replier) -> None:
         self.head = head

@@ -48,12 +48,15 @@ def ask(client: openai.OpenAI, question: str, **fields: Any) -> Any:
 
 
 def metrics(server: ServerProcess) -> dict[str, float]:
-    """The values of all series that begin with `vllm:`, by name."""
+    """The sums of all series that begin with `vllm:`, by name."""
     url = f"http://127.0.0.1:{server.metrics_port}/metrics"
     with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
         lines = answer.read().decode().splitlines()
-    pairs = [line.rpartition(" ") for line in lines if line.startswith("vllm:")]
-    return {name.partition("{")[0]: float(value) for name, _, value in pairs}
+    seen: dict[str, float] = {}
+    for name, _, value in (line.rpartition(" ") for line in lines if line.startswith("vllm:")):
+        bare = name.partition("{")[0]
+        seen[bare] = seen.get(bare, 0) + float(value)
+    return seen
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -126,11 +129,31 @@ def test_a_server_that_leaves_ends_its_streams_in_order(folder: Path) -> None:
         server.wait_for("ready")
         with connect(server) as client:
             streams = [ask(client, "Say hello.", stream=True, **ENDLESS) for _ in range(12)]
-            server.process.send_signal(signal.SIGTERM)
-            ends = [_end_of(stream) for stream in streams]
+            with ThreadPoolExecutor(1) as waiting:
+                whole = waiting.submit(_ask_whole, client)
+                wait_until(lambda: _asked(server) > len(streams))
+                server.process.send_signal(signal.SIGTERM)
+                ends = [_end_of(stream) for stream in streams]
+                assert whole.result(PATIENCE_SECONDS) == 503
         assert set(ends) <= {"length", "the server is leaving before the answer's end; ask again"}
         assert ends[-1] != "length"
         assert server.process.wait(PATIENCE_SECONDS) == 0
+
+
+def _asked(server: ServerProcess) -> float:
+    """Requests that wait, run or have ended."""
+    seen = metrics(server)
+    names = ("num_requests_waiting", "num_requests_running", "request_success_total")
+    return sum(seen[f"vllm:{name}"] for name in names)
+
+
+def _ask_whole(client: openai.OpenAI) -> int:
+    """The status of a question that is not streamed."""
+    try:
+        ask(client, "Say hello.", **ENDLESS)
+    except openai.InternalServerError as error:
+        return error.status_code
+    return 200
 
 
 def _end_of(stream: Any) -> str:

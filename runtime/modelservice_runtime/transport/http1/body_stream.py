@@ -55,6 +55,11 @@ class BodyStream:
         return self.request.on_disconnect
 
     @property
+    def on_cut_off(self) -> Callable[[], None]:
+        """What the server's end means."""
+        return self.producer.cut_off
+
+    @property
     def received_ns(self) -> int:
         """When the request was complete."""
         return self.request.received_ns

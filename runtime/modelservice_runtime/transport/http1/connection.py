@@ -101,10 +101,10 @@ class Connection(Exchange):
 
     def say_last(self) -> bool:
         """See `ServedConnection`."""
-        if self._stream is None:
-            return False
-        self._stream.producer.cut_off()
-        return True
+        on_cut_off = getattr(self._current, "on_cut_off", None)
+        if on_cut_off is not None:
+            on_cut_off()
+        return on_cut_off is not None
 
     @property
     def idle_until(self) -> float | None:

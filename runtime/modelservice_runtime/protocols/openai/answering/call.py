@@ -103,6 +103,7 @@ class TextCall:
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         request.on_disconnect = self.leave
+        request.on_cut_off = self.cut_off
 
     @property
     def is_over(self) -> bool:

@@ -103,6 +103,7 @@ class StreamServer:
             return
         request.on_disconnect = lambda: self.left.put(request.target)
         if request.target == b"/wait":
+            request.on_cut_off = lambda: request.reply(HttpResponse(503, b'"leaving"'))
             return
         producer = Producer(self)
         producer.stream = request.stream(StreamHead(b"text/event-stream"), producer)

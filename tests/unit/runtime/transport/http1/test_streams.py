@@ -232,6 +232,14 @@ def test_a_server_that_leaves_waits_for_streams_and_closes_behind_them() -> None
         assert draining.result(PATIENCE_SECONDS) is True
 
 
+def test_who_waits_at_the_end_of_the_grace_is_answered() -> None:
+    with StreamServer() as server, closing(server.connect()) as connection:
+        connection.sendall(get("/wait"))
+        assert server.seen.get(timeout=PATIENCE_SECONDS) == b"/wait"
+        assert server.drain(0.05).result(PATIENCE_SECONDS) is False
+        assert read_answer(connection) == (503, b'"leaving"')
+
+
 def test_who_is_cut_off_at_the_end_of_the_grace_hears_it_in_the_stream() -> None:
     with StreamServer() as server, closing(server.connect()) as connection:
         connection.sendall(get("/stream"))
