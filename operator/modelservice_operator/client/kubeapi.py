@@ -31,6 +31,7 @@ The rights that these calls need, and no others:
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,8 +67,10 @@ INACTIVITY_LIMIT_SECONDS = 70.0
 """A healthy watch brings a bookmark every minute; a silent one is half open."""
 EXPLANATION_LIMIT = 50
 """Pods or events read to explain why a revision is not available: the first ones say it all."""
-PAGE_SIZE = 500
-"""The page size of Kubernetes' own clients."""
+PAGE_SIZE = 200
+"""Kubernetes' own clients take 500; what is decoded at once is what the process never gives back."""
+PARALLEL_LISTS = 2
+"""Of whole kinds, for the same reason; one event loop decodes no faster."""
 WATCH_SECONDS = 300
 """The server ends a watch after this time; a fresh connection finds a fresh API server."""
 
@@ -84,6 +87,8 @@ class ApiClient:
         self._credentials = credentials
         self._manager = manager
         """The field manager of the writes."""
+        self.lists = asyncio.Semaphore(PARALLEL_LISTS)
+        """Held by whoever lists a whole kind."""
         self.may_write: Callable[[], None] = _always
         """Called before every write but the Lease's; raises where this replica must not write any more."""
 

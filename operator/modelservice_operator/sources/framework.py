@@ -72,7 +72,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.queueing.worker_limit = None
     settings.queueing.idle_timeout = 0.3  # a worker lives this long after an object's last event
     settings.queueing.exit_timeout = 2.0
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 200  # pages of ours are as large
     settings.watching.initial_streaming = False  # loses objects when it is cut before its bookmark
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 5

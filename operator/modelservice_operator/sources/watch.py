@@ -143,6 +143,10 @@ class ResourceWatch:
 
     async def _list(self) -> str:
         """Tell the listener of all objects; returns the list's resourceVersion."""
+        async with self._api.lists:
+            return await self._list_pages()
+
+    async def _list_pages(self) -> str:
         seen: set[tuple[str, str]] = set()
         version = ""
         async for page in self._api.list_pages(self._resource, self._namespace, selector=self._selector):
