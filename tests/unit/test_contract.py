@@ -33,6 +33,7 @@ from modelservice_runtime.auth.loading import load_guard
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS, ModelStatistics
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.fetcher import FetchRequest
 from modelservice_runtime.fetch.files.cache import ModelCache
 from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.main import build_parser, build_request
@@ -60,6 +61,7 @@ from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import build_load
 from modelservice_runtime.serving.report import LARGEST_SIGNATURE_BYTES, build_report
+from modelservice_runtime.settings.generation import GenerationSettings
 from modelservice_runtime.settings.security import AuditMode
 from modelservice_runtime.settings.serve import ServeSettings, parse_serve_arguments
 from modelservice_runtime.settings.sessions import (
@@ -146,6 +148,16 @@ SPECS: dict[str, dict[str, Any]] = {
         },
         "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
     },
+    "generative": {
+        "model": {"storageUri": "oci://registry.example/models/chat:3"},
+        "generation": {
+            "maxSequences": 4,
+            "maxContextTokens": 2048,
+            "maxOutputTokens": 256,
+            "kvCacheMemory": "1.5Gi",
+            "prefixCache": False,
+        },
+    },
     "samples": {
         "model": {
             "storageUri": "configmap://models/spam.onnx",
@@ -225,6 +237,26 @@ def test_options_of_a_full_spec_arrive_in_the_server_and_the_fetcher(monkeypatch
     assert request.credentials_directory == Path("/mnt/credentials")
     assert settings.verify_proof
     assert request.with_proof
+
+
+def test_generation_arrives_in_the_server_and_its_files_in_the_pod() -> None:
+    def fetch(spec: dict[str, Any]) -> FetchRequest:
+        return build_request(build_parser().parse_args(make_pod(spec)["initContainers"][0]["args"][1:]))
+
+    settings = parse_server(make_pod(SPECS["generative"])).generation
+    defaults = parse_server(make_pod(SPECS["plain"] | {"generation": {}})).generation
+
+    assert settings == GenerationSettings(
+        max_sequences=4,
+        max_context_tokens=2048,
+        max_output_tokens=256,
+        kv_cache_bytes=3 << 29,
+        keeps_prefixes=False,
+    )
+    assert defaults == GenerationSettings()
+    assert fetch(SPECS["generative"]).generative
+    assert fetch(SPECS["plain"] | {"generation": {}}).generative
+    assert not fetch(SPECS["plain"]).generative
 
 
 def test_proof_is_looked_for_only_where_the_spec_asks() -> None:

@@ -15,13 +15,18 @@ from modelservice_operator.api import (
     parse_quantity,
 )
 from modelservice_operator.decide.resources.pod.accelerator import accelerator_args, device_args
-from modelservice_operator.decide.resources.pod.server import batching_args, sample_args, server_args
+from modelservice_operator.decide.resources.pod.server import (
+    batching_args,
+    generation_args,
+    sample_args,
+    server_args,
+)
 from modelservice_operator.decide.resources.pod.sizing import gpu_providers
 from modelservice_runtime.settings.accelerators import add_accelerator_arguments
 from modelservice_runtime.settings.serve import add_serve_arguments
 
 # Parts of the spec that are read here; only a cluster can act on all others.
-_SERVED = frozenset({"batching", "env", "gpu", "model", "runtime", "server"})
+_SERVED = frozenset({"batching", "env", "generation", "gpu", "model", "runtime", "server"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class LocalService:
     storage_uri: str
     sha256: str | None
     is_encrypted: bool
+    is_generative: bool
     max_size_bytes: int | None
     version: str | None
     execution_providers: tuple[str, ...]
@@ -62,6 +68,7 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
         storage_uri=spec.model.storage_uri,
         sha256=spec.model.sha256,
         is_encrypted=spec.model.decryption is not None,
+        is_generative=spec.generation is not None,
         max_size_bytes=None if max_size is None else int(parse_quantity(max_size)),
         version=spec.model.version,
         execution_providers=providers,
@@ -92,7 +99,8 @@ def _accelerator_flags(args: list[str]) -> dict[str, object]:
 def _server_flags(spec: ModelServiceSpec) -> dict[str, object]:
     parser = argparse.ArgumentParser()
     add_serve_arguments(parser)
-    args = [*server_args(spec.server), *batching_args(spec.batching), *sample_args(spec.model.samples)]
+    args = [*server_args(spec.server), *batching_args(spec.batching), *generation_args(spec.generation)]
+    args += sample_args(spec.model.samples)
     given = {arg.removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")}
     return {name: value for name, value in vars(parser.parse_args(args)).items() if name in given}
 

@@ -38,13 +38,19 @@ def locate_model(
         if service.sha256 is not None and not service.is_encrypted:
             _verify(service, given_path)
         return given_path
+    path = _find_or_fetch(service, secrets, cache)
+    # What generates text is more than its graph.
+    return path.parent if service.is_generative else path
+
+
+def _find_or_fetch(service: LocalService, secrets: SecretDirectories, cache: Path) -> Path:
     if service.storage_uri.startswith(_CLUSTER_SCHEMES):
         raise CommandError(f"{service.storage_uri} exists in a cluster only; give the file with --model PATH")
     directory = cache / _cache_key(service)
     if service.is_encrypted:
         return _decrypt(service, secrets, directory)
     cached = directory / "model.onnx"
-    if service.sha256 is not None and cached.is_file():
+    if service.sha256 is not None and cached.is_file() and not service.is_generative:
         _verify(service, cached)
         return cached
     directory.mkdir(parents=True, exist_ok=True)
@@ -63,6 +69,8 @@ def _cache_key(service: LocalService) -> str:
 
 
 def _verify(service: LocalService, path: Path) -> None:
+    if service.is_generative and path.is_dir():
+        path /= "model.onnx"
     if not path.is_file():
         raise CommandError(f"{path} must be a file, because spec.model.sha256 is the digest of a file")
     _fetch(service, path.resolve().as_uri(), path.parent, SecretDirectories())
@@ -102,6 +110,7 @@ def _fetch(
         destination=directory,
         max_bytes=service.max_size_bytes or _DEFAULT_MAX_BYTES,
         sha256=service.sha256,
+        generative=service.is_generative,
         credentials_directory=secrets.credentials,
         decryption=Decryption(secrets.decryption, scratch) if scratch and secrets.decryption else None,
         allow_file=True,

@@ -36,6 +36,7 @@ from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, Pr
 from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
 from modelservice_operator.api.spec.evaluation import Evaluation, EvaluationData
 from modelservice_operator.api.spec.explainer import ExplainerSpec
+from modelservice_operator.api.spec.generation import Generation
 from modelservice_operator.api.spec.gpu import DeviceClaim, GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
@@ -73,6 +74,7 @@ __all__ = [
     "Evaluation",
     "EvaluationData",
     "ExplainerSpec",
+    "Generation",
     "GpuSpec",
     "HeaderMatch",
     "Ingress",

@@ -10,6 +10,7 @@ from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorR
 from modelservice_operator.api.spec.access import TLS_RULE, AuthSpec, TlsSpec
 from modelservice_operator.api.spec.autoscaling import GPU_RULE, Autoscaling, utilization_needs_request
 from modelservice_operator.api.spec.explainer import EXPLAINER_RULE, ExplainerSpec
+from modelservice_operator.api.spec.generation import Generation
 from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import ENGINES_RULE, ModelSpec
@@ -145,6 +146,8 @@ class ModelServiceSpec(ApiModel):
     """TLS from the client to the server. Default: none."""
     batching: Batching | None = None
     """Joins waiting requests into one inference."""
+    generation: Generation | None = None
+    """The model generates text, with an API as OpenAI's; {} takes the defaults."""
     rollout: Rollout = Rollout()
     """How a new revision replaces the old one."""
     route: Route | None = None

@@ -38,6 +38,7 @@ INPUTS = (
     "server",
     "env",
     "batching",
+    "generation",
     "auth",
     "tls",
 )
@@ -46,6 +47,9 @@ INPUTS = (
 Secrets are in it by name: a changed one is read by the pods that run.
 Not among them: replicas, autoscaling, rollout, childMetadata and networkPolicy change no pod.
 """
+
+_SAY_SOMETHING_EMPTY = frozenset({"generation"})
+"""Fields whose empty object is another wish than none."""
 
 
 class RecordedResources(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -113,7 +117,11 @@ def revision_inputs(spec: ModelServiceSpec) -> dict[str, Any]:
     canonical = to_canonical(spec)
     # It says who changes the image, not which one it is: no pod differs by it.
     canonical.get("runtime", {}).pop("pin", None)
-    return {field: canonical[field] for field in INPUTS if canonical.get(field)}
+    return {
+        field: canonical[field]
+        for field in INPUTS
+        if canonical.get(field) or (field in _SAY_SOMETHING_EMPTY and field in canonical)
+    }
 
 
 def image_domain(gpu: GpuSpec | None) -> str | None:

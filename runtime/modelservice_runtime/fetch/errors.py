@@ -46,6 +46,10 @@ class AbsentError(FetchError):
     """The source answered that there is no such file."""
 
 
+class NotBesideError(FetchError):
+    """A file that has to lie beside the model is not there."""
+
+
 class OutOfTimeError(FetchError):
     """The time for the whole fetch is over; a thread of it may still be at work."""
 

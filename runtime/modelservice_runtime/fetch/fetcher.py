@@ -30,7 +30,12 @@ from modelservice_runtime.fetch.http.proxies import read_proxies
 from modelservice_runtime.fetch.http.web import fetch_web
 from modelservice_runtime.fetch.hub.files import HubFetch, Repository, read_access
 from modelservice_runtime.fetch.limits import Budget, TransferLimits
-from modelservice_runtime.fetch.names import MODEL_FILE, PROOF_FILES
+from modelservice_runtime.fetch.names import (
+    GENERATION_FILES,
+    MODEL_FILE,
+    OPTIONAL_GENERATION_FILES,
+    PROOF_FILES,
+)
 from modelservice_runtime.fetch.oci.registry import RegistryAccess, fetch_oci
 from modelservice_runtime.fetch.redaction import Redactor
 from modelservice_runtime.fetch.uri import (
@@ -81,6 +86,7 @@ class FetchRequest:
         use_pod_identity: ask the cloud for the pod's identity also where the environment does not name it.
         cache: where files of known digest are kept for other fetches; None for nowhere.
         with_proof: bring the files of the model's proof along, which lie beside it.
+        generative: bring what a model that generates text has beside it: sizes, tokenizer, chat template.
         file: the name of the one file to fetch, such as rows for an evaluation; None for the model.
         redactor: learns every secret that is met, so that logs and messages can leave them out.
 
@@ -100,6 +106,7 @@ class FetchRequest:
     use_pod_identity: bool = False
     cache: ModelCache | None = None
     with_proof: bool = False
+    generative: bool = False
     file: str | None = None
     redactor: Redactor = field(default_factory=Redactor)
 
@@ -171,9 +178,12 @@ async def _fetch(request: FetchRequest) -> FetchResult:
 def _open_transfer(request: FetchRequest, stack: ExitStack) -> Transfer:
     destination = stack.enter_context(Destination(request.destination))
     budget, limits = Budget(request.max_bytes), request.limits
-    companions = PROOF_FILES if request.with_proof else ()
+    companions = (PROOF_FILES if request.with_proof else ()) + (
+        GENERATION_FILES if request.generative else ()
+    )
+    optional = OPTIONAL_GENERATION_FILES if request.generative else ()
     if request.decryption is None:
-        return Transfer(destination, budget, limits, request.cache, request.file, companions)
+        return Transfer(destination, budget, limits, request.cache, request.file, companions, optional)
     identities = read_identities(request.decryption.keys_directory)
     scratch = stack.enter_context(Destination(request.decryption.scratch))
     return DecryptingTransfer(
@@ -182,6 +192,7 @@ def _open_transfer(request: FetchRequest, stack: ExitStack) -> Transfer:
         limits,
         request.cache,
         companions=companions,
+        optional_companions=optional,
         plain=destination,
         identities=identities,
     )

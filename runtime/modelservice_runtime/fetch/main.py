@@ -68,6 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="bring proof.json and proof.npz along, from beside the model",
     )
     parser.add_argument(
+        "--generative",
+        action="store_true",
+        help="bring genai_config.json, tokenizer.json and, where they are there, tokenizer_config.json and "
+        "chat_template.jinja along, from beside a model that generates text",
+    )
+    parser.add_argument(
         "--max-bytes", type=_positive_int, default=_DEFAULT_MAX_BYTES, help="most bytes to store"
     )
     parser.add_argument("--sha256", help="digest of the ONNX file as it is stored, 64 hex digits")
@@ -132,6 +138,7 @@ def build_request(arguments: argparse.Namespace) -> FetchRequest:
         ),
         file=arguments.file,
         with_proof=arguments.with_proof,
+        generative=arguments.generative,
         cache=arguments.cache_dir and ModelCache(arguments.cache_dir, arguments.cache_max_bytes),
         environment=os.environ,
         use_pod_identity=arguments.pod_identity,

@@ -11,6 +11,10 @@ MODEL_SUFFIX = ".onnx"
 ENCRYPTED_SUFFIX = ".age"
 PROOF_FILES = ("proof.json", "proof.npz")
 """What a model that is verified has beside it; see `models.proof`."""
+GENERATION_FILES = ("genai_config.json", "tokenizer.json")
+"""What a model that generates text has beside it; see `generation`."""
+OPTIONAL_GENERATION_FILES = ("tokenizer_config.json", "chat_template.jinja")
+"""What it may have too."""
 _MAX_PATH_BYTES = 4096
 _MAX_PART_BYTES = 255
 _MAX_SHOWN = 5
@@ -45,8 +49,11 @@ def plain_path(path: str) -> str:
 
 def describe_need(model: str, path: str) -> str:
     """Say why a file beside a model is needed, as the beginning of a sentence."""
-    if posixpath.basename(plain_path(path)) in PROOF_FILES:
+    name = posixpath.basename(plain_path(path))
+    if name in PROOF_FILES:
         return f"spec.model.verify needs the proof of {model}, {path}"
+    if name in GENERATION_FILES:
+        return f"spec.generation needs what tells how {model} generates text, {path}"
     return f"{model} keeps weights in {path}"
 
 

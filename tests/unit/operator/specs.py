@@ -228,6 +228,16 @@ SPECS: dict[str, dict[str, Any]] = {
         },
         "batching": {"maxBatchSize": 8, "rowsAreIndependent": True},
     },
+    "generative": {
+        "model": {"storageUri": "oci://registry.example/models/chat:1"},
+        "generation": {
+            "maxSequences": 4,
+            "maxContextTokens": 2048,
+            "maxOutputTokens": 256,
+            "kvCacheMemory": "1.5Gi",
+            "prefixCache": False,
+        },
+    },
     "open": {
         "model": {
             "storageUri": "pvc://models/spam/model.onnx",

@@ -1,11 +1,12 @@
 """Stores a model together with the files that it names, the model last: where it is, the rest is too."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReason
-from modelservice_runtime.fetch.files.destination import StoredFile
+from modelservice_runtime.fetch.errors import AbsentError, FetchError, FetchReason, NotBesideError
+from modelservice_runtime.fetch.files.destination import PartialFile, StoredFile
 from modelservice_runtime.fetch.files.external_data import explain_no_model, find_external_files
 from modelservice_runtime.fetch.files.transfer import Answer, Expected, Source, Transfer, Wanted
 from modelservice_runtime.fetch.names import describe_need, is_model
@@ -39,7 +40,7 @@ class NamedSource:
         try:
             return await self.source.open(wanted)
         except AbsentError as error:
-            raise FetchError(
+            raise NotBesideError(
                 FetchReason.MODEL_NOT_FOUND,
                 f"{describe_need(self.model, self.data)}, which is not there; "
                 "store both, side by side as they were exported",
@@ -64,12 +65,24 @@ async def store_model(
     if transfer.file is not None:
         expected = replace(model.expected, name=transfer.file, is_model=False)
         return [await transfer.store(model.source, expected)]
-    async with transfer.stage(model.source, model.expected) as staged:
+    async with AsyncExitStack() as stack:
+        staged = await stack.enter_async_context(transfer.stage(model.source, model.expected))
         _refuse_other_file(staged.path, name)
-        named = (*transfer.companions, *find_external_files(staged.path))
-        others = [await locate(path) for path in named]
+        others = [await locate(path) for path in find_external_files(staged.path)]
+        # They are small: whatever lacks is known before gigabytes of weights are fetched.
+        beside = [await _stage(transfer, path, locate, stack) for path in transfer.companions]
+        for path in transfer.optional_companions:
+            with suppress(NotBesideError):
+                beside.append(await _stage(transfer, path, locate, stack))
         stored = [await transfer.store(other.source, other.expected) for other in others]
-        return [*stored, staged.commit()]
+        return [*stored, *(one.commit() for one in beside), staged.commit()]
+
+
+async def _stage(
+    transfer: Transfer, path: str, locate: Callable[[str], Awaitable[Located]], stack: AsyncExitStack
+) -> PartialFile | StoredFile:
+    located = await locate(path)
+    return await stack.enter_async_context(transfer.stage(located.source, located.expected))
 
 
 def _refuse_other_file(path: Path, name: str) -> None:

@@ -126,6 +126,8 @@ class Transfer:
     """The name of the one file that is wanted, where that is not the model."""
     companions: tuple[str, ...] = ()
     """Files beside the model that are wanted although it names none of them."""
+    optional_companions: tuple[str, ...] = ()
+    """Those that come along where they are there."""
 
     @property
     def reads_archives(self) -> bool:

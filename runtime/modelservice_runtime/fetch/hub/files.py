@@ -8,7 +8,7 @@ import aiohttp
 from yarl import URL
 
 from modelservice_runtime.fetch.credentials import HUB_ENDPOINT_KEY, HUB_TOKEN_KEYS, Credentials
-from modelservice_runtime.fetch.errors import FetchError, FetchReason, TransientError
+from modelservice_runtime.fetch.errors import FetchError, FetchReason, NotBesideError, TransientError
 from modelservice_runtime.fetch.files.bundle import Located, store_model
 from modelservice_runtime.fetch.files.destination import StoredFile
 from modelservice_runtime.fetch.files.transfer import Answer, Expected, Transfer, Wanted, check_digest
@@ -176,7 +176,7 @@ class HubFetch:
             raise _unpinned(access, "a model with external data needs an endpoint that speaks https")
         path = join_path(model, location)
         if path not in snapshot.files:
-            raise FetchError(
+            raise NotBesideError(
                 FetchReason.MODEL_NOT_FOUND,
                 f"{describe_need(model, path)}, which {uri.repository} does not have at {uri.revision}; "
                 "upload both, side by side as they were exported",

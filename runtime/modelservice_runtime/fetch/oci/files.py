@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.fetch.errors import FetchError, FetchReason, NotBesideError
 from modelservice_runtime.fetch.files.bundle import Located, store_model
 from modelservice_runtime.fetch.files.destination import StoredFile
 from modelservice_runtime.fetch.files.external_data import find_external_files
@@ -146,6 +146,8 @@ class Layers:
             check_digest(self.sha256, model.digest.sha256, path)
             named = (*find_external_files(model.path), *self.transfer.companions)
             others = {location: join_path(path, location) for location in named}
+            found = {location: join_path(path, location) for location in self.transfer.optional_companions}
+            others |= {location: beside for location, beside in found.items() if beside in tree.layers}
             await self._unpack_missing(path, set(others.values()), tree, stack)
             return self._commit(tree, path, others)
 
@@ -201,9 +203,9 @@ def classify(head: bytes) -> LayerKind:
     return LayerKind.FILE
 
 
-def missing_data(model: str, path: str) -> FetchError:
+def missing_data(model: str, path: str) -> NotBesideError:
     """The failure of a file that is not beside the model."""
-    return FetchError(
+    return NotBesideError(
         FetchReason.MODEL_NOT_FOUND,
         f"{describe_need(model, path)}, which is not in the artifact; push both, under these paths",
     )

@@ -44,6 +44,7 @@ def test_revision_name_smallest_spec_never_changes() -> None:
         {"server": {}},
         {"env": []},
         {"batching": None},
+        {"generation": None},
     ],
 )
 def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -> None:
@@ -57,6 +58,8 @@ def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -
         {"model": model(1, version="3")},
         {"runtime": {"intraOpThreads": 2}},
         {"runtime": {"ref": "onnx"}},
+        {"generation": {}},
+        {"generation": {"maxSequences": 2}},
         {"resources": {"requests": {"cpu": "1"}}},
         {"gpu": {"count": 1}},
         {"scheduling": {"nodeSelector": {"a": "b"}}},

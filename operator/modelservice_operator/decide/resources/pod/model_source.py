@@ -49,11 +49,13 @@ def is_downloaded(storage_uri: str) -> bool:
     return not storage_uri.startswith(("pvc://", "configmap://"))
 
 
-def build_model_source(model: ModelSpec) -> ModelSource:
-    """Return how this model comes into a pod."""
+def build_model_source(model: ModelSpec, *, generative: bool = False) -> ModelSource:
+    """Return how this model comes into a pod; a generative one has further files beside it."""
     if model.image_volume is not None:
         return _image_volume(model, model.image_volume.path or IMAGE_PATH)
-    return _downloaded(model) if is_downloaded(model.storage_uri) else _mounted(model)
+    if is_downloaded(model.storage_uri):
+        return _downloaded(model, generative=generative)
+    return _mounted(model)
 
 
 def model_mount(*, read_only: bool) -> dict[str, Any]:
@@ -71,13 +73,14 @@ class _Part:
     mounts: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _downloaded(model: ModelSpec) -> ModelSource:
+def _downloaded(model: ModelSpec, *, generative: bool) -> ModelSource:
     max_bytes = int(parse_quantity(model.max_size or DEFAULT_MAX_SIZE))
     medium = {"medium": "Memory"} if model.decryption else {}
     volume = {"name": "model", "emptyDir": {**medium, "sizeLimit": size_limit(max_bytes)}}
     args = ["fetch", "--uri", model.storage_uri, "--destination", MODEL_DIRECTORY]
     args += ["--max-bytes", str(max_bytes), *(["--sha256", model.sha256] if model.sha256 else [])]
     args += ["--with-proof"] if model.verify else []
+    args += ["--generative"] if generative else []
     parts = [_credentials(model), _decryption(model, max_bytes), _cache(model)]
     group = model.cache.fs_group if model.cache else None
     return ModelSource(

@@ -1,4 +1,4 @@
-"""What `spec.server`, `spec.batching`, `spec.model.samples` and `spec.env` become in a pod. Pure.
+"""What `spec.server`, `batching`, `generation`, `model.samples` and `env` become in a pod. Pure.
 
 Only what is set becomes an argument: a new revision may run on an image that is older than this operator.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice_operator.facts.text.quantity import parse_quantity
 
 if TYPE_CHECKING:
-    from modelservice_operator.api import Batching, EnvVar, ModelServiceSpec, Samples, ServerSpec
+    from modelservice_operator.api import Batching, EnvVar, Generation, ModelServiceSpec, Samples, ServerSpec
 
 
 def server_args(server: ServerSpec | None) -> list[str]:
@@ -37,6 +37,25 @@ def batching_args(batching: Batching | None) -> list[str]:
     args = ["--max-batch-size", str(batching.max_batch_size)]
     args += ["--max-batch-delay-milliseconds", str(batching.max_delay_milliseconds)]
     return [*args, "--rows-are-independent"] if batching.rows_are_independent else args
+
+
+def generation_args(generation: Generation | None) -> list[str]:
+    """Return the server's arguments for a model that generates text."""
+    if generation is None:
+        return []
+    memory = generation.kv_cache_memory
+    wanted = {
+        "--max-sequences": generation.max_sequences,
+        "--max-context-tokens": generation.max_context_tokens,
+        "--max-output-tokens": generation.max_output_tokens,
+        "--kv-cache-bytes": None if memory is None else int(parse_quantity(memory)),
+        "--prefix-cache": None if generation.prefix_cache is None else _on_off(on=generation.prefix_cache),
+    }
+    return [text for flag, value in wanted.items() if value is not None for text in (flag, str(value))]
+
+
+def _on_off(*, on: bool) -> str:
+    return "on" if on else "off"
 
 
 def sample_args(samples: Samples | None) -> list[str]:

@@ -28,6 +28,7 @@ from modelservice_operator.decide.resources.pod.scheduling import scheduling_fie
 from modelservice_operator.decide.resources.pod.server import (
     batching_args,
     environment,
+    generation_args,
     sample_args,
     server_args,
 )
@@ -78,7 +79,7 @@ PodBuilder = Callable[[PodInputs], dict[str, Any]]
 def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
     """Return the pod template (core/v1 PodTemplateSpec)."""
     spec = inputs.spec
-    source = build_model_source(spec.model)
+    source = build_model_source(spec.model, generative=spec.generation is not None)
     resources = container_resources(spec, inputs.runtime)
     pod: dict[str, Any] = {
         "serviceAccountName": spec.service_account_name or names.service_account(inputs.service),
@@ -231,7 +232,8 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     args += ["--intra-op-threads", str(intra_op_threads(spec, inputs.runtime, resources))]
     args += [*accelerator_args(spec.runtime), *device_args(spec.gpu, providers)]
     args += [*server_args(spec.server), *access_args(spec)]
-    args += [*batching_args(spec.batching), *sample_args(spec.model.samples)]
+    args += [*batching_args(spec.batching), *generation_args(spec.generation)]
+    args += sample_args(spec.model.samples)
     args += ["--verify-proof"] if spec.model.verify else []
     delay_seconds, timeout_seconds = drain_seconds(spec.termination_grace_period_seconds)
     args += ["--drain-delay-seconds", str(delay_seconds)]

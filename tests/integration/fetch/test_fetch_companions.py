@@ -1,4 +1,4 @@
-"""The proof of a model comes along from every kind of source, where it is wanted; without one it is told."""
+"""What lies beside a model comes along from every kind of source, where it is wanted; what lacks is told."""
 
 import hashlib
 from typing import Any
@@ -12,6 +12,14 @@ from modelservice_runtime.fetch.errors import FetchReason
 MODEL = make_model("w.bin")
 PROOF = {"proof.json": b"{}", "proof.npz": b"PK"}
 WANTED = {"model.onnx": MODEL, "w.bin": WEIGHTS, **PROOF}
+CHAT = {
+    "model.onnx": MODEL,
+    "w.bin": WEIGHTS,
+    "genai_config.json": b"{}",
+    "tokenizer.json": b"{ }",
+    "tokenizer_config.json": b"{  }",
+    "chat_template.jinja": b"{{ messages }}",
+}
 
 
 @pytest.fixture
@@ -26,7 +34,7 @@ def stored(request: Any, fetcher: Any, https: Any, hub: Hub) -> Any:
     def store(files: dict[str, bytes]) -> tuple[str, dict[str, Any]]:
         kind = request.param
         if kind == "web":
-            for name in set(WANTED) - set(files):
+            for name in (WANTED.keys() | CHAT.keys()) - files.keys():
                 https.answer(f"/m/{name}", 404)
             urls = {name: https.serve(f"/m/{name}", data) for name, data in files.items()}
             return urls["model.onnx"], {}
@@ -67,4 +75,28 @@ async def test_model_without_its_proof_is_refused(stored: Any, fetcher: Any) -> 
     assert error.reason is FetchReason.MODEL_NOT_FOUND
     assert "spec.model.verify needs the proof of" in error.message
     assert "proof.json" in error.message
+    assert "model.onnx" not in fetcher.files
+
+
+@pytest.mark.parametrize("left_out", [(), ("tokenizer_config.json",), ("chat_template.jinja", "w.bin")])
+async def test_what_a_generative_model_needs_comes_along(
+    left_out: tuple[str, ...], stored: Any, fetcher: Any
+) -> None:
+    files = {name: data for name, data in CHAT.items() if name not in left_out}
+    if "w.bin" in left_out:
+        files["model.onnx"] = make_model()
+    uri, more = stored({**files, "readme.md": b"not wanted"})
+    await fetcher.fetch(uri, generative=True, **more)
+    assert fetcher.files == files
+
+
+@pytest.mark.parametrize("lacking", ["genai_config.json", "tokenizer.json"])
+async def test_generative_model_without_what_it_needs_is_refused(
+    lacking: str, stored: Any, fetcher: Any
+) -> None:
+    uri, more = stored({name: data for name, data in CHAT.items() if name != lacking})
+    error = await fetcher.fail(uri, generative=True, **more)
+    assert error.reason is FetchReason.MODEL_NOT_FOUND
+    assert "spec.generation needs what tells how" in error.message
+    assert lacking in error.message
     assert "model.onnx" not in fetcher.files
