@@ -36,6 +36,8 @@ from modelservice_runtime.onnx.arena import enter_thread
 
 log = logging.getLogger(__name__)
 
+_MIN_QUEUED_TOKENS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -82,6 +84,11 @@ class _Counts:
     queued_tokens: int = 0
     running: int = 0
     tokens_in_use: int = 0
+
+
+def _weight(request: GenerationRequest) -> int:
+    """How much of the queue a prompt takes: even those of a word must not be without number."""
+    return max(len(request.prompt), _MIN_QUEUED_TOKENS)
 
 
 class TextLane:
@@ -158,7 +165,7 @@ class TextLane:
         ask = Ask(request.owner, request.priority, len(request.prompt), time.perf_counter())
         generation = LaneGeneration(row, ask, lane=self, sink=sink)
         with self._changed:
-            self._admit(len(request.prompt))
+            self._admit(_weight(request))
             self._waiting.add(generation)
             self._inbox.append(generation)
             self._changed.notify()
@@ -208,7 +215,7 @@ class TextLane:
     def _leave_queue(self, generation: Active) -> None:
         self._waiting.remove(generation)
         self._counts.waiting -= 1
-        self._counts.queued_tokens -= len(generation.row.request.prompt)
+        self._counts.queued_tokens -= _weight(generation.row.request)
 
     def _check(self, request: GenerationRequest) -> None:
         prompt, limits = len(request.prompt), self.limits

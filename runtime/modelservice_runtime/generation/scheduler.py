@@ -13,8 +13,10 @@ and a chunk. Whose chunk it is:
 A prompt that was begun keeps its owner's place for a while, so that equal ones are read one after the other.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 _OLDEST_EACH = 8
 # As much of a prompt is read before its owner makes room for others' short ones.
@@ -40,7 +42,10 @@ class Scheduler:
     """The prompts that wait or are being read."""
 
     def __init__(self) -> None:
-        self._asks: list[Ask] = []
+        # In the order in which they came.
+        self._asks: dict[Ask, None] = {}
+        self._begun: set[Ask] = set()
+        self._asking: Counter[str] = Counter()
         self._served: dict[str, int] = {}
         self._level = 0
         self._read = 0
@@ -50,7 +55,7 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """Prompts that have not been begun."""
-        return sum(not ask.begun for ask in self._asks)
+        return len(self._asks) - len(self._begun)
 
     @property
     def has_asks(self) -> bool:
@@ -61,23 +66,28 @@ class Scheduler:
         """Let a prompt wait."""
         self._arrivals += 1
         ask.order, ask.rank = self._arrivals, self._read + ask.left
-        if not any(other.owner == ask.owner for other in self._asks):
+        if not self._asking[ask.owner]:
             self._served[ask.owner] = max(self._served.get(ask.owner, 0), self._level)
-        self._asks.append(ask)
+        self._asking[ask.owner] += 1
+        self._asks[ask] = None
 
     def remove(self, ask: Ask) -> None:
         """Forget a prompt, read or not."""
         if ask in self._asks:
-            self._asks.remove(ask)
-            self._tidy()
+            del self._asks[ask]
+            self._begun.discard(ask)
+            self._asking[ask.owner] -= 1
+            if not self._asking[ask.owner]:
+                del self._asking[ask.owner]
+                self._tidy()
 
     def can_choose(self, *, has_slot: bool) -> bool:
         """Whether there is a prompt to go on with."""
-        return any(ask.begun or has_slot for ask in self._asks)
+        return bool(self._asks if has_slot else self._begun)
 
     def choose(self, *, has_slot: bool) -> Ask | None:
         """Whose chunk is next; one that has not begun needs a slot."""
-        candidates = [ask for ask in self._asks if ask.begun or has_slot]
+        candidates = self._asks if has_slot else self._begun
         if not candidates:
             return None
         self._chunks += 1
@@ -88,7 +98,8 @@ class Scheduler:
 
     def begin(self, ask: Ask, left: int) -> None:
         """It has a slot, and so many tokens of it are not known from before."""
-        self._level = max(self._level, min(self._served[one.owner] for one in self._asks))
+        self._level = max(self._level, min(self._served[owner] for owner in self._asking))
+        self._begun.add(ask)
         ask.begun, ask.owner_level, ask.left = True, self._served[ask.owner], left
         self._served[ask.owner] += left
 
@@ -109,7 +120,7 @@ class Scheduler:
 
     def longest_wait(self, now: float) -> float:
         """Seconds for which a prompt has been waiting or read."""
-        return max((now - ask.since for ask in self._asks), default=0.0)
+        return max((now - ask.since for ask in islice(self._asks, 1)), default=0.0)
 
     def _owner_levels(self, asks: Iterable[Ask]) -> dict[str, int]:
         """What owners had, without what is just being read for them, unless that is long."""
@@ -123,9 +134,8 @@ class Scheduler:
 
     def _tidy(self) -> None:
         """Forget owners who are no better off than anybody new."""
-        asking = {ask.owner for ask in self._asks}
-        if not asking:
+        if not self._asking:
             self._level = max(self._served.values())
         for owner in [owner for owner, level in self._served.items() if level <= self._level]:
-            if owner not in asking:
+            if owner not in self._asking:
                 del self._served[owner]

@@ -206,6 +206,21 @@ async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat
     await _close(lane)
 
 
+async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, tiny_chat: Path) -> None:
+    lane = _lane(decoder, tiny_chat, queued=640)
+    held = [lane.submit(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
+    for generation in held:
+        generation.pause()
+    await _until(lambda: lane.running == decoder.slots)
+    waiting = [lane.submit(_request([1]), Heard()) for _ in range(20)]
+    with pytest.raises(OverloadedError):
+        lane.submit(_request([1]), Heard())
+    for generation in (*waiting, *held):
+        generation.cancel()
+    await _until(lambda: lane.pending == 0)
+    await _close(lane)
+
+
 async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decoder: Decoder) -> None:
     heard = [Heard() for _ in range(decoder.slots)]
     running = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
