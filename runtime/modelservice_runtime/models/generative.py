@@ -128,7 +128,7 @@ def try_generative(path: Path, session: SessionSettings) -> None:
     from modelservice_runtime.generation.text.folder_text import load_text
 
     config = read_config(path)
-    load_text(path)
+    load_text(path, guides=False)
     places = min(config.context_length, _TRIAL_PLACES)
     _generate(Decoder(open_decoder(path, config, session), 1, places), Pace(1.0))
 

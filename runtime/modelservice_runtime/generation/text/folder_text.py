@@ -5,23 +5,30 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from modelservice_runtime.errors import InferenceFailedError
+from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError, ModelLoadFailedError
+from modelservice_runtime.generation.config import read_config
+from modelservice_runtime.generation.text.guidance import Guidance
 from modelservice_runtime.generation.text.panics import failures_told
 from modelservice_runtime.generation.text.stream import TextStream
 from modelservice_runtime.generation.text.template.chat_template import ChatTemplate, load_chat_template
 from modelservice_runtime.generation.text.tokenizer import load_tokenizer
-from modelservice_runtime.generation.values import GenerationRequest
+from modelservice_runtime.generation.text.tools.families import Family, family_of
+from modelservice_runtime.generation.values import FormKind, GenerationRequest, Guide, TextForm, ToolReader
 
 # Special tokens that begin calls of tools: what reads those needs to see them.
 _CALL_MARKERS = ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "<|python_tag|>", "<tool_call>", "</tool_call>")
 
 
 class FolderText:
-    """See `TextModel`; used on any thread."""
+    """See `TextModel`; used on any thread. Without `guidance` no text can be kept in a form."""
 
-    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, template: ChatTemplate | None = None, guidance: Guidance | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._template = template or ChatTemplate({}, {})
+        self._guidance = guidance
+        self._family = family_of(self._template.source)
         self._kept = {
             token: marker for marker in _CALL_MARKERS if (token := tokenizer.token_to_id(marker)) is not None
         }
@@ -48,15 +55,57 @@ class FolderText:
         """See `TextModel.render_chat`; the variable `continue_final_message` ends it in the last message."""
         return self._template.render(messages, tools, variables)
 
+    def read_tools(self) -> ToolReader:
+        """See `TextModel.read_tools`."""
+        return self._known_family().reader()
+
+    def guide(self, form: TextForm) -> Guide:
+        """See `TextModel.guide`; takes milliseconds, in which other threads run."""
+        guidance = self._guidance
+        if guidance is None:
+            raise InvalidRequestError("texts of this model cannot be kept in a form")
+        match form.kind:
+            case FormKind.JSON_OBJECT:
+                return guidance.of_schema({"type": "object"})
+            case FormKind.JSON_SCHEMA:
+                return guidance.of_schema(form.value)
+            case FormKind.REGEX:
+                return guidance.of_pattern(form.value)
+            case FormKind.CHOICE:
+                return guidance.of_choice(form.value)
+            case FormKind.TOOL_CALLS:
+                family, find = self._known_family(), self._tokenizer.token_to_id
+                grammar = family.grammar(form.value, lambda text: guidance.literal(text, find(text)))
+                return guidance.of_grammar(grammar)
+
+    def _known_family(self) -> Family:
+        if self._family is None:
+            raise InvalidRequestError(
+                "the model's chat template shows no calls of tools as Qwen, Hermes, Llama 3 or Mistral write "
+                "them; ask without tools"
+            )
+        return self._family
+
     def begin(self, request: GenerationRequest) -> TextStream:
         """The text of one generation. Raises InvalidRequestError for stop strings beyond the limits."""
         return TextStream(self._tokenizer, request, self._kept)
 
 
-def load_text(folder: Path) -> FolderText:
+def load_text(folder: Path, *, guides: bool = True) -> FolderText:
     """Read the files. Raises ModelLoadFailedError, ModelRejectedError."""
-    return FolderText(load_tokenizer(folder), load_chat_template(folder))
+    tokenizer, template = load_tokenizer(folder), load_chat_template(folder)
+    if not guides:
+        return FolderText(tokenizer, template)
+    config = read_config(folder)
+    vocabulary = max(config.vocabulary, tokenizer.get_vocab_size())
+    with failures_told(_unguided):
+        guidance = Guidance(tokenizer.to_str(), vocabulary, sorted(config.eos_ids))
+    return FolderText(tokenizer, template, guidance)
 
 
 def _untokenized(sentence: str) -> InferenceFailedError:
     return InferenceFailedError(f"the model's tokenizer fails on this text: {sentence}")
+
+
+def _unguided(sentence: str) -> ModelLoadFailedError:
+    return ModelLoadFailedError(f"tokenizer.json: {sentence}; export the model again")

@@ -39,7 +39,7 @@ class StopStrings:
             end, begin = min(ends)
             self.found, self._held = True, ""
             return text[: end if self._includes else begin]
-        held = max(_overlap(text, string) for string in self._strings)
+        held = max(overlap(text, string) for string in self._strings)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
 
@@ -49,7 +49,7 @@ class StopStrings:
         return held
 
 
-def _overlap(text: str, string: str) -> int:
+def overlap(text: str, string: str) -> int:
     """How many characters at the end of `text` begin `string`."""
     for length in range(min(len(string) - 1, len(text)), 0, -1):
         if text.endswith(string[:length]):

@@ -1,0 +1,174 @@
+"""Texts in a given form: which tokens may come next, by the library llguidance (the extra `guidance`)."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+_MAX_FORM_CHARACTERS = 256 * 1024
+# What compiling a form and one step of it may cost, in units of the library: about 20,000 are a millisecond.
+_COMPILE_FUEL = 400_000
+_STEP_FUEL = 50_000
+_MAX_STATES = 50_000
+_MAX_FIELDS = 500
+_MAX_PARTS = 10_000
+_TRIED_STEPS = 4
+# A weak model writes spaces for ever where it may; indented JSON needs some.
+SPACES = r"[ \n\r\t]{1,20}"
+_INSTALL = "this server has no package llguidance, which keeps texts in a form; install it there"
+
+
+class Guidance:
+    """Makes guides for one model's tokens; used on any thread.
+
+    `tokenizer` is the JSON of its file, `vocabulary` how many logits it has, `ends` what tokens end a text.
+    """
+
+    def __init__(self, tokenizer: str, vocabulary: int, ends: Sequence[int]) -> None:
+        self._tokens = _open(tokenizer, vocabulary, ends)
+
+    def of_schema(self, schema: object) -> "LibraryGuide":
+        """Follows a JSON schema, an object or its text. Raises InvalidRequestError."""
+        return self._guide(self.grammar_of_schema(schema))
+
+    def of_pattern(self, pattern: str) -> "LibraryGuide":
+        """Follows a regular expression. Raises InvalidRequestError."""
+        _check_length(pattern)
+        return self._guide(_matcher().grammar_from_regex(pattern))
+
+    def of_choice(self, texts: Sequence[str]) -> "LibraryGuide":
+        """Is one of the texts. Raises InvalidRequestError."""
+        return self.of_grammar("start: " + " | ".join(map(json.dumps, texts)))
+
+    def of_grammar(self, grammar: str) -> "LibraryGuide":
+        """Follows a grammar in the library's dialect of Lark. Raises InvalidRequestError."""
+        _check_length(grammar)
+        return self._guide(_matcher().grammar_from_lark(grammar))
+
+    def literal(self, text: str, token: int | None) -> str:
+        """A text in a grammar; `token` stands for it as a whole, and may be no text to the library."""
+        if token is not None and self._tokens is not None and self._tokens.is_special_token(token):
+            return f"<[{token}]>"
+        return json.dumps(text)
+
+    def grammar_of_schema(self, schema: object) -> str:
+        """The library's grammar of a JSON schema. Raises InvalidRequestError."""
+        try:
+            text = schema if isinstance(schema, str) else json.dumps(schema)
+            _check_length(text)
+            check_size(json.loads(text))
+            return _matcher().grammar_from_json_schema(text, overrides={"whitespace_pattern": SPACES})
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"the schema is no JSON schema: {str(error)[:200]}") from error
+
+    def _guide(self, grammar: str) -> "LibraryGuide":
+        if self._tokens is None:
+            raise InvalidRequestError(_INSTALL)
+        from llguidance import LLParserLimits
+
+        limits = LLParserLimits(
+            initial_lexer_fuel=_COMPILE_FUEL,
+            step_lexer_fuel=_STEP_FUEL,
+            max_lexer_states=_MAX_STATES,
+            verbose_errors=False,
+        )
+        matcher = _matcher()(self._tokens, grammar, log_level=0, limits=limits)
+        _check(matcher)
+        _try(matcher.deep_copy())
+        return LibraryGuide(matcher, self._tokens.vocab_size)
+
+
+class LibraryGuide:
+    """See `Guide`."""
+
+    def __init__(self, matcher: "LLMatcher", vocabulary: int) -> None:
+        self._matcher = matcher
+        self._mask = np.zeros((vocabulary + 31) // 32, np.uint32)
+
+    def allowed(self, mask: memoryview) -> None:
+        """See `Guide.allowed`. Raises InferenceFailedError where the form became too much."""
+        own = self._mask
+        if not self._matcher.is_error():
+            self._matcher.unsafe_compute_mask_ptr(own.ctypes.data, own.nbytes)
+        if self._matcher.is_error():
+            raise InferenceFailedError(f"the text cannot be kept in form: {_sentence(self._matcher)}")
+        words = np.frombuffer(mask, np.uint32)
+        shared = min(len(words), len(own))
+        words[:shared] = own[:shared]
+
+    def accept(self, token: int) -> None:
+        """See `Guide.accept`."""
+        if not self._matcher.is_stopped():
+            self._matcher.consume_token(token)
+
+    @property
+    def ended(self) -> bool:
+        """See `Guide.ended`."""
+        return bool(self._matcher.is_stopped()) and not self._matcher.is_error()
+
+
+def _matcher() -> "type[LLMatcher]":
+    try:
+        from llguidance import LLMatcher
+    except ModuleNotFoundError as error:
+        raise InvalidRequestError(_INSTALL) from error
+    return LLMatcher
+
+
+def _open(tokenizer: str, vocabulary: int, ends: Sequence[int]) -> "LLTokenizer | None":
+    """The library's own view of the tokens; None where it is not installed."""
+    try:
+        from llguidance import LLTokenizer
+    except ModuleNotFoundError:
+        return None
+    return LLTokenizer(tokenizer, n_vocab=vocabulary, eos_token=list(ends))
+
+
+def _check(matcher: Any) -> None:
+    if matcher.is_error():
+        raise InvalidRequestError(f"the form cannot be followed: {_sentence(matcher)}")
+
+
+def _try(matcher: "LLMatcher") -> None:
+    """Take some steps: the first are the dearest, and what is too much is the request's error now."""
+    for _ in range(_TRIED_STEPS):
+        allowed = np.flatnonzero(
+            np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
+        )
+        _check(matcher)
+        if matcher.is_stopped() or not len(allowed):
+            return
+        matcher.consume_token(int(allowed[0]))
+        _check(matcher)
+
+
+def check_size(schema: object) -> None:
+    """Refuse schemas whose compilation, by the square of their fields, takes seconds."""
+    waiting, parts = [schema], 0
+    while waiting:
+        part = waiting.pop()
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting.extend(inner)
+        parts += len(inner) if isinstance(part, dict) else 1
+        if parts > _MAX_PARTS or (isinstance(part, dict) and len(part) > _MAX_FIELDS):
+            raise InvalidRequestError(
+                f"the schema is too large, expected at most {_MAX_FIELDS} fields in an object and "
+                f"{_MAX_PARTS} parts in all; make it simpler"
+            )
+
+
+def _check_length(form: str) -> None:
+    if len(form) > _MAX_FORM_CHARACTERS:
+        raise InvalidRequestError(
+            f"the form has {len(form)} characters, expected at most {_MAX_FORM_CHARACTERS}; make it simpler"
+        )
+
+
+def _sentence(matcher: Any) -> str:
+    return str(matcher.get_error()).partition("\n")[0][:200]

@@ -1,0 +1,241 @@
+"""Texts kept in a form: what may come next is what the form allows, and forms that are bombs are refused."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
+from modelservice_runtime.generation.sampling.choosing import choose
+from modelservice_runtime.generation.sampling.row import SamplingRow
+from modelservice_runtime.generation.text.folder_text import FolderText, load_text
+from modelservice_runtime.generation.text.guidance import Guidance, LibraryGuide
+from modelservice_runtime.generation.text.template.chat_template import ChatTemplate
+from modelservice_runtime.generation.values import (
+    FormKind,
+    GenerationRequest,
+    Guide,
+    Sampling,
+    TextForm,
+    ToolPiece,
+)
+
+END = 2
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 5}, "age": {"type": "integer", "maximum": 200}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+TOOLS = [
+    {"type": "function", "function": {"name": "a", "parameters": PERSON}},
+    {"type": "function", "function": {"name": "b"}},
+]
+
+
+def bytes_tokenizer(special: str) -> Tokenizer:
+    """A token for every byte, the marks of calls, and an end; `special` ones are no text."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    letters = ["<pad>", "<s>", "<end>", *alphabet]
+    tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<pad>", "<s>", "<end>", *special.split()])
+    tokenizer.add_tokens([mark for mark in ("<tool_call>", "</tool_call>") if mark not in special])
+    return tokenizer
+
+
+def make_text(template: str = "", special: str = "[TOOL_CALLS] [ARGS]") -> FolderText:
+    tokenizer = bytes_tokenizer(special)
+    guidance = Guidance(tokenizer.to_str(), tokenizer.get_vocab_size(), [END])
+    return FolderText(tokenizer, ChatTemplate({"default": template}, {}), guidance)
+
+
+TEXT = make_text()
+
+
+def write(text: FolderText, guide: Guide, wish: str, length: int = 400) -> str:
+    """What a model writes that wants to write `wish`, then whatever ends soonest; by the sampler."""
+    request = GenerationRequest((), length, Sampling(temperature=0), guide=guide)
+    vocabulary = 300
+    row = SamplingRow(request, vocabulary, frozenset({END}))
+    wishes, stream, written = text.encode(wish), text.begin(request), ""
+    rng = np.random.default_rng(0)
+    for step in range(length):
+        logits = rng.normal(0, 1, (1, vocabulary)).astype(np.float32)
+        logits[0, END] = 20
+        for letter in '"}]':
+            logits[0, text.encode(letter)[0]] = 10
+        if step < len(wishes):
+            logits[0, wishes[step]] = 100
+        choice = choose(logits, [row])[0]
+        assert choice.error is None
+        if choice.token == END:
+            return written + stream.end()
+        written += stream.add(choice.token)
+        if guide.ended:
+            return written + stream.end()
+    raise AssertionError(f"no end: {written}")
+
+
+@pytest.mark.parametrize(
+    "wish", ["", "Hello, I am no JSON", '{"name": "Ada", "age": 36}', '{\n  "age', "[1, 2]"]
+)
+def test_schema_is_kept_whatever_the_model_wants(wish: str) -> None:
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.JSON_SCHEMA, PERSON)), wish)
+
+    jsonschema.validate(json.loads(text), PERSON)
+    if wish.startswith('{"name'):
+        assert text == wish
+
+
+def test_schema_may_come_as_a_text() -> None:
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.JSON_SCHEMA, json.dumps(PERSON))), "x")
+
+    jsonschema.validate(json.loads(text), PERSON)
+
+
+def test_any_object_is_an_object() -> None:
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.JSON_OBJECT)), '{"ü": [1, {"🙂": null}]}')
+
+    assert json.loads(text) == {"ü": [1, {"🙂": None}]}
+
+
+def test_spaces_come_to_an_end() -> None:
+    nothing = {"type": "object", "properties": {}, "additionalProperties": False}
+
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.JSON_SCHEMA, nothing)), "{" + " " * 300)
+
+    assert text == "{" + " " * 20 + "}"
+
+
+def test_pattern_is_kept() -> None:
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.REGEX, "[0-9]{3}-(a|b)c")), "12x-b")
+
+    assert re.fullmatch("12[0-9]-bc", text)
+
+
+@pytest.mark.parametrize(("wish", "expected"), [("no way", "no"), ("yes", "yes"), ('"q', '"quoted"\\\n')])
+def test_choice_is_one_of_the_texts(wish: str, expected: str) -> None:
+    choices = ["yes", "no", '"quoted"\\\n']
+
+    assert write(TEXT, TEXT.guide(TextForm(FormKind.CHOICE, choices)), wish) == expected
+
+
+TAGGED = '<tool_call>{"name"'
+TEMPLATES = {
+    "tagged": (TAGGED, ""),
+    "tagged by special tokens": (TAGGED, "<tool_call> </tool_call>"),
+    "plain": ('"parameters": dictionary', ""),
+    "listed": ("[TOOL_CALLS] [", "[TOOL_CALLS]"),
+    "listed as text": ("[TOOL_CALLS] [", ""),
+    "named": ("[TOOL_CALLS] [ARGS]", "[TOOL_CALLS] [ARGS]"),
+}
+
+
+@pytest.mark.parametrize("tools", [TOOLS, TOOLS[:1]])
+@pytest.mark.parametrize("family", TEMPLATES)
+def test_model_that_must_call_a_tool_does_and_is_read(family: str, tools: list[dict[str, object]]) -> None:
+    text = make_text(*TEMPLATES[family])
+
+    written = write(text, text.guide(TextForm(FormKind.TOOL_CALLS, tools)), "I would rather not")
+
+    reader = text.read_tools()
+    pieces = [*reader.feed(written), *reader.end()]
+    names = [piece.name for piece in pieces if isinstance(piece, ToolPiece) and piece.name]
+    arguments = "".join(piece.arguments for piece in pieces if isinstance(piece, ToolPiece))
+    assert not [piece for piece in pieces if isinstance(piece, str)], written
+    assert len(names) == 1
+    if names == ["a"]:
+        jsonschema.validate(json.loads(arguments), PERSON)
+
+
+def test_models_that_call_no_tools_say_so() -> None:
+    with pytest.raises(InvalidRequestError, match="shows no calls of tools"):
+        TEXT.read_tools()
+    with pytest.raises(InvalidRequestError, match="shows no calls of tools"):
+        TEXT.guide(TextForm(FormKind.TOOL_CALLS, TOOLS))
+
+
+# Bombs.
+
+DEEP: dict[str, object] = {}
+for _ in range(300):
+    DEEP = {"type": "object", "properties": {"a": DEEP}}
+DEEPER: list[object] = []
+for _ in range(100_000):
+    DEEPER = [DEEPER]
+WIDE = {str(number): 1 for number in range(501)}
+BOMBS = {
+    "deep": (FormKind.JSON_SCHEMA, DEEP),
+    "deeper than Python": (FormKind.JSON_SCHEMA, {"enum": DEEPER}),
+    "long": (FormKind.JSON_SCHEMA, {"enum": ["x" * 300_000]}),
+    "long text": (FormKind.JSON_SCHEMA, '{"enum": ["' + "x" * 300_000 + '"]}'),
+    "wide": (FormKind.JSON_SCHEMA, {"properties": {f"p{number}": {} for number in range(9_000)}}),
+    "products": (
+        FormKind.JSON_SCHEMA,
+        {
+            "allOf": [
+                {"anyOf": [{"properties": {f"a{i}{j}": {}}, "required": [f"a{i}{j}"]} for j in range(5)]}
+                for i in range(12)
+            ]
+        },
+    ),
+    "nowhere": (FormKind.JSON_SCHEMA, {"$ref": "#/$defs/nothing"}),
+    "elsewhere": (FormKind.JSON_SCHEMA, {"$ref": "http://127.0.0.1:1/schema"}),
+    "strange": (FormKind.JSON_SCHEMA, {"type": "strange"}),
+    "no schema": (FormKind.JSON_SCHEMA, "no schema"),
+    "a list": (FormKind.JSON_SCHEMA, "[1]"),
+    "counted": (FormKind.REGEX, "(((a{1000}){1000}){1000})"),
+    "many fields": (
+        FormKind.TOOL_CALLS,
+        [{"function": {"name": "f", "parameters": {str(n): 1 for n in range(501)}}}],
+    ),
+    "no pattern": (FormKind.REGEX, "(a"),
+    "long pattern": (FormKind.REGEX, "a" * 300_000),
+    "long choices": (FormKind.CHOICE, ["a" * 300_000]),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_forms_that_cannot_be_followed_are_refused_at_once(bomb: str) -> None:
+    kind, value = BOMBS[bomb]
+
+    with pytest.raises(InvalidRequestError):
+        make_text(TAGGED).guide(TextForm(kind, value))
+
+
+def test_guide_that_gives_up_is_an_error_of_its_row() -> None:
+    class Failed:
+        def is_error(self) -> bool:
+            return True
+
+        def get_error(self) -> str:
+            return "too many states\n<state>"
+
+    with pytest.raises(InferenceFailedError, match=r"kept in form: too many states$"):
+        LibraryGuide(Failed(), 300).allowed(memoryview(bytearray(40)))  # type: ignore[arg-type]
+
+
+def test_masks_of_another_width_are_filled_as_far_as_they_go() -> None:
+    for words in (1, 20):
+        mask = np.zeros(words, np.uint32)
+        TEXT.guide(TextForm(FormKind.REGEX, "[a-z]+")).allowed(mask.data)
+        assert not mask[10:].any()
+
+
+def test_guides_of_a_folder_know_its_tokens(tiny_chat: Path) -> None:
+    text = load_text(tiny_chat)
+
+    guide = text.guide(TextForm(FormKind.CHOICE, ["Paris", "Rome"]))
+
+    for token in text.encode("Rome"):
+        mask = np.zeros(20, np.uint32)
+        guide.allowed(mask.data)
+        assert np.unpackbits(mask.view(np.uint8), bitorder="little")[token]
+        guide.accept(token)
+    assert guide.ended
