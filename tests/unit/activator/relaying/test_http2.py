@@ -404,7 +404,7 @@ async def test_floods_of_frames_that_ask_for_nothing_end_their_connection(
 
 
 async def test_head_that_is_begun_and_not_ended_is_cut_off_and_counted() -> None:
-    limits = ConnectionLimits(head_seconds=0.3, head_bytes=40_000)
+    limits = ConnectionLimits(head_seconds=1.5, head_bytes=40_000)
     begun = b"\0\x40\0\x01\0\0\0\0\x01" + b"\0" * 16384
     async with running_rig(connections=limits) as rig:
         async with h2_client(rig.ports["grpc"]) as patient:
@@ -427,11 +427,11 @@ async def test_head_that_is_begun_and_not_ended_is_cut_off_and_counted() -> None
 
 async def test_silent_connection_may_wait_with_its_first_request() -> None:
     async with (
-        running_rig(connections=ConnectionLimits(head_seconds=0.3)) as rig,
+        running_rig(connections=ConnectionLimits(head_seconds=1.0)) as rig,
         h2_client(rig.ports["grpc"]) as client,
     ):
         await client.until(SettingsAcknowledged)
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.5)
         client.send(1, ask_grpc(), end=True)
         await eventually(lambda: rig.holder.room.requests == 1, "it is held")
 

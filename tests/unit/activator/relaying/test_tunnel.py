@@ -93,7 +93,7 @@ async def test_what_waits_too_long_is_cut_off() -> None:
 
 
 async def test_unused_connection_is_cut_once_pods_lead_and_a_used_one_is_not() -> None:
-    limits = ConnectionLimits(retired_idle_seconds=0.1, tunnel_idle_seconds=0.5)
+    limits = ConnectionLimits(retired_idle_seconds=0.1, tunnel_idle_seconds=1.5)
     async with running_rig(connections=limits) as rig, plain_pod(Pod(shout)) as pod:
         rig.give_pods(["127.0.0.1"], http=pod.port)
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
@@ -101,7 +101,7 @@ async def test_unused_connection_is_cut_once_pods_lead_and_a_used_one_is_not() -
         assert await reader.readexactly(len(HELLO)) == HELLO.upper()
         await asyncio.sleep(0.8)  # not retired: as long as it likes
         rig.lead_here(False)
-        for _ in range(8):
+        for _ in range(18):
             writer.write(b"used")
             assert await reader.readexactly(4) == b"USED"
             await asyncio.sleep(0.1)
