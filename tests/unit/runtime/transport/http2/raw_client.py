@@ -84,6 +84,7 @@ class RawClient:
         self.socket = connection
         self.decoder = hpack.Decoder()
         self._received = b""
+        self._goaway: Frame | None = None
         self.send(greeting)
 
     def send(self, data: bytes) -> None:
@@ -98,7 +99,10 @@ class RawClient:
             payload = self._read(int.from_bytes(head[:3]))
             assert payload is not None
             kind, flags, stream_id = struct.unpack(">BBI", head[3:])
-            yield Frame(kind, flags, stream_id, payload)
+            found = Frame(kind, flags, stream_id, payload)
+            if kind == GOAWAY:
+                self._goaway = found
+            yield found
 
     def next(self, kind: int, stream_id: int | None = None) -> Frame:
         """The next frame of a kind; others are skipped."""
@@ -127,8 +131,8 @@ class RawClient:
         raise AssertionError("closed before the answer")
 
     def goaway(self) -> tuple[int, ErrorCode]:
-        """Last stream and code of the next GOAWAY; the connection must end behind it."""
-        last_stream_id, code = struct.unpack(">II", self.next(GOAWAY).payload[:8])
+        """Last stream and code of GOAWAY, which may have come ahead of an answer; the connection must end."""
+        last_stream_id, code = struct.unpack(">II", (self._goaway or self.next(GOAWAY)).payload[:8])
         for item in self.frames():
             assert item.kind != HEADERS, "an answer behind GOAWAY"
         return last_stream_id, ErrorCode(code)
