@@ -29,9 +29,10 @@ NOT_REASONS = {
         RequestMirror RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault
         RuntimeRollout ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
     "phases, reasons and choices of RuntimeRollouts, which no ModelService tells": """
-        AwaitingApproval AwaitingWindow FleetAction ImageNotNamed MemberDeadlineExceeded MemberFailed
-        MembersFailed OlderRolloutActive OutsideMaintenanceWindow RollbackAll RollbackFailed RollingBack
-        RolloutGivenUp TooManyFailures TooManyMembers TooManyUnavailable WaveComplete WaveInProgress""",
+        AwaitingApproval AwaitingWindow FleetActionAccepted FleetActionRefused ImageNotNamed
+        MemberDeadlineExceeded MemberFailed MembersFailed OlderRolloutActive
+        OutsideMaintenanceWindow RollbackAll RollbackFailed RollingBack RolloutGivenUp
+        TooManyFailures TooManyMembers TooManyUnavailable WaveComplete WaveInProgress""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",
     "what other controllers tell, and we translate": """
         ContainerCannotRun ContainerCreating DeadlineExceeded ErrImageNeverPull ErrImagePull

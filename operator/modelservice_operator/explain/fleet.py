@@ -169,9 +169,11 @@ def fleet_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[T
         found.append(Transition(kind, f"Rollout{new.get('phase')}", message))
     answer = new.get("action")
     if answer and answer != old.get("action"):
-        word = "Accepted" if answer["accepted"] else "Refused"
         text = f"{'@'.join(answer['request'].split('@')[:2])}: {answer['message']}"
-        found.append(Transition("Normal" if answer["accepted"] else "Warning", f"FleetAction{word}", text))
+        if answer["accepted"]:
+            found.append(Transition("Normal", "FleetActionAccepted", text))
+        else:
+            found.append(Transition("Warning", "FleetActionRefused", text))
     were_done = {one["name"] for one in old.get("waves") or () if "completedAt" in one}
     for wave in new.get("waves") or ():
         if "completedAt" in wave and wave["name"] not in were_done and wave["members"]:

@@ -109,7 +109,7 @@ class _Turn:
             return self._problem(choice)
         if self._fleet.services is None:
             return FleetDecision(wants_services=True)
-        begun = begin_run(self._fleet.rollout, spec, choice)
+        begun = begin_run(self._run, choice)
         supersedes = tuple(sorted(_name(one) for one in self._older))
         return replace(self.go_on(begun), begins=True, supersedes=supersedes)
 

@@ -30,9 +30,8 @@ def read_spec(spec: RuntimeRolloutSpec) -> FleetSpec:
     )
 
 
-def begin_run(rollout: Mapping[str, Any], spec: RuntimeRolloutSpec, choice: Choice) -> Run:
+def begin_run(known: Run, choice: Choice) -> Run:
     """Return a run of these members, before any of them starts; what was approved before is approved."""
-    known = read_run(rollout, spec)
     waves = zip(choice.waves, known.waves, strict=True)
     return Run(
         request=known.request,
