@@ -116,8 +116,12 @@ def test_beyond_the_queue_clients_are_told_when_to_come_back(served: ServerProce
             return 429
         return 200
 
+    statuses: list[int] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with connect(served) as client, ThreadPoolExecutor(24) as clients:
-        statuses = list(clients.map(ask_long, range(24)))
+        while 429 not in statuses:  # on a slow machine they may come one by one
+            assert time.monotonic() < deadline, "nobody was refused"
+            statuses += clients.map(ask_long, range(24))
     assert set(statuses) == {200, 429}
     assert min(waits) >= 1
     wait_until(lambda: is_idle(served))
@@ -128,10 +132,11 @@ def test_a_server_that_leaves_ends_its_streams_in_order(folder: Path) -> None:
     with server_process("--model", f"chat={folder}", "--intra-op-threads", "1", *flags) as server:
         server.wait_for("ready")
         with connect(server) as client:
-            streams = [ask(client, "Say hello.", stream=True, **ENDLESS) for _ in range(12)]
+            # Together they take many seconds on any machine.
+            streams = [ask(client, "Say hello.", stream=True, n=8, **ENDLESS) for _ in range(12)]
             with ThreadPoolExecutor(1) as waiting:
                 whole = waiting.submit(_ask_whole, client)
-                wait_until(lambda: _asked(server) > len(streams))
+                wait_until(lambda: _asked(server) > 8 * len(streams))
                 server.process.send_signal(signal.SIGTERM)
                 ends = [_end_of(stream) for stream in streams]
                 assert whole.result(PATIENCE_SECONDS) == 503

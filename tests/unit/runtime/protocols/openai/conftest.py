@@ -47,12 +47,11 @@ def running(model_files: dict[str, Path]) -> Iterator[Played]:
 
 
 @pytest.fixture
-def played(running: Played) -> Iterator[Played]:
-    """The server as new."""
-    fresh = PlayedLane()
-    running.lane.__dict__.update(fresh.__dict__)
-    running.text.__dict__.update(PlayedText().__dict__)
-    return running
+def played(running: Played) -> Played:
+    """The server with a new model: what an earlier test's threads still do reaches the old one."""
+    model = make_model(adapters=("polite",))
+    running.call(lambda: running.server.table.publish_generative(model))
+    return Played(running.server, model)
 
 
 @pytest.fixture(scope="module")
