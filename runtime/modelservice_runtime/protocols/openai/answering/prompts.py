@@ -58,8 +58,7 @@ def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list
     """A conversation's texts, `n` of them. Raises InvalidRequestError."""
     size = sum([len(str(message["content"])) for message in asked.messages])
     _check_length(size, model.lane.limits, "messages")
-    variables = {**asked.variables, "add_generation_prompt": True}
-    prompt = model.text.render_chat(asked.messages, asked.tools, variables)
+    prompt = model.text.render_chat(asked.messages, asked.tools, asked.variables)
     _check_length(len(prompt), model.lane.limits, "messages")
     tokens = model.text.encode(prompt, add_special_tokens=False)
     requests = _requests(model, tokens, "messages", asked.wishes, asker, asked.form)
