@@ -11,20 +11,21 @@ import pandas as pd
 import xgboost
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
+    PowerTransformer,
     RobustScaler,
     StandardScaler,
 )
@@ -34,6 +35,10 @@ warnings.simplefilter("ignore")
 random = np.random.default_rng(0)
 ROWS = 200
 X = random.normal(size=(ROWS, 4)) * 1.1
+FUNCTIONS = (
+    np.abs, np.cbrt, np.ceil, np.exp, np.exp2, np.expm1, np.fabs, np.floor, np.log, np.log10, np.log1p,
+    np.log2, np.negative, np.reciprocal, np.sign, np.sqrt, np.square, np.tanh,
+)  # fmt: skip
 TWO = (X[:, 0] + X[:, 1] + 0.3 * random.normal(size=ROWS) > 0).astype(int)
 THREE = np.digitize(X[:, 0], [-0.5, 0.5])
 HOLES = np.where(random.random(X.shape) < 0.1, np.nan, X)
@@ -163,7 +168,16 @@ FITTED = {
     ).fit(np.round(40 + 15 * X), 100 * X.sum(axis=1)),
     "forest": RandomForestRegressor(5, random_state=0).fit(X, 100 * X[:, 0]),
     "search": GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 2]}, cv=2).fit(X, TWO),
-    "function": make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(np.abs(X), TWO),
+    "functions": FeatureUnion([(one.__name__, FunctionTransformer(one)) for one in FUNCTIONS]).fit(X),
+    "logarithm-of-columns": make_pipeline(
+        ColumnTransformer([("l", FunctionTransformer(np.log1p), ["age"])]), SimpleImputer(), Ridge()
+    ).fit(TABLE, X[:, 0]),
+    "target": TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), Ridge()), func=np.log, inverse_func=np.exp
+    ).fit(X, np.exp(X[:, 0])),
+    "targets": TransformedTargetRegressor(Ridge(), transformer=MinMaxScaler()).fit(X, 50 + 9 * X[:, :2]),
+    "function": make_pipeline(FunctionTransformer(np.nan_to_num), LogisticRegression()).fit(X, TWO),
+    "target-of-powers": TransformedTargetRegressor(Ridge(), transformer=PowerTransformer()).fit(X, X[:, 0]),
     "unfitted": LogisticRegression(),
     "no-model": {"weights": [1, 2]},
     "xgboost": make_pipeline(SimpleImputer(), xgboost.XGBClassifier(n_estimators=5)).fit(HOLES, THREE),

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from modelservice_pipeline.convert.inside.functions import LOWEST
+
 
 @dataclass
 class Column:
@@ -20,6 +22,7 @@ class Column:
         is_prose: A vectorizer cuts it into words.
         categories: Values in the order of their codes, where the model takes codes.
         is_used: False where the model drops it.
+        lowest: Numbers below have no answer, as those of a logarithm.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Column:
     is_prose: bool = False
     categories: list[Any] | None = None
     is_used: bool = True
+    lowest: float | None = None
 
 
 _INNER = ("best_estimator_", "estimator_", "estimator", "regressor_", "base_estimator")
@@ -152,6 +156,10 @@ def _learn(part: Any, columns: list[Column]) -> None:
     if statistics is not None:
         _learn_imputer(columns, np.asarray(statistics).tolist(), getattr(part, "missing_values", np.nan))
     _learn_numbers(part, columns)
+    lowest = LOWEST.get(getattr(getattr(part, "func", None), "__name__", ""))
+    if lowest is not None:
+        for column in columns:
+            column.lowest = max(lowest, column.lowest or 0.0)
 
 
 def _learn_imputer(columns: list[Column], statistics: list[Any], marker: Any) -> None:

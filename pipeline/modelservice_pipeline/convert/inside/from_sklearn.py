@@ -125,9 +125,10 @@ def _to_onnx(model: Any, layout: Layout, opset: int) -> Any:
     """Convert. Raises PipelineError with what the converter cannot do."""
     from skl2onnx import convert_sklearn
 
-    from modelservice_pipeline.convert.inside import converters, scalers, vectorizers
+    from modelservice_pipeline.convert.inside import converters, functions, scalers, vectorizers
 
     converters.register()
+    functions.register()
     scalers.register()
     scalers.mark(model)
     vectorizers.register()

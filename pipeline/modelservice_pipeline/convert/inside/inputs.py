@@ -31,6 +31,8 @@ def _make_up_numbers(column: Column, rows: int, random: np.random.Generator) -> 
     )
     if column.numbers and all(float(number).is_integer() for number in column.numbers):
         values = random.choice(known, rows)  # categories: others than the known may be an error
+    if column.lowest is not None:
+        values = np.maximum(np.abs(values), column.lowest)
     found = values.astype(np.float32)
     if column.may_miss:
         found[(random.random(rows) < 0.1) & (np.arange(rows) > 0)] = np.nan
