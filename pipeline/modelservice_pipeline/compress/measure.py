@@ -1,6 +1,7 @@
 """How fast a candidate is beside the original: both are asked in turns, so both meet the same machine."""
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +9,7 @@ from typing import Protocol
 from modelservice_pipeline.predict.wire import Message
 
 _SECONDS = 3.0
+_ALONE_SECONDS, _MOST_ALONE = 1.0, 2000
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 101
 _BLOCK_SECONDS = 0.05
 _MOST_REQUESTS = 8
@@ -35,6 +37,14 @@ class Speed:
 
     run: float
     request: float
+
+
+@dataclass(frozen=True)
+class Alone:
+    """How long a run takes in ONNX Runtime without a server, in milliseconds: the medians of both models."""
+
+    original: float
+    candidate: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,19 @@ def compare(original: Asked, candidate: Asked, messages: Sequence[Message], rows
         block = [messages[(number * requests + each) % len(messages)] for each in range(requests)]
         rounds.append(_one_round(original, candidate, block, original_first=number % 2 == 0))
     return summarize(rows, rounds)
+
+
+def compare_alone(original: Callable[[], object], candidate: Callable[[], object]) -> Alone:
+    """Measure runs of both without a server, in turns. Raises what they raise."""
+    times: tuple[list[float], list[float]] = ([], [])
+    original(), candidate()  # the first pays for memory and lazy set-up
+    until = time.perf_counter() + _ALONE_SECONDS
+    while len(times[0]) < _LEAST_ROUNDS or (time.perf_counter() < until and len(times[0]) < _MOST_ALONE):
+        for found, run in zip(times, (original, candidate), strict=True):
+            began = time.perf_counter()
+            run()
+            found.append((time.perf_counter() - began) * 1000)
+    return Alone(*map(statistics.median, times))
 
 
 def summarize(rows: int, rounds: Sequence[tuple[Speed, Speed]]) -> Comparison:

@@ -105,6 +105,7 @@ def _facts_of(one: Tried, outcome: Outcome) -> dict[str, Any]:
         "times_smaller": outcome.size_bytes / one.size_bytes if one.size_bytes else None,
         **_facts_of_verdict(one.verdict),
         "speed": dataclasses.asdict(one.speed) if one.speed else None,
+        "alone_ms": dataclasses.asdict(one.alone) if one.alone else None,
         "refused": one.refusal,
     }
 
@@ -122,7 +123,7 @@ def _facts_of_verdict(verdict: Verdict | None) -> dict[str, float | None]:
 
 def _table(outcome: Outcome) -> str:
     head = (
-        "candidate", "MB", "smaller", "run ms", "faster", "request ms", "faster", outcome.metric,
+        "candidate", "MB", "smaller", "alone", "run ms", "faster", "request ms", "faster", outcome.metric,
         "lost at most", "why not",
     )  # fmt: skip
     return table(head, [_original_row(outcome), *(_row(one, outcome) for one in outcome.tried)])
@@ -131,10 +132,10 @@ def _table(outcome: Outcome) -> str:
 def _original_row(outcome: Outcome) -> tuple[str, ...]:
     measured = next((one for one in outcome.tried if one.speed and one.verdict), None)
     if measured is None or measured.verdict is None or measured.speed is None:
-        return ("original", f"{outcome.size_bytes / 1e6:.2f}", "1.0", *[""] * 7)
+        return ("original", f"{outcome.size_bytes / 1e6:.2f}", "1.0", *[""] * 8)
     speed = measured.speed.original
     return (
-        "original", f"{outcome.size_bytes / 1e6:.2f}", "1.0", f"{speed.run:.3f}", "1.00",
+        "original", f"{outcome.size_bytes / 1e6:.2f}", "1.0", "1.00", f"{speed.run:.3f}", "1.00",
         f"{speed.request:.3f}", "1.00", f"{measured.verdict.original:.4f}", "", "",
     )  # fmt: skip
 
@@ -143,9 +144,10 @@ def _row(one: Tried, outcome: Outcome) -> tuple[str, ...]:
     size = ("", "")
     if one.size_bytes:
         size = (f"{one.size_bytes / 1e6:.2f}", f"{outcome.size_bytes / one.size_bytes:.1f}")
-    speeds, figures = ("",) * 4, ("", "")
+    speeds, figures = ("",) * 5, ("", "")
     if one.speed:
         speeds = (
+            f"{one.alone.original / one.alone.candidate:.2f}" if one.alone else "",
             f"{one.speed.candidate.run:.3f}",
             f"{one.speed.run_gain.median:.2f}",
             f"{one.speed.candidate.request:.3f}",
@@ -168,6 +170,13 @@ def _notes(outcome: Outcome) -> list[str]:
             f"Each was asked in turns with the original, in the server, {speeds[0].rows} rows a request, "
             f"on {outcome.cpu}. *Run* is the model's own time as the server measures it, *request* the "
             f"client's. The middle half of the rounds differs by a factor of up to {spread:.2f}."
+        )
+    alone = [one.alone for one in outcome.tried if one.alone]
+    if alone:
+        notes.append(
+            "*Alone* is the gain of a run in ONNX Runtime without the server, where the original takes "
+            f"{alone[0].original:.3f} ms: what a request takes beside that is the server's and the client's, "
+            "and no compression changes it."
         )
     if outcome.chosen is not None and outcome.chosen.candidate.shares_scales:
         notes.append(

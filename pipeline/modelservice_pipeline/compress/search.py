@@ -11,11 +11,12 @@ import numpy as np
 from modelservice_pipeline.compress.candidates import Candidate, Source
 from modelservice_pipeline.compress.graph import file_bytes
 from modelservice_pipeline.compress.judge import Judge, Verdict
-from modelservice_pipeline.compress.measure import Comparison, compare
+from modelservice_pipeline.compress.measure import Alone, Comparison, compare, compare_alone
 from modelservice_pipeline.compress.served import Pod, ServedModel, serve
 from modelservice_pipeline.compress.write import carry_metadata
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.model.port import Port
+from modelservice_pipeline.model.session import OnnxModel
 from modelservice_pipeline.predict.file import FilePredictor
 from modelservice_pipeline.predict.wire import Message, build_request
 from modelservice_pipeline.report.progress import say
@@ -54,6 +55,7 @@ class Tried:
         size_bytes: With external data.
         verdict: Its quality, where it could be judged.
         speed: In requests as the objective means them.
+        alone: In runs of the same rows without a server.
         refusal: Why it is not chosen; None for one that may be.
     """
 
@@ -62,6 +64,7 @@ class Tried:
     size_bytes: int = 0
     verdict: Verdict | None = None
     speed: Comparison | None = None
+    alone: Alone | None = None
     refusal: str | None = None
 
 
@@ -113,10 +116,20 @@ def _try_one(
         verdict = judged.judge.compare(judged.answers, _answer(source, path, judged.rows, aim))
         with serve(path, bench.pod) as served:
             speed = compare(bench.original, served, bench.messages, bench.rows)
+        alone = _compare_alone(source, path, judged.rows, bench)
     except PipelineError as error:
         return Tried(candidate, path, size, refusal=str(error).replace(f"{path} ", "it "))
-    made = Tried(candidate, path, size, verdict, speed)
+    made = Tried(candidate, path, size, verdict, speed, alone)
     return dataclasses.replace(made, refusal=why_refused(made, file_bytes(source.path), aim))
+
+
+def _compare_alone(source: Source, path: Path, rows: Arrays, bench: _Bench) -> Alone | None:
+    """Return how fast both are without the server, on its threads; None for GPUs, which only it uses."""
+    if bench.pod.providers:
+        return None
+    asked = {**_cut(rows, 0, bench.rows), **source.constants.tensors}
+    old, new = (OnnxModel(one, bench.pod.threads) for one in (source.path, path))
+    return compare_alone(lambda: old.run(asked), lambda: new.run(asked))
 
 
 def make_checked(source: Source, candidate: Candidate, path: Path) -> None:

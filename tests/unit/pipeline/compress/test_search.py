@@ -1,5 +1,6 @@
 """Who is chosen, and why others are not; measured ratios; the CPU that figures are from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,15 @@ from modelservice_pipeline.compress.candidates import Candidate, Source, plan_ca
 from modelservice_pipeline.compress.graph import read_facts
 from modelservice_pipeline.compress.judge import ClosenessJudge, Verdict
 from modelservice_pipeline.compress.machine import Cpu, read_cpu
-from modelservice_pipeline.compress.measure import Comparison, Speed, Spread, compare, summarize
+from modelservice_pipeline.compress.measure import (
+    Alone,
+    Comparison,
+    Speed,
+    Spread,
+    compare,
+    compare_alone,
+    summarize,
+)
 from modelservice_pipeline.compress.outcome import Outcome, report
 from modelservice_pipeline.compress.prepare import prepare
 from modelservice_pipeline.compress.search import (
@@ -239,7 +248,7 @@ def test_bound_of_the_loss_is_above_it_and_shrinks_with_rows():
 
 
 def test_report_says_who_was_chosen_and_why_others_were_not():
-    fast = make_tried("fast", size=25, gain=3.0)
+    fast = replace(make_tried("fast", size=25, gain=3.0), alone=Alone(0.5, 0.2))
     refused = Tried(make_tried("broken").candidate, refusal="the quantizer cannot: x")
     outcome = Outcome(Path("m.onnx"), 100, "d.csv", 50, "f1", Aim(), CPU, (refused, fast), fast)
     made = report(outcome)
@@ -250,6 +259,17 @@ def test_report_says_who_was_chosen_and_why_others_were_not():
     assert "fast" in made.sections[0]
     assert "3.00 times as fast" in made.sections[0]
     assert "avx2" in made.to_markdown()
+    assert made.facts["candidates"][1]["alone_ms"] == {"original": 0.5, "candidate": 0.2}
+    assert "2.50" in made.sections[1]
+    assert "where the original takes 0.500 ms" in made.to_markdown()
     kept = report(Outcome(Path("m.onnx"), 100, "d.csv", 50, "f1", Aim(), CPU, (refused,)))
     assert "original stays" in kept.sections[0]
     assert kept.pictures == {}
+
+
+def test_runs_without_a_server_are_made_in_turns_and_told_apart():
+    asked = []
+    found = compare_alone(lambda: asked.append("old"), lambda: asked.append("new"))
+    assert asked[:4] == ["old", "new", "old", "new"]
+    assert asked.count("old") == asked.count("new") >= 5
+    assert min(found.original, found.candidate) > 0
