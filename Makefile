@@ -21,7 +21,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench bench-generation fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference tabular translator writer demo canary autoscale gateway gitops demo-down clean
+.PHONY: help fmt lint type bench bench-operator bench-generation fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference tabular translator writer demo canary autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -203,6 +203,9 @@ bench: $(VENV)/.installed ## Measure the runtime beside others; draws docs/bench
 
 bench-generation: $(VENV)/.installed ## Measure generated texts beside onnxruntime-genai, with SmolLM2-135M (10 minutes; first 6 GB)
 	@$(PY) -m benchmarks.generation
+
+bench-operator: cluster ## Measure the operator with 1,000 and 5,000 services on fake nodes; writes docs/operator-performance.* (hours on two cores; SERVICES=200)
+	@PYTHONPATH=operator:. $(PY) -m benchmarks.scale --docs docs $(if $(SERVICES),--services $(SERVICES))
 
 demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a prediction on a real Kubernetes (CONTEXT=... uses yours)
 	@$(PY) -m hack.demo up $(if $(CONTEXT),--context $(CONTEXT)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH_REGISTRY),--push-registry $(PUSH_REGISTRY))
