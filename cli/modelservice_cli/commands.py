@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from modelservice_cli import completion, encrypt, model, runtime
 from modelservice_cli.api_key.arguments import add_arguments as add_api_key_arguments
+from modelservice_cli.chat.arguments import add_arguments as add_chat_arguments
 from modelservice_cli.errors import CommandError
 from modelservice_cli.fleet.arguments import add_arguments as add_fleet_arguments
 from modelservice_cli.local import serve
@@ -55,6 +56,10 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         from modelservice_cli.api_key.run import run as run_api_key
 
         return run_api_key(arguments)
+    if arguments.command == "chat":
+        from modelservice_cli.chat.run import run as run_chat
+
+        return run_chat(arguments)
     if arguments.command == "encrypt":
         return encrypt.run(arguments)
     if arguments.command == "runtime":
@@ -118,6 +123,14 @@ def _build_parser() -> argparse.ArgumentParser:
         "api-key", help="make and revoke keys that clients of a server need", allow_abbrev=False
     )
     add_api_key_arguments(api_key_parser)
+    chat_parser = commands.add_parser(
+        "chat",
+        help="talk to a model that generates text, in the terminal",
+        description="Talk to a model that generates text: a line is a message, and answers come as they are "
+        "made. Any server of OpenAI's API will do.",
+        allow_abbrev=False,
+    )
+    add_chat_arguments(chat_parser)
     encrypt_parser = commands.add_parser(
         "encrypt",
         help="encrypt a model, and make the keys for that",

@@ -72,6 +72,13 @@ PAGES: dict[Path, Page] = {
         ("modelservice api-key revoke alice --secret spam-keys -n mail",),
         "Take a key away. Servers that run refuse it once they have read the file or the Secret again.",
     ),
+    ("chat",): Page(
+        (
+            "modelservice chat http://127.0.0.1:8080",
+            "modelservice chat https://models.example.org --model chat --api-key-file key.txt",
+            "echo 'Say hello.' | modelservice chat http://127.0.0.1:8080 --temperature 0",
+        )
+    ),
     ("encrypt",): Page(
         (
             "modelservice encrypt --new-key --key-file key.txt",

@@ -1,0 +1,93 @@
+"""Speaks OpenAI's API: which models there are, and an answer as it comes."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from modelservice_cli.errors import CommandError
+
+# The first word of an answer may wait for those of others; clients of OpenAI wait as long.
+_TIMEOUT_SECONDS = 600
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_MAX_LINE_BYTES = 1024 * 1024
+
+
+class ChatClient:
+    """One server. `url` may end with `/v1`, or not. Raises CommandError."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise CommandError(f"{url} is no URL ({error})") from error
+        if parts.scheme not in ("http", "https") or not host:
+            raise CommandError(f"{url} is no URL of a server, expected http://HOST:PORT or https://HOST")
+        self._make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._place, self._host, self._port = parts.netloc.rpartition("@")[2], host, port
+        self._base = parts.path.rstrip("/").removesuffix("/v1") + "/v1"
+        self._headers = {"Content-Type": "application/json"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+
+    def models(self) -> list[str]:
+        """The models that generate text. Raises CommandError."""
+        with closing(self._connect()) as connection:
+            answer = _parsed(self._ask(connection, "GET", "/models", None).read(_MAX_ANSWER_BYTES))
+        models = answer.get("data")
+        return [str(model["id"]) for model in models if "id" in model] if isinstance(models, list) else []
+
+    def answer(self, body: dict[str, Any]) -> Iterator[str]:
+        """The pieces of the next message; whoever stops reading ends it. Raises CommandError."""
+        with closing(self._connect()) as connection:
+            content = json.dumps({**body, "stream": True}).encode()
+            response = self._ask(connection, "POST", "/chat/completions", content)
+            try:
+                yield from _pieces(response)
+            except (HTTPException, OSError) as error:
+                raise CommandError(f"{self._place}: the answer broke off ({error})") from error
+
+    def _connect(self) -> HTTPConnection:
+        return self._make(self._host, self._port, timeout=_TIMEOUT_SECONDS)
+
+    def _ask(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> HTTPResponse:
+        try:
+            connection.request(method, self._base + path, body, self._headers)
+            response = connection.getresponse()
+            if response.status == 200:
+                return response
+            refusal = _parsed(response.read(_MAX_ANSWER_BYTES)).get("error")
+        except (HTTPException, OSError) as error:
+            raise CommandError(f"cannot ask {self._place} ({error})") from error
+        sentence = refusal.get("message") if isinstance(refusal, dict) else refusal
+        raise CommandError(f"{self._place} answers {response.status}: {sentence or response.reason}")
+
+
+def _pieces(response: HTTPResponse) -> Iterator[str]:
+    """The text within server-sent events."""
+    while line := response.readline(_MAX_LINE_BYTES):
+        data = line.removeprefix(b"data:").strip()
+        if data == b"[DONE]":
+            return
+        if not line.startswith(b"data:"):
+            continue
+        event = _parsed(data)
+        if error := event.get("error"):
+            raise CommandError(
+                f"the answer ends: {error.get('message') if isinstance(error, dict) else error}"
+            )
+        for choice in event.get("choices") or ():
+            if text := (choice.get("delta") or {}).get("content"):
+                yield str(text)
+    raise CommandError("the answer broke off; the server has gone")
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,155 @@
+"""`modelservice chat` talks to a server of OpenAI's API: what it sends, shows, and says when it fails."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelservice_cli.chat.run import shown
+from modelservice_cli.commands import run
+
+
+class Played:
+    """A server that answers with what a test wants it to, and keeps what it was sent."""
+
+    def __init__(self, *answers: bytes, status: int = 200, models: tuple[str, ...] = ("chat",)) -> None:
+        self.answers, self.status, self.models = list(answers), status, models
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        played = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                content = json.dumps({"data": [{"id": name} for name in played.models]}).encode()
+                self.reply(200, content)
+
+            def do_POST(self) -> None:
+                played.keys.append(self.headers["Authorization"])
+                played.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                assert self.path == "/v1/chat/completions"
+                self.reply(played.status, played.answers.pop(0))
+
+            def reply(self, status: int, content: bytes) -> None:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(content)
+
+        with HTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                yield f"http://127.0.0.1:{server.server_port}"
+            finally:
+                server.shutdown()
+
+
+def stream(*pieces: str, end: str = "data: [DONE]\n\n") -> bytes:
+    deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces), {}]
+    events = [json.dumps({"choices": [{"index": 0, "delta": delta}]}) for delta in deltas]
+    usage = json.dumps({"choices": [], "usage": {}})
+    return ("".join(f"data: {event}\n\n" for event in [*events, usage]) + end).encode()
+
+
+def chat(monkeypatch: pytest.MonkeyPatch, url: str, typed: str, *flags: str) -> int:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    return run(["chat", url, *flags])
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
+def test_chat_sends_all_that_was_said_and_shows_the_answers(monkeypatch, capsys, suffix):
+    played = Played(stream("Schöne ", "Grüße 🙂"), stream("2"))
+    with played.served() as url:
+        code = chat(
+            monkeypatch, url + suffix, "Grüße!\n\nOne?\n", "--system", "Be brief.", "--max-tokens", "9"
+        )
+
+    assert code == 0
+    assert capsys.readouterr().out == "Schöne Grüße 🙂\n2\n"
+    first, second = played.asked
+    assert first == {
+        "model": "chat",
+        "max_tokens": 9,
+        "stream": True,
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße!"}],
+    }
+    assert second["messages"][2:] == [
+        {"role": "assistant", "content": "Schöne Grüße 🙂"},
+        {"role": "user", "content": "One?"},
+    ]
+    assert played.keys == [None, None]
+
+
+def test_chat_sends_the_key_of_a_file_and_temperature_zero(monkeypatch, tmp_path: Path):
+    (tmp_path / "key").write_text("secret-1\n")
+    played = Played(stream("a"))
+    with played.served() as url:
+        flags = ("--api-key-file", str(tmp_path / "key"), "--model", "other", "--temperature", "0")
+        assert chat(monkeypatch, url, "b\n", *flags) == 0
+
+    assert played.keys == ["Bearer secret-1"]
+    assert (played.asked[0]["model"], played.asked[0]["temperature"]) == ("other", 0)
+
+
+FAILURES = {
+    "refused": (
+        Played(b'{"error": {"message": "the prompt is too long"}}', status=400),
+        "answers 400: the prompt is too long",
+    ),
+    "refused by another": (Played(b"<html>", status=502), "answers 502: Bad Gateway"),
+    "error in the stream": (
+        Played(stream("a", end='data: {"error": {"message": "the server is leaving"}}\n\n')),
+        "the answer ends: the server is leaving",
+    ),
+    "broken off": (Played(stream("a", end="")), "the answer broke off"),
+    "no model": (Played(models=()), "no model that generates text"),
+    "which model": (Played(models=("a", "b")), "which model? --model takes one of a, b"),
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_chat_says_why_it_cannot_go_on(monkeypatch, capsys, kind):
+    played, sentence = FAILURES[kind]
+    with played.served() as url:
+        assert chat(monkeypatch, url, "b\n") == 1
+
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("chat", "is no URL of a server"),
+        ("ftp://a", "is no URL of a server"),
+        ("http://a:b", "is no URL"),
+        ("http://127.0.0.1:1", "cannot ask 127.0.0.1:1"),
+    ],
+)
+def test_chat_refuses_what_is_no_server(monkeypatch, capsys, url, sentence):
+    assert chat(monkeypatch, url, "b\n") == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "two\nlines"])
+def test_chat_refuses_files_without_a_key(monkeypatch, capsys, tmp_path: Path, content):
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_text(content)
+
+    assert chat(monkeypatch, "http://127.0.0.1:1", "b\n", "--api-key-file", str(file)) == 1
+    assert str(file) in capsys.readouterr().err
+
+
+def test_what_a_model_says_is_no_command_to_the_terminal():
+    assert shown("a\x1b[2Jb\r\u202e") == "a\\x1b[2Jb\\r\\u202e"
+    assert shown("👩\u200d👧 é\n\tx\xa0y") == "👩\u200d👧 é\n\tx\xa0y"
