@@ -21,7 +21,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench bench-operator bench-generation fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference tabular translator writer demo canary autoscale gateway gitops demo-down clean
+.PHONY: help fmt lint type bench bench-operator bench-generation fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference tabular translator writer demo canary fleet autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -212,6 +212,9 @@ demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a predictio
 
 canary: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Change the demo's model under load: one is promoted, three are stopped (CANARY_PICTURE=...)
 	@PYTHONPATH=. $(PY) examples/03-canary/run.py $(if $(CANARY_PICTURE),--picture $(CANARY_PICTURE))
+
+fleet: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Bring a newer runtime to four services in waves, and one with a defect to none, under load
+	@PYTHONPATH=. $(PY) examples/04-fleet/run.py
 
 gateway: $(VENV)/.installed $(TRAIN_VENV)/.installed ## Change a model of the demo behind a real gateway, with exact weights
 	@PYTHONPATH=. $(PY) examples/07-gateway/run.py

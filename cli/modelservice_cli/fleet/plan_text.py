@@ -68,8 +68,8 @@ def _start(planned: FleetPlan, at: datetime | None) -> str:
 
 def _remarks(planned: FleetPlan) -> str:
     change = about_text(CHANGE.total_seconds())
-    approved = ", approvals for there at once" if any(one.needs_approval for one in planned.waves) else ""
-    return f"Times take the rollout of each member for {change}{approved}, and nobody for failing."
+    approved = ", approvals to be there at once" if any(one.needs_approval for one in planned.waves) else ""
+    return f"Times take the rollout of each member to last {change}{approved}, and nobody to fail."
 
 
 def plan_json(planned: FleetPlan) -> dict[str, Any]:

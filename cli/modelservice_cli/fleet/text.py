@@ -137,6 +137,7 @@ def fleet_line(status: FleetStatus) -> str:
         f"{status.progress} updated" if status.progress else "",
         _wave_words(status),
         f"{status.reason}: {status.message}" if status.message else status.reason,
+        *(f"{one.get('member')}: {one.get('reason')}: {one.get('message')}" for one in status.failures[-1:]),
     )
     return one_line("; ".join(part for part in parts if part))
 

@@ -129,6 +129,10 @@ def test_line_says_what_goes_on():
     )
 
 
+def test_line_says_who_failed_last_and_why():
+    assert fleet_line(fleet_status(rollout(failures=FAILURES))).endswith("; mail/s11: RolloutAborted: no 11")
+
+
 def test_texts_of_a_cluster_cannot_move_the_cursor():
     text = report(rollout(failures=[{**FAILURES[0], "message": "\x1b[2J"}]))
     assert "\x1b" not in text
