@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hack.cluster import testing
@@ -18,13 +18,25 @@ if TYPE_CHECKING:
 
 NAMES = [f"s{number}" for number in range(6)]
 WAVES = [{"name": "first", "selector": {"matchLabels": {"wave": "1"}}}, {"name": "rest", "rest": True}]
+LIMITS = {"waves": WAVES, "maxConcurrent": 2, "maxUnavailable": 2}
+
+
+class Running:
+    """An operator of the whole cluster behind a proxy, and services that are ready."""
+
+    def __init__(self, fleet: Fleet, proxy: FaultProxy, operator: OperatorProcess) -> None:
+        self.fleet, self.proxy, self.operator = fleet, proxy, operator
+        self.number = 1
+
+    def next_image(self) -> int:
+        """Have the ModelRuntime name another image."""
+        self.number += 1
+        self.fleet.set_runtime(self.number)
+        return self.number
 
 
 @pytest.fixture(scope="module")
-def running(
-    installed: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Fleet, FaultProxy, OperatorProcess]]:
-    """An operator of the whole cluster, and services that are ready."""
+def running(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with open_proxy(installed) as proxy, testing.fresh_namespace(installed.api) as namespace:
         fleet = Fleet(installed.api, namespace)
         fleet.set_runtime(1)
@@ -33,20 +45,30 @@ def running(
         for number, name in enumerate(NAMES):
             fleet.apply(name, {"wave": "1"} if number < 2 else {})
         fleet.wait_ready(NAMES)
-        yield fleet, proxy, operator
+        yield Running(fleet, proxy, operator)
         factory.kill_all()
         fleet.remove()
 
 
-def test_image_goes_through_the_waves_and_stays(running: Any) -> None:
-    fleet, proxy, operator = running
-    fleet.set_runtime(2)
-    operator.wait_at_rest()
-    assert set(fleet.images().values()) == {"1"}
-    with HealthWatch(fleet.api, fleet.services) as watch:
-        fleet.roll("one", 2, waves=WAVES, maxConcurrent=2, maxUnavailable=2)
-        fleet.wait_phase("one", "Complete")
-    assert set(fleet.images().values()) == {"2"}
-    assert (watch.most_moving <= 2, watch.most_unavailable) == (True, 0)
+def test_image_goes_through_the_waves_with_few_writes_and_stays(running: Running) -> None:
+    fleet, proxy, number = running.fleet, running.proxy, running.next_image()
+    running.operator.wait_at_rest()
+    assert set(fleet.images().values()) == {"1"}, "a ModelRuntime alone moves nothing"
+    specs = {one["metadata"]["name"]: one["spec"] for one in fleet.api.get(fleet.services)["items"]}
     proxy.forget()
-    operator.wait_at_rest()
+    with HealthWatch(fleet.api, fleet.services) as watch:
+        fleet.roll("one", number, **LIMITS)
+        fleet.wait_phase("one", "Complete")
+        running.operator.wait_at_rest()
+    assert set(fleet.images().values()) == {str(number)}
+    assert (watch.most_moving <= 2, watch.most_unavailable) == (True, 0)
+    writes = [one.path for one in proxy.writes() if "/runtimerollouts/" in one.path]
+    # A start and an end of each pair at the least; of what comes between it tells nothing.
+    assert len(writes) <= 2 * len(NAMES) + 1
+    after = {one["metadata"]["name"]: one["spec"] for one in fleet.api.get(fleet.services)["items"]}
+    assert after == specs, "nobody writes what is the user's"
+
+    fleet.api.delete("/apis/modelservice.dev/v1alpha1/runtimerollouts/one")
+    fleet.apply("s0", {"wave": "1"}, model={"storageUri": "oci://registry.example/models/spam:2"})
+    fleet.wait_ready(NAMES)
+    assert fleet.images()["s0"] == str(number), "an edit takes no old image back"
