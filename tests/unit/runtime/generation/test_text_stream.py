@@ -202,7 +202,7 @@ def test_padding_and_truncation_of_the_file_do_not_touch_texts(tmp_path: Path) -
     tokenizer.post_processor = processors.TemplateProcessing("<end> $A", None, [("<end>", 256)])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
 
-    text = load_text(tmp_path)
+    text = load_text(tmp_path, guides=False)
 
     assert text.encode("hello") == [256, *BYTES.encode("hello")]
     assert text.encode("hello", add_special_tokens=False) == BYTES.encode("hello")
@@ -210,7 +210,7 @@ def test_padding_and_truncation_of_the_file_do_not_touch_texts(tmp_path: Path) -
 
 def test_regular_expression_that_does_not_end_is_an_error_of_its_request(tmp_path: Path) -> None:
     split = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
-    text = load_text(write(tmp_path, pre_tokenizer=split))
+    text = load_text(write(tmp_path, pre_tokenizer=split), guides=False)
 
     with pytest.raises(InferenceFailedError, match="retry-limit"):
         text.encode("a" * 40 + "b")
@@ -240,7 +240,7 @@ def test_tokenizers_that_cannot_be_trusted_are_refused(kind: str, tmp_path: Path
         file.write_text(file.read_text().replace('"deep": null', '"deep": ' + "[" * 200_000 + "]" * 200_000))
 
     with pytest.raises(Exception, match=sentence) as told:
-        load_text(folder)
+        load_text(folder, guides=False)
 
     assert type(told.value).__name__ in ("ModelLoadFailedError", "ModelRejectedError")
 
@@ -251,6 +251,6 @@ def test_files_that_are_no_tokenizer_are_told(content: bytes | None, tmp_path: P
         (tmp_path / "tokenizer.json").write_bytes(content)
 
     with pytest.raises(Exception, match=r"tokenizer\.json") as told:
-        load_text(tmp_path)
+        load_text(tmp_path, guides=False)
 
     assert type(told.value).__name__ == "ModelLoadFailedError"
