@@ -27,7 +27,8 @@ NOT_REASONS = {
         NoSchedule NonFiniteRatio NotIn OnRootMismatch OpenVINO PathPrefix PersistentVolumeClaim
         PodDisruptionBudget PriorityClass QueueTime ReadWriteOncePod ReplaceFullPath ReplacePrefixMatch
         RequestMirror RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault
-        RuntimeRollout ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing ExternalName""",
+        ModelServices RuntimeRollout ScaledObject ScheduleAnyway ServiceAccount TensorRT TimeSlicing
+        ExternalName""",
     "phases, reasons and choices of RuntimeRollouts, which no ModelService tells": """
         AwaitingApproval AwaitingWindow FleetActionAccepted FleetActionRefused ImageNotNamed
         MemberDeadlineExceeded MemberFailed MembersFailed OlderRolloutActive
