@@ -33,12 +33,18 @@ RUNTIME = {
     "metadata": {"name": "onnx", "annotations": {"modelservice.dev/is-default-runtime": "true"}},
     "spec": {"image": "registry.example/modelservice-runtime:1"},
 }
-FAST_LEASE = (
-    *("--lease-duration-seconds", "3"),
-    *("--lease-renew-deadline-seconds", "2"),
+PATIENT_LEASE = (
+    *("--lease-duration-seconds", "60"),
+    *("--lease-renew-deadline-seconds", "40"),
     *("--lease-retry-seconds", "0.3"),
 )
-"""A killed leader's Lease expires within the patience of a test."""
+"""Nobody loses it because a machine is busy. Who is started again under its name has it at once."""
+SHORT_LEASE = (
+    *("--lease-duration-seconds", "10"),
+    *("--lease-renew-deadline-seconds", "8"),
+    *("--lease-retry-seconds", "0.3"),
+)
+"""For tests that wait until a killed leader's Lease expires."""
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +109,7 @@ class OperatorFactory:
             log=self._directory / f"{identity}.log",
             identity=identity,
             is_clusterwide=is_clusterwide,
-            flags=(*FAST_LEASE, *flags),
+            flags=(*PATIENT_LEASE, *flags),
         )
         self._made.append(OperatorProcess(options))
         return self._made[-1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hack.cluster import testing
-from tests.integration.operator.conftest import FAST_LEASE, Kube
+from tests.integration.operator.conftest import SHORT_LEASE, Kube
 from tests.integration.operator.test_sleep_killed import PlayedActivator
 from tests.support.operator_process import OperatorOptions, OperatorProcess, free_port, wait_until
 from tests.support.played_pods import played_pods, pod_addresses
@@ -50,7 +50,7 @@ def make_process(installed, kube, tmp_path_factory) -> Iterator[Callable[..., Op
             namespace=kube.namespace,
             log=directory / f"{identity}.log",
             identity=identity,
-            flags=(*FAST_LEASE, *flags),
+            flags=(*SHORT_LEASE, *flags),
             module=module,
         )
         made.append(OperatorProcess(options))

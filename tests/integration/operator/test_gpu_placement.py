@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from hack.cluster.api import Api
     from hack.cluster.cluster import Cluster
 
-PATIENT_LEASE = ("--lease-duration-seconds", "30", "--lease-renew-deadline-seconds", "20")
-"""Hundreds of nodes keep the API server busy."""
 IMAGE = "registry.example/runtime:1"
 LARGE = "device.capacity['gpu.nvidia.com'].memory.compareTo(quantity('{}Gi')) >= 0"
 TOLERANT = {"tolerations": [{"key": "dedicated", "operator": "Exists"}]}
@@ -130,7 +128,7 @@ def kube(installed: Cluster, fleet: None, tmp_path_factory: pytest.TempPathFacto
     """All services at once, so that their pods meet on the nodes."""
     with testing.fresh_namespace(installed.api) as namespace:
         factory = OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator"))
-        factory(*PATIENT_LEASE).start().wait_leading()
+        factory().start().wait_leading()
         kube = Kube(installed.api, namespace)
         for name, (fields, replicas, _) in PLACED.items():
             kube.apply_service(name, runtime={"ref": "fleet"}, replicas=replicas, **fields)

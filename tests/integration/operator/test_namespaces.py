@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hack.cluster import testing
-from tests.integration.operator.conftest import FAST_LEASE, Kube
+from tests.integration.operator.conftest import PATIENT_LEASE, Kube
 from tests.support.activator_process import ActivatorProcess
 from tests.support.operator_process import OperatorOptions, OperatorProcess, wait_until
 from tests.support.release import Release
@@ -43,7 +43,7 @@ def start(
     namespace = first.partition("=")[2]
     if component == "activator":
         return ActivatorProcess(kubeconfig, namespace, log, *flags, *others, host="127.0.0.1").start()
-    lease = ("--lease-namespace", release.namespace, *FAST_LEASE)
+    lease = ("--lease-namespace", release.namespace, *PATIENT_LEASE)
     if not component:
         file = folder / f"{release.namespace}-runtimes.yaml"
         file.write_text(release.find("ConfigMap", f"{OPERATOR}-runtimes")["data"]["runtimes.yaml"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+from tests.integration.operator.conftest import SHORT_LEASE
 from tests.support.operator_process import wait_until
 
 
@@ -15,8 +16,8 @@ def holder(kube) -> str:
 
 
 def start_pair(make_operator):
-    first = make_operator(identity="operator-a").start().wait_leading()
-    second = make_operator(identity="operator-b").start().wait_ready()
+    first = make_operator(*SHORT_LEASE, identity="operator-a").start().wait_leading()
+    second = make_operator(*SHORT_LEASE, identity="operator-b").start().wait_ready()
     return first, second
 
 
@@ -76,7 +77,7 @@ def test_deleted_lease_leaves_one_leader(kube, make_operator):
 def test_leader_that_cannot_renew_ends(kube, proxy, make_operator):
     from tests.support.fault_proxy import Rule
 
-    operator = make_operator(proxy=proxy).start().wait_leading()
+    operator = make_operator(*SHORT_LEASE, proxy=proxy).start().wait_leading()
     proxy.add(Rule(lambda request: "/leases" in request.path, "refuse", status=500))
     assert operator.process.wait(120) == 1
     assert "never retrieved" not in operator.log_tail(200)

@@ -44,7 +44,6 @@ MODELS = "modelservice.dev"
 
 PATIENCE_SECONDS = 180.0
 """Pods of a fake node are ready at once, on a machine that is not busy."""
-PATIENT_LEASE = ("--lease-duration-seconds", "60", "--lease-renew-deadline-seconds", "40")
 
 Process = TypeVar("Process", bound=OperatorProcess)
 
@@ -153,6 +152,26 @@ def wait_children(kube: Any, *, there: bool) -> None:
     )
 
 
+def roll_nothing(kube: Any) -> None:
+    """A RuntimeRollout without members is complete at once, and deleted as it asks."""
+    path = f"/apis/{MODELS}/v1alpha1/runtimerollouts/rights-{kube.namespace}"
+    spec = {
+        "target": {"runtime": "rights-gpu"},
+        "selector": {"namespaces": [kube.namespace], "matchLabels": {"nobody": "here"}},
+        "waves": [{"name": "rest", "rest": True}],
+        "ttlSecondsAfterFinished": 0,
+    }
+    kube.api.apply(
+        {
+            "apiVersion": f"{MODELS}/v1alpha1",
+            "kind": "RuntimeRollout",
+            "metadata": {"name": f"rights-{kube.namespace}"},
+            "spec": spec,
+        }
+    )
+    kube.api.wait_gone(path, timeout_seconds=PATIENCE_SECONDS)
+
+
 def let_it_flap(kube: Any, proxy: FaultProxy, name: str) -> None:
     """Change a service to and fro until the operator only counts what becomes of it."""
     for tag in itertools.islice(itertools.cycle(("2", "1")), 100):
@@ -192,7 +211,6 @@ def test_operator_uses_every_right_and_misses_none(
         *("--scaler-address", f"{AUTOSCALER}.{kube.namespace}.svc:9090"),
         f"--activator-service={kube.namespace}/activator",
         *("--audit-interval-seconds", "2"),
-        *PATIENT_LEASE,
     )
     with (
         contextlib.closing(PlayedActivator(kube)) as activator,
@@ -200,7 +218,9 @@ def test_operator_uses_every_right_and_misses_none(
         open_token_proxy(limited) as (proxy, proxied),
     ):
         activator.appear()
-        operator = make_operator(*flags, kubeconfig=proxied).start().wait_leading()
+        # RuntimeRollouts belong to operators of a whole cluster alone.
+        operator = make_operator(*flags, kubeconfig=proxied, is_clusterwide=True).start().wait_leading()
+        roll_nothing(kube)
         for name, (before, _) in COMES_AND_GOES.items():
             kube.apply_service(name, **before)
         kube.apply_service("too-large", resources={"requests": {"cpu": "1000"}})
@@ -220,7 +240,7 @@ def test_operator_uses_every_right_and_misses_none(
 def test_autoscaler_uses_every_right_and_misses_none(
     installed: Any, kube: Any, make_operator: Any, tmp_path: Path
 ) -> None:
-    make_operator("--scaler-address", f"{AUTOSCALER}.{kube.namespace}.svc:9090", *PATIENT_LEASE).start()
+    make_operator("--scaler-address", f"{AUTOSCALER}.{kube.namespace}.svc:9090").start()
     with (
         limited_to(installed, kube.namespace, AUTOSCALER, tmp_path) as limited,
         pod_addresses() as addresses,

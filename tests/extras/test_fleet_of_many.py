@@ -1,0 +1,142 @@
+"""300 services of mixed health in five waves, in peace and with an operator that is killed often."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hack.cluster import testing
+from tests.integration.operator.conftest import OperatorFactory, open_proxy
+from tests.support.fleet_runs import Fleet, HealthWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from hack.cluster.cluster import Cluster
+    from tests.support.fault_proxy import FaultProxy
+    from tests.support.operator_process import OperatorProcess
+
+COUNT, CONCURRENT, UNAVAILABLE = 300, 20, 25
+NAMES = [f"s{number:03}" for number in range(COUNT)]
+BROKEN, PINNED = NAMES[7::30], NAMES[11::50]
+WELL = [name for name in NAMES if name not in BROKEN]
+MOVED = [name for name in WELL if name not in PINNED]
+WAVES = [
+    *({"name": f"w{wave}", "selector": {"matchLabels": {"wave": f"w{wave}"}}} for wave in range(4)),
+    {"name": "rest", "rest": True},
+]
+PATIENCE_SECONDS = 1500.0
+KILL_SECONDS = 5.0
+"""From the moment that an operator leads until it is killed."""
+
+
+class WellWatch(HealthWatch):
+    """Those that are broken from the start do not move; they do count as unavailable."""
+
+    def note(self, kind: str, item: Mapping[str, Any]) -> None:
+        """Take note of one service."""
+        if item["metadata"]["name"] in WELL:
+            super().note(kind, item)
+
+
+class Killer:
+    """Kills an operator every few seconds and starts it again."""
+
+    def __init__(self, operator: OperatorProcess) -> None:
+        self._operator = operator
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="killer")
+        self.kills = 0
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ends.wait(KILL_SECONDS):
+            self._operator.kill()
+            self._operator.start().wait_leading()
+            self.kills += 1
+
+
+@pytest.fixture(scope="module")
+def proxy(installed: Cluster) -> Iterator[FaultProxy]:
+    with open_proxy(installed) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def many(
+    installed: Cluster, proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Fleet, OperatorProcess]]:
+    with testing.fresh_namespace(installed.api) as namespace:
+        fleet = Fleet(installed.api, namespace)
+        fleet.set_runtime(1)
+        directory: Path = tmp_path_factory.mktemp("operator")
+        factory = OperatorFactory(installed, namespace, directory)
+        operator = factory(proxy=proxy, is_clusterwide=True).start().wait_leading()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: apply(fleet, number), range(COUNT)))
+        fleet.wait_ready(WELL, PATIENCE_SECONDS)
+        yield fleet, operator
+        factory.kill_all()
+        fleet.remove()
+
+
+def apply(fleet: Fleet, number: int) -> None:
+    name = NAMES[number]
+    spec: dict[str, Any] = {"runtime": {"pin": True}} if name in PINNED else {}
+    if name in BROKEN:
+        spec["scheduling"] = {"nodeSelector": {"example.com/nowhere": "here"}}
+    fleet.apply(name, {"wave": f"w{number % 5}"}, **spec)
+
+
+def go(fleet: Fleet, operator: OperatorProcess, proxy: FaultProxy, number: int) -> tuple[WellWatch, int]:
+    """Bring an image to all; returns what was seen, and the count of writes without Events and Leases."""
+    operator.wait_at_rest(timeout_seconds=PATIENCE_SECONDS)
+    fleet.set_runtime(number)
+    operator.wait_at_rest(timeout_seconds=PATIENCE_SECONDS)
+    proxy.forget()
+    with WellWatch(fleet.api, fleet.services) as watch:
+        limits = {"waves": WAVES, "maxConcurrent": CONCURRENT, "maxUnavailable": UNAVAILABLE}
+        fleet.roll(f"to-{number}", number, **limits)
+        fleet.wait_phase(f"to-{number}", "Complete", timeout_seconds=PATIENCE_SECONDS)
+    return watch, sum("/events" not in one.path and "/leases/" not in one.path for one in proxy.writes())
+
+
+@pytest.mark.timeout(3 * PATIENCE_SECONDS)
+def test_many_move_within_their_limits_also_with_an_operator_that_is_killed(
+    many: tuple[Fleet, OperatorProcess], proxy: FaultProxy
+) -> None:
+    fleet, operator = many
+    peace, writes = go(fleet, operator, proxy, 2)
+    check(fleet, peace, 2)
+    with Killer(operator) as killer:
+        war, more_writes = go(fleet, operator, proxy, 3)
+    check(fleet, war, 3)
+    print(
+        f"writes {writes} and {more_writes}, {killer.kills} kills, at most {peace.most_moving} and "
+        f"{war.most_moving} moving, {peace.most_unavailable} and {war.most_unavailable} unavailable"
+    )
+    assert killer.kills > 3
+    assert more_writes <= 1.1 * writes
+
+
+def check(fleet: Fleet, watch: WellWatch, number: int) -> None:
+    """Everybody who may is there, nobody else is, and at no moment were limits passed."""
+    states = fleet.states(f"to-{number}")
+    assert Counter(states.values()) == {"U": len(MOVED), "B": len(BROKEN), "N": len(PINNED)}
+    assert {name for name, state in states.items() if state == "B"} == set(BROKEN)
+    images = fleet.images()
+    assert {images[name] for name in MOVED} == {str(number)}
+    assert {images[name] for name in PINNED} == {"1"}
+    assert watch.most_moving <= CONCURRENT
+    assert len(BROKEN) + watch.most_unavailable <= UNAVAILABLE
