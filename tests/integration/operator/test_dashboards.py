@@ -302,7 +302,8 @@ def test_processes_tell_what_the_documentation_lists_and_nothing_else(observed: 
         wanted = {metric.name for metric in listed[name]}
         if name == "operator":
             wanted |= {metric.name for metric in listed["services"]}
-        # Some need several workers, a control group, or a model that generates text; what there is more is of any process.
+        # Some need several workers, a control group, or a model that generates text.
+        # What there is more is of any process.
         assert {one for one in wanted - told if not one.startswith(SOMEWHERE)} == set(), name
         assert told - wanted <= {metric.name for metric in listed["process"]}, name
 
