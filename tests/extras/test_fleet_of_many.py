@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hack.cluster import testing
+from hack.cluster.api import condition_status
 from tests.integration.operator.conftest import OperatorFactory, open_proxy
 from tests.support.fleet_runs import Fleet, HealthWatch
 
@@ -29,6 +30,7 @@ WAVES = [
     *({"name": f"w{wave}", "selector": {"matchLabels": {"wave": f"w{wave}"}}} for wave in range(4)),
     {"name": "rest", "rest": True},
 ]
+NOWHERE = {"nodeSelector": {"example.com/nowhere": "here"}}
 PATIENCE_SECONDS = 1500.0
 KILL_SECONDS = 5.0
 """From the moment that an operator leads until it is killed."""
@@ -85,7 +87,16 @@ def many(
         operator = factory(proxy=proxy, is_clusterwide=True).start().wait_leading()
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda number: apply(fleet, number), range(COUNT)))
-        fleet.wait_ready(WELL, PATIENCE_SECONDS)
+        fleet.wait_ready(NAMES, PATIENCE_SECONDS)
+        for name in BROKEN:
+            path = f"{fleet.services}/{name}"
+            installed.api.patch(path, {"spec": {"scheduling": NOWHERE}})
+            installed.api.wait_for(
+                path,
+                lambda one: condition_status(one, "Available") == "False",
+                what="down",
+                timeout_seconds=240,
+            )
         yield fleet, operator
         factory.kill_all()
         fleet.remove()
@@ -95,7 +106,7 @@ def apply(fleet: Fleet, number: int) -> None:
     name = NAMES[number]
     spec: dict[str, Any] = {"runtime": {"pin": True}} if name in PINNED else {}
     if name in BROKEN:
-        spec["scheduling"] = {"nodeSelector": {"example.com/nowhere": "here"}}
+        spec["rollout"] = {"strategy": "Recreate"}  # so that nothing is left of what served
     fleet.apply(name, {"wave": f"w{number % 5}"}, **spec)
 
 

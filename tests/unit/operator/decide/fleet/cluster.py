@@ -89,6 +89,7 @@ class Service:
             "spec": {"runtime": {"pin": True} if self.is_pinned else {}},
             "status": {
                 "observedGeneration": self.observed,
+                "stableRevision": "aaaaaaaaaa",
                 "runtime": runtime | ({"assigned": self.assigned} if self.assigned else {}),
                 "conditions": [
                     condition("Ready", self.is_ready),
