@@ -125,6 +125,7 @@ class Reporter:
             return left_seconds
         old = view.observed.service.get("status") or {}
         observed, soon = await with_job_pods(self.api, view.key, view.observed, view.decision, view.now)
+        told_at = pace.settled_at
         new = await self._compute(dataclasses.replace(view, observed=observed), pace)
         pace.look_after_seconds = soonest(pace.look_after_seconds, soon)
         patch = merge_patch(old, new)
@@ -132,10 +133,13 @@ class Reporter:
         if not patch or _is_compared_again(old, patch):
             return pace.look_after_seconds
         if not is_news(old, new) and (wait := self._wait_seconds(pace)) > 0:
+            pace.settled_at = told_at  # what came of a comparison is not told yet
             return min(wait, pace.look_after_seconds or math.inf)
         pace.written_at = self.clock()
+        settled_at, pace.settled_at = pace.settled_at, told_at
         if not await self._write(view.key, patch):
             return None
+        pace.settled_at = settled_at
         _measure_cold_start(old, new)
         for transition in compute_transitions(old, new):
             self.recorder.record(view.observed.service, transition)

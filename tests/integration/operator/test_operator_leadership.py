@@ -28,6 +28,7 @@ def test_standby_is_warm_writes_nothing_and_takes_over_after_a_kill(kube, make_o
     assert holder(kube) == "operator-a"
     assert second.metric("modelservice_operator_writes_total") == 0
     assert [one.metric("modelservice_info") for one in (first, second)] == [1, 0]  # nothing is told twice
+    wait_until(lambda: "model" in kube.service()["status"], "what its pods have loaded was compared")
     first.wait_at_rest().kill()
     versions = kube.versions()
     second.wait_leading()

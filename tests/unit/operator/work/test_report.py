@@ -442,6 +442,32 @@ async def test_first_comparison_is_written_though_pods_say_nothing(desk, monkeyp
     assert desk.patches == [{"model": {"comparedAt": "7"}}]
 
 
+async def test_comparison_whose_write_has_to_wait_is_told_later(desk, monkeypatch):
+    desk.status = make_status("True")
+    await desk.report()
+    compare(desk, monkeypatch)
+    desk.status = {**desk.status, "model": {"comparedAt": "7"}}
+    wait = await desk.report()
+    assert (len(desk.patches), wait) == (1, PATIENCE_SECONDS)
+    desk.now += PATIENCE_SECONDS
+    await desk.report()
+    assert desk.patches[1:] == [{"model": {"comparedAt": "7"}}]
+    assert desk.pod_reads == 2
+
+
+async def test_comparison_whose_write_failed_is_made_again(desk, monkeypatch):
+    compare(desk, monkeypatch)
+    desk.status = {**desk.status, "model": {"comparedAt": "7"}}
+    desk.error = ApiError("oops", status=500)
+    with pytest.raises(ApiError):
+        await desk.report()
+    desk.error = None
+    desk.now += PATIENCE_SECONDS
+    await desk.report()
+    assert desk.patches == [{"model": {"comparedAt": "7"}}]
+    assert desk.pod_reads == 2
+
+
 async def test_many_ready_services_are_compared_one_after_the_other(desk, monkeypatch):
     compare(desk, monkeypatch)
     others = [replace(desk.view(), key=Key("mail", f"m{number}")) for number in range(3)]
