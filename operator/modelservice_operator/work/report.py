@@ -196,7 +196,10 @@ class Reporter:
             self.pods.forget(view.key)
             return False
         if _is_compared(_status(view)) or pace.settled_at is not None:
-            return self.rounds.is_turn(view.key)
+            is_turn = self.rounds.is_turn(view.key)
+            if not is_turn:
+                self.pods.forget(view.key)  # nothing is watched meanwhile
+            return is_turn
         if pace.turn_at is None:
             pace.turn_at = self._next_turn_at = max(self.clock(), self._next_turn_at + TURN_SECONDS)
         if self.clock() < pace.turn_at:

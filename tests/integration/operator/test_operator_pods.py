@@ -69,7 +69,9 @@ def test_pods_are_watched_for_as_long_as_their_service_waits(shared):
     kube, name, operator = shared.kube, "watched", shared.operator
     kube.apply_service(name, scheduling={"nodeSelector": {"no": "such-node"}})
     kube.wait_reason("Unschedulable", name)
-    assert operator.metric("modelservice_operator_pod_watches") == 1
+    wait_until(
+        lambda: operator.metric("modelservice_operator_pod_watches") == 1, "nobody else's pods are watched"
+    )
     lists = operator.metric("modelservice_operator_api_requests_total", method="GET", resource="pods")
     (pod,) = pods_of(kube, name)
     # A change of a pod that only a watch brings within the patience of this test: nothing else happens.

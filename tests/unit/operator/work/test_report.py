@@ -411,7 +411,7 @@ async def test_pods_that_came_later_are_compared_when_it_is_their_turn(desk, mon
     recorded = compare(desk, monkeypatch)
     desk.stored = desk.status = make_compared("6")
     await desk.report()
-    assert (desk.pod_reads, desk.waits) == (0, True)
+    assert (desk.pod_reads, desk.waits, desk.forgotten) == (0, True, 1), "nothing is watched meanwhile"
     desk.is_called = True
     await desk.report()
     assert (desk.pod_reads, recorded[-1]) == (1, "7")
