@@ -56,6 +56,13 @@ def is_given_up(status: Mapping[str, Any], target: str) -> bool:
     )
 
 
+def why_given_up(status: Mapping[str, Any], revision: str) -> str:
+    """Return what the status says of why a revision was given up; empty where it does not."""
+    outcomes = status.get("outcomes") or ()
+    said: str = next((one.get("message") or "" for one in outcomes if one["revision"] == revision), "")
+    return said
+
+
 def served_revisions(
     status: Mapping[str, Any], stable: str | None, recorded: Container[str]
 ) -> list[str] | None:

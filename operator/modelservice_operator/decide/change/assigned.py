@@ -15,7 +15,7 @@ import msgspec
 
 from modelservice_operator.decide.change.runtime_update import RuntimeUpdate, read_record
 from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime
-from modelservice_operator.facts.recorded import is_aborted, is_given_up
+from modelservice_operator.facts.recorded import is_aborted, is_given_up, why_given_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,6 +142,7 @@ def _proceed(facts: Facts, request: RuntimeRequest, known: RuntimeUpdate) -> Run
         return known.when_stable(facts.stable)
     if revision and (is_aborted(facts.status, revision) or is_given_up(facts.status, revision)):
         why = f"Revision {revision} was given up: the runtime that was recorded before stays."
+        why = f"{why} {why_given_up(facts.status, revision)}".rstrip()
         return replace(known, phase="Failed", message=why)
     recorded = facts.history.revision(revision or None)
     if recorded is None or recorded.snapshot.runtime.requested != request.ref:

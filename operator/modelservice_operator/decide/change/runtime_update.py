@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime
 from modelservice_operator.facts import labels
-from modelservice_operator.facts.recorded import is_aborted, is_given_up
+from modelservice_operator.facts.recorded import is_aborted, is_given_up, why_given_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +101,7 @@ def _proceed(facts: Facts, asked: RuntimeRequest, known: RuntimeUpdate) -> Runti
         return known.when_stable(facts.stable)
     if revision and (is_aborted(facts.status, revision) or is_given_up(facts.status, revision)):
         why = f"Revision {revision} was given up: the runtime that was recorded before stays."
+        why = f"{why} {why_given_up(facts.status, revision)}".rstrip()
         return replace(known, phase="Failed", message=why)
     runtime = _runtime_of(facts, asked, known)
     if runtime is None or runtime.requested != asked.ref:

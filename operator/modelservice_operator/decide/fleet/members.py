@@ -83,9 +83,7 @@ def judge_moving(spec: FleetSpec, case: Case, since: datetime, now: datetime) ->
     if answer is not None and answer.phase == "Refused":
         return Verdict(state=State.ELSEWHERE, reason="Refused", message=answer.message)
     if answer is not None and answer.phase == "Failed":
-        # Why it was given up is what people have to know.
-        message = f"{answer.message} {seen.degraded_message}".strip()
-        return Verdict(state=State.FAILED, reason="RolloutGivenUp", message=message)
+        return Verdict(state=State.FAILED, reason="RolloutGivenUp", message=answer.message)
     if seen.has(case.member.gets):
         healthy_at = max(since, seen.ready_since or since) + timedelta(seconds=spec.soak_seconds)
         return Verdict(state=State.UPDATED if healthy_at <= now else State.MOVING, due_at=healthy_at)

@@ -139,8 +139,6 @@ class Seen:
     """Whether it answers, or is wanted to have no pod."""
     is_stalled: bool = False
     is_degraded: bool = False
-    degraded_message: str = ""
-    """Why it is degraded; empty where it is not."""
     reason: str = ""
     message: str = ""
     """What Ready says."""

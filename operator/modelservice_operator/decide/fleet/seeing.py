@@ -18,7 +18,6 @@ def read_seen(service: Mapping[str, Any]) -> Seen:
     status: Mapping[str, Any] = service.get("status") or {}
     runtime: Mapping[str, Any] = status.get("runtime") or {}
     ready, available = condition_of(status, "Ready"), condition_of(status, "Available")
-    degraded = condition_of(status, "Degraded")
     return Seen(
         uid=metadata["uid"],
         is_deleting="deletionTimestamp" in metadata,
@@ -30,8 +29,7 @@ def read_seen(service: Mapping[str, Any]) -> Seen:
         ready_since=parse_time(ready.get("lastTransitionTime")),
         is_available=available.get("status") == "True" or available.get("reason") == "ScaledToZero",
         is_stalled=condition_of(status, "Stalled").get("status") == "True",
-        is_degraded=degraded.get("status") == "True",
-        degraded_message=degraded.get("message", "") if degraded.get("status") == "True" else "",
+        is_degraded=condition_of(status, "Degraded").get("status") == "True",
         reason=ready.get("reason", ""),
         message=ready.get("message", ""),
         acknowledged=_acknowledged(runtime.get("assigned")),

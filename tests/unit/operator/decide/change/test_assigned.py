@@ -118,6 +118,9 @@ def test_image_that_is_given_up_leaves_the_one_from_before_and_is_told() -> None
     act(world, "abort")
     world.settle()
     assert (stable(world), image(world), assigned(world)["phase"]) == (before, OLD, "Failed")
+    (outcome,) = (one for one in world.status["outcomes"] if one["outcome"] == "Aborted")
+    assert outcome["message"]
+    assert assigned(world)["message"].endswith(outcome["message"]), "why is told to whoever brings the image"
     assert world.condition("Ready")["status"] == "True"
     world.assignment = None
     world.edit(model=model(2))

@@ -121,7 +121,7 @@ def fail_two(cluster: Cluster) -> None:
     cluster.look()
     all_arrive(cluster)
     cluster.services["s01"].assigned = {**(cluster.services["s01"].assigned or {}), "phase": "Failed"}
-    cluster.services["s01"].image, cluster.services["s01"].is_degraded = OLD, True
+    cluster.services["s01"].image = OLD
     cluster.break_down("s04")
     cluster.look()
 
@@ -135,7 +135,6 @@ def test_halt_starts_no_further_member_until_more_failures_are_put_up_with() -> 
     assert (cluster.states, cluster.status["phase"]) == ("FFPPPP", "Halted")
     assert (conditions(cluster)["Stalled"], conditions(cluster)["Degraded"]) == ("True", "True")
     assert [one["reason"] for one in cluster.status["failures"]] == ["RolloutGivenUp", "Because"]
-    assert cluster.status["failures"][0]["message"].endswith("As it is."), "what its own status says of it"
     cluster.look_on()
     assert cluster.states == "FFPPPP"
     cluster.edit(maxFailures=2)
