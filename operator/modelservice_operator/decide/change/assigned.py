@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from modelservice_operator.decide.change.runtime_update import RuntimeUpdate, read_record
+from modelservice_operator.decide.change.runtime_update import RuntimeUpdate, find_end, read_record
 from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime
-from modelservice_operator.facts.recorded import is_aborted, is_given_up, why_given_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,14 +136,9 @@ def _runtime_from_before(
 
 
 def _proceed(facts: Facts, request: RuntimeRequest, known: RuntimeUpdate) -> RuntimeUpdate:
-    revision = known.revision
-    if revision and facts.stable == revision:
-        return known.when_stable(facts.stable)
-    if revision and (is_aborted(facts.status, revision) or is_given_up(facts.status, revision)):
-        why = f"Revision {revision} was given up: the runtime that was recorded before stays."
-        why = f"{why} {why_given_up(facts.status, revision)}".rstrip()
-        return replace(known, phase="Failed", message=why)
-    recorded = facts.history.revision(revision or None)
+    if (over := find_end(facts, known)) is not None:
+        return over
+    recorded = facts.history.revision(known.revision or None)
     if recorded is None or recorded.snapshot.runtime.requested != request.ref:
         return _refused(known.request, "spec.runtime.ref changed, or there is no record of its revision.")
     return replace(known, runtime=recorded.snapshot.runtime)

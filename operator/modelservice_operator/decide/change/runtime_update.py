@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime
 from modelservice_operator.facts import labels
-from modelservice_operator.facts.recorded import is_aborted, is_given_up, why_given_up
+from modelservice_operator.facts.recorded import is_given_up, why_given_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,14 +95,21 @@ def _refused(request: str, why: str) -> RuntimeUpdate:
     return RuntimeUpdate(request=request, phase="Refused", message=f"Nothing was done: {why}")
 
 
-def _proceed(facts: Facts, asked: RuntimeRequest, known: RuntimeUpdate) -> RuntimeUpdate:
+def find_end(facts: Facts, known: RuntimeUpdate) -> RuntimeUpdate | None:
+    """Return what came of a revision that serves, or was given up; None while that is open."""
     revision = known.revision
     if revision and facts.stable == revision:
         return known.when_stable(facts.stable)
-    if revision and (is_aborted(facts.status, revision) or is_given_up(facts.status, revision)):
-        why = f"Revision {revision} was given up: the runtime that was recorded before stays."
-        why = f"{why} {why_given_up(facts.status, revision)}".rstrip()
-        return replace(known, phase="Failed", message=why)
+    if not revision or not is_given_up(facts.status, revision):
+        return None
+    why = f"Revision {revision} was given up: the runtime that was recorded before stays."
+    why = f"{why} {why_given_up(facts.status, revision)}".rstrip()
+    return replace(known, phase="Failed", message=why)
+
+
+def _proceed(facts: Facts, asked: RuntimeRequest, known: RuntimeUpdate) -> RuntimeUpdate:
+    if (over := find_end(facts, known)) is not None:
+        return over
     runtime = _runtime_of(facts, asked, known)
     if runtime is None or runtime.requested != asked.ref:
         why = "The ModelRuntime or spec.runtime.ref changed before there was a revision: ask again."

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.api import RuntimeRollout
-    from modelservice_operator.decide.fleet.model import Phase, Run, Seen
+    from modelservice_operator.api.fleet_status import FleetPhase
+    from modelservice_operator.decide.fleet.model import Run, Seen
     from modelservice_operator.facts.maintenance import Opening
 
 
@@ -127,7 +128,7 @@ class _Turn:
     def _problem(self, problem: ChoiceProblem) -> FleetDecision:
         return replace(self._waiting("Pending", problem.reason, problem.message), problem=problem)
 
-    def _waiting(self, phase: Phase, reason: str, message: str) -> FleetDecision:
+    def _waiting(self, phase: FleetPhase, reason: str, message: str) -> FleetDecision:
         """Return that there are no members."""
         ended_at = (self._run.ended_at or self._now) if phase in OVER else None
         run = replace(self._run, phase=phase, ended_at=ended_at)

@@ -11,21 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from modelservice_operator.api.fleet_status import FleetPhase
     from modelservice_operator.facts.fleet import Member
-
-Phase = Literal[
-    "Pending",
-    "Progressing",
-    "Paused",
-    "AwaitingApproval",
-    "AwaitingWindow",
-    "Halted",
-    "RollingBack",
-    "RolledBack",
-    "Aborted",
-    "Superseded",
-    "Complete",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +75,7 @@ class Run:
     """Since when members are on the way, by their place."""
     failures: tuple[Failure, ...] = ()
     """The newest last."""
-    phase: Phase = "Pending"
+    phase: FleetPhase = "Pending"
     paused: bool = False
     """Whether a person asked for a pause."""
     ended_at: datetime | None = None

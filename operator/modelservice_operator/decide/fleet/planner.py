@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from modelservice_operator.decide.fleet.model import Around, FleetSpec, Phase, Run, Seen, WaveState
+    from modelservice_operator.api.fleet_status import FleetPhase
+    from modelservice_operator.decide.fleet.model import Around, FleetSpec, Run, Seen, WaveState
 
 _MOST_FAILURES = 50
 _LONGEST_MESSAGE = 512
@@ -60,7 +61,7 @@ def plan(spec: FleetSpec, run: Run, seen: Mapping[str, Seen], around: Around, no
     look = _Look(spec, run, seen, around, now)
     look.judge_travellers()
     if run.phase in OVER or around.superseded_by is not None:
-        phase: Phase = run.phase if run.phase in OVER else "Superseded"
+        phase: FleetPhase = run.phase if run.phase in OVER else "Superseded"
     elif run.phase == "RollingBack" or (look.is_failing and spec.on_failure == "RollbackAll"):
         phase = look.go_back(tuple(_STARTS_BACK))
     elif around.waits_for is not None:
@@ -157,7 +158,7 @@ class _Look:
             name, message = self.run.members[place].name, verdict.message[:_LONGEST_MESSAGE]
             self._failures.append(Failure(member=name, reason=verdict.reason, message=message, time=self.now))
 
-    def go_back(self, whose: tuple[State, ...]) -> Phase:
+    def go_back(self, whose: tuple[State, ...]) -> FleetPhase:
         """Let members in these states take back the image that they had."""
         places = [place for place, state in enumerate(self._states) if state in whose]
         for place in sorted(places, key=lambda one: one not in self._unavailable):
@@ -176,7 +177,7 @@ class _Look:
 
     # Waves
 
-    def go_on(self) -> Phase:
+    def go_on(self) -> FleetPhase:
         """Let members start whose turn it is; returns the phase."""
         for number, (wave, places) in enumerate(self._by_wave()):
             if not self._is_done(places):
@@ -211,7 +212,7 @@ class _Look:
     def _completed(self, wave: WaveState) -> WaveState:
         return replace(wave, completed_at=wave.completed_at or self.now)
 
-    def _obstacle(self, wave: WaveState, places: range) -> Phase | None:
+    def _obstacle(self, wave: WaveState, places: range) -> FleetPhase | None:
         """Return the phase in which no member of this wave starts, None where they may."""
         if self.is_failing:
             return "Halted"
@@ -238,7 +239,7 @@ class _Look:
 
     # What it comes to
 
-    def step(self, phase: Phase) -> Step:
+    def step(self, phase: FleetPhase) -> Step:
         """Return the whole."""
         run = replace(
             self.run,
@@ -264,7 +265,7 @@ class _Look:
             requeue_after_seconds=min(left, default=None),
         )
 
-    def _ended_at(self, phase: Phase) -> datetime | None:
+    def _ended_at(self, phase: FleetPhase) -> datetime | None:
         if phase not in OVER or self._on_the_way:
             return None
         return self.run.ended_at or self.now
