@@ -3,14 +3,20 @@
 The operator's integration tests mostly wait, and take the longest. Beside them run all others: unit tests and
 those of the runtime's processes, which need a core, and the rest of the integration tests, with a control
 plane of their own. The end-to-end tests come last and alone: they start containers on the same cores.
+
+Tests that failed while others had the cores run once more, alone. Those that pass then are *unsteady*: the
+summary names them, and each is a fault to mend, of the test or of the code. More than a few fail the run.
 """
 
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 REPORTS = Path("build/tests")
 ELSEWHERE = tuple(
@@ -21,6 +27,8 @@ ELSEWHERE = tuple(
 
 All that give addresses to pods stay in one half: they are the same addresses of this machine.
 """
+MOST_UNSTEADY = 3
+"""Tests that may fail at first and pass alone; with more of them something is wrong."""
 _COUNTS = ("failures", "errors", "skipped", "tests")
 
 
@@ -42,10 +50,16 @@ class Suite:
         """The output of a quiet suite."""
         return REPORTS / f"{self.name}.log"
 
-    def start(self) -> None:
+    @property
+    def cache(self) -> Path:
+        """Where pytest notes which tests failed."""
+        return REPORTS / f"{self.name}.cache"
+
+    def start(self, *options: str) -> None:
         """Start pytest."""
         self.report.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pytest", *self.arguments, f"--junit-xml={self.report}"]
+        options = (f"--junit-xml={self.report}", "-o", f"cache_dir={self.cache.resolve()}", *options)
+        command = [sys.executable, "-m", "pytest", *self.arguments, *options]
         if self.quiet:
             with self.log.open("w") as log:
                 self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -60,8 +74,17 @@ class Suite:
 
     @property
     def passed(self) -> bool:
-        """Whether pytest ran to its end and nothing failed."""
+        """Whether pytest ran to its end and nothing failed, or failed only beside others."""
         return self._process.returncode == 0
+
+    @property
+    def failed_tests(self) -> tuple[str, ...]:
+        """Names of the tests that failed; none where pytest itself did not come to its end."""
+        if self._process.returncode != pytest.ExitCode.TESTS_FAILED or not self.report.exists():
+            return ()
+        cases = ElementTree.parse(self.report).getroot().iter("testcase")
+        failed = (case for case in cases if {child.tag for child in case} & {"failure", "error"})
+        return tuple(sorted({f"{case.get('classname')}::{case.get('name')}" for case in failed}))
 
     def describe(self) -> str:
         """One row of the summary."""
@@ -81,6 +104,20 @@ def run(*suites: Suite) -> None:
         suite.wait()
 
 
+def look_again(suites: Sequence[Suite]) -> tuple[str, ...]:
+    """Run alone what failed beside others, where it is little; returns the names of the unsteady tests."""
+    failed = [suite for suite in suites if suite.failed_tests]
+    at_first = tuple(name for suite in failed for name in suite.failed_tests)
+    if len(at_first) > MOST_UNSTEADY:
+        return ()
+    for suite in failed:
+        print(f"\n==> alone, what failed of {suite.name}", flush=True)
+        suite.start("--last-failed")
+        suite.wait()
+    still = {name for suite in failed for name in suite.failed_tests}
+    return tuple(name for name in at_first if name not in still)
+
+
 def main() -> int:
     """Run all; 1 where anything failed."""
     REPORTS.mkdir(parents=True, exist_ok=True)
@@ -98,7 +135,9 @@ def main() -> int:
         )
     run(e2e)
     suites = (unit, runtime, integration, beside, operator, e2e)
-    print("\n" + "\n".join(suite.describe() for suite in suites), flush=True)
+    summary = "\n".join(suite.describe() for suite in suites)
+    unsteady = look_again(suites)
+    print(f"\n{summary}", *(f"unsteady: {name}" for name in unsteady), sep="\n", flush=True)
     return 0 if all(suite.passed for suite in suites) else 1
 
 

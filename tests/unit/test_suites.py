@@ -1,9 +1,9 @@
-"""What `make test` says about a suite is what pytest found."""
+"""What `make test` says about a suite is what pytest found, and what fails for good fails the run."""
 
 from pathlib import Path
 
 import pytest
-from hack.suites import REPORTS, Suite
+from hack.suites import MOST_UNSTEADY, REPORTS, Suite, look_again
 
 
 @pytest.fixture
@@ -39,3 +39,44 @@ def test_suite_tells_what_pytest_found(
     assert suite.passed is passed
     assert words in suite.describe()
     assert "pytest" in capfd.readouterr().out or passed
+
+
+FAILS_ONCE = """
+import pathlib, pytest
+
+@pytest.mark.parametrize("number", range({tests}))
+def test_it(number):
+    first = pathlib.Path(f"{{number}}-ran")
+    if not first.exists():
+        first.touch()
+        assert number is None
+"""
+
+
+def run_twice(folder: Path, code: str) -> tuple[bool, tuple[str, ...]]:
+    (folder / "tests" / "bad" / "test_one.py").write_text(code)
+    suites = [Suite(name, (f"tests/{name}",), quiet=True) for name in ("good", "bad")]
+    for suite in suites:
+        suite.start()
+        suite.wait()
+    unsteady = look_again(suites)
+    return all(suite.passed for suite in suites), unsteady
+
+
+def test_test_that_passes_alone_is_named_and_fails_nothing(project: Path) -> None:
+    assert run_twice(project, FAILS_ONCE.format(tests=1)) == (True, ("tests.bad.test_one::test_it[0]",))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        FAILS_ONCE.format(tests=1) + "\ndef test_other(): assert 0",
+        FAILS_ONCE.format(tests=1) + "\nimport os\ndef test_other(): os._exit(1)",
+        FAILS_ONCE.format(tests=MOST_UNSTEADY + 1),
+        "import no_such_module",
+    ],
+    ids=["one fails again", "pytest does not come to its end", "too many", "cannot be collected"],
+)
+def test_run_fails_where_a_test_fails_again_or_many_fail_at_first(project: Path, code: str) -> None:
+    passed, _ = run_twice(project, code)
+    assert not passed
