@@ -43,7 +43,7 @@ def parse_answers(messages: Sequence[str], body: dict[str, Any]) -> list[Answer]
     return [Answer(text, label, float(probability)) for text, label, probability in rows]
 
 
-def ask(base_url: str, messages: Sequence[str], patience_seconds: float = 15.0) -> list[Answer]:
+def ask(base_url: str, messages: Sequence[str], patience_seconds: float = 120.0) -> list[Answer]:
     """Send the messages in one request.
 
     A Service takes traffic a moment after its pod is ready, when kube-proxy has written its rules: until

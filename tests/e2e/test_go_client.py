@@ -39,7 +39,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def run(client: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([client, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([client, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_go_client_prints_signature_and_answers(client: Path, address: str) -> None:

@@ -68,7 +68,7 @@ def test_serve_manifest_wrong_digest_is_refused(model: Path, tmp_path: Path) -> 
         [COMMAND, "serve", "-f", manifest, "--model", model],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert refused.returncode == 1

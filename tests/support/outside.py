@@ -81,7 +81,7 @@ class Outside(User):
         scale = self.path("modelservices", NAME) + "/scale"
         self.cluster.api.patch(scale, {"spec": {"replicas": 0}})
         asleep = self.wait(
-            NAME, lambda one: condition(one, "Ready").get("reason") == "ScaledToZero", "asleep", 60
+            NAME, lambda one: condition(one, "Ready").get("reason") == "ScaledToZero", "asleep"
         )
         wait_until(lambda: not self.items("pods", name=NAME), "no pod is left", 120)
         return asleep

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.operator_process import free_port, wait_until
 
 COMMAND = Path(sys.executable).with_name("modelservice")
-START_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 120.0
 
 
 @contextmanager
@@ -34,10 +34,10 @@ def serving(
 def is_ready(process: subprocess.Popen[str], port: int, *, tls: bool = False) -> bool:
     """Ask as the kubelet does, which checks no certificate."""
     assert process.poll() is None, process.stderr and process.stderr.read()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     if tls:
         context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
     try:
         connection.request("GET", "/v2/health/ready")
         return connection.getresponse().status == http.client.OK

@@ -14,6 +14,7 @@ from hack.cluster.api import Object, condition_status
 from hack.cluster.cluster import Cluster
 from hack.cluster.registry import push_model
 from hack.demo.kubectl import Kubectl
+from tests.support.operator_process import wait_until
 from tests.support.tiny_models import make_adder
 
 NAMES = {"name": "modelservice.dev/name", "revision": "modelservice.dev/revision"}
@@ -34,7 +35,7 @@ CHILDREN = (
 )
 # A pod needs about 5 s of CPU until it answers; on two busy cores several of them take turns.
 READY_TIMEOUT_SECONDS = 150.0
-PROXY_DELAY_SECONDS = 5.0
+PROXY_DELAY_SECONDS = 120.0
 # Small requests, so that a node of two cores takes all pods of the tests; a short grace period.
 SMALL: Object = {
     "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
@@ -151,6 +152,10 @@ class User:
                 time.sleep(0.1)
             finally:
                 connection.close()
+
+    def wait_answer(self, name: str, value: float, expected: float) -> None:
+        """Ask until the answer is `expected`: nodes may lead to pods of before a change for a moment."""
+        wait_until(lambda: self.ask(name, value) == expected, f"{name} answers {expected} to {value}")
 
     def versions(self, name: str) -> dict[str, str]:
         """resourceVersions of a ModelService and of all its children."""

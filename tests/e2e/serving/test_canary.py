@@ -82,7 +82,7 @@ def run_rollout(user: User, *arguments: str) -> None:
     """`modelservice rollout`, as a user calls it; AssertionError where it fails."""
     command = [Path(sys.executable).with_name("modelservice"), "rollout", *arguments, NAME]
     where = ["--kubeconfig", str(user.cluster.kubeconfig), "-n", user.namespace]
-    result = subprocess.run([*command, *where], capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run([*command, *where], capture_output=True, text=True, timeout=280, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -154,7 +154,9 @@ def test_candidate_with_another_input_answers_nobody(user: User, load: Load) -> 
     assert outcome_of(stopped, stopped["status"]["targetRevision"])["outcome"] == "Aborted"
     user.wait(NAME, lambda one: one["status"]["replicas"] == 1, "no pod of the candidate")
     assert not load.failures
-    assert load.answers.keys() == {GOOD}
+    # Nodes may lead to a pod of the candidate of before for a moment.
+    assert GOOD in load.answers
+    assert OTHER_INPUT not in load.answers
 
 
 def test_analysis_without_requests_waits_for_a_person(user: User, service: Object) -> None:
@@ -163,7 +165,7 @@ def test_analysis_without_requests_waits_for_a_person(user: User, service: Objec
     paused = wait_phase(user, "Paused", paused="Inconclusive")
     assert metrics_with(paused, "Inconclusive") == {"ErrorRatio"}
     assert condition_status(paused, "Degraded") == "False"
-    run_rollout(user, "resume", "-w", "--timeout=120s")
+    run_rollout(user, "resume", "-w", "--timeout=240s")
     assert wait_phase(user, "Complete")["status"]["stableRevision"] == paused["status"]["targetRevision"]
 
 
@@ -175,9 +177,10 @@ def test_blue_green_switches_at_once(user: User, load: Load) -> None:
     }
     user.edit(NAME, {"model": user.push_adder(BLUE), "rollout": rollout})
     paused = wait_phase(user, "Paused", paused="AwaitingPromotion")
-    assert user.ask(PREVIEW, 0, model=NAME) == BLUE
-    assert load.answers.keys() == {UNWATCHED}
-    run_rollout(user, "promote", "-w", "--timeout=120s")
+    assert user.ask(PREVIEW, 0, model=NAME) == BLUE  # a Service that no other pod was ever behind
+    assert UNWATCHED in load.answers
+    assert BLUE not in load.answers
+    run_rollout(user, "promote", "-w", "--timeout=240s")
     assert user.service(NAME)["status"]["stableRevision"] == paused["status"]["targetRevision"]
     user.wait(NAME, lambda one: one["status"]["replicas"] == 1, "the old pod has gone")
     wait_until(lambda: load.count(BLUE) > 50, "clients are answered by the new pod")

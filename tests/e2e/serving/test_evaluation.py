@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hack.cluster.registry import push_model
 from tests.support.load import adder_load
+from tests.support.operator_process import wait_until
 from tests.support.serving import User, condition, is_current
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def test_worse_model_never_gets_a_request_and_a_better_one_does(user: User, serv
     assert float(verdict_of(better)["value"]) == pytest.approx(1.0)
     assert load.failures == []
     assert load.answers.keys() <= {FIRST, BETTER}
-    assert user.ask(NAME, 1.0) == 1.0 + BETTER
-    assert user.items("jobs") == []
+    user.wait_answer(NAME, 1.0, 1.0 + BETTER)
+    wait_until(lambda: user.items("jobs") == [], "no Job is left")
 
 
 def test_job_without_its_rows_says_why(user: User, service: Object) -> None:

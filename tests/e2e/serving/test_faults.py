@@ -8,9 +8,9 @@ from tests.support.faults import FAULTS, Fault, foreign_deployment_name
 from tests.support.serving import User, condition, is_current
 
 # Mostly the pods' own time: nine of them start at once on two cores.
-EXPLAIN_TIMEOUT_SECONDS = 120.0
+EXPLAIN_TIMEOUT_SECONDS = 200.0
 # Kubernetes waits up to 40 s between the third and the fourth try of a container.
-HEAL_TIMEOUT_SECONDS = 180.0
+HEAL_TIMEOUT_SECONDS = 240.0
 
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 

@@ -79,8 +79,8 @@ class Fleet:
     def follow(self, name: str) -> tuple[int, str]:
         """`modelservice fleet status -w`, as a user calls it: its exit code, and what it printed."""
         command = [Path(sys.executable).with_name("modelservice"), "fleet", "status", name, "-w"]
-        where = ["--timeout", "300s", "--kubeconfig", str(self._installation.cluster.kubeconfig)]
-        result = subprocess.run([*command, *where], capture_output=True, text=True, timeout=330, check=False)
+        where = ["--timeout", "240s", "--kubeconfig", str(self._installation.cluster.kubeconfig)]
+        result = subprocess.run([*command, *where], capture_output=True, text=True, timeout=280, check=False)
         return result.returncode, result.stdout + result.stderr
 
     def images(self) -> dict[str, set[str]]:
@@ -138,7 +138,7 @@ def test_good_image_comes_to_everybody_wave_by_wave(fleet: Fleet, loads: dict[st
 
     code, said = fleet.follow("good")
     assert code == 0, said
-    assert fleet.images() == {FIRST: {image}, SECOND: {image}}
+    wait_until(lambda: fleet.images() == {FIRST: {image}, SECOND: {image}}, "only pods of the new image")
     waves = fleet.status("good")["waves"]
     assert [(one["name"], one["updated"]) for one in waves] == [("first", 1), ("rest", 1)]
     assert waves[0]["completedAt"] <= waves[1]["startedAt"]
@@ -164,7 +164,7 @@ def test_image_with_a_defect_is_stopped_in_the_first_wave(
     assert "startedAt" not in status["waves"][1]
     assert condition(user.service(FIRST), "Available")["status"] == "True"
     user.wait(FIRST, lambda one: one["status"]["replicas"] == 1, "no pod of the defective image")
-    assert fleet.images() == before
+    wait_until(lambda: fleet.images() == before, "only pods of the image of before")
     assert set(user.pods(SECOND)) == second, "no pod of the second wave was touched"
     nan = [load.count() - load.count(ADDEND) for load in loads.values()]
     assert nan[0] > 0, "no client was answered by it"

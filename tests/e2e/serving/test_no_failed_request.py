@@ -27,7 +27,7 @@ def test_model_change_and_scale_down_under_load_fail_no_request(user: User) -> N
         wait_until(lambda: load.count() > changed_at + 50, "clients are answered by the last pod")
     assert not load.failures, f"{len(load.failures)} of {load.count()}: {load.failures[:3]}"
     assert load.answers.keys() == {1.0, 2.0}
-    assert user.ask(NAME, 0) == 2
+    user.wait_answer(NAME, 0, 2)
 
 
 def test_deleted_pod_answers_the_request_it_works_on(user: User) -> None:

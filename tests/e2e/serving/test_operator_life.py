@@ -63,7 +63,7 @@ def test_leader_killed_mid_rollout_ends_in_the_same_state(user: User, installati
 
     ready = user.wait_ready(KILLED)["status"]
     undisturbed = user.wait_ready(UNDISTURBED)["status"]
-    assert user.ask(KILLED, 40) == 42
+    user.wait_answer(KILLED, 40, 42)
     for field in ("stableRevision", "targetRevision", "traffic", "replicas", "availableReplicas"):
         assert ready[field] == undisturbed[field]
     expected = {name.replace(UNDISTURBED, KILLED) for name in child_names(user, UNDISTURBED)}

@@ -152,6 +152,8 @@ def test_200_requests_at_once_wake_a_sleeping_service_once_and_each_is_answered_
     assert asked.answers == [2.0] * 200
     dozer.wait_awake()
     assert dozer.generation() == before + 1, "woken more than once"
+    # A pod counts a request when it has been answered, which is a moment later.
+    wait_until(lambda: dozer.answered_by_pods() >= 200, "the pods have counted them")
     assert dozer.answered_by_pods() == 200
     told = dozer.user.service(NAME)["status"]["autoscaling"]["coldStart"]
     phases = {"totalSeconds", "scheduleSeconds", "pullSeconds", "fetchSeconds"}
@@ -200,5 +202,6 @@ def test_killed_activator_and_operator_lose_no_request_that_the_others_hold(
     said = [str(error) for error in asked.failures]
     assert not [one for one in said if "503" in one or "504" in one], said
     dozer.wait_awake()
+    wait_until(lambda: dozer.answered_by_pods() >= held_by_the_other, "the pods have counted them")
     assert dozer.answered_by_pods() == held_by_the_other
     installation.wait_rolled_out()

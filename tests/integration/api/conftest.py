@@ -18,7 +18,7 @@ def crds(control_plane: Cluster) -> Cluster:
     for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = control_plane.api.apply(yaml.safe_load(file.read_text(encoding="utf-8")))
         path = control_plane.api.path_of(crd)
-        control_plane.api.wait_for(path, is_established, what="established", timeout_seconds=60)
+        control_plane.api.wait_for(path, is_established, what="established")
     return control_plane
 
 

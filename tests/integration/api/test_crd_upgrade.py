@@ -34,7 +34,7 @@ def without_rules(schema: Any) -> Any:
 
 def apply_crd(cluster: Cluster, crd: Object) -> None:
     applied = cluster.api.apply(copy.deepcopy(crd))
-    cluster.api.wait_for(cluster.api.path_of(applied), is_established, what="established", timeout_seconds=60)
+    cluster.api.wait_for(cluster.api.path_of(applied), is_established, what="established")
 
 
 def make_service(name: str, spec: Object) -> Object:

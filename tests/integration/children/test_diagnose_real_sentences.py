@@ -15,7 +15,7 @@ from modelservice_operator.facts.labels import REVISION
 if TYPE_CHECKING:
     from tests.integration.children.conftest import Families, Family
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
 
 
 def wait_for_cause(family: Family) -> Cause:

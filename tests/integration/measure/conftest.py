@@ -42,7 +42,7 @@ class Server:
         self.revision = revision
         self.name = f"spam-{revision}-7d9f8b6c5d-x2k9p"
         self.process = process
-        self._connection = HTTPConnection("127.0.0.1", process.http_port, timeout=60)
+        self._connection = HTTPConnection("127.0.0.1", process.http_port, timeout=120)
 
     @property
     def pod(self) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def test_two_activators_wake_it_once_and_every_request_is_answered(make_sleeper,
         wait_until(lambda: counted(activators, HELD) == 64, "all requests are held")
         wait_until(lambda: sleeper.replicas == 1, "it is woken")
         sleeper.give_pod()
-        assert [one.result(60) for one in asked] == [number + 1 for number in range(16) for _ in range(4)]
+        assert [one.result(120) for one in asked] == [number + 1 for number in range(16) for _ in range(4)]
     assert counted(activators, WAKES, outcome="written") == before + 1
     assert sleeper.kube.service("spam")["metadata"]["generation"] == generation + 1
     assert counted(activators, "modelservice_activator_api_requests_total", code="403") == 0
@@ -173,7 +173,7 @@ def test_lost_answer_to_the_write_wakes_it_no_second_time(make_sleeper, activato
         asked = pool.submit(sleeper.ask_http, activators[1].host, 1)
         wait_until(lambda: lost.used == 1 and sleeper.replicas == 1, "it is woken, and nobody knows")
         sleeper.give_pod()
-        assert asked.result(60) == 2
+        assert asked.result(120) == 2
     assert sleeper.kube.service("ham")["metadata"]["generation"] == 2
     proxy.clear()
 
@@ -190,7 +190,7 @@ def test_partitioned_activator_goes_on_with_what_it_knows_and_catches_up(make_sl
         proxy.clear()
         wait_until(lambda: sleeper.replicas == 1, "it is woken")
         sleeper.give_pod()
-        assert asked.result(60) == 2
+        assert asked.result(120) == 2
 
 
 def test_switched_off_service_is_not_woken(make_sleeper, activators):
@@ -199,7 +199,7 @@ def test_switched_off_service_is_not_woken(make_sleeper, activators):
     sleeper.lead_here(ready=False)
 
     def refusal() -> str:
-        connection = http.client.HTTPConnection(activators[0].host, sleeper.ports["http"], timeout=60)
+        connection = http.client.HTTPConnection(activators[0].host, sleeper.ports["http"], timeout=120)
         connection.request("GET", "/")
         answer = connection.getresponse()
         found = f"{answer.status} {answer.read().decode()}"
@@ -241,7 +241,7 @@ def test_sigterm_finishes_what_is_held_and_takes_no_more(make_sleeper, kube, lea
         wait_until(lambda: leaving.metric(HELD) == 2, "it is held too")
         wait_until(lambda: is_refused(leaving.host, sleeper.ports["http"]), "nobody else is let in")
         sleeper.give_pod()
-        assert (asked.result(60), late.result(60)) == (2, 3)
+        assert (asked.result(120), late.result(60)) == (2, 3)
     assert leaving.process.wait(120) == 0
 
 
@@ -270,9 +270,9 @@ def test_killed_activator_loses_nothing_that_a_pod_has_and_the_other_goes_on(mak
         wait_until(lambda: all(one.metric(HELD) == 1 for one in activators), "both hold one")
         activators[1].kill()
         with pytest.raises((ConnectionError, http.client.HTTPException)):
-            asked[1].result(60)
+            asked[1].result(120)
         sleeper.give_pod()
-        assert asked[0].result(60) == 2
+        assert asked[0].result(120) == 2
     activators[1].start().wait_ready()
     activators[1].wait_listening(sleeper.kube.namespace, "ram")
     assert sleeper.ask_http(activators[1].host, 5) == 6

@@ -156,7 +156,7 @@ class Installation:
     def server_page(self) -> str:
         """What the server says to a scrape."""
         url = f"http://127.0.0.1:{self.server.metrics_port}/metrics"
-        with urllib.request.urlopen(url, timeout=60) as response:
+        with urllib.request.urlopen(url, timeout=120) as response:
             return str(response.read().decode())
 
     def kill(self) -> None:
@@ -204,7 +204,7 @@ def observed(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def ask_all_protocols(server: ServerProcess) -> None:
     """One request of each, and one that is wrong."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=120)
     with contextlib.closing(connection), grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         assert ask_adder(connection, "adder", 1.0) == 2.0
         connection.request("POST", "/v2/models/adder/infer", b"{}")
@@ -213,7 +213,7 @@ def ask_all_protocols(server: ServerProcess) -> None:
         request = service_pb2.ModelInferRequest(
             model_name="adder", inputs=[tensor], raw_input_contents=[struct.pack("<f", 1.0)]
         )
-        service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
+        service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=120)
 
 
 @contextlib.contextmanager
@@ -231,7 +231,7 @@ def asked_again_and_again(act: Callable[[], None]) -> Iterator[None]:
             yield
         finally:
             stop.set()
-            asking.result(60)
+            asking.result(120)
 
 
 def wake(kube: Kube, activator: ActivatorProcess, server: ServerProcess) -> None:

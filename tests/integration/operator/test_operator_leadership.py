@@ -32,7 +32,7 @@ def test_standby_is_warm_writes_nothing_and_takes_over_after_a_kill(kube, make_o
     first.wait_at_rest().kill()
     versions = kube.versions()
     second.wait_leading()
-    assert second.metric("modelservice_info") == 1
+    wait_until(lambda: second.metric("modelservice_info") == 1, "it tells of the services")
     wait_until(lambda: second.metric("modelservice_operator_reconcile_total") >= 1, "it reconciled")
     time.sleep(1)
     assert second.metric("modelservice_operator_writes_total") == 0  # a failover is no reason to write
@@ -68,9 +68,9 @@ def test_deleted_lease_leaves_one_leader(kube, make_operator):
     first, second = start_pair(make_operator)
     kube.api.delete(kube.path("leases", "modelservice-operator"))
     wait_until(lambda: holder(kube) != "", "somebody holds the Lease")
-    time.sleep(1)
-    leaders = [one for one in (first, second) if one.metric("modelservice_operator_leader") == 1]
-    assert len(leaders) == 1
+    wait_until(
+        lambda: sum(one.metric("modelservice_operator_leader") for one in (first, second)) == 1, "one leads"
+    )
     kube.apply_service()
     kube.wait_ready()
 

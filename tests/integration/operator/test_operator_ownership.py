@@ -36,7 +36,7 @@ def test_foreign_object_of_the_same_name_is_never_touched_and_reported(kube, mak
     after = kube.api.get(kube.path("services", "spam"))
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
     kube.api.delete(kube.path("services", "spam"))
-    kube.wait_ready(timeout_seconds=60)
+    kube.wait_ready(timeout_seconds=120)
     owner = kube.api.get(kube.path("services", "spam"))["metadata"]["ownerReferences"][0]
     assert owner["uid"] == kube.service()["metadata"]["uid"]
 

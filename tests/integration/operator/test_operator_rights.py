@@ -287,7 +287,7 @@ def test_activator_uses_every_right_and_misses_none(installed: Any, kube: Any, t
         wait_until(lambda: silent.used, "it watches again, what it listed before")
         annotations = {"metadata": {"annotations": {"example.com/touched": "yes"}}}
         kube.api.patch(kube.path("modelservices", "spam"), annotations)
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.5", port, timeout=60)) as client:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.5", port, timeout=120)) as client:
             client.request("GET", "/v2/health/ready")
             wait_until(lambda: kube.service()["spec"]["replicas"] == 1, "it is woken")
             activator.kill()

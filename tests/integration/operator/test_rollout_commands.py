@@ -66,7 +66,7 @@ def test_change_is_followed_listed_compared_and_undone(shared, commands: Command
     kube.wait_ready(name)
     first, _ = revisions_of(kube, name)
     kube.apply_service(name, tag="2", replicas=2)
-    lines = commands.run("status", name, "-w", "--timeout", "60s").splitlines()
+    lines = commands.run("status", name, "-w", "--timeout", "120s").splitlines()
     second, target = revisions_of(kube, name)
 
     assert second == target != first
@@ -88,7 +88,7 @@ def test_change_is_followed_listed_compared_and_undone(shared, commands: Command
     assert storage_uri(kube, name).endswith(":2")
     assert f"{name} goes back to {first}" in commands.run("undo", name)
     assert storage_uri(kube, name).endswith(":1")
-    commands.run("status", name, "-w", "--timeout", "60s")
+    commands.run("status", name, "-w", "--timeout", "120s")
     assert revisions_of(kube, name) == (first, first)
     assert "asks for" in commands.run("undo", name, "--to-revision", first)
 
@@ -139,11 +139,11 @@ def test_change_that_cannot_start_ends_with_1_and_its_cause(shared, commands: Co
     kube.apply_service(name, tag="2", scheduling=scheduling, rollout={"progressDeadlineSeconds": 3600})
     wait_until(lambda: kube.condition("Degraded", name).get("status") == "True", "the pod finds no node")
     assert "has not ended within 1 s" in commands.run("status", name, "-w", "--timeout", "1s", code=124)
-    following = commands.start("status", name, "-w", "--timeout", "60s")
+    following = commands.start("status", name, "-w", "--timeout", "120s")
     assert following.stdout is not None
     assert "in progress" in following.stdout.readline()
     kube.apply_service(name, tag="2", scheduling=scheduling, rollout={"progressDeadlineSeconds": 1})
-    out, _ = following.communicate(timeout=60)
+    out, _ = following.communicate(timeout=120)
 
     assert following.returncode == 1
     assert "given up, it needs you" in out.splitlines()[-1]
@@ -160,7 +160,7 @@ def test_abort_and_retry_are_answered_and_leave_the_spec_alone(shared, commands:
     old, new = revisions_of(kube, name)
     before = kube.service(name)
     assert f"Revision {new} was aborted" in commands.run("abort", name)
-    assert "RolloutAborted" in commands.run("status", name, "-w", "--timeout", "60s", code=1)
+    assert "RolloutAborted" in commands.run("status", name, "-w", "--timeout", "120s", code=1)
     wait_until(lambda: len(kube.children(name)["deployments"]) == 1, "the new Deployment is gone")
 
     after = kube.service(name)
@@ -176,7 +176,7 @@ def test_abort_and_retry_are_answered_and_leave_the_spec_alone(shared, commands:
     assert json.loads(commands.run("status", name, "-o", "json"))["state"] == "Progressing"
     assert f"Revision {new} was aborted" in commands.run("abort", name)
     commands.run("undo", name)
-    assert "complete" in commands.run("status", name, "-w", "--timeout", "60s")
+    assert "complete" in commands.run("status", name, "-w", "--timeout", "120s")
     states = {line.split()[1]: line.split()[3] for line in commands.run("history", name).splitlines()[1:]}
     assert states == {old: "stable", new: "aborted"}
 
@@ -194,7 +194,7 @@ def test_canary_is_followed_to_its_pause_resumed_paused_and_promoted(shared, com
     kube.wait_ready(name)
     assert "nothing is being rolled out" in commands.run("promote", name)
     kube.apply_service(name, tag="2", replicas=2, rollout=CANARY)
-    to_its_pause = ("-w", "--until-paused", "--timeout", "60s")
+    to_its_pause = ("-w", "--until-paused", "--timeout", "120s")
     last = commands.run("status", name, *to_its_pause).splitlines()[-1]
     old, new = revisions_of(kube, name)
     before = kube.service(name)
@@ -211,7 +211,7 @@ def test_canary_is_followed_to_its_pause_resumed_paused_and_promoted(shared, com
     assert (shown["state"], shown["settled"], shown["rollout"]["paused"]) == ("Paused", True, "Requested")
     assert shown["rollout"] == kube.service(name)["status"]["rollout"]
 
-    promoted = commands.run("promote", name, "-w", "--timeout", "60s").splitlines()
+    promoted = commands.run("promote", name, "-w", "--timeout", "120s").splitlines()
     assert f"Revision {new} is promoted" in promoted[0]
     assert promoted[-1].startswith(f"{name}: complete; {new} (stable) 2 of 2 available")
     after = kube.service(name)

@@ -22,8 +22,6 @@ ROUTE = {
     "hostnames": ["spam.example.com"],
     "grpcHostnames": ["grpc.example.com"],
 }
-COMES_SECONDS = 40
-"""An operator looks for kinds every 10 seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,6 @@ def wait_route(kube: Any, reason: str, name: str = "spam") -> str:
     wait_until(
         lambda: kube.condition("RouteReady", name).get("reason") == reason,
         f"RouteReady has the reason {reason}, not {kube.condition('RouteReady', name)}",
-        COMES_SECONDS,
     )
     return str(kube.condition("RouteReady", name)["message"])
 
@@ -176,4 +173,4 @@ def test_kinds_that_go_take_no_service_along(shared: Any, api: Any) -> None:
     kube.apply_service(replicas=2, route=ROUTE)
     kube.wait_ready()
     install_gateway_api(api)
-    wait_until(lambda: route_of(kube) is not None, "the route is there again", COMES_SECONDS)
+    wait_until(lambda: route_of(kube) is not None, "the route is there again")

@@ -80,7 +80,7 @@ async def test_two_hundred_of_both_protocols_are_answered_once_after_one_write(r
                 return float((await answer.json())["outputs"][0]["data"][0])
 
         async def call(value: int) -> float:
-            return numbers(await stub.ModelInfer(infer_request(value), timeout=60))[0]
+            return numbers(await stub.ModelInfer(infer_request(value), timeout=120))[0]
 
         asked = [one(value) for value in range(100) for one in (rest, call)]
         assert await asyncio.gather(*asked) == [value + 1 for value in range(100) for _ in range(2)]
@@ -143,7 +143,7 @@ async def test_expectation_of_curl_is_met_and_too_much_is_refused_by_the_pod(rig
 
 async def test_deadline_of_a_client_ends_its_wait_and_is_no_error_of_others(pod: ServerProcess) -> None:
     async with running_rig() as rig, grpc_stub(rig) as stub:
-        patient = asyncio.ensure_future(stub.ModelInfer(infer_request(1), timeout=60))
+        patient = asyncio.ensure_future(stub.ModelInfer(infer_request(1), timeout=120))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.ModelInfer(infer_request(1), timeout=0.3)
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -171,9 +171,9 @@ async def test_retry_policy_of_grpc_comes_back_after_a_refusal(pod: ServerProces
         channel = grpc.aio.insecure_channel(rig.grpc, options=[("grpc.service_config", json.dumps(policy))])
         async with channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-            first = asyncio.ensure_future(stub.ModelInfer(infer_request(1), timeout=60))
+            first = asyncio.ensure_future(stub.ModelInfer(infer_request(1), timeout=120))
             await eventually(lambda: rig.holder.room.requests == 1, "the first one waits")
-            second = asyncio.ensure_future(stub.ModelInfer(infer_request(2), timeout=60))
+            second = asyncio.ensure_future(stub.ModelInfer(infer_request(2), timeout=120))
             await asyncio.sleep(0.2)
             give(rig, pod)
             assert numbers(await first) + numbers(await second) == [2, 3]
@@ -212,7 +212,7 @@ async def test_pod_that_drains_finishes_what_went_through(model_files: dict[str,
         ) as leaving:
             leaving.wait_for("ready")
             give(rig, leaving)
-            call = asyncio.ensure_future(stub.ModelInfer(request, timeout=60))
+            call = asyncio.ensure_future(stub.ModelInfer(request, timeout=120))
             await pod_is_busy(leaving)
             leaving.process.terminate()
             assert (await call).model_name == "loop"
@@ -239,4 +239,4 @@ async def test_server_with_a_certificate_is_reached_by_tls_through_and_through(
             credentials = grpc.ssl_channel_credentials(authority.certificate)
             async with grpc.aio.secure_channel(rig.grpc, credentials) as channel:
                 stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-                assert numbers(await stub.ModelInfer(infer_request(1), timeout=60)) == [2]
+                assert numbers(await stub.ModelInfer(infer_request(1), timeout=120)) == [2]

@@ -14,7 +14,7 @@ from tests.unit.runtime.server_process import server_process
 
 def ask(url: str, document: Any = None) -> Any:
     body = None if document is None else json.dumps(document).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=120) as answer:
         return json.load(answer)
 
 
