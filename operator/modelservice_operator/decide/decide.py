@@ -26,18 +26,17 @@ from modelservice_operator.decide.autoscaling.beginning import (
     is_steered,
     wanted_replicas,
 )
-from modelservice_operator.decide.autoscaling.engine import OBJECTS, build_object, find_scaling
+from modelservice_operator.decide.autoscaling.engine import build_object, find_scaling
 from modelservice_operator.decide.autoscaling.inactivity import find_inactivity
 from modelservice_operator.decide.change.assigned import FIELD, Updates, find_assigned
-from modelservice_operator.decide.change.evaluating import find_evaluating, is_asked_anew
+from modelservice_operator.decide.change.evaluating import find_evaluating
 from modelservice_operator.decide.change.measuring import request_of
-from modelservice_operator.decide.change.rollout_state import observe_rollout
 from modelservice_operator.decide.change.runtime_update import find_update, read_record, read_update
-from modelservice_operator.decide.change.steering import read_steering
 from modelservice_operator.decide.change.wish import Wish, raw_replicas
+from modelservice_operator.decide.course import Course, find_course
 from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.decision_facts import Facts
-from modelservice_operator.decide.looks import find_uncompared, has_unavailable_pods, look_after_seconds
+from modelservice_operator.decide.looks import find_uncompared, look_after_seconds
 from modelservice_operator.decide.resources.children import Family, build_children
 from modelservice_operator.decide.resources.claim_template import find_obstacle
 from modelservice_operator.decide.resources.explainer import Explainer, find_explainer, model_name
@@ -52,20 +51,16 @@ from modelservice_operator.decide.revision import (
     revision_name,
 )
 from modelservice_operator.decide.rollout.history import (
-    forgotten,
     read_history,
     stable_revision,
 )
 from modelservice_operator.decide.rollout.newer import find_newer
 from modelservice_operator.decide.rollout.room.deadlines import soonest
-from modelservice_operator.decide.rollout.room.leaving import count_leaving
 from modelservice_operator.decide.routing.wanted import build_routes, find_route
 from modelservice_operator.decide.runtimes import RuntimeProblem, RuntimeRequest, resolve_runtime
-from modelservice_operator.decide.standby.read import is_load_untold, read_switch
-from modelservice_operator.decide.standby.switch import next_switch
-from modelservice_operator.decide.standby.wakening import find_another_than_0, find_wakening
-from modelservice_operator.facts import labels, names
-from modelservice_operator.facts.ownership import is_owned
+from modelservice_operator.decide.standby.read import is_load_untold
+from modelservice_operator.decide.standby.wakening import find_wakening
+from modelservice_operator.decide.written import retired, startable, writable
 from modelservice_operator.facts.recorded import condition_of
 
 if TYPE_CHECKING:
@@ -73,9 +68,8 @@ if TYPE_CHECKING:
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.revision import RecordedRuntime
-    from modelservice_operator.decide.rollout.model import Plan, RolloutState
-    from modelservice_operator.decide.standby.switch import Switch
-    from modelservice_operator.facts.observed import Child, Observed
+    from modelservice_operator.decide.rollout.model import Plan
+    from modelservice_operator.facts.observed import Observed
 
 
 def decide(
@@ -203,73 +197,66 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     target = wish.target
     if target is None:
         return Decision(service=wish.service, problems=wish.problems, runtime_problem=wish.runtime_problem)
-    serving = facts.history.revision(facts.stable) or target
-    switch = next_switch(read_switch(facts, wish.spec, wish.replicas, serving), facts.now)
-    if wish.spec is not None and wish.beginning is None:
-        wish = replace(wish, beginning=find_another_than_0(switch, wish.replicas, facts.observed))
-    wish = wish.at_least(switch.floor)
-    leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
-    steering = read_steering(facts, target.name)
-    if wish.updates.is_new or is_asked_anew(facts, wish, target.name):
-        steering = steering.trying_again(target.name)
-    state = observe_rollout(facts, wish, target.name, leaving, steering)
-    step = wish.next_step(state, facts.now)
-    if step.phase == "Aborted" and step.progress is not None and step.progress.reason:
-        steering = steering.with_aborted(target.name)
+    course = find_course(facts, wish, target)
+    wish, step = course.wish, course.step
     scaling, beginning = _scaling(facts, wish), wish.beginning
-    updates = wish.updates.when_stable(step.stable)
-    explainer = _explainer(facts, wish, step.stable)
-    explained = model_name(facts.owner.name, explainer) if explainer else None
-    routes = build_routes(facts.owner, wish.route, step.route, facts.observed.cluster.kinds, explained)
-    evaluating = find_evaluating(facts, wish, step)
+    explainer, evaluating = _explainer(facts, wish, step.stable), find_evaluating(facts, wish, step)
     family = replace(
-        _family(facts, wish, step, scaling, switch),
+        _family(facts, course, scaling),
         evaluation=evaluating.job if evaluating else None,
         explainer=explainer,
     )
-    children = (*_startable(build_children(family), state, step), *routes)
-    measures = request_of(wish, step, facts)
-    waiting = step.waits_for_leaving or has_unavailable_pods(facts, step)
-    is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
-    uncompared = find_uncompared(facts, step.stable or target.name)
-    inactivity = find_inactivity(facts.autoscaler if is_by_hpa else None, facts.status, facts.now)
-    return Decision(
+    children = (*startable(build_children(family), course.state, step), *_routes(facts, course, explainer))
+    decision = Decision(
         service=wish.service,
         problems=wish.problems,
         runtime_problem=wish.runtime_problem,
-        desired=_writable(facts, children),
-        retire=_retired(facts, wish, step, children),
+        desired=writable(facts, children),
+        retire=retired(facts, wish, step, children),
         plan=step,
-        steering=steering,
-        updates=updates,
+        steering=course.steering,
+        updates=wish.updates.when_stable(step.stable),
         target=target,
         stable=step.stable,
         evaluating=evaluating,
-        measures=measures,
+        measures=request_of(wish, step, facts),
         serving=target if step.stable in (None, target.name) else facts.history.revision(step.stable),
         replicas=sum(step.replicas.values()) if wish.replicas is None else wish.replicas,
-        standby=switch,
+        standby=course.switch,
         begin_with=beginning.replicas if beginning and beginning.is_certain else None,
         scaling=scaling,
         route=wish.route,
         explainer=explainer,
+        uncompared=find_uncompared(facts, step.stable or target.name),
+    )
+    return _with_looks(decision, facts, course)
+
+
+def _with_looks(decision: Decision, facts: Facts, course: Course) -> Decision:
+    """Return the decision with what has to be looked at, and when."""
+    step, beginning, scaling = course.step, course.wish.beginning, decision.scaling
+    assert decision.target is not None
+    is_by_hpa = scaling is not None and scaling.engine == "HPA" and scaling.autoscaling is not None
+    inactivity = find_inactivity(facts.autoscaler if is_by_hpa else None, facts.status, facts.now)
+    is_ready = condition_of(facts.status, "Ready").get("status") == "True"
+    return replace(
+        decision,
         inactive=inactivity.message if inactivity and not inactivity.due_in_seconds else None,
         # Also once on the way to ready: the pods report which model they loaded.
-        wants_pods=waiting
+        wants_pods=course.waits
         or step.verifies
-        or measures is not None
+        or decision.measures is not None
         or is_load_untold(facts.status, facts.now)
-        or (uncompared is not None and condition_of(facts.status, "Ready").get("status") != "True"),
-        look_after_seconds=look_after_seconds(facts, target.name) if waiting else None,
-        uncompared=uncompared,
+        or (decision.uncompared is not None and not is_ready),
+        look_after_seconds=look_after_seconds(facts, decision.target.name) if course.waits else None,
         requeue_after_seconds=soonest(
             step.requeue_after_seconds,
-            switch.requeue_after_seconds,
-            leaving.recheck_seconds if step.waits_for_leaving else None,
+            course.switch.requeue_after_seconds,
+            course.leaving.recheck_seconds if step.waits_for_leaving else None,
             inactivity.due_in_seconds or None if inactivity else None,
             LOOK_AGAIN_SECONDS if beginning and not beginning.is_certain else None,
             # Once that is in the status, the runtime from before is what is wanted.
-            LOOK_AGAIN_SECONDS if updates.goes_on and step.phase == "Aborted" else None,
+            LOOK_AGAIN_SECONDS if decision.updates.goes_on and step.phase == "Aborted" else None,
         ),
     )
 
@@ -283,11 +270,11 @@ def _scaling(facts: Facts, wish: Wish) -> Scaling | None:
     return find_scaling(autoscaling, facts.status, facts.observed.cluster, is_begun=is_begun)
 
 
-def _family(facts: Facts, wish: Wish, step: Plan, scaling: Scaling | None, switch: Switch) -> Family:
-    observed, target = facts.observed, wish.target
+def _family(facts: Facts, course: Course, scaling: Scaling | None) -> Family:
+    observed, target, step = facts.observed, course.wish.target, course.step
     assert target is not None
     activators = observed.surroundings.activators
-    told = scaling.awake() if scaling is not None and switch.is_sleepless else scaling
+    told = scaling.awake() if scaling is not None and course.switch.is_sleepless else scaling
     return Family(
         owner=facts.owner,
         live=_live(facts, target, step),
@@ -297,9 +284,15 @@ def _family(facts: Facts, wish: Wish, step: Plan, scaling: Scaling | None, switc
         components=observed.cluster.components,
         selected=step.selector,
         preview=step.preview,
-        standby=switch.slice,
+        standby=course.switch.slice,
         activator_namespace=activators.namespace if activators else "",
     )
+
+
+def _routes(facts: Facts, course: Course, explainer: Explainer | None) -> list[Any]:
+    explained = model_name(facts.owner.name, explainer) if explainer else None
+    kinds = facts.observed.cluster.kinds
+    return build_routes(facts.owner, course.wish.route, course.step.route, kinds, explained)
 
 
 def _explainer(facts: Facts, wish: Wish, stable: str | None) -> Explainer | None:
@@ -322,65 +315,3 @@ def _live(facts: Facts, target: Revision, step: Plan) -> list[tuple[Revision, in
         if revision is not None:
             live.append((revision, count))
     return live
-
-
-def _startable(
-    children: tuple[dict[str, Any], ...], state: RolloutState, step: Plan
-) -> tuple[dict[str, Any], ...]:
-    """Leave out the target's Deployment while clients have to be led away from it first.
-
-    It is made with its first pods, one decision later, and not without any now.
-    """
-    is_led_away = step.selector not in (None, state.target) and step.selector != state.selected
-    if not is_led_away or state.has(state.target) or step.replicas.get(state.target):
-        return children
-    return tuple(one for one in children if not _is_deployment_of(one, state.target))
-
-
-def _is_deployment_of(child: dict[str, Any], revision: str) -> bool:
-    named = child["metadata"]["labels"].get(labels.REVISION)
-    return bool(child["kind"] == "Deployment" and named == revision)
-
-
-def _writable(facts: Facts, children: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Leave out children that are being deleted: they are made anew when they are gone."""
-    deleting = {_place(child) for child in _owned(facts) if child.deleting}
-    return tuple(child for child in children if (child["kind"], child["metadata"]["name"]) not in deleting)
-
-
-def _place(child: Child) -> tuple[str, str]:
-    return child.kind, child.name
-
-
-def _owned(facts: Facts) -> list[Child]:
-    observed = facts.observed
-    children: tuple[Child, ...] = (*observed.deployments, *observed.others)
-    return [child for child in children if is_owned(child, facts.owner.uid)]
-
-
-def _retired(facts: Facts, wish: Wish, step: Plan, children: tuple[dict[str, Any], ...]) -> tuple[Child, ...]:
-    """Return the owned children that nobody wants any more.
-
-    A Deployment without a snapshot cannot be scaled: it goes as a whole when its last pod may go.
-    """
-    wanted = {(child["kind"], child["metadata"]["name"]) for child in children}
-    busy = {name for name, count in step.replicas.items() if count > 0}
-    kept = {_place(one) for name, one in facts.history.deployments.items() if name in busy}
-    if wish.spec is None:
-        # What the spec says about autoscaling cannot be read: an autoscaler that exists stays.
-        kept |= {_place(one) for one in _owned(facts) if one.kind in OBJECTS.values()}
-        kept |= {_place(one) for one in _owned(facts) if one.name == names.explainer(facts.owner.name)}
-    if wish.route.problem is not None:
-        kept |= {_place(one) for one in wish.route.existing}
-    surplus = [one for one in _owned(facts) if not one.deleting and _place(one) not in wanted | kept]
-    if wish.spec is None:
-        return tuple(surplus)
-    previous = step.progress.previous if step.progress else None
-    live = {
-        *step.replicas,
-        previous or "",
-        *facts.history.deployments,
-        facts.stable or "",
-        wish.target.name if wish.target else "",
-    }
-    return (*surplus, *forgotten(facts.history, live, wish.spec.rollout.revision_history_limit))
