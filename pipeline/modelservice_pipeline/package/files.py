@@ -12,8 +12,8 @@ from typing import Any
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.oci.content import CHUNK_BYTES, TITLE, Blob, Content
-from modelservice_pipeline.package.folder import MODEL_FILE, clean_path, find_models
-from modelservice_pipeline.package.image import MODEL_LABEL, SHA256_LABEL
+from modelservice_pipeline.package.folder import MODEL_FILE, clean_path, find_models, is_generative
+from modelservice_pipeline.package.image import GENERATION, MODEL_LABEL, SHA256_LABEL, TASK_LABEL
 from modelservice_pipeline.package.modelpack import FILE_PATH
 from modelservice_pipeline.report.progress import say
 
@@ -24,11 +24,15 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 @dataclass(frozen=True)
 class PackedModel:
-    """The model in an artifact: its path there, the SHA-256 of the file, whether nodes mount it."""
+    """The model in an artifact: its path there, the SHA-256 of the file, whether nodes mount it.
+
+    `generates` tells that it is one that generates text, which is served with more than its graph.
+    """
 
     path: str
     sha256: str
     is_image: bool
+    generates: bool = False
 
 
 def layer_path(layer: Blob) -> str | None:
@@ -52,10 +56,12 @@ def find_model(content: Content) -> PackedModel:
     files = name_layers(content)
     found = find_models(files)
     if len(found) == 1:
-        return PackedModel(found[0], files[found[0]].digest.removeprefix("sha256:"), is_image=False)
+        sha256 = files[found[0]].digest.removeprefix("sha256:")
+        return PackedModel(found[0], sha256, is_image=False, generates=is_generative(found[0], files))
     labels = image_labels(content)
     if MODEL_LABEL in labels and SHA256_LABEL in labels:
-        return PackedModel(labels[MODEL_LABEL], labels[SHA256_LABEL], is_image=True)
+        generates = labels.get(TASK_LABEL) == GENERATION
+        return PackedModel(labels[MODEL_LABEL], labels[SHA256_LABEL], is_image=True, generates=generates)
     if found:
         raise PipelineError(f"the artifact holds {len(found)} models ({', '.join(found[:5])}): expected one")
     raise PipelineError("the artifact does not say where its model is: expected one of 'model package'")

@@ -6,7 +6,7 @@ A folder holds one model, with its external data, tokenizer, proof, card and lic
 
 import fnmatch
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from modelservice_pipeline.package.mlflow_folder import find_mlflow_model
 from modelservice_pipeline.package.onnx_facts import OnnxFacts, read_onnx
 
 MODEL_FILE = "model.onnx"
+GENERATION_FILE = "genai_config.json"
+"""What tells, beside a graph, how it generates text; it names the graph's file."""
 CARD_FILE = "README.md"
 SERVICE_FILE = "modelservice.yaml"
 MAX_FILES = 200
@@ -80,6 +82,11 @@ def read_folder(
     if len(files) > MAX_FILES:
         raise PipelineError(f"{path} has {len(files)} files, at most {MAX_FILES} fit: leave out by --exclude")
     return _checked(files, chosen, number, left_out)
+
+
+def is_generative(model: str, files: Container[str]) -> bool:
+    """Return whether the model at this path, among these, is one that generates text."""
+    return f"{model.rpartition('/')[0]}/{GENERATION_FILE}".lstrip("/") in files
 
 
 def read_text(path: Path) -> str:

@@ -19,12 +19,13 @@ from modelservice_pipeline.oci.content import (
 )
 from modelservice_pipeline.oci.tar import Member, tar_stream
 from modelservice_pipeline.package.description import Description
-from modelservice_pipeline.package.folder import MODEL_FILE, ModelFolder
+from modelservice_pipeline.package.folder import MODEL_FILE, ModelFolder, is_generative
 from modelservice_pipeline.package.modelpack import file_blob
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 PLATFORMS = ("amd64", "arm64")
 MODEL_LABEL, SHA256_LABEL = "dev.modelservice.model.path", "dev.modelservice.model.sha256"
+TASK_LABEL, GENERATION = "dev.modelservice.model.task", "text-generation"
 _ROOT = "models"
 _DEFAULT_VERSION = 1
 
@@ -33,7 +34,9 @@ def build_image(folder: ModelFolder, description: Description) -> Content:
     """Return the image of a folder: the model is `models/VERSION/model.onnx`. Raises PipelineError."""
     prefix = f"{_ROOT}/{folder.version or _DEFAULT_VERSION}"
     names = {name: f"{prefix}/{name}" for name in folder.files}
-    names[folder.model] = f"{prefix}/{_renamed(folder.model)}"
+    generates = is_generative(folder.model, folder.files)
+    if not generates:  # else a file beside it names it
+        names[folder.model] = f"{prefix}/{_renamed(folder.model)}"
     files = {name: file_blob(path, "", {}) for name, path in folder.files.items()}
     members = [(names[name], blob.size_bytes, blob.read) for name, blob in files.items()]
     layer = _layer(members)
@@ -41,6 +44,7 @@ def build_image(folder: ModelFolder, description: Description) -> Content:
         **description.annotations(),
         MODEL_LABEL: names[folder.model],
         SHA256_LABEL: files[folder.model].digest.removeprefix("sha256:"),
+        **({TASK_LABEL: GENERATION} if generates else {}),
     }
     return build_content(_manifests(layer, labels))
 

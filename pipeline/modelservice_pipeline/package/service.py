@@ -59,6 +59,8 @@ def build_service(reference: Reference, model: PackedModel, options: ServiceOpti
         spec["imagePullSecrets"] = [{"name": options.secret}]
     elif options.secret:
         spec["model"]["credentials"] = {"secretName": options.secret}
+    if model.generates:
+        spec["generation"] = {}
     if options.replicas is not None:
         spec["replicas"] = options.replicas
     return _checked({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec})
@@ -73,7 +75,8 @@ def update_service(
         raise PipelineError(f"expected a {KIND} with spec.model, to update the model in it")
     kept = {key: value for key, value in spec["model"].items() if key not in _OURS}
     named = _model_fields(reference, model, options)
-    return _checked({**manifest, "spec": {**spec, "model": {**named, **kept}}})
+    generation: dict[str, Any] = {"generation": {}} if model.generates and "generation" not in spec else {}
+    return _checked({**manifest, "spec": {**spec, "model": {**named, **kept}, **generation}})
 
 
 def write_service(

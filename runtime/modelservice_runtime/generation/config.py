@@ -63,6 +63,17 @@ def is_generative(path: Path) -> bool:
     return (path / CONFIG_NAME).is_file()
 
 
+def whole_model(path: Path) -> Path:
+    """The folder of a generative model whose graph's file `path` is; of any other path, the path itself.
+
+    Raises ModelLoadFailedError where the folder's `genai_config.json` does not tell.
+    """
+    if not path.is_file() or not is_generative(path.parent):
+        return path
+    model = _Fields(_read(path.parent / CONFIG_NAME), "").part("model")
+    return path.parent if model.part("decoder").text("filename") == path.name else path
+
+
 def read_config(folder: Path) -> DecoderConfig:
     """Read and check it.
 

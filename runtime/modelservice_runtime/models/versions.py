@@ -15,7 +15,7 @@ from modelservice_runtime.errors import (
     ModelNotFoundError,
     StartupError,
 )
-from modelservice_runtime.generation.config import is_generative
+from modelservice_runtime.generation.config import is_generative, whole_model
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.settings.models import VersionLabel, VersionPolicy
 
@@ -49,11 +49,12 @@ def find_versions(name: str, path: Path, default_version: str, policy: VersionPo
     """The versions of the model `name` to serve, lowest first.
 
     A path without version directories is the one version `default_version`; whether a model is there is
-    left to its loading. Raises ModelNotFoundError for an unreadable directory and for a version given twice.
+    left to its loading. A graph that generates text stands for its folder. Raises ModelNotFoundError for an
+    unreadable directory and for a version given twice, ModelLoadFailedError.
     """
     directories = _version_directories(path)
     if not directories:
-        return [VersionSource(name, default_version, path)]
+        return [VersionSource(name, default_version, whole_model(path))]
     numbers = sorted(directories)
     served = numbers[-1:] if policy is VersionPolicy.LATEST else numbers
     return [VersionSource(name, str(number), directories[number]) for number in served]

@@ -4,22 +4,39 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.unit.pipeline.package.folders import PLAIN as PLAIN_MODEL
+from tests.unit.pipeline.package.folders import write
 
 from modelservice_operator.api import parse_model_service
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.oci.content import Content
 from modelservice_pipeline.oci.reference import parse_reference
-from modelservice_pipeline.package.files import PackedModel
+from modelservice_pipeline.package.files import PackedModel, find_model
+from modelservice_pipeline.package.image import build_image
+from modelservice_pipeline.package.modelpack import build_modelpack
+from modelservice_pipeline.package.opening import read_and_describe
 from modelservice_pipeline.package.service import (
+    API_VERSION,
+    KIND,
     ServiceOptions,
     build_service,
     default_name,
     render_service,
+    update_service,
     write_service,
 )
 
 REFERENCE = parse_reference(f"registry.example.com/team/spam@sha256:{'a' * 64}")
 PLAIN = PackedModel("model.onnx", "b" * 64, is_image=False)
 IMAGE = PackedModel("models/1/model.onnx", "b" * 64, is_image=True)
+
+
+def pack(folder: Path, names: tuple[str, ...], *, is_image: bool) -> tuple[str, Content]:
+    """Package a folder; returns the name of its model's file too."""
+    write(folder, {name: PLAIN_MODEL if name.endswith(".onnx") else b"{}" for name in names})
+    found, description = read_and_describe(folder)
+    build = build_image if is_image else build_modelpack
+    return found.model.rpartition("/")[2], build(found, description)
 
 
 def test_build_service_names_digest_and_sha256() -> None:
@@ -39,6 +56,37 @@ def test_build_service_of_an_image_mounts_it() -> None:
     spec = build_service(REFERENCE, IMAGE, ServiceOptions(secret="regcred", replicas=2))["spec"]
     assert spec["model"]["imageVolume"] == {"path": "models/1/model.onnx"}
     assert (spec["imagePullSecrets"], spec["replicas"]) == ([{"name": "regcred"}], 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "is_image"),
+    [
+        (("model.onnx", "genai_config.json"), False),
+        (("a/decoder.onnx", "a/genai_config.json", "a/tokenizer.json"), False),
+        (("decoder.onnx", "genai_config.json"), True),
+    ],
+)
+def test_a_folder_that_generates_text_is_served_so(
+    tmp_path: Path, names: tuple[str, ...], is_image: bool
+) -> None:
+    model, content = pack(tmp_path, names, is_image=is_image)
+    found = find_model(content)
+    assert found.path.endswith(model)  # genai_config.json names it
+    spec = build_service(REFERENCE, found, ServiceOptions())["spec"]
+    assert spec["generation"] == {}
+    settings = {"generation": {"maxSequences": 2}, "model": {"storageUri": "oci://r.example/a:1"}}
+    before = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "chat"}, "spec": settings}
+    assert update_service(before, REFERENCE, found, ServiceOptions())["spec"]["generation"] == {
+        "maxSequences": 2
+    }
+    del settings["generation"]
+    assert update_service(before, REFERENCE, found, ServiceOptions())["spec"]["generation"] == {}
+
+
+@pytest.mark.parametrize("is_image", [False, True])
+def test_a_model_of_tensors_beside_another_folder_is_none_of_them(tmp_path: Path, is_image: bool) -> None:
+    _, content = pack(tmp_path, ("model.onnx", "other/genai_config.json"), is_image=is_image)
+    assert "generation" not in build_service(REFERENCE, find_model(content), ServiceOptions())["spec"]
 
 
 @pytest.mark.parametrize(

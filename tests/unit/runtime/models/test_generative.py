@@ -51,6 +51,19 @@ def test_a_folder_is_one_version_and_a_directory_of_versions_has_the_latest(
     assert [source.version for source in find_sources(_settings(tmp_path / "odd" / "tiny"))] == ["1"]
 
 
+def test_a_graph_that_its_folder_names_stands_for_the_folder(tiny_chat: Path, tmp_path: Path) -> None:
+    """A volume's path, and one whose digest is checked, is that of a file."""
+    folder = Path(shutil.copytree(tiny_chat, tmp_path / "tiny"))
+    other = folder / "classifier.onnx"
+    other.touch()
+
+    assert [source.path for source in find_sources(_settings(folder / "model.onnx"))] == [folder]
+    assert [source.path for source in find_sources(_settings(other))] == [other]
+    (folder / "genai_config.json").write_text("[]")
+    with pytest.raises(StartupError, match="genai_config"):
+        find_sources(_settings(folder / "model.onnx"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
