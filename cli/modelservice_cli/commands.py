@@ -127,7 +127,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "chat",
         help="talk to a model that generates text, in the terminal",
         description="Talk to a model that generates text: a line is a message, and answers come as they are "
-        "made. Any server of OpenAI's API will do.",
+        "made. Of any server of OpenAI's API, or of a ModelService, by way of the API server.",
         allow_abbrev=False,
     )
     add_chat_arguments(chat_parser)

@@ -1,13 +1,14 @@
 """Speaks OpenAI's API: which models there are, and an answer as it comes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
 from modelservice_cli.errors import CommandError
+from modelservice_pipeline.predict.connections import TlsFiles, make_context
 
 # The first word of an answer may wait for those of others; clients of OpenAI wait as long.
 _TIMEOUT_SECONDS = 600
@@ -16,22 +17,26 @@ _MAX_LINE_BYTES = 1024 * 1024
 
 
 class ChatClient:
-    """One server. `url` may end with `/v1`, or not. Raises CommandError."""
+    """One server. `url` may end with `/v1`, or not; `headers` are made for each request.
 
-    def __init__(self, url: str, key: str | None = None) -> None:
+    Raises CommandError, PipelineError for files of TLS that cannot be used.
+    """
+
+    def __init__(self, url: str, headers: Callable[[], Mapping[str, str]], tls: TlsFiles) -> None:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise CommandError(f"{url} is no URL ({error})") from error
         if parts.scheme not in ("http", "https") or not host:
-            raise CommandError(f"{url} is no URL of a server, expected http://HOST:PORT or https://HOST")
-        self._make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+            raise CommandError(
+                f"{url} is no URL of a server, expected http://HOST:PORT or https://HOST, or the name of a "
+                "ModelService"
+            )
+        self._context = make_context(tls) if parts.scheme == "https" else None
         self._place, self._host, self._port = parts.netloc.rpartition("@")[2], host, port
         self._base = parts.path.rstrip("/").removesuffix("/v1") + "/v1"
-        self._headers = {"Content-Type": "application/json"}
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
+        self._headers = headers
 
     def models(self) -> list[str]:
         """The models that generate text. Raises CommandError."""
@@ -51,15 +56,19 @@ class ChatClient:
                 raise CommandError(f"{self._place}: the answer broke off ({error})") from error
 
     def _connect(self) -> HTTPConnection:
-        return self._make(self._host, self._port, timeout=_TIMEOUT_SECONDS)
+        if self._context is None:
+            return HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
+        return HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS, context=self._context)
 
     def _ask(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> HTTPResponse:
         try:
-            connection.request(method, self._base + path, body, self._headers)
+            headers = {"Content-Type": "application/json", **self._headers()}
+            connection.request(method, self._base + path, body, headers)
             response = connection.getresponse()
             if response.status == 200:
                 return response
-            refusal = _parsed(response.read(_MAX_ANSWER_BYTES)).get("error")
+            answer = _parsed(response.read(_MAX_ANSWER_BYTES))
+            refusal = answer.get("error") or answer.get("message")  # the latter of an API server
         except (HTTPException, OSError) as error:
             raise CommandError(f"cannot ask {self._place} ({error})") from error
         sentence = refusal.get("message") if isinstance(refusal, dict) else refusal

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from modelservice_cli.chat.client import ChatClient
+from modelservice_cli.chat.reach import reach
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.report import printable
+from modelservice_pipeline.errors import PipelineError
 
 # Line ends, spaces that do not break, and what joins the parts of emoji and of letters.
 _HARMLESS = "\n\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
@@ -15,14 +17,17 @@ _HARMLESS = "\n\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{ZERO WIDTH JOINER
 
 def run(arguments: argparse.Namespace) -> int:
     """Talk until the input ends; returns the exit code. Raises CommandError."""
-    client = ChatClient(arguments.url, _read_key(arguments))
-    options: dict[str, Any] = {"model": arguments.model or _only_model(client)}
-    if arguments.max_tokens is not None:
-        options["max_tokens"] = arguments.max_tokens
-    if arguments.temperature is not None:
-        options["temperature"] = arguments.temperature
-    system = [{"role": "system", "content": arguments.system}] if arguments.system else []
-    talk(client, options, system, _questions(options["model"]), sys.stdout)
+    try:
+        client = reach(arguments)
+        options: dict[str, Any] = {"model": arguments.model or _only_model(client)}
+        if arguments.max_tokens is not None:
+            options["max_tokens"] = arguments.max_tokens
+        if arguments.temperature is not None:
+            options["temperature"] = arguments.temperature
+        system = [{"role": "system", "content": arguments.system}] if arguments.system else []
+        talk(client, options, system, _questions(options["model"]), sys.stdout)
+    except PipelineError as error:  # of keys and certificates, which are read as they are needed
+        raise CommandError(str(error)) from None
     return 0
 
 
@@ -73,15 +78,3 @@ def _only_model(client: ChatClient) -> str:
     if len(models) > 1:
         raise CommandError(f"which model? --model takes one of {', '.join(models)}")
     return models[0]
-
-
-def _read_key(arguments: argparse.Namespace) -> str | None:
-    if arguments.api_key_file is None:
-        return None
-    try:
-        key: str = arguments.api_key_file.read_text().strip()
-    except (OSError, ValueError) as error:
-        raise CommandError(f"cannot read the key in {arguments.api_key_file} ({error})") from error
-    if not key or not key.isprintable() or " " in key:
-        raise CommandError(f"{arguments.api_key_file} holds no key, expected one line")
-    return key

@@ -46,18 +46,7 @@ Reach = Callable[[argparse.Namespace, str], Reached]
 
 def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a served model may want of its clients: the same flags for every command."""
-    group = parser.add_argument_group("served models")
-    group.add_argument("--api-key-file", type=Path, metavar="FILE", help="the API key is in this file")
-    group.add_argument("--api-key-env", metavar="NAME", help="the API key is in this environment variable")
-    group.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="a bearer token is in this file, which may change"
-    )
-    group.add_argument(
-        "--header", action="append", default=[], metavar="'NAME: VALUE'", help="one more header; repeatable"
-    )
-    group.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file of the server's authority")
-    group.add_argument("--client-cert", type=Path, metavar="FILE", help="PEM file of a client certificate")
-    group.add_argument("--client-key", type=Path, metavar="FILE", help="PEM file with its key, not encrypted")
+    group = add_identity_arguments(parser)
     group.add_argument(
         "--timeout",
         type=_positive_seconds,
@@ -80,6 +69,23 @@ def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_constant_argument(parser)
     add_cluster_arguments(parser)
+
+
+def add_identity_arguments(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
+    """Add how client and server know each other; `add_endpoint_arguments` adds them too."""
+    group = parser.add_argument_group("served models")
+    group.add_argument("--api-key-file", type=Path, metavar="FILE", help="the API key is in this file")
+    group.add_argument("--api-key-env", metavar="NAME", help="the API key is in this environment variable")
+    group.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="a bearer token is in this file, which may change"
+    )
+    group.add_argument(
+        "--header", action="append", default=[], metavar="'NAME: VALUE'", help="one more header; repeatable"
+    )
+    group.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file of the server's authority")
+    group.add_argument("--client-cert", type=Path, metavar="FILE", help="PEM file of a client certificate")
+    group.add_argument("--client-key", type=Path, metavar="FILE", help="PEM file with its key, not encrypted")
+    return group
 
 
 def add_constant_argument(parser: argparse.ArgumentParser) -> None:
@@ -135,15 +141,25 @@ def open_predictor(target: str, arguments: argparse.Namespace) -> "Predictor":
     return FilePredictor(OnnxModel(path), arguments.rows_per_request, read_constants(arguments))
 
 
-def _open_service(name: str, arguments: argparse.Namespace) -> "Predictor":
-    reach: Reach | None = getattr(arguments, "reach_service", None)
-    if reach is None or not _SERVICE_NAME.fullmatch(name):
-        raise PipelineError(f"{name!r} is no file, and no URL that begins with http:// or https://")
+def is_service_name(text: str) -> bool:
+    """Return whether this may be the name of a ModelService."""
+    return _SERVICE_NAME.fullmatch(text) is not None
+
+
+def check_service_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse flags that are for URLs. Raises PipelineError."""
     if arguments.token_file or arguments.ca_file or arguments.client_cert:
         raise PipelineError(
             "a ModelService is asked through the API server, as whom the kubeconfig names: --token-file, "
             "--ca-file and --client-cert are for URLs"
         )
+
+
+def _open_service(name: str, arguments: argparse.Namespace) -> "Predictor":
+    reach: Reach | None = getattr(arguments, "reach_service", None)
+    if reach is None or not is_service_name(name):
+        raise PipelineError(f"{name!r} is no file, and no URL that begins with http:// or https://")
+    check_service_arguments(arguments)
     from modelservice_pipeline.predict.endpoint import EndpointPredictor
 
     reached, access = reach(arguments, name), build_access(arguments)
@@ -153,20 +169,26 @@ def _open_service(name: str, arguments: argparse.Namespace) -> "Predictor":
 
 def build_access(arguments: argparse.Namespace) -> "Access":
     """Return how servers are asked by these arguments. Raises PipelineError."""
-    if arguments.client_key and not arguments.client_cert:
-        raise PipelineError("--client-key needs --client-cert")
     from modelservice_pipeline.predict.server import Access
 
     return Access(
-        headers=_make_headers(arguments),
-        tls=TlsFiles(arguments.ca_file, arguments.client_cert, arguments.client_key),
+        headers=make_headers(arguments),
+        tls=read_tls(arguments),
         seconds=arguments.timeout,
         concurrency=arguments.concurrency,
         rows_at_once=arguments.rows_per_request,
     )
 
 
-def _make_headers(arguments: argparse.Namespace) -> Callable[[], Mapping[str, str]]:
+def read_tls(arguments: argparse.Namespace) -> TlsFiles:
+    """Return the files of TLS by `add_identity_arguments`. Raises PipelineError."""
+    if arguments.client_key and not arguments.client_cert:
+        raise PipelineError("--client-key needs --client-cert")
+    return TlsFiles(arguments.ca_file, arguments.client_cert, arguments.client_key)
+
+
+def make_headers(arguments: argparse.Namespace) -> Callable[[], Mapping[str, str]]:
+    """Return what makes headers by `add_identity_arguments`; a key is `X-Api-Key`. Raises PipelineError."""
     fixed = dict(_parse_header(text) for text in arguments.header)
     given = [flag for flag in ("api_key_file", "api_key_env") if getattr(arguments, flag)]
     if len(given) > 1:

@@ -60,7 +60,7 @@ class Connections:
     def __init__(self, url: SplitResult, tls: TlsFiles) -> None:
         self._idle: list[http.client.HTTPConnection] = []
         self._host, self._port = url.hostname or "", url.port
-        self._context = _make_context(tls) if url.scheme == "https" else None
+        self._context = make_context(tls) if url.scheme == "https" else None
 
     def ask(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, seconds: float
@@ -134,7 +134,8 @@ class Connections:
         return http.client.HTTPSConnection(self._host, self._port, context=self._context)
 
 
-def _make_context(tls: TlsFiles) -> ssl.SSLContext:
+def make_context(tls: TlsFiles) -> ssl.SSLContext:
+    """Return what a client's connections are made with. Raises PipelineError."""
     context = _make_trusting(tls)
     if not tls.verifies:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

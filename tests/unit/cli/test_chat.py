@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from modelservice_cli.chat.run import shown
 from modelservice_cli.commands import run
@@ -22,6 +23,9 @@ class Played:
         self.answers, self.status, self.models = list(answers), status, models
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.headers: list[dict[str, str]] = []
+        self.prefix = ""
+        self.documents: dict[str, Any] = {}
 
     @contextmanager
     def served(self) -> Iterator[str]:
@@ -32,13 +36,17 @@ class Played:
                 pass
 
             def do_GET(self) -> None:
-                content = json.dumps({"data": [{"id": name} for name in played.models]}).encode()
-                self.reply(200, content)
+                played.headers.append(dict(self.headers))
+                models = {"data": [{"id": name} for name in played.models]}
+                found = {f"{played.prefix}/v1/models": models, **played.documents}.get(self.path)
+                sentence = {"kind": "Status", "message": f"{self.path} is forbidden"}
+                self.reply(403 if found is None else 200, json.dumps(found or sentence).encode())
 
             def do_POST(self) -> None:
+                played.headers.append(dict(self.headers))
                 played.keys.append(self.headers["Authorization"])
                 played.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                assert self.path == "/v1/chat/completions"
+                assert self.path == f"{played.prefix}/v1/chat/completions"
                 self.reply(played.status, played.answers.pop(0))
 
             def reply(self, status: int, content: bytes) -> None:
@@ -101,6 +109,62 @@ def test_chat_sends_the_key_of_a_file_and_temperature_zero(monkeypatch, tmp_path
     assert (played.asked[0]["model"], played.asked[0]["temperature"]) == ("other", 0)
 
 
+def save_kubeconfig(path: Path, server: str) -> Path:
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "secret-token"}}],
+        "contexts": [{"name": "k", "context": {"cluster": "c", "user": "u", "namespace": "mail"}}],
+        "current-context": "k",
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+SERVICE = "/apis/modelservice.dev/v1alpha1/namespaces/{}/modelservices/helper"
+PROXY = "/api/v1/namespaces/{}/services/http:helper:80/proxy"
+
+
+@pytest.mark.parametrize(("flags", "namespace"), [((), "mail"), (("-n", "web"), "web")])
+def test_chat_with_a_service_goes_through_the_api_server(monkeypatch, capsys, tmp_path, flags, namespace):
+    monkeypatch.setenv("CHAT_KEY", "secret-1")
+    played = Played(stream("Hi"), models=("llama",))
+    played.prefix = PROXY.format(namespace)
+    status = {"url": f"http://helper.{namespace}.svc/v2/models/llama"}
+    played.documents[SERVICE.format(namespace)] = {"spec": {}, "status": status}
+    with played.served() as url:
+        where = ("--kubeconfig", str(save_kubeconfig(tmp_path / "kubeconfig", url)), *flags)
+        assert chat(monkeypatch, "helper", "b\n", "--api-key-env", "CHAT_KEY", *where) == 0
+
+    assert capsys.readouterr().out == "Hi\n"
+    assert played.asked[0]["model"] == "llama"
+    for headers in played.headers[1:]:  # the API server passes the one on, and keeps the other
+        assert (headers["X-Api-Key"], headers["Authorization"]) == ("secret-1", "Bearer secret-token")
+
+
+@pytest.mark.parametrize(
+    ("documents", "flags", "sentence"),
+    [
+        ({SERVICE.format("mail"): {"spec": {}}}, (), "does not answer yet"),
+        ({SERVICE.format("mail"): {"status": {"url": "http://h/v2/models/h"}}}, (), "v1/models is forbidden"),
+        ({}, ("--token-file", "token"), "are for URLs"),
+        ({}, ("--api-key-env", "NOT_SET"), "NOT_SET is not set"),
+    ],
+)
+def test_chat_says_why_a_service_is_not_reached(
+    monkeypatch, capsys, tmp_path: Path, documents, flags, sentence
+):
+    (tmp_path / "token").write_text("t")
+    monkeypatch.chdir(tmp_path)
+    played = Played()
+    played.prefix = "/elsewhere"
+    played.documents = documents
+    with played.served() as url:
+        where = ("--kubeconfig", str(save_kubeconfig(tmp_path / "kubeconfig", url)), *flags)
+        assert chat(monkeypatch, "helper", "b\n", *where) == 1
+
+    assert sentence in capsys.readouterr().err
+
+
 FAILURES = {
     "refused": (
         Played(b'{"error": {"message": "the prompt is too long"}}', status=400),
@@ -129,7 +193,7 @@ def test_chat_says_why_it_cannot_go_on(monkeypatch, capsys, kind):
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("chat", "is no URL of a server"),
+        ("Chat", "is no URL of a server"),
         ("ftp://a", "is no URL of a server"),
         ("http://a:b", "is no URL"),
         ("http://127.0.0.1:1", "cannot ask 127.0.0.1:1"),
@@ -140,7 +204,7 @@ def test_chat_refuses_what_is_no_server(monkeypatch, capsys, url, sentence):
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [None, "", "two words", "two\nlines"])
+@pytest.mark.parametrize("content", [None, "", "two\nlines"])
 def test_chat_refuses_files_without_a_key(monkeypatch, capsys, tmp_path: Path, content):
     file = tmp_path / "key"
     if content is not None:
