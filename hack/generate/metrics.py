@@ -92,7 +92,7 @@ class _OneLane:
     limits = GenerationLimits(1, 1, 1, 1)
     statistics = GenerationStatistics()
     kv_usage = 0.5
-    running = waiting = 1
+    running = waiting = tokens_in_flight = 1
 
 
 def exported() -> dict[str, list[Exported]]:

@@ -16,7 +16,7 @@ from tests.unit.runtime.auth.signed_tokens import ALL_KEYS
 from tests.unit.runtime.certificates import Authority
 from yarl import URL
 
-from modelservice_autoscaler.algorithm.load import GpuLoad, Load
+from modelservice_autoscaler.algorithm.load import GpuLoad, Load, TextLoad
 from modelservice_autoscaler.looking.answer import parse_answer
 from modelservice_operator.api import parse_model_service
 from modelservice_operator.api.spec.resources import ExecutionProviders
@@ -620,6 +620,8 @@ def test_fields_that_a_server_does_not_know_are_named() -> None:
 def test_what_a_server_says_of_its_load_is_understood() -> None:
     counts = list(range(len(QUEUE_BUCKETS_SECONDS) + 1))
     counted = ServerLoad(2, 3, 5_500_000_000, 7, 8_000_000_000, counts, 1.5)
+    counted.text_tokens, counted.max_sequences = 900, 16
+    counted.kv_used_tokens, counted.kv_tokens = 400.0, 1600
     gpus = [GpuDevice("GPU-0", "H100", 80, 8, 0.25), GpuDevice("GPU-1", "H100", 80, 9, None)]
     page = build_load(counted, Life(1_000_000_000, 2_000_000_000), 11_000_000_000, 77, gpus)
     idle = build_load(ServerLoad(), Life(1_000_000_000, 2_000_000_000), 11_000_000_000, 0, [])
@@ -637,6 +639,7 @@ def test_what_a_server_says_of_its_load_is_understood() -> None:
         queue_bounds_seconds=QUEUE_BUCKETS_SECONDS,
         queue_counts=tuple(counts),
         gpus=(GpuLoad(0.25, 8, 80), GpuLoad(None, 9, 80)),
+        texts=TextLoad(900, 0.25, 16),
     )
     assert answer.idle_seconds == 0
     assert parse_answer(orjson.dumps(idle)).idle_seconds == 9

@@ -20,6 +20,7 @@ from modelservice_autoscaler.algorithm.behavior import (
 )
 from modelservice_autoscaler.algorithm.decision import Decision
 from modelservice_autoscaler.algorithm.evidence import weigh
+from modelservice_autoscaler.algorithm.kinds import kind_of
 from modelservice_autoscaler.algorithm.spec import BURST_POLICY
 from modelservice_autoscaler.algorithm.state import EMPTY, Recommended
 from modelservice_autoscaler.algorithm.tracks import observe
@@ -68,7 +69,7 @@ def decide(spec: AutoscalerSpec, look: Look, state: State, now_seconds: float) -
 def _looked(spec: AutoscalerSpec, look: Look, state: State, now_seconds: float) -> State:
     """Take in the answers. After a gap everything begins anew: what happened in it is not known."""
     had_gap = now_seconds - state.looked_seconds >= GAP_SECONDS
-    with_queue = any(signal.type == "QueueTime" for signal in spec.signals)
+    with_queue = any(kind_of(signal).counter is None for signal in spec.signals)
     before = {} if had_gap else state.tracks
     tracks = observe(before, look.pods, now_seconds, with_queue=with_queue)
     state = replace(state, tracks=tracks, looked_seconds=now_seconds)

@@ -36,7 +36,9 @@ class Reading:
     value: float | None
     """Per answering pod, over the stable window; None where nothing is known."""
     total: float | None
-    """Of all answering pods; for QueueTime the value."""
+    """Of all answering pods; where it is no sum, the value."""
+    untold: int = 0
+    """Of the pods, how many do not say, those that do not answer among them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelservice_autoscaler.algorithm.decision import Reading
+from modelservice_autoscaler.algorithm.kinds import kind_of
 from modelservice_autoscaler.algorithm.pods import group_pods
 from modelservice_autoscaler.algorithm.replicas import propose_replicas
 from modelservice_autoscaler.algorithm.signals import build_window
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from modelservice_autoscaler.algorithm.signals import Usage, Window
     from modelservice_autoscaler.algorithm.spec import AutoscalerSpec, Signal
     from modelservice_autoscaler.algorithm.state import State
-
-_BURSTING = frozenset({"Concurrency", "RequestRate"})
-"""Signals of what is asked for. Those of how busy a pod is end where the pod does, and jump by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def weigh(spec: AutoscalerSpec, look: Look, state: State) -> Evidence:
     usages = [(signal, stable.measure(signal, last)) for signal in spec.signals]
     asked = _ask(stable, usages, look.replicas)
     recent = _ask(last, [(signal, last.measure(signal, last)) for signal in spec.signals], look.replicas)
-    burst = tuple(one for one in recent if one.signal.type in _BURSTING)
+    burst = tuple(one for one in recent if kind_of(one.signal).bursts)
     return Evidence(
         readings=tuple(_reading(signal, usage) for signal, usage in usages),
         stable=tuple(_agreed(one, recent, look.replicas) for one in asked),
@@ -74,7 +72,7 @@ def _ask(window: Window, usages: Iterable[tuple[Signal, Usage | None]], replicas
     for signal, usage in usages:
         if usage is not None:
             proposed = propose_replicas(signal, usage, window.pods.unready, replicas)
-            if signal.type == "QueueTime":
+            if kind_of(signal).is_queue:
                 # That there is no queue does not say that pods have nothing to do.
                 proposed = max(proposed, min(window.busy_pods(), replicas))
             asked.append(Asked(signal, usage, proposed, window.seconds))
@@ -84,5 +82,5 @@ def _ask(window: Window, usages: Iterable[tuple[Signal, Usage | None]], replicas
 def _reading(signal: Signal, usage: Usage | None) -> Reading:
     if usage is None:
         return Reading(signal, None, None)
-    pods = 1 if signal.type == "QueueTime" else usage.answering
-    return Reading(signal, usage.total / pods, usage.total)
+    pods = 1 if kind_of(signal).is_of_all_pods else usage.answering
+    return Reading(signal, usage.total / pods, usage.total, usage.missing)

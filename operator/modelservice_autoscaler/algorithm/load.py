@@ -16,6 +16,18 @@ class GpuLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class TextLoad:
+    """How busy models are that generate text."""
+
+    tokens: float
+    """Of prompts that wait or were read, and those that were generated, of all requests under way."""
+    kv_usage: float
+    """Which share of the memory for keys and values is in use, 0 to 1."""
+    places: int
+    """Requests that can run at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """The answer of `GET /load`. Counters run from the start of the server on; the rest is as of now."""
 
@@ -35,6 +47,8 @@ class Load:
     queue_counts: tuple[int, ...] = ()
     """Requests by how long they waited, per bucket: one more than there are bounds."""
     gpus: tuple[GpuLoad, ...] = ()
+    texts: TextLoad | None = None
+    """None where no model generates text, or the server is older."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+from modelservice_autoscaler.algorithm.kinds import kind_of
+
 if TYPE_CHECKING:
     from modelservice_autoscaler.algorithm.signals import Usage
     from modelservice_autoscaler.algorithm.spec import Signal
@@ -24,7 +26,7 @@ def propose_replicas(signal: Signal, usage: Usage, unready: int, replicas: int) 
     Pods that do not answer count as idle where more are asked for, and as used up where fewer are; pods that
     are not ready count as idle where more are asked for. Where that turns the direction, nothing changes.
     """
-    if signal.type == "QueueTime":
+    if kind_of(signal).is_of_all_pods:
         return _of_the_whole(signal, usage, replicas)
     ratio = usage.total / (signal.target * usage.answering)
     counted = usage.answering + usage.missing + (unready if ratio > 1.0 else 0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil, inf, isnan, nan
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelservice_autoscaler.algorithm.kinds import kind_of
 from modelservice_autoscaler.algorithm.tracks import COUNTERS, Point
 from modelservice_autoscaler.algorithm.windows import DRAIN_SECONDS, STANDING_PART
 
@@ -30,7 +31,7 @@ class Usage:
     """A signal over a window."""
 
     total: float
-    """In the unit of the target: of all answering pods; for QueueTime the value."""
+    """In the unit of the target: of all answering pods; where it is no sum, the value."""
     answering: int
     missing: int
     """Pods whose share is not known."""
@@ -47,6 +48,8 @@ class Span(NamedTuple):
     """Requests that ran, on average of the answers."""
     bounds: tuple[float, ...]
     """Of its queue's buckets."""
+    places: int
+    """Requests that it can run at once; 1 where that is not known."""
     share: float
     """How much of the window it was there."""
     answers: bool
@@ -86,23 +89,32 @@ class Window:
         """
         if signal.percent and not signal.whole:
             return None
-        if signal.type == "QueueTime":
+        kind = kind_of(signal)
+        if kind.counter is None:
             return self._queue_time()
-        counter = _COUNTERS[signal.type, signal.part]
-        rates = [(span, span.rate(counter)) for span in self.spans]
-        known = [(span, rate) for span, rate in rates if not isnan(rate)]
+        known = self._rates(kind.counter)
         answering = sum(span.answers for span, _ in known)
         if not answering:
             return None
-        if counter in _LEVELS:
+        if kind.is_held:
             total = sum(rate for span, rate in known if span.answers)
         else:
-            total = sum(rate * span.share for span, rate in known)
-        if signal.type == "Concurrency":
-            total = min(total, recent.most_concurrency(signal.target, is_burst=recent is self))
+            total = self._total(kind.counter)
+        if kind.is_in_flight:
+            total = min(total, recent.most_in_flight(kind.counter, signal.target, is_burst=recent is self))
         if signal.percent and signal.whole:
             total *= 100.0 / signal.whole
         return Usage(total, answering, self._missing(answering))
+
+    def most_in_flight(self, counter: int, target: float, *, is_burst: bool) -> float:
+        """Return how much of what requests in flight bring along is to be believed in, tokens or themselves.
+
+        It is that of as many requests as are to be believed in, if all are alike.
+        """
+        a_request = self._total(counter) / (self._total(_IN_FLIGHT) or nan)
+        if isnan(a_request) or not a_request:
+            return inf
+        return a_request * self.most_concurrency(target / a_request, is_burst=is_burst)
 
     def most_concurrency(self, target: float, *, is_burst: bool) -> float:
         """Return how many requests in flight are to be believed in.
@@ -128,13 +140,21 @@ class Window:
         return (arrived + waiting / DRAIN_SECONDS) * busy / ended
 
     def busy_pods(self) -> int:
-        """Return how many pods have enough to do, were each to run one request at a time.
+        """Return how many pods it takes to run at once what is in flight.
 
-        One that runs several at once counts as several: what it could take besides is not known.
+        Where a pod does not say how many it can run it counts as one for each: what it could take besides is
+        not known.
         """
-        rates = [(span.rate(_IN_FLIGHT), span.share) for span in self.spans]
-        in_flight = sum(rate * share for rate, share in rates if not isnan(rate))
-        return ceil(round(in_flight, 6))
+        needed = sum(rate * span.share / span.places for span, rate in self._rates(_IN_FLIGHT))
+        return ceil(round(needed, 6))
+
+    def _rates(self, counter: int) -> list[tuple[Span, float]]:
+        """What is known of a counter's growth in a second."""
+        rates = [(span, span.rate(counter)) for span in self.spans]
+        return [(span, rate) for span, rate in rates if not isnan(rate)]
+
+    def _total(self, counter: int) -> float:
+        return sum(rate * span.share for span, rate in self._rates(counter))
 
     def _queue_time(self) -> Usage | None:
         answering = [span for span in self.spans if span.answers and span.start.queue and span.end.queue]
@@ -167,7 +187,8 @@ def build_window(seconds: float, state: State, pods: Pods) -> Window:
         was_always_there = answers and track.since_seconds <= state.since_seconds
         share = 1.0 if was_always_there else min(looked / watched, 1.0)
         running = track.mean_running(start.at_seconds)
-        spans.append(Span(start, track.points[-2], end, running, track.bounds, share, answers))
+        before, bounds, places = track.points[-2], track.bounds, track.places
+        spans.append(Span(start, before, end, running, bounds, places, share, answers))
     return Window(seconds, tuple(spans), pods)
 
 
@@ -185,17 +206,7 @@ def quantile(counts: Mapping[float, int], part: float) -> float:
     return 0.0
 
 
-_COUNTERS = {
-    ("Concurrency", "Utilization"): COUNTERS.index("in_flight"),
-    ("RequestRate", "Utilization"): COUNTERS.index("arrived"),
-    ("CPU", "Utilization"): COUNTERS.index("cpu"),
-    ("Memory", "Utilization"): COUNTERS.index("memory"),
-    ("GPU", "Utilization"): COUNTERS.index("gpu"),
-    ("GPU", "Memory"): COUNTERS.index("gpu_memory"),
-}
 _IN_FLIGHT = COUNTERS.index("in_flight")
 _UPTIME = COUNTERS.index("uptime")
 _ENDED = COUNTERS.index("ended")
 _ARRIVED = COUNTERS.index("arrived")
-_LEVELS = frozenset({COUNTERS.index("memory"), COUNTERS.index("gpu_memory")})
-"""What a pod holds for itself: it does not move to others when they come."""

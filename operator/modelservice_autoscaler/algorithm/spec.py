@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric
     from modelservice_operator.api.types.kubernetes import ScalingRules
 
-SignalType = Literal["Concurrency", "RequestRate", "QueueTime", "CPU", "Memory", "GPU"]
+SignalType = Literal[
+    "Concurrency",
+    "RequestRate",
+    "QueueTime",
+    "CPU",
+    "Memory",
+    "GPU",
+    "TokensInFlight",
+    "KVCache",
+    "WaitingRequests",
+]
 DOWN_STABILIZATION_SECONDS = 300.0
 """Kubernetes' default: longer than most starts of a model take, so that none goes in a short lull."""
 
@@ -49,8 +59,8 @@ DEFAULT_DOWN = Rules(
 class Signal:
     """One signal and the value to steer to.
 
-    Requests, requests a second, cores or bytes per pod; seconds of the whole service for QueueTime; where
-    `percent` is set, percent of `whole`.
+    Requests, requests a second, tokens, cores or bytes per pod; seconds of the whole service for QueueTime;
+    where `percent` is set, percent of `whole`.
     """
 
     type: SignalType
@@ -59,7 +69,7 @@ class Signal:
     """Which part of the GPU."""
     percent: bool = False
     whole: float | None = None
-    """What 100 % is: the pod's request, or 1 for a GPU; None where the request is not known."""
+    """What 100 % is: the pod's request, or 1 of what is a share; None where the request is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +95,13 @@ def build_spec(
     A signal whose target is a percentage of an unknown request is kept with `whole` None: it counts as
     missing. External metrics are left out: nobody but an HPA reads them.
     """
-    requests = {"CPU": cpu_request_cores, "Memory": memory_request_bytes}
+    wholes = {"CPU": cpu_request_cores, "Memory": memory_request_bytes}
     behavior = autoscaling.behavior
     return AutoscalerSpec(
         min_replicas=max(autoscaling.min_replicas, 1),
         max_replicas=autoscaling.max_replicas,
         signals=tuple(
-            _build_signal(metric, metric.type, requests.get(metric.type))
+            _build_signal(metric, metric.type, wholes.get(metric.type, 1.0))
             for metric in autoscaling.metrics
             if metric.type != "External"
         ),
@@ -100,10 +110,9 @@ def build_spec(
     )
 
 
-def _build_signal(metric: Metric, kind: SignalType, request: float | None) -> Signal:
+def _build_signal(metric: Metric, kind: SignalType, whole: float | None) -> Signal:
     target, percent = metric.target, metric.target.average_utilization
     if percent is not None:
-        whole = 1.0 if kind == "GPU" else request
         return Signal(kind, float(percent), metric.gpu or "Utilization", percent=True, whole=whole)
     return Signal(kind, float(parse_quantity(target.average_value or target.value or "")))
 

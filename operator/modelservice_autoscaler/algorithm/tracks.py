@@ -22,9 +22,13 @@ SMALLEST_GAP_SECONDS = 0.5
 """Answers that follow each other faster replace the one before: so a track has at most 62 points."""
 
 
-COUNTERS = ("uptime", "in_flight", "ended", "arrived", "cpu", "memory", "gpu", "gpu_memory")
+COUNTERS = (
+    "uptime", "in_flight", "ended", "arrived", "cpu",
+    "memory", "gpu", "gpu_memory", "waiting", "tokens", "kv_cache",
+)  # fmt: skip
 """What is counted, in this order: the server's own seconds, requests times seconds, requests twice, seconds
-of CPU; bytes times seconds, and of the devices utilization and used part of the memory times seconds."""
+of CPU. Then levels, times seconds: bytes, utilization and used part of the memory of the devices, requests
+that wait, tokens in flight, used part of the memory for keys and values."""
 
 
 class Point(NamedTuple):
@@ -60,6 +64,11 @@ class Track:
     def bounds(self) -> tuple[float, ...]:
         """The bounds of its queue's buckets."""
         return self.last.queue_bounds_seconds if self.last else ()
+
+    @property
+    def places(self) -> int:
+        """How many requests it can run at once; 1 where it does not say."""
+        return self.last.texts.places if self.last and self.last.texts else 1
 
     def start(self, from_seconds: float) -> Point:
         """Return the counters at a moment, at the earliest those of the first answer.
@@ -147,8 +156,10 @@ def _next_point(track: Track, sample: Sample, *, with_queue: bool) -> Point:
     )
 
 
-def _levels(load: Load) -> tuple[float, float, float]:
-    return (load.memory_bytes, _utilization(load.gpus), _used_memory(load.gpus))
+def _levels(load: Load) -> tuple[float, ...]:
+    tokens, kv_usage = (load.texts.tokens, load.texts.kv_usage) if load.texts else (nan, nan)
+    devices = (_utilization(load.gpus), _used_memory(load.gpus))
+    return (load.memory_bytes, *devices, load.waiting, tokens, kv_usage)
 
 
 def _grown(integral: float, before: float, after: float, seconds: float) -> float:

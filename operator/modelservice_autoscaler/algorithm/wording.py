@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from modelservice_autoscaler.algorithm.kinds import kind_of
 from modelservice_autoscaler.algorithm.windows import STABLE_SECONDS
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from modelservice_autoscaler.algorithm.spec import Signal
 
 _BINARY = ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"))
-_UNITS = {"Concurrency": "", "RequestRate": " requests a second", "CPU": " cores", "Memory": "", "GPU": ""}
 
 
 class Asked(NamedTuple):
@@ -57,14 +57,15 @@ def _missing(pods: Pods, signals: Sequence[tuple[Signal, Usage | None]]) -> Iter
 
 
 def _measured(signal: Signal, usage: Usage) -> str:
-    if signal.type == "QueueTime":
-        return f"{_number(usage.total)} s of {_number(signal.target)} s"
+    kind = kind_of(signal)
+    if kind.is_of_all_pods:
+        return f"{_number(usage.total)}{kind.unit} of {_number(signal.target)}{kind.unit}"
     value = usage.total / usage.answering
     if signal.percent:
         return f"{_number(value)} % of {_number(signal.target)} %"
-    if signal.type == "Memory":
+    if kind.unit == "B":
         return f"{_bytes(value)} of {_bytes(signal.target)} a pod"
-    return f"{_number(value)} of {_number(signal.target)}{_UNITS[signal.type]} a pod"
+    return f"{_number(value)} of {_number(signal.target)}{kind.unit} a pod"
 
 
 def _number(value: float) -> str:

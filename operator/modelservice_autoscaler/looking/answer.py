@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from modelservice_autoscaler.algorithm.load import GpuLoad, Load
+from modelservice_autoscaler.algorithm.load import GpuLoad, Load, TextLoad
 
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -26,6 +26,15 @@ class _Gpu(msgspec.Struct, rename="camel"):
     memory_total_bytes: _Count | None = None
 
 
+class _Texts(msgspec.Struct, rename="camel"):
+    tokens_in_flight: _Amount
+    kv_cache_usage: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    max_sequences: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+
+    def load(self) -> TextLoad:
+        return TextLoad(self.tokens_in_flight, self.kv_cache_usage, self.max_sequences)
+
+
 class _Answer(msgspec.Struct, rename="camel"):
     uptime_seconds: _Amount
     running: _Count
@@ -37,6 +46,7 @@ class _Answer(msgspec.Struct, rename="camel"):
     memory_bytes: _Amount
     queue_seconds: _Queue = msgspec.field(default_factory=_Queue)
     gpus: Annotated[tuple[_Gpu, ...], msgspec.Meta(max_length=_MOST_GPUS)] = ()
+    generation: _Texts | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
@@ -62,6 +72,7 @@ def parse_answer(raw: bytes) -> Answer:
     bounds, counts = said.queue_seconds.bounds, said.queue_seconds.counts
     if counts and len(counts) != len(bounds) + 1:
         raise ValueError(f"its answer has {len(counts)} counts for {len(bounds)} bounds")
+    texts = said.generation
     load = Load(
         uptime_seconds=said.uptime_seconds,
         running=said.running,
@@ -75,5 +86,6 @@ def parse_answer(raw: bytes) -> Answer:
         gpus=tuple(
             GpuLoad(one.utilization, one.memory_used_bytes, one.memory_total_bytes) for one in said.gpus
         ),
+        texts=None if texts is None else texts.load(),
     )
     return Answer(load, said.idle_seconds)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelservice_operator.api.spec.autoscaling import NO_SUMS
+
 if TYPE_CHECKING:
     from modelservice_autoscaler.algorithm.decision import Reading
     from modelservice_autoscaler.algorithm.spec import Signal
@@ -14,8 +16,6 @@ ACTIVITY = "Activity"
 """Asks whether there are requests at all; no signal to scale by."""
 ACTIVE_SECONDS = 10.0
 """A pod that had a request this long ago counts as active: KEDA asks every 5 s."""
-_OF_THE_WHOLE = frozenset({"QueueTime", "GPU"})
-"""Signals that are no sums over the pods: KEDA's HPA multiplies the replicas with value / target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,14 @@ def value_of(signal: Signal, reading: Reading | None, service: Service, activity
     others have less than the target they count as having it, else as having nothing, as an HPA does itself.
     While no pod is ready yet the value is that which changes nothing.
     """
-    is_of_the_whole = signal.type in _OF_THE_WHOLE
+    # Then KEDA's HPA multiplies the replicas with value / target.
+    is_of_the_whole = signal.type in NO_SUMS
     if activity.ready == 0:
         return signal.target * (1 if is_of_the_whole else service.replicas)
     if reading is None or reading.value is None or reading.total is None:
         return None
+    untold = max(activity.silent, reading.untold)
     if is_of_the_whole:
-        return max(reading.value, signal.target) if activity.silent else reading.value
+        return max(reading.value, signal.target) if untold else reading.value
     is_below = reading.value < signal.target
-    return reading.total + (activity.silent * signal.target if is_below else 0.0)
+    return reading.total + (untold * signal.target if is_below else 0.0)

@@ -8,7 +8,12 @@ from pydantic_core import PydanticCustomError
 
 from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorRtSpec
 from modelservice_operator.api.spec.access import TLS_RULE, AuthSpec, TlsSpec
-from modelservice_operator.api.spec.autoscaling import GPU_RULE, Autoscaling, utilization_needs_request
+from modelservice_operator.api.spec.autoscaling import (
+    GPU_RULE,
+    TEXTS_RULE,
+    Autoscaling,
+    utilization_needs_request,
+)
 from modelservice_operator.api.spec.explainer import EXPLAINER_RULE, ExplainerSpec
 from modelservice_operator.api.spec.generation import Generation
 from modelservice_operator.api.spec.gpu import GpuSpec
@@ -160,6 +165,7 @@ class ModelServiceSpec(ApiModel):
         utilization_needs_request("CPU"),
         utilization_needs_request("Memory"),
         GPU_RULE,
+        TEXTS_RULE,
         CANDIDATE_RULE,
         TLS_RULE,
         ENGINES_RULE,

@@ -13,6 +13,7 @@ from modelservice_operator.decide.autoscaling.beginning import find_autoscaler
 from modelservice_operator.decide.autoscaling.engine import OBJECTS
 from modelservice_operator.decide.autoscaling.inactivity import describe_failure
 from modelservice_operator.decide.change.wish import raw_replicas
+from modelservice_operator.decide.resources.autoscaler import SIGNALS
 from modelservice_operator.explain.conditions import Condition
 from modelservice_operator.explain.diagnose.room import PREEMPTION
 from modelservice_operator.facts import pods as podlib
@@ -60,15 +61,6 @@ _LIMITS_OF_HPA = {
     "TooFewReplicas": "MinReplicas",
     "ScaleUpLimit": "ScaleUpRate",
     "ScaleDownLimit": "ScaleDownRate",
-}
-_NAMES = {
-    "cpu": "CPU",
-    "memory": "Memory",
-    "modelservice_concurrency": "Concurrency",
-    "modelservice_requests_per_second": "RequestRate",
-    "modelservice_queue_seconds_p95": "QueueTime",
-    "modelservice_gpu_utilization": "GPU",
-    "modelservice_gpu_memory_utilization": "GPU memory",
 }
 _MEASURED = " Measured then: "
 
@@ -275,7 +267,7 @@ def _measured(metrics: Sequence[Mapping[str, Any]], autoscaling: Autoscaling | N
     for metric in metrics:
         found = next((one for one in metric.values() if isinstance(one, dict)), {})
         name = str(found.get("name") or (found.get("metric") or {}).get("name"))
-        kind = _NAMES.get(name, "External" if metric.get("type") == "External" else name)
+        kind = SIGNALS.get(name, "External" if metric.get("type") == "External" else name)
         target = targets.get(kind.split()[0])  # type: ignore[call-overload]
         current = found.get("current") or {}
         percent, value = current.get("averageUtilization"), current.get("averageValue")

@@ -15,11 +15,18 @@ class Counting:
     def __init__(self) -> None:
         self.statistics = GenerationStatistics()
         self.requests = ModelStatistics()
+        self._open: dict[Active, None] = {}
         self._last: dict[Active, float] = {}
         self._first: dict[Active, float] = {}
 
+    @property
+    def tokens_in_flight(self) -> int:
+        """Tokens of what has not ended: of prompts, read or not, and those that were made."""
+        return sum(usage.prompt + usage.completion for usage in (one.row.usage for one in self._open))
+
     def note_submitted(self, generation: Active) -> None:
         """A generation waits."""
+        self._open[generation] = None
         self.requests.open(_ns(generation.ask.since))
 
     def note_turn(self, tokens: int) -> None:
@@ -55,6 +62,7 @@ class Counting:
     def _note_end(self, generation: Active, reason: str, usage: Usage, at: float) -> None:
         counts, came = self.statistics, generation.ask.since
         counts.finished[reason] += 1
+        self._open.pop(generation, None)
         self._last.pop(generation, None)
         first = self._first.pop(generation, None)
         counts.request_seconds.observe(at - came)

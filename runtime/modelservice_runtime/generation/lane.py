@@ -155,6 +155,11 @@ class TextLane:
         """See `GenerationLane.kv_usage`."""
         return self._counts.tokens_in_use / (self._decoder.slots * self._decoder.places)
 
+    @property
+    def tokens_in_flight(self) -> int:
+        """See `GenerationLane.tokens_in_flight`."""
+        return self._counting.tokens_in_flight
+
     def submit(self, request: GenerationRequest, sink: Sink) -> LaneGeneration:
         """See `GenerationLane.submit`."""
         self._check(request)

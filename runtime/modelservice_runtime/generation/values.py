@@ -229,6 +229,10 @@ class GenerationLane(Protocol):
         """Which share of the memory for keys and values holds something that is in use, 0 to 1."""
 
     @property
+    def tokens_in_flight(self) -> int:
+        """Tokens of all generations under way: prompts, also those that wait, and what was made of them."""
+
+    @property
     def statistics(self) -> GenerationStatistics:
         """What it counts; the lane writes it."""
 

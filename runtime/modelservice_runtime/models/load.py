@@ -17,7 +17,9 @@ from modelservice_runtime.models.repository import ModelHandle
 class Load:
     """All models of a process, or of several together; times are those of the performance counter.
 
-    `resident_bytes` is 0 where the container's own figure is known.
+    `resident_bytes` is 0 where the container's own figure is known. The last four are of models that generate
+    text: `text_tokens` those of prompts and answers under way, `kv_used_tokens` of the `kv_tokens` that there
+    is memory for, and how many texts run at once.
     """
 
     running: int = 0
@@ -28,6 +30,10 @@ class Load:
     queue_counts: list[int] = field(default_factory=lambda: [0] * (len(QUEUE_BUCKETS_SECONDS) + 1))
     cpu_seconds: float = 0.0
     resident_bytes: int = 0
+    text_tokens: int = 0
+    kv_used_tokens: float = 0.0
+    kv_tokens: int = 0
+    max_sequences: int = 0
 
     def add(self, other: "Load") -> None:
         """Count what `other` counts too."""
@@ -41,6 +47,10 @@ class Load:
         ]
         self.cpu_seconds += other.cpu_seconds
         self.resident_bytes += other.resident_bytes
+        self.text_tokens += other.text_tokens
+        self.kv_used_tokens += other.kv_used_tokens
+        self.kv_tokens += other.kv_tokens
+        self.max_sequences += other.max_sequences
 
 
 class LoadSource(Protocol):
@@ -63,13 +73,22 @@ def model_load(
 ) -> Load:
     """What the requests to these models make, at `now_ns`."""
     tensors = [_load_of(handle.statistics, handle.lane.waiting, now_ns) for handle in handles]
-    texts = [_load_of(model.requests, model.lane.waiting, now_ns) for model in generative]
+    texts = [_load_of_texts(model, now_ns) for model in generative]
     return sum_loads([*tensors, *texts])
 
 
 def past_load(load: Load) -> Load:
     """What remains of the load of a process that has ended: what it counted up to then."""
-    return replace(load, running=0, waiting=0, resident_bytes=0)
+    return replace(
+        load,
+        running=0,
+        waiting=0,
+        resident_bytes=0,
+        text_tokens=0,
+        kv_used_tokens=0.0,
+        kv_tokens=0,
+        max_sequences=0,
+    )
 
 
 def plain_load(load: Load) -> dict[str, Any]:
@@ -91,4 +110,16 @@ def _load_of(statistics: ModelStatistics, waiting: int, now_ns: int) -> Load:
         requests=statistics.request_count,
         last_end_ns=statistics.last_end_ns or 0,
         queue_counts=statistics.queue_counts,
+    )
+
+
+def _load_of_texts(model: GenerativeModel, now_ns: int) -> Load:
+    lane = model.lane
+    kv_tokens = lane.limits.max_sequences * lane.limits.max_context_tokens
+    return replace(
+        _load_of(model.requests, lane.waiting, now_ns),
+        text_tokens=lane.tokens_in_flight,
+        kv_used_tokens=lane.kv_usage * kv_tokens,
+        kv_tokens=kv_tokens,
+        max_sequences=lane.limits.max_sequences,
     )

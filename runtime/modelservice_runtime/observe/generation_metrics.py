@@ -72,6 +72,11 @@ def _gauges(models: Sequence[GenerativeModel]) -> Iterator[Metric]:
     usage = GaugeMetricFamily(
         "vllm:kv_cache_usage_perc", "Used share of the memory for keys and values, 0 to 1.", labels=_LABELS
     )
+    tokens = GaugeMetricFamily(
+        "modelservice_tokens_in_flight",
+        "Tokens of requests that wait or run: of their prompts, and those that were generated.",
+        labels=_LABELS,
+    )
     info = GaugeMetricFamily(
         "vllm:cache_config_info",
         "How that memory is shared out: tokens of a place, and places.",
@@ -82,9 +87,10 @@ def _gauges(models: Sequence[GenerativeModel]) -> Iterator[Metric]:
         waiting.add_metric(labels, lane.waiting)
         running.add_metric(labels, lane.running)
         usage.add_metric(labels, lane.kv_usage)
+        tokens.add_metric(labels, lane.tokens_in_flight)
         sizes = str(lane.limits.max_context_tokens), str(lane.limits.max_sequences)
         info.add_metric((*labels, *sizes), 1)
-    yield from (waiting, running, usage, info)
+    yield from (waiting, running, usage, tokens, info)
 
 
 def _ends(models: Sequence[GenerativeModel]) -> Metric:

@@ -34,6 +34,11 @@ def build_load(
     """
     idle_since_ns = max(load.last_end_ns, life.ready_ns or now_ns)
     is_busy = load.running + load.waiting > 0
+    texts = {
+        "tokensInFlight": load.text_tokens,
+        "kvCacheUsage": load.kv_used_tokens / load.kv_tokens if load.kv_tokens else 0.0,
+        "maxSequences": load.max_sequences,
+    }
     return {
         "uptimeSeconds": (now_ns - life.started_ns) / 1e9,
         "running": load.running,
@@ -52,6 +57,7 @@ def build_load(
             }
             for gpu in gpus
         ],
+        **({"generation": texts} if load.max_sequences else {}),
     }
 
 

@@ -16,7 +16,18 @@ from modelservice_operator.api.types.base import (
 from modelservice_operator.api.types.kubernetes import LabelSelector, ScalingBehavior
 from modelservice_operator.api.types.rules import Rule
 
-MetricType = Literal["CPU", "Memory", "Concurrency", "RequestRate", "QueueTime", "GPU", "External"]
+MetricType = Literal[
+    "CPU",
+    "Memory",
+    "Concurrency",
+    "RequestRate",
+    "QueueTime",
+    "GPU",
+    "TokensInFlight",
+    "KVCache",
+    "WaitingRequests",
+    "External",
+]
 Provider = Literal["Auto", "Builtin", "HPA", "Keda"]
 DEFAULT_IDLE_SECONDS = 300
 _UtilizedKind = Literal["CPU", "Memory"]
@@ -28,6 +39,9 @@ _TARGETS: dict[MetricType, tuple[_Targets, ...]] = {
     "RequestRate": ("averageValue",),
     "QueueTime": ("value",),
     "GPU": ("averageUtilization",),
+    "TokensInFlight": ("averageValue",),
+    "KVCache": ("averageUtilization",),
+    "WaitingRequests": ("averageValue",),
     "External": ("value", "averageValue"),
 }
 """What each signal can be steered to, as Kubernetes' HorizontalPodAutoscaler names it."""
@@ -35,13 +49,18 @@ HPA_ALONE: frozenset[MetricType] = frozenset({"External"})
 """Signals that only a HorizontalPodAutoscaler can read."""
 OF_PODS: frozenset[MetricType] = frozenset({"CPU", "Memory"})
 """Signals that Kubernetes knows of any pod; the others, but for External, are the server's own."""
+OF_TEXTS: tuple[MetricType, ...] = ("TokensInFlight", "KVCache", "WaitingRequests")
+"""Signals of models that generate text."""
+NO_SUMS: frozenset[MetricType] = frozenset({"QueueTime", "GPU", "KVCache"})
+"""Signals of the server that are no sums over the pods: twice the pods do not halve what is counted."""
 
 
 class MetricTarget(ApiModel):
     """The value to steer to: exactly one of the fields."""
 
     average_utilization: Annotated[int, between(1, 10_000)] | None = None
-    """Percent: of the request for CPU and Memory, of the device for GPU; averaged over the pods."""
+    """Percent: of the request for CPU and Memory, of the device for GPU, of the memory for keys and values
+    for KVCache; averaged over the pods."""
     average_value: Quantity | None = None
     """An amount per pod, such as 8, 500m or 1Gi."""
     value: Quantity | None = None
@@ -89,8 +108,10 @@ class Metric(ApiModel):
 
     type: MetricType
     """Concurrency: requests that run or wait, per pod. RequestRate: requests a second, per pod. QueueTime:
-    the 95th percentile of the seconds that requests waited. GPU, CPU, Memory: how busy they are. External: a
-    metric of external.metrics.k8s.io."""
+    the 95th percentile of the seconds that requests waited. GPU, CPU, Memory: how busy they are. With
+    spec.generation, TokensInFlight: tokens of prompts and of what was generated for them, of requests that
+    run or wait, per pod. KVCache: used share of the memory for keys and values. WaitingRequests: requests
+    without a place, per pod. External: a metric of external.metrics.k8s.io."""
     target: MetricTarget
     """The value to steer to."""
     gpu: Literal["Utilization", "Memory"] | None = None
@@ -144,7 +165,7 @@ class Autoscaling(ApiModel):
     """The most pods."""
     idle_seconds: Annotated[int, between(1, 86_400)] | None = None
     """With minReplicas 0: after how long without a request all pods go. Default: 300."""
-    metrics: Annotated[tuple[Metric, ...], list_map("type", 7, minimum=1), unique_by("type")] = (
+    metrics: Annotated[tuple[Metric, ...], list_map("type", 10, minimum=1), unique_by("type")] = (
         Metric(type="CPU", target=MetricTarget(average_utilization=80)),
     )
     """The signals, each type once; the one that asks for most pods counts. Default: CPU at 80 % of the
@@ -246,6 +267,20 @@ GPU_RULE = Rule(
     field_path=".autoscaling.metrics",
 )
 """A rule of specs: whose replicas follow a GPU has one."""
+
+TEXTS_RULE = Rule(
+    cel=(
+        "!has(self.autoscaling) || !has(self.autoscaling.metrics) || has(self.generation)"
+        f" || !self.autoscaling.metrics.exists(one, one.type in {list(OF_TEXTS)})"
+    ),
+    message=f"types {', '.join(OF_TEXTS[:-1])} and {OF_TEXTS[-1]} need spec.generation: only models that "
+    "generate text have them",
+    check=lambda self: (
+        self.autoscaling is None or self.generation is not None or self.autoscaling.types.isdisjoint(OF_TEXTS)
+    ),
+    field_path=".autoscaling.metrics",
+)
+"""A rule of specs: whose replicas follow texts generates some."""
 
 _CEL_OF_NOTHING = " && ".join(
     f"(!has(self.resources.{part}) || self.resources.{part}.size() == 0)" for part in ("requests", "limits")

@@ -9,6 +9,8 @@ from modelservice_operator.decide.resources.trim import without_empty
 from modelservice_operator.facts import labels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modelservice_operator.api import Autoscaling, Metric
 
 _RESOURCE = {"CPU": "cpu", "Memory": "memory"}
@@ -17,9 +19,17 @@ _OF_PODS = {
     "RequestRate": "modelservice_requests_per_second",
     "QueueTime": "modelservice_queue_seconds_p95",
     "GPU": "modelservice_gpu_utilization",
+    "TokensInFlight": "modelservice_tokens_in_flight",
+    "KVCache": "modelservice_kv_cache_utilization",
+    "WaitingRequests": "modelservice_waiting_requests",
 }
 """What the server's own signals are called in custom.metrics.k8s.io; a metrics adapter has to serve them."""
 _GPU_MEMORY = "modelservice_gpu_memory_utilization"
+SIGNALS: Mapping[str, str] = {
+    **{name: kind for kind, name in {**_RESOURCE, **_OF_PODS}.items()},
+    _GPU_MEMORY: "GPU memory",
+}
+"""Signals by what an autoscaler calls them."""
 
 
 def build_autoscaler(owner: Owner, autoscaling: Autoscaling) -> dict[str, Any]:

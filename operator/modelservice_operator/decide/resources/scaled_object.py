@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.api.spec.autoscaling import OF_PODS
+from modelservice_operator.api.spec.autoscaling import NO_SUMS, OF_PODS
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata
 from modelservice_operator.decide.resources.trim import without_empty
 from modelservice_operator.facts import labels
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _POLLING_SECONDS = 5
 """KEDA's default of 30 is for queues; what cannot wait comes by its stream."""
-_OF_THE_WHOLE = frozenset({"QueueTime", "GPU"})
-"""Signals whose values are no sums over the pods: twice the pods do not halve what is counted."""
 ACTIVITY = "Activity"
 """Names no signal to scale by: whether anybody asks."""
 
@@ -54,7 +52,7 @@ def build_scaled_object(owner: Owner, autoscaling: Autoscaling, scaler_address: 
 
 def _trigger(metric: Metric, scaler_address: str) -> dict[str, Any]:
     if metric.type not in OF_PODS:
-        kind = "Value" if metric.type in _OF_THE_WHOLE else "AverageValue"
+        kind = "Value" if metric.type in NO_SUMS else "AverageValue"
         return _external(metric.type, kind, scaler_address)
     target = metric.target
     kind, value = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelservice_autoscaler.algorithm.decide import decide
 from modelservice_autoscaler.algorithm.decision import Decision, Look
-from modelservice_autoscaler.algorithm.load import Load, Sample
+from modelservice_autoscaler.algorithm.load import Load, Sample, TextLoad
 from modelservice_autoscaler.algorithm.state import EMPTY, State, scaled
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STEP_SECONDS = 0.1
 SECONDS_EACH = 0.1
 """How long a request runs."""
+TOKENS_EACH = 100.0
+"""Of a request, be it waiting or running."""
 
 
 @dataclass
@@ -58,6 +60,11 @@ class Pod:
             memory_bytes=2**30,
             queue_bounds_seconds=BOUNDS,
             queue_counts=tuple(self.queue),
+            texts=TextLoad(
+                TOKENS_EACH * (round(self.running) + round(self.waiting)),
+                min(self.running / self.slots, 1.0),
+                self.slots,
+            ),
         )
 
 

@@ -14,7 +14,7 @@ from tests.unit.autoscaler.algorithm.playing import (
 
 from modelservice_autoscaler.algorithm.decide import decide
 from modelservice_autoscaler.algorithm.decision import Look
-from modelservice_autoscaler.algorithm.load import GpuLoad, Sample
+from modelservice_autoscaler.algorithm.load import GpuLoad, Sample, TextLoad
 from modelservice_autoscaler.algorithm.spec import DEFAULT_DOWN, Policy, Rules, Signal
 from modelservice_autoscaler.algorithm.state import EMPTY
 
@@ -367,19 +367,48 @@ class TestSignals:
             (Signal("Memory", 2.0**30), 1.5 * 2**30, "Memory 1.5Gi of 1Gi a pod"),
             (Signal("GPU", 80.0, percent=True, whole=1.0), 60.0, "GPU 60 % of 80 %"),
             (Signal("GPU", 80.0, "Memory", percent=True, whole=1.0), 25.0, "GPU 25 % of 80 %"),
+            (Signal("TokensInFlight", 4e3), 6000.0, "TokensInFlight 6000 of 4000 tokens a pod"),
+            (Signal("KVCache", 80.0, percent=True, whole=1.0), 91.0, "KVCache 91 % of 80 %: 1 -> 2"),
+            (Signal("WaitingRequests", 2.0), 3.0, "WaitingRequests 3 of 2 a pod: 1 -> 2"),
         ],
     )
     def test_level_is_averaged(self, signal: Signal, value: float, words: str) -> None:
         gpus = (GpuLoad(0.5, 10, 40), GpuLoad(0.7, 10, 40))
         state = EMPTY
         for second in (0, 1, 2, 4, 6, 7, 10, 12, 14, 15, 16, 18):
-            load = make_load(uptime_seconds=second, memory_bytes=1.5 * 2**30, gpus=gpus)
+            load = make_load(
+                uptime_seconds=second,
+                memory_bytes=1.5 * 2**30,
+                gpus=gpus,
+                running=16,
+                waiting=3,
+                in_flight_seconds=19.0 * second,
+                texts=TextLoad(6000.0, 0.91, 16),
+            )
             decision = decide(
                 make_spec(signal), Look(1, {"a": Sample(float(second), load)}), state, float(second)
             )
             state = decision.state
         assert decision.readings[0].value == pytest.approx(value)
         assert words in decision.message
+
+    @pytest.mark.parametrize(
+        "signal", [Signal("TokensInFlight", 4e3), Signal("KVCache", 80.0, percent=True, whole=1.0)]
+    )
+    def test_pod_that_tells_nothing_of_texts_keeps_what_is_there(self, signal: Signal) -> None:
+        state = EMPTY
+        for second in range(40):
+            idle, older = (
+                make_load(uptime_seconds=100.0 + second, texts=texts)
+                for texts in (TextLoad(0.0, 0.0, 16), None)
+            )
+            pods = {"a": Sample(float(second), idle), "b": Sample(float(second), older)}
+            spec = make_spec(signal, down=FREE)
+            decision = decide(spec, Look(2, pods), state, float(second))
+            state = decision.state
+            assert decision.desired == 2
+        assert decision.missing == f"1 of 2 pods does not tell {signal.type}"
+        assert decision.readings[0].untold == 1
 
     def test_queue_time_is_the_95th_percentile_of_all_pods_together(self) -> None:
         bounds = (0.01, 0.1, 1.0)

@@ -8,13 +8,14 @@ from tests.unit.autoscaler.algorithm.playing import CONCURRENCY, FREE, make_spec
 
 from modelservice_autoscaler.algorithm.decide import decide
 from modelservice_autoscaler.algorithm.decision import Look
-from modelservice_autoscaler.algorithm.load import GpuLoad, Load, Sample
+from modelservice_autoscaler.algorithm.load import GpuLoad, Load, Sample, TextLoad
 from modelservice_autoscaler.algorithm.spec import DEFAULT_DOWN, Signal
 from modelservice_autoscaler.algorithm.state import EMPTY, scaled
 
 AMOUNT = st.sampled_from([0.0, 0.5, 1.0, 7.0, 8.0, 100.0, 1e6, 1e18])
 COUNT = st.sampled_from([0, 1, 8, 1000, 2**53])
 GPU = st.builds(GpuLoad, st.none() | st.sampled_from([0.0, 0.5, 1.0]), st.none() | COUNT, st.none() | COUNT)
+TEXTS = st.builds(TextLoad, AMOUNT, st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([1, 16, 2**31]))
 LOADS = st.builds(
     Load,
     uptime_seconds=AMOUNT,
@@ -27,6 +28,7 @@ LOADS = st.builds(
     queue_bounds_seconds=st.just((0.1, 1.0)),
     queue_counts=st.just(()) | st.tuples(COUNT, COUNT, COUNT),
     gpus=st.lists(GPU, max_size=2).map(tuple),
+    texts=st.none() | TEXTS,
 )
 LOOKS = st.lists(
     st.tuples(
@@ -47,6 +49,9 @@ SIGNALS = st.lists(
             Signal("Memory", 2.0**30),
             Signal("GPU", 80.0, percent=True, whole=1.0),
             Signal("GPU", 80.0, "Memory", percent=True, whole=1.0),
+            Signal("TokensInFlight", 4000.0),
+            Signal("KVCache", 80.0, percent=True, whole=1.0),
+            Signal("WaitingRequests", 2.0),
         ]
     ),
     min_size=1,

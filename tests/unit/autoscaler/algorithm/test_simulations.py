@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import pi, sin
 
 import pytest
-from tests.unit.autoscaler.algorithm.fleet import Fleet
+from tests.unit.autoscaler.algorithm.fleet import TOKENS_EACH, Fleet
 from tests.unit.autoscaler.algorithm.playing import make_spec
 
 from modelservice_autoscaler.algorithm.spec import DEFAULT_DOWN, Signal
@@ -37,6 +37,37 @@ def test_eightfold_load_gets_what_it_needs_in_three_seconds_and_not_much_more(
     assert fleet.replicas <= 2 * needed
     assert start_seconds < 30 or fleet.replicas >= 1.5 * needed
     assert fleet.turns == 0
+
+
+@pytest.mark.parametrize("start_seconds", [2.0, 30.0])
+def test_tokens_in_flight_are_believed_in_as_requests_in_flight_are(start_seconds: float) -> None:
+    """A queue of prompts that grows for as long as pods start asks for no thousand pods."""
+    fleet = Fleet(
+        make_spec(Signal("TokensInFlight", TARGET * TOKENS_EACH)), lambda now: 40.0 if now < STEP else 320.0
+    )
+    fleet.start_seconds = start_seconds
+    fleet.run(180)
+    needed = 320.0 * 0.1 / TARGET
+    assert after(fleet, 3) >= needed
+    assert fleet.replicas <= 2 * needed
+    assert fleet.turns == 0
+
+
+def test_requests_that_wait_bring_pods_until_none_do() -> None:
+    fleet = Fleet(make_spec(Signal("WaitingRequests", 4.0)), lambda now: 40.0 if now < STEP else 200.0)
+    fleet.run(900)
+    # 80 requests a second are the most of a pod.
+    assert fleet.replicas >= 3
+    assert sum(pod.waiting for pod in fleet.pods.values()) < 1
+    assert fleet.turns <= 1
+
+
+def test_pods_stay_that_run_what_others_have_no_place_for() -> None:
+    fleet = Fleet(make_spec(Signal("WaitingRequests", 4.0)), lambda now: 300.0 if now < 600 else 2.0, 6)
+    fleet.run(600)
+    assert fleet.replicas == 4  # 30 at once, 8 places each: that none waits is no reason to take these
+    fleet.run(900)
+    assert fleet.replicas == 1
 
 
 def test_rate_of_requests_sees_what_arrives_though_the_pods_cannot_keep_up() -> None:

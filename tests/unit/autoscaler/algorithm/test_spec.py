@@ -47,6 +47,18 @@ def test_going_to_zero_is_not_its_affair() -> None:
             {"type": "GPU", "target": {"averageUtilization": 70}, "gpu": "Memory"},
             Signal("GPU", 70.0, "Memory", percent=True, whole=1.0),
         ),
+        (
+            {"type": "TokensInFlight", "target": {"averageValue": "4k"}},
+            Signal("TokensInFlight", 4000.0),
+        ),
+        (
+            {"type": "KVCache", "target": {"averageUtilization": 80}},
+            Signal("KVCache", 80.0, percent=True, whole=1.0),
+        ),
+        (
+            {"type": "WaitingRequests", "target": {"averageValue": 2}},
+            Signal("WaitingRequests", 2.0),
+        ),
     ],
 )
 def test_metric_becomes_a_signal_in_its_unit(metric: dict[str, Any], signal: Signal) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.autoscaler.objects import make_answer
 
+from modelservice_autoscaler.algorithm.load import TextLoad
 from modelservice_autoscaler.looking.answer import parse_answer
 
 
@@ -18,6 +19,12 @@ def test_answer_is_read_in_full():
     assert [(gpu.utilization, gpu.memory_used_bytes, gpu.memory_total_bytes) for gpu in load.gpus] == [
         (None, 1, 2)
     ]
+
+
+def test_answer_of_a_model_that_generates_text_is_read():
+    texts = {"tokensInFlight": 700, "kvCacheUsage": 0.5, "maxSequences": 16}
+    assert parse_answer(make_answer(generation=texts)).load.texts == TextLoad(700.0, 0.5, 16)
+    assert parse_answer(make_answer()).load.texts is None
 
 
 def test_answer_without_devices_and_queue_is_read():
@@ -42,8 +49,11 @@ def test_answer_without_devices_and_queue_is_read():
         make_answer(queueSeconds={"bounds": [0.1] * 65, "counts": [1] * 66}),
         make_answer(gpus=[{"utilization": 1.5}]),
         make_answer(gpus=[{}] * 17),
+        make_answer(generation={"tokensInFlight": 1, "kvCacheUsage": 1.5, "maxSequences": 16}),
+        make_answer(generation={"tokensInFlight": 1, "kvCacheUsage": 0.5, "maxSequences": 0}),
+        make_answer(generation={"kvCacheUsage": 0.5, "maxSequences": 1}),
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_answer_of_another_kind_is_refused(raw):
     with pytest.raises(ValueError, match="its answer"):

@@ -54,6 +54,14 @@ def test_value_is_a_sum_or_of_the_whole_and_missing_pods_keep_what_is_there(sign
     assert value_of(signal, reading, service(), Activity(4, silent, None)) == pytest.approx(value)
 
 
+def test_pods_that_answer_and_do_not_tell_keep_what_is_there():
+    tokens, cache = Signal("TokensInFlight", 4e3), Signal("KVCache", 80.0, percent=True, whole=1.0)
+    all_answer = Activity(4, 0, None)
+    assert value_of(tokens, Reading(tokens, 1e3, 3e3, untold=1), service(), all_answer) == 7e3
+    assert value_of(cache, Reading(cache, 10.0, 30.0, untold=1), service(), all_answer) == 80.0
+    assert value_of(cache, Reading(cache, 90.0, 270.0, untold=1), service(), all_answer) == 90.0
+
+
 def test_value_is_unknown_where_no_pod_tells():
     assert value_of(CONCURRENCY, None, service(), Activity(4, 4, None)) is None
     assert value_of(CONCURRENCY, Reading(CONCURRENCY, None, None), service(), Activity(4, 4, None)) is None

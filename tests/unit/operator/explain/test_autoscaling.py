@@ -241,6 +241,16 @@ def test_hpa_that_cannot_measure_says_so_at_once_and_degrades_only_later() -> No
             "Concurrency 9 of 8",
         ),
         (
+            {
+                "type": "Pods",
+                "pods": {
+                    "metric": {"name": "modelservice_tokens_in_flight"},
+                    "current": {"averageValue": "9"},
+                },
+            },
+            "TokensInFlight 9",
+        ),
+        (
             {"type": "External", "external": {"metric": {"name": "lag"}, "current": {"value": "70"}}},
             "External 70",
         ),

@@ -124,7 +124,7 @@ async def test_rows_that_come_and_go_have_the_texts_of_rows_alone(decoder: Decod
             assert sink.tokens == alone[index][: len(sink.tokens)]
         else:
             assert sink.tokens == alone[index]
-    assert lane.kv_usage == 0
+    assert lane.kv_usage == lane.tokens_in_flight == 0
     assert lane.statistics.prefix_hits > 0
     assert (lane.running, lane.waiting, lane.pending) == (0, 0, 0)
 
@@ -226,7 +226,9 @@ async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decod
     running = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
     waiting = Heard()
     waiter = lane.submit(_request([1, 2, 3, 4], 64, ignore_eos=True), waiting)
+    assert lane.tokens_in_flight >= 3 * decoder.slots + 4  # whether they have a row yet or not
     await asyncio.wait_for(heard[0].begun.wait(), WAIT_SECONDS)
+    assert lane.tokens_in_flight > 3 * decoder.slots + 4
     counts = [len(one.events) for one in heard]
     for generation in (*running, waiter):
         generation.cancel()
@@ -235,7 +237,7 @@ async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decod
 
     assert [len(one.events) for one in heard] == counts
     assert not waiting.events
-    assert (lane.running, lane.waiting, lane.kv_usage) == (0, 0, 0)
+    assert (lane.running, lane.waiting, lane.kv_usage, lane.tokens_in_flight) == (0, 0, 0, 0)
     assert lane.statistics.finished["cancelled"] == decoder.slots + 1
     running[0].cancel()  # over: nothing happens
     follower = Heard()

@@ -20,7 +20,7 @@ from tests.unit.runtime.test_every_request_is_answered import REST, classify, in
 
 from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS
 from modelservice_runtime.machine.gpu_devices import GpuDevice, Gpus
-from modelservice_runtime.models.load import Load
+from modelservice_runtime.models.load import Load, sum_loads
 from modelservice_runtime.protos import inference_pb2
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import build_load
@@ -164,6 +164,21 @@ def test_only_reading_is_allowed(server: ServerThread) -> None:
 
 def page(load: Load, now_ns: int, life: Life | None = None, gpus: list[GpuDevice] | None = None) -> Any:
     return build_load(load, life or Life(SECOND, 4 * SECOND), now_ns, 77, gpus or [])
+
+
+def test_load_of_texts_is_told_only_where_a_model_generates_some() -> None:
+    assert "generation" not in page(Load(), 5 * SECOND)
+    two = sum_loads(
+        [
+            Load(text_tokens=70, kv_used_tokens=50.0, kv_tokens=100, max_sequences=4),
+            Load(text_tokens=5, kv_used_tokens=0.0, kv_tokens=300, max_sequences=2),
+        ]
+    )
+    assert page(two, 5 * SECOND)["generation"] == {
+        "tokensInFlight": 75,
+        "kvCacheUsage": 0.125,
+        "maxSequences": 6,
+    }
 
 
 def test_load_says_what_the_contract_names() -> None:

@@ -29,6 +29,9 @@ RATE = {"type": "RequestRate", "target": {"averageValue": "50"}}
 QUEUE = {"type": "QueueTime", "target": {"value": "50m"}}
 GPU = {"type": "GPU", "target": {"averageUtilization": 80}}
 GPU_MEMORY = {"type": "GPU", "target": {"averageUtilization": 90}, "gpu": "Memory"}
+TOKENS = {"type": "TokensInFlight", "target": {"averageValue": "20k"}}
+CACHE = {"type": "KVCache", "target": {"averageUtilization": 80}}
+WAITING = {"type": "WaitingRequests", "target": {"averageValue": "2"}}
 EXTERNAL = {
     "type": "External",
     "metric": {"name": "waiting", "selector": {"matchLabels": {"queue": "mail"}}},
@@ -41,7 +44,9 @@ def scaling(*metrics: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def world_of(cluster: ClusterFacts, *metrics: dict[str, Any], **fields: Any) -> World:
-    world = World(RUNTIME, replicas=1, gpu={"count": 1}, autoscaling=scaling(*metrics, **fields))
+    world = World(
+        RUNTIME, replicas=1, gpu={"count": 1}, generation={}, autoscaling=scaling(*metrics, **fields)
+    )
     world.cluster = cluster
     world.surroundings = WITH_ACTIVATOR
     world.settle()
@@ -66,6 +71,8 @@ def objects(world: World) -> set[str]:
         (OURS, (CONCURRENCY, CPU), "Builtin"),
         (KEDA, (CONCURRENCY, CPU), "Keda"),
         (KEDA, (GPU,), "Keda"),
+        (KEDA, (TOKENS,), "Keda"),
+        (OURS, (CACHE, WAITING), "Builtin"),
         # Nobody would answer KEDA.
         (ClusterFacts(kinds=frozenset({"ScaledObject"})), (QUEUE,), "Builtin"),
     ],
@@ -210,6 +217,12 @@ def test_build_autoscaler_own_signals_are_metrics_of_pods() -> None:
     ]
     spec = spec_of(world_of(BARE, GPU_MEMORY, provider="HPA"), HPA_KIND)
     assert spec["metrics"] == [pods_metric("gpu_memory_utilization", "90")]
+    spec = spec_of(world_of(BARE, TOKENS, CACHE, WAITING, provider="HPA"), HPA_KIND)
+    assert spec["metrics"] == [
+        pods_metric("tokens_in_flight", "20k"),
+        pods_metric("kv_cache_utilization", "80"),
+        pods_metric("waiting_requests", "2"),
+    ]
 
 
 def test_build_autoscaler_external_is_passed_through_and_zero_is_not_its_affair() -> None:
@@ -237,7 +250,7 @@ def external(signal: str, kind: str = "AverageValue") -> dict[str, Any]:
 def test_build_scaled_object_whole() -> None:
     world = world_of(
         KEDA,
-        *(CPU, MEMORY, CONCURRENCY, RATE, QUEUE, GPU),
+        *(CPU, MEMORY, CONCURRENCY, RATE, QUEUE, GPU, TOKENS, CACHE, WAITING),
         minReplicas=0,
         idleSeconds=60,
         provider="Keda",
@@ -269,6 +282,9 @@ def test_build_scaled_object_whole() -> None:
             external("RequestRate"),
             external("QueueTime", "Value"),
             external("GPU", "Value"),
+            external("TokensInFlight"),
+            external("KVCache", "Value"),
+            external("WaitingRequests"),
         ],
     }
 

@@ -123,7 +123,7 @@ class PlayedLane:
         self.limits = limits or GenerationLimits(1000, 500, 4, 2000)
         self.statistics = GenerationStatistics()
         self.kv_usage = 0.25
-        self.running = self.waiting = 0
+        self.running = self.waiting = self.tokens_in_flight = 0
         self.begun: list[PlayedGeneration] = []
         self.script: Script | None = echo
         self.refusal: ServingError | None = None
