@@ -93,6 +93,7 @@ class _OneLane:
     statistics = GenerationStatistics()
     kv_usage = 0.5
     running = waiting = tokens_in_flight = 1
+    adapters_in_use = frozenset({"a"}), frozenset[str]()
 
 
 def exported() -> dict[str, list[Exported]]:
@@ -158,7 +159,7 @@ def _of_server() -> Iterator[Metric]:
     yield from memory_metrics(1, 1)
     yield from WorkerGauges().collect()
     yield from FileGauges(lambda: {"tls": False}).collect()
-    generative = SimpleNamespace(name="m", lane=_OneLane())
+    generative = SimpleNamespace(name="m", lane=_OneLane(), adapters=("a",))
     yield from GenerationMetrics(lambda: [cast("GenerativeModel", generative)]).collect()
 
 

@@ -64,23 +64,45 @@ def prompt_of(question: str) -> str:
 
 
 def make_tiny_chat(
-    folder: Path, pairs: Sequence[tuple[str, str]] = PAIRS, shape: Shape | None = None, seed: int = 0
+    folder: Path,
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+    shape: Shape | None = None,
+    seed: int = 0,
+    *,
+    adapted: bool = False,
 ) -> Path:
-    """Write the model's folder. Without pairs its last matrix is drawn by chance too."""
+    """Write the model's folder. Without pairs its last matrix is drawn by chance too.
+
+    An `adapted` graph takes adapters; see `write_adapter`.
+    """
     shape = shape or Shape()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _make_tokenizer()
     weights = draw_weights(shape, tokenizer.get_vocab_size(), seed)
     if pairs:
         weights["lm_head"] = _learn(weights, shape, tokenizer, pairs)
-    write_model(folder, weights, shape)
+    write_model(folder, weights, shape, adapted=adapted)
     _write_tokenizer(folder, tokenizer, shape)
     return folder
 
 
-def write_model(folder: Path, weights: dict[str, Floats], shape: Shape) -> None:
+def write_adapter(file: Path, folder: Path, seed: int, rank: int = 4) -> Path:
+    """Write an `.onnx_adapter` of random weights for each input that the folder's graph has for them."""
+    chance, weights = np.random.default_rng(seed), {}
+    for wanted in onnx.load(folder / "model.onnx", load_external_data=False).graph.input:
+        if ".lora_" in wanted.name:
+            shape = [size.dim_value or rank for size in wanted.type.tensor_type.shape.dim]
+            values = (chance.standard_normal(shape) * 0.5 / np.sqrt(shape[0])).astype(np.float32)
+            weights[wanted.name] = onnxruntime.OrtValue.ortvalue_from_numpy(values)
+    adapter = onnxruntime.AdapterFormat()
+    adapter.set_parameters(weights)
+    adapter.export_adapter(str(file))
+    return file
+
+
+def write_model(folder: Path, weights: dict[str, Floats], shape: Shape, *, adapted: bool = False) -> None:
     """Write `model.onnx` with its weights beside it, and `genai_config.json`, as the builder does."""
-    model = _build_graph(weights, shape)
+    model = _build_graph(weights, shape, adapted=adapted)
     onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
     (folder / "genai_config.json").write_text(json.dumps(_genai_config(weights, shape), indent=4))
 
@@ -151,11 +173,16 @@ def _inputs(ids: npt.NDArray[np.int64], shape: Shape) -> dict[str, npt.NDArray[n
 
 
 class _Graph:
-    """Nodes and constants that are added one after the other."""
+    """Nodes and constants that are added one after the other.
 
-    def __init__(self) -> None:
+    With `adapted` each matrix has two small ones beside it, inputs that are empty where none are given.
+    """
+
+    def __init__(self, *, adapted: bool) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self.optional: list[onnx.ValueInfoProto] = []
+        self._adapted = adapted
 
     def add(
         self, kind: str, inputs: Sequence[str], output: str, others: Sequence[str] = (), **attributes: object
@@ -168,7 +195,18 @@ class _Graph:
         return name
 
     def multiply(self, values: str, name: str, matrix: Floats) -> str:
-        return self.add("MatMul", [values, self.constant(f"{name}.weight", matrix)], f"{name}/output")
+        output = self.add("MatMul", [values, self.constant(f"{name}.weight", matrix)], f"{name}/output")
+        if not self._adapted:
+            return output
+        small = self._adapt(values, f"{name}.lora_A", (matrix.shape[0], "lora_r"))
+        small = self._adapt(small, f"{name}.lora_B", ("lora_r", matrix.shape[1]))
+        return self.add("Add", [output, small], f"{name}.adapted/output")
+
+    def _adapt(self, values: str, name: str, shape: tuple[int | str, int | str]) -> str:
+        weight = f"{name}.weight"
+        self.optional.append(helper.make_tensor_value_info(weight, TensorProto.FLOAT, shape))
+        empty = np.zeros([size if isinstance(size, int) else 0 for size in shape], dtype=np.float32)
+        return self.add("MatMul", [values, self.constant(weight, empty)], f"{name}/output")
 
     def normalize(self, values: str, name: str, width: int) -> str:
         weight = self.constant(f"{name}.weight", np.ones(width, dtype=np.float32))
@@ -177,9 +215,11 @@ class _Graph:
         )
 
 
-def _build_graph(weights: dict[str, Floats], shape: Shape, *, all_places: bool = False) -> onnx.ModelProto:
+def _build_graph(
+    weights: dict[str, Floats], shape: Shape, *, all_places: bool = False, adapted: bool = False
+) -> onnx.ModelProto:
     """The graph; logits of the last place only, as with `prune_lm_head`, or of all."""
-    graph = _Graph()
+    graph = _Graph(adapted=adapted)
     _add_lengths(graph)
     _add_rotations(graph, shape)
     embedding = graph.constant("model.embed_tokens.weight", weights["embed_tokens"])
@@ -265,6 +305,7 @@ def _make_model(graph: _Graph, shape: Shape, vocabulary: int, places: str | int)
         tensor("input_ids", TensorProto.INT64, ids),
         tensor("attention_mask", TensorProto.INT64, ["batch_size", "total_sequence_length"]),
         *caches("past_key_values", "past_sequence_length"),
+        *graph.optional,
     ]
     logits = tensor("logits", TensorProto.FLOAT, ["batch_size", places, vocabulary])
     built = helper.make_graph(

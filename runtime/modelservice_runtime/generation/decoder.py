@@ -3,7 +3,7 @@
 There is one buffer a layer for keys and one for values, of shape (slots, heads, places, head size), bound as
 past and as present, so that a run appends in place. A decode step runs the first rows with one token each; a
 prompt is read in chunks into the view of its own slot. Rows are ragged: a row's length is the sum of its
-attention mask.
+attention mask. An adapter is active for a whole run: its weights are bound beside keys and values.
 
 Facts about ONNX Runtime this module relies on (1.31): GroupQueryAttention writes to the past's memory where
 the present is bound to the same; it takes every row's own length from the mask; a binding keeps what it was
@@ -12,7 +12,7 @@ given, so that only ids, mask and logits change in a step.
 
 import mmap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     ServingError,
 )
+from modelservice_runtime.generation.adapters import Adapter, open_adapter
 from modelservice_runtime.generation.config import CONFIG_NAME, DecoderConfig
 from modelservice_runtime.generation.graph import check_graph
 from modelservice_runtime.machine.readable import check_readable, describe_denial
@@ -34,6 +35,7 @@ from modelservice_runtime.onnx.execution_providers import CPU
 from modelservice_runtime.onnx.graph.files import ModelFiles
 from modelservice_runtime.onnx.graph.scan import scan_model_file
 from modelservice_runtime.onnx.session import FATAL, create_session
+from modelservice_runtime.settings.generation import AdapterSource
 from modelservice_runtime.settings.sessions import SessionSettings
 
 Logits = npt.NDArray[np.float32]
@@ -43,6 +45,8 @@ _KINDS = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
 }  # fmt: skip
+# Bindings that are kept for each slot: adapters come and go, and each of theirs names all of its weights.
+_BINDINGS_OF_A_SLOT = 8
 # Released together with GroupQueryAttention's present inputs; older ones call new graphs invalid.
 _OLDEST_VERSION = (1, 26)
 
@@ -66,12 +70,23 @@ class DecoderSession:
         config = self.config
         return 2 * config.layers * config.kv_heads * config.head_size * self.cache_kind.itemsize
 
+    def open_adapters(self, sources: Iterable[AdapterSource]) -> dict[str, Adapter]:
+        """Adapters by name, read and checked. Raises StartupError."""
+        return {source.name: open_adapter(source, self.session) for source in sources}
+
 
 class Decoder:
     """Rows of keys and values, and the runs that fill them; one thread, but for `stop`."""
 
-    def __init__(self, opened: DecoderSession, slots: int, places: int) -> None:
+    def __init__(
+        self,
+        opened: DecoderSession,
+        slots: int,
+        places: int,
+        adapters: Mapping[str, Adapter] | None = None,
+    ) -> None:
         config = opened.config
+        self.adapters = adapters or {}
         self.slots, self.places = slots, places
         self.vocabulary = config.vocabulary
         self._opened = opened
@@ -81,7 +96,7 @@ class Decoder:
         self._caches = [np.full(shape, 0, opened.cache_kind) for _ in config.past()]
         self._row_shape = shape[1:]
         self._row_bytes = self._caches[0][0].nbytes
-        self._bindings: dict[tuple[int, int], ort.IOBinding] = {}
+        self._bindings: dict[tuple[int, int, str | None], ort.IOBinding] = {}
         self._ids_kind = _numpy_kind(config.ids_name, opened.kinds[config.ids_name])
         self._mask_kind = _numpy_kind(config.mask_name, opened.kinds[config.mask_name])
         self._step_ids = np.zeros((slots, 1), self._ids_kind)
@@ -95,7 +110,12 @@ class Decoder:
         return sum(cache.nbytes for cache in self._caches)
 
     def prefill(
-        self, slot: int, tokens: Sequence[int], past: int, is_wanted: Callable[[], bool] = lambda: True
+        self,
+        slot: int,
+        tokens: Sequence[int],
+        past: int,
+        adapter: str | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Logits:
         """Append `tokens` to a slot that holds `past` already; returns the logits behind the last one.
 
@@ -107,12 +127,14 @@ class Decoder:
         mask = np.ones((1, past + len(tokens)), self._mask_kind)
         places = len(tokens) if self._opened.gives_all_places else 1
         logits = np.empty((1, places, self.vocabulary), self._opened.logits_kind)
-        self._run(self._binding(slot, 1), ids, mask, logits, is_wanted)
+        self._run(self._binding(slot, 1, adapter), ids, mask, logits, is_wanted)
         last: Logits = logits[0, -1].astype(np.float32, copy=False)
         return last
 
-    def decode(self, tokens: Sequence[int], lengths: Ids) -> Logits:
-        """One token for each of the first rows, which have these lengths before it; the rows' logits.
+    def decode(
+        self, tokens: Sequence[int], lengths: Ids, first: int = 0, adapter: str | None = None
+    ) -> Logits:
+        """One token for each row from the slot `first` on, which have these lengths before it; their logits.
 
         The next call writes to the same memory. Raises as `prefill` does.
         """
@@ -120,7 +142,7 @@ class Decoder:
         self._step_ids[:rows, 0] = tokens
         mask = (np.arange(int(lengths.max()) + 1) <= lengths[:, None]).astype(self._mask_kind)
         logits = self._step_logits[:rows]
-        self._run(self._binding(0, rows), self._step_ids[:rows], mask, logits)
+        self._run(self._binding(first, rows, adapter), self._step_ids[:rows], mask, logits)
         return logits[:, 0].astype(np.float32, copy=False)
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -171,17 +193,22 @@ class Decoder:
     def _translated(self, error: Exception, options: ort.RunOptions) -> ServingError:
         return translate_run_error(error, terminated=bool(options.terminate), on_cuda=False)
 
-    def _binding(self, first: int, rows: int) -> ort.IOBinding:
-        key = (first, rows)
+    def _binding(self, first: int, rows: int, adapter: str | None) -> ort.IOBinding:
+        key = (first, rows, adapter)
         binding = self._bindings.get(key)
         if binding is not None:
             return binding
+        if len(self._bindings) >= self.slots * _BINDINGS_OF_A_SLOT:
+            self._bindings.clear()
         config, shape = self._opened.config, (rows, *self._row_shape)
         binding = self._session.io_binding()
         for past, present, cache in zip(config.past(), config.present(), self._caches, strict=True):
             address = cache.ctypes.data + first * self._row_bytes
             binding.bind_input(past, "cpu", 0, cache.dtype.type, shape, address)
             binding.bind_output(present, "cpu", 0, cache.dtype.type, shape, address)
+        if adapter is not None:
+            for name, value in self.adapters[adapter].values.items():
+                binding.bind_ortvalue_input(name, value)
         self._bindings[key] = binding
         return binding
 

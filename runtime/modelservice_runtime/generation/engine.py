@@ -1,5 +1,7 @@
 """Turns of one model's generations: all rows decode a token, then a piece of a prompt is read.
 
+Where there are adapters, a turn is a step of the rows of one; see `generation.turns`.
+
 It has no thread and no clock of its own but the one it measures by; `generation.lane` runs it.
 """
 
@@ -17,6 +19,7 @@ from modelservice_runtime.generation.row import TextRow
 from modelservice_runtime.generation.sampling.choosing import Choice, choose
 from modelservice_runtime.generation.scheduler import Ask, Scheduler
 from modelservice_runtime.generation.slots import Held, Move, Slots, Swap
+from modelservice_runtime.generation.turns import Turns
 from modelservice_runtime.generation.values import TokenEvent
 
 
@@ -32,11 +35,18 @@ class Rows(Protocol):
         """How many tokens each can hold."""
 
     def prefill(
-        self, slot: int, tokens: Sequence[int], past: int, is_wanted: Callable[[], bool] = lambda: True
+        self,
+        slot: int,
+        tokens: Sequence[int],
+        past: int,
+        adapter: str | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Logits:
         """See `Decoder.prefill`."""
 
-    def decode(self, tokens: Sequence[int], lengths: Ids) -> Logits:
+    def decode(
+        self, tokens: Sequence[int], lengths: Ids, first: int = 0, adapter: str | None = None
+    ) -> Logits:
         """See `Decoder.decode`."""
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -60,6 +70,11 @@ class Active:
     last_token: int = 0
     is_cancelled: bool = False
     is_paused: bool = False
+
+    @property
+    def adapter(self) -> str | None:
+        """Whose words these are; None for the model's own."""
+        return self.row.request.adapter
 
 
 class Observer(Protocol):
@@ -88,6 +103,9 @@ class Engine:
         self._observer = observer
         self._slots = Slots(decoder.slots, keeps=keeps_prefixes)
         self._scheduler = Scheduler()
+        self._turns = Turns()
+        self._round_seconds = 0.0
+        self._is_between_rounds = True
         self._decoding: list[Active] = []
         self._others: dict[Active, None] = {}  # waiting, reading their prompts, or paused
         self._events: Events = []
@@ -153,29 +171,42 @@ class Engine:
         return tokens
 
     def step(self) -> None:
-        """Decode a token of every row."""
+        """Decode a token of every row of the adapter whose turn it is."""
         if not self._decoding:
+            self._is_between_rounds = True
             return
         started = time.perf_counter()
-        rows = sorted(self._decoding, key=_slot)
+        adapter, self._is_between_rounds = self._turns.take({one.adapter for one in self._decoding})
+        rows = sorted((one for one in self._decoding if one.adapter == adapter), key=_slot)
+        if self._decode(rows, adapter):
+            self._round_seconds += time.perf_counter() - started
+        if self._is_between_rounds and self._round_seconds:
+            self._pace.note_step(self._round_seconds)
+            self._round_seconds = 0.0
+
+    def _decode(self, rows: Sequence[Active], adapter: str | None) -> bool:
+        """A step of rows that lie side by side; tells whether the model gave one."""
         lengths = np.array([len(one.held.tokens) for one in rows if one.held], dtype=np.int64)
         try:
-            logits = self._decoder.decode([one.last_token for one in rows], lengths)
+            tokens = [one.last_token for one in rows]
+            logits = self._decoder.decode(tokens, lengths, _slot(rows[0]), adapter)
         except ServingError as error:
             for generation in rows:
                 self._fail(generation, error)
             self._slots.forget()
-            return
+            return False
         for generation in rows:
             assert generation.held is not None
             generation.held.tokens.append(generation.last_token)
         self._tokens += len(rows)
         self._accept(rows, logits)
         self._scheduler.charge(one.ask.owner for one in rows)
-        self._pace.note_step(time.perf_counter() - started)
+        return True
 
     def read(self) -> None:
-        """Read a chunk of a prompt, and let the row decode where that was the last."""
+        """Read a chunk of a prompt, where a round is over, and let the row decode where that was the last."""
+        if not self._is_between_rounds:
+            return
         ask = self._scheduler.choose(has_slot=self._slots.has_idle)
         if ask is None:
             return
@@ -197,7 +228,8 @@ class Engine:
 
     def _begin(self, generation: Active) -> None:
         request = generation.row.request
-        claimed = self._slots.claim(request.prompt, f"{request.owner}\0{request.cache_salt}")
+        owner = f"{request.owner}\0{request.cache_salt}"
+        claimed = self._slots.claim(request.prompt, owner, request.adapter)
         assert claimed is not None
         generation.held, moves = claimed
         self._move(moves)
@@ -216,9 +248,8 @@ class Engine:
         """The logits behind a chunk; None where there is no more need of it, or the model failed."""
         self._observer.reading(generation)
         try:
-            return self._decoder.prefill(
-                held.slot, chunk, len(held.tokens), lambda: not generation.is_cancelled
-            )
+            past, adapter = len(held.tokens), generation.adapter
+            return self._decoder.prefill(held.slot, chunk, past, adapter, lambda: not generation.is_cancelled)
         except ServingError as error:
             if generation.is_cancelled:
                 self.end(generation, None)

@@ -119,6 +119,7 @@ class TextLane:
         self._is_closed = False
         # The event loop's.
         self._open = 0
+        self._adapted: set[LaneGeneration] = set()
         self._counting = Counting()
         self._on_idle: Callable[[], None] | None = None
         entered = threading.Event()
@@ -151,6 +152,15 @@ class TextLane:
         return self._counting.requests
 
     @property
+    def adapters_in_use(self) -> tuple[frozenset[str], frozenset[str]]:
+        """See `GenerationLane.adapters_in_use`."""
+        found = [(one.adapter or "", one.begun_at is not None) for one in self._adapted]
+        return (
+            frozenset(name for name, has_begun in found if has_begun),
+            frozenset(name for name, has_begun in found if not has_begun),
+        )
+
+    @property
     def kv_usage(self) -> float:
         """See `GenerationLane.kv_usage`."""
         return self._counts.tokens_in_use / (self._decoder.slots * self._decoder.places)
@@ -175,6 +185,8 @@ class TextLane:
             self._inbox.append(generation)
             self._changed.notify()
         self._open += 1
+        if request.adapter is not None:
+            self._adapted.add(generation)
         self._counting.note_submitted(generation)
         return generation
 
@@ -230,8 +242,10 @@ class TextLane:
             raise InvalidRequestError("the prompt is empty; send at least one token")
         if request.max_tokens < 1:
             raise InvalidRequestError(f"max_tokens is {request.max_tokens}, expected at least 1")
-        if request.adapter is not None:
-            raise InvalidRequestError("this model has no adapters; ask for the model itself")
+        if request.adapter is not None and request.adapter not in self._decoder.adapters:
+            raise InvalidRequestError(
+                f"this model has no adapter {request.adapter[:100]!r}; ask for the model itself"
+            )
         if prompt + request.max_tokens > limits.max_context_tokens:
             raise InvalidRequestError(
                 f"the prompt has {prompt} tokens and {request.max_tokens} are asked for, but prompt and "
@@ -264,6 +278,7 @@ class TextLane:
             if event is None or event.finish is not None or event.error is not None:
                 generation.is_over = True
                 self._open -= 1
+                self._adapted.discard(generation)
             if event is not None and not generation.is_cancelled:
                 self._hand_on(generation, event)
         self._close_if_idle()

@@ -1,8 +1,11 @@
 """Which slot holds what: rows that decode lie first, and what has ended is kept until its place is needed.
 
+Those of one adapter lie side by side, for they share their steps.
+
 Pure: every change is told as a list of moves for the decoder to make. A prompt that begins as something kept
 does takes that over, in place or by a copy: copying 512 tokens takes some milliseconds, reading them seconds.
-Only for the same owner, for the time it takes tells what others have asked.
+Only for the same owner, for the time it takes tells what others have asked, and for the same adapter, whose
+keys and values are others than the model's own.
 """
 
 from collections.abc import Sequence
@@ -57,6 +60,7 @@ class Held:
     use: Use = Use.EMPTY
     tokens: list[int] = field(default_factory=list)
     owner: str = ""
+    adapter: str | None = None
     used_at: int = 0
 
 
@@ -66,6 +70,8 @@ class Slots:
     def __init__(self, count: int, *, keeps: bool = True) -> None:
         self._held = [Held(slot) for slot in range(count)]
         self._decoding = 0
+        # Rows that decode, by adapter, in the order in which they lie.
+        self._groups: dict[str | None, int] = {}
         self._keeps = keeps
         self._clock = 0
 
@@ -84,7 +90,9 @@ class Slots:
         """Tokens of all rows, without what is kept."""
         return sum(len(held.tokens) for held in self._held if held.use not in _IDLE)
 
-    def claim(self, prompt: Sequence[int], owner: str) -> tuple[Held, list[Move]] | None:
+    def claim(
+        self, prompt: Sequence[int], owner: str, adapter: str | None = None
+    ) -> tuple[Held, list[Move]] | None:
         """A slot to read a prompt into, which holds its beginning where that is known; None without one.
 
         At least the last token is left to be read.
@@ -92,19 +100,24 @@ class Slots:
         idle = [held for held in self._held if held.use in _IDLE]
         if not idle:
             return None
-        source, length = self._find_beginning(prompt, owner)
+        source, length = self._find_beginning(prompt, owner, adapter)
         target, moves = self._choose(idle, source, length)
         del target.tokens[length:]
         if source is not None and source is not target:
             target.tokens[:] = source.tokens[:length]
-        target.use, target.owner = Use.FILLING, owner
+        target.use, target.owner, target.adapter = Use.FILLING, owner, adapter
         self._touch(target)
         return target, moves
 
     def start(self, held: Held) -> list[Move]:
-        """Let a filled or held row decode, behind the others."""
-        moves = self._exchange(held, self._held[self._decoding])
+        """Let a filled or held row decode, behind the others of its adapter."""
+        free = self._held[self._decoding]
+        moves: list[Move] = []
+        for first, _ in reversed(self._groups_from(held.adapter)[1:]):
+            moves += self._exchange(free, self._held[first])
+        moves += self._exchange(held, free)
         held.use = Use.DECODING
+        self._groups[held.adapter] = self._groups.get(held.adapter, 0) + 1
         self._decoding += 1
         return moves
 
@@ -130,11 +143,14 @@ class Slots:
                 held.use = Use.EMPTY
                 held.tokens.clear()
 
-    def _find_beginning(self, prompt: Sequence[int], owner: str) -> tuple[Held | None, int]:
+    def _find_beginning(
+        self, prompt: Sequence[int], owner: str, adapter: str | None
+    ) -> tuple[Held | None, int]:
         """Who holds the most of the prompt's beginning; of equals one that nobody uses."""
         if not self._keeps:
             return None, 0
-        own = [held for held in self._held if held.tokens and held.owner == owner]
+        asked = owner, adapter
+        own = [held for held in self._held if held.tokens and (held.owner, held.adapter) == asked]
         found = [(_common(held.tokens, prompt), held.use is Use.KEPT, held.slot) for held in own]
         length, _, slot = max(found, default=(0, False, 0))
         length = min(length, len(prompt) - 1)
@@ -153,8 +169,24 @@ class Slots:
     def _leave(self, held: Held) -> list[Move]:
         if held.use is not Use.DECODING:
             return []
+        moves: list[Move] = []
+        for first, rows in self._groups_from(held.adapter):
+            moves += self._exchange(held, self._held[first + rows - 1])
+        self._groups[held.adapter] -= 1
+        if not self._groups[held.adapter]:
+            del self._groups[held.adapter]
         self._decoding -= 1
-        return self._exchange(held, self._held[self._decoding])
+        return moves
+
+    def _groups_from(self, adapter: str | None) -> list[tuple[int, int]]:
+        """The first slot and the rows of an adapter, and of each that lies behind it."""
+        found: list[tuple[int, int]] = []
+        first = 0
+        for one, rows in self._groups.items():
+            if found or one == adapter:
+                found.append((first, rows))
+            first += rows
+        return found
 
     def _exchange(self, one: Held, other: Held) -> list[Move]:
         """Let two change places; what nobody needs is not carried."""

@@ -108,6 +108,7 @@ class GenerationRequest:
     `stop` are strings that end it and are not part of it, `stop_ids` tokens that do. `min_tokens` come
     before any end. `priority`: lower ones first. `owner` is who asks (the name of an API key): what prompts
     have in common is reused for the same owner and `cache_salt` only, and turns go round over owners.
+    `adapter` is the name of one of the model's; None asks for the model itself.
     """
 
     prompt: tuple[int, ...]
@@ -223,6 +224,10 @@ class GenerationLane(Protocol):
     @property
     def waiting(self) -> int:
         """Generations that wait for one."""
+
+    @property
+    def adapters_in_use(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Adapters of generations that have a row, and of those that wait for one."""
 
     @property
     def kv_usage(self) -> float:

@@ -75,6 +75,7 @@ def plan_generative(source: VersionSource, settings: GenerationSettings, taken_b
             check_readable(model)
             item_bytes = cache_item_bytes(model, config)
             weights_bytes = sum(file.stat().st_size for file in source.path.glob(f"{config.file}*"))
+            weights_bytes += sum(one.path.stat().st_size for one in source.adapters if one.path.is_file())
         except PermissionError as error:
             raise AccessDeniedError(describe_denial(model)) from error
         except (OSError, ValueError) as error:
@@ -113,33 +114,49 @@ def load_generative(
         text = load_text(source.path)
         opened = open_decoder(source.path, plan.config, session)
         files.add_external(opened.files.locations, opened.files.model.parent)
-        decoder = Decoder(opened, plan.cache.slots, plan.cache.places)
+        adapters = opened.open_adapters(source.adapters)
+        decoder = Decoder(opened, plan.cache.slots, plan.cache.places, adapters)
         pace = Pace(settings.max_inter_token_seconds, settings.prefill_chunk_tokens)
         started = time.perf_counter()
         _generate(decoder, Pace(1.0))  # the first run gets its memory, and says little
         _generate(decoder, pace)
+        _try_adapters(decoder)
         warm_seconds = time.perf_counter() - started
         return LoadedGenerative(decoder, text, plan.config, pace, files, _made_at(source.path), warm_seconds)
 
 
-def try_generative(path: Path, session: SessionSettings) -> None:
-    """Load a folder and generate some tokens, with memory for no more than that. Raises StartupError."""
+def try_generative(source: VersionSource, session: SessionSettings) -> None:
+    """Load a folder and generate some tokens, with memory for no more than that. Raises StartupError.
+
+    Each adapter generates some too.
+    """
     from modelservice_runtime.generation.decoder import Decoder, open_decoder
     from modelservice_runtime.generation.text.folder_text import load_text
 
-    config = read_config(path)
-    load_text(path, guides=False)
+    config = read_config(source.path)
+    load_text(source.path, guides=False)
     places = min(config.context_length, _TRIAL_PLACES)
-    _generate(Decoder(open_decoder(path, config, session), 1, places), Pace(1.0))
+    opened = open_decoder(source.path, config, session)
+    decoder = Decoder(opened, 1, places, opened.open_adapters(source.adapters))
+    _generate(decoder, Pace(1.0))
+    _try_adapters(decoder)
 
 
-def _generate(decoder: "Decoder", pace: Pace) -> None:
+def _try_adapters(decoder: "Decoder") -> None:
+    for name in decoder.adapters:
+        try:
+            _generate(decoder, Pace(1.0), name)
+        except ModelRejectedError as error:
+            raise ModelRejectedError(f"adapter {name!r}: {error.sentence}") from error.__cause__
+
+
+def _generate(decoder: "Decoder", pace: Pace, adapter: str | None = None) -> None:
     """Read a short prompt and decode two tokens behind it; tells `pace` how long that took."""
     count = max(min(_TRIAL_TOKENS, decoder.places - _TRIAL_STEPS), 1)
     prompt = [token % decoder.vocabulary for token in range(count)]
     try:
         started = time.perf_counter()
-        logits = decoder.prefill(0, prompt, 0)
+        logits = decoder.prefill(0, prompt, 0, adapter)
         pace.note_chunk(count, time.perf_counter() - started)
         for step in range(min(_TRIAL_STEPS, decoder.places - count)):
             if not np.isfinite(logits).all():
@@ -147,7 +164,7 @@ def _generate(decoder: "Decoder", pace: Pace) -> None:
                     "the model's first tokens have no finite scores (NaN or infinity); export it again"
                 )
             started = time.perf_counter()
-            logits = decoder.decode([int(logits.argmax())], np.array([count + step]))[0]
+            logits = decoder.decode([int(logits.argmax())], np.array([count + step]), 0, adapter)[0]
             pace.note_step(time.perf_counter() - started)
     except ServingError as error:
         raise ModelRejectedError(f"the model cannot generate: {error}") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from modelservice_runtime.errors import ModelLoadFailedError
+from modelservice_runtime.errors import InvalidSettingsError, ModelLoadFailedError
 from modelservice_runtime.generation.config import is_generative
 from modelservice_runtime.machine.cpu import available_cpus
 from modelservice_runtime.machine.memory.allocator import give_back_freed_memory
@@ -47,7 +47,12 @@ class LoadedModel:
 def find_sources(settings: ServeSettings) -> list[VersionSource]:
     """Every version to serve. Raises StartupError."""
     sources = [
-        replace(source, samples=_samples_of(model.name, settings), has_to_prove=settings.verify_proof)
+        replace(
+            source,
+            samples=_samples_of(model.name, settings),
+            has_to_prove=settings.verify_proof,
+            adapters=tuple(one for one in settings.generation.adapters if one.model == model.name),
+        )
         for model in settings.models
         for source in find_versions(model.name, model.path, settings.model_version, settings.version_policy)
     ]
@@ -58,6 +63,11 @@ def find_sources(settings: ServeSettings) -> list[VersionSource]:
             from modelservice_runtime.models.generative import check_generative
 
             check_generative(source, settings)
+        elif source.adapters:
+            raise InvalidSettingsError(
+                f"--adapter: model {source.name!r} takes tensors, and only models that generate text (a "
+                "directory with genai_config.json) have adapters"
+            )
     return sources
 
 

@@ -82,7 +82,7 @@ def _try(
             if is_generative(source.path):
                 from modelservice_runtime.models.generative import try_generative
 
-                try_generative(source.path, session)
+                try_generative(source, session)
                 return None
             model = load_onnx_model(source.path, source.name, source.version, session)
             try_run(model, read_samples(model.spec, source.path, source.samples, decode_sample))

@@ -17,6 +17,7 @@ from modelservice_runtime.errors import (
 )
 from modelservice_runtime.generation.config import is_generative, whole_model
 from modelservice_runtime.machine.readable import check_readable, describe_denial
+from modelservice_runtime.settings.generation import AdapterSource
 from modelservice_runtime.settings.models import VersionLabel, VersionPolicy
 
 _MAX_VERSION_DIGITS = 18
@@ -26,7 +27,8 @@ _MAX_VERSION_DIGITS = 18
 class VersionSource:
     """One version of a model: what the protocols call it, its file or directory, what it can be tried on.
 
-    `has_to_prove` tells that its proof is replayed before it serves; see `models.proof`.
+    `has_to_prove` tells that its proof is replayed before it serves; see `models.proof`. `adapters` are those
+    of a model that generates text.
     """
 
     name: str
@@ -34,6 +36,7 @@ class VersionSource:
     path: Path
     samples: tuple[str, ...] = ()
     has_to_prove: bool = False
+    adapters: tuple[AdapterSource, ...] = ()
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:

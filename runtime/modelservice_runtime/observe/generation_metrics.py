@@ -4,6 +4,7 @@ The Gateway API Inference Extension (proposal 003, "Model Server Protocol") requ
 Source of names and labels: vLLM, `docs/usage/metrics.md`. Nothing where no such model is served.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
@@ -91,6 +92,22 @@ def _gauges(models: Sequence[GenerativeModel]) -> Iterator[Metric]:
         sizes = str(lane.limits.max_context_tokens), str(lane.limits.max_sequences)
         info.add_metric((*labels, *sizes), 1)
     yield from (waiting, running, usage, tokens, info)
+    adapted = [model for model in models if model.adapters]
+    if adapted:
+        yield _adapters(adapted)
+
+
+def _adapters(models: Sequence[GenerativeModel]) -> Metric:
+    """Its value is the time at which its labels were so, by which gateways choose the newest of several."""
+    gauge = GaugeMetricFamily(
+        "vllm:lora_requests_info",
+        "Adapters of requests that have a place and of those without, and how many may have one.",
+        labels=(*_LABELS, "max_lora", "running_lora_adapters", "waiting_lora_adapters"),
+    )
+    for model in models:
+        running, waiting = (",".join(sorted(names)) for names in model.lane.adapters_in_use)
+        gauge.add_metric((*_labels(model), str(len(model.adapters)), running, waiting), time.time())
+    return gauge
 
 
 def _ends(models: Sequence[GenerativeModel]) -> Metric:

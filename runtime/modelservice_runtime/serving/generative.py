@@ -73,6 +73,7 @@ class GenerativeModels:
                 loaded.created,
                 cast("TextModel", loaded.text),
                 lane,
+                adapters=tuple(decoder.adapters),
                 requests=lane.requests,
             )
         )
@@ -83,6 +84,7 @@ class GenerativeModels:
             "max_sequences": decoder.slots,
             "max_context_tokens": decoder.places,
             "kv_cache_bytes": decoder.cache_bytes,
+            "adapters": list(decoder.adapters),
             "prompt_tokens_per_second": None if rate is None else round(rate, 1),
         }
         log.info("model ready", extra=fields)

@@ -1,9 +1,25 @@
 """What `serve` can be told about models that generate text; values and their flags."""
 
 import argparse
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.settings.argument_types import parse_bytes, parse_count, parse_duration
+
+# A model's name as a request gives it, so what a model's own may be.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSource:
+    """A LoRA adapter of a model: the name by which requests ask for it, and its `.onnx_adapter` file."""
+
+    model: str
+    name: str
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +38,20 @@ class GenerationSettings:
     max_queued_prompt_tokens: int = 32_768
     max_inter_token_seconds: float = 0.2
     keeps_prefixes: bool = True
+    adapters: tuple[AdapterSource, ...] = ()
 
 
 def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     _add_memory_arguments(parser)
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME:ADAPTER=FILE",
+        help="a LoRA adapter of the model NAME, an .onnx_adapter file; requests ask for it by 'model': "
+        "'ADAPTER'; may be repeated",
+    )
     parser.add_argument(
         "--prefill-chunk-tokens",
         type=_parse_chunk,
@@ -64,8 +89,8 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def build_generation_settings(arguments: argparse.Namespace) -> GenerationSettings:
-    """Settings from parsed flags."""
+def build_generation_settings(arguments: argparse.Namespace, models: Sequence[str]) -> GenerationSettings:
+    """Settings from parsed flags, for models of these names. Raises InvalidSettingsError."""
     return GenerationSettings(
         max_sequences=arguments.max_sequences,
         max_context_tokens=arguments.max_context_tokens,
@@ -75,7 +100,27 @@ def build_generation_settings(arguments: argparse.Namespace) -> GenerationSettin
         max_queued_prompt_tokens=arguments.max_queued_prompt_tokens,
         max_inter_token_seconds=arguments.max_inter_token_milliseconds / 1000,
         keeps_prefixes=arguments.prefix_cache == "on",
+        adapters=_parse_adapters(arguments.adapter, models),
     )
+
+
+def _parse_adapters(texts: Sequence[str], models: Sequence[str]) -> tuple[AdapterSource, ...]:
+    """The adapters; each name, of a model or an adapter, leads to one of them."""
+    taken, adapters = set(models), []
+    for text in texts:
+        target, _, path = text.partition("=")
+        model, _, name = target.partition(":")
+        if not path or not _NAME.fullmatch(name):
+            raise InvalidSettingsError(f"--adapter {text!r} must have the form NAME:ADAPTER=FILE")
+        if model not in models:
+            raise InvalidSettingsError(f"--adapter {text!r} names a model that no --model gives")
+        if name in taken:
+            raise InvalidSettingsError(
+                f"--adapter: the name {name!r} is used twice; models and adapters need names of their own"
+            )
+        taken.add(name)
+        adapters.append(AdapterSource(model, name, Path(path)))
+    return tuple(adapters)
 
 
 def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:

@@ -331,7 +331,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         drain_delay_seconds=arguments.drain_delay_seconds,
         drain_timeout_seconds=arguments.drain_timeout_seconds,
         access_log_rate=arguments.access_log,
-        generation=build_generation_settings(arguments),
+        generation=build_generation_settings(arguments, names),
         connections=build_connection_settings(arguments),
         security=build_security_settings(arguments),
     )

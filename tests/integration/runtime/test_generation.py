@@ -4,11 +4,14 @@ import http.client
 import json
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
+import openai
 import pytest
-from tests.support.tiny_chat import PAIRS, make_tiny_chat
+from tests.support.tiny_chat import PAIRS, make_tiny_chat, write_adapter
 from tests.unit.runtime.server_process import run_to_the_end, server_process
 
 
@@ -63,3 +66,44 @@ def test_workers_and_texts_exclude_each_other(folder: Path) -> None:
     assert code == 1
     assert text.splitlines()[-1].startswith("InvalidSettings: ")
     assert "--workers 2" in text
+
+
+def test_adapters_are_models_of_their_own_to_clients(tmp_path: Path) -> None:
+    folder = make_tiny_chat(tmp_path / "model", adapted=True)
+    flags = [
+        part
+        for seed, name in enumerate(("law", "poet"))
+        for part in ("--adapter", f"chat:{name}={write_adapter(tmp_path / f'{name}.bin', folder, seed)}")
+    ]
+    with server_process("--model", f"chat={folder}", *flags, "--max-sequences", "4") as server:
+        assert server.wait_for("model ready")["adapters"] == ["law", "poet"]
+        server.wait_for("ready")
+        address = f"http://127.0.0.1:{server.http_port}/v1"
+        with openai.OpenAI(base_url=address, api_key="none", max_retries=0, timeout=120) as client:
+            parents = {one.id: one.parent for one in client.models.list()}  # type: ignore[attr-defined]
+            assert parents == {"chat": None, "law": "chat", "poet": "chat"}
+            alone = {name: _chat(client, name) for name in parents}
+            with ThreadPoolExecutor(6) as threads:
+                together = list(threads.map(partial(_chat, client), [*parents, *parents]))
+        with closing(http.client.HTTPConnection("127.0.0.1", server.metrics_port, timeout=120)) as scraped:
+            scraped.request("GET", "/metrics")
+            metrics = scraped.getresponse().read().decode()
+
+    assert alone["chat"] == PAIRS[0][1]
+    assert len(set(alone.values())) == 3
+    assert together == [*alone.values(), *alone.values()]
+    assert 'max_lora="2",model_name="chat",running_lora_adapters="",waiting_lora_adapters=""' in metrics
+
+
+def _chat(client: openai.OpenAI, model: str) -> str:
+    """What a model says to the first question, as a stream."""
+    stream = client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": PAIRS[0][0]}],
+        temperature=0,
+        max_tokens=40,
+        stream=True,
+    )
+    chunks = list(stream)
+    assert {chunk.model for chunk in chunks} == {model}
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)

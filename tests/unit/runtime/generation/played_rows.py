@@ -18,15 +18,19 @@ from modelservice_runtime.generation.values import GenerationRequest, Sampling
 VOCABULARY = 50
 
 
-def next_token(tokens: Sequence[int]) -> int:
-    return zlib.crc32(bytes(tokens)) % VOCABULARY
+Place = tuple[int, str | None]
+"""A token, and the adapter by which its keys and values were made."""
 
 
-def text_alone(prompt: Sequence[int], max_tokens: int) -> list[int]:
+def next_token(tokens: Sequence[int], adapter: str | None = None) -> int:
+    return zlib.crc32(bytes(tokens) + (adapter or "").encode()) % VOCABULARY
+
+
+def text_alone(prompt: Sequence[int], max_tokens: int, adapter: str | None = None) -> list[int]:
     """What a prompt's greedy continuation is, by nothing but the definition."""
     tokens = list(prompt)
     for _ in range(max_tokens):
-        tokens.append(next_token(tokens))
+        tokens.append(next_token(tokens, adapter))
     return tokens[len(prompt) :]
 
 
@@ -35,26 +39,36 @@ class PlayedRows:
 
     def __init__(self, slots: int, places: int, fails_at: int | None = None) -> None:
         self.slots, self.places = slots, places
-        self.memory = [[(7 * slot + at) % VOCABULARY for at in range(places)] for slot in range(slots)]
+        self.memory: list[list[Place]] = [
+            [((7 * slot + at) % VOCABULARY, "rubbish") for at in range(places)] for slot in range(slots)
+        ]
         self.runs: list[tuple[str, int]] = []
+        self.adapters: list[str | None] = []
         self._fails_at = fails_at
 
     def prefill(
-        self, slot: int, tokens: Sequence[int], past: int, is_wanted: Callable[[], bool] = lambda: True
+        self,
+        slot: int,
+        tokens: Sequence[int],
+        past: int,
+        adapter: str | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Logits:
         if not is_wanted():
             raise DeadlineExceededError("stopped")
-        self._note("prefill", len(tokens))
-        self.memory[slot][past : past + len(tokens)] = tokens
+        self._note("prefill", len(tokens), adapter)
+        self.memory[slot][past : past + len(tokens)] = [(token, adapter) for token in tokens]
         assert len(self.memory[slot]) == self.places
-        return _logits(self.memory[slot][: past + len(tokens)])
+        return _logits(self.memory[slot][: past + len(tokens)], adapter)
 
-    def decode(self, tokens: Sequence[int], lengths: Ids) -> Logits:
-        self._note("decode", len(tokens))
+    def decode(
+        self, tokens: Sequence[int], lengths: Ids, first: int = 0, adapter: str | None = None
+    ) -> Logits:
+        self._note("decode", len(tokens), adapter)
         logits = []
-        for slot, (token, length) in enumerate(zip(tokens, lengths.tolist(), strict=True)):
-            self.memory[slot][length] = token
-            logits.append(_logits(self.memory[slot][: length + 1]))
+        for slot, (token, length) in enumerate(zip(tokens, lengths.tolist(), strict=True), start=first):
+            self.memory[slot][length] = token, adapter
+            logits.append(_logits(self.memory[slot][: length + 1], adapter))
         return np.stack(logits)
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -65,15 +79,17 @@ class PlayedRows:
         self.memory[one][:other_length] = self.memory[other][:other_length]
         self.memory[other][:one_length] = kept
 
-    def _note(self, kind: str, tokens: int) -> None:
+    def _note(self, kind: str, tokens: int, adapter: str | None) -> None:
         self.runs.append((kind, tokens))
+        self.adapters.append(adapter)
         if len(self.runs) == self._fails_at:
             raise InferenceFailedError("the model failed")
 
 
-def _logits(tokens: Sequence[int]) -> Logits:
+def _logits(places: Sequence[Place], adapter: str | None) -> Logits:
+    assert {made_by for _, made_by in places} == {adapter}, "keys and values of another adapter"
     logits = np.zeros(VOCABULARY, np.float32)
-    logits[next_token(tokens)] = 1.0
+    logits[next_token([token for token, _ in places], adapter)] = 1.0
     return logits
 
 
@@ -114,10 +130,20 @@ def make_engine(rows: PlayedRows, *, chunk: int = 4, keeps: bool = True) -> tupl
 
 
 def make_active(
-    prompt: Sequence[int], max_tokens: int, *, owner: str = "", priority: int = 0, since: float = 0.0
+    prompt: Sequence[int],
+    max_tokens: int,
+    *,
+    owner: str = "",
+    priority: int = 0,
+    adapter: str | None = None,
 ) -> Active:
     request = GenerationRequest(
-        tuple(prompt), max_tokens, Sampling(temperature=0.0), owner=owner, priority=priority
+        tuple(prompt),
+        max_tokens,
+        Sampling(temperature=0.0),
+        owner=owner,
+        priority=priority,
+        adapter=adapter,
     )
     row = TextRow(request, SamplingRow(request, VOCABULARY), PlainText(), frozenset())
-    return Active(row, Ask(owner, priority, len(prompt), since))
+    return Active(row, Ask(owner, priority, len(prompt), since=0.0))

@@ -86,7 +86,7 @@ def test_a_prompt_that_nobody_wants_is_not_read(tiny_chat: Path) -> None:
     before = [cache.copy() for cache in decoder._caches]
 
     with pytest.raises(DeadlineExceededError):
-        decoder.prefill(0, [1, 2, 3], 0, lambda: False)
+        decoder.prefill(0, [1, 2, 3], 0, is_wanted=lambda: False)
     decoder.stop()  # nothing runs: nothing happens, then or later
     decoder.prefill(1, [1, 2, 3], 0)
 

@@ -19,7 +19,8 @@ PLACES = 48
 TURNS = ([], ["decode"], ["prefill"], ["decode", "prefill"])
 # Few tokens and few owners, so that many prompts begin alike.
 prompts = st.lists(st.integers(0, 1), min_size=1, max_size=30)
-asks = st.tuples(prompts, st.integers(1, 12), st.sampled_from("ab"), st.integers(-1, 1))
+adapters = st.sampled_from([None, "x", "y"])
+asks = st.tuples(prompts, st.integers(1, 12), st.sampled_from("ab"), st.integers(-1, 1), adapters)
 actions = st.one_of(
     asks,
     st.tuples(st.sampled_from(["cancel", "pause", "resume"]), st.integers(0, 30)),
@@ -43,6 +44,12 @@ class Session:
         self.all.append(generation)
         self.engine.add(generation)
         return generation
+
+    def ask(
+        self, prompt: list[int], max_tokens: int, owner: str, priority: int, adapter: str | None
+    ) -> Active:
+        active = make_active(prompt, max_tokens, owner=owner, priority=priority, adapter=adapter)
+        return self.add(active)
 
     def act(self, name: str, index: int) -> None:
         if not self.all:
@@ -84,7 +91,7 @@ class Session:
 
 def _alone(generation: Active) -> list[int]:
     request = generation.row.request
-    return text_alone(request.prompt, request.max_tokens)
+    return text_alone(request.prompt, request.max_tokens, request.adapter)
 
 
 @given(st.integers(1, 4), st.booleans(), st.integers(1, 9), st.lists(actions, max_size=60))
@@ -99,8 +106,7 @@ def test_texts_are_those_of_rows_alone_and_all_end_once(
             session.act(*action)
         else:
             assert isinstance(action, tuple)
-            prompt, max_tokens, owner, priority = action
-            session.add(make_active(prompt, max_tokens, owner=owner, priority=priority))
+            session.ask(*action)
     session.finish()
 
     for generation in session.all:
@@ -125,14 +131,54 @@ def test_texts_are_those_of_rows_alone_and_all_end_once(
 
 @given(st.integers(1, 4), st.integers(1, 9), st.lists(asks, min_size=1, max_size=12))
 def test_no_step_waits_for_more_than_one_chunk(
-    slots: int, chunk: int, wanted: list[tuple[list[int], int, str, int]]
+    slots: int, chunk: int, wanted: list[tuple[list[int], int, str, int, str | None]]
 ) -> None:
     session = Session(slots, chunk=chunk)
-    for prompt, max_tokens, owner, priority in wanted:
-        session.add(make_active(prompt, max_tokens, owner=owner, priority=priority))
+    for one in wanted:
+        session.ask(*one)
     session.finish()
 
     assert all(tokens <= (chunk if kind == "prefill" else slots) for kind, tokens in session.rows.runs)
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.lists(asks, min_size=1, max_size=12))
+def test_between_two_steps_of_an_adapter_others_have_one_each_and_a_chunk_is_read(
+    slots: int, chunk: int, wanted: list[tuple[list[int], int, str, int, str | None]]
+) -> None:
+    session = Session(slots, chunk=chunk)
+    for one in wanted:
+        session.ask(*one)
+    since: dict[str | None, list[tuple[str, str | None]]] = {}
+    while not session.engine.is_idle:
+        since = {one.adapter: since.get(one.adapter, []) for one in session.engine._decoding}
+        begun = len(session.rows.runs)
+        session.turn()
+        for (kind, _), adapter in list(zip(session.rows.runs, session.rows.adapters, strict=True))[begun:]:
+            for runs in since.values():
+                runs.append((kind, adapter if kind == "decode" else None))
+            assert all(len(runs) == len(set(runs)) for runs in since.values())
+            if kind == "decode":
+                since[adapter] = []
+
+
+def test_rows_of_one_adapter_share_a_step_and_no_other() -> None:
+    session = Session(4, chunk=40)
+    for adapter in ("x", None, "x", None):
+        session.ask([1, 2, 3], 6, "a", 0, adapter)
+    session.finish()
+
+    runs = zip(session.rows.runs, session.rows.adapters, strict=True)
+    assert {(2, "x"), (2, None)} <= {(rows, by) for (kind, rows), by in runs if kind == "decode"}
+    assert all(session.tokens[one] == _alone(one) for one in session.all)
+
+
+def test_what_another_adapter_read_is_read_again() -> None:
+    session = Session(3, chunk=40)
+    for adapter in ("x", "y", None, "x"):
+        session.ask(list(range(20)), 3, "a", 0, adapter)
+        session.finish()
+
+    assert [one.row.cached for one in session.all] == [0, 0, 0, 19]
 
 
 def test_a_failing_step_ends_its_rows_and_leaves_nothing_behind() -> None:

@@ -162,7 +162,7 @@ async def test_the_end_of_text_ends_a_generation_unless_it_is_ignored(
         (_request([1] * 65_000), "256", "context_length_exceeded"),
         (_request([1, 400]), "token 400", None),
         (_request([-1]), "token -1", None),
-        (_request([1], adapter="poet"), "adapters", None),
+        (_request([1], adapter="poet"), "no adapter 'poet'", None),
     ],
 )
 async def test_what_cannot_be_done_is_refused_at_once(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import numpy_helper
-from tests.support.tiny_chat import PAIRS, prompt_of
+from tests.support.tiny_chat import PAIRS, make_tiny_chat, prompt_of, write_adapter
 
 from modelservice_runtime.errors import (
     InvalidRequestError,
@@ -24,7 +25,7 @@ from modelservice_runtime.models.loading import find_sources
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.models.versions import VersionSource
 from modelservice_runtime.serving.generative import GenerativeModels
-from modelservice_runtime.settings.generation import GenerationSettings
+from modelservice_runtime.settings.generation import AdapterSource, GenerationSettings
 from modelservice_runtime.settings.serve import parse_serve_arguments
 
 WAIT_SECONDS = 120
@@ -153,7 +154,7 @@ def test_tensors_are_not_asked_of_texts(tiny_chat: Path) -> None:
 
 
 def test_a_trial_needs_memory_for_a_short_text_only(tiny_chat: Path) -> None:
-    try_generative(tiny_chat, _settings(tiny_chat).session)
+    try_generative(_source(tiny_chat), _settings(tiny_chat).session)
 
 
 def test_numbers_that_are_none_are_found_before_anybody_asks(tiny_chat: Path, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_numbers_that_are_none_are_found_before_anybody_asks(tiny_chat: Path, tm
     onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
 
     with pytest.raises(ModelRejectedError, match="NaN"):
-        try_generative(folder, _settings(folder).session)
+        try_generative(_source(folder), _settings(folder).session)
 
 
 def test_what_does_not_fit_is_told_before_it_is_loaded(tiny_chat: Path, tmp_path: Path) -> None:
@@ -189,3 +190,57 @@ def test_a_folder_without_its_graph_or_tokenizer_is_told(tiny_chat: Path, tmp_pa
     (folder / "model.onnx").unlink()
     with pytest.raises(ModelNotFoundError, match=r"model\.onnx"):
         plan_generative(_source(folder), GenerationSettings(), 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["chat=law"], "NAME:ADAPTER=FILE"),
+        (["chat:law"], "NAME:ADAPTER=FILE"),
+        (["chat:../x=a"], "NAME:ADAPTER=FILE"),
+        (["other:law=a"], "names a model that no --model gives"),
+        (["chat:chat=a"], "'chat' is used twice"),
+        (["chat:law=a", "chat:law=b"], "'law' is used twice"),
+    ],
+)
+def test_adapters_that_nobody_could_ask_for_are_refused(tiny_chat: Path, flags: list[str], word: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=word):
+        _settings(tiny_chat, *(part for flag in flags for part in ("--adapter", flag)))
+
+
+def test_a_model_of_tensors_has_no_adapters(model_files: dict[str, Path]) -> None:
+    settings = _settings(model_files["mlp"], "--adapter", "chat:law=/law.onnx_adapter")
+
+    with pytest.raises(InvalidSettingsError, match="only models that generate text"):
+        find_sources(settings)
+
+
+def test_adapters_are_counted_and_tried(tmp_path: Path) -> None:
+    folder = make_tiny_chat(tmp_path / "model", pairs=(), adapted=True)
+    file = write_adapter(tmp_path / "law.onnx_adapter", folder, seed=1)
+    settings = _settings(folder, "--adapter", f"chat:law={file}")
+    (source,) = find_sources(settings)
+    assert source.adapters == (AdapterSource("chat", "law", file),)
+    try_generative(source, settings.session)
+
+    limits = GenerationSettings(max_sequences=1, max_context_tokens=64)
+    plan_generative(source, limits, 0)
+    with file.open("r+b") as opened:
+        opened.truncate(1 << 42)  # nowhere on the disk, but in the sum
+    with pytest.raises(ModelRejectedError, match=r"4096\.\d+ GiB of weights"):
+        plan_generative(source, limits, 0)
+
+
+def test_an_adapter_that_gives_no_numbers_is_found_by_the_trial(tmp_path: Path) -> None:
+    folder = make_tiny_chat(tmp_path / "model", pairs=(), adapted=True)
+    weights = {"A": np.full((384, 4), np.nan, np.float32), "B": np.ones((4, 64), np.float32)}
+    adapter = onnxruntime.AdapterFormat()
+    adapter.set_parameters({
+        f"model.layers.0.q_proj.lora_{name}.weight": onnxruntime.OrtValue.ortvalue_from_numpy(value)
+        for name, value in weights.items()
+    })  # fmt: skip
+    adapter.export_adapter(str(tmp_path / "odd.onnx_adapter"))
+    source = AdapterSource("chat", "odd", tmp_path / "odd.onnx_adapter")
+
+    with pytest.raises(ModelRejectedError, match=r"adapter 'odd': .*no finite scores"):
+        try_generative(VersionSource("chat", "1", folder, adapters=(source,)), _settings(folder).session)

@@ -124,6 +124,7 @@ class PlayedLane:
         self.statistics = GenerationStatistics()
         self.kv_usage = 0.25
         self.running = self.waiting = self.tokens_in_flight = 0
+        self.adapters_in_use = (frozenset[str](), frozenset[str]())
         self.begun: list[PlayedGeneration] = []
         self.script: Script | None = echo
         self.refusal: ServingError | None = None

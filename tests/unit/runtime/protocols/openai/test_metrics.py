@@ -1,5 +1,7 @@
 """The metrics of models that generate text, as a scrape sees them."""
 
+import re
+import time
 import urllib.request
 
 from tests.unit.runtime.protocols.openai.conftest import PATIENCE_SECONDS, Played
@@ -36,3 +38,16 @@ def test_metrics_are_those_of_vllm(played: Played) -> None:
     ):
         assert line in text, line
     assert "# TYPE vllm:iteration_tokens_total histogram" in text
+
+
+def test_adapters_in_use_are_told_with_the_time(played: Played) -> None:
+    played.lane.adapters_in_use = frozenset({"polite", "law"}), frozenset({"law"})
+    before = time.time()
+    (line,) = [line for line in scrape(played) if line.startswith("vllm:lora_requests_info{")]
+    labels, value = re.fullmatch(r".*{(.*)} (\S+)", line).groups()  # type: ignore[union-attr]
+
+    assert labels == (
+        'engine="0",max_lora="1",model_name="chat",running_lora_adapters="law,polite",'
+        'waiting_lora_adapters="law"'
+    )
+    assert before - 1 <= float(value) <= time.time() + 1
