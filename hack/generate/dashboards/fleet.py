@@ -20,6 +20,8 @@ from hack.generate.dashboards.panels import (
     row,
 )
 
+from modelservice_operator.facts.fleet import OVER
+
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -44,7 +46,7 @@ def fleet_dashboard() -> Dashboard:
         .include_all(True)
         .all_value(".*")
     )
-    for part in (_summary, _attention, _busiest, _scaling):
+    for part in (_summary, _attention, _rollouts, _busiest, _scaling):
         part(dashboard)
     return dashboard
 
@@ -138,6 +140,38 @@ def _attention(dashboard: Dashboard) -> None:
             ),
         )
     )
+
+
+def _rollouts(dashboard: Dashboard) -> None:
+    dashboard.with_row(row("Newer runtimes")).with_panel(
+        listing(
+            "RuntimeRollouts",
+            "Those that are not over, and their phase; `modelservice fleet status` says more.",
+            Query(f'modelservice_operator_runtime_rollout_phase{{phase!~"{"|".join(sorted(OVER))}"}} == 1'),
+            *("rollout", "phase"),
+            width=8,
+        )
+    ).with_panel(
+        graph(
+            "Members to come",
+            "Those that have not started, and those that are on their way, there or back.",
+            NUMBER,
+            *(_members(state) for state in ("pending", "moving")),
+        )
+    ).with_panel(
+        graph(
+            "Members done",
+            "Those that have the new image, and those that failed, whatever became of them then.",
+            NUMBER,
+            *(_members(state) for state in ("updated", "failed")),
+        )
+    )
+
+
+def _members(state: str) -> Query:
+    """Members of each RuntimeRollout in one state."""
+    members = f'modelservice_operator_runtime_rollout_members{{state="{state}"}}'
+    return Query(f"sum by (rollout) ({members})", f"{{{{rollout}}}} {state}")
 
 
 def _busiest(dashboard: Dashboard) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelservice_operator.decide.fleet.wording import members_text, updated_text
 from modelservice_operator.explain.conditions import Condition, stamp
 from modelservice_operator.explain.transitions import Transition
 from modelservice_operator.facts.fleet import (
@@ -157,7 +158,9 @@ def _conditions(decision: FleetDecision, status: Mapping[str, Any]) -> tuple[Con
 
 def _failures(status: Mapping[str, Any]) -> str:
     shown = [f"{one['member']}: {one['reason']}" for one in (status.get("failures") or ())[-3:]]
-    return f"{status['counts']['failed']} members failed, the last ones: {'; '.join(shown)}."
+    failed = status["counts"]["failed"]
+    which = "" if failed == len(shown) else ", the last ones"
+    return f"{members_text(failed)} failed{which}: {'; '.join(shown)}."
 
 
 def fleet_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Transition, ...]:
@@ -177,7 +180,7 @@ def fleet_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[T
     were_done = {one["name"] for one in old.get("waves") or () if "completedAt" in one}
     for wave in new.get("waves") or ():
         if "completedAt" in wave and wave["name"] not in were_done and wave["members"]:
-            done = f"{wave['updated']} of {wave['members']} members are updated"
+            done = updated_text(wave["updated"], wave["members"])
             found.append(Transition("Normal", "WaveComplete", f"Wave {wave['name']}: {done}."))
     known = old.get("failures") or ()
     for one in new.get("failures") or ():

@@ -18,6 +18,16 @@ _PLAIN = {
 }
 
 
+def members_text(count: int) -> str:
+    """So many members, with the word that goes with it."""
+    return "1 member" if count == 1 else f"{count} members"
+
+
+def updated_text(updated: int, members: int) -> str:
+    """How many of so many are updated."""
+    return f"{updated} of {members_text(members)} {'is' if members == 1 else 'are'} updated"
+
+
 def describe(spec: FleetSpec, run: Run, around: Around, wave: str, unavailable: int) -> tuple[str, str]:
     """Return reason and message for a run in this phase."""
     phase, how_far = run.phase, _how_far(run)
@@ -45,15 +55,15 @@ def _progressing(spec: FleetSpec, run: Run, wave: str, unavailable: int, how_far
     most = spec.most_unavailable(members)
     if unavailable >= most and run.on_the_way == 0:
         return "TooManyUnavailable", (
-            f"{unavailable} of {members} members have no available pod, and spec.maxUnavailable allows "
-            f"{most}: mend them, or allow more. {how_far}"
+            f"{unavailable} of {members_text(members)} without an available pod: spec.maxUnavailable allows "
+            f"{most}. Mend them, or allow more. {how_far}"
         )
     return "WaveInProgress", f"Wave {wave}: {how_far}" if wave else how_far
 
 
 def _failed(spec: FleetSpec, run: Run) -> str:
     last = f", the last one {run.failures[-1].member} ({run.failures[-1].reason})" if run.failures else ""
-    return f"{run.failed} members failed, and spec.maxFailures allows {spec.max_failures}{last}"
+    return f"{members_text(run.failed)} failed, and spec.maxFailures allows {spec.max_failures}{last}"
 
 
 def _how_far(run: Run) -> str:
@@ -65,4 +75,4 @@ def _how_far(run: Run) -> str:
         (run.count(State.RETURNED, State.FAILED_RETURNED), "went back"),
     )
     more = "".join(f", {count} {what}" for count, what in counts if count)
-    return f"{run.count(State.UPDATED)} of {members} members are updated{more}."
+    return f"{updated_text(run.count(State.UPDATED), members)}{more}."

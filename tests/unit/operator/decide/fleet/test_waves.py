@@ -142,6 +142,33 @@ def test_halt_starts_no_further_member_until_more_failures_are_put_up_with() -> 
     assert (cluster.states, cluster.status["phase"]) == ("FFUUUU", "Complete")
 
 
+@pytest.mark.parametrize(
+    ("failing", "degraded", "ready"),
+    [
+        (1, "1 member failed: mail/s00: RolloutGivenUp.", "1 member failed, and spec.maxFailures allows 0"),
+        (
+            4,
+            "4 members failed, the last ones: "
+            + "; ".join(f"mail/s0{number}: RolloutGivenUp" for number in (1, 2, 3))
+            + ".",
+            "4 members failed, and spec.maxFailures allows 0",
+        ),
+    ],
+)
+def test_what_is_said_of_failures_has_the_right_number(failing: int, degraded: str, ready: str) -> None:
+    cluster = Cluster(failing, maxConcurrent=4, maxUnavailable=4)
+    cluster.look()
+    for name in list(cluster.services):
+        cluster.take(name)
+        cluster.give_up(name)
+    cluster.look()
+    told = {one["type"]: one["message"] for one in cluster.status["conditions"]}
+    assert told["Degraded"] == degraded
+    assert told["Ready"].startswith(ready)
+    are = "0 of 1 member is" if failing == 1 else "0 of 4 members are"
+    assert f" {are} updated, {failing} failed." in told["Ready"]
+
+
 def test_failed_members_alone_go_back() -> None:
     cluster = Cluster(6, **FAILING, maxFailures=1, onFailure="RollbackFailed")
     fail_two(cluster)
