@@ -3,11 +3,14 @@
 It exists because a kubectl process for each look costs more than a tenth of a second of CPU.
 """
 
+import contextlib
 import http.client
 import json
 import ssl
 import time
 import urllib.parse
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 FIELD_MANAGER = "hack-cluster"
 REQUEST_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.05
+LONGEST_POLL_SECONDS = 0.25
 RETRY_SECONDS = 0.2
 TOO_MANY_REQUESTS = 429
 
@@ -55,6 +59,8 @@ class Api:
         self._context.sslsocket_class = _Socket
         self._context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
         self._resources: dict[tuple[str, str], Object] = {}
+        self._idle: deque[http.client.HTTPSConnection] = deque()
+        weakref.finalize(self, _close_all, self._idle)
 
     def request(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
@@ -80,18 +86,35 @@ class Api:
     def _send(
         self, method: str, path: str, body: object, content_type: str
     ) -> tuple[http.client.HTTPResponse, str]:
-        connection = http.client.HTTPSConnection(
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        payload = None if body is None else json.dumps(body)
+        if method == "GET":
+            # None may be idle, or the server has closed it meanwhile; a look may be asked for twice.
+            with contextlib.suppress(IndexError, OSError, http.client.HTTPException):
+                return self._ask(self._idle.pop(), method, path, payload, headers)
+        fresh = http.client.HTTPSConnection(
             *self._address, timeout=REQUEST_TIMEOUT_SECONDS, context=self._context
         )
+        return self._ask(fresh, method, path, payload, headers)
+
+    def _ask(
+        self,
+        connection: http.client.HTTPSConnection,
+        method: str,
+        path: str,
+        payload: str | None,
+        headers: dict[str, str],
+    ) -> tuple[http.client.HTTPResponse, str]:
+        """Send a request and read the answer; keep the connection: a handshake costs more than a look."""
         try:
-            payload = None if body is None else json.dumps(body)
-            connection.request(
-                method, path, payload, {"Content-Type": content_type, "Accept": "application/json"}
-            )
+            connection.request(method, path, payload, headers)
             response = connection.getresponse()
-            return response, response.read().decode()
-        finally:
+            text = response.read().decode()
+        except BaseException:
             connection.close()
+            raise
+        self._idle.append(connection)
+        return response, text
 
     def is_ready(self) -> bool:
         """Return whether the API server answers and says that it is ready."""
@@ -186,23 +209,37 @@ class Api:
 
         Raises TimeoutError that shows the last object seen, without its managed fields.
         """
-        deadline = time.monotonic() + timeout_seconds
+        began = time.monotonic()
         while True:
             found = self.find(path)
             if found is not None and condition(found):
                 return found
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + timeout_seconds:
                 missed = f"{what or 'the condition'} not within {timeout_seconds:.0f} s"
                 raise TimeoutError(f"{path}: {missed}; saw {_describe(found)}")
-            time.sleep(POLL_SECONDS)
+            pause(began)
 
     def wait_gone(self, path: str, timeout_seconds: float = 120.0) -> None:
         """Return once nothing is at `path`; raise TimeoutError with the object where it stays."""
-        deadline = time.monotonic() + timeout_seconds
+        began = time.monotonic()
         while (found := self.find(path)) is not None:
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + timeout_seconds:
                 raise TimeoutError(f"{path} still exists: {_describe(found)}")
-            time.sleep(POLL_SECONDS)
+            pause(began)
+
+
+def pause(began: float) -> None:
+    """Sleep between two looks at what has been waited for since `began`: a twentieth of that, within bounds.
+
+    What waits long is looked at less often, so that it leaves the machine to what it waits for.
+    """
+    waited = time.monotonic() - began
+    time.sleep(min(max(POLL_SECONDS, waited / 20), LONGEST_POLL_SECONDS))
+
+
+def _close_all(connections: deque[http.client.HTTPSConnection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _describe(found: Object | None) -> str:

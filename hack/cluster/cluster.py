@@ -55,6 +55,7 @@ class Cluster:
         self._kwok_nodes = kwok_nodes
         self._namespace = os.geteuid() == 0 if namespace is None else namespace
         self._owner = owner
+        self._apis: dict[int, Api] = {}
 
     def __enter__(self) -> Self:
         self.up()
@@ -72,7 +73,10 @@ class Cluster:
     def api(self) -> Api:
         """A client of the API server with the administrator's certificate."""
         endpoints = self._require_record().endpoints
-        return Api(LOOPBACK, self.forward(endpoints.host, endpoints.api_port), self.paths.pki)
+        port = self.forward(endpoints.host, endpoints.api_port)
+        if port not in self._apis:
+            self._apis[port] = Api(LOOPBACK, port, self.paths.pki)
+        return self._apis[port]
 
     @property
     def registry(self) -> str:
@@ -86,6 +90,7 @@ class Cluster:
         lines of the log where a component died.
         """
         self._check_rights()
+        self._apis.clear()
         if self._namespace:
             ensure_packages(NAMESPACE_PROGRAMS)
         if self._node:

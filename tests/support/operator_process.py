@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from hack.cluster.api import pause
 
 if TYPE_CHECKING:
     import signal
@@ -32,10 +33,21 @@ def free_port() -> int:
 
 def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = 120.0) -> None:
     """Poll until `condition` is true; AssertionError saying `what` after the timeout."""
-    deadline = time.monotonic() + timeout_seconds
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_seconds:.0f} s: {what}"
-        time.sleep(0.05)
+        assert time.monotonic() < began + timeout_seconds, f"not within {timeout_seconds:.0f} s: {what}"
+        pause(began)
+
+
+def sum_of(page: str, name: str, **labels: str) -> float:
+    """Sum of the samples of one metric with these labels in what a scrape got."""
+    total = 0.0
+    for line in page.splitlines():
+        series, _, value = line.rpartition(" ")
+        head, _, rest = series.partition("{")
+        if head == name and all(f'{key}="{wanted}"' in rest for key, wanted in labels.items()):
+            total += float(value)
+    return total
 
 
 def proxy_kubeconfig(path: Path, url: str) -> Path:
@@ -136,8 +148,9 @@ class OperatorProcess:
 
         def is_quiet() -> bool:
             nonlocal seen, since
-            now = [self.metric(name) for name in names]
-            if now != seen or self.metric("modelservice_operator_queue_depth") > 0:
+            page = self.page()
+            now = [sum_of(page, name) for name in names]
+            if now != seen or sum_of(page, "modelservice_operator_queue_depth") > 0:
                 seen, since = now, time.monotonic()
             return time.monotonic() - since >= quiet_seconds
 
@@ -162,14 +175,7 @@ class OperatorProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples of one metric with these labels; 0 where there are none or no answer."""
-        text = self.page()
-        total = 0.0
-        for line in text.splitlines():
-            series, _, value = line.rpartition(" ")
-            head, _, rest = series.partition("{")
-            if head == name and all(f'{key}="{wanted}"' in rest for key, wanted in labels.items()):
-                total += float(value)
-        return total
+        return sum_of(self.page(), name, **labels)
 
     def page(self) -> str:
         """What a scrape gets; empty where there is no answer."""
