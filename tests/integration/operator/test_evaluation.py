@@ -155,8 +155,12 @@ def test_better_model_gets_its_pods_and_a_worse_one_never_does(
     assert (worse["phase"], worse["evaluation"]) == ("Aborted", "Failed")
     status = status_of(shared, "judged")
     assert status["stableRevision"] == better["stableRevision"]
-    events = {one["reason"] for one in shared.kube.items("events")}
-    assert {"EvaluationPassed", "EvaluationFailed"} <= events
+    wait_until(
+        lambda: (
+            {"EvaluationPassed", "EvaluationFailed"} <= {one["reason"] for one in shared.kube.items("events")}
+        ),
+        "an event of each verdict",
+    )
     shared.operator.wait_at_rest()
     assert pods.count("judged") == served
 
