@@ -25,6 +25,9 @@ BASE_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 300.0
 STARVATION_LIMIT = 8
 """After this many urgent keys in a row, one that is not urgent gets its turn."""
+LATE_SECONDS = 2.0
+"""One that has waited for so long has its turn after each urgent one: where a thousand services are created
+at once, the first ones are told of before the last ones begin."""
 
 
 class Key(NamedTuple):
@@ -56,8 +59,12 @@ class _Lane:
     def push(self, key: Key) -> None:
         self._namespaces.setdefault(key.namespace, deque()).append(key)
 
+    def next(self, but: set[str]) -> Key | None:
+        """The next key of another namespace than these, None where there is none."""
+        return next((keys[0] for one, keys in self._namespaces.items() if one not in but), None)
+
     def pop(self, but: set[str]) -> Key:
-        """The next key of another namespace than these, of which there is one."""
+        """Take the next key of another namespace than these, of which there is one."""
         namespace = next(one for one in self._namespaces if one not in but)
         keys = self._namespaces[namespace]
         key = keys.popleft()
@@ -82,9 +89,14 @@ class WorkQueue:
     """
 
     def __init__(
-        self, jitter: Callable[[], float] = random.random, *, most_per_namespace: int | None = None
+        self,
+        jitter: Callable[[], float] = random.random,
+        *,
+        most_per_namespace: int | None = None,
+        late_seconds: float = LATE_SECONDS,
     ) -> None:
         self._jitter = jitter
+        self._late_seconds = late_seconds
         self._most = most_per_namespace
         self._lanes = {priority: _Lane() for priority in Priority}
         self._waiting: dict[Key, tuple[Priority, float]] = {}
@@ -197,8 +209,7 @@ class WorkQueue:
 
     def _pop(self) -> Key:
         urgent, normal = self._lanes[Priority.URGENT], self._lanes[Priority.NORMAL]
-        starving = self._urgent_in_a_row >= STARVATION_LIMIT and normal.has_one(self._full)
-        if urgent.has_one(self._full) and not starving:
+        if urgent.has_one(self._full) and not self._is_starving(normal.next(self._full)):
             self._urgent_in_a_row += 1
             key = urgent.pop(self._full)
         else:
@@ -208,6 +219,13 @@ class WorkQueue:
         metrics.QUEUE_SECONDS.observe(asyncio.get_running_loop().time() - since)
         metrics.QUEUE_DEPTH.set(len(self._waiting))
         return key
+
+    def _is_starving(self, key: Key | None) -> bool:
+        """Whether a key that is not urgent has its turn before one that is."""
+        if key is None:
+            return False
+        waited = asyncio.get_running_loop().time() - self._waiting[key][1]
+        return self._urgent_in_a_row >= (1 if waited >= self._late_seconds else STARVATION_LIMIT)
 
     def _wake_one(self) -> None:
         while self._getters:

@@ -1,6 +1,7 @@
 """The work queue: semantics of client-go's, two priorities, turns between namespaces, delays, backoff."""
 
 import asyncio
+import math
 from collections import Counter
 
 import pytest
@@ -89,11 +90,23 @@ async def test_waiting_key_that_becomes_urgent_moves_forward():
 
 
 async def test_many_urgent_keys_do_not_starve_a_normal_one():
-    queue = WorkQueue()
+    queue = WorkQueue(late_seconds=math.inf)
     queue.add(A)
     for number in range(3 * STARVATION_LIMIT):
         queue.add(Key("one", f"urgent-{number}"), Priority.URGENT)
-    assert A in await take(queue, STARVATION_LIMIT + 1)
+    assert (await take(queue, STARVATION_LIMIT + 1))[-1] == A
+
+
+async def test_normal_keys_that_have_waited_for_long_take_turns_with_urgent_ones():
+    queue = WorkQueue(late_seconds=0.0)
+    late = [Key("one", f"late-{number}") for number in range(3)]
+    for key in late:
+        queue.add(key)
+    urgent = [Key("one", f"urgent-{number}") for number in range(5)]
+    for key in urgent:
+        queue.add(key, Priority.URGENT)
+    turns = [urgent[0], late[0], urgent[1], late[1], urgent[2], late[2], *urgent[3:]]
+    assert await take(queue, 8) == turns
 
 
 async def test_namespaces_take_turns():
@@ -255,12 +268,13 @@ CROWDS = st.lists(st.tuples(KEYS, st.sampled_from(list(Priority))), max_size=60)
 
 
 @settings(max_examples=200, deadline=None)
-@given(CROWDS, CROWDS, st.data())
-def test_edit_is_overtaken_by_as_many_as_there_are_namespaces_and_no_more(before, after, data):
+@given(CROWDS, CROWDS, st.sampled_from([(math.inf, 1), (0.0, 4)]), st.data())
+def test_edit_is_overtaken_by_as_many_as_there_are_namespaces_and_no_more(before, after, lateness, data):
     """However much the others have, before it or after it."""
 
     async def run() -> None:
-        queue = WorkQueue()
+        late_seconds, most_normal = lateness
+        queue = WorkQueue(late_seconds=late_seconds)
         mine = Key("mine", "edited")
         for key, priority in before:
             queue.add(key, priority)
@@ -271,7 +285,7 @@ def test_edit_is_overtaken_by_as_many_as_there_are_namespaces_and_no_more(before
             taken += await take(queue, 1)
             if after:
                 queue.add(*after.pop())
-        # Three others have a turn before it, and between them one that is not urgent.
-        assert len(taken) <= 3 + 1 + 1
+        # Three others have a turn before it, and between them a normal one (after each, where that is late).
+        assert len(taken) <= 3 + most_normal + 1
 
     asyncio.run(run())
