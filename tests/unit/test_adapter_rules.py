@@ -1,4 +1,7 @@
-"""prometheus-adapter's rules in the chart ask for what the server tells, and serve what our HPAs ask for."""
+"""prometheus-adapter's rules in the chart ask for what the server tells, and serve what our HPAs ask for.
+
+So do the analyses of rollouts.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from tests.unit.runtime.protocols.openai.played_model import PlayedLane
 from modelservice_operator.api import Autoscaling
 from modelservice_operator.decide.resources.autoscaler import build_autoscaler
 from modelservice_operator.decide.resources.metadata import Owner
+from modelservice_operator.work.measure.counts import HISTOGRAMS
 from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.generation.values import GenerativeModel
 from modelservice_runtime.machine.gpu_devices import open_gpus
@@ -66,6 +70,10 @@ def test_rule_finds_pods_by_the_labels_of_their_scrape(rule: dict[str, Any]) -> 
     assert rule["seriesQuery"].endswith('{namespace!="",pod!=""}')
     assert "<<.LabelMatchers>>" in rule["metricsQuery"]
     assert "<<.GroupBy>>" in rule["metricsQuery"]
+
+
+def test_analyses_ask_for_histograms_that_the_server_has(series: set[str]) -> None:
+    assert {f"{name}{part}" for name in HISTOGRAMS for part in ("_bucket", "_count")} <= series
 
 
 def test_rules_serve_every_metric_that_an_hpa_of_ours_asks_for() -> None:

@@ -8,7 +8,7 @@ from functools import reduce
 
 from modelservice_autoscaler.algorithm.load import GpuLoad, Load
 from modelservice_autoscaler.algorithm.signals import quantile as quantile_of_waits
-from modelservice_operator.work.measure.counts import Counts
+from modelservice_operator.work.measure.counts import DURATIONS, Counts
 from modelservice_operator.work.measure.kinds import quantile
 
 
@@ -43,7 +43,7 @@ class Busy:
     @property
     def p99_seconds(self) -> float | None:
         """The time that 99 of 100 requests took at most; None without requests."""
-        return quantile(0.99, self.counts.buckets)
+        return quantile(0.99, self.counts.histogram(DURATIONS))
 
     @property
     def queue_p95_seconds(self) -> float | None:

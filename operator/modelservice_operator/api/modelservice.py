@@ -10,7 +10,7 @@ from modelservice_operator.api.spec.accelerator import CudaSpec, Switch, TensorR
 from modelservice_operator.api.spec.access import TLS_RULE, AuthSpec, TlsSpec
 from modelservice_operator.api.spec.autoscaling import (
     GPU_RULE,
-    TEXTS_RULE,
+    SIGNALS_OF_TEXTS_RULE,
     Autoscaling,
     utilization_needs_request,
 )
@@ -22,7 +22,7 @@ from modelservice_operator.api.spec.model import ENGINES_RULE, ModelSpec
 from modelservice_operator.api.spec.network import NetworkPolicySpec
 from modelservice_operator.api.spec.providers import PROVIDER_RULES
 from modelservice_operator.api.spec.resources import ExecutionProviders, IntraOpThreads, Resources
-from modelservice_operator.api.spec.rollout import Rollout
+from modelservice_operator.api.spec.rollout import METRICS_OF_TEXTS_RULE, Rollout
 from modelservice_operator.api.spec.route import CANDIDATE_RULE, Route
 from modelservice_operator.api.spec.server import EnvVar, ServerSpec
 from modelservice_operator.api.types.base import (
@@ -165,7 +165,8 @@ class ModelServiceSpec(ApiModel):
         utilization_needs_request("CPU"),
         utilization_needs_request("Memory"),
         GPU_RULE,
-        TEXTS_RULE,
+        SIGNALS_OF_TEXTS_RULE,
+        METRICS_OF_TEXTS_RULE,
         CANDIDATE_RULE,
         TLS_RULE,
         ENGINES_RULE,

@@ -16,6 +16,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     values: Mapping[str, float | None] = {}
     """By the metric's place in the analysis (`"0"`, `"1"`, ...): its value, None where there is none.
     Ratios are 0 to 1, latencies seconds."""
+    samples: Mapping[str, int] = {}
+    """Likewise: of how many it was made, where that is not the number of requests."""
     lowest: Mapping[str, float] = {}
     """Likewise: the least that the value may be in the long run, for all that so many requests tell. Absent
     where the value is what it is."""

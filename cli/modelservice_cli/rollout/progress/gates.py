@@ -8,14 +8,21 @@ from typing import NamedTuple
 from modelservice_cli.rollout.facts import Object
 from modelservice_cli.rollout.progress.durations import ago_text
 from modelservice_cli.rollout.report import Table
+from modelservice_operator.api.spec.analysis import SECONDS
 from modelservice_operator.facts.text.quantity import parse_quantity
 
 _NOTHING = "-"
 _TRENDS = (
     ("ErrorRatio", "error ratio"),
-    ("LatencyP99", "p99"),
-    ("LatencyP95", "p95"),
-    ("LatencyP50", "p50"),
+    *(
+        (f"{name}P{share}", f"{words}p{share}")
+        for name, words in (
+            ("Latency", ""),
+            ("TimeToFirstToken", "first token "),
+            ("InterTokenLatency", "between tokens "),
+        )
+        for share in (99, 95, 50)
+    ),
 )
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _REMEMBERED = 400
@@ -106,7 +113,8 @@ def _number(one: Object, key: str) -> str:
         return _NOTHING
     if number is None or key in ("requests", "rows"):
         return str(text)
-    if str(one.get("metric")).startswith("Latency"):
+    # Its place is added where the type stands there twice.
+    if str(one.get("metric")).partition("[")[0] in SECONDS:
         return f"{number:.3g} s" if number >= 1 else f"{number * 1000:.3g} ms"
     return f"{number:.4g}" if abs(number) < 1000 else f"{number:.0f}"
 

@@ -1,6 +1,6 @@
 """What an analysis looks at: metrics of the new revision, beside the old one or within a bound."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -13,10 +13,22 @@ MetricType = Literal[
     "LatencyP50",
     "LatencyP95",
     "LatencyP99",
+    "TimeToFirstTokenP50",
+    "TimeToFirstTokenP95",
+    "TimeToFirstTokenP99",
+    "InterTokenLatencyP50",
+    "InterTokenLatencyP95",
+    "InterTokenLatencyP99",
     "Saturation",
     "NonFiniteRatio",
     "Prometheus",
 ]
+OF_TEXTS: frozenset[str] = frozenset(
+    name for name in get_args(MetricType) if name.startswith(("TimeToFirstToken", "InterTokenLatency"))
+)
+"""Metrics of models that generate text."""
+SECONDS: frozenset[str] = OF_TEXTS | {"LatencyP50", "LatencyP95", "LatencyP99"}
+"""Metrics that are times."""
 
 
 class PrometheusSource(ApiModel):
@@ -38,10 +50,11 @@ class AnalysisMetric(ApiModel):
     """One metric and its bounds; a measurement fails where any of them is crossed."""
 
     type: MetricType
-    """ErrorRatio: answers that are the server's fault, 0 to 1. LatencyP50, LatencyP95, LatencyP99:
-    seconds. Saturation:
-    requests that wait or run in a pod. NonFiniteRatio: answers with NaN or infinite numbers, 0 to 1.
-    Prometheus: what `query` says."""
+    """ErrorRatio: answers that are the server's fault, 0 to 1. LatencyP50, LatencyP95, LatencyP99: seconds.
+    With spec.generation, TimeToFirstTokenP50, P95, P99: seconds from a request to its first token;
+    InterTokenLatencyP50, P95, P99: seconds between two tokens of an answer. Saturation: requests that wait or
+    run in a pod. NonFiniteRatio: answers with NaN or infinite numbers, 0 to 1. Prometheus: what `query`
+    says."""
     max: Quantity | None = None
     """The most that it may be for the new revision, such as "0.01" or 200m."""
     max_increase: Quantity | None = None
@@ -83,7 +96,8 @@ class Analysis(ApiModel):
     count: Annotated[int, between(1, 1000)] = 3
     """Measurements that have to be good. Default: 3."""
     min_requests: Annotated[int, between(1, 1_000_000)] = 50
-    """Requests to each revision below which a measurement says nothing. Default: 50."""
+    """Requests to each revision below which a measurement says nothing; for times of tokens also first
+    tokens, or times between two. Default: 50."""
     failure_limit: Annotated[int, between(0, 1000)] = 0
     """Measurements that may be bad; one more aborts the rollout. Default: 0."""
     inconclusive_limit: Annotated[int, between(0, 1000)] = 3

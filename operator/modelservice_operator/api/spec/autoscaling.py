@@ -268,7 +268,7 @@ GPU_RULE = Rule(
 )
 """A rule of specs: whose replicas follow a GPU has one."""
 
-TEXTS_RULE = Rule(
+SIGNALS_OF_TEXTS_RULE = Rule(
     cel=(
         "!has(self.autoscaling) || !has(self.autoscaling.metrics) || has(self.generation)"
         f" || !self.autoscaling.metrics.exists(one, one.type in {list(OF_TEXTS)})"

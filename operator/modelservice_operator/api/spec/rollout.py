@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_snake
 
 from modelservice_operator.api.spec.accelerator import Switch
-from modelservice_operator.api.spec.analysis import Analysis, PrometheusSource
+from modelservice_operator.api.spec.analysis import OF_TEXTS, Analysis, PrometheusSource
 from modelservice_operator.api.spec.evaluation import Evaluation
 from modelservice_operator.api.types.base import ApiModel, IntOrPercent, between
 from modelservice_operator.api.types.rules import Rule
@@ -181,6 +181,28 @@ class Rollout(ApiModel):
         return any(metric.type == "Prometheus" for one in self._analyses for metric in one.metrics)
 
     @property
+    def asks_for_texts(self) -> bool:
+        """Whether a metric is one that only a model has that generates text."""
+        return any(metric.type in OF_TEXTS for one in self._analyses for metric in one.metrics)
+
+    @property
     def _analyses(self) -> list[Analysis]:
         steps = self.canary.steps if self.canary else ()
         return [step.analysis for step in steps if step.analysis is not None]
+
+
+METRICS_OF_TEXTS_RULE = Rule(
+    cel=(
+        "has(self.generation) || !has(self.rollout) || !has(self.rollout.canary)"
+        " || !self.rollout.canary.steps.exists(one, has(one.analysis) && has(one.analysis.metrics)"
+        " && one.analysis.metrics.exists(metric, metric.type.startsWith('TimeToFirstToken')"
+        " || metric.type.startsWith('InterTokenLatency')))"
+    ),
+    message=(
+        "metrics TimeToFirstToken and InterTokenLatency need spec.generation: only models that generate text "
+        "have them"
+    ),
+    check=lambda self: self.generation is not None or not self.rollout.asks_for_texts,
+    field_path=".rollout",
+)
+"""A rule of specs: whose tokens are timed generates some."""

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelservice_operator.api import parse_quantity
+from modelservice_operator.api.spec.analysis import SECONDS
 from modelservice_operator.facts.text.times import format_time
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Result = Literal["Passed", "Failed", "Inconclusive"]
 
 GATE = "Analysis"
 """`gate` of the verdicts whose bounds are remembered."""
-LEAST_DIFFERENCES = dict.fromkeys(("LatencyP50", "LatencyP95", "LatencyP99"), Decimal("0.001"))
+LEAST_DIFFERENCES = dict.fromkeys(SECONDS, Decimal("0.001"))
 """Seconds by which a value may be more whatever the ratio: where answers take a fraction of a millisecond,
 who is asked less often, and so finds its memory cold, is easily twice as slow."""
 MOST_REQUESTS = 2**31 - 1
@@ -159,6 +160,9 @@ def _value(
         return None, measurement.problem or f"nothing could be read of {whose}"
     if window.requests < min_requests:
         return None, f"{whose} had {window.requests} requests, fewer than minRequests ({min_requests})"
+    samples = window.samples.get(place, window.requests)
+    if samples < min_requests:
+        return None, f"{whose} has {samples} such times, fewer than minRequests ({min_requests})"
     value = window.values.get(place)
     if value is None or not math.isfinite(value):
         return None, measurement.problems.get(place) or f"{whose} has no such value"

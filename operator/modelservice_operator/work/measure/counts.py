@@ -1,6 +1,6 @@
 """What a server has counted, as its metrics page says, and what it counted between two looks. Pure.
 
-The page is Prometheus' text format 0.0.4. Only the lines of five families are read: a page has many more,
+The page is Prometheus' text format 0.0.4. Only the lines of some families are read: a page has many more,
 and pages of thousands of pods are read in one event loop. Source: Prometheus, "Exposition formats".
 """
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 SUCCESSES = "nv_inference_request_success"
 FAILURES = "nv_inference_request_failure"
-BUCKETS = "modelservice_request_duration_seconds_bucket"
+DURATIONS = "modelservice_request_duration_seconds"
+FIRST_TOKENS = "vllm:time_to_first_token_seconds"
+BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
+HISTOGRAMS = (DURATIONS, FIRST_TOKENS, BETWEEN_TOKENS)
 NON_FINITE = "modelservice_nonfinite_responses_total"
 PENDING = "nv_inference_pending_request_count"
 STARTED = "process_start_time_seconds"
@@ -27,8 +30,10 @@ MAX_SERIES = 5000
 MOST = 2.0**53
 """Up to here a float counts one by one; no server of ours has done more."""
 
-_Label = TypeVar("_Label", str, float)
-_NAMES = (SUCCESSES, FAILURES, BUCKETS, NON_FINITE, PENDING, STARTED)
+_Label = TypeVar("_Label", str, "tuple[str, float]")
+_BUCKET = "_bucket"
+_BUCKETS = tuple(f"{name}{_BUCKET}" for name in HISTOGRAMS)
+_NAMES = (SUCCESSES, FAILURES, *_BUCKETS, NON_FINITE, PENDING, STARTED)
 _LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\.)*"'
 _VALUE = r"([-+.0-9a-zA-Z]{1,32})(?:[ \t]+-?[0-9]+)?"
 _LINE = re.compile(rf"({'|'.join(_NAMES)})(?:\{{((?:{_LABEL},?)*)\}})?[ \t]+{_VALUE}[ \t]*")
@@ -42,8 +47,9 @@ class Counts:
     successes: float = 0.0
     failures: Mapping[str, float] = field(default_factory=dict)
     """By the reason."""
-    buckets: Mapping[float, float] = field(default_factory=dict)
-    """Requests, answered or failed, that took at most so many seconds; the last bound is infinite."""
+    buckets: Mapping[tuple[str, float], float] = field(default_factory=dict)
+    """By histogram and upper bound in seconds, the last one infinite: DURATIONS of requests, answered or
+    failed; of texts their FIRST_TOKENS, and the times BETWEEN_TOKENS."""
     non_finite: float | None = None
     """Answers with NaN or infinite numbers; None where a server does not tell."""
 
@@ -51,6 +57,10 @@ class Counts:
     def requests(self) -> float:
         """Requests that ended, whatever became of them."""
         return self.successes + sum(self.failures.values())
+
+    def histogram(self, name: str) -> dict[float, float]:
+        """How many took at most so many seconds, by upper bound; empty where a server does not tell."""
+        return {bound: count for (one, bound), count in self.buckets.items() if one == name}
 
     def plus(self, other: Counts) -> Counts:
         """Both together; what one of them does not tell, nobody knows."""
@@ -94,7 +104,7 @@ def parse_page(page: str) -> Sample:
     """Read a metrics page; ValueError where it is none of a server of ours."""
     successes, pending, non_finite, started_at = 0.0, 0.0, None, None
     failures: dict[str, float] = {}
-    buckets: dict[float, float] = {}
+    buckets: dict[tuple[str, float], float] = {}
     is_ours = False
     for name, labels, value in _lines(page):
         if name == SUCCESSES:
@@ -102,9 +112,9 @@ def parse_page(page: str) -> Sample:
         elif name == FAILURES:
             reason = labels.get("reason", "")
             failures[reason] = failures.get(reason, 0.0) + value
-        elif name == BUCKETS:
-            bound = float(labels.get("le", ""))
-            buckets[bound] = buckets.get(bound, 0.0) + value
+        elif name in _BUCKETS:
+            bucket = (name.removesuffix(_BUCKET), float(labels.get("le", "")))
+            buckets[bucket] = buckets.get(bucket, 0.0) + value
         elif name == NON_FINITE:
             non_finite = (non_finite or 0.0) + value
         elif name == PENDING:

@@ -11,8 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from modelservice_operator.work.measure.counts import (
-    BUCKETS,
+    BETWEEN_TOKENS,
+    DURATIONS,
     FAILURES,
+    FIRST_TOKENS,
     NON_FINITE,
     PENDING,
     SUCCESSES,
@@ -54,17 +56,34 @@ class Kind:
     """Where it is a quantile: of which share of the requests."""
     is_ratio: bool = False
     """Whether it is a share of the requests."""
+    histogram: str = ""
+    """Where it is a quantile: of which times."""
+
+    @property
+    def samples_promql(self) -> str | None:
+        """How many times there are, in PromQL; None where it is one of each request."""
+        if self.histogram in ("", DURATIONS):
+            return None
+        return f"sum(increase({self.histogram}_count{_RANGE}))"
+
+    def samples(self, totals: Totals) -> int | None:
+        """How many times there are; None where it is one of each request, or nobody tells."""
+        if self.samples_promql is None:
+            return None
+        count = totals.counts.histogram(self.histogram).get(math.inf)
+        return None if count is None else round(count)
 
     def lowest(self, totals: Totals, value: float) -> float | None:
-        """The least that the value may be in the long run; None where it is what it is."""
+        """The least that the value may be in the long run; None where it is what it is.
+
+        Times between the tokens of one text are alike: of a text they tell no more than one does.
+        """
         requests = totals.counts.requests
         if self.is_ratio:
             return lowest_ratio(value, requests)
-        return (
-            None
-            if self.share is None
-            else quantile(lowest_share(self.share, requests), totals.counts.buckets)
-        )
+        if self.share is None or not requests:
+            return None
+        return quantile(lowest_share(self.share, requests), totals.counts.histogram(self.histogram))
 
 
 _CONFIDENCE = 1.645
@@ -126,13 +145,23 @@ def _non_finite_ratio(totals: Totals) -> float | None:
     return None if counts.non_finite is None or not counts.successes else counts.non_finite / counts.successes
 
 
-def _latency(share: float, totals: Totals) -> float | None:
-    return quantile(share, totals.counts.buckets)
+def _time(histogram: str, share: float, totals: Totals) -> float | None:
+    return quantile(share, totals.counts.histogram(histogram))
 
 
-def _latency_kind(share: float) -> Kind:
-    seconds = f"histogram_quantile($share, sum by (le) (increase({BUCKETS}{_RANGE})))"
-    return Kind(partial(_latency, share), _no_requests, seconds, share=share)
+def _time_kind(histogram: str, share: float) -> Kind:
+    seconds = f"histogram_quantile($share, sum by (le) (increase({histogram}_bucket{_RANGE})))"
+    return Kind(
+        partial(_time, histogram, share),
+        partial(_no_times, histogram),
+        seconds,
+        share=share,
+        histogram=histogram,
+    )
+
+
+def _no_times(histogram: str, totals: Totals) -> str:
+    return NO_REQUESTS if totals.counts.histogram(histogram) else f"its servers do not tell {histogram}"
 
 
 def _no_requests(_: Totals) -> str:
@@ -152,9 +181,15 @@ KINDS: Mapping[str, Kind] = {
         f"sum(increase({FAILURES}{_FAULT_RANGE})) / ({REQUESTS_PROMQL})",
         is_ratio=True,
     ),
-    "LatencyP50": _latency_kind(0.5),
-    "LatencyP95": _latency_kind(0.95),
-    "LatencyP99": _latency_kind(0.99),
+    **{
+        f"{name}P{share}": _time_kind(histogram, share / 100)
+        for name, histogram in (
+            ("Latency", DURATIONS),
+            ("TimeToFirstToken", FIRST_TOKENS),
+            ("InterTokenLatency", BETWEEN_TOKENS),
+        )
+        for share in (50, 95, 99)
+    },
     "Saturation": Kind(
         lambda totals: totals.pending,
         _no_requests,

@@ -102,17 +102,21 @@ class _Revision:
 def _read_totals(revision: str, metrics: Sequence[tuple[str, str | None]], totals: Totals) -> Look:
     values: dict[str, float | None] = {}
     lowest: dict[str, float] = {}
+    samples: dict[str, int] = {}
     problems = {}
     for place, (kind, _) in enumerate(metrics):
         known = KINDS.get(kind)
         values[str(place)] = value = None if known is None else known.read(totals)
+        if known is not None and (count := known.samples(totals)) is not None:
+            samples[str(place)] = count
         if known is None:
             problems[str(place)] = NO_PROMETHEUS
         elif value is None:
             problems[str(place)] = f"revision {revision}: {known.missing(totals)}"
         elif (least := known.lowest(totals, value)) is not None:
             lowest[str(place)] = least
-    window = Window(requests=round(totals.counts.requests), values=values, lowest=lowest)
+    requests = round(totals.counts.requests)
+    window = Window(requests=requests, values=values, samples=samples, lowest=lowest)
     return Look(window, problems=problems)
 
 

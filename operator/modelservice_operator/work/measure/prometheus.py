@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.cache.workqueue import Key
     from modelservice_operator.facts.measured import MeasureRequest
+    from modelservice_operator.work.measure.kinds import Kind
 
 PATH = "/api/v1/query"
 TIMEOUT = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
@@ -72,6 +73,8 @@ class _Reading(NamedTuple):
     value: float | None
     lowest: float | None = None
     """The least that it may be in the long run."""
+    samples: int | None = None
+    """Of how many it was made, where that is not the number of requests."""
     problem: str = ""
 
 
@@ -103,16 +106,14 @@ class PrometheusSource:
         found = await asyncio.gather(
             *(self._read(kind, query, revision, requests) for kind, query in self._request.metrics)
         )
-        places = [str(place) for place in range(len(found))]
+        placed = {str(place): one for place, one in enumerate(found)}
         window = Window(
             requests=round(requests),
-            values={place: one.value for place, one in zip(places, found, strict=True)},
-            lowest={
-                place: one.lowest for place, one in zip(places, found, strict=True) if one.lowest is not None
-            },
+            values={place: one.value for place, one in placed.items()},
+            samples={place: one.samples for place, one in placed.items() if one.samples is not None},
+            lowest={place: one.lowest for place, one in placed.items() if one.lowest is not None},
         )
-        problems = {place: one.problem for place, one in zip(places, found, strict=True) if one.problem}
-        return Look(window, problems=problems)
+        return Look(window, problems={place: one.problem for place, one in placed.items() if one.problem})
 
     async def _read(self, kind: str, query: str | None, revision: str, requests: float) -> _Reading:
         """A metric of a revision that had so many requests."""
@@ -126,9 +127,14 @@ class PrometheusSource:
             if known.share is None or not requests:
                 return _Reading(value)
             share = lowest_share(known.share, requests)
-            return _Reading(value, await self._ask(self._fill(known.promql, revision, share)))
+            lowest = await self._ask(self._fill(known.promql, revision, share))
+            return _Reading(value, lowest, await self._count(known, revision))
         except NoNumberError as error:
             return _Reading(None, problem=f"Prometheus, revision {revision}: {error}")
+
+    async def _count(self, kind: Kind, revision: str) -> int | None:
+        promql = kind.samples_promql
+        return None if promql is None else round(await self._ask(self._fill(promql, revision)))
 
     def _fill(self, promql: str, revision: str, share: float | None = None) -> str:
         return fill_template(promql, self._key, revision, self._request.interval_seconds, share)

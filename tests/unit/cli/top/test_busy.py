@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelservice_autoscaler.algorithm.load import GpuLoad, Load
 from modelservice_cli.top.busy import Busy, Look, busy_between, busy_together
-from modelservice_operator.work.measure.counts import Counts
+from modelservice_operator.work.measure.counts import DURATIONS, Counts
 
 BOUNDS = (0.01, 0.1, 1.0)
 BUCKETS = st.lists(st.integers(0, 100), min_size=4, max_size=4)
@@ -32,9 +32,12 @@ def load(uptime_seconds: float, **fields: Any) -> Load:
     return Load(uptime_seconds=uptime_seconds, **{**nothing, **fields})
 
 
+BUCKETS = tuple((DURATIONS, bound) for bound in (0.1, 1.0, math.inf))
+
+
 def counts(*buckets: float) -> Counts:
     """Cumulative, up to a tenth of a second, a second, and beyond."""
-    return Counts(successes=buckets[-1], buckets=dict(zip((0.1, 1.0, math.inf), buckets, strict=True)))
+    return Counts(successes=buckets[-1], buckets=dict(zip(BUCKETS, buckets, strict=True)))
 
 
 def between(before: Load, now: Load, one: Counts | None = None, two: Counts | None = None) -> Busy:

@@ -12,7 +12,7 @@ from modelservice_autoscaler.algorithm.load import GpuLoad
 from modelservice_cli.rollout.report import as_text
 from modelservice_cli.top.busy import Busy
 from modelservice_cli.top.rows import ServiceRow, as_json, pods_report, service_rows, services_report
-from modelservice_operator.work.measure.counts import Counts
+from modelservice_operator.work.measure.counts import DURATIONS, Counts
 
 BUSY = Busy(
     running=2,
@@ -21,7 +21,9 @@ BUSY = Busy(
     requests_per_second=120.04,
     cpu_cores=1.234,
     memory_bytes=300 << 20,
-    counts=Counts(buckets={0.01: 0.0, 0.02: 100.0, float("inf"): 100.0}),
+    counts=Counts(
+        buckets={(DURATIONS, 0.01): 0.0, (DURATIONS, 0.02): 100.0, (DURATIONS, float("inf")): 100.0}
+    ),
     waits={0.0005: 100},
     gpus=(GpuLoad(0.5, 20, 100),),
 )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +52,26 @@ def judge_one(
 
 
 MAX, INCREASE, RATIO = {"max": "0.05"}, {"max_increase": "0.01"}, {"max_ratio": "1.5"}
+
+
+@pytest.mark.parametrize(
+    ("samples", "beside", "result", "message"),
+    [
+        (49, 50, "Inconclusive", "the new revision has 49 such times, fewer than minRequests (50)"),
+        (50, 49, "Inconclusive", "the old revision has 49 such times, fewer than minRequests (50)"),
+        (50, 50, "Failed", "1 is more than maxRatio 1.5 of the old revision's 0.5"),
+    ],
+)
+def test_judge_wants_enough_of_what_a_value_is_made_of(samples, beside, result, message):
+    analysis = make_analysis({"type": "TimeToFirstTokenP95", "max_ratio": "1.5"})
+    found = make_measurement(1.0, 0.5)
+    windows = (found.candidate, found.stable)
+    candidate, stable = (
+        msgspec.structs.replace(window, samples={"0": count})
+        for window, count in zip(windows, (samples, beside), strict=True)
+    )
+    (verdict,) = judge(analysis, msgspec.structs.replace(found, candidate=candidate, stable=stable))
+    assert (verdict.result, verdict.message) == (result, message)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelservice_operator.work.measure.counts import (
+    BETWEEN_TOKENS,
+    DURATIONS,
+    FIRST_TOKENS,
     MAX_SERIES,
     NON_FINITE,
     SUCCESSES,
@@ -33,6 +37,11 @@ nv_inference_pending_request_count{model="spam",version="1"} 4.0
 modelservice_request_duration_seconds_bucket{le="0.005",model="spam",version="1"} 60.0
 modelservice_request_duration_seconds_bucket{le="+Inf",model="spam",version="1"} 114.0
 modelservice_request_duration_seconds_count{model="spam",version="1"} 114.0
+vllm:time_to_first_token_seconds_bucket{engine="0",le="0.5",model_name="chat"} 3.0
+vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf",model_name="chat"} 5.0
+vllm:inter_token_latency_seconds_bucket{engine="0",le="+Inf",model_name="chat"} 90.0
+vllm:inter_token_latency_seconds_bucket{engine="0",le="+Inf",model_name="code"} 9.0
+vllm:time_per_output_token_seconds_bucket{engine="0",le="+Inf",model_name="chat"} 90.0
 modelservice_nonfinite_responses_total{model="spam",version="1"} 2.0
 process_start_time_seconds 1.79594155317e+09
 """
@@ -45,7 +54,13 @@ def test_parse_page_adds_up_the_versions_of_a_server() -> None:
         counts=Counts(
             successes=100,
             failures={"REJECTED": 3, "OTHER": 11},
-            buckets={0.005: 60, float("inf"): 114},
+            buckets={
+                (DURATIONS, 0.005): 60,
+                (DURATIONS, math.inf): 114,
+                (FIRST_TOKENS, 0.5): 3,
+                (FIRST_TOKENS, math.inf): 5,
+                (BETWEEN_TOKENS, math.inf): 99,
+            },
             non_finite=2,
         ),
         pending=4,
@@ -82,7 +97,7 @@ def test_parse_page_reads_what_the_clients_own_parser_reads(model, counts, times
     read = [one for family in text_string_to_metric_families(page) for one in family.samples]
     buckets = {float(one.labels["le"]): one.value for one in read if one.name.endswith("_bucket")}
     by_reason = [one.value for one in read if one.name.startswith("nv_inference_request_failure")]
-    assert sample.counts.buckets == buckets
+    assert sample.counts.histogram(DURATIONS) == buckets
     assert sum(sample.counts.failures.values()) == sum(by_reason)
     assert sample.pending == counts[0]
 

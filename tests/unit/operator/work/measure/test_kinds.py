@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice_operator.api.spec.analysis import MetricType
-from modelservice_operator.work.measure.counts import Counts
+from modelservice_operator.work.measure.counts import BETWEEN_TOKENS, DURATIONS, FIRST_TOKENS, Counts
 from modelservice_operator.work.measure.kinds import KINDS, Totals, lowest_ratio, lowest_share, quantile
 
 INF = math.inf
@@ -20,6 +20,11 @@ BOUNDS = (0.1, 0.2, 0.5, 1.0)
 def make_buckets(*counts: float) -> dict[float, float]:
     """Cumulative, by BOUNDS and the infinite one."""
     return dict(zip((*BOUNDS, INF), counts, strict=True))
+
+
+def named(histogram: str, buckets: dict[float, float]) -> dict[tuple[str, float], float]:
+    """As a part of what a server counts."""
+    return {(histogram, bound): count for bound, count in buckets.items()}
 
 
 def test_every_type_of_the_api_is_known_but_the_one_with_a_query_of_its_own() -> None:
@@ -109,7 +114,13 @@ def test_lowest_share_is_below_and_comes_nearer_with_more_requests(share, reques
 
 def test_lowest_of_ratios_and_quantiles_but_of_nothing_else():
     buckets = make_buckets(0, 90, 97, 100, 100)
-    counts = Counts(successes=95, failures={"BACKEND": 5}, buckets=buckets, non_finite=2)
+    tokens = make_buckets(2000, 2900, 2970, 3000, 3000)
+    counts = Counts(
+        successes=95,
+        failures={"BACKEND": 5},
+        buckets=named(DURATIONS, buckets) | named(FIRST_TOKENS, buckets) | named(BETWEEN_TOKENS, tokens),
+        non_finite=2,
+    )
     totals = Totals(counts=counts, pending=3)
     found = {name: kind.lowest(totals, kind.read(totals) or 0) for name, kind in KINDS.items()}
 
@@ -117,15 +128,43 @@ def test_lowest_of_ratios_and_quantiles_but_of_nothing_else():
     assert found["ErrorRatio"] == lowest_ratio(0.05, 100)
     assert found["NonFiniteRatio"] == lowest_ratio(2 / 95, 100)
     assert found["LatencyP95"] == quantile(lowest_share(0.95, 100), buckets)
-    assert found["LatencyP95"] < read("LatencyP95", buckets=buckets)
+    assert found["LatencyP95"] == found["TimeToFirstTokenP95"] < read("LatencyP95", buckets=counts.buckets)
+    # Thirty times of a text tell no more than one: they come together.
+    assert found["InterTokenLatencyP95"] == quantile(lowest_share(0.95, 100), tokens)
+    samples = {name: kind.samples(totals) for name, kind in KINDS.items()}
+    assert samples["LatencyP95"] is samples["ErrorRatio"] is None
+    assert (samples["TimeToFirstTokenP50"], samples["InterTokenLatencyP99"]) == (100, 3000)
+
+
+def test_times_of_tokens_are_missing_where_no_server_tells_them_or_none_were_made():
+    kind = KINDS["TimeToFirstTokenP95"]
+    older = Totals(counts=Counts(successes=50), pending=0)
+    assert (kind.read(older), kind.samples(older)) == (None, None)
+    assert kind.missing(older) == "its servers do not tell vllm:time_to_first_token_seconds"
+    none = Totals(counts=Counts(buckets=named(FIRST_TOKENS, make_buckets(0, 0, 0, 0, 0))), pending=0)
+    assert (kind.read(none), kind.samples(none)) == (None, 0)
 
 
 def test_saturation_is_what_waits_in_a_pod():
     assert read("Saturation") == 2.5
 
 
-def test_latencies_are_two_quantiles():
-    buckets = make_buckets(0, 90, 97, 100, 100)
+@pytest.mark.parametrize(
+    ("kind", "histogram"),
+    [
+        ("Latency", DURATIONS),
+        ("TimeToFirstToken", FIRST_TOKENS),
+        ("InterTokenLatency", BETWEEN_TOKENS),
+    ],
+)
+def test_times_are_quantiles_of_their_own_histogram(kind, histogram):
+    others = {
+        key: count
+        for other in {DURATIONS, FIRST_TOKENS, BETWEEN_TOKENS} - {histogram}
+        for key, count in named(other, make_buckets(7, 7, 7, 7, 9)).items()
+    }
+    buckets = others | named(histogram, make_buckets(0, 90, 97, 100, 100))
 
-    assert read("LatencyP95", buckets=buckets) == pytest.approx(0.2 + 0.3 * 5 / 7)
-    assert read("LatencyP99", buckets=buckets) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert read(f"{kind}P50", buckets=buckets) == pytest.approx(0.1 + 0.1 * 50 / 90)
+    assert read(f"{kind}P95", buckets=buckets) == pytest.approx(0.2 + 0.3 * 5 / 7)
+    assert read(f"{kind}P99", buckets=buckets) == pytest.approx(0.5 + 0.5 * 2 / 3)

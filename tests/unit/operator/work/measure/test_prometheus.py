@@ -214,6 +214,18 @@ async def test_measure_asks_for_the_lowest_value_that_so_many_requests_leave_ope
     assert found.candidate.lowest == {"0": 0.2}
 
 
+async def test_measure_counts_the_times_of_tokens(server):
+    server.answer = lambda query: vector(
+        "0.3" if "quantile" in query else "30" if "first_token_seconds_count" in query else "100"
+    )
+    found = await measure(server.url, ("LatencyP95", None), ("TimeToFirstTokenP95", None))
+
+    assert found.candidate.values == {"0": 0.3, "1": 0.3}
+    assert found.candidate.samples == {"1": 30}
+    [asked] = {query for query in server.queries if "quantile(0.95" in query and "first_token" in query}
+    assert "increase(vllm:time_to_first_token_seconds_bucket{" in asked
+
+
 async def test_measure_names_the_metric_that_has_no_number(server):
     server.answer = lambda query: vector() if query == "up" else vector("100")
     found = await measure(server.url, ("ErrorRatio", None), ("Prometheus", "up"))
