@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice_runtime.errors import InferenceFailedError, ServingError
+from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError, ServingError
 from modelservice_runtime.generation.sampling.logprobs import LogProbabilities
 from modelservice_runtime.generation.sampling.narrowing import narrow
 from modelservice_runtime.generation.sampling.row import SamplingRow
@@ -95,12 +95,12 @@ def _fill(mask: NDArray[np.uint32], guide: Guide) -> ServingError | None:
         guide.allowed(mask.data)
     except ServingError as error:
         return error
-    return None if mask.any() else InferenceFailedError("no token may come next by the format asked for")
+    return None if mask.any() else InvalidRequestError("no token may come next by the form asked for")
 
 
 def _error_of(peak: float) -> ServingError | None:
     if np.isfinite(peak):
         return None
     if peak == -np.inf:
-        return InferenceFailedError("no token is left to choose: all are banned")
+        return InvalidRequestError("no token is left to choose: the request bans them all")
     return InferenceFailedError("the model's numbers are none (NaN or infinity)")

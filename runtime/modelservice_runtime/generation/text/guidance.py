@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
+from modelservice_runtime.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -92,12 +92,14 @@ class LibraryGuide:
         self._mask = np.zeros((vocabulary + 31) // 32, np.uint32)
 
     def allowed(self, mask: memoryview) -> None:
-        """See `Guide.allowed`. Raises InferenceFailedError where the form became too much."""
+        """See `Guide.allowed`. Raises InvalidRequestError where the form became too much."""
         own = self._mask
         if not self._matcher.is_error():
             self._matcher.unsafe_compute_mask_ptr(own.ctypes.data, own.nbytes)
         if self._matcher.is_error():
-            raise InferenceFailedError(f"the text cannot be kept in form: {_sentence(self._matcher)}")
+            raise InvalidRequestError(
+                f"the text cannot be kept in form: {_sentence(self._matcher)}; make the form simpler"
+            )
         words = np.frombuffer(mask, np.uint32)
         shared = min(len(words), len(own))
         words[:shared] = own[:shared]

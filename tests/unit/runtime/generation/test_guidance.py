@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
+from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.generation.sampling.choosing import choose
 from modelservice_runtime.generation.sampling.row import SamplingRow
 from modelservice_runtime.generation.text.folder_text import FolderText, load_text
@@ -217,8 +217,20 @@ def test_guide_that_gives_up_is_an_error_of_its_row() -> None:
         def get_error(self) -> str:
             return "too many states\n<state>"
 
-    with pytest.raises(InferenceFailedError, match=r"kept in form: too many states$"):
+    with pytest.raises(InvalidRequestError, match=r"kept in form: too many states; make"):
         LibraryGuide(Failed(), 300).allowed(memoryview(bytearray(40)))  # type: ignore[arg-type]
+
+
+def test_form_that_becomes_too_much_later_is_the_request_s_fault_too() -> None:
+    """A client repeats what failed on the server's side, and this would fail each time."""
+    guide = TEXT.guide(TextForm(FormKind.REGEX, ".*" * 200))
+    request = GenerationRequest((), 1000, Sampling(temperature=0), guide=guide)
+    row, letter = SamplingRow(request, 300, frozenset({END})), TEXT.encode("a")[0]
+    logits = np.zeros((1, 300), np.float32)
+    logits[0, letter] = 1
+    choices = (choose(logits.copy(), [row])[0] for _ in range(1000))
+
+    assert isinstance(next(choice.error for choice in choices if choice.error), InvalidRequestError)
 
 
 def test_masks_of_another_width_are_filled_as_far_as_they_go() -> None:

@@ -312,10 +312,10 @@ def test_guide_allows_its_tokens_and_binds_its_row_alone(token: int) -> None:
     assert guide.accepted == [token]
     after = choose(logits.copy(), rows)
     assert after[0].token == 50
-    assert isinstance(after[1].error, InferenceFailedError)
+    assert isinstance(after[1].error, InvalidRequestError)
 
 
 def test_nothing_left_to_choose_is_an_error_of_its_row() -> None:
     choice = choose_one(logits_of({3: 1.0}, rest=-np.inf), make_row(min_tokens=1, end_tokens=frozenset({3})))
 
-    assert str(choice.error) == "no token is left to choose: all are banned"
+    assert str(choice.error) == "no token is left to choose: the request bans them all"
