@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from modelservice_pipeline.convert.inside.builder import builder_command
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelservice"
 PRECISIONS = ("int4", "int8", "fp32")
 _PACKAGES = (
@@ -51,9 +53,7 @@ def prepare_model(python: Path, precision: str) -> Path:
         _run(python, "-c", _TO_HUGGING_FACE, plain)
     if not (folder / "genai_config.json").exists():
         print(f"==> Converting to {precision}", flush=True)
-        builder = ("-m", "onnxruntime_genai.models.builder", "-i", plain, "-o", folder)
-        options = ("-p", precision, "-e", "cpu", "-c", root / "cache")
-        _run(python, *builder, *options, "--extra_options", "hf_token=false", "prune_lm_head=true")
+        _run(*builder_command(python, plain, folder, precision, root / "cache"))
     return folder
 
 

@@ -2,15 +2,21 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelservice_pipeline.report.report import Report, emit, table
 
+if TYPE_CHECKING:
+    from modelservice_pipeline.convert.convert import Request
+
+_CAUSAL = "transformers-causal"
 _FRAMEWORKS = (
     "sklearn",
     "xgboost",
     "lightgbm",
     "torch",
     "transformers",
+    _CAUSAL,
     "keras",
     "savedmodel",
     "jax",
@@ -36,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples",
         type=Path,
         metavar="FILE",
-        help="inputs to prove the model on: .csv with a header, .jsonl or .npz; made up without",
+        help="inputs to prove the model on, of language models prompts: .csv with a header, .jsonl or .npz; "
+        "made up without",
     )
     parser.add_argument(
         "--input",
@@ -50,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="the weights for SOURCE's module, as torch.save or mindspore.save_checkpoint wrote them",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("int4", "int8", "fp16", "fp32"),
+        help=f"of the weights, of {_CAUSAL} (fp32, which alone is proven the same)",
     )
     parser.add_argument("--rows", type=int, default=64, metavar="N", help="how many inputs to prove (64)")
     parser.add_argument(
@@ -69,22 +81,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--relative-tolerance", type=float, default=1e-3, metavar="N", help="of an expected number (0.001)"
     )
     parser.add_argument(
-        "--absolute-tolerance", type=float, default=1e-5, metavar="N", help="of an output's scale (0.00001)"
+        "--absolute-tolerance",
+        type=float,
+        metavar="N",
+        help=f"of an output's scale (0.00001; {_CAUSAL}: 0.001)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert and prove. Raises PipelineError."""
-    from modelservice_pipeline.convert.convert import Request, convert
+    request = _read_request(arguments)
+    report = (
+        _convert_text_model(request, arguments)
+        if arguments.framework == _CAUSAL
+        else _convert(request, arguments)
+    )
+    emit(report, arguments)
+    return 0
+
+
+def _read_request(arguments: argparse.Namespace) -> "Request":
+    from modelservice_pipeline.convert.convert import Request
     from modelservice_pipeline.convert.inputs import parse_input
     from modelservice_pipeline.convert.samples import read_samples
     from modelservice_pipeline.errors import PipelineError
-    from modelservice_pipeline.model.session import OnnxModel
     from modelservice_pipeline.proof.check import check_tolerance
     from modelservice_pipeline.proof.proof import Tolerance
 
-    tolerance = Tolerance(arguments.relative_tolerance, arguments.absolute_tolerance)
+    _check_flags(arguments)
+    is_text = arguments.framework == _CAUSAL
+    absolute = arguments.absolute_tolerance
+    if absolute is None:
+        # Dozens of layers add up what each rounds.
+        absolute = 1e-3 if is_text else 1e-5
+    tolerance = Tolerance(arguments.relative_tolerance, absolute)
     try:
         check_tolerance(tolerance)
     except ValueError as error:
@@ -95,7 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
         options["factory"] = factory
     if arguments.state:
         options["state"] = str(arguments.state.absolute())
-    request = Request(
+    if is_text:
+        options["precision"] = arguments.precision or "fp32"
+    return Request(
         arguments.framework,
         Path(f"{source}.py" if factory else source),
         samples=read_samples(arguments.samples) if arguments.samples else {},
@@ -105,6 +138,26 @@ def run(arguments: argparse.Namespace) -> int:
         options=options,
         tolerance=tolerance,
     )
+
+
+def _check_flags(arguments: argparse.Namespace) -> None:
+    """Raise PipelineError for what the framework does not know: ignored, it would be missed."""
+    from modelservice_pipeline.errors import PipelineError
+
+    is_text = arguments.framework == _CAUSAL
+    if arguments.precision and not is_text:
+        raise PipelineError(
+            f"--precision is for {_CAUSAL}; other models are made smaller by `modelservice model compress`"
+        )
+    for flag, value in (("--input", arguments.input), ("--state", arguments.state)):
+        if is_text and value:
+            raise PipelineError(f"{flag} is for models that are code; leave it out with --from {_CAUSAL}")
+
+
+def _convert(request: "Request", arguments: argparse.Namespace) -> Report:
+    from modelservice_pipeline.convert.convert import convert
+    from modelservice_pipeline.model.session import OnnxModel
+
     done = convert(request, arguments.output)
     model = OnnxModel(done.model)
     facts = {
@@ -124,8 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
         for kind, port in ports
     ]
     sections = [table(("kind", "name", "type", "shape"), signature), _describe(facts), *done.notes]
-    emit(Report(f"Converted {arguments.source}", facts, sections), arguments)
-    return 0
+    return Report(f"Converted {arguments.source}", facts, sections)
 
 
 def _describe(facts: dict[str, object]) -> str:
@@ -138,4 +190,53 @@ def _describe(facts: dict[str, object]) -> str:
         f"{facts['model']} ({facts['size_bytes']:,} bytes, sha256 {facts['model_sha256']}) answers as "
         f"{facts['framework']} does on {facts['rows_proven']} rows{told_apart}. The proof lies beside it: "
         f"`modelservice model verify` replays it anywhere."
+    )
+
+
+def _convert_text_model(request: "Request", arguments: argparse.Namespace) -> Report:
+    from dataclasses import asdict
+
+    from modelservice_pipeline.convert.causal.convert import convert_causal
+
+    done = convert_causal(request, arguments.output)
+    closeness = done.closeness
+    facts: dict[str, object] = {
+        "model": str(done.model),
+        "model_sha256": done.model_sha256,
+        "size_bytes": done.size_bytes,
+        "framework": arguments.framework,
+        "precision": request.options["precision"],
+        "is_proven": done.is_proven,
+        "closeness": asdict(closeness),
+        "versions": dict(done.proof.versions),
+        "network_was_cut_off": done.is_isolated,
+    }
+    rows = [
+        ("tokens compared", str(closeness.tokens)),
+        ("equal until the greedy texts part", _share(closeness.equal_tokens, closeness.tokens)),
+        ("the same token is best", _share(closeness.same_best, closeness.tokens)),
+        ("KL divergence, mean", f"{closeness.mean_divergence:.2g}"),
+        ("KL divergence, worst", f"{closeness.worst_divergence:.2g}"),
+        ("largest difference of two scores", f"{closeness.largest_difference:.2g}"),
+    ]
+    sections = [table((f"{facts['precision']} beside transformers", ""), rows), _describe_text_model(facts)]
+    return Report(f"Converted {arguments.source}", facts, sections)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}"
+
+
+def _describe_text_model(facts: dict[str, object]) -> str:
+    what = (
+        f"{facts['model']} ({facts['size_bytes']:,} bytes with its weights, sha256 {facts['model_sha256']})"
+    )
+    if facts["is_proven"]:
+        return (
+            f"{what} scores and takes the tokens that transformers do. The proof lies beside it: "
+            "`modelservice model verify` replays it anywhere."
+        )
+    return (
+        f"{what} answers otherwise than transformers by as much as the table says, which is what "
+        f"{facts['precision']} costs; there is no proof, for it is another model."
     )

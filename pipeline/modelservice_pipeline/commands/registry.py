@@ -88,6 +88,7 @@ COMMANDS: tuple[Command, ...] = (
             "modelservice model convert --from sklearn pipeline.joblib --output models/churn",
             "modelservice model convert --from xgboost model.json --samples rows.csv --output models/price",
             "modelservice model convert --from torch net.py:Net --input x=float32[batch,10] --output net",
+            "modelservice model convert --from transformers-causal smollm --precision int4 --output chat",
         ),
     ),
     Command(

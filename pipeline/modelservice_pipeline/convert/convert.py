@@ -37,6 +37,8 @@ from modelservice_pipeline.report.progress import say
 _MAX_SINGLE_FILE_BYTES = 1_900_000_000
 _OPSET = 20
 _DATA_NAME = "model.onnx.data"
+# A folder with this one generates texts.
+_TEXTS_NAME = "genai_config.json"
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,14 @@ def convert(request: Request, output: Path) -> Conversion:
     python = request.python or prepare(FRAMEWORKS[request.framework].environment)
     with tempfile.TemporaryDirectory(prefix="modelservice-convert-") as name:
         folder = Path(name)
-        notes, metadata = _run(request, python, folder)
+        notes, metadata = run_framework(request, python, folder)
         conversion = finish(request, folder, metadata, notes)
-        _deliver(folder / "done", output)
+        deliver(folder / "done", output)
     return replace(conversion, model=output / MODEL_NAME)
 
 
-def _run(request: Request, python: Path, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Run the framework; returns its notes and metadata."""
+def run_framework(request: Request, python: Path, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Run the framework in a folder; returns its notes and metadata. Raises PipelineError."""
     job = Job(request.framework, request.source.absolute(), folder, request.rows, _OPSET, request.options)
     job.write()
     if request.samples:
@@ -148,7 +150,7 @@ def finish(request: Request, folder: Path, metadata: Mapping[str, str], notes: t
     model = fix(onnx.load(folder / MODEL_NAME), proof.cases, {**metadata, **versions})
     _check_whole(proof, model.graph, request.framework)
     save(model, done / MODEL_NAME)
-    digest = _sha256(done / MODEL_NAME)
+    digest = sha256_of(done / MODEL_NAME)
     proof = replace(proof, model_sha256=digest)
     write_proof(proof, done)
     say(f"Proving it on {len(proof.cases)} runs of the framework")
@@ -211,20 +213,25 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _deliver(done: Path, output: Path) -> None:
-    """Move the files to where they are wanted, all of them or none that is there already is lost."""
+def deliver(done: Path, output: Path) -> None:
+    """Move the files to where they are wanted, all of them or none that is there already is lost.
+
+    What other models left there and this one lacks goes, for it would be taken for a part of this one.
+    Raises PipelineError.
+    """
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for stale in (MODEL_NAME, _DATA_NAME, JSON_NAME, ARRAYS_NAME):
+        for stale in (MODEL_NAME, _DATA_NAME, JSON_NAME, ARRAYS_NAME, _TEXTS_NAME):
             (output / stale).unlink(missing_ok=True)
         for file in sorted(done.iterdir()):
             partial = output / f".{file.name}.{os.getpid()}"
-            shutil.copyfile(file, partial)
+            shutil.move(file, partial)
             partial.replace(output / file.name)
     except OSError as error:
         raise PipelineError(f"cannot write {error.filename or output}: {error.strerror}") from None

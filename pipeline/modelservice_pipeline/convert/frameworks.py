@@ -11,6 +11,7 @@ PADDLE = Environment("paddle", 1000)
 MINDSPORE = Environment("mindspore", 2800)
 TENSORFLOW = Environment("tensorflow", 1700)
 TRANSFORMERS = Environment("transformers", 5800)
+CAUSAL = Environment("causal", 5900)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ FRAMEWORKS = {
         Framework(
             "transformers", TRANSFORMERS, "a folder as save_pretrained writes it: encoders, classifiers"
         ),
+        Framework("transformers-causal", CAUSAL, "such a folder of a language model that writes texts"),
         Framework("keras", TENSORFLOW, "a .keras file"),
         Framework("savedmodel", TENSORFLOW, "the folder of a SavedModel"),
         Framework("jax", JAX, "net.py:predict, a function of the inputs"),

@@ -1,6 +1,7 @@
 """Makes a small model of a framework as its users save it; runs in the environment of the framework."""
 
 import sys
+from pathlib import Path
 
 
 def transformers() -> None:
@@ -44,4 +45,49 @@ def mindspore() -> None:
     mindspore.save_checkpoint(Net(), "net.ckpt")
 
 
-{"transformers": transformers, "keras": keras, "paddle": paddle, "mindspore": mindspore}[sys.argv[1]]()
+def causal() -> None:
+    """Language models drawn by chance, each with a text that it writes greedily."""
+    import json
+
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )  # fmt: skip
+
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<|end|>"], initial_alphabet=letters)
+    tokenizer.train_from_iterator(["The capital of France is Paris."], trainer)
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": tokenizer.get_vocab_size(), "hidden_size": 64, "intermediate_size": 96,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "max_position_embeddings": 256, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0,
+        "initializer_range": 0.3,
+    }  # fmt: skip
+    for name, model in (
+        ("llama", LlamaForCausalLM(LlamaConfig(**sizes))),
+        ("qwen2", Qwen2ForCausalLM(Qwen2Config(**sizes))),
+    ):
+        model.save_pretrained(name)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(name)
+        ids = torch.tensor([tokenizer.encode("The capital of France").ids])
+        with torch.inference_mode():
+            written = model.generate(
+                ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24
+            )
+        text = {"prompt": ids[0].tolist(), "text": tokenizer.decode(written[0, ids.shape[1] :].tolist())}
+        with Path(f"{name}.json").open("w") as file:
+            json.dump(text, file)
+
+
+{"transformers": transformers, "causal": causal, "keras": keras, "paddle": paddle, "mindspore": mindspore}[
+    sys.argv[1]
+]()

@@ -25,6 +25,7 @@ _MODULES = {
     "lightgbm": "from_lightgbm",
     "torch": "from_torch",
     "transformers": "from_transformers",
+    "transformers-causal": "from_causal",
     "jax": "from_jax",
     "paddle": "from_paddle",
     "mindspore": "from_mindspore",

@@ -18,6 +18,8 @@ RESULT_NAME = "result.json"
 ERROR_NAME = "error.txt"
 MODEL_NAME = "model.onnx"
 SAMPLES_NAME = "samples"
+BUILT_NAME = "built"
+REFERENCE_NAME = "reference.npz"
 
 
 @dataclass(frozen=True)
