@@ -33,7 +33,7 @@ class DecoderConfig:
     """The sizes and names of a decoder.
 
     `file` is the graph's name within the folder. `past_names` and `present_names` hold a `%d` for the layer:
-    of keys, then of values. `eos_ids` end a text.
+    of keys, then of values. Graphs may lack `positions_name`. `eos_ids` end a text.
     """
 
     file: str
@@ -45,6 +45,7 @@ class DecoderConfig:
     eos_ids: frozenset[int]
     ids_name: str
     mask_name: str
+    positions_name: str
     logits_name: str
     past_names: tuple[str, str]
     present_names: tuple[str, str]
@@ -101,6 +102,7 @@ def read_config(folder: Path) -> DecoderConfig:
         eos_ids=model.ids("eos_token_id"),
         ids_name=inputs.text("input_ids"),
         mask_name=inputs.text("attention_mask"),
+        positions_name=inputs.text("position_ids") if "position_ids" in inputs.values else "position_ids",
         logits_name=outputs.text("logits"),
         past_names=(inputs.layer_names("past_key_names"), inputs.layer_names("past_value_names")),
         present_names=(outputs.layer_names("present_key_names"), outputs.layer_names("present_value_names")),

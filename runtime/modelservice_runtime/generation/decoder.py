@@ -99,6 +99,8 @@ class Decoder:
         self._bindings: dict[tuple[int, int, str | None], ort.IOBinding] = {}
         self._ids_kind = _numpy_kind(config.ids_name, opened.kinds[config.ids_name])
         self._mask_kind = _numpy_kind(config.mask_name, opened.kinds[config.mask_name])
+        positions = opened.kinds.get(config.positions_name)
+        self._positions_kind = positions and _numpy_kind(config.positions_name, positions)
         self._step_ids = np.zeros((slots, 1), self._ids_kind)
         self._step_logits = np.zeros((slots, 1, config.vocabulary), opened.logits_kind)
         self._lock = threading.Lock()
@@ -125,9 +127,10 @@ class Decoder:
         """
         ids = np.asarray([tokens], self._ids_kind)
         mask = np.ones((1, past + len(tokens)), self._mask_kind)
+        inputs = self._inputs(ids, mask, np.arange(past, past + len(tokens))[None])
         places = len(tokens) if self._opened.gives_all_places else 1
         logits = np.empty((1, places, self.vocabulary), self._opened.logits_kind)
-        self._run(self._binding(slot, 1, adapter), ids, mask, logits, is_wanted)
+        self._run(self._binding(slot, 1, adapter), inputs, logits, is_wanted)
         last: Logits = logits[0, -1].astype(np.float32, copy=False)
         return last
 
@@ -141,8 +144,9 @@ class Decoder:
         rows = len(tokens)
         self._step_ids[:rows, 0] = tokens
         mask = (np.arange(int(lengths.max()) + 1) <= lengths[:, None]).astype(self._mask_kind)
+        inputs = self._inputs(self._step_ids[:rows], mask, lengths[:, None])
         logits = self._step_logits[:rows]
-        self._run(self._binding(first, rows, adapter), self._step_ids[:rows], mask, logits)
+        self._run(self._binding(first, rows, adapter), inputs, logits)
         return logits[:, 0].astype(np.float32, copy=False)
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -163,16 +167,25 @@ class Decoder:
             if self._options is not None:
                 self._options.terminate = True
 
+    def _inputs(
+        self, ids: npt.NDArray[np.generic], mask: npt.NDArray[np.generic], positions: Ids
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        """What a run takes by name; `positions` are each token's, and told to graphs that ask for them."""
+        config = self._opened.config
+        inputs = {config.ids_name: ids, config.mask_name: mask}
+        if self._positions_kind:
+            inputs[config.positions_name] = np.ascontiguousarray(positions, self._positions_kind)
+        return inputs
+
     def _run(
         self,
         binding: ort.IOBinding,
-        ids: npt.NDArray[np.generic],
-        mask: npt.NDArray[np.generic],
+        inputs: Mapping[str, npt.NDArray[np.generic]],
         logits: npt.NDArray[np.generic],
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         config = self._opened.config
-        for name, array in ((config.ids_name, ids), (config.mask_name, mask)):
+        for name, array in inputs.items():
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         address = logits.ctypes.data
         binding.bind_output(config.logits_name, "cpu", 0, logits.dtype.type, logits.shape, address)
@@ -261,21 +274,22 @@ def _create(model: Path, settings: SessionSettings) -> ort.InferenceSession:
 
 def _check_signature(session: ort.InferenceSession, config: DecoderConfig) -> None:
     """Refuse what would have to be given to the graph, or kept of it, beside ids, mask, keys and values."""
-    inputs = [one.name for one in session.get_inputs()]
-    if "position_ids" in inputs:
-        raise ModelRejectedError(
-            "the graph asks for position_ids, which is not served; export it with rotations inside of "
-            "GroupQueryAttention, as the model builder does for the CPU"
-        )
+    inputs = {one.name: one for one in session.get_inputs()}
     wanted = {config.ids_name, config.mask_name, *config.past()}
-    unknown = sorted(set(inputs) - wanted)
+    unknown = sorted(inputs.keys() - wanted - {config.positions_name})
     if unknown:
         raise ModelRejectedError(
-            f"the graph asks for {_listed(unknown)} beside ids, mask, keys and values: a state that is not "
-            "served; take a plain decoder"
+            f"the graph asks for {_listed(unknown)} beside ids, mask, positions, keys and values: a state "
+            "that is not served; take a plain decoder"
+        )
+    positions = inputs.get(config.positions_name)
+    if positions is not None and len(positions.shape) != 2:
+        raise ModelRejectedError(
+            f"the graph asks for {config.positions_name} of the shape {positions.shape}, as models of "
+            "pictures do, and one number for each token is served; take a model of texts alone"
         )
     missing = sorted(
-        (wanted - set(inputs)) | ({config.logits_name, *config.present()} - _outputs(session).keys())
+        (wanted - inputs.keys()) | ({config.logits_name, *config.present()} - _outputs(session).keys())
     )
     if missing:
         raise ModelLoadFailedError(f"{CONFIG_NAME} names {_listed(missing)}, which the graph lacks")

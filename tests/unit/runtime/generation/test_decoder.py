@@ -183,18 +183,72 @@ def _set_window(folder: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("position_ids", "position_ids"), ("past_conv.0", r"past_conv\.0")]
+    ("name", "rank", "word"),
+    [("position_ids", 3, "position_ids of the shape"), ("past_conv.0", 2, r"past_conv\.0")],
 )
 def test_inputs_that_nobody_can_give_are_refused(
-    tiny_chat: Path, tmp_path: Path, name: str, word: str
+    tiny_chat: Path, tmp_path: Path, name: str, rank: int, word: str
 ) -> None:
     folder = _copy(tiny_chat, tmp_path)
     model = _graph(folder)
-    model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, ["batch_size", "n"]))
+    shape = ["three", "batch_size", "n"][-rank:]
+    model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, shape))
     onnx.save(model, folder / "model.onnx")
 
     with pytest.raises(ModelRejectedError, match=word):
         _open(folder)
+
+
+def _turn_before_attention(folder: Path, positions: str) -> None:
+    """Move the rotations out of GroupQueryAttention; then the graph has to be told each token's position."""
+    model = _graph(folder)
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type == "GroupQueryAttention":
+            for place, heads in ((0, 4), (1, 2)):
+                turned = f"{node.input[place]}/turned"
+                inputs = [node.input[place], positions, *node.input[7:9]]
+                model.graph.node.append(
+                    helper.make_node(
+                        "RotaryEmbedding",
+                        inputs,
+                        [turned],
+                        domain="com.microsoft",
+                        num_heads=heads,
+                        rotary_embedding_dim=16,
+                    )
+                )
+                node.input[place] = turned
+            del node.input[7:9]
+            kept = [attribute for attribute in node.attribute if attribute.name != "do_rotary"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+        model.graph.node.append(node)
+    shape = ["batch_size", "sequence_length"]
+    model.graph.input.append(helper.make_tensor_value_info(positions, TensorProto.INT64, shape))
+    onnx.save(model, folder / "model.onnx")
+
+
+@pytest.mark.parametrize("positions", ["position_ids", "places"])
+def test_graphs_are_told_positions_where_they_ask_for_them(
+    tiny_chat: Path, tmp_path: Path, positions: str
+) -> None:
+    """Rows of different lengths in one step, prompts in pieces: each token's own position, or other texts."""
+    folder = _copy(tiny_chat, tmp_path)
+    _turn_before_attention(folder, positions)
+    if positions != "position_ids":
+        _configure(folder, "model.decoder.inputs.position_ids", positions)
+    decoder, inside = make_decoder(folder), make_decoder(tiny_chat)
+    prompts = [np.random.default_rng(7).integers(0, 400, length).tolist() for length in (40, 5, 23)]
+    for slot, prompt in enumerate(prompts):
+        wanted = inside.prefill(slot, prompt, 0)
+        decoder.prefill(slot, prompt[:3], 0)
+        np.testing.assert_allclose(decoder.prefill(slot, prompt[3:], 3), wanted, atol=1e-3)
+    lengths = np.array([len(prompt) for prompt in prompts])
+    for step in range(4):
+        wanted = inside.decode([9, 8, 7], lengths + step).copy()
+        np.testing.assert_allclose(decoder.decode([9, 8, 7], lengths + step), wanted, atol=1e-3)
 
 
 def _configure(folder: Path, path: str, value: object) -> None:

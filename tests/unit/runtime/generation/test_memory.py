@@ -24,6 +24,7 @@ CONFIG = DecoderConfig(
     eos_ids=frozenset({2}),
     ids_name="input_ids",
     mask_name="attention_mask",
+    positions_name="position_ids",
     logits_name="logits",
     past_names=("past.%d.key", "past.%d.value"),
     present_names=("present.%d.key", "present.%d.value"),
