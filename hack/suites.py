@@ -2,7 +2,8 @@
 
 The operator's integration tests mostly wait, and take the longest. Beside them run all others: unit tests and
 those of the runtime's processes, which need a core, and the rest of the integration tests, with a control
-plane of their own. The end-to-end tests come last and alone: they start containers on the same cores.
+plane of their own. The end-to-end tests come last: those on a real node wait for its containers half of the
+time, and beside them run those of programs that need no cluster, which compile and train on one core.
 
 Tests that failed while others had the cores run once more, alone. Those that pass then are *unsteady*: the
 summary names them, and each is a fault to mend, of the test or of the code. More than a few fail the run.
@@ -27,6 +28,11 @@ ELSEWHERE = tuple(
 
 All that give addresses to pods stay in one half: they are the same addresses of this machine.
 """
+PROGRAMS = (
+    *("tests/e2e/test_clients.py", "tests/e2e/test_go_client.py", "tests/e2e/test_serve_command.py"),
+    *("tests/e2e/texts", "tests/e2e/spam/test_spam_training.py"),
+)
+"""End-to-end tests without a cluster."""
 MOST_UNSTEADY = 3
 """Tests that may fail at first and pass alone; with more of them something is wrong."""
 _COUNTS = ("failures", "errors", "skipped", "tests")
@@ -104,6 +110,12 @@ def run(*suites: Suite) -> None:
         suite.wait()
 
 
+def run_beside(*lanes: Sequence[Suite]) -> None:
+    """Run the suites of each lane one after the other, and the lanes side by side."""
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(lambda suites: run(*suites), lanes))
+
+
 def look_again(suites: Sequence[Suite]) -> tuple[str, ...]:
     """Run alone what failed beside others, where it is little; returns the names of the unsteady tests."""
     failed = [suite for suite in suites if suite.failed_tests]
@@ -128,13 +140,11 @@ def main() -> int:
     integration = Suite("integration", rest, quiet=True)
     beside = Suite("beside", ELSEWHERE, quiet=True)
     operator = Suite("operator", (apart[0], *(f"--ignore={file}" for file in ELSEWHERE)))
-    e2e = Suite("e2e", ("tests/e2e",))
-    with ThreadPoolExecutor() as side_by_side:
-        list(
-            side_by_side.map(lambda suites: run(*suites), ((unit, runtime, integration, beside), (operator,)))
-        )
-    run(e2e)
-    suites = (unit, runtime, integration, beside, operator, e2e)
+    programs = Suite("programs", PROGRAMS, quiet=True)
+    e2e = Suite("e2e", ("tests/e2e", *(f"--ignore={path}" for path in PROGRAMS)))
+    run_beside((operator,), (unit, runtime, integration, beside))
+    run_beside((e2e,), (programs,))
+    suites = (unit, runtime, integration, beside, operator, e2e, programs)
     summary = "\n".join(suite.describe() for suite in suites)
     unsteady = look_again(suites)
     print(f"\n{summary}", *(f"unsteady: {name}" for name in unsteady), sep="\n", flush=True)
