@@ -23,7 +23,8 @@ NOT_REASONS = {
     "kinds, their fields and values": """
         AlwaysAllow AverageValue BlueGreen ConfigMap ControllerRevision DisruptionTarget DoNotSchedule
         DoesNotExist EndpointSlice ErrorRatio ExactCount ExactMatch FailJob FallbackToLogsOnError
-        GatewayClass HorizontalPodAutoscaler LoadedModel ModelRuntime ModelService NetworkPolicy NoExecute
+        GatewayClass HorizontalPodAutoscaler InterTokenLatency LoadedModel ModelRuntime ModelService
+        NetworkPolicy NoExecute TimeToFirstToken
         NoSchedule NonFiniteRatio NotIn OnRootMismatch OpenVINO PathPrefix PersistentVolumeClaim
         PodDisruptionBudget PriorityClass QueueTime ReadWriteOncePod ReplaceFullPath ReplacePrefixMatch
         RequestMirror RequestRate ResourceClaimTemplate RollbackWindow RollingUpdate RuntimeDefault
