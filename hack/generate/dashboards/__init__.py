@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hack.generate.dashboards.board import to_text
 from hack.generate.dashboards.fleet import fleet_dashboard
+from hack.generate.dashboards.generation import generation_dashboard
 from hack.generate.dashboards.gpu import gpu_dashboard
 from hack.generate.dashboards.operator import operator_dashboard
 from hack.generate.dashboards.service import service_dashboard
@@ -17,6 +18,7 @@ def dashboard_files() -> dict[Path, str]:
     """Return every dashboard as JSON, by its path from the root."""
     dashboards = {
         "fleet": fleet_dashboard(),
+        "generation": generation_dashboard(),
         "gpu": gpu_dashboard(),
         "operator": operator_dashboard(),
         "service": service_dashboard(),

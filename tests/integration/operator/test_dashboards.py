@@ -24,6 +24,7 @@ from tests.support.operator_process import OperatorOptions, OperatorProcess, fre
 from tests.support.played_pods import played_pods, pod_addresses
 from tests.support.prometheus import Prometheus, Target, running_prometheus
 from tests.support.serving import ask_adder
+from tests.support.tiny_chat import PAIRS, make_tiny_chat
 from tests.support.tiny_models import make_adder
 from tests.unit.runtime.server_process import ServerProcess, server_process
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -171,7 +172,8 @@ def observed(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("observed")
     model = folder / "adder.onnx"
     model.write_bytes(make_adder(1.0))
-    arguments = ("--model", f"adder={model}", "--host", "0.0.0.0")
+    chat = make_tiny_chat(folder / "chat")
+    arguments = ("--model", f"adder={model}", "--model", f"chat={chat}", "--host", "0.0.0.0")
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(server_process(*arguments, program=WITH_A_DEVICE))
         kube = Kube(installed.api, stack.enter_context(testing.fresh_namespace(installed.api)))
@@ -210,6 +212,11 @@ def ask_all_protocols(server: ServerProcess) -> None:
         assert ask_adder(connection, "adder", 1.0) == 2.0
         connection.request("POST", "/v2/models/adder/infer", b"{}")
         connection.getresponse().read()
+        words = {"model": "chat", "messages": [{"role": "user", "content": PAIRS[0][0]}], "max_tokens": 4}
+        connection.request(
+            "POST", "/v1/chat/completions", json.dumps(words), {"Content-Type": "application/json"}
+        )
+        assert connection.getresponse().read()
         tensor = service_pb2.ModelInferRequest.InferInputTensor(name="values", datatype="FP32", shape=[1])
         request = service_pb2.ModelInferRequest(
             model_name="adder", inputs=[tensor], raw_input_contents=[struct.pack("<f", 1.0)]

@@ -11,6 +11,7 @@ OPERATOR = 'namespace="ops",pod="operator-0"'
 SERVICE = 'namespace="mail",name="spam",pod="operator-0"'
 POD = 'namespace="mail",modelservice_dev_name="spam",pod="spam-1"'
 MODEL = f'{POD},model="m",version="1"'
+TEXTS = f'{POD},model_name="m",engine="0"'
 OF_INSTALLATION = {"namespace": "ops"}
 OF_SERVICE = {"namespace": "mail", "name": "spam"}
 OF_PODS = {"namespace": "mail", "modelservice_dev_name": "spam"}
@@ -208,8 +209,26 @@ CASES = (
     Case(
         "ModelServiceLatencyHigh",
         histogram(*_DURATION, is_long=True),
-        histogram(*_DURATION, is_long=False),
+        # Texts take as long as they are.
+        {
+            **histogram(*_DURATION, is_long=False),
+            **histogram(_DURATION[0], _DURATION[1].replace("spam", "chat"), *_DURATION[2:], is_long=True),
+            f"vllm:num_requests_running{{{TEXTS.replace('spam', 'chat')}}}": always(1),
+        },
         OF_PODS,
+    ),
+    *(
+        Case(name, histogram(*times, is_long=True), histogram(*times, is_long=False), OF_PODS)
+        for name, times in (
+            (
+                "ModelServiceFirstTokenSlow",
+                ("vllm:time_to_first_token_seconds", TEXTS, "5.0", "40.0"),
+            ),
+            (
+                "ModelServiceTokensSlow",
+                ("vllm:inter_token_latency_seconds", TEXTS, "0.5", "5.0"),
+            ),
+        )
     ),
     Case("ModelServiceNonFiniteAnswers", nonfinite(GROWS_SLOWLY), nonfinite(RESTS), OF_PODS),
     Case("ModelServiceMemoryNearLimit", memory(95), memory(80), OF_POD),
