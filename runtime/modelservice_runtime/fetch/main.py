@@ -10,6 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelservice_runtime.fetch.adapters import (
+    AdapterRequest,
+    add_adapter_arguments,
+    build_adapter_requests,
+    fetch_adapter,
+)
 from modelservice_runtime.fetch.errors import FetchError, FetchReason, OutOfTimeError
 from modelservice_runtime.fetch.fetcher import Decryption, FetchRequest, FetchResult, fetch_model_async
 from modelservice_runtime.fetch.files.cache import ModelCache
@@ -38,12 +44,13 @@ def run(argv: Sequence[str]) -> int:
     """
     arguments = build_parser().parse_args(argv)
     request = build_request(arguments)
+    adapters = build_adapter_requests(arguments, request)
     handler = make_handler(request.redactor)
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
     try:
-        return _run_request(request, arguments.termination_log)
+        return _run_request(request, adapters, arguments.termination_log)
     finally:
         LOGGER.removeHandler(handler)
 
@@ -54,7 +61,10 @@ def build_parser() -> argparse.ArgumentParser:
         prog="modelservice_runtime fetch", description="Fetch a model into a directory."
     )
     parser.add_argument(
-        "--uri", required=True, help="oci://, s3://, gs://, az://, hf://, https://, http:// with --sha256"
+        "--uri",
+        default="",
+        help="oci://, s3://, gs://, az://, hf://, https://, http:// with --sha256; none where there are "
+        "only adapters to fetch",
     )
     parser.add_argument(
         "--destination", type=Path, default=Path("/mnt/models"), help="directory for the files"
@@ -98,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=_DEFAULT_CACHE_BYTES,
         help="most bytes to keep there; the longest unused files go first (default: %(default)s)",
     )
+    add_adapter_arguments(parser)
     parser.add_argument(
         "--verify-only", action="store_true", help="check a file:// inside --destination in place"
     )
@@ -162,10 +173,10 @@ class _StoppedError(FetchError):
         super().__init__(FetchReason.DOWNLOAD_FAILED, "the fetch was stopped before it was finished")
 
 
-def _run_request(request: FetchRequest, termination_log: Path) -> int:
+def _run_request(request: FetchRequest, adapters: Sequence[AdapterRequest], termination_log: Path) -> int:
     runner = asyncio.Runner()
     try:
-        result = runner.run(_fetch_until_signalled(request))
+        result = runner.run(_fetch_until_signalled(request, adapters))
     except FetchError as error:
         _tell(request, _failure(error.reason, error.message), termination_log)
         if isinstance(error, _StoppedError | OutOfTimeError):
@@ -174,7 +185,7 @@ def _run_request(request: FetchRequest, termination_log: Path) -> int:
             os._exit(1)
         code = 1
     else:
-        _tell(request, _success(request, result), termination_log)
+        _tell(request, _success(request, adapters, result), termination_log)
         code = 0
     runner.close()
     return code
@@ -186,9 +197,11 @@ def _tell(request: FetchRequest, outcome: dict[str, str | int], termination_log:
     write_termination_message(termination_log, request.redactor.clean(json.dumps(outcome)))
 
 
-async def _fetch_until_signalled(request: FetchRequest) -> FetchResult:
+async def _fetch_until_signalled(
+    request: FetchRequest, adapters: Sequence[AdapterRequest]
+) -> FetchResult | None:
     """Fetch, but end cleanly on SIGTERM: a container's first process does not die of it by itself."""
-    task = asyncio.ensure_future(fetch_model_async(request))
+    task = asyncio.ensure_future(_fetch_all(request, adapters))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         return await task
@@ -196,10 +209,24 @@ async def _fetch_until_signalled(request: FetchRequest) -> FetchResult:
         raise _StoppedError from error
 
 
-def _success(request: FetchRequest, result: FetchResult) -> dict[str, str | int]:
+async def _fetch_all(request: FetchRequest, adapters: Sequence[AdapterRequest]) -> FetchResult | None:
+    """The model, where one is wanted, and its adapters."""
+    result = await fetch_model_async(request) if request.uri or not adapters else None
+    for adapter in adapters:
+        await fetch_adapter(adapter)
+    return result
+
+
+def _success(
+    request: FetchRequest, adapters: Sequence[AdapterRequest], result: FetchResult | None
+) -> dict[str, str | int]:
+    beside = f"{len(adapters)} {'adapter' if len(adapters) == 1 else 'adapters'}"
+    if result is None:
+        return {"reason": str(FetchReason.FETCHED), "message": beside, "sha256": "", "sizeBytes": 0}
     files = "1 file" if result.file_count == 1 else f"{result.file_count} files"
     at = f" at commit {result.commit}" if result.commit else ""
     message = f"{files}, {result.size_bytes} bytes from {redact_url(request.uri)}{at}"
+    message += f"; {beside}" if adapters else ""
     outcome: dict[str, str | int] = {
         "reason": str(FetchReason.FETCHED),
         "message": message[:_MAX_MESSAGE_LENGTH],

@@ -108,6 +108,9 @@ class Fetcher:
         return directory
 
     async def fetch(self, uri: str, **changes: object) -> FetchResult:
+        return await fetch_model_async(self.request(uri, **changes))
+
+    def request(self, uri: str, **changes: object) -> FetchRequest:
         settings: dict[str, object] = {
             "destination": self.destination,
             "max_bytes": 10_000_000,
@@ -117,7 +120,7 @@ class Fetcher:
         }
         if "credentials_directory" not in settings:
             settings["credentials_directory"] = self.credentials()
-        return await fetch_model_async(FetchRequest(uri, **settings))  # type: ignore[arg-type]
+        return FetchRequest(uri, **settings)  # type: ignore[arg-type]
 
     async def fail(self, uri: str, **changes: object) -> FetchError:
         """Fetch what cannot be fetched; nothing may be left behind."""

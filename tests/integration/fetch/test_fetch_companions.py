@@ -1,13 +1,16 @@
 """What lies beside a model comes along from every kind of source, where it is wanted; what lacks is told."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.fetch.fetch_hubs import Hub, HubRepository
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model, make_tar
 
+from modelservice_runtime.fetch.adapters import build_adapter_requests, fetch_adapter
 from modelservice_runtime.fetch.errors import FetchReason
+from modelservice_runtime.fetch.main import build_parser
 
 MODEL = make_model("w.bin")
 PROOF = {"proof.json": b"{}", "proof.npz": b"PK"}
@@ -100,3 +103,19 @@ async def test_generative_model_without_what_it_needs_is_refused(
     assert "spec.generation needs what tells how" in error.message
     assert lacking in error.message
     assert "model.onnx" not in fetcher.files
+
+
+@pytest.mark.parametrize("stored", ["web", "bucket", "prefix", "hub", "layers"], indirect=True)
+async def test_an_adapter_is_one_file_from_every_kind_of_source(
+    stored: Any, fetcher: Any, tmp_path: Path
+) -> None:
+    uri, more = stored({"law.onnx_adapter": b"weights", "model.onnx": MODEL, "w.bin": WEIGHTS})
+    credentials = more.pop("credentials_directory", None) or fetcher.credentials()
+    uri = uri.replace("model.onnx", "law.onnx_adapter")
+    flags = ["--adapter", f"law/law.onnx_adapter={uri}", "--adapters-dir", str(tmp_path / "adapters")]
+    arguments = build_parser().parse_args([*flags, "--adapter-credentials-dir", f"law={credentials}"])
+    model = fetcher.request("", credentials_directory=None, **more)
+    (wanted,) = build_adapter_requests(arguments, model)
+    await fetch_adapter(wanted)
+
+    assert (tmp_path / "adapters" / "law" / "law.onnx_adapter").read_bytes() == b"weights"
