@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
+from modelservice_runtime.generation.values import Sampling
 
 CONFIG_NAME = "genai_config.json"
 _MAX_BYTES = 1024 * 1024
@@ -33,7 +34,8 @@ class DecoderConfig:
     """The sizes and names of a decoder.
 
     `file` is the graph's name within the folder. `past_names` and `present_names` hold a `%d` for the layer:
-    of keys, then of values. Graphs may lack `positions_name`. `eos_ids` end a text.
+    of keys, then of values. Graphs may lack `positions_name`. `eos_ids` end a text. `sampling` is what the
+    model's makers advise.
     """
 
     file: str
@@ -49,6 +51,7 @@ class DecoderConfig:
     logits_name: str
     past_names: tuple[str, str]
     present_names: tuple[str, str]
+    sampling: Sampling
 
     def past(self) -> list[str]:
         """Names of the inputs that hold keys and values, layer by layer."""
@@ -106,6 +109,7 @@ def read_config(folder: Path) -> DecoderConfig:
         logits_name=outputs.text("logits"),
         past_names=(inputs.layer_names("past_key_names"), inputs.layer_names("past_value_names")),
         present_names=(outputs.layer_names("present_key_names"), outputs.layer_names("present_value_names")),
+        sampling=_read_sampling(fields),
     )
 
 
@@ -127,6 +131,15 @@ class _Fields:
         if not _is_whole(value) or not 1 <= value <= _MAX_COUNT:
             raise self._wrong(name, f"a whole number from 1 to {_MAX_COUNT}")
         return value
+
+    def number(self, name: str, most: float, default: float) -> float:
+        """A number from 0 to `most`; `default` where it is left out."""
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise self._wrong(name, f"a number from 0 to {most:g}")
+        return float(value)
 
     def ids(self, name: str) -> frozenset[int]:
         value = self.values.get(name)
@@ -172,6 +185,21 @@ def _read(file: Path) -> Mapping[str, Any]:
     if not isinstance(values, dict):
         raise ModelLoadFailedError(f"{CONFIG_NAME} is not a JSON object; export the model again")
     return values
+
+
+def _read_sampling(fields: "_Fields") -> Sampling:
+    """The builder copies `search` from `generation_config.json`; without `do_sample` it is no advice."""
+    if not fields.values.get("search"):
+        return Sampling()
+    search = fields.part("search")
+    if search.values.get("do_sample") is not True:
+        return Sampling()
+    return Sampling(
+        temperature=search.number("temperature", 2, 1.0),
+        top_p=search.number("top_p", 1, 1.0) or 1.0,
+        top_k=int(search.number("top_k", _MAX_COUNT, 0)),
+        repetition_penalty=search.number("repetition_penalty", 10, 1.0) or 1.0,
+    )
 
 
 def _refuse_other_parts(model: _Fields) -> None:

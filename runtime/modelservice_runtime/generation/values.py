@@ -260,3 +260,5 @@ class GenerativeModel:
     adapters: tuple[str, ...] = ()
     requests: ModelStatistics = field(default_factory=ModelStatistics)
     """What autoscalers look at: requests in flight, waits and times."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """What holds for requests that do not say otherwise, as the model's makers advise."""

@@ -75,6 +75,7 @@ class GenerativeModels:
                 lane,
                 adapters=tuple(decoder.adapters),
                 requests=lane.requests,
+                sampling=config.sampling,
             )
         )
         rate = loaded.pace.prefill_tokens_per_second

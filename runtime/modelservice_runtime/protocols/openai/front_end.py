@@ -99,7 +99,7 @@ class OpenAiFrontEnd:
         wishes = asked.wishes
         form = ChatForm(
             begin_answer("chatcmpl", name, model.text),
-            logprobs=wishes.sampling.logprobs is not None,
+            logprobs=wishes.logprobs is not None,
             include_usage=wishes.include_usage,
             one_call=asked.one_call,
         )
@@ -115,7 +115,7 @@ class OpenAiFrontEnd:
         wishes = asked.wishes
         form = CompletionForm(
             begin_answer("cmpl", name, model.text),
-            logprobs=wishes.sampling.logprobs is not None,
+            logprobs=wishes.logprobs is not None,
             include_usage=wishes.include_usage,
         )
         make_texts = partial(prepare_completion, model, asked, Asker(request.owner, adapter))

@@ -5,6 +5,7 @@ import pytest
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
 from modelservice_runtime.generation.config import is_generative, read_config
+from modelservice_runtime.generation.values import Sampling
 
 
 def _edited(folder: Path, target: Path, path: str, value: object) -> Path:
@@ -19,6 +20,11 @@ def _edited(folder: Path, target: Path, path: str, value: object) -> Path:
         place[last] = value
     (target / "genai_config.json").write_text(json.dumps(config))
     return target
+
+
+def _place_of(path: str) -> str:
+    """What is exchanged to make a field wrong: of `search` all, for it says nothing without `do_sample`."""
+    return path.partition(".")[0] if path.startswith("search.") else path
 
 
 def test_a_folder_is_generative_by_its_configuration(tiny_chat: Path, tmp_path: Path) -> None:
@@ -36,9 +42,31 @@ def test_reading_tells_sizes_and_names(tiny_chat: Path) -> None:
     assert config.eos_ids == {2}
 
 
+ADVISED = {"do_sample": True, "temperature": 0.25, "top_p": 0.5, "top_k": 20, "repetition_penalty": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("search", "sampling"),
+    [
+        (None, Sampling()),
+        ({**ADVISED, "do_sample": False}, Sampling()),
+        (ADVISED, Sampling(temperature=0.25, top_p=0.5, top_k=20, repetition_penalty=1.5)),
+        ({"do_sample": True}, Sampling()),
+        ({**ADVISED, "temperature": None, "top_k": 0}, Sampling(top_p=0.5, repetition_penalty=1.5)),
+    ],
+)
+def test_sampling_is_what_the_makers_advise(
+    tiny_chat: Path, tmp_path: Path, search: object, sampling: Sampling
+) -> None:
+    assert read_config(_edited(tiny_chat, tmp_path, "search", search)).sampling == sampling
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
+        ("search", [1]),
+        ("search.temperature", {"do_sample": True, "temperature": "hot"}),
+        ("search.top_p", {"do_sample": True, "top_p": 2}),
         ("model", None),
         ("model.decoder", [1]),
         ("model.decoder.head_size", None),
@@ -57,7 +85,7 @@ def test_reading_tells_sizes_and_names(tiny_chat: Path) -> None:
 )
 def test_a_field_that_is_wrong_is_named(tiny_chat: Path, tmp_path: Path, path: str, value: object) -> None:
     with pytest.raises(ModelLoadFailedError, match=path.replace(".", r"\.")):
-        read_config(_edited(tiny_chat, tmp_path, path, value))
+        read_config(_edited(tiny_chat, tmp_path, _place_of(path), value))
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def _requests(
     if not tokens:
         raise FieldError(f"'{param}' has no tokens; send some text", param)
     max_tokens = _max_tokens(len(tokens), param, wishes, model.lane.limits)
-    ends, sampling = wishes.ends, wishes.sampling
+    ends, sampling = wishes.ends, replace(model.sampling, **wishes.sampling, logprobs=wishes.logprobs)
     prompt = tuple(tokens)  # one for all: so they are known to have one prompt
     return [
         GenerationRequest(

@@ -1,8 +1,9 @@
 """What chat and completions have in common: sampling, ends, and what is refused by name; pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from modelservice_runtime.generation.values import Sampling
 from modelservice_runtime.protocols.openai.asking.fields import Fields
 from modelservice_runtime.protocols.openai.errors import FieldError
 
@@ -53,10 +54,14 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a request says beside its prompt. `choices` texts are made of each prompt."""
+    """What a request says beside its prompt. `choices` texts are made of each prompt.
+
+    `sampling` are those fields of `Sampling` that it names; the model's own hold for the others.
+    """
 
     model: str
-    sampling: Sampling
+    sampling: Mapping[str, Any]
+    logprobs: int | None
     ends: Ends
     choices: int
     streamed: bool
@@ -75,7 +80,8 @@ def read_wishes(fields: Fields, logprobs: int | None) -> Wishes:
     options = fields.object("stream_options")
     return Wishes(
         model=fields.text("model") or "",
-        sampling=_read_sampling(fields, logprobs),
+        sampling=_read_sampling(fields),
+        logprobs=logprobs,
         ends=_read_ends(fields),
         choices=_read_choices(fields),
         streamed=fields.flag("stream"),
@@ -94,22 +100,20 @@ def _refuse_unknown(fields: Fields) -> None:
             raise FieldError(f"'{name}' is not supported: {advice}", name)
 
 
-def _read_sampling(fields: Fields, logprobs: int | None) -> Sampling:
-    temperature = fields.number("temperature", 0, 2)
-    top_p = fields.number("top_p", 0, 1, above_low=True)
-    repetition = fields.number("repetition_penalty", 0, 10, above_low=True)
-    return Sampling(
-        temperature=1.0 if temperature is None else temperature,
-        top_p=1.0 if top_p is None else top_p,
-        top_k=max(fields.whole("top_k", -1, _MAX_TOKEN_ID) or 0, 0),
-        min_p=fields.number("min_p", 0, 1) or 0.0,
-        presence_penalty=fields.number("presence_penalty", -2, 2) or 0.0,
-        frequency_penalty=fields.number("frequency_penalty", -2, 2) or 0.0,
-        repetition_penalty=1.0 if repetition is None else repetition,
-        logit_bias=_read_bias(fields),
-        seed=fields.whole("seed", -_INT64, _INT64 - 1),
-        logprobs=logprobs,
-    )
+def _read_sampling(fields: Fields) -> dict[str, Any]:
+    top_k = fields.whole("top_k", -1, _MAX_TOKEN_ID)
+    given = {
+        "temperature": fields.number("temperature", 0, 2),
+        "top_p": fields.number("top_p", 0, 1, above_low=True),
+        "top_k": None if top_k is None else max(top_k, 0),
+        "min_p": fields.number("min_p", 0, 1),
+        "presence_penalty": fields.number("presence_penalty", -2, 2),
+        "frequency_penalty": fields.number("frequency_penalty", -2, 2),
+        "repetition_penalty": fields.number("repetition_penalty", 0, 10, above_low=True),
+        "logit_bias": _read_bias(fields),
+        "seed": fields.whole("seed", -_INT64, _INT64 - 1),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _read_bias(fields: Fields) -> dict[int, float]:

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -11,7 +12,7 @@ from tests.unit.runtime.protocols.openai.conftest import PATIENCE_SECONDS, Playe
 from tests.unit.runtime.protocols.openai.played_model import PlayedGeneration
 
 from modelservice_runtime.errors import InferenceFailedError, OverloadedError
-from modelservice_runtime.generation.values import Finish, FormKind
+from modelservice_runtime.generation.values import Finish, FormKind, Sampling
 
 HELLO: list[Any] = [{"role": "user", "content": "Grüße, 世界 👋"}]
 
@@ -86,6 +87,19 @@ def test_several_answers_to_one_prompt(played: Played, client: openai.OpenAI) ->
     for chunk in ask(client, n=3, stream=True):
         texts[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
     assert texts == ["Grüße, 世界 👋"] * 3
+
+
+def test_what_a_request_leaves_open_is_as_the_makers_of_the_model_advise(
+    played: Played, client: openai.OpenAI
+) -> None:
+    advised = Sampling(temperature=0.25, top_p=0.5, top_k=20, repetition_penalty=1.5)
+    model = replace(played.model, sampling=advised)
+    played.call(lambda: played.server.table.publish_generative(model))
+    ask(client)
+    ask(client, temperature=0, top_p=1, extra_body={"top_k": -1}, logprobs=True)
+    left_open, said = (one.request.sampling for one in played.lane.begun)
+    assert left_open == advised
+    assert said == Sampling(temperature=0, top_p=1, top_k=0, repetition_penalty=1.5, logprobs=0)
 
 
 def test_every_field_of_sampling_reaches_the_lane(played: Played, client: openai.OpenAI) -> None:
