@@ -17,6 +17,7 @@ from modelservice_runtime.machine.memory.huge_pages import use_huge_pages
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.models.content import LoadedFiles
 from modelservice_runtime.models.samples import DecodeSample, read_samples
+from modelservice_runtime.models.text_inputs import TextInputs, load_text_inputs
 from modelservice_runtime.models.versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.serve import ServeSettings
@@ -34,7 +35,7 @@ _ALONE_INLINE_BELOW_SECONDS = 0.005
 class LoadedModel:
     """A model, what its warm-up learned and how long that took, and its files.
 
-    `runs_in_turns` tells that one thread is all it can use.
+    `runs_in_turns` tells that one thread is all it can use. `texts`: see `ModelHandle`.
     """
 
     model: Model
@@ -42,6 +43,7 @@ class LoadedModel:
     warm_seconds: float
     files: LoadedFiles
     runs_in_turns: bool
+    texts: TextInputs | None = None
 
 
 def find_sources(settings: ServeSettings) -> list[VersionSource]:
@@ -114,7 +116,8 @@ def _load_and_warm_up(
             "outputs cannot be served",
             extra={"model": source.name, "outputs": dict(model.spec.left_out)},
         )
-    return LoadedModel(model, learned, warm_seconds, files, model.runs_in_turns)
+    texts = load_text_inputs(model.spec, source.path)
+    return LoadedModel(model, learned, warm_seconds, files, model.runs_in_turns, texts)
 
 
 def describe_crash(source: VersionSource) -> ModelLoadFailedError:

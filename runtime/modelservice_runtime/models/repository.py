@@ -16,6 +16,7 @@ from modelservice_runtime.generation.values import GenerativeModel
 from modelservice_runtime.model import Batching, ModelSpec
 from modelservice_runtime.models.content import ModelContent
 from modelservice_runtime.models.snapshots import ModelSnapshot, Snapshots
+from modelservice_runtime.models.text_inputs import TextInputs
 
 
 class ModelState(StrEnum):
@@ -33,11 +34,12 @@ class ModelState(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ModelHandle:
-    """A loaded version of a model and what serves it."""
+    """A loaded version of a model and what serves it; `texts` of one that takes tokens reads texts for it."""
 
     spec: ModelSpec
     lane: Lane
     statistics: ModelStatistics
+    texts: TextInputs | None = None
 
     @property
     def name(self) -> str:

@@ -330,7 +330,7 @@ class Server:
         lane_settings = build_lane_settings(settings, loaded, alone=len(self._sources) == 1)
         statistics = ModelStatistics()
         lane = Lane(loaded.model, lane_settings, statistics, loop, warm_up)
-        self._table.publish(ModelHandle(spec, lane, statistics))
+        self._table.publish(ModelHandle(spec, lane, statistics, loaded.texts))
         self._files[spec.name, spec.version] = loaded.files
         for label in settings.version_labels:
             if (label.model, label.version) == (spec.name, spec.version):

@@ -69,7 +69,7 @@ def complete(port: int, prompt: list[int]) -> str:
     connection.request("POST", "/v1/completions", json.dumps(body))
     text: str = json.load(connection.getresponse())["choices"][0]["text"]
     connection.close()
-    return text
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
 def test_language_models_write_in_the_server_what_transformers_write(tmp_path):
@@ -82,7 +82,8 @@ def test_language_models_write_in_the_server_what_transformers_write(tmp_path):
         subprocess.run((*COMMAND, "verify", folder), check=True, capture_output=True)
         wanted = json.loads((tmp_path / f"{name}.json").read_text())
         with serving("--model", f"m={folder}", "--max-context-tokens", "128") as (_, port):
-            assert complete(port, wanted["prompt"]) == wanted["text"]
+            # A character that is never whole is not told at the end.
+            assert complete(port, wanted["prompt"]) == wanted["text"].rstrip("\N{REPLACEMENT CHARACTER}")
 
 
 @pytest.mark.parametrize("precision", ["int4", "int8", "fp16"])

@@ -20,6 +20,7 @@ from modelservice_runtime.models.batching_decision import BatchingWish, prove_fi
 from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.learning import learn
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.models.text_inputs import load_text_inputs
 from modelservice_runtime.observe.generation_metrics import GenerationMetrics
 from modelservice_runtime.observe.metrics import MetricsApplication
 from modelservice_runtime.onnx.model import load_onnx_model
@@ -132,7 +133,7 @@ class ServerThread:
         wish = BatchingWish(self._lane.max_batch_size, rows_are_independent=True)
         learned = learn(model, wish, lambda: prove_file(path))
         lane = Lane(model, self._lane, statistics, self.loop, learned)
-        return ModelHandle(model.spec, lane, statistics)
+        return ModelHandle(model.spec, lane, statistics, load_text_inputs(model.spec, path))
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

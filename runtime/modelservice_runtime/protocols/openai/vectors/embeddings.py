@@ -1,6 +1,6 @@
 """`/v1/embeddings`: texts to vectors.
 
-Source: OpenAI's API reference, "Embeddings". Tokens are counted inside the graph, if at all, so the usage is
+Source: OpenAI's API reference, "Embeddings". A graph that reads texts itself counts no tokens: its usage is
 told as 0.
 """
 
@@ -11,37 +11,53 @@ from functools import partial
 import numpy as np
 import orjson
 
-from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.models.text_inputs import TextInputs
 from modelservice_runtime.protocols.openai.asking.fields import Fields
 from modelservice_runtime.protocols.openai.errors import FieldError
 from modelservice_runtime.protocols.openai.models import read_model_name
-from modelservice_runtime.protocols.openai.vectors.run import find_tensor_model, run_texts, text_array
+from modelservice_runtime.protocols.openai.vectors.run import (
+    find_tensor_model,
+    run_texts,
+    run_tokens,
+    text_array,
+)
 from modelservice_runtime.protocols.openai.vectors.signatures import Encoder, find_encoder
 from modelservice_runtime.tensors import Array
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 MAX_TEXTS_AT_ONCE = 2048
-_NO_USAGE = {"prompt_tokens": 0, "total_tokens": 0}
 
 
 def answer_embeddings(table: ModelTable, fields: Fields, request: HttpRequest) -> HttpResponse | None:
     """Embed what the body holds, now or later. Raises ServingError."""
     name = read_model_name(fields)
     handle = find_tensor_model(table, name)
-    encoder = find_encoder(handle.spec)
-    if encoder is None:
-        raise FieldError(
-            f"model '{name}' gives no embeddings: that takes one input of texts (BYTES) and an output with a "
-            "vector for each",
-            "model",
-        )
+    encoder = _find_encoder(handle)
     texts = _read_texts(fields)
-    _check_dimensions(fields, encoder)
+    _check_dimensions(fields, encoder.width)
     is_base64 = fields.choice("encoding_format", ("float", "base64")) == "base64"
-    inputs = {encoder.text.name: text_array(encoder.text, texts)}
     encode = partial(_encode, name, is_base64=is_base64)
     request.tell({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": name})
+    if isinstance(encoder, TextInputs):
+        run_tokens(handle, request, texts, encode)
+        return None
+    inputs = {encoder.text.name: text_array(encoder.text, texts)}
     return run_texts(handle, request, inputs, encoder.vector, encode)
+
+
+def _find_encoder(handle: ModelHandle) -> Encoder | TextInputs:
+    """What makes vectors of texts, in the graph or beside it. Raises FieldError."""
+    encoder = find_encoder(handle.spec)
+    if encoder is not None:
+        return encoder
+    if handle.texts is None or handle.texts.told.gives_scores:
+        raise FieldError(
+            f"model '{handle.name}' gives no embeddings: that takes one input of texts (BYTES), or a "
+            "tokenizer.json beside a graph of tokens, and an output with a vector for each",
+            "model",
+        )
+    return handle.texts
 
 
 def _read_texts(fields: Fields) -> Sequence[str]:
@@ -59,18 +75,17 @@ def _read_texts(fields: Fields) -> Sequence[str]:
     return texts
 
 
-def _check_dimensions(fields: Fields, encoder: Encoder) -> None:
+def _check_dimensions(fields: Fields, width: int) -> None:
     """A vector that is cut short is another vector, unless the model was trained for it: nobody knows."""
     wanted = fields.whole("dimensions", 1, 1 << 31)
-    if wanted is not None and wanted != encoder.width:
+    if wanted is not None and wanted != width:
         raise FieldError(
-            f"'dimensions' is {wanted}; the model's vectors have {encoder.width} numbers, and none are left "
-            "out",
+            f"'dimensions' is {wanted}; the model's vectors have {width} numbers, and none are left out",
             "dimensions",
         )
 
 
-def _encode(name: str, vectors: Array, *, is_base64: bool) -> HttpResponse:
+def _encode(name: str, vectors: Array, tokens: int = 0, *, is_base64: bool) -> HttpResponse:
     rows = np.ascontiguousarray(vectors.reshape(len(vectors), -1), "<f4")
     shown = [base64.b64encode(row.tobytes()).decode("ascii") for row in rows] if is_base64 else list(rows)
     document = {
@@ -79,6 +94,6 @@ def _encode(name: str, vectors: Array, *, is_base64: bool) -> HttpResponse:
             {"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(shown)
         ],
         "model": name,
-        "usage": _NO_USAGE,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
     return HttpResponse(200, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))

@@ -15,7 +15,12 @@ from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.protocols.openai.asking.fields import Fields
 from modelservice_runtime.protocols.openai.errors import FieldError
 from modelservice_runtime.protocols.openai.models import read_model_name
-from modelservice_runtime.protocols.openai.vectors.run import find_tensor_model, run_texts, text_array
+from modelservice_runtime.protocols.openai.vectors.run import (
+    find_tensor_model,
+    run_texts,
+    run_tokens,
+    text_array,
+)
 from modelservice_runtime.protocols.openai.vectors.signatures import find_cross_encoder, find_encoder
 from modelservice_runtime.tensors import Array
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
@@ -36,23 +41,23 @@ class Ranking:
         self._most = fields.whole("top_n", 1, 1 << 31) or len(self.documents)
         self._shows_documents = fields.flag("return_documents", default=True)
 
-    def encode_scores(self, scores: Array) -> HttpResponse:
+    def encode_scores(self, scores: Array, tokens: int = 0) -> HttpResponse:
         """The answer, best first; equal ones as they came."""
         told = scores.reshape(-1)
         order = np.argsort(-told, kind="stable")[: self._most]
         document = {
             "id": f"rerank-{uuid.uuid4().hex}",
             "model": self._name,
-            "usage": {"total_tokens": 0},
+            "usage": {"total_tokens": tokens},
             "results": [self._result(int(index), float(told[index])) for index in order],
         }
         return HttpResponse(200, orjson.dumps(document))
 
-    def encode_vectors(self, vectors: Array) -> HttpResponse:
+    def encode_vectors(self, vectors: Array, tokens: int = 0) -> HttpResponse:
         """The answer by the cosine to the query's vector, which is the first."""
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return self.encode_scores(units[1:] @ units[0])
+        return self.encode_scores(units[1:] @ units[0], tokens)
 
     def _result(self, index: int, score: float) -> dict[str, Any]:
         shown = {"document": {"text": self.documents[index]}} if self._shows_documents else {}
@@ -76,11 +81,17 @@ def _run(handle: ModelHandle, ranking: Ranking, request: HttpRequest) -> HttpRes
             cross_encoder.document.name: text_array(cross_encoder.document, documents),
         }
         return run_texts(handle, request, inputs, cross_encoder.score, ranking.encode_scores)
+    if handle.texts is not None:
+        if handle.texts.told.gives_scores:
+            run_tokens(handle, request, [(query, one) for one in documents], ranking.encode_scores)
+        else:
+            run_tokens(handle, request, [query, *documents], ranking.encode_vectors)
+        return None
     encoder = find_encoder(handle.spec)
     if encoder is None:
         raise FieldError(
-            f"model '{handle.name}' ranks no texts: that takes two inputs of texts (BYTES) and a score, or "
-            "one input of texts and a vector",
+            f"model '{handle.name}' ranks no texts: that takes two inputs of texts (BYTES) and a score, one "
+            "input of texts and a vector, or a tokenizer.json beside a graph of tokens",
             "model",
         )
     inputs = {encoder.text.name: text_array(encoder.text, [query, *documents])}

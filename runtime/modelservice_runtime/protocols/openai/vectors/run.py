@@ -8,6 +8,8 @@ import numpy as np
 from modelservice_runtime.errors import InferenceFailedError, NotFoundError, ServingError
 from modelservice_runtime.execution.offload import LARGE_VALUES, LateAnswer
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.models.text_inputs import Text, TextInputs, Tokens
+from modelservice_runtime.protocols.decoding import decode_on_a_thread
 from modelservice_runtime.protocols.inference import InferCall, count_failures, infer_inline
 from modelservice_runtime.protocols.openai.asking.fields import shown
 from modelservice_runtime.protocols.openai.errors import FieldError, UnknownModelError, openai_error_response
@@ -61,6 +63,33 @@ def run_texts(
     return count_failures(handle, request.received_ns, start)
 
 
+def run_tokens(
+    handle: ModelHandle,
+    request: HttpRequest,
+    texts: Sequence[Text],
+    encode: Callable[[Array, int], HttpResponse],
+) -> None:
+    """Tokenize texts on a thread and run them in their turn; the answer comes later. Raises ServingError.
+
+    `encode` gets the output as float32 with one row for each text, and how many tokens those had.
+    """
+    reader = handle.texts
+    assert reader is not None
+    timeout_seconds = header_timeout_seconds(request.headers)
+
+    def run(tokens: Tokens) -> Callable[[], None]:
+        infer = InferRequest(tokens.inputs, (reader.told.output.name,), timeout_seconds=timeout_seconds)
+        write = partial(_write_tokens, reader, tokens, encode)
+        call = InferCall(handle, request.received_ns, write, partial(_reply, request))
+        call.enqueue(infer)
+        return call.cancel
+
+    read = partial(reader.read, texts)
+    request.on_disconnect = decode_on_a_thread(
+        handle, request.received_ns, read, run, partial(_reply, request)
+    )
+
+
 def text_array(tensor: TensorSpec, texts: Sequence[str]) -> Array:
     """Texts as the model takes them: a list, or a column."""
     array = np.empty(len(texts), object)
@@ -76,6 +105,15 @@ def _write(
         raise InferenceFailedError(f"the model gave {list(values.shape)} numbers for {rows} texts")
     numbers = fp32_from_bf16(values) if output.datatype is BF16 else values.astype(np.float32, copy=False)
     return LateAnswer(partial(encode, numbers)) if numbers.size >= LARGE_VALUES else encode(numbers)
+
+
+def _write_tokens(
+    reader: TextInputs, tokens: Tokens, encode: Callable[[Array, int], HttpResponse], outputs: Sequence[Array]
+) -> HttpResponse | LateAnswer[HttpResponse]:
+    def write() -> HttpResponse:
+        return encode(reader.finish(outputs[0], tokens), tokens.count)
+
+    return LateAnswer(write) if outputs[0].size >= LARGE_VALUES else write()
 
 
 def _reply(request: HttpRequest, answer: HttpResponse | ServingError) -> None:

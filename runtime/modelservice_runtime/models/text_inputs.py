@@ -1,0 +1,229 @@
+"""Texts for models that take tokens: the tokenizer beside a graph, and how its states become a vector.
+
+The layout is that of sentence-transformers: `tokenizer.json` beside the graph, `1_Pooling/config.json` says
+which states of a text count, `modules.json` whether the vector is brought to length 1.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from modelservice_runtime.errors import InferenceFailedError, ModelRejectedError, StartupError
+from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.tensors import BF16, Array, TensorSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+TOKENIZER_NAME = "tokenizer.json"
+POOLING_NAME = "1_Pooling/config.json"
+_IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
+_MAX_JSON_BYTES = 1024 * 1024
+_DEFAULT_MAX_TOKENS = 512
+# Who knows how long texts may be; the least of them counts.
+_LENGTHS = (
+    ("sentence_bert_config.json", "max_seq_length"),
+    ("tokenizer_config.json", "model_max_length"),
+    ("config.json", "max_position_embeddings"),
+)
+_PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>")
+# Vectors that the graph has pooled itself; BERT's own `pooler_output` is none that was trained for texts.
+_VECTOR_NAMES = ("sentence_embedding", "embedding", "embeddings", "pooled")
+
+Text: TypeAlias = str | tuple[str, str]
+Pool: TypeAlias = Callable[[Array, Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Texts as a model takes them. `mask` tells tokens from padding, (texts, length); `count`: all tokens."""
+
+    inputs: dict[str, Array]
+    mask: Array
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a model gives for a text: scores of pairs, vectors, or states that `pool` makes vectors of."""
+
+    output: TensorSpec
+    gives_scores: bool
+    pool: Pool | None
+    normalizes: bool
+
+
+class TextInputs:
+    """A model's tokenizer and pooling; used on any thread."""
+
+    def __init__(self, tokenizer: "Tokenizer", spec: ModelSpec, told: Told) -> None:
+        self.told = told
+        self._tokenizer = tokenizer
+        self._kinds = {tensor.name: tensor.datatype.numpy for tensor in spec.inputs}
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector; -1 where the graph does not say."""
+        return (self.told.output.shape or (-1,))[-1]
+
+    def read(self, texts: Sequence[Text]) -> Tokens:
+        """Tokens of texts, or of pairs; other threads run meanwhile. Raises InferenceFailedError."""
+        from modelservice_runtime.generation.text.panics import failures_told
+
+        with failures_told(
+            lambda told: InferenceFailedError(f"the model's tokenizer fails on a text: {told}")
+        ):
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
+        mask = np.array([one.attention_mask for one in encodings])
+        found = {
+            _IDS: np.array([one.ids for one in encodings]),
+            _MASK: mask,
+            _TYPES: np.array([one.type_ids for one in encodings]),
+        }
+        inputs = {name: found[name].astype(kind) for name, kind in self._kinds.items()}
+        return Tokens(inputs, mask.astype(bool), int(mask.sum()))
+
+    def finish(self, values: Array, tokens: Tokens) -> Array:
+        """The model's output as float32 with a row for each text. Raises InferenceFailedError."""
+        rows = len(tokens.mask)
+        if self.told.pool is None:
+            if not values.ndim or len(values) != rows:
+                raise InferenceFailedError(f"the model gave {list(values.shape)} numbers for {rows} texts")
+            vectors = values.reshape(rows, -1)
+        elif values.shape[:2] != tokens.mask.shape:
+            raise InferenceFailedError(
+                f"the model gave {list(values.shape)} numbers for {list(tokens.mask.shape)} tokens"
+            )
+        else:
+            vectors = self.told.pool(values.astype(np.float32, copy=False), tokens.mask)
+        if self.told.normalizes:
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return np.asarray(vectors, np.float32)
+
+
+def load_text_inputs(spec: ModelSpec, path: Path) -> TextInputs | None:
+    """What stands beside a graph that takes tokens; None where texts are no business of the model.
+
+    Files that cannot be used are logged: the model serves tensors all the same.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not _takes_tokens(spec) or not (folder / TOKENIZER_NAME).is_file():
+        return None
+    try:
+        told = _find_told(spec, folder)
+        return TextInputs(_load_tokenizer(folder), spec, told)
+    except StartupError as error:
+        log.warning("texts cannot be read for the model", extra={"model": spec.name, "error": error.sentence})
+        return None
+
+
+def _takes_tokens(spec: ModelSpec) -> bool:
+    names = spec.input_by_name.keys()
+    if not {_IDS, _MASK} <= names <= {_IDS, _MASK, _TYPES}:
+        return False
+    return all(tensor.datatype.numpy.kind == "i" and len(tensor.shape or ()) == 2 for tensor in spec.inputs)
+
+
+def _find_told(spec: ModelSpec, folder: Path) -> Told:
+    """What to make of the outputs. Raises StartupError where nobody says it."""
+    floats = [one for one in spec.outputs if one.datatype.is_float and one.datatype is not BF16]
+    normalizes = _normalizes(folder)
+    matrices = [one for one in floats if len(one.shape or ()) == 2]
+    for one in matrices:
+        if one.name in _VECTOR_NAMES:
+            return Told(one, gives_scores=False, pool=None, normalizes=normalizes)
+    states = [one for one in floats if len(one.shape or ()) == 3]
+    if states:
+        return Told(states[0], gives_scores=False, pool=_read_pooling(folder), normalizes=normalizes)
+    if len(matrices) == 1 and matrices[0].shape == (-1, 1):
+        return Told(matrices[0], gives_scores=True, pool=None, normalizes=False)
+    raise ModelRejectedError(
+        "none of its outputs is a state for each token, a vector for each text (sentence_embedding) "
+        "or a score"
+    )
+
+
+def _read_pooling(folder: Path) -> Pool:
+    """The one way that `1_Pooling/config.json` names. Raises StartupError."""
+    config = _read(folder, POOLING_NAME)
+    names = [str(config["pooling_mode"])] if isinstance(config.get("pooling_mode"), str) else []
+    names += [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
+    known = [_POOLS.get(name) for name in names]
+    if len(known) == 1 and known[0] is not None:
+        return known[0]
+    raise ModelRejectedError(
+        f"{POOLING_NAME} says {', '.join(names) or 'nothing'} of how a text's states become a vector; write "
+        'one of the ways of sentence-transformers there, such as {"pooling_mode_mean_tokens": true}; known '
+        f"are {', '.join(_POOLS)}"
+    )
+
+
+def _normalizes(folder: Path) -> bool:
+    """Whether `modules.json` ends in vectors of length 1. Raises StartupError for what is not served."""
+    from modelservice_runtime.generation.text.files import read_text
+
+    content = read_text(folder / "modules.json", _MAX_JSON_BYTES)
+    if content is None:
+        return False
+    kinds = [word for word in ("Normalize", "Dense", "LayerNorm", "CNN", "LSTM") if f".{word}" in content]
+    others = [kind for kind in kinds if kind != "Normalize"]
+    if others:
+        raise ModelRejectedError(
+            f"modules.json has a layer behind the graph ({others[0]}), which is not served; export "
+            "it with the graph"
+        )
+    return bool(kinds)
+
+
+def _load_tokenizer(folder: Path) -> "Tokenizer":
+    """Read the tokenizer, with padding and the longest text that the model takes. Raises StartupError."""
+    # Imported here: few models of tensors have one.
+    from modelservice_runtime.generation.text.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    known = [_read(folder, name).get(field) for name, field in _LENGTHS]
+    most = [one for one in known if isinstance(one, int) and not isinstance(one, bool) and 2 < one < 1 << 20]
+    tokenizer.enable_truncation(min(most, default=_DEFAULT_MAX_TOKENS))
+    found = ((tokenizer.token_to_id(token), token) for token in _PADDINGS)
+    number, token = next((pair for pair in found if pair[0] is not None), (0, _PADDINGS[0]))
+    tokenizer.enable_padding(pad_id=number, pad_token=token)
+    return tokenizer
+
+
+def _read(folder: Path, name: str) -> Mapping[str, Any]:
+    from modelservice_runtime.generation.text.files import read_object
+
+    return read_object(folder / name, _MAX_JSON_BYTES)
+
+
+def _pool_mean(states: Array, mask: Array) -> Array:
+    weights = mask[:, :, None].astype(np.float32)
+    return np.asarray((states * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9))
+
+
+def _pool_max(states: Array, mask: Array) -> Array:
+    return np.asarray(np.where(mask[:, :, None], states, np.float32(-1e9)).max(axis=1))
+
+
+def _pool_first(states: Array, mask: Array) -> Array:
+    return np.asarray(states[np.arange(len(mask)), mask.argmax(axis=1)])
+
+
+def _pool_last(states: Array, mask: Array) -> Array:
+    last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
+    return np.asarray(states[np.arange(len(mask)), last])
+
+
+_POOLS: Mapping[str, Pool] = {
+    "pooling_mode_mean_tokens": _pool_mean, "mean": _pool_mean,
+    "pooling_mode_cls_token": _pool_first, "cls": _pool_first,
+    "pooling_mode_max_tokens": _pool_max, "max": _pool_max,
+    "pooling_mode_lasttoken": _pool_last, "lasttoken": _pool_last,
+}  # fmt: skip
