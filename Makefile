@@ -216,8 +216,8 @@ bench: $(VENV)/.installed ## Measure the runtime beside others; draws docs/bench
 bench-generation: $(VENV)/.installed ## Measure generated texts beside onnxruntime-genai, with SmolLM2-135M (10 minutes; first 6 GB)
 	@$(PY) -m benchmarks.generation
 
-bench-operator: cluster ## Measure the operator with 1,000 and 5,000 services on fake nodes; writes docs/operator-performance.* (hours on two cores; SERVICES=200)
-	@PYTHONPATH=operator:. $(PY) -m benchmarks.scale --docs docs $(if $(SERVICES),--services $(SERVICES))
+bench-operator: cluster ## Measure the operator with 1,000 and 5,000 services on fake nodes; writes docs/operator-performance.* (an hour on two cores; SERVICES=200, SCENARIOS="cold wave", FILL_MINUTES=10)
+	@PYTHONPATH=operator:. $(PY) -m benchmarks.scale --docs docs $(if $(SERVICES),--services $(SERVICES)) $(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(FILL_MINUTES),--fill-minutes $(FILL_MINUTES))
 
 demo: $(VENV)/.installed $(TRAIN_VENV)/.installed ## From nothing to a prediction on a real Kubernetes (CONTEXT=... uses yours)
 	@$(PY) -m hack.demo up $(if $(CONTEXT),--context $(CONTEXT)) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(PUSH_REGISTRY),--push-registry $(PUSH_REGISTRY))

@@ -1,11 +1,14 @@
 """How the operator does with thousands of ModelServices on fake nodes; `make bench-operator`.
 
-    python -m benchmarks.scale [--services 1000 5000] [--seconds 30] [--docs docs] [--kubeconfig PATH]
+    python -m benchmarks.scale [--services 1000 5000] [--scenarios rest cold failover edits wave]
+        [--seconds 30] [--fill-minutes 120] [--docs docs] [--kubeconfig PATH]
 
-It starts a control plane with fake nodes, unless it is given one that has our CRDs, and the operator of this
-checkout as processes. With each number of services: a cold start, the death of the leader, rest, edits at
-fixed rates. Latency is measured from outside: from sending the user's edit until a watch delivers what came
-of it. Calls, memory and CPU are the operator's own account. On a cluster of one's own the services stay.
+It starts a control plane with fake nodes, unless it is given one that has our CRDs and no operator, and the
+operator of this checkout as processes. With each number of services: rest, a cold start, the death of the
+leader, edits at fixed rates, and a newer image of the runtime that goes through 500 of them in waves. Latency
+is measured from outside: from sending the user's edit until a watch delivers what came of it. Calls, memory
+and CPU are the operator's own account. What each scenario found is written as soon as it ends; where time to
+make services runs out, those that are ready are measured. On a cluster of one's own the services stay.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import asyncio
 import contextlib
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +27,16 @@ from hack.cluster.api import condition_status
 from hack.cluster.cluster import Cluster
 from hack.cluster.processes import current_identity
 
-from benchmarks.scale.options import ROOT, STRATEGIES, Options
-from benchmarks.scale.phases import Result, bench, tell
+from benchmarks.scale.options import ROOT, SCENARIOS, STRATEGIES, Options
+from benchmarks.scale.phases import bench
 from benchmarks.scale.pods import answering, route_to_pods
+from benchmarks.scale.progress import tell
 from benchmarks.scale.report import write_docs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from benchmarks.scale.results import Result
 
 PODS_PER_NODE = 250
 """Half of what a fake node takes: rollouts and edits need room."""
@@ -52,9 +59,17 @@ def running_cluster(services: int) -> Iterator[Path]:
         yield cluster.kubeconfig
 
 
-async def bench_all(kubeconfig: str, args: argparse.Namespace) -> list[Result]:
+def keep(results: list[Result], docs: Path | None, result: Result) -> None:
+    """Write what there is: who ends this has it all the same."""
+    if result not in results:
+        results.append(result)
+    if docs is not None:
+        write_docs(docs, results)
+
+
+async def bench_all(kubeconfig: str, args: argparse.Namespace) -> None:
     """Measure with one number of services after the other."""
-    results = []
+    results: list[Result] = []
     async with answering():
         for services in sorted(args.services):
             options = Options(
@@ -64,10 +79,11 @@ async def bench_all(kubeconfig: str, args: argparse.Namespace) -> list[Result]:
                 rates=tuple(args.rates),
                 strategy=args.strategy,
                 namespace=args.namespace,
+                scenarios=tuple(args.scenarios),
+                fill_minutes=args.fill_minutes,
             )
-            results.append(await bench(options))
-            print(json.dumps(asdict(results[-1])), flush=True)
-    return results
+            await bench(options, partial(keep, results, args.docs))
+    print(json.dumps([asdict(one) for one in results]))
 
 
 def main() -> None:
@@ -81,15 +97,17 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 20.0], help="edits a second")
     parser.add_argument("--strategy", choices=STRATEGIES, default="RollingUpdate")
     parser.add_argument("--namespace", default=Options.namespace, help="services that are there are used")
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS, metavar="NAME")
+    parser.add_argument(
+        "--fill-minutes", type=float, default=Options.fill_minutes, help="then no further service is made"
+    )
     parser.add_argument("--docs", type=Path, help="where to write the table and the chart")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         if not stack.enter_context(route_to_pods()):
             tell("without root fake pods do not say what they serve: changes of models wait for that")
         kubeconfig = args.kubeconfig or str(stack.enter_context(running_cluster(max(args.services))))
-        results = asyncio.run(bench_all(kubeconfig, args))
-    if args.docs:
-        write_docs(args.docs, results)
+        asyncio.run(bench_all(kubeconfig, args))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,17 @@ class Users:
         self._options = options
         self._sight = sight
         self._slots = asyncio.Semaphore(PARALLEL_CALLS)
+        self._free: asyncio.Queue[str] = asyncio.Queue()
+        """Services whose last edit was seen to its end: another one meanwhile could hide what came of it."""
+        for name in options.names:
+            self._free.put_nowait(name)
         self.latencies = Latencies()
+
+    @property
+    def how_far(self) -> str:
+        """What came back of how many edits."""
+        seen = self.latencies
+        return f"{len(seen.user)} sent, {len(seen.deployment)} Deployments and {len(seen.status)} statuses"
 
     async def prepare(self) -> None:
         """Make the ConfigMaps."""
@@ -83,13 +93,12 @@ class Users:
     async def edit(self, kind: Kind, rate: float) -> float:
         """Edit at this rate until all was seen; returns the edits a second that were reached."""
         count = int(self._options.seconds * rate)
-        names = self._options.names
         self.latencies = Latencies()
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number in range(count):
                 await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
-                group.create_task(self._edit(kind, names[number % len(names)], number))
+                group.create_task(self._edit(kind, await self._free.get(), number))
                 group.create_task(self._patch_plain(number))
         return count / (time.perf_counter() - started)
 
@@ -104,6 +113,7 @@ class Users:
         self._note(self.latencies.deployment, started)
         await self._sight.wait(name, lambda: self._sight.observed[name] >= generation)
         self._note(self.latencies.status, started)
+        self._free.put_nowait(name)
 
     async def _patch_plain(self, number: int) -> None:
         async with self._slots:

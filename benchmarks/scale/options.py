@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 CONFIG_MAPS = Resource(group="", version="v1", plural="configmaps", kind="ConfigMap")
 PARALLEL_CALLS = 20
-"""Of the users who create and edit services."""
+"""Of the users who edit services."""
 STRATEGIES: dict[str, dict[str, Any]] = {
     "RollingUpdate": {},
     "Canary": {
@@ -22,12 +22,16 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "BlueGreen": {"strategy": "BlueGreen", "blueGreen": {"scaleDownDelaySeconds": 0}},
 }
 """`spec.rollout` of each strategy."""
-RUNTIME = {
+RUNTIME: dict[str, Any] = {
     "apiVersion": "modelservice.dev/v1alpha1",
     "kind": "ModelRuntime",
     "metadata": {"name": "onnx", "annotations": {"modelservice.dev/is-default-runtime": "true"}},
     "spec": {"image": "registry.example/modelservice-runtime:1"},
 }
+SCENARIOS = ("rest", "cold", "failover", "edits", "wave")
+WAVE_LABEL = "bench.modelservice.dev/wave"
+WAVES = (("first", 20), ("second", 200), ("rest", 500))
+"""The waves of a fleet, and how many services of the first ones are in it or before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +44,32 @@ class Options:
     rates: tuple[float, ...] = (2.0, 20.0)
     strategy: str = "RollingUpdate"
     namespace: str = "bench"
+    scenarios: tuple[str, ...] = SCENARIOS
+    fill_minutes: float = 120.0
+    patience_seconds: float = 1_800.0
 
     @property
     def names(self) -> list[str]:
         """The services' names."""
         return [f"m{number}" for number in range(self.services)]
 
+    @property
+    def wave_members(self) -> list[str]:
+        """Those that a fleet's image is brought to."""
+        return self.names[: WAVES[-1][1]]
+
     def make_service(self, name: str) -> dict[str, Any]:
         """A service of one pod that asks for next to nothing."""
-        rollout = STRATEGIES[self.strategy]
+        rollout, number = STRATEGIES[self.strategy], int(name.removeprefix("m"))
+        wave = next((title for title, until in WAVES if number < until), None)
         return {
             "apiVersion": "modelservice.dev/v1alpha1",
             "kind": "ModelService",
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {
+                "name": name,
+                "namespace": self.namespace,
+                "labels": {WAVE_LABEL: wave} if wave else {},
+            },
             "spec": {
                 "model": {"storageUri": "oci://registry.example/models/spam:1"},
                 "replicas": 1,

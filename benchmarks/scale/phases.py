@@ -1,125 +1,78 @@
-"""What is measured, one after the other; each phase says what it found as soon as it has."""
+"""What is measured, one scenario after the other; each says what it found as soon as it has."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmarks.scale.edits import KINDS, Kind, Users, percentile
-from benchmarks.scale.options import NAMESPACES, PARALLEL_CALLS, RUNTIME, Options
+from benchmarks.scale.options import NAMESPACES, RUNTIME, Options
+from benchmarks.scale.progress import saying, tell
 from benchmarks.scale.replicas import Replica, Snapshot
+from benchmarks.scale.results import EditRow, FillRow, RestRow, Result, StartRow, WaveRow
 from benchmarks.scale.sight import Sight, watching
+from benchmarks.scale.wave import Wave
 from modelservice_operator.client.credentials import kubeconfig_credentials
 from modelservice_operator.client.kubeapi import ApiClient
 from modelservice_operator.facts.errors import ApiError, NotFoundError
 from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 SETTLE_SECONDS = 10.0
 """What follows an edit (old pods that go, comparisons) is over by then."""
-FILL_SECONDS = 7_200.0
-PROGRESS_SECONDS = 5.0
-
-
-@dataclass(kw_only=True)
-class EditRow:
-    """One kind of edit at one rate. Times are milliseconds."""
-
-    kind: str
-    rate: float
-    reached: float
-    plain_p50: float
-    plain_p99: float
-    deployment_p50: float
-    deployment_p99: float
-    status_p50: float
-    status_p99: float
-    calls: float
-    cpu_ms: float
-    rss_mib: float
-
-
-@dataclass(kw_only=True)
-class Result:
-    """What came of one number of services."""
-
-    services: int
-    created_per_second: float = 0.0
-    cold_synced_seconds: float = 0.0
-    cold_looked_seconds: float = 0.0
-    cold_writes: float = 0.0
-    failover_seconds: float = 0.0
-    failover_looked_seconds: float = 0.0
-    failover_writes: float = 0.0
-    rest_writes: float = 0.0
-    rest_calls_per_second: float = 0.0
-    rest_cpu_percent: float = 0.0
-    start_rss_mib: float = 0.0
-    most_rss_mib: float = 0.0
-    edits: list[EditRow] = field(default_factory=list)
-
-
-def tell(text: str) -> None:
-    """Say how far it is."""
-    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+MOST_ON_THE_WAY = 200
+"""Services that are made and not ready yet: more of them make nothing faster."""
 
 
 class Bench:
     """One run with one number of services; those that are there already are used."""
 
-    def __init__(self, api: ApiClient, options: Options, sight: Sight) -> None:
+    def __init__(
+        self, api: ApiClient, options: Options, sight: Sight, keep: Callable[[Result], None]
+    ) -> None:
         self._api = api
         self._options = options
         self._sight = sight
+        self._keep = keep
         self.result = Result(services=options.services)
 
-    async def run(self) -> Result:
-        """All phases."""
-        first = Replica(self._options)
-        await first.start()
+    async def run(self) -> None:
+        """Make the services, then run the scenarios; what each found is kept as soon as it has."""
+        await self._fill()
+        scenarios = {
+            "rest": self._rest,
+            "cold": self._cold_start,
+            "failover": self._fail_over,
+            "edits": self._edit_all,
+            "wave": self._wave,
+        }
+        for name in self._options.scenarios:
+            tell(f"{self.result.services:,} services: {name}")
+            try:
+                await scenarios[name]()
+            except (TimeoutError, ApiError, ExceptionGroup) as error:
+                self.result.failed[name] = f"{type(error).__name__}: {error}"
+                tell(f"{name} came to no end: {self.result.failed[name]}")
+            self._keep(self.result)
+
+    @contextlib.asynccontextmanager
+    async def _replica(self) -> AsyncIterator[Replica]:
+        """One that has decided on every service."""
+        replica = Replica(self._options)
+        await replica.start()
         try:
-            await self._fill(first)
-            await self._rest(first)
+            await replica.wait(self._has_looked)
+            yield replica
         finally:
-            await first.stop()
-        await self._cold_start()
-        await self._fail_over()
-        await self._edit_all()
-        return self.result
+            await replica.stop()
 
-    async def _fill(self, replica: Replica) -> None:
-        """Create what is missing, and wait until all are ready and nothing is left to do."""
-        missing = [name for name in self._options.names if name not in self._sight.generations]
-        tell(f"creating {len(missing)} of {self._options.services} ModelServices")
-        started = time.perf_counter()
-        slots = asyncio.Semaphore(PARALLEL_CALLS)
-
-        async def create(name: str) -> None:
-            async with slots:
-                body = self._options.make_service(name)
-                await self._api.create(MODEL_SERVICES, self._options.namespace, body, 60.0)
-
-        async with asyncio.timeout(FILL_SECONDS):
-            async with asyncio.TaskGroup() as group:
-                for name in missing:
-                    group.create_task(create(name))
-                group.create_task(self._wait_ready())
-            self.result.created_per_second = len(missing) / (time.perf_counter() - started)
-            await self._settle(replica)
-
-    async def _wait_ready(self) -> None:
-        told = 0.0
-        while (ready := self._sight.ready) < self._options.services:
-            if time.perf_counter() - told > PROGRESS_SECONDS:
-                told = time.perf_counter()
-                tell(f"  {len(self._sight.generations)} created, {ready} ready")
-            await asyncio.sleep(0.5)
-        tell(f"  all {ready} ready")
+    def _has_looked(self, seen: Snapshot) -> bool:
+        return seen.reconciles >= self._options.services and not seen.waiting
 
     async def _settle(self, replica: Replica) -> Snapshot:
         """Wait until the replica writes nothing any more."""
@@ -129,36 +82,84 @@ class Bench:
             after = await replica.read()
             if after.writes == before.writes and not after.waiting:
                 return after
+            tell(f"  {after.writes - before.writes:.0f} writes in {SETTLE_SECONDS:.0f} s")
             before = after
 
-    async def _rest(self, replica: Replica) -> None:
-        before = await replica.read()
-        seconds = max(self._options.seconds, 10.0)
-        await asyncio.sleep(seconds)
-        used = (await replica.read()).since(before)
-        self.result.rest_writes = used.writes
-        self.result.rest_calls_per_second = used.calls / seconds
-        self.result.rest_cpu_percent = 100 * used.cpu_seconds / seconds
+    async def _fill(self) -> None:
+        """Make what is missing, as many as get ready in time, and wait until nothing is left to do."""
+        missing = [name for name in self._options.names if name not in self._sight.settled]
+        tell(f"{self._options.services:,} services: {len(missing):,} of them are to be made")
+        replica = Replica(self._options)
+        await replica.start()
+        started = time.perf_counter()
+        try:
+            async with saying(self._how_far):
+                made = await self._make(missing, started + 60 * self._options.fill_minutes)
+            seconds = time.perf_counter() - started
+            services = self._options.services - len(missing) + made
+            self._options = replace(self._options, services=services)
+            self.result.services = services
+            if made:
+                self.result.fill = FillRow(made=made, per_second=made / seconds)
+            tell(f"{services:,} services are ready, {made:,} of them made in {seconds:.0f} s")
+            await self._settle(replica)
+        finally:
+            await replica.stop()
+
+    def _how_far(self) -> str:
+        return f"{len(self._sight.generations):,} made, {self._sight.ready:,} ready"
+
+    async def _make(self, names: list[str], until: float) -> int:
+        """Make services, many at a time, and wait for each; no further one after `until`."""
+        slots, made = asyncio.Semaphore(MOST_ON_THE_WAY), 0
+
+        async def make(name: str) -> None:
+            try:
+                if name not in self._sight.generations:
+                    body = self._options.make_service(name)
+                    await self._api.create(MODEL_SERVICES, self._options.namespace, body, 60.0)
+                await self._sight.wait(name, lambda: name in self._sight.settled)
+            finally:
+                slots.release()
+
+        async with asyncio.TaskGroup() as group:
+            for made, name in enumerate(names, start=1):  # noqa: B007  the last one is asked for
+                await slots.acquire()
+                group.create_task(make(name))
+                if time.perf_counter() > until:
+                    tell("that is all for which there is time")
+                    break
+        return made
+
+    async def _rest(self) -> None:
+        async with self._replica() as replica:
+            before = await self._settle(replica)
+            seconds = max(self._options.seconds, 10.0)
+            await asyncio.sleep(seconds)
+            used = (await replica.read()).since(before)
+        self.result.rest = RestRow(
+            writes=used.writes,
+            calls_per_second=used.calls / seconds,
+            cpu_percent=100 * used.cpu_seconds / seconds,
+        )
         tell(f"at rest: {used.writes:.0f} writes, {used.calls / seconds:.2f} calls/s, {used.rss_mib:.0f} MiB")
 
     async def _cold_start(self) -> None:
         replica = Replica(self._options)
         await replica.start()
         try:
-            self.result.cold_synced_seconds = await replica.wait(lambda one: one.synced == 1)
-            self.result.cold_looked_seconds = await replica.wait(self._has_looked)
+            synced = await replica.wait(lambda one: one.synced == 1)
+            looked = await replica.wait(self._has_looked)
             seen = await replica.read()
         finally:
             await replica.stop()
-        self.result.cold_writes, self.result.start_rss_mib = seen.writes, seen.rss_mib
-        tell(
-            f"cold start: {self.result.cold_synced_seconds:.1f} s until everything is read, "
-            f"{self.result.cold_looked_seconds:.1f} s until all was decided, {seen.writes:.0f} writes, "
-            f"{seen.rss_mib:.0f} MiB"
+        self.result.cold = StartRow(
+            first_seconds=synced, looked_seconds=looked, writes=seen.writes, rss_mib=seen.rss_mib
         )
-
-    def _has_looked(self, seen: Snapshot) -> bool:
-        return seen.reconciles >= self._options.services and not seen.waiting
+        tell(
+            f"cold start: {synced:.1f} s until everything is read, {looked:.1f} s until all was decided, "
+            f"{seen.writes:.0f} writes, {seen.rss_mib:.0f} MiB"
+        )
 
     async def _fail_over(self) -> None:
         """Kill the leader; the Lease has to run out first."""
@@ -171,35 +172,34 @@ class Bench:
             await second.wait(lambda one: one.synced == 1)
             await leader.kill()
             killed_at = time.perf_counter() - second.started_at
-            self.result.failover_seconds = await second.wait(lambda one: one.leads == 1) - killed_at
-            self.result.failover_looked_seconds = await second.wait(self._has_looked) - killed_at
-            self.result.failover_writes = (await second.read()).writes
+            leads = await second.wait(lambda one: one.leads == 1) - killed_at
+            looked = await second.wait(self._has_looked) - killed_at
+            seen = await second.read()
         finally:
             await leader.kill()
             await second.stop()
+        self.result.failover = StartRow(
+            first_seconds=leads, looked_seconds=looked, writes=seen.writes, rss_mib=seen.rss_mib
+        )
         tell(
-            f"the leader is killed: another leads after {self.result.failover_seconds:.1f} s, has decided "
-            f"all after {self.result.failover_looked_seconds:.1f} s, {self.result.failover_writes:.0f} writes"
+            f"the leader is killed: another leads after {leads:.1f} s, has decided all after "
+            f"{looked:.1f} s, {seen.writes:.0f} writes"
         )
 
     async def _edit_all(self) -> None:
-        replica = Replica(self._options)
-        await replica.start()
         users = Users(self._api, self._options, self._sight)
         with contextlib.suppress(ApiError):
             await users.prepare()
-        try:
-            await replica.wait(self._has_looked)
+        async with self._replica() as replica:
             for kind in KINDS:
                 for rate in self._options.rates:
                     self.result.edits.append(await self._edit(replica, users, kind, rate))
-            self.result.most_rss_mib = max(row.rss_mib for row in self.result.edits)
-        finally:
-            await replica.stop()
+                    self._keep(self.result)
 
     async def _edit(self, replica: Replica, users: Users, kind: Kind, rate: float) -> EditRow:
         before = await self._settle(replica)
-        reached = await users.edit(kind, rate)
+        async with saying(lambda: f"{kind.title} at {rate:.0f}/s: {users.how_far}"):
+            reached = await users.edit(kind, rate)
         await self._wait_ready()
         used = (await self._settle(replica)).since(before)
         seen, count = users.latencies, len(users.latencies.deployment)
@@ -225,19 +225,47 @@ class Bench:
         )
         return row
 
+    async def _wait_ready(self) -> None:
+        async with asyncio.timeout(self._options.patience_seconds), saying(self._how_far):
+            while self._sight.ready < self._options.services:  # noqa: ASYNC110  nothing else tells
+                await asyncio.sleep(0.5)
 
-async def bench(options: Options) -> Result:
+    async def _wave(self) -> None:
+        async with self._replica() as replica, Wave(self._api, self._options).members() as wave:
+            before = await self._settle(replica)
+            self._sight.most_moving = 0
+            async with saying(wave.how_far), asyncio.timeout(self._options.patience_seconds):
+                seconds = await wave.run()
+            used = (await self._settle(replica)).since(before)
+        self.result.wave = WaveRow(
+            members=wave.count,
+            most_concurrent=wave.most_concurrent,
+            most_moving=self._sight.most_moving,
+            seconds=seconds,
+            writes=used.writes / wave.count,
+            calls=used.calls / wave.count,
+            cpu_ms=1000 * used.cpu_seconds / wave.count,
+        )
+        row = self.result.wave
+        tell(
+            f"a wave of {row.members}, at most {row.most_concurrent} at a time: {row.seconds:.0f} s, "
+            f"{row.most_moving} moving at most, {row.writes:.1f} writes, {row.calls:.1f} calls and "
+            f"{row.cpu_ms:.0f} ms of CPU a member"
+        )
+
+
+async def bench(options: Options, keep: Callable[[Result], None]) -> None:
     """Measure on a cluster that has our CRDs; what was made there stays."""
     async with ApiClient(kubeconfig_credentials(options.kubeconfig, None)) as api:
         await _unless_there(
             api.get(NAMESPACES, None, options.namespace), lambda: _make_namespace(api, options)
         )
         await _unless_there(
-            api.get(MODEL_RUNTIMES, None, RUNTIME["metadata"]["name"]),  # type: ignore[index]
+            api.get(MODEL_RUNTIMES, None, RUNTIME["metadata"]["name"]),
             lambda: api._call("POST", MODEL_RUNTIMES, MODEL_RUNTIMES.path(), body=RUNTIME),
         )
         async with watching(api, options.namespace) as sight:
-            return await Bench(api, options, sight).run()
+            await Bench(api, options, sight, keep).run()
 
 
 async def _unless_there(found: Awaitable[object], make: Callable[[], Awaitable[object]]) -> None:

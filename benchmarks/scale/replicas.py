@@ -84,7 +84,7 @@ class Replica:
         namespace = self._options.namespace
         command = [
             *(sys.executable, "-m", "modelservice_operator", "--kubeconfig", self._options.kubeconfig),
-            *("--namespace", namespace, "--lease-namespace", namespace),
+            *("--lease-namespace", namespace),
             *("--http-host", "127.0.0.1", "--http-port", str(FIRST_PORT + self._number)),
             *("--log-level", "ERROR"),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
@@ -12,11 +12,11 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
 
-    from benchmarks.scale.phases import EditRow, Result
+    from benchmarks.scale.results import EditRow, Result
 
 PAGE, CHART = "operator-performance.md", "operator-performance.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -35,39 +35,56 @@ def write_docs(folder: Path, results: Sequence[Result]) -> None:
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n{tables(results)}\n{END}{after}", encoding="utf-8")
-    draw(folder / CHART, results)
+    if any(one.edits for one in results):
+        draw(folder / CHART, results)
 
 
 def tables(results: Sequence[Result]) -> str:
-    """Markdown: what does not depend on edits, then the edits."""
-    columns = [f"{one.services:,} services" for one in results]
-    rows = [
-        ("Cold start: everything is read", [f"{one.cold_synced_seconds:.1f} s" for one in results]),
-        ("Cold start: every service was decided on", [f"{one.cold_looked_seconds:.1f} s" for one in results]),
-        ("Memory after the start", [f"{one.start_rss_mib:.0f} MiB" for one in results]),
-        ("Memory at the end of all edits", [f"{one.most_rss_mib:.0f} MiB" for one in results]),
-        ("Leader killed: another leads after", [f"{one.failover_seconds:.1f} s" for one in results]),
-        ("Writes of a cold start, of a new leader", [_writes_of_starts(one) for one in results]),
-        ("Writes at rest", [f"{one.rest_writes:.0f}" for one in results]),
-        ("Calls at rest", [f"{one.rest_calls_per_second:.2f} a second" for one in results]),
-        ("CPU at rest", [f"{one.rest_cpu_percent:.1f} % of a core" for one in results]),
+    """Markdown: what does not depend on edits, then the edits; a dash is for what was not measured."""
+    lines = [
+        _row(["", *(f"{one.services:,} services" for one in results)]),
+        _row(["---"] * (len(results) + 1)),
+        *(_row([title, *(_cell(say, one) for one in results)]) for title, say in ROWS),
+        *("", _row(EDIT_COLUMNS), _row(["---"] * len(EDIT_COLUMNS))),
+        *(_row(_cells(one, row)) for one in results for row in one.edits),
+        *("", f"Measured on {_machine()}."),
     ]
-    lines = [_row(["", *columns]), _row(["---"] * (len(columns) + 1))]
-    lines += [_row([title, *cells]) for title, cells in rows]
-    lines += ["", _row(EDIT_COLUMNS), _row(["---"] * len(EDIT_COLUMNS))]
-    lines += [_row(_cells(one, row)) for one in results for row in one.edits]
-    lines += ["", f"Measured on {_machine()}."]
     return "\n".join(lines)
 
 
+def _cell(say: Callable[[Any], str], result: Result) -> str:
+    try:
+        return say(result)
+    except (AttributeError, ValueError):  # that scenario was not run, or came to no end
+        return "-"
+
+
+# Each asks for what may be None.
+ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
+    ("Cold start: everything is read", lambda one: f"{one.cold.first_seconds:.1f} s"),
+    ("Cold start: every service was decided on", lambda one: f"{one.cold.looked_seconds:.1f} s"),
+    ("Memory after the start", lambda one: f"{one.cold.rss_mib:.0f} MiB"),
+    ("Memory at the end of all edits", lambda one: f"{max(row.rss_mib for row in one.edits):.0f} MiB"),
+    ("Leader killed: another leads after", lambda one: f"{one.failover.first_seconds:.1f} s"),
+    (
+        "Writes of a cold start, of a new leader",
+        lambda one: f"{one.cold.writes:.0f}, {one.failover.writes:.0f}",
+    ),
+    ("Writes at rest", lambda one: f"{one.rest.writes:.0f}"),
+    ("Calls at rest", lambda one: f"{one.rest.calls_per_second:.2f} a second"),
+    ("CPU at rest", lambda one: f"{one.rest.cpu_percent:.1f} % of a core"),
+    ("A newer image in waves: members", lambda one: f"{one.wave.members}"),
+    ("Time until all have it", lambda one: f"{one.wave.seconds:.0f} s"),
+    (
+        "Moving at once, and the most that may",
+        lambda one: f"{one.wave.most_moving}, {one.wave.most_concurrent}",
+    ),
+    ("Writes a member, and CPU", lambda one: f"{one.wave.writes:.1f}, {one.wave.cpu_ms:.0f} ms"),
+)
 EDIT_COLUMNS = (
     *("Services", "Edit", "Rate", "Deployment p50 / p99", "Status p50 / p99", "ConfigMap p50 / p99"),
     *("Calls", "CPU"),
 )
-
-
-def _writes_of_starts(one: Result) -> str:
-    return f"{one.cold_writes:.0f}, {one.failover_writes:.0f}"
 
 
 def _cells(one: Result, row: EditRow) -> list[str]:

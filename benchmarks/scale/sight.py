@@ -29,6 +29,9 @@ class Sight:
     settled: dict[str, int] = field(default_factory=dict)
     """The generation at which it was ready last."""
     generations: dict[str, int] = field(default_factory=dict)
+    most_moving: int = 0
+    """The most services whose target was not their stable revision, at one moment."""
+    _moving: set[str] = field(default_factory=set)
     _changed: dict[str, asyncio.Event] = field(default_factory=dict)
 
     @property
@@ -55,6 +58,9 @@ class Sight:
     def _note_service(self, name: str, generation: int, status: dict[str, Any]) -> None:
         self.generations[name] = generation
         self.observed[name] = status.get("observedGeneration", 0)
+        is_moving = status.get("stableRevision") != status.get("targetRevision")
+        (self._moving.add if is_moving else self._moving.discard)(name)
+        self.most_moving = max(self.most_moving, len(self._moving))
         conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
         if conditions.get("Ready") == "True" and self.observed[name] == generation:
             self.settled[name] = generation
