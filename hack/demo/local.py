@@ -58,11 +58,14 @@ class LocalTarget:
 
     def next_steps(self) -> list[str]:
         """Return how to use the cluster, ask the model and remove everything."""
+        here = self.cluster.registry
         return [
             f"export KUBECONFIG={shlex.quote(str(self.cluster.kubeconfig))}",
             "kubectl get msvc -o wide                       # .venv/bin/kubectl where you have none",
             "kubectl port-forward service/spam 8000:80 &",
             *ASK_WITH_CURL,
+            "# a model of yours, as docs/pipeline.md makes it (.venv/bin/modelservice where you have none):",
+            f"modelservice model deploy tumor --registry {here}/models --cluster-registry {REGISTRY}",
             "make demo-down                                 # removes the cluster and everything in it",
         ]
 

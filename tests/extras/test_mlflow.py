@@ -23,6 +23,13 @@ PACKAGES = (
     "pyyaml", "rich", "urllib3",
 )  # fmt: skip
 SAVE = "import sys, onnx, mlflow.onnx; mlflow.onnx.save_model(onnx.load(sys.argv[1]), sys.argv[2])"
+PREDICT = """
+from unittest.mock import patch
+from mlflow.deployments.cli import predict
+answer = lambda name, namespace, rows: {"label": rows["text"].tolist()}
+with patch("modelservice_cli.mlflow.plugin.ask", answer):
+    predict()
+"""
 UV = Path(sys.executable).with_name("uv")
 
 
@@ -73,3 +80,23 @@ def test_mlflow_creates_updates_lists_and_deletes(
     mlflow("delete", "--name", "spam")
     assert kube.items("modelservices") == []
     assert "there is no ModelService" in mlflow("get", "--name", "spam", code=1)
+
+
+def test_mlflow_writes_what_a_deployment_answers(environment: Path, tmp_path: Path) -> None:
+    rows, answers = tmp_path / "rows.json", tmp_path / "answers.json"
+    rows.write_text('[{"text": "win money"}, {"text": "see you"}]')
+    command = [
+        environment / "python",
+        "-c",
+        PREDICT,
+        "-t",
+        "modelservice://mail",
+        "--name",
+        "spam",
+        "-I",
+        rows,
+    ]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    subprocess.run([*command, "-O", answers], check=True)
+    wanted = {"predictions": {"label": ["win money", "see you"]}}
+    assert json.loads(printed) == json.loads(answers.read_text()) == wanted

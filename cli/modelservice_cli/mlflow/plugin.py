@@ -6,7 +6,7 @@ https://mlflow.org/docs/latest/plugins/ ("Deployment plugins"). It does what `mo
 from typing import Any
 
 from mlflow.artifacts import download_artifacts
-from mlflow.deployments import BaseDeploymentClient
+from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
 from mlflow.exceptions import MlflowException
 
 from modelservice_cli.deploy.apply import Place, apply_and_follow, find_cluster
@@ -94,13 +94,13 @@ class ModelServiceClient(BaseDeploymentClient):  # type: ignore[misc]
         except CommandError as error:
             raise MlflowException(str(error)) from None
 
-    def predict(self, deployment_name: str | None = None, inputs: Any = None, endpoint: Any = None) -> Object:
-        """Ask one, through the API server; returns its outputs by name, as lists."""
+    def predict(self, deployment_name: str | None = None, inputs: Any = None, endpoint: Any = None) -> Any:
+        """Ask one, through the API server; returns MLflow's response, with outputs by name as lists."""
         _refuse_endpoint(endpoint)
         if deployment_name is None:
             raise MlflowException("say which deployment is asked: --name NAME")
         try:
-            return ask(deployment_name, self._namespace(), inputs)
+            return PredictionsResponse(predictions=ask(deployment_name, self._namespace(), inputs))
         except (CommandError, PipelineError) as error:
             raise MlflowException(str(error)) from None
 

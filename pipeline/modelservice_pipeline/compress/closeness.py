@@ -52,7 +52,7 @@ def _decide(answers: Array) -> Array:
         return np.asarray(answers.argmax(axis=-1))
     if answers.size and (np.nanmin(answers) < 0 or np.nanmax(answers) > 1):
         raise PipelineError(
-            "--metric agreement: the model answers a number that is no probability; give labels and a metric "
-            "of numbers, such as --metric mae"
+            "--metric agreement: the model answers a number that is no probability; compare directions by "
+            "--metric cosine, or give labels and a metric of numbers, such as --metric mae"
         )
     return answers > 0.5

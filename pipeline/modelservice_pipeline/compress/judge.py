@@ -97,6 +97,12 @@ class LabelJudge:
             limit_resamples(metric, stable, self._how),
             choose_class(stable, find_class(stable, self._positive), other),
         )
+        if result.stable == 0 and metric.higher_is_better and metric.task != "regression":
+            raise PipelineError(
+                f"the original's {metric.name} on these rows is 0, below which nothing can fall: see by "
+                "'modelservice model evaluate' whether labels and answers mean the same, or leave labels out "
+                "by --metric agreement"
+            )
         return Verdict(result.stable, result.candidate, result.drop, result.bound)
 
     def _read(self, original: Answers) -> Found:

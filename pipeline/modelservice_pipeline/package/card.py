@@ -48,6 +48,13 @@ def write_card(
     return join_card(metadata, _put(body, part, request))
 
 
+def find_described_model(card: str) -> str:
+    """Return the SHA-256 of the model that our part of a card tells of; empty where there is no such part."""
+    part = card.partition(BEGIN)[2].partition(END)[0]
+    found = re.search(r"^\| sha256 +\| ([0-9a-f]{64}) \|$", part, re.MULTILINE)
+    return found[1] if found else ""
+
+
 def _put(body: str, part: str, request: CardRequest) -> str:
     start, end = body.find(BEGIN), body.find(END)
     if 0 <= start < end:

@@ -48,9 +48,13 @@ def show_comparison(found: dict[str, Any]) -> list[str]:
         ("Card", "card"),
     ):
         if found[key]:
-            lines = [(words(name), words(pair[0]), words(pair[1])) for name, pair in found[key].items()]
+            lines = [(words(name), _value(pair[0]), _value(pair[1])) for name, pair in found[key].items()]
             sections += [f"## {title}", table(("what", "before", "after"), lines)]
     return sections or ["The same files and words, in another form."]
+
+
+def _value(value: object) -> str:
+    return "" if value is None else words(value)
 
 
 def _size(size_bytes: int | None) -> str:

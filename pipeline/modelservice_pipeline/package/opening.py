@@ -10,7 +10,9 @@ from modelservice_pipeline.oci.content import Content
 from modelservice_pipeline.oci.layout import is_layout, read_layout
 from modelservice_pipeline.oci.reference import parse_reference
 from modelservice_pipeline.oci.registry import Repository
+from modelservice_pipeline.package.card import find_described_model
 from modelservice_pipeline.package.description import Description
+from modelservice_pipeline.package.files import find_model
 from modelservice_pipeline.package.folder import ModelFolder, read_folder, read_text
 from modelservice_pipeline.package.front_matter import split_card
 from modelservice_pipeline.package.image import build_image
@@ -49,7 +51,19 @@ def pack_arguments(path: Path, arguments: argparse.Namespace) -> Content:
     for name, reason in folder.left_out.items():
         say(f"left out: {name} ({reason})")
     description = describe(folder, title=arguments.title, licence=arguments.license)
-    return pack(folder, description, arguments.form)
+    content = pack(folder, description, arguments.form)
+    _check_card(folder, content)
+    return content
+
+
+def _check_card(folder: ModelFolder, content: Content) -> None:
+    """Tell where the card was written for another model than the one beside it."""
+    described = find_described_model(folder.card or "")
+    if described and described != find_model(content).sha256:
+        say(
+            "README.md tells of another model than this one: run 'modelservice model evaluate' and "
+            "'modelservice model card' again"
+        )
 
 
 def read_and_describe(path: Path) -> tuple[ModelFolder, Description]:

@@ -41,7 +41,7 @@ def prove_tokens(model: OnnxModel, library: Tokenizer, texts: Sequence[str]) -> 
     alone = [[text] for text in texts[: 2 * _BATCH]]
     batches = [list(texts[begin : begin + _BATCH]) for begin in range(0, len(texts), _BATCH)]
     for batch in track([*batches, *alone], "Comparing tokens"):
-        expected = [encoding.ids for encoding in library.encode_batch(batch)]
+        expected = _encode(library, batch)
         for text, ours, theirs in zip(batch, tokens_of(model, batch), expected, strict=True):
             if ours != theirs:
                 raise PipelineError(_describe(library, text, ours, theirs))
@@ -54,7 +54,7 @@ def prove_texts(model: OnnxModel, library: Tokenizer, texts: Sequence[str]) -> i
     """
     draw = random.Random(0)  # noqa: S311 - chosen texts, no secrets
     size = library.get_vocab_size(with_added_tokens=True)
-    rows = [encoding.ids for encoding in library.encode_batch(list(texts))]
+    rows = _encode(library, list(texts))
     rows += [[draw.randrange(size) for _ in range(draw.randrange(1, 12))] for _ in texts]
     for begin in track(range(0, len(rows), _BATCH), "Comparing texts"):
         batch = rows[begin : begin + _BATCH]
@@ -68,6 +68,13 @@ def prove_texts(model: OnnxModel, library: Tokenizer, texts: Sequence[str]) -> i
                     f"graph makes {text[:80]!r}, the library {expected[:80]!r}"
                 )
     return len(rows)
+
+
+def _encode(library: Tokenizer, texts: list[str]) -> list[list[int]]:
+    try:
+        return [encoding.ids for encoding in library.encode_batch(texts)]
+    except Exception as error:  # noqa: BLE001 - the library raises Exception itself
+        raise PipelineError(f"the library tokenizers fails on texts with this tokenizer: {error}") from None
 
 
 def tokens_of(model: OnnxModel, texts: Sequence[str]) -> list[list[int]]:

@@ -94,4 +94,6 @@ def load_config(path: Path) -> dict[str, Any]:
         raise PipelineError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise PipelineError(f"{path} is no tokenizer.json of Hugging Face: it has no 'model'")
+    if config["model"].get("vocab") in ({}, []):
+        raise PipelineError(f"the vocabulary of {path} is empty: expected the tokens of a trained tokenizer")
     return config

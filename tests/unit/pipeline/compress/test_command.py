@@ -136,6 +136,16 @@ def test_what_cannot_be_done_is_told_before_anything_is_made(tmp_path, capsys, n
     assert said in err
 
 
+def test_labels_that_no_answer_equals_judge_nothing(tmp_path, capsys, network):
+    rows = make_rows(50)
+    (scores,) = OnnxModel(network).run({"x": rows}).values()
+    np.savez(tmp_path / "d.npz", x=rows, label=scores.argmin(axis=1))
+    code, _, err = run(capsys, network, tmp_path / "d.npz", "--output", tmp_path / "out")
+    assert code != 0
+    assert "the original's f1 on these rows is 0" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_end_by_a_signal_runs_through_the_blocks_that_end_servers():
     before, cleaned = signal.getsignal(signal.SIGTERM), []
 

@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.pipeline.package.folders import FILES, MIT, write
+from tests.unit.pipeline.package.folders import FILES, MIT, PLAIN, write
 
 from modelservice_cli.main import main
 from modelservice_pipeline.package.card import BEGIN, END, plain
@@ -121,3 +121,13 @@ def test_card_of_many_classes_says_each_mean_once(folder: Path) -> None:
 def test_plain_is_one_line_without_markup(text: str) -> None:
     assert len(plain(text).splitlines()) <= 1
     assert "](" not in plain(text).replace("\\]", "").replace("\\[", "")
+
+
+def test_card_of_another_model_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card(folder, "--license", "mit")
+    capsys.readouterr()
+    assert main(["model", "package", str(folder)]) == 0
+    assert "another model" not in capsys.readouterr().err
+    write(folder, {"model.onnx": PLAIN})
+    assert main(["model", "package", str(folder)]) == 0
+    assert "README.md tells of another model" in capsys.readouterr().err

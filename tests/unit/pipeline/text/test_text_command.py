@@ -154,6 +154,7 @@ def _change(tokenizer: Path, tmp_path: Path, **parts: Any) -> Path:
             r"at character \d+ what a graph cannot do",
         ),
         ({"model": None}, "is no tokenizer.json"),
+        ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, "is empty: expected the tokens"),
         ({"model": {"type": "BPE"}}, "no tokenizer.json of Hugging Face as it should be: KeyError 'vocab'"),
         ({"pre_tokenizer": {"type": "Split", "pattern": "x"}}, "as it should be"),
     ],
@@ -193,6 +194,13 @@ def test_panic_of_the_library_is_told(tokenizer: Path, tmp_path: Path):
     path = _change(tokenizer, tmp_path, added_tokens=[token])
     with pytest.raises(PipelineError, match="the library tokenizers fails on this tokenizer"):
         run(path, "--output", tmp_path / "model.onnx")
+
+
+def test_texts_that_the_library_refuses_are_told(tokenizer: Path, tmp_path: Path):
+    words = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "[UNK]"}
+    path = _change(tokenizer, tmp_path, model=words, added_tokens=[], post_processor=None)
+    with pytest.raises(PipelineError, match=r"fails on texts with this tokenizer: .*UNK"):
+        run(path, "--decode", "--output", tmp_path / "model.onnx")
 
 
 def test_bad_models_and_flags_are_refused(tokenizer: Path, tmp_path: Path):
