@@ -32,6 +32,7 @@ from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
 from modelservice_runtime.auth.loading import load_guard
 from modelservice_runtime.errors import InvalidSettingsError
 from modelservice_runtime.execution.statistics import QUEUE_BUCKETS_SECONDS, ModelStatistics
+from modelservice_runtime.fetch.adapters import build_adapter_requests
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.fetcher import FetchRequest
 from modelservice_runtime.fetch.files.cache import ModelCache
@@ -158,6 +159,27 @@ SPECS: dict[str, dict[str, Any]] = {
             "prefixCache": False,
         },
     },
+    "adapters": {
+        "model": {"storageUri": "pvc://models/chat"},
+        "generation": {
+            "adapters": [
+                {
+                    "name": "law",
+                    "storageUri": "s3://adapters/law.onnx_adapter",
+                    "sha256": SHA256,
+                    "credentials": {"secretName": "s3-adapters"},
+                    "maxSize": "1Mi",
+                },
+                {
+                    "name": "own",
+                    "storageUri": "pvc://adapters/v=1",
+                    "file": "a.onnx_adapter",
+                    "sha256": SHA256,
+                },
+                {"name": "small", "storageUri": "configmap://adapters/small.onnx_adapter"},
+            ],
+        },
+    },
     "samples": {
         "model": {
             "storageUri": "configmap://models/spam.onnx",
@@ -257,6 +279,30 @@ def test_generation_arrives_in_the_server_and_its_files_in_the_pod() -> None:
     assert fetch(SPECS["generative"]).generative
     assert fetch(SPECS["plain"] | {"generation": {}}).generative
     assert not fetch(SPECS["plain"]).generative
+
+
+def test_adapters_are_served_from_where_the_fetcher_leaves_them() -> None:
+    pod = make_pod(SPECS["adapters"])
+    arguments = build_parser().parse_args(pod["initContainers"][0]["args"][1:])
+    law, own = build_adapter_requests(arguments, build_request(arguments))
+    paths = {one.name: one.path for one in parse_server(pod).generation.adapters}
+
+    assert not arguments.uri  # a claim's model needs no look
+    assert {one.model for one in parse_server(pod).generation.adapters} == {"spam"}
+    assert paths["law"] == law.request.destination / str(law.request.file)
+    assert (law.request.sha256, law.request.max_bytes) == (SHA256, 1024**2)
+    assert own.request.uri == f"file://{paths['own']}"
+    assert own.request.sha256 == SHA256
+    mounts = {one["mountPath"]: one["name"] for one in pod["containers"][0]["volumeMounts"]}
+    fetched = {one["mountPath"]: one["name"] for one in pod["initContainers"][0]["volumeMounts"]}
+    for name in ("law", "own", "small"):
+        assert any(paths[name].is_relative_to(path) for path in mounts), name
+    assert mounts.keys() & fetched.keys() == {
+        "/mnt/models", "/mnt/adapters", "/mnt/adapter-volumes/own", "/tmp",
+    }  # fmt: skip
+    assert str(law.request.credentials_directory) in fetched
+    assert own.request.file_root is not None
+    assert paths["own"].is_relative_to(own.request.file_root)
 
 
 def test_proof_is_looked_for_only_where_the_spec_asks() -> None:

@@ -84,6 +84,8 @@ def _to_local_service(service: ModelService, raw_spec: dict[str, Any]) -> LocalS
 
 def _ignored(spec: ModelServiceSpec, raw_spec: dict[str, Any]) -> Iterator[str]:
     yield from (name for name in sorted(raw_spec) if _snake_case(name) not in _SERVED)
+    if spec.generation is not None and spec.generation.adapters:
+        yield "generation.adapters"
     yield from (f"env[{one.name}].secretName" for one in spec.env if one.secret_name is not None)
 
 

@@ -36,7 +36,7 @@ from modelservice_operator.api.spec.analysis import Analysis, AnalysisMetric, Pr
 from modelservice_operator.api.spec.autoscaling import Autoscaling, Metric, MetricTarget
 from modelservice_operator.api.spec.evaluation import Evaluation, EvaluationData
 from modelservice_operator.api.spec.explainer import ExplainerSpec
-from modelservice_operator.api.spec.generation import Generation
+from modelservice_operator.api.spec.generation import Adapter, Generation
 from modelservice_operator.api.spec.gpu import DeviceClaim, GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import Credentials, ModelSpec, Samples
@@ -57,6 +57,7 @@ from modelservice_operator.facts.text.quantity import canonical_quantity, parse_
 
 __all__ = [
     "STRICT_NETWORK_POLICY",
+    "Adapter",
     "Affinity",
     "Analysis",
     "AnalysisMetric",

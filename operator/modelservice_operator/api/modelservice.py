@@ -15,7 +15,7 @@ from modelservice_operator.api.spec.autoscaling import (
     utilization_needs_request,
 )
 from modelservice_operator.api.spec.explainer import EXPLAINER_RULE, ExplainerSpec
-from modelservice_operator.api.spec.generation import Generation
+from modelservice_operator.api.spec.generation import ADAPTERS_RULE, Generation
 from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import ENGINES_RULE, ModelSpec
@@ -167,6 +167,7 @@ class ModelServiceSpec(ApiModel):
         GPU_RULE,
         SIGNALS_OF_TEXTS_RULE,
         METRICS_OF_TEXTS_RULE,
+        ADAPTERS_RULE,
         CANDIDATE_RULE,
         TLS_RULE,
         ENGINES_RULE,

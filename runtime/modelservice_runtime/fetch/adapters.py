@@ -5,6 +5,7 @@ mounted volume (`file://`) stays where it is; its digest is checked.
 """
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from modelservice_runtime.fetch.fetcher import FetchRequest, FetchResult, fetch_
 from modelservice_runtime.fetch.names import clean_path
 
 _DEFAULT_MAX_BYTES = 1024**3
+# A file's name may have '=' in it, but no scheme behind that.
+_ADAPTER = re.compile(r"(?P<name>[^/=]+)/(?P<file>[^/]+?)=(?P<uri>[A-Za-z0-9]+://.*)")
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,10 @@ async def fetch_adapter(wanted: AdapterRequest) -> FetchResult:
 
 
 def _parse_adapter(text: str) -> tuple[str, str, str]:
-    target, _, uri = text.partition("=")
-    name, _, file = target.partition("/")
-    is_plain = all(clean_path(part) == part and not part.startswith(".") for part in (name, file))
-    if not is_plain or "/" in file or not uri:
+    found = _ADAPTER.fullmatch(text)
+    if found is None or any(clean_path(part) != part or part.startswith(".") for part in found.groups()[:2]):
         raise argparse.ArgumentTypeError(f"{text!r} must have the form NAME/FILE=URI")
-    return name, file, uri
+    return found["name"], found["file"], found["uri"]
 
 
 def _parse_pair(text: str) -> tuple[str, str]:

@@ -238,6 +238,23 @@ SPECS: dict[str, dict[str, Any]] = {
             "prefixCache": False,
         },
     },
+    "adapters": {
+        "model": {"storageUri": "pvc://models/chat/model.onnx", "name": "chat"},
+        "generation": {
+            "adapters": [
+                {
+                    "name": "law",
+                    "storageUri": "oci://registry.example/adapters/law:1",
+                    "file": "law.onnx_adapter",
+                    "credentials": {"secretName": "registry"},
+                    "maxSize": "64Mi",
+                },
+                {"name": "poet", "storageUri": "s3://adapters/poet.onnx_adapter", "sha256": "ab" * 32},
+                {"name": "own", "storageUri": "pvc://adapters/v1/own.onnx_adapter", "sha256": "cd" * 32},
+                {"name": "small", "storageUri": "configmap://adapters/small.onnx_adapter"},
+            ],
+        },
+    },
     "open": {
         "model": {
             "storageUri": "pvc://models/spam/model.onnx",

@@ -149,7 +149,12 @@ def _network_policy(family: Family, revisions: Sequence[Revision]) -> dict[str, 
         family.network_policy,
         components=[*family.components, *_asking(family)],
         reaches_out=any(map(_reaches_out, revisions)),
-        identities={_scheme(revision) for revision in revisions if not _uses_own_account(owner, revision)},
+        identities={
+            uri.partition("://")[0]
+            for revision in revisions
+            if not _uses_own_account(owner, revision)
+            for uri in _storage_uris(revision)
+        },
     )
 
 
@@ -166,16 +171,16 @@ def _uses_own_account(owner: Owner, revision: Revision) -> bool:
 
 
 def _reaches_out(revision: Revision) -> bool:
-    """Whether the fetcher loads the model over the network, or the server sends traces."""
+    """Whether the fetcher loads something over the network, or the server sends traces."""
     inputs = revision.snapshot.inputs
     sends = any(str(variable.get("name")).startswith("OTEL_") for variable in inputs.get("env", ()))
+    model, *others = _storage_uris(revision)
     is_mounted = "imageVolume" in inputs.get("model", {})
-    return sends or (is_downloaded(_storage_uri(revision)) and not is_mounted)
+    return sends or any(map(is_downloaded, others if is_mounted else [model, *others]))
 
 
-def _storage_uri(revision: Revision) -> str:
-    return str(revision.snapshot.inputs.get("model", {}).get("storageUri", ""))
-
-
-def _scheme(revision: Revision) -> str:
-    return _storage_uri(revision).partition("://")[0]
+def _storage_uris(revision: Revision) -> list[str]:
+    """The model's, and those of its adapters."""
+    inputs = revision.snapshot.inputs
+    sources = [inputs.get("model", {}), *inputs.get("generation", {}).get("adapters", ())]
+    return [str(one.get("storageUri", "")) for one in sources]

@@ -60,6 +60,7 @@ def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -
         {"runtime": {"ref": "onnx"}},
         {"generation": {}},
         {"generation": {"maxSequences": 2}},
+        {"generation": {"adapters": [{"name": "law", "storageUri": "s3://bucket/law"}]}},
         {"resources": {"requests": {"cpu": "1"}}},
         {"gpu": {"count": 1}},
         {"scheduling": {"nodeSelector": {"a": "b"}}},
@@ -78,6 +79,14 @@ def test_revision_name_inputs_that_change_no_pod_keep_it(spec: dict[str, Any]) -
 )
 def test_revision_name_inputs_that_change_pods_change_it(spec: dict[str, Any]) -> None:
     assert name_of(**spec) != name_of()
+
+
+def test_revision_name_no_adapters_keep_it_and_others_change_it() -> None:
+    adapters = [{"name": "law", "storageUri": "s3://bucket/law"}]
+    adapted = name_of(generation={"adapters": adapters})
+
+    assert name_of(generation={"adapters": []}) == name_of(generation={})
+    assert name_of(generation={"adapters": [{**adapters[0], "sha256": "ab" * 32}]}) != adapted
 
 
 def test_revision_name_word_on_rows_changes_it_only_when_given() -> None:

@@ -73,14 +73,14 @@ def test_what_fails_is_told_of_the_adapter(
 def test_each_adapter_has_its_own_digest_size_and_credentials() -> None:
     flags = (
         "--uri oci://r/m:1 --with-proof --generative --sha256 abc --credentials-dir /model --verify-only "
-        "--adapter a/x.bin=s3://b/x.bin --adapter b/y.bin=https://h/y?q=1 --adapter-sha256 a=12 "
+        "--adapter a/x=1.bin=s3://b/x.bin --adapter b/y.bin=https://h/y?q=1 --adapter-sha256 a=12 "
         "--adapter-max-bytes b=7 --adapter-credentials-dir b=/b --adapters-dir /to"
     )
     arguments = build_parser().parse_args(flags.split())
     one, other = build_adapter_requests(arguments, build_request(arguments))
 
     assert (one.request.uri, one.request.file, one.request.destination) == (
-        "s3://b/x.bin", "x.bin", Path("/to/a"),
+        "s3://b/x.bin", "x=1.bin", Path("/to/a"),
     )  # fmt: skip
     assert (one.request.sha256, one.request.max_bytes, one.request.credentials_directory) == (
         "12", 1024**3, None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from modelservice_operator.decide.resources.pod.adapters import adapter_uris
 from modelservice_operator.decide.resources.pod.model_source import MODEL_DIRECTORY
 from modelservice_operator.facts.names import FETCH_CONTAINER, SERVER_CONTAINER
 
@@ -110,4 +111,5 @@ def fetched_uris(pod: Mapping[str, Any]) -> list[str]:
     """Return the addresses that the pod's init containers load something from over the network."""
     args = [list(one.get("args") or ()) for one in pod.get("initContainers") or ()]
     found = [one[one.index("--uri") + 1] for one in args if "--uri" in one[:-1]]
+    found += [uri for one in args for uri in adapter_uris(one)]
     return [uri for uri in found if not uri.startswith("file://")]

@@ -19,6 +19,7 @@ from modelservice_operator.decide.resources.pod.accelerator import (
     engine_volumes,
 )
 from modelservice_operator.decide.resources.pod.access import access_args, access_mounts, access_volumes
+from modelservice_operator.decide.resources.pod.adapters import AdapterParts, adapter_uris, build_adapters
 from modelservice_operator.decide.resources.pod.model_source import (
     ModelSource,
     build_model_source,
@@ -68,6 +69,11 @@ class PodInputs:
     runtime: RecordedRuntime
 
     @property
+    def model(self) -> str:
+        """The model's name in the protocols."""
+        return self.spec.model.name or self.service
+
+    @property
     def image(self) -> str:
         """The runtime's image; with a GPU the one for such GPUs."""
         return self.runtime.image_for(image_domain(self.spec.gpu))
@@ -80,6 +86,7 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
     """Return the pod template (core/v1 PodTemplateSpec)."""
     spec = inputs.spec
     source = build_model_source(spec.model, generative=spec.generation is not None)
+    adapters = build_adapters(spec.generation, inputs.model)
     resources = container_resources(spec, inputs.runtime)
     pod: dict[str, Any] = {
         "serviceAccountName": spec.service_account_name or names.service_account(inputs.service),
@@ -91,9 +98,10 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
             **source.security_context,
         },
-        "containers": [_server(inputs, source, resources)],
+        "containers": [_server(inputs, source, adapters, resources)],
         "volumes": [
             *source.volumes,
+            *adapters.volumes,
             {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}},
             *engine_volumes(spec.runtime),
             *access_volumes(spec),
@@ -101,8 +109,8 @@ def build_pod_template(inputs: PodInputs) -> dict[str, Any]:
         **scheduling_fields(inputs.service, inputs.revision, spec),
         **_claims(inputs),
     }
-    if source.fetch_args is not None:
-        pod["initContainers"] = [_fetch(inputs, source, source.fetch_args, resources)]
+    if source.fetch_args is not None or adapters.fetch_args:
+        pod["initContainers"] = [_fetch(inputs, source, adapters, resources)]
     pull_secrets = _pull_secrets(inputs)
     if pull_secrets:
         pod["imagePullSecrets"] = pull_secrets
@@ -136,11 +144,13 @@ def _pod_metadata(inputs: PodInputs) -> dict[str, Any]:
     }
 
 
-def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts]) -> dict[str, Any]:
+def _server(
+    inputs: PodInputs, source: ModelSource, adapters: AdapterParts, resources: dict[str, Amounts]
+) -> dict[str, Any]:
     return {
         **_container(names.SERVER_CONTAINER, inputs.image, with_gpus(resources, inputs.spec)),
         **_server_environment(inputs, resources),
-        "args": _server_args(inputs, source, resources),
+        "args": _server_args(inputs, source, adapters, resources),
         "ports": [
             {"name": ports.HTTP_NAME, "containerPort": ports.HTTP, "protocol": "TCP"},
             {"name": ports.GRPC_NAME, "containerPort": ports.GRPC, "protocol": "TCP"},
@@ -148,6 +158,7 @@ def _server(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts
         ],
         "volumeMounts": [
             model_mount(read_only=True),
+            *adapters.server_mounts,
             _tmp_mount(),
             *engine_mounts(inputs.spec.runtime),
             *access_mounts(inputs.spec),
@@ -173,7 +184,7 @@ def _server_environment(inputs: PodInputs, resources: dict[str, Amounts]) -> dic
 
 
 def _fetch(
-    inputs: PodInputs, source: ModelSource, args: list[str], resources: dict[str, Amounts]
+    inputs: PodInputs, source: ModelSource, adapters: AdapterParts, resources: dict[str, Amounts]
 ) -> dict[str, Any]:
     """The fetcher gets the server's share of CPU and memory: quotas are met, the pod's request stays.
 
@@ -182,13 +193,15 @@ def _fetch(
     """
     if source.memory_bytes:
         resources = with_memory(resources, source.memory_bytes)
-    if inputs.spec.service_account_name and inputs.spec.model.storage_uri.startswith("gs://"):
+    args = [*(source.fetch_args or ["fetch"]), *adapters.fetch_args]
+    uris = [inputs.spec.model.storage_uri, *adapter_uris(args)]
+    if inputs.spec.service_account_name and any(uri.startswith("gs://") for uri in uris):
         args = [*args, "--pod-identity"]  # GKE tells no pod that it has an identity
     return {
         **_container(names.FETCH_CONTAINER, inputs.image, resources),
         **environment(inputs.spec, for_fetcher=True),
         "args": args,
-        "volumeMounts": [*source.fetch_mounts, _tmp_mount()],
+        "volumeMounts": [*source.fetch_mounts, *adapters.fetch_mounts, _tmp_mount()],
     }
 
 
@@ -218,9 +231,11 @@ def _probe(path: str, spec: ModelServiceSpec) -> dict[str, Any]:
     return {"httpGet": get if spec.tls is None else {**get, "scheme": "HTTPS"}, "timeoutSeconds": 5}
 
 
-def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Amounts]) -> list[str]:
+def _server_args(
+    inputs: PodInputs, source: ModelSource, adapters: AdapterParts, resources: dict[str, Amounts]
+) -> list[str]:
     spec = inputs.spec
-    args = ["serve", "--model", f"{spec.model.name or inputs.service}={source.path}"]
+    args = ["serve", "--model", f"{inputs.model}={source.path}"]
     if spec.model.version:
         args += ["--model-version", spec.model.version]
     args += ["--host", "::"]  # clients come from outside the pod, over IPv4 or IPv6
@@ -233,6 +248,7 @@ def _server_args(inputs: PodInputs, source: ModelSource, resources: dict[str, Am
     args += [*accelerator_args(spec.runtime), *device_args(spec.gpu, providers)]
     args += [*server_args(spec.server), *access_args(spec)]
     args += [*batching_args(spec.batching), *generation_args(spec.generation)]
+    args += adapters.server_args
     args += sample_args(spec.model.samples)
     args += ["--verify-proof"] if spec.model.verify else []
     delay_seconds, timeout_seconds = drain_seconds(spec.termination_grace_period_seconds)

@@ -141,6 +141,12 @@ def test_network_policy_lets_nobody_out_for_a_model_that_the_node_brings() -> No
     assert len(child("NetworkPolicy")["spec"]["egress"]) == 2
 
 
+@pytest.mark.parametrize(("uri", "rules"), [("s3://bucket/law", 2), ("configmap://adapters/law", 1)])
+def test_network_policy_lets_out_for_an_adapter_of_a_mounted_model(uri: str, rules: int) -> None:
+    generation = {"adapters": [{"name": "law", "storageUri": uri}]}
+    assert len(child("NetworkPolicy", model=CLAIM, generation=generation)["spec"]["egress"]) == rules
+
+
 def test_network_policy_from_and_extra_ports() -> None:
     peer = {"namespaceSelector": {"matchLabels": {"team": "mail"}}, "podSelector": {}}
     spec = child("NetworkPolicy", networkPolicy={"from": [peer], "extraPorts": [15008]}, model=CLAIM)["spec"]
@@ -151,6 +157,7 @@ def test_network_policy_from_and_extra_ports() -> None:
     assert {"ports": [{"port": 15008, "protocol": "TCP"}]} in spec["egress"]
 
 
+GOOGLE_ADAPTER = {"adapters": [{"name": "law", "storageUri": "gs://bucket/law"}]}
 OURS = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "modelservice-system"}},
     "podSelector": {"matchExpressions": [{"key": "name", "operator": "In", "values": ["a", "b"]}]},
@@ -230,6 +237,10 @@ def test_network_policy_opens_the_way_to_stores_and_collectors_in_the_cluster(
         ({"model": {"storageUri": "s3://models/m.onnx"}}, set()),  # our own account has no identity
         ({"model": {"storageUri": "https://h.example/m.onnx"}, "serviceAccountName": "reader"}, set()),
         ({"model": CLAIM, "serviceAccountName": "reader"}, set()),
+        (
+            {"model": CLAIM, "serviceAccountName": "reader", "generation": GOOGLE_ADAPTER},
+            {("169.254.169.254/32", 80), ("169.254.169.252/32", 988)},
+        ),
     ],
 )
 def test_network_policy_opens_exactly_the_identity_service_of_an_account(
@@ -252,6 +263,7 @@ def test_network_policy_opens_exactly_the_identity_service_of_an_account(
         ({"model": {"storageUri": "gs://models/m.onnx"}, "serviceAccountName": "reader"}, True),
         ({"model": {"storageUri": "gs://models/m.onnx"}}, False),
         ({"model": {"storageUri": "s3://models/m.onnx"}, "serviceAccountName": "reader"}, False),
+        ({"model": CLAIM, "serviceAccountName": "reader", "generation": GOOGLE_ADAPTER}, True),
     ],
 )
 def test_fetcher_asks_the_metadata_server_only_as_an_account(spec: Object, asks: bool) -> None:
