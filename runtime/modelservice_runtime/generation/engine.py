@@ -176,9 +176,12 @@ class Engine:
             self._is_between_rounds = True
             return
         started = time.perf_counter()
-        adapter, self._is_between_rounds = self._turns.take({one.adapter for one in self._decoding})
-        rows = sorted((one for one in self._decoding if one.adapter == adapter), key=_slot)
-        if self._decode(rows, adapter):
+        adapters = self._slots.adapters
+        adapter, self._is_between_rounds = self._turns.take(adapters)
+        rows = self._decoding
+        if len(adapters) > 1:
+            rows = [one for one in rows if one.adapter == adapter]
+        if self._decode(sorted(rows, key=_slot), adapter):
             self._round_seconds += time.perf_counter() - started
         if self._is_between_rounds and self._round_seconds:
             self._pace.note_step(self._round_seconds)

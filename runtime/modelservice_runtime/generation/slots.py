@@ -8,7 +8,7 @@ Only for the same owner, for the time it takes tells what others have asked, and
 keys and values are others than the model's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -79,6 +79,11 @@ class Slots:
     def decoding(self) -> int:
         """Rows that decode: they lie in the slots from 0 to this."""
         return self._decoding
+
+    @property
+    def adapters(self) -> Collection[str | None]:
+        """Of the rows that decode; None for the model itself."""
+        return self._groups.keys()
 
     @property
     def has_idle(self) -> bool:
