@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import yaml
@@ -83,7 +83,7 @@ def open_proxy(cluster: Cluster) -> FaultProxy:
 
 
 class OperatorFactory:
-    """Makes replicas that serve one namespace; `kill_all` ends them."""
+    """Makes replicas that serve one namespace; `kill_all`, and the end of a `with`, ends them."""
 
     def __init__(self, cluster: Cluster, namespace: str, directory: Path) -> None:
         self._cluster = cluster
@@ -114,6 +114,12 @@ class OperatorFactory:
         self._made.append(OperatorProcess(options))
         return self._made[-1]
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_all()
+
     def kill_all(self) -> None:
         """End what still runs."""
         for process in self._made:
@@ -123,9 +129,8 @@ class OperatorFactory:
 @pytest.fixture
 def make_operator(installed: Cluster, namespace: str, tmp_path: Path) -> Iterator[OperatorFactory]:
     """Make replicas for this test."""
-    factory = OperatorFactory(installed, namespace, tmp_path)
-    yield factory
-    factory.kill_all()
+    with OperatorFactory(installed, namespace, tmp_path) as factory:
+        yield factory
 
 
 @dataclass(frozen=True)
@@ -171,11 +176,13 @@ def shared(
     installed: Cluster, tmp_path_factory: pytest.TempPathFactory, shared_flags: tuple[str, ...]
 ) -> Iterator[Shared]:
     """One running operator and namespace for the tests of a module."""
-    with open_proxy(installed) as running, testing.fresh_namespace(installed.api) as namespace:
-        factory = OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator"))
+    with (
+        open_proxy(installed) as running,
+        testing.fresh_namespace(installed.api) as namespace,
+        OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator")) as factory,
+    ):
         operator = factory(*shared_flags, proxy=running).start().wait_leading()
         yield Shared(Kube(installed.api, namespace), running, operator)
-        factory.kill_all()
 
 
 def is_ready(service: dict[str, Any]) -> bool:

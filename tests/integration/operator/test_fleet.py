@@ -40,13 +40,12 @@ def running(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with open_proxy(installed) as proxy, testing.fresh_namespace(installed.api) as namespace:
         fleet = Fleet(installed.api, namespace)
         fleet.set_runtime(1)
-        factory = OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator"))
-        operator = factory(proxy=proxy, is_clusterwide=True).start().wait_leading()
-        for number, name in enumerate(NAMES):
-            fleet.apply(name, {"wave": "1"} if number < 2 else {})
-        fleet.wait_ready(NAMES)
-        yield Running(fleet, proxy, operator)
-        factory.kill_all()
+        with OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator")) as factory:
+            operator = factory(proxy=proxy, is_clusterwide=True).start().wait_leading()
+            for number, name in enumerate(NAMES):
+                fleet.apply(name, {"wave": "1"} if number < 2 else {})
+            fleet.wait_ready(NAMES)
+            yield Running(fleet, proxy, operator)
         fleet.remove()
 
 

@@ -32,14 +32,13 @@ def fleet(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with testing.fresh_namespace(installed.api) as namespace:
         fleet = Fleet(installed.api, namespace)
         fleet.set_runtime(1)
-        factory = OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator"))
-        factory(is_clusterwide=True).start().wait_leading()
-        fleet.apply("one", {"stage": "first"})
-        fleet.apply("two")
-        fleet.apply("pinned", runtime={"pin": True})
-        fleet.wait_ready(["one", "two", "pinned"])
-        yield fleet
-        factory.kill_all()
+        with OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator")) as factory:
+            factory(is_clusterwide=True).start().wait_leading()
+            fleet.apply("one", {"stage": "first"})
+            fleet.apply("two")
+            fleet.apply("pinned", runtime={"pin": True})
+            fleet.wait_ready(["one", "two", "pinned"])
+            yield fleet
         fleet.remove()
 
 

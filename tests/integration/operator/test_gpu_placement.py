@@ -126,8 +126,10 @@ def fleet(installed: Cluster) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def kube(installed: Cluster, fleet: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     """All services at once, so that their pods meet on the nodes."""
-    with testing.fresh_namespace(installed.api) as namespace:
-        factory = OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator"))
+    with (
+        testing.fresh_namespace(installed.api) as namespace,
+        OperatorFactory(installed, namespace, tmp_path_factory.mktemp("operator")) as factory,
+    ):
         factory().start().wait_leading()
         kube = Kube(installed.api, namespace)
         for name, (fields, replicas, _) in PLACED.items():
@@ -135,7 +137,6 @@ def kube(installed: Cluster, fleet: None, tmp_path_factory: pytest.TempPathFacto
         for name, (fields, _) in IMPOSSIBLE.items():
             kube.apply_service(name, runtime={"ref": "fleet"}, **fields)
         yield kube
-        factory.kill_all()
 
 
 def nodes_by_name(api: Api) -> dict[str, Node]:

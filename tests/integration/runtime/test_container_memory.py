@@ -32,7 +32,7 @@ from modelservice_runtime.__main__ import main
 sys.exit(main(["serve", *sys.argv[1:]]))
 """
 ANSWERS = {200, 503, 507, "OK", "RESOURCE_EXHAUSTED", "reset"}
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = 180.0
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a control group")
 
