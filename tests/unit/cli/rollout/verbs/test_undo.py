@@ -278,7 +278,7 @@ EDITS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(EDITS, min_size=1, max_size=4), EDITS, st.integers(0, 3))
 def test_undo_to_any_recorded_revision_asks_for_exactly_that_one(
     earlier: list[dict[str, Any]], now: dict[str, Any], choice: int

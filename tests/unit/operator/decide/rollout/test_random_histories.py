@@ -105,7 +105,7 @@ FLEETS = st.builds(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(FLEETS, st.booleans(), EVENTS)
 def test_any_history_keeps_the_rules_and_ends(
     fleet: Fleet, is_change: bool, events: list[tuple[Any, ...]]

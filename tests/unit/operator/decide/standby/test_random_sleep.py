@@ -67,7 +67,7 @@ def settle(sleeper: Sleeper) -> None:
     raise AssertionError(msg)
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(SPECS, EVENTS, st.booleans(), st.sets(ACTIVATORS, max_size=1))
 def test_any_history_leaves_no_client_without_somebody_who_leads(
     spec: RolloutSpec, events: list[tuple[Any, ...]], is_awake: bool, deaf: set[str]
