@@ -32,6 +32,7 @@ from benchmarks.scale.phases import bench
 from benchmarks.scale.pods import answering, route_to_pods
 from benchmarks.scale.progress import tell
 from benchmarks.scale.report import write_docs
+from modelservice_operator.facts.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,10 @@ async def bench_all(kubeconfig: str, args: argparse.Namespace) -> None:
                 scenarios=tuple(args.scenarios),
                 fill_minutes=args.fill_minutes,
             )
-            await bench(options, partial(keep, results, args.docs))
+            try:
+                await bench(options, partial(keep, results, args.docs))
+            except (TimeoutError, ApiError, ExceptionGroup) as error:
+                tell(f"{services:,} services could not be made: {error}")
     print(json.dumps([asdict(one) for one in results]))
 
 

@@ -66,8 +66,9 @@ class Bench:
         replica = Replica(self._options)
         await replica.start()
         try:
-            await replica.wait(self._has_looked)
-            yield replica
+            async with replica.needed():
+                await replica.wait(self._has_looked)
+                yield replica
         finally:
             await replica.stop()
 
@@ -93,7 +94,7 @@ class Bench:
         await replica.start()
         started = time.perf_counter()
         try:
-            async with saying(self._how_far):
+            async with replica.needed(), saying(self._how_far):
                 made = await self._make(missing, started + 60 * self._options.fill_minutes)
             seconds = time.perf_counter() - started
             services = self._options.services - len(missing) + made
@@ -163,7 +164,7 @@ class Bench:
 
     async def _fail_over(self) -> None:
         """Kill the leader; the Lease has to run out first."""
-        leader, second = (Replica(self._options, number) for number in range(2))
+        leader, second = (Replica(self._options, number, flags=()) for number in range(2))
         try:
             await leader.start()
             await leader.wait(lambda one: one.leads == 1)

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from benchmarks.scale.options import ROOT, Options
+from benchmarks.scale.progress import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 FIRST_PORT = 18_281
 PREFIX = "modelservice_operator_"
 PATIENCE_SECONDS = 600.0
 LOOK_SECONDS = 0.1
+PATIENT_LEASE = ("--lease-duration-seconds", "120", "--lease-renew-deadline-seconds", "100")
+"""An operator that cannot renew its Lease in time ends. Here the API server is as busy as it gets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +76,13 @@ def read_snapshot(text: str) -> Snapshot:
 class Replica:
     """One process; `number` tells it from others."""
 
-    def __init__(self, options: Options, number: int = 0) -> None:
+    def __init__(self, options: Options, number: int = 0, flags: tuple[str, ...] = PATIENT_LEASE) -> None:
         self._options = options
         self._number = number
+        self._flags = flags
         self._process: asyncio.subprocess.Process | None = None
+        self._has_ended = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
         self.started_at = 0.0
 
     async def start(self) -> None:
@@ -86,24 +92,48 @@ class Replica:
             *(sys.executable, "-m", "modelservice_operator", "--kubeconfig", self._options.kubeconfig),
             *("--lease-namespace", namespace),
             *("--http-host", "127.0.0.1", "--http-port", str(FIRST_PORT + self._number)),
-            *("--log-level", "ERROR"),
+            *("--log-level", "ERROR", *self._flags),
         ]
         self.started_at = time.perf_counter()
         self._process = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT / "operator", env={**os.environ, "POD_NAME": f"operator-{self._number}"}
         )
+        self._watcher = asyncio.create_task(self._watch(self._process))
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        if process is self._process:
+            tell(f"the operator ended by itself, with {code}")
+            self._has_ended.set()
+
+    @contextlib.asynccontextmanager
+    async def needed(self) -> AsyncIterator[None]:
+        """TimeoutError as soon as the process has ended by itself: nothing that is waited for would come."""
+
+        async def give_up(scope: asyncio.Timeout) -> None:
+            await self._has_ended.wait()
+            scope.reschedule(0.0)
+
+        async with asyncio.timeout(None) as scope:
+            task = asyncio.create_task(give_up(scope))
+            try:
+                yield
+            finally:
+                task.cancel()
 
     async def stop(self) -> None:
         """Ask it to end, as the kubelet does; it hands the Lease over."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            await self._process.wait()
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.terminate()
+            await process.wait()
 
     async def kill(self) -> None:
         """End it without a word."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
 
     async def read(self) -> Snapshot:
         """What it says; nothing where it does not answer."""

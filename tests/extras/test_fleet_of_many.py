@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from hack.cluster import testing
 from hack.cluster.api import condition_status
 from tests.integration.operator.conftest import OperatorFactory, open_proxy
 from tests.support.fleet_runs import Fleet, HealthWatch
+from tests.support.operator_process import Killer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,8 +32,6 @@ WAVES = [
 ]
 NOWHERE = {"nodeSelector": {"example.com/nowhere": "here"}}
 PATIENCE_SECONDS = 1500.0
-KILL_SECONDS = 5.0
-"""From the moment that an operator leads until it is killed."""
 
 
 class WellWatch(HealthWatch):
@@ -43,30 +41,6 @@ class WellWatch(HealthWatch):
         """Take note of one service."""
         if item["metadata"]["name"] in WELL:
             super().note(kind, item)
-
-
-class Killer:
-    """Kills an operator every few seconds and starts it again."""
-
-    def __init__(self, operator: OperatorProcess) -> None:
-        self._operator = operator
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="killer")
-        self.kills = 0
-
-    def __enter__(self) -> Killer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._ends.wait(KILL_SECONDS):
-            self._operator.kill()
-            self._operator.start().wait_leading()
-            self.kills += 1
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import yaml
 from hack.cluster.api import pause
@@ -191,3 +192,28 @@ class OperatorProcess:
                 return str(answer.read().decode())
         except (urllib.error.URLError, OSError):
             return None
+
+
+class Killer:
+    """Kills an operator again and again, some seconds after it leads, and starts it anew."""
+
+    def __init__(self, operator: OperatorProcess, seconds: float = 5.0) -> None:
+        self._operator = operator
+        self._seconds = seconds
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="killer")
+        self.kills = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ends.wait(self._seconds):
+            self._operator.kill()
+            self._operator.start().wait_leading()
+            self.kills += 1
