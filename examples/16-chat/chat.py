@@ -15,7 +15,9 @@ _COMMAND = Path(sys.executable).with_name("modelservice")
 def main() -> int:
     with serve(Path(sys.argv[1])) as url:
         print(f"The same for programs: {url}/v1")
-        return subprocess.run([_COMMAND, "chat", url], check=False).returncode
+        # So small a model wanders off where it may choose, and repeats itself without an end.
+        steady = ("--temperature", "0", "--max-tokens", "300")
+        return subprocess.run([_COMMAND, "chat", url, *steady], check=False).returncode
 
 
 @contextmanager

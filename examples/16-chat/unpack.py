@@ -29,8 +29,8 @@ _OF_A_LAYER = {
     "ffn_down": "mlp.down_proj",
 }
 _CONTROL_TOKEN = 3
-# As the model's card has it, and against repeating itself, which so small a model does.
-_SAMPLING = {"do_sample": True, "temperature": 0.2, "top_p": 0.9, "repetition_penalty": 1.1}
+# As the model's card has it.
+_SAMPLING = {"do_sample": True, "temperature": 0.2, "top_p": 0.9}
 
 
 def main() -> None:
