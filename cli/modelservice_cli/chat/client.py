@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelservice_cli.errors import CommandError
-from modelservice_pipeline.predict.connections import TlsFiles, make_context
+from modelservice_pipeline.predict.connections import make_context
+from modelservice_pipeline.predict.tls_files import TlsFiles
 
 # The first word of an answer may wait for those of others; clients of OpenAI wait as long.
 _TIMEOUT_SECONDS = 600

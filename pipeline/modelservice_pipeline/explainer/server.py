@@ -16,10 +16,10 @@ from modelservice_pipeline.explain.inputs import find_text_input, read_rows
 from modelservice_pipeline.explain.request import explain_given
 from modelservice_pipeline.explainer.protocol import Asked, parse_asked
 from modelservice_pipeline.explainer.tls import Files
-from modelservice_pipeline.predict.connections import TlsFiles
 from modelservice_pipeline.predict.endpoint import EndpointPredictor
 from modelservice_pipeline.predict.errors import ModelAwayError, RefusedByModelError
 from modelservice_pipeline.predict.server import Access
+from modelservice_pipeline.predict.tls_files import TlsFiles
 
 _PASSED_ON = ("Authorization", "X-Api-Key", "X-Request-Id")
 """Headers of whoever asks, with which the model is asked: the explainer has no rights of its own."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.predict.connections import TlsFiles
+from modelservice_pipeline.predict.tls_files import TlsFiles
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.predict.connections import TlsFiles
+from modelservice_pipeline.predict.tls_files import TlsFiles
 
 if TYPE_CHECKING:
     from modelservice_pipeline.predict.constants import Given

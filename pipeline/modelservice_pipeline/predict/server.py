@@ -9,12 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.predict.connections import (
-    Answer,
-    Connections,
-    NoAnswerError,
-    TlsFiles,
-)
+from modelservice_pipeline.predict.connections import Answer, Connections, NoAnswerError
 from modelservice_pipeline.predict.errors import ModelAwayError
 from modelservice_pipeline.predict.patience import (
     TRY_AGAIN,
@@ -24,6 +19,7 @@ from modelservice_pipeline.predict.patience import (
     seconds_to_wait,
     utc_now,
 )
+from modelservice_pipeline.predict.tls_files import TlsFiles
 from modelservice_pipeline.predict.wire import Message
 
 _SHOWN_CHARACTERS = 300

@@ -10,7 +10,7 @@ from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.cluster.api import Cluster
 from modelservice_cli.rollout.cluster.kubeconfig import Access, find_access
 from modelservice_pipeline.predict.arguments import Reached
-from modelservice_pipeline.predict.connections import TlsFiles
+from modelservice_pipeline.predict.tls_files import TlsFiles
 
 _PORTS = {"http": 80, "https": 443}
 
