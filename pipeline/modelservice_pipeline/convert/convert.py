@@ -111,9 +111,22 @@ def run_framework(request: Request, python: Path, folder: Path) -> tuple[tuple[s
     command = (python, "-P", "-s", "-m", "modelservice_pipeline.convert.inside", folder)
     sandbox.run(command, folder, _environ(folder), request.limit_seconds)
     if (folder / ERROR_NAME).exists():
-        raise PipelineError((folder / ERROR_NAME).read_text(encoding="utf-8"))
-    result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
-    return tuple(result["notes"]), dict(result["metadata"])
+        raise PipelineError((folder / ERROR_NAME).read_text(encoding="utf-8", errors="replace"))
+    return _read_result(folder, request.source)
+
+
+def _read_result(folder: Path, source: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return what the framework left; the source is a program, which may have left something else."""
+    try:
+        result = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
+        return tuple(map(str, result["notes"])), {
+            str(key): str(one) for key, one in result["metadata"].items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise PipelineError(
+            f"{source.name} ended the framework's process without a result: reading it runs code of its own; "
+            "save the fitted model again, and nothing else"
+        ) from None
 
 
 def _environ(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from modelservice_pipeline.convert import sandbox
-from modelservice_pipeline.convert.convert import _environ
+from modelservice_pipeline.convert.convert import Request, _environ, run_framework
 from modelservice_pipeline.errors import PipelineError
 
 NETWORK = "import socket; print([name for _, name in socket.if_nameindex()])"
@@ -68,3 +68,17 @@ def _is_running(text):
     shown = subprocess.run(("ps", "-eo", "pid,args"), capture_output=True, text=True, check=True).stdout
     lines = [line for line in shown.splitlines() if text in line and "sleep(1000)" in line]
     return [line for line in lines if int(line.split()[0]) != os.getpid()]
+
+
+@pytest.mark.parametrize(
+    "files", [{}, {"result.json": "[]"}, {"result.json": "{}"}, {"result.json": "no JSON"}]
+)
+def test_source_that_ends_the_process_itself_is_told(tmp_path, files):
+    source, python, folder = tmp_path / "evil.pkl", tmp_path / "python", tmp_path / "job"
+    source.touch()
+    folder.mkdir()
+    writes = "".join(f"printf '%s' '{text}' > {name}\n" for name, text in files.items())
+    python.write_text(f"#!/bin/sh\n{writes}exit 0\n")
+    python.chmod(0o755)
+    with pytest.raises(PipelineError, match=r"evil\.pkl ended the framework's process without a result"):
+        run_framework(Request("sklearn", source), python, folder)
