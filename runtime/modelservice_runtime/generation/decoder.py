@@ -70,6 +70,16 @@ class DecoderSession:
         config = self.config
         return 2 * config.layers * config.kv_heads * config.head_size * self.cache_kind.itemsize
 
+    def run(
+        self, inputs: Mapping[str, npt.NDArray[np.generic]], names: Sequence[str]
+    ) -> list[npt.NDArray[np.generic]]:
+        """The named outputs of inputs that hold all of the past themselves. Raises InferenceFailedError."""
+        try:
+            found: list[npt.NDArray[np.generic]] = self.session.run(names, dict(inputs))
+        except RUN_ERRORS as error:
+            raise translate_run_error(error, terminated=False, on_cuda=False) from error.with_traceback(None)
+        return found
+
     def open_adapters(self, sources: Iterable[AdapterSource]) -> dict[str, Adapter]:
         """Adapters by name, read and checked. Raises StartupError."""
         return {source.name: open_adapter(source, self.session) for source in sources}

@@ -114,6 +114,11 @@ def load_generative(
         text = load_text(source.path)
         opened = open_decoder(source.path, plan.config, session)
         files.add_external(opened.files.locations, opened.files.model.parent)
+        if source.has_to_prove:
+            from modelservice_runtime.models.proof import check_answers
+
+            outputs = [one.name for one in opened.session.get_outputs()]
+            check_answers(source.path, opened.kinds, outputs, opened.run)
         adapters = opened.open_adapters(source.adapters)
         decoder = Decoder(opened, plan.cache.slots, plan.cache.places, adapters)
         pace = Pace(settings.max_inter_token_seconds, settings.prefill_chunk_tokens)

@@ -4,8 +4,9 @@
 file may answer otherwise on another CPU, or be another file than the one that was proven.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.proof.files import read_proof
@@ -14,20 +15,30 @@ from modelservice_runtime.errors import ModelRejectedError, ServingError
 from modelservice_runtime.model import WarmableModel
 from modelservice_runtime.tensors import Array
 
+Answering: TypeAlias = Callable[[Mapping[str, Array], Sequence[str]], Sequence[Array]]
+
 
 def check_proof(model: WarmableModel, path: Path) -> None:
     """Replay the proof beside the model whose file or directory is `path`. Raises ModelRejectedError."""
+    check_answers(path, model.spec.input_by_name, model.spec.output_by_name, model.run)
+
+
+def check_answers(path: Path, inputs: Collection[str], outputs: Collection[str], answer: Answering) -> None:
+    """Replay the proof beside a model with these inputs and outputs. Raises ModelRejectedError.
+
+    `answer` gives the named outputs of inputs, and raises ServingError.
+    """
     try:
         proof = read_proof(path if path.is_dir() else path.parent)
     except PipelineError as error:
         raise ModelRejectedError(f"--verify-proof: {error}, or leave the flag out") from None
 
-    def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def run(given: Mapping[str, Array]) -> Mapping[str, Array]:
         names = list(proof.cases[0].outputs)
-        return dict(zip(names, model.run(inputs, names), strict=True))
+        return dict(zip(names, answer(given, names), strict=True))
 
     try:
-        verdict = verify(proof, model.spec.input_by_name, model.spec.output_by_name, run)
+        verdict = verify(proof, inputs, outputs, run)
     except ServingError as error:
         raise ModelRejectedError(f"--verify-proof: the model does not run on its proof: {error}") from error
     if verdict.gaps:

@@ -12,6 +12,8 @@ import pytest
 from onnx import numpy_helper
 from tests.support.tiny_chat import PAIRS, make_tiny_chat, prompt_of, write_adapter
 
+from modelservice_pipeline.proof.files import write_proof
+from modelservice_pipeline.proof.proof import Case, Proof
 from modelservice_runtime.errors import (
     InvalidRequestError,
     InvalidSettingsError,
@@ -168,6 +170,33 @@ def test_numbers_that_are_none_are_found_before_anybody_asks(tiny_chat: Path, tm
 
     with pytest.raises(ModelRejectedError, match="NaN"):
         try_generative(_source(folder), _settings(folder).session)
+
+
+def test_a_proof_beside_a_folder_is_replayed_before_it_serves(tiny_chat: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_chat, tmp_path / "tiny"))
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    ids, empty = np.array([[5, 6, 7]]), np.zeros((1, 2, 0, 16), np.float32)
+    inputs = {one.name: empty for one in session.get_inputs()} | {
+        "input_ids": ids,
+        "attention_mask": ids * 0 + 1,
+    }
+    names = [one.name for one in session.get_outputs()]
+    outputs = dict(zip(names, session.run(names, inputs), strict=True))
+    source = VersionSource("chat", "1", folder, has_to_prove=True)
+    settings = _settings(folder)
+
+    def load() -> None:
+        load_generative(
+            source, plan_generative(source, settings.generation, 0), settings.session, settings.generation
+        )
+
+    with pytest.raises(ModelRejectedError, match=r"no proof\.json"):
+        load()
+    write_proof(Proof((Case(inputs, outputs),)), folder)
+    load()
+    write_proof(Proof((Case(inputs, {**outputs, "logits": outputs["logits"] + 1}),)), folder)
+    with pytest.raises(ModelRejectedError, match="does not answer as its framework did"):
+        load()
 
 
 def test_what_does_not_fit_is_told_before_it_is_loaded(tiny_chat: Path, tmp_path: Path) -> None:
