@@ -10,6 +10,7 @@ from onnx import TensorProto
 from modelservice_runtime.errors import InvalidSettingsError, ModelRejectedError
 from modelservice_runtime.generation.config import DecoderConfig, read_config
 from modelservice_runtime.generation.memory import cache_item_bytes, plan_cache
+from modelservice_runtime.generation.values import Sampling
 from modelservice_runtime.settings.generation import GenerationSettings
 
 MIB = 1024**2
@@ -28,6 +29,7 @@ CONFIG = DecoderConfig(
     logits_name="logits",
     past_names=("past.%d.key", "past.%d.value"),
     present_names=("present.%d.key", "present.%d.value"),
+    sampling=Sampling(),
 )
 TOKEN_BYTES = 2 * 16 * 4 * 64 * 4
 
