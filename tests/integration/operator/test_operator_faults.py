@@ -115,14 +115,20 @@ def test_refusal_shows_in_status_and_heals(kube, proxy, make_operator):
 
 def test_retry_after_is_honoured(kube, proxy, make_operator):
     tried_at: list[float] = []
+
+    def is_try(request) -> bool:
+        if request.method != "PATCH" or "/deployments/" not in request.path:
+            return False
+        tried_at.append(time.monotonic())
+        return True
+
     proxy.add(
         Rule(
-            lambda request: request.method == "PATCH" and "/deployments/" in request.path,
+            is_try,
             "refuse",
             status=429,
             headers={"Retry-After": "4"},
             body={"message": "too many requests"},
-            callback=lambda: tried_at.append(time.monotonic()),
         )
     )
     make_operator(proxy=proxy).start().wait_leading()

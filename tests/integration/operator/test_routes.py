@@ -156,7 +156,10 @@ def test_ingress_takes_the_place_of_routes(shared: Any, api: Any) -> None:
     found = api.wait_for(path, bool, what="the Ingress")
     assert found["spec"]["rules"][0]["host"] == "spam.example.com"
     wait_until(lambda: route_of(kube) is None, "the route is gone")
-    assert "Ingresses of class nobody" in wait_route(kube, "Pending")
+    wait_until(
+        lambda: "Ingresses of class nobody" in kube.condition("RouteReady").get("message", ""),
+        "it is told of Ingresses",
+    )
 
     kube.apply_service()
     api.wait_gone(path)
