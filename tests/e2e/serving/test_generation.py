@@ -195,3 +195,16 @@ def make_broken(folder: Path) -> Path:
     content = weights.read_bytes()
     weights.write_bytes(content[:-4096] + b"\xff" * 4096)
     return folder
+
+
+def test_too_little_memory_is_told_before_anything_is_loaded(user: User, first: Path) -> None:
+    manifest = push(user, first, "1")
+    limits = {"limits": {"memory": "192Mi"}}
+    generation = {"maxSequences": 512, "maxContextTokens": 1024}
+    user.apply("narrow", **manifest["spec"] | {"generation": generation, "resources": limits})
+    told = user.wait(
+        "narrow", lambda one: "texts of" in condition(one, "Ready").get("message", ""), "what is needed"
+    )
+    message = condition(told, "Ready")["message"]
+    assert "512 texts of 1024 tokens need 0.25 GiB for keys and values" in message
+    assert "raise the memory limit, or lower spec.generation.maxSequences" in message
