@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAMES = [f"s{number}" for number in range(6)]
 WAVES = [{"name": "first", "selector": {"matchLabels": {"wave": "1"}}}, {"name": "rest", "rest": True}]
+MANUAL = {"strategy": "Canary", "contract": "Ignore", "canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
 LIMITS = {"waves": WAVES, "maxConcurrent": 2, "maxUnavailable": 2}
 
 
@@ -71,3 +72,26 @@ def test_image_goes_through_the_waves_with_few_writes_and_stays(running: Running
     fleet.apply("s0", {"wave": "1"}, model={"storageUri": "oci://registry.example/models/spam:2"})
     fleet.wait_ready(NAMES)
     assert fleet.images()["s0"] == str(number), "an edit takes no old image back"
+
+
+def test_a_failure_brings_all_back_though_the_operator_was_killed_meanwhile(running: Running) -> None:
+    fleet, before = running.fleet, str(running.number)
+    fleet.apply("s3", rollout=MANUAL)
+    fleet.wait_ready(NAMES)
+    all_at_once = {"waves": WAVES, "maxConcurrent": len(NAMES), "maxUnavailable": "100%"}
+    fleet.roll("two", running.next_image(), **all_at_once, onFailure="RollbackAll")
+    path = f"{fleet.services}/s3"
+    waiting = fleet.api.wait_for(
+        path,
+        lambda one: (one["status"].get("rollout") or {}).get("paused") == "PauseStep",
+        what="waiting for a person",
+        timeout_seconds=240,
+    )
+    running.operator.kill()
+    action = {"modelservice.dev/rollout-action": f"abort@{waiting['status']['targetRevision']}"}
+    fleet.api.patch(path, {"metadata": {"annotations": action}})
+    running.operator.start().wait_leading()
+    fleet.wait_phase("two", "RolledBack")
+    fleet.wait_ready(NAMES)
+    assert set(fleet.images().values()) == {before}
+    assert fleet.states("two") == {name: "V" if name == "s3" else "R" for name in NAMES}
