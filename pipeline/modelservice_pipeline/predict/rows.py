@@ -75,7 +75,8 @@ def join_outputs(parts: Sequence[tuple[int, Mapping[str, Array]]], where: str) -
         shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in parts[0][1].items())
         raise PipelineError(
             f"{where} answers {parts[0][0]} rows with {shapes or 'no tensors'}: no output has one row of one "
-            "shape for each row that was asked"
+            "shape for each row that was asked; where rows are another dimension, as in models that count "
+            "steps first, add a Transpose to the graph"
         )
     return found
 
