@@ -31,6 +31,10 @@ LIMITS = {"waves": WAVES, "maxConcurrent": 10, "maxUnavailable": "100%"}
 MANUAL = {"strategy": "Canary", "contract": "Ignore", "canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
 MORE_THAN_HALF = {"requests": {"cpu": "20", "memory": "1Mi"}}
 """Of the only node."""
+SPECS: dict[str, dict[str, Any]] = {
+    REFUSED: {"rollout": MANUAL},
+    STUCK: {"rollout": {"surgeProbeSeconds": 1}, "resources": MORE_THAN_HALF},
+}
 KILL_SECONDS = 2.0
 PATIENCE_SECONDS = 600.0
 
@@ -73,10 +77,9 @@ def fleet(installed: Cluster, operator: OperatorProcess) -> Iterator[Fleet]:
     with testing.fresh_namespace(installed.api) as namespace:
         fleet = Fleet(installed.api, namespace)
         fleet.set_runtime(1)
+        # Each once: an edit would find no room while the pods of the test before are still there.
         for name in NAMES:
-            fleet.apply(name, {"wave": name[0]})
-        fleet.apply(REFUSED, {"wave": "b"}, rollout=MANUAL)
-        fleet.apply(STUCK, {"wave": "b"}, rollout={"surgeProbeSeconds": 1}, resources=MORE_THAN_HALF)
+            fleet.apply(name, {"wave": name[0]}, **SPECS.get(name, {}))
         fleet.wait_ready(NAMES, PATIENCE_SECONDS)
         yield fleet
         fleet.remove()
