@@ -154,9 +154,8 @@ def test_candidate_with_another_input_answers_nobody(user: User, load: Load) -> 
     assert outcome_of(stopped, stopped["status"]["targetRevision"])["outcome"] == "Aborted"
     user.wait(NAME, lambda one: one["status"]["replicas"] == 1, "no pod of the candidate")
     assert not load.failures
-    # Nodes may lead to a pod of the candidate of before for a moment.
-    assert GOOD in load.answers
-    assert OTHER_INPUT not in load.answers
+    # For a moment nodes may lead to a pod of the candidate of before, which gives no numbers.
+    assert {one for one in load.answers if not math.isnan(one)} == {GOOD}
 
 
 def test_analysis_without_requests_waits_for_a_person(user: User, service: Object) -> None:
@@ -178,8 +177,8 @@ def test_blue_green_switches_at_once(user: User, load: Load) -> None:
     user.edit(NAME, {"model": user.push_adder(BLUE), "rollout": rollout})
     paused = wait_phase(user, "Paused", paused="AwaitingPromotion")
     assert user.ask(PREVIEW, 0, model=NAME) == BLUE  # a Service that no other pod was ever behind
-    assert UNWATCHED in load.answers
-    assert BLUE not in load.answers
+    # For a moment nodes may lead to a pod of the revision of before.
+    assert load.answers.keys() - {GOOD} == {UNWATCHED}
     run_rollout(user, "promote", "-w", "--timeout=240s")
     assert user.service(NAME)["status"]["stableRevision"] == paused["status"]["targetRevision"]
     user.wait(NAME, lambda one: one["status"]["replicas"] == 1, "the old pod has gone")
