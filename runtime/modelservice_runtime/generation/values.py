@@ -262,3 +262,7 @@ class GenerativeModel:
     """What autoscalers look at: requests in flight, waits and times."""
     sampling: Sampling = field(default_factory=Sampling)
     """What holds for requests that do not say otherwise, as the model's makers advise."""
+
+    def adapter_of(self, name: str) -> str | None:
+        """The adapter that is asked for by one of this model's names; None for its own."""
+        return None if name == self.name else name

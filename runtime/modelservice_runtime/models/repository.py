@@ -79,7 +79,7 @@ class ModelTable:
         self._default: dict[str, ModelHandle] = {}
         self._labels: dict[str, dict[str, str]] = {}
         self._contents: dict[tuple[str, str], ModelContent] = {}
-        self._generative: dict[str, GenerativeModel] = {}
+        self._generative: dict[str, GenerativeModel] = {}  # adapters' names lead to their model
 
     def declare(self, name: str, version: str) -> None:
         """Make a version known before it is loaded."""
@@ -100,13 +100,15 @@ class ModelTable:
             replaced.lane.close_when_idle(lambda: None)
 
     def publish_generative(self, model: GenerativeModel) -> None:
-        """Serve a model that generates text from now on, under its name alone."""
-        self._generative[model.name] = model
+        """Serve a model that generates text from now on, under its name and those of its adapters."""
+        self._forget_generative(model.name)
+        self._generative |= dict.fromkeys([model.name, *model.adapters], model)
         self._set_state((model.name, model.version), ModelState.AVAILABLE)
 
     def retire_generative(self, name: str) -> None:
         """Begin nothing on it any more; its lane is the caller's."""
-        model = self._generative.pop(name)
+        model = self._generative[name]
+        self._forget_generative(name)
         self._set_state((name, model.version), ModelState.END)
 
     def set_content(self, name: str, version: str, content: ModelContent) -> None:
@@ -167,12 +169,12 @@ class ModelTable:
         )
 
     def find_generative(self, name: str) -> GenerativeModel | None:
-        """The model that generates text under this name, if there is one that can answer."""
+        """The model that generates text under this name, its own or an adapter's, if one can answer."""
         return self._generative.get(name)
 
     def generative(self) -> list[GenerativeModel]:
         """Every model that generates text and can answer."""
-        return list(self._generative.values())
+        return list(dict.fromkeys(self._generative.values()))
 
     def find_label(self, name: str, label: str) -> ModelHandle:
         """Return the handle that `label` leads to. Raises NotFoundError and ModelUnavailableError."""
@@ -190,7 +192,7 @@ class ModelTable:
             self.find(name, version)
 
     def names(self) -> list[str]:
-        """Names of all models that can answer."""
+        """Names of all models, and of adapters, that can answer."""
         names = [name for name, _ in self._handles]
         return list(dict.fromkeys([*names, *self._generative]))
 
@@ -253,6 +255,9 @@ class ModelTable:
         """True when every declared version can answer; those that were retired do not count."""
         states = {entry.state for entry in self._entries.values()}
         return states.isdisjoint((ModelState.START, ModelState.LOADING))
+
+    def _forget_generative(self, name: str) -> None:
+        self._generative = {known: model for known, model in self._generative.items() if model.name != name}
 
     def _set_state(self, key: tuple[str, str], state: ModelState) -> None:
         self._entries[key] = IndexEntry(*key, state)

@@ -22,9 +22,9 @@ def find_text_model(table: ModelTable, name: str) -> tuple[GenerativeModel, str 
 
     Raises UnknownModelError, ModelUnavailableError, and FieldError for a model of tensors.
     """
-    found = _find_generative(table, name)
-    if found is not None:
-        return found
+    model = table.find_generative(name)
+    if model is not None:
+        return model, model.adapter_of(name)
     try:
         table.find(name, None)
     except NotFoundError:
@@ -38,20 +38,13 @@ def find_text_model(table: ModelTable, name: str) -> tuple[GenerativeModel, str 
 
 def model_document(table: ModelTable, name: str) -> dict[str, Any] | None:
     """`GET /v1/models/M`: a model that generates text, or an adapter; None for others."""
-    found = _find_generative(table, name)
-    return None if found is None else _document(found[0], name)
+    model = table.find_generative(name)
+    return None if model is None else _document(model, name)
 
 
 def list_documents(table: ModelTable) -> list[dict[str, Any]]:
     """The entries of `GET /v1/models`: models that generate text, and their adapters."""
     return [_document(model, name) for model in table.generative() for name in (model.name, *model.adapters)]
-
-
-def _find_generative(table: ModelTable, name: str) -> tuple[GenerativeModel, str | None] | None:
-    model = table.find_generative(name)
-    if model is not None:
-        return model, None
-    return next(((one, name) for one in table.generative() if name in one.adapters), None)
 
 
 def _document(model: GenerativeModel, name: str) -> dict[str, Any]:
@@ -61,6 +54,6 @@ def _document(model: GenerativeModel, name: str) -> dict[str, Any]:
         "created": model.created,
         "owned_by": _OWNER,
         "root": model.name,
-        "parent": None if name == model.name else model.name,
+        "parent": None if model.adapter_of(name) is None else model.name,
         "max_model_len": model.lane.limits.max_context_tokens,
     }

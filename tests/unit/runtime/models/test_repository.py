@@ -149,15 +149,15 @@ def test_a_generative_model_makes_ready_and_takes_no_tensors() -> None:
     assert table.find_generative("chat") is None
     with pytest.raises(ModelUnavailableError, match="loading"):
         table.find("chat", None)
-    model = GenerativeModel("chat", "1", 0, Mock(spec=TextModel), Mock(spec=GenerationLane))
+    model = GenerativeModel("chat", "1", 0, Mock(spec=TextModel), Mock(spec=GenerationLane), ("law", "poet"))
     table.publish_generative(model)
     assert table.all_ready
-    assert table.find_generative("chat") is model
-    assert table.generative() == [model]
+    assert [table.find_generative(name) for name in ("chat", "poet")] == [model, model]
+    assert (table.generative(), table.names()) == ([model], ["chat", "law", "poet"])
     with pytest.raises(InvalidRequestError, match="takes no tensors"):
         table.find("chat", None)
     table.retire_generative("chat")
-    assert table.generative() == []
+    assert (table.generative(), table.names()) == ([], [])
     assert [entry.state for entry in table.index()] == [ModelState.END]
     with pytest.raises(ModelUnavailableError, match="unloaded"):
         table.find("chat", None)

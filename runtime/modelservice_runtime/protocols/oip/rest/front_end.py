@@ -113,13 +113,14 @@ class OipFrontEnd:
         return _json(metadata.repository_index(self._table.index(), ready_only=bool(ready_only)))
 
     def _generate(self, route: Route, request: HttpRequest) -> HttpResponse | None:
-        model = self._table.find_generative(route.model or "")
+        name = route.model or ""
+        model = self._table.find_generative(name)
         if model is not None and route.version in (None, model.version):
             # Imported here: few servers generate text.
             from modelservice_runtime.protocols.oip.rest.generate import answer_generate
 
             path = request.target.partition(b"?")[0]
-            answer_generate(model, request, streamed=path.endswith(b"_stream"))
+            answer_generate(model, name, request, streamed=path.endswith(b"_stream"))
             return None
         self._find(route)
         raise UnsupportedOperationError(

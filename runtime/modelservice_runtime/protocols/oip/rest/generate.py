@@ -29,10 +29,10 @@ _ALIASES = {"stop_words": "stop", "random_seed": "seed"}
 
 
 class GenerateForm:
-    """See `Form`."""
+    """See `Form`. `name` is what the model was asked for by."""
 
-    def __init__(self, model: GenerativeModel, request_id: str | None) -> None:
-        self._head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+    def __init__(self, name: str, version: str, request_id: str | None) -> None:
+        self._head: dict[str, Any] = {"model_name": name, "model_version": version}
         if request_id is not None:
             self._head["id"] = request_id
 
@@ -60,12 +60,15 @@ class GenerateForm:
         return error_response(error)
 
 
-def answer_generate(model: GenerativeModel, request: HttpRequest, *, streamed: bool) -> None:
-    """Generate what the body asks for; the answer comes later. Raises ServingError."""
+def answer_generate(model: GenerativeModel, name: str, request: HttpRequest, *, streamed: bool) -> None:
+    """Generate what the body asks for; the answer comes later. Raises ServingError.
+
+    `name` is the model's own, or that of one of its adapters.
+    """
     fields = read_body(request)
-    form, asked = GenerateForm(model, fields.text("id")), _read(fields, model.name)
-    make_texts = partial(prepare_completion, model, asked, Asker(request.owner, None))
-    request.tell({"gen_ai.operation.name": "text_completion", "gen_ai.request.model": model.name})
+    form, asked = GenerateForm(name, model.version, fields.text("id")), _read(fields, name)
+    make_texts = partial(prepare_completion, model, asked, Asker(request.owner, model.adapter_of(name)))
+    request.tell({"gen_ai.operation.name": "text_completion", "gen_ai.request.model": name})
     start_call(request, model.lane, form, make_texts, streamed=streamed)
 
 

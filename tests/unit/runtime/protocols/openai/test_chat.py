@@ -453,7 +453,7 @@ def test_models_are_listed_and_those_of_tensors_keep_their_answers(
     found = client.models.retrieve("chat")
     assert (found.id, found.object, found.created) == ("chat", "model", 1_700_000_000)
     names = played.server.request("GET", "/v1/models").json()["models"]
-    assert names == ["mlp", "chat"]
+    assert names == ["mlp", "chat", "polite"]
     status = played.server.request("GET", "/v1/models/mlp").json()
     assert status["model_version_status"][0]["state"] == "AVAILABLE"
     assert played.server.request("GET", "/v1/models/unknown").status == 404

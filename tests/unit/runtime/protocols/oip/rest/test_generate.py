@@ -20,7 +20,7 @@ def lane() -> PlayedLane:
 
 @pytest.fixture(scope="module")
 def generating(lane: PlayedLane) -> Iterator[ServerThread]:
-    model = make_model()
+    model = make_model(adapters=("polite",))
     object.__setattr__(model, "lane", lane)
     with ServerThread({}, publish=lambda server: server.table.publish_generative(model)) as server:
         yield server
@@ -87,11 +87,26 @@ def test_faults_before_and_within_a_stream(generating: ServerThread, lane: Playe
 
 
 def test_the_model_is_listed_and_ready_and_has_no_tensors(generating: ServerThread) -> None:
-    assert generating.request("GET", "/v2/models").json() == {"models": ["chat"]}
-    for path in ("/v2/models/chat/ready", "/v2/models/chat/versions/1/ready"):
-        assert generating.request("GET", path).json() == {"name": "chat", "ready": True}
-    assert generating.request("GET", "/v2/models/chat/versions/2/ready").status == 400
-    assert generating.infer("chat", []).status == 400
+    assert generating.request("GET", "/v2/models").json() == {"models": ["chat", "polite"]}
+    for name in ("chat", "polite"):
+        for path in (f"/v2/models/{name}/ready", f"/v2/models/{name}/versions/1/ready"):
+            assert generating.request("GET", path).json() == {"name": name, "ready": True}
+        assert generating.request("GET", f"/v2/models/{name}/versions/2/ready").status == 400
+        refused = [generating.infer(name, []), generating.request("GET", f"/v2/models/{name}")]
+        for answer in refused:
+            assert (answer.status, "generates text" in answer.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(("name", "adapter"), [("chat", None), ("polite", "polite")])
+def test_an_adapter_is_asked_for_as_a_model(
+    generating: ServerThread, lane: PlayedLane, name: str, adapter: str | None
+) -> None:
+    body, path = {"text_input": "Grüße"}, f"/v2/models/{name}/versions/1/generate"
+    whole = {"model_name": name, "model_version": "1", "text_output": "Grüße"}
+    assert generating.request("POST", path, body).json() == whole
+    told = events(generating.request("POST", path + "_stream", body).body)
+    assert ("".join(event["text_output"] for event in told), told[0]["model_name"]) == ("Grüße", name)
+    assert [begun.request.adapter for begun in lane.begun] == [adapter, adapter]
 
 
 def test_other_versions_and_models_of_tensors_are_refused(generating: ServerThread) -> None:
