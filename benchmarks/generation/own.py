@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from modelservice_runtime.generation.config import DecoderConfig, read_config
-from modelservice_runtime.generation.decoder import Decoder, open_decoder
+from modelservice_runtime.generation.decoder import Decoder
+from modelservice_runtime.generation.decoder_session import open_decoder
 from modelservice_runtime.generation.engine import Active, Engine
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.row import TextRow
@@ -67,7 +68,8 @@ class Own:
     def __init__(self, folder: Path) -> None:
         self.config: DecoderConfig = read_config(folder)
         session = SessionSettings(("CPU",), 1)
-        self.decoder = Decoder(open_decoder(folder, self.config, session), ROWS, PLACES)
+        opened = open_decoder(folder, self.config, session)
+        self.decoder = Decoder(opened, opened.take_memory(ROWS, PLACES))
         self.generate(make_prompts(1), 4)  # the first runs get their memory
 
     def engine(self, *, keeps: bool = False) -> Engine:

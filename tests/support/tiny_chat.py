@@ -7,6 +7,7 @@ squares. So no framework trains it, and what it answers depends on the whole pro
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,13 +87,30 @@ def make_tiny_chat(
     return folder
 
 
+def halve(folder: Path, target: Path) -> Path:
+    """Write the same model in fp16, as the builder makes it for GPUs."""
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("model.onnx*"))
+    model = onnx.load(folder / "model.onnx")
+    for constant in model.graph.initializer:
+        if constant.data_type == TensorProto.FLOAT:
+            constant.CopyFrom(
+                numpy_helper.from_array(numpy_helper.to_array(constant).astype(np.float16), constant.name)
+            )
+    for value in (*model.graph.input, *model.graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    onnx.save(model, target / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+    return target
+
+
 def write_adapter(file: Path, folder: Path, seed: int, rank: int = 4) -> Path:
     """Write an `.onnx_adapter` of random weights for each input that the folder's graph has for them."""
     chance, weights = np.random.default_rng(seed), {}
     for wanted in onnx.load(folder / "model.onnx", load_external_data=False).graph.input:
         if ".lora_" in wanted.name:
             shape = [size.dim_value or rank for size in wanted.type.tensor_type.shape.dim]
-            values = (chance.standard_normal(shape) * 0.5 / np.sqrt(shape[0])).astype(np.float32)
+            kind = helper.tensor_dtype_to_np_dtype(wanted.type.tensor_type.elem_type)
+            values = (chance.standard_normal(shape) * 0.5 / np.sqrt(shape[0])).astype(kind)
             weights[wanted.name] = onnxruntime.OrtValue.ortvalue_from_numpy(values)
     adapter = onnxruntime.AdapterFormat()
     adapter.set_parameters(weights)

@@ -23,6 +23,7 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     StartupError,
 )
+from modelservice_runtime.generation.kv_memory import Device
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.settings.generation import AdapterSource
 
@@ -35,10 +36,23 @@ _ADVICE = "export model and adapter together, with adapters as optional inputs (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adapter:
-    """The values of a graph's inputs, by their names; `file` owns their memory."""
+    """The values of a graph's inputs, by their names; `file` owns their memory, where it is not theirs."""
 
     values: Mapping[str, ort.OrtValue]
-    file: ort.AdapterFormat
+    file: ort.AdapterFormat | None
+
+    def on(self, device: Device) -> "Adapter":
+        """The same where a model runs: bound from elsewhere it would be copied for every binding."""
+        if not device.is_cuda:
+            return self
+        place = device.kind, device.number
+        return Adapter(
+            {
+                name: ort.OrtValue.ortvalue_from_numpy(value.numpy(), *place)
+                for name, value in self.values.items()
+            },
+            None,
+        )
 
 
 def open_adapter(source: AdapterSource, session: ort.InferenceSession) -> Adapter:

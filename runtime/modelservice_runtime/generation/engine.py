@@ -6,14 +6,14 @@ It has no thread and no clock of its own but the one it measures by; `generation
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.generation.decoder import Ids, Logits
+from modelservice_runtime.generation.backend import Backend, Logits
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.row import TextRow
 from modelservice_runtime.generation.sampling.choosing import Choice, choose
@@ -21,39 +21,6 @@ from modelservice_runtime.generation.scheduler import Ask, Scheduler
 from modelservice_runtime.generation.slots import Held, Move, Slots, Swap
 from modelservice_runtime.generation.turns import Turns
 from modelservice_runtime.generation.values import TokenEvent
-
-
-class Rows(Protocol):
-    """What an engine asks of a decoder; see `generation.decoder`."""
-
-    @property
-    def slots(self) -> int:
-        """How many rows there are."""
-
-    @property
-    def places(self) -> int:
-        """How many tokens each can hold."""
-
-    def prefill(
-        self,
-        slot: int,
-        tokens: Sequence[int],
-        past: int,
-        adapter: str | None = None,
-        is_wanted: Callable[[], bool] = lambda: True,
-    ) -> Logits:
-        """See `Decoder.prefill`."""
-
-    def decode(
-        self, tokens: Sequence[int], lengths: Ids, first: int = 0, adapter: str | None = None
-    ) -> Logits:
-        """See `Decoder.decode`."""
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        """See `Decoder.copy`."""
-
-    def swap(self, one: int, other: int, one_length: int, other_length: int) -> None:
-        """See `Decoder.swap`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +64,7 @@ Events = list[tuple[Active, TokenEvent | None]]
 class Engine:
     """See the module's text; one thread."""
 
-    def __init__(self, decoder: Rows, pace: Pace, observer: Observer, *, keeps_prefixes: bool) -> None:
+    def __init__(self, decoder: Backend, pace: Pace, observer: Observer, *, keeps_prefixes: bool) -> None:
         self._decoder = decoder
         self._pace = pace
         self._observer = observer
@@ -110,6 +77,8 @@ class Engine:
         self._others: dict[Active, None] = {}  # waiting, reading their prompts, or paused
         self._events: Events = []
         self._tokens = 0
+        # Why rows are not where the slots have them: a device that failed between two runs.
+        self._misplaced: ServingError | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -172,6 +141,7 @@ class Engine:
 
     def step(self) -> None:
         """Decode a token of every row of the adapter whose turn it is."""
+        self._end_misplaced()
         if not self._decoding:
             self._is_between_rounds = True
             return
@@ -208,6 +178,7 @@ class Engine:
 
     def read(self) -> None:
         """Read a chunk of a prompt, where a round is over, and let the row decode where that was the last."""
+        self._end_misplaced()
         if not self._is_between_rounds:
             return
         ask = self._scheduler.choose(has_slot=self._slots.has_idle)
@@ -216,6 +187,8 @@ class Engine:
         generation = next(one for one in self._others if one.ask is ask)
         if not ask.begun:
             self._begin(generation)
+        if self._misplaced is not None:
+            return
         held = generation.held
         assert held is not None
         chunk = self._next_chunk(generation, held)
@@ -302,11 +275,23 @@ class Engine:
         self.end(generation, TokenEvent("", usage=generation.row.usage, error=error))
 
     def _move(self, moves: Sequence[Move]) -> None:
+        """Let the decoder do what the slots have decided; after a failure nothing is moved any more."""
         for move in moves:
-            if isinstance(move, Swap):
-                self._decoder.swap(move.one, move.other, move.one_length, move.other_length)
-            else:
-                self._decoder.copy(move.source, move.target, move.length)
+            if self._misplaced is not None:
+                return
+            try:
+                if isinstance(move, Swap):
+                    self._decoder.swap(move.one, move.other, move.one_length, move.other_length)
+                else:
+                    self._decoder.copy(move.source, move.target, move.length)
+            except ServingError as error:
+                self._misplaced = error
+
+    def _end_misplaced(self) -> None:
+        """End everything where rows are not where they should be: the next ones begin with nothing kept."""
+        if self._misplaced is not None:
+            self.end_all(self._misplaced)
+            self._misplaced = None
 
 
 def _slot(generation: Active) -> int:

@@ -23,8 +23,8 @@ from modelservice_runtime.errors import (
     internal_error,
 )
 from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.generation.backend import Backend
 from modelservice_runtime.generation.counting import Counting
-from modelservice_runtime.generation.decoder import Decoder
 from modelservice_runtime.generation.engine import Active, Engine, Events
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.row import BeginText, TextRow
@@ -96,7 +96,7 @@ class TextLane:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: Backend,
         vocabulary: Vocabulary,
         limits: GenerationLimits,
         pace: Pace,

@@ -23,6 +23,15 @@ _ITEM_BYTES = {1: 4, 10: 2}
 
 
 @dataclass(frozen=True, slots=True)
+class FreeMemory:
+    """Where weights, keys and values are to lie: what is free there before, whose it is, how to have more."""
+
+    size_bytes: int
+    name: str = "memory"
+    remedy: str = "raise the memory limit"
+
+
+@dataclass(frozen=True, slots=True)
 class CachePlan:
     """Slots for texts, the tokens each can hold, and the memory that takes."""
 
@@ -32,9 +41,13 @@ class CachePlan:
 
 
 def plan_cache(
-    config: DecoderConfig, item_bytes: int, settings: GenerationSettings, weights_bytes: int, free_bytes: int
+    config: DecoderConfig,
+    item_bytes: int,
+    settings: GenerationSettings,
+    weights_bytes: int,
+    free: FreeMemory,
 ) -> CachePlan:
-    """What can be promised, where `free_bytes` are free before the weights are loaded.
+    """What can be promised of what is free.
 
     Raises InvalidSettingsError for a context that the model was not made for, ModelRejectedError where there
     is too little memory.
@@ -45,7 +58,7 @@ def plan_cache(
             f"--max-context-tokens is {wanted}, and the model was made for at most {config.context_length}"
         )
     place_bytes = slots * 2 * config.layers * config.kv_heads * config.head_size * item_bytes
-    left_bytes = max(free_bytes - weights_bytes, 0)
+    left_bytes = max(free.size_bytes - weights_bytes, 0)
     places = wanted or _choose_places(config, settings, left_bytes, place_bytes)
     cache_bytes = places * place_bytes
     asked_bytes = settings.kv_cache_bytes
@@ -57,7 +70,7 @@ def plan_cache(
     if cache_bytes > left_bytes * _MAX_SHARE:
         raise ModelRejectedError(
             f"{_described(slots, places, cache_bytes)} beside {_gib(weights_bytes)} of weights, and "
-            f"{_gib(free_bytes)} of memory are free, of which runs need a part; raise the memory limit, or "
+            f"{_gib(free.size_bytes)} of {free.name} are free, of which runs need a part; {free.remedy}, or "
             "lower --max-sequences or --max-context-tokens"
         )
     return CachePlan(slots, places, cache_bytes)

@@ -94,6 +94,17 @@ def open_gpus(load: Callable[[str], ModuleType] = importlib.import_module) -> Gp
     return reader if reader.read() else None
 
 
+def free_memory_bytes(number: int, reader: GpuReader | None) -> int | None:
+    """What nobody uses of a device's memory; None where there is no such device. Safe on any thread.
+
+    CUDA counts as the driver does where a process sees one device or one slice, as in a pod.
+    """
+    devices = [] if reader is None else reader.read()
+    if number >= len(devices):
+        return None
+    return devices[number].memory_total_bytes - devices[number].memory_used_bytes
+
+
 def _text(value: str | bytes) -> str:
     """Older bindings give bytes."""
     return value.decode() if isinstance(value, bytes) else value

@@ -1,7 +1,8 @@
 """From a folder to a model that has generated tokens: memory, loading, trial."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,16 @@ import numpy as np
 
 from modelservice_runtime.errors import (
     AccessDeniedError,
+    ExecutionProviderUnavailableError,
     InvalidSettingsError,
     ModelNotFoundError,
     ModelRejectedError,
     ServingError,
 )
 from modelservice_runtime.generation.config import DecoderConfig, read_config
-from modelservice_runtime.generation.memory import CachePlan, cache_item_bytes, plan_cache
+from modelservice_runtime.generation.memory import CachePlan, FreeMemory, cache_item_bytes, plan_cache
 from modelservice_runtime.generation.pace import Pace
+from modelservice_runtime.machine.gpu_devices import GpuReader, free_memory_bytes, open_gpus
 from modelservice_runtime.machine.memory.cgroup import process_status
 from modelservice_runtime.machine.memory.shares import find_memory_share
 from modelservice_runtime.machine.readable import check_readable, describe_denial
@@ -63,11 +66,32 @@ def check_generative(source: VersionSource, settings: ServeSettings) -> None:
         )
 
 
-def plan_generative(source: VersionSource, settings: GenerationSettings, taken_bytes: int) -> GenerativePlan:
-    """Read what the folder holds, and see what memory allows beside `taken_bytes` that others were promised.
+def find_free_memory(
+    session: SessionSettings, taken_bytes: int, open_devices: Callable[[], GpuReader | None] = open_gpus
+) -> FreeMemory:
+    """What is free where models run, beside `taken_bytes` of it that others were promised.
 
-    Raises StartupError.
+    Raises ExecutionProviderUnavailableError where that is a GPU of which the driver tells nothing.
     """
+    names = [name.lower() for name in session.execution_providers]
+    if names[0] == "cuda":
+        free_bytes = free_memory_bytes(session.device_id, open_devices())
+        if free_bytes is not None:
+            limit_bytes = session.cuda.memory_limit_bytes
+            most_bytes = free_bytes if limit_bytes is None else min(free_bytes, limit_bytes)
+            return FreeMemory(max(most_bytes - taken_bytes, 0), "GPU memory", "take a GPU with more memory")
+        if "cpu" not in names:
+            raise ExecutionProviderUnavailableError(
+                f"execution provider CUDA was asked for, and the driver shows no GPU {session.device_id}; "
+                "check that the node has a working device and driver, and that the server has the package "
+                "nvidia-ml-py"
+            )
+    share = find_memory_share(workers=1)
+    return FreeMemory(share.free_bytes(share.used_bytes(process_status()) + taken_bytes))
+
+
+def plan_generative(source: VersionSource, settings: GenerationSettings, free: FreeMemory) -> GenerativePlan:
+    """Read what the folder holds, and see what memory allows. Raises StartupError."""
     with source.named_in_errors():
         config = read_config(source.path)
         model = source.path / config.file
@@ -83,9 +107,7 @@ def plan_generative(source: VersionSource, settings: GenerationSettings, taken_b
                 f"genai_config.json names the graph {config.file[:200]!r}, which cannot be read; keep all "
                 "files of the model in one folder"
             ) from error
-        share = find_memory_share(workers=1)
-        free_bytes = share.free_bytes(share.used_bytes(process_status()) + taken_bytes)
-        return GenerativePlan(config, plan_cache(config, item_bytes, settings, weights_bytes, free_bytes))
+        return GenerativePlan(config, plan_cache(config, item_bytes, settings, weights_bytes, free))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +128,14 @@ def load_generative(
 ) -> LoadedGenerative:
     """Load a folder, take the memory for its texts, and generate some tokens. Raises StartupError."""
     # Imported here: it takes longer than everything else, and the ports are open by now.
-    from modelservice_runtime.generation.decoder import Decoder, open_decoder
+    from modelservice_runtime.generation.decoder import Decoder
+    from modelservice_runtime.generation.decoder_session import open_decoder
     from modelservice_runtime.generation.text.folder_text import load_text
 
     with source.named_in_errors():
         files = LoadedFiles(source.path / plan.config.file)
         text = load_text(source.path)
-        opened = open_decoder(source.path, plan.config, session)
+        opened = open_decoder(source.path, plan.config, _less_memory(session, plan.cache.cache_bytes))
         files.add_external(opened.files.locations, opened.files.model.parent)
         if source.has_to_prove:
             from modelservice_runtime.models.proof import check_answers
@@ -120,7 +143,7 @@ def load_generative(
             outputs = [one.name for one in opened.session.get_outputs()]
             check_answers(source.path, opened.kinds, outputs, opened.run)
         adapters = opened.open_adapters(source.adapters)
-        decoder = Decoder(opened, plan.cache.slots, plan.cache.places, adapters)
+        decoder = Decoder(opened, opened.take_memory(plan.cache.slots, plan.cache.places), adapters)
         pace = Pace(settings.max_inter_token_seconds, settings.prefill_chunk_tokens)
         started = time.perf_counter()
         _generate(decoder, Pace(1.0))  # the first run gets its memory, and says little
@@ -135,16 +158,25 @@ def try_generative(source: VersionSource, session: SessionSettings) -> None:
 
     Each adapter generates some too.
     """
-    from modelservice_runtime.generation.decoder import Decoder, open_decoder
+    from modelservice_runtime.generation.decoder import Decoder
+    from modelservice_runtime.generation.decoder_session import open_decoder
     from modelservice_runtime.generation.text.folder_text import load_text
 
     config = read_config(source.path)
     load_text(source.path, guides=False)
     places = min(config.context_length, _TRIAL_PLACES)
     opened = open_decoder(source.path, config, session)
-    decoder = Decoder(opened, 1, places, opened.open_adapters(source.adapters))
+    decoder = Decoder(opened, opened.take_memory(1, places), opened.open_adapters(source.adapters))
     _generate(decoder, Pace(1.0))
     _try_adapters(decoder)
+
+
+def _less_memory(session: SessionSettings, cache_bytes: int) -> SessionSettings:
+    """Where a GPU's memory is limited, keys and values are a part of what may be taken."""
+    limit_bytes = session.cuda.memory_limit_bytes
+    if limit_bytes is None:
+        return session
+    return replace(session, cuda=replace(session.cuda, memory_limit_bytes=max(limit_bytes - cache_bytes, 1)))
 
 
 def _try_adapters(decoder: "Decoder") -> None:

@@ -5,7 +5,9 @@ missing only warns and runs on CPU; spinning threads burn CPU between runs.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import onnxruntime as ort
 
@@ -22,8 +24,10 @@ from modelservice_runtime.settings.sessions import SessionSettings
 FATAL = 4  # everything below is raised as an exception too, and would only break the JSON log
 
 
-def create_session(model: Path | bytes, settings: SessionSettings) -> ort.InferenceSession:
-    """Open a model: a file, or the content of one without external data.
+def create_session(
+    model: Path | bytes, settings: SessionSettings, entries: Mapping[str, str] = MappingProxyType({})
+) -> ort.InferenceSession:
+    """Open a model: a file, or the content of one without external data; `entries` configure the session.
 
     Raises ModelLoadFailedError, ExecutionProviderUnavailableError.
     """
@@ -36,7 +40,7 @@ def create_session(model: Path | bytes, settings: SessionSettings) -> ort.Infere
     try:
         session = ort.InferenceSession(
             model if isinstance(model, bytes) else str(model),
-            sess_options=_session_options(settings),
+            sess_options=_session_options(settings, entries),
             providers=[(name, build_provider_options(name, settings)) for name in providers],
             enable_fallback=0,
         )
@@ -47,7 +51,7 @@ def create_session(model: Path | bytes, settings: SessionSettings) -> ort.Infere
     return session
 
 
-def _session_options(settings: SessionSettings) -> ort.SessionOptions:
+def _session_options(settings: SessionSettings, entries: Mapping[str, str]) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = settings.intra_op_threads
     options.inter_op_num_threads = 1
@@ -56,5 +60,7 @@ def _session_options(settings: SessionSettings) -> ort.SessionOptions:
     # Threads that spin after a run take the CPU from the server's own work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    for name, value in entries.items():
+        options.add_session_config_entry(name, value)
     share_arena(options)
     return options

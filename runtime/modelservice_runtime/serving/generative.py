@@ -1,7 +1,7 @@
 """The models of a server that generate text: their memory, their lanes, their end. Event loop's thread."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
 
 from modelservice_runtime.generation.config import is_generative
@@ -31,10 +31,10 @@ class GenerativeModels:
         """Decide on memory, before anything is loaded. Raises StartupError."""
         for source in sources:
             if is_generative(source.path):
-                from modelservice_runtime.models.generative import plan_generative
+                from modelservice_runtime.models.generative import find_free_memory, plan_generative
 
-                plan = plan_generative(source, self._settings.generation, self.cache_bytes)
-                self._plans[source.name] = plan
+                free = find_free_memory(self._settings.session, self.cache_bytes)
+                self._plans[source.name] = plan_generative(source, self._settings.generation, free)
 
     @property
     def cache_bytes(self) -> int:
@@ -45,12 +45,14 @@ class GenerativeModels:
         """Whether this version generates text."""
         return source.name in self._plans
 
-    def load(self, source: VersionSource) -> "LoadedGenerative":
-        """Load a model, on any thread. Raises StartupError."""
+    def load(self, source: VersionSource, on_device_lost: Callable[[], None]) -> "LoadedGenerative":
+        """Load a model, on any thread, on which `on_device_lost` may be called too. Raises StartupError."""
         from modelservice_runtime.models.generative import load_generative
 
         plan = self._plans[source.name]
-        return load_generative(source, plan, self._settings.session, self._settings.generation)
+        loaded = load_generative(source, plan, self._settings.session, self._settings.generation)
+        loaded.decoder.on_device_lost = on_device_lost
+        return loaded
 
     def publish(self, source: VersionSource, loaded: "LoadedGenerative") -> LoadedFiles:
         """Serve a loaded model from now on; returns its files."""

@@ -298,7 +298,7 @@ class Server:
         self, source: "VersionSource", on_device_lost: Callable[[], None]
     ) -> "Callable[[], LoadedModel | LoadedGenerative]":
         if self._generative.has(source):
-            return partial(self._generative.load, source)
+            return partial(self._generative.load, source, on_device_lost)
         return partial(load_and_warm_up, source, self._settings, decode_sample, on_device_lost)
 
     async def _unless_stopped(self, work: asyncio.Future[Any]) -> bool:

@@ -84,7 +84,7 @@ class Generation(ApiModel):
     """The most tokens of one completion. Default: what the context leaves."""
     kv_cache_memory: Quantity | None = None
     """Memory for the keys and values of all texts, such as 2Gi. Default: what maxContextTokens needs, or half
-    of what the weights leave of the pod's memory."""
+    of what the weights leave of the pod's memory, or of its GPU's."""
     prefix_cache: bool | None = None
     """Whether a prompt that begins like an earlier one of the same caller is read from there on only.
     Default: true."""

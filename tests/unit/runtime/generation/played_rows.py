@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelservice_runtime.errors import DeadlineExceededError, InferenceFailedError
-from modelservice_runtime.generation.decoder import Ids, Logits
+from modelservice_runtime.errors import DeadlineExceededError, DeviceLostError, InferenceFailedError
+from modelservice_runtime.generation.backend import Ids, Logits
 from modelservice_runtime.generation.engine import Active, Engine
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.row import TextRow
@@ -37,14 +37,19 @@ def text_alone(prompt: Sequence[int], max_tokens: int, adapter: str | None = Non
 class PlayedRows:
     """Slots full of rubbish; counts what was run."""
 
-    def __init__(self, slots: int, places: int, fails_at: int | None = None) -> None:
+    def __init__(
+        self, slots: int, places: int, fails_at: int | None = None, fails_at_move: int | None = None
+    ) -> None:
         self.slots, self.places = slots, places
         self.memory: list[list[Place]] = [
             [((7 * slot + at) % VOCABULARY, "rubbish") for at in range(places)] for slot in range(slots)
         ]
         self.runs: list[tuple[str, int]] = []
-        self.adapters: list[str | None] = []
-        self._fails_at = fails_at
+        self.run_adapters: list[str | None] = []
+        self.adapters: frozenset[str] = frozenset()
+        self.moves = 0
+        self.cache_bytes = slots * places
+        self._fails_at, self._fails_at_move = fails_at, fails_at_move
 
     def prefill(
         self,
@@ -72,16 +77,26 @@ class PlayedRows:
         return np.stack(logits)
 
     def copy(self, source: int, target: int, length: int) -> None:
+        self._note_move()
         self.memory[target][:length] = self.memory[source][:length]
 
     def swap(self, one: int, other: int, one_length: int, other_length: int) -> None:
+        self._note_move()
         kept = self.memory[one][:one_length]
         self.memory[one][:other_length] = self.memory[other][:other_length]
         self.memory[other][:one_length] = kept
 
+    def stop(self) -> None:
+        """Runs take no time."""
+
+    def _note_move(self) -> None:
+        self.moves += 1
+        if self.moves == self._fails_at_move:
+            raise DeviceLostError("the accelerator failed")
+
     def _note(self, kind: str, tokens: int, adapter: str | None) -> None:
         self.runs.append((kind, tokens))
-        self.adapters.append(adapter)
+        self.run_adapters.append(adapter)
         if len(self.runs) == self._fails_at:
             raise InferenceFailedError("the model failed")
 

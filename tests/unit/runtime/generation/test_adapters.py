@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from tests.support.tiny_chat import make_tiny_chat, write_adapter
-from tests.unit.runtime.generation.decoders import SESSION, greedy_alone, make_decoder
+from tests.unit.runtime.generation.decoders import SESSION, Form, greedy_alone, make_decoder
 from tests.unit.runtime.generation.played_rows import PlainText
 
 from modelservice_runtime.errors import (
@@ -21,7 +21,7 @@ from modelservice_runtime.errors import (
 )
 from modelservice_runtime.generation.adapters import open_adapter
 from modelservice_runtime.generation.config import read_config
-from modelservice_runtime.generation.decoder import open_decoder
+from modelservice_runtime.generation.decoder_session import open_decoder
 from modelservice_runtime.generation.lane import TextLane, Vocabulary
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.values import GenerationLimits, GenerationRequest, Sampling, TokenEvent
@@ -51,7 +51,7 @@ def files(folder: Path) -> dict[str, Path]:
 def test_an_adapter_is_heard_and_the_model_stays_what_it_is(
     folder: Path, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    decoder = make_decoder(folder, slots=6, adapters=files)
+    decoder = make_decoder(folder, slots=6, adapters=files, form=Form.DEVICE)
     plain = make_decoder(make_tiny_chat(tmp_path / "plain", pairs=()))
     prompt = list(range(3, 30))
     texts = {name: greedy_alone(decoder, prompt, 12, adapter=name) for name in NAMES}

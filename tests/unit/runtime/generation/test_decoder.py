@@ -7,17 +7,27 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from tests.support.tiny_chat import END, PAIRS, prompt_of
-from tests.unit.runtime.generation.decoders import SESSION, greedy_alone, make_decoder
+from tests.unit.runtime.generation.decoders import (
+    SESSION,
+    Form,
+    contents,
+    greedy_alone,
+    make_decoder,
+    take_device_memory,
+)
 from tokenizers import Tokenizer
 
 from modelservice_runtime.errors import (
     DeadlineExceededError,
+    DeviceLostError,
     ModelLoadFailedError,
     ModelNotFoundError,
     ModelRejectedError,
 )
 from modelservice_runtime.generation.config import read_config
-from modelservice_runtime.generation.decoder import Decoder, open_decoder
+from modelservice_runtime.generation.decoder import Decoder
+from modelservice_runtime.generation.decoder_session import check_placement, open_decoder
+from modelservice_runtime.generation.kv_memory import Device, HostMemory, RowShape
 
 
 def _copy(folder: Path, target: Path) -> Path:
@@ -29,11 +39,19 @@ def _graph(folder: Path) -> onnx.ModelProto:
 
 
 def _open(folder: Path) -> Decoder:
-    return Decoder(open_decoder(folder, read_config(folder), SESSION), 2, 64)
+    opened = open_decoder(folder, read_config(folder), SESSION)
+    return Decoder(opened, opened.take_memory(2, 64))
 
 
-def test_what_was_learnt_by_heart_is_answered(tiny_chat: Path) -> None:
-    decoder = make_decoder(tiny_chat)
+@pytest.fixture(params=Form, ids=lambda form: form.value)
+def form(request: pytest.FixtureRequest) -> Form:
+    """Keys and values where the CPU's models have them, and as on a device."""
+    found: Form = request.param
+    return found
+
+
+def test_what_was_learnt_by_heart_is_answered(tiny_chat: Path, form: Form) -> None:
+    decoder = make_decoder(tiny_chat, form=form)
     tokenizer = Tokenizer.from_file(str(tiny_chat / "tokenizer.json"))
 
     for question, answer in PAIRS:
@@ -41,8 +59,8 @@ def test_what_was_learnt_by_heart_is_answered(tiny_chat: Path) -> None:
         assert greedy_alone(decoder, tokenizer.encode(prompt_of(question)).ids, len(wanted)) == wanted
 
 
-def test_rows_of_different_lengths_do_not_see_each_other(tiny_chat: Path) -> None:
-    decoder, chance = make_decoder(tiny_chat), np.random.default_rng(2)
+def test_rows_of_different_lengths_do_not_see_each_other(tiny_chat: Path, form: Form) -> None:
+    decoder, chance = make_decoder(tiny_chat, form=form), np.random.default_rng(2)
     prompts = [chance.integers(0, 400, length).tolist() for length in (3, 60, 17, 31)]
     alone = [greedy_alone(decoder, prompt, 12) for prompt in prompts]
 
@@ -56,8 +74,8 @@ def test_rows_of_different_lengths_do_not_see_each_other(tiny_chat: Path) -> Non
     assert made == alone
 
 
-def test_a_prompt_in_pieces_is_the_prompt(tiny_chat: Path) -> None:
-    decoder = make_decoder(tiny_chat)
+def test_a_prompt_in_pieces_is_the_prompt(tiny_chat: Path, form: Form) -> None:
+    decoder = make_decoder(tiny_chat, form=form)
     prompt = np.random.default_rng(3).integers(0, 400, 50).tolist()
     whole = decoder.prefill(2, prompt, 0)
     for start in range(0, 50, 16):
@@ -66,8 +84,8 @@ def test_a_prompt_in_pieces_is_the_prompt(tiny_chat: Path) -> None:
     np.testing.assert_allclose(pieces, whole, atol=1e-3)
 
 
-def test_copies_and_swaps_carry_a_row(tiny_chat: Path) -> None:
-    decoder = make_decoder(tiny_chat)
+def test_copies_and_swaps_carry_a_row(tiny_chat: Path, form: Form) -> None:
+    decoder = make_decoder(tiny_chat, form=form)
     one, other = [5, 6, 7, 8], [9, 10, 11]
     wanted = [greedy_alone(decoder, prompt, 4) for prompt in (one, other)]
     decoder.prefill(0, one, 0)
@@ -81,16 +99,16 @@ def test_copies_and_swaps_carry_a_row(tiny_chat: Path) -> None:
     assert decoder.decode([wanted[0][0]], np.array([4])).argmax() == wanted[0][1]
 
 
-def test_a_prompt_that_nobody_wants_is_not_read(tiny_chat: Path) -> None:
-    decoder = make_decoder(tiny_chat)
-    before = [cache.copy() for cache in decoder._caches]
+def test_a_prompt_that_nobody_wants_is_not_read(tiny_chat: Path, form: Form) -> None:
+    decoder = make_decoder(tiny_chat, form=form)
+    before = contents(decoder._memory)
 
     with pytest.raises(DeadlineExceededError):
         decoder.prefill(0, [1, 2, 3], 0, is_wanted=lambda: False)
     decoder.stop()  # nothing runs: nothing happens, then or later
     decoder.prefill(1, [1, 2, 3], 0)
 
-    for cache, was in zip(decoder._caches, before, strict=True):
+    for cache, was in zip(contents(decoder._memory), before, strict=True):
         np.testing.assert_array_equal(cache[0], was[0])
 
 
@@ -130,7 +148,39 @@ def test_memory_is_what_the_configuration_says(tiny_chat: Path) -> None:
     opened = open_decoder(tiny_chat, read_config(tiny_chat), SESSION)
 
     assert opened.token_bytes == 2 * 2 * 2 * 16 * 4
-    assert Decoder(opened, 3, 100).cache_bytes == 3 * 100 * opened.token_bytes
+    for memory in (opened.take_memory(3, 100), take_device_memory(opened, 3, 100)):
+        assert Decoder(opened, memory).cache_bytes == 3 * 100 * opened.token_bytes
+        assert all(piece.shape == (3, 2, 100, 16) and not piece.any() for piece in contents(memory))
+
+
+def test_attention_that_the_device_leaves_to_another_is_refused(tiny_chat: Path) -> None:
+    """As keys and values of fp32 are by CUDA: the graph would run, and read what nobody has written."""
+    opened = open_decoder(tiny_chat, read_config(tiny_chat), SESSION)
+
+    check_placement(opened.session, "CPUExecutionProvider")
+    with pytest.raises(
+        ModelRejectedError, match=r"CUDA cannot run this graph's GroupQueryAttention.*-p fp16"
+    ):
+        check_placement(opened.session, "CUDAExecutionProvider")
+
+
+class _LostMemory(HostMemory):
+    """Of a device that failed for good."""
+
+    device = Device("cuda")
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered ; GPU=0")
+
+
+def test_a_device_that_is_lost_is_told(tiny_chat: Path) -> None:
+    opened, told = open_decoder(tiny_chat, read_config(tiny_chat), SESSION), []
+    decoder = Decoder(opened, _LostMemory(4, 2, RowShape(2, 8, 16, opened.cache_kind)))
+    decoder.on_device_lost = lambda: told.append("lost")
+
+    with pytest.raises(DeviceLostError):
+        decoder.copy(0, 1, 4)
+    assert told == ["lost"]
 
 
 def _add_node(folder: Path, kind: str, domain: str = "com.microsoft") -> None:

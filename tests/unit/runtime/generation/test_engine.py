@@ -11,7 +11,7 @@ from tests.unit.runtime.generation.played_rows import (
     text_alone,
 )
 
-from modelservice_runtime.errors import ServingError
+from modelservice_runtime.errors import DeviceLostError, ServingError
 from modelservice_runtime.generation.engine import Active
 from modelservice_runtime.generation.values import Finish, TokenEvent
 
@@ -32,9 +32,15 @@ class Session:
     """An engine, and what its generations were told."""
 
     def __init__(
-        self, slots: int, *, chunk: int = 4, keeps: bool = True, fails_at: int | None = None
+        self,
+        slots: int,
+        *,
+        chunk: int = 4,
+        keeps: bool = True,
+        fails_at: int | None = None,
+        fails_at_move: int | None = None,
     ) -> None:
-        self.rows = PlayedRows(slots, PLACES, fails_at)
+        self.rows = PlayedRows(slots, PLACES, fails_at, fails_at_move)
         self.engine, self.watcher = make_engine(self.rows, chunk=chunk, keeps=keeps)
         self.all: list[Active] = []
         self.tokens: dict[Active, list[int]] = defaultdict(list)
@@ -50,6 +56,17 @@ class Session:
     ) -> Active:
         active = make_active(prompt, max_tokens, owner=owner, priority=priority, adapter=adapter)
         return self.add(active)
+
+    def play(self, script: list[object]) -> None:
+        for action in script:
+            if action == "turn":
+                self.turn()
+            elif isinstance(action, tuple) and len(action) == 2:
+                self.act(*action)
+            else:
+                assert isinstance(action, tuple)
+                self.ask(*action)
+        self.finish()
 
     def act(self, name: str, index: int) -> None:
         if not self.all:
@@ -99,15 +116,7 @@ def test_texts_are_those_of_rows_alone_and_all_end_once(
     slots: int, keeps: bool, chunk: int, script: list[object]
 ) -> None:
     session = Session(slots, chunk=chunk, keeps=keeps)
-    for action in script:
-        if action == "turn":
-            session.turn()
-        elif isinstance(action, tuple) and len(action) == 2:
-            session.act(*action)
-        else:
-            assert isinstance(action, tuple)
-            session.ask(*action)
-    session.finish()
+    session.play(script)
 
     for generation in session.all:
         alone = _alone(generation)
@@ -153,7 +162,9 @@ def test_between_two_steps_of_an_adapter_others_have_one_each_and_a_chunk_is_rea
         since = {one.adapter: since.get(one.adapter, []) for one in session.engine._decoding}
         begun = len(session.rows.runs)
         session.turn()
-        for (kind, _), adapter in list(zip(session.rows.runs, session.rows.adapters, strict=True))[begun:]:
+        for (kind, _), adapter in list(zip(session.rows.runs, session.rows.run_adapters, strict=True))[
+            begun:
+        ]:
             for runs in since.values():
                 runs.append((kind, adapter if kind == "decode" else None))
             assert all(len(runs) == len(set(runs)) for runs in since.values())
@@ -167,7 +178,7 @@ def test_rows_of_one_adapter_share_a_step_and_no_other() -> None:
         session.ask([1, 2, 3], 6, "a", 0, adapter)
     session.finish()
 
-    runs = zip(session.rows.runs, session.rows.adapters, strict=True)
+    runs = zip(session.rows.runs, session.rows.run_adapters, strict=True)
     assert {(2, "x"), (2, None)} <= {(rows, by) for (kind, rows), by in runs if kind == "decode"}
     assert all(session.tokens[one] == _alone(one) for one in session.all)
 
@@ -198,6 +209,22 @@ def test_a_failing_step_ends_its_rows_and_leaves_nothing_behind() -> None:
     assert later.row.cached == 0
 
 
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 6), st.lists(actions, max_size=60))
+def test_rows_that_a_device_did_not_carry_tell_no_wrong_tokens(
+    slots: int, chunk: int, fails_at_move: int, script: list[object]
+) -> None:
+    session = Session(slots, chunk=chunk, fails_at_move=fails_at_move)
+    session.play(script)
+    session.rows.moves = fails_at_move  # what comes now is carried again
+    later = session.add(make_active([0, 1] * 10, 3, owner="a"))
+    session.finish()
+
+    for generation in session.all:
+        assert session.tokens[generation] == _alone(generation)[: len(session.tokens[generation])]
+        assert len(session.ends[generation]) == 1
+    assert session.tokens[later] == _alone(later)
+
+
 def test_a_prompt_that_goes_on_an_earlier_one_reads_the_rest_only() -> None:
     session = Session(2, chunk=40)
     first = session.add(make_active(range(12), 5, owner="a"))
@@ -224,6 +251,22 @@ def test_a_prompt_that_begins_like_one_that_is_running_copies_it() -> None:
     assert same.row.cached == 18
     assert session.tokens[same] == _alone(same)
     assert session.tokens[running] == _alone(running)
+
+
+def test_a_beginning_that_a_device_did_not_copy_is_not_read_on() -> None:
+    session = Session(3, chunk=40, fails_at_move=1)
+    running = session.add(make_active(range(20), 20, owner="a"))
+    session.turn()
+    session.turn()
+    same = session.add(make_active([*range(18), 40], 4, owner="a"))
+    session.finish()
+
+    for generation in (running, same):
+        (event,) = session.ends[generation]
+        assert event is not None
+        assert isinstance(event.error, DeviceLostError)
+    assert session.tokens[same] == []
+    assert session.tokens[running] == _alone(running)[: len(session.tokens[running])]
 
 
 def test_a_row_that_rests_makes_no_tokens_and_others_go_on() -> None:

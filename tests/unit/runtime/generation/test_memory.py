@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from modelservice_runtime.errors import InvalidSettingsError, ModelRejectedError
 from modelservice_runtime.generation.config import DecoderConfig, read_config
-from modelservice_runtime.generation.memory import cache_item_bytes, plan_cache
+from modelservice_runtime.generation.memory import FreeMemory, cache_item_bytes, plan_cache
 from modelservice_runtime.generation.values import Sampling
 from modelservice_runtime.settings.generation import GenerationSettings
 
@@ -35,7 +35,9 @@ TOKEN_BYTES = 2 * 16 * 4 * 64 * 4
 
 
 def _plan(free_mib: int, weights_mib: int = 100, **settings: int | None) -> tuple[int, int, int]:
-    plan = plan_cache(CONFIG, 4, GenerationSettings(**settings), weights_mib * MIB, free_mib * MIB)  # type: ignore[arg-type]
+    plan = plan_cache(
+        CONFIG, 4, GenerationSettings(**settings), weights_mib * MIB, FreeMemory(free_mib * MIB)
+    )  # type: ignore[arg-type]
     return plan.slots, plan.places, plan.cache_bytes
 
 
@@ -44,7 +46,7 @@ def test_with_much_memory_a_context_is_long_and_not_endless() -> None:
 
 
 def test_a_model_that_was_made_for_less_has_its_own_context() -> None:
-    plan = plan_cache(replace(CONFIG, context_length=100), 4, GenerationSettings(), 0, 1000 * MIB)
+    plan = plan_cache(replace(CONFIG, context_length=100), 4, GenerationSettings(), 0, FreeMemory(1000 * MIB))
 
     assert plan.places == 100
 
@@ -60,6 +62,13 @@ def test_what_is_asked_for_is_given_or_refused() -> None:
     assert _plan(2000, max_sequences=4, max_context_tokens=8192) == (4, 8192, 4 * 8192 * TOKEN_BYTES)
     with pytest.raises(ModelRejectedError, match=r"4 texts of 8192 tokens need 1\.00 GiB.*raise the memory"):
         _plan(1300, max_sequences=4, max_context_tokens=8192)
+
+
+def test_a_gpu_is_named_where_its_memory_is_short() -> None:
+    gpu = FreeMemory(400 * MIB, "GPU memory", "take a GPU with more memory")
+    words = r"0\.39 GiB of GPU memory are free.*take a GPU with more memory, or lower --max-sequences"
+    with pytest.raises(ModelRejectedError, match=words):
+        plan_cache(CONFIG, 4, GenerationSettings(max_context_tokens=1024), 100 * MIB, gpu)
 
 
 def test_a_context_beyond_the_models_own_is_refused() -> None:
@@ -86,7 +95,7 @@ def test_too_little_for_anything_is_told(free_mib: int) -> None:
 def test_what_is_promised_is_there(free: int, weights: int, slots: int, asked: int | None) -> None:
     settings = GenerationSettings(max_sequences=slots, kv_cache_bytes=asked)
     try:
-        plan = plan_cache(CONFIG, 4, settings, weights, free)
+        plan = plan_cache(CONFIG, 4, settings, weights, FreeMemory(free))
     except ModelRejectedError:
         return
     assert plan.cache_bytes == plan.slots * plan.places * TOKEN_BYTES

@@ -11,18 +11,27 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 from tests.support.tiny_chat import PAIRS, make_tiny_chat, prompt_of, write_adapter
+from tests.unit.runtime.fake_nvml import make_nvml
 
 from modelservice_pipeline.proof.files import write_proof
 from modelservice_pipeline.proof.proof import Case, Proof
 from modelservice_runtime.errors import (
+    ExecutionProviderUnavailableError,
     InvalidRequestError,
     InvalidSettingsError,
     ModelNotFoundError,
     ModelRejectedError,
     StartupError,
 )
+from modelservice_runtime.generation.memory import FreeMemory
 from modelservice_runtime.generation.values import GenerationRequest, Sampling, TokenEvent
-from modelservice_runtime.models.generative import load_generative, plan_generative, try_generative
+from modelservice_runtime.machine.gpu_devices import open_gpus
+from modelservice_runtime.models.generative import (
+    find_free_memory,
+    load_generative,
+    plan_generative,
+    try_generative,
+)
 from modelservice_runtime.models.loading import find_sources
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.models.versions import VersionSource
@@ -31,6 +40,7 @@ from modelservice_runtime.settings.generation import AdapterSource, GenerationSe
 from modelservice_runtime.settings.serve import parse_serve_arguments
 
 WAIT_SECONDS = 120
+MUCH = FreeMemory(8 * 1024**3)
 
 
 def _settings(folder: Path, *arguments: str, name: str = "chat"):  # type: ignore[no-untyped-def]
@@ -112,7 +122,7 @@ async def test_a_served_folder_generates_what_it_has_learnt(tiny_chat: Path) -> 
     table.declare("chat", "1")
     table.start_loading("chat", "1")
     assert not table.all_ready
-    models.publish(_source(tiny_chat), models.load(_source(tiny_chat)))
+    models.publish(_source(tiny_chat), models.load(_source(tiny_chat), lambda: None))
     assert table.all_ready
     model = table.find_generative("chat")
     assert model is not None
@@ -143,7 +153,7 @@ def test_tensors_are_not_asked_of_texts(tiny_chat: Path) -> None:
         table = ModelTable()
         models = GenerativeModels(_settings(tiny_chat, "--max-sequences", "1"), table)
         models.plan([_source(tiny_chat)])
-        models.publish(_source(tiny_chat), models.load(_source(tiny_chat)))
+        models.publish(_source(tiny_chat), models.load(_source(tiny_chat), lambda: None))
         with pytest.raises(InvalidRequestError, match="generates text"):
             table.find("chat", None)
         snapshots: list[object] = []
@@ -153,6 +163,22 @@ def test_tensors_are_not_asked_of_texts(tiny_chat: Path) -> None:
         return table
 
     asyncio.run(publish())
+
+
+def test_memory_is_the_devices_where_the_model_runs_on_one(tiny_chat: Path) -> None:
+    def free(*flags: str, taken_bytes: int = 0, devices: int = 2) -> FreeMemory:
+        settings = _settings(tiny_chat, *flags).session
+        return find_free_memory(settings, taken_bytes, lambda: open_gpus(lambda _: make_nvml(devices)))
+
+    cuda = ("--execution-provider", "CUDA")
+    assert (free(*cuda).size_bytes, free(*cuda).name) == (900, "GPU memory")
+    assert free(*cuda, "--device-id", "1", taken_bytes=99).size_bytes == 800
+    assert free(*cuda, "--cuda-memory-limit", "500", taken_bytes=100).size_bytes == 400
+    for few in (0, 1):
+        with pytest.raises(ExecutionProviderUnavailableError, match="no GPU 1"):
+            free(*cuda, "--device-id", "1", devices=few)
+    assert free(*cuda, "--execution-provider", "CPU", devices=0).name == "memory"
+    assert free().name == "memory"
 
 
 def test_a_trial_needs_memory_for_a_short_text_only(tiny_chat: Path) -> None:
@@ -187,7 +213,7 @@ def test_a_proof_beside_a_folder_is_replayed_before_it_serves(tiny_chat: Path, t
 
     def load() -> None:
         load_generative(
-            source, plan_generative(source, settings.generation, 0), settings.session, settings.generation
+            source, plan_generative(source, settings.generation, MUCH), settings.session, settings.generation
         )
 
     with pytest.raises(ModelRejectedError, match=r"no proof\.json"):
@@ -207,18 +233,18 @@ def test_what_does_not_fit_is_told_before_it_is_loaded(tiny_chat: Path, tmp_path
     settings = GenerationSettings(max_sequences=1024, max_context_tokens=1 << 24)
 
     with pytest.raises(ModelRejectedError, match=r"'chat' \(version '1'\): 1024 texts of 16777216 tokens"):
-        plan_generative(_source(folder), settings, 0)
+        plan_generative(_source(folder), settings, MUCH)
 
 
 def test_a_folder_without_its_graph_or_tokenizer_is_told(tiny_chat: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_chat, tmp_path / "parts"))
     (folder / "tokenizer.json").unlink()
-    plan = plan_generative(_source(folder), GenerationSettings(max_sequences=1), 0)
+    plan = plan_generative(_source(folder), GenerationSettings(max_sequences=1), MUCH)
     with pytest.raises(StartupError, match=r"tokenizer\.json"):
         load_generative(_source(folder), plan, _settings(folder).session, GenerationSettings(max_sequences=1))
     (folder / "model.onnx").unlink()
     with pytest.raises(ModelNotFoundError, match=r"model\.onnx"):
-        plan_generative(_source(folder), GenerationSettings(), 0)
+        plan_generative(_source(folder), GenerationSettings(), MUCH)
 
 
 @pytest.mark.parametrize(
@@ -253,11 +279,11 @@ def test_adapters_are_counted_and_tried(tmp_path: Path) -> None:
     try_generative(source, settings.session)
 
     limits = GenerationSettings(max_sequences=1, max_context_tokens=64)
-    plan_generative(source, limits, 0)
+    plan_generative(source, limits, MUCH)
     with file.open("r+b") as opened:
         opened.truncate(1 << 42)  # nowhere on the disk, but in the sum
     with pytest.raises(ModelRejectedError, match=r"4096\.\d+ GiB of weights"):
-        plan_generative(source, limits, 0)
+        plan_generative(source, limits, MUCH)
 
 
 def test_an_adapter_that_gives_no_numbers_is_found_by_the_trial(tmp_path: Path) -> None:
