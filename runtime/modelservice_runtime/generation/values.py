@@ -56,6 +56,9 @@ class Guide(Protocol):
     def ended(self) -> bool:
         """Whether the text is complete."""
 
+    def fork(self) -> "Guide":
+        """Another one for another text, as far as this one has come; costs little."""
+
 
 class FormKind(StrEnum):
     """How the form of a text is described."""

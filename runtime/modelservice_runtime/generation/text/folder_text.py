@@ -1,6 +1,7 @@
 """Texts of one generative model, by the files of its folder."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -17,6 +18,7 @@ from modelservice_runtime.generation.values import FormKind, GenerationRequest, 
 
 # Special tokens that begin calls of tools: what reads those needs to see them.
 _CALL_MARKERS = ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "<|python_tag|>", "<tool_call>", "</tool_call>")
+_SHOWN_TOKENS = 16_384
 
 
 class FolderText:
@@ -29,6 +31,8 @@ class FolderText:
         self._template = template or ChatTemplate({}, {})
         self._guidance = guidance
         self._family = family_of(self._template.source)
+        # Logprobs tell the same tokens over and over, 20 beside each that is chosen.
+        self._shown = lru_cache(_SHOWN_TOKENS)(lambda token: self._decode([token]))
         self._kept = {
             token: marker for marker in _CALL_MARKERS if (token := tokenizer.token_to_id(marker)) is not None
         }
@@ -42,6 +46,9 @@ class FolderText:
 
     def decode(self, tokens: list[int]) -> str:
         """See `TextModel.decode`."""
+        return self._shown(tokens[0]) if len(tokens) == 1 else self._decode(tokens)
+
+    def _decode(self, tokens: list[int]) -> str:
         with failures_told(_untokenized):
             text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         return text

@@ -1,7 +1,9 @@
 """Texts in a given form: which tokens may come next, by the library llguidance (the extra `guidance`)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from fractions import Fraction
+from math import inf, lcm
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,10 @@ _STEP_FUEL = 50_000
 _MAX_STATES = 50_000
 _MAX_FIELDS = 500
 _MAX_PARTS = 10_000
+# Each is compared with each of the others.
+_MAX_NAME_PATTERNS = 32
+# The library makes a state of each remainder, in no limit of its own; those of powers of 2 and 5 are few.
+_MAX_REMAINDERS = 1000
 _TRIED_STEPS = 4
 # A weak model writes spaces for ever where it may; indented JSON needs some.
 SPACES = r"[ \n\r\t]{1,20}"
@@ -89,6 +95,7 @@ class LibraryGuide:
 
     def __init__(self, matcher: "LLMatcher", vocabulary: int) -> None:
         self._matcher = matcher
+        self._vocabulary = vocabulary
         self._mask = np.zeros((vocabulary + 31) // 32, np.uint32)
 
     def allowed(self, mask: memoryview) -> None:
@@ -113,6 +120,10 @@ class LibraryGuide:
     def ended(self) -> bool:
         """See `Guide.ended`."""
         return bool(self._matcher.is_stopped()) and not self._matcher.is_error()
+
+    def fork(self) -> "LibraryGuide":
+        """See `Guide.fork`."""
+        return LibraryGuide(self._matcher.deep_copy(), self._vocabulary)
 
 
 def _matcher() -> "type[LLMatcher]":
@@ -151,10 +162,13 @@ def _try(matcher: "LLMatcher") -> None:
 
 
 def check_size(schema: object) -> None:
-    """Refuse schemas whose compilation, by the square of their fields, takes seconds."""
-    waiting, parts = [schema], 0
+    """Refuse schemas whose compilation, by the square of their fields or worse, takes seconds."""
+    waiting, parts, steps = [schema], 0, set[Fraction]()
     while waiting:
         part = waiting.pop()
+        if isinstance(part, dict):
+            _check_names(part.get("patternProperties"))
+            steps.update(_step_of(part.get("multipleOf")))
         inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         waiting.extend(inner)
         parts += len(inner) if isinstance(part, dict) else 1
@@ -163,6 +177,40 @@ def check_size(schema: object) -> None:
                 f"the schema is too large, expected at most {_MAX_FIELDS} fields in an object and "
                 f"{_MAX_PARTS} parts in all; make it simpler"
             )
+
+    _check_steps(steps)
+
+
+def _check_names(patterns: object) -> None:
+    if isinstance(patterns, dict) and len(patterns) > _MAX_NAME_PATTERNS:
+        raise InvalidRequestError(
+            f"patternProperties has {len(patterns)} patterns, expected at most {_MAX_NAME_PATTERNS}; make it "
+            "simpler"
+        )
+
+
+def _step_of(value: object) -> Iterator[Fraction]:
+    """What numbers have to be a multiple of, where that is a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf:
+        yield Fraction(str(value))
+
+
+def _check_steps(steps: Collection[Fraction]) -> None:
+    """Count remainders as if all had to hold for one number, as they may by `allOf` and references."""
+    remainders = 1
+    for step in steps:
+        remainders = lcm(remainders, _without(2, _without(5, step.numerator)))
+        if remainders > _MAX_REMAINDERS:
+            raise InvalidRequestError(
+                f"multipleOf: the multiples together have more than {_MAX_REMAINDERS} remainders; send "
+                "smaller ones, or powers of ten"
+            )
+
+
+def _without(factor: int, number: int) -> int:
+    while number % factor == 0:
+        number //= factor
+    return number
 
 
 def _check_length(form: str) -> None:

@@ -113,6 +113,25 @@ def test_spaces_come_to_an_end() -> None:
     assert text == "{" + " " * 20 + "}"
 
 
+@pytest.mark.parametrize("step", [0.01, 0.05, 5, 7, 60, 100_000])
+def test_multiples_are_kept(step: float) -> None:
+    schema = {"type": "number", "multipleOf": step}
+
+    text = write(
+        TEXT, TEXT.guide(TextForm(FormKind.JSON_SCHEMA, {"properties": {"multipleOf": schema}})), "{}"
+    )
+
+    assert json.loads(text) == {}
+
+
+def test_forks_follow_texts_of_their_own() -> None:
+    guide = TEXT.guide(TextForm(FormKind.CHOICE, ["yes", "no"]))
+    forks = [guide.fork() for _ in range(2)]
+
+    assert [write(TEXT, fork, wish) for fork, wish in zip(forks, ["no", "yes"], strict=True)] == ["no", "yes"]
+    assert write(TEXT, guide, "yes") == "yes"
+
+
 def test_pattern_is_kept() -> None:
     text = write(TEXT, TEXT.guide(TextForm(FormKind.REGEX, "[0-9]{3}-(a|b)c")), "12x-b")
 
@@ -190,6 +209,20 @@ BOMBS = {
     "strange": (FormKind.JSON_SCHEMA, {"type": "strange"}),
     "no schema": (FormKind.JSON_SCHEMA, "no schema"),
     "a list": (FormKind.JSON_SCHEMA, "[1]"),
+    "remainders": (FormKind.JSON_SCHEMA, {"type": "integer", "multipleOf": 20_011}),
+    "remainders of fractions": (FormKind.JSON_SCHEMA, {"type": "number", "multipleOf": 0.9973}),
+    "remainders together": (
+        FormKind.JSON_SCHEMA,
+        {"allOf": [{"type": "integer", "multipleOf": prime} for prime in (7, 11, 13, 17)]},
+    ),
+    "remainders of a tool": (
+        FormKind.TOOL_CALLS,
+        [{"function": {"name": "f", "parameters": {"properties": {"a": {"multipleOf": 20_011}}}}}],
+    ),
+    "patterns of names": (
+        FormKind.JSON_SCHEMA,
+        {"type": "object", "patternProperties": {f"^{number}_": {} for number in range(33)}},
+    ),
     "counted": (FormKind.REGEX, "(((a{1000}){1000}){1000})"),
     "many fields": (
         FormKind.TOOL_CALLS,

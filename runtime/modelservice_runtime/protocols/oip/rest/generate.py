@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.generation.values import GenerativeModel, Usage
+from modelservice_runtime.generation.values import GenerativeModel, TokenLogprob, Usage
 from modelservice_runtime.protocols.openai.answering.call import Choice
 from modelservice_runtime.protocols.openai.answering.prompts import Asker, prepare_completion
 from modelservice_runtime.protocols.openai.answering.starting import start_call
@@ -35,6 +35,10 @@ class GenerateForm:
         self._head: dict[str, Any] = {"model_name": name, "model_version": version}
         if request_id is not None:
             self._head["id"] = request_id
+
+    def logprob(self, logprob: TokenLogprob) -> TokenLogprob:
+        """See `Form.logprob`; nobody asks for any."""
+        return logprob
 
     def frames(self, choice: Choice) -> bytes:
         """See `Form.frames`."""

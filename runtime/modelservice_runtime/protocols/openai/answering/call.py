@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelservice_runtime.errors import (
     DeadlineExceededError,
@@ -38,8 +38,8 @@ _STREAM_HEADERS = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"
 class Choice:
     """One text as far as it has come.
 
-    `pieces` are what came and is not told yet: all of it, where the answer is whole. `begun`: something was
-    told. `called`: a tool was called in it.
+    `pieces` and `logprobs` are what came and is not told yet: all of it, where the answer is whole; logprobs
+    as the form writes them. `begun`: something was told. `called`: a tool was called in it.
     """
 
     __slots__ = ("begun", "called", "finish", "generation", "index", "logprobs", "pieces", "text", "usage")
@@ -50,13 +50,12 @@ class Choice:
         self.generation: Generation | None = None
         self.begun = self.called = False
         self.pieces: list[str | ToolPiece] = [text.echo] if text.echo else []
-        self.logprobs: list[TokenLogprob] = []
+        self.logprobs: list[Any] = []
         self.finish: Finish | None = None
         self.usage: Usage | None = None
 
     def add(self, event: TokenEvent) -> None:
-        """Take an event in."""
-        self.logprobs += event.logprobs
+        """Take an event in, but for its logprobs."""
         reader = self.text.tools
         if reader is None:
             self.pieces += [event.text] if event.text else []
@@ -73,6 +72,9 @@ class Choice:
 
 class Form(Protocol):
     """How one protocol tells of texts."""
+
+    def logprob(self, logprob: TokenLogprob) -> Any:
+        """How a token's logprob is kept until it is told."""
 
     def frames(self, choice: Choice) -> bytes:
         """What is new of a text, as events of a stream; takes it."""
@@ -181,6 +183,7 @@ class TextCall:
             self.fail(event.error)
             return
         choice.add(event)
+        choice.logprobs += map(self._form.logprob, event.logprobs)
         if choice.finish is not None:
             choice.generation = None
             self._open -= 1

@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.generation.values import ToolPiece, Usage
+from modelservice_runtime.generation.values import TokenLogprob, ToolPiece, Usage
 from modelservice_runtime.protocols.openai.answering.call import Choice
 from modelservice_runtime.protocols.openai.answering.documents import (
     DONE,
     Answered,
-    chat_logprobs,
+    chat_logprob,
     error_frames,
     frame,
     usage_document,
@@ -35,12 +35,16 @@ class ChatForm:
         self._one_call = one_call
         self._head = answered.head("chat.completion.chunk")
 
+    def logprob(self, logprob: TokenLogprob) -> orjson.Fragment:
+        """See `Form.logprob`."""
+        return chat_logprob(self._answered.text, logprob)
+
     def frames(self, choice: Choice) -> bytes:
         """See `Form.frames`."""
         deltas = list(self._deltas(choice))
         logprobs = None
         if choice.logprobs:
-            logprobs = chat_logprobs(self._answered.text, choice.logprobs)
+            logprobs = _logprobs(choice)
             deltas = deltas or [{"content": ""}]
         choice.pieces, choice.logprobs = [], []
         chunks: list[bytes] = []
@@ -122,9 +126,13 @@ class ChatForm:
         }
         if calls:
             message["tool_calls"] = list(calls.values())
-        logprobs = chat_logprobs(self._answered.text, choice.logprobs) if self._logprobs else None
+        logprobs = _logprobs(choice) if self._logprobs else None
         finish = choice.finish.value if choice.finish is not None else None
         return {"index": choice.index, "message": message, "logprobs": logprobs, "finish_reason": finish}
+
+
+def _logprobs(choice: Choice) -> dict[str, Any]:
+    return {"content": choice.logprobs, "refusal": None}
 
 
 def _new_call(name: str, arguments: str) -> dict[str, Any]:

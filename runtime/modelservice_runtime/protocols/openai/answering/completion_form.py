@@ -9,11 +9,13 @@ from typing import Any
 import orjson
 
 from modelservice_runtime.errors import ServingError
-from modelservice_runtime.generation.values import Usage
+from modelservice_runtime.generation.values import TokenLogprob, Usage
 from modelservice_runtime.protocols.openai.answering.call import Choice
 from modelservice_runtime.protocols.openai.answering.documents import (
     DONE,
     Answered,
+    CompletionLogprob,
+    completion_logprob,
     completion_logprobs,
     error_frames,
     frame,
@@ -32,6 +34,10 @@ class CompletionForm:
         self._include_usage = include_usage
         self._head = answered.head("text_completion")
         self._told_lengths: dict[int, int] = {}
+
+    def logprob(self, logprob: TokenLogprob) -> CompletionLogprob:
+        """See `Form.logprob`."""
+        return completion_logprob(self._answered.text, logprob)
 
     def frames(self, choice: Choice) -> bytes:
         """See `Form.frames`."""
@@ -70,7 +76,7 @@ class CompletionForm:
         logprobs = None
         if self._logprobs:
             offset = self._told_lengths.get(choice.index, 0)
-            logprobs = completion_logprobs(self._answered.text, choice.logprobs, offset)
+            logprobs = completion_logprobs(choice.logprobs, offset)
         finish = choice.finish.value if choice.finish is not None else None
         return {"index": choice.index, "text": text, "logprobs": logprobs, "finish_reason": finish}
 

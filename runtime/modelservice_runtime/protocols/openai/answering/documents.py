@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import Any
 
 import orjson
@@ -56,32 +57,40 @@ def usage_document(usage: Usage) -> dict[str, Any]:
     }
 
 
-def chat_logprobs(text: TextModel, logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
-    """Logprobs as chat has them."""
-    return {
-        "content": [
-            {
-                **_token(text, one.token, one.logprob),
-                "top_logprobs": [_token(text, *pair) for pair in one.alternatives],
-            }
-            for one in logprobs
-        ],
-        "refusal": None,
+def chat_logprob(text: TextModel, one: TokenLogprob) -> orjson.Fragment:
+    """A token's logprob as chat has it, written at once: a long answer's would take seconds at its end."""
+    told = {
+        **_token(text, one.token, one.logprob),
+        "top_logprobs": [_token(text, *pair) for pair in one.alternatives],
     }
+    return orjson.Fragment(orjson.dumps(told))
 
 
-def completion_logprobs(text: TextModel, logprobs: Sequence[TokenLogprob], offset: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class CompletionLogprob:
+    """A token's logprob as completions have it; `alternatives` are written."""
+
+    token: str
+    logprob: float
+    alternatives: orjson.Fragment
+
+
+def completion_logprob(text: TextModel, one: TokenLogprob) -> CompletionLogprob:
+    """See `chat_logprob`."""
+    alternatives = {text.decode([token]): _finite(logprob) for token, logprob in one.alternatives}
+    token = text.decode([one.token])
+    return CompletionLogprob(token, _finite(one.logprob), orjson.Fragment(orjson.dumps(alternatives)))
+
+
+def completion_logprobs(logprobs: Sequence[CompletionLogprob], offset: int) -> dict[str, Any]:
     """Logprobs as completions have them; `offset` is the place of the first token in the whole text."""
-    tokens = [text.decode([one.token]) for one in logprobs]
-    offsets = [offset + sum(map(len, tokens[:index])) for index in range(len(tokens))]
+    tokens = [one.token for one in logprobs]
+    ends = accumulate(map(len, tokens), initial=offset)
     return {
         "tokens": tokens,
-        "token_logprobs": [_finite(one.logprob) for one in logprobs],
-        "top_logprobs": [
-            {text.decode([token]): _finite(logprob) for token, logprob in one.alternatives}
-            for one in logprobs
-        ],
-        "text_offset": offsets,
+        "token_logprobs": [one.logprob for one in logprobs],
+        "top_logprobs": [one.alternatives for one in logprobs],
+        "text_offset": list(islice(ends, len(tokens))),
     }
 
 

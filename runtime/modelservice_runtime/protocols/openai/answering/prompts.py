@@ -61,19 +61,21 @@ def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list
     prompt = model.text.render_chat(asked.messages, asked.tools, asked.variables)
     _check_length(len(prompt), model.lane.limits, "messages")
     tokens = model.text.encode(prompt, add_special_tokens=False)
-    requests = _requests(model, tokens, "messages", asked.wishes, asker, asked.form)
+    guide = _guide(model, asked.form)
+    requests = _requests(model, tokens, "messages", asked.wishes, asker, guide)
     return [Text(one, _read_tools(model) if asked.reads_tools else None) for one in requests]
 
 
 def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: Asker) -> list[Text]:
     """The texts behind each prompt. Raises InvalidRequestError."""
     texts: list[Text] = []
+    guide = _guide(model, asked.form)
     for prompt in asked.prompts:
         tokens = _encode(model, prompt)
         echo = ""
         if asked.echo:
             echo = prompt if isinstance(prompt, str) else model.text.decode(tokens)
-        requests = _requests(model, tokens, "prompt", asked.wishes, asker, asked.form)
+        requests = _requests(model, tokens, "prompt", asked.wishes, asker, guide)
         texts += [Text(one, echo=echo) for one in requests]
     return texts
 
@@ -91,7 +93,7 @@ def _requests(
     param: str,
     wishes: Wishes,
     asker: Asker,
-    form: AskedForm | None,
+    guide: Guide | None,
 ) -> list[GenerationRequest]:
     """As many texts of one prompt as are wanted, each with a seed and a guide of its own."""
     if not tokens:
@@ -109,7 +111,7 @@ def _requests(
             include_stop=ends.include_stop,
             ignore_eos=ends.ignore_eos,
             min_tokens=min(ends.min_tokens, max_tokens),
-            guide=_guide(model, form),
+            guide=None if guide is None else guide.fork(),
             priority=wishes.priority,
             owner=asker.owner,
             cache_salt=wishes.cache_salt,

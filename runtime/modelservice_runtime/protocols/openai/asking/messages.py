@@ -7,6 +7,8 @@ from modelservice_runtime.protocols.openai.errors import FieldError
 
 MAX_MESSAGES = 4096
 _MAX_PARTS = 1024
+# Parts and calls of all messages together.
+_MAX_PARTS_IN_ALL = 4096
 _MAX_TOOLS = 128
 _MAX_TOOL_CALLS = 128
 _MAX_NAME_LENGTH = 128
@@ -27,7 +29,17 @@ def read_messages(fields: Fields) -> list[dict[str, Any]]:
     messages = fields.items("messages", max_items=MAX_MESSAGES) or []
     if not messages:
         raise FieldError("'messages' is empty; send at least one message", "messages")
+    parts = sum(map(_count_parts, messages))
+    if parts > _MAX_PARTS_IN_ALL:
+        raise FieldError(
+            f"'messages' has {parts} parts and calls of tools; it may have {_MAX_PARTS_IN_ALL}", "messages"
+        )
     return [_read_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
+
+
+def _count_parts(message: object) -> int:
+    listed = (message.get("content"), message.get("tool_calls")) if isinstance(message, dict) else ()
+    return sum(len(one) for one in listed if isinstance(one, list))
 
 
 def read_tools(fields: Fields) -> list[dict[str, Any]] | None:

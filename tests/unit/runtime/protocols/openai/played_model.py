@@ -24,17 +24,36 @@ from modelservice_runtime.generation.values import (
 )
 
 
+class PlayedGuide:
+    """Allows nothing, for no text is chosen by it; the ones that came of one know it as `root`."""
+
+    def __init__(self, root: "PlayedGuide | None" = None) -> None:
+        self.root = root or self
+        self.ended = False
+
+    def allowed(self, mask: memoryview) -> None:
+        pass
+
+    def accept(self, token: int) -> None:
+        pass
+
+    def fork(self) -> "PlayedGuide":
+        return PlayedGuide(self.root)
+
+
 class PlayedText:
     """A token is a character. A chat's prompt is its last message."""
 
     def __init__(self) -> None:
         self.rendered: list[tuple[list[dict[str, Any]], Any, Mapping[str, object]]] = []
         self.forms: list[TextForm] = []
+        self.decoded = 0
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return [*([0] if add_special_tokens else []), *map(ord, text)]
 
     def decode(self, tokens: list[int]) -> str:
+        self.decoded += 1
         return "".join(map(chr, tokens))
 
     def render_chat(self, messages: list[dict[str, Any]], tools: Any, variables: Mapping[str, object]) -> str:
@@ -50,7 +69,7 @@ class PlayedText:
         if form.kind is FormKind.REGEX and form.value == "(":
             raise InvalidRequestError("the pattern is none")
         self.forms.append(form)
-        return object()  # type: ignore[return-value]
+        return PlayedGuide()
 
 
 class PlayedTools:

@@ -229,8 +229,10 @@ def test_a_form_guides_the_text(
     played: Played, client: openai.OpenAI, fields: dict[str, Any], kind: FormKind, value: Any
 ) -> None:
     ask(client, n=2, extra_body=fields)
-    assert [(form.kind, form.value) for form in played.text.forms] == [(kind, value)] * 2
-    assert all(begun.request.guide is not None for begun in played.lane.begun)
+    assert [(form.kind, form.value) for form in played.text.forms] == [(kind, value)]
+    one, other = [begun.request.guide for begun in played.lane.begun]
+    assert one is not None
+    assert one is not other
     ask(client, response_format={"type": "text"})
     assert played.lane.begun[-1].request.guide is None
 
@@ -249,6 +251,24 @@ def test_logprobs_whole_and_in_pieces(played: Played, client: openai.OpenAI) -> 
     assert "".join(told) == "Grüße, 世界 👋"
 
 
+def test_logprobs_are_written_as_they_come_and_not_all_at_the_end(
+    played: Played, client: openai.OpenAI
+) -> None:
+    decoded = []
+
+    def say(generation: PlayedGeneration) -> None:
+        generation.say("abc")
+        decoded.append(played.text.decoded)
+        generation.say("", Finish.STOP)
+        decoded.append(played.text.decoded)
+
+    played.lane.script = say
+    ask(client, logprobs=True, top_logprobs=2)
+    assert decoded == [9, 9]
+
+
+TEXT_PART = {"type": "text", "text": "a"}
+CALL = {"function": {"name": "f"}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"temperature": 2.5}, "temperature"),
     ({"temperature": "hot"}, "temperature"),
@@ -283,6 +303,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"messages": ["hi"]}, "messages[0]"),
     ({"messages": [{"role": "king", "content": ""}]}, "messages[0].role"),
     ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"messages": [{"role": "user", "content": [TEXT_PART] * 1000}] * 5}, "messages"),
+    ({"messages": [{"role": "assistant", "tool_calls": [CALL] * 100}] * 42}, "messages"),
     ({"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
     (
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},

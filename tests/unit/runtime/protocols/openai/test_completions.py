@@ -3,10 +3,13 @@
 from typing import Any
 
 import openai
+import orjson
 import pytest
 from tests.unit.runtime.protocols.openai.conftest import Played
 
+from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.generation.values import Finish, FormKind
+from modelservice_runtime.protocols.openai.asking.fields import parse_object
 
 
 def ask(client: openai.OpenAI, prompt: Any = "Grüße", **fields: Any) -> Any:
@@ -74,6 +77,25 @@ def test_logprobs_tell_where_each_token_begins(played: Played, client: openai.Op
 def test_a_form_guides_the_text(played: Played, client: openai.OpenAI) -> None:
     ask(client, extra_body={"guided_choice": ["a"]})
     assert [form.kind for form in played.text.forms] == [FormKind.CHOICE]
+
+
+def test_a_form_is_compiled_once_for_all_texts(played: Played, client: openai.OpenAI) -> None:
+    """Compiling takes up to a second, and there may be 64 prompts with 8 texts each."""
+    ask(client, ["ab", "cd", "ef"], n=2, extra_body={"guided_choice": ["a"]})
+    assert len(played.text.forms) == 1
+    assert len({begun.request.guide for begun in played.lane.begun}) == 6
+
+
+@pytest.mark.parametrize("part", ["[]", "{}", '{"a":{}}'])
+def test_bodies_of_very_many_parts_are_refused_before_they_are_parsed(part: str) -> None:
+    body = f'{{"prompt":"a","x":[{",".join([part] * 66_000)}]}}'.encode()
+    with pytest.raises(InvalidRequestError, match="lists, objects and fields; it may have 65536"):
+        parse_object(body)
+
+
+def test_texts_may_hold_any_number_of_brackets() -> None:
+    text = '[{"a": "\\"}]' * 30_000
+    assert parse_object(orjson.dumps({"prompt": text})) == {"prompt": text}
 
 
 def test_the_end_for_want_of_tokens_is_told(played: Played, client: openai.OpenAI) -> None:
