@@ -92,6 +92,9 @@ class Replica:
             *(sys.executable, "-m", "modelservice_operator", "--kubeconfig", self._options.kubeconfig),
             *("--lease-namespace", namespace),
             *("--http-host", "127.0.0.1", "--http-port", str(FIRST_PORT + self._number)),
+            # Telling the states of 3,500 services takes 0.2 s of CPU. Prometheus asks twice a minute for it:
+            # looked at ten times a second it would be most of what is measured.
+            *("--most-reported-services", "0"),
             *("--log-level", "ERROR", *self._flags),
         ]
         self.started_at = time.perf_counter()

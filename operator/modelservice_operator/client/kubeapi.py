@@ -53,7 +53,7 @@ from modelservice_operator.facts.labels import MANAGER
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
     from modelservice_operator.client.answers import Object, Page, WatchEvent
     from modelservice_operator.client.credentials import Credentials
@@ -109,12 +109,12 @@ class ApiClient:
         """Address of the API server."""
         return self._credentials.server
 
-    def new_session(self) -> aiohttp.ClientSession:
+    def new_session(self, *middlewares: ClientMiddlewareType) -> aiohttp.ClientSession:
         """A session over the shared connections; closing it leaves the connections open."""
         return aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
-            middlewares=(self._authenticate,),
+            middlewares=(*middlewares, self._authenticate),
             proxy=self._credentials.proxy,
             # Lists are compressed above 128 KiB otherwise: CPU on both sides to save local bandwidth.
             headers={"User-Agent": self._manager, "Accept-Encoding": "identity"},

@@ -206,9 +206,9 @@ class Operator:
         for watch in self._watches:
             await watch.listed.wait()
         auditor = Auditor(self._api, self._store, self._ingest, scopes=scopes, kinds=self._kinds)
-        await self._fill_cache(auditor)
+        versions = await self._fill_cache(auditor)
         self._life.spawn("auditor", auditor.run(settings.audit_interval_seconds))
-        await self._start_kopf(scopes)
+        await self._start_kopf(scopes, versions)
         self._life.spawn("watchdog", guard_tasks(watcher_names(scopes, self._kinds)))
         if settings.namespaces:
             self._life.spawn("rights", guard_rights(self._api, settings.scopes, scopes))
@@ -229,10 +229,10 @@ class Operator:
             self._life.spawn("worker", work(self._queue, self._reconciler))
         await asyncio.Event().wait()
 
-    async def _start_kopf(self, scopes: Scopes) -> None:
+    async def _start_kopf(self, scopes: Scopes, versions: Mapping[str, str]) -> None:
         started = asyncio.Event()
         flags = KopfFlags(started=started, stop=self._stop_kopf)
-        kopf = run_kopf(self._api, self._ingest, flags, scopes=scopes, kinds=self._kinds)
+        kopf = run_kopf(self._api, self._ingest, flags, scopes=scopes, kinds=self._kinds, versions=versions)
         self._life.spawn("kopf", kopf)
         await started.wait()
         # kopf has just put its own signal handlers in; ours stop the workers before kopf.
@@ -250,15 +250,13 @@ class Operator:
             else:
                 return
 
-    async def _fill_cache(self, auditor: Auditor) -> None:
+    async def _fill_cache(self, auditor: Auditor) -> Mapping[str, str]:
         while True:
             try:
-                await auditor.fill()
+                return await auditor.fill()
             except ApiError as error:
                 log.warning("cannot list ModelServices and ModelRuntimes: %s", error.message)
                 await asyncio.sleep(WAIT_FOR_CRDS_SECONDS)
-            else:
-                return
 
     def _follow_activators(self) -> ActivatorPods | None:
         """Watch the pods of the activator, where there is one."""

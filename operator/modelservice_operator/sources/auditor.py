@@ -68,15 +68,21 @@ class Auditor:
         self._kinds = kinds
         """Those of ours that are read from the cluster, in the order in which they are read at first."""
 
-    async def fill(self) -> None:
-        """Read all ModelRuntimes and ModelServices; raises ApiError."""
+    async def fill(self) -> dict[str, str]:
+        """Read all ModelRuntimes and ModelServices; raises ApiError.
+
+        Returns the resourceVersion of each list by its path: a watch from there misses nothing.
+        """
+        versions = {}
         for resource in self._kinds:
             for scope in self._scopes_of(resource):
                 async for page in self._api.list_pages(resource, scope):
+                    versions[resource.path(scope)] = page.metadata.resource_version
                     for item in page.items or ():
                         self._ingest.on_event(resource, None, item)
                     await asyncio.sleep(0)
         self._count()
+        return versions
 
     async def run(self, interval_seconds: float) -> None:
         """Audit for ever, at jittered intervals."""

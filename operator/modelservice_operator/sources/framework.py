@@ -7,6 +7,7 @@ an object into the store and enqueue a key. Everything else about reconciliation
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import kopf
@@ -15,8 +16,9 @@ from modelservice_operator import common_metrics
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
     from kopf._core.engines.peering import Identity
 
     from modelservice_operator.cache.ingest import Ingest
@@ -48,6 +50,39 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         return None
+
+
+_NO_OBJECT = "metadata.name=-"
+"""A field selector that chooses nothing: no object can have this name."""
+
+
+class ReadAlready:
+    """Spares kopf its first lists: it costs a millisecond for each object to find that it is no news.
+
+    Each of these lists has just been read into the cache. Asked for with no object and at the very version
+    that was read, it leads kopf's watch on from there: what changed since comes as events, deletions too. A
+    list that is asked for again, after a watch has expired, is whole.
+    """
+
+    def __init__(self, versions: Mapping[str, str]) -> None:
+        self._versions = dict(versions)
+        """By path, of what was read; each is used once."""
+
+    async def skip(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send a request, a first list without its objects; the whole one where that is refused."""
+        whole = request.url
+        version = None if "watch" in whole.query else self._versions.pop(whole.path, None)
+        if version is None:
+            return await handler(request)
+        request.url = whole.update_query(
+            resourceVersion=version, resourceVersionMatch="Exact", fieldSelector=_NO_OBJECT
+        )
+        response = await handler(request)
+        if response.status == HTTPStatus.OK:
+            return response
+        response.release()
+        request.url = whole
+        return await handler(request)
 
 
 def watcher_names(scopes: Sequence[str | None], kinds: Sequence[Resource]) -> tuple[str, ...]:
@@ -83,13 +118,16 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def build_registry(api: ApiClient, ingest: Ingest, kinds: Iterable[Resource]) -> kopf.OperatorRegistry:
+def build_registry(
+    api: ApiClient, ingest: Ingest, kinds: Iterable[Resource], versions: Mapping[str, str]
+) -> kopf.OperatorRegistry:
     """Handlers for these kinds of ours, and the login with our own connections."""
     registry = kopf.OperatorRegistry()
+    lists = ReadAlready(versions)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(server=api.server, aiohttp_session=api.new_session())
+        return kopf.AiohttpSession(server=api.server, aiohttp_session=api.new_session(lists.skip))
 
     def listen(resource: Resource) -> None:
         @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)
@@ -117,10 +155,14 @@ async def run_kopf(
     *,
     scopes: Sequence[str | None],
     kinds: Sequence[Resource],
+    versions: Mapping[str, str],
 ) -> None:
-    """Run kopf until `flags.stop` is set; raises what ended it otherwise."""
+    """Run kopf until `flags.stop` is set; raises what ended it otherwise.
+
+    `versions` are those of the lists that the cache was filled from, by their path.
+    """
     await kopf.operator(
-        registry=build_registry(api, ingest, kinds),
+        registry=build_registry(api, ingest, kinds, versions),
         settings=build_settings(),
         identity=KOPF_IDENTITY,
         clusterwide=None in scopes,
