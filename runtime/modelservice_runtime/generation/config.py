@@ -16,6 +16,8 @@ CONFIG_NAME = "genai_config.json"
 _MAX_BYTES = 1024 * 1024
 # More than any model has; a slip in the file must not ask for all memory.
 _MAX_COUNT = 1 << 24
+# Each has inputs and outputs of its own, whose names are listed.
+_MAX_LAYERS = 4096
 # Parts of a model beside its decoder: they take pictures or sound, or encode what is to be answered first.
 _OTHER_PARTS = {
     "vision": "takes pictures",
@@ -97,7 +99,7 @@ def read_config(folder: Path) -> DecoderConfig:
     inputs, outputs = decoder.part("inputs"), decoder.part("outputs")
     return DecoderConfig(
         file=_file_name(decoder.text("filename")),
-        layers=decoder.count("num_hidden_layers"),
+        layers=decoder.count("num_hidden_layers", _MAX_LAYERS),
         kv_heads=decoder.count("num_key_value_heads"),
         head_size=head_size,
         context_length=model.count("context_length"),
@@ -126,10 +128,10 @@ class _Fields:
             raise self._wrong(name, "an object")
         return _Fields(value, f"{self._path}{name}.")
 
-    def count(self, name: str) -> int:
+    def count(self, name: str, most: int = _MAX_COUNT) -> int:
         value = self.values.get(name)
-        if not _is_whole(value) or not 1 <= value <= _MAX_COUNT:
-            raise self._wrong(name, f"a whole number from 1 to {_MAX_COUNT}")
+        if not _is_whole(value) or not 1 <= value <= most:
+            raise self._wrong(name, f"a whole number from 1 to {most}")
         return value
 
     def number(self, name: str, most: float, default: float) -> float:

@@ -38,7 +38,16 @@ class FolderText:
         }
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        """See `TextModel.encode`; other threads run meanwhile."""
+        """See `TextModel.encode`; other threads run meanwhile.
+
+        Raises InvalidRequestError for what is no text: arguments of tools come as JSON, which may hold that.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequestError(
+                "the text holds half a character (a lone surrogate, such as \\ud800); send whole ones"
+            ) from error
         with failures_told(_untokenized):
             (encoding,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)
             ids: list[int] = encoding.ids

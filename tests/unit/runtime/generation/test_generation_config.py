@@ -73,6 +73,7 @@ def test_sampling_is_what_the_makers_advise(
         ("model.decoder.head_size", "16"),
         ("model.decoder.num_hidden_layers", True),
         ("model.decoder.num_hidden_layers", 0),
+        ("model.decoder.num_hidden_layers", 10_000),
         ("model.decoder.num_key_value_heads", 2**40),
         ("model.context_length", 1.5),
         ("model.eos_token_id", []),

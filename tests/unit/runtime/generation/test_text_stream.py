@@ -254,3 +254,8 @@ def test_files_that_are_no_tokenizer_are_told(content: bytes | None, tmp_path: P
         load_text(tmp_path, guides=False)
 
     assert type(told.value).__name__ == "ModelLoadFailedError"
+
+
+def test_half_a_character_is_the_request_s_fault(tiny_chat: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="half a character"):
+        load_text(tiny_chat, guides=False).encode("a\ud800")
