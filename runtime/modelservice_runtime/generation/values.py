@@ -188,6 +188,9 @@ class TextModel(Protocol):
     def decode(self, tokens: list[int]) -> str:
         """The text of tokens, without special ones."""
 
+    def token_bytes(self, token: int) -> bytes:
+        """What one token adds to a text, perhaps a part of a character; nothing for special ones."""
+
     def render_chat(
         self,
         messages: list[dict[str, object]],
@@ -196,8 +199,12 @@ class TextModel(Protocol):
     ) -> str:
         """The prompt of a conversation, by the model's own template. Raises InvalidRequestError."""
 
-    def read_tools(self) -> ToolReader:
-        """A reader for one text of this model's family. Raises InvalidRequestError where it calls none."""
+    def read_tools(self, *, is_forced: bool) -> ToolReader:
+        """A reader for one text of this model's family.
+
+        `is_forced`: the text is kept in the form of calls. Raises InvalidRequestError where it is not, and
+        the model knows no calls.
+        """
 
     def guide(self, form: TextForm) -> Guide:
         """What keeps one text in a form. Raises InvalidRequestError for a form that cannot be kept."""

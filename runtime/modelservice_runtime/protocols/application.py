@@ -12,6 +12,7 @@ from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.protocols.late import LateFrontEnd
 from modelservice_runtime.protocols.oip.rest.front_end import OipFrontEnd
+from modelservice_runtime.protocols.refusals import refusal_response
 from modelservice_runtime.protocols.rest.answers import send
 from modelservice_runtime.protocols.rest.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.protocols.rest.routing import split_target
@@ -38,7 +39,7 @@ class Application:
             handler = request.head.plan or self._find_handler(request.head)
             response = handler(request)
         except ServingError as error:
-            response = error_response(error)
+            response = refusal_response(request.target, error)
         except Exception:  # the last boundary: one faulty request must not end the others
             log.exception("internal error", extra={"method": repr(request.method)})
             response = error_response(internal_error())

@@ -12,8 +12,9 @@ from modelservice_runtime.generation.text.guidance import Guidance
 from modelservice_runtime.generation.text.panics import failures_told
 from modelservice_runtime.generation.text.stream import TextStream
 from modelservice_runtime.generation.text.template.chat_template import ChatTemplate, load_chat_template
+from modelservice_runtime.generation.text.token_bytes import TokenBytes
 from modelservice_runtime.generation.text.tokenizer import load_tokenizer
-from modelservice_runtime.generation.text.tools.families import Family, family_of
+from modelservice_runtime.generation.text.tools.families import PLAIN, family_of
 from modelservice_runtime.generation.values import FormKind, GenerationRequest, Guide, TextForm, ToolReader
 
 # Special tokens that begin calls of tools: what reads those needs to see them.
@@ -28,11 +29,13 @@ class FolderText:
         self, tokenizer: Tokenizer, template: ChatTemplate | None = None, guidance: Guidance | None = None
     ) -> None:
         self._tokenizer = tokenizer
+        # Logprobs tell the same tokens over and over, 20 beside each that is chosen.
+        self._token_bytes = lru_cache(_SHOWN_TOKENS)(TokenBytes(tokenizer).of)
         self._template = template or ChatTemplate({}, {})
         self._guidance = guidance
         self._family = family_of(self._template.source)
-        # Logprobs tell the same tokens over and over, 20 beside each that is chosen.
-        self._shown = lru_cache(_SHOWN_TOKENS)(lambda token: self._decode([token]))
+        # A model that knows no calls can still be held to one.
+        self._calls = self._family or PLAIN
         self._kept = {
             token: marker for marker in _CALL_MARKERS if (token := tokenizer.token_to_id(marker)) is not None
         }
@@ -55,12 +58,13 @@ class FolderText:
 
     def decode(self, tokens: list[int]) -> str:
         """See `TextModel.decode`."""
-        return self._shown(tokens[0]) if len(tokens) == 1 else self._decode(tokens)
-
-    def _decode(self, tokens: list[int]) -> str:
         with failures_told(_untokenized):
             text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         return text
+
+    def token_bytes(self, token: int) -> bytes:
+        """See `TextModel.token_bytes`."""
+        return self._token_bytes(token)
 
     def render_chat(
         self,
@@ -71,9 +75,14 @@ class FolderText:
         """See `TextModel.render_chat`; the variable `continue_final_message` ends it in the last message."""
         return self._template.render(messages, tools, variables)
 
-    def read_tools(self) -> ToolReader:
+    def read_tools(self, *, is_forced: bool) -> ToolReader:
         """See `TextModel.read_tools`."""
-        return self._known_family().reader()
+        if self._family is None and not is_forced:
+            raise InvalidRequestError(
+                "the model's chat template shows no calls of tools as Qwen, Hermes, Llama 3 or Mistral write "
+                "them; ask without tools, or with 'tool_choice' required or a named function"
+            )
+        return self._calls.reader()
 
     def guide(self, form: TextForm) -> Guide:
         """See `TextModel.guide`; takes milliseconds, in which other threads run."""
@@ -90,17 +99,9 @@ class FolderText:
             case FormKind.CHOICE:
                 return guidance.of_choice(form.value)
             case FormKind.TOOL_CALLS:
-                family, find = self._known_family(), self._tokenizer.token_to_id
-                grammar = family.grammar(form.value, lambda text: guidance.literal(text, find(text)))
+                find = self._tokenizer.token_to_id
+                grammar = self._calls.grammar(form.value, lambda text: guidance.literal(text, find(text)))
                 return guidance.of_grammar(grammar)
-
-    def _known_family(self) -> Family:
-        if self._family is None:
-            raise InvalidRequestError(
-                "the model's chat template shows no calls of tools as Qwen, Hermes, Llama 3 or Mistral write "
-                "them; ask without tools"
-            )
-        return self._family
 
     def begin(self, request: GenerationRequest) -> TextStream:
         """The text of one generation. Raises InvalidRequestError for stop strings beyond the limits."""

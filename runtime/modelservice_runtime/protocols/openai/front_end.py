@@ -28,6 +28,7 @@ from modelservice_runtime.protocols.openai.models import (
     list_documents,
     model_document,
     read_model_name,
+    vector_document,
 )
 from modelservice_runtime.protocols.openai.routes import (
     OPENAI_METHODS,
@@ -77,8 +78,15 @@ class OpenAiFrontEnd:
     def _share_model(
         self, route: OpenAiRoute, ours: Handler, others: Handler, request: HttpRequest
     ) -> HttpResponse | None:
-        is_ours = model_document(self._table, route.model) is not None
-        return ours(request) if is_ours else others(request)
+        """The model's protocol; where there is none of the name, a server of texts speaks OpenAI's."""
+        is_unknown = not self._table.entries(route.model)
+        if model_document(self._table, route.model) or (is_unknown and self._table.generative()):
+            return ours(request)
+        response = others(request)
+        document = vector_document(self._table, route.model)
+        if response is None or document is None or response.status != 200:
+            return response
+        return HttpResponse(200, orjson.dumps({**document, **orjson.loads(response.body)}))
 
     def _list_models(self, _route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
         """Both OpenAI's list and KServe's names, whose first protocol has the same path."""

@@ -4,9 +4,10 @@ from typing import Any
 
 from modelservice_runtime.errors import NotFoundError
 from modelservice_runtime.generation.values import GenerativeModel
-from modelservice_runtime.models.repository import ModelTable
+from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.protocols.openai.asking.fields import Fields, shown
 from modelservice_runtime.protocols.openai.errors import FieldError, UnknownModelError
+from modelservice_runtime.protocols.openai.vectors.signatures import find_cross_encoder, find_encoder
 
 _OWNER = "modelservice"
 
@@ -43,8 +44,27 @@ def model_document(table: ModelTable, name: str) -> dict[str, Any] | None:
 
 
 def list_documents(table: ModelTable) -> list[dict[str, Any]]:
-    """The entries of `GET /v1/models`: models that generate text, and their adapters."""
-    return [_document(model, name) for model in table.generative() for name in (model.name, *model.adapters)]
+    """The entries of `GET /v1/models`: models that generate text, their adapters, and those of vectors."""
+    generative = table.generative()
+    texts = [_document(model, name) for model in generative for name in (model.name, *model.adapters)]
+    vectors = {handle.name for handle in table.handles() if _answers_for_texts(handle)}
+    return texts + [_vector_document(name) for name in sorted(vectors)]
+
+
+def vector_document(table: ModelTable, name: str) -> dict[str, Any] | None:
+    """What OpenAI's clients read of a model of tensors that gives vectors or scores; None for others."""
+    known = any(handle.name == name and _answers_for_texts(handle) for handle in table.handles())
+    return _vector_document(name) if known else None
+
+
+def _answers_for_texts(handle: ModelHandle) -> bool:
+    spec = handle.spec
+    return bool(handle.texts or find_encoder(spec) or find_cross_encoder(spec))
+
+
+def _vector_document(name: str) -> dict[str, Any]:
+    # When its files were made is not kept.
+    return {"id": name, "object": "model", "created": 0, "owned_by": _OWNER, "root": name, "parent": None}
 
 
 def _document(model: GenerativeModel, name: str) -> dict[str, Any]:

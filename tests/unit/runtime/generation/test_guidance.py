@@ -163,7 +163,7 @@ def test_model_that_must_call_a_tool_does_and_is_read(family: str, tools: list[d
 
     written = write(text, text.guide(TextForm(FormKind.TOOL_CALLS, tools)), "I would rather not")
 
-    reader = text.read_tools()
+    reader = text.read_tools(is_forced=True)
     pieces = [*reader.feed(written), *reader.end()]
     names = [piece.name for piece in pieces if isinstance(piece, ToolPiece) and piece.name]
     arguments = "".join(piece.arguments for piece in pieces if isinstance(piece, ToolPiece))
@@ -173,11 +173,19 @@ def test_model_that_must_call_a_tool_does_and_is_read(family: str, tools: list[d
         jsonschema.validate(json.loads(arguments), PERSON)
 
 
-def test_models_that_call_no_tools_say_so() -> None:
+def test_models_that_know_no_calls_say_so() -> None:
     with pytest.raises(InvalidRequestError, match="shows no calls of tools"):
-        TEXT.read_tools()
-    with pytest.raises(InvalidRequestError, match="shows no calls of tools"):
-        TEXT.guide(TextForm(FormKind.TOOL_CALLS, TOOLS))
+        TEXT.read_tools(is_forced=False)
+
+
+@pytest.mark.parametrize("tools", [TOOLS, TOOLS[:1]])
+def test_models_that_know_no_calls_are_held_to_one_all_the_same(tools: list[dict[str, object]]) -> None:
+    written = write(TEXT, TEXT.guide(TextForm(FormKind.TOOL_CALLS, tools)), "I would rather not")
+
+    reader = TEXT.read_tools(is_forced=True)
+    pieces = [*reader.feed(written), *reader.end()]
+    assert {type(piece) for piece in pieces} == {ToolPiece}, written
+    assert {piece.name for piece in pieces if isinstance(piece, ToolPiece)} & {"a", "b"}
 
 
 # Bombs.

@@ -51,6 +51,18 @@ def words_tokenizer() -> Tokenizer:
 BYTES, WORDS = FolderText(bytes_tokenizer()), FolderText(words_tokenizer())
 
 
+@pytest.mark.parametrize("text", TEXTS)
+def test_bytes_of_tokens_are_those_of_the_text(text: str) -> None:
+    for model in (BYTES, WORDS):
+        tokens = model.encode(text.replace(" ", "▁") if model is WORDS else text)
+        assert b"".join(map(model.token_bytes, tokens)) == text.encode()
+
+
+def test_words_keep_their_spaces_and_special_tokens_are_no_text() -> None:
+    assert [WORDS.token_bytes(token) for token in (1, 2, 7 + 0xE4)] == [b" Paris", b" is", b"\xe4"]
+    assert [BYTES.token_bytes(token) for token in (256, 258, 9999)] == [b"", b"<tool_call>", b""]
+
+
 def stream(
     text: FolderText, tokens: Sequence[int], prompt: tuple[int, ...] = (), **fields: object
 ) -> list[str]:

@@ -58,7 +58,7 @@ def family_of(template: str) -> Family | None:
         return _TAGGED
     if CALLS in template:
         return _NAMED if ARGUMENTS in template else _LISTED
-    return _PLAIN if _PLAIN_JSON in template else None
+    return PLAIN if _PLAIN_JSON in template else None
 
 
 def _name_and_schema(tool: Mapping[str, object]) -> tuple[str, object]:
@@ -112,6 +112,6 @@ def _up_to(times: int, rule: str) -> str:
 
 
 _TAGGED = Family(TaggedReader, _object("arguments"), _write_tagged)
-_PLAIN = Family(PlainReader, _object("parameters"), _write_one)
+PLAIN = Family(PlainReader, _object("parameters"), _write_one)
 _LISTED = Family(ListedReader, _object("arguments"), _write_listed)
 _NAMED = Family(ListedReader, _write_named_call, _write_named)

@@ -1,5 +1,6 @@
 """Parts that the answers of chat and completions have in common; pure."""
 
+import codecs
 import time
 import uuid
 from collections.abc import Sequence
@@ -70,24 +71,27 @@ def chat_logprob(text: TextModel, one: TokenLogprob) -> orjson.Fragment:
 class CompletionLogprob:
     """A token's logprob as completions have it; `alternatives` are written."""
 
-    token: str
+    token: bytes
     logprob: float
     alternatives: orjson.Fragment
 
 
 def completion_logprob(text: TextModel, one: TokenLogprob) -> CompletionLogprob:
     """See `chat_logprob`."""
-    alternatives = {text.decode([token]): _finite(logprob) for token, logprob in one.alternatives}
-    token = text.decode([one.token])
+    told = [(text.token_bytes(token), logprob) for token, logprob in one.alternatives]
+    alternatives = {_shown(token): _finite(logprob) for token, logprob in told}
+    token = text.token_bytes(one.token)
     return CompletionLogprob(token, _finite(one.logprob), orjson.Fragment(orjson.dumps(alternatives)))
 
 
 def completion_logprobs(logprobs: Sequence[CompletionLogprob], offset: int) -> dict[str, Any]:
     """Logprobs as completions have them; `offset` is the place of the first token in the whole text."""
     tokens = [one.token for one in logprobs]
-    ends = accumulate(map(len, tokens), initial=offset)
+    # A character that lies across tokens counts for its last one.
+    characters = codecs.getincrementaldecoder("utf-8")("replace")
+    ends = accumulate([len(characters.decode(token)) for token in tokens], initial=offset)
     return {
-        "tokens": tokens,
+        "tokens": [_shown(token) for token in tokens],
         "token_logprobs": [one.logprob for one in logprobs],
         "top_logprobs": [one.alternatives for one in logprobs],
         "text_offset": list(islice(ends, len(tokens))),
@@ -95,8 +99,12 @@ def completion_logprobs(logprobs: Sequence[CompletionLogprob], offset: int) -> d
 
 
 def _token(text: TextModel, token: int, logprob: float) -> dict[str, Any]:
-    shown = text.decode([token])
-    return {"token": shown, "logprob": _finite(logprob), "bytes": list(shown.encode("utf-8", "replace"))}
+    told = text.token_bytes(token)
+    return {"token": _shown(told), "logprob": _finite(logprob), "bytes": list(told)}
+
+
+def _shown(token: bytes) -> str:
+    return token.decode("utf-8", "replace")
 
 
 def _finite(logprob: float) -> float:

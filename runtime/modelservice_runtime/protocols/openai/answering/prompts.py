@@ -63,7 +63,7 @@ def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list
     tokens = model.text.encode(prompt, add_special_tokens=False)
     guide = _guide(model, asked.form)
     requests = _requests(model, tokens, "messages", asked.wishes, asker, guide)
-    return [Text(one, _read_tools(model) if asked.reads_tools else None) for one in requests]
+    return [Text(one, _read_tools(model, asked) if asked.reads_tools else None) for one in requests]
 
 
 def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: Asker) -> list[Text]:
@@ -126,9 +126,9 @@ def _reseeded(sampling: Sampling, index: int) -> Sampling:
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
 
 
-def _read_tools(model: GenerativeModel) -> ToolReader:
+def _read_tools(model: GenerativeModel, asked: ChatAsked) -> ToolReader:
     try:
-        return model.text.read_tools()
+        return model.text.read_tools(is_forced=asked.calls_tools)
     except InvalidRequestError as error:
         raise FieldError(f"'tools': {error}", "tools") from error
 

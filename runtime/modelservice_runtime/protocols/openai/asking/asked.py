@@ -24,16 +24,21 @@ _MAX_PROMPT_TOKENS = 1 << 22
 _RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "continue_final_message"})
 
 Prompt: TypeAlias = str | list[int]
+_Tools: TypeAlias = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ChatAsked:
-    """A conversation to be continued. With `reads_tools` calls of tools are looked for in the answer."""
+    """A conversation to be continued.
+
+    With `reads_tools` calls of tools are looked for in the answer; with `calls_tools` it has to be one.
+    """
 
     wishes: Wishes
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None
     reads_tools: bool
+    calls_tools: bool
     one_call: bool
     variables: dict[str, Any]
     form: AskedForm | None
@@ -57,16 +62,17 @@ def read_chat(fields: Fields) -> ChatAsked:
     top = fields.whole("top_logprobs", 0, MAX_LOGPROBS)
     if top and not wants_logprobs:
         raise FieldError("'top_logprobs' needs 'logprobs' to be true", "top_logprobs")
-    tools = read_tools(fields)
-    form, called = read_format(fields), _read_tool_choice(fields, tools)
+    choice, tools = _read_allowed(fields, read_tools(fields))
+    form, called = read_format(fields), _read_tool_choice(fields, choice, tools)
     if form is not None and called is not None:
         raise FieldError(f"'tool_choice' contradicts '{form.param}'; send one of them", "tool_choice")
-    is_none = fields.any("tool_choice") == "none"
+    is_none = choice == "none"
     return ChatAsked(
         wishes=read_wishes(fields, (top or 0) if wants_logprobs else None),
         messages=read_messages(fields),
         tools=None if is_none else tools,
         reads_tools=tools is not None and not is_none,
+        calls_tools=called is not None,
         one_call=not fields.flag("parallel_tool_calls", default=True),
         variables=_read_variables(fields),
         form=form or called,
@@ -105,22 +111,39 @@ def _read_variables(fields: Fields) -> dict[str, Any]:
     return {**variables, "add_generation_prompt": begins, "continue_final_message": continues}
 
 
-def _read_tool_choice(fields: Fields, tools: list[dict[str, Any]] | None) -> AskedForm | None:
-    """The form of an answer that has to call a tool; None where it need not."""
+def _read_allowed(fields: Fields, tools: _Tools | None) -> tuple[object, _Tools | None]:
+    """What `tool_choice` says, and the tools that it leaves; `allowed_tools` says both."""
     choice = fields.any("tool_choice")
+    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools" or tools is None:
+        return choice, tools
+    allowed = Fields(choice, "tool_choice").object("allowed_tools") or Fields({}, "tool_choice.allowed_tools")
+    allowed.required("mode")
+    named = allowed.items("tools", max_items=len(tools)) or []
+    names = [_named_function(one) for one in named]
+    if not names or not set(names) <= {tool_name(tool) for tool in tools}:
+        raise allowed.fail("tools", "a list of functions of 'tools'")
+    return allowed.choice("mode", ("auto", "required")), [tool for tool in tools if tool_name(tool) in names]
+
+
+def _read_tool_choice(fields: Fields, choice: object, tools: _Tools | None) -> AskedForm | None:
+    """The form of an answer that has to call a tool; None where it need not."""
     if choice is None or choice in ("none", "auto"):
         return None
-    expected = "'none', 'auto', 'required' or an object that names a function of 'tools'"
     if tools is None:
         raise FieldError("'tool_choice' needs 'tools'", "tool_choice")
     if choice == "required":
         return AskedForm(TextForm(FormKind.TOOL_CALLS, tools), "tool_choice")
-    named = choice.get("function") if isinstance(choice, dict) else None
-    name = named.get("name") if isinstance(named, dict) else None
-    called = [tool for tool in tools if tool_name(tool) == name]
+    called = [tool for tool in tools if tool_name(tool) == _named_function(choice)]
     if not called:
+        expected = "'none', 'auto', 'required' or an object that names a function of 'tools'"
         raise fields.fail("tool_choice", expected)
     return AskedForm(TextForm(FormKind.TOOL_CALLS, called), "tool_choice")
+
+
+def _named_function(choice: object) -> str | None:
+    named = choice.get("function") if isinstance(choice, dict) else None
+    name = named.get("name") if isinstance(named, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _read_prompts(fields: Fields) -> list[Prompt]:

@@ -48,13 +48,17 @@ class PlayedText:
         self.rendered: list[tuple[list[dict[str, Any]], Any, Mapping[str, object]]] = []
         self.forms: list[TextForm] = []
         self.decoded = 0
+        self.knows_calls = True
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return [*([0] if add_special_tokens else []), *map(ord, text)]
 
     def decode(self, tokens: list[int]) -> str:
-        self.decoded += 1
         return "".join(map(chr, tokens))
+
+    def token_bytes(self, token: int) -> bytes:
+        self.decoded += 1
+        return chr(token).encode()
 
     def render_chat(self, messages: list[dict[str, Any]], tools: Any, variables: Mapping[str, object]) -> str:
         self.rendered.append((messages, tools, variables))
@@ -62,7 +66,9 @@ class PlayedText:
             raise InvalidRequestError("the template refuses this")
         return str(messages[-1]["content"])
 
-    def read_tools(self) -> ToolReader:
+    def read_tools(self, *, is_forced: bool) -> ToolReader:
+        if not is_forced and not self.knows_calls:
+            raise InvalidRequestError("it knows no calls")
         return PlayedTools()
 
     def guide(self, form: TextForm) -> Guide:

@@ -207,8 +207,22 @@ def test_tools_are_called_piece_by_piece(played: Played, client: openai.OpenAI) 
 def test_a_tool_that_must_be_called_guides_the_text(
     played: Played, client: openai.OpenAI, choice: Any
 ) -> None:
+    played.text.knows_calls = False
     ask(client, tools=[TOOL], tool_choice=choice)
     assert [(form.kind, form.value) for form in played.text.forms] == [(FormKind.TOOL_CALLS, [TOOL])]
+    with pytest.raises(openai.BadRequestError, match="it knows no calls"):
+        ask(client, tools=[TOOL])
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_allowed_tools_are_those_that_the_model_is_told_of(
+    played: Played, client: openai.OpenAI, mode: str
+) -> None:
+    other = {"type": "function", "function": {"name": "g"}}
+    allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    ask(client, tools=[other, TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+    assert played.text.rendered[0][1] == [TOOL]
+    assert [form.value for form in played.text.forms] == ([[TOOL]] if mode == "required" else [])
 
 
 @pytest.mark.parametrize(
@@ -316,6 +330,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [TOOL, TOOL]}, "tools"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}},
+     "tool_choice.allowed_tools.tools"),
     ({"tools": [TOOL], "tool_choice": "required", "response_format": {"type": "json_object"}}, "tool_choice"),
     ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
@@ -478,6 +494,10 @@ def test_models_are_listed_and_those_of_tensors_keep_their_answers(
     assert names == ["mlp", "chat", "polite"]
     status = played.server.request("GET", "/v1/models/mlp").json()
     assert status["model_version_status"][0]["state"] == "AVAILABLE"
-    assert played.server.request("GET", "/v1/models/unknown").status == 404
+    with pytest.raises(openai.NotFoundError, match="'unknown' does not exist") as told:
+        client.models.retrieve("unknown")
+    assert told.value.code == "model_not_found"
     assert played.server.request("POST", "/v1/models/chat", {}).status == 405
     assert played.server.request("GET", "/v1/chat/completions").status == 405
+    with pytest.raises(openai.NotFoundError, match="no such path"):
+        client.moderations.create(input="x")

@@ -127,6 +127,15 @@ def test_what_cannot_be_embedded_is_refused(
     assert word in error["message"]
 
 
+def test_models_that_read_texts_are_listed(vectors: ServerThread, client: openai.OpenAI) -> None:
+    listed = {model.id for model in client.models.list()}
+    assert {"encoder", "cross"} <= listed
+    assert "mlp" not in listed
+    assert client.models.retrieve("encoder").id == "encoder"
+    status = vectors.request("GET", "/v1/models/encoder").json()
+    assert status["model_version_status"][0]["state"] == "AVAILABLE"
+
+
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.embeddings.create(model="none", input="a")
