@@ -5,7 +5,7 @@ from modelservice_runtime.transport.http import HttpResponse
 from modelservice_runtime.transport.status import error_response
 
 # Below these paths everything is OpenAI's, but for the models of TensorFlow Serving.
-_OPENAI_PATHS, _SHARED_PATH = (b"/v1/", b"/openai/"), b"/v1/models/"
+_OPENAI_PATHS, _SHARED_PATH = (b"/v1/", b"/v2/rerank", b"/openai/"), b"/v1/models/"
 
 
 def refusal_response(target: bytes, error: ServingError) -> HttpResponse:

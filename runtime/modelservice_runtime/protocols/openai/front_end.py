@@ -84,9 +84,9 @@ class OpenAiFrontEnd:
             return ours(request)
         response = others(request)
         document = vector_document(self._table, route.model)
-        if response is None or document is None or response.status != 200:
+        if document is None or response is None or not isinstance(response.body, bytes):
             return response
-        return HttpResponse(200, orjson.dumps({**document, **orjson.loads(response.body)}))
+        return HttpResponse(response.status, orjson.dumps({**document, **orjson.loads(response.body)}))
 
     def _list_models(self, _route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
         """Both OpenAI's list and KServe's names, whose first protocol has the same path."""

@@ -34,11 +34,14 @@ OPENAI_METHODS: dict[OpenAiEndpoint, tuple[bytes, ...]] = {
     OpenAiEndpoint.MODEL_LIST: READ,
     OpenAiEndpoint.MODEL: READ,
 }
+# Where the second version of Cohere's clients asks, and vLLM answers.
+_COHERE_RERANK = "/v2/rerank"
 _PATHS = {
     "/v1/chat/completions": OpenAiEndpoint.CHAT,
     "/v1/completions": OpenAiEndpoint.COMPLETION,
     "/v1/embeddings": OpenAiEndpoint.EMBEDDINGS,
     "/v1/rerank": OpenAiEndpoint.RERANK,
+    _COHERE_RERANK: OpenAiEndpoint.RERANK,
     "/v1/models": OpenAiEndpoint.MODEL_LIST,
     "/v1/models/{model}": OpenAiEndpoint.MODEL,
 }
@@ -58,7 +61,8 @@ class OpenAiRoute:
 
 def match_openai_template(segments: tuple[bytes, ...]) -> Match[OpenAiEndpoint] | None:
     """Find the template of a path's segments, or None."""
-    if segments[0] not in (b"v1", b"openai") or _PREDICTS.search(segments[-1]):
+    is_ours = segments[0] in (b"v1", b"openai") or segments == (b"v2", b"rerank")
+    if not is_ours or _PREDICTS.search(segments[-1]):
         return None
     decoded = decode_segments(segments)
     return None if decoded is None else OPENAI_ROUTES.match(decoded)

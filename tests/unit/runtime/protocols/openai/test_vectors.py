@@ -152,7 +152,7 @@ def test_documents_are_ranked(vectors: ServerThread, model: str) -> None:
     assert answer["results"][0]["relevance_score"] == pytest.approx(1, abs=1e-6)
     scores = [one["relevance_score"] for one in answer["results"]]
     assert scores == sorted(scores, reverse=True)
-    short = vectors.request("POST", "/v1/rerank", {**body, "top_n": 1, "return_documents": False}).json()
+    short = vectors.request("POST", "/v2/rerank", {**body, "top_n": 1, "return_documents": False}).json()
     assert [sorted(one) for one in short["results"]] == [["index", "relevance_score"]]
 
 
