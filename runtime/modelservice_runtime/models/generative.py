@@ -21,6 +21,7 @@ from modelservice_runtime.generation.memory import CachePlan, FreeMemory, cache_
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.machine.gpu_devices import GpuReader, free_memory_bytes, open_gpus
 from modelservice_runtime.machine.memory.cgroup import process_status
+from modelservice_runtime.machine.memory.huge_pages import settle_memory
 from modelservice_runtime.machine.memory.shares import find_memory_share
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.models.content import LoadedFiles
@@ -147,6 +148,7 @@ def load_generative(
         pace = Pace(settings.max_inter_token_seconds, settings.prefill_chunk_tokens)
         started = time.perf_counter()
         _generate(decoder, Pace(1.0))  # the first run gets its memory, and says little
+        settle_memory()
         _generate(decoder, pace)
         _try_adapters(decoder)
         warm_seconds = time.perf_counter() - started

@@ -12,8 +12,7 @@ from typing import TypeVar
 from modelservice_runtime.errors import InvalidSettingsError, ModelLoadFailedError
 from modelservice_runtime.generation.config import is_generative
 from modelservice_runtime.machine.cpu import available_cpus
-from modelservice_runtime.machine.memory.allocator import give_back_freed_memory
-from modelservice_runtime.machine.memory.huge_pages import use_huge_pages
+from modelservice_runtime.machine.memory.huge_pages import settle_memory
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.models.content import LoadedFiles
 from modelservice_runtime.models.samples import DecodeSample, read_samples
@@ -99,8 +98,7 @@ def _load_and_warm_up(
     model = load_onnx_model(source.path, source.name, source.version, settings.session)
     files.add_external(model.files.locations, model.files.model.parent)
     model.on_device_lost = on_device_lost
-    give_back_freed_memory()  # first, for what moves to huge pages stays
-    use_huge_pages()
+    settle_memory()
     started = time.perf_counter()
     samples = read_samples(model.spec, source.path, source.samples, decode_sample)
     if source.has_to_prove and settings.model_trial_seconds is None:

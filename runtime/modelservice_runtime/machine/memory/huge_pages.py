@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from modelservice_runtime.machine.memory.allocator import give_back_freed_memory
+
 _SETTINGS = Path("/sys/kernel/mm/transparent_hugepage")
 _SELF = Path("/proc/self")
 _MADV_COLLAPSE = 25  # Linux 6.1
@@ -31,6 +33,12 @@ _PRESENT_BIT = 63
 
 # Private, written to, and no file's: by a line of maps.
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 *(?:\[heap\])?$")
+
+
+def settle_memory() -> None:
+    """Once a model is loaded: what loading freed goes back, and what stays moves to huge pages."""
+    give_back_freed_memory()  # first, for what moves to huge pages stays
+    use_huge_pages()
 
 
 def use_huge_pages() -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import mmap
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from modelservice_runtime.settings.serve import parse_serve_arguments
 
 WAIT_SECONDS = 120
 MUCH = FreeMemory(8 * 1024**3)
+THP_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def _settings(folder: Path, *arguments: str, name: str = "chat"):  # type: ignore[no-untyped-def]
@@ -245,6 +247,29 @@ def test_a_folder_without_its_graph_or_tokenizer_is_told(tiny_chat: Path, tmp_pa
     (folder / "model.onnx").unlink()
     with pytest.raises(ModelNotFoundError, match=r"model\.onnx"):
         plan_generative(_source(folder), GenerationSettings(), MUCH)
+
+
+@pytest.mark.skipif(
+    not THP_SETTING.exists() or "[never]" in THP_SETTING.read_text(), reason="this system has no huge pages"
+)
+def test_what_a_loaded_model_keeps_is_asked_to_lie_in_huge_pages(tiny_chat: Path) -> None:
+    kept = np.frombuffer(mmap.mmap(-1, 32 << 20, mmap.MAP_PRIVATE), np.uint8)  # as large weights would
+    kept[:] = 1
+    source, settings = _source(tiny_chat), GenerationSettings(max_sequences=1)
+    load_generative(source, plan_generative(source, settings, MUCH), _settings(tiny_chat).session, settings)
+    assert "hg" in _mapping_flags(kept.ctypes.data + kept.nbytes // 2)
+
+
+def _mapping_flags(address: int) -> list[str]:
+    is_inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, _, rest = line.partition(" ")
+        if first == "VmFlags:" and is_inside:
+            return rest.split()
+        if not first.endswith(":"):
+            start, end = (int(part, 16) for part in first.split("-"))
+            is_inside = start <= address < end
+    raise AssertionError("the address is in no mapping")
 
 
 @pytest.mark.parametrize(
