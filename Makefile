@@ -213,7 +213,7 @@ lock: $(VENV)/.installed ## Lock the dependencies again (requirements/*.txt)
 bench: $(VENV)/.installed ## Measure the runtime beside others; draws docs/benchmarks.svg (about 5 minutes)
 	@$(PY) -m benchmarks --chart docs/benchmarks.svg
 
-bench-generation: $(VENV)/.installed ## Measure generated texts beside onnxruntime-genai, with SmolLM2-135M (10 minutes; first 6 GB)
+bench-generation: $(VENV)/.installed ## Measure generated texts beside onnxruntime-genai, OpenVINO GenAI and llama.cpp, with SmolLM2-135M (20 minutes; first 12 GB)
 	@$(PY) -m benchmarks.generation
 
 bench-operator: cluster ## Measure the operator with 1,000 and 5,000 services on fake nodes; writes docs/operator-performance.* (an hour on two cores; SERVICES=200, SCENARIOS="cold wave", FILL_MINUTES=10)

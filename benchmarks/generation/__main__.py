@@ -1,41 +1,20 @@
-"""`python -m benchmarks.generation [--precision int4 ...] [--folder FOLDER] [--without-genai]`: the table."""
+"""`python -m benchmarks.generation [--precision int4 ...] [--folder FOLDER] [--alone]`: the table."""
 
 import argparse
-import json
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.generation.own import NEW_TOKENS, ROWS, Own, make_prompts
+from benchmarks.generation.beside import measure_beside, prepare_peers
+from benchmarks.generation.line import Line
+from benchmarks.generation.own import Own
 from benchmarks.generation.served import measure_served
 from benchmarks.generation.smollm import PRECISIONS, prepare_environment, prepare_model
+from benchmarks.generation.work import NEW_TOKENS, ROWS, make_prompts
 
 _DECODE_TARGETS = {"int4": 1.9, "int8": 2.5, "fp32": 5.0}
 _TEXT_TARGETS = {"int4": 1.5, "fp32": 3.0}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One measured ratio; `at_most` tells which side of the target is good."""
-
-    what: str
-    precision: str
-    measured: float
-    target: float | None
-    at_most: bool = False
-
-    def __str__(self) -> str:
-        if self.target is None:
-            return f"| {self.what} | {self.precision} | - | {self.measured:.2f} | |"
-        good = self.measured <= self.target if self.at_most else self.measured >= self.target
-        sign = "<=" if self.at_most else ">="
-        return (
-            f"| {self.what} | {self.precision} | {sign} {self.target:g} | {self.measured:.2f} | "
-            f"{'yes' if good else '**no**'} |"
-        )
 
 
 def measure_own(own: Own, precision: str) -> Iterator[Line]:
@@ -57,27 +36,6 @@ def measure_own(own: Own, precision: str) -> Iterator[Line]:
     yield Line("first token, 512 known of 520 / unknown", precision, own.known_prefix(), 0.1, at_most=True)
 
 
-def measure_genai(own: Own, python: Path, folder: Path, precision: str) -> Iterator[Line]:
-    """The same work by onnxruntime-genai."""
-    together, single, runs = [], [], []
-    # In turns: what else runs on the machine changes what a second of its CPUs is worth.
-    for _ in range(2):
-        together.append(own.generate(make_prompts(ROWS)))
-        single += [own.generate(make_prompts(1)) for _ in range(2)]
-        runs.append(_run_genai(python, folder))
-    genai = {what: min(run[what] for run in runs) for what in runs[0]}
-    yield Line("16 streams / genai one by one", precision, genai["one_by_one"] / min(together), 1.4)
-    yield Line("16 streams / genai static batch", precision, genai["static"] / min(together), 1.0)
-    yield Line("1 stream / genai Generator", precision, genai["one"] / min(single), 0.95)
-
-
-def _run_genai(python: Path, folder: Path) -> dict[str, float]:
-    program = Path(__file__).with_name("genai.py")
-    printed = subprocess.run([python, program, folder], check=True, capture_output=True, text=True).stdout
-    seconds: dict[str, float] = json.loads(printed.splitlines()[-1])
-    return seconds
-
-
 def measure_server(own: Own, folder: Path, precision: str) -> Iterator[Line]:
     """The same work through HTTP."""
     served = measure_served(folder)
@@ -92,17 +50,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generation")
     parser.add_argument("--precision", action="append", choices=PRECISIONS)
     parser.add_argument("--folder", type=Path, help="another model, as onnxruntime-genai's builder writes it")
-    parser.add_argument("--without-genai", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="no other engine beside it")
     arguments = parser.parse_args()
     print("| CPU time, one thread | precision | target | measured | reached |\n|---|---|---|---|---|")
     for precision in arguments.precision or PRECISIONS:
-        python = None if arguments.without_genai and arguments.folder else prepare_environment()
+        python = None if arguments.alone and arguments.folder else prepare_environment()
         folder = arguments.folder or prepare_model(python, precision)
-        own = Own(folder)
+        own, peers = Own(folder), []
+        if not arguments.alone:
+            peers = prepare_peers(python, folder, precision, is_other_model=folder == arguments.folder)
         for line in measure_own(own, precision):
             print(line, flush=True)
-        if not arguments.without_genai:
-            for line in measure_genai(own, python, folder, precision):
+        if peers:
+            for line in measure_beside(own, peers, folder, precision):
                 print(line, flush=True)
         for line in measure_server(own, folder, precision):
             print(line, flush=True)

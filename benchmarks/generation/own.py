@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.generation.work import NEW_TOKENS, PROMPT_TOKENS, ROWS, make_prompts
 from modelservice_runtime.generation.config import DecoderConfig, read_config
 from modelservice_runtime.generation.decoder import Decoder
 from modelservice_runtime.generation.decoder_session import open_decoder
@@ -17,18 +18,12 @@ from modelservice_runtime.generation.row import TextRow
 from modelservice_runtime.generation.sampling.row import SamplingRow
 from modelservice_runtime.generation.scheduler import Ask
 from modelservice_runtime.generation.values import GenerationRequest, Sampling
+from modelservice_runtime.machine.memory.huge_pages import settle_memory
 from modelservice_runtime.settings.sessions import SessionSettings
 
-PROMPT_TOKENS, NEW_TOKENS, ROWS = 120, 40, 16
 # Fixed: by itself its size follows times on the wall, which others on this machine stretch.
 CHUNK = 128
 PLACES = 640
-
-
-def make_prompts(count: int, tokens: int = PROMPT_TOKENS, seed: int = 1) -> list[list[int]]:
-    """Prompts that have nothing in common."""
-    chance = random.Random(seed)
-    return [[chance.randrange(100, 40_000) for _ in range(tokens)] for _ in range(count)]
 
 
 class NoText:
@@ -71,6 +66,7 @@ class Own:
         opened = open_decoder(folder, self.config, session)
         self.decoder = Decoder(opened, opened.take_memory(ROWS, PLACES))
         self.generate(make_prompts(1), 4)  # the first runs get their memory
+        settle_memory()  # as a server does
 
     def engine(self, *, keeps: bool = False) -> Engine:
         return Engine(self.decoder, Pace(0.2, CHUNK), NobodyAsks(), keeps_prefixes=keeps)

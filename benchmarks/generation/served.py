@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.generation.own import CHUNK, NEW_TOKENS, PLACES, ROWS, make_prompts
+from benchmarks.generation.own import CHUNK, PLACES
+from benchmarks.generation.work import NEW_TOKENS, ROWS, make_prompts
 from benchmarks.measuring import save_mlp
 
 _TICKS = os.sysconf("SC_CLK_TCK")

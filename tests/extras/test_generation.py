@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from benchmarks.generation.own import Own, make_prompts
+from benchmarks.generation.own import Own
 from benchmarks.generation.smollm import prepare_environment, prepare_model
+from benchmarks.generation.work import make_prompts
 
 NEW_TOKENS = 24
 _PROGRAM = """
