@@ -17,6 +17,7 @@ from modelservice_runtime.transport.http1.port import Admission as HttpAdmission
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.port_server import Places, places_within
+from modelservice_runtime.transport.rest.server import RestServer
 from modelservice_runtime.transport.tls import LoadedTls
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Applications:
 class Ports:
     """Open ports; gRPC's may be off, and a worker has none for metrics."""
 
-    rest: HttpServer
+    rest: RestServer
     metrics: HttpServer | None
     grpc: GrpcServer | None
     grpc_streams: OpenStreams
@@ -84,7 +85,7 @@ async def open_ports(
     slowness = {**asdict(settings.connections), **asdict(places)}
     limits = HttpLimits(max_body_bytes=largest, max_buffered_bytes=buffered, **slowness)
     shared = applications.metrics is None
-    rest = HttpServer(
+    rest = RestServer(
         applications.rest, limits, loop, applications.admit_http, is_open_target, refusal_response
     )
     metrics = grpc = None

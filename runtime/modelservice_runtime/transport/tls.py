@@ -19,16 +19,19 @@ _ENCRYPTED = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
 class TlsContext:
-    """The context for new handshakes of one application protocol (ALPN, RFC 7301)."""
+    """The context for new handshakes; the first of the protocols that a client knows too is spoken.
 
-    def __init__(self, settings: TlsSettings, application_protocol: str) -> None:
+    See ALPN, RFC 7301.
+    """
+
+    def __init__(self, settings: TlsSettings, *application_protocols: str) -> None:
         self._settings = settings
-        self._application_protocol = application_protocol
-        self.current = build_context(settings, application_protocol)
+        self._application_protocols = application_protocols
+        self.current = build_context(settings, *application_protocols)
 
     def reload(self) -> None:
         """Read the files again. Raises InvalidSettingsError; the old context stays then."""
-        self.current = build_context(self._settings, self._application_protocol)
+        self.current = build_context(self._settings, *self._application_protocols)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def load_tls(settings: TlsSettings | None) -> LoadedTls:
     """Read the files of `settings`. Raises InvalidSettingsError."""
     if settings is None:
         return LoadedTls(None, None, ())
-    http, grpc = TlsContext(settings, HTTP_1_1), TlsContext(settings, HTTP_2)
+    http, grpc = TlsContext(settings, HTTP_2, HTTP_1_1), TlsContext(settings, HTTP_2)
     paths = [settings.certificate, settings.key]
     if settings.client_ca is not None:
         paths.append(settings.client_ca)
@@ -56,13 +59,13 @@ def load_tls(settings: TlsSettings | None) -> LoadedTls:
     return LoadedTls(http, grpc, (WatchedFiles("tls", paths, reload),))
 
 
-def build_context(settings: TlsSettings, application_protocol: str) -> ssl.SSLContext:
+def build_context(settings: TlsSettings, *application_protocols: str) -> ssl.SSLContext:
     """A server's context: TLS 1.2 or newer. Raises InvalidSettingsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # A client could make the server compute key exchanges without end.
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols([application_protocol])
+    context.set_alpn_protocols(application_protocols)
     _load_key_pair(context, settings)
     if settings.client_ca is not None:
         _load_client_ca(context, settings.client_ca)

@@ -40,6 +40,7 @@ from modelservice_runtime.transport.grpc.server import GrpcServer
 from modelservice_runtime.transport.http import HttpLimits
 from modelservice_runtime.transport.http1.server import HttpServer
 from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.rest.server import RestServer
 from modelservice_runtime.transport.tls import load_tls
 
 
@@ -80,7 +81,7 @@ class ServerThread:
         self.table = ModelTable()
         self.health = Health(self.table)
         self.life = Life()
-        self.server: HttpServer
+        self.server: RestServer
         self.grpc_paths: list[str]
         self.loop: asyncio.AbstractEventLoop
 
@@ -148,7 +149,7 @@ class ServerThread:
         application = build_application(self.table, self.health, self.limits.max_body_bytes, self._security)
         guarded, admit = self._access.protect(application), self._access.http_admission
         is_probe = is_open_target
-        self.server = HttpServer(guarded, self.limits, self.loop, admit, is_probe, refusal_response)
+        self.server = RestServer(guarded, self.limits, self.loop, admit, is_probe, refusal_response)
         pages = {load.PATH: LoadPage(ProcessLoad(self.table), self.life)}
         prometheus = MetricsApplication(self.table, collectors=[GenerationMetrics(self.table.generative)])
         metrics = HttpServer(PagesApplication(pages, prometheus), HttpLimits(), self.loop)

@@ -13,7 +13,8 @@ from modelservice_operator.decide.resources.metadata import (
 from modelservice_operator.facts import names, ports
 
 _PLAIN_PROTOCOLS = {ports.HTTP_NAME: "http", ports.GRPC_NAME: "kubernetes.io/h2c"}
-# HTTP/2 without TLS and without an upgrade: proxies need to be told (RFC 9113, 3.3).
+# HTTP/2 without TLS and without an upgrade: proxies need to be told (RFC 9113, 3.3). The port for REST speaks
+# it too, but proxies that are told so speak nothing else, and small requests are cheaper in HTTP/1.1.
 _TLS_PROTOCOL = "https"
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelservice_runtime.transport.http import Buffer, HttpLimits, HttpResponse, render_head
-from modelservice_runtime.transport.http1.bodies.body import MIN_DIRECT_BYTES
 from modelservice_runtime.transport.http1.bodies.piecewise import PIECE_BYTES, Piecewise
 from modelservice_runtime.transport.http1.port import HttpPort
 
@@ -85,10 +84,6 @@ class AnswerWriter:
             self._transport.write(head)
         else:
             self._send(head, response.body)
-
-    def _has_no_room_for(self, response: HttpResponse) -> bool:
-        is_full = self._server.buffers.held_bytes > self._limits.max_buffered_bytes
-        return is_full and response.content_length >= MIN_DIRECT_BYTES
 
     def _write_plain(self, start: bytes, response: HttpResponse) -> None:
         """An answer of any size that says nothing of its connection."""

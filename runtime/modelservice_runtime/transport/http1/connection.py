@@ -7,7 +7,7 @@ from modelservice_runtime.transport.client import read_client
 from modelservice_runtime.transport.http1.bodies.piecewise import Piecewise
 from modelservice_runtime.transport.http1.exchange import Exchange
 from modelservice_runtime.transport.http1.port import HttpPort
-from modelservice_runtime.transport.http1.refusals import RefusalError, too_many_connections
+from modelservice_runtime.transport.http1.refusals import too_many_connections, too_slow
 from modelservice_runtime.transport.http1.request_reader import Phase
 from modelservice_runtime.transport.port_server import Place
 from modelservice_runtime.transport.sockets import has_hung_up
@@ -129,7 +129,7 @@ class Connection(Exchange):
             if self._phase is Phase.IDLE:
                 self.close()
             else:
-                self._refuse(RefusalError(408, "the request took too long to arrive"))
+                self._refuse(too_slow())
 
     # inside
 

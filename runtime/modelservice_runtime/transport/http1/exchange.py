@@ -245,7 +245,7 @@ class Exchange(RequestReader, AnswerWriter, asyncio.Protocol):
         head, server = request.head, self._server
         body = response.body
         small = body if type(body) is bytes and len(body) < MIN_DIRECT_BYTES else None
-        if small is None and self._has_no_room_for(response):
+        if small is None and server.has_no_room_for(response):
             response = no_room().response
         if head.is_plain and not (response.close or server.closing or self._retiring):
             start = server.response_start(response.status, response.content_type)

@@ -16,13 +16,22 @@ from modelservice_runtime.transport.http import (
     render_date,
     render_start,
 )
-from modelservice_runtime.transport.http1.refusals import too_many_connections
+from modelservice_runtime.transport.http1.bodies.body import MIN_DIRECT_BYTES
+from modelservice_runtime.transport.http1.refusals import (
+    RefusalError,
+    too_large,
+    too_many_connections,
+    turned_away,
+)
 from modelservice_runtime.transport.port_server import PortServer, ServedConnection
 from modelservice_runtime.transport.status import error_response
 
 # Clients that put something new into every head fill this; it is emptied then.
 _MAX_KNOWN_HEADS = 512
 _MAX_KNOWN_HEAD_BYTES = 2048
+# Of larger bodies, and those of unknown size, nothing at all is read from who may not ask; of smaller ones no
+# more than came with the head.
+_MAX_UNASKED_BYTES = 64 * 1024
 
 
 class Admission(Protocol):
@@ -60,6 +69,38 @@ class HttpPort(PortServer[ServedConnection]):
         self.known_heads: dict[bytes, RequestHead] = {}
         self._starts: dict[tuple[int, bytes], bytes] = {}
 
+    def admit_body(
+        self, target: bytes, headers: Mapping[bytes, bytes], body_bytes: int, client: Client
+    ) -> bool:
+        """Whether who announces a body of `body_bytes` (-1: of unknown length) may ask.
+
+        False where that is still to be found out, before more is read than came with the head. Raises
+        RefusalError for a body that need not be read.
+        """
+        if body_bytes > 0:
+            self._check_length(body_bytes)
+        if self.admit is None:
+            return True
+        if self.is_probe(target):  # or strangers could fill the memory with it
+            raise RefusalError(413, "everybody may ask this path, so it takes no body; ask with GET")
+        if 0 < body_bytes <= _MAX_UNASKED_BYTES and b"expect" not in headers:
+            return False
+        self.check_admission(target, headers, client)
+        return True
+
+    def check_admission(self, target: bytes, headers: Mapping[bytes, bytes], client: Client) -> None:
+        """Raise RefusalError for who may not ask anything: they shall not fill the memory either."""
+        if self.admit is not None:
+            try:
+                self.admit(target, headers, client)
+            except ServingError as error:
+                raise turned_away(self.refuse(target, error)) from None
+
+    def has_no_room_for(self, response: HttpResponse) -> bool:
+        """Whether all clients together hold too much for a large answer to wait for its own."""
+        is_full = self.buffers.held_bytes > self.limits.max_buffered_bytes
+        return is_full and response.content_length >= MIN_DIRECT_BYTES
+
     def serve_probe(self, request: HttpRequest) -> None:
         """The application of a connection beyond the limit."""
         if self.is_probe(request.target):
@@ -86,6 +127,13 @@ class HttpPort(PortServer[ServedConnection]):
         if start is None:
             start = self._starts[key] = render_start(status, content_type, self.date())
         return start
+
+    def _check_length(self, body_bytes: int) -> None:
+        if body_bytes > self.limits.max_body_bytes:
+            raise too_large(self.limits.max_body_bytes)
+        room_bytes = self.limits.max_buffered_bytes - self.buffers.withheld_bytes
+        if body_bytes > room_bytes:
+            raise RefusalError(507, f"there is memory for bodies of {room_bytes} bytes; send less at once")
 
     def date(self) -> bytes:
         """Now, as a header says it."""

@@ -10,22 +10,21 @@ from enum import Enum, auto
 
 import httptools
 
-from modelservice_runtime.errors import ServingError
 from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.transport.http1.bodies.body import RequestBody, TooMuchBufferedError
 from modelservice_runtime.transport.http1.port import HttpPort
 from modelservice_runtime.transport.http1.refusals import (
     RefusalError,
+    check_expectation,
+    head_too_large,
     no_room,
+    target_too_long,
+    too_large,
     too_many_connections,
-    turned_away,
 )
 from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
-# Of larger bodies, and those of unknown size, nothing at all is read from who may not ask; of smaller ones no
-# more than came with the head.
-_MAX_UNASKED_BYTES = 64 * 1024
 # Each wish to upgrade costs a copy of what follows it.
 _MAX_UPGRADES_AT_ONCE = 16
 # What is left out when a head is parsed again; its expectation has been met then, and once is enough.
@@ -94,17 +93,14 @@ class RequestReader:
         """Collect the request target, which may come in pieces."""
         self._target += url
         if len(self._target) > self._limits.max_target_bytes:
-            raise RefusalError(414, f"the path is longer than {self._limits.max_target_bytes} bytes")
+            raise target_too_long(self._limits.max_target_bytes)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header; a trailer behind a chunked body counts, but is not kept."""
         self._head_bytes += len(name) + len(value) + 4
         self._header_count += 1
         if self._header_count > self._limits.max_headers or self._head_bytes > self._limits.max_head_bytes:
-            raise RefusalError(
-                431,
-                f"over {self._limits.max_headers} headers or {self._limits.max_head_bytes} bytes of them",
-            )
+            raise head_too_large(self._limits)
         if self._head_complete:
             return
         key = name.lower()
@@ -131,15 +127,17 @@ class RequestReader:
             return
         else:
             self._announced_bytes = int(headers[b"content-length"])
-            self._check_announced_bytes()
-        if self._announced_bytes and not self._is_admitted:
-            self._check_body_is_taken()
+        if self._announced_bytes:
+            self._is_admitted = self._server.admit_body(
+                self._target, headers, self._announced_bytes, self.client
+            )
         if self._probes_only and self._announced_bytes:
             raise too_many_connections()  # a body that comes slowly would keep a probe out
         self._phase = Phase.BODY
         self._body_started = self._server.now
         if b"expect" in headers and version != "1.0":  # such clients know no 100 (RFC 9110, 10.1.1)
-            self._check_expectation(headers[b"expect"])
+            check_expectation(headers[b"expect"])
+            self.send_continue()
 
     def on_chunk_header(self) -> None:
         """Refuse a body cut into crumbs, whose cost is out of proportion to its size."""
@@ -151,7 +149,7 @@ class RequestReader:
     def on_body(self, body: bytes) -> None:
         """Collect the body."""
         if self._body.size_bytes + len(body) > self._limits.max_body_bytes:
-            raise self._too_large()
+            raise too_large(self._limits.max_body_bytes)
         try:
             self._body.append(body)
         except TooMuchBufferedError:
@@ -236,37 +234,9 @@ class RequestReader:
         if value.strip().lower() != b"chunked":
             raise RefusalError(501, "the only Transfer-Encoding supported is chunked")
 
-    def _check_announced_bytes(self) -> None:
-        if self._announced_bytes > self._limits.max_body_bytes:
-            raise self._too_large()
-        room_bytes = self._limits.max_buffered_bytes - self._server.buffers.withheld_bytes
-        if self._announced_bytes > room_bytes:
-            raise RefusalError(507, f"there is memory for bodies of {room_bytes} bytes; send less at once")
-
-    def _check_body_is_taken(self) -> None:
-        """What everybody may ask has no body, or strangers could fill the memory with it."""
-        if self._server.is_probe(self._target):
-            raise RefusalError(413, "everybody may ask this path, so it takes no body; ask with GET")
-        is_small = 0 < self._announced_bytes <= _MAX_UNASKED_BYTES
-        if not is_small or b"expect" in self._headers:
-            self._check_admission(self._target, self._headers)
-
     def _check_admission(self, target: bytes, headers: dict[bytes, bytes]) -> None:
-        """Whoever may not ask anything shall not fill the memory either."""
-        if self._server.admit is not None:
-            try:
-                self._server.admit(target, headers, self.client)
-            except ServingError as error:
-                raise turned_away(self._server.refuse(target, error)) from None
+        self._server.check_admission(target, headers, self.client)
         self._is_admitted = True
-
-    def _check_expectation(self, value: bytes) -> None:
-        if value.strip().lower() != b"100-continue":
-            raise RefusalError(417, "the only Expect supported is 100-continue")
-        self.send_continue()
-
-    def _too_large(self) -> RefusalError:
-        return RefusalError(413, f"the body exceeds the limit of {self._limits.max_body_bytes} bytes")
 
     def _reserve(self, size_bytes: int) -> None:
         self._reserved_bytes += size_bytes

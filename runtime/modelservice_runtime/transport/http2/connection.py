@@ -19,7 +19,7 @@ from modelservice_runtime.transport.http2.framing.frames import (
     build_window_update,
 )
 from modelservice_runtime.transport.http2.outbox import Outbox
-from modelservice_runtime.transport.http2.port import Http2Port
+from modelservice_runtime.transport.http2.port import Http2Host
 from modelservice_runtime.transport.http2.session import DRAIN_PINGS, Session
 from modelservice_runtime.transport.http2.stream import Stream, StreamOwner
 from modelservice_runtime.transport.port_server import Place
@@ -39,7 +39,7 @@ class Connection(Session, asyncio.Protocol):
 
     _transport: Any
 
-    def __init__(self, server: Http2Port[Any]) -> None:
+    def __init__(self, server: Http2Host) -> None:
         super().__init__(server)
         self._deferred = False
         self._ended = False
@@ -150,20 +150,26 @@ class Connection(Session, asyncio.Protocol):
         if self._leaving or self._ended:
             return
         self._leaving = True
+        if self.limits.leaves_when_idle:
+            self._leave_deadline = self._server.now + self.limits.max_connection_age_grace_seconds
+            if not self.streams:
+                self.stop_accepting()
+            return
         self.outbox.write(build_goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
         self.outbox.write(build_frame(FrameType.PING, 0, 0, DRAIN_PINGS[0]))
         self._leave_deadline = self._server.now + self.limits.linger_seconds
 
     def close_when_idle(self) -> None:
         """Leave; at once when there is nothing in flight."""
-        if not self.streams:
+        if not self.streams or self.limits.leaves_when_idle:
             self.stop_accepting()
         else:
             self.start_leaving()
 
     def say_last(self) -> bool:
         """See `ServedConnection`."""
-        return False
+        said = [stream.say_last() for stream in list(self.streams.values())]
+        return any(said)
 
     def abort(self) -> None:
         """Close at once."""
@@ -215,7 +221,10 @@ class Connection(Session, asyncio.Protocol):
 
     def on_last_stream(self) -> None:
         """See `Session`."""
-        self._linger()
+        if self._last_accepted_id != MAX_STREAM_ID:
+            self._linger()
+        elif self._leaving and self.limits.leaves_when_idle:
+            self.stop_accepting()
 
     # inside
 

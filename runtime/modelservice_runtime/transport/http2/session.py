@@ -31,7 +31,7 @@ from modelservice_runtime.transport.http2.framing.frames import (
 from modelservice_runtime.transport.http2.framing.reader import FrameReader
 from modelservice_runtime.transport.http2.headers.head_blocks import HeadBlocks
 from modelservice_runtime.transport.http2.outbox import Outbox
-from modelservice_runtime.transport.http2.port import Http2Port
+from modelservice_runtime.transport.http2.port import Http2Host
 from modelservice_runtime.transport.http2.stream import Stream
 
 # What frames cost of the allowance, and what brings it back.
@@ -54,7 +54,7 @@ class Session(FrameReader):
     outbox: Outbox
     call_soon: Callable[[Callable[[], None]], object]
 
-    def __init__(self, server: Http2Port[Any]) -> None:
+    def __init__(self, server: Http2Host) -> None:
         super().__init__(server.limits)
         limits = server.limits
         self.streams: dict[int, Stream] = {}
@@ -89,7 +89,7 @@ class Session(FrameReader):
 
     @abstractmethod
     def on_last_stream(self) -> None:
-        """No stream is open any more, and none is accepted."""
+        """No stream is open any more."""
 
     # streams
 
@@ -375,8 +375,7 @@ class Session(FrameReader):
             stream.discard()
         if not self.streams:
             self._idle_deadline = server.now + self.limits.idle_timeout_seconds
-            if self._last_accepted_id != MAX_STREAM_ID:
-                self.on_last_stream()
+            self.on_last_stream()
 
     def _remember_reset(self, stream_id: int) -> None:
         self._reset_ids[stream_id] = None

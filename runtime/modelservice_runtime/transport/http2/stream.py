@@ -8,7 +8,12 @@ from typing import Protocol
 from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import Buffer
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
-from modelservice_runtime.transport.http2.framing.frames import END_STREAM, MAX_WINDOW_BYTES
+from modelservice_runtime.transport.http2.framing.frames import (
+    END_STREAM,
+    FRAME_HEADER,
+    MAX_WINDOW_BYTES,
+    FrameType,
+)
 from modelservice_runtime.transport.http2.limits import Http2Limits
 from modelservice_runtime.transport.http2.outbox import Outbox
 
@@ -107,6 +112,10 @@ class Stream(ABC):
     def leave(self, *, at_once: bool) -> None:
         """The connection is to end: finish when nothing is under way, or now."""
 
+    def say_last(self) -> bool:
+        """The server is about to close: end in order, now; False where there is no way to."""
+        return False
+
     @abstractmethod
     def turn_ended(self) -> None:
         """The turn in which this stream was put into `StreamOwner.after_turn` is over."""
@@ -125,12 +134,19 @@ class Stream(ABC):
         self.outbox.enqueue(self)
 
     def send_last(self, block: bytes) -> None:
-        """End our side with a header block, behind the queued data."""
+        """End our side behind the queued data, with a header block or, for b"", without one."""
         if self.queued_bytes:
             self._last_block = block
-        else:
+            return
+        if block:
             self.outbox.write_head(self.id, block, END_STREAM)
-            self.session.answered(self)
+        else:
+            self.outbox.write(FRAME_HEADER.pack(FrameType.DATA, END_STREAM, self.id))
+        self.local_ended()
+
+    def local_ended(self) -> None:
+        """Our side has ended; so has the stream, whatever the client still wants to send."""
+        self.session.answered(self)
 
     def take(self, size: int, frames: list[Buffer]) -> None:
         """Move `size` queued bytes to `frames`: one DATA frame's payload."""

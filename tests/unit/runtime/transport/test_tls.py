@@ -65,7 +65,7 @@ def common_name(connection: ssl.SSLSocket) -> str:
 
 
 def test_client_with_a_certificate_is_served(secure: ServerThread, tmp_path: Path) -> None:
-    with connect(secure, with_certificate(tmp_path, CLIENT, "h2", "http/1.1")) as connection:
+    with connect(secure, with_certificate(tmp_path, CLIENT, "http/1.1")) as connection:
         assert connection.version() in ("TLSv1.2", "TLSv1.3")
         assert connection.selected_alpn_protocol() == "http/1.1"
         for _ in range(2):
@@ -280,12 +280,23 @@ def test_client_that_leaves_during_the_handshake_leaves_nothing_behind(hasty: Se
         assert len(hasty.server.connections) == 1
 
 
-@pytest.mark.parametrize("protocol", [HTTP_1_1, HTTP_2])
-def test_context_offers_one_application_protocol(tmp_path: Path, protocol: str) -> None:
+@pytest.mark.parametrize(
+    ("offered", "by_rest", "by_grpc"),
+    [
+        ([HTTP_1_1, HTTP_2], HTTP_2, HTTP_2),
+        ([HTTP_2], HTTP_2, HTTP_2),
+        ([HTTP_1_1], HTTP_1_1, None),
+        ([], None, None),
+    ],
+)
+def test_contexts_agree_on_an_application_protocol(
+    tmp_path: Path, offered: list[str], by_rest: str | None, by_grpc: str | None
+) -> None:
     tls = load_tls(write_server(tmp_path, FIRST))
-    context = tls.http if protocol == HTTP_1_1 else tls.grpc
-    assert context is not None
-    assert negotiate(context.current, client_context(AUTHORITY, "h2", "http/1.1")) == protocol
+    assert tls.http is not None
+    assert tls.grpc is not None
+    assert negotiate(tls.http.current, client_context(AUTHORITY, *offered)) == by_rest
+    assert negotiate(tls.grpc.current, client_context(AUTHORITY, *offered)) == by_grpc
 
 
 def negotiate(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:

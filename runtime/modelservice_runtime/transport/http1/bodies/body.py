@@ -81,7 +81,7 @@ class RequestBody:
             self._grow(min(total_bytes - received, received * (GROWTH - 1)))
         return memoryview(self._content)[self._padding + received :]
 
-    def begin(self, piece: bytes | memoryview, total_bytes: int, padding_bytes: int | None) -> None:
+    def begin(self, piece: Buffer, total_bytes: int, padding_bytes: int | None) -> None:
         """Make room for more of a body of which `piece` is the beginning. Raises TooMuchBufferedError."""
         self.size_bytes = len(piece)
         capacity = min(total_bytes, self.size_bytes * GROWTH)
@@ -94,6 +94,21 @@ class RequestBody:
                 self._content = view = np.empty(padding_bytes + capacity, np.uint8).data
                 view[padding_bytes : padding_bytes + len(piece)] = piece
                 self._padding = padding_bytes
+
+    def fill(self, piece: memoryview, total_bytes: int, padding_bytes: int | None) -> None:
+        """Copy the next bytes of a body of `total_bytes` to where they stay; see `room`.
+
+        Raises TooMuchBufferedError.
+        """
+        if not self.size_bytes:
+            self.begin(piece, total_bytes, padding_bytes)
+            return
+        while piece:
+            with self.room(total_bytes, padding_bytes) as room:
+                size_bytes = min(len(room), len(piece))
+                room[:size_bytes] = piece[:size_bytes]
+            self.size_bytes += size_bytes
+            piece = piece[size_bytes:]
 
     def adopt(self, content: memoryview, size_bytes: int) -> None:
         """Take memory for the whole body, whose first bytes are in it. Raises TooMuchBufferedError."""

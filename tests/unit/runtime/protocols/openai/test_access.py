@@ -9,6 +9,9 @@ from tests.unit.runtime.certificates import Authority, client_context, write_ser
 from tests.unit.runtime.protocols.openai.conftest import PATIENCE_SECONDS
 from tests.unit.runtime.protocols.openai.played_model import PlayedLane, make_model
 from tests.unit.runtime.server_thread import ServerThread
+from tests.unit.runtime.transport.http2.raw_client import DATA, RawClient, frame
+from tests.unit.runtime.transport.rest.requests import HELLO as HELLO_HTTP_2
+from tests.unit.runtime.transport.rest.requests import head
 
 from modelservice_runtime.auth.api_keys import api_key_line
 from modelservice_runtime.observe.access_log import access_fields
@@ -47,7 +50,8 @@ def test_a_key_is_asked_for_and_names_the_owner(tmp_path: Path) -> None:
     assert [begun.request.owner for begun in model.lane.begun] == ["key eva", "key tom"]
 
 
-def test_streams_go_over_tls_and_a_certificate_names_the_owner(tmp_path: Path) -> None:
+@pytest.mark.parametrize("http2", [False, True])
+def test_streams_go_over_tls_and_a_certificate_names_the_owner(tmp_path: Path, http2: bool) -> None:
     authority, model = Authority(), make_model()
     tls = write_server(tmp_path, authority.issue("server"), client_ca=authority)
     context = client_context(authority)
@@ -57,14 +61,39 @@ def test_streams_go_over_tls_and_a_certificate_names_the_owner(tmp_path: Path) -
         {}, security=security, publish=lambda one: one.table.publish_generative(model)
     ) as server:
         url = f"https://127.0.0.1:{server.port}/v1"
-        web = openai.DefaultHttpxClient(verify=context, timeout=PATIENCE_SECONDS)
+        web = openai.DefaultHttpxClient(verify=context, timeout=PATIENCE_SECONDS, http2=http2)
         with openai.OpenAI(base_url=url, api_key="k", max_retries=0, http_client=web) as client:
             chunks = list(client.chat.completions.create(model="chat", messages=HELLO, stream=True))
             whole = client.chat.completions.create(model="chat", messages=HELLO)  # on the same connection
+            answered = web.get(f"{url}/models", headers={"Authorization": "Bearer k"})
+    assert answered.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "hello"
     assert whole.choices[0].message.content == "hello"
     assert isinstance(model.lane, PlayedLane)
     assert [begun.request.owner for begun in model.lane.begun] == ["CN=eva", "CN=eva"]
+
+
+@pytest.mark.parametrize(
+    ("length", "sent"),
+    [(None, 0), (100_000, 0), (20, 10)],  # it is not waited for, but a small one may come with its head
+)
+def test_who_may_not_ask_is_refused_before_the_body_over_http_2(
+    tmp_path: Path, length: int | None, sent: int
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(api_key_line("eva", "secret") + "\n")
+    with ServerThread({}, security=SecuritySettings(api_key_file=file)) as server:
+        client = RawClient(server.connect(), HELLO_HTTP_2)
+        size = None if length is None else str(length)
+        client.send(head(1, "/v1/chat/completions", ended=False, content_length=size))
+        client.send(frame(DATA, 0, 1, bytes(sent)))
+        headers, body = client.answer(1)
+        assert headers[":status"] == "401"
+        assert "www-authenticate" in headers
+        assert b"invalid_api_key" in body
+        client.send(head(3, "/v2/health/ready", ended=False))
+        assert client.answer(3)[0][":status"] == "413"
+        client.socket.close()
 
 
 def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,9 @@ import openai
 import pytest
 from tests.unit.runtime.protocols.openai.conftest import PATIENCE_SECONDS, Played
 from tests.unit.runtime.protocols.openai.played_model import PlayedGeneration
+from tests.unit.runtime.transport.http2.raw_client import RawClient, reset
+from tests.unit.runtime.transport.rest.requests import HELLO as HELLO_HTTP_2
+from tests.unit.runtime.transport.rest.requests import post
 
 from modelservice_runtime.errors import InferenceFailedError, OverloadedError
 from modelservice_runtime.generation.values import Finish, FormKind, Sampling
@@ -416,6 +419,23 @@ def test_a_fault_of_the_model_before_and_within_a_stream(played: Played, client:
     *_, error, last = raw_stream(played)
     assert json.loads(error)["error"]["type"] == "server_error"
     assert last == "[DONE]"
+
+
+def test_a_reset_stream_of_http_2_frees_its_row_alone(played: Played) -> None:
+    played.lane.script = None
+    client = RawClient(played.server.connect(), HELLO_HTTP_2)
+    body = json.dumps({"model": "chat", "messages": HELLO, "stream": True}).encode()
+    client.send(post(1, "/v1/chat/completions", body))
+    wait_until(lambda: len(played.lane.begun) == 1)
+    client.send(post(3, "/v1/chat/completions", body))
+    wait_until(lambda: len(played.lane.begun) == 2)
+    client.send(reset(1))
+    left, other = played.lane.begun
+    wait_until(lambda: left.is_cancelled)
+    played.call(lambda: other.say("hello", finish=Finish.STOP))
+    assert b'"hello"' in client.answer(3)[1]
+    assert not other.is_cancelled
+    client.socket.close()
 
 
 @pytest.mark.parametrize("streamed", [False, True])

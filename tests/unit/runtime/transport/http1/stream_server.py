@@ -1,4 +1,4 @@
-"""A real HTTP/1 port in a thread, whose answers a test writes piece by piece."""
+"""A real REST port in a thread, whose answers a test writes piece by piece."""
 
 import asyncio
 import queue
@@ -10,12 +10,13 @@ from typing import Any
 
 import uvloop
 
-from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse
-from modelservice_runtime.transport.http1.server import HttpServer
+from modelservice_runtime.transport.http import OCTET_STREAM, HttpLimits, HttpRequest, HttpResponse
+from modelservice_runtime.transport.rest.server import RestServer
 from modelservice_runtime.transport.streaming import AnswerStream, StreamHead
 
 # What must happen at any speed of the machine.
 PATIENCE_SECONDS = 120
+OWN_HEADER = (b"X-Own", b"Value")
 
 
 class Producer:
@@ -49,7 +50,10 @@ class Producer:
 
 
 class StreamServer:
-    """`/stream` begins a stream, `/plain` answers at once, `/wait` never does, `/faulty` fails in between."""
+    """`/stream` begins a stream, `/plain` answers at once, `/echo` with the body, `/wait` never does.
+
+    `/faulty` fails in between.
+    """
 
     def __init__(self, limits: HttpLimits | None = None) -> None:
         self._limits = replace(limits or HttpLimits(), sweep_seconds=0.05)
@@ -58,7 +62,7 @@ class StreamServer:
         self.begun: queue.Queue[Producer] = queue.Queue()
         self.left: queue.Queue[bytes] = queue.Queue()
         self.seen: queue.Queue[bytes] = queue.Queue()
-        self.server: HttpServer
+        self.server: RestServer
         self.loop: asyncio.AbstractEventLoop
         self.port = 0
 
@@ -101,6 +105,9 @@ class StreamServer:
         if request.target == b"/plain":
             request.reply(HttpResponse(200, b'"plain"'))
             return
+        if request.target == b"/echo":
+            request.reply(HttpResponse(200, bytes(request.body), OCTET_STREAM, (OWN_HEADER,)))
+            return
         request.on_disconnect = lambda: self.left.put(request.target)
         if request.target == b"/wait":
             request.on_cut_off = lambda: request.reply(HttpResponse(503, b'"leaving"'))
@@ -122,7 +129,7 @@ class StreamServer:
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self.server = HttpServer(self._answer, self._limits, self.loop)
+        self.server = RestServer(self._answer, self._limits, self.loop)
         self.port = await self.server.listen("127.0.0.1", 0)
         self._started.set()
         await self._stop.wait()
