@@ -93,9 +93,13 @@ class PodReader:
         self._listed[key] = (time.monotonic(), tuple(pods))
         return tuple(pods)
 
-    def take(self, key: Key, pods: Sequence[Pod]) -> None:
-        """Keep pods that were read with those of others: `read` goes by them while they are fresh."""
+    def take(self, key: Key, pods: Sequence[Pod]) -> bool:
+        """Keep pods that were read with those of others: `read` goes by them while they are fresh.
+
+        Those that were not asked yet are asked now: whether the service is woken by what they say.
+        """
         self._listed[key] = (time.monotonic(), tuple(pods))
+        return self._reports.of(key, pods).is_pending
 
     async def _read_events(
         self, key: Key, stuck: Sequence[Mapping[str, Any]]

@@ -104,10 +104,10 @@ class PodReports:
             for pause_seconds in (0.0, *RETRIES_SECONDS):
                 await asyncio.sleep(pause_seconds)
                 open_talks = [talk for talk in talks.by_pod.values() if not talk.is_final]
-                if not open_talks:
-                    break
                 before = [talk.report for talk in open_talks]
                 await asyncio.gather(*(self._ask(session, talk) for talk in open_talks))
+                if all(talk.is_final for talk in talks.by_pod.values()):
+                    return  # which wakes
                 if before != [talk.report for talk in open_talks]:
                     self._wake(key)
 

@@ -95,9 +95,8 @@ class Rounds:
                 continue
             self.leave(key)
             self._called.add(key)
-            if found is not None:
-                self._pods.take(key, found.get(key.name, []))
-            self._wake(key)
+            if found is None or not self._pods.take(key, found.get(key.name, [])):
+                self._wake(key)
 
     async def _list(self, namespace: str, names: list[str]) -> dict[str, list[Pod]]:
         """The pods of some services by the service's name. Raises ApiError."""

@@ -246,6 +246,31 @@ async def test_ready_pods_are_asked_once_in_the_life_of_their_container(serve):
     assert server.asked == 3
 
 
+async def test_whoever_waits_is_woken_once_as_soon_as_all_was_said(serve, monkeypatch):
+    server, woken = await serve(REPORT), asyncio.Event()
+    wakes: list[Key] = []
+    monkeypatch.setattr(reports, "RETRIES_SECONDS", (3600.0,))
+
+    def wake(key: Key) -> None:
+        wakes.append(key)
+        woken.set()
+
+    asked = PodReports(wake)
+    async with asyncio.timeout(60):
+        assert (await settle(asked, [server.pod("a"), server.pod("b")], woken)).is_complete
+    assert wakes == [KEY]
+
+
+async def test_pods_that_were_read_with_those_of_others_are_asked_at_once(serve):
+    server, woken = await serve(REPORT), asyncio.Event()
+    reader = PodReader(Api(), lambda _: woken.set(), reads_nodes=False)
+    assert reader.take(KEY, [server.pod()])
+    await woken.wait()
+    assert not reader.take(KEY, [server.pod()]), "whose answers are known"
+    assert not reader.take(KEY, []), "of which there are none"
+    assert server.asked == 1
+
+
 async def test_server_that_still_reads_its_files_is_asked_again(serve):
     unfinished = {"digestsComplete": False, "models": [{"sha256": None}]}
     server, woken = await serve(unfinished, unfinished, REPORT), asyncio.Event()

@@ -30,6 +30,8 @@ class Cluster:
         self.pods: list[dict[str, Any]] = []
         self.lists: list[tuple[str, str]] = []
         self.taken: dict[Key, list[dict[str, Any]]] = {}
+        self.asked: set[Key] = set()
+        """Services whose pods are asked, which wakes them."""
         self.woken: list[Key] = []
         self.error: ApiError | None = None
         self.changed = asyncio.Event()
@@ -43,8 +45,9 @@ class Cluster:
         found = [pod for pod in self.pods if pod["metadata"]["labels"][NAME] in names]
         yield Page(ListMeta(), found)
 
-    def take(self, key: Key, pods: list[dict[str, Any]]) -> None:
+    def take(self, key: Key, pods: list[dict[str, Any]]) -> bool:
         self.taken[key] = pods
+        return key in self.asked
 
     def wake(self, key: Key) -> None:
         self.woken.append(key)
@@ -82,6 +85,14 @@ async def test_services_of_a_namespace_share_one_list_and_each_gets_its_own_pods
     assert cluster.lists == [("mail", f"{NAME} in (a,b,c)")]
     assert {key.name: len(pods) for key, pods in cluster.taken.items()} == {"a": 1, "b": 2, "c": 0}
     assert cluster.rounds.is_turn(Key("mail", "a"))
+
+
+async def test_service_whose_pods_are_asked_is_left_to_be_woken_by_what_they_say(cluster):
+    asked, other = Key("mail", "a"), Key("mail", "b")
+    cluster.asked = {asked}
+    assert not cluster.rounds.is_turn(asked)
+    await cluster.turn_of(other)
+    assert (cluster.woken, cluster.rounds.is_turn(asked)) == ([other], True)
 
 
 async def test_namespaces_are_listed_each_for_itself(cluster):
