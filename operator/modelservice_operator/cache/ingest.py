@@ -274,16 +274,13 @@ class Ingest:
 
     def on_child(self, resource: Resource, event_type: str | None, obj: Mapping[str, Any]) -> None:
         """A child as listed (type None) or as a watch event brought it."""
+        metadata = obj["metadata"]
+        place = (metadata["namespace"], metadata["name"], metadata["uid"], metadata["resourceVersion"])
         if event_type == "DELETED":
-            metadata = obj["metadata"]
-            self.on_child_gone(
-                resource,
-                metadata["namespace"],
-                metadata["name"],
-                metadata["uid"],
-                metadata["resourceVersion"],
-            )
+            self.on_child_gone(resource, *place)
             return
+        if not self._store.is_news(resource.kind, *place):
+            return  # our own writes come back: reading them costs more than anything else here
         change = self._store.put_child(project_child(resource, obj))
         if change is not None:
             self._enqueue_owners(change, is_listed=event_type is None)

@@ -244,14 +244,17 @@ class Store:
 
     # Children
 
+    def is_news(self, kind: str, namespace: str, name: str, uid: str, version: str) -> bool:
+        """Whether this state of a child is newer than what is known of it, a deletion too."""
+        known = self._children.get((kind, namespace, name))
+        is_known = known is not None and not is_newer(version, known.resource_version)
+        return not is_known and not self._is_dead(uid, version)
+
     def put_child(self, child: Child) -> ChildChange | None:
         """Keep a child; None where it is not news."""
-        place = (child.kind, child.namespace, child.name)
-        before = self._children.get(place)
-        if before is not None and not is_newer(child.resource_version, before.resource_version):
+        if not self.is_news(child.kind, child.namespace, child.name, child.uid, child.resource_version):
             return None
-        if self._is_dead(child.uid, child.resource_version):
-            return None
+        before = self._children.get((child.kind, child.namespace, child.name))
         if isinstance(child, RevisionChild):
             child = replace(child, data=self._snapshots.compress(child.data))
         if before is not None:

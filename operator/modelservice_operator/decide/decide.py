@@ -62,14 +62,18 @@ from modelservice_operator.decide.standby.read import is_load_untold
 from modelservice_operator.decide.standby.wakening import find_wakening
 from modelservice_operator.decide.written import retired, startable, writable
 from modelservice_operator.facts.recorded import condition_of
+from modelservice_operator.facts.remembered import remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
     from modelservice_operator.decide.revision import RecordedRuntime
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.facts.observed import Observed
+
+_VERSIONS = frozenset({"resourceVersion", "managedFields"})
 
 
 def decide(
@@ -89,7 +93,7 @@ def decide(
         return Decision()
     facts = _observe_facts(observed, now, network_policy)
     try:
-        service = parse_model_service(observed.service, is_stored=facts.accepted is not None)
+        service = _parse(_without_versions(observed.service), facts.accepted is not None)
     except InvalidSpec as problems:
         return _decide(facts, _last_wish(facts, problems))
     asked = RuntimeRequest(ref=service.spec.runtime.ref, domain=image_domain(service.spec.gpu))
@@ -111,6 +115,17 @@ def decide(
             updates=updates if isinstance(target, RuntimeProblem) else updates.heading_for(target.name),
         ),
     )
+
+
+@remembered(256)
+def _parse(service: Mapping[str, Any], is_stored: bool) -> ModelService:
+    return parse_model_service(service, is_stored=is_stored)
+
+
+def _without_versions(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what every write changes, ours too."""
+    metadata = {key: value for key, value in service["metadata"].items() if key not in _VERSIONS}
+    return {**service, "metadata": metadata, "status": None}
 
 
 def _last_wish(facts: Facts, problems: InvalidSpec) -> Wish:

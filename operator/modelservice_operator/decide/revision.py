@@ -7,6 +7,7 @@ operator with another pod builder changes no running pod: only new revisions are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -174,6 +175,7 @@ def snapshot_data(snapshot: Snapshot) -> dict[str, Any]:
     return data
 
 
+@lru_cache(maxsize=256)
 def parse_snapshot(data: bytes) -> Snapshot | None:
     """Return the snapshot, None for data that is not one: somebody else's, or damaged."""
     try:

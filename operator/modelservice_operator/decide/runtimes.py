@@ -16,6 +16,7 @@ from modelservice_operator.api import InvalidSpec, parse_model_runtime
 from modelservice_operator.decide.revision import RecordedRuntime, record_runtime
 from modelservice_operator.facts import labels
 from modelservice_operator.facts.gpus import NVIDIA
+from modelservice_operator.facts.remembered import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,12 +157,17 @@ def _look_up(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> Recorded
     if len(matches) > 1:
         return _ambiguous(sorted(map(_name, matches)))
     try:
-        return record_runtime(ref, parse_model_runtime(matches[0]))
+        return _record(matches[0], ref)
     except InvalidSpec as error:
         return RuntimeProblem(
             reason="RuntimeInvalid",
             message=f"ModelRuntime {_name(matches[0])!r} is invalid, correct it: {error}",
         )
+
+
+@remembered(64)
+def _record(runtime: Mapping[str, Any], ref: str | None) -> RecordedRuntime:
+    return record_runtime(ref, parse_model_runtime(runtime))
 
 
 def _name(runtime: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from modelservice_operator.facts import labels
+from modelservice_operator.facts.remembered import remembered
 from modelservice_operator.facts.text.quantity import canonical_quantity
 
 if TYPE_CHECKING:
@@ -174,3 +175,9 @@ def fingerprint(canonical: Mapping[str, Any]) -> str:
     """Return a short hash (24 hexadecimal digits) that does not depend on the order of keys."""
     encoded = msgspec.json.encode(canonical, order="deterministic")
     return hashlib.blake2b(encoded, digest_size=12).hexdigest()
+
+
+@remembered(2048)
+def intended_fingerprint(desired: Mapping[str, Any]) -> str:
+    """Return the fingerprint of an object that is desired: the same for as long as nothing changes it."""
+    return fingerprint(canonicalise(desired))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.cache.ingest import project_child
 from modelservice_operator.facts.errors import ApiError, ConflictError, NotFoundError, apply_failure
-from modelservice_operator.facts.fields.canonical import canonicalise, fingerprint
+from modelservice_operator.facts.fields.canonical import intended_fingerprint
 from modelservice_operator.facts.fields.takeover import plan_takeover
 from modelservice_operator.facts.kinds import CHILD_BY_KIND, MODEL_SERVICES
 from modelservice_operator.facts.ownership import is_owned
@@ -87,6 +87,8 @@ class Applier:
 
     async def _write_all(self, owner: Owner, pending: Sequence[Write], writes: Sequence[Write]) -> None:
         """What has pods after what those need, everything else beside that: Services are slow to make."""
+        if not pending:
+            return
 
         async def deployments_last() -> None:
             await self._each([write for write in pending if write.resource.kind in FIRST], writer)
@@ -107,7 +109,7 @@ class Applier:
         resource = CHILD_BY_KIND[body["kind"]]
         metadata = body["metadata"]
         child = self._store.child(resource.kind, metadata["namespace"], metadata["name"])
-        write = Write(resource=resource, body=body, intended=fingerprint(canonicalise(body)), child=None)
+        write = Write(resource=resource, body=body, intended=intended_fingerprint(body), child=None)
         if child is not None and is_owned(child, owner.uid):
             write.accept(child)
         return write

@@ -110,6 +110,15 @@ async def test_child_status_change_is_debounced_and_its_repetition_ignored():
     assert queue.taken() == []
 
 
+async def test_event_that_repeats_what_is_known_is_not_even_read():
+    ingest, store, queue = await prepare()
+    known = make_child(version=10)["metadata"]
+    identity = {name: known[name] for name in ("namespace", "name", "uid", "resourceVersion")}
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", {"metadata": identity})
+    assert queue.taken() == []
+    assert store.child("Deployment", known["namespace"], known["name"]).labels == known["labels"]
+
+
 async def test_deployment_whose_pods_came_and_went_unseen_is_news():
     ingest, _, queue = await prepare()
     ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, available=1))
