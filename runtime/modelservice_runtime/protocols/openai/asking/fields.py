@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
 from modelservice_runtime.errors import InvalidRequestError
@@ -42,8 +43,7 @@ def _check_parts(body: bytes | bytearray) -> None:
     """Count before anything is made of it; what stands in texts is not meant."""
     if _count_parts(body) <= _MAX_PARTS:
         return
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    parts = _count_parts(b"".join(plain.split(b'"')[::2]))
+    parts = _count_parts(_outside_of_texts(body))
     if parts > _MAX_PARTS:
         raise InvalidRequestError(
             f"the body has {parts} lists, objects and fields; it may have {_MAX_PARTS}, so send less at once"
@@ -52,6 +52,13 @@ def _check_parts(body: bytes | bytearray) -> None:
 
 def _count_parts(body: bytes | bytearray) -> int:
     return sum(body.count(mark) for mark in b"[{:")
+
+
+def _outside_of_texts(body: bytes | bytearray) -> bytes:
+    """What stands between quotes is left out; without an object for each of a million texts."""
+    plain = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    is_inside = np.logical_xor.accumulate(plain == ord('"'))
+    return plain[~is_inside].tobytes()
 
 
 class Fields:
