@@ -11,10 +11,10 @@ from modelservice_runtime.transport.grpc.stream import CallHandler, GrpcCall
 from modelservice_runtime.transport.http import HttpLimits, HttpRequest, HttpResponse
 from modelservice_runtime.transport.http1.connection import Connection
 from modelservice_runtime.transport.http1.server import HttpServer
-from modelservice_runtime.transport.http2.connection import Connection as Http2Connection
 from modelservice_runtime.transport.http2.framing.frames import FrameType, build_frame, build_settings
 from modelservice_runtime.transport.http2.headers.hpack import encode_header
 from modelservice_runtime.transport.http2.limits import Http2Limits
+from modelservice_runtime.transport.rest.server import RestServer
 
 LIMITS = HttpLimits(max_body_bytes=4096, max_buffered_bytes=8192, max_target_bytes=256, max_head_bytes=2048)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -182,24 +182,25 @@ def _echo(call: GrpcCall) -> CallHandler:
 
 
 def check_http2(data: bytes) -> None:
-    """Frames behind the preface, cut into pieces of the size that the first byte says."""
+    """Frames behind the preface, cut into pieces of the size that the first byte says; to both our ports."""
     if len(data) < 2:
         return
     size = data[0] * 8 + 1
     loop = FakeLoop()
-    server = GrpcServer({"/t.T/Echo": _echo}, Http2Limits(), loop)
-    connection, transport = Http2Connection(server), FakeTransport()
-    transport.protocol = connection
-    connection.connection_made(transport)  # type: ignore[arg-type]
-    stream = PREFACE + data[1:]
-    for start in range(0, len(stream), size):
-        _feed(transport, loop, stream[start : start + size])
-    connection.connection_lost(None)
-    loop.run_due()
-    assert server.open_streams == 0
-    assert server.buffered_bytes == 0
-    assert not server.connections
-    assert len(transport.written) < 100_000 + 64 * len(data)
+    grpc, rest = GrpcServer({"/t.T/Echo": _echo}, Http2Limits(), loop), RestServer(_answer, LIMITS, loop)
+    for server, streams in ((grpc, grpc), (rest, rest.http2)):
+        transport = FakeTransport()
+        transport.protocol = server.make_connection()
+        transport.protocol.connection_made(transport)
+        stream = PREFACE + data[1:]
+        for start in range(0, len(stream), size):
+            _feed(transport, loop, stream[start : start + size])
+        transport.protocol.connection_lost(None)
+        loop.run_due()
+        assert streams.open_streams == 0
+        assert server.buffered_bytes == 0
+        assert not server.connections
+        assert len(transport.written) < 100_000 + 64 * len(data)
     loop.close()
 
 
@@ -209,6 +210,10 @@ def http2_seeds() -> Iterator[bytes]:
         b"te": b"trailers", b"content-type": b"application/grpc", b"grpc-timeout": b"1S",
     }  # fmt: skip
     block = b"".join(encode_header(name, value) for name, value in fields.items())
+    plain = {**fields, b":path": b"/v2", b"content-type": b"application/json", b"content-length": b"8"}
+    request = build_frame(
+        FrameType.HEADERS, 0x4, 1, b"".join(encode_header(name, value) for name, value in plain.items())
+    )
     settings = build_settings([])
     head = build_frame(FrameType.HEADERS, 0x4, 1, block)
     message = build_frame(FrameType.DATA, 0x1, 1, b"\0\0\0\0\x03abc")
@@ -220,6 +225,7 @@ def http2_seeds() -> Iterator[bytes]:
     )
     for frames in (
         settings + head + message,
+        settings + request + message,
         settings + head + reset,
         settings + update + ping,
         settings + parts,
