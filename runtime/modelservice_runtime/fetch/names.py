@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from modelservice_runtime.fetch.errors import FetchError, FetchReason
+from modelservice_runtime.models.text_files import FURTHER_NAMES, TOKENIZER_NAME, text_folders
 
 MODEL_FILE = "model.onnx"
 MODEL_SUFFIX = ".onnx"
@@ -131,9 +132,23 @@ def stored_name(path: str) -> str:
 
 
 def join_path(model_path: str, location: str) -> str:
-    """The path of a file that a model names; where the model at `model_path` is encrypted, it is so too."""
-    suffix = model_path[len(plain_path(model_path)) :]
-    return posixpath.join(posixpath.dirname(model_path), location) + suffix
+    """The path of a file that a model names; where the model at `model_path` is encrypted, it is so too.
+
+    `location` is relative to the model's folder, or begins with `../` and is so to the one above.
+    """
+    suffix, folder = model_path[len(plain_path(model_path)) :], posixpath.dirname(model_path)
+    if location.startswith("../"):
+        folder, location = posixpath.dirname(folder), location[3:]
+    return posixpath.join(folder, location) + suffix
+
+
+def find_text_files(model_path: str, paths: Collection[str]) -> dict[str, str]:
+    """Which of `paths` let the model read texts, by the names that they get beside it."""
+    for folder in text_folders(model_path):
+        found = {name: join_path(model_path, folder + name) for name in (TOKENIZER_NAME, *FURTHER_NAMES)}
+        if found[TOKENIZER_NAME] in paths:
+            return {name: path for name, path in found.items() if path in paths}
+    return {}
 
 
 def _describe(paths: list[str]) -> str:

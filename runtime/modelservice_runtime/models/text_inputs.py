@@ -1,7 +1,7 @@
 """Texts for models that take tokens: the tokenizer beside a graph, and how its states become a vector.
 
-The layout is that of sentence-transformers: `tokenizer.json` beside the graph, `1_Pooling/config.json` says
-which states of a text count, `modules.json` whether the vector is brought to length 1.
+`1_Pooling/config.json` says which states of a text count, `modules.json` whether the vector is brought to
+length 1; where they lie, `models.text_files` says.
 """
 
 import logging
@@ -14,6 +14,17 @@ import numpy as np
 
 from modelservice_runtime.errors import InferenceFailedError, ModelRejectedError, StartupError
 from modelservice_runtime.model import ModelSpec
+from modelservice_runtime.models.text_files import (
+    IDS,
+    LENGTHS,
+    MASK,
+    MODULES_NAME,
+    POOLING_NAME,
+    TOKENIZER_NAME,
+    TYPES,
+    takes_tokens,
+    text_folders,
+)
 from modelservice_runtime.tensors import BF16, Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -21,17 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TOKENIZER_NAME = "tokenizer.json"
-POOLING_NAME = "1_Pooling/config.json"
-_IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
 _MAX_JSON_BYTES = 1024 * 1024
 _DEFAULT_MAX_TOKENS = 512
-# Who knows how long texts may be; the least of them counts.
-_LENGTHS = (
-    ("sentence_bert_config.json", "max_seq_length"),
-    ("tokenizer_config.json", "model_max_length"),
-    ("config.json", "max_position_embeddings"),
-)
 _PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>")
 # Vectors that the graph has pooled itself; BERT's own `pooler_output` is none that was trained for texts.
 _VECTOR_NAMES = ("sentence_embedding", "embedding", "embeddings", "pooled")
@@ -82,9 +84,9 @@ class TextInputs:
             encodings = self._tokenizer.encode_batch_fast(list(texts))
         mask = np.array([one.attention_mask for one in encodings])
         found = {
-            _IDS: np.array([one.ids for one in encodings]),
-            _MASK: mask,
-            _TYPES: np.array([one.type_ids for one in encodings]),
+            IDS: np.array([one.ids for one in encodings]),
+            MASK: mask,
+            TYPES: np.array([one.type_ids for one in encodings]),
         }
         inputs = {name: found[name].astype(kind) for name, kind in self._kinds.items()}
         return Tokens(inputs, mask.astype(bool), int(mask.sum()))
@@ -113,8 +115,8 @@ def load_text_inputs(spec: ModelSpec, path: Path) -> TextInputs | None:
 
     Files that cannot be used are logged: the model serves tensors all the same.
     """
-    folder = path if path.is_dir() else path.parent
-    if not _takes_tokens(spec) or not (folder / TOKENIZER_NAME).is_file():
+    folder = _find_folder(path) if _takes_tokens(spec) else None
+    if folder is None:
         return None
     try:
         told = _find_told(spec, folder)
@@ -125,10 +127,16 @@ def load_text_inputs(spec: ModelSpec, path: Path) -> TextInputs | None:
 
 
 def _takes_tokens(spec: ModelSpec) -> bool:
-    names = spec.input_by_name.keys()
-    if not {_IDS, _MASK} <= names <= {_IDS, _MASK, _TYPES}:
-        return False
-    return all(tensor.datatype.numpy.kind == "i" and len(tensor.shape or ()) == 2 for tensor in spec.inputs)
+    return takes_tokens(spec.input_by_name) and all(
+        tensor.datatype.numpy.kind == "i" and len(tensor.shape or ()) == 2 for tensor in spec.inputs
+    )
+
+
+def _find_folder(path: Path) -> Path | None:
+    """The folder with the model's tokenizer, if there is one."""
+    graph = (path / "model.onnx" if path.is_dir() else path).absolute()
+    folders = (graph.parent / folder for folder in text_folders(str(graph)))
+    return next((folder for folder in folders if (folder / TOKENIZER_NAME).is_file()), None)
 
 
 def _find_told(spec: ModelSpec, folder: Path) -> Told:
@@ -169,7 +177,7 @@ def _normalizes(folder: Path) -> bool:
     """Whether `modules.json` ends in vectors of length 1. Raises StartupError for what is not served."""
     from modelservice_runtime.generation.text.files import read_text
 
-    content = read_text(folder / "modules.json", _MAX_JSON_BYTES)
+    content = read_text(folder / MODULES_NAME, _MAX_JSON_BYTES)
     if content is None:
         return False
     kinds = [word for word in ("Normalize", "Dense", "LayerNorm", "CNN", "LSTM") if f".{word}" in content]
@@ -188,7 +196,7 @@ def _load_tokenizer(folder: Path) -> "Tokenizer":
     from modelservice_runtime.generation.text.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
-    known = [_read(folder, name).get(field) for name, field in _LENGTHS]
+    known = [_read(folder, name).get(field) for name, field in LENGTHS]
     most = [one for one in known if isinstance(one, int) and not isinstance(one, bool) and 2 < one < 1 << 20]
     tokenizer.enable_truncation(min(most, default=_DEFAULT_MAX_TOKENS))
     found = ((tokenizer.token_to_id(token), token) for token in _PADDINGS)

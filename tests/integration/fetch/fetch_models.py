@@ -23,6 +23,17 @@ def make_model(location: str | None = None) -> bytes:
     return helper.make_model(graph).SerializeToString()
 
 
+def make_encoder() -> bytes:
+    """A model that takes the tokens of texts."""
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "s"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    y = helper.make_tensor_value_info("sentence_embedding", TensorProto.INT64, ["n", "s"])
+    node = helper.make_node("Add", ["input_ids", "attention_mask"], ["sentence_embedding"])
+    return helper.make_model(helper.make_graph([node], "g", inputs, [y])).SerializeToString()
+
+
 def make_tar(files: dict[str, bytes], compression: str = "") -> bytes:
     """An archive of files in the given order; `compression` is nothing or `gz`."""
     stream = io.BytesIO()

@@ -12,7 +12,7 @@ from enum import Enum
 from modelservice_runtime.fetch.errors import FetchError, FetchReason, NotBesideError
 from modelservice_runtime.fetch.files.bundle import Located, store_model
 from modelservice_runtime.fetch.files.destination import StoredFile
-from modelservice_runtime.fetch.files.external_data import find_external_files
+from modelservice_runtime.fetch.files.external_data import find_needs
 from modelservice_runtime.fetch.files.layer_tree import LayerTree
 from modelservice_runtime.fetch.files.tar_stream import is_gzip, is_tar, unzip_head
 from modelservice_runtime.fetch.files.transfer import Expected, Source, Transfer, check_digest, read_head
@@ -23,6 +23,7 @@ from modelservice_runtime.fetch.names import (
     choose_file,
     choose_model,
     describe_need,
+    find_text_files,
     is_model,
     join_path,
     stored_name,
@@ -144,10 +145,13 @@ class Layers:
             path = choose_model(_of_modelcar(tree.models) or files | tree.layers.keys(), _SEVERAL)
             model = tree.files[path]
             check_digest(self.sha256, model.digest.sha256, path)
-            named = (*find_external_files(model.path), *self.transfer.companions)
+            needs = find_needs(model.path)
+            named = (*needs.external_files, *self.transfer.companions)
             others = {location: join_path(path, location) for location in named}
             found = {location: join_path(path, location) for location in self.transfer.optional_companions}
             others |= {location: beside for location, beside in found.items() if beside in tree.layers}
+            if needs.takes_tokens and self.unpinned is None:
+                others |= find_text_files(path, tree.layers)
             await self._unpack_missing(path, set(others.values()), tree, stack)
             return self._commit(tree, path, others)
 

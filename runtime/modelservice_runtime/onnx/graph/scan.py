@@ -95,6 +95,11 @@ class ModelScan:
         }
 
     @property
+    def requested(self) -> set[str]:
+        """Inputs that a request has to bring."""
+        return self._inputs - self._initializers
+
+    @property
     def has_control_flow(self) -> bool:
         """True when a run may take one of several ways through the graph."""
         return not _CONTROL_FLOW_OPERATORS.isdisjoint(self._names())
@@ -108,7 +113,7 @@ class ModelScan:
     def dividends(self) -> set[str]:
         """Inputs whose values are divided as they are, or remainders taken of them."""
         found: set[str] = set()
-        origins = {name: {name} for name in self._inputs - self._initializers}
+        origins = {name: {name} for name in self.requested}
         for node in self._main:
             name = node.operator[1]
             if name in _DIVISIONS:
@@ -126,7 +131,7 @@ class ModelScan:
 
     def _values_decide_sizes(self) -> bool:
         """Follow the request's values through the main graph, to where one says how large something gets."""
-        from_request = self._inputs - self._initializers
+        from_request = self.requested
         for node in self._main:
             name = node.operator[1]
             if any(

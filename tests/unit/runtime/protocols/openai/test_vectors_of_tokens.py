@@ -196,6 +196,18 @@ def test_a_vector_of_the_graph_needs_no_pooling(tmp_path: Path) -> None:
     assert load_text_inputs(wide, tmp_path) is None
 
 
+@pytest.mark.parametrize(("folder", "is_read"), [("onnx", True), ("other", False)])
+def test_an_exporters_folder_has_the_tokenizer_above_the_graph(
+    tmp_path: Path, folder: str, is_read: bool
+) -> None:
+    write_tokenizer(tmp_path)
+    (tmp_path / folder).mkdir()
+    graph = tmp_path / folder / "model_quantized.onnx"
+    graph.touch()
+    for path in (graph, graph.parent):
+        assert (load_text_inputs(spec_of(VECTOR), path) is not None) == is_read
+
+
 @pytest.mark.parametrize(
     ("files", "word"),
     [
