@@ -35,7 +35,8 @@ def model_service_crd() -> dict[str, Any]:
     spec["properties"]["replicas"]["default"] = 1
     schema = _object_schema(ModelService, spec, "ModelService")
     schema["properties"]["status"] = structural_schema(ModelServiceStatus)
-    schema[VALIDATIONS] = [rule.as_validation() | {"fieldPath": ".metadata.name"} for rule in NAME_RULES]
+    named = [rule.as_validation() | {"fieldPath": ".metadata.name"} for rule in NAME_RULES]
+    schema[VALIDATIONS] = [*named, *(rule.as_validation() for rule in ModelService.rules)]
     subresources = {
         "status": {},
         "scale": {

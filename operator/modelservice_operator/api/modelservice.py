@@ -15,7 +15,7 @@ from modelservice_operator.api.spec.autoscaling import (
     utilization_needs_request,
 )
 from modelservice_operator.api.spec.explainer import EXPLAINER_RULE, ExplainerSpec
-from modelservice_operator.api.spec.generation import ADAPTERS_RULE, Generation
+from modelservice_operator.api.spec.generation import Generation
 from modelservice_operator.api.spec.gpu import GpuSpec
 from modelservice_operator.api.spec.metadata import ChildMetadata, PodMetadata
 from modelservice_operator.api.spec.model import ENGINES_RULE, ModelSpec
@@ -167,7 +167,6 @@ class ModelServiceSpec(ApiModel):
         GPU_RULE,
         SIGNALS_OF_TEXTS_RULE,
         METRICS_OF_TEXTS_RULE,
-        ADAPTERS_RULE,
         CANDIDATE_RULE,
         TLS_RULE,
         ENGINES_RULE,
@@ -206,6 +205,24 @@ PODS_NAME_RULE = Rule(
     spares_stored=True,
     stored_cel="true",
 )
+ADAPTERS_RULE = Rule(
+    cel=(
+        "!has(self.spec.generation) || !has(self.spec.generation.adapters) || "
+        "!self.spec.generation.adapters.exists(one, "
+        "one.name == (has(self.spec.model.name) ? self.spec.model.name : self.metadata.name))"
+    ),
+    message=(
+        "an adapter has the model's name, which is the ModelService's own where spec.model.name says no "
+        "other: give it another one"
+    ),
+    check=lambda self: (
+        self.spec.generation is None
+        or all(
+            one.name != (self.spec.model.name or self.metadata.name) for one in self.spec.generation.adapters
+        )
+    ),
+    field_path=".spec.generation.adapters",
+)
 NAME_RULES = (SERVICE_NAME_RULE, PODS_NAME_RULE)
 """Rules of `metadata.name`; in a CRD they are possible only at the root of the schema."""
 
@@ -226,3 +243,5 @@ class ModelService(ApiModel):
 
     metadata: Annotated[ObjectMeta, AfterValidator(_with_service_name)]
     spec: ModelServiceSpec
+
+    rules = (ADAPTERS_RULE,)

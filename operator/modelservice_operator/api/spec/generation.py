@@ -94,17 +94,3 @@ class Generation(ApiModel):
     rules = (
         quantity_between("kvCacheMemory", "kv_cache_memory", "1Mi", "16Ti", "from 1Mi to 16Ti, such as 2Gi"),
     )
-
-
-ADAPTERS_RULE = Rule(
-    cel=(
-        "!has(self.generation) || !has(self.generation.adapters) || !has(self.model.name) || "
-        "!self.generation.adapters.exists(one, one.name == self.model.name)"
-    ),
-    message="an adapter has the model's name: give it another one",
-    check=lambda self: (
-        self.generation is None or all(one.name != self.model.name for one in self.generation.adapters)
-    ),
-    field_path=".generation.adapters",
-)
-"""Of a whole spec."""
