@@ -18,13 +18,16 @@ from modelservice_runtime.generation.values import (
     Sampling,
     ToolReader,
 )
-from modelservice_runtime.protocols.openai.asking.asked import ChatAsked, CompletionAsked, Prompt
+from modelservice_runtime.protocols.openai.asking.asked import ChatAsked, CompletionAsked
 from modelservice_runtime.protocols.openai.asking.formats import AskedForm
 from modelservice_runtime.protocols.openai.asking.sampling import Wishes
 from modelservice_runtime.protocols.openai.errors import FieldError
 
 # Longer ones cannot fit: no token of a usual vocabulary stands for more characters than this.
 _MAX_CHARACTERS_OF_A_TOKEN = 128
+# Of a longer text so many for each token that fits are looked at first. A cut changes the tokens around it
+# only, so a beginning with twice as many as fit is one of a text that does not fit.
+_FIRST_CHARACTERS_OF_A_TOKEN = 16
 _THREADS = 2
 
 Result = TypeVar("Result")
@@ -59,8 +62,7 @@ def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list
     size = sum([len(str(message["content"])) for message in asked.messages])
     _check_length(size, model.lane.limits, "messages")
     prompt = model.text.render_chat(asked.messages, asked.tools, asked.variables)
-    _check_length(len(prompt), model.lane.limits, "messages")
-    tokens = model.text.encode(prompt, add_special_tokens=False)
+    tokens = _encode(model, prompt, "messages", add_special_tokens=False)
     guide = _guide(model, asked.form)
     requests = _requests(model, tokens, "messages", asked.wishes, asker, guide)
     return [Text(one, _read_tools(model, asked) if asked.reads_tools else None) for one in requests]
@@ -71,7 +73,7 @@ def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: As
     texts: list[Text] = []
     guide = _guide(model, asked.form)
     for prompt in asked.prompts:
-        tokens = _encode(model, prompt)
+        tokens = _encode(model, prompt, "prompt") if isinstance(prompt, str) else prompt
         echo = ""
         if asked.echo:
             echo = prompt if isinstance(prompt, str) else model.text.decode(tokens)
@@ -80,11 +82,22 @@ def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: As
     return texts
 
 
-def _encode(model: GenerativeModel, prompt: Prompt) -> list[int]:
-    if not isinstance(prompt, str):
-        return prompt
-    _check_length(len(prompt), model.lane.limits, "prompt")
-    return model.text.encode(prompt)
+def _encode(model: GenerativeModel, text: str, param: str, *, add_special_tokens: bool = True) -> list[int]:
+    """A text's tokens; one that is far too long is not read to its end. Raises FieldError."""
+    limits = model.lane.limits
+    _check_length(len(text), limits, param)
+    most = limits.max_context_tokens
+    beginning = text[: most * _FIRST_CHARACTERS_OF_A_TOKEN]
+    if len(beginning) < len(text):
+        found = len(model.text.encode(beginning, add_special_tokens=False))
+        if found > 2 * most:
+            raise FieldError(
+                f"the first {len(beginning)} characters of {len(text)} have {found} tokens, and the model "
+                f"takes {most} in all; shorten the {param}",
+                param,
+                "context_length_exceeded",
+            )
+    return model.text.encode(text, add_special_tokens=add_special_tokens)
 
 
 def _requests(

@@ -42,16 +42,19 @@ class PlayedGuide:
 
 
 class PlayedText:
-    """A token is a character. A chat's prompt is its last message."""
+    """A token is a character, or the first of `token_length`. A chat's prompt is its last message."""
 
     def __init__(self) -> None:
         self.rendered: list[tuple[list[dict[str, Any]], Any, Mapping[str, object]]] = []
         self.forms: list[TextForm] = []
         self.decoded = 0
         self.knows_calls = True
+        self.token_length = 1
+        self.characters_read = 0
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        return [*([0] if add_special_tokens else []), *map(ord, text)]
+        self.characters_read += len(text)
+        return [*([0] if add_special_tokens else []), *map(ord, text[:: self.token_length])]
 
     def decode(self, tokens: list[int]) -> str:
         return "".join(map(chr, tokens))

@@ -372,6 +372,28 @@ def test_a_body_that_is_no_object_is_refused(played: Played, body: bytes) -> Non
     assert (answer.status, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+def test_a_text_far_too_long_is_not_read_to_its_end(played: Played, client: openai.OpenAI, kind: str) -> None:
+    """The model takes 1000 tokens."""
+
+    def send(text: str) -> None:
+        if kind == "chat":
+            ask(client, [{"role": "user", "content": text}])
+        else:
+            client.completions.create(model="chat", prompt=text)
+
+    with pytest.raises(openai.BadRequestError, match="16000 characters of 120000 have 16000 tokens") as long:
+        send("x" * 120_000)
+    assert long.value.code == "context_length_exceeded"
+    assert played.text.characters_read == 16_000
+    played.text.token_length = 100  # the same characters as few tokens fit
+    send("x" * 80_000)
+    assert len(played.lane.begun) == 1
+    played.text.token_length = 10  # fewer than twice as many as fit may still fit: the end decides
+    with pytest.raises(openai.BadRequestError, match=r"200[01] tokens"):
+        send("x" * 20_000)
+
+
 def test_errors_are_those_that_the_client_knows(played: Played, client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model="x", messages=HELLO)
