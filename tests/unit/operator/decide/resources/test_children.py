@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 METADATA = {"labels": {"cost-center": "4711"}, "annotations": {"example.com/owner": "mail"}}
 CLAIM = {"storageUri": "pvc://models/spam.onnx"}
+MOUNTED = {"storageUri": "oci://registry.example/models/spam:1", "imageVolume": {}}
 TRACES = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
 
 
@@ -136,15 +137,17 @@ def test_network_policy_disabled_removes_it_and_back_again() -> None:
 
 
 def test_network_policy_lets_nobody_out_for_a_model_that_the_node_brings() -> None:
-    mounted = {"storageUri": "oci://registry.example/models/spam:1", "imageVolume": {}}
-    assert len(child("NetworkPolicy", model=mounted)["spec"]["egress"]) == 1
+    assert len(child("NetworkPolicy", model=MOUNTED)["spec"]["egress"]) == 1
     assert len(child("NetworkPolicy")["spec"]["egress"]) == 2
 
 
+@pytest.mark.parametrize("model", [CLAIM, MOUNTED])
 @pytest.mark.parametrize(("uri", "rules"), [("s3://bucket/law", 2), ("configmap://adapters/law", 1)])
-def test_network_policy_lets_out_for_an_adapter_of_a_mounted_model(uri: str, rules: int) -> None:
-    generation = {"adapters": [{"name": "law", "storageUri": uri}]}
-    assert len(child("NetworkPolicy", model=CLAIM, generation=generation)["spec"]["egress"]) == rules
+def test_network_policy_lets_out_for_an_adapter_of_a_mounted_model(
+    model: dict[str, Any], uri: str, rules: int
+) -> None:
+    parts: dict[str, Any] = {"model": model, "generation": {"adapters": [{"name": "law", "storageUri": uri}]}}
+    assert len(child("NetworkPolicy", **parts)["spec"]["egress"]) == rules
 
 
 def test_network_policy_from_and_extra_ports() -> None:
