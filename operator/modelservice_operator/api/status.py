@@ -68,7 +68,8 @@ class ServedModel(ApiModel):
     sha256: Annotated[str, limited(64)] | None = None
     """The SHA-256 of the model file, as the revision's first pod loaded it; another one is Degraded."""
     external_data_sha256: Annotated[str, limited(64)] | None = None
-    """The SHA-256 of what `sha256sum` prints for its files of external data, sorted by name."""
+    """The SHA-256 of what `sha256sum` prints for all other files that it was loaded from, sorted by name:
+    external data, tokenizer, chat template; adapters under their names."""
     size_bytes: Annotated[int, between(0, 2**53)] | None = None
     """The size of its files in bytes."""
     commit: Annotated[str, limited(64)] | None = None

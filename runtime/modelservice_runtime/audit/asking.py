@@ -30,20 +30,20 @@ class AskedTable(ModelTable):
         if handle is None:
             self._note(Asked(name, version))
             return super().find(name, version)  # says why not
-        self._note_found(handle)
+        self._note_found(name, (handle.name, handle.version))
         return handle
 
     def find_generative(self, name: str) -> GenerativeModel | None:
         """See `ModelTable.find_generative`."""
         model = super().find_generative(name)
         if model is not None:
-            self._note(Asked(name, model.version))
+            self._note_found(name, (model.name, model.version))
         return model
 
     def find_label(self, name: str, label: str) -> ModelHandle:
         """See `ModelTable.find_label`."""
         handle = super().find_label(name, label)
-        self._note_found(handle)
+        self._note_found(name, (handle.name, handle.version))
         return handle
 
     def entries(self, name: str) -> list[IndexEntry]:
@@ -57,12 +57,14 @@ class AskedTable(ModelTable):
         super().set_content(name, version, content)
         self._found.clear()
 
-    def _note_found(self, handle: ModelHandle) -> None:
-        key = (handle.spec.name, handle.spec.version)
-        asked = self._found.get(key)
+    def _note_found(self, name: str, key: tuple[str, str]) -> None:
+        """`name` is what was asked for: the model's, or that of an adapter."""
+        version = key[1]
+        asked = self._found.get((name, version))
         if asked is None:
             content = self._contents.get(key)
-            asked = self._found[key] = Asked(*key, content.sha256 if content else None)
+            digests = (content.sha256, content.external_data_sha256) if content else (None, None)
+            asked = self._found[name, version] = Asked(name, version, *digests)
         self._note(asked)
 
     def _note(self, asked: Asked) -> None:

@@ -30,11 +30,12 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which version of a model was meant; `sha256` of what was loaded, where it is known."""
+    """Which version of a model was meant; the digests of what was loaded, where they are known."""
 
     model: str
     version: str | None = None
     sha256: str | None = None
+    external_data_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def render(line: Line) -> bytes:
         "model": asked.model if asked else None,
         "version": asked.version if asked else None,
         "sha256": asked.sha256 if asked else None,
+        "external_data_sha256": asked.external_data_sha256 if asked else None,
         "status": line.status,
         "api_key": caller.api_key,
         "token_subject": caller.token_subject,

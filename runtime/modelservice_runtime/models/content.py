@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,9 @@ class ModelContent:
     """The content of a model's files.
 
     `sha256` is the digest of the ONNX file; None where a file changed while it was loaded, or after, so
-    that nobody can tell. `external_data_sha256` is the digest of what `sha256sum` prints for the files of
-    external data, sorted by name; None where there are none. `size_bytes`: of all files together.
+    that nobody can tell. `external_data_sha256` is the digest of what `sha256sum` prints for all other files
+    that it was loaded from, sorted by name: external data, and what else of a folder is read; None where
+    there are none. `size_bytes`: of all files together.
     """
 
     sha256: str | None
@@ -49,12 +50,19 @@ class LoadedFiles:
             descriptor = _open(directory / location)
             self._external.append((location, descriptor, _identity(descriptor)))
 
+    def add_further(self, files: Mapping[str, Path]) -> None:
+        """Name what else was read, right after that; what is not there was not read."""
+        for name, path in files.items():
+            descriptor = _open(path)
+            if descriptor is not None:
+                self._external.append((name, descriptor, _identity(descriptor)))
+
     def read(self) -> ModelContent:
         """Read all files; call it once."""
         digest, size_bytes = _digest(self._descriptor, self._before)
         lines = []
         is_known = digest is not None and not self._was_replaced
-        for location, descriptor, before in self._external:
+        for location, descriptor, before in sorted(self._external, key=lambda one: one[0]):
             external, external_bytes = _digest(descriptor, before)
             is_known = is_known and external is not None
             size_bytes += external_bytes

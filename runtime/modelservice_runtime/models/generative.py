@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     from modelservice_runtime.generation.decoder import Decoder
     from modelservice_runtime.generation.text.folder_text import FolderText
 
+_TEXT_NAMES = (
+    "genai_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 _TRIAL_TOKENS = 16
 _TRIAL_STEPS = 2
 _TRIAL_PLACES = 64
@@ -144,6 +151,7 @@ def load_generative(
             outputs = [one.name for one in opened.session.get_outputs()]
             check_answers(source.path, opened.kinds, outputs, opened.run)
         adapters = opened.open_adapters(source.adapters)
+        files.add_further(_further_files(source))
         decoder = Decoder(opened, opened.take_memory(plan.cache.slots, plan.cache.places), adapters)
         pace = Pace(settings.max_inter_token_seconds, settings.prefill_chunk_tokens)
         started = time.perf_counter()
@@ -207,6 +215,12 @@ def _generate(decoder: "Decoder", pace: Pace, adapter: str | None = None) -> Non
             pace.note_step(time.perf_counter() - started)
     except ServingError as error:
         raise ModelRejectedError(f"the model cannot generate: {error}") from error
+
+
+def _further_files(source: VersionSource) -> dict[str, Path]:
+    """What a text depends on beside the graph and its weights: settings, tokenizer, template, adapters."""
+    beside = {name: source.path / name for name in _TEXT_NAMES}
+    return beside | {one.name: one.path for one in source.adapters}
 
 
 def _made_at(folder: Path) -> int:

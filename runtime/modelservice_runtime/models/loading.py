@@ -16,7 +16,7 @@ from modelservice_runtime.machine.memory.huge_pages import settle_memory
 from modelservice_runtime.model import Model, WarmUp
 from modelservice_runtime.models.content import LoadedFiles
 from modelservice_runtime.models.samples import DecodeSample, read_samples
-from modelservice_runtime.models.text_inputs import TextInputs, load_text_inputs
+from modelservice_runtime.models.text_inputs import TextInputs, load_text_inputs, text_files_of
 from modelservice_runtime.models.versions import VersionSource, check_labels, find_versions
 from modelservice_runtime.settings.lanes import LaneSettings
 from modelservice_runtime.settings.serve import ServeSettings
@@ -97,6 +97,7 @@ def _load_and_warm_up(
     files = LoadedFiles(find_model_file(source.path))
     model = load_onnx_model(source.path, source.name, source.version, settings.session)
     files.add_external(model.files.locations, model.files.model.parent)
+    files.add_further(text_files_of(model.spec, source.path))
     model.on_device_lost = on_device_lost
     settle_memory()
     started = time.perf_counter()

@@ -15,6 +15,7 @@ import numpy as np
 from modelservice_runtime.errors import InferenceFailedError, ModelRejectedError, StartupError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.text_files import (
+    FURTHER_NAMES,
     IDS,
     LENGTHS,
     MASK,
@@ -124,6 +125,12 @@ def load_text_inputs(spec: ModelSpec, path: Path) -> TextInputs | None:
     except StartupError as error:
         log.warning("texts cannot be read for the model", extra={"model": spec.name, "error": error.sentence})
         return None
+
+
+def text_files_of(spec: ModelSpec, path: Path) -> dict[str, Path]:
+    """The files that tell how texts are read, by their names; none for a model that reads none."""
+    folder = _find_folder(path) if _takes_tokens(spec) else None
+    return {} if folder is None else {name: folder / name for name in (TOKENIZER_NAME, *FURTHER_NAMES)}
 
 
 def _takes_tokens(spec: ModelSpec) -> bool:

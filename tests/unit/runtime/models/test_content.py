@@ -42,6 +42,20 @@ def test_content_of_external_data_is_the_digest_of_what_sha256sum_prints(model: 
     )
 
 
+def test_whatever_else_was_read_counts_under_its_name(model: Path) -> None:
+    """In the order of names, wherever it lies; what is not there has no line."""
+    for name in ("weights", "a.json"):
+        (model.parent / name).write_bytes(name.encode())
+    (model.parent / "elsewhere").mkdir()
+    adapter = model.parent / "elsewhere" / "x.onnx_adapter"
+    adapter.write_bytes(b"lora")
+    files = loaded(model, "weights")
+    files.add_further({"law": adapter, "a.json": model.parent / "a.json", "b.json": model.parent / "b.json"})
+    lines = [("a.json", b"a.json"), ("law", b"lora"), ("weights", b"weights")]
+    listed = "".join(f"{sha256(content)}  {name}\n" for name, content in lines)
+    assert files.read() == ModelContent(sha256(b"graph"), sha256(listed.encode()), 5 + 6 + 4 + 7)
+
+
 def replace(file: Path) -> None:
     """As a volume of a ConfigMap does, and every careful copy."""
     other = file.with_name("other")
