@@ -11,7 +11,8 @@ from benchmarks.generation.work import NEW_TOKENS, PROMPT_TOKENS, ROWS, Prompts,
 _REQUEST = {
     "ignore_eos": True,
     "temperature": 0,
-    "samplers": [],  # none of them changes which token is the most probable
+    "samplers": ["top_k"],  # without any it draws from all tokens, whatever the temperature
+    "top_k": 1,
     "cache_prompt": False,
 }
 
