@@ -11,15 +11,16 @@ each other, are compressed against the first one seen.
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
+from modelservice_operator.cache.entries import ServiceEntry, read_service, without_managed_fields
 from modelservice_operator.cache.fleet import FleetBook
 from modelservice_operator.cache.ports import PortBook
+from modelservice_operator.cache.snapshots import SnapshotCompressor
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.facts.labels import NAME
 from modelservice_operator.facts.observed import (
@@ -42,25 +43,6 @@ TOMBSTONES = 10_000
 ChildT = TypeVar("ChildT", bound=Child)
 PlaceT = TypeVar("PlaceT")
 FactT = TypeVar("FactT")
-
-
-class ServiceEntry(NamedTuple):
-    """One cached ModelService."""
-
-    uid: str
-    resource_version: str
-    generation: int
-    deleting: bool
-    runtime_ref: str | None
-    is_routed: bool
-    """Whether its spec has a route."""
-    intent: int
-    """Hash of what a person can change without raising the generation: labels and annotations."""
-    status: int
-    """Hash of the status."""
-    scaling: int
-    """Hash of what the autoscaler wrote into the status."""
-    raw: bytes
 
 
 class ChildChange(NamedTuple):
@@ -99,7 +81,7 @@ class Store:
         """By kind and watched namespace (None for all): whether it is served there, and whether forbidden."""
         self._tombstones: OrderedDict[str, str] = OrderedDict()
         """UID -> resourceVersion of its deletion."""
-        self._snapshots = _SnapshotCompressor()
+        self._snapshots = SnapshotCompressor()
         self.cluster = ClusterFacts()
         """What every view tells of the cluster."""
         self.ports = PortBook()
@@ -119,7 +101,7 @@ class Store:
             return None
         if self._is_dead(metadata["uid"], version):
             return None
-        self._services[key] = after = _service_entry(obj)
+        self._services[key] = after = read_service(obj)
         return before, after
 
     def remove_service(self, key: Key, uid: str, resource_version: str) -> bool:
@@ -156,7 +138,7 @@ class Store:
             return False
         if self._is_dead(metadata["uid"], version):
             return False
-        self._runtimes[metadata["name"]] = _without_managed_fields(obj)
+        self._runtimes[metadata["name"]] = without_managed_fields(obj)
         return True
 
     def remove_runtime(self, name: str, uid: str, resource_version: str) -> bool:
@@ -366,60 +348,3 @@ def _put(known: dict[PlaceT, FactT], place: PlaceT, fact: FactT | None) -> bool:
 
 def _of_type(children: Iterable[Child], child_type: type[ChildT]) -> tuple[ChildT, ...]:
     return tuple(child for child in children if isinstance(child, child_type))
-
-
-def _without_managed_fields(obj: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
-    return {**obj, "metadata": metadata}
-
-
-def _with_writers_of_replicas(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the managed fields keep what tells who wrote `spec.replicas`: a person, or an autoscaler."""
-    kept = [
-        {"subresource": entry.get("subresource", ""), "fieldsV1": {"f:spec": {"f:replicas": {}}}}
-        for entry in obj["metadata"].get("managedFields") or ()
-        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", ())
-    ]
-    bare = _without_managed_fields(obj)
-    if kept:
-        bare["metadata"]["managedFields"] = kept
-    return bare
-
-
-def _service_entry(obj: Mapping[str, Any]) -> ServiceEntry:
-    metadata = obj["metadata"]
-    spec, status = obj.get("spec"), obj.get("status")
-    runtime = spec.get("runtime") if isinstance(spec, dict) else None
-    ref = runtime.get("ref") if isinstance(runtime, dict) else None
-    return ServiceEntry(
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        generation=metadata.get("generation", 0),
-        deleting="deletionTimestamp" in metadata,
-        is_routed=isinstance(spec, dict) and bool(spec.get("route")),
-        runtime_ref=ref if isinstance(ref, str) and ref else None,
-        intent=hash(msgspec.json.encode((metadata.get("labels"), metadata.get("annotations")))),
-        status=_hash(status),
-        scaling=_hash(status.get("autoscaler") if isinstance(status, dict) else None),
-        raw=msgspec.json.encode(_with_writers_of_replicas(obj)),
-    )
-
-
-def _hash(value: object) -> int:
-    return hash(msgspec.json.encode(value, order="deterministic"))
-
-
-class _SnapshotCompressor:
-    """zlib with the first snapshot as dictionary: about 300 bytes for 3 KB of JSON."""
-
-    def __init__(self) -> None:
-        self._dictionary = b""
-
-    def compress(self, data: bytes) -> bytes:
-        if not self._dictionary:
-            self._dictionary = data[:32_768]
-        compressor = zlib.compressobj(level=6, zdict=self._dictionary)
-        return compressor.compress(data) + compressor.flush()
-
-    def expand(self, data: bytes) -> bytes:
-        return zlib.decompressobj(zdict=self._dictionary).decompress(data)

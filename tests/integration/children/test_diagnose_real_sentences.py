@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modelservice_operator.cache.ingest import project_child
+from modelservice_operator.cache.project import project_child
 from modelservice_operator.explain.diagnose import Cause, diagnose
 from modelservice_operator.facts.kinds import DEPLOYMENTS
 from modelservice_operator.facts.labels import REVISION

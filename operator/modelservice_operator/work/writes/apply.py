@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from modelservice_operator.cache.ingest import project_child
+from modelservice_operator.cache.project import project_child
 from modelservice_operator.facts.errors import ApiError, ConflictError, NotFoundError, apply_failure
 from modelservice_operator.facts.fields.canonical import intended_fingerprint
 from modelservice_operator.facts.fields.takeover import plan_takeover

@@ -4,7 +4,8 @@ import asyncio
 
 from tests.support.operator_objects import make_child, make_model_runtime, make_model_service
 
-from modelservice_operator.cache.ingest import Ingest, project_child
+from modelservice_operator.cache.ingest import Ingest
+from modelservice_operator.cache.project import project_child
 from modelservice_operator.cache.store import Store
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
 from modelservice_operator.facts.kinds import (

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.operator_objects import make_child, make_model_runtime, make_model_service
 
-from modelservice_operator.cache.ingest import project_child
+from modelservice_operator.cache.project import project_child
 from modelservice_operator.cache.store import Store, is_newer
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.facts.kinds import CONTROLLER_REVISIONS, DEPLOYMENTS, SCALED_OBJECTS, SERVICES

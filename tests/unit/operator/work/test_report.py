@@ -11,7 +11,7 @@ import pytest
 from tests.support.operator_objects import make_child, make_model_service
 
 from modelservice_operator import metrics
-from modelservice_operator.cache.ingest import project_child
+from modelservice_operator.cache.project import project_child
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.decide.decision import Decision
 from modelservice_operator.decide.revision import Revision

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.support.operator_objects import make_child
 
-from modelservice_operator.cache.ingest import Ingest, project_child
+from modelservice_operator.cache.ingest import Ingest
+from modelservice_operator.cache.project import project_child
 from modelservice_operator.cache.store import Store
 from modelservice_operator.cache.workqueue import Key, WorkQueue
 from modelservice_operator.facts.errors import ApiError, ConflictError, LeadershipLostError, NotFoundError
