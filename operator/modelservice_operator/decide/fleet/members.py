@@ -90,8 +90,8 @@ def judge_moving(spec: FleetSpec, case: Case, since: datetime, now: datetime) ->
     if answer is not None and answer.phase == "Complete" and seen.is_ready and seen.is_current:
         # It had the image, and its user has taken it elsewhere since.
         return Verdict(state=State.ELSEWHERE, reason="Edited", message=f"It has {seen.image} now.")
-    is_lost = seen.is_stalled or (answer is not None and answer.phase == "Complete" and seen.is_degraded)
-    if answer is not None and seen.is_current and not seen.is_ready and is_lost:
+    is_worse = answer is not None and answer.phase == "Complete" and seen.is_degraded and not seen.is_ready
+    if answer is not None and seen.is_current and (seen.is_stuck or is_worse):
         return Verdict(state=State.FAILED, reason=seen.reason, message=seen.message)
     return _overdue(spec, case, since, now) or Verdict(state=State.MOVING, due_at=_deadline(spec, since))
 
@@ -117,7 +117,7 @@ def judge_returning(spec: FleetSpec, case: Case, since: datetime, now: datetime)
         return Verdict(state=State.STRANDED, reason="RolloutGivenUp", message=answer.message)
     if answer is not None and answer.phase == "Complete" and seen.is_ready and seen.is_current:
         return Verdict(state=State.ELSEWHERE, reason="Edited", message=f"It has {seen.image} now.")
-    if answer is not None and seen.is_current and seen.is_stalled and not seen.is_ready:
+    if answer is not None and seen.is_current and seen.is_stuck:
         return Verdict(state=State.STRANDED, reason=seen.reason, message=seen.message)
     return _overdue(spec, case, since, now) or Verdict(state=case.state, due_at=_deadline(spec, since))
 

@@ -125,6 +125,8 @@ class Seen:
     is_available: bool = True
     """Whether it answers, or is wanted to have no pod."""
     is_stalled: bool = False
+    is_given_up: bool = False
+    """Whether its change was given up, which is what its answer is going to say."""
     is_degraded: bool = False
     reason: str = ""
     message: str = ""
@@ -135,6 +137,11 @@ class Seen:
     def is_broken(self) -> bool:
         """Whether it will not become ready without somebody, or does not answer."""
         return not self.is_ready and (self.is_stalled or self.is_degraded or not self.is_available)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it can go no further, and no answer is going to say so."""
+        return self.is_stalled and not self.is_given_up and not self.is_ready
 
     def has(self, image: str) -> bool:
         """Return whether it serves with this image, at its newest spec."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.decide.fleet.model import Acknowledged, Seen
-from modelservice_operator.facts.recorded import condition_of
+from modelservice_operator.facts.recorded import condition_of, is_given_up
 from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def read_seen(service: Mapping[str, Any]) -> Seen:
         ready_since=parse_time(ready.get("lastTransitionTime")),
         is_available=available.get("status") == "True" or available.get("reason") == "ScaledToZero",
         is_stalled=condition_of(status, "Stalled").get("status") == "True",
+        is_given_up=is_given_up(status, str(status.get("targetRevision"))),
         is_degraded=condition_of(status, "Degraded").get("status") == "True",
         reason=ready.get("reason", ""),
         message=ready.get("message", ""),

@@ -63,6 +63,7 @@ class Service:
     is_available: bool = True
     is_stalled: bool = False
     is_degraded: bool = False
+    is_given_up: bool = False
     is_pinned: bool = False
     since: datetime = NOW - timedelta(days=1)
     assigned: Object | None = None
@@ -90,6 +91,8 @@ class Service:
             "status": {
                 "observedGeneration": self.observed,
                 "stableRevision": "aaaaaaaaaa",
+                "targetRevision": "bbbbbbbbbb" if self.is_given_up else "aaaaaaaaaa",
+                "abortedRevisions": ["bbbbbbbbbb"] if self.is_given_up else [],
                 "runtime": runtime | ({"assigned": self.assigned} if self.assigned else {}),
                 "conditions": [
                     condition("Ready", self.is_ready),

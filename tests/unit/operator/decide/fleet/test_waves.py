@@ -142,6 +142,21 @@ def test_halt_starts_no_further_member_until_more_failures_are_put_up_with() -> 
     assert (cluster.states, cluster.status["phase"]) == ("FFUUUU", "Complete")
 
 
+def test_a_member_fails_for_what_its_answer_says_also_where_its_status_told_earlier_that_it_gave_up() -> None:
+    """A status says first that a change was given up, and with the next write what came of its request."""
+    cluster = Cluster(6, **FAILING, maxFailures=1)
+    cluster.look()
+    cluster.take("s01")
+    member = cluster.services["s01"]
+    member.is_stalled = member.is_degraded = member.is_given_up = True
+    cluster.look()
+    assert cluster.states.startswith("M")
+    cluster.give_up("s01")
+    cluster.look()
+    assert cluster.states.startswith("F")
+    assert [one["reason"] for one in cluster.status["failures"]] == ["RolloutGivenUp"]
+
+
 @pytest.mark.parametrize(
     ("failing", "degraded", "ready"),
     [
