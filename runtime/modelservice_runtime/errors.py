@@ -12,12 +12,14 @@ class ServingError(Exception):
 class InvalidRequestError(ServingError):
     """The request itself is wrong: syntax, names, datatypes, shapes or sizes.
 
-    `code` is OpenAI's word for programs, where it has one, such as `context_length_exceeded`.
+    `code` is OpenAI's word for programs, where it has one, such as `context_length_exceeded`; `param` is the
+    field that is wrong, where one is known.
     """
 
-    def __init__(self, sentence: str, code: str | None = None) -> None:
+    def __init__(self, sentence: str, code: str | None = None, param: str | None = None) -> None:
         super().__init__(sentence)
         self.code = code
+        self.param = param
 
 
 class InputRefusedError(ServingError):

@@ -106,7 +106,8 @@ def plan_generative(source: VersionSource, settings: GenerationSettings, free: F
         try:
             check_readable(model)
             item_bytes = cache_item_bytes(model, config)
-            weights_bytes = sum(file.stat().st_size for file in source.path.glob(f"{config.file}*"))
+            parts = [file for file in source.path.glob(f"{config.file}*") if file.is_file()]
+            weights_bytes = sum(file.stat().st_size for file in parts)
             weights_bytes += sum(one.path.stat().st_size for one in source.adapters if one.path.is_file())
         except PermissionError as error:
             raise AccessDeniedError(describe_denial(model)) from error
@@ -225,7 +226,8 @@ def _further_files(source: VersionSource) -> dict[str, Path]:
 
 def _made_at(folder: Path) -> int:
     """When the newest of the model's files was written."""
-    return int(max(file.stat().st_mtime for file in folder.iterdir()))
+    # A link may lead nowhere, if nothing else is asked of it.
+    return int(max(file.stat().st_mtime for file in folder.iterdir() if file.is_file()))
 
 
 def _shown(label: VersionLabel) -> str:

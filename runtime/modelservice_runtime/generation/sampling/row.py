@@ -36,7 +36,7 @@ class SamplingRow:
     def __init__(
         self, request: GenerationRequest, vocabulary: int, end_tokens: frozenset[int] = frozenset()
     ) -> None:
-        _check_tokens(request.prompt, vocabulary, "the prompt")
+        _check_tokens(request.prompt, vocabulary, "prompt")
         _check_tokens(request.sampling.logit_bias, vocabulary, "logit_bias")
         self.sampling = request.sampling
         self.guide: Guide | None = request.guide
@@ -77,17 +77,17 @@ class SamplingRow:
             self.guide.accept(token)
 
 
-def _check_tokens(tokens: Collection[int], vocabulary: int, where: str) -> None:
+def _check_tokens(tokens: Collection[int], vocabulary: int, param: str) -> None:
     if tokens and not (min(tokens) >= 0 and max(tokens) < vocabulary):
         wrong = next(token for token in tokens if not 0 <= token < vocabulary)
-        raise InvalidRequestError(f"{where} names token {wrong}, expected 0 to {vocabulary - 1}")
+        raise InvalidRequestError(f"{param} names token {wrong}, expected 0 to {vocabulary - 1}", param=param)
 
 
 def _bias_of(sampling: Sampling) -> _Bias | None:
     if not sampling.logit_bias:
         return None
     if not all(map(isfinite, sampling.logit_bias.values())):
-        raise InvalidRequestError("logit_bias holds a value that is no finite number")
+        raise InvalidRequestError("logit_bias holds a value that is no finite number", param="logit_bias")
     return _Bias(
         np.fromiter(sampling.logit_bias.keys(), np.int64),
         np.fromiter(sampling.logit_bias.values(), np.float32),

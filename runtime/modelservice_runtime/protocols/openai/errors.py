@@ -28,9 +28,7 @@ class FieldError(InvalidRequestError):
     """A field of the body is wrong; `param` is where, `code` a word for programs."""
 
     def __init__(self, sentence: str, param: str | None, code: str | None = None) -> None:
-        super().__init__(sentence)
-        self.param = param
-        self.code = code
+        super().__init__(sentence, code, param)
 
 
 class UnknownModelError(NotFoundError):
@@ -63,12 +61,12 @@ def error_document(error: ServingError) -> dict[str, object]:
 
 
 def _param(error: ServingError) -> str | None:
-    if isinstance(error, FieldError):
+    if isinstance(error, InvalidRequestError):
         return error.param
     return "model" if isinstance(error, UnknownModelError) else None
 
 
 def _code(error: ServingError) -> str | None:
-    if isinstance(error, FieldError):
+    if isinstance(error, InvalidRequestError):
         return error.code
     return "model_not_found" if isinstance(error, UnknownModelError) else _CODES.get(type(error))

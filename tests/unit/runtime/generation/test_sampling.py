@@ -153,10 +153,13 @@ def test_end_tokens_wait_for_min_tokens(minimum: int, expected: list[int]) -> No
 
 @pytest.mark.parametrize("token", [-1, VOCABULARY])
 def test_tokens_beyond_the_vocabulary_are_refused(token: int) -> None:
-    with pytest.raises(InvalidRequestError, match=f"logit_bias names token {token}, expected 0 to 299"):
+    with pytest.raises(
+        InvalidRequestError, match=f"logit_bias names token {token}, expected 0 to 299"
+    ) as bias:
         make_row(Sampling(logit_bias={token: 1.0}))
-    with pytest.raises(InvalidRequestError, match="the prompt names token"):
+    with pytest.raises(InvalidRequestError, match="prompt names token") as prompt:
         make_row(prompt=(1, token))
+    assert (bias.value.param, prompt.value.param) == ("logit_bias", "prompt")
 
 
 # Company.

@@ -249,6 +249,17 @@ def test_a_folder_without_its_graph_or_tokenizer_is_told(tiny_chat: Path, tmp_pa
         plan_generative(_source(folder), GenerationSettings(), MUCH)
 
 
+def test_links_that_lead_nowhere_beside_a_model_are_no_part_of_it(tiny_chat: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_chat, tmp_path / "links"))
+    for name in ("notes", "model.onnx.old"):
+        (folder / name).symlink_to(tmp_path / "nowhere")
+    settings = GenerationSettings(max_sequences=1)
+    plan = plan_generative(_source(folder), settings, MUCH)
+    loaded = load_generative(_source(folder), plan, _settings(folder).session, settings)
+    newest = max(file.stat().st_mtime for file in folder.iterdir() if file.exists())
+    assert loaded.created == int(newest)
+
+
 @pytest.mark.skipif(
     not THP_SETTING.exists() or "[never]" in THP_SETTING.read_text(), reason="this system has no huge pages"
 )

@@ -1,11 +1,10 @@
-"""From what is asked to what a lane is given: templates and tokenizers, on a thread of their own.
+"""From what is asked to what a lane is given: templates and tokenizers, on threads of their own.
 
 Neither a long prompt nor a slow template keeps the event loop from the streams of others.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from modelservice_runtime.generation.values import (
     Sampling,
     ToolReader,
 )
+from modelservice_runtime.protocols.openai.answering.prompt_threads import PromptThreads
 from modelservice_runtime.protocols.openai.asking.asked import ChatAsked, CompletionAsked
 from modelservice_runtime.protocols.openai.asking.formats import AskedForm
 from modelservice_runtime.protocols.openai.asking.sampling import Wishes
@@ -28,11 +28,16 @@ _MAX_CHARACTERS_OF_A_TOKEN = 128
 # Of a longer text so many for each token that fits are looked at first. A cut changes the tokens around it
 # only, so a beginning with twice as many as fit is one of a text that does not fit.
 _FIRST_CHARACTERS_OF_A_TOKEN = 16
-_THREADS = 2
+# One owner has two of them at most.
+_THREADS = 3
+# Bodies that wait, which take some times as much memory when they are read.
+_MAX_WAITING_BYTES = 32 * 1024 * 1024
+# Even bodies of a word must not be without number.
+_MIN_BYTES = 16 * 1024
 
 Result = TypeVar("Result")
 
-_executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="prompts")
+_threads = PromptThreads(_THREADS, _MAX_WAITING_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,18 @@ class Asker:
     adapter: str | None
 
 
-def prepare(work: Callable[[], Result], done: Callable[["asyncio.Future[Result]"], None]) -> None:
-    """Run `work` on a thread; `done` is called on the event loop with the finished future."""
-    asyncio.get_running_loop().run_in_executor(_executor, work).add_done_callback(done)
+def prepare(
+    owner: str,
+    body_bytes: int,
+    work: Callable[[], Result],
+    done: Callable[["asyncio.Future[Result]"], None],
+) -> None:
+    """Run `work` on a thread in its owner's turn, then `done` on the event loop with the finished future.
+
+    Raises OverloadedError where too many bodies of the owner wait.
+    """
+    made = _threads.submit(owner, max(body_bytes, _MIN_BYTES), work)
+    asyncio.wrap_future(made).add_done_callback(done)
 
 
 def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list[Text]:

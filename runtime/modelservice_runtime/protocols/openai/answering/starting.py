@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from modelservice_runtime.errors import ServingError, internal_error
+from modelservice_runtime.errors import OverloadedError, ServingError, internal_error
 from modelservice_runtime.generation.values import GenerationLane, Usage
 from modelservice_runtime.protocols.openai.answering.call import Form, TextCall
 from modelservice_runtime.protocols.openai.answering.prompts import Text, prepare
@@ -42,5 +42,11 @@ def start_call(
             log.exception("internal error")
             call.fail(internal_error())
 
-    # Clients that give up while others' prompts are made cost no time of the thread.
-    prepare(lambda: [] if call.is_over else make_texts(), go_on)
+    def make() -> list[Text]:
+        # Clients that give up while others' prompts are made cost no time of the threads.
+        return [] if call.is_over else make_texts()
+
+    try:
+        prepare(request.owner, len(request.body), make, go_on)
+    except OverloadedError as error:
+        call.fail(error)

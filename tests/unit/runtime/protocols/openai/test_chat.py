@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,10 @@ from tests.unit.runtime.transport.http2.raw_client import RawClient, reset
 from tests.unit.runtime.transport.rest.requests import HELLO as HELLO_HTTP_2
 from tests.unit.runtime.transport.rest.requests import post
 
-from modelservice_runtime.errors import InferenceFailedError, OverloadedError
+from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError, OverloadedError
 from modelservice_runtime.generation.values import Finish, FormKind, Sampling
+from modelservice_runtime.protocols.openai.answering import prompts
+from modelservice_runtime.protocols.openai.answering.prompt_threads import PromptThreads
 
 HELLO: list[Any] = [{"role": "user", "content": "Grüße, 世界 👋"}]
 
@@ -425,6 +428,39 @@ def test_too_many_prompts_are_told_when_to_come_back(played: Played, client: ope
         assert refused.value.code == "rate_limit_exceeded"
     # What had been begun of it is given up.
     assert [begun.is_cancelled for begun in played.lane.begun] == [True]
+
+
+def test_what_only_the_model_can_refuse_names_the_field(played: Played, client: openai.OpenAI) -> None:
+    played.lane.refusal = InvalidRequestError("logit_bias names token 9", "a_code", "logit_bias")
+    played.lane.room = 0
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client)
+    assert (refused.value.param, refused.value.code) == ("logit_bias", "a_code")
+
+
+def test_prompts_that_wait_are_bounded_by_who_asks(
+    played: Played, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, begun, may_end = PromptThreads(2, 100_000), threading.Event(), threading.Event()
+    monkeypatch.setattr(prompts, "_threads", threads)
+
+    def work() -> None:
+        begun.set()
+        assert may_end.wait(PATIENCE_SECONDS)
+
+    try:
+        threads.submit("", 1, work)  # nobody in particular, as who asks here
+        assert begun.wait(PATIENCE_SECONDS)
+        waiting = threads.submit("", 50_000, work)
+        for streamed in (False, True):
+            with pytest.raises(openai.RateLimitError, match="1 requests of yours wait") as refused:
+                ask(client, stream=streamed)
+            assert int(refused.value.response.headers["retry-after"]) >= 1
+        assert played.text.rendered == []
+    finally:
+        may_end.set()
+    waiting.result(PATIENCE_SECONDS)
+    assert ask(client).choices[0].message.content == "Grüße, 世界 👋"
 
 
 def test_a_fault_of_the_model_before_and_within_a_stream(played: Played, client: openai.OpenAI) -> None:
