@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
-from modelservice_runtime.generation.values import Sampling
+from modelservice_runtime.generation.values import LOWEST_REPETITION_PENALTY, Sampling
 
 CONFIG_NAME = "genai_config.json"
 _MAX_BYTES = 1024 * 1024
@@ -200,7 +200,9 @@ def _read_sampling(fields: "_Fields") -> Sampling:
         temperature=search.number("temperature", 2, 1.0),
         top_p=search.number("top_p", 1, 1.0) or 1.0,
         top_k=int(search.number("top_k", _MAX_COUNT, 0)),
-        repetition_penalty=search.number("repetition_penalty", 10, 1.0) or 1.0,
+        repetition_penalty=max(
+            search.number("repetition_penalty", 10, 1.0) or 1.0, LOWEST_REPETITION_PENALTY
+        ),
     )
 
 

@@ -9,6 +9,9 @@ from modelservice_runtime.errors import ServingError
 from modelservice_runtime.execution.statistics import ModelStatistics
 from modelservice_runtime.generation.statistics import GenerationStatistics
 
+# Far lower ones make infinities of logits, which are divided by them.
+LOWEST_REPETITION_PENALTY = 0.01
+
 
 class Finish(StrEnum):
     """Why a generation ended, in the words of OpenAI's API; CANCELLED is never sent to anybody."""

@@ -52,6 +52,7 @@ ADVISED = {"do_sample": True, "temperature": 0.25, "top_p": 0.5, "top_k": 20, "r
         ({**ADVISED, "do_sample": False}, Sampling()),
         (ADVISED, Sampling(temperature=0.25, top_p=0.5, top_k=20, repetition_penalty=1.5)),
         ({"do_sample": True}, Sampling()),
+        ({"do_sample": True, "repetition_penalty": 1e-45}, Sampling(repetition_penalty=0.01)),
         ({**ADVISED, "temperature": None, "top_k": 0}, Sampling(top_p=0.5, repetition_penalty=1.5)),
     ],
 )

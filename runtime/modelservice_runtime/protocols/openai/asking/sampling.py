@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from modelservice_runtime.generation.values import LOWEST_REPETITION_PENALTY
 from modelservice_runtime.protocols.openai.asking.fields import Fields
 from modelservice_runtime.protocols.openai.errors import FieldError
 
@@ -109,7 +110,7 @@ def _read_sampling(fields: Fields) -> dict[str, Any]:
         "min_p": fields.number("min_p", 0, 1),
         "presence_penalty": fields.number("presence_penalty", -2, 2),
         "frequency_penalty": fields.number("frequency_penalty", -2, 2),
-        "repetition_penalty": fields.number("repetition_penalty", 0, 10, above_low=True),
+        "repetition_penalty": fields.number("repetition_penalty", LOWEST_REPETITION_PENALTY, 10),
         "logit_bias": _read_bias(fields),
         "seed": fields.whole("seed", -_INT64, _INT64 - 1),
     }

@@ -297,6 +297,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"top_k": -2}, "top_k"),
     ({"presence_penalty": -2.1}, "presence_penalty"),
     ({"repetition_penalty": 0}, "repetition_penalty"),
+    ({"repetition_penalty": 1e-45}, "repetition_penalty"),  # by which no number can be divided
     ({"n": 9}, "n"),
     ({"n": 0}, "n"),
     ({"best_of": 2}, "best_of"),
