@@ -1,6 +1,7 @@
 """Prepares what clusters need before the first test, because a first build takes longer than any test may."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hack.cluster import testing
@@ -20,12 +21,15 @@ PREPARATIONS = {
     "cluster": testing.prepare_node,
     "installation": prepare_images,
 }
+# Unit tests play their clusters, some under the same names.
+UNIT_TESTS = Path(__file__).parent / "unit"
 PREPARATION_ERRORS = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare the clusters that collected tests use, with the progress on the terminal."""
-    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    with_clusters = [item for item in session.items if not item.path.is_relative_to(UNIT_TESTS)]
+    fixtures = {name for item in with_clusters for name in getattr(item, "fixturenames", ())}
     errors = session.config.stash[PREPARATION_ERRORS] = {}
     if session.config.option.collectonly:
         return
