@@ -30,6 +30,15 @@ def run(capsys, *arguments):
     return code, shown.out, shown.err
 
 
+def clear_rows(model, count):
+    """Rows that the model is surest of, and their classes: CPUs without VNNI round 8-bit sums otherwise."""
+    rows = make_rows(10 * count)
+    chances = model.run({"x": rows})["p"]
+    first, second = np.sort(chances, axis=1)[:, :-3:-1].T
+    surest = np.sort(np.argsort(first - second)[-count:])
+    return rows[surest], chances[surest].argmax(axis=1)
+
+
 def make_text_model():
     """Counts letters of a text (Tokenizer splits it), and embeds the count."""
     chance = np.random.default_rng(0)
@@ -66,8 +75,7 @@ def test_smallest_file_of_a_network_is_kept_with_its_report(tmp_path, capsys, qu
     network = make_network((16, 192, 192, 4))
     helper.set_model_props(network, {"features": json.dumps([f"f{place}" for place in range(16)])})
     onnx.save(network, tmp_path / "m.onnx")
-    rows = make_rows(300)
-    labels = OnnxModel(tmp_path / "m.onnx").run({"x": rows})["p"].argmax(axis=1)
+    rows, labels = clear_rows(OnnxModel(tmp_path / "m.onnx"), 300)
     np.savez(tmp_path / "d.npz", x=rows, label=labels)
     code, out, err = run(
         capsys, tmp_path / "m.onnx", tmp_path / "d.npz", "--metric", "f1", "--max-drop", "0.05",
