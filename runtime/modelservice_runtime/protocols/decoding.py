@@ -5,7 +5,7 @@ Every protocol's front end comes here between a request's arrival and its model'
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.execution.offload import offload
@@ -13,6 +13,8 @@ from modelservice_runtime.models.repository import ModelHandle
 from modelservice_runtime.protocols.inference import count_failures, record_cancelled, record_failure
 
 Decoded = TypeVar("Decoded")
+# Runs work on a thread, then tells the event loop; see `offload`.
+Offload: TypeAlias = Callable[[Callable[[], Decoded], Callable[["asyncio.Future[Decoded]"], None]], None]
 
 
 def decode_and_run(
@@ -39,9 +41,11 @@ def decode_on_a_thread(
     decode: Callable[[], Decoded],
     run: Callable[[Decoded], Callable[[], None] | None],
     fail: Callable[[ServingError], None],
+    on_thread: Offload[Decoded] = offload,
 ) -> Callable[[], None]:
     """Decode a request to `handle` on a thread, then `run` it on the event loop; returns what cancels it.
 
+    `on_thread` chooses the thread, and may raise a ServingError.
     `run` answers, now or later, and returns what cancels the rest, if anything. What either raises is
     counted, and told to `fail`. Nothing is called any more once the request was cancelled.
     """
@@ -68,6 +72,6 @@ def decode_on_a_thread(
         finally:
             del decoded  # an error leads to this frame, which must not lead back to it: it holds the body
 
-    offload(decode, go_on)
+    on_thread(decode, go_on)
     handle.statistics.open(received_ns)
     return cancel

@@ -72,7 +72,7 @@ class PromptThreads:
             seconds = self._waiting * self._work_seconds / self._threads
             retry_seconds = min(int(seconds) + 1, _MAX_RETRY_SECONDS)
             raise OverloadedError(
-                f"{len(known.waiting)} requests of yours wait for their prompts to be made, and there is no "
+                f"{len(known.waiting)} requests of yours wait for their texts to be read, and there is no "
                 f"room for more; try again in {retry_seconds} s",
                 retry_after_seconds=retry_seconds,
             )

@@ -11,6 +11,7 @@ from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.models.text_inputs import Text, TextInputs, Tokens
 from modelservice_runtime.protocols.decoding import decode_on_a_thread
 from modelservice_runtime.protocols.inference import InferCall, count_failures, infer_inline
+from modelservice_runtime.protocols.openai.answering.prompts import prepare
 from modelservice_runtime.protocols.openai.asking.fields import shown
 from modelservice_runtime.protocols.openai.errors import FieldError, UnknownModelError, openai_error_response
 from modelservice_runtime.protocols.rest.answers import send
@@ -69,7 +70,7 @@ def run_tokens(
     texts: Sequence[Text],
     encode: Callable[[Array, int], HttpResponse],
 ) -> None:
-    """Tokenize texts on a thread and run them in their turn; the answer comes later. Raises ServingError.
+    """Tokenize texts on a thread, and run them in their turn; the answer comes later. Raises ServingError.
 
     `encode` gets the output as float32 with one row for each text, and how many tokens those had.
     """
@@ -84,10 +85,13 @@ def run_tokens(
         call.enqueue(infer)
         return call.cancel
 
-    read = partial(reader.read, texts)
-    request.on_disconnect = decode_on_a_thread(
-        handle, request.received_ns, read, run, partial(_reply, request)
-    )
+    def start() -> Callable[[], None]:
+        read, fail = partial(reader.read, texts), partial(_reply, request)
+        # Of a large request it takes seconds, in which nobody's tensors are to wait.
+        on_thread = partial(prepare, request.owner, len(request.body))
+        return decode_on_a_thread(handle, request.received_ns, read, run, fail, on_thread)
+
+    request.on_disconnect = count_failures(handle, request.received_ns, start)
 
 
 def text_array(tensor: TensorSpec, texts: Sequence[str]) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from tests.unit.runtime.busy_threads import Busy
 from tests.unit.runtime.onnx_models import value
 from tests.unit.runtime.protocols.openai.test_vectors import save
 from tests.unit.runtime.server_thread import ServerThread
@@ -135,6 +136,12 @@ def test_many_texts_keep_their_order(tokens: ServerThread) -> None:
     vectors, _ = embed(tokens, "mean", ["cat", "dog dog"] * 1024)
     np.testing.assert_allclose(vectors[-2:], [states("cat").mean(axis=0), states("dog", "dog").mean(axis=0)])
     assert len(vectors) == 2048
+
+
+def test_texts_are_read_while_others_large_tensors_are(tokens: ServerThread, busy: Busy) -> None:
+    vectors, _ = embed(tokens, "mean", ["cat"])
+    np.testing.assert_allclose(vectors, [states("cat").mean(axis=0)])
+    assert not busy.gate.is_set()
 
 
 def test_vectors_and_pairs_rank(tokens: ServerThread) -> None:
