@@ -21,6 +21,8 @@ _MAX_BYTES = 100_000_000
 # Llama 2 makes three bytes of a space; nobody needs rules that make a page of a word.
 _MAX_GROWTH = 64
 _MAX_ADDED_TOKENS = 64
+# The same as a graph may have; forms are kept by a table with a place for every id up to the largest.
+_MAX_ID = 1 << 24
 _EXPORT = "export the model again with onnxruntime-genai's model builder"
 
 
@@ -43,6 +45,11 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _check(config: Mapping[str, Any]) -> None:
+    largest = _largest_id(config.get("model"))
+    if largest >= _MAX_ID:
+        raise ModelRejectedError(
+            f"{FILE_NAME}: model.vocab has the id {largest}, expected less than {_MAX_ID}; {_EXPORT}"
+        )
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         rules = list(_rules(config.get(part)))
         growth = prod(map(_growth, rules))
@@ -51,6 +58,13 @@ def _check(config: Mapping[str, Any]) -> None:
     added = sum(map(_added_tokens, _rules(config.get("post_processor"))))
     if added > _MAX_ADDED_TOKENS:
         raise ModelRejectedError(f"{FILE_NAME}: post_processor adds {added} tokens to every text; {_EXPORT}")
+
+
+def _largest_id(model: object) -> int:
+    """Of a vocabulary that names ids; what is none is for the library to refuse."""
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    ids = vocabulary.values() if isinstance(vocabulary, dict) else ()
+    return max((one for one in ids if isinstance(one, int)), default=0)
 
 
 def _rules(part: object) -> Iterator[Mapping[str, Any]]:

@@ -230,6 +230,10 @@ def test_regular_expression_that_does_not_end_is_an_error_of_its_request(tmp_pat
 
 GROWING = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 60}
 POISONED = {
+    "numbers": (
+        {"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1 << 31}, "unk_token": "a"}},
+        "has the id 2147483648",
+    ),
     "grows": ({"normalizer": {"type": "Sequence", "normalizers": [GROWING] * 9}}, "makes texts"),
     "decodes": (
         {"decoder": {"type": "Sequence", "decoders": [GROWING] * 2}},
