@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -78,10 +78,10 @@ class LaneGeneration(Active):
 
 @dataclass(slots=True)
 class _Counts:
-    """Generations that wait, with their prompts' tokens, and those that have a row, with theirs."""
+    """Generations that wait, with their prompts' tokens by owner, and those that have a row, with theirs."""
 
     waiting: int = 0
-    queued_tokens: int = 0
+    queued_tokens: Counter[str] = field(default_factory=Counter)
     running: int = 0
     tokens_in_use: int = 0
 
@@ -180,7 +180,7 @@ class TextLane:
         ask = Ask(request.owner, request.priority, len(request.prompt), time.perf_counter())
         generation = LaneGeneration(row, ask, lane=self, sink=sink)
         with self._changed:
-            self._admit(_weight(request))
+            self._admit(request)
             self._waiting.add(generation)
             self._inbox.append(generation)
             self._changed.notify()
@@ -232,7 +232,10 @@ class TextLane:
     def _leave_queue(self, generation: Active) -> None:
         self._waiting.remove(generation)
         self._counts.waiting -= 1
-        self._counts.queued_tokens -= _weight(generation.row.request)
+        request = generation.row.request
+        self._counts.queued_tokens[request.owner] -= _weight(request)
+        if not self._counts.queued_tokens[request.owner]:
+            del self._counts.queued_tokens[request.owner]
 
     def _check(self, request: GenerationRequest) -> None:
         prompt, limits = len(request.prompt), self.limits
@@ -257,16 +260,20 @@ class TextLane:
                 f"max_tokens is {request.max_tokens}, and at most {limits.max_output_tokens} are made here"
             )
 
-    def _admit(self, tokens: int) -> None:
-        counts, limit = self._counts, self.limits.max_queued_prompt_tokens
-        if counts.queued_tokens and counts.queued_tokens + tokens > limit:
-            seconds = self._pace.retry_seconds(counts.queued_tokens)
+    def _admit(self, request: GenerationRequest) -> None:
+        """Let a prompt wait. Where one owner has filled the queue, others share one as large equally."""
+        counts, limit, tokens = self._counts, self.limits.max_queued_prompt_tokens, _weight(request)
+        queued = counts.queued_tokens.total()
+        own = counts.queued_tokens[request.owner] + tokens
+        owners = len({*counts.queued_tokens, request.owner})
+        has_share = own <= limit // owners and queued + tokens <= 2 * limit
+        if queued and queued + tokens > limit and not has_share:
+            seconds = self._pace.retry_seconds(queued)
             raise OverloadedError(
-                f"{counts.queued_tokens} prompt tokens are waiting and the limit is {limit}; "
-                f"try again in {seconds} s",
+                f"{queued} prompt tokens are waiting and the limit is {limit}; try again in {seconds} s",
                 retry_after_seconds=seconds,
             )
-        counts.queued_tokens += tokens
+        counts.queued_tokens[request.owner] = own
         counts.waiting += 1
 
     def _deliver(self, events: Events, tokens: int, at: float) -> None:

@@ -206,6 +206,29 @@ async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat
     await _close(lane)
 
 
+async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat: Path) -> None:
+    lane = _lane(decoder, tiny_chat, queued=160)
+    held = [lane.submit(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
+    for generation in held:
+        generation.pause()
+    await _until(lambda: lane.running == decoder.slots)
+    taken = {"loud": 0, "quiet": 0, "late": 0}
+    waiting = []
+    for owner in ("loud", "quiet", "loud", "late"):
+        with pytest.raises(OverloadedError):  # noqa: PT012 - whichever is the first too many
+            for _ in range(100):
+                waiting.append(lane.submit(_request([1], owner=owner), Heard()))
+                taken[owner] += 1
+    # 32 tokens are counted for each: five fill it, and two or one more are an equal share of the others.
+    assert taken == {"loud": 5, "quiet": 2, "late": 1}
+    for generation in (*waiting, *held):
+        generation.cancel()
+    await _until(lambda: not lane.pending)
+    lane.submit(_request([1], owner="loud"), Heard()).cancel()
+    await _until(lambda: not lane.pending)
+    await _close(lane)
+
+
 async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=640)
     held = [lane.submit(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
