@@ -1,12 +1,14 @@
 """`modelservice model convert`: from a framework's file to an ONNX model with its proof."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelservice_pipeline.report.report import Report, emit, table
 
 if TYPE_CHECKING:
+    from modelservice_pipeline.convert.causal.closeness import Closeness
     from modelservice_pipeline.convert.convert import Request
 
 _CAUSAL = "transformers-causal"
@@ -23,6 +25,9 @@ _FRAMEWORKS = (
     "paddle",
     "mindspore",
 )
+
+
+_ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("int4", "int8", "fp16", "fp32"),
         help=f"of the weights, of {_CAUSAL} (fp32, which alone is proven the same)",
+    )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help=f"a LoRA adapter of the model, of {_CAUSAL}: a folder as peft saves it; once for each",
     )
     parser.add_argument("--rows", type=int, default=64, metavar="N", help="how many inputs to prove (64)")
     parser.add_argument(
@@ -128,6 +140,7 @@ def _read_request(arguments: argparse.Namespace) -> "Request":
         options["state"] = str(arguments.state.absolute())
     if is_text:
         options["precision"] = arguments.precision or "fp32"
+        options["adapters"] = _parse_adapters(arguments.adapter)
     return Request(
         arguments.framework,
         Path(f"{source}.py" if factory else source),
@@ -149,9 +162,29 @@ def _check_flags(arguments: argparse.Namespace) -> None:
         raise PipelineError(
             f"--precision is for {_CAUSAL}; other models are made smaller by `modelservice model compress`"
         )
+    if arguments.adapter and not is_text:
+        raise PipelineError(f"--adapter is for {_CAUSAL}; leave it out with --from {arguments.framework}")
     for flag, value in (("--input", arguments.input), ("--state", arguments.state)):
         if is_text and value:
             raise PipelineError(f"{flag} is for models that are code; leave it out with --from {_CAUSAL}")
+
+
+def _parse_adapters(texts: list[str]) -> dict[str, str]:
+    """The folders by the names of the adapters, which become names of files. Raises PipelineError."""
+    from modelservice_pipeline.errors import PipelineError
+
+    adapters: dict[str, str] = {}
+    for text in texts:
+        name, separator, folder = text.partition("=")
+        if not separator or not folder or not _ADAPTER_NAME.fullmatch(name):
+            raise PipelineError(
+                f"--adapter {text!r} must have the form NAME=DIR, with a name of letters, digits, "
+                "'.', '_' and '-'"
+            )
+        if name in adapters:
+            raise PipelineError(f"--adapter: the name {name!r} is given twice")
+        adapters[name] = str(Path(folder).absolute())
+    return adapters
 
 
 def _convert(request: "Request", arguments: argparse.Namespace) -> Report:
@@ -208,19 +241,33 @@ def _convert_text_model(request: "Request", arguments: argparse.Namespace) -> Re
         "precision": request.options["precision"],
         "is_proven": done.is_proven,
         "closeness": asdict(closeness),
+        "adapters": {name: asdict(one) for name, one in done.adapters.items()},
         "versions": dict(done.proof.versions),
         "network_was_cut_off": done.is_isolated,
     }
-    rows = [
-        ("tokens compared", str(closeness.tokens)),
-        ("equal until the greedy texts part", _share(closeness.equal_tokens, closeness.tokens)),
-        ("the same token is best", _share(closeness.same_best, closeness.tokens)),
-        ("KL divergence, mean", f"{closeness.mean_divergence:.2g}"),
-        ("KL divergence, worst", f"{closeness.worst_divergence:.2g}"),
-        ("largest difference of two scores", f"{closeness.largest_difference:.2g}"),
-    ]
-    sections = [table((f"{facts['precision']} beside transformers", ""), rows), _describe_text_model(facts)]
+    heads = (f"{facts['precision']} beside transformers", "", *(f"with {name}" for name in done.adapters))
+    columns = [_describe_closeness(one) for one in (closeness, *done.adapters.values())]
+    rows = [(row, *(column[row] for column in columns)) for row in columns[0]]
+    sections = [table(heads, rows), _describe_text_model(facts)]
+    if done.adapters:
+        sections.append(_describe_adapters(done.model.parent, list(done.adapters)))
     return Report(f"Converted {arguments.source}", facts, sections)
+
+
+def _describe_closeness(closeness: "Closeness") -> dict[str, str]:
+    return {
+        "tokens compared": str(closeness.tokens),
+        "equal until the greedy texts part": _share(closeness.equal_tokens, closeness.tokens),
+        "the same token is best": _share(closeness.same_best, closeness.tokens),
+        "KL divergence, mean": f"{closeness.mean_divergence:.2g}",
+        "KL divergence, worst": f"{closeness.worst_divergence:.2g}",
+        "largest difference of two scores": f"{closeness.largest_difference:.2g}",
+    }
+
+
+def _describe_adapters(folder: Path, names: list[str]) -> str:
+    flags = " ".join(f"--adapter m:{name}={folder}/adapters/{name}.onnx_adapter" for name in names)
+    return f"Serve it with its adapters: `modelservice serve --model m={folder} {flags}`."
 
 
 def _share(part: int, whole: int) -> str:

@@ -89,6 +89,7 @@ COMMANDS: tuple[Command, ...] = (
             "modelservice model convert --from xgboost model.json --samples rows.csv --output models/price",
             "modelservice model convert --from torch net.py:Net --input x=float32[batch,10] --output net",
             "modelservice model convert --from transformers-causal smollm --precision int4 --output chat",
+            "modelservice model convert --from transformers-causal smollm --adapter law=lora --output chat",
         ),
     ),
     Command(

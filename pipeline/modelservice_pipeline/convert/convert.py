@@ -19,6 +19,7 @@ from modelservice_pipeline.convert.environments import prepare
 from modelservice_pipeline.convert.fixes import fix
 from modelservice_pipeline.convert.frameworks import FRAMEWORKS
 from modelservice_pipeline.convert.inside.job import (
+    ADAPTERS_NAME,
     ERROR_NAME,
     MODEL_NAME,
     RESULT_NAME,
@@ -242,9 +243,13 @@ def deliver(done: Path, output: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
         for stale in (MODEL_NAME, _DATA_NAME, JSON_NAME, ARRAYS_NAME, _TEXTS_NAME):
             (output / stale).unlink(missing_ok=True)
-        for file in sorted(done.iterdir()):
-            partial = output / f".{file.name}.{os.getpid()}"
+        for adapter in (output / ADAPTERS_NAME).glob("*.onnx_adapter"):
+            adapter.unlink()
+        for file in sorted(one for one in done.rglob("*") if one.is_file()):
+            wanted = output / file.relative_to(done)
+            wanted.parent.mkdir(exist_ok=True)
+            partial = wanted.with_name(f".{file.name}.{os.getpid()}")
             shutil.move(file, partial)
-            partial.replace(output / file.name)
+            partial.replace(wanted)
     except OSError as error:
         raise PipelineError(f"cannot write {error.filename or output}: {error.strerror}") from None

@@ -65,6 +65,16 @@ class OnnxModel:
             raise PipelineError(f"{self.path} refuses the input: {_first_line(error)}") from None
 
 
+def write_adapter(path: Path, inputs: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Write ONNX Runtime's file of an adapter: values of a graph's optional inputs."""
+    adapter = onnxruntime.AdapterFormat()
+    adapter.set_parameters(
+        {name: onnxruntime.OrtValue.ortvalue_from_numpy(values) for name, values in inputs.items()}
+    )
+    path.parent.mkdir(exist_ok=True)
+    adapter.export_adapter(str(path))
+
+
 def _find_file(path: Path) -> Path:
     """The file, or the one of a folder. Raises PipelineError where a folder has none, or several."""
     if not path.is_dir():

@@ -31,7 +31,7 @@ _KINDS: Mapping[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
 }
-_ADVICE = "export model and adapter together, with adapters as optional inputs (Olive: ExtractAdapters)"
+_ADVICE = "convert model and adapter together (modelservice model convert --adapter NAME=DIR)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,8 +87,8 @@ def _read(path: Path) -> ort.AdapterFormat:
         raise AccessDeniedError(describe_denial(path)) from error
     except RuntimeError as error:
         raise ModelLoadFailedError(
-            f"{path.name[:200]!r} is not an adapter of ONNX Runtime, or damaged; convert it with Olive "
-            "(olive convert-adapters), or copy it again"
+            f"{path.name[:200]!r} is not an adapter of ONNX Runtime, or damaged; convert it from "
+            "peft (modelservice model convert --adapter NAME=DIR), or copy it again"
         ) from error
 
 

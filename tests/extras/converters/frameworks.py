@@ -86,6 +86,45 @@ def causal() -> None:
         text = {"prompt": ids[0].tolist(), "text": tokenizer.decode(written[0, ids.shape[1] :].tolist())}
         with Path(f"{name}.json").open("w") as file:
             json.dump(text, file)
+    _adapters()
+
+
+def _adapters() -> None:
+    """Adapters of the Llama, of other ranks and targets, and what it writes with each."""
+    import json
+
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    mlp = ["gate_proj", "up_proj", "down_proj"]
+    for seed, (name, fields) in enumerate(
+        {
+            "law": {"r": 4, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"]},
+            "poet": {
+                "r": 7, "lora_alpha": 8, "use_rslora": True, "rank_pattern": {"o_proj": 3},
+                "alpha_pattern": {"layers.1.mlp.up_proj": 5}, "target_modules": ["k_proj", "o_proj", *mlp],
+            },
+        }.items()
+    ):  # fmt: skip
+        base = AutoModelForCausalLM.from_pretrained("llama", dtype=torch.float32)
+        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **fields)).eval()
+        torch.manual_seed(seed)
+        for part, weights in model.named_parameters():
+            if "lora_B" in part:  # they begin as zeros
+                torch.nn.init.normal_(weights, std=0.2)
+        model.save_pretrained(f"llama-{name}")
+        tokenizer = AutoTokenizer.from_pretrained("llama")
+        with Path("llama.json").open() as file:
+            prompt = json.load(file)["prompt"]
+        ids = torch.tensor([prompt])
+        with torch.inference_mode():
+            written = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24
+            )
+        text = {"prompt": prompt, "text": tokenizer.decode(written[0, ids.shape[1] :].tolist())}
+        with Path(f"llama-{name}.json").open("w") as file:
+            json.dump(text, file)
 
 
 {"transformers": transformers, "causal": causal, "keras": keras, "paddle": paddle, "mindspore": mindspore}[

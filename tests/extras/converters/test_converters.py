@@ -62,10 +62,10 @@ def convert(folder: Path, framework: str, source: str, *flags: str, output: str 
     return json.loads(done.stdout)
 
 
-def complete(port: int, prompt: list[int]) -> str:
+def complete(port: int, prompt: list[int], model: str = "m") -> str:
     """The text that the server writes behind a prompt."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    body = {"model": "m", "prompt": prompt, "max_tokens": 24, "temperature": 0}
+    body = {"model": model, "prompt": prompt, "max_tokens": 24, "temperature": 0}
     connection.request("POST", "/v1/completions", json.dumps(body))
     text: str = json.load(connection.getresponse())["choices"][0]["text"]
     connection.close()
@@ -86,12 +86,42 @@ def test_language_models_write_in_the_server_what_transformers_write(tmp_path):
             assert complete(port, wanted["prompt"]) == wanted["text"].rstrip("\N{REPLACEMENT CHARACTER}")
 
 
+def test_adapters_write_in_the_server_what_peft_writes(tmp_path):
+    make("causal", "transformers-causal", tmp_path)
+    names = ("law", "poet")
+    given = [part for name in names for part in ("--adapter", f"{name}=llama-{name}")]
+    report = convert(tmp_path, "transformers-causal", "llama", *given)
+    assert report["is_proven"]
+    for name in names:
+        closeness = report["adapters"][name]
+        assert closeness["equal_tokens"] == closeness["tokens"] == 4 * 16
+    folder = tmp_path / "out"
+    subprocess.run((*COMMAND, "verify", folder), check=True, capture_output=True)
+    flags = [
+        part for name in names for part in ("--adapter", f"m:{name}={folder}/adapters/{name}.onnx_adapter")
+    ]
+    wanted = {
+        name: json.loads((tmp_path / file).read_text())
+        for name, file in (("m", "llama.json"), *((name, f"llama-{name}.json") for name in names))
+    }
+    assert len({one["text"] for one in wanted.values()}) == 3
+    with serving("--model", f"m={folder}", *flags, "--max-context-tokens", "128") as (_, port):
+        for name, one in wanted.items():
+            assert complete(port, one["prompt"], name) == one["text"].rstrip("\N{REPLACEMENT CHARACTER}")
+
+
 @pytest.mark.parametrize("precision", ["int4", "int8", "fp16"])
 def test_fewer_bits_are_measured_and_not_called_the_same(tmp_path, precision):
     make("causal", "transformers-causal", tmp_path)
-    report = convert(tmp_path, "transformers-causal", "llama", "--precision", precision)
+    report = convert(
+        tmp_path, "transformers-causal", "llama", "--precision", precision, "--adapter", "law=llama-law"
+    )
     assert not report["is_proven"]
     assert not (tmp_path / "out/proof.json").exists()
     assert report["closeness"]["mean_divergence"] > 0
-    with serving("--model", f"m={tmp_path / 'out'}", "--max-context-tokens", "128") as (_, port):
-        assert complete(port, json.loads((tmp_path / "llama.json").read_text())["prompt"])
+    assert report["adapters"]["law"]["mean_divergence"] > 0
+    adapter = ("--adapter", f"m:law={tmp_path / 'out/adapters/law.onnx_adapter'}")
+    with serving("--model", f"m={tmp_path / 'out'}", *adapter, "--max-context-tokens", "128") as (_, port):
+        prompt = json.loads((tmp_path / "llama.json").read_text())["prompt"]
+        assert complete(port, prompt)
+        assert complete(port, prompt, "law")

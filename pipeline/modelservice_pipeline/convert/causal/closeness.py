@@ -75,6 +75,8 @@ class Decoder:
         self._names: Mapping[str, Mapping[str, str]] = decoder
         dtypes = {port.name: port.dtype for port in self._model.inputs}
         shape = (1, decoder["num_key_value_heads"], 0, decoder["head_size"])
+        self._adapter: Mapping[str, Array] = {}
+        self.dtype = dtypes[next(iter(self._caches("inputs", "past")))]
         self._empty = {name: np.zeros(shape, dtypes[name]) for name in self._caches("inputs", "past")}
 
     @property
@@ -87,9 +89,13 @@ class Decoder:
         """Names of what it answers."""
         return [port.name for port in self._model.outputs]
 
+    def take_adapter(self, values: Mapping[str, Array]) -> None:
+        """Run with an adapter from now on: the values of the graph's optional inputs."""
+        self._adapter = values
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Any]:
         """Run the graph. Raises PipelineError."""
-        return self._model.run(dict(inputs))
+        return self._model.run({**inputs, **self._adapter})
 
     def logits(self, reference: Reference) -> Array:
         """The scores by which each token of a reference would be taken, of the shape of its own."""

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +17,14 @@ import onnx
 from modelservice_pipeline.convert import sandbox
 from modelservice_pipeline.convert.causal.closeness import Closeness, Decoder, measure, read_references
 from modelservice_pipeline.convert.causal.graph import find_fault
+from modelservice_pipeline.convert.causal.lora import Lora, adapt, read_lora, to_inputs
 from modelservice_pipeline.convert.causal.support import check_source
 from modelservice_pipeline.convert.convert import Request, check_numbers, deliver, run_framework, sha256_of
 from modelservice_pipeline.convert.environments import prepare
 from modelservice_pipeline.convert.frameworks import FRAMEWORKS
-from modelservice_pipeline.convert.inside.job import BUILT_NAME
+from modelservice_pipeline.convert.inside.job import ADAPTERS_NAME, BUILT_NAME
 from modelservice_pipeline.errors import PipelineError
+from modelservice_pipeline.model.session import write_adapter
 from modelservice_pipeline.proof.cover import find_gaps
 from modelservice_pipeline.proof.files import read_proof, write_proof
 from modelservice_pipeline.proof.proof import Proof
@@ -29,6 +32,7 @@ from modelservice_pipeline.proof.replay import replay
 from modelservice_pipeline.report.progress import say
 
 EXACT_PRECISION = "fp32"
+ADAPTER_SUFFIX = ".onnx_adapter"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class TextConversion:
         is_proven: The model has to answer the same, and does.
         closeness: How near it is.
         is_isolated: False where the framework ran without a network namespace.
+        adapters: How near the model is with each of them, by their names.
     """
 
     model: Path
@@ -52,11 +57,13 @@ class TextConversion:
     is_proven: bool
     closeness: Closeness
     is_isolated: bool
+    adapters: Mapping[str, Closeness]
 
 
 def convert_causal(request: Request, output: Path) -> TextConversion:
     """Convert into a folder. Raises PipelineError where it cannot be served, or is another model."""
     check_source(request.source)
+    adapters = [read_lora(name, Path(one)) for name, one in request.options.get("adapters", {}).items()]
     python = request.python or prepare(FRAMEWORKS[request.framework].environment)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -66,33 +73,58 @@ def convert_causal(request: Request, output: Path) -> TextConversion:
     with tempfile.TemporaryDirectory(prefix=".modelservice-convert-", dir=output.parent) as name:
         folder = Path(name).absolute()
         run_framework(request, python, folder)
-        conversion = _finish(request, folder)
+        conversion = _finish(request, folder, adapters)
         deliver(folder / BUILT_NAME, output)
     return replace(conversion, model=output / conversion.model.name)
 
 
-def _finish(request: Request, folder: Path) -> TextConversion:
+def _finish(request: Request, folder: Path, adapters: Sequence[Lora]) -> TextConversion:
     """Check what was built, and compare it. Raises PipelineError."""
     built = folder / BUILT_NAME
     config = json.loads((built / "genai_config.json").read_text(encoding="utf-8"))["model"]["decoder"]
     model = built / config["filename"]
-    if fault := find_fault(onnx.load(model, load_external_data=False), config["num_hidden_layers"]):
+    graph = onnx.load(model, load_external_data=False)
+    if fault := find_fault(graph, config["num_hidden_layers"]):
         raise PipelineError(f"the built model cannot be served, and nothing was written: {fault}")
-    references = read_references(folder)
-    say(f"Comparing it with transformers on {len(references)} prompts")
+    if adapters:
+        adapt(graph, adapters)
+        model.write_bytes(graph.SerializeToString())
+    say("Comparing it with transformers")
     decoder = Decoder(built, os.cpu_count() or 1)
-    found = [decoder.logits(reference) for reference in references]
-    closeness = measure(references, found, request.tolerance)
+    closeness = _measure(request, decoder, folder)
     digest = sha256_of(model)
     proof = replace(read_proof(folder), tolerance=request.tolerance, model_sha256=digest)
     is_proven = request.options["precision"] == EXACT_PRECISION
     if is_proven:
         _prove(proof, decoder, closeness)
         write_proof(proof, built)
+    nearness = {one.name: _bring_adapter(request, one, decoder, folder) for one in adapters}
     _bring_licence(request.source, built)
-    size_bytes = sum(file.stat().st_size for file in built.iterdir())
+    size_bytes = sum(file.stat().st_size for file in built.rglob("*"))
     isolated = bool(sandbox.find_isolation())
-    return TextConversion(model, digest, size_bytes, proof, is_proven, closeness, isolated)
+    return TextConversion(model, digest, size_bytes, proof, is_proven, closeness, isolated, nearness)
+
+
+def _measure(request: Request, decoder: Decoder, folder: Path) -> Closeness:
+    """Compare with the references of a folder. Raises PipelineError."""
+    references = read_references(folder)
+    found = [decoder.logits(reference) for reference in references]
+    return measure(references, found, request.tolerance)
+
+
+def _bring_adapter(request: Request, adapter: Lora, decoder: Decoder, folder: Path) -> Closeness:
+    """Write an adapter's file, and compare with peft. Raises PipelineError where it answers otherwise."""
+    say(f"Comparing its adapter {adapter.name} with peft")
+    values, asked = to_inputs(adapter, decoder.dtype), folder / ADAPTERS_NAME / adapter.name
+    decoder.take_adapter(values)
+    closeness = _measure(request, decoder, asked)
+    if request.options["precision"] == EXACT_PRECISION:
+        try:
+            _prove(replace(read_proof(asked), tolerance=request.tolerance), decoder, closeness)
+        except PipelineError as error:
+            raise PipelineError(f"adapter {adapter.name!r}: {error}") from None
+    write_adapter(folder / BUILT_NAME / ADAPTERS_NAME / f"{adapter.name}{ADAPTER_SUFFIX}", values)
+    return closeness
 
 
 def _prove(proof: Proof, decoder: Decoder, closeness: Closeness) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from modelservice_pipeline.convert.inside.builder import builder_command
 from modelservice_pipeline.convert.inside.job import (
+    ADAPTERS_NAME,
     BUILT_NAME,
     REFERENCE_NAME,
     Converted,
@@ -18,7 +19,8 @@ from modelservice_pipeline.convert.inside.job import (
     import_or_explain,
 )
 from modelservice_pipeline.errors import PipelineError
-from modelservice_pipeline.proof.proof import Array, Case
+from modelservice_pipeline.proof.files import write_proof
+from modelservice_pipeline.proof.proof import Array, Case, Proof
 
 # Several scripts and kinds of text; what a model makes of them does not matter, but that it is the same.
 PROMPTS = (
@@ -36,23 +38,28 @@ _PRESENT_NAMES = ("present.%d.key", "present.%d.value")
 def convert(job: Job) -> Converted:
     """Build it, and run transformers; a case each for a prompt, a token behind it, and all at once.
 
-    Raises PipelineError.
+    With each adapter the same is asked again, and written into a folder of its own. Raises PipelineError.
     """
-    for package in ("torch", "transformers", "onnxruntime_genai", "onnx_ir"):
+    adapters: dict[str, str] = job.options.get("adapters", {})
+    for package in ("torch", "transformers", "onnxruntime_genai", "onnx_ir", *(["peft"] if adapters else ())):
         import_or_explain(package)
     precision = str(job.options["precision"])
     _build(job, precision)
     prompts = _tokenize(job)
-    cases, arrays = _ask(job.source, prompts)
-    arrays["count"] = np.array(len(prompts))
-    np.savez(job.folder / REFERENCE_NAME, allow_pickle=False, **arrays)
-    packages = ("transformers", "torch", "onnxruntime-genai")
+    model = _load(job.source)
+    cases = _ask(model, prompts, job.folder)
+    for name, folder in adapters.items():
+        _ask_adapted(model, Path(folder), prompts, job.folder / ADAPTERS_NAME / name)
+    packages = ("transformers", "torch", "onnxruntime-genai", *(["peft"] if adapters else ()))
     return Converted(job.folder / BUILT_NAME, cases, packages)
 
 
 def _build(job: Job, precision: str) -> None:
     cache = job.folder / "builder-cache"
-    command = builder_command(sys.executable, job.source, job.folder / BUILT_NAME, precision, cache)
+    command = builder_command(
+        sys.executable, job.source, job.folder / BUILT_NAME, precision, cache,
+        is_fused=not job.options.get("adapters"),
+    )  # fmt: skip
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     text = done.stdout.decode(errors="replace")
     print(text, flush=True)
@@ -78,28 +85,49 @@ def _tokenize(job: Job) -> list[Array]:
     return found
 
 
-def _ask(source: Path, prompts: list[Array]) -> tuple[list[Case], dict[str, Array]]:
+def _load(source: Path) -> Any:
     import torch
     import transformers
 
     torch.set_num_threads(os.cpu_count() or 1)
     try:
         # Nothing is loaded that is code of the folder's own.
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        return transformers.AutoModelForCausalLM.from_pretrained(
             source, dtype=torch.float32, attn_implementation="eager", local_files_only=True,
             trust_remote_code=False,
         ).eval()  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
         sentence = " ".join(str(error).split())[:400]
         raise PipelineError(f"{source.name} cannot be read as a causal language model: {sentence}") from error
+
+
+def _ask_adapted(model: Any, adapter: Path, prompts: list[Array], folder: Path) -> None:
+    """Ask the model with an adapter; afterwards it is without. Raises PipelineError."""
+    import peft
+
+    folder.mkdir(parents=True)
+    try:
+        adapted = peft.PeftModel.from_pretrained(model, adapter, local_files_only=True).eval()
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        sentence = " ".join(str(error).split())[:400]
+        raise PipelineError(f"adapter {folder.name!r} cannot be read by peft: {sentence}") from error
+    write_proof(Proof(tuple(_ask(adapted, prompts, folder))), folder)
+    adapted.unload()
+
+
+def _ask(model: Any, prompts: list[Array], folder: Path) -> list[Case]:
+    """Write texts to the prompts, and write down how into a folder."""
+    import torch
+
     cases: list[Case] = []
-    arrays: dict[str, Array] = {}
+    arrays = {"count": np.array(len(prompts))}
     with torch.inference_mode():
         for index, prompt in enumerate(prompts):
             tokens, logits, caches = _write_text(model, prompt)
             arrays |= {f"prompt_{index}": prompt, f"tokens_{index}": tokens, f"logits_{index}": logits}
             cases += _make_cases(prompt, tokens, logits, caches)
-    return cases, arrays
+    np.savez(folder / REFERENCE_NAME, allow_pickle=False, **arrays)
+    return cases
 
 
 def _write_text(model: Any, prompt: Array) -> tuple[Array, Array, list[list[Array]]]:

@@ -20,6 +20,7 @@ MODEL_NAME = "model.onnx"
 SAMPLES_NAME = "samples"
 BUILT_NAME = "built"
 REFERENCE_NAME = "reference.npz"
+ADAPTERS_NAME = "adapters"
 
 
 @dataclass(frozen=True)
