@@ -23,7 +23,7 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     StartupError,
 )
-from modelservice_runtime.generation.kv_memory import Device
+from modelservice_runtime.generation.kv.memory import Device
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.settings.generation import AdapterSource
 

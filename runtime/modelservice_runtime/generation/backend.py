@@ -2,7 +2,7 @@
 
 `generation.decoder` stands behind it, on CPUs and on GPUs. Another one, such as a library with attention of
 its own, has to keep what is said here, and nothing more: rows of keys and values are addressed by their
-slots, rows of one step lie side by side, and who lies where is decided above (`generation.slots`).
+slots, rows of one step lie side by side, and who lies where is decided above (`generation.kv.slots`).
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -23,7 +23,7 @@ from modelservice_runtime.errors import DeviceLostError, ServingError
 from modelservice_runtime.generation.adapters import Adapter
 from modelservice_runtime.generation.backend import Ids, Logits
 from modelservice_runtime.generation.decoder_session import DecoderSession, numpy_kind
-from modelservice_runtime.generation.kv_memory import KvMemory
+from modelservice_runtime.generation.kv.memory import KvMemory
 from modelservice_runtime.onnx.errors import RUN_ERRORS, translate_run_error
 from modelservice_runtime.onnx.session import FATAL
 

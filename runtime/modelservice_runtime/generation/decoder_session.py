@@ -18,7 +18,7 @@ from modelservice_runtime.errors import (
 from modelservice_runtime.generation.adapters import Adapter, open_adapter
 from modelservice_runtime.generation.config import CONFIG_NAME, DecoderConfig
 from modelservice_runtime.generation.graph import check_graph
-from modelservice_runtime.generation.kv_memory import Device, DeviceMemory, HostMemory, KvMemory, RowShape
+from modelservice_runtime.generation.kv.memory import Device, DeviceMemory, HostMemory, KvMemory, RowShape
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.onnx.errors import (
     RUN_ERRORS,

@@ -14,11 +14,11 @@ import numpy as np
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.generation.backend import Backend, Logits
+from modelservice_runtime.generation.kv.slots import Held, Move, Slots, Swap
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.row import TextRow
 from modelservice_runtime.generation.sampling.choosing import Choice, choose
 from modelservice_runtime.generation.scheduler import Ask, Scheduler
-from modelservice_runtime.generation.slots import Held, Move, Slots, Swap
 from modelservice_runtime.generation.turns import Turns
 from modelservice_runtime.generation.values import TokenEvent
 

@@ -17,7 +17,7 @@ from modelservice_runtime.errors import (
     ServingError,
 )
 from modelservice_runtime.generation.config import DecoderConfig, read_config
-from modelservice_runtime.generation.memory import CachePlan, FreeMemory, cache_item_bytes, plan_cache
+from modelservice_runtime.generation.kv.plan import CachePlan, FreeMemory, cache_item_bytes, plan_cache
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.machine.gpu_devices import GpuReader, free_memory_bytes, open_gpus
 from modelservice_runtime.machine.memory.cgroup import process_status

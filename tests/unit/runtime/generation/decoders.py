@@ -10,7 +10,7 @@ from modelservice_runtime.generation.backend import Backend
 from modelservice_runtime.generation.config import read_config
 from modelservice_runtime.generation.decoder import Decoder
 from modelservice_runtime.generation.decoder_session import DecoderSession, open_decoder
-from modelservice_runtime.generation.kv_memory import Device, DeviceMemory, HostMemory, KvMemory, RowShape
+from modelservice_runtime.generation.kv.memory import Device, DeviceMemory, HostMemory, KvMemory, RowShape
 from modelservice_runtime.settings.generation import AdapterSource
 from modelservice_runtime.settings.sessions import SessionSettings
 

@@ -1,6 +1,6 @@
 """Texts on a CUDA device; skipped, visibly, where there is none.
 
-Keys and values on a device without one: `test_kv_memory`, `test_decoder`.
+Keys and values on a device without one: `kv/test_memory`, `test_decoder`.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from modelservice_runtime.errors import ExecutionProviderUnavailableError, ModelRejectedError
 from modelservice_runtime.generation.config import read_config
 from modelservice_runtime.generation.decoder_session import open_decoder
-from modelservice_runtime.generation.kv_memory import DeviceMemory
+from modelservice_runtime.generation.kv.memory import DeviceMemory
 from modelservice_runtime.models.generative import find_free_memory, try_generative
 from modelservice_runtime.models.versions import VersionSource
 from modelservice_runtime.settings.sessions import CudaOptions, SessionSettings

@@ -27,7 +27,7 @@ from modelservice_runtime.errors import (
 from modelservice_runtime.generation.config import read_config
 from modelservice_runtime.generation.decoder import Decoder
 from modelservice_runtime.generation.decoder_session import check_placement, open_decoder
-from modelservice_runtime.generation.kv_memory import Device, HostMemory, RowShape
+from modelservice_runtime.generation.kv.memory import Device, HostMemory, RowShape
 
 
 def _copy(folder: Path, target: Path) -> Path:

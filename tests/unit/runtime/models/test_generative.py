@@ -24,7 +24,7 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     StartupError,
 )
-from modelservice_runtime.generation.memory import FreeMemory
+from modelservice_runtime.generation.kv.plan import FreeMemory
 from modelservice_runtime.generation.values import GenerationRequest, Sampling, TokenEvent
 from modelservice_runtime.machine.gpu_devices import open_gpus
 from modelservice_runtime.models.generative import (

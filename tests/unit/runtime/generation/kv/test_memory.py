@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.unit.runtime.generation.decoders import SESSION, contents, fill_with_rubbish
 
-from modelservice_runtime.generation.kv_memory import Device, DeviceMemory, HostMemory, KvMemory, RowShape
+from modelservice_runtime.generation.kv.memory import Device, DeviceMemory, HostMemory, KvMemory, RowShape
 
 SHAPE = RowShape(2, 6, 16, np.dtype(np.float16))
 # More than a run carries, and no multiple of it.

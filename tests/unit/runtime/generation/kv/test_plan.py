@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from modelservice_runtime.errors import InvalidSettingsError, ModelRejectedError
 from modelservice_runtime.generation.config import DecoderConfig, read_config
-from modelservice_runtime.generation.memory import FreeMemory, cache_item_bytes, plan_cache
+from modelservice_runtime.generation.kv.plan import FreeMemory, cache_item_bytes, plan_cache
 from modelservice_runtime.generation.values import Sampling
 from modelservice_runtime.settings.generation import GenerationSettings
 

@@ -1,0 +1,1 @@
+"""Keys and values of texts: the memory they get, which slot holds whose, where they lie; no model runs."""
