@@ -178,7 +178,6 @@ class Engine:
 
     def read(self) -> None:
         """Read a chunk of a prompt, where a round is over, and let the row decode where that was the last."""
-        self._end_misplaced()
         if not self._is_between_rounds:
             return
         ask = self._scheduler.choose(has_slot=self._slots.has_idle)
@@ -188,7 +187,7 @@ class Engine:
         if not ask.begun:
             self._begin(generation)
         if self._misplaced is not None:
-            return
+            return  # the next step ends it
         held = generation.held
         assert held is not None
         chunk = self._next_chunk(generation, held)

@@ -26,6 +26,11 @@ actions = st.one_of(
     st.tuples(st.sampled_from(["cancel", "pause", "resume"]), st.integers(0, 30)),
     st.just("turn"),
 )
+# Prompts that are known in part to whoever finds what is kept of the ones before.
+BEGINNING = [0, 1] * 10
+alike = st.builds(lambda length, rest: BEGINNING[:length] + rest, st.integers(8, 20), prompts)
+alike_asks = st.tuples(alike, st.integers(1, 12), st.just("a"), st.just(0), st.sampled_from([None, "x"]))
+alike_actions = st.one_of(alike_asks, actions)
 
 
 class Session:
@@ -209,14 +214,14 @@ def test_a_failing_step_ends_its_rows_and_leaves_nothing_behind() -> None:
     assert later.row.cached == 0
 
 
-@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 6), st.lists(actions, max_size=60))
+@given(st.integers(2, 4), st.integers(1, 9), st.integers(1, 6), st.lists(alike_actions, max_size=40))
 def test_rows_that_a_device_did_not_carry_tell_no_wrong_tokens(
     slots: int, chunk: int, fails_at_move: int, script: list[object]
 ) -> None:
     session = Session(slots, chunk=chunk, fails_at_move=fails_at_move)
     session.play(script)
     session.rows.moves = fails_at_move  # what comes now is carried again
-    later = session.add(make_active([0, 1] * 10, 3, owner="a"))
+    later = session.add(make_active(BEGINNING, 3, owner="a"))
     session.finish()
 
     for generation in session.all:
@@ -254,19 +259,24 @@ def test_a_prompt_that_begins_like_one_that_is_running_copies_it() -> None:
 
 
 def test_a_beginning_that_a_device_did_not_copy_is_not_read_on() -> None:
-    session = Session(3, chunk=40, fails_at_move=1)
-    running = session.add(make_active(range(20), 20, owner="a"))
-    session.turn()
-    session.turn()
-    same = session.add(make_active([*range(18), 40], 4, owner="a"))
+    session = Session(4, chunk=40, fails_at_move=1)
+    running = [session.add(make_active([start, *range(20)], 20, owner="a")) for start in (30, 31)]
+    for _ in range(3):
+        session.turn()
+    same = session.add(make_active([30, *range(18), 40], 4, owner="a"))
     session.finish()
 
-    for generation in (running, same):
+    for generation in (*running, same):
         (event,) = session.ends[generation]
         assert event is not None
         assert isinstance(event.error, DeviceLostError)
     assert session.tokens[same] == []
-    assert session.tokens[running] == _alone(running)[: len(session.tokens[running])]
+    assert all(session.tokens[one] == _alone(one)[: len(session.tokens[one])] for one in running)
+    assert session.rows.moves == 1, "rows that have failed are moved"
+    again = session.add(make_active([30, *range(18), 40], 4, owner="a"))
+    session.finish()
+    assert again.row.cached == 0
+    assert session.tokens[again] == _alone(again)
 
 
 def test_a_row_that_rests_makes_no_tokens_and_others_go_on() -> None:
