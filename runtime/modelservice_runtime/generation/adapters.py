@@ -23,6 +23,7 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     StartupError,
 )
+from modelservice_runtime.generation.config import PLACES_INPUT
 from modelservice_runtime.generation.kv.memory import Device
 from modelservice_runtime.machine.readable import check_readable, describe_denial
 from modelservice_runtime.settings.generation import AdapterSource
@@ -58,7 +59,9 @@ class Adapter:
 def open_adapter(source: AdapterSource, session: ort.InferenceSession) -> Adapter:
     """Read an adapter, and check that the graph takes each of its weights. Raises StartupError."""
     try:
-        return _open(source.path, {one.name: one for one in session.get_overridable_initializers()})
+        inputs = {one.name: one for one in session.get_overridable_initializers()}
+        inputs.pop(PLACES_INPUT, None)
+        return _open(source.path, inputs)
     except StartupError as error:
         raise type(error)(f"adapter {source.name!r}: {error.sentence}") from error.__cause__
 

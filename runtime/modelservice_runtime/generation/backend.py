@@ -30,6 +30,10 @@ class Backend(Protocol):
         """How many tokens each can hold."""
 
     @property
+    def scored_tokens(self) -> int:
+        """How many tokens `score` may be given at once: each has logits of the whole vocabulary."""
+
+    @property
     def cache_bytes(self) -> int:
         """Memory of all keys and values."""
 
@@ -50,6 +54,16 @@ class Backend(Protocol):
         `is_wanted` is asked when `stop` can end the run already. Raises DeadlineExceededError where it was
         stopped: the slot holds what it held; other ServingErrors where the model or its device failed.
         """
+
+    def score(
+        self,
+        slot: int,
+        tokens: Sequence[int],
+        past: int,
+        adapter: str | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Logits:
+        """As `prefill`, with the logits behind each of the tokens [tokens, vocabulary]."""
 
     def decode(
         self, tokens: Sequence[int], lengths: Ids, first: int = 0, adapter: str | None = None

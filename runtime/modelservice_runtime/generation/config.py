@@ -13,6 +13,9 @@ from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
 from modelservice_runtime.generation.values import LOWEST_REPETITION_PENALTY, Sampling
 
 CONFIG_NAME = "genai_config.json"
+# An optional input (int64, [places]): of which places of its input the graph tells logits; the last, where it
+# is left out. `modelservice model convert` makes it of graphs that tell those of the last place alone.
+PLACES_INPUT = "logits_places"
 _MAX_BYTES = 1024 * 1024
 # More than any model has; a slip in the file must not ask for all memory.
 _MAX_COUNT = 1 << 24

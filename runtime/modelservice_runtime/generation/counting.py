@@ -43,21 +43,25 @@ class Counting:
         elif event.error is not None:
             self._note_end(generation, "error", generation.row.usage, at)
         elif event.finish is not None:
+            if generation not in self._last:  # nothing was asked for behind its prompt
+                self._note_prompt(generation.row.usage)
             self._note_end(generation, str(event.finish), generation.row.usage, at)
 
     def _note_token(self, generation: Active, tokens: int, at: float) -> None:
         counts, last = self.statistics, self._last.get(generation)
         counts.generation_tokens += tokens
         if last is None:
-            usage = generation.row.usage
-            counts.prompt_tokens += usage.prompt
-            counts.prefix_queries += usage.prompt
-            counts.prefix_hits += usage.cached
+            self._note_prompt(generation.row.usage)
             counts.first_token_seconds.observe(at - generation.ask.since)
             self._first[generation] = at
         else:
             counts.between_tokens_seconds.observe(at - last)
         self._last[generation] = at
+
+    def _note_prompt(self, usage: Usage) -> None:
+        self.statistics.prompt_tokens += usage.prompt
+        self.statistics.prefix_queries += usage.prompt
+        self.statistics.prefix_hits += usage.cached
 
     def _note_end(self, generation: Active, reason: str, usage: Usage, at: float) -> None:
         counts, came = self.statistics, generation.ask.since

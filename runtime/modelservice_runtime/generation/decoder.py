@@ -22,6 +22,7 @@ import onnxruntime as ort
 from modelservice_runtime.errors import DeviceLostError, ServingError
 from modelservice_runtime.generation.adapters import Adapter
 from modelservice_runtime.generation.backend import Ids, Logits
+from modelservice_runtime.generation.config import PLACES_INPUT
 from modelservice_runtime.generation.decoder_session import DecoderSession, numpy_kind
 from modelservice_runtime.generation.kv.memory import KvMemory
 from modelservice_runtime.onnx.errors import RUN_ERRORS, translate_run_error
@@ -29,6 +30,8 @@ from modelservice_runtime.onnx.session import FATAL
 
 # Bindings that are kept for each slot: adapters come and go, and each of theirs names all of its weights.
 _BINDINGS_OF_A_SLOT = 8
+# Logits of a run that are kept at once: 32 MiB, and as much again while they are copied.
+_SCORED_NUMBERS = 1 << 23
 
 
 class Decoder:
@@ -42,6 +45,7 @@ class Decoder:
         self.adapters = adapters or {}
         self.slots, self.places, self.cache_bytes = slots, memory.shape.places, memory.size_bytes
         self.vocabulary = config.vocabulary
+        self.scored_tokens = max(_SCORED_NUMBERS // config.vocabulary, 1)
         self.on_device_lost: Callable[[], None] = lambda: None
         self._opened = opened
         self._session = opened.session
@@ -65,14 +69,33 @@ class Decoder:
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> Logits:
         """See `Backend.prefill`."""
-        ids = np.asarray([tokens], self._ids_kind)
-        mask = np.ones((1, past + len(tokens)), self._mask_kind)
-        inputs = self._inputs(ids, mask, np.arange(past, past + len(tokens))[None])
         places = len(tokens) if self._opened.gives_all_places else 1
         logits = np.empty((1, places, self.vocabulary), self._opened.logits_kind)
-        self._run(self._binding(slot, 1, adapter), inputs, logits, is_wanted)
+        self._run(self._binding(slot, 1, adapter), self._inputs_behind(past, tokens), logits, is_wanted)
         last: Logits = logits[0, -1].astype(np.float32, copy=False)
         return last
+
+    def score(
+        self,
+        slot: int,
+        tokens: Sequence[int],
+        past: int,
+        adapter: str | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Logits:
+        """See `Backend.score`. A graph that tells logits of the last place alone reads them one by one."""
+        if not (self._opened.gives_all_places or self._opened.takes_places):
+            rows = enumerate(tokens, start=past)
+            return np.stack([self.prefill(slot, [token], at, adapter, is_wanted) for at, token in rows])
+        binding = self._make_binding(slot, 1, adapter)
+        if self._opened.takes_places:
+            places = ort.OrtValue.ortvalue_from_numpy(np.arange(len(tokens)))
+            binding.bind_ortvalue_input(PLACES_INPUT, places)
+        # Declared as one place, so ONNX Runtime takes no memory for several, but gives its own.
+        binding.bind_output(self._opened.config.logits_name, "cpu")
+        self._run(binding, self._inputs_behind(past, tokens), None, is_wanted)
+        logits: Logits = binding.get_outputs()[-1].numpy()[0].astype(np.float32, copy=False)
+        return logits
 
     def decode(
         self, tokens: Sequence[int], lengths: Ids, first: int = 0, adapter: str | None = None
@@ -106,6 +129,12 @@ class Decoder:
             if self._options is not None:
                 self._options.terminate = True
 
+    def _inputs_behind(self, past: int, tokens: Sequence[int]) -> dict[str, npt.NDArray[np.generic]]:
+        """What a run takes that reads these tokens behind so many."""
+        ids = np.asarray([tokens], self._ids_kind)
+        mask = np.ones((1, past + len(tokens)), self._mask_kind)
+        return self._inputs(ids, mask, np.arange(past, past + len(tokens))[None])
+
     def _inputs(
         self, ids: npt.NDArray[np.generic], mask: npt.NDArray[np.generic], positions: Ids
     ) -> dict[str, npt.NDArray[np.generic]]:
@@ -120,9 +149,10 @@ class Decoder:
         self,
         binding: ort.IOBinding,
         inputs: Mapping[str, npt.NDArray[np.generic]],
-        logits: npt.NDArray[np.generic],
+        logits: npt.NDArray[np.generic] | None,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Run; with `logits` None the binding says where they go."""
         options = ort.RunOptions()
         options.log_severity_level = FATAL
         with self._lock:
@@ -142,10 +172,12 @@ class Decoder:
         self,
         binding: ort.IOBinding,
         inputs: Mapping[str, npt.NDArray[np.generic]],
-        logits: npt.NDArray[np.generic],
+        logits: npt.NDArray[np.generic] | None,
     ) -> None:
         for name, array in inputs.items():
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        if logits is None:
+            return
         name, address = self._opened.config.logits_name, logits.ctypes.data
         binding.bind_output(name, "cpu", 0, logits.dtype.type, logits.shape, address)
 
@@ -163,6 +195,11 @@ class Decoder:
             return binding
         if len(self._bindings) >= self.slots * _BINDINGS_OF_A_SLOT:
             self._bindings.clear()
+        binding = self._bindings[key] = self._make_binding(first, rows, adapter)
+        return binding
+
+    def _make_binding(self, first: int, rows: int, adapter: str | None) -> ort.IOBinding:
+        """Keys and values, and an adapter's weights; logits are bound behind them."""
         config, memory = self._opened.config, self._memory
         device, kind = memory.device, memory.shape.kind.type
         shape = (rows, *memory.shape.dimensions)
@@ -174,5 +211,4 @@ class Decoder:
         if adapter is not None:
             for name, value in self.adapters[adapter].values.items():
                 binding.bind_ortvalue_input(name, value)
-        self._bindings[key] = binding
         return binding

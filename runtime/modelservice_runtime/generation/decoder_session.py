@@ -16,7 +16,7 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
 )
 from modelservice_runtime.generation.adapters import Adapter, open_adapter
-from modelservice_runtime.generation.config import CONFIG_NAME, DecoderConfig
+from modelservice_runtime.generation.config import CONFIG_NAME, PLACES_INPUT, DecoderConfig
 from modelservice_runtime.generation.graph import check_graph
 from modelservice_runtime.generation.kv.memory import Device, DeviceMemory, HostMemory, KvMemory, RowShape
 from modelservice_runtime.machine.readable import check_readable, describe_denial
@@ -63,6 +63,8 @@ class DecoderSession:
         self.cache_kind = numpy_kind(config.past()[0], self.kinds[config.past()[0]])
         places = _outputs(session)[config.logits_name].shape[1]
         self.gives_all_places = places != 1
+        optional = {one.name: one.type for one in session.get_overridable_initializers()}
+        self.takes_places = optional.get(PLACES_INPUT) == "tensor(int64)"
 
     @property
     def token_bytes(self) -> int:

@@ -20,7 +20,7 @@ from modelservice_runtime.generation.row import TextRow
 from modelservice_runtime.generation.sampling.choosing import Choice, choose
 from modelservice_runtime.generation.scheduler import Ask, Scheduler
 from modelservice_runtime.generation.turns import Turns
-from modelservice_runtime.generation.values import TokenEvent
+from modelservice_runtime.generation.values import Finish, TokenEvent
 
 
 @dataclass(slots=True, eq=False)
@@ -192,10 +192,11 @@ class Engine:
         assert held is not None
         chunk = self._next_chunk(generation, held)
         started = time.perf_counter()
+        scored = generation.row.request.scores_prompt
         logits = self._prefill(generation, held, chunk)
         if logits is None:
             return
-        self._pace.note_chunk(len(chunk), time.perf_counter() - started)
+        self._pace.note_chunk(len(chunk), time.perf_counter() - started, scored=scored)
         self._tokens += len(chunk)
         held.tokens.extend(chunk)
         if self._scheduler.read(ask, len(chunk)):
@@ -204,7 +205,8 @@ class Engine:
     def _begin(self, generation: Active) -> None:
         request = generation.row.request
         owner = f"{request.owner}\0{request.cache_salt}"
-        claimed = self._slots.claim(request.prompt, owner, request.adapter)
+        reuses = not request.scores_prompt  # what is known has no logits any more
+        claimed = self._slots.claim(request.prompt, owner, request.adapter, reuses=reuses)
         assert claimed is not None
         generation.held, moves = claimed
         self._move(moves)
@@ -215,16 +217,23 @@ class Engine:
 
     def _next_chunk(self, generation: Active, held: Held) -> tuple[int, ...]:
         wait = self._scheduler.longest_wait(time.perf_counter())
-        size = self._pace.chunk(decoding=bool(self._decoding), longest_wait_seconds=wait)
-        past = len(held.tokens)
-        return generation.row.request.prompt[past : past + size]
+        request, past = generation.row.request, len(held.tokens)
+        scored = request.scores_prompt
+        size = self._pace.chunk(decoding=bool(self._decoding), longest_wait_seconds=wait, scored=scored)
+        return request.prompt[past : past + (min(size, self._decoder.scored_tokens) if scored else size)]
 
     def _prefill(self, generation: Active, held: Held, chunk: tuple[int, ...]) -> Logits | None:
         """The logits behind a chunk; None where there is no more need of it, or the model failed."""
         self._observer.reading(generation)
+        asked = held.slot, chunk, len(held.tokens), generation.adapter, lambda: not generation.is_cancelled
         try:
-            past, adapter = len(held.tokens), generation.adapter
-            return self._decoder.prefill(held.slot, chunk, past, adapter, lambda: not generation.is_cancelled)
+            if not generation.row.request.scores_prompt:
+                return self._decoder.prefill(*asked)
+            logits = self._decoder.score(*asked)
+            scores = generation.row.score(len(held.tokens), logits)
+            self._events.append((generation, TokenEvent("", logprobs=scores)))
+            last: Logits = logits[-1]
+            return last
         except ServingError as error:
             if generation.is_cancelled:
                 self.end(generation, None)
@@ -235,7 +244,11 @@ class Engine:
             self._observer.reading(None)
 
     def _answer_first(self, generation: Active, held: Held, logits: Logits) -> None:
-        """The prompt's end says what the first token is."""
+        """The prompt's end says what the first token is, where one is asked for."""
+        if generation.row.request.max_tokens == 0:
+            event = TokenEvent("", finish=Finish.LENGTH, usage=generation.row.usage)
+            self.end(generation, event)
+            return
         self._accept([generation], logits[None])
         if generation not in self._others:
             return  # that was the last token, too

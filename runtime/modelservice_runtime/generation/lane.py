@@ -243,8 +243,8 @@ class TextLane:
             raise ModelUnavailableError("the model is being unloaded; send the request again")
         if not prompt:
             raise InvalidRequestError("the prompt is empty; send at least one token")
-        if request.max_tokens < 1:
-            raise InvalidRequestError(f"max_tokens is {request.max_tokens}, expected at least 1")
+        if request.max_tokens < 0:
+            raise InvalidRequestError(f"max_tokens is {request.max_tokens}, expected at least 0")
         if request.adapter is not None and request.adapter not in self._decoder.adapters:
             raise InvalidRequestError(
                 f"this model has no adapter {request.adapter[:100]!r}; ask for the model itself"

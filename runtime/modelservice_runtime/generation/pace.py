@@ -25,38 +25,41 @@ class Pace:
     def __init__(self, target_seconds: float, chunk_tokens: int | None = None) -> None:
         self._target_seconds = target_seconds
         self._chunk_tokens = chunk_tokens
-        self._token_seconds: float | None = None
+        # Reading costs more where logits of all tokens are asked for.
+        self._token_seconds: dict[bool, float | None] = {False: None, True: None}
         self._step_seconds = 0.0
 
     @property
     def prefill_tokens_per_second(self) -> float | None:
         """The rate at which prompts are read; None while none was."""
-        return None if self._token_seconds is None else 1 / self._token_seconds
+        known = self._token_seconds[False]
+        return None if known is None else 1 / known
 
-    def note_chunk(self, tokens: int, seconds: float) -> None:
-        """A chunk was read."""
+    def note_chunk(self, tokens: int, seconds: float, *, scored: bool = False) -> None:
+        """A chunk was read; `scored`: with the logits of all its tokens."""
         one = max(seconds, 1e-9) / tokens
         # Short ends of prompts cost more for each token, and say little of long ones.
         weight = _WEIGHT * min(tokens / _STEP_TOKENS, 1.0)
-        known = self._token_seconds
-        self._token_seconds = one if known is None else known + weight * (one - known)
+        known = self._token_seconds[scored]
+        self._token_seconds[scored] = one if known is None else known + weight * (one - known)
 
     def note_step(self, seconds: float) -> None:
         """All rows decoded one token."""
         known = self._step_seconds
         self._step_seconds = known + _WEIGHT * (seconds - known) if known else seconds
 
-    def chunk(self, *, decoding: bool, longest_wait_seconds: float) -> int:
+    def chunk(self, *, decoding: bool, longest_wait_seconds: float, scored: bool = False) -> int:
         """Tokens to read before the next step."""
         if self._chunk_tokens is not None:
             return self._chunk_tokens
-        if self._token_seconds is None:
-            return _STEP_TOKENS * 4
-        return _round(self._chunk_seconds(decoding, longest_wait_seconds) / self._token_seconds)
+        known = self._token_seconds[scored]
+        if known is None:
+            return _STEP_TOKENS if scored else _STEP_TOKENS * 4
+        return _round(self._chunk_seconds(decoding, longest_wait_seconds) / known)
 
     def retry_seconds(self, queued_tokens: int) -> int:
         """When to come back: so many tokens wait to be read."""
-        seconds = queued_tokens * (self._token_seconds or 0.0)
+        seconds = queued_tokens * (self._token_seconds[False] or 0.0)
         return min(max(int(seconds) + 1, 1), _MAX_RETRY_SECONDS)
 
     def _chunk_seconds(self, decoding: bool, longest_wait_seconds: float) -> float:

@@ -4,9 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelservice_runtime.generation.backend import Logits
 from modelservice_runtime.generation.sampling.choosing import Choice
+from modelservice_runtime.generation.sampling.logprobs import logprob_of
 from modelservice_runtime.generation.sampling.row import SamplingRow
-from modelservice_runtime.generation.values import Finish, GenerationRequest, TokenEvent, Usage
+from modelservice_runtime.generation.values import (
+    Finish,
+    GenerationRequest,
+    TokenEvent,
+    TokenLogprob,
+    Usage,
+)
 
 
 class TextStream(Protocol):
@@ -49,6 +57,16 @@ class TextRow:
         logprobs = () if choice.logprob is None else (choice.logprob,)
         usage = None if finish is None else self.usage
         return TokenEvent(text, (choice.token,), logprobs, finish, usage)
+
+    def score(self, past: int, logits: Logits) -> tuple[TokenLogprob, ...]:
+        """The prompt's tokens that these logits [places, vocabulary], behind `past` tokens and on, tell of.
+
+        The first token of all is told with them. Raises InferenceFailedError.
+        """
+        prompt, count = self.request.prompt, self.request.sampling.logprobs or 0
+        told = zip(prompt[past + 1 :], logits, strict=False)
+        scores = tuple(logprob_of(token, row, count) for token, row in told)
+        return scores if past else (TokenLogprob(prompt[0], None), *scores)
 
     def _read(self, token: int) -> tuple[str, Finish | None]:
         if self._ends(token):

@@ -114,7 +114,8 @@ class GenerationRequest:
     `stop` are strings that end it and are not part of it, `stop_ids` tokens that do. `min_tokens` come
     before any end. `priority`: lower ones first. `owner` is who asks (the name of an API key): what prompts
     have in common is reused for the same owner and `cache_salt` only, and turns go round over owners.
-    `adapter` is the name of one of the model's; None asks for the model itself.
+    `adapter` is the name of one of the model's; None asks for the model itself. `scores_prompt`: the prompt's
+    tokens are told with their logprobs, too. With `max_tokens` 0 the prompt is read, and nothing more made.
     """
 
     prompt: tuple[int, ...]
@@ -130,14 +131,18 @@ class GenerationRequest:
     owner: str = ""
     cache_salt: str = ""
     adapter: str | None = None
+    scores_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token and the natural logarithm of its probability, before sampling narrowed the choice."""
+    """A token and the natural logarithm of its probability, before sampling narrowed the choice.
+
+    `logprob` is None for a prompt's first token: nothing tells what comes first.
+    """
 
     token: int
-    logprob: float
+    logprob: float | None
     alternatives: tuple[tuple[int, float], ...] = ()
 
 
@@ -154,7 +159,8 @@ class Usage:
 class TokenEvent:
     """A piece of text, and the tokens that made it; `text` may be empty (half a character or stop string).
 
-    The last event of a generation has `finish`, or `error`, and `usage`.
+    The last event of a generation has `finish`, or `error`, and `usage`. Logprobs without tokens are those of
+    a part of the prompt.
     """
 
     text: str

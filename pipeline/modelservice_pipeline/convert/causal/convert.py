@@ -16,7 +16,7 @@ import onnx
 
 from modelservice_pipeline.convert import sandbox
 from modelservice_pipeline.convert.causal.closeness import Closeness, Decoder, measure, read_references
-from modelservice_pipeline.convert.causal.graph import find_fault
+from modelservice_pipeline.convert.causal.graph import find_fault, open_places
 from modelservice_pipeline.convert.causal.lora import Lora, adapt, read_lora, to_inputs
 from modelservice_pipeline.convert.causal.support import check_source
 from modelservice_pipeline.convert.convert import Request, check_numbers, deliver, run_framework, sha256_of
@@ -88,6 +88,7 @@ def _finish(request: Request, folder: Path, adapters: Sequence[Lora]) -> TextCon
         raise PipelineError(f"the built model cannot be served, and nothing was written: {fault}")
     if adapters:
         adapt(graph, adapters)
+    if open_places(graph) or adapters:
         model.write_bytes(graph.SerializeToString())
     say("Comparing it with transformers")
     decoder = Decoder(built, os.cpu_count() or 1)

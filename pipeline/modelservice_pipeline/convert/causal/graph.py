@@ -1,14 +1,17 @@
-"""Whether the graph that the builder made is a plain decoder, as the server takes it."""
+"""The graph that the builder made: whether it is a plain decoder, as the server takes it, and its places."""
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 _ATTENTION = "GroupQueryAttention"
 _BRANCHES = ("If", "Loop", "Scan")
 _EXPERTS = ("MoE", "QMoE")
+_PLACES = "logits_places"
 
 
 def find_fault(model: onnx.ModelProto, layers: int) -> str:
@@ -28,6 +31,33 @@ def find_fault(model: onnx.ModelProto, layers: int) -> str:
     ):
         return "its graph attends through a sliding window"
     return ""
+
+
+def open_places(model: onnx.ModelProto) -> bool:
+    """Let the graph be asked for logits of other places than the last, by an optional input; tells if it can.
+
+    The builder takes the last state by Gather and Unsqueeze. The output stays declared as one place, by which
+    onnxruntime-genai knows that its prompts have logits of one.
+    """
+    graph = model.graph
+    taken, kept = _before_logits(graph)
+    if (taken.op_type, kept.op_type) != ("Gather", "Unsqueeze") or _attributes(taken).get("axis") != 1:
+        return False
+    taken.input[1], taken.output[0] = _PLACES, kept.output[0]
+    graph.node.remove(kept)
+    graph.input.append(helper.make_tensor_value_info(_PLACES, TensorProto.INT64, [_PLACES]))
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), _PLACES))
+    return True
+
+
+def _before_logits(graph: onnx.GraphProto) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+    """The two nodes before the last matrix: behind it there may be a cast or a scale."""
+    by_output = {name: node for node in graph.node for name in node.output}
+    node = by_output["logits"]
+    while not node.op_type.startswith("MatMul") and node.input[0] in by_output:
+        node = by_output[node.input[0]]
+    kept = by_output.get(node.input[0], node)
+    return by_output.get(kept.input[0], kept), kept
 
 
 def _attributes(node: onnx.NodeProto) -> Mapping[str, Any]:

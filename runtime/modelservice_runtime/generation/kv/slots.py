@@ -96,16 +96,16 @@ class Slots:
         return sum(len(held.tokens) for held in self._held if held.use not in _IDLE)
 
     def claim(
-        self, prompt: Sequence[int], owner: str, adapter: str | None = None
+        self, prompt: Sequence[int], owner: str, adapter: str | None = None, *, reuses: bool = True
     ) -> tuple[Held, list[Move]] | None:
         """A slot to read a prompt into, which holds its beginning where that is known; None without one.
 
-        At least the last token is left to be read.
+        At least the last token is left to be read, and all of them where it `reuses` nothing.
         """
         idle = [held for held in self._held if held.use in _IDLE]
         if not idle:
             return None
-        source, length = self._find_beginning(prompt, owner, adapter)
+        source, length = self._find_beginning(prompt, owner, adapter) if reuses else (None, 0)
         target, moves = self._choose(idle, source, length)
         del target.tokens[length:]
         if source is not None and source is not target:

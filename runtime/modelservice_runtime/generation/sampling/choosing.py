@@ -69,7 +69,7 @@ def _logprobs_of(row: SamplingRow, logits: NDArray[np.float32]) -> LogProbabilit
     count = row.sampling.logprobs
     if count is None or not np.isfinite(logits.max()):  # the latter ends the row
         return None
-    return LogProbabilities(logits, count)
+    return LogProbabilities(logits.copy(), count)
 
 
 def _apply_guides(logits: NDArray[np.float32], rows: Sequence[SamplingRow]) -> dict[int, ServingError]:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice_runtime.errors import InferenceFailedError
 from modelservice_runtime.generation.sampling.narrowing import highest
 from modelservice_runtime.generation.values import TokenLogprob
 
@@ -10,13 +11,23 @@ from modelservice_runtime.generation.values import TokenLogprob
 _LOWEST = -9999.0
 
 
+def logprob_of(token: int, logits: NDArray[np.float32], count: int) -> TokenLogprob:
+    """A token's by the logits [vocabulary] before it, with the alternatives. Raises InferenceFailedError."""
+    if not np.isfinite(logits.max()):
+        raise InferenceFailedError("the model's numbers are none (NaN or infinity)")
+    return LogProbabilities(logits, count).of(token)
+
+
 class LogProbabilities:
-    """Of one step of one row: of any token, beside the `count` most probable ones."""
+    """Of one step of one row: of any token, beside the `count` most probable ones.
+
+    The logits [vocabulary] are those of a copy, or of a run that nobody else looks at.
+    """
 
     __slots__ = ("_alternatives", "_logits", "_normalizer")
 
     def __init__(self, logits: NDArray[np.float32], count: int) -> None:
-        self._logits = logits.copy()
+        self._logits = logits
         peak = logits.max()
         self._normalizer = float(peak) + float(np.log(np.exp(logits - peak).sum(dtype=np.float64)))
         self._alternatives = tuple((token, self._logprob(token)) for token in self._best(count))

@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from tests.support.tiny_chat import Shape, make_tiny_chat
 
 from modelservice_cli.main import main
 from modelservice_pipeline.convert.causal.closeness import Decoder, Reference, measure
-from modelservice_pipeline.convert.causal.graph import find_fault
+from modelservice_pipeline.convert.causal.graph import find_fault, open_places
 from modelservice_pipeline.convert.causal.support import check_source, find_refusal
 from modelservice_pipeline.convert.inside.builder import PRECISIONS, builder_command
 from modelservice_pipeline.errors import PipelineError
@@ -145,6 +146,41 @@ def test_plain_graph_has_no_fault_and_others_are_told(chat):
         attention.attribute.append(helper.make_attribute("local_window_size", size))
         assert word in find_fault(windowed, 2)
         assert bool(find_fault(windowed, 2)) == bool(word)
+
+
+@pytest.mark.parametrize("end", [(), ("Cast",)])
+def test_a_graph_of_the_last_place_is_opened_for_others(chat, tmp_path, end):
+    model = onnx.load(chat / "model.onnx")
+    assert not open_places(model)
+    cut = next(node for node in model.graph.node if node.op_type == "Slice")
+    nodes, state = list(model.graph.node), cut.input[0]
+    at = nodes.index(cut)
+    for name, value in (("at", np.array(-1)), ("axis", np.array([1]))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    nodes[at : at + 1] = [
+        helper.make_node("Gather", [state, "at"], ["one"], axis=1),
+        helper.make_node("Unsqueeze", ["one", "axis"], ["last"]),
+    ]
+    if end:
+        nodes[-1].output[0] = "uncast"
+        nodes.append(helper.make_node("Cast", ["uncast"], ["logits"], to=onnx.TensorProto.FLOAT))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    assert open_places(model)
+    onnx.save(model, tmp_path / "model.onnx")
+
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    sizes = {one.name: one.shape for one in session.get_inputs()}
+    asked = {
+        name: np.zeros((1, size[1], 0, size[3]), np.float32) for name, size in sizes.items() if "past" in name
+    }
+    asked |= {"input_ids": np.array([[5, 6, 7]]), "attention_mask": np.ones((1, 3), np.int64)}
+    (last,) = session.run(["logits"], asked)
+    (first,) = session.run(
+        ["logits"], asked | {"input_ids": np.array([[5, 6, 9]]), "logits_places": np.array([0])}
+    )
+    (both,) = session.run(["logits"], asked | {"logits_places": np.array([0, 2])})
+    np.testing.assert_allclose(both, np.concatenate([first, last], axis=1), atol=1e-5)
 
 
 def test_scores_token_by_token_are_those_of_one_run(chat):

@@ -48,6 +48,7 @@ class PlayedRows:
         self.run_adapters: list[str | None] = []
         self.adapters: frozenset[str] = frozenset()
         self.moves = 0
+        self.scored_tokens, self.scored = 3, 0
         self.cache_bytes = slots * places
         self._fails_at, self._fails_at_move = fails_at, fails_at_move
 
@@ -65,6 +66,20 @@ class PlayedRows:
         self.memory[slot][past : past + len(tokens)] = [(token, adapter) for token in tokens]
         assert len(self.memory[slot]) == self.places
         return _logits(self.memory[slot][: past + len(tokens)], adapter)
+
+    def score(
+        self,
+        slot: int,
+        tokens: Sequence[int],
+        past: int,
+        adapter: str | None = None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Logits:
+        assert len(tokens) <= self.scored_tokens
+        self.prefill(slot, tokens, past, adapter, is_wanted)
+        self.scored += len(tokens)
+        read = self.memory[slot]
+        return np.stack([_logits(read[: past + at + 1], adapter) for at in range(len(tokens))])
 
     def decode(
         self, tokens: Sequence[int], lengths: Ids, first: int = 0, adapter: str | None = None
@@ -151,11 +166,13 @@ def make_active(
     owner: str = "",
     priority: int = 0,
     adapter: str | None = None,
+    scored: bool = False,
 ) -> Active:
     request = GenerationRequest(
         tuple(prompt),
         max_tokens,
-        Sampling(temperature=0.0),
+        Sampling(temperature=0.0, logprobs=1 if scored else None),
+        scores_prompt=scored,
         owner=owner,
         priority=priority,
         adapter=adapter,

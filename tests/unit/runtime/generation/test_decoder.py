@@ -1,11 +1,13 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tests.support.tiny_chat import END, PAIRS, prompt_of
 from tests.unit.runtime.generation.decoders import (
     SESSION,
@@ -17,6 +19,7 @@ from tests.unit.runtime.generation.decoders import (
 )
 from tokenizers import Tokenizer
 
+from modelservice_pipeline.convert.causal.graph import open_places
 from modelservice_runtime.errors import (
     DeadlineExceededError,
     DeviceLostError,
@@ -128,8 +131,8 @@ def test_a_run_under_way_can_be_stopped(tiny_chat: Path, monkeypatch: pytest.Mon
     decoder.prefill(0, [1, 2, 3], 0)
 
 
-def test_a_graph_that_tells_logits_of_all_places_is_served_alike(tiny_chat: Path, tmp_path: Path) -> None:
-    folder = _copy(tiny_chat, tmp_path)
+def _tell_all_places(folder: Path, target: Path) -> Path:
+    folder = _copy(folder, target)
     model = _graph(folder)
     cut = next(node for node in model.graph.node if node.op_type == "Slice")
     whole = cut.input[0]
@@ -139,6 +142,48 @@ def test_a_graph_that_tells_logits_of_all_places_is_served_alike(tiny_chat: Path
             node.input[at] = whole if name == cut.output[0] else name
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "sequence_length"
     onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+def _take_places(folder: Path, target: Path) -> Path:
+    """As the builder cuts the last place out, and the converter opens it."""
+    folder = _copy(folder, target)
+    model = _graph(folder)
+    cut = next(node for node in model.graph.node if node.op_type == "Slice")
+    cut.CopyFrom(helper.make_node("Gather", [cut.input[0], "last_place"], ["one"], axis=1))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(-1), "last_place"))
+    at = list(model.graph.node).index(cut) + 1
+    model.graph.node.insert(at, helper.make_node("Unsqueeze", ["one", "axis_of_places"], ["last"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axis_of_places"))
+    assert open_places(model)
+    onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+@pytest.mark.parametrize("change", [_copy, _tell_all_places, _take_places])
+def test_scores_of_a_prompt_are_those_of_onnx_runtime_over_all_of_it(
+    tiny_chat: Path, tmp_path: Path, form: Form, change: Callable[[Path, Path], Path]
+) -> None:
+    prompt = np.random.default_rng(4).integers(0, 400, 50)
+    session = onnxruntime.InferenceSession(_tell_all_places(tiny_chat, tmp_path / "all") / "model.onnx")
+    empty = {
+        one.name: np.zeros((1, one.shape[1], 0, one.shape[3]), np.float32)
+        for one in session.get_inputs()
+        if one.name.startswith("past")
+    }
+    asked = {"input_ids": prompt[None], "attention_mask": np.ones((1, 50), np.int64), **empty}
+    wanted = session.run(["logits"], asked)[0][0]
+
+    decoder = make_decoder(change(tiny_chat, tmp_path / "asked"), form=form)
+    pieces = [decoder.score(2, prompt[at : at + 16].tolist(), at) for at in range(0, 50, 16)]
+    np.testing.assert_allclose(np.concatenate(pieces), wanted, atol=1e-3)
+    # What was read by it is there, and what is read without it tells the last place again.
+    step = decoder.decode([7], np.array([50]), 2)[0]
+    np.testing.assert_allclose(step, decoder.prefill(1, [*prompt.tolist(), 7], 0), atol=1e-3)
+
+
+def test_a_graph_that_tells_logits_of_all_places_is_served_alike(tiny_chat: Path, tmp_path: Path) -> None:
+    folder = _tell_all_places(tiny_chat, tmp_path)
     prompt = [4, 5, 6, 7, 8]
 
     assert greedy_alone(make_decoder(folder), prompt, 6) == greedy_alone(make_decoder(tiny_chat), prompt, 6)

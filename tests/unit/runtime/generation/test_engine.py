@@ -8,12 +8,13 @@ from tests.unit.runtime.generation.played_rows import (
     PlayedRows,
     make_active,
     make_engine,
+    next_token,
     text_alone,
 )
 
 from modelservice_runtime.errors import DeviceLostError, ServingError
 from modelservice_runtime.generation.engine import Active
-from modelservice_runtime.generation.values import Finish, TokenEvent
+from modelservice_runtime.generation.values import Finish, TokenEvent, TokenLogprob
 
 PLACES = 48
 TURNS = ([], ["decode"], ["prefill"], ["decode", "prefill"])
@@ -49,6 +50,7 @@ class Session:
         self.engine, self.watcher = make_engine(self.rows, chunk=chunk, keeps=keeps)
         self.all: list[Active] = []
         self.tokens: dict[Active, list[int]] = defaultdict(list)
+        self.scores: dict[Active, list[TokenLogprob]] = defaultdict(list)
         self.ends: dict[Active, list[TokenEvent | None]] = defaultdict(list)
 
     def add(self, generation: Active) -> Active:
@@ -97,6 +99,7 @@ class Session:
                 self.ends[generation].append(event)
             if event is not None:
                 self.tokens[generation] += event.tokens
+                self.scores[generation] += event.logprobs
 
     def finish(self) -> None:
         """Everybody reads again, and no more is asked."""
@@ -306,3 +309,28 @@ def test_a_row_that_rests_before_its_first_token_gets_that_one_only() -> None:
     assert len(session.tokens[slow]) == 1
     session.finish()
     assert session.tokens[slow] == _alone(slow)
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(1, 9),
+    st.lists(st.tuples(prompts, st.integers(0, 3), st.booleans()), max_size=8),
+)
+def test_a_scored_prompt_is_told_to_the_last_token_beside_others(
+    slots: int, chunk: int, wanted: list[tuple[list[int], int, bool]]
+) -> None:
+    session = Session(slots, chunk=chunk)
+    for prompt, max_tokens, scored in wanted:
+        session.add(make_active(prompt, max_tokens, owner="a", scored=scored))
+    session.finish()
+
+    for generation in session.all:
+        request = generation.row.request
+        assert session.tokens[generation] == _alone(generation)
+        if request.scores_prompt:
+            told = session.scores[generation][: len(request.prompt)]
+            assert [one.token for one in told] == list(request.prompt)
+            likely = [next_token(request.prompt[:at]) for at in range(1, len(request.prompt))]
+            assert [one.alternatives[0][0] for one in told[1:]] == likely
+            assert (told[0].logprob, generation.row.cached) == (None, 0)
+    assert session.rows.scored == sum(len(prompt) for prompt, _, scored in wanted if scored)

@@ -26,6 +26,7 @@ from modelservice_runtime.generation.values import (
     GenerationRequest,
     Sampling,
     TokenEvent,
+    Usage,
 )
 
 PLACES = 256
@@ -156,7 +157,7 @@ async def test_the_end_of_text_ends_a_generation_unless_it_is_ignored(
     ("request_", "word", "code"),
     [
         (_request([]), "empty", None),
-        (_request([1], 0), "max_tokens is 0", None),
+        (_request([1], -1), "max_tokens is -1", None),
         (_request([1], 65), "at most 64", None),
         (_request([1] * 250), "prompt has 250 tokens", "context_length_exceeded"),
         (_request([1] * 65_000), "256", "context_length_exceeded"),
@@ -370,6 +371,23 @@ async def test_a_decoder_that_fails_is_an_error_of_its_rows_and_the_lane_goes_on
 
     assert isinstance(end.error, ServingError)
     assert (await following.end()).error is None
+
+
+async def test_a_prompt_that_is_only_scored_is_counted_and_reads_what_is_known(
+    decoder: Decoder, tiny_chat: Path
+) -> None:
+    lane, prompt = _lane(decoder, tiny_chat), tuple(range(40))
+    told = []
+    for scores in (False, True):
+        heard, sampling = Heard(), Sampling(logprobs=0 if scores else None)
+        lane.submit(GenerationRequest(prompt, 0, sampling, scores_prompt=scores), heard)
+        end = await heard.end()
+        told.append([one.token for event in heard.events for one in event.logprobs])
+        assert (end.finish, end.usage) == (Finish.LENGTH, Usage(40, 0, 0))
+
+    assert told == [[], list(prompt)]
+    assert (lane.statistics.prompt_tokens, lane.statistics.generation_tokens) == (80, 0)
+    await _close(lane)
 
 
 async def test_what_happened_is_counted(decoder: Decoder, tiny_chat: Path) -> None:

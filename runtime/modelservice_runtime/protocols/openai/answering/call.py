@@ -187,7 +187,8 @@ class TextCall:
         if choice.finish is not None:
             choice.generation = None
             self._open -= 1
-        if self._stream is not None:
+        is_prompt = not event.tokens and event.logprobs and event.finish is None
+        if self._stream is not None and not is_prompt:  # a prompt is told at once, as others tell it
             self._stream.write(self._form.frames(choice))
         if not self._open:
             self._complete()

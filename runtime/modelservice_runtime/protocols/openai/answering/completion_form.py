@@ -3,6 +3,7 @@
 Source: OpenAI's API reference, "The completion object"; a stream's parts have the same form.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from modelservice_runtime.protocols.openai.answering.documents import (
     DONE,
     Answered,
     CompletionLogprob,
+    Offsets,
     completion_logprob,
     completion_logprobs,
     error_frames,
@@ -33,7 +35,7 @@ class CompletionForm:
         self._logprobs = logprobs
         self._include_usage = include_usage
         self._head = answered.head("text_completion")
-        self._told_lengths: dict[int, int] = {}
+        self._offsets: defaultdict[int, Offsets] = defaultdict(Offsets)
 
     def logprob(self, logprob: TokenLogprob) -> CompletionLogprob:
         """See `Form.logprob`."""
@@ -47,7 +49,6 @@ class CompletionForm:
         document = {**self._head, "choices": [self._told(choice, text)]}
         if self._include_usage:
             document["usage"] = None
-        self._told_lengths[choice.index] = self._told_lengths.get(choice.index, 0) + len(text)
         choice.pieces, choice.logprobs = [], []
         return frame(document)
 
@@ -75,8 +76,7 @@ class CompletionForm:
     def _told(self, choice: Choice, text: str) -> dict[str, Any]:
         logprobs = None
         if self._logprobs:
-            offset = self._told_lengths.get(choice.index, 0)
-            logprobs = completion_logprobs(choice.logprobs, offset)
+            logprobs = completion_logprobs(choice.logprobs, self._offsets[choice.index])
         finish = choice.finish.value if choice.finish is not None else None
         return {"index": choice.index, "text": text, "logprobs": logprobs, "finish_reason": finish}
 

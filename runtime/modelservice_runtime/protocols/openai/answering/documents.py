@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
 from typing import Any
 
 import orjson
@@ -72,33 +71,48 @@ class CompletionLogprob:
     """A token's logprob as completions have it; `alternatives` are written."""
 
     token: bytes
-    logprob: float
+    logprob: float | None
     alternatives: orjson.Fragment
 
 
 def completion_logprob(text: TextModel, one: TokenLogprob) -> CompletionLogprob:
-    """See `chat_logprob`."""
-    told = [(text.token_bytes(token), logprob) for token, logprob in one.alternatives]
-    alternatives = {_shown(token): _finite(logprob) for token, logprob in told}
+    """See `chat_logprob`. Alternatives have the token itself among them, as OpenAI and vLLM tell it."""
     token = text.token_bytes(one.token)
+    if one.logprob is None:
+        return CompletionLogprob(token, None, orjson.Fragment(b"null"))
+    alternatives = {_shown(token): max(one.logprob, _LEAST_LOGPROB)}
+    for other, logprob in one.alternatives:
+        # Parts of characters look alike: the most probable of them is told.
+        shown = _shown(text.token_bytes(other))
+        alternatives[shown] = max(alternatives.get(shown, _LEAST_LOGPROB), logprob)
     return CompletionLogprob(token, _finite(one.logprob), orjson.Fragment(orjson.dumps(alternatives)))
 
 
-def completion_logprobs(logprobs: Sequence[CompletionLogprob], offset: int) -> dict[str, Any]:
-    """Logprobs as completions have them; `offset` is the place of the first token in the whole text."""
-    tokens = [one.token for one in logprobs]
-    # A character that lies across tokens counts for its last one.
-    characters = codecs.getincrementaldecoder("utf-8")("replace")
-    ends = accumulate([len(characters.decode(token)) for token in tokens], initial=offset)
+class Offsets:
+    """Where the tokens of one text begin; a character that lies across tokens counts for its last one."""
+
+    def __init__(self) -> None:
+        self._offset = 0
+        self._characters = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def take(self, token: bytes) -> int:
+        """The place of the next token."""
+        offset = self._offset
+        self._offset += len(self._characters.decode(token))
+        return offset
+
+
+def completion_logprobs(logprobs: Sequence[CompletionLogprob], offsets: Offsets) -> dict[str, Any]:
+    """Logprobs as completions have them; `offsets` are those of the text, as far as it has been told."""
     return {
-        "tokens": [_shown(token) for token in tokens],
+        "tokens": [_shown(one.token) for one in logprobs],
         "token_logprobs": [one.logprob for one in logprobs],
         "top_logprobs": [one.alternatives for one in logprobs],
-        "text_offset": list(islice(ends, len(tokens))),
+        "text_offset": [offsets.take(one.token) for one in logprobs],
     }
 
 
-def _token(text: TextModel, token: int, logprob: float) -> dict[str, Any]:
+def _token(text: TextModel, token: int, logprob: float | None) -> dict[str, Any]:
     told = text.token_bytes(token)
     return {"token": _shown(told), "logprob": _finite(logprob), "bytes": list(told)}
 
@@ -107,5 +121,5 @@ def _shown(token: bytes) -> str:
     return token.decode("utf-8", "replace")
 
 
-def _finite(logprob: float) -> float:
-    return max(logprob, _LEAST_LOGPROB)
+def _finite(logprob: float | None) -> float | None:
+    return None if logprob is None else max(logprob, _LEAST_LOGPROB)

@@ -92,7 +92,8 @@ def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: As
         if asked.echo:
             echo = prompt if isinstance(prompt, str) else model.text.decode(tokens)
         requests = _requests(model, tokens, "prompt", asked.wishes, asker, guide)
-        texts += [Text(one, echo=echo) for one in requests]
+        scores = asked.echo and asked.wishes.logprobs is not None
+        texts += [Text(replace(one, scores_prompt=scores), echo=echo) for one in requests]
     return texts
 
 
@@ -172,7 +173,7 @@ def _guide(model: GenerativeModel, form: AskedForm | None) -> Guide | None:
 def _max_tokens(prompt_tokens: int, param: str, wishes: Wishes, limits: GenerationLimits) -> int:
     """What the answer may have: what was asked for, or what there is room for."""
     room, wanted = limits.max_context_tokens - prompt_tokens, wishes.ends.max_tokens
-    if room < (wanted or 1):
+    if room < (1 if wanted is None else wanted):
         answer = "" if wanted is None else f" and {wanted} of the answer"
         raise FieldError(
             f"{prompt_tokens} tokens of the prompt{answer} exceed the model's {limits.max_context_tokens}; "

@@ -46,7 +46,7 @@ class ChatAsked:
 
 @dataclass(frozen=True, slots=True)
 class CompletionAsked:
-    """Texts to be continued. With `echo` an answer begins with its prompt."""
+    """Texts to be continued. With `echo` an answer begins with its prompt, and logprobs with its tokens'."""
 
     wishes: Wishes
     prompts: list[Prompt]
@@ -84,10 +84,8 @@ def read_completion(fields: Fields) -> CompletionAsked:
     if fields.text("suffix"):
         raise FieldError("'suffix' is not supported: the model continues texts at their end", "suffix")
     logprobs, echo = fields.whole("logprobs", 0, MAX_LOGPROBS), fields.flag("echo")
-    if echo and logprobs is not None:
-        raise FieldError("'echo' with 'logprobs' is not supported; leave out one of them", "logprobs")
     return CompletionAsked(
-        wishes=read_wishes(fields, logprobs),
+        wishes=read_wishes(fields, logprobs, least_tokens=0 if echo else 1),
         prompts=_read_prompts(fields),
         echo=echo,
         form=read_format(fields),

@@ -71,10 +71,11 @@ class Wishes:
     cache_salt: str
 
 
-def read_wishes(fields: Fields, logprobs: int | None) -> Wishes:
+def read_wishes(fields: Fields, logprobs: int | None, *, least_tokens: int = 1) -> Wishes:
     """The fields that every request to generate may have. Raises FieldError.
 
-    `logprobs` is read elsewhere: chat and completions say it differently.
+    `logprobs` is read elsewhere: chat and completions say it differently. An answer of fewer than
+    `least_tokens` is none.
     """
     _refuse_unknown(fields)
     fields.required("model")
@@ -83,7 +84,7 @@ def read_wishes(fields: Fields, logprobs: int | None) -> Wishes:
         model=fields.text("model") or "",
         sampling=_read_sampling(fields),
         logprobs=logprobs,
-        ends=_read_ends(fields),
+        ends=_read_ends(fields, least_tokens),
         choices=_read_choices(fields),
         streamed=fields.flag("stream"),
         include_usage=options is not None and options.flag("include_usage"),
@@ -131,9 +132,9 @@ def _read_bias(fields: Fields) -> dict[int, float]:
     return read
 
 
-def _read_ends(fields: Fields) -> Ends:
-    most = fields.whole("max_completion_tokens", 1, _MAX_TOKEN_ID)
-    older = fields.whole("max_tokens", 1, _MAX_TOKEN_ID)
+def _read_ends(fields: Fields, least_tokens: int) -> Ends:
+    most = fields.whole("max_completion_tokens", least_tokens, _MAX_TOKEN_ID)
+    older = fields.whole("max_tokens", least_tokens, _MAX_TOKEN_ID)
     max_tokens = older if most is None else most
     min_tokens = fields.whole("min_tokens", 0, _MAX_TOKEN_ID) or 0
     if max_tokens is not None and min_tokens > max_tokens:

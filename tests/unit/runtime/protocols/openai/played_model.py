@@ -1,7 +1,7 @@
 """A text model and a lane by their contracts, whose texts a test says beforehand or piece by piece."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +129,11 @@ class PlayedGeneration:
     @property
     def is_cancelled(self) -> bool:
         return "cancel" in self.heard
+
+    def score(self, tokens: Sequence[int]) -> None:
+        """Tell a piece of the prompt: the more probable the higher the token, beside a space."""
+        told = [TokenLogprob(token, -100 / token if token else None, ((32, -0.1),)) for token in tokens]
+        self.sink(TokenEvent("", logprobs=tuple(told)))
 
     def say(self, text: str, finish: Finish | None = None, **fields: Any) -> None:
         """Tell a piece of the text, and with `finish` that it was the last."""

@@ -6,9 +6,10 @@ import openai
 import orjson
 import pytest
 from tests.unit.runtime.protocols.openai.conftest import Played
+from tests.unit.runtime.protocols.openai.played_model import PlayedGeneration
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.generation.values import Finish, FormKind
+from modelservice_runtime.generation.values import Finish, FormKind, TokenEvent, TokenLogprob
 from modelservice_runtime.protocols.openai.asking.fields import parse_object
 
 
@@ -69,9 +70,65 @@ def test_logprobs_tell_where_each_token_begins(played: Played, client: openai.Op
     told = ask(client, logprobs=1).choices[0].logprobs
     assert (told.tokens, told.text_offset) == (list("Grüße"), [0, 1, 2, 3, 4])
     assert told.token_logprobs == [-0.5] * 5
-    assert told.top_logprobs[0] == {"x": -2.0}
+    assert told.top_logprobs[0] == {"G": -0.5, "x": -2.0}
     pieces = [one.choices[0].logprobs for one in ask(client, logprobs=0, stream=True)]
     assert [offset for piece in pieces for offset in piece.text_offset] == [0, 1, 2, 3, 4]
+
+
+def _score_and_say(generation: PlayedGeneration) -> None:
+    prompt = generation.request.prompt
+    generation.score(prompt[:2])
+    generation.score(prompt[2:])
+    if generation.request.max_tokens:
+        generation.say("!")
+    generation.say("", Finish.LENGTH)
+
+
+@pytest.mark.parametrize("max_tokens", [0, 1])
+def test_echo_with_logprobs_scores_the_prompt(played: Played, client: openai.OpenAI, max_tokens: int) -> None:
+    played.lane.script = _score_and_say
+    answer = ask(client, "üd", echo=True, logprobs=1, max_tokens=max_tokens)
+    (choice,), request = answer.choices, played.lane.begun[0].request
+    end = "!" * max_tokens
+    assert (request.scores_prompt, request.max_tokens) == (True, max_tokens)
+    assert (choice.text, choice.finish_reason) == ("üd" + end, "length")
+    assert choice.logprobs.tokens == ["\0", "ü", "d", *end]
+    assert choice.logprobs.token_logprobs == [None, -100 / 252, -1.0, *[-0.5] * max_tokens]
+    told = [None, {"ü": -100 / 252, " ": -0.1}, {"d": -1.0, " ": -0.1}]
+    assert choice.logprobs.top_logprobs[:3] == told
+    assert choice.logprobs.text_offset == [0, 1, 2, 3][: 3 + max_tokens]
+    assert answer.usage.completion_tokens == max_tokens
+
+
+def test_a_stream_tells_a_scored_prompt_at_once(played: Played, client: openai.OpenAI) -> None:
+    played.lane.script = _score_and_say
+    first, last = ask(client, ["üd"], echo=True, logprobs=0, max_tokens=1, stream=True)
+    assert (first.choices[0].text, first.choices[0].logprobs.tokens) == ("üd!", ["\0", "ü", "d", "!"])
+    assert first.choices[0].logprobs.text_offset == [0, 1, 2, 3]
+    assert (last.choices[0].text, last.choices[0].finish_reason) == ("", "length")
+
+
+def test_offsets_count_what_is_told_before_its_text(played: Played, client: openai.OpenAI) -> None:
+    def hold_back(generation: PlayedGeneration) -> None:
+        one = TokenLogprob(ord("a"), -0.5)
+        generation.sink(TokenEvent("", (97,), (one,)))
+        generation.sink(TokenEvent("aa", (97,), (one,)))
+        generation.say("", Finish.LENGTH)
+
+    played.lane.script = hold_back
+    pieces = [one.choices[0].logprobs for one in ask(client, logprobs=0, stream=True)]
+    assert [offset for piece in pieces for offset in piece.text_offset] == [0, 1]
+
+
+def test_alternatives_that_look_alike_keep_the_most_probable(played: Played, client: openai.OpenAI) -> None:
+    def say(generation: PlayedGeneration) -> None:
+        one = TokenLogprob(ord("a"), -3.0, ((ord("b"), -0.5), (ord("a"), -1.0)))
+        generation.sink(TokenEvent("a", (97,), (one,)))
+        generation.say("", Finish.LENGTH)
+
+    played.lane.script = say
+    told = ask(client, logprobs=2).choices[0].logprobs
+    assert told.top_logprobs[0] == {"a": -1.0, "b": -0.5}
 
 
 def test_a_form_guides_the_text(played: Played, client: openai.OpenAI) -> None:
@@ -116,7 +173,7 @@ def test_the_end_for_want_of_tokens_is_told(played: Played, client: openai.OpenA
         ({"prompt": ["a"] * 65}, "prompt"),
         ({"prompt": [1] * 1001}, "prompt"),
         ({"suffix": "b"}, "suffix"),
-        ({"echo": True, "logprobs": 1}, "logprobs"),
+        ({"max_tokens": 0}, "max_tokens"),
         ({"logprobs": 21}, "logprobs"),
         ({"best_of": 3}, "best_of"),
     ],
