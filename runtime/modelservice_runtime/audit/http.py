@@ -12,7 +12,7 @@ from modelservice_runtime.errors import ServingError
 from modelservice_runtime.observe.exchange import Exchange, decode_header
 from modelservice_runtime.observe.http import build_exchange, describe_target, observe_request
 from modelservice_runtime.protocols.open_paths import is_open_target
-from modelservice_runtime.protocols.refusals import refusal_response
+from modelservice_runtime.protocols.refusals import refuse
 from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest
 from modelservice_runtime.transport.status import ERRORS
@@ -57,7 +57,7 @@ class AuditedApplication:
             if entrant is not None:
                 self._log.check_room()
         except ServingError as error:
-            request.reply(refusal_response(request.target, error))
+            refuse(request, error)
             return
         if entrant is None:
             self._application(request)

@@ -10,7 +10,7 @@ from modelservice_runtime.auth.authenticator import Authenticator
 from modelservice_runtime.auth.caller import NOBODY, Caller
 from modelservice_runtime.errors import ServingError, UnauthenticatedError
 from modelservice_runtime.protocols.open_paths import OPEN_GRPC_PATHS, is_open_target
-from modelservice_runtime.protocols.refusals import refusal_response
+from modelservice_runtime.protocols.refusals import refuse
 from modelservice_runtime.transport.client import Client
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest
 from modelservice_runtime.transport.http1.port import Admission
@@ -58,7 +58,7 @@ class GuardedApplication:
         try:
             caller = self._admit(request.target, request.headers, request.source.client)
         except ServingError as error:
-            request.reply(refusal_response(request.target, error))
+            refuse(request, error)
         else:
             request.caller = caller
             self._application(request)

@@ -14,6 +14,7 @@ from modelservice_runtime.observe.exchange import (
 )
 from modelservice_runtime.protocols.oip.routes import match_template
 from modelservice_runtime.protocols.openai.routes import match_openai_template
+from modelservice_runtime.protocols.rest.request_ids import TOLD as REQUEST_ID
 from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.protocols.tfs.routes import match_tfs_template
 from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier
@@ -142,10 +143,16 @@ def build_exchange(
         response_bytes=response_bytes,
         duration_ns=duration_ns,
         ended_unix_ns=ended_unix_ns,
-        request_id=decode_header(headers.get(b"x-request-id")),
+        request_id=_request_id(request),
         trace=parse_traceparent(headers.get(b"traceparent")),
         told=told,
     )
+
+
+def _request_id(request: HttpRequest) -> str | None:
+    """As the answer tells it, where it does; else as the client did."""
+    told = request.told.get(REQUEST_ID)
+    return decode_header(request.headers.get(b"x-request-id")) if told is None else str(told)
 
 
 def _model_told(told: Mapping[str, str | int]) -> str | None:

@@ -89,6 +89,8 @@ def span_attributes(exchange: Exchange) -> dict[str, str | int]:
         }
     if exchange.model is not None:
         attributes["modelservice.model"] = exchange.model
+    if exchange.request_id is not None:
+        attributes["modelservice.request_id"] = exchange.request_id
     return {**attributes, **exchange.told}
 
 

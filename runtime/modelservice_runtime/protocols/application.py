@@ -12,13 +12,13 @@ from modelservice_runtime.models.health import Health
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.protocols.late import LateFrontEnd
 from modelservice_runtime.protocols.oip.rest.front_end import OipFrontEnd
-from modelservice_runtime.protocols.refusals import refusal_response
+from modelservice_runtime.protocols.refusals import refuse, refuse_method
 from modelservice_runtime.protocols.rest.answers import send
 from modelservice_runtime.protocols.rest.front_end import Binding, FrontEnd, Handler
 from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.settings.security import SecuritySettings
-from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
-from modelservice_runtime.transport.status import error_body, error_response
+from modelservice_runtime.transport.http import HttpRequest, RequestHead
+from modelservice_runtime.transport.status import error_response
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ class Application:
             handler = request.head.plan or self._find_handler(request.head)
             response = handler(request)
         except ServingError as error:
-            response = refusal_response(request.target, error)
+            refuse(request, error)
+            return
         except Exception:  # the last boundary: one faulty request must not end the others
             log.exception("internal error", extra={"method": repr(request.method)})
             response = error_response(internal_error())
@@ -55,7 +56,8 @@ class Application:
         if head.method in binding.methods:
             head.plan = binding.handler
             return binding.handler
-        return lambda _request: _method_not_allowed(binding)
+        allowed = b", ".join(binding.methods)
+        return lambda request: refuse_method(request, allowed)
 
     def _bind(self, target: bytes) -> Binding:
         segments = split_target(target)
@@ -99,9 +101,3 @@ def build_application(
         return OpenAiFrontEnd(table, tfs)
 
     return Application([oip, LateFrontEnd(make_openai), tfs, LateFrontEnd(make_openapi)])
-
-
-def _method_not_allowed(binding: Binding) -> HttpResponse:
-    allowed = b", ".join(binding.methods)
-    sentence = f"this path takes {allowed.decode('ascii')}"
-    return HttpResponse(405, error_body(sentence), headers=((b"Allow", allowed),))

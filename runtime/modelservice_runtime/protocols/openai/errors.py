@@ -60,6 +60,13 @@ def error_document(error: ServingError) -> dict[str, object]:
     }
 
 
+def refusal_body(sentence: str) -> bytes:
+    """What is told of a request that is none."""
+    return orjson.dumps(
+        {"error": {"message": sentence, "type": "invalid_request_error", "param": None, "code": None}}
+    )
+
+
 def _param(error: ServingError) -> str | None:
     if isinstance(error, InvalidRequestError):
         return error.param

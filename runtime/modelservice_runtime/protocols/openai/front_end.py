@@ -39,6 +39,7 @@ from modelservice_runtime.protocols.openai.routes import (
 from modelservice_runtime.protocols.openai.vectors.embeddings import answer_embeddings
 from modelservice_runtime.protocols.openai.vectors.rerank import answer_rerank
 from modelservice_runtime.protocols.rest.front_end import Binding, FrontEnd, Handler
+from modelservice_runtime.protocols.rest.request_ids import name_request
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,8 @@ class OpenAiFrontEnd:
 def _answer(
     handler: Callable[[HttpRequest], HttpResponse | None], request: HttpRequest
 ) -> HttpResponse | None:
-    """What a handler answers; its errors in OpenAI's words."""
+    """What a handler answers; its errors in OpenAI's words, and the request's name on all of them."""
+    name_request(request)
     try:
         return handler(request)
     except ServingError as error:

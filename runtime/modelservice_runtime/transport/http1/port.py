@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from modelservice_runtime.errors import ServingError
 from modelservice_runtime.transport.client import Client
@@ -33,6 +33,9 @@ _MAX_KNOWN_HEAD_BYTES = 2048
 # more than came with the head.
 _MAX_UNASKED_BYTES = 64 * 1024
 
+Refuse: TypeAlias = Callable[[bytes, Mapping[bytes, bytes], ServingError], HttpResponse]
+"""Makes the answer to who may not ask, of a request's target and headers."""
+
 
 class Admission(Protocol):
     """Decides who may send a body."""
@@ -48,7 +51,7 @@ class HttpPort(PortServer[ServedConnection]):
     bytes mean the same. From `start_closing` on every answer closes its connection. `admit`, if set, is
     asked before a body is held; the application has to ask for every request all the same. `is_probe` tells
     of a request's target whether it is answered also where there are too many connections; where there is
-    `admit`, such a request has no body. `refuse` makes the answer to who may not ask for a target.
+    `admit`, such a request has no body. `refuse` makes the answer to who may not ask.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class HttpPort(PortServer[ServedConnection]):
         loop: asyncio.AbstractEventLoop,
         admit: Admission | None = None,
         is_probe: Callable[[bytes], bool] = lambda _target: False,
-        refuse: Callable[[bytes, ServingError], HttpResponse] = lambda _target, error: error_response(error),
+        refuse: Refuse = lambda _target, _headers, error: error_response(error),
     ) -> None:
         super().__init__(limits, loop)
         self.admit = admit
@@ -94,7 +97,7 @@ class HttpPort(PortServer[ServedConnection]):
             try:
                 self.admit(target, headers, client)
             except ServingError as error:
-                raise turned_away(self.refuse(target, error)) from None
+                raise turned_away(self.refuse(target, headers, error)) from None
 
     def has_no_room_for(self, response: HttpResponse) -> bool:
         """Whether all clients together hold too much for a large answer to wait for its own."""

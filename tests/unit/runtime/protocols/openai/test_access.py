@@ -46,6 +46,7 @@ def test_a_key_is_asked_for_and_names_the_owner(tmp_path: Path) -> None:
             with connect(server, "wrong") as client, pytest.raises(openai.AuthenticationError) as refused:
                 client.chat.completions.create(model="chat", messages=[{"role": "user", "content": content}])
             assert refused.value.code == "invalid_api_key"
+            assert (refused.value.request_id or "").startswith("req_")
     assert isinstance(model.lane, PlayedLane)
     assert [begun.request.owner for begun in model.lane.begun] == ["key eva", "key tom"]
 
@@ -121,3 +122,47 @@ def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.Mo
     } == span_attributes(whole)  # fmt: skip
     assert (refused.status, refused.model) == (404, None)
     assert "hello" not in repr(seen)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"X-Request-Id": "b7ad:6b71"}, "b7ad:6b71"),
+        ({"X-Client-Request-Id": "mine"}, "mine"),
+        ({"X-Request-Id": "two words", "X-Client-Request-Id": "mine"}, "mine"),
+        ({"X-Request-Id": "x" * 129}, None),
+        ({"X-Request-Id": '"><script>'}, None),
+        ({}, None),
+    ],
+)
+def test_answers_and_logs_tell_one_name_of_a_request(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], told: str | None
+) -> None:
+    seen: list[Exchange] = []
+    model = make_model()
+    monkeypatch.setattr(
+        "tests.unit.runtime.server_thread.build_application",
+        lambda *arguments: ObservedApplication(build_application(*arguments), seen.append),
+    )
+    publish = lambda one: one.table.publish_generative(model)  # noqa: E731
+    with ServerThread({}, publish=publish) as server, connect(server, "k") as plain:
+        client = plain.with_options(default_headers=headers)
+        whole = client.chat.completions.create(model="chat", messages=HELLO)
+        streamed = client.completions.create(model="chat", prompt="hello", stream=True)
+        list(streamed)
+        found = [whole._request_id, streamed.response.headers["x-request-id"]]
+        for path in ("chat/completions", "nothing"):
+            with pytest.raises(openai.APIStatusError) as refused:
+                client.get(path, cast_to=object)
+            assert isinstance(refused.value.body, dict)  # OpenAI's form
+            found.append(refused.value.request_id)
+        with pytest.raises(openai.BadRequestError) as wrong:
+            client.chat.completions.create(model="chat", messages=[])
+        found.append(wrong.value.request_id)
+    assert [access_fields(one)["request_id"] for one in seen] == found
+    assert [span_attributes(one)["modelservice.request_id"] for one in seen] == found
+    if told is None:
+        assert len(set(found)) == 5
+        assert all(name.startswith("req_") for name in found)
+    else:
+        assert found == [told] * 5
