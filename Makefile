@@ -21,6 +21,10 @@ IMAGES := operator runtime runtime-gpu
 CODE := operator runtime pipeline cli hack tests benchmarks examples
 PYTEST := $(VENV)/bin/pytest
 
+# Tests start Python thousands of times. Images and shells that forbid compiled files to stay let each start
+# compile all of its modules again: twice the time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help fmt lint type bench bench-operator bench-generation fuzz test test-unit test-integration test-extras test-explainers packages images sbom audit e2e generate verify conformance lock docs docs-check cluster schemathesis kserve train language fashion encoder encoder-reference chat tabular translator writer demo canary fleet autoscale gateway gitops demo-down clean
 
 help: ## List the tasks
