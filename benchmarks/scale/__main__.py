@@ -1,14 +1,15 @@
 """How the operator does with thousands of ModelServices on fake nodes; `make bench-operator`.
 
-    python -m benchmarks.scale [--services 1000 5000] [--scenarios rest cold failover edits wave]
+    python -m benchmarks.scale [--services 1000 5000] [--scenarios rest cold failover edits still wave]
         [--seconds 30] [--fill-minutes 120] [--docs docs] [--kubeconfig PATH]
 
 It starts a control plane with fake nodes, unless it is given one that has our CRDs and no operator, and the
 operator of this checkout as processes. With each number of services: rest, a cold start, the death of the
-leader, edits at fixed rates, and a newer image of the runtime that goes through 500 of them in waves. Latency
-is measured from outside: from sending the user's edit until a watch delivers what came of it. Calls, memory
-and CPU are the operator's own account. What each scenario found is written as soon as it ends; where time to
-make services runs out, those that are ready are measured. On a cluster of one's own the services stay.
+leader, edits at fixed rates, edits while Kubernetes' own controllers stand still, and a newer image of the
+runtime that goes through 500 of them in waves. Latency is measured from outside: from sending the user's edit
+until a watch delivers what came of it. Calls, memory and CPU are the operator's own account. What each
+scenario found is written as soon as it ends; where time to make services runs out, those that are ready are
+measured. On a cluster of one's own the services stay.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hack.cluster.processes import current_identity
 
 from benchmarks.scale.options import ROOT, SCENARIOS, STRATEGIES, Options
 from benchmarks.scale.phases import bench
+from benchmarks.scale.plane import ControlPlane
 from benchmarks.scale.pods import answering, route_to_pods
 from benchmarks.scale.progress import tell
 from benchmarks.scale.report import write_docs
@@ -44,8 +46,8 @@ PODS_PER_NODE = 250
 
 
 @contextlib.contextmanager
-def running_cluster(services: int) -> Iterator[Path]:
-    """A control plane with our CRDs and enough fake nodes; yields its kubeconfig."""
+def running_cluster(services: int) -> Iterator[tuple[Path, ControlPlane]]:
+    """A control plane with our CRDs and enough fake nodes, and its kubeconfig."""
     nodes = 2 + services // PODS_PER_NODE
     tell(f"starting a control plane with {nodes} fake nodes")
     name, owner = "bench-operator", current_identity()
@@ -57,7 +59,8 @@ def running_cluster(services: int) -> Iterator[Path]:
                 lambda found: condition_status(found, "Established") == "True",
                 what="established",
             )
-        yield cluster.kubeconfig
+        pids = {one.name: one.pid for one in cluster.status() if one.pid is not None}
+        yield cluster.kubeconfig, ControlPlane(pids)
 
 
 def keep(results: list[Result], docs: Path | None, result: Result) -> None:
@@ -68,13 +71,14 @@ def keep(results: list[Result], docs: Path | None, result: Result) -> None:
         write_docs(docs, results)
 
 
-async def bench_all(kubeconfig: str, args: argparse.Namespace) -> None:
+async def bench_all(kubeconfig: Path, plane: ControlPlane | None, args: argparse.Namespace) -> None:
     """Measure with one number of services after the other."""
     results: list[Result] = []
     async with answering():
         for services in sorted(args.services):
             options = Options(
-                kubeconfig=kubeconfig,
+                kubeconfig=str(kubeconfig),
+                plane=plane,
                 services=services,
                 seconds=args.seconds,
                 rates=tuple(args.rates),
@@ -95,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kubeconfig", default="", help="a cluster with our CRDs; left out: one is started")
+    parser.add_argument("--kubeconfig", type=Path, help="a cluster with our CRDs; left out: one is started")
     parser.add_argument("--services", type=int, nargs="+", default=[1_000, 5_000])
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each rate is kept up")
     parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 20.0], help="edits a second")
@@ -110,8 +114,10 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         if not stack.enter_context(route_to_pods()):
             tell("without root fake pods do not say what they serve: changes of models wait for that")
-        kubeconfig = args.kubeconfig or str(stack.enter_context(running_cluster(max(args.services))))
-        asyncio.run(bench_all(kubeconfig, args))
+        kubeconfig, plane = args.kubeconfig, None
+        if kubeconfig is None:
+            kubeconfig, plane = stack.enter_context(running_cluster(max(args.services)))
+        asyncio.run(bench_all(kubeconfig, plane, args))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.scale.options import CONFIG_MAPS, PARALLEL_CALLS, Options
@@ -41,7 +41,9 @@ def plan_model(sight: Sight, name: str, number: int) -> tuple[dict[str, Any], Ca
     return {"spec": {"model": {"storageUri": uri}}}, lambda: bool(sight.replicas[name].keys() - known)
 
 
-KINDS = (Kind("spec.replicas", plan_replicas), Kind("spec.model", plan_model))
+REPLICAS = Kind("spec.replicas", plan_replicas)
+KINDS = (REPLICAS, Kind("spec.model", plan_model))
+STILL = replace(REPLICAS, title="spec.replicas, controllers still")
 
 
 @dataclass

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelservice_operator.facts.kinds import Resource
+
+if TYPE_CHECKING:
+    from benchmarks.scale.plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
@@ -28,7 +31,7 @@ RUNTIME: dict[str, Any] = {
     "metadata": {"name": "onnx", "annotations": {"modelservice.dev/is-default-runtime": "true"}},
     "spec": {"image": "registry.example/modelservice-runtime:1"},
 }
-SCENARIOS = ("rest", "cold", "failover", "edits", "wave")
+SCENARIOS = ("rest", "cold", "failover", "edits", "still", "wave")
 WAVE_LABEL = "bench.modelservice.dev/wave"
 WAVES = (("first", 20), ("second", 200), ("rest", 500))
 """The waves of a fleet, and how many services of the first ones are in it or before."""
@@ -47,6 +50,8 @@ class Options:
     scenarios: tuple[str, ...] = SCENARIOS
     fill_minutes: float = 120.0
     patience_seconds: float = 1_800.0
+    plane: ControlPlane | None = None
+    """That of the benchmark itself; None on a cluster of one's own."""
 
     @property
     def names(self) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from benchmarks.scale.edits import KINDS, Kind, Users, percentile
+from benchmarks.scale.edits import KINDS, STILL, Kind, Users, percentile
 from benchmarks.scale.options import NAMESPACES, RUNTIME, Options
+from benchmarks.scale.plane import busy_seconds
 from benchmarks.scale.progress import saying, tell
 from benchmarks.scale.replicas import Replica, Snapshot
 from benchmarks.scale.results import EditRow, FillRow, RestRow, Result, StartRow, WaveRow
@@ -22,6 +24,7 @@ from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractContextManager
 
 SETTLE_SECONDS = 10.0
 """What follows an edit (old pods that go, comparisons) is over by then."""
@@ -49,6 +52,7 @@ class Bench:
             "cold": self._cold_start,
             "failover": self._fail_over,
             "edits": self._edit_all,
+            "still": self._edit_still,
             "wave": self._wave,
         }
         for name in self._options.scenarios:
@@ -188,19 +192,40 @@ class Bench:
         )
 
     async def _edit_all(self) -> None:
+        for kind in KINDS:
+            await self._edit_at_rates(kind, contextlib.nullcontext)
+
+    async def _edit_still(self) -> None:
+        """What the operator and the API server do alone, where nothing else needs the cores."""
+        if (plane := self._options.plane) is None:
+            tell("the controllers of a cluster that was not started for this are left alone")
+            return
+        await self._edit_at_rates(STILL, plane.holding_still)
+
+    async def _edit_at_rates(self, kind: Kind, during: Callable[[], AbstractContextManager[None]]) -> None:
         users = Users(self._api, self._options, self._sight)
         with contextlib.suppress(ApiError):
             await users.prepare()
         async with self._replica() as replica:
-            for kind in KINDS:
-                for rate in self._options.rates:
-                    self.result.edits.append(await self._edit(replica, users, kind, rate))
-                    self._keep(self.result)
+            for rate in self._options.rates:
+                self.result.edits.append(await self._edit(replica, users, kind, rate, during))
+                self._keep(self.result)
 
-    async def _edit(self, replica: Replica, users: Users, kind: Kind, rate: float) -> EditRow:
-        before = await self._settle(replica)
-        async with saying(lambda: f"{kind.title} at {rate:.0f}/s: {users.how_far}"):
-            reached = await users.edit(kind, rate)
+    async def _edit(
+        self,
+        replica: Replica,
+        users: Users,
+        kind: Kind,
+        rate: float,
+        during: Callable[[], AbstractContextManager[None]],
+    ) -> EditRow:
+        before, plane = await self._settle(replica), self._options.plane
+        plane_before = plane.cpu_seconds() if plane else 0.0
+        started, busy_before = time.perf_counter(), busy_seconds()
+        with during():
+            async with saying(lambda: f"{kind.title} at {rate:.0f}/s: {users.how_far}"):
+                reached = await users.edit(kind, rate)
+            seconds, busy = time.perf_counter() - started, busy_seconds() - busy_before
         await self._wait_ready()
         used = (await self._settle(replica)).since(before)
         seen, count = users.latencies, len(users.latencies.deployment)
@@ -216,13 +241,16 @@ class Bench:
             status_p99=percentile(seen.status, 99),
             calls=used.calls / count,
             cpu_ms=1000 * used.cpu_seconds / count,
+            plane_cpu_ms=1000 * (plane.cpu_seconds() - plane_before) / count if plane else None,
+            busy_percent=100 * busy / seconds / (os.cpu_count() or 1),
             rss_mib=used.rss_mib,
         )
         tell(
             f"{kind.title} at {rate:.0f}/s: Deployment p50 {row.deployment_p50:.0f} p99 "
             f"{row.deployment_p99:.0f} ms, status p50 {row.status_p50:.0f} p99 {row.status_p99:.0f} ms, a "
             f"ConfigMap p50 {row.plain_p50:.0f} p99 {row.plain_p99:.0f} ms, {row.calls:.1f} calls and "
-            f"{row.cpu_ms:.0f} ms of CPU an edit, {row.rss_mib:.0f} MiB"
+            f"{row.cpu_ms:.0f} ms of CPU an edit, {row.rss_mib:.0f} MiB; the cores were busy for "
+            f"{row.busy_percent:.0f} %"
         )
         return row
 

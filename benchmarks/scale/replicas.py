@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from benchmarks.scale import in_image
 from benchmarks.scale.options import ROOT, Options
 from benchmarks.scale.progress import tell
 
@@ -88,8 +89,10 @@ class Replica:
     async def start(self) -> None:
         """Start the process, and wait for nothing."""
         namespace = self._options.namespace
+        as_installed = (sys.executable, "-m", "modelservice_operator")
         command = [
-            *(sys.executable, "-m", "modelservice_operator", "--kubeconfig", self._options.kubeconfig),
+            *(as_installed if self._options.plane is None else in_image.COMMAND),
+            *("--kubeconfig", self._options.kubeconfig),
             *("--lease-namespace", namespace),
             *("--http-host", "127.0.0.1", "--http-port", str(FIRST_PORT + self._number)),
             # Telling the states of 3,500 services takes 0.2 s of CPU. Prometheus asks twice a minute for it:
@@ -99,7 +102,9 @@ class Replica:
         ]
         self.started_at = time.perf_counter()
         self._process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT / "operator", env={**os.environ, "POD_NAME": f"operator-{self._number}"}
+            *command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": "operator:.", "POD_NAME": f"operator-{self._number}"},
         )
         self._watcher = asyncio.create_task(self._watch(self._process))
 

@@ -83,7 +83,7 @@ ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
 )
 EDIT_COLUMNS = (
     *("Services", "Edit", "Rate", "Deployment p50 / p99", "Status p50 / p99", "ConfigMap p50 / p99"),
-    *("Calls", "CPU"),
+    *("Calls", "CPU", "Control plane's CPU", "Cores busy"),
 )
 
 
@@ -97,6 +97,8 @@ def _cells(one: Result, row: EditRow) -> list[str]:
         f"{row.plain_p50:.0f} / {row.plain_p99:.0f} ms",
         f"{row.calls:.1f}",
         f"{row.cpu_ms:.0f} ms",
+        "-" if row.plane_cpu_ms is None else f"{row.plane_cpu_ms:.0f} ms",
+        f"{row.busy_percent:.0f} %",
     ]
 
 

@@ -20,6 +20,10 @@ class EditRow:
     status_p99: float
     calls: float
     cpu_ms: float
+    plane_cpu_ms: float | None
+    """Of the whole control plane, for one edit; not known of a cluster that was not started for this."""
+    busy_percent: float
+    """Of the machine's cores, until the last edit was seen."""
     rss_mib: float
 
 

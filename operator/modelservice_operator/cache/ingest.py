@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHILD_DEBOUNCE_SECONDS = 0.15
-"""A rolling Deployment changes its status several times within this time; one reconciliation sees all."""
+"""A Deployment changes its status several times within this time; one reconciliation sees all."""
+MOVING_DEBOUNCE_SECONDS = 0.5
+"""While its pods are on their way there is little to decide, and the status is not written more often."""
 
 FLEET_DEBOUNCE_SECONDS = 0.5
 """Members of a RuntimeRollout change together: one look, and one write, sees several of them."""
@@ -235,7 +237,7 @@ class Ingest:
         assert after is not None
         if before is not None and _significance(before) == _significance(after):
             return
-        delay = 0.0 if is_listed else CHILD_DEBOUNCE_SECONDS
+        delay = 0.0 if is_listed else _debounce_seconds(after)
         keys = {owner_key(after)} | ({owner_key(before)} if before is not None else set())
         for key in keys:
             # Children that are listed before their services must not fill the queue with unknown keys.
@@ -258,6 +260,12 @@ def _turn(rollout: Mapping[str, Any]) -> tuple[object, ...]:
     """What others of the same ModelRuntime go by."""
     status = rollout.get("status") or {}
     return "startedAt" in status, status.get("phase") in OVER
+
+
+def _debounce_seconds(child: Child) -> float:
+    """How long to wait for what else changes soon."""
+    is_moving = isinstance(child, DeploymentChild) and child.is_moving
+    return MOVING_DEBOUNCE_SECONDS if is_moving else CHILD_DEBOUNCE_SECONDS
 
 
 def _significance(child: Child) -> dict[str, Any]:

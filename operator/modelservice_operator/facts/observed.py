@@ -73,6 +73,13 @@ class DeploymentChild(Child, frozen=True, kw_only=True):
     """Pods that were told to stop and have not; None where Kubernetes does not say (before 1.35)."""
     conditions: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether its controller has not seen the newest wish, or pods are on their way."""
+        is_seen = self.observed_generation >= self.generation
+        counts = {self.spec_replicas, self.replicas, self.available_replicas}
+        return not is_seen or len(counts) > 1
+
 
 class JobChild(Child, frozen=True, kw_only=True):
     """A Job that evaluates a revision."""

@@ -19,7 +19,7 @@ from modelservice_operator.api import STRICT_NETWORK_POLICY
 from modelservice_operator.decide.autoscaling.engine import OBJECTS
 from modelservice_operator.decide.decide import decide
 from modelservice_operator.facts.errors import FORBIDDEN, ApiError, LeadershipLostError
-from modelservice_operator.work.report import LAZY_SECONDS, View, log_fields
+from modelservice_operator.work.report import SETTLE_SECONDS, View, log_fields
 from modelservice_operator.work.writes.write import Applied, Owner
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Reconciler:
         view = View(key=key, observed=observed, decision=decision, applied=applied, now=now)
         if self.reporter.may_wait(view):
             self.standbys.follow(key, observed, decision)
-            return outcome_of(decision, applied, LAZY_SECONDS)
+            return outcome_of(decision, applied, SETTLE_SECONDS)
         if applied.written:
             # Report what is there now, not what was there before: since now, after the writes.
             fresh, now = self._observe(key, observed.surroundings.led), self.now()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from modelservice_operator.client.events import Recorder
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.decide.decision import Decision
-    from modelservice_operator.facts.observed import DeploymentChild, Observed
+    from modelservice_operator.facts.observed import Observed
     from modelservice_operator.work.measure.measurer import Measurer
     from modelservice_operator.work.pods.reader import PodReader, Pods
     from modelservice_operator.work.pods.rounds import Rounds
@@ -48,10 +48,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LAZY_SECONDS = 0.25
-"""After a Deployment was written its controller answers within this time: one status write says both."""
 SETTLE_SECONDS = 0.5
-"""A fast one has done all by then; for pods that take longer the status tells what is known."""
+"""After a Deployment was written a fast one has done all by then, and its event tells: one status write says
+both. For pods that take longer the status tells what is known."""
 AWAITED = frozenset({"Deployment", "Service"})
 """Kinds after whose writes another reconciliation is due soon: it tells of both."""
 PATIENCE_SECONDS = 1.0
@@ -107,7 +106,7 @@ class Reporter:
     _next_turn_at: float = -math.inf
 
     def may_wait(self, view: View) -> bool:
-        """Whether the status is better written in LAZY_SECONDS: never after a failure, and not for ever."""
+        """Whether the status is better written in SETTLE_SECONDS: never after a failure, and not for ever."""
         if view.applied.failures or view.applied.written.isdisjoint(AWAITED) or _is_woken_now(view):
             return False
         pace = self._paces.setdefault(view.key, _Pace())
@@ -159,7 +158,7 @@ class Reporter:
         if view.decision.stable != _status(view).get("stableRevision"):
             # What it replaces may go, and does so only when that is recorded.
             return 0.0
-        is_moving = any(map(_is_moving, view.observed.deployments))
+        is_moving = any(one.is_moving for one in view.observed.deployments)
         return pace.owed_since + SETTLE_SECONDS - self.clock() if is_moving else 0.0
 
     def _wait_seconds(self, pace: _Pace) -> float:
@@ -295,13 +294,6 @@ def log_fields(key: Key) -> dict[str, str]:
 
 def _is_ready(status: Mapping[str, Any]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
-
-
-def _is_moving(deployment: DeploymentChild) -> bool:
-    """Whether its controller has not seen the newest wish, or pods are on their way."""
-    is_seen = deployment.observed_generation >= deployment.generation
-    counts = {deployment.spec_replicas, deployment.replicas, deployment.available_replicas}
-    return not is_seen or len(counts) > 1
 
 
 def _is_compared(status: Mapping[str, Any]) -> bool:

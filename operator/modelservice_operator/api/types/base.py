@@ -48,6 +48,7 @@ class ApiModel(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         use_attribute_docstrings=True,
+        defer_build=True,
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.support.operator_objects import make_child, make_model_runtime, make_model_service
 
-from modelservice_operator.cache.ingest import Ingest
+from modelservice_operator.cache.ingest import CHILD_DEBOUNCE_SECONDS, MOVING_DEBOUNCE_SECONDS, Ingest
 from modelservice_operator.cache.project import project_child
 from modelservice_operator.cache.store import Store
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
@@ -27,9 +27,11 @@ class RecordingQueue(WorkQueue):
     def __init__(self) -> None:
         super().__init__()
         self.added: list[tuple[Key, Priority, bool]] = []
+        self.delays: list[float] = []
 
     def add(self, key: Key, priority: Priority = Priority.NORMAL, after_seconds: float = 0.0) -> None:
         self.added.append((key, priority, after_seconds > 0))
+        self.delays.append(after_seconds)
         super().add(key, priority, after_seconds)
 
     def taken(self) -> list[tuple[Key, Priority, bool]]:
@@ -109,6 +111,15 @@ async def test_child_status_change_is_debounced_and_its_repetition_ignored():
     assert queue.taken() == [(KEY, Priority.NORMAL, True)]
     ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, available=1))
     assert queue.taken() == []
+
+
+async def test_deployment_is_looked_at_less_often_while_its_pods_are_on_their_way():
+    ingest, _, queue = await prepare()
+    queue.delays.clear()
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=11, replicas=3, available=1))
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=12, replicas=3, available=2))
+    ingest.on_child(DEPLOYMENTS, "MODIFIED", make_child(version=13, replicas=3, available=3))
+    assert queue.delays == [MOVING_DEBOUNCE_SECONDS, MOVING_DEBOUNCE_SECONDS, CHILD_DEBOUNCE_SECONDS]
 
 
 async def test_event_that_repeats_what_is_known_is_not_even_read():
