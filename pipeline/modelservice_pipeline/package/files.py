@@ -5,14 +5,20 @@ Their bytes tell which. `oras` gives plain files the media type of an archive, s
 
 import json
 import tarfile
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.oci.content import CHUNK_BYTES, TITLE, Blob, Content
-from modelservice_pipeline.package.folder import MODEL_FILE, clean_path, find_models, is_generative
+from modelservice_pipeline.package.folder import (
+    ADAPTER_SUFFIX,
+    MODEL_FILE,
+    clean_path,
+    find_models,
+    is_generative,
+)
 from modelservice_pipeline.package.image import GENERATION, MODEL_LABEL, SHA256_LABEL, TASK_LABEL
 from modelservice_pipeline.package.modelpack import FILE_PATH
 from modelservice_pipeline.report.progress import say
@@ -26,13 +32,15 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 class PackedModel:
     """The model in an artifact: its path there, the SHA-256 of the file, whether nodes mount it.
 
-    `generates` tells that it is one that generates text, which is served with more than its graph.
+    `generates` tells that it is one that generates text, which is served with more than its graph. `adapters`
+    are the SHA-256 of its LoRA adapters, by the names of their files.
     """
 
     path: str
     sha256: str
     is_image: bool
     generates: bool = False
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
 
 def layer_path(layer: Blob) -> str | None:
@@ -56,8 +64,15 @@ def find_model(content: Content) -> PackedModel:
     files = name_layers(content)
     found = find_models(files)
     if len(found) == 1:
-        sha256 = files[found[0]].digest.removeprefix("sha256:")
-        return PackedModel(found[0], sha256, is_image=False, generates=is_generative(found[0], files))
+        sums = {path: layer.digest.removeprefix("sha256:") for path, layer in files.items()}
+        if not is_generative(found[0], files):
+            return PackedModel(found[0], sums[found[0]], is_image=False)
+        adapters = {
+            path.rpartition("/")[2]: sha256
+            for path, sha256 in sorted(sums.items())
+            if path.endswith(ADAPTER_SUFFIX)
+        }
+        return PackedModel(found[0], sums[found[0]], is_image=False, generates=True, adapters=adapters)
     labels = image_labels(content)
     if MODEL_LABEL in labels and SHA256_LABEL in labels:
         generates = labels.get(TASK_LABEL) == GENERATION

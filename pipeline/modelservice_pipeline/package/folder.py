@@ -17,6 +17,7 @@ from modelservice_pipeline.package.onnx_facts import OnnxFacts, read_onnx
 MODEL_FILE = "model.onnx"
 GENERATION_FILE = "genai_config.json"
 """What tells, beside a graph, how it generates text; it names the graph's file."""
+ADAPTER_SUFFIX = ".onnx_adapter"
 CARD_FILE = "README.md"
 SERVICE_FILE = "modelservice.yaml"
 MAX_FILES = 200

@@ -14,7 +14,7 @@ from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.oci.reference import Reference
 from modelservice_pipeline.package.edit import edit_model
 from modelservice_pipeline.package.files import PackedModel
-from modelservice_pipeline.package.folder import read_text
+from modelservice_pipeline.package.folder import ADAPTER_SUFFIX, read_text
 
 API_VERSION, KIND = "modelservice.dev/v1alpha1", "ModelService"
 _MAX_NAME = 52
@@ -60,7 +60,7 @@ def build_service(reference: Reference, model: PackedModel, options: ServiceOpti
     elif options.secret:
         spec["model"]["credentials"] = {"secretName": options.secret}
     if model.generates:
-        spec["generation"] = {}
+        spec["generation"] = _generation({}, model, spec["model"], None)
     if options.replicas is not None:
         spec["replicas"] = options.replicas
     return _checked({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec})
@@ -75,8 +75,12 @@ def update_service(
         raise PipelineError(f"expected a {KIND} with spec.model, to update the model in it")
     kept = {key: value for key, value in spec["model"].items() if key not in _OURS}
     named = _model_fields(reference, model, options)
-    generation: dict[str, Any] = {"generation": {}} if model.generates and "generation" not in spec else {}
-    return _checked({**manifest, "spec": {**spec, "model": {**named, **kept}, **generation}})
+    changed = {**spec, "model": {**named, **kept}}
+    if model.generates:
+        settings = {} if spec.get("generation") is None else spec["generation"]
+        before = spec["model"].get("storageUri")
+        changed["generation"] = _generation(settings, model, changed["model"], before)
+    return _checked({**manifest, "spec": changed})
 
 
 def write_service(
@@ -133,6 +137,32 @@ def _model_fields(reference: Reference, model: PackedModel, options: ServiceOpti
     if model.is_image:
         fields["imageVolume"] = {"path": model.path}
     return fields | ({"verify": True} if options.verify else {})
+
+
+def _generation(settings: Any, model: PackedModel, fields: Mapping[str, Any], before: str | None) -> Any:
+    """Return settings that name the adapters beside the model too; `fields` are those of `spec.model`.
+
+    Those that are named already and came from the artifact `before` move with the model; others stay.
+    """
+    listed = settings.get("adapters") or [] if isinstance(settings, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        return settings  # the API says what is wrong with it
+    source = {key: fields[key] for key in ("storageUri", "credentials") if key in fields}
+    where = source["storageUri"]
+
+    def move(one: dict[str, Any]) -> dict[str, Any]:
+        if one.get("storageUri") != before or one.get("file") not in model.adapters:
+            return one
+        return {**one, "storageUri": where, "sha256": model.adapters[one["file"]]}
+
+    adapters = [move(one) for one in listed]
+    files = {one.get("file") for one in adapters if one.get("storageUri") == where}
+    names = {one.get("name") for one in adapters}
+    for file, sha256 in model.adapters.items():
+        name = file.removesuffix(ADAPTER_SUFFIX)
+        if file not in files and name not in names:
+            adapters.append({"name": name, **source, "file": file, "sha256": sha256})
+    return {**settings, "adapters": adapters} if adapters else settings
 
 
 def _checked(manifest: dict[str, Any]) -> dict[str, Any]:

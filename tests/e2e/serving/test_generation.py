@@ -3,7 +3,7 @@
 import contextlib
 import http.client
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from hack.cluster.node import REGISTRY
 from hack.load import CALL_SECONDS, Ask, Load
 from tests.support.operator_process import wait_until
 from tests.support.serving import SMALL, User, condition, is_current
-from tests.support.tiny_chat import PAIRS, make_tiny_chat
+from tests.support.tiny_chat import PAIRS, make_tiny_chat, write_adapter
 
 from modelservice_cli.main import main
 from modelservice_operator.facts.access_files import API_KEYS
 from modelservice_runtime.auth.api_keys import api_key_line, new_api_key
 
-NAME = "chat"
+NAME, ADAPTER = "chat", "law"
 QUESTION, ANSWER = PAIRS[0]
 CHANGED = "It is Paris, as I said."
 UMLAUTS, GREETING = PAIRS[-1]
@@ -40,9 +40,17 @@ def push(user: User, folder: Path, tag: str) -> Object:
     return manifest
 
 
+def make_chat(folder: Path, pairs: Sequence[tuple[str, str]] = PAIRS) -> Path:
+    """A model, and an adapter beside it."""
+    make_tiny_chat(folder, pairs, adapted=True)
+    (folder / "adapters").mkdir()
+    write_adapter(folder / "adapters" / f"{ADAPTER}.onnx_adapter", folder, seed=1)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_chat(tmp_path_factory.mktemp("first") / NAME)
+    return make_chat(tmp_path_factory.mktemp("first") / NAME)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +66,11 @@ def key(user: User) -> str:
 def deployed(user: User, first: Path, key: str) -> Object:
     """The service, applied and waited for with kubectl."""
     manifest = push(user, first, "1")
-    assert manifest["spec"]["generation"] == {}
+    (adapter,) = manifest["spec"]["generation"]["adapters"]
+    assert (adapter["name"], adapter["storageUri"]) == (ADAPTER, manifest["spec"]["model"]["storageUri"])
+    manifest["spec"]["generation"] |= SETTINGS
     auth = {"apiKeys": {"secretName": "keys"}}
-    manifest["spec"] |= {**SMALL, "generation": SETTINGS, "auth": auth, "terminationGracePeriodSeconds": 60}
+    manifest["spec"] |= {**SMALL, "auth": auth, "terminationGracePeriodSeconds": 60}
     user.kubectl.run("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
     user.run_kubectl("wait", "--for=condition=Ready", f"msvc/{NAME}", "--timeout=150s")
     return user.service(NAME)
@@ -82,8 +92,8 @@ class Client:
         messages = [{"role": "user", "content": question}]
         return self.post("chat/completions", messages=messages, temperature=0, **body)
 
-    def answer(self, question: str) -> str:
-        response = self.chat(question)
+    def answer(self, question: str, **body: Any) -> str:
+        response = self.chat(question, **body)
         content = response.read()
         assert response.status == http.client.OK, f"{response.status}: {content.decode()}"
         return str(json.loads(content)["choices"][0]["message"]["content"])
@@ -139,6 +149,16 @@ def is_answered(user: User, key: str) -> bool:
         return False
 
 
+def test_an_adapter_answers_under_its_name_and_the_model_as_before(
+    user: User, deployed: Object, key: str
+) -> None:
+    with client(user, key) as own:
+        adapted = own.answer(QUESTION, model=ADAPTER, max_tokens=16)
+        assert adapted != ANSWER
+        assert own.answer(QUESTION) == ANSWER
+        assert own.answer(QUESTION, model=ADAPTER, max_tokens=16) == adapted
+
+
 def test_who_has_no_key_is_refused_as_openai_refuses(user: User, deployed: Object, key: str) -> None:
     for wrong in (None, "guessed"):
         with client(user, wrong) as own:
@@ -178,7 +198,7 @@ def test_changes_under_streams_cut_none(
         assert condition_status(refused, "Available") == "True"
 
         pairs = [(QUESTION, CHANGED), *PAIRS[1:]]
-        user.edit(NAME, push(user, make_tiny_chat(tmp_path / "second" / NAME, pairs), "2")["spec"])
+        user.edit(NAME, push(user, make_chat(tmp_path / "second" / NAME, pairs), "2")["spec"])
         user.wait_ready(NAME)
         wait_until(lambda: len(user.items("pods", name=NAME)) == 1, "the pods before have left")
         changed_at = load.count()
@@ -191,7 +211,7 @@ def test_changes_under_streams_cut_none(
 
 def make_broken(folder: Path) -> Path:
     """A model whose last weights are no numbers."""
-    weights = make_tiny_chat(folder) / "model.onnx.data"
+    weights = make_chat(folder) / "model.onnx.data"
     content = weights.read_bytes()
     weights.write_bytes(content[:-4096] + b"\xff" * 4096)
     return folder

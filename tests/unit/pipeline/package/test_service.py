@@ -1,5 +1,6 @@
 """The ModelService of a pushed model: valid, by digest, and what stood in the file stays."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,79 @@ def test_a_folder_that_generates_text_is_served_so(
     }
     del settings["generation"]
     assert update_service(before, REFERENCE, found, ServiceOptions())["spec"]["generation"] == {}
+
+
+ADAPTED = ("model.onnx", "genai_config.json", "adapters/law.onnx_adapter", "adapters/poet.onnx_adapter")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_adapters_beside_the_model_are_named_with_their_digests(tmp_path: Path) -> None:
+    pack(tmp_path, ADAPTED, is_image=False)
+    (tmp_path / "adapters/poet.onnx_adapter").write_bytes(b"poet")
+    found, description = read_and_describe(tmp_path)
+    model = find_model(build_modelpack(found, description))
+    spec = build_service(REFERENCE, model, ServiceOptions(secret="regcred"))["spec"]
+
+    where = {"storageUri": f"oci://{REFERENCE}", "credentials": {"secretName": "regcred"}}
+    assert spec["generation"] == {
+        "adapters": [
+            {"name": "law", **where, "file": "law.onnx_adapter", "sha256": _sha256(b"{}")},
+            {"name": "poet", **where, "file": "poet.onnx_adapter", "sha256": _sha256(b"poet")},
+        ]
+    }
+    # An image is mounted, and nothing is fetched from it.
+    image = find_model(build_image(found, description))
+    assert build_service(REFERENCE, image, ServiceOptions())["spec"]["generation"] == {}
+
+
+def test_adapters_of_the_artifact_before_move_with_the_model_and_others_stay(tmp_path: Path) -> None:
+    model = find_model(pack(tmp_path, ADAPTED, is_image=False)[1])
+    before, elsewhere = "oci://r.example/chat@sha256:" + "c" * 64, "s3://adapters/x.onnx_adapter"
+    adapters = [
+        {
+            "name": "lawyer",
+            "storageUri": before,
+            "file": "law.onnx_adapter",
+            "sha256": "d" * 64,
+            "maxSize": 9,
+        },
+        {"name": "x", "storageUri": elsewhere},
+        {"name": "gone", "storageUri": before, "file": "gone.onnx_adapter"},
+    ]
+    spec = {"model": {"storageUri": before}, "generation": {"maxSequences": 2, "adapters": adapters}}
+    manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "chat"}, "spec": spec}
+    moved = {"storageUri": f"oci://{REFERENCE}", "sha256": _sha256(b"{}")}
+
+    updated = update_service(manifest, REFERENCE, model, ServiceOptions())
+    assert updated["spec"]["generation"] == {
+        "maxSequences": 2,
+        "adapters": [
+            {"name": "lawyer", "file": "law.onnx_adapter", "maxSize": 9, **moved},
+            *adapters[1:],
+            {"name": "poet", "file": "poet.onnx_adapter", **moved},
+        ],
+    }
+    assert update_service(updated, REFERENCE, model, ServiceOptions()) == updated
+    adapters[0] = {"name": "law", "storageUri": elsewhere}  # that name is taken
+    names = [
+        (one["name"], one["storageUri"] == elsewhere)
+        for one in update_service(manifest, REFERENCE, model, ServiceOptions())["spec"]["generation"][
+            "adapters"
+        ]
+    ]
+    assert names == [("law", True), ("x", True), ("gone", False), ("poet", False)]
+
+
+def test_settings_that_are_none_are_named_by_the_api(tmp_path: Path) -> None:
+    model = find_model(pack(tmp_path, ADAPTED, is_image=False)[1])
+    for odd in (3, {"adapters": 3}, {"adapters": [3]}):
+        spec = {"model": {"storageUri": "oci://r.example/a:1"}, "generation": odd}
+        manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "chat"}, "spec": spec}
+        with pytest.raises(PipelineError, match=r"spec\.generation"):
+            update_service(manifest, REFERENCE, model, ServiceOptions())
 
 
 @pytest.mark.parametrize("is_image", [False, True])
