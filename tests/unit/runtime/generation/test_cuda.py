@@ -3,6 +3,7 @@
 Keys and values on a device without one: `kv/test_memory`, `test_decoder`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from tokenizers import Tokenizer
 
 from modelservice_runtime.errors import ExecutionProviderUnavailableError, ModelRejectedError
 from modelservice_runtime.generation.config import read_config
-from modelservice_runtime.generation.decoder_session import open_decoder
-from modelservice_runtime.generation.kv.memory import DeviceMemory
+from modelservice_runtime.generation.decoder import Decoder
+from modelservice_runtime.generation.decoder_session import DecoderSession, open_decoder
+from modelservice_runtime.generation.kv.memory import DeviceMemory, KvMemory
 from modelservice_runtime.models.generative import find_free_memory, try_generative
 from modelservice_runtime.models.versions import VersionSource
 from modelservice_runtime.settings.sessions import CudaOptions, SessionSettings
@@ -35,6 +37,15 @@ def half_chat(tiny_chat: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+def _on_device(folder: Path, adapters: Mapping[str, Path] | None = None) -> Decoder:
+    """A decoder that runs on the device, as do its keys and values."""
+    decoder = make_decoder(folder, adapters=adapters, settings=CUDA)
+    assert decoder._session.get_providers()[0] == "CUDAExecutionProvider"
+    assert isinstance(decoder._memory, DeviceMemory)
+    assert decoder._memory.device.is_cuda
+    return decoder
+
+
 def _learnt(folder: Path) -> list[tuple[list[int], list[int]]]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     return [
@@ -44,8 +55,7 @@ def _learnt(folder: Path) -> list[tuple[list[int], list[int]]]:
 
 
 def test_rows_in_company_have_the_texts_of_rows_alone(half_chat: Path) -> None:
-    decoder, learnt = make_decoder(half_chat, settings=CUDA), _learnt(half_chat)[:4]
-    assert isinstance(decoder._memory, DeviceMemory)
+    decoder, learnt = _on_device(half_chat), _learnt(half_chat)[:4]
     for slot, (prompt, wanted) in enumerate(learnt):
         assert greedy_alone(decoder, prompt, len(wanted), slot) == wanted
 
@@ -60,7 +70,7 @@ def test_rows_in_company_have_the_texts_of_rows_alone(half_chat: Path) -> None:
 
 
 def test_copies_swaps_and_known_beginnings_carry_a_row(half_chat: Path) -> None:
-    decoder = make_decoder(half_chat, settings=CUDA)
+    decoder = _on_device(half_chat)
     (one, answer), (other, second) = _learnt(half_chat)[:2]
     decoder.prefill(0, one[:-3], 0)
     decoder.copy(0, 3, len(one) - 3)
@@ -74,7 +84,7 @@ def test_copies_swaps_and_known_beginnings_carry_a_row(half_chat: Path) -> None:
 
 def test_scores_are_those_of_the_cpu(half_chat: Path) -> None:
     """A prompt in pieces, in a slot of its own, and steps behind it."""
-    on_device, on_cpu = make_decoder(half_chat, settings=CUDA), make_decoder(half_chat)
+    on_device, on_cpu = _on_device(half_chat), make_decoder(half_chat)
     prompt = np.random.default_rng(3).integers(0, 400, 50).tolist()
     for start in range(0, 50, 16):
         found = on_device.prefill(2, prompt[start : start + 16], start)
@@ -112,7 +122,7 @@ def test_more_than_the_device_has_is_told(half_chat: Path) -> None:
 def test_keys_and_values_of_fp32_are_refused_or_answer_as_learnt(half_chat: Path, tiny_chat: Path) -> None:
     """CUDA's attention takes fp16; where it ever takes fp32 too, texts have to be right."""
     try:
-        decoder = make_decoder(tiny_chat, settings=CUDA)
+        decoder = _on_device(tiny_chat)
     except ModelRejectedError as error:
         assert "GroupQueryAttention" in error.sentence  # noqa: PT017 - one of two right ends
         return
@@ -120,15 +130,27 @@ def test_keys_and_values_of_fp32_are_refused_or_answer_as_learnt(half_chat: Path
     assert greedy_alone(decoder, prompt, len(wanted)) == wanted
 
 
-def test_the_trial_generates_on_the_device(half_chat: Path) -> None:
+def test_the_trial_generates_on_the_device(half_chat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited = replace(CUDA, cuda=replace(CUDA.cuda, memory_limit_bytes=1 << 30, graphs=True))
+    taken: list[KvMemory] = []
+
+    def take_memory(opened: DecoderSession, slots: int, places: int) -> KvMemory:
+        taken.append(take(opened, slots, places))
+        return taken[-1]
+
+    take = DecoderSession.take_memory
+    monkeypatch.setattr(DecoderSession, "take_memory", take_memory)
     try_generative(VersionSource("chat", "1", half_chat), limited)
+
+    assert [memory.device.is_cuda for memory in taken] == [True]
+    assert all(piece.any() for piece in contents(taken[0]))
 
 
 def test_an_adapter_is_heard_on_the_device(half_chat: Path, tmp_path: Path) -> None:
     folder = halve(make_tiny_chat(tmp_path / "model", pairs=(), adapted=True), tmp_path / "half")
     file = write_adapter(tmp_path / "law.onnx_adapter", folder, seed=1)
-    on_device = make_decoder(folder, adapters={"law": file}, settings=CUDA)
+    on_device = _on_device(folder, {"law": file})
+    assert {value.device_name() for value in on_device.adapters["law"].values.values()} == {"cuda"}
     on_cpu = make_decoder(folder, adapters={"law": file})
     prompt = list(range(3, 30))
     for name in (None, "law"):
