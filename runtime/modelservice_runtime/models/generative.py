@@ -49,10 +49,12 @@ _TRIAL_PLACES = 64
 
 @dataclass(frozen=True, slots=True)
 class GenerativePlan:
-    """A folder's decoder, and the memory that was decided on."""
+    """A folder's decoder, and the memory that was decided on: of a GPU, or the machine's."""
 
     config: DecoderConfig
     cache: CachePlan
+    weights_bytes: int
+    is_on_gpu: bool
 
 
 def check_generative(source: VersionSource, settings: ServeSettings) -> None:
@@ -87,7 +89,8 @@ def find_free_memory(
         if free_bytes is not None:
             limit_bytes = session.cuda.memory_limit_bytes
             most_bytes = free_bytes if limit_bytes is None else min(free_bytes, limit_bytes)
-            return FreeMemory(max(most_bytes - taken_bytes, 0), "GPU memory", "take a GPU with more memory")
+            left_bytes = max(most_bytes - taken_bytes, 0)
+            return FreeMemory(left_bytes, "GPU memory", "take a GPU with more memory", is_on_gpu=True)
         if "cpu" not in names:
             raise ExecutionProviderUnavailableError(
                 f"execution provider CUDA was asked for, and the driver shows no GPU {session.device_id}; "
@@ -116,7 +119,8 @@ def plan_generative(source: VersionSource, settings: GenerationSettings, free: F
                 f"genai_config.json names the graph {config.file[:200]!r}, which cannot be read; keep all "
                 "files of the model in one folder"
             ) from error
-        return GenerativePlan(config, plan_cache(config, item_bytes, settings, weights_bytes, free))
+        cache = plan_cache(config, item_bytes, settings, weights_bytes, free)
+        return GenerativePlan(config, cache, weights_bytes, free.is_on_gpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,8 @@ def load_generative(
             check_answers(source.path, opened.kinds, outputs, opened.run)
         adapters = opened.open_adapters(source.adapters)
         files.add_further(_further_files(source))
+        if plan.is_on_gpu and not opened.device.is_cuda:
+            plan = _plan_without_gpu(source, plan, settings)
         decoder = Decoder(opened, opened.take_memory(plan.cache.slots, plan.cache.places), adapters)
         pace = Pace(settings.max_inter_token_seconds, settings.prefill_chunk_tokens)
         started = time.perf_counter()
@@ -180,6 +186,15 @@ def try_generative(source: VersionSource, session: SessionSettings) -> None:
     decoder = Decoder(opened, opened.take_memory(1, places), opened.open_adapters(source.adapters))
     _generate(decoder, Pace(1.0))
     _try_adapters(decoder)
+
+
+def _plan_without_gpu(
+    source: VersionSource, plan: GenerativePlan, settings: GenerationSettings
+) -> GenerativePlan:
+    """Plan again where a GPU was counted on, and the loaded model runs on the CPU all the same."""
+    share = find_memory_share(workers=1)
+    free_bytes = share.free_bytes(share.used_bytes(process_status()))
+    return plan_generative(source, settings, FreeMemory(free_bytes + plan.weights_bytes))
 
 
 def _less_memory(session: SessionSettings, cache_bytes: int) -> SessionSettings:

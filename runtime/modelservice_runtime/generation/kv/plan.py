@@ -29,6 +29,7 @@ class FreeMemory:
     size_bytes: int
     name: str = "memory"
     remedy: str = "raise the memory limit"
+    is_on_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import json
 import mmap
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -173,14 +174,37 @@ def test_memory_is_the_devices_where_the_model_runs_on_one(tiny_chat: Path) -> N
         return find_free_memory(settings, taken_bytes, lambda: open_gpus(lambda _: make_nvml(devices)))
 
     cuda = ("--execution-provider", "CUDA")
-    assert (free(*cuda).size_bytes, free(*cuda).name) == (900, "GPU memory")
+    assert (free(*cuda).size_bytes, free(*cuda).name, free(*cuda).is_on_gpu) == (900, "GPU memory", True)
     assert free(*cuda, "--device-id", "1", taken_bytes=99).size_bytes == 800
     assert free(*cuda, "--cuda-memory-limit", "500", taken_bytes=100).size_bytes == 400
     for few in (0, 1):
         with pytest.raises(ExecutionProviderUnavailableError, match="no GPU 1"):
             free(*cuda, "--device-id", "1", devices=few)
     assert free(*cuda, "--execution-provider", "CPU", devices=0).name == "memory"
-    assert free().name == "memory"
+    assert (free().name, free().is_on_gpu) == ("memory", False)
+
+
+def test_memory_is_planned_again_where_the_gpu_that_is_there_cannot_be_used(
+    tiny_chat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where ONNX Runtime lacks CUDA, or the driver is older than it needs."""
+    settings = _settings(
+        tiny_chat, "--execution-provider", "CUDA", "--execution-provider", "CPU", "--max-sequences", "4"
+    )
+    gpu = FreeMemory(80 * 1024**3, "GPU memory", is_on_gpu=True)
+    plan = plan_generative(_source(tiny_chat), settings.generation, gpu)
+    assert plan.cache.places == 1024
+
+    def places(free_bytes: int) -> int:
+        share = SimpleNamespace(used_bytes=lambda _: 0, free_bytes=lambda _: free_bytes)
+        monkeypatch.setattr("modelservice_runtime.models.generative.find_memory_share", lambda **_: share)
+        loaded = load_generative(_source(tiny_chat), plan, settings.session, settings.generation)
+        return loaded.decoder.places
+
+    # Weights are there by then. A token of four texts takes 2 KiB, and half of what is free is taken.
+    assert places(2 * 350 * 2048) == 320
+    with pytest.raises(ModelRejectedError, match="of memory are free"):
+        places(256 * 2048)
 
 
 def test_a_trial_needs_memory_for_a_short_text_only(tiny_chat: Path) -> None:
