@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tests.support.tiny_chat import Shape, draw_weights, make_tiny_chat, write_model
+from onnx import helper, numpy_helper
+from tests.support.tiny_chat import Shape, draw_weights, halve, make_tiny_chat, write_model
 
 from modelservice_cli.main import main
 from modelservice_pipeline.convert.causal.closeness import Decoder, Reference
@@ -22,7 +24,12 @@ from modelservice_runtime.settings.generation import AdapterSource
 
 SHAPE = Shape(width=32, hidden=16, context=64)
 REFERENCE = Reference(np.array([5, 6, 7]), np.array([9, 11, 13]), np.empty(0))
-CONFIG = {"peft_type": "LORA", "r": 4, "lora_alpha": 6, "target_modules": ["q_proj"], "bias": "none"}
+CONFIG = {
+    "peft_type": "LORA", "r": 4, "lora_alpha": 6, "target_modules": ["q_proj"], "bias": "none",
+    # What peft writes of kinds that are not used.
+    "use_dora": False, "lora_bias": False, "modules_to_save": None, "layer_replication": None,
+    "trainable_token_indices": None, "corda_config": None, "target_parameters": None,
+}  # fmt: skip
 MODULES = {"q_proj": "self_attn", "v_proj": "self_attn", "up_proj": "mlp", "down_proj": "mlp"}
 Arrays = dict[str, Any]
 
@@ -116,6 +123,61 @@ def test_the_graph_answers_as_a_model_with_the_adapter_added(tmp_path, chat, wei
     assert np.abs(found - plain).max() > 0.01
 
 
+def test_a_graph_of_half_numbers_takes_adapters_in_them(tmp_path, chat, weights):
+    arrays = draw({(0, "q_proj"): 4}, weights)
+    adapter = read_lora("law", write_peft(tmp_path / "law", arrays))
+    adapted, merged = halve(chat, tmp_path / "adapted"), {**weights}
+    graph = onnx.load(adapted / "model.onnx", load_external_data=False)
+    adapt(graph, [adapter])
+    (adapted / "model.onnx").write_bytes(graph.SerializeToString())
+    change = 6 / 4 * arrays[key(0, "q_proj", "B")] @ arrays[key(0, "q_proj", "A")]
+    merged["0.q_proj"] = (weights["0.q_proj"] + change.T).astype(np.float32)
+    write_model(Path(shutil.copytree(chat, tmp_path / "whole")), merged, SHAPE)
+    wanted = Decoder(halve(tmp_path / "whole", tmp_path / "merged"), 1).logits(REFERENCE)
+
+    decoder = Decoder(adapted, 1)
+    np.testing.assert_array_equal(
+        decoder.logits(REFERENCE), Decoder(halve(chat, tmp_path / "half"), 1).logits(REFERENCE)
+    )
+    decoder.take_adapter(to_inputs(adapter, decoder.dtype))
+    np.testing.assert_allclose(decoder.logits(REFERENCE), wanted, atol=0.05)
+
+
+def take_fewer_bits(graph: onnx.GraphProto, name: str, values: Any) -> Any:
+    """Make a matrix one of 4 bits, named as the builder names it; returns what it is then."""
+    inputs, outputs = values.shape
+    scales = np.abs(values).max(axis=0) / 7
+    steps = np.clip(np.round(values / scales) + 8, 0, 15).astype(np.uint8)
+    packed = (steps[0::2] | steps[1::2] << 4).T.reshape(outputs, 1, inputs // 2)
+    (node,) = (one for one in graph.node if one.op_type == "MatMul" and one.input[1] == name)
+    for end, constant in (("weight_Q4", packed), ("weight_scales", scales.astype(np.float32))):
+        graph.initializer.append(numpy_helper.from_array(constant, name.replace("weight", end)))
+        node.input.append(name.replace("weight", end))
+    del node.input[1]
+    fields = {"K": inputs, "N": outputs, "bits": 4, "block_size": inputs}
+    node.attribute.extend(helper.make_attribute(*field) for field in fields.items())
+    node.op_type, node.domain = "MatMulNBits", "com.microsoft"
+    return (steps.astype(np.float32) - 8) * scales
+
+
+def test_a_matrix_of_fewer_bits_has_an_adapter_beside_it(tmp_path, chat, weights):
+    arrays = draw({(0, "q_proj"): 4}, weights)
+    adapter = read_lora("law", write_peft(tmp_path / "law", arrays))
+    adapted, merged = Path(shutil.copytree(chat, tmp_path / "adapted")), {**weights}
+    model = onnx.load(adapted / "model.onnx", load_external_data=False)
+    rounded = take_fewer_bits(model.graph, "model.layers.0.q_proj.weight", weights["0.q_proj"])
+    adapt(model, [adapter])
+    (adapted / "model.onnx").write_bytes(model.SerializeToString())
+    change = 6 / 4 * arrays[key(0, "q_proj", "B")] @ arrays[key(0, "q_proj", "A")]
+    merged["0.q_proj"] = (rounded + change.T).astype(np.float32)
+    write_model(Path(shutil.copytree(chat, tmp_path / "merged")), merged, SHAPE)
+
+    decoder = Decoder(adapted, 1)
+    decoder.take_adapter(to_inputs(adapter, decoder.dtype))
+    wanted = Decoder(tmp_path / "merged", 1).logits(REFERENCE)
+    np.testing.assert_allclose(decoder.logits(REFERENCE), wanted, atol=1e-3)
+
+
 def test_the_server_takes_adapters_of_other_ranks_and_targets(tmp_path, chat, weights):
     law = write_peft(tmp_path / "law", draw({(0, "q_proj"): 4, (1, "v_proj"): 2}, weights))
     poet = write_peft(tmp_path / "poet", draw({(1, "down_proj"): 7}, weights))
@@ -163,6 +225,16 @@ def test_weights_that_are_not_of_the_layers_are_refused(tmp_path, weights, name,
     if "lm_head" in name:
         arrays[name.replace("_A", "_B")] = arrays[key(0, "q_proj", "B")]
     with pytest.raises(PipelineError, match=word.replace(".", r"\.")):
+        read_lora("law", write_peft(tmp_path / "law", arrays))
+
+
+def test_halves_of_other_ranks_are_refused(tmp_path, weights):
+    arrays = draw({(0, "q_proj"): 4}, weights)
+    arrays[key(0, "q_proj", "B")] = arrays[key(0, "q_proj", "B")][:, :3]
+    with pytest.raises(PipelineError, match="its ranks differ"):
+        read_lora("law", write_peft(tmp_path / "law", arrays))
+    arrays[key(0, "q_proj", "B")] = np.ones((64, 4, 1), np.float32)  # as of a convolution
+    with pytest.raises(PipelineError, match="is no matrix of plain LoRA"):
         read_lora("law", write_peft(tmp_path / "law", arrays))
 
 

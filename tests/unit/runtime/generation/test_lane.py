@@ -208,20 +208,21 @@ async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat
 
 
 async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat: Path) -> None:
-    lane = _lane(decoder, tiny_chat, queued=160)
+    lane = _lane(decoder, tiny_chat, queued=640)
     held = [lane.submit(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
     for generation in held:
         generation.pause()
     await _until(lambda: lane.running == decoder.slots)
-    taken = {"loud": 0, "quiet": 0, "late": 0}
+    taken = {"loud": 0, "quiet": 0, "late": 0, "last": 0}
     waiting = []
-    for owner in ("loud", "quiet", "loud", "late"):
+    for owner in ("loud", "quiet", "loud", "late", "last"):
         with pytest.raises(OverloadedError):  # noqa: PT012 - whichever is the first too many
             for _ in range(100):
                 waiting.append(lane.submit(_request([1], owner=owner), Heard()))
                 taken[owner] += 1
-    # 32 tokens are counted for each: five fill it, and two or one more are an equal share of the others.
-    assert taken == {"loud": 5, "quiet": 2, "late": 1}
+    # 32 tokens are counted for each: 20 fill it. Others have the half, a third and a fourth of as many more,
+    # and all of them together no more than that.
+    assert taken == {"loud": 20, "quiet": 10, "late": 6, "last": 4}
     for generation in (*waiting, *held):
         generation.cancel()
     await _until(lambda: not lane.pending)
