@@ -42,12 +42,10 @@ def serving(model_files: dict[str, Path], request: pytest.FixtureRequest) -> Ite
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_older(serving: ServerThread) -> Iterator[None]:
+def nothing_older(serving: ServerThread) -> None:
     """Collections in this module pass over all that is there already, which is a lot."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def left_behind(action: Callable[[], object]) -> set[str]:
