@@ -1,9 +1,8 @@
-"""Run every test: unit and integration side by side, then end to end; one summary (`python -m hack.suites`).
+"""Run every test, two suites at a time, with one summary (`python -m hack.suites`).
 
-The operator's integration tests mostly wait, and take the longest. Beside them run all others: unit tests and
-those of the runtime's processes, which need a core, and the rest of the integration tests, with a control
-plane of their own. The end-to-end tests come last: those on a real node wait for its containers half of the
-time, and beside them run those of programs that need no cluster, which compile and train on one core.
+Whoever has finished a suite takes the next, so that no core rests before the last one. The longest stand in
+front: the operator's integration tests, which mostly wait, and beside them the unit tests, which need a core.
+So it goes on: tests on a real node wait for its containers half of the time, others compile and train.
 
 Tests that failed while others had the cores run once more, alone. Those that pass then are *unsteady*: the
 summary names them, and each is a fault to mend, of the test or of the code. More than a few fail the run.
@@ -24,15 +23,17 @@ ELSEWHERE = tuple(
     f"tests/integration/operator/test_{name}.py"
     for name in ("gitops", "namespaces", "routes", "scaling_engines", "sleep_killed", "upgrade")
 )
-"""Tests of the operator that run beside the others of it: so both halves take as long.
+"""Tests of the operator that may run beside the others of it.
 
-All that give addresses to pods stay in one half: they are the same addresses of this machine.
+All that give addresses to pods stay in one suite: they are the same addresses of this machine.
 """
 PROGRAMS = (
     *("tests/e2e/test_clients.py", "tests/e2e/test_go_client.py", "tests/e2e/test_serve_command.py"),
     *("tests/e2e/texts", "tests/e2e/spam/test_spam_training.py"),
 )
 """End-to-end tests without a cluster."""
+AT_ONCE = 2
+"""Suites that run side by side: CI has two cores."""
 MOST_UNSTEADY = 3
 """Tests that may fail at first and pass alone; with more of them something is wrong."""
 _COUNTS = ("failures", "errors", "skipped", "tests")
@@ -103,17 +104,18 @@ class Suite:
         return f"{self.name:<12} {verdict} {float(found.get('time', 0)):6.0f} s"
 
 
-def run(*suites: Suite) -> None:
-    """Run one after the other."""
-    for suite in suites:
-        suite.start()
-        suite.wait()
+def run(suite: Suite) -> None:
+    """Run one suite to its end."""
+    shown = f": its output comes at its end, until then in {suite.log}" if suite.quiet else ""
+    print(f"\n==> {suite.name}{shown}", flush=True)
+    suite.start()
+    suite.wait()
 
 
-def run_beside(*lanes: Sequence[Suite]) -> None:
-    """Run the suites of each lane one after the other, and the lanes side by side."""
-    with ThreadPoolExecutor() as side_by_side:
-        list(side_by_side.map(lambda suites: run(*suites), lanes))
+def run_in_turn(suites: Sequence[Suite], at_once: int) -> None:
+    """Run the suites in their order, so many side by side; where one ends, the next begins."""
+    with ThreadPoolExecutor(at_once) as lanes:
+        list(lanes.map(run, suites))
 
 
 def look_again(suites: Sequence[Suite]) -> tuple[str, ...]:
@@ -135,16 +137,16 @@ def main() -> int:
     REPORTS.mkdir(parents=True, exist_ok=True)
     apart = ("tests/integration/operator", "tests/integration/runtime")
     rest = ("tests/integration", *(f"--ignore={folder}" for folder in apart))
-    unit = Suite("unit", ("tests/unit",), quiet=True)
-    runtime = Suite("runtime", apart[1:], quiet=True)
-    integration = Suite("integration", rest, quiet=True)
-    beside = Suite("beside", ELSEWHERE, quiet=True)
-    operator = Suite("operator", (apart[0], *(f"--ignore={file}" for file in ELSEWHERE)))
-    programs = Suite("programs", PROGRAMS, quiet=True)
-    e2e = Suite("e2e", ("tests/e2e", *(f"--ignore={path}" for path in PROGRAMS)))
-    run_beside((operator,), (unit, runtime, integration, beside))
-    run_beside((e2e,), (programs,))
-    suites = (unit, runtime, integration, beside, operator, e2e, programs)
+    suites = (
+        Suite("operator", (apart[0], *(f"--ignore={file}" for file in ELSEWHERE))),
+        Suite("unit", ("tests/unit",), quiet=True),
+        Suite("e2e", ("tests/e2e", *(f"--ignore={path}" for path in PROGRAMS)), quiet=True),
+        Suite("integration", rest, quiet=True),
+        Suite("runtime", apart[1:], quiet=True),
+        Suite("beside", ELSEWHERE, quiet=True),
+        Suite("programs", PROGRAMS, quiet=True),
+    )
+    run_in_turn(suites, AT_ONCE)
     summary = "\n".join(suite.describe() for suite in suites)
     unsteady = look_again(suites)
     print(f"\n{summary}", *(f"unsteady: {name}" for name in unsteady), sep="\n", flush=True)

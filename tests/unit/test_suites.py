@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hack.suites import MOST_UNSTEADY, REPORTS, Suite, look_again
+from hack.suites import MOST_UNSTEADY, REPORTS, Suite, look_again, run_in_turn
 
 
 @pytest.fixture
@@ -39,6 +39,23 @@ def test_suite_tells_what_pytest_found(
     assert suite.passed is passed
     assert words in suite.describe()
     assert "pytest" in capfd.readouterr().out or passed
+
+
+WAITS_FOR_LAST = """
+import pathlib, time
+
+def test_it():
+    while not pathlib.Path("last-ran").exists():
+        time.sleep(0.1)
+"""
+
+
+def test_next_suite_begins_where_one_ends_while_another_still_runs(project: Path) -> None:
+    (project / "tests" / "bad" / "test_one.py").write_text(WAITS_FOR_LAST)
+    (project / "tests" / "broken" / "test_one.py").write_text("def test_it(): open('last-ran', 'x')")
+    suites = [Suite(name, (f"tests/{name}",), quiet=True) for name in ("bad", "good", "broken")]
+    run_in_turn(suites, at_once=2)
+    assert all(suite.passed for suite in suites)
 
 
 FAILS_ONCE = """
