@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 from modelservice_runtime.errors import ModelLoadFailedError, ModelRejectedError
 from modelservice_runtime.generation.values import LOWEST_REPETITION_PENALTY, Sampling
+from modelservice_runtime.machine.readable import open_file
 
 CONFIG_NAME = "genai_config.json"
 # An optional input (int64, [places]): of which places of its input the graph tells logits; the last, where it
@@ -69,7 +70,7 @@ class DecoderConfig:
 
 def is_generative(path: Path) -> bool:
     """Whether a folder holds a generative model."""
-    return (path / CONFIG_NAME).is_file()
+    return (path / CONFIG_NAME).exists()
 
 
 def whole_model(path: Path) -> Path:
@@ -175,7 +176,7 @@ class _Fields:
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             content = opened.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ModelLoadFailedError(f"cannot read {CONFIG_NAME} ({error.strerror})") from error

@@ -1,22 +1,52 @@
-"""Whether this process may read a model, and who may where it may not."""
+"""Whether this process may read a model's files, and who may where it may not."""
 
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-from modelservice_runtime.errors import AccessDeniedError
+from modelservice_runtime.errors import AccessDeniedError, ModelRejectedError
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"), (stat.S_ISDIR, "a directory"),
+)  # fmt: skip
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to be read. Raises ModelRejectedError for anything else, and OSError.
+
+    Whoever opens a pipe waits for somebody who writes to it, and a device need not end.
+    """
+    # A socket cannot be opened, and the system's word for that helps nobody.
+    _check_regular(path, path.stat().st_mode)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _check_regular(path, os.fstat(descriptor).st_mode)
+    except ModelRejectedError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((kind for test, kind in _KINDS if test(mode)), "no file")
+        raise ModelRejectedError(
+            f"{path.name[:200]!r} is {kind}, expected a regular file; put the model's own file there"
+        )
 
 
 def check_readable(path: Path) -> None:
     """Raise AccessDeniedError where a file cannot be read, or a directory not be listed.
 
-    That nothing is there is not judged here.
+    Raises ModelRejectedError for what is neither. That nothing is there is not judged here.
     """
     try:
         if path.is_dir():
             os.scandir(path).close()
         else:
-            path.open("rb").close()
+            open_file(path).close()
     except PermissionError as error:
         raise AccessDeniedError(describe_denial(path)) from error
     except OSError:

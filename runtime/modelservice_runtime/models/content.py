@@ -86,7 +86,8 @@ def read_in_background(work: Sequence[tuple[LoadedFiles, Callable[[ModelContent]
 
 def _open(path: Path) -> int | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Of a pipe nobody waits for who writes to it: whoever loads it refuses it.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None  # whoever loads it tells why
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from modelservice_runtime.errors import ModelLoadFailedError
+from modelservice_runtime.machine.readable import open_file
 
 
 def read_text(file: Path, max_bytes: int) -> str | None:
-    """A file's text; None where there is none. Raises ModelLoadFailedError."""
+    """A file's text; None where there is none. Raises ModelLoadFailedError, ModelRejectedError."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             content = opened.read(max_bytes + 1)
     except FileNotFoundError:
         return None
@@ -26,7 +27,7 @@ def read_text(file: Path, max_bytes: int) -> str | None:
 
 
 def read_object(file: Path, max_bytes: int) -> Mapping[str, Any]:
-    """A file's JSON object; empty where there is no file. Raises ModelLoadFailedError."""
+    """A file's JSON object; empty where there is no file. Raises as `read_text` does."""
     content = read_text(file, max_bytes)
     return {} if content is None else parse_object(content, file.name)
 

@@ -2,16 +2,18 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelservice_runtime.errors import AccessDeniedError
-from modelservice_runtime.machine.readable import check_readable
+from modelservice_runtime.errors import AccessDeniedError, ModelRejectedError
+from modelservice_runtime.machine.readable import check_readable, open_file
 
 USER = 65532
 PROGRAM = """
@@ -108,3 +110,31 @@ def test_check_readable_of_nothing_is_left_to_others(tmp_path: Path) -> None:
 
 def test_access_denied_is_a_reason_of_its_own() -> None:
     assert str(AccessDeniedError("no")) == "AccessDenied: no"
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    """In a thread that may be left behind: whoever opened the pipe would wait for ever."""
+    found: list[str] = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        os.mkfifo(tmp_path / "pipe")
+        listening.bind(str(tmp_path / "socket"))
+        (tmp_path / "directory").mkdir()
+        (tmp_path / "device").symlink_to("/dev/zero")
+
+        def look() -> None:
+            for kind in ("pipe", "socket", "directory", "device"):
+                try:
+                    open_file(tmp_path / kind).close()
+                except ModelRejectedError as error:
+                    found.append(error.sentence)
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(60)
+    kinds = ("pipe", "socket", "directory", "device")
+    assert [sentence.partition(",")[0] for sentence in found] == [f"'{kind}' is a {kind}" for kind in kinds]
+    (tmp_path / "file").write_bytes(b"x")
+    with open_file(tmp_path / "file") as opened:
+        assert opened.read() == b"x"
+    with pytest.raises(FileNotFoundError):
+        open_file(tmp_path / "nothing")

@@ -25,6 +25,7 @@ from modelservice_runtime.errors import (
     ModelRejectedError,
     StartupError,
 )
+from modelservice_runtime.generation.config import is_generative
 from modelservice_runtime.generation.kv.plan import FreeMemory
 from modelservice_runtime.generation.values import GenerationRequest, Sampling, TokenEvent
 from modelservice_runtime.machine.gpu_devices import open_gpus
@@ -271,6 +272,21 @@ def test_a_folder_without_its_graph_or_tokenizer_is_told(tiny_chat: Path, tmp_pa
     (folder / "model.onnx").unlink()
     with pytest.raises(ModelNotFoundError, match=r"model\.onnx"):
         plan_generative(_source(folder), GenerationSettings(), MUCH)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["genai_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "model.onnx"],
+)
+def test_a_device_in_place_of_a_file_is_refused_by_its_name(
+    tiny_chat: Path, tmp_path: Path, name: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_chat, tmp_path / "device"))
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    assert is_generative(folder)
+    with pytest.raises(ModelRejectedError, match=rf"'{name}' is a device, expected a regular file"):
+        try_generative(_source(folder), _settings(folder).session)
 
 
 def test_links_that_lead_nowhere_beside_a_model_are_no_part_of_it(tiny_chat: Path, tmp_path: Path) -> None:
