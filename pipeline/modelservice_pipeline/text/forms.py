@@ -11,16 +11,15 @@ from tokenizers import normalizers
 from modelservice_pipeline.text.characters import CODES, Characters, shift_left, shift_right
 from modelservice_pipeline.text.graph import INT64, Graph, Value
 from modelservice_pipeline.text.spans import last_before, odd_ones
-from modelservice_pipeline.text.unicode import expansions, look_up, replace_characters
+from modelservice_pipeline.text.unicode import expansions, look_up, normalize_characters
 
 _STEP = 1 << 21  # more than there are code points
 
 
 def normal_form(graph: Graph, characters: Characters, form: str) -> Characters:
     """Bring texts into NFC, NFD, NFKC or NFKD."""
-    decomposed = expansions(json.dumps({"type": form.replace("C", "D")}))
-    changes = {code: [ord(letter) for letter in text] for code, text in decomposed.items()}
-    characters = replace_characters(graph, characters, changes)
+    decomposed = json.dumps({"type": form.replace("C", "D")})
+    characters = normalize_characters(graph, characters, decomposed)
     characters = Characters(_sort_marks(graph, characters.codes), characters.rows, characters.count)
     return _compose(graph, characters) if form.endswith("C") else characters
 

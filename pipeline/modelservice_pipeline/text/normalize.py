@@ -20,7 +20,7 @@ from modelservice_pipeline.text.matching import match_ends
 from modelservice_pipeline.text.pattern import parse
 from modelservice_pipeline.text.spans import begins, expand, first_after, last_before
 from modelservice_pipeline.text.split import Step, escape, find_matches, put_before, write_bytes
-from modelservice_pipeline.text.unicode import expansions, look_up, members, replace_characters
+from modelservice_pipeline.text.unicode import expansions, look_up, members, normalize_characters
 
 
 def read_normalizer(config: dict[str, Any] | None) -> list[Step]:
@@ -121,12 +121,6 @@ _KINDS: dict[str, Callable[[dict[str, Any]], Step]] = {
 
 
 def _by_table(config: dict[str, Any]) -> Step:
-    changes = {
-        code: [ord(letter) for letter in text]
-        for code, text in expansions(json.dumps(config, sort_keys=True)).items()
-    }
-
-    def step(graph: Graph, characters: Characters) -> Characters:
-        return replace_characters(graph, characters, changes)
-
-    return step
+    normalizer = json.dumps(config, sort_keys=True)
+    expansions(normalizer)  # asked now, so that one that the library refuses is told when it is read
+    return lambda graph, characters: normalize_characters(graph, characters, normalizer)

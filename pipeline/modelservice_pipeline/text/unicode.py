@@ -6,8 +6,9 @@ of classes such as `\s`.
 
 import json
 import re
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
@@ -43,7 +44,28 @@ _RUNE = "ᚠ"  # no normalizer changes it or makes one
 _ASKED_TEXT = "".join(map(chr, _ASKED))
 
 
-def look_up(graph: Graph, codes: Value, entries: np.ndarray[Any, Any]) -> Value:
+@dataclass(frozen=True, eq=False)
+class Pages:
+    """Integers of all code points and one more for all other codes, of which most are the same."""
+
+    order: np.ndarray[Any, Any]
+    """For each page of codes, which of the different ones it is; [pages]."""
+    entries: np.ndarray[Any, Any]
+    """The different pages, one behind another; [different * page(, width)]."""
+
+    @classmethod
+    def of(cls, entries: np.ndarray[Any, Any]) -> Self:
+        """Find the different pages of entries [CODES + 1(, width)]."""
+        tail = entries.shape[1:]
+        padded = np.zeros(((CODES // _PAGE + 1) * _PAGE, *tail), np.int64)
+        padded[: CODES + 1] = entries
+        numbers: dict[bytes, int] = {}
+        pages = padded.reshape(CODES // _PAGE + 1, -1)
+        order = [numbers.setdefault(page.tobytes(), len(numbers)) for page in pages]
+        return cls(np.array(order), np.frombuffer(b"".join(numbers), np.int64).reshape(-1, *tail))
+
+
+def look_up(graph: Graph, codes: Value, entries: np.ndarray[Any, Any] | Pages) -> Value:
     """Return the entry of each code.
 
     Args:
@@ -51,39 +73,48 @@ def look_up(graph: Graph, codes: Value, entries: np.ndarray[Any, Any]) -> Value:
         codes: Codes [T].
         entries: Integers of all code points and one more for all other codes; [CODES + 1(, width)].
     """
-    tail = entries.shape[1:]
-    padded = np.zeros(((CODES // _PAGE + 1) * _PAGE, *tail), np.int64)
-    padded[: CODES + 1] = entries
-    numbers: dict[bytes, int] = {}
-    order = [
-        numbers.setdefault(page.tobytes(), len(numbers)) for page in padded.reshape(CODES // _PAGE + 1, -1)
-    ]
-    pages = np.frombuffer(b"".join(numbers), np.int64)
+    pages = entries if isinstance(entries, Pages) else Pages.of(entries)
     clipped = graph.op("Min", codes, CODES)
     page = clipped / _PAGE
-    place = clipped + (graph.constant(np.array(order)).gather(page) - page) * _PAGE
-    return graph.constant(pages.reshape(-1, *tail)).gather(place)
+    place = clipped + (graph.constant(pages.order).gather(page) - page) * _PAGE
+    return graph.constant(pages.entries).gather(place)
 
 
 def replace_characters(graph: Graph, characters: Characters, changes: dict[int, list[int]]) -> Characters:
     """Put other characters, or none, in the place of some."""
-    if not changes:
-        return characters
+    return _replace(graph, characters, _pages_of(changes)) if changes else characters
+
+
+def normalize_characters(graph: Graph, characters: Characters, normalizer: str) -> Characters:
+    """Put what a normalizer of single characters (see `expansions`) makes of them in their place."""
+    pages = _expansion_pages(normalizer)
+    return characters if pages is None else _replace(graph, characters, pages)
+
+
+@cache
+def _expansion_pages(normalizer: str) -> Pages | None:
+    changes = {code: [ord(letter) for letter in text] for code, text in expansions(normalizer).items()}
+    return _pages_of(changes) if changes else None
+
+
+def _pages_of(changes: dict[int, list[int]]) -> Pages:
+    """What stands in the place of each character [CODES + 1, width].
+
+    It counts from the character itself, so that pages without changes are one page.
+    """
     entries = np.full((CODES + 1, max(1, *map(len, changes.values()))), -1)
     entries[:, 0] = np.arange(CODES + 1)
     entries[list(changes)] = padded([*changes.values(), [0] * entries.shape[1]])[:-1]
-    written = look_up(graph, characters.codes, entries - _own(entries))
-    # Entries count from the character itself, so that pages without changes are one page.
+    entries[:, 0] -= np.arange(CODES + 1)
+    return Pages.of(entries)
+
+
+def _replace(graph: Graph, characters: Characters, pages: Pages) -> Characters:
+    width = pages.entries.shape[1]
     codes = characters.codes.unsqueeze(1)
-    own = graph.constant(np.arange(entries.shape[1]).reshape(1, -1)).equals(0)
-    base = graph.where(own, codes, 0)
-    return expand(graph, characters, graph.where(codes < CODES, written + base, graph.where(own, codes, -1)))
-
-
-def _own(entries: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    own = np.zeros_like(entries)
-    own[:, 0] = np.arange(len(entries))
-    return own
+    own = graph.constant(np.arange(width).reshape(1, -1)).equals(0)
+    written = look_up(graph, characters.codes, pages) + graph.where(own, codes, 0)
+    return expand(graph, characters, graph.where(codes < CODES, written, graph.where(own, codes, -1)))
 
 
 @cache
