@@ -1,7 +1,7 @@
 """How the operator does with thousands of ModelServices on fake nodes; `make bench-operator`.
 
     python -m benchmarks.scale [--services 1000 5000] [--scenarios rest cold failover edits still wave]
-        [--seconds 30] [--fill-minutes 120] [--docs docs] [--kubeconfig PATH]
+        [--seconds 30] [--replicas 1] [--fill-minutes 120] [--docs docs] [--kubeconfig PATH]
 
 It starts a control plane with fake nodes, unless it is given one that has our CRDs and no operator, and the
 operator of this checkout as processes. With each number of services: rest, a cold start, the death of the
@@ -83,6 +83,7 @@ async def bench_all(kubeconfig: Path, plane: ControlPlane | None, args: argparse
                 seconds=args.seconds,
                 rates=tuple(args.rates),
                 strategy=args.strategy,
+                replicas=args.replicas,
                 namespace=args.namespace,
                 scenarios=tuple(args.scenarios),
                 fill_minutes=args.fill_minutes,
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each rate is kept up")
     parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 20.0], help="edits a second")
     parser.add_argument("--strategy", choices=STRATEGIES, default="RollingUpdate")
+    parser.add_argument("--replicas", type=int, default=Options.replicas, help="pods of a service")
     parser.add_argument("--namespace", default=Options.namespace, help="services that are there are used")
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS, metavar="NAME")
     parser.add_argument(

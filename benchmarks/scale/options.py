@@ -46,6 +46,7 @@ class Options:
     seconds: float
     rates: tuple[float, ...] = (2.0, 20.0)
     strategy: str = "RollingUpdate"
+    replicas: int = 1
     namespace: str = "bench"
     scenarios: tuple[str, ...] = SCENARIOS
     fill_minutes: float = 120.0
@@ -64,7 +65,7 @@ class Options:
         return self.names[: WAVES[-1][1]]
 
     def make_service(self, name: str) -> dict[str, Any]:
-        """A service of one pod that asks for next to nothing."""
+        """A service whose pods ask for next to nothing."""
         rollout, number = STRATEGIES[self.strategy], int(name.removeprefix("m"))
         wave = next((title for title, until in WAVES if number < until), None)
         return {
@@ -77,7 +78,7 @@ class Options:
             },
             "spec": {
                 "model": {"storageUri": "oci://registry.example/models/spam:1"},
-                "replicas": 1,
+                "replicas": self.replicas,
                 "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}},
                 **({"rollout": rollout} if rollout else {}),
             },
