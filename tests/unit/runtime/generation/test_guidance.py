@@ -197,6 +197,8 @@ DEEPER: list[object] = []
 for _ in range(100_000):
     DEEPER = [DEEPER]
 WIDE = {str(number): 1 for number in range(501)}
+FIELDS = [{f"f{part}_{number}": {} for number in range(400)} for part in range(4)]
+DEFINITIONS = {str(at): {"properties": part} for at, part in enumerate(FIELDS)}
 BOMBS = {
     "deep": (FormKind.JSON_SCHEMA, DEEP),
     "deeper than Python": (FormKind.JSON_SCHEMA, {"enum": DEEPER}),
@@ -211,6 +213,19 @@ BOMBS = {
                 for i in range(12)
             ]
         },
+    ),
+    "put together": (FormKind.JSON_SCHEMA, {"allOf": [{"properties": part} for part in FIELDS]}),
+    "put together by references": (
+        FormKind.JSON_SCHEMA,
+        {"allOf": [{"$ref": f"#/$defs/{at}"} for at in range(4)], "$defs": DEFINITIONS},
+    ),
+    "put together beside": (
+        FormKind.JSON_SCHEMA,
+        {"properties": FIELDS[0], "anyOf": [{"properties": part} for part in FIELDS[1:]]},
+    ),
+    "a chain": (
+        FormKind.JSON_SCHEMA,
+        {"$ref": "#/$defs/0", "$defs": {at: {**one, "$ref": "#/$defs/3"} for at, one in DEFINITIONS.items()}},
     ),
     "nowhere": (FormKind.JSON_SCHEMA, {"$ref": "#/$defs/nothing"}),
     "elsewhere": (FormKind.JSON_SCHEMA, {"$ref": "http://127.0.0.1:1/schema"}),
@@ -248,6 +263,13 @@ def test_forms_that_cannot_be_followed_are_refused_at_once(bomb: str) -> None:
 
     with pytest.raises(InvalidRequestError):
         make_text(TAGGED).guide(TextForm(kind, value))
+
+
+def test_many_fields_of_many_objects_are_followed() -> None:
+    objects = {f"o{at}": {"properties": part, "required": list(part)} for at, part in enumerate(FIELDS)}
+    described = {"$ref": "#/$defs/0", "description": "a reference with what says nothing of its form"}
+    schema = {"properties": {**objects, "other": described}, "$defs": DEFINITIONS}
+    assert not make_text(TAGGED).guide(TextForm(FormKind.JSON_SCHEMA, schema)).ended
 
 
 def test_guide_that_gives_up_is_an_error_of_its_row() -> None:
