@@ -215,19 +215,28 @@ async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat:
     await _until(lambda: lane.running == decoder.slots)
     taken = {"loud": 0, "quiet": 0, "late": 0, "last": 0}
     waiting = []
-    for owner in ("loud", "quiet", "loud", "late", "last"):
+    for owner, tokens in (("loud", 1), ("quiet", 1), ("loud", 1), ("late", 214), ("late", 1), ("last", 1)):
         with pytest.raises(OverloadedError):  # noqa: PT012 - whichever is the first too many
             for _ in range(100):
-                waiting.append(lane.submit(_request([1], owner=owner), Heard()))
+                waiting.append(lane.submit(_request([1] * tokens, owner=owner), Heard()))
                 taken[owner] += 1
-    # 32 tokens are counted for each: 20 fill it. Others have the half, a third and a fourth of as many more,
-    # and all of them together no more than that.
+    # 32 tokens are counted for each of one: 20 fill it. Others have the half, a third (213 tokens) and a
+    # fourth of as many more, and all of them together no more than that.
     assert taken == {"loud": 20, "quiet": 10, "late": 6, "last": 4}
     for generation in (*waiting, *held):
         generation.cancel()
     await _until(lambda: not lane.pending)
     lane.submit(_request([1], owner="loud"), Heard()).cancel()
     await _until(lambda: not lane.pending)
+    await _close(lane)
+
+
+async def test_a_prompt_larger_than_the_queue_is_taken_where_nothing_waits(
+    decoder: Decoder, tiny_chat: Path
+) -> None:
+    lane, heard = _lane(decoder, tiny_chat, queued=40), Heard()
+    lane.submit(_request([1] * 41), heard)
+    assert (await heard.end()).finish is Finish.LENGTH
     await _close(lane)
 
 
