@@ -25,7 +25,6 @@ from modelservice_pipeline.proof.proof import Array
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
-_RANK = "lora_r"
 _MATRICES = ("MatMul", "MatMulNBits")
 # How the builder names the weights of a layer: ...attn.q_proj.MatMul.weight, or weight_Q4 and so on.
 _WEIGHT = re.compile(r"model\.layers\.(\d+)\.(?:\w+\.)*?(\w+_proj)\.(?:MatMul\.)?\w*weight\w*")
@@ -56,7 +55,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Lora:
-    """An adapter. All its pairs have one rank: smaller ones are filled with zeros, as the server asks."""
+    """An adapter; its pairs may differ in rank."""
 
     name: str
     pairs: Mapping[Place, Pair]
@@ -66,7 +65,7 @@ def read_lora(name: str, folder: Path) -> Lora:
     """Read a folder of peft. Raises PipelineError, with the field that cannot be served."""
     try:
         config = _read_config(folder)
-        return Lora(name, _fill(_read_pairs(folder, config)))
+        return Lora(name, _read_pairs(folder, config))
     except PipelineError as error:
         raise PipelineError(f"adapter {name!r} cannot be converted: {error}") from None
 
@@ -145,16 +144,6 @@ def _of_module(module: str, patterns: Mapping[str, float], default: float) -> fl
         )
     except re.error as error:
         raise PipelineError(f"alpha_pattern has what is no pattern: {error}") from None
-
-
-def _fill(pairs: Mapping[Place, Pair]) -> dict[Place, Pair]:
-    rank = max(len(pair.second) for pair in pairs.values())
-
-    def fill(pair: Pair) -> Pair:
-        more = rank - len(pair.second)
-        return Pair(np.pad(pair.first, ((0, 0), (0, more))), np.pad(pair.second, ((0, more), (0, 0))))
-
-    return {place: fill(pair) for place, pair in pairs.items()}
 
 
 def adapt(model: onnx.ModelProto, adapters: Sequence[Lora]) -> None:
@@ -246,9 +235,11 @@ def _add_pair(
     first, second = input_names(place)
     numbers = helper.tensor_dtype_to_np_dtype(kind)
     inputs, outputs = len(pair.first), pair.second.shape[1]
+    # A symbol for each: ONNX Runtime shares buffers among shapes of one, and adapters may lack some matrices.
+    rank = f"{place[1]}_rank_{place[0]}"
     for name, shape, empty in (
-        (first, (inputs, _RANK), np.empty((inputs, 0), numbers)),
-        (second, (_RANK, outputs), np.empty((0, outputs), numbers)),
+        (first, (inputs, rank), np.empty((inputs, 0), numbers)),
+        (second, (rank, outputs), np.empty((0, outputs), numbers)),
     ):
         graph.input.append(helper.make_tensor_value_info(name, kind, shape))
         graph.initializer.append(numpy_helper.from_array(empty, name))

@@ -178,16 +178,30 @@ def test_a_matrix_of_fewer_bits_has_an_adapter_beside_it(tmp_path, chat, weights
     np.testing.assert_allclose(decoder.logits(REFERENCE), wanted, atol=1e-3)
 
 
-def test_the_server_takes_adapters_of_other_ranks_and_targets(tmp_path, chat, weights):
-    law = write_peft(tmp_path / "law", draw({(0, "q_proj"): 4, (1, "v_proj"): 2}, weights))
-    poet = write_peft(tmp_path / "poet", draw({(1, "down_proj"): 7}, weights))
-    adapters = write_adapted(chat, tmp_path / "adapted", law, poet)
-    session = onnxruntime.InferenceSession(tmp_path / "adapted/model.onnx")
+def test_adapters_of_other_ranks_and_matrices_are_heard_alone(tmp_path, chat, weights):
+    ranks = {"law": {(0, "q_proj"): 4, (1, "v_proj"): 2}, "poet": {(1, "down_proj"): 7}}
+    arrays = {name: draw(one, weights) for name, one in ranks.items()}
+    folders = [write_peft(tmp_path / name, one) for name, one in arrays.items()]
+    adapters = write_adapted(chat, tmp_path / "adapted", *folders)
+    decoder, session = (
+        Decoder(tmp_path / "adapted", 1),
+        onnxruntime.InferenceSession(tmp_path / "adapted/model.onnx"),
+    )
     for adapter in adapters:
+        merged = dict(weights)
+        for (layer, module), rank in ranks[adapter.name].items():
+            own = arrays[adapter.name]
+            change = 6 / rank * own[key(layer, module, "B")] @ own[key(layer, module, "A")]
+            merged[f"{layer}.{module}"] = (weights[f"{layer}.{module}"] + change.T).astype(np.float32)
+        target = Path(shutil.copytree(chat, tmp_path / f"merged-{adapter.name}"))
+        write_model(target, merged, SHAPE)
+        decoder.take_adapter(to_inputs(adapter, decoder.dtype))
+        np.testing.assert_allclose(decoder.logits(REFERENCE), Decoder(target, 1).logits(REFERENCE), atol=1e-4)
+
         file = tmp_path / "out" / f"{adapter.name}.onnx_adapter"
         write_adapter(file, to_inputs(adapter, "float32"))
         opened = open_adapter(AdapterSource("chat", adapter.name, file), session)
-        assert len(opened.values) == 2 * 3
+        assert opened.values.keys() == to_inputs(adapter, "float32").keys()
 
 
 @pytest.mark.parametrize(
