@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.support.chart import Loader
 
 DATA = Path(__file__).parents[1] / "data" / "api"
 SMALLEST_SPECS = {
@@ -47,7 +48,7 @@ def runtime_rollout_cases() -> list[Case]:
 
 
 def _cases(file: str, kind: str) -> list[Case]:
-    entries = yaml.safe_load((DATA / file).read_text(encoding="utf-8"))
+    entries = yaml.load((DATA / file).read_text(encoding="utf-8"), Loader)
     return [_case(entry, kind) for entry in entries]
 
 

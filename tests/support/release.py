@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from hack.cluster.binaries import find_family
 from hack.cluster.families import FAMILIES
+from tests.support.chart import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Release:
         sets = [word for option in options for word in ("--set", option)]
         result = run_helm("template", name, str(CHART), "--namespace", namespace, *sets)
         assert result.returncode == 0, result.stderr
-        return cls(namespace, name, tuple(one for one in yaml.safe_load_all(result.stdout) if one))
+        return cls(namespace, name, tuple(one for one in yaml.load_all(result.stdout, Loader) if one))
 
     def find(self, kind: str, name: str) -> Object:
         """One object."""

@@ -12,7 +12,7 @@ from hack.cluster.families import FAMILIES
 from hack.cluster.gateways import GATEWAY_API
 from hack.cluster.module_crds import module_crds
 from tests.integration.chart.test_chart_rights import VALUES
-from tests.support.chart import MODEL_RUNTIME_API, MONITORING_API, Chart, Object
+from tests.support.chart import MODEL_RUNTIME_API, MONITORING_API, Chart, Loader, Object
 from tests.support.schemas import Kind, Validator, kind_of, write_schemas
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ OTHERS = {
 
 
 def read(file: Path) -> list[Object]:
-    documents = yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    documents = yaml.load_all(file.read_text(encoding="utf-8"), Loader)
     return [one for one in documents if one and "apiVersion" in one]
 
 

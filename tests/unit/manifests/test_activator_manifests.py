@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.chart import arguments_of
+from tests.support.chart import Loader, arguments_of
 
 from modelservice_activator.settings import parse_settings
 from modelservice_operator.facts import kinds
@@ -16,7 +16,7 @@ Object = dict[str, Any]
 
 
 def load() -> list[Object]:
-    documents = yaml.safe_load_all((ROOT / "manifests/install.yaml").read_text(encoding="utf-8"))
+    documents = yaml.load_all((ROOT / "manifests/install.yaml").read_text(encoding="utf-8"), Loader)
     return [document for document in documents if document]
 
 

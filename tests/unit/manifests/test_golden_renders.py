@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.chart import Loader
 
 GOLDEN = Path(__file__).parent / "golden"
 SETS = sorted(folder.name for folder in GOLDEN.iterdir())
@@ -21,7 +22,7 @@ def objects(request: pytest.FixtureRequest) -> list[Object]:
 
 def load(name: str) -> list[Object]:
     text = (GOLDEN / name / "objects.yaml").read_text(encoding="utf-8")
-    return [one for one in yaml.safe_load_all(text) if one]
+    return [one for one in yaml.load_all(text, Loader) if one]
 
 
 def pod_templates(objects: list[Object]) -> Iterator[Object]:

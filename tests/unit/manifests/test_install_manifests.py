@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.chart import arguments_of
+from tests.support.chart import Loader, arguments_of
 
 from modelservice_operator.facts import kinds, labels
 from modelservice_operator.settings import parse_settings
@@ -18,7 +18,7 @@ WATCH_VERBS = {"get", "list", "watch"}
 
 
 def load(name: str) -> list[Object]:
-    documents = yaml.safe_load_all((ROOT / "manifests" / name).read_text())
+    documents = yaml.load_all((ROOT / "manifests" / name).read_text(), Loader)
     return [document for document in documents if document]
 
 
@@ -145,7 +145,7 @@ def test_default_runtime_is_marked_and_is_no_hook():
 
 @pytest.mark.parametrize("plural", ["modelservices", "modelruntimes", "runtimerollouts"])
 def test_crds_are_the_generated_ones_and_stay_when_the_release_goes(plural):
-    source = yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text())
+    source = yaml.load((ROOT / "crds" / f"{plural}.yaml").read_text(), Loader)
     (rendered,) = [
         item for item in load("crds.yaml") if item["metadata"]["name"] == source["metadata"]["name"]
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from tests.support.chart import Loader
 from tests.support.release import CHART, Release, run_helm
 
 from modelservice_activator.settings import parse_settings as parse_activator
@@ -104,4 +105,4 @@ def test_values_that_cannot_work_are_refused_with_what_to_set(options: str, sent
 def test_empty_old_value_is_taken_as_it_was() -> None:
     result = run_helm("template", "r", str(CHART), "--set", "operator.watchNamespace=")
     assert result.returncode == 0, result.stderr
-    assert "ClusterRole" in {one["kind"] for one in yaml.safe_load_all(result.stdout) if one}
+    assert "ClusterRole" in {one["kind"] for one in yaml.load_all(result.stdout, Loader) if one}
