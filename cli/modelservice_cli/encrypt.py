@@ -1,4 +1,4 @@
-"""`modelservice encrypt`: encrypts a model and its external data (age), and makes the keys for that."""
+"""`modelservice encrypt`: encrypts a model and what is read beside it (age), and makes the keys for that."""
 
 import argparse
 import os
@@ -109,6 +109,8 @@ def _encrypt(model: Path, output: Path | None, recipients: "list[Recipient]") ->
         targets = {model: folder / f"{model.name}{ENCRYPTED_SUFFIX}"}
         for location in find_external_files(model):
             targets[model.parent / location] = folder / f"{location}{ENCRYPTED_SUFFIX}"
+        for name, source in _find_beside(model).items():
+            targets[source] = folder / f"{name}{ENCRYPTED_SUFFIX}"
         for target in targets.values():
             if target.exists():
                 raise CommandError(f"{target} exists already: remove it, or give another --output")
@@ -118,6 +120,23 @@ def _encrypt(model: Path, output: Path | None, recipients: "list[Recipient]") ->
     except OSError as error:
         raise CommandError(f"cannot encrypt {error.filename or model}: {error.strerror or error}") from None
     return 0
+
+
+def _find_beside(model: Path) -> dict[str, Path]:
+    """What else is fetched with a model, by the names that it has beside it: the fetcher wants all encrypted.
+
+    What lies in the folder above, as exporters leave a tokenizer, comes beside the model.
+    """
+    from modelservice_runtime.fetch.names import GENERATION_FILES, OPTIONAL_GENERATION_FILES, PROOF_FILES
+    from modelservice_runtime.models.text_files import FURTHER_NAMES, TOKENIZER_NAME, text_folders
+
+    names = {*PROOF_FILES, *GENERATION_FILES, *OPTIONAL_GENERATION_FILES}
+    found = {name: model.parent / name for name in sorted(names)}
+    for folder in text_folders(model.resolve().as_posix()):
+        if (model.parent / folder / TOKENIZER_NAME).is_file():
+            found |= {name: model.parent / folder / name for name in (TOKENIZER_NAME, *FURTHER_NAMES)}
+            break
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 def _encrypt_file(source: Path, target: Path, recipients: "list[Any]") -> str:

@@ -55,6 +55,29 @@ def test_encrypt_writes_the_model_and_its_data_and_tells_their_digests(folder, t
     }
 
 
+@pytest.mark.parametrize("above", ["", "../"])
+def test_encrypt_takes_what_is_fetched_beside_the_model(folder, tmp_path, capsys, above):
+    public = make_key(folder, capsys)
+    (folder / "m").rename(folder / "onnx")
+    texts = {"tokenizer.json": b"{1}", "config.json": b"{2}", "1_Pooling/config.json": b"{3}"}
+    for name, content in texts.items():
+        path = folder / "onnx" / above / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    beside = {"genai_config.json": b"{4}", "chat_template.jinja": b"5", "proof.json": b"{6}"}
+    for name, content in {**beside, "notes.txt": b"7"}.items():
+        (folder / "onnx" / name).write_bytes(content)
+
+    out = folder / "out"
+    assert run(["encrypt", str(folder / "onnx" / "spam.onnx"), "-r", public, "--output", str(out)]) == 0
+
+    wanted = {**texts, **beside, "spam.onnx": NAMED, "weights/part 1.bin": WEIGHTS}
+    written = {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()}
+    assert written.keys() == {f"{name}.age" for name in wanted}
+    for name, content in wanted.items():
+        assert unseal(written[f"{name}.age"], folder / "key.txt", tmp_path) == content
+
+
 def test_encrypt_new_key_is_for_its_owner_alone_and_never_over_another(folder, capsys):
     public = make_key(folder, capsys)
     text = (folder / "key.txt").read_text()
