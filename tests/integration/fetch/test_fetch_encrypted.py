@@ -11,6 +11,7 @@ from tests.integration.fetch.fetch_hubs import Hub, HubRepository
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model, make_tar
 from tests.integration.fetch.fetch_servers import Fetcher
 
+from modelservice_cli.commands import run
 from modelservice_runtime.fetch import Decryption
 from modelservice_runtime.fetch.age import encrypt, new_identity, parse_recipient
 from modelservice_runtime.fetch.errors import FetchReason
@@ -64,6 +65,25 @@ class Keyed:
 @pytest.fixture
 def keyed(fetcher: Fetcher) -> Keyed:
     return Keyed(fetcher)
+
+
+async def test_what_the_command_encrypts_of_a_text_model_is_fetched(keyed, https, tmp_path):
+    beside = {"genai_config.json": b"{}", "tokenizer.json": b"[1]", "chat_template.jinja": b"{{ 1 }}"}
+    beside["tokenizer_config.json"] = b"{2}"
+    files = {**PLAIN, **beside}
+    (tmp_path / "chat").mkdir()
+    for name, data in files.items():
+        (tmp_path / "chat" / name).write_bytes(data)
+    assert run(["encrypt", str(tmp_path / "chat/model.onnx"), "-r", PUBLIC, "--output", str(tmp_path)]) == 0
+
+    for path in tmp_path.glob("*.age"):
+        https.serve(f"/{path.name}", path.read_bytes())
+    await keyed.fetch(https.url("/model.onnx.age"), generative=True)
+    assert keyed.files == files
+
+    https.serve("/tokenizer.json.age", beside["tokenizer.json"])
+    error = await keyed.fail(https.url("/model.onnx.age"), generative=True)
+    assert error.reason is FetchReason.DECRYPTION_FAILED
 
 
 @pytest.mark.parametrize("path", ["/spam/model.onnx.age", "/spam/model.onnx"])
