@@ -78,12 +78,13 @@ async def test_what_the_command_encrypts_of_a_text_model_is_fetched(keyed, https
 
     for path in tmp_path.glob("*.age"):
         https.serve(f"/{path.name}", path.read_bytes())
-    await keyed.fetch(https.url("/model.onnx.age"), generative=True)
-    assert keyed.files == files
-
     https.serve("/tokenizer.json.age", beside["tokenizer.json"])
     error = await keyed.fail(https.url("/model.onnx.age"), generative=True)
     assert error.reason is FetchReason.DECRYPTION_FAILED
+
+    https.serve("/tokenizer.json.age", (tmp_path / "tokenizer.json.age").read_bytes())
+    await keyed.fetch(https.url("/model.onnx.age"), generative=True)
+    assert keyed.files == files
 
 
 @pytest.mark.parametrize("path", ["/spam/model.onnx.age", "/spam/model.onnx"])
