@@ -4,6 +4,7 @@ import asyncio
 import json
 import mmap
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -360,6 +361,20 @@ def test_adapters_are_counted_and_tried(tmp_path: Path) -> None:
         opened.truncate(1 << 42)  # nowhere on the disk, but in the sum
     with pytest.raises(ModelRejectedError, match=r"4096\.\d+ GiB of weights"):
         plan_generative(source, limits, MUCH)
+
+
+def test_the_digest_is_of_all_files_that_a_text_depends_on(tmp_path: Path) -> None:
+    folder = make_tiny_chat(tmp_path / "model", pairs=(), adapted=True)
+    file = write_adapter(tmp_path / "odd.onnx_adapter", folder, seed=1)
+    settings = _settings(folder, "--adapter", f"chat:law={file}", "--max-sequences", "1")
+    (source,) = find_sources(settings)
+    plan = plan_generative(source, settings.generation, MUCH)
+    content = load_generative(source, plan, settings.session, settings.generation).files.read()
+
+    read = {one.name: one for one in folder.iterdir() if one.name != "model.onnx"} | {"law": file}
+    assert {"model.onnx.data", "genai_config.json", "tokenizer.json", "tokenizer_config.json"} < read.keys()
+    lines = [f"{sha256(one.read_bytes()).hexdigest()}  {name}\n" for name, one in sorted(read.items())]
+    assert content.external_data_sha256 == sha256("".join(lines).encode()).hexdigest()
 
 
 def test_an_adapter_that_gives_no_numbers_is_found_by_the_trial(tmp_path: Path) -> None:
