@@ -72,11 +72,25 @@ def test_one_owner_fills_half_of_the_room_and_a_newcomer_finds_some(may_end: thr
     kept += [threads.submit("few", 1, lambda: None) for _ in range(3)]
     with pytest.raises(OverloadedError):
         threads.submit("few", 1, lambda: None)
-    kept.append(threads.submit("large", 1_000, lambda: None))  # what waits for nothing of its owner's
+    for owner in ("large", "first"):  # what waits for nothing of its owner's
+        kept.append(threads.submit(owner, 1_000, lambda: None))
     may_end.set()
     for future in kept:
         future.result(PATIENCE_SECONDS)
     assert threads.submit("many", 5, lambda: "again").result(PATIENCE_SECONDS) == "again"
+
+
+def test_what_runs_waits_no_more(may_end: threading.Event) -> None:
+    threads, may_begin = PromptThreads(1, 10), threading.Event()
+    occupy(threads, "any", 1, may_begin)
+    second = Slow(may_end)
+    kept = [threads.submit("any", 4, second), threads.submit("any", 1, lambda: None)]
+    may_begin.set()
+    assert second.begun.wait(PATIENCE_SECONDS)
+    kept.append(threads.submit("any", 5, lambda: None))
+    may_end.set()
+    for future in kept:
+        future.result(PATIENCE_SECONDS)
 
 
 def test_work_that_fails_is_told_and_keeps_no_thread() -> None:
