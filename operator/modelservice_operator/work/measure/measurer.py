@@ -75,9 +75,12 @@ class Measurer:
             run = self._runs[key] = _Run(request, pods)
         run.pods, run.is_wanted = pods, True
         if run.task is None or run.task.done():
-            run.task = asyncio.create_task(self._measure(key, run), name=f"measurements of {key.name}")
-            run.task.add_done_callback(lambda task: self._ended(key, run, task))
+            self._begin(key, run)
         return run.newest
+
+    def _begin(self, key: Key, run: _Run) -> None:
+        run.task = asyncio.create_task(self._measure(key, run), name=f"measurements of {key.name}")
+        run.task.add_done_callback(lambda task: self._ended(key, run, task))
 
     def forget(self, key: Key) -> None:
         """Nobody wants to know any more."""
@@ -114,7 +117,11 @@ class Measurer:
         return self._now().replace(microsecond=0)
 
     def _ended(self, key: Key, run: _Run, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             log.error("measuring broke", exc_info=task.exception(), extra={"service": key.name})
             run.newest = Measurement(run=run.request.run, ended_at=self._second(), problem=BROKE)
             self._wake(key)
+        elif run.is_wanted:
+            self._begin(key, run)  # somebody asked while it was closing

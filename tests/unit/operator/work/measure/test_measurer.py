@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -286,6 +288,24 @@ async def test_nothing_is_asked_when_nobody_wants_to_know(pods):
     late = pods.of(make_request())
     assert late is not None
     assert late.candidate.requests == 100
+    assert measuring()
+
+
+async def test_who_asks_just_as_it_ends_is_measured(pods, monkeypatch):
+    await pods.add(Pod("a"))
+    session = pods.measurer._session
+
+    @contextlib.asynccontextmanager
+    async def asked_while_closing(request: MeasureRequest) -> AsyncIterator[aiohttp.ClientSession]:
+        async with session(request) as opened:
+            yield opened
+        pods.of(make_request())
+
+    monkeypatch.setattr(pods.measurer, "_session", asked_while_closing)
+    pods.of(make_request())
+    (task,) = measuring()
+    async with asyncio.timeout(120):
+        await task
     assert measuring()
 
 
