@@ -236,13 +236,16 @@ def service_that_is_switched_off(scaled: Scaled) -> None:
 
 
 def number_that_a_person_sets(scaled: Scaled) -> None:
-    """It is obeyed until the next decision, as with an HPA."""
-    scaled.apply()
+    """It is obeyed until the next decision, as with an HPA; that comes when it may scale down again."""
+    scaled.apply(behavior={"scaleDown": {"selectPolicy": "Disabled"}})
     scaled.fleet.traffic.set(3.0)
     scaled.wait_scaled(2)
     at_rest(scaled)
     scaled.scale(5)
-    wait_until(lambda: len(scaled.fleet.traffic.addresses) == 5, "five pods run")
+    scaled.wait_scaled(5)
+    at_rest(scaled)
+    assert scaled.replicas == 5
+    scaled.apply()
     scaled.wait_scaled(2)
 
 

@@ -196,7 +196,8 @@ def lose_news(kube: Any, proxy: FaultProxy, name: str) -> None:
         kube.api.patch(runtime, {"metadata": {"annotations": {"example.com/late": str(number)}}})
         kube.wait_observed(name)
         # A list that the operator asks for by itself may bring the news too, on a machine that is busy.
-        if {"rights-gpu", name} <= {one.path.split("/")[-1] for one in proxy.requests if one.method == "GET"}:
+        asked = {"/".join(one.path.split("/")[-2:]) for one in proxy.requests if one.method == "GET"}
+        if {"modelruntimes/rights-gpu", f"modelservices/{name}"} <= asked:
             break
     else:
         pytest.fail("the auditor has found nothing")

@@ -157,7 +157,7 @@ class Connection(Session, asyncio.Protocol):
             return
         self.outbox.write(build_goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
         self.outbox.write(build_frame(FrameType.PING, 0, 0, DRAIN_PINGS[0]))
-        self._leave_deadline = self._server.now + self.limits.linger_seconds
+        self._leave_deadline = self._server.now + self.limits.leave_seconds
 
     def close_when_idle(self) -> None:
         """Leave; at once when there is nothing in flight."""
@@ -208,7 +208,7 @@ class Connection(Session, asyncio.Protocol):
         self._last_accepted_id = self._last_stream_id
         self.outbox.write(build_goaway(self._last_stream_id, ErrorCode.NO_ERROR))
         if not self.streams:
-            self._linger()
+            self._linger(self.limits.leave_seconds)
 
     def on_drain_ping(self, payload: bytes) -> None:
         """See `Session`."""
@@ -222,7 +222,7 @@ class Connection(Session, asyncio.Protocol):
     def on_last_stream(self) -> None:
         """See `Session`."""
         if self._last_accepted_id != MAX_STREAM_ID:
-            self._linger()
+            self._linger(self.limits.leave_seconds)
         elif self._leaving and self.limits.leaves_when_idle:
             self.stop_accepting()
 
@@ -266,17 +266,18 @@ class Connection(Session, asyncio.Protocol):
         if self._ended:
             return
         self.outbox.write(build_goaway(self._last_stream_id, failure.code, str(failure)))
-        self._linger()
+        self._linger(self.limits.linger_seconds)
         self._drop_streams()
 
-    def _linger(self) -> None:
+    def _linger(self, seconds: float) -> None:
         """Send our end of stream and read on for a moment: closing at once could destroy the last answers.
 
-        The kernel resets a connection that is closed with unread data.
+        The kernel resets a connection that is closed with unread data, and a client that writes to it fails
+        before it has read the GOAWAY that tells it to ask elsewhere.
         """
         self._ended = True
         self.outbox.close()
-        self._linger_deadline = self._server.now + self.limits.linger_seconds
+        self._linger_deadline = self._server.now + seconds
         if self._transport.is_closing():
             return
         if self._deferred:

@@ -45,6 +45,9 @@ class Http2Limits:
     write_stall_seconds: float = 20.0  # the client reads nothing at all
     stream_stall_seconds: float = 60.0  # the client grants no window to an answer
     linger_seconds: float = 2.0
+    leave_seconds: float = (
+        10.0  # for a client that does not run just now to learn that it has to go elsewhere
+    )
     # GOAWAY, but at the very end, waits for a moment without streams: Python's h2, and so httpx, takes it for
     # the end of those that are open.
     leaves_when_idle: bool = False

@@ -31,6 +31,7 @@ IMPATIENT = replace(
     write_stall_seconds=0.4,
     stream_stall_seconds=0.4,
     linger_seconds=0.3,
+    leave_seconds=0.3,
 )
 
 Connect: TypeAlias = Callable[..., RawClient]

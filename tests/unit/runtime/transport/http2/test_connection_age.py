@@ -17,7 +17,7 @@ from tests.unit.runtime.transport.http2.raw_client import ACK, GOAWAY, PING, Raw
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 from modelservice_runtime.transport.status import GrpcStatus
 
-YOUNG = replace(SMALL, max_connection_age_seconds=0.2, linger_seconds=0.2)
+YOUNG = replace(SMALL, max_connection_age_seconds=0.2, linger_seconds=0.2, leave_seconds=0.2)
 
 
 class Patient(Chat):

@@ -53,10 +53,13 @@ def test_idle_connection_is_told_to_leave_and_closed() -> None:
     assert raw.GOAWAY not in play.client.kinds
     play.step("sweep", 1.0)
     assert play.client.kinds[-2:] == [raw.GOAWAY, raw.PING]
-    play.step("sweep", LIMITS.linger_seconds + 1)
+    play.step("sweep", LIMITS.leave_seconds + 1)
     assert play.client.kinds[-1] == raw.GOAWAY
     assert play.transport.closing
-    play.step("sweep", LIMITS.linger_seconds + 1)
+    play.step("sweep", LIMITS.leave_seconds - 1)
+    play.step("head", "/test.Test/Echo", False)
+    assert not play.transport.aborted, "who does not run for a while has not read yet that it has to go"
+    play.step("sweep", 2.0)
     assert play.transport.aborted
 
 
