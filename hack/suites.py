@@ -1,8 +1,9 @@
 """Run every test, two suites at a time, with one summary (`python -m hack.suites`).
 
-Whoever has finished a suite takes the next, so that no core rests before the last one. The longest stand in
-front: the operator's integration tests, which mostly wait, and beside them the unit tests, which need a core.
-So it goes on: tests on a real node wait for its containers half of the time, others compile and train.
+Whoever has finished a suite takes the next, so that no core rests before the last one. The operator's
+integration tests, which mostly wait, are the longest and stand in front; beside them run those that need a
+core. Then come the tests on a real node, which wait for its containers half of the time and compare how fast
+models answer; beside them run what is short.
 
 Tests that failed while others had the cores run once more, alone. Those that pass then are *unsteady*: the
 summary names them, and each is a fault to mend, of the test or of the code. More than a few fail the run.
@@ -140,9 +141,9 @@ def main() -> int:
     suites = (
         Suite("operator", (apart[0], *(f"--ignore={file}" for file in ELSEWHERE))),
         Suite("unit", ("tests/unit",), quiet=True),
-        Suite("e2e", ("tests/e2e", *(f"--ignore={path}" for path in PROGRAMS)), quiet=True),
         Suite("integration", rest, quiet=True),
         Suite("runtime", apart[1:], quiet=True),
+        Suite("e2e", ("tests/e2e", *(f"--ignore={path}" for path in PROGRAMS)), quiet=True),
         Suite("beside", ELSEWHERE, quiet=True),
         Suite("programs", PROGRAMS, quiet=True),
     )
