@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from benchmarks.scale.edits import KINDS, STILL, Kind, Users, percentile
@@ -23,7 +24,7 @@ from modelservice_operator.facts.errors import ApiError, NotFoundError
 from modelservice_operator.facts.kinds import MODEL_RUNTIMES, MODEL_SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from contextlib import AbstractContextManager
 
 SETTLE_SECONDS = 10.0
@@ -192,22 +193,24 @@ class Bench:
         )
 
     async def _edit_all(self) -> None:
-        for kind in KINDS:
-            await self._edit_at_rates(kind, contextlib.nullcontext)
+        await self._edit_each(KINDS, contextlib.nullcontext)
 
     async def _edit_still(self) -> None:
         """What the operator and the API server do alone, where nothing else needs the cores."""
         if (plane := self._options.plane) is None:
             tell("the controllers of a cluster that was not started for this are left alone")
             return
-        await self._edit_at_rates(STILL, plane.holding_still)
+        await self._edit_each((STILL,), plane.holding_still)
 
-    async def _edit_at_rates(self, kind: Kind, during: Callable[[], AbstractContextManager[None]]) -> None:
+    async def _edit_each(
+        self, kinds: Iterable[Kind], during: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """Each kind at each rate, with one replica: what its memory grows to is seen in the last ones."""
         users = Users(self._api, self._options, self._sight)
         with contextlib.suppress(ApiError):
             await users.prepare()
         async with self._replica() as replica:
-            for rate in self._options.rates:
+            for kind, rate in product(kinds, self._options.rates):
                 self.result.edits.append(await self._edit(replica, users, kind, rate, during))
                 self._keep(self.result)
 
