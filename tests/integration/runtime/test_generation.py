@@ -47,6 +47,14 @@ def test_a_folder_is_served_to_the_end_of_its_streams(folder: Path) -> None:
             with _asked(server.http_port, "/v1/chat/completions", body) as answer:
                 content = json.loads(answer.read())["choices"][0]["message"]["content"]
             assert content == wanted
+            with _client(server.http_port) as client:
+                response = client.responses.create(model="chat", input=question, temperature=0)
+                events = list(
+                    client.responses.create(model="chat", input=question, temperature=0, stream=True)
+                )
+            assert (response.status, response.output_text) == ("completed", wanted)
+            assert events[-1].type == "response.completed"
+            assert events[-1].response.output_text == wanted
 
         body = {"model": "chat", "prompt": "A", "max_tokens": 1000, "ignore_eos": True, "stream": True}
         with _asked(server.http_port, "/v1/completions", body) as answer:
@@ -78,8 +86,7 @@ def test_adapters_are_models_of_their_own_to_clients(tmp_path: Path) -> None:
     with server_process("--model", f"chat={folder}", *flags, "--max-sequences", "4") as server:
         assert server.wait_for("model ready")["adapters"] == ["law", "poet"]
         server.wait_for("ready")
-        address = f"http://127.0.0.1:{server.http_port}/v1"
-        with openai.OpenAI(base_url=address, api_key="none", max_retries=0, timeout=120) as client:
+        with _client(server.http_port) as client:
             parents = {one.id: one.parent for one in client.models.list()}  # type: ignore[attr-defined]
             assert parents == {"chat": None, "law": "chat", "poet": "chat"}
             alone = {name: _chat(client, name) for name in parents}
@@ -93,6 +100,11 @@ def test_adapters_are_models_of_their_own_to_clients(tmp_path: Path) -> None:
     assert len(set(alone.values())) == 3
     assert together == [*alone.values(), *alone.values()]
     assert 'max_lora="2",model_name="chat",running_lora_adapters="",waiting_lora_adapters=""' in metrics
+
+
+def _client(port: int) -> openai.OpenAI:
+    address = f"http://127.0.0.1:{port}/v1"
+    return openai.OpenAI(base_url=address, api_key="none", max_retries=0, timeout=120)
 
 
 def _chat(client: openai.OpenAI, model: str) -> str:

@@ -46,7 +46,7 @@ def openai_error_response(error: ServingError) -> HttpResponse:
     )
 
 
-def error_document(error: ServingError) -> dict[str, object]:
+def error_document(error: ServingError) -> dict[str, dict[str, str | None]]:
     """What a client is told, also within a stream."""
     status = mapping_of(error).status
     fallback = "server_error" if status >= 500 else "invalid_request_error"

@@ -2,25 +2,32 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
 import orjson
 
-from modelservice_runtime.errors import ServingError, internal_error
+from modelservice_runtime.errors import NotFoundError, ServingError, internal_error
+from modelservice_runtime.generation.values import GenerativeModel
 from modelservice_runtime.models.repository import ModelTable
 from modelservice_runtime.protocols.metadata import model_list
+from modelservice_runtime.protocols.openai.answering.call import Form
 from modelservice_runtime.protocols.openai.answering.chat_form import ChatForm
 from modelservice_runtime.protocols.openai.answering.completion_form import CompletionForm
-from modelservice_runtime.protocols.openai.answering.documents import begin_answer
+from modelservice_runtime.protocols.openai.answering.documents import Answered, begin_answer
 from modelservice_runtime.protocols.openai.answering.prompts import (
     Asker,
+    Text,
     prepare_chat,
     prepare_completion,
 )
+from modelservice_runtime.protocols.openai.answering.response_form import ResponseForm
 from modelservice_runtime.protocols.openai.answering.starting import start_call
 from modelservice_runtime.protocols.openai.asking.asked import read_chat, read_completion
-from modelservice_runtime.protocols.openai.asking.fields import shown
+from modelservice_runtime.protocols.openai.asking.fields import Fields, shown
+from modelservice_runtime.protocols.openai.asking.responses import read_response
+from modelservice_runtime.protocols.openai.asking.sampling import Wishes
 from modelservice_runtime.protocols.openai.body import read_body
 from modelservice_runtime.protocols.openai.errors import UnknownModelError, openai_error_response
 from modelservice_runtime.protocols.openai.models import (
@@ -47,6 +54,26 @@ log = logging.getLogger(__name__)
 _RouteHandler: TypeAlias = Callable[[OpenAiRoute, HttpRequest], HttpResponse | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A request to a model that generates text, under the name that it was asked for by."""
+
+    request: HttpRequest
+    fields: Fields
+    name: str
+    model: GenerativeModel
+    asker: Asker
+
+    def begin(self, prefix: str) -> Answered:
+        """Its answer, which begins now."""
+        return begin_answer(prefix, self.name, self.model.text)
+
+    def start(self, form: Form, texts: Callable[[], list[Text]], wishes: Wishes, operation: str) -> None:
+        """Answer later; `operation` is one of OpenTelemetry's for generative models."""
+        self.request.tell({"gen_ai.operation.name": operation, "gen_ai.request.model": self.name})
+        start_call(self.request, self.model.lane, form, texts, streamed=wishes.streamed)
+
+
 class OpenAiFrontEnd:
     """See `FrontEnd`. `others` answers for models of tensors where the path is also TensorFlow Serving's."""
 
@@ -56,6 +83,8 @@ class OpenAiFrontEnd:
         self._handlers: dict[OpenAiEndpoint, _RouteHandler] = {
             OpenAiEndpoint.CHAT: self._chat,
             OpenAiEndpoint.COMPLETION: self._complete,
+            OpenAiEndpoint.RESPONSE: self._respond,
+            OpenAiEndpoint.STORED_RESPONSE: self._find_response,
             OpenAiEndpoint.EMBEDDINGS: self._embed,
             OpenAiEndpoint.RERANK: self._rerank,
             OpenAiEndpoint.MODEL_LIST: self._list_models,
@@ -101,35 +130,50 @@ class OpenAiFrontEnd:
         return HttpResponse(200, orjson.dumps(document))
 
     def _chat(self, _route: OpenAiRoute, request: HttpRequest) -> None:
-        fields = read_body(request)
-        name = read_model_name(fields)
-        model, adapter = find_text_model(self._table, name)
-        asked = read_chat(fields)
-        wishes = asked.wishes
+        asking = self._open(request)
+        asked = read_chat(asking.fields)
         form = ChatForm(
-            begin_answer("chatcmpl", name, model.text),
-            logprobs=wishes.logprobs is not None,
-            include_usage=wishes.include_usage,
-            one_call=asked.one_call,
+            asking.begin("chatcmpl-"),
+            logprobs=asked.wishes.logprobs is not None,
+            include_usage=asked.wishes.include_usage,
+            one_call=asked.calls.only_one,
         )
-        make_texts = partial(prepare_chat, model, asked, Asker(request.owner, adapter))
-        request.tell({"gen_ai.operation.name": "chat", "gen_ai.request.model": name})
-        start_call(request, model.lane, form, make_texts, streamed=wishes.streamed)
+        asking.start(form, partial(prepare_chat, asking.model, asked, asking.asker), asked.wishes, "chat")
 
     def _complete(self, _route: OpenAiRoute, request: HttpRequest) -> None:
+        asking = self._open(request)
+        asked = read_completion(asking.fields)
+        form = CompletionForm(
+            asking.begin("cmpl-"),
+            logprobs=asked.wishes.logprobs is not None,
+            include_usage=asked.wishes.include_usage,
+        )
+        texts = partial(prepare_completion, asking.model, asked, asking.asker)
+        asking.start(form, texts, asked.wishes, "text_completion")
+
+    def _respond(self, _route: OpenAiRoute, request: HttpRequest) -> None:
+        asking = self._open(request)
+        asked = read_response(asking.fields)
+        form = ResponseForm(
+            asking.begin("resp_"),
+            asked.repeated,
+            replace(asking.model.sampling, **asked.chat.wishes.sampling),
+            one_call=asked.chat.calls.only_one,
+        )
+        texts = partial(prepare_chat, asking.model, asked.chat, asking.asker)
+        asking.start(form, texts, asked.chat.wishes, "chat")
+
+    def _find_response(self, route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
+        raise NotFoundError(
+            f"the response {shown(route.response)} does not exist: nothing is stored here; send the whole "
+            "conversation to /v1/responses as 'input'"
+        )
+
+    def _open(self, request: HttpRequest) -> _Asking:
         fields = read_body(request)
         name = read_model_name(fields)
         model, adapter = find_text_model(self._table, name)
-        asked = read_completion(fields)
-        wishes = asked.wishes
-        form = CompletionForm(
-            begin_answer("cmpl", name, model.text),
-            logprobs=wishes.logprobs is not None,
-            include_usage=wishes.include_usage,
-        )
-        make_texts = partial(prepare_completion, model, asked, Asker(request.owner, adapter))
-        request.tell({"gen_ai.operation.name": "text_completion", "gen_ai.request.model": name})
-        start_call(request, model.lane, form, make_texts, streamed=wishes.streamed)
+        return _Asking(request, fields, name, model, Asker(request.owner, adapter))
 
     def _embed(self, _route: OpenAiRoute, request: HttpRequest) -> HttpResponse | None:
         return answer_embeddings(self._table, read_body(request), request)

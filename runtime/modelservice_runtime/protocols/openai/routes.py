@@ -20,6 +20,8 @@ class OpenAiEndpoint(Enum):
 
     CHAT = auto()
     COMPLETION = auto()
+    RESPONSE = auto()
+    STORED_RESPONSE = auto()
     EMBEDDINGS = auto()
     RERANK = auto()
     MODEL_LIST = auto()
@@ -29,6 +31,8 @@ class OpenAiEndpoint(Enum):
 OPENAI_METHODS: dict[OpenAiEndpoint, tuple[bytes, ...]] = {
     OpenAiEndpoint.CHAT: WRITE,
     OpenAiEndpoint.COMPLETION: WRITE,
+    OpenAiEndpoint.RESPONSE: WRITE,
+    OpenAiEndpoint.STORED_RESPONSE: (*READ, b"DELETE"),
     OpenAiEndpoint.EMBEDDINGS: WRITE,
     OpenAiEndpoint.RERANK: WRITE,
     OpenAiEndpoint.MODEL_LIST: READ,
@@ -39,6 +43,8 @@ _COHERE_RERANK = "/v2/rerank"
 _PATHS = {
     "/v1/chat/completions": OpenAiEndpoint.CHAT,
     "/v1/completions": OpenAiEndpoint.COMPLETION,
+    "/v1/responses": OpenAiEndpoint.RESPONSE,
+    "/v1/responses/{response}": OpenAiEndpoint.STORED_RESPONSE,
     "/v1/embeddings": OpenAiEndpoint.EMBEDDINGS,
     "/v1/rerank": OpenAiEndpoint.RERANK,
     _COHERE_RERANK: OpenAiEndpoint.RERANK,
@@ -52,10 +58,11 @@ OPENAI_ROUTES: RouteTable[OpenAiEndpoint] = RouteTable(
 
 @dataclass(frozen=True, slots=True)
 class OpenAiRoute:
-    """An endpoint, the model that the path names, and whether other protocols have this path too."""
+    """An endpoint, what the path names, and whether other protocols have this path too."""
 
     endpoint: OpenAiEndpoint
     model: str
+    response: str
     is_shared: bool
 
 
@@ -74,6 +81,10 @@ def match_openai_route(segments: tuple[bytes, ...]) -> OpenAiRoute | None:
     if match is None:
         return None
     is_about_models = match.target in (OpenAiEndpoint.MODEL_LIST, OpenAiEndpoint.MODEL)
+    named = match.parameters
     return OpenAiRoute(
-        match.target, match.parameters.get("model", ""), is_about_models and segments[0] == b"v1"
+        match.target,
+        named.get("model", ""),
+        named.get("response", ""),
+        is_about_models and segments[0] == b"v1",
     )

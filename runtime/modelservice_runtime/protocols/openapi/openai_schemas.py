@@ -24,10 +24,9 @@ from modelservice_runtime.protocols.openapi.schemas import (
 _WHOLE: Schema = {"type": "integer"}
 _STOP: Schema = {"description": "a text that ends the answer, or up to 16 of them"}
 _FINISH: Schema = {"enum": ["stop", "length", "tool_calls"]}
-_COMMON: dict[str, Schema] = {
+_SAMPLING: dict[str, Schema] = {
     "stream": nullable(BOOLEAN),
     "stream_options": nullable(OBJECT),
-    "max_tokens": nullable(_WHOLE),
     "temperature": nullable(NUMBER),
     "top_p": nullable(NUMBER),
     "top_k": nullable(_WHOLE),
@@ -37,7 +36,6 @@ _COMMON: dict[str, Schema] = {
     "repetition_penalty": nullable(NUMBER),
     "logit_bias": nullable(OBJECT),
     "seed": nullable(_WHOLE),
-    "n": nullable(_WHOLE),
     "stop": _STOP,
     "stop_token_ids": nullable(array(_WHOLE)),
     "min_tokens": nullable(_WHOLE),
@@ -46,6 +44,34 @@ _COMMON: dict[str, Schema] = {
     "priority": nullable(_WHOLE),
     "cache_salt": nullable(STRING),
     "structured_outputs": nullable(OBJECT),
+}
+_COMMON: dict[str, Schema] = {**_SAMPLING, "max_tokens": nullable(_WHOLE), "n": nullable(_WHOLE)}
+
+
+# What a response says of its request.
+_REPEATED: dict[str, Schema] = {
+    "background": BOOLEAN,
+    "instructions": nullable(STRING),
+    "max_output_tokens": nullable(COUNT),
+    "max_tool_calls": nullable(COUNT),
+    "metadata": OBJECT,
+    "parallel_tool_calls": BOOLEAN,
+    "previous_response_id": ANY,
+    "prompt_cache_key": nullable(STRING),
+    "reasoning": OBJECT,
+    "safety_identifier": nullable(STRING),
+    "service_tier": STRING,
+    "store": BOOLEAN,
+    "text": OBJECT,
+    "tool_choice": ANY,
+    "tools": array(OBJECT),
+    "top_logprobs": COUNT,
+    "truncation": STRING,
+    "user": nullable(STRING),
+    "temperature": NUMBER,
+    "top_p": NUMBER,
+    "presence_penalty": NUMBER,
+    "frequency_penalty": NUMBER,
 }
 
 
@@ -93,6 +119,53 @@ OPENAI_SCHEMAS: dict[str, Schema] = {
         {**_COMMON, "logprobs": nullable(_WHOLE), "echo": nullable(BOOLEAN)},
     ),
     "Completion": _answer({"text": STRING}, "text_completion"),
+    "ResponseRequest": open_record(
+        {"model": STRING, "input": {"description": "a text, or a list of items"}},
+        {
+            **_SAMPLING,
+            "instructions": nullable(STRING),
+            "max_output_tokens": nullable(_WHOLE),
+            "include": nullable(array(STRING)),
+            "top_logprobs": nullable(_WHOLE),
+            "text": nullable(OBJECT),
+            "tools": nullable(array(OBJECT)),
+            "tool_choice": ANY,
+            "parallel_tool_calls": nullable(BOOLEAN),
+            "metadata": nullable(OBJECT),
+            "reasoning": nullable(OBJECT),
+            "truncation": {"enum": ["auto", "disabled", None]},
+            "store": {**nullable(BOOLEAN), "description": "nothing is stored"},
+            "max_tool_calls": nullable(_WHOLE),
+            "prompt_cache_key": nullable(STRING),
+            "safety_identifier": nullable(STRING),
+            "user": nullable(STRING),
+            "chat_template_kwargs": nullable(OBJECT),
+        },
+    ),
+    "Response": record(
+        {
+            "id": STRING,
+            "object": {"enum": ["response"]},
+            "created_at": COUNT,
+            "completed_at": nullable(COUNT),
+            "status": {"enum": ["completed", "incomplete"]},
+            "error": ANY,
+            "incomplete_details": nullable(OBJECT),
+            "model": STRING,
+            "output": array(OBJECT),
+            "usage": ref("ResponseUsage"),
+            **_REPEATED,
+        }
+    ),
+    "ResponseUsage": record(
+        {
+            "input_tokens": COUNT,
+            "input_tokens_details": record({"cached_tokens": COUNT, "cache_write_tokens": COUNT}),
+            "output_tokens": COUNT,
+            "output_tokens_details": record({"reasoning_tokens": COUNT}),
+            "total_tokens": COUNT,
+        }
+    ),
     "GenerateRequest": open_record(
         {"text_input": STRING}, {**_COMMON, "id": nullable(STRING), "parameters": nullable(OBJECT)}
     ),

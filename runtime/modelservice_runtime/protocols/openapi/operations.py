@@ -1,6 +1,6 @@
 """What each endpoint takes and answers, for the document; data only.
 
-Endpoints that only refuse (loading by request, shared memory) are not part of it.
+Endpoints that only refuse (loading by request, shared memory, stored responses) are not part of it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from modelservice_runtime.protocols.rest.front_end import READ
 from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES, TfsEndpoint
 
 DOCUMENT_PATH = "/openapi.json"
-REFUSING = frozenset({Endpoint.MODEL_CONTROL, Endpoint.SHARED_MEMORY})
+REFUSING = frozenset(
+    {Endpoint.MODEL_CONTROL, Endpoint.SHARED_MEMORY, OpenAiEndpoint.STORED_RESPONSE},
+)
 
 _ABOUT_A_MODEL = (404, 503)
 _RUNS_A_MODEL = (400, 404, 413, 415, 429, 500, 501, 503, 504, 507)
@@ -114,6 +116,14 @@ _OPENAI: dict[OpenAiEndpoint, Operation] = {
         error="OpenAiError",
         streamed=True,
     ),
+    OpenAiEndpoint.RESPONSE: Operation(
+        "The next items of a conversation; nothing is stored",
+        "Response",
+        body="ResponseRequest",
+        statuses=_GENERATES,
+        error="OpenAiError",
+        streamed=True,
+    ),
     OpenAiEndpoint.EMBEDDINGS: Operation(
         "Vectors of texts",
         "EmbeddingList",
@@ -161,6 +171,6 @@ def path_operations() -> list[PathOperation]:
     openai = [
         PathOperation(path, endpoint.name, "OpenAI", OPENAI_METHODS[endpoint], _OPENAI[endpoint])
         for path, endpoint in OPENAI_ROUTES
-        if path not in shared
+        if path not in shared and endpoint not in REFUSING
     ]
     return [PathOperation(DOCUMENT_PATH, "DOCUMENT", "Server", READ, _DOCUMENT), *oip, *tfs, *openai]

@@ -17,7 +17,7 @@ from modelservice_runtime.protocols.openai.answering.prompts import Asker, prepa
 from modelservice_runtime.protocols.openai.answering.starting import start_call
 from modelservice_runtime.protocols.openai.asking.asked import CompletionAsked
 from modelservice_runtime.protocols.openai.asking.fields import Fields
-from modelservice_runtime.protocols.openai.asking.formats import read_format
+from modelservice_runtime.protocols.openai.asking.formats import read_format, read_response_format
 from modelservice_runtime.protocols.openai.asking.sampling import read_wishes
 from modelservice_runtime.protocols.openai.body import read_body
 from modelservice_runtime.protocols.openai.errors import FieldError
@@ -39,6 +39,10 @@ class GenerateForm:
     def logprob(self, logprob: TokenLogprob) -> TokenLogprob:
         """See `Form.logprob`; nobody asks for any."""
         return logprob
+
+    def first_frames(self) -> bytes:
+        """See `Form.first_frames`."""
+        return b""
 
     def frames(self, choice: Choice) -> bytes:
         """See `Form.frames`."""
@@ -87,7 +91,7 @@ def _read(fields: Fields, model: str) -> CompletionAsked:
     if wishes.choices > 1:
         raise FieldError("'n' must be 1: there is one 'text_output'", "n")
     echo = not merged.flag("exclude_input_in_output", default=True)
-    return CompletionAsked(wishes, [text], echo, read_format(merged))
+    return CompletionAsked(wishes, [text], echo, read_format(merged, read_response_format(merged)))
 
 
 def _frame(document: dict[str, Any]) -> bytes:

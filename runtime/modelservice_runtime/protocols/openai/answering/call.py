@@ -76,6 +76,9 @@ class Form(Protocol):
     def logprob(self, logprob: TokenLogprob) -> Any:
         """How a token's logprob is kept until it is told."""
 
+    def first_frames(self) -> bytes:
+        """What a stream begins with, before any text."""
+
     def frames(self, choice: Choice) -> bytes:
         """What is new of a text, as events of a stream; takes it."""
 
@@ -133,6 +136,8 @@ class TextCall:
             return
         if streamed and not self._is_over:
             self._stream = self._request.stream(StreamHead(EVENT_STREAM, headers=_STREAM_HEADERS), self)
+            if first := self._form.first_frames():
+                self._stream.write(first)
 
     def leave(self) -> None:
         """The client has gone."""

@@ -39,6 +39,10 @@ class ChatForm:
         """See `Form.logprob`."""
         return chat_logprob(self._answered.text, logprob)
 
+    def first_frames(self) -> bytes:
+        """See `Form.first_frames`."""
+        return b""
+
     def frames(self, choice: Choice) -> bytes:
         """See `Form.frames`."""
         deltas = list(self._deltas(choice))

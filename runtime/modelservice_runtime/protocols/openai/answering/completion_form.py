@@ -41,6 +41,10 @@ class CompletionForm:
         """See `Form.logprob`."""
         return completion_logprob(self._answered.text, logprob)
 
+    def first_frames(self) -> bytes:
+        """See `Form.first_frames`."""
+        return b""
+
     def frames(self, choice: Choice) -> bytes:
         """See `Form.frames`."""
         text = _text(choice)

@@ -34,7 +34,7 @@ class Answered:
 
 def begin_answer(prefix: str, model: str, text: TextModel) -> Answered:
     """An answer of a name of its own, which begins now."""
-    return Answered(f"{prefix}-{uuid.uuid4().hex}", int(time.time()), model, text)
+    return Answered(f"{prefix}{uuid.uuid4().hex}", int(time.time()), model, text)
 
 
 def frame(document: dict[str, Any]) -> bytes:

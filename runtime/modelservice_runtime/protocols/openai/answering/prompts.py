@@ -21,6 +21,7 @@ from modelservice_runtime.protocols.openai.answering.prompt_threads import Promp
 from modelservice_runtime.protocols.openai.asking.asked import ChatAsked, CompletionAsked
 from modelservice_runtime.protocols.openai.asking.formats import AskedForm
 from modelservice_runtime.protocols.openai.asking.sampling import Wishes
+from modelservice_runtime.protocols.openai.asking.tools import AskedCalls
 from modelservice_runtime.protocols.openai.errors import FieldError
 
 # Longer ones cannot fit: no token of a usual vocabulary stands for more characters than this.
@@ -74,12 +75,13 @@ def prepare(
 def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list[Text]:
     """A conversation's texts, `n` of them. Raises InvalidRequestError."""
     size = sum([len(str(message["content"])) for message in asked.messages])
-    _check_length(size, model.lane.limits, "messages")
-    prompt = model.text.render_chat(asked.messages, asked.tools, asked.variables)
-    tokens = _encode(model, prompt, "messages", add_special_tokens=False)
+    calls, param = asked.calls, asked.param
+    _check_length(size, model.lane.limits, param)
+    prompt = model.text.render_chat(asked.messages, calls.tools, asked.variables)
+    tokens = _encode(model, prompt, param, add_special_tokens=False)
     guide = _guide(model, asked.form)
-    requests = _requests(model, tokens, "messages", asked.wishes, asker, guide)
-    return [Text(one, _read_tools(model, asked) if asked.reads_tools else None) for one in requests]
+    requests = _requests(model, tokens, param, asked.wishes, asker, guide)
+    return [Text(one, _read_tools(model, calls) if calls.are_read else None) for one in requests]
 
 
 def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: Asker) -> list[Text]:
@@ -154,9 +156,9 @@ def _reseeded(sampling: Sampling, index: int) -> Sampling:
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
 
 
-def _read_tools(model: GenerativeModel, asked: ChatAsked) -> ToolReader:
+def _read_tools(model: GenerativeModel, calls: AskedCalls) -> ToolReader:
     try:
-        return model.text.read_tools(is_forced=asked.calls_tools)
+        return model.text.read_tools(is_forced=calls.form is not None)
     except InvalidRequestError as error:
         raise FieldError(f"'tools': {error}", "tools") from error
 
@@ -177,16 +179,15 @@ def _max_tokens(prompt_tokens: int, param: str, wishes: Wishes, limits: Generati
         answer = "" if wanted is None else f" and {wanted} of the answer"
         raise FieldError(
             f"{prompt_tokens} tokens of the prompt{answer} exceed the model's {limits.max_context_tokens}; "
-            "shorten the messages or the answer",
+            f"shorten the {param} or the answer",
             param,
             "context_length_exceeded",
         )
     if wanted is None:
         return min(room, limits.max_output_tokens)
     if wanted > limits.max_output_tokens:
-        raise FieldError(
-            f"'max_tokens' is {wanted}; this server grants {limits.max_output_tokens}", "max_tokens"
-        )
+        name = wishes.ends.limit_param
+        raise FieldError(f"'{name}' is {wanted}; this server grants {limits.max_output_tokens}", name)
     return wanted
 
 

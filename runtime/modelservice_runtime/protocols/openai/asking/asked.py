@@ -6,16 +6,16 @@ The pieces stay apart from prompts as tokens: templates and tokenizers take thei
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from modelservice_runtime.generation.values import FormKind, TextForm
 from modelservice_runtime.protocols.openai.asking.fields import Fields
-from modelservice_runtime.protocols.openai.asking.formats import AskedForm, read_format
-from modelservice_runtime.protocols.openai.asking.messages import read_messages, read_tools, tool_name
+from modelservice_runtime.protocols.openai.asking.formats import AskedForm, read_format, read_response_format
+from modelservice_runtime.protocols.openai.asking.messages import read_messages
 from modelservice_runtime.protocols.openai.asking.sampling import (
     MAX_LOGPROBS,
     Wishes,
     read_token_ids,
     read_wishes,
 )
+from modelservice_runtime.protocols.openai.asking.tools import AskedCalls, read_calls, read_tools
 from modelservice_runtime.protocols.openai.errors import FieldError
 
 MAX_PROMPTS = 64
@@ -24,24 +24,18 @@ _MAX_PROMPT_TOKENS = 1 << 22
 _RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "continue_final_message"})
 
 Prompt: TypeAlias = str | list[int]
-_Tools: TypeAlias = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ChatAsked:
-    """A conversation to be continued.
-
-    With `reads_tools` calls of tools are looked for in the answer; with `calls_tools` it has to be one.
-    """
+    """A conversation to be continued. `param` is the field that it came in."""
 
     wishes: Wishes
     messages: list[dict[str, Any]]
-    tools: list[dict[str, Any]] | None
-    reads_tools: bool
-    calls_tools: bool
-    one_call: bool
+    calls: AskedCalls
     variables: dict[str, Any]
     form: AskedForm | None
+    param: str = "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +56,14 @@ def read_chat(fields: Fields) -> ChatAsked:
     top = fields.whole("top_logprobs", 0, MAX_LOGPROBS)
     if top and not wants_logprobs:
         raise FieldError("'top_logprobs' needs 'logprobs' to be true", "top_logprobs")
-    choice, tools = _read_allowed(fields, read_tools(fields))
-    form, called = read_format(fields), _read_tool_choice(fields, choice, tools)
-    if form is not None and called is not None:
-        raise FieldError(f"'tool_choice' contradicts '{form.param}'; send one of them", "tool_choice")
-    is_none = choice == "none"
+    form = read_format(fields, read_response_format(fields))
+    calls = read_calls(fields, read_tools(fields), form)
     return ChatAsked(
         wishes=read_wishes(fields, (top or 0) if wants_logprobs else None),
         messages=read_messages(fields),
-        tools=None if is_none else tools,
-        reads_tools=tools is not None and not is_none,
-        calls_tools=called is not None,
-        one_call=not fields.flag("parallel_tool_calls", default=True),
-        variables=_read_variables(fields),
-        form=form or called,
+        calls=calls,
+        variables=read_variables(fields),
+        form=form or calls.form,
     )
 
 
@@ -88,12 +76,12 @@ def read_completion(fields: Fields) -> CompletionAsked:
         wishes=read_wishes(fields, logprobs, least_tokens=0 if echo else 1),
         prompts=_read_prompts(fields),
         echo=echo,
-        form=read_format(fields),
+        form=read_format(fields, read_response_format(fields)),
     )
 
 
-def _read_variables(fields: Fields) -> dict[str, Any]:
-    """What the template is given beside the conversation."""
+def read_variables(fields: Fields) -> dict[str, Any]:
+    """What the template is given beside the conversation. Raises FieldError."""
     variables = fields.raw_object("chat_template_kwargs") or {}
     for name in variables:
         if name in _RESERVED:
@@ -107,41 +95,6 @@ def _read_variables(fields: Fields) -> dict[str, Any]:
             "continue_final_message",
         )
     return {**variables, "add_generation_prompt": begins, "continue_final_message": continues}
-
-
-def _read_allowed(fields: Fields, tools: _Tools | None) -> tuple[object, _Tools | None]:
-    """What `tool_choice` says, and the tools that it leaves; `allowed_tools` says both."""
-    choice = fields.any("tool_choice")
-    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools" or tools is None:
-        return choice, tools
-    allowed = Fields(choice, "tool_choice").object("allowed_tools") or Fields({}, "tool_choice.allowed_tools")
-    allowed.required("mode")
-    named = allowed.items("tools", max_items=len(tools)) or []
-    names = [_named_function(one) for one in named]
-    if not names or not set(names) <= {tool_name(tool) for tool in tools}:
-        raise allowed.fail("tools", "a list of functions of 'tools'")
-    return allowed.choice("mode", ("auto", "required")), [tool for tool in tools if tool_name(tool) in names]
-
-
-def _read_tool_choice(fields: Fields, choice: object, tools: _Tools | None) -> AskedForm | None:
-    """The form of an answer that has to call a tool; None where it need not."""
-    if choice is None or choice in ("none", "auto"):
-        return None
-    if tools is None:
-        raise FieldError("'tool_choice' needs 'tools'", "tool_choice")
-    if choice == "required":
-        return AskedForm(TextForm(FormKind.TOOL_CALLS, tools), "tool_choice")
-    called = [tool for tool in tools if tool_name(tool) == _named_function(choice)]
-    if not called:
-        expected = "'none', 'auto', 'required' or an object that names a function of 'tools'"
-        raise fields.fail("tool_choice", expected)
-    return AskedForm(TextForm(FormKind.TOOL_CALLS, called), "tool_choice")
-
-
-def _named_function(choice: object) -> str | None:
-    named = choice.get("function") if isinstance(choice, dict) else None
-    name = named.get("name") if isinstance(named, dict) else None
-    return name if isinstance(name, str) else None
 
 
 def _read_prompts(fields: Fields) -> list[Prompt]:

@@ -171,6 +171,13 @@ class Fields:
         return value
 
 
+def as_object(value: object, path: str) -> Fields:
+    """The fields of an entry of a list. Raises FieldError where it is no object."""
+    if not isinstance(value, dict):
+        raise FieldError(f"'{path}' is {shown(value)}; it must be an object", path)
+    return Fields(value, path)
+
+
 def shown(value: object) -> str:
     """A value of a client's, short enough for a sentence."""
     text = repr(value) if isinstance(value, str | int | float | bool) else f"of type {type(value).__name__}"

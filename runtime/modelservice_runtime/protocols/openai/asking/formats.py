@@ -20,9 +20,12 @@ class AskedForm:
     param: str
 
 
-def read_format(fields: Fields) -> AskedForm | None:
-    """The form that the request asks for; None for any text. Raises FieldError."""
-    found = [_read_response_format(fields), _read_structured(fields), *_read_older(fields)]
+def read_format(fields: Fields, first: AskedForm | None) -> AskedForm | None:
+    """The form that the request asks for in OpenAI's field, `first`, or in vLLM's; None for any text.
+
+    Raises FieldError.
+    """
+    found = [first, _read_structured(fields), *_read_older(fields)]
     formats = [one for one in found if one is not None]
     if len(formats) > 1:
         names = " and ".join(f"'{one.param}'" for one in formats)
@@ -30,21 +33,37 @@ def read_format(fields: Fields) -> AskedForm | None:
     return formats[0] if formats else None
 
 
-def _read_response_format(fields: Fields) -> AskedForm | None:
+def read_response_format(fields: Fields) -> AskedForm | None:
+    """Chat's `response_format`. Raises FieldError."""
     wanted = fields.object("response_format")
-    if wanted is None:
+    if wanted is None or _kind(wanted) == "text":
         return None
-    wanted.required("type")
-    kind = wanted.choice("type", ("text", "json_object", "json_schema"))
-    if kind == "text":
-        return None
-    if kind == "json_object":
+    if _kind(wanted) == "json_object":
         return AskedForm(TextForm(FormKind.JSON_OBJECT), "response_format")
     described = wanted.object("json_schema")
     if described is None:
         raise wanted.fail("json_schema", "an object with a name and a schema")
     described.required("schema")
     return _schema(described, "schema")
+
+
+def read_text_format(fields: Fields) -> AskedForm | None:
+    """The `format` in the `text` of responses; its schema stands beside its type. Raises FieldError."""
+    text = fields.object("text")
+    wanted = None if text is None else text.object("format")
+    if wanted is None or _kind(wanted) == "text":
+        return None
+    if _kind(wanted) == "json_object":
+        return AskedForm(TextForm(FormKind.JSON_OBJECT), "text.format")
+    schema = wanted.raw_object("schema")
+    if schema is None:
+        raise wanted.fail("schema", "a JSON schema")
+    return AskedForm(TextForm(FormKind.JSON_SCHEMA, schema), "text.format.schema")
+
+
+def _kind(wanted: Fields) -> str | None:
+    wanted.required("type")
+    return wanted.choice("type", ("text", "json_object", "json_schema"))
 
 
 def _read_structured(fields: Fields) -> AskedForm | None:

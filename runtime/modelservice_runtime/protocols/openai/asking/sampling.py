@@ -43,9 +43,13 @@ _REFUSED_WHERE_TRUE = {
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What ends a text; `max_tokens` None: as much as there is room for."""
+    """What ends a text.
+
+    `max_tokens` None: as much as there is room for; `limit_param` is the field that says it.
+    """
 
     max_tokens: int | None
+    limit_param: str
     min_tokens: int
     stop: tuple[str, ...]
     stop_ids: frozenset[int]
@@ -71,20 +75,26 @@ class Wishes:
     cache_salt: str
 
 
-def read_wishes(fields: Fields, logprobs: int | None, *, least_tokens: int = 1) -> Wishes:
+def read_wishes(
+    fields: Fields,
+    logprobs: int | None,
+    *,
+    least_tokens: int = 1,
+    limits: tuple[str, ...] = ("max_completion_tokens", "max_tokens"),
+) -> Wishes:
     """The fields that every request to generate may have. Raises FieldError.
 
-    `logprobs` is read elsewhere: chat and completions say it differently. An answer of fewer than
-    `least_tokens` is none.
+    `logprobs` is read elsewhere: each endpoint says it differently. An answer of fewer than `least_tokens` is
+    none. `limits` are the fields for the most tokens; the first that is there counts.
     """
-    _refuse_unknown(fields)
+    refuse(fields, _REFUSED, _REFUSED_WHERE_TRUE)
     fields.required("model")
     options = fields.object("stream_options")
     return Wishes(
         model=fields.text("model") or "",
         sampling=_read_sampling(fields),
         logprobs=logprobs,
-        ends=_read_ends(fields, least_tokens),
+        ends=_read_ends(fields, least_tokens, limits),
         choices=_read_choices(fields),
         streamed=fields.flag("stream"),
         include_usage=options is not None and options.flag("include_usage"),
@@ -93,11 +103,12 @@ def read_wishes(fields: Fields, logprobs: int | None, *, least_tokens: int = 1) 
     )
 
 
-def _refuse_unknown(fields: Fields) -> None:
-    for name, advice in _REFUSED.items():
+def refuse(fields: Fields, named: Mapping[str, str], true: Mapping[str, str]) -> None:
+    """Raise FieldError with the advice for a field that is there, or that is true."""
+    for name, advice in named.items():
         if fields.has(name):
             raise FieldError(f"'{name}' is not supported: {advice}", name)
-    for name, advice in _REFUSED_WHERE_TRUE.items():
+    for name, advice in true.items():
         if fields.flag(name):
             raise FieldError(f"'{name}' is not supported: {advice}", name)
 
@@ -132,15 +143,16 @@ def _read_bias(fields: Fields) -> dict[int, float]:
     return read
 
 
-def _read_ends(fields: Fields, least_tokens: int) -> Ends:
-    most = fields.whole("max_completion_tokens", least_tokens, _MAX_TOKEN_ID)
-    older = fields.whole("max_tokens", least_tokens, _MAX_TOKEN_ID)
-    max_tokens = older if most is None else most
+def _read_ends(fields: Fields, least_tokens: int, limits: tuple[str, ...]) -> Ends:
+    given = {name: fields.whole(name, least_tokens, _MAX_TOKEN_ID) for name in limits}
+    limit_param = next((name for name, most in given.items() if most is not None), limits[-1])
+    max_tokens = given[limit_param]
     min_tokens = fields.whole("min_tokens", 0, _MAX_TOKEN_ID) or 0
     if max_tokens is not None and min_tokens > max_tokens:
         raise fields.fail("min_tokens", f"at most the {max_tokens} tokens that the answer may have")
     return Ends(
         max_tokens=max_tokens,
+        limit_param=limit_param,
         min_tokens=min_tokens,
         stop=_read_stops(fields),
         stop_ids=frozenset(read_token_ids(fields, "stop_token_ids", _MAX_STOP_IDS) or ()),

@@ -108,9 +108,11 @@ def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.Mo
     with ServerThread({}, publish=publish) as server, connect(server, "k") as client:
         client.chat.completions.create(model="chat", messages=HELLO)
         list(client.completions.create(model="chat", prompt="hello", stream=True))
+        client.responses.create(model="chat", input="hello")
+        list(client.responses.create(model="chat", input="hello", stream=True))
         with pytest.raises(openai.NotFoundError):
             client.chat.completions.create(model="other", messages=HELLO)
-    whole, streamed, refused = seen
+    whole, streamed, *responses, refused = seen
     assert (whole.route, whole.model, whole.status) == ("/v1/chat/completions", "chat", 200)
     fields = access_fields(streamed)
     assert (fields["route"], fields["model"], fields["status"]) == ("/v1/completions", "chat", 200)
@@ -120,6 +122,12 @@ def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.Mo
         "gen_ai.operation.name": "chat", "gen_ai.request.model": "chat",
         "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 5,
     } == span_attributes(whole)  # fmt: skip
+    for response in responses:
+        assert (response.route, response.model, response.status) == ("/v1/responses", "chat", 200)
+        told = span_attributes(response)
+        assert {name: told[name] for name in told if name.startswith("gen_ai.")} == {
+            name: value for name, value in span_attributes(whole).items() if name.startswith("gen_ai.")
+        }
     assert (refused.status, refused.model) == (404, None)
     assert "hello" not in repr(seen)
 
