@@ -1,6 +1,7 @@
 """Texts in a given form: which tokens may come next, by the library llguidance (the extra `guidance`)."""
 
 import json
+import time
 from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
 from math import inf, lcm
@@ -28,6 +29,9 @@ _MAX_NAME_PATTERNS = 32
 # The library makes a state of each remainder, in no limit of its own; those of powers of 2 and 5 are few.
 _MAX_REMAINDERS = 1000
 _TRIED_STEPS = 4
+# All rows wait for the mask of each; most take less than a millisecond. What has to come is looked at to its
+# end in each step, such as the 40,000 letters of `a{40000}`, and the library counts no fuel for that.
+_MAX_STEP_SECONDS = 0.02
 # A weak model writes spaces for ever where it may; indented JSON needs some.
 SPACES = r"[ \n\r\t]{1,20}"
 _INSTALL = "this server has no package llguidance, which keeps texts in a form; install it there"
@@ -153,15 +157,22 @@ def _check(matcher: Any) -> None:
 
 def _try(matcher: "LLMatcher") -> None:
     """Take some steps: the first are the dearest, and what is too much is the request's error now."""
+    seconds = []
     for _ in range(_TRIED_STEPS):
-        allowed = np.flatnonzero(
-            np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
-        )
+        started = time.thread_time()
+        mask = matcher.compute_bitmask()
+        seconds.append(time.thread_time() - started)
+        allowed = np.flatnonzero(np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little"))
         _check(matcher)
         if matcher.is_stopped() or not len(allowed):
             return
         matcher.consume_token(int(allowed[0]))
         _check(matcher)
+    if min(seconds) > _MAX_STEP_SECONDS:
+        raise InvalidRequestError(
+            f"each token of a text in this form takes {min(seconds) * 1000:.0f} ms to find; make its "
+            "texts and repetitions shorter"
+        )
 
 
 def check_size(schema: object) -> None:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.generation.sampling.choosing import choose
 from modelservice_runtime.generation.sampling.row import SamplingRow
+from modelservice_runtime.generation.text import guidance
 from modelservice_runtime.generation.text.folder_text import FolderText, load_text
 from modelservice_runtime.generation.text.guidance import Guidance, LibraryGuide
 from modelservice_runtime.generation.text.template.chat_template import ChatTemplate
@@ -51,8 +52,8 @@ def bytes_tokenizer(special: str) -> Tokenizer:
 
 def make_text(template: str = "", special: str = "[TOOL_CALLS] [ARGS]") -> FolderText:
     tokenizer = bytes_tokenizer(special)
-    guidance = Guidance(tokenizer.to_str(), tokenizer.get_vocab_size(), [END])
-    return FolderText(tokenizer, ChatTemplate({"default": template}, {}), guidance)
+    guides = Guidance(tokenizer.to_str(), tokenizer.get_vocab_size(), [END])
+    return FolderText(tokenizer, ChatTemplate({"default": template}, {}), guides)
 
 
 TEXT = make_text()
@@ -263,6 +264,15 @@ def test_forms_that_cannot_be_followed_are_refused_at_once(bomb: str) -> None:
 
     with pytest.raises(InvalidRequestError):
         make_text(TAGGED).guide(TextForm(kind, value))
+
+
+def test_form_whose_every_token_takes_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows wait for each: of a text as long as forms may have it takes a tenth of a second."""
+    monkeypatch.setattr(guidance, "_MAX_STEP_SECONDS", 0.002)
+
+    assert not TEXT.guide(TextForm(FormKind.REGEX, "a{100}b")).ended
+    with pytest.raises(InvalidRequestError, match=r"each token of a text in this form takes \d"):
+        TEXT.guide(TextForm(FormKind.REGEX, "a{20000}b"))
 
 
 def test_many_fields_of_many_objects_are_followed() -> None:
