@@ -110,6 +110,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = SettingsParser(
         prog="modelservice", description="Serve machine learning models.", allow_abbrev=False
     )
+    _add_version_flag(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=SettingsParser)
     serve_parser = commands.add_parser(
         "serve",
@@ -164,6 +165,7 @@ def _build_plugin_parser() -> argparse.ArgumentParser:
         prog="kubectl msvc", description="Look at ModelServices in a cluster.", allow_abbrev=False
     )
     add_cluster_arguments(parser)
+    _add_version_flag(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=SettingsParser)
     _add_rollout(commands)
     _add_fleet(commands)
@@ -171,6 +173,13 @@ def _build_plugin_parser() -> argparse.ArgumentParser:
     commands.add_parser("version", help="print the version")
     write_manual(parser, parser.prog)
     return parser
+
+
+def _add_version_flag(parser: argparse.ArgumentParser) -> None:
+    """The command `version` as most programs have it."""
+    parser.add_argument(
+        "--version", dest="command", action="store_const", const="version", help="print the version"
+    )
 
 
 def _add_model(commands: "argparse._SubParsersAction[SettingsParser]") -> None:

@@ -54,7 +54,7 @@ class ChatClient:
             try:
                 yield from _pieces(response)
             except (HTTPException, OSError) as error:
-                raise CommandError(f"{self._place}: the answer broke off ({error})") from error
+                raise CommandError(f"{self._place}: the answer broke off: {_cause(error)}") from error
 
     def _connect(self) -> HTTPConnection:
         if self._context is None:
@@ -71,9 +71,18 @@ class ChatClient:
             answer = _parsed(response.read(_MAX_ANSWER_BYTES))
             refusal = answer.get("error") or answer.get("message")  # the latter of an API server
         except (HTTPException, OSError) as error:
-            raise CommandError(f"cannot ask {self._place} ({error})") from error
-        sentence = refusal.get("message") if isinstance(refusal, dict) else refusal
-        raise CommandError(f"{self._place} answers {response.status}: {sentence or response.reason}")
+            raise CommandError(f"cannot ask {self._place}: {_cause(error)}") from error
+        sentence, hint = refusal, ""
+        if isinstance(refusal, dict):  # of the models' server
+            sentence = refusal.get("message")
+            hint = " (--api-key-file FILE or --api-key-env NAME)" if response.status == 401 else ""
+        raise CommandError(f"{self._place} answers {response.status}: {sentence or response.reason}{hint}")
+
+
+def _cause(error: HTTPException | OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "no server listens there (yet)"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
 def _pieces(response: HTTPResponse) -> Iterator[str]:

@@ -55,6 +55,10 @@ _MAX_PREPARED_BYTES = 16 * 1024
 # Larger files are loaded as they are; see `_load_edited`.
 _MAX_EDITED_BYTES = 16 * 1024 * 1024
 _MAX_LISTED = 5
+_CONVERT_TRANSFORMERS = (
+    "it is a model as transformers saves it: convert it first (modelservice model convert --from "
+    "transformers-causal where it writes texts, else --from transformers)"
+)
 
 
 class OnnxRun:
@@ -345,8 +349,10 @@ def find_model_file(path: Path) -> Path:
     if len(candidates) == 1:
         return candidates[0]
     found = _list_names(candidates) or f"none, but {_list_names(sorted(path.iterdir())) or 'no other file'}"
+    is_transformers = not candidates and (path / "config.json").is_file() and any(path.glob("*.safetensors"))
+    hint = f"; {_CONVERT_TRANSFORMERS}" if is_transformers else ""
     raise ModelNotFoundError(
-        f"directory {str(path)!r} must hold model.onnx or exactly one *.onnx file; found {found}"
+        f"directory {str(path)!r} must hold model.onnx or exactly one *.onnx file; found {found}{hint}"
     )
 
 

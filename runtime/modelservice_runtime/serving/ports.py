@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
+from modelservice_runtime.errors import AddressUnavailableError
 from modelservice_runtime.machine.descriptors import allow_files
 from modelservice_runtime.protocols.open_paths import GRPC_PROBES, OPEN_GRPC_PATHS, is_open_target
 from modelservice_runtime.protocols.refusals import refusal_response
@@ -75,6 +77,15 @@ class Ports:
         return all(await asyncio.gather(*drains))
 
 
+@contextmanager
+def saying_flag(flag: str) -> Iterator[None]:
+    """Say of a port that cannot be listened on which flag it is of."""
+    try:
+        yield
+    except AddressUnavailableError as error:
+        raise AddressUnavailableError(f"{error.sentence}; it is --{flag}") from error
+
+
 async def open_ports(
     settings: ServeSettings, applications: Applications, tls: LoadedTls, loop: asyncio.AbstractEventLoop
 ) -> Ports:
@@ -89,21 +100,24 @@ async def open_ports(
         applications.rest, limits, loop, applications.admit_http, is_open_target, refusal_response
     )
     metrics = grpc = None
-    listening: dict[str, object] = {
-        "host": settings.host,
-        "http_port": await rest.listen(settings.host, settings.http_port, tls.http, shared=shared),
-    }
+    listening: dict[str, object] = {"host": settings.host}
+    with saying_flag("http-port"):
+        listening["http_port"] = await rest.listen(settings.host, settings.http_port, tls.http, shared=shared)
     if applications.metrics is not None:
         metrics_limits = replace(METRICS_LIMITS, **asdict(metrics_places))
         metrics = HttpServer(applications.metrics, metrics_limits, loop, is_probe=lambda _target: True)
-        listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
+        with saying_flag("metrics-port"):
+            listening["metrics_port"] = await metrics.listen(settings.host, settings.metrics_port)
     if settings.grpc_port is not None:
         grpc_limits = Http2Limits(max_message_bytes=largest, max_buffered_bytes=buffered, **slowness)
         grpc = GrpcServer(
             applications.grpc, grpc_limits, loop, applications.admit, GRPC_PROBES, OPEN_GRPC_PATHS
         )
         grpc.buffers = rest.buffers  # one limit for all clients of the process
-        listening["grpc_port"] = await grpc.listen(settings.host, settings.grpc_port, tls.grpc, shared=shared)
+        with saying_flag("grpc-port"):
+            listening["grpc_port"] = await grpc.listen(
+                settings.host, settings.grpc_port, tls.grpc, shared=shared
+            )
     log.info("worker listening" if shared else "listening", extra=listening)
     return Ports(rest, metrics, grpc, applications.grpc_streams, buffered)
 

@@ -27,7 +27,7 @@ from modelservice_runtime.serving import load, report
 from modelservice_runtime.serving.life import Life
 from modelservice_runtime.serving.load import GroupLoad, LoadPage
 from modelservice_runtime.serving.pages import Page, PagesApplication
-from modelservice_runtime.serving.ports import METRICS_LIMITS
+from modelservice_runtime.serving.ports import METRICS_LIMITS, saying_flag
 from modelservice_runtime.serving.report import ReportPage
 from modelservice_runtime.settings.plain_values import to_plain
 from modelservice_runtime.settings.serve import ServeSettings
@@ -116,13 +116,14 @@ class Supervisor:
     async def _listen(self, held: contextlib.ExitStack, metrics: HttpServer) -> None:
         """Find the workers' ports, and open the one that is ours."""
         settings = self._settings
-        ports: dict[str, Any] = {
-            name: held.enter_context(SharedPort(settings.host, port)).number
-            for name, port in (("http_port", settings.http_port), ("grpc_port", settings.grpc_port))
-            if port is not None
-        }
+        ports: dict[str, Any] = {}
+        for name, port in (("http", settings.http_port), ("grpc", settings.grpc_port)):
+            if port is not None:
+                with saying_flag(f"{name}-port"):
+                    ports[f"{name}_port"] = held.enter_context(SharedPort(settings.host, port)).number
         self._settings = replace(settings, **ports)
-        metrics_port = await metrics.listen(settings.host, settings.metrics_port)
+        with saying_flag("metrics-port"):
+            metrics_port = await metrics.listen(settings.host, settings.metrics_port)
         listening = {"host": settings.host, **ports, "metrics_port": metrics_port}
         log.info("listening", extra={**listening, "workers": settings.workers})
 

@@ -259,6 +259,7 @@ def test_port_in_use_is_named(model_files: dict[str, Path]) -> None:
         code, text = run_to_the_end("--model", f"m={model_files['mlp']}", "--http-port", str(port))
     assert code == 1
     assert text.splitlines()[-1].startswith(f"AddressUnavailable: cannot listen on 127.0.0.1:{port}")
+    assert text.splitlines()[-1].endswith("it is --http-port")
 
 
 def test_report_fatal_writes_the_termination_log_where_there_is_one(tmp_path: Path) -> None:

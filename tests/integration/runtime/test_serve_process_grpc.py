@@ -88,6 +88,7 @@ def test_grpc_port_in_use_is_named(model_files: dict[str, Path]) -> None:
         code, text = run_to_the_end("--model", f"mlp={model_files['mlp']}", "--grpc-port", port)
         assert code == 1
         assert text.splitlines()[-1].startswith(f"AddressUnavailable: cannot listen on 127.0.0.1:{port}")
+        assert text.splitlines()[-1].endswith("it is --grpc-port")
         assert first.end(signal.SIGINT) == 0
 
 

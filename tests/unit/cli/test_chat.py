@@ -170,6 +170,10 @@ FAILURES = {
         Played(b'{"error": {"message": "the prompt is too long"}}', status=400),
         "answers 400: the prompt is too long",
     ),
+    "a key missing": (
+        Played(b'{"error": {"message": "this server needs a key"}}', status=401),
+        "answers 401: this server needs a key (--api-key-file FILE or --api-key-env NAME)",
+    ),
     "refused by another": (Played(b"<html>", status=502), "answers 502: Bad Gateway"),
     "error in the stream": (
         Played(stream("a", end='data: {"error": {"message": "the server is leaving"}}\n\n')),
@@ -196,7 +200,7 @@ def test_chat_says_why_it_cannot_go_on(monkeypatch, capsys, kind):
         ("Chat", "is no URL of a server"),
         ("ftp://a", "is no URL of a server"),
         ("http://a:b", "is no URL"),
-        ("http://127.0.0.1:1", "cannot ask 127.0.0.1:1"),
+        ("http://127.0.0.1:1", "cannot ask 127.0.0.1:1: no server listens there (yet)"),
     ],
 )
 def test_chat_refuses_what_is_no_server(monkeypatch, capsys, url, sentence):

@@ -189,7 +189,12 @@ def test_serve_verifies_the_digest_of_a_local_file(
         (["serve", "-f", "{manifest}", "--model", "a", "--model", "b"], 2, "at most one --model"),
         (["serve", "-f", "/nowhere.yaml"], 1, "cannot read /nowhere.yaml"),
         (["unknown"], 2, "invalid choice"),
-        (["serve", "--tcp-port", "1"], 2, "unrecognized arguments"),
+        (
+            ["serve", "--tcp-port", "1"],
+            2,
+            "unrecognized arguments: --tcp-port 1; see 'modelservice serve --help'",
+        ),
+        (["rollout", "status", "spam", "-q"], 2, "see 'modelservice rollout status --help'"),
     ],
 )
 def test_wrong_usage_is_a_sentence(
@@ -202,8 +207,9 @@ def test_wrong_usage_is_a_sentence(
     assert part in error
 
 
-def test_version_prints_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["version"]) == 0
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version_prints_the_distribution(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    assert command.main([word]) == 0
     assert capsys.readouterr().out.startswith("modelservice 0.")
 
 

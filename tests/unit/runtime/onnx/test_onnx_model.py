@@ -192,6 +192,13 @@ def test_load_of_a_file_that_is_no_model_names_it(tmp_path: Path) -> None:
         load(tmp_path / "README.md")
 
 
+def test_find_model_file_says_how_a_folder_of_transformers_is_converted(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelNotFoundError, match="modelservice model convert --from transformers-causal"):
+        find_model_file(tmp_path)
+
+
 def test_find_model_file_prefers_model_onnx_and_names_ambiguity(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no model at"):
         find_model_file(tmp_path / "nothing")
