@@ -96,6 +96,31 @@ TEXTS: dict[str, tuple[Callable[[], ToolReader], str, Read]] = {
         "[TOOL_CALLS]a[ARGS]" + NESTED + "[TOOL_CALLS]b[CALL_ID]123456789[ARGS]{}",
         ("", [("a", NESTED), ("b", "{}")]),
     ),
+    "listed, no call": (
+        ListedReader,
+        '[TOOL_CALLS] [{"city": "Köln"}], or so',
+        ('[TOOL_CALLS] [{"city": "Köln"}], or so', []),
+    ),
+    "listed, empty": (ListedReader, "[TOOL_CALLS][] none", ("[TOOL_CALLS][] none", [])),
+    "listed, a call and no call": (
+        ListedReader,
+        '[TOOL_CALLS][{"name": "a", "arguments": {}}, {"b": 1}]',
+        ("]", [("a", "{}")]),
+    ),
+    "listed, cut early": (ListedReader, '[TOOL_CALLS][{"na', ('[TOOL_CALLS][{"na', [])),
+    "named, no call": (ListedReader, "[TOOL_CALLS] I cannot.", ("[TOOL_CALLS] I cannot.", [])),
+    "named, no name": (ListedReader, "[TOOL_CALLS][ARGS]{}", ("[TOOL_CALLS][ARGS]{}", [])),
+    "named, cut early": (ListedReader, "[TOOL_CALLS]a[CALL_ID]12", ("[TOOL_CALLS]a[CALL_ID]12", [])),
+    "half a character in a name": (
+        TaggedReader,
+        tagged("f\ud83d", "{}"),
+        ("", [("f?", "{}")]),
+    ),
+    "half a character in arguments as text": (
+        TaggedReader,
+        '<tool_call>{"name": "f", "arguments": "\\udc00"}</tool_call>',
+        ("", [("f", "?")]),
+    ),
     "listed, an answer": (ListedReader, "[1] is a list", ("[1] is a list", [])),
 }
 
@@ -118,7 +143,7 @@ def test_no_text_is_an_error_or_lost_in_part(text: str, kind: int) -> None:
     whole, calls = read(make(), [text])
 
     assert (whole, calls) == read(make(), list(text))
-    if "<tool_call>" not in text and "[TOOL_CALLS]" not in text and not calls:
+    if "<tool_call>" not in text and not calls:
         assert whole == text or not text.strip(" \n;")
 
 

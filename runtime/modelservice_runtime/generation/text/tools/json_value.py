@@ -154,8 +154,9 @@ class CallObject:
 
 
 def _text(raw: str) -> str | None:
+    """What a JSON string says; half a character (a lone surrogate) is no text that could be told."""
     try:
         value = json.loads(raw)
     except ValueError:
         return None
-    return value if isinstance(value, str) else None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None

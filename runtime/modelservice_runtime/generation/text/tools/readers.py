@@ -107,7 +107,10 @@ class PlainReader:
 
 
 class ListedReader:
-    """Mistral: `[TOOL_CALLS][{"name": ..., "arguments": {...}}]`, or newer `[TOOL_CALLS]name[ARGS]{...}`."""
+    """Mistral: `[TOOL_CALLS][{"name": ..., "arguments": {...}}]`, or newer `[TOOL_CALLS]name[ARGS]{...}`.
+
+    What follows the mark and is no call is text, with the mark.
+    """
 
     def __init__(self) -> None:
         self._text = Marks((CALLS,))
@@ -118,7 +121,7 @@ class ListedReader:
     def _begin(self) -> None:
         self._call: CallObject | None = None
         self._value: JsonValue | None = None
-        self._named = ""
+        self._named = self._raw = ""
         self._state = "text"
 
     def feed(self, text: str) -> Pieces:
@@ -140,50 +143,74 @@ class ListedReader:
 
     def end(self) -> Pieces:
         """See `ToolReader.end`."""
-        held = self._text.end() if self._state == "text" else ""
+        held = self._text.end() if self._state == "text" else self._raw
         return [held] if held and not (self._calls and held.isspace()) else []
+
+    def _keep(self, text: str) -> None:
+        """Remember what was read behind a mark, until it is a call."""
+        if self._raw:
+            self._raw += text
+
+    def _give_up(self, pieces: Pieces) -> None:
+        """No more calls come behind this mark."""
+        if self._raw:
+            pieces.append(self._raw)
+        self._begin()
 
     def _feed_text(self, text: str, pieces: Pieces) -> str:
         before, mark, rest = self._text.feed(text)
         if before and not (self._calls and before.isspace()):
             pieces.append(before)
         if mark:
-            self._state = "mark"
+            self._state, self._raw = "mark", mark
         return rest
 
     def _feed_mark(self, text: str) -> str:
-        text = text.lstrip()
-        if text:
-            self._state = "list" if text.startswith("[") else "name"
-        return text.removeprefix("[") if self._state == "list" else text
+        rest = text.lstrip()
+        if rest:
+            self._state = "list" if rest.startswith("[") else "name"
+        rest = rest.removeprefix("[") if self._state == "list" else rest
+        self._keep(text[: len(text) - len(rest)])
+        return rest
 
     def _feed_list(self, text: str, pieces: Pieces) -> str:
         if self._call is None:
-            text = text.lstrip(" \n\r\t,")
-            if text.startswith("{"):
-                self._call = CallObject(self._calls)
-            elif text:
-                self._begin()
-                return text.removeprefix("]")
-            return text
+            return self._feed_between(text, pieces)
         parts, place = self._call.feed(text)
         pieces.extend(parts)
-        if self._call.ended or self._call.broken:
-            self._calls += self._call.is_call
-            broken, self._call = self._call.broken, None
-            if broken:
-                self._begin()
+        self._keep(text[:place])
+        call = self._call
+        if call.is_call:
+            self._raw = ""
+        if call.ended or call.broken:
+            self._calls += call.is_call
+            self._call = None
+            if call.broken:
+                self._give_up(pieces)
         return text[place:]
+
+    def _feed_between(self, text: str, pieces: Pieces) -> str:
+        rest = text.lstrip(" \n\r\t,")
+        self._keep(text[: len(text) - len(rest)])
+        if rest.startswith("{"):
+            self._call = CallObject(self._calls)
+        elif rest:
+            rest = rest if self._raw else rest.removeprefix("]")
+            self._give_up(pieces)
+        return rest
 
     def _feed_name(self, text: str, pieces: Pieces) -> str:
         before, mark, rest = self._name.feed(text)
+        self._keep(text[: len(text) - len(rest)])
         if self._state == "name":
             self._named += before
-        if mark == ARGUMENTS:
-            pieces.append(ToolPiece(self._calls, self._named.strip()))
-            self._value, self._state = JsonValue(), "arguments"
-        elif mark == CALL_ID:
+        if mark == CALL_ID:
             self._state = "id"
+        elif mark == ARGUMENTS and not self._named.strip():
+            self._give_up(pieces)
+        elif mark == ARGUMENTS:
+            pieces.append(ToolPiece(self._calls, self._named.strip()))
+            self._raw, self._value, self._state = "", JsonValue(), "arguments"
         return rest
 
     def _feed_arguments(self, text: str, pieces: Pieces) -> str:
