@@ -28,6 +28,7 @@ _IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _MAPS = frozenset({"annotations", "labels", "limits", "matchLabels", "nodeSelector", "requests"})
 """Fields whose keys are the user's."""
 _API_VERSIONS = tuple(f"{GROUP}/{version}" for version in SERVED_VERSIONS)
+_PLAIN = frozenset({str, int, float, bool})
 _UNKNOWN = "extra_forbidden"
 """What pydantic calls a field that it does not know."""
 _TOP_LEVEL = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
@@ -98,9 +99,10 @@ def unknown_fields(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _parse(obj: Mapping[str, Any], kind: type[Model], *, strict: bool, is_stored: bool = False) -> Model:
     problems = list(_identity_problems(obj, kind.__name__, strict=strict))
-    parts = {part: _without_nulls(obj[part]) for part in ("metadata", "spec") if part in obj}
+    parts = {part: obj[part] for part in ("metadata", "spec") if part in obj}
     if isinstance(parts.get("metadata"), Mapping):
         parts["metadata"] = _known_metadata(parts["metadata"])
+    parts = {part: _without_nulls(value) for part, value in parts.items()}
     try:
         parsed = kind.model_validate(
             parts,
@@ -129,6 +131,8 @@ def _identity_problems(obj: Mapping[str, Any], kind: str, *, strict: bool) -> It
 
 def _without_nulls(value: Any) -> Any:
     """Return `value` without null fields: to the API server, null is a field that was left out."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Mapping):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

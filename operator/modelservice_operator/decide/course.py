@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.decide.change.evaluating import is_asked_anew
 from modelservice_operator.decide.change.rollout_state import observe_rollout
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.standby.switch import Switch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Course(msgspec.Struct, frozen=True, kw_only=True):
     """Where a service goes now."""
 
     wish: Wish
@@ -44,7 +45,8 @@ def find_course(facts: Facts, wish: Wish, target: Revision) -> Course:
     serving = facts.history.revision(facts.stable) or target
     switch = next_switch(read_switch(facts, wish.spec, wish.replicas, serving), facts.now)
     if wish.spec is not None and wish.beginning is None:
-        wish = replace(wish, beginning=find_another_than_0(switch, wish.replicas, facts.observed))
+        beginning = find_another_than_0(switch, wish.replicas, facts.observed)
+        wish = wish if beginning is None else replace(wish, beginning=beginning)
     wish = wish.at_least(switch.floor)
     leaving = count_leaving(facts.observed, facts.history.deployments, facts.now)
     steering = read_steering(facts, target.name)

@@ -7,8 +7,9 @@ that was accepted last, or the stable revision, is kept alive as it is.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from modelservice_operator.api import (
     STRICT_NETWORK_POLICY,
@@ -69,10 +70,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.autoscaling.engine import Scaling
+    from modelservice_operator.decide.change.evaluating import Evaluating
     from modelservice_operator.decide.revision import RecordedRuntime
     from modelservice_operator.decide.rollout.model import Plan
     from modelservice_operator.facts.observed import Observed
 
+_NO_METADATA, _NO_POLICY = ChildMetadata(), NetworkPolicySpec()
 _VERSIONS = frozenset({"resourceVersion", "managedFields"})
 
 
@@ -147,8 +150,8 @@ def _last_wish(facts: Facts, problems: InvalidSpec) -> Wish:
 def _observe_facts(observed: Observed, now: datetime, network_policy: NetworkPolicySpec) -> Facts:
     metadata = observed.service["metadata"]
     # Read apart from the rest: an invalid spec must change no label and close no port.
-    labelled = parse_part(observed.service, "childMetadata", ChildMetadata) or ChildMetadata()
-    policy = parse_part(observed.service, "networkPolicy", NetworkPolicySpec) or NetworkPolicySpec()
+    labelled = parse_part(observed.service, "childMetadata", ChildMetadata) or _NO_METADATA
+    policy = parse_part(observed.service, "networkPolicy", NetworkPolicySpec) or _NO_POLICY
     status = observed.service.get("status") or {}
     history = read_history(observed)
     return Facts(
@@ -216,11 +219,7 @@ def _decide(facts: Facts, wish: Wish) -> Decision:
     wish, step = course.wish, course.step
     scaling, beginning = _scaling(facts, wish), wish.beginning
     explainer, evaluating = _explainer(facts, wish, step.stable), find_evaluating(facts, wish, step)
-    family = replace(
-        _family(facts, course, scaling),
-        evaluation=evaluating.job if evaluating else None,
-        explainer=explainer,
-    )
+    family = _family(facts, course, scaling, explainer, evaluating)
     children = (*startable(build_children(family), course.state, step), *_routes(facts, course, explainer))
     decision = Decision(
         service=wish.service,
@@ -285,7 +284,13 @@ def _scaling(facts: Facts, wish: Wish) -> Scaling | None:
     return find_scaling(autoscaling, facts.status, facts.observed.cluster, is_begun=is_begun)
 
 
-def _family(facts: Facts, course: Course, scaling: Scaling | None) -> Family:
+def _family(
+    facts: Facts,
+    course: Course,
+    scaling: Scaling | None,
+    explainer: Explainer | None,
+    evaluating: Evaluating | None,
+) -> Family:
     observed, target, step = facts.observed, course.wish.target, course.step
     assert target is not None
     activators = observed.surroundings.activators
@@ -301,6 +306,8 @@ def _family(facts: Facts, course: Course, scaling: Scaling | None) -> Family:
         preview=step.preview,
         standby=course.switch.slice,
         activator_namespace=activators.namespace if activators else "",
+        evaluation=evaluating.job if evaluating else None,
+        explainer=explainer,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.change.assigned import Updates
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.observed import Child
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What one reconciliation has to do.
 
     `desired` are full objects for server-side apply, in this order; where a ControllerRevision cannot be
@@ -49,7 +49,7 @@ class Decision:
     """What people ask of the rollout, None where there is none."""
     evaluating: Evaluating | None = None
     """The evaluation of the target, where it goes on."""
-    updates: Updates = field(default_factory=Updates)
+    updates: Updates = msgspec.field(default_factory=Updates)
     """What came of wishes for another runtime."""
     measures: MeasureRequest | None = None
     """What an analysis wants to have measured."""

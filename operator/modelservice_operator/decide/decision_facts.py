@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.autoscaling.beginning import find_autoscaler
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.observed import AutoscalerChild, Observed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What every step reads."""
 
     observed: Observed

@@ -6,7 +6,6 @@ operator with another pod builder changes no running pod: only new revisions are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +102,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """The pod template, applied as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
     """A revision of one ModelService. `recorded` says that its ControllerRevision exists already."""
 
     name: str

@@ -7,7 +7,6 @@ a first rollout is complete, so that mending a wrong image heals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,8 +24,7 @@ _NAMES_SHOWN = 10
 _CHART_VALUE = "value operator.runtimes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeProblem:
+class RuntimeProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no revision of a valid spec: no runtime, a cluster without what pods ask for, a newer one.
 
     `reason` is `RuntimeNotFound`, `RuntimeAmbiguous`, `RuntimeInvalid`, `GpuImageMissing`,
@@ -37,8 +35,7 @@ class RuntimeProblem:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeRequest:
+class RuntimeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a ModelService asks of a runtime: `spec.runtime.ref`, and whose GPU it wants (`image_domain`)."""
 
     ref: str | None
@@ -86,8 +83,7 @@ def is_same_runtime(before: RecordedRuntime, after: RecordedRuntime, domain: str
     return not _changed_fields(before, after, domain)
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeNews:
+class RuntimeNews(msgspec.Struct, frozen=True):
     """That a revision's runtime was changed since: the image that it would get now, and how to get it."""
 
     image: str

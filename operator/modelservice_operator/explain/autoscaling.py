@@ -6,8 +6,10 @@ rest is not written again and again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.decide.autoscaling.beginning import find_autoscaler
 from modelservice_operator.decide.autoscaling.engine import OBJECTS
@@ -65,8 +67,7 @@ _LIMITS_OF_HPA = {
 _MEASURED = " Measured then: "
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(msgspec.Struct, frozen=True):
     """What the sentences are made of."""
 
     scaling: Scaling

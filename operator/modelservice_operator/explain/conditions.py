@@ -6,8 +6,9 @@ needs a person. `Reconciling` and `Stalled` are those of kstatus (sigs.k8s.io/cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.explain.verdict import (
     PAUSED,
@@ -36,8 +37,7 @@ CONTENT_CHANGED = "ModelContentChanged"
 AUTOSCALING_INACTIVE = "AutoscalingInactive"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """One condition; `status` is a plain truth value here."""
 
     type: str

@@ -6,8 +6,9 @@ selects our pods and has our ports. That is looked at, and not whether we meant 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.resources.metadata import Owner
 from modelservice_operator.decide.resources.service import build_service
@@ -24,8 +25,7 @@ _ALIAS = "ExternalName"
 """The type of a Service that never leads to pods."""
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(msgspec.Struct, frozen=True):
     """Why clients do not reach pods that are available."""
 
     reason: str

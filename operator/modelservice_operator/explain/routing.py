@@ -5,8 +5,9 @@ A Gateway is often somebody else's, so nothing here speaks against Ready: it is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.routing.told import record_told
 from modelservice_operator.decide.routing.wanted import owned_routes
@@ -105,8 +106,7 @@ def _as_sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Report:
+class _Report(msgspec.Struct, frozen=True, kw_only=True):
     """What one Gateway says of one route; without a `reason` all is well."""
 
     kind: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from modelservice_operator.decide.change.steering import Answer, read_answer
 from modelservice_operator.explain.verdict import WAITS
@@ -25,8 +26,7 @@ _RESULTS = ("Failed", "Inconclusive", "Passed")
 _FITS = "clients of the old revision can go on with it."
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(msgspec.Struct, frozen=True):
     """Something worth a Kubernetes Event: it happened now, and did not hold before."""
 
     type: Literal["Normal", "Warning"]

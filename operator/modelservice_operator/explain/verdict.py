@@ -5,8 +5,9 @@ The order of choice is here; what the six conditions make of it is in `condition
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.rollout.steps import (
     ANALYSIS_FAILED,
@@ -69,8 +70,7 @@ WAITS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that conditions follow from."""
 
     old: Mapping[str, Any]
@@ -116,8 +116,7 @@ class View:
     """Why the pods of one revision cannot be trusted to serve the same model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The one reason that stands for the whole state.
 
     `is_failure` says that a person is needed, `is_final` that nothing will change without one.

@@ -7,7 +7,8 @@ shared, so it must be one that nobody changes.
 
 from __future__ import annotations
 
-from functools import lru_cache, wraps
+from collections import OrderedDict
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -21,17 +22,23 @@ Step = TypeVar("Step", bound="Callable[..., object]")
 def remembered(most: int) -> Callable[[Step], Step]:
     """Remember what a step made of the last `most` objects, each of them JSON; further arguments count too.
 
-    What is raised is not remembered.
+    What is raised is not remembered. A step must keep no part of the object: others may change it.
     """
 
     def remember(step: Step) -> Step:
-        @lru_cache(maxsize=most)
-        def known(encoded: bytes, *arguments: object) -> object:
-            return step(msgspec.json.decode(encoded), *arguments)
+        # functools.lru_cache would have to read the object anew, which costs more than most steps.
+        known: OrderedDict[tuple[object, ...], object] = OrderedDict()
 
         @wraps(step)
         def recall(obj: Mapping[str, Any], *arguments: object) -> object:
-            return known(msgspec.json.encode(obj), *arguments)
+            key = (msgspec.json.encode(obj), *arguments)
+            if key in known:
+                known.move_to_end(key)
+                return known[key]
+            result = known[key] = step(obj, *arguments)
+            if len(known) > most:
+                known.popitem(last=False)
+            return result
 
         return recall  # type: ignore[return-value]
 

@@ -8,13 +8,13 @@ needs to survive a restart.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from modelservice_operator import metrics
@@ -62,8 +62,7 @@ TURN_SECONDS = 0.05
 """Between two ready services whose pods are listed and asked: thousands may be due after an upgrade."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
+class View(Struct, frozen=True, kw_only=True):
     """What one reconciliation saw, decided and did."""
 
     key: Key
@@ -125,7 +124,9 @@ class Reporter:
         old = view.observed.service.get("status") or {}
         observed, soon = await with_job_pods(self.api, view.key, view.observed, view.decision, view.now)
         told_at = pace.settled_at
-        new = await self._compute(dataclasses.replace(view, observed=observed), pace)
+        if observed is not view.observed:
+            view = replace(view, observed=observed)
+        new = await self._compute(view, pace)
         pace.look_after_seconds = soonest(pace.look_after_seconds, soon)
         patch = merge_patch(old, new)
         pace.owed_since = None

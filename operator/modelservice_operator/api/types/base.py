@@ -56,6 +56,8 @@ class ApiModel(BaseModel):
 
     @model_validator(mode="after")
     def _obey_rules(self, info: ValidationInfo) -> Self:
+        if not self.rules:
+            return self
         asked = [rule for rule in self.rules if rule.applies(info)]
         broken = [(rule.field_path, rule.message) for rule in asked if not rule.check(self)]
         if broken:
@@ -70,6 +72,10 @@ class ApiModel(BaseModel):
         if cls.rules:
             json_schema[VALIDATIONS] = [rule.as_validation() for rule in cls.rules]
         return json_schema
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return the object itself, which nothing changes: pydantic copies each default that it uses."""
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object as Kubernetes takes it: camelCase keys, lists, unset fields left out."""

@@ -7,8 +7,9 @@ out while many pods run would take them away at once: the number that runs has t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.rollout.model import RolloutSpec
 from modelservice_operator.decide.rollout.room.limits import max_surge_pods
@@ -48,8 +49,7 @@ def wanted_replicas(spec: ModelServiceSpec) -> int:
     return min(max(spec.replicas, spec.autoscaling.min_replicas), spec.autoscaling.max_replicas)
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(msgspec.Struct, frozen=True):
     """The number of pods that scaling goes on from; where it is not certain, it is only kept for now."""
 
     replicas: int

@@ -7,8 +7,10 @@ its services back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.api.spec.autoscaling import HPA_ALONE, OF_PODS
 from modelservice_operator.decide.resources.autoscaler import build_autoscaler
@@ -31,8 +33,7 @@ _OWNERS: Mapping[str, Engine] = {kind: engine for engine, kind in OBJECTS.items(
 Obstacle = Literal["KedaMissing", "AutoscalerMissing", "AutoscalerSilent"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scaling:
+class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     """Who steers the number of pods."""
 
     engine: Engine

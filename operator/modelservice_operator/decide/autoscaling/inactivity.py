@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.facts.recorded import condition_of
 from modelservice_operator.facts.text.redact import redact
@@ -52,8 +53,7 @@ _REMEDIES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Inactivity:
+class Inactivity(msgspec.Struct, frozen=True):
     """That the autoscaler does not work, and in how many seconds that is worth telling (0: now)."""
 
     message: str

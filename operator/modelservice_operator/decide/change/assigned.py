@@ -8,10 +8,10 @@ the spec keeps the image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.decide.change.runtime_update import RuntimeUpdate, find_end, read_record
 from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 FIELD = "assigned"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Updates:
+class Updates(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the wishes for another runtime: a person's, and a RuntimeRollout's."""
 
     asked: RuntimeUpdate | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.rollout.model import Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluating:
+class Evaluating(msgspec.Struct, frozen=True, kw_only=True):
     """The evaluation of the target."""
 
     wanted: Evaluation

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 from modelservice_operator.decide.change.record import read_progress
 from modelservice_operator.decide.rollout.model import RevisionState, RolloutState

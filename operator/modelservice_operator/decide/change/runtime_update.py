@@ -7,8 +7,10 @@ one that stays for ever asks nothing for ever.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime
 from modelservice_operator.facts import labels
@@ -25,8 +27,7 @@ Phase = Literal["Progressing", "Complete", "Failed", "Refused"]
 LONGEST_REQUEST = 640
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeUpdate:
+class RuntimeUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the newest request."""
 
     request: str

@@ -7,8 +7,10 @@ and an operator that is killed before the record is written decides the same aga
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.facts import labels
 from modelservice_operator.facts.recorded import is_given_up as is_given_up_by_status
@@ -34,8 +36,7 @@ _REMEMBERED = 32
 """Aborted revisions that are kept: more than most histories hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the newest request."""
 
     request: str
@@ -43,8 +44,7 @@ class Answer:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Steering:
+class Steering(msgspec.Struct, frozen=True, kw_only=True):
     """What holds from now on."""
 
     aborted: tuple[str, ...] = ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.api import BlueGreen, Rollout, to_canonical
 from modelservice_operator.decide.change.assigned import Updates
@@ -30,10 +32,10 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.observed import Observed
 
 _MAX_REPLICAS = 10_000
+_BLUE_GREEN = BlueGreen()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What the user wants, as far as it can be understood."""
 
     target: Revision | None
@@ -43,11 +45,11 @@ class Wish:
     """How a change goes on, also one that was begun before the spec became invalid."""
     beginning: Beginning | None = None
     """Pods that run and shall go on to, where the spec has left out how many."""
-    route: RouteWish = field(default_factory=RouteWish)
+    route: RouteWish = msgspec.field(default_factory=RouteWish)
     service: ModelService | None = None
     problems: InvalidSpec | None = None
     runtime_problem: RuntimeProblem | None = None
-    updates: Updates = field(default_factory=Updates)
+    updates: Updates = msgspec.field(default_factory=Updates)
     """What came of wishes for another runtime."""
 
     @property
@@ -80,13 +82,14 @@ class Wish:
             spec = replace(spec, progress_deadline_seconds=Rollout().progress_deadline_seconds)
         if self.spec is None or not self.goes_by_capacity:
             spec = replace(spec, surge_probe_seconds=None)
-        spec = replace(spec, is_routed=self.route.is_gateways, is_shown=self.route.shows_candidate)
+        if self.route.is_gateways or self.route.shows_candidate:
+            spec = replace(spec, is_routed=self.route.is_gateways, is_shown=self.route.shows_candidate)
         return plan(spec, state, now)
 
 
 def read_rollout(rollout: Rollout, replicas: int) -> RolloutSpec:
     """Return what the planner goes by."""
-    blue_green = rollout.blue_green or BlueGreen()
+    blue_green = rollout.blue_green or _BLUE_GREEN
     is_blue_green, watched = rollout.strategy == "BlueGreen", rollout.last_analysis
     return RolloutSpec(
         replicas=replicas,

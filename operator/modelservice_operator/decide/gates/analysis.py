@@ -9,10 +9,11 @@ bound passes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from modelservice_operator.api import parse_quantity
 from modelservice_operator.api.spec.analysis import SECONDS
@@ -37,8 +38,7 @@ MOST_REQUESTS = 2**31 - 1
 _MAX_MESSAGE_CHARACTERS = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class MetricVerdict:
+class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one measurement says of one metric."""
 
     metric: str
@@ -56,8 +56,7 @@ class MetricVerdict:
     """Which bound was crossed, or what is missing."""
 
 
-@dataclass(frozen=True)
-class _Bound:
+class _Bound(msgspec.Struct, frozen=True):
     """The most that a value may be, or why nobody can say."""
 
     limit: Decimal | None

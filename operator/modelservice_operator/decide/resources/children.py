@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.resources.claim_template import build_claim_template
 from modelservice_operator.decide.resources.controller_revision import build_controller_revision
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.endpoints import Slice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class Family(msgspec.Struct, frozen=True, kw_only=True):
     """What the children are made of. `live` pairs each revision that has a Deployment with its replicas.
 
     Clients are led to the `selected` revision alone, to all where there is none; `preview` is the revision

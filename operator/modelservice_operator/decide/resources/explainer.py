@@ -7,8 +7,9 @@ It runs the image that the serving revision recorded, so an upgraded operator ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.api import ExplainerSpec, parse_part
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
@@ -35,8 +36,7 @@ _READABLE_BY_ALL = 0o444
 _AUTHORITY = {"key": access_files.SERVER_CA, "path": access_files.SERVER_CA}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explainer:
+class Explainer(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted, and the revision that serves: the one whose image and model are taken."""
 
     spec: ExplainerSpec

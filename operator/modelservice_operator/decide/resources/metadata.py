@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from modelservice_operator.api import ChildMetadata
 from modelservice_operator.facts import labels
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """The ModelService that owns the children."""
 
     name: str
     namespace: str
     uid: str
-    child_metadata: ChildMetadata = field(default_factory=ChildMetadata)
+    child_metadata: ChildMetadata = msgspec.field(default_factory=ChildMetadata)
     """The user's labels and annotations for the children; ours win."""
 
 

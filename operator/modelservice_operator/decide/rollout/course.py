@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.decide.rollout import steps
 from modelservice_operator.decide.rollout.room.capacity import is_held, known_capacity
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Course(msgspec.Struct, frozen=True, kw_only=True):
     """Where the rollout stands, and with it which revision shall have how many pods within which limits."""
 
     stable: str | None
@@ -158,7 +159,8 @@ def _after_the_change(spec: RolloutSpec, observed: RolloutState, progress: Progr
         # Also when the window is over by now: it was not, when that was measured.
         return _back(spec, observed, previous, progress)
     if previous is None or max(stays, watched) <= 0:
-        progress = replace(progress, previous=None, promoted_at=None)
+        if previous is not None or progress.promoted_at is not None:
+            progress = replace(progress, previous=None, promoted_at=None)
         previous = None
     is_watched = previous is not None and watched > 0
     shares = {target: spec.replicas}

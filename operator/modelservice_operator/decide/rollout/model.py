@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,22 +23,19 @@ PauseReason = Literal["PauseStep", "Requested", "Inconclusive", "AwaitingPromoti
 Verb = Literal["promote", "pause", "resume"]
 
 
-@dataclass(frozen=True, slots=True)
-class SetWeight:
+class SetWeight(msgspec.Struct, frozen=True):
     """A step of a canary: from here on the target gets so many percent of the traffic."""
 
     weight: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """A step of a canary: so many seconds; None waits for a person."""
 
     seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Analyse:
+class Analyse(msgspec.Struct, frozen=True):
     """A step of a canary: so many good measurements, and how many may be bad or say nothing."""
 
     count: int = 1
@@ -48,8 +46,7 @@ class Analyse:
 Step = SetWeight | Wait | Analyse
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutSpec:
+class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What the user wants of a rollout.
 
     `max_surge` and `max_unavailable` are a number of pods or a percentage of `replicas` (`"25%"`).
@@ -82,8 +79,7 @@ class RolloutSpec:
     is_shown: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """What the rollout to this target has found out about room for its surge, as its status records it.
 
     `missing` pods of the target find no room now, since `short_since`. `surge` pods above `replicas` do have
@@ -98,8 +94,7 @@ class Capacity:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """That pods are being tried for which there may be no room.
 
     `surplus` pods are above `replicas`; `seconds` is how long they may find no room.
@@ -110,8 +105,7 @@ class Probe:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far the rollout of one revision is, as its status records it.
 
     `since` is when the step at `index` began; with no step left `index` is their number. `short_since` is
@@ -152,8 +146,7 @@ class Progress:
     promoted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevisionState:
+class RevisionState(msgspec.Struct, frozen=True, kw_only=True):
     """The Deployment of one revision, as observed.
 
     `wanted` is its `spec.replicas`; `pods`, `available` and `terminating` come from its status; pods that
@@ -179,8 +172,7 @@ class RevisionState:
         return min(self.available, self.wanted)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routing:
+class Routing(msgspec.Struct, frozen=True, kw_only=True):
     """What gateways have been told; `weights` and `shown` are those of a `RoutePlan`.
 
     `is_settled` says that gateways go by that now, and not by what they
@@ -195,8 +187,7 @@ class Routing:
     steady: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutState:
+class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
     """All that the planner may know.
 
     `revisions` holds one state for each Deployment that exists. `stable` is None until a first rollout is
@@ -247,8 +238,7 @@ class RolloutState:
         return self.leads_to(name) and self.named <= {name}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The next step of a rollout.
 
     `replicas` has an entry for each revision that shall have a Deployment; a revision whose Deployment

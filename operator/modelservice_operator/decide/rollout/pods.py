@@ -5,8 +5,9 @@ Each revision has its own Deployment, so this replaces the Deployment controller
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.rollout.traffic import Reach
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
+class Aim(msgspec.Struct, frozen=True, kw_only=True):
     """Where the pods shall go.
 
     `shares` are the pods that each revision shall have in the end, 0 for those that are not named. `goal` is
@@ -31,7 +31,7 @@ class Aim:
     limits: Limits
     reach: Reach
     capacity: Capacity | None
-    least: Mapping[str, int] = field(default_factory=dict)
+    least: Mapping[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def observed(self) -> RolloutState:

@@ -9,8 +9,9 @@ While nothing is shared, routes lead to the Service as everybody does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from modelservice_operator.decide.rollout import steps
 from modelservice_operator.decide.rollout.model import Routing
@@ -108,8 +109,7 @@ def _least(one: RevisionState, routing: Routing, course: Course, route: RoutePla
     return max(1, min(enough, course.shares.get(one.name, 0)) if weight <= wanted else enough)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Split:
+class _Split(msgspec.Struct, frozen=True, kw_only=True):
     """The weights of a moment."""
 
     observed: RolloutState

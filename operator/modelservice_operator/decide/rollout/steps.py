@@ -6,9 +6,10 @@ decision and its record decides the same again.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from modelservice_operator.decide.rollout.model import Analyse, Progress, SetWeight, Wait
 from modelservice_operator.decide.rollout.traffic import split
@@ -36,6 +37,17 @@ VERIFY_SECONDS = 10.0
 """How long a pod may take to say what it serves: one that cannot be asked holds up no change for ever."""
 LATE_SECONDS = 20.0
 """So long after that time was over, nobody was there to ask: an operator was down, or a clock was set."""
+
+_TIMES = (
+    "verifying_since",
+    "since",
+    "short_since",
+    "stable_down_since",
+    "paused_since",
+    "measured_at",
+    "promoted_at",
+)
+"""When things happened, as a `Progress` has them."""
 
 
 def begin(spec: RolloutSpec, observed: RolloutState, now: datetime) -> Progress:
@@ -69,20 +81,10 @@ def is_change(observed: RolloutState) -> bool:
 
 def _without_times_to_come(progress: Progress, now: datetime) -> Progress:
     """A time to come is of a clock that was wrong."""
-
-    def known(time: datetime | None) -> datetime | None:
-        return min(time, now) if time else None
-
-    return replace(
-        progress,
-        verifying_since=known(progress.verifying_since),
-        since=known(progress.since),
-        short_since=known(progress.short_since),
-        stable_down_since=known(progress.stable_down_since),
-        paused_since=known(progress.paused_since),
-        measured_at=known(progress.measured_at),
-        promoted_at=known(progress.promoted_at),
-    )
+    to_come: dict[str, Any] = {
+        name: now for name in _TIMES if (time := getattr(progress, name)) is not None and time > now
+    }
+    return replace(progress, **to_come) if to_come else progress
 
 
 def obey(progress: Progress, observed: RolloutState, now: datetime) -> Progress:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.api import Route, parse_part
 from modelservice_operator.decide.resources.ingress import build_ingress
@@ -31,16 +32,14 @@ _FEATURES = (
 _PART_OF_ALL = "HTTPRouteRequestPercentageMirror"
 
 
-@dataclass(frozen=True, slots=True)
-class RouteProblem:
+class RouteProblem(msgspec.Struct, frozen=True):
     """Why a route is not written; what exists stays as it is but for its weights."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteWish:
+class RouteWish(msgspec.Struct, frozen=True, kw_only=True):
     """The route that the spec asks for; None for no route. With a `problem` the last good one goes on."""
 
     route: Route | None = None

@@ -17,8 +17,9 @@ stand in, the last pod stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from modelservice_operator.facts.endpoints import Slice
 
@@ -42,8 +43,7 @@ NONE_LISTENS = "no activator listens for it yet"
 NO_PORTS = "the activator's ports are all taken: 16,000 services may sleep in one cluster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchState:
+class SwitchState(msgspec.Struct, frozen=True, kw_only=True):
     """All that the switch goes by.
 
     `wanted` pods are asked for, None where that cannot be read. `runs` says that a Deployment wants pods,
@@ -73,8 +73,7 @@ class SwitchState:
         return self.slice is not None and any(one.ready for one in self.slice.endpoints)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of it.
 
     `slice` is the slice that shall exist, None for none. At least `floor` pods have to stay. `asks` are

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from modelservice_operator.facts.nodes import Node
@@ -23,8 +24,7 @@ _ROOM: dict[Surge, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """Why a revision is not available."""
 
     reason: str
@@ -36,8 +36,7 @@ class Cause:
     """Whether pods that are being tried start without another edit once this is mended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """Where the revision stands: a remedy that is right for a first deploy may be wrong in a rollout."""
 
     service: str = ""

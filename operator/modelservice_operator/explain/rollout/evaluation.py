@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.resources.evaluation.job import EVALUATION_CONTAINER, OUT_OF_MEMORY
 from modelservice_operator.facts import pods as podlib
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 _DEADLINE = "DeadlineExceeded"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How far an evaluation is: at its end with a `score`, or without one, else on its way."""
 
     score: Score | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from modelservice_operator.decide.change.evaluating import write_score
 from modelservice_operator.decide.change.measuring import running_analysis

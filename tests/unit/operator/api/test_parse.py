@@ -45,6 +45,21 @@ def test_parse_another_version_names_those_that_there_are() -> None:
     )
 
 
+def test_parse_keeps_no_part_of_the_manifest() -> None:
+    manifest = make_manifest(
+        scheduling={"nodeSelector": {"a": "b"}, "affinity": {"podAntiAffinity": {"x": [{"y": 1}]}}},
+        env=[{"name": "A", "value": "1"}],
+    )
+    manifest["metadata"]["labels"] = {"team": "mail"}
+    parsed = parse_model_service(manifest)
+    before = parsed.model_dump()
+    manifest["metadata"]["labels"]["team"] = "other"
+    manifest["spec"]["env"][0]["value"] = "2"
+    manifest["spec"]["scheduling"]["nodeSelector"]["a"] = "c"
+    manifest["spec"]["scheduling"]["affinity"]["podAntiAffinity"]["x"][0]["y"] = 2
+    assert parsed.model_dump() == before
+
+
 def test_parse_one_bad_field_is_one_sentence() -> None:
     manifest = make_manifest(model={"storageUri": "oci://r/x:1", "sha256": "abc"})
     assert str(refusal(manifest)) == (

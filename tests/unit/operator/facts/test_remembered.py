@@ -17,7 +17,7 @@ class Steps:
 
         @remembered(most)
         def step(obj: dict[str, Any], times: int = 1) -> int:
-            self.made.append((obj, times))
+            self.made.append((dict(obj), times))
             if obj["number"] < 0:
                 raise ValueError("negative")
             return int(obj["number"]) * times

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.api import EnvVar
 from modelservice_operator.decide.resources.pod.model_source import (
@@ -28,17 +29,16 @@ DEFAULT_MAX_SIZE = "1Gi"
 _CREDENTIALS = "data-credentials"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataParts:
+class DataParts(msgspec.Struct, frozen=True, kw_only=True):
     """How the rows come: `path` of the file (without a folder: beside the model), and what mounts it."""
 
     path: str
-    mounts: list[Object] = field(default_factory=list)
-    volumes: list[Object] = field(default_factory=list)
+    mounts: list[Object] = msgspec.field(default_factory=list)
+    volumes: list[Object] = msgspec.field(default_factory=list)
     fetch_args: list[str] | None = None
     """Arguments that fetch it; None where nothing is downloaded."""
-    fetch_mounts: list[Object] = field(default_factory=list)
-    fetch_env: list[Object] = field(default_factory=list)
+    fetch_mounts: list[Object] = msgspec.field(default_factory=list)
+    fetch_env: list[Object] = msgspec.field(default_factory=list)
 
 
 def build_data_source(data: EvaluationData, snapshot: Snapshot) -> DataParts:

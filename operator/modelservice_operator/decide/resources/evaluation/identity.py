@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.api import to_canonical
 from modelservice_operator.decide.revision import recorded_domain
@@ -19,8 +20,7 @@ _OF_THE_WAY = ("credentials", "maxSize")
 _DIGEST = "@sha256:"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Names of what is measured: of both models on the data, and of the new one alone."""
 
     key: str

@@ -10,8 +10,9 @@ Its name is a hash of all that is in it, so an equal one is the same one, whoeve
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.resources.evaluation.data_source import (
     FETCH_DATA_CONTAINER,
@@ -47,8 +48,7 @@ _METRICS = {"ExactMatch": "exact"}
 """What the Job calls a metric, where that is another word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobInputs:
+class JobInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What a Job is made of."""
 
     owner: Owner

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.resources.pod.adapters import adapter_uris
 from modelservice_operator.decide.resources.pod.model_source import MODEL_DIRECTORY
@@ -33,14 +34,13 @@ _NOT_OF_A_JOB = frozenset(
 """Of a pod: what is the server's own, and what spreads servers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelParts:
+class ModelParts(msgspec.Struct, frozen=True, kw_only=True):
     """How a model comes into a pod, and what opens it: `path` within the container's `mount`."""
 
     path: str
     mount: Object
     volumes: list[Object]
-    fetch: list[Object] = field(default_factory=list)
+    fetch: list[Object] = msgspec.field(default_factory=list)
 
 
 def server_of(snapshot: Snapshot) -> Mapping[str, Any]:

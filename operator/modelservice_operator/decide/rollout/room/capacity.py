@@ -6,8 +6,9 @@ room, for the rest of this rollout: that is recorded first, and the planner goes
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
 
 from modelservice_operator.decide.rollout.model import Capacity
 from modelservice_operator.decide.rollout.room.deadlines import PROBE_AGAIN_SECONDS, seconds_since

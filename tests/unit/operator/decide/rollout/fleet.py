@@ -7,11 +7,12 @@ steps. An operator may be killed between any two writes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from tests.unit.operator.builders import NOW
 from tests.unit.operator.decide.rollout import rules
 

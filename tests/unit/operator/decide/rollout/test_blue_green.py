@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from tests.unit.operator.decide.rollout.changes import begin_change, make_blue_green, pods_of, progress_of
 from tests.unit.operator.decide.rollout.settling import settle, work
 

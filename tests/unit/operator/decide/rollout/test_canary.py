@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.operator.builders import NOW
 from tests.unit.operator.decide.rollout.changes import begin_change, make_canary, pods_of, progress_of
 from tests.unit.operator.decide.rollout.settling import settle, work

@@ -29,10 +29,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.operator.builders import NOW
 
 from modelservice_operator.decide.rollout.model import (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.unit.operator.decide.rollout.fleet import Fleet
 from tests.unit.operator.decide.rollout.settling import quiesce, settle, work
 

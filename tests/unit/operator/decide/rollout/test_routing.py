@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.unit.operator.decide.rollout.changes import begin_change, make_blue_green, make_canary, pods_of
 from tests.unit.operator.decide.rollout.settling import settle, work
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from modelservice_operator.decide.rollout.model import RevisionState, RolloutState
 from modelservice_operator.decide.rollout.traffic import by_pods, choose_selector, percentages, split

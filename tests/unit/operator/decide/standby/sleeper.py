@@ -5,9 +5,10 @@ Nodes take a change of the slice in up to a second after it was written; the sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from tests.unit.operator.decide.rollout import rules
 
 from modelservice_operator.decide.standby.switch import (
