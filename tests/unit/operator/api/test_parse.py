@@ -48,7 +48,7 @@ def test_parse_another_version_names_those_that_there_are() -> None:
 def test_parse_keeps_no_part_of_the_manifest() -> None:
     manifest = make_manifest(
         scheduling={"nodeSelector": {"a": "b"}, "affinity": {"podAntiAffinity": {"x": [{"y": 1}]}}},
-        env=[{"name": "A", "value": "1"}],
+        env=[{"name": "TZ", "value": "1"}],
     )
     manifest["metadata"]["labels"] = {"team": "mail"}
     parsed = parse_model_service(manifest)
