@@ -1,6 +1,7 @@
 """One generation's tokens as they come, and the text that is certain."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer
 
@@ -15,6 +16,9 @@ _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 _MAX_HELD = 8
 # Tokens before the first one, for what a tokenizer does between words.
 _CONTEXT = 6
+# How SentencePiece writes a byte within a character, and how many of them a character may have.
+_INNER_BYTE = re.compile("<0x[89AB]")
+_MAX_INNER_BYTES = 3
 
 
 class TextStream:
@@ -33,7 +37,7 @@ class TextStream:
         self._min_tokens = request.min_tokens
         self._made = 0
         # A window of tokens: the text of the first ones was given, the last `_held` ones wait.
-        self._ids = list(request.prompt[-_CONTEXT:])
+        self._ids = self._context(request.prompt)
         self._given = len(self._decode().rstrip(_INCOMPLETE))
         self._held = 0
 
@@ -72,9 +76,20 @@ class TextStream:
             return ""
         text = self._decode()[self._given :]
         self._held = 0
-        self._ids = self._ids[-_CONTEXT:]
+        self._ids = self._context(self._ids)
         self._given = len(self._decode())
         return text
+
+    def _context(self, ids: Sequence[int]) -> list[int]:
+        """The last tokens, from a character's beginning on.
+
+        Of bytes side by side that begin within a character the library makes no character at all.
+        """
+        start = max(len(ids) - _CONTEXT, 0)
+        first = max(start - _MAX_INNER_BYTES, 0)
+        while start > first and _INNER_BYTE.match(self._tokenizer.id_to_token(ids[start]) or ""):
+            start -= 1
+        return list(ids[start:])
 
     def _decode(self) -> str:
         with failures_told(_undecoded):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -126,6 +126,16 @@ def test_characters_of_several_fallback_tokens_are_whole() -> None:
     tokens = [1, *(7 + byte for byte in "你🙂".encode()), 2]
 
     assert stream(WORDS, tokens) == ["Paris", "", "", "你", "", "", "", "🙂", " is", ""]
+
+
+@given(st.text("aé你🙂\u200ds ▁", max_size=30), st.text("aé你🙂\u200d", max_size=8))
+@example("👩\u200d👩\u200d👧 🏳️\u200d🌈🙂🙂🙂", "Hi 🙂🙂")
+def test_characters_of_fallback_tokens_follow_each_other(text: str, before: str) -> None:
+    prompt = (*WORDS.encode("s"), *WORDS.encode(before))
+
+    pieces = stream(WORDS, WORDS.encode(text), prompt)
+
+    assert "".join(pieces) == text.replace("▁", " ")
 
 
 def test_special_tokens_are_no_text_but_marks_of_calls_are() -> None:
