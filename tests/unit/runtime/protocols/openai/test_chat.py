@@ -304,6 +304,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"max_tokens": 0}, "max_tokens"),
     ({"max_tokens": 501}, "max_tokens"),
     ({"max_completion_tokens": 1.5}, "max_completion_tokens"),
+    ({"max_completion_tokens": 501}, "max_completion_tokens"),
     ({"min_tokens": 5, "max_tokens": 4}, "min_tokens"),
     ({"seed": "1"}, "seed"),
     ({"seed": 1 << 63}, "seed"),

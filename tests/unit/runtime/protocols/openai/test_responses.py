@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+import jsonschema
 import openai
 import pydantic
 import pytest
@@ -13,6 +14,7 @@ from tests.unit.runtime.protocols.openai.response_types import checked_event, ch
 
 from modelservice_runtime.errors import InferenceFailedError, OverloadedError
 from modelservice_runtime.generation.values import Finish, FormKind
+from modelservice_runtime.protocols.openapi.document import build_document
 
 HELLO = "Grüße, 世界 👋"
 PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -82,6 +84,13 @@ def test_a_whole_answer(played: Played) -> None:
     assert response.completed_at is not None
     assert response.created_at <= response.completed_at <= time.time() + 1
     assert abs(response.created_at - time.time()) < PATIENCE_SECONDS
+
+
+def test_answers_are_those_of_the_document(played: Played) -> None:
+    components = build_document([], {})["components"]
+    schema = {"$ref": "#/components/schemas/Response", "components": components}
+    for fields in ({}, {"tools": [FLAT], "tool_choice": "required", "instructions": "a", "user": "u"}):
+        jsonschema.Draft202012Validator(schema).validate(raw(played, "<f{}>", **fields).json())
 
 
 def test_the_events_of_a_text(played: Played) -> None:
