@@ -10,7 +10,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="URL|NAME", help="the server, such as http://127.0.0.1:8080, or a ModelService"
     )
-    parser.add_argument("--model", metavar="NAME", help="which model (default: the server's only one)")
+    parser.add_argument(
+        "--model", metavar="NAME", help="which model, or which adapter (default: the server's only model)"
+    )
     parser.add_argument("--system", metavar="TEXT", help="what the model is told before the conversation")
     parser.add_argument(
         "--max-tokens", type=int, metavar="N", help="the longest answer (default: the server's)"

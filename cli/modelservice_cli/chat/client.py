@@ -39,12 +39,13 @@ class ChatClient:
         self._base = parts.path.rstrip("/").removesuffix("/v1") + "/v1"
         self._headers = headers
 
-    def models(self) -> list[str]:
-        """The models that generate text. Raises CommandError."""
+    def models(self) -> dict[str, bool]:
+        """The models that generate text, and whether each is an adapter of another. Raises CommandError."""
         with closing(self._connect()) as connection:
             answer = _parsed(self._ask(connection, "GET", "/models", None).read(_MAX_ANSWER_BYTES))
-        models = answer.get("data")
-        return [str(model["id"]) for model in models if "id" in model] if isinstance(models, list) else []
+        listed = answer.get("data")
+        models = listed if isinstance(listed, list) else []
+        return {str(model["id"]): bool(model.get("parent")) for model in models if "id" in model}
 
     def answer(self, body: dict[str, Any]) -> Iterator[str]:
         """The pieces of the next message; whoever stops reading ends it. Raises CommandError."""

@@ -75,6 +75,7 @@ def _only_model(client: ChatClient) -> str:
     models = client.models()
     if not models:
         raise CommandError("the server has no model that generates text")
-    if len(models) > 1:
+    own = [name for name, is_adapter in models.items() if not is_adapter] or list(models)
+    if len(own) > 1:
         raise CommandError(f"which model? --model takes one of {', '.join(models)}")
-    return models[0]
+    return own[0]

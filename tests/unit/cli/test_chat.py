@@ -27,6 +27,11 @@ class Played:
         self.prefix = ""
         self.documents: dict[str, Any] = {}
 
+    def described(self, name: str) -> dict[str, Any]:
+        """`chat:law` is the adapter law of chat."""
+        parent, _, adapter = name.rpartition(":")
+        return {"id": adapter, "parent": parent or None}
+
     @contextmanager
     def served(self) -> Iterator[str]:
         played = self
@@ -37,7 +42,7 @@ class Played:
 
             def do_GET(self) -> None:
                 played.headers.append(dict(self.headers))
-                models = {"data": [{"id": name} for name in played.models]}
+                models = {"data": [played.described(name) for name in played.models]}
                 found = {f"{played.prefix}/v1/models": models, **played.documents}.get(self.path)
                 sentence = {"kind": "Status", "message": f"{self.path} is forbidden"}
                 self.reply(403 if found is None else 200, json.dumps(found or sentence).encode())
@@ -183,6 +188,14 @@ FAILURES = {
     "no model": (Played(models=()), "no model that generates text"),
     "which model": (Played(models=("a", "b")), "which model? --model takes one of a, b"),
 }
+
+
+@pytest.mark.parametrize(("flags", "asked"), [((), "chat"), (("--model", "law"), "law")])
+def test_chat_talks_to_the_model_itself_where_it_has_adapters(monkeypatch, capsys, flags, asked):
+    played = Played(stream("a"), models=("chat:law", "chat", "chat:poet"))
+    with played.served() as url:
+        assert chat(monkeypatch, url, "b\n", *flags) == 0
+    assert [one["model"] for one in played.asked] == [asked]
 
 
 @pytest.mark.parametrize("kind", FAILURES)
