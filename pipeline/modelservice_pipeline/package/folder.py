@@ -205,8 +205,10 @@ def _choose_model(path: Path, files: Mapping[str, Path], wanted: str | None) -> 
     found = find_models(files)
     if len(found) != 1:
         listed = f" ({', '.join(found[:5])})" if found else ""
+        hint = "" if found else " ('modelservice model convert' makes one of a framework's model)"
         raise PipelineError(
-            f"{path} holds {len(found)} models{listed}: expected {MODEL_FILE}, or one that --model names"
+            f"{path} holds {len(found)} models{listed}: expected {MODEL_FILE}{hint}, or one that "
+            "--model names"
         )
     return found[0]
 

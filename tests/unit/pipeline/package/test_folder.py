@@ -63,7 +63,7 @@ def test_folder_of_mlflow_names_its_model(tmp_path: Path, data: str, model: str)
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({}, "holds 0 models: expected model.onnx"),
+        ({}, "holds 0 models: expected model.onnx .'modelservice model convert' makes one"),
         ({"a.onnx": PLAIN, "b.onnx": PLAIN}, r"holds 2 models \(a.onnx, b.onnx\)"),
         ({"model.onnx": b"pickle"}, "is not an ONNX model"),
         ({"model.onnx": b""}, "is not an ONNX model"),

@@ -232,6 +232,58 @@ def test_write_service_keeps_comments_and_order(tmp_path: Path) -> None:
     assert path.read_text() == first.replace("b" * 64, "d" * 64)
 
 
+ADAPTER = {"law.onnx_adapter": "e" * 64}
+GENERATED = PackedModel("model.onnx", "b" * 64, is_image=False, generates=True, adapters=ADAPTER)
+CHAT = """\
+# Ours.
+apiVersion: modelservice.dev/v1alpha1
+kind: ModelService
+metadata: {name: chat}  # short
+spec:
+  model: {storageUri: "oci://r.example/chat:1", name: chat}  # braces
+SETTINGS
+  # How much it gets.
+  resources: {requests: {cpu: 1}}
+"""
+ITEM = (
+    f"name: law\n      storageUri: oci://{REFERENCE}\n      file: law.onnx_adapter\n"
+    f"      sha256: {'e' * 64}\n"
+)
+MODEL = f'{{storageUri: "oci://{REFERENCE}", sha256: {"b" * 64}, name: chat}}'
+
+
+@pytest.mark.parametrize(
+    ("settings", "edited"),
+    [
+        ("  generation: {}  # the defaults", f"  generation:  # the defaults\n    adapters:\n    - {ITEM}"),
+        (
+            "  generation:\n    maxSequences: 2  # few",
+            f"  generation:\n    maxSequences: 2  # few\n    adapters:\n    - {ITEM}",
+        ),
+        (
+            "  generation:\n    adapters:  # all\n    - {name: x, storageUri: s3://adapters/x}  # his",
+            (
+                "  generation:\n    adapters:  # all\n    - {name: x, storageUri: s3://adapters/x}  # his\n"
+                f"    - {ITEM}"
+            ),
+        ),
+        (
+            (
+                "  generation:\n    adapters:\n    # Ours.\n    - name: law  # the first\n"
+                "      storageUri: oci://r.example/chat:1\n      file: law.onnx_adapter"
+            ),
+            f"  generation:\n    adapters:\n    # Ours.\n    - {ITEM.replace('law', 'law  # the first', 1)}",
+        ),
+    ],
+)
+def test_write_service_names_adapters_and_keeps_comments(tmp_path: Path, settings: str, edited: str) -> None:
+    path = tmp_path / "chat.yaml"
+    path.write_text(CHAT.replace("SETTINGS", settings))
+    write_service(path, REFERENCE, GENERATED, ServiceOptions())
+    expected = CHAT.replace("SETTINGS\n", edited)
+    assert path.read_text() == expected.replace('{storageUri: "oci://r.example/chat:1", name: chat}', MODEL)
+
+
 @pytest.mark.parametrize("model", [PLAIN, IMAGE])
 def test_write_service_in_braces_is_written_anew(tmp_path: Path, model: PackedModel) -> None:
     path = tmp_path / "spam.yaml"
