@@ -43,8 +43,7 @@ class ChatClient:
         """The models that generate text, and whether each is an adapter of another. Raises CommandError."""
         with closing(self._connect()) as connection:
             answer = _parsed(self._ask(connection, "GET", "/models", None).read(_MAX_ANSWER_BYTES))
-        listed = answer.get("data")
-        models = listed if isinstance(listed, list) else []
+        models = _objects(answer.get("data"))
         return {str(model["id"]): bool(model.get("parent")) for model in models if "id" in model}
 
     def answer(self, body: dict[str, Any]) -> Iterator[str]:
@@ -99,10 +98,15 @@ def _pieces(response: HTTPResponse) -> Iterator[str]:
             raise CommandError(
                 f"the answer ends: {error.get('message') if isinstance(error, dict) else error}"
             )
-        for choice in event.get("choices") or ():
-            if text := (choice.get("delta") or {}).get("content"):
-                yield str(text)
+        for choice in _objects(event.get("choices")):
+            for delta in _objects([choice.get("delta")]):
+                yield str(delta.get("content") or "")
     raise CommandError("the answer broke off; the server has gone")
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """Those of a list; another server may send anything."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

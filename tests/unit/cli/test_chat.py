@@ -185,6 +185,10 @@ FAILURES = {
         "the answer ends: the server is leaving",
     ),
     "broken off": (Played(stream("a", end="")), "the answer broke off"),
+    "no chunks": (
+        Played(b'data: {"choices": [1, {"delta": "a"}, {"delta": null}]}\n\ndata: {"choices": "b"}\n\n'),
+        "the answer broke off",
+    ),
     "no model": (Played(models=()), "no model that generates text"),
     "which model": (Played(models=("a", "b")), "which model? --model takes one of a, b"),
 }
