@@ -84,7 +84,10 @@ def _read(path: Path) -> ort.AdapterFormat:
     try:
         check_readable(path)
         if not path.is_file():
-            raise ModelNotFoundError(f"there is no file {str(path)!r}; give the path of an .onnx_adapter")
+            raise ModelNotFoundError(
+                f"there is no file {str(path)!r}; give the path of an .onnx_adapter; of a folder as peft "
+                "saves it 'modelservice model convert --adapter NAME=DIR' makes one"
+            )
         return ort.AdapterFormat.read_adapter(str(path))
     except PermissionError as error:
         raise AccessDeniedError(describe_denial(path)) from error
