@@ -6,6 +6,7 @@ that a restart would miss: what is kept between runs only saves calls.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -170,6 +171,8 @@ async def work(queue: WorkQueue, reconciler: Reconciles) -> None:
         finally:
             metrics.RECONCILE_SECONDS.observe(time.perf_counter() - started)
             queue.done(key)
+        # Thousands at rest, as after a start, wait for no call: events, probes and the Lease have their turn.
+        await asyncio.sleep(0)
 
 
 async def _attempt(reconciler: Reconciles, key: Key) -> Outcome:
