@@ -5,8 +5,10 @@ The run is played ahead of time in a cluster where all goes well: each member th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.facts import Object

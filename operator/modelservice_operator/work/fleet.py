@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
-from dataclasses import replace as replaced
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
+from msgspec.structs import replace as replaced
 
 from modelservice_operator import metrics
 from modelservice_operator.api.fleet_status import FleetPhase

@@ -275,9 +275,8 @@ def _share(part: int, whole: int) -> str:
 
 
 def _describe_text_model(facts: dict[str, object]) -> str:
-    what = (
-        f"{facts['model']} ({facts['size_bytes']:,} bytes with its weights, sha256 {facts['model_sha256']})"
-    )
+    size = f"{facts['size_bytes']:,} bytes with the files beside it"
+    what = f"{facts['model']} ({size}, sha256 {facts['model_sha256']})"
     if facts["is_proven"]:
         return (
             f"{what} scores and takes the tokens that transformers do. The proof lies beside it: "

@@ -6,8 +6,10 @@ to ask the same once more. It is acted on once: the status records it together w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.facts import labels
 
@@ -21,8 +23,7 @@ LONGEST_REQUEST = 128
 _VERBS = ("approve@WAVE", "pause", "resume", "abort", "rollback")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the newest request."""
 
     request: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.api import InvalidSpec, parse_model_runtime
 from modelservice_operator.api.fleet_status import MOST_IMAGES
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.revision import RecordedRuntime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """The members in their order, which is by wave and then by name."""
 
     members: tuple[Member, ...]
     waves: tuple[WaveState, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceProblem:
+class ChoiceProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why nobody can be chosen yet.
 
     `reason` is `RuntimeNotFound`, `RuntimeInvalid`, `ImageNotNamed` or `TooManyMembers`.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.api import InvalidSpec, parse_runtime_rollout
 from modelservice_operator.decide.fleet.asking import Answer, find_request, obey, read_answer
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.maintenance import Opening
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
+class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     """What is seen, when a RuntimeRollout has its turn."""
 
     rollout: Mapping[str, Any]
@@ -39,8 +40,7 @@ class Fleet:
     """All ModelServices, as far as choosing reads them; None where nobody has looked yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetDecision:
+class FleetDecision(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at a RuntimeRollout came to."""
 
     step: Step | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from modelservice_operator.facts.fleet import FAILED, GOING_BACK, State
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.fleet import Member
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a member from now on, or when to look again."""
 
     state: State
@@ -26,8 +26,7 @@ class Verdict:
     """When time alone changes something."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One member, the state that is recorded, and what is seen of it."""
 
     member: Member

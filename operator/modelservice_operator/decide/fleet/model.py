@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from modelservice_operator.facts.fleet import FAILED, ON_THE_WAY, State
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from modelservice_operator.facts.fleet import Member
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetSpec:
+class FleetSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How a run goes on; who its members are is decided at its start."""
 
     max_concurrent: int = 5
@@ -34,8 +34,7 @@ class FleetSpec:
         return max(1, members * int(self.max_unavailable.rstrip("%")) // 100)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaveState:
+class WaveState(msgspec.Struct, frozen=True, kw_only=True):
     """One wave; its members stand behind those of the waves before."""
 
     name: str
@@ -51,8 +50,7 @@ class WaveState:
         return self.needs_approval and self.approved_at is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a member failed."""
 
     member: str
@@ -61,8 +59,7 @@ class Failure:
     time: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
     """All that is remembered of a run: what its status says."""
 
     request: str
@@ -71,7 +68,7 @@ class Run:
     states: str
     """A letter for each member (`facts.fleet.State`)."""
     waves: tuple[WaveState, ...]
-    moving: Mapping[int, datetime] = field(default_factory=dict)
+    moving: Mapping[int, datetime] = msgspec.field(default_factory=dict)
     """Since when members are on the way, by their place."""
     failures: tuple[Failure, ...] = ()
     """The newest last."""
@@ -97,8 +94,7 @@ class Run:
         return self.count(*ON_THE_WAY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledged:
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     """What a member says of an assignment that it has taken."""
 
     request: str
@@ -106,8 +102,7 @@ class Acknowledged:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """A member as it is now."""
 
     uid: str
@@ -148,8 +143,7 @@ class Seen:
         return self.is_ready and self.is_current and self.image == image
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
+class Around(msgspec.Struct, frozen=True, kw_only=True):
     """What else a run goes by."""
 
     runtime: str
@@ -163,8 +157,7 @@ class Around:
     superseded_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at a run came to."""
 
     run: Run

@@ -20,9 +20,10 @@ look at the same twice comes to the same.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from modelservice_operator.decide.fleet.members import (
     Case,

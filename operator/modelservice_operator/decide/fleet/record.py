@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from modelservice_operator.decide.fleet.model import Failure, FleetSpec, Run, WaveState
 from modelservice_operator.facts.fleet import State, read_members, request_of

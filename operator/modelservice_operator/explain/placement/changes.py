@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.resources.pod.gpu_nodes import memory_requirements
 from modelservice_operator.explain.placement.needs import (
@@ -32,8 +33,7 @@ _GIB = 1024
 _OF_A_NODE_THAT_IS_ILL = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One change, in words of the API, and the pod spec that it makes."""
 
     text: str

@@ -7,10 +7,11 @@ other pods (free room, spreading, affinity to pods, volumes) is left to the sche
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
+
+import msgspec
 
 from modelservice_operator.facts.gpus import SHARING_LABEL, VENDORS
 from modelservice_operator.facts.nodes import Node, Taint
@@ -29,8 +30,7 @@ GPU_LABELS: dict[str, Kind] = {
 _PLAIN = ("cpu", "memory", "ephemeral-storage")
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """One condition on a node; `key` is the resource or the label that it is about."""
 
     kind: Kind

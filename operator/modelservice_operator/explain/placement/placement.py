@@ -8,9 +8,11 @@ on all of them, so the number behind it is one that was counted.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from modelservice_operator.explain.placement.changes import (
     change_for,
@@ -31,8 +33,7 @@ if TYPE_CHECKING:
 _MOST_REASONS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(msgspec.Struct, frozen=True):
     """Changes after which nodes would do."""
 
     changes: tuple[str, ...]
@@ -43,8 +44,7 @@ class Nearest:
     toleration: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(msgspec.Struct, frozen=True):
     """How many nodes could run the pod, had they room; where none could, why and what would help."""
 
     nodes: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.facts.text.quantity import canonical_quantity, parse_quantity
 
@@ -26,8 +27,7 @@ _READABLE_BY_ALL = 0o444
 """The containers run as a user that is not root, and without fsGroup (its range is the cluster's choice)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSource:
+class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a pod that bring the model.
 
     `path` is what the server opens: a file, or a directory with one model in it. `fetch_args` are those of
@@ -37,8 +37,8 @@ class ModelSource:
     path: str
     volumes: list[dict[str, Any]]
     fetch_args: list[str] | None
-    fetch_mounts: list[dict[str, Any]] = field(default_factory=list)
-    security_context: dict[str, Any] = field(default_factory=dict)
+    fetch_mounts: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    security_context: dict[str, Any] = msgspec.field(default_factory=dict)
     """What the pod's own security context has to add."""
     memory_bytes: int = 0
     """What the files take of the pod's memory, which counts as the fetcher's, who writes them."""
@@ -64,13 +64,12 @@ def model_mount(*, read_only: bool) -> dict[str, Any]:
     return {**mount, "readOnly": True} if read_only else mount
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     """What an option of a download adds to the fetcher."""
 
-    args: list[str] = field(default_factory=list)
-    volumes: list[dict[str, Any]] = field(default_factory=list)
-    mounts: list[dict[str, Any]] = field(default_factory=list)
+    args: list[str] = msgspec.field(default_factory=list)
+    volumes: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    mounts: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
 def _downloaded(model: ModelSpec, *, generative: bool) -> ModelSource:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from modelservice_operator.decide.resources.metadata import revision_selector
 from modelservice_operator.decide.resources.pod.accelerator import (
@@ -59,8 +60,7 @@ _LONGEST_START_SECONDS = 3600
 """A model may take long to load; the rollout's progress deadline is what gives a slow start up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodInputs:
+class PodInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What a pod template is made of."""
 
     service: str
