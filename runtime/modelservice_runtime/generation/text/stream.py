@@ -38,7 +38,7 @@ class TextStream:
         self._made = 0
         # A window of tokens: the text of the first ones was given, the last `_held` ones wait.
         self._ids = self._context(request.prompt)
-        self._given = len(self._decode().rstrip(_INCOMPLETE))
+        self._given = self._whole_characters()
         self._held = 0
 
     @property
@@ -91,9 +91,17 @@ class TextStream:
             start -= 1
         return list(ids[start:])
 
-    def _decode(self) -> str:
+    def _whole_characters(self) -> int:
+        """How many characters a prompt's end has; its last tokens may be within one that is still to come."""
+        for inner in range(_MAX_INNER_BYTES + 1):
+            text = self._decode(self._ids[: len(self._ids) - inner])
+            if not text.endswith(_INCOMPLETE):
+                return len(text)
+        return len(self._decode().rstrip(_INCOMPLETE))
+
+    def _decode(self, ids: Sequence[int] | None = None) -> str:
         with failures_told(_undecoded):
-            text: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+            text: str = self._tokenizer.decode(self._ids if ids is None else ids, skip_special_tokens=True)
         return text
 
 

@@ -138,6 +138,16 @@ def test_characters_of_fallback_tokens_follow_each_other(text: str, before: str)
     assert "".join(pieces) == text.replace("▁", " ")
 
 
+@pytest.mark.parametrize("before", ["🙂", "s🙂é🙂", "a", "你🙂🙂🙂🙂"])
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_prompt_that_ends_within_a_character_is_not_told_again(before: str, missing: int) -> None:
+    tokens = [*WORDS.encode("s"), *WORDS.encode(before), *WORDS.encode("🙂")]
+
+    pieces = stream(WORDS, [*tokens[-missing:], *WORDS.encode("a🙂")], tokens[:-missing])
+
+    assert "".join(pieces) == "🙂a🙂"
+
+
 def test_special_tokens_are_no_text_but_marks_of_calls_are() -> None:
     tokenizer = bytes_tokenizer()
     end, calls, call = (tokenizer.token_to_id(text) for text in ("<end>", "[TOOL_CALLS]", "<tool_call>"))
