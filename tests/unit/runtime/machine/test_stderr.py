@@ -18,17 +18,19 @@ LINES = 40_000  # of 100 bytes: more than a pipe and the queue behind it hold
 
 @pytest.fixture(params=["pipe", "socket"])
 def ends(request: pytest.FixtureRequest) -> Iterator[tuple[int, int, bool]]:
-    """Where to read, where to write, and whether writing there waits."""
+    """Where to read, where to write, and whether writing there waits.
+
+    The end to write to stays open: a stream's thread goes on, and would write into whatever has its number.
+    """
     if request.param == "pipe":
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         yield reader, writer, False
         os.close(reader)
-        os.close(writer)
     else:
         left, right = socket.socketpair()
-        with left, right:
-            yield left.fileno(), right.fileno(), True
+        with left:
+            yield left.fileno(), right.detach(), True
 
 
 def line(number: int) -> str:
