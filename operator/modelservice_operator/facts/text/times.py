@@ -27,7 +27,7 @@ def is_to_come(text: object, now: datetime) -> bool:
 
 def format_time(time: datetime) -> str:
     """Return a time in UTC as RFC 3339, in whole seconds."""
-    return time.isoformat()[:19] + "Z"  # a fifth of the time of strftime
+    return time.isoformat()[:19] + "Z"  # half the time of strftime
 
 
 def format_precise(time: datetime) -> str:

@@ -47,7 +47,7 @@ def test_parse_another_version_names_those_that_there_are() -> None:
 
 def test_parse_keeps_no_part_of_the_manifest() -> None:
     manifest = make_manifest(
-        scheduling={"nodeSelector": {"a": "b"}, "affinity": {"podAntiAffinity": {"x": [{"y": 1}]}}},
+        scheduling={"nodeSelector": {"a": "b"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]},
         env=[{"name": "TZ", "value": "1"}],
     )
     manifest["metadata"]["labels"] = {"team": "mail"}
@@ -56,7 +56,7 @@ def test_parse_keeps_no_part_of_the_manifest() -> None:
     manifest["metadata"]["labels"]["team"] = "other"
     manifest["spec"]["env"][0]["value"] = "2"
     manifest["spec"]["scheduling"]["nodeSelector"]["a"] = "c"
-    manifest["spec"]["scheduling"]["affinity"]["podAntiAffinity"]["x"][0]["y"] = 2
+    manifest["spec"]["scheduling"]["tolerations"][0]["key"] = "other"
     assert parsed.model_dump() == before
 
 
