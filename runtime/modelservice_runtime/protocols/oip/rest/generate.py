@@ -26,6 +26,8 @@ from modelservice_runtime.transport.status import error_response
 
 # Other names of fields that we know.
 _ALIASES = {"stop_words": "stop", "random_seed": "seed"}
+# TensorRT-LLM's clients send these always, as an empty text where there are none.
+_WORDS = ("stop_words", "bad_words")
 
 
 class GenerateForm:
@@ -83,15 +85,21 @@ def answer_generate(model: GenerativeModel, name: str, request: HttpRequest, *, 
 def _read(fields: Fields, model: str) -> CompletionAsked:
     fields.required("text_input")
     text = fields.text("text_input") or ""
-    document = {**fields.document, **(fields.raw_object("parameters") or {}), "model": model}
-    for alias, name in _ALIASES.items():
-        document.setdefault(name, document.pop(alias, None))
-    merged = Fields(document)
+    merged = _merge({**fields.document, **(fields.raw_object("parameters") or {}), "model": model})
     wishes = read_wishes(merged, None)
     if wishes.choices > 1:
         raise FieldError("'n' must be 1: there is one 'text_output'", "n")
     echo = not merged.flag("exclude_input_in_output", default=True)
     return CompletionAsked(wishes, [text], echo, read_format(merged, read_response_format(merged)))
+
+
+def _merge(document: dict[str, Any]) -> Fields:
+    """Triton's fields by our names."""
+    for name in _WORDS:
+        if document.get(name) in ("", [""]):
+            del document[name]
+    sent_as = {name: alias for alias, name in _ALIASES.items() if document.get(name) is None}
+    return Fields({**document, **{name: document.get(alias) for name, alias in sent_as.items()}}, "", sent_as)
 
 
 def _frame(document: dict[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ proxies send what other servers know.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,11 +62,17 @@ def _outside_of_texts(body: bytes | bytearray) -> bytes:
 
 
 class Fields:
-    """The fields of one object; `path` names it in sentences, empty for the body itself."""
+    """The fields of one object; `path` names it in sentences, empty for the body itself.
 
-    def __init__(self, document: dict[str, Any], path: str = "") -> None:
+    `sent_as` says what the client calls a field that is read by another name.
+    """
+
+    def __init__(
+        self, document: dict[str, Any], path: str = "", sent_as: Mapping[str, str] | None = None
+    ) -> None:
         self._document = document
         self._path = path
+        self._sent_as = sent_as or {}
 
     @property
     def document(self) -> dict[str, Any]:
@@ -75,6 +81,7 @@ class Fields:
 
     def name(self, field: str) -> str:
         """The field as sentences call it."""
+        field = self._sent_as.get(field, field)
         return f"{self._path}.{field}" if self._path else field
 
     def has(self, field: str) -> bool:

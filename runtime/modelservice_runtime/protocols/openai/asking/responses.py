@@ -30,7 +30,7 @@ _REFUSED = {
     "max_completion_tokens": "send 'max_output_tokens'",
     "response_format": "send 'text.format'",
 }
-_REFUSED_WHERE_TRUE = {
+_REFUSED_WHERE_ASKED = {
     "background": "nothing is stored here; leave it out, and wait for the answer or stream it",
     "logprobs": "send 'include' with 'message.output_text.logprobs', and 'top_logprobs'",
 }
@@ -53,7 +53,7 @@ class ResponseAsked:
 
 def read_response(fields: Fields) -> ResponseAsked:
     """The body of `/v1/responses`. Raises FieldError."""
-    refuse(fields, _REFUSED, _REFUSED_WHERE_TRUE)
+    refuse(fields, _REFUSED, _REFUSED_WHERE_ASKED)
     if (fields.whole("n", 0, _MAX_CALLS) or 1) != 1:
         raise FieldError("'n' is not supported: a response is one text; ask as often as you want some", "n")
     form = read_format(fields, read_text_format(fields))

@@ -25,17 +25,18 @@ _REFUSED = {
     "function_call": "it is the older form of 'tool_choice'; send that",
     "audio": "this server answers with text alone",
     "web_search_options": "this server searches nothing",
-    "documents": "put them into the messages",
     "prompt_logprobs": "logprobs are told of what is generated; send 'logprobs'",
-    "logits_processors": "they are code",
-    "bad_words": "send 'logit_bias'",
     "allowed_token_ids": "send 'logit_bias' or 'structured_outputs'",
     "truncate_prompt_tokens": "shorten the prompt",
     "prompt_embeds": "send a text or token ids",
     "guided_grammar": "send 'structured_outputs' with json, regex or choice",
     "kv_transfer_params": "this server keeps its own cache",
 }
-_REFUSED_WHERE_TRUE = {
+# Of these clients send what asks for nothing, too: false, or an empty list.
+_REFUSED_WHERE_ASKED = {
+    "bad_words": "send 'logit_bias'",
+    "documents": "put them into the messages",
+    "logits_processors": "they are code",
     "use_beam_search": "this server samples; leave it out",
     "return_tokens_as_token_ids": "logprobs tell tokens as texts and bytes",
 }
@@ -87,7 +88,7 @@ def read_wishes(
     `logprobs` is read elsewhere: each endpoint says it differently. An answer of fewer than `least_tokens` is
     none. `limits` are the fields for the most tokens; the first that is there counts.
     """
-    refuse(fields, _REFUSED, _REFUSED_WHERE_TRUE)
+    refuse(fields, _REFUSED, _REFUSED_WHERE_ASKED)
     fields.required("model")
     options = fields.object("stream_options")
     return Wishes(
@@ -103,14 +104,12 @@ def read_wishes(
     )
 
 
-def refuse(fields: Fields, named: Mapping[str, str], true: Mapping[str, str]) -> None:
-    """Raise FieldError with the advice for a field that is there, or that is true."""
-    for name, advice in named.items():
-        if fields.has(name):
-            raise FieldError(f"'{name}' is not supported: {advice}", name)
-    for name, advice in true.items():
-        if fields.flag(name):
-            raise FieldError(f"'{name}' is not supported: {advice}", name)
+def refuse(fields: Fields, named: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    """Raise FieldError with the advice for a field that is there, or that is neither false nor empty."""
+    found = [one for one in named.items() if fields.has(one[0])]
+    found += [one for one in asked.items() if fields.any(one[0])]
+    for name, advice in found:
+        raise FieldError(f"'{name}' is not supported: {advice}", name)
 
 
 def _read_sampling(fields: Fields) -> dict[str, Any]:

@@ -287,6 +287,13 @@ def test_logprobs_are_written_as_they_come_and_not_all_at_the_end(
     assert decoded == [9, 9]
 
 
+def test_fields_that_ask_for_nothing_are_none(played: Played, client: openai.OpenAI) -> None:
+    """As clients made of vLLM's own defaults send them."""
+    nothing = {"bad_words": [], "stop": [], "logits_processors": [], "use_beam_search": False}
+    ask(client, extra_body={**nothing, "allowed_token_ids": None})
+    assert len(played.lane.begun) == 1
+
+
 TEXT_PART = {"type": "text", "text": "a"}
 CALL = {"function": {"name": "f"}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -353,6 +360,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"chat_template": "{{ 1 }}"}, "chat_template"),
     ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
     ({"functions": []}, "functions"),
+    ({"bad_words": ["a"]}, "bad_words"),
+    ({"allowed_token_ids": []}, "allowed_token_ids"),
     ({"audio": {"voice": "x"}}, "audio"),
     ({"echo": True}, "echo"),
     ({"continue_final_message": True, "add_generation_prompt": True}, "continue_final_message"),

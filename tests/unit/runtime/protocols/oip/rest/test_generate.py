@@ -55,6 +55,15 @@ def test_parameters_of_either_place_reach_the_lane(generating: ServerThread, lan
     assert request.sampling.temperature == 0
 
 
+@pytest.mark.parametrize("nothing", ["", [""], []])
+def test_words_that_are_empty_are_none(generating: ServerThread, lane: PlayedLane, nothing: object) -> None:
+    body = {"text_input": "a", "max_tokens": 20, "bad_words": nothing, "stop_words": nothing}
+    answer = generating.request("POST", PATH, body)
+    assert answer.status == 200, answer.body
+    request = lane.begun[0].request
+    assert (request.max_tokens, request.stop) == (20, ())
+
+
 @pytest.mark.parametrize(
     ("body", "word"),
     [
@@ -64,6 +73,10 @@ def test_parameters_of_either_place_reach_the_lane(generating: ServerThread, lan
         ({"text_input": "a", "parameters": []}, "parameters"),
         ({"text_input": "a", "n": 2}, "'n'"),
         ({"text_input": "a", "temperature": -1}, "temperature"),
+        ({"text_input": "a", "bad_words": ["b"]}, "'bad_words'"),
+        ({"text_input": "a", "stop_words": ["b", ""]}, "'stop_words'"),
+        ({"text_input": "a", "stop": ""}, "'stop'"),
+        ({"text_input": "a", "parameters": {"random_seed": "x"}}, "'random_seed'"),
         ({"text_input": "a" * 1001}, "1000"),
     ],
 )
