@@ -10,11 +10,12 @@ IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
 TOKENIZER_NAME = "tokenizer.json"
 POOLING_NAME = "1_Pooling/config.json"
 MODULES_NAME = "modules.json"
+CONFIG_NAME = "config.json"
 # Who knows how long texts may be; the least of them counts.
 LENGTHS = (
     ("sentence_bert_config.json", "max_seq_length"),
     ("tokenizer_config.json", "model_max_length"),
-    ("config.json", "max_position_embeddings"),
+    (CONFIG_NAME, "max_position_embeddings"),
 )
 FURTHER_NAMES = (POOLING_NAME, MODULES_NAME, *(name for name, _ in LENGTHS))
 """What may lie beside `TOKENIZER_NAME`, without which they are of no use."""

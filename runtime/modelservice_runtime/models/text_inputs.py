@@ -1,7 +1,7 @@
 """Texts for models that take tokens: the tokenizer beside a graph, and how its states become a vector.
 
 `1_Pooling/config.json` says which states of a text count, `modules.json` whether the vector is brought to
-length 1; where they lie, `models.text_files` says.
+length 1, `config.json` what makes a relevance of a score; where they lie, `models.text_files` says.
 """
 
 import logging
@@ -15,6 +15,7 @@ import numpy as np
 from modelservice_runtime.errors import InferenceFailedError, ModelRejectedError, StartupError
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.models.text_files import (
+    CONFIG_NAME,
     FURTHER_NAMES,
     IDS,
     LENGTHS,
@@ -41,6 +42,7 @@ _VECTOR_NAMES = ("sentence_embedding", "embedding", "embeddings", "pooled")
 
 Text: TypeAlias = str | tuple[str, str]
 Pool: TypeAlias = Callable[[Array, Array], Array]
+Activation: TypeAlias = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,15 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a model gives for a text: scores of pairs, vectors, or states that `pool` makes vectors of."""
+    """What a model gives for a text: scores of pairs, vectors, or states that `pool` makes vectors of.
+
+    `activation` makes the relevance of a score, and leaves the order as it is; None where there are none.
+    """
 
     output: TensorSpec
-    gives_scores: bool
-    pool: Pool | None
-    normalizes: bool
+    pool: Pool | None = None
+    normalizes: bool = False
+    activation: Activation | None = None
 
 
 class TextInputs:
@@ -153,12 +158,12 @@ def _find_told(spec: ModelSpec, folder: Path) -> Told:
     matrices = [one for one in floats if len(one.shape or ()) == 2]
     for one in matrices:
         if one.name in _VECTOR_NAMES:
-            return Told(one, gives_scores=False, pool=None, normalizes=normalizes)
+            return Told(one, normalizes=normalizes)
     states = [one for one in floats if len(one.shape or ()) == 3]
     if states:
-        return Told(states[0], gives_scores=False, pool=_read_pooling(folder), normalizes=normalizes)
+        return Told(states[0], _read_pooling(folder), normalizes)
     if len(matrices) == 1 and matrices[0].shape == (-1, 1):
-        return Told(matrices[0], gives_scores=True, pool=None, normalizes=False)
+        return Told(matrices[0], activation=_read_activation(folder))
     raise ModelRejectedError(
         "none of its outputs is a state for each token, a vector for each text (sentence_embedding) "
         "or a score"
@@ -178,6 +183,21 @@ def _read_pooling(folder: Path) -> Pool:
         'one of the ways of sentence-transformers there, such as {"pooling_mode_mean_tokens": true}; known '
         f"are {', '.join(_POOLS)}"
     )
+
+
+def _read_activation(folder: Path) -> Activation:
+    """That of `config.json`, as sentence-transformers writes it; its default. Raises StartupError."""
+    config = _read(folder, CONFIG_NAME)
+    newer = config.get("sentence_transformers")
+    name = newer.get("activation_fn") if isinstance(newer, dict) else None
+    name = name or config.get("sbert_ce_default_activation_function") or "torch.nn.modules.activation.Sigmoid"
+    known = _ACTIVATIONS.get(str(name).rpartition(".")[2])
+    if known is None:
+        raise ModelRejectedError(
+            f"{CONFIG_NAME} names {name} for its scores (activation_fn), which is not served; known are "
+            f"{', '.join(_ACTIVATIONS)} of torch.nn"
+        )
+    return known
 
 
 def _normalizes(folder: Path) -> bool:
@@ -236,6 +256,11 @@ def _pool_last(states: Array, mask: Array) -> Array:
     return np.asarray(states[np.arange(len(mask)), last])
 
 
+def _sigmoid(scores: Array) -> Array:
+    return np.asarray(np.exp(-np.logaddexp(0.0, -scores.astype(np.float64))))
+
+
+_ACTIVATIONS: Mapping[str, Activation] = {"Sigmoid": _sigmoid, "Tanh": np.tanh, "Identity": np.asarray}
 _POOLS: Mapping[str, Pool] = {
     "pooling_mode_mean_tokens": _pool_mean, "mean": _pool_mean,
     "pooling_mode_cls_token": _pool_first, "cls": _pool_first,

@@ -51,7 +51,7 @@ def _find_encoder(handle: ModelHandle) -> Encoder | TextInputs:
     encoder = find_encoder(handle.spec)
     if encoder is not None:
         return encoder
-    if handle.texts is None or handle.texts.told.gives_scores:
+    if handle.texts is None or handle.texts.told.activation:
         raise FieldError(
             f"model '{handle.name}' gives no embeddings: that takes one input of texts (BYTES), or a "
             "tokenizer.json beside a graph of tokens, and an output with a vector for each",

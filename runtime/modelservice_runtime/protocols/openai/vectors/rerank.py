@@ -1,17 +1,20 @@
 """`/v1/rerank`: documents by how well they answer a query.
 
-The form is that of Jina, Cohere and vLLM. A cross-encoder's scores are told as it gives them; a model of
-vectors ranks by the cosine.
+The form is that of Jina, Cohere and vLLM. A cross-encoder's scores go through its activation, a sigmoid where
+it names none; those of a graph that reads texts itself are told as it gives them; a model of vectors ranks by
+the cosine.
 """
 
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
 
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
+from modelservice_runtime.models.text_inputs import Activation
 from modelservice_runtime.protocols.openai.asking.fields import Fields
 from modelservice_runtime.protocols.openai.errors import FieldError
 from modelservice_runtime.protocols.openai.models import read_model_name
@@ -41,10 +44,15 @@ class Ranking:
         self._most = fields.whole("top_n", 1, 1 << 31) or len(self.documents)
         self._shows_documents = fields.flag("return_documents", default=True)
 
-    def encode_scores(self, scores: Array, tokens: int = 0) -> HttpResponse:
-        """The answer, best first; equal ones as they came."""
-        told = scores.reshape(-1)
-        order = np.argsort(-told, kind="stable")[: self._most]
+    def encode_scores(
+        self, scores: Array, tokens: int = 0, activation: Activation = np.asarray
+    ) -> HttpResponse:
+        """The answer, best first; equal ones as they came.
+
+        The order is that of the scores: what `activation` makes of large ones may be equal.
+        """
+        order = np.argsort(-scores.reshape(-1), kind="stable")[: self._most]
+        told = activation(scores.reshape(-1))
         document = {
             "id": f"rerank-{uuid.uuid4().hex}",
             "model": self._name,
@@ -82,8 +90,10 @@ def _run(handle: ModelHandle, ranking: Ranking, request: HttpRequest) -> HttpRes
         }
         return run_texts(handle, request, inputs, cross_encoder.score, ranking.encode_scores)
     if handle.texts is not None:
-        if handle.texts.told.gives_scores:
-            run_tokens(handle, request, [(query, one) for one in documents], ranking.encode_scores)
+        activation = handle.texts.told.activation
+        if activation is not None:
+            encode = partial(ranking.encode_scores, activation=activation)
+            run_tokens(handle, request, [(query, one) for one in documents], encode)
         else:
             run_tokens(handle, request, [query, *documents], ranking.encode_vectors)
         return None

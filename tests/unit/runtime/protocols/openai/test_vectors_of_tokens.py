@@ -59,7 +59,7 @@ def save_states(folder: Path, files: dict[str, object]) -> Path:
     return folder / "model.onnx"
 
 
-def save_cross(folder: Path) -> Path:
+def save_cross(folder: Path, files: dict[str, object]) -> Path:
     """The score counts what is of the second text, its end too, and takes away the number of tokens."""
     folder.mkdir()
     names = ("input_ids", "attention_mask", "token_type_ids")
@@ -73,6 +73,7 @@ def save_cross(folder: Path) -> Path:
     inputs = [value(name, "INT64", ["n", "s"]) for name in names]
     save(folder / "model.onnx", nodes, inputs, [value("logits", "FP32", ["n", 1])], {"one": np.array([1])})
     write_tokenizer(folder)
+    write(folder, files)
     return folder / "model.onnx"
 
 
@@ -91,7 +92,16 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
         "max": save_states(folder / "max", {"1_Pooling/config.json": {"pooling_mode_max_tokens": True}}),
         "unit": save_states(folder / "unit", {"1_Pooling/config.json": MEAN, "modules.json": unit}),
         "silent": save_states(folder / "silent", {}),
-        "cross": save_cross(folder / "cross"),
+        "cross": save_cross(folder / "cross", {}),
+        # As cross-encoder/ms-marco-MiniLM-L-6-v2 has it, and as newer sentence-transformers write it.
+        "raw": save_cross(
+            folder / "raw",
+            {"config.json": {"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}},
+        ),
+        "tanh": save_cross(
+            folder / "tanh",
+            {"config.json": {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Tanh"}}},
+        ),
     }
     with ServerThread(saved) as server:
         yield server
@@ -151,11 +161,32 @@ def test_vectors_and_pairs_rank(tokens: ServerThread) -> None:
     )
     assert [one["index"] for one in by_vectors.json()["results"]] == [2, 1, 0]
     assert by_vectors.json()["usage"]["total_tokens"] == 3 + 3 + 4 + 3
-    body = {"model": "cross", "query": "cat", "documents": documents}
-    results = tokens.request("POST", "/v1/rerank", body).json()["results"]
-    # "[CLS] cat [SEP]" before, then the document's tokens and an end of 2.
-    scores = {0: 6 + 2 - 5, 1: 4 + 5 + 2 - 6, 2: 4 + 2 - 5}
-    assert {one["index"]: one["relevance_score"] for one in results} == scores
+    assert rank(tokens, "raw", documents) == [(1, 5), (0, 3), (2, 1)]
+
+
+def rank(server: ServerThread, model: str, documents: list[str]) -> list[tuple[int, float]]:
+    """The score is that of the graph: the numbers of a document's tokens and of its end less all tokens."""
+    body = {"model": model, "query": "cat", "documents": documents}
+    results = server.request("POST", "/v1/rerank", body).json()["results"]
+    return [(one["index"], one["relevance_score"]) for one in results]
+
+
+@pytest.mark.parametrize(
+    ("model", "activation"),
+    [("cross", lambda score: 1 / (1 + np.exp(-score))), ("tanh", np.tanh), ("raw", np.positive)],
+)
+def test_scores_go_through_the_activation_that_the_model_names(
+    tokens: ServerThread, model: str, activation: Any
+) -> None:
+    (first, score), (second, other) = rank(tokens, model, ["", "bird"])
+    assert (first, second) == (1, 0)
+    assert [score, other] == pytest.approx([activation(3), activation(-2)], rel=1e-6)
+
+
+def test_scores_that_look_equal_keep_the_order_of_the_graphs(tokens: ServerThread) -> None:
+    """A sigmoid of 54 and of 104 is 1."""
+    (first, score), (second, other) = rank(tokens, "cross", ["bird " * 10 + "cat", "bird " * 20 + "cat"])
+    assert (first, second, score, other) == (1, 0, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +218,7 @@ def spec_of(*outputs: TensorSpec, ids: str = "INT64") -> ModelSpec:
     return ModelSpec("m", "1", inputs, outputs)
 
 
+SCORE = TensorSpec("logits", DATATYPES["FP32"], (-1, 1))
 VECTOR = TensorSpec("sentence_embedding", DATATYPES["FP32"], (-1, 8))
 TOKENS = TensorSpec("token_embeddings", DATATYPES["FP32"], (-1, -1, 8))
 
@@ -234,3 +266,10 @@ def test_files_that_cannot_be_used_are_told_and_tensors_served(
     assert load_text_inputs(spec_of(TOKENS), tmp_path) is None
     (record,) = caplog.records
     assert word in record.__dict__["error"]
+
+
+def test_an_activation_that_is_not_known_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_tokenizer(tmp_path)
+    write(tmp_path, {"config.json": {"sentence_transformers": {"activation_fn": "torch.nn.Softplus"}}})
+    assert load_text_inputs(spec_of(SCORE), tmp_path) is None
+    assert "config.json names torch.nn.Softplus" in caplog.records[0].__dict__["error"]
