@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from modelservice_operator.api.modelruntime import ModelRuntimeSpec
 from modelservice_operator.api.runtimerollout import MOST_MEMBERS, MOST_MOVING, MOST_WAVES
 from modelservice_operator.api.status import Condition
 from modelservice_operator.api.types.base import ApiModel, between, limited, list_map
@@ -125,6 +126,8 @@ class RuntimeRolloutStatus(ApiModel):
     """Those without an available pod that should have one, when this was written."""
     started_at: Time | None = None
     """When the members were chosen."""
+    runtime: ModelRuntimeSpec | None = None
+    """The ModelRuntime as it was when the members were chosen: all of them get it so."""
     ended_at: Time | None = None
     """When it was over."""
     paused: bool | None = None

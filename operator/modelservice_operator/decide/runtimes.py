@@ -71,6 +71,12 @@ def current_runtime(
     return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
 
 
+def runtime_of(request: RuntimeRequest, runtime: Mapping[str, Any]) -> RecordedRuntime | RuntimeProblem:
+    """Return what this ModelRuntime is for a request, whichever is the default."""
+    found = _read(request.ref, runtime)
+    return found if isinstance(found, RuntimeProblem) else _with_image(found, request)
+
+
 def has_image(runtime: RecordedRuntime, domain: str | None) -> bool:
     """Return whether a runtime has an image for pods with GPUs of this domain; None is for those without."""
     if domain is None:
@@ -152,12 +158,16 @@ def _look_up(ref: str | None, runtimes: Sequence[Mapping[str, Any]]) -> Recorded
         return _not_found(ref, runtimes)
     if len(matches) > 1:
         return _ambiguous(sorted(map(_name, matches)))
+    return _read(ref, matches[0])
+
+
+def _read(ref: str | None, runtime: Mapping[str, Any]) -> RecordedRuntime | RuntimeProblem:
     try:
-        return _record(matches[0], ref)
+        return _record(runtime, ref)
     except InvalidSpec as error:
         return RuntimeProblem(
             reason="RuntimeInvalid",
-            message=f"ModelRuntime {_name(matches[0])!r} is invalid, correct it: {error}",
+            message=f"ModelRuntime {_name(runtime)!r} is invalid, correct it: {error}",
         )
 
 

@@ -51,8 +51,11 @@ def compute_fleet_status(
     status: dict[str, Any] = {**old, "observedGeneration": generation}
     if decision.step is not None:
         status |= _run_status(old, decision.step, now)
-    if decision.begins and decision.step is not None:
-        status |= {"startedAt": format_time(now), **write_members(decision.step.run.members)}
+    status.setdefault("phase", "Pending")
+    if decision.runtime is not None and decision.step is not None:
+        status |= {"startedAt": format_time(now), "runtime": dict(decision.runtime)}
+        status |= write_members(decision.step.run.members)
+        status["supersedes"] = list(decision.supersedes)[-16:] or None
     if decision.answer is not None:
         answer = decision.answer
         status["action"] = {
@@ -60,8 +63,6 @@ def compute_fleet_status(
             "accepted": answer.accepted,
             "message": answer.message[:_LONGEST_MESSAGE],
         }
-    if decision.begins:
-        status["supersedes"] = list(decision.supersedes)[-16:] or None
     if decision.superseded_by is not None:
         status["supersededBy"] = decision.superseded_by
     status["conditions"] = stamp(_conditions(decision, status), old, generation, now)
@@ -79,7 +80,7 @@ def _run_status(old: Mapping[str, Any], step: Step, now: datetime) -> dict[str, 
         "unavailable": step.unavailable if run.has_started else None,
         "endedAt": format_time(run.ended_at) if run.ended_at else None,
         "paused": True if run.paused else None,
-        "waves": _waves(run) if run.has_started else None,
+        "waves": _waves(run) if run.has_started or _is_approved(run) else None,
         "states": run.states or None,
         "moving": [
             {"member": run.members[place].name, "since": format_time(since)}
@@ -98,6 +99,11 @@ def _run_status(old: Mapping[str, Any], step: Step, now: datetime) -> dict[str, 
         or None,
         "history": _history(old, step, now),
     }
+
+
+def _is_approved(run: Run) -> bool:
+    """Whether a person approved a wave: that is remembered before the members are known, too."""
+    return any(wave.approved_at is not None for wave in run.waves)
 
 
 def _counts(states: str) -> dict[str, int]:
@@ -138,7 +144,7 @@ def _conditions(decision: FleetDecision, status: Mapping[str, Any]) -> tuple[Con
     assert told is not None
     reason, message = told.reason, told.message
     is_ready = phase == "Complete" and problem is None
-    is_stalled = problem is not None or phase in _STALLED
+    is_stalled = phase in _STALLED if problem is None else not problem.may_pass
     is_moving = not is_ready and not is_stalled
     failed = (status.get("counts") or {}).get("failed", 0)
     return (
@@ -163,12 +169,18 @@ def _failures(status: Mapping[str, Any]) -> str:
     return f"{members_text(failed)} failed{which}: {'; '.join(shown)}."
 
 
+def _is_empty(status: Mapping[str, Any]) -> bool:
+    """Whether it began with nobody, which is what a wrong selector looks like."""
+    return (status.get("counts") or {}).get("members") == 0
+
+
 def fleet_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Transition, ...]:
     """Return what changed between two statuses and is worth an Event."""
     found = []
     message = next((one["message"] for one in new.get("conditions") or () if one["type"] == "Ready"), "")
     if new.get("phase") != old.get("phase"):
-        kind: Literal["Normal", "Warning"] = "Warning" if new.get("phase") in _WARNINGS else "Normal"
+        is_bad = new.get("phase") in _WARNINGS or _is_empty(new)
+        kind: Literal["Normal", "Warning"] = "Warning" if is_bad else "Normal"
         found.append(Transition(kind, f"Rollout{new.get('phase')}", message))
     answer = new.get("action")
     if answer and answer != old.get("action"):

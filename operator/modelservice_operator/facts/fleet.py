@@ -69,6 +69,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
     """The first characters of the UID of the ModelService that is meant."""
     is_back: bool = False
+    runtime: Mapping[str, Any] | None = None
+    """The ModelRuntime as it was when the run began; None in runs of a version that did not record it."""
 
 
 def request_of(rollout: str, uid: str, *, is_back: bool) -> str:
@@ -104,6 +106,7 @@ def read_assignments(rollout: Mapping[str, Any]) -> dict[str, Assignment]:
     if status.get("phase") == "Superseded":
         return {}
     lines, states, images = status.get("members") or (), status.get("states") or "", status.get("images")
+    runtime = _read_runtime(rollout["spec"], status)
     told = {}
     for line, state in zip(lines, states, strict=False):
         if state in ON_THE_WAY:
@@ -114,5 +117,11 @@ def read_assignments(rollout: Mapping[str, Any]) -> dict[str, Assignment]:
                 image=member.had if is_back else member.gets,
                 uid=member.uid,
                 is_back=is_back,
+                runtime=runtime,
             )
     return told
+
+
+def _read_runtime(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    recorded = status.get("runtime")
+    return {"metadata": {"name": spec["target"]["runtime"]}, "spec": recorded} if recorded else None

@@ -224,10 +224,10 @@ FLEET_STATES: dict[str, FleetState] = {
     ),
     "aborted": FleetState("Degraded", "Aborted", lambda: FleetWorld().look().ask("abort").arrive()),
     "superseded": FleetState("Degraded", "Superseded", superseded),
-    "runtime-missing": FleetState("Degraded", "Pending", without_runtime),
+    "runtime-missing": FleetState("Progressing", "Pending", without_runtime),
     "invalid-window": FleetState(
         "Degraded",
-        None,
+        "Pending",
         lambda: FleetWorld(maintenanceWindows=[{**NIGHTLY, "schedule": "99 22 * * *"}]).look(),
     ),
 }

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from modelservice_operator.decide.change.runtime_update import RuntimeUpdate, find_end, read_record
-from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime
+from modelservice_operator.decide.runtimes import RuntimeProblem, current_runtime, is_same_runtime, runtime_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ def _begin(facts: Facts, request: RuntimeRequest, told: Assignment) -> RuntimeUp
     if stable.snapshot.runtime.requested != request.ref:
         return _refused(told.request, "spec.runtime.ref has changed, which takes the ModelRuntime as it is.")
     runtime = _runtime_from_before(facts, request, stable, told.image) if told.is_back else None
-    runtime = runtime or _runtime_with(facts, request, stable, told.image)
+    runtime = runtime or _runtime_with(facts, request, stable, told)
     if is_same_runtime(stable.snapshot.runtime, runtime, request.domain):
         return RuntimeUpdate(
             request=told.request,
@@ -108,10 +108,15 @@ def _begin(facts: Facts, request: RuntimeRequest, told: Assignment) -> RuntimeUp
     )
 
 
-def _runtime_with(facts: Facts, request: RuntimeRequest, stable: Revision, image: str) -> RecordedRuntime:
-    """Return the ModelRuntime as it is now, with the assigned image whichever it names."""
-    recorded = stable.snapshot.runtime
-    found = current_runtime(request, facts.observed.runtimes)
+def _runtime_with(
+    facts: Facts, request: RuntimeRequest, stable: Revision, told: Assignment
+) -> RecordedRuntime:
+    """Return the ModelRuntime as the run began with it, with the assigned image whichever it names."""
+    recorded, image = stable.snapshot.runtime, told.image
+    if told.runtime is not None:
+        found = runtime_of(request, told.runtime)
+    else:
+        found = current_runtime(request, facts.observed.runtimes)
     if isinstance(found, RuntimeProblem) or found.name != recorded.name:
         found = recorded
     field = found.image_field(request.domain)

@@ -51,19 +51,21 @@ def read_answer(status: Mapping[str, Any]) -> Answer | None:
     )
 
 
-def obey(run: Run, request: str, now: datetime) -> tuple[Run, Answer]:
-    """Return the run as a request leaves it, and the answer."""
+def obey(run: Run, request: str, newer: str | None, now: datetime) -> tuple[Run, Answer]:
+    """Return the run as a request leaves it, and the answer; `newer` is the run that took over, if any."""
     verb, _, rest = request.partition("@")
-    if verb == "approve":
-        return _approve(run, request, rest.partition("@")[0], now)
-    refusal = _refusal(run, verb)
+    wave = rest.partition("@")[0]
+    refusal = _refusal(run, verb, newer) or (_unheld(run, wave) if verb == "approve" else None)
     if refusal is not None:
         return run, Answer(request=request, accepted=False, message=f"Nothing was done: {refusal}.")
-    changed, message = _changed(run, verb)
+    changed, message = _changed(run, verb, wave, now)
     return changed, Answer(request=request, accepted=True, message=message)
 
 
-def _changed(run: Run, verb: str) -> tuple[Run, str]:
+def _changed(run: Run, verb: str, wave: str, now: datetime) -> tuple[Run, str]:
+    if verb == "approve":
+        waves = (replace(one, approved_at=now) if one.name == wave else one for one in run.waves)
+        return replace(run, waves=tuple(waves)), f"Wave {wave} may start."
     if verb == "pause":
         return replace(run, paused=True), "No further member starts."
     if verb == "resume":
@@ -73,13 +75,13 @@ def _changed(run: Run, verb: str) -> tuple[Run, str]:
     return replace(run, phase="RollingBack", ended_at=None), "Members take back the image that they had."
 
 
-def _refusal(run: Run, verb: str) -> str | None:
+def _refusal(run: Run, verb: str, newer: str | None) -> str | None:
     """Return why a request changes nothing, None where it does."""
     phase = run.phase
-    if verb not in ("pause", "resume", "abort", "rollback"):
+    if verb not in ("approve", "pause", "resume", "abort", "rollback"):
         return f"expected {', '.join(_VERBS)}"
-    if phase == "Superseded":
-        return "a newer RuntimeRollout took over"
+    if newer is not None or phase == "Superseded":
+        return f"{f'RuntimeRollout {newer}' if newer else 'a newer RuntimeRollout'} took over"
     if verb == "rollback":
         return "it goes back already" if phase in ("RollingBack", "RolledBack") else None
     if phase in ("Complete", "RolledBack", "Aborted"):
@@ -88,18 +90,14 @@ def _refusal(run: Run, verb: str) -> str | None:
         return None
     if phase == "RollingBack":
         return "it goes back, and waits for nobody"
+    if verb == "approve":
+        return None
     if (verb == "pause") == run.paused:
         return "it is paused" if run.paused else "nobody asked it to pause; see spec.paused"
     return None
 
 
-def _approve(run: Run, request: str, name: str, now: datetime) -> tuple[Run, Answer]:
-    wave = next((one for one in run.waves if one.name == name), None)
-    if wave is None or not wave.is_held:
-        waiting = ", ".join(one.name for one in run.waves if one.is_held) or "none"
-        why = f"waves that wait for an approval are: {waiting}"
-        return run, Answer(request=request, accepted=False, message=f"Nothing was done: {why}.")
-    waves = tuple(replace(one, approved_at=now) if one is wave else one for one in run.waves)
-    return replace(run, waves=waves), Answer(
-        request=request, accepted=True, message=f"Wave {name} may start."
-    )
+def _unheld(run: Run, name: str) -> str | None:
+    """Return why there is nothing to approve of a wave, None where it waits for that."""
+    held = [one.name for one in run.waves if one.is_held]
+    return None if name in held else f"waves that wait for an approval are: {', '.join(held) or 'none'}"

@@ -26,6 +26,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     members: tuple[Member, ...]
     waves: tuple[WaveState, ...]
+    runtime: Mapping[str, Any]
+    """The spec of the ModelRuntime, as read."""
 
 
 class ChoiceProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,11 @@ class ChoiceProblem(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     message: str
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the ModelRuntime may still be on its way: whoever applies both does so in any order."""
+        return self.reason in ("RuntimeNotFound", "ImageNotNamed")
+
 
 def choose_members(
     spec: RuntimeRolloutSpec, services: Iterable[Mapping[str, Any]], runtimes: Sequence[Mapping[str, Any]]
@@ -45,7 +52,10 @@ def choose_members(
 
     A service whose first deployment is not complete is none: it takes the ModelRuntime as it is.
     """
-    runtime = _find_runtime(spec.target, runtimes)
+    found = _find_runtime(spec.target, runtimes)
+    if isinstance(found, ChoiceProblem):
+        return found
+    runtime = _read_runtime(spec.target, found)
     if isinstance(runtime, ChoiceProblem):
         return runtime
     by_wave: list[list[Member]] = [[] for _ in spec.waves]
@@ -60,6 +70,7 @@ def choose_members(
     waves = zip(spec.waves, by_wave, strict=True)
     return Choice(
         members=members,
+        runtime=found["spec"],
         waves=tuple(
             WaveState(name=wave.name, members=len(taken), needs_approval=wave.approval)
             for wave, taken in waves
@@ -85,14 +96,15 @@ def _too_many(members: Sequence[Member]) -> ChoiceProblem | None:
 
 def _find_runtime(
     target: RolloutTarget, runtimes: Sequence[Mapping[str, Any]]
-) -> RecordedRuntime | ChoiceProblem:
+) -> Mapping[str, Any] | ChoiceProblem:
     found = next((one for one in runtimes if one["metadata"]["name"] == target.runtime), None)
-    if found is None:
-        return ChoiceProblem(
-            reason="RuntimeNotFound",
-            message=f"ModelRuntime {target.runtime!r} does not exist: create it, or correct "
-            "spec.target.runtime.",
-        )
+    return found or ChoiceProblem(
+        reason="RuntimeNotFound",
+        message=f"ModelRuntime {target.runtime!r} does not exist: create it, or correct spec.target.runtime.",
+    )
+
+
+def _read_runtime(target: RolloutTarget, found: Mapping[str, Any]) -> RecordedRuntime | ChoiceProblem:
     try:
         runtime = record_runtime(None, parse_model_runtime(found))
     except InvalidSpec as error:

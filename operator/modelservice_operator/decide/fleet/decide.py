@@ -46,8 +46,8 @@ class FleetDecision(msgspec.Struct, frozen=True, kw_only=True):
     step: Step | None = None
     problem: ChoiceProblem | None = None
     """What somebody has to mend first; without a step the status stays as it is otherwise."""
-    begins: bool = False
-    """Whether the members were chosen now."""
+    runtime: Mapping[str, Any] | None = None
+    """Where the members were chosen now: the spec of the ModelRuntime that all of them get."""
     answer: Answer | None = None
     supersedes: tuple[str, ...] = ()
     superseded_by: str | None = None
@@ -75,7 +75,7 @@ def decide_fleet(fleet: Fleet, now: datetime) -> FleetDecision:
     run, answer = read_run(fleet.rollout, rollout.spec), read_answer(status)
     request = find_request(fleet.rollout)
     if request is not None:
-        run, answer = obey(run, request, now)
+        run, answer = obey(run, request, _newer(fleet), now)
     turn = _Turn(fleet, rollout, run, opening(windows, now), now)
     decision = turn.go_on(run) if "startedAt" in status else turn.begin()
     return replace(decision, answer=answer)
@@ -89,11 +89,9 @@ class _Turn:
     ) -> None:
         self._fleet, self._spec, self._run, self._now = fleet, rollout.spec, run, now
         self._windows = windows
-        rivals = [one for one in fleet.others if _runtime(one) == rollout.spec.target.runtime]
+        self._newer = _newer(fleet)
         mine = _age(fleet.rollout)
-        newer = [one for one in rivals if _age(one) > mine and _has_started(one)]
-        self._newer = _name(max(newer, key=_age)) if newer else None
-        self._older = [one for one in rivals if _age(one) < mine and _has_started(one) and not _is_over(one)]
+        self._older = [one for one in _rivals(fleet) if _age(one) < mine and not _is_over(one)]
 
     def begin(self) -> FleetDecision:
         """Choose the members, unless something has to happen first."""
@@ -112,7 +110,7 @@ class _Turn:
             return FleetDecision(wants_services=True)
         begun = begin_run(self._run, choice)
         supersedes = tuple(sorted(_name(one) for one in self._older))
-        return replace(self.go_on(begun), begins=True, supersedes=supersedes)
+        return replace(self.go_on(begun), runtime=choice.runtime, supersedes=supersedes)
 
     def go_on(self, run: Run) -> FleetDecision:
         """Return the next step of a run."""
@@ -151,6 +149,19 @@ class _Turn:
         if kept is None or ended_at is None:
             return None
         return (ended_at + timedelta(seconds=kept) - self._now).total_seconds()
+
+
+def _rivals(fleet: Fleet) -> list[Mapping[str, Any]]:
+    """Return the others of the same ModelRuntime that have started."""
+    runtime = _runtime(fleet.rollout)
+    return [one for one in fleet.others if _runtime(one) == runtime and _has_started(one)]
+
+
+def _newer(fleet: Fleet) -> str | None:
+    """Return the newest that took over from this one, if one did."""
+    mine = _age(fleet.rollout)
+    newer = [one for one in _rivals(fleet) if _age(one) > mine]
+    return _name(max(newer, key=_age)) if newer else None
 
 
 def _runtime(rollout: Mapping[str, Any]) -> object:

@@ -37,6 +37,9 @@ def describe(spec: FleetSpec, run: Run, around: Around, wave: str, unavailable: 
         return "Superseded", f"RuntimeRollout {around.superseded_by} took over. {how_far}"
     if phase == "Halted":
         return "TooManyFailures", f"{_failed(spec, run)}: no further one starts. {how_far}"
+    if phase == "Complete" and not run.members:
+        taken = f"takes no service with ModelRuntime {around.runtime} that could get the image"
+        return "NoMembers", f"Nobody moved: at the start, spec.selector {taken}."
     if phase in _PLAIN:
         return phase, f"{_PLAIN[phase]}{how_far}"
     if phase == "Paused":

@@ -29,9 +29,22 @@ def world_at_rest(**spec: Any) -> World:
     return world
 
 
-def assign(world: World, image: str, *, is_back: bool = False, rollout: str = "may") -> None:
-    request = request_of(rollout, UID, is_back=is_back)
-    world.assignment = Assignment(rollout=rollout, request=request, image=image, uid=UID[:8], is_back=is_back)
+def assign(
+    world: World,
+    image: str,
+    *,
+    is_back: bool = False,
+    rollout: str = "may",
+    runtime: dict[str, Any] | None = None,
+) -> None:
+    world.assignment = Assignment(
+        rollout=rollout,
+        request=request_of(rollout, UID, is_back=is_back),
+        image=image,
+        uid=UID[:8],
+        is_back=is_back,
+        runtime=runtime,
+    )
 
 
 def assigned(world: World) -> dict[str, Any]:
@@ -47,6 +60,13 @@ def image(world: World) -> str:
     """What the pods of the stable revision run."""
     body = world.objects["Deployment", f"spam-{stable(world)}"]
     return str(body["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def arguments(world: World) -> list[str]:
+    """What its server is started with."""
+    body = world.objects["Deployment", f"spam-{stable(world)}"]
+    found: list[str] = body["spec"]["template"]["spec"]["containers"][0]["args"]
+    return found
 
 
 def act(world: World, verb: str) -> None:
@@ -72,6 +92,17 @@ def test_service_takes_it_says_so_and_its_own_object_stays_as_it_was() -> None:
     ModelServiceStatus.model_validate(world.status, extra="forbid")
     world.reconcile()
     assert world.writes == []
+
+
+def test_it_takes_the_runtime_that_the_run_began_with_whatever_became_of_it_since() -> None:
+    world = world_at_rest()
+    assign(world, NEW, runtime=make_runtime(image=NEW, intraOpThreads=2))
+    world.runtimes = [make_runtime(default=True, image=THIRD, intraOpThreads=7)]
+    world.settle()
+    assert image(world) == NEW
+    given = arguments(world)
+    assert given[given.index("--intra-op-threads") + 1] == "2"
+    assert "newerImage" in world.status["runtime"], "what came since is told as news"
 
 
 def test_it_goes_by_the_steps_of_the_service_and_on_without_the_rollout() -> None:

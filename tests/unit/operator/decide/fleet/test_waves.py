@@ -10,6 +10,7 @@ from tests.unit.operator.decide.fleet.cluster import NEW, OLD, OTHER, Cluster, m
 
 from modelservice_operator.api.runtimerollout import MOST_MEMBERS
 from modelservice_operator.explain.fleet import fleet_transitions
+from modelservice_operator.facts.fleet import read_assignments
 
 WAVES = [{"name": "canary", "selector": {"matchLabels": {"wave": "1"}}}, {"name": "rest", "rest": True}]
 
@@ -252,10 +253,43 @@ def test_image_that_the_runtime_does_not_name_is_waited_for() -> None:
     cluster = Cluster(2, target={"runtime": "onnx", "image": OTHER})
     cluster.look()
     assert (cluster.status["phase"], reason(cluster)) == ("Pending", "ImageNotNamed")
-    assert (conditions(cluster)["Stalled"], "members" in cluster.status) == ("True", False)
+    told = conditions(cluster)
+    assert (told["Reconciling"], told["Stalled"], "members" in cluster.status) == ("True", "False", False)
+    cluster.runtimes = []
+    cluster.look()
+    assert (reason(cluster), conditions(cluster)["Stalled"]) == ("RuntimeNotFound", "False")
     cluster.runtimes = [make_runtime(image=OTHER)]
     cluster.look()
     assert cluster.status["images"] == [OLD, OTHER]
+
+
+def test_a_selector_that_takes_nobody_is_told() -> None:
+    cluster = Cluster(2, selector={"namespaces": ["mial"]})
+    cluster.look()
+    assert (cluster.status["phase"], cluster.status["progress"], reason(cluster)) == (
+        "Complete",
+        "0/0",
+        "NoMembers",
+    )
+    (event,) = fleet_transitions({}, cluster.status)
+    assert (event.type, event.reason) == ("Warning", "RolloutComplete")
+
+
+def test_members_get_the_runtime_that_the_run_began_with() -> None:
+    cluster = Cluster(2, maxConcurrent=1)
+    cluster.look()
+    cluster.runtimes = [make_runtime(image=OTHER)]
+    cluster.look_on()
+    told = read_assignments({**cluster.rollout, "status": {**cluster.status, "states": "MU"}})
+    runtime = told["mail/s00"].runtime
+    assert runtime is not None
+    assert (runtime["metadata"]["name"], runtime["spec"]["image"]) == ("onnx", NEW)
+
+
+def test_one_that_cannot_be_understood_from_the_beginning_is_pending() -> None:
+    cluster = Cluster(1, maintenanceWindows=[{"schedule": "99 22 * * *", "durationSeconds": 60}])
+    cluster.look()
+    assert (cluster.status["phase"], reason(cluster)) == ("Pending", "InvalidSpec")
 
 
 def test_pinned_edited_and_deleted_members_are_left_out() -> None:
