@@ -9,8 +9,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,11 +18,11 @@ from functools import partial
 from modelservice_runtime.errors import (
     InvalidRequestError,
     ModelUnavailableError,
-    OverloadedError,
     ServingError,
     internal_error,
 )
 from modelservice_runtime.execution.statistics import ModelStatistics
+from modelservice_runtime.generation.admission import PromptQueue, queued_tokens
 from modelservice_runtime.generation.backend import Backend
 from modelservice_runtime.generation.counting import Counting
 from modelservice_runtime.generation.engine import Active, Engine, Events
@@ -36,8 +36,6 @@ from modelservice_runtime.onnx.arena import enter_thread
 
 log = logging.getLogger(__name__)
 
-_MIN_QUEUED_TOKENS = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -50,8 +48,9 @@ class Vocabulary:
 
 @dataclass(slots=True, eq=False)
 class LaneGeneration(Active):
-    """See `Generation`."""
+    """See `Generation`. `queued_tokens` is what of the queue its prompt takes."""
 
+    queued_tokens: int = field(kw_only=True)
     lane: "TextLane" = field(kw_only=True)
     sink: Sink = field(kw_only=True)
     is_over: bool = False
@@ -78,17 +77,10 @@ class LaneGeneration(Active):
 
 @dataclass(slots=True)
 class _Counts:
-    """Generations that wait, with their prompts' tokens by owner, and those that have a row, with theirs."""
+    """Generations that have a row, and their tokens."""
 
-    waiting: int = 0
-    queued_tokens: Counter[str] = field(default_factory=Counter)
     running: int = 0
     tokens_in_use: int = 0
-
-
-def _weight(request: GenerationRequest) -> int:
-    """How much of the queue a prompt takes: even those of a word must not be without number."""
-    return max(len(request.prompt), _MIN_QUEUED_TOKENS)
 
 
 class TextLane:
@@ -106,13 +98,14 @@ class TextLane:
         self.limits = limits
         self._decoder = decoder
         self._vocabulary = vocabulary
-        self._pace = pace
+        self._keeps_prefixes = keeps_prefixes
         self._loop = asyncio.get_running_loop()
         self._engine = Engine(decoder, pace, self, keeps_prefixes=keeps_prefixes)
         # What both threads change, under the lock of `_changed`.
         self._changed = threading.Condition()
         self._inbox: deque[LaneGeneration] = deque()
         self._counts = _Counts()
+        self._queue = PromptQueue(limits.max_queued_prompt_tokens, pace.retry_seconds)
         self._waiting: set[Active] = set()
         self._reading: Active | None = None
         self._leaving: ServingError | None = None
@@ -134,7 +127,7 @@ class TextLane:
     @property
     def waiting(self) -> int:
         """See `GenerationLane.waiting`."""
-        return self._counts.waiting
+        return self._queue.waiting
 
     @property
     def pending(self) -> int:
@@ -170,25 +163,29 @@ class TextLane:
         """See `GenerationLane.tokens_in_flight`."""
         return self._counting.tokens_in_flight
 
-    def submit(self, request: GenerationRequest, sink: Sink) -> LaneGeneration:
+    def submit(self, asked: Sequence[tuple[GenerationRequest, Sink]]) -> list[LaneGeneration]:
         """See `GenerationLane.submit`."""
+        weights = queued_tokens([request for request, _ in asked], keeps_prefixes=self._keeps_prefixes)
+        made = [self._make(*one, tokens) for one, tokens in zip(asked, weights, strict=True)]
+        with self._changed:
+            self._queue.enter(asked[0][0].owner, weights)
+            self._waiting.update(made)
+            self._inbox += made
+            self._changed.notify()
+        self._open += len(made)
+        self._adapted.update(one for one in made if one.adapter is not None)
+        for generation in made:
+            self._counting.note_submitted(generation)
+        return made
+
+    def _make(self, request: GenerationRequest, sink: Sink, tokens: int) -> LaneGeneration:
         self._check(request)
         vocabulary = self._vocabulary
         ends = frozenset() if request.ignore_eos else vocabulary.eos_ids
         sampling = SamplingRow(request, vocabulary.size, ends)
         row = TextRow(request, sampling, vocabulary.begin_text(request), vocabulary.eos_ids)
         ask = Ask(request.owner, request.priority, len(request.prompt), time.perf_counter())
-        generation = LaneGeneration(row, ask, lane=self, sink=sink)
-        with self._changed:
-            self._admit(request)
-            self._waiting.add(generation)
-            self._inbox.append(generation)
-            self._changed.notify()
-        self._open += 1
-        if request.adapter is not None:
-            self._adapted.add(generation)
-        self._counting.note_submitted(generation)
-        return generation
+        return LaneGeneration(row, ask, queued_tokens=tokens, lane=self, sink=sink)
 
     def tell(self, generation: LaneGeneration) -> None:
         """It is to end, to rest or to go on."""
@@ -230,12 +227,9 @@ class TextLane:
                 self._counts.running -= 1
 
     def _leave_queue(self, generation: Active) -> None:
+        assert isinstance(generation, LaneGeneration)
         self._waiting.remove(generation)
-        self._counts.waiting -= 1
-        request = generation.row.request
-        self._counts.queued_tokens[request.owner] -= _weight(request)
-        if not self._counts.queued_tokens[request.owner]:
-            del self._counts.queued_tokens[request.owner]
+        self._queue.leave(generation.row.request.owner, generation.queued_tokens)
 
     def _check(self, request: GenerationRequest) -> None:
         prompt, limits = len(request.prompt), self.limits
@@ -259,22 +253,6 @@ class TextLane:
             raise InvalidRequestError(
                 f"max_tokens is {request.max_tokens}, and at most {limits.max_output_tokens} are made here"
             )
-
-    def _admit(self, request: GenerationRequest) -> None:
-        """Let a prompt wait. Where one owner has filled the queue, others share one as large equally."""
-        counts, limit, tokens = self._counts, self.limits.max_queued_prompt_tokens, _weight(request)
-        queued = counts.queued_tokens.total()
-        own = counts.queued_tokens[request.owner] + tokens
-        owners = len({*counts.queued_tokens, request.owner})
-        has_share = own <= limit // owners and queued + tokens <= 2 * limit
-        if queued and queued + tokens > limit and not has_share:
-            seconds = self._pace.retry_seconds(queued)
-            raise OverloadedError(
-                f"{queued} prompt tokens are waiting and the limit is {limit}; try again in {seconds} s",
-                retry_after_seconds=seconds,
-            )
-        counts.queued_tokens[request.owner] = own
-        counts.waiting += 1
 
     def _deliver(self, events: Events, tokens: int, at: float) -> None:
         """On the event loop's thread."""

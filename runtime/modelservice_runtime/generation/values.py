@@ -1,6 +1,6 @@
 """What a generation is asked for and what comes of it, as plain values; no I/O, no ONNX Runtime."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
@@ -260,10 +260,11 @@ class GenerationLane(Protocol):
     def statistics(self) -> GenerationStatistics:
         """What it counts; the lane writes it."""
 
-    def submit(self, request: GenerationRequest, sink: Sink) -> Generation:
-        """Begin as soon as there is room.
+    def submit(self, asked: Sequence[tuple[GenerationRequest, Sink]]) -> Sequence[Generation]:
+        """Begin the texts of one owner's request as soon as there is room: all of them, or none.
 
-        Raises InvalidRequestError (it cannot fit), OverloadedError (too many prompt tokens wait).
+        Texts of one prompt share the object. Raises InvalidRequestError (one cannot fit), OverloadedError
+        (too many prompt tokens wait).
         """
 
 

@@ -93,7 +93,7 @@ async def test_rows_in_company_of_other_adapters_have_the_texts_of_rows_alone(
         request = GenerationRequest(
             tuple(prompt), length, Sampling(temperature=0.0), ignore_eos=True, adapter=name
         )
-        lane.submit(request, sink(tokens))
+        lane.submit([(request, sink(tokens))])
         await asyncio.sleep(chance.random() / 100)
     running, waiting = lane.adapters_in_use
     assert running | waiting <= {"law", "poet"}

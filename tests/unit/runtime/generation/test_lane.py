@@ -18,13 +18,14 @@ from modelservice_runtime.errors import (
 )
 from modelservice_runtime.generation.config import read_config
 from modelservice_runtime.generation.decoder import Decoder
-from modelservice_runtime.generation.lane import TextLane, Vocabulary
+from modelservice_runtime.generation.lane import LaneGeneration, TextLane, Vocabulary
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.values import (
     Finish,
     GenerationLimits,
     GenerationRequest,
     Sampling,
+    Sink,
     TokenEvent,
     Usage,
 )
@@ -67,6 +68,10 @@ def _lane(decoder: Decoder, folder: Path, *, queued: int = 10_000, chunk: int | 
     return TextLane(decoder, vocabulary, limits, Pace(0.2, chunk))
 
 
+def _submit(lane: TextLane, request: GenerationRequest, sink: Sink) -> LaneGeneration:
+    return lane.submit([(request, sink)])[0]
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while not condition():  # noqa: ASYNC110 - what it waits for happens on another thread
@@ -107,7 +112,7 @@ async def test_rows_that_come_and_go_have_the_texts_of_rows_alone(decoder: Decod
     for index, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
         sink = Heard()
         heard.append(sink)
-        generation = lane.submit(_request(prompt, length, ignore_eos=True, owner=chance.choice("ab")), sink)
+        generation = _submit(lane, _request(prompt, length, ignore_eos=True, owner=chance.choice("ab")), sink)
         if chance.random() < 0.2:
             cancelled.add(index)
             asyncio.get_running_loop().call_later(chance.random() / 50, generation.cancel)
@@ -138,9 +143,9 @@ async def test_the_end_of_text_ends_a_generation_unless_it_is_ignored(
     vocabulary = Vocabulary(decoder.vocabulary, frozenset({made[3]}), lambda _request: PlainText())
     lane = TextLane(decoder, vocabulary, GenerationLimits(PLACES, 64, 4, 1000), Pace(0.2))
     first, ignoring, own = Heard(), Heard(), Heard()
-    lane.submit(_request(prompt), first)
-    lane.submit(_request(prompt, ignore_eos=True), ignoring)
-    lane.submit(_request(prompt, ignore_eos=True, stop_ids=frozenset({made[1]})), own)
+    _submit(lane, _request(prompt), first)
+    _submit(lane, _request(prompt, ignore_eos=True), ignoring)
+    _submit(lane, _request(prompt, ignore_eos=True, stop_ids=frozenset({made[1]})), own)
 
     end = await first.end()
     assert (end.finish, first.tokens) == (Finish.STOP, made[: made.index(made[3]) + 1])
@@ -170,7 +175,7 @@ async def test_what_cannot_be_done_is_refused_at_once(
     lane: TextLane, request_: GenerationRequest, word: str, code: str | None
 ) -> None:
     with pytest.raises(InvalidRequestError, match=word) as raised:
-        lane.submit(request_, Heard())
+        _submit(lane, request_, Heard())
 
     assert raised.value.code == code
     assert lane.pending == 0
@@ -178,7 +183,7 @@ async def test_what_cannot_be_done_is_refused_at_once(
 
 async def test_a_full_slot_is_used_to_its_last_place(lane: TextLane) -> None:
     heard = Heard()
-    lane.submit(_request([3] * (PLACES - 64), 64, ignore_eos=True), heard)
+    _submit(lane, _request([3] * (PLACES - 64), 64, ignore_eos=True), heard)
 
     assert (await heard.end()).finish is Finish.LENGTH
     assert len(heard.tokens) == 64
@@ -187,16 +192,16 @@ async def test_a_full_slot_is_used_to_its_last_place(lane: TextLane) -> None:
 async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=150)
     running = [Heard() for _ in range(decoder.slots)]
-    generations = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), heard) for heard in running]
+    generations = [_submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard) for heard in running]
     for generation, heard in zip(generations, running, strict=True):
         await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
         generation.pause()
     waiting = [Heard(), Heard()]
-    lane.submit(_request([4] * 100), waiting[0])
+    _submit(lane, _request([4] * 100), waiting[0])
     await _until(lambda: lane.running == decoder.slots)
     with pytest.raises(OverloadedError, match="100 prompt tokens are waiting") as raised:
-        lane.submit(_request([5] * 51), Heard())
-    lane.submit(_request([5] * 50), waiting[1])
+        _submit(lane, _request([5] * 51), Heard())
+    _submit(lane, _request([5] * 50), waiting[1])
     assert 1 <= raised.value.retry_after_seconds <= 60
     assert (lane.running, lane.waiting) == (decoder.slots, 2)
 
@@ -209,7 +214,7 @@ async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat
 
 async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=640)
-    held = [lane.submit(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
+    held = [_submit(lane, _request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
     for generation in held:
         generation.pause()
     await _until(lambda: lane.running == decoder.slots)
@@ -218,7 +223,7 @@ async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat:
     for owner, tokens in (("loud", 1), ("quiet", 1), ("loud", 1), ("late", 214), ("late", 1), ("last", 1)):
         with pytest.raises(OverloadedError):  # noqa: PT012 - whichever is the first too many
             for _ in range(100):
-                waiting.append(lane.submit(_request([1] * tokens, owner=owner), Heard()))
+                waiting.append(_submit(lane, _request([1] * tokens, owner=owner), Heard()))
                 taken[owner] += 1
     # 32 tokens are counted for each of one: 20 fill it. Others have the half, a third (213 tokens) and a
     # fourth of as many more, and all of them together no more than that.
@@ -226,7 +231,7 @@ async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat:
     for generation in (*waiting, *held):
         generation.cancel()
     await _until(lambda: not lane.pending)
-    lane.submit(_request([1], owner="loud"), Heard()).cancel()
+    _submit(lane, _request([1], owner="loud"), Heard()).cancel()
     await _until(lambda: not lane.pending)
     await _close(lane)
 
@@ -235,20 +240,39 @@ async def test_a_prompt_larger_than_the_queue_is_taken_where_nothing_waits(
     decoder: Decoder, tiny_chat: Path
 ) -> None:
     lane, heard = _lane(decoder, tiny_chat, queued=40), Heard()
-    lane.submit(_request([1] * 41), heard)
+    _submit(lane, _request([1] * 41), heard)
     assert (await heard.end()).finish is Finish.LENGTH
+    await _close(lane)
+
+
+async def test_texts_of_one_request_are_taken_together_or_not_at_all(
+    decoder: Decoder, tiny_chat: Path
+) -> None:
+    lane = _lane(decoder, tiny_chat, queued=100)
+    heard = [Heard() for _ in range(8)]
+    many = [(_request([index] * 60, 2, ignore_eos=True), one) for index, one in enumerate(heard)]
+    first = lane.submit(many)
+    assert lane.waiting == len(many)
+    with pytest.raises(OverloadedError, match="480 prompt tokens are waiting"):
+        lane.submit(many[:2])
+    with pytest.raises(InvalidRequestError, match="token 400"):
+        lane.submit([(_request([1]), Heard()), (_request([400]), Heard())])
+    assert (lane.pending, len(first)) == (8, 8)
+    for one in heard:
+        assert (await one.end()).finish is Finish.LENGTH
+    assert (lane.pending, lane.waiting) == (0, 0)
     await _close(lane)
 
 
 async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=640)
-    held = [lane.submit(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
+    held = [_submit(lane, _request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
     for generation in held:
         generation.pause()
     await _until(lambda: lane.running == decoder.slots)
-    waiting = [lane.submit(_request([1]), Heard()) for _ in range(20)]
+    waiting = [_submit(lane, _request([1]), Heard()) for _ in range(20)]
     with pytest.raises(OverloadedError):
-        lane.submit(_request([1]), Heard())
+        _submit(lane, _request([1]), Heard())
     for generation in (*waiting, *held):
         generation.cancel()
     await _until(lambda: lane.pending == 0)
@@ -257,9 +281,9 @@ async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, 
 
 async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decoder: Decoder) -> None:
     heard = [Heard() for _ in range(decoder.slots)]
-    running = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
+    running = [_submit(lane, _request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
     waiting = Heard()
-    waiter = lane.submit(_request([1, 2, 3, 4], 64, ignore_eos=True), waiting)
+    waiter = _submit(lane, _request([1, 2, 3, 4], 64, ignore_eos=True), waiting)
     assert lane.tokens_in_flight >= 3 * decoder.slots + 4  # whether they have a row yet or not
     await asyncio.wait_for(heard[0].begun.wait(), WAIT_SECONDS)
     assert lane.tokens_in_flight > 3 * decoder.slots + 4
@@ -275,7 +299,7 @@ async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decod
     assert lane.statistics.finished["cancelled"] == decoder.slots + 1
     running[0].cancel()  # over: nothing happens
     follower = Heard()
-    lane.submit(_request([9], 2), follower)
+    _submit(lane, _request([9], 2), follower)
     await follower.end()
 
 
@@ -292,7 +316,7 @@ async def test_a_prompt_that_is_being_read_is_given_up_in_the_middle(
         return run(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(decoder, "prefill", cancel_first)
-    generation = lane.submit(_request([1] * 100), heard)
+    generation = _submit(lane, _request([1] * 100), heard)
     await _until(lambda: lane.pending == 0)
     monkeypatch.undo()
 
@@ -303,18 +327,18 @@ async def test_a_prompt_that_is_being_read_is_given_up_in_the_middle(
 
 async def test_nobody_reads_for_a_while(lane: TextLane) -> None:
     heard, generation = Heard(), None
-    generation = lane.submit(_request([1, 2, 3], 64, ignore_eos=True), heard)
+    generation = _submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard)
     await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
     generation.pause()
     other = Heard()
-    lane.submit(_request([7, 8, 9], 64, ignore_eos=True), other)
+    _submit(lane, _request([7, 8, 9], 64, ignore_eos=True), other)
     await other.end()
     last = Heard()
-    lane.submit(_request([7, 8], 1), last)
+    _submit(lane, _request([7, 8], 1), last)
     await last.end()  # whatever was on its way has come
     before = len(heard.events)
     more = Heard()
-    lane.submit(_request([7, 8, 4], 20, ignore_eos=True), more)
+    _submit(lane, _request([7, 8, 4], 20, ignore_eos=True), more)
     await more.end()
     assert len(heard.events) == before < 64
 
@@ -328,10 +352,10 @@ async def test_a_server_that_leaves_lets_generations_end_and_begins_none(
 ) -> None:
     lane = _lane(decoder, tiny_chat)
     heard, closed = Heard(), asyncio.Event()
-    lane.submit(_request([1, 2, 3], 64, ignore_eos=True), heard)
+    _submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard)
     lane.close_when_idle(closed.set)
     with pytest.raises(ModelUnavailableError):
-        lane.submit(_request([1]), Heard())
+        _submit(lane, _request([1]), Heard())
 
     assert (await heard.end()).finish is Finish.LENGTH
     await asyncio.wait_for(closed.wait(), WAIT_SECONDS)
@@ -340,7 +364,7 @@ async def test_a_server_that_leaves_lets_generations_end_and_begins_none(
 async def test_a_server_that_must_leave_ends_all_with_a_sentence(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat)
     heard = [Heard() for _ in range(6)]
-    generations = [lane.submit(_request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
+    generations = [_submit(lane, _request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
     generations[0].pause()
     await asyncio.wait_for(heard[1].begun.wait(), WAIT_SECONDS)
     lane.stop_runs()
@@ -358,8 +382,8 @@ async def test_a_sink_that_fails_ends_its_own_generation_alone(lane: TextLane) -
         raise ValueError("nobody expected that")
 
     other = Heard()
-    lane.submit(_request([1, 2], 64, ignore_eos=True), fail)
-    lane.submit(_request([3, 4], 64, ignore_eos=True), other)
+    _submit(lane, _request([1, 2], 64, ignore_eos=True), fail)
+    _submit(lane, _request([3, 4], 64, ignore_eos=True), other)
 
     assert (await other.end()).finish is Finish.LENGTH
     await _until(lambda: lane.pending == 0)
@@ -373,11 +397,11 @@ async def test_a_decoder_that_fails_is_an_error_of_its_rows_and_the_lane_goes_on
 
     monkeypatch.setattr(decoder, "decode", fail)
     heard = Heard()
-    lane.submit(_request([1, 2]), heard)
+    _submit(lane, _request([1, 2]), heard)
     end = await heard.end()
     monkeypatch.undo()
     following = Heard()
-    lane.submit(_request([1, 2]), following)
+    _submit(lane, _request([1, 2]), following)
 
     assert isinstance(end.error, ServingError)
     assert (await following.end()).error is None
@@ -390,7 +414,7 @@ async def test_a_prompt_that_is_only_scored_is_counted_and_reads_what_is_known(
     told = []
     for scores in (False, True):
         heard, sampling = Heard(), Sampling(logprobs=0 if scores else None)
-        lane.submit(GenerationRequest(prompt, 0, sampling, scores_prompt=scores), heard)
+        _submit(lane, GenerationRequest(prompt, 0, sampling, scores_prompt=scores), heard)
         end = await heard.end()
         told.append([one.token for event in heard.events for one in event.logprobs])
         assert (end.finish, end.usage) == (Finish.LENGTH, Usage(40, 0, 0))
@@ -404,7 +428,7 @@ async def test_what_happened_is_counted(decoder: Decoder, tiny_chat: Path) -> No
     lane = _lane(decoder, tiny_chat)
     for prompt in ([*range(20)], [*range(20), 30]):
         heard = Heard()
-        lane.submit(_request(prompt, 4, ignore_eos=True), heard)
+        _submit(lane, _request(prompt, 4, ignore_eos=True), heard)
         await heard.end()
     counts = lane.statistics
 

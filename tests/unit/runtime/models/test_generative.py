@@ -143,7 +143,7 @@ async def test_a_served_folder_generates_what_it_has_learnt(tiny_chat: Path) -> 
 
     question, answer = PAIRS[-1]
     prompt = tuple(model.text.encode(prompt_of(question)))
-    model.lane.submit(GenerationRequest(prompt, 100, Sampling(temperature=0.0)), hear)
+    model.lane.submit([(GenerationRequest(prompt, 100, Sampling(temperature=0.0)), hear)])
     await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
     models.retire()
 

@@ -126,14 +126,14 @@ class TextCall:
         if self._is_over:
             return
         self._open = len(texts)
+        self._choices = [Choice(index, text) for index, text in enumerate(texts)]
         try:
-            for index, text in enumerate(texts):
-                choice = Choice(index, text)
-                self._choices.append(choice)
-                choice.generation = lane.submit(text.request, partial(self._on_event, choice))
+            begun = lane.submit([(one.text.request, partial(self._on_event, one)) for one in self._choices])
         except ServingError as error:
             self.fail(error)
             return
+        for choice, generation in zip(self._choices, begun, strict=True):
+            choice.generation = generation
         if streamed and not self._is_over:
             self._stream = self._request.stream(StreamHead(EVENT_STREAM, headers=_STREAM_HEADERS), self)
             if first := self._form.first_frames():

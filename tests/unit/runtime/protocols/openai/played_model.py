@@ -163,14 +163,14 @@ class PlayedLane:
         self.refusal: ServingError | None = None
         self.room = 1_000_000
 
-    def submit(self, request: GenerationRequest, sink: Sink) -> PlayedGeneration:
-        if self.refusal is not None and len(self.begun) >= self.room:
+    def submit(self, asked: Sequence[tuple[GenerationRequest, Sink]]) -> list[PlayedGeneration]:
+        if self.refusal is not None and len(self.begun) + len(asked) > self.room:
             raise self.refusal
-        generation = PlayedGeneration(request, sink)
-        self.begun.append(generation)
-        if self.script is not None:
+        generations = [PlayedGeneration(*one) for one in asked]
+        self.begun += generations
+        for generation in generations if self.script is not None else ():
             asyncio.get_running_loop().call_soon(self.script, generation)
-        return generation
+        return generations
 
 
 def echo(generation: PlayedGeneration) -> None:

@@ -437,8 +437,7 @@ def test_too_many_prompts_are_told_when_to_come_back(played: Played, client: ope
             ask(client, n=2, stream=streamed)
         assert refused.value.response.headers["retry-after"] == "7"
         assert refused.value.code == "rate_limit_exceeded"
-    # What had been begun of it is given up.
-    assert [begun.is_cancelled for begun in played.lane.begun] == [True]
+    assert not played.lane.begun  # not one of the two
 
 
 def test_what_only_the_model_can_refuse_names_the_field(played: Played, client: openai.OpenAI) -> None:
