@@ -43,7 +43,7 @@ class ChatClient:
         """The models that generate text, and whether each is an adapter of another. Raises CommandError."""
         with closing(self._connect()) as connection:
             answer = _parsed(self._ask(connection, "GET", "/models", None).read(_MAX_ANSWER_BYTES))
-        models = _objects(answer.get("data"))
+        models = filter(_may_generate, _objects(answer.get("data")))
         return {str(model["id"]): bool(model.get("parent")) for model in models if "id" in model}
 
     def answer(self, body: dict[str, Any]) -> Iterator[str]:
@@ -77,6 +77,11 @@ class ChatClient:
             sentence = refusal.get("message")
             hint = " (--api-key-file FILE or --api-key-env NAME)" if response.status == 401 else ""
         raise CommandError(f"{self._place} answers {response.status}: {sentence or response.reason}{hint}")
+
+
+def _may_generate(model: Mapping[str, Any]) -> bool:
+    """Of our own servers a context tells which models do; others' lists say of none what it is for."""
+    return model.get("owned_by") != "modelservice" or "max_model_len" in model
 
 
 def _cause(error: HTTPException | OSError) -> str:

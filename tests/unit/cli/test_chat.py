@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.unit.runtime.protocols.openai.played_model import make_model
+from tests.unit.runtime.protocols.openai.test_vectors import save_encoder
+from tests.unit.runtime.server_thread import ServerThread
 
 from modelservice_cli.chat.run import shown
 from modelservice_cli.commands import run
@@ -238,3 +241,17 @@ def test_chat_refuses_files_without_a_key(monkeypatch, capsys, tmp_path: Path, c
 def test_what_a_model_says_is_no_command_to_the_terminal():
     assert shown("a\x1b[2Jb\r\u202e") == "a\\x1b[2Jb\\r\\u202e"
     assert shown("👩\u200d👧 é\n\tx\xa0y") == "👩\u200d👧 é\n\tx\xa0y"
+
+
+def test_chat_takes_no_model_of_vectors_for_one_that_generates(monkeypatch, capsys, tmp_path):
+    encoder = save_encoder(tmp_path / "encoder.onnx")
+    with ServerThread({"encoder": encoder}) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert chat(monkeypatch, url, "Hello?\n") == 1
+        assert "no model that generates text" in capsys.readouterr().err
+    model = make_model()
+    with ServerThread(
+        {"encoder": encoder}, publish=lambda server: server.table.publish_generative(model)
+    ) as server:
+        assert chat(monkeypatch, f"http://127.0.0.1:{server.port}", "Hello?\n") == 0
+    assert capsys.readouterr().out.strip()

@@ -31,6 +31,7 @@ from modelservice_runtime.protocols.openai.asking.sampling import Wishes
 from modelservice_runtime.protocols.openai.body import read_body
 from modelservice_runtime.protocols.openai.errors import UnknownModelError, openai_error_response
 from modelservice_runtime.protocols.openai.models import (
+    find_document,
     find_text_model,
     list_documents,
     model_document,
@@ -101,7 +102,7 @@ class OpenAiFrontEnd:
             other = self._others.bind(segments)
             if other is not None:
                 handler = partial(self._share_model, route, handler, other.handler)
-            elif model_document(self._table, route.model) is None:
+            elif find_document(self._table, route.model) is None:
                 return None
         return Binding(OPENAI_METHODS[route.endpoint], handler)
 
@@ -124,9 +125,12 @@ class OpenAiFrontEnd:
         return HttpResponse(200, orjson.dumps({**models, **model_list(self._table.names())}))
 
     def _show_model(self, route: OpenAiRoute, _request: HttpRequest) -> HttpResponse:
-        document = model_document(self._table, route.model)
+        document = find_document(self._table, route.model)
         if document is None:
-            raise UnknownModelError(f"the model {shown(route.model)} does not exist, or generates no text")
+            raise UnknownModelError(
+                f"the model {shown(route.model)} does not exist, or answers for no texts; GET /v1/models "
+                "lists those that do"
+            )
         return HttpResponse(200, orjson.dumps(document))
 
     def _chat(self, _route: OpenAiRoute, request: HttpRequest) -> None:

@@ -57,6 +57,11 @@ def vector_document(table: ModelTable, name: str) -> dict[str, Any] | None:
     return _vector_document(name) if known else None
 
 
+def find_document(table: ModelTable, name: str) -> dict[str, Any] | None:
+    """The entry of this name in `GET /v1/models`; None where it has none."""
+    return model_document(table, name) or vector_document(table, name)
+
+
 def _answers_for_texts(handle: ModelHandle) -> bool:
     spec = handle.spec
     return bool(handle.texts or find_encoder(spec) or find_cross_encoder(spec))

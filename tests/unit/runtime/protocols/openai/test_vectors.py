@@ -136,6 +136,19 @@ def test_models_that_read_texts_are_listed(vectors: ServerThread, client: openai
     assert status["model_version_status"][0]["state"] == "AVAILABLE"
 
 
+@pytest.mark.parametrize("name", ["encoder", "cross", "chat"])
+def test_a_model_is_shown_as_it_is_listed(vectors: ServerThread, name: str) -> None:
+    (listed,) = [one for one in vectors.request("GET", "/v1/models").json()["data"] if one["id"] == name]
+    answer = vectors.request("GET", f"/openai/v1/models/{name}")
+    assert (answer.status, answer.json()) == (200, listed)
+
+
+@pytest.mark.parametrize("name", ["mlp", "none"])
+def test_a_model_that_is_not_listed_is_not_shown(vectors: ServerThread, name: str) -> None:
+    answer = vectors.request("GET", f"/openai/v1/models/{name}")
+    assert (answer.status, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.embeddings.create(model="none", input="a")
