@@ -104,7 +104,7 @@ def test_the_package_of_npm(url: str, tmp_path: Path) -> None:
     assert json.loads(told["call"]["arguments"]) == {"a": 1}
     assert told["vector"] == [0, 1.25, 0]
     assert told["missing"] == [404, "model_not_found", "NotFoundError"]
-    assert told["models"] == ["chat"]
+    assert told["models"] == ["chat", "encoder"]
 
 
 @pytest.mark.timeout(600)

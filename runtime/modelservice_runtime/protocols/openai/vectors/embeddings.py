@@ -27,6 +27,11 @@ from modelservice_runtime.tensors import Array
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
 
 MAX_TEXTS_AT_ONCE = 2048
+# Clients make ids by the vocabularies of OpenAI's models: another model's vectors of them would mean nothing.
+_NO_IDS = (
+    "'input' holds token ids, which are those of another model's vocabulary; send the texts themselves "
+    "(LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)"
+)
 
 
 def answer_embeddings(table: ModelTable, fields: Fields, request: HttpRequest) -> HttpResponse | None:
@@ -35,9 +40,10 @@ def answer_embeddings(table: ModelTable, fields: Fields, request: HttpRequest) -
     handle = find_tensor_model(table, name)
     encoder = _find_encoder(handle)
     texts = _read_texts(fields)
-    _check_dimensions(fields, encoder.width)
+    dimensions = fields.whole("dimensions", 1, 1 << 31)
+    _check_dimensions(dimensions, encoder.width)
     is_base64 = fields.choice("encoding_format", ("float", "base64")) == "base64"
-    encode = partial(_encode, name, is_base64=is_base64)
+    encode = partial(_encode, name, dimensions=dimensions, is_base64=is_base64)
     request.tell({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": name})
     if isinstance(encoder, TextInputs):
         run_tokens(handle, request, texts, encode)
@@ -69,24 +75,29 @@ def _read_texts(fields: Fields) -> Sequence[str]:
     if not texts:
         raise fields.fail("input", "a string, or a list of at least one")
     if isinstance(texts[0], int | list):
-        raise FieldError("'input' holds token ids; the model reads texts itself, so send those", "input")
+        raise FieldError(_NO_IDS, "input")
     if not all(isinstance(text, str) for text in texts):
         raise fields.fail("input", "a string, or a list of strings")
     return texts
 
 
-def _check_dimensions(fields: Fields, width: int) -> None:
-    """A vector that is cut short is another vector, unless the model was trained for it: nobody knows."""
-    wanted = fields.whole("dimensions", 1, 1 << 31)
-    if wanted is not None and wanted != width:
+def _check_dimensions(wanted: int | None, width: int) -> None:
+    """A vector that is cut short is another vector, unless the model was trained for it: nobody knows.
+
+    `width` is -1 where the graph leaves it open; then what it gives is looked at.
+    """
+    if wanted is not None and width not in (wanted, -1):
         raise FieldError(
             f"'dimensions' is {wanted}; the model's vectors have {width} numbers, and none are left out",
             "dimensions",
         )
 
 
-def _encode(name: str, vectors: Array, tokens: int = 0, *, is_base64: bool) -> HttpResponse:
+def _encode(
+    name: str, vectors: Array, tokens: int = 0, *, dimensions: int | None, is_base64: bool
+) -> HttpResponse:
     rows = np.ascontiguousarray(vectors.reshape(len(vectors), -1), "<f4")
+    _check_dimensions(dimensions, rows.shape[1])
     shown = [base64.b64encode(row.tobytes()).decode("ascii") for row in rows] if is_base64 else list(rows)
     document = {
         "object": "list",

@@ -35,7 +35,7 @@ def save(
     return path
 
 
-def save_encoder(path: Path) -> Path:
+def save_encoder(path: Path, width: int | str = 3) -> Path:
     nodes = [
         helper.make_node("Unsqueeze", ["text", "last"], ["column"]),
         helper.make_node("Equal", ["column", "words"], ["same"]),
@@ -45,7 +45,7 @@ def save_encoder(path: Path) -> Path:
     weights = {
         "last": np.array([1]), "words": np.array([WORDS], object), "constant": np.float32([[0, 0.25, 0]]),
     }  # fmt: skip
-    inputs, outputs = [value("text", "BYTES", ["n"])], [value("embedding", "FP32", ["n", 3])]
+    inputs, outputs = [value("text", "BYTES", ["n"])], [value("embedding", "FP32", ["n", width])]
     return save(path, nodes, inputs, outputs, weights)
 
 
@@ -63,6 +63,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
     folder = tmp_path_factory.mktemp("vectors")
     models = {
         "encoder": save_encoder(folder / "encoder.onnx"),
+        "open": save_encoder(folder / "open.onnx", "width"),
         "cross": save_cross_encoder(folder / "cross.onnx"),
         "mlp": onnx_models.save_mlp(folder / "mlp.onnx"),
     }
@@ -96,6 +97,11 @@ def test_numbers_and_base64_are_the_same(vectors: ServerThread, client: openai.O
     assert plain.data[0].embedding == [1, 0.25, 0]
 
 
+def test_the_width_that_a_graph_leaves_open_is_what_it_gives(client: openai.OpenAI) -> None:
+    answer = client.embeddings.create(model="open", input="dog", dimensions=3)
+    assert answer.data[0].embedding == [0, 1.25, 0]
+
+
 def test_many_texts_at_once(client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model="encoder", input=["cat", "dog"] * 1024)
     assert [entry.embedding for entry in answer.data[-2:]] == [[1, 0.25, 0], [0, 1.25, 0]]
@@ -108,10 +114,12 @@ def test_many_texts_at_once(client: openai.OpenAI) -> None:
         ({"input": None}, "input", "missing"),
         ({"input": []}, "input", "at least one"),
         ({"input": ["a"] * 2049}, "input", "2048"),
-        ({"input": [1, 2]}, "input", "token ids"),
-        ({"input": [[1, 2]]}, "input", "token ids"),
+        ({"input": [1, 2]}, "input", "check_embedding_ctx_length=False"),
+        ({"input": [[1, 2]]}, "input", "check_embedding_ctx_length=False"),
         ({"input": ["a", 1]}, "input", "list of strings"),
         ({"dimensions": 2}, "dimensions", "3 numbers"),
+        ({"model": "open", "dimensions": 2}, "dimensions", "3 numbers"),
+        ({"model": "open", "dimensions": 2, "input": ["a"] * 2048}, "dimensions", "3 numbers"),
         ({"encoding_format": "hex"}, "encoding_format", "base64"),
         ({"model": "mlp"}, "model", "no embeddings"),
         ({"model": "chat"}, "model", "generates text"),

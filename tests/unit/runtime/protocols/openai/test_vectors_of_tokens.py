@@ -41,7 +41,7 @@ def write(folder: Path, files: dict[str, object]) -> None:
         (folder / name).write_text(json.dumps(content))
 
 
-def save_states(folder: Path, files: dict[str, object]) -> Path:
+def save_states(folder: Path, files: dict[str, object], width: int | str = 2) -> Path:
     """Every token's state is a row of `STATES`, whatever stands beside it."""
     folder.mkdir()
     nodes = [
@@ -53,7 +53,9 @@ def save_states(folder: Path, files: dict[str, object]) -> Path:
     ]
     weights = {"states": STATES, "last": np.array([2]), "nothing": np.float32(0)}
     inputs = [value(name, "INT64", ["n", "s"]) for name in ("input_ids", "attention_mask")]
-    save(folder / "model.onnx", nodes, inputs, [value("last_hidden_state", "FP32", ["n", "s", 2])], weights)
+    save(
+        folder / "model.onnx", nodes, inputs, [value("last_hidden_state", "FP32", ["n", "s", width])], weights
+    )
     write_tokenizer(folder)
     write(folder, files)
     return folder / "model.onnx"
@@ -91,6 +93,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
         "last": save_states(folder / "last", {"1_Pooling/config.json": {"pooling_mode_lasttoken": True}}),
         "max": save_states(folder / "max", {"1_Pooling/config.json": {"pooling_mode_max_tokens": True}}),
         "unit": save_states(folder / "unit", {"1_Pooling/config.json": MEAN, "modules.json": unit}),
+        "open": save_states(folder / "open", {"1_Pooling/config.json": MEAN}, "width"),
         "silent": save_states(folder / "silent", {}),
         "cross": save_cross(folder / "cross", {}),
         # As cross-encoder/ms-marco-MiniLM-L-6-v2 has it, and as newer sentence-transformers write it.
@@ -140,6 +143,19 @@ def test_padding_counts_for_nobody(tokens: ServerThread) -> None:
 def test_states_become_a_vector_as_the_files_say(tokens: ServerThread, model: str, wanted: Any) -> None:
     vectors, _ = embed(tokens, model, ["bird bird bird bird", "cat dog"])
     np.testing.assert_allclose(vectors[1], wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["mean", "open"])
+@pytest.mark.parametrize(("dimensions", "status"), [(2, 200), (3, 400)])
+def test_dimensions_may_be_the_models_own_only(
+    tokens: ServerThread, model: str, dimensions: int, status: int
+) -> None:
+    body = {"model": model, "input": "cat", "dimensions": dimensions}
+    answer = tokens.request("POST", "/v1/embeddings", body)
+    assert answer.status == status
+    if status == 400:
+        assert answer.json()["error"]["param"] == "dimensions"
+        assert "2 numbers" in answer.json()["error"]["message"]
 
 
 def test_many_texts_keep_their_order(tokens: ServerThread) -> None:
