@@ -32,7 +32,7 @@ NOT_REASONS = {
         ExternalName""",
     "phases, reasons and choices of RuntimeRollouts, which no ModelService tells": """
         AwaitingApproval AwaitingWindow FleetActionAccepted FleetActionRefused ImageNotNamed
-        MemberDeadlineExceeded MemberFailed MembersFailed NoMembers OlderRolloutActive
+        MemberDeadlineExceeded MemberFailed MembersFailed NoMembers
         OutsideMaintenanceWindow RollbackAll RollbackFailed RollingBack RolloutGivenUp
         TooManyFailures TooManyMembers TooManyUnavailable WaveComplete WaveInProgress""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",

@@ -16,7 +16,6 @@ from modelservice_operator.cache.fleet import fleet_key
 from modelservice_operator.cache.project import project_child
 from modelservice_operator.cache.store import Store, owner_key
 from modelservice_operator.cache.workqueue import Key, Priority, WorkQueue
-from modelservice_operator.facts.fleet import OVER
 from modelservice_operator.facts.gateways import read_gateway, read_gateway_class
 from modelservice_operator.facts.kinds import (
     CHILDREN,
@@ -27,6 +26,7 @@ from modelservice_operator.facts.kinds import (
 )
 from modelservice_operator.facts.labels import is_default_runtime
 from modelservice_operator.facts.observed import Child, DeploymentChild
+from modelservice_operator.facts.succession import has_ended, has_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,13 +93,12 @@ class Ingest:
             self._wake_rollouts()
 
     def on_rollout(self, event_type: str | None, obj: Mapping[str, Any]) -> None:
-        """A RuntimeRollout came, changed or went: others may wait for it."""
+        """A RuntimeRollout came, changed or went: one that begins takes the place of older ones."""
         metadata = obj["metadata"]
         name = metadata["name"]
         if event_type == "DELETED":
             if self._store.remove_rollout(name, metadata["uid"], metadata["resourceVersion"]):
                 self._queue.add(fleet_key(name))
-                self._wake_rollouts()
             return
         change = self._store.put_rollout(obj)
         if change is None:
@@ -109,7 +108,7 @@ class Ingest:
         self._wake_on_turn(*change)
 
     def on_rollout_written(self, obj: Mapping[str, Any]) -> None:
-        """The answer of our status write: those that wait for it, or that it ends, have their turn."""
+        """The answer of our status write: those that it ends have their turn."""
         change = self._store.put_rollout(obj)
         if change is None:
             return
@@ -119,13 +118,13 @@ class Ingest:
             self._queue.add(fleet_key(after["metadata"]["name"]), Priority.URGENT)
 
     def _wake_on_turn(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> None:
-        """Wake the other RuntimeRollouts where this one has begun, or has ended."""
-        if before is None or _turn(before) != _turn(after):
+        """Wake the other RuntimeRollouts where this one has begun."""
+        if before is None or has_started(before) != has_started(after):
             self._wake_rollouts()
 
     def _wake_rollouts(self) -> None:
         for rollout in self._store.fleet.rollouts():
-            if (rollout.get("status") or {}).get("phase") not in OVER:
+            if not has_ended(rollout):
                 self._queue.add(fleet_key(rollout["metadata"]["name"]))
 
     def _tell_fleet(self, key: Key) -> None:
@@ -254,12 +253,6 @@ def _wish(rollout: Mapping[str, Any]) -> tuple[object, ...]:
     """Everything about a RuntimeRollout that people decide."""
     metadata = rollout["metadata"]
     return metadata["uid"], metadata.get("generation"), metadata.get("annotations")
-
-
-def _turn(rollout: Mapping[str, Any]) -> tuple[object, ...]:
-    """What others of the same ModelRuntime go by."""
-    status = rollout.get("status") or {}
-    return "startedAt" in status, status.get("phase") in OVER
 
 
 def _debounce_seconds(child: Child) -> float:

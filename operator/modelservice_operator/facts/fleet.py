@@ -30,7 +30,7 @@ class State(enum.StrEnum):
     """It was broken when its turn came: left out."""
     PINNED = "N"
     ELSEWHERE = "E"
-    """It has another runtime by now, or refused: left out."""
+    """It has another runtime by now, refused, or became a newer run's on its way: left out."""
     DROPPED = "D"
     RETURNING = "C"
     RETURNED = "R"
@@ -101,10 +101,8 @@ def write_members(members: Iterable[Member]) -> dict[str, Any]:
 
 
 def read_assignments(rollout: Mapping[str, Any]) -> dict[str, Assignment]:
-    """Return what those members are told that are on the way, by their names."""
+    """Return what those members are told that are on the way, by their names, while this run commands."""
     status, metadata = rollout.get("status") or {}, rollout["metadata"]
-    if status.get("phase") == "Superseded":
-        return {}
     lines, states, images = status.get("members") or (), status.get("states") or "", status.get("images")
     runtime = _read_runtime(rollout["spec"], status)
     told = {}

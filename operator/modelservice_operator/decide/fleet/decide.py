@@ -16,6 +16,7 @@ from modelservice_operator.decide.fleet.planner import plan
 from modelservice_operator.decide.fleet.record import begin_run, read_run, read_spec
 from modelservice_operator.facts.fleet import OVER
 from modelservice_operator.facts.maintenance import WindowError, opening, parse_window
+from modelservice_operator.facts.succession import find_predecessors, find_successor, has_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,9 +76,9 @@ def decide_fleet(fleet: Fleet, now: datetime) -> FleetDecision:
     run, answer = read_run(fleet.rollout, rollout.spec), read_answer(status)
     request = find_request(fleet.rollout)
     if request is not None:
-        run, answer = obey(run, request, _newer(fleet), now)
+        run, answer = obey(run, request, find_successor(fleet.rollout, fleet.others), now)
     turn = _Turn(fleet, rollout, run, opening(windows, now), now)
-    decision = turn.go_on(run) if "startedAt" in status else turn.begin()
+    decision = turn.go_on(run) if has_started(fleet.rollout) else turn.begin()
     return replace(decision, answer=answer)
 
 
@@ -89,17 +90,15 @@ class _Turn:
     ) -> None:
         self._fleet, self._spec, self._run, self._now = fleet, rollout.spec, run, now
         self._windows = windows
-        self._newer = _newer(fleet)
-        mine = _age(fleet.rollout)
-        self._older = [one for one in _rivals(fleet) if _age(one) < mine and not _is_over(one)]
+        self._newer = find_successor(fleet.rollout, fleet.others)
 
     def begin(self) -> FleetDecision:
         """Choose the members, unless something has to happen first."""
         run, spec = self._run, self._spec
-        if self._newer is not None:
-            return self._waiting("Superseded", "Superseded", f"RuntimeRollout {self._newer} took over.")
         if run.phase in ("Aborted", "RollingBack"):
             return self._waiting("Aborted", "Aborted", "It was ended before it started.")
+        if self._newer is not None:
+            return self._waiting("Superseded", "Superseded", f"RuntimeRollout {self._newer} took over.")
         if spec.paused or run.paused:
             by = "spec.paused is true" if spec.paused else "somebody asked for that; 'resume' goes on"
             return self._waiting("Paused", "Paused", f"No members are chosen yet: {by}.")
@@ -109,7 +108,7 @@ class _Turn:
         if self._fleet.services is None:
             return FleetDecision(wants_services=True)
         begun = begin_run(self._run, choice)
-        supersedes = tuple(sorted(_name(one) for one in self._older))
+        supersedes = find_predecessors(self._fleet.rollout, self._fleet.others)
         return replace(self.go_on(begun), runtime=choice.runtime, supersedes=supersedes)
 
     def go_on(self, run: Run) -> FleetDecision:
@@ -118,7 +117,6 @@ class _Turn:
             runtime=self._spec.target.runtime,
             is_open=self._windows.is_open,
             changes_at=self._windows.changes_at,
-            waits_for=_name(self._older[0]) if self._older else None,
             superseded_by=self._newer,
         )
         return self._decision(plan(read_spec(self._spec), run, self._fleet.seen, around, self._now))
@@ -149,37 +147,3 @@ class _Turn:
         if kept is None or ended_at is None:
             return None
         return (ended_at + timedelta(seconds=kept) - self._now).total_seconds()
-
-
-def _rivals(fleet: Fleet) -> list[Mapping[str, Any]]:
-    """Return the others of the same ModelRuntime that have started."""
-    runtime = _runtime(fleet.rollout)
-    return [one for one in fleet.others if _runtime(one) == runtime and _has_started(one)]
-
-
-def _newer(fleet: Fleet) -> str | None:
-    """Return the newest that took over from this one, if one did."""
-    mine = _age(fleet.rollout)
-    newer = [one for one in _rivals(fleet) if _age(one) > mine]
-    return _name(max(newer, key=_age)) if newer else None
-
-
-def _runtime(rollout: Mapping[str, Any]) -> object:
-    return ((rollout.get("spec") or {}).get("target") or {}).get("runtime")
-
-
-def _name(rollout: Mapping[str, Any]) -> str:
-    return str(rollout["metadata"]["name"])
-
-
-def _age(rollout: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what is greater of a newer one."""
-    return rollout["metadata"].get("creationTimestamp") or "", _name(rollout)
-
-
-def _has_started(rollout: Mapping[str, Any]) -> bool:
-    return "startedAt" in (rollout.get("status") or {})
-
-
-def _is_over(rollout: Mapping[str, Any]) -> bool:
-    return (rollout.get("status") or {}).get("phase") in OVER

@@ -152,9 +152,8 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     """Whether members may start at this time."""
     changes_at: datetime | None = None
     """When that changes."""
-    waits_for: str | None = None
-    """An older run that has not stood back yet."""
     superseded_by: str | None = None
+    """The newer run that took over (`facts.succession`)."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,13 +60,15 @@ def plan(spec: FleetSpec, run: Run, seen: Mapping[str, Seen], around: Around, no
     than `max_unavailable` without a pod; a wave starts after the one before is done.
     """
     look = _Look(spec, run, seen, around, now)
+    if run.ended_at is not None:
+        return look.step(run.phase)
+    if around.superseded_by is not None:
+        return look.step(look.stand_back())
     look.judge_travellers()
-    if run.phase in OVER or around.superseded_by is not None:
-        phase: FleetPhase = run.phase if run.phase in OVER else "Superseded"
+    if run.phase in OVER:
+        phase = run.phase
     elif run.phase == "RollingBack" or (look.is_failing and spec.on_failure == "RollbackAll"):
         phase = look.go_back(tuple(_STARTS_BACK))
-    elif around.waits_for is not None:
-        phase = "Pending"
     else:
         whose = (State.FAILED,) if spec.on_failure == "RollbackFailed" else ()
         is_back = look.go_back(whose) == "RolledBack"
@@ -135,6 +137,13 @@ class _Look:
             case, since = self._case(place), self._since.get(place, self.now)
             judge = judge_returning if case.state in GOING_BACK else judge_moving
             self._settle(place, judge(self.spec, case, since, self.now))
+
+    def stand_back(self) -> FleetPhase:
+        """Leave those on the way to the newer run: what becomes of them is told there."""
+        for place in sorted(self._on_the_way):
+            has_failed = self._states[place] in FAILED
+            self._settle(place, Verdict(state=State.STRANDED if has_failed else State.ELSEWHERE))
+        return "Superseded"
 
     def _settle(self, place: int, verdict: Verdict) -> None:
         before, self._states[place] = self._states[place], verdict.state

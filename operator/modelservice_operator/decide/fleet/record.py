@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from modelservice_operator.decide.fleet.model import Failure, FleetSpec, Run, WaveState
 from modelservice_operator.facts.fleet import State, read_members, request_of
+from modelservice_operator.facts.succession import has_started
 from modelservice_operator.facts.text.times import parse_time
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def read_run(rollout: Mapping[str, Any], spec: RuntimeRolloutSpec) -> Run:
         phase=status.get("phase") or "Pending",
         paused=bool(status.get("paused")),
         ended_at=parse_time(status.get("endedAt")),
-        has_started="startedAt" in status,
+        has_started=has_started(rollout),
     )
 
 

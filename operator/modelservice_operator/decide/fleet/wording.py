@@ -31,8 +31,6 @@ def updated_text(updated: int, members: int) -> str:
 def describe(spec: FleetSpec, run: Run, around: Around, wave: str, unavailable: int) -> tuple[str, str]:
     """Return reason and message for a run in this phase."""
     phase, how_far = run.phase, _how_far(run)
-    if phase == "Pending":
-        return "OlderRolloutActive", f"RuntimeRollout {around.waits_for} has not stood back yet."
     if phase == "Superseded":
         return "Superseded", f"RuntimeRollout {around.superseded_by} took over. {how_far}"
     if phase == "Halted":

@@ -1,4 +1,4 @@
-"""A cluster of services for runs of a RuntimeRollout: what becomes of each is up to the test.
+"""A cluster of services for runs of RuntimeRollouts: what becomes of each is up to the test.
 
 Every look begins with what the status says, as text: nothing else is remembered, so each of them may be the
 first of an operator that has just started. The rules that must hold always are checked at each look.
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tests.unit.operator.builders import make_runtime
 
 from modelservice_operator.api import RuntimeRolloutStatus, parse_runtime_rollout
+from modelservice_operator.cache.fleet import FleetBook
+from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.decide.fleet.decide import Fleet, FleetDecision, decide_fleet
 from modelservice_operator.decide.fleet.record import read_run, read_spec
 from modelservice_operator.decide.fleet.seeing import read_seen
@@ -24,7 +26,6 @@ from modelservice_operator.facts.fleet import (
     OVER,
     Assignment,
     State,
-    read_assignments,
 )
 from modelservice_operator.facts.labels import API_VERSION, FLEET_ACTION
 from modelservice_operator.facts.maintenance import opening, parse_window
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.fleet.model import Seen
 
 NOW = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
-OLD, NEW, OTHER = (f"registry.example/onnx:{tag}" for tag in ("1", "2", "other"))
+OLD, NEW, NEWEST, OTHER = (f"registry.example/onnx:{tag}" for tag in ("1", "2", "3", "other"))
 Object = dict[str, Any]
 
 LEGAL = {
@@ -56,6 +57,11 @@ class Service:
     uid: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     image: str = OLD
+    """That of its target revision."""
+    stable: str = OLD
+    """That of its stable revision."""
+    is_updating: bool = False
+    """Whether its user has it take another image."""
     ref: str = "onnx"
     generation: int = 1
     observed: int = 1
@@ -67,6 +73,11 @@ class Service:
     is_pinned: bool = False
     since: datetime = NOW - timedelta(days=1)
     assigned: Object | None = None
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it takes another image."""
+        return self.is_updating or (self.assigned or {}).get("phase") == "Progressing"
 
     def as_object(self) -> Object:
         def condition(kind: str, holds: bool) -> Object:
@@ -80,6 +91,8 @@ class Service:
             }
 
         runtime: Object = {"ref": self.ref, "image": self.image}
+        if self.stable != self.image:
+            runtime["stableImage"] = self.stable
         metadata = {
             "namespace": self.namespace,
             "name": self.name,
@@ -105,7 +118,7 @@ class Service:
 
 
 class Cluster:
-    """Services, one RuntimeRollout, and what happens to them."""
+    """Services, RuntimeRollouts, and what happens to them. What a test looks at is the newest one."""
 
     def __init__(self, services: int, *, namespace: str = "mail", prefix: str = "s", **spec: Any) -> None:
         self.now = NOW
@@ -118,7 +131,30 @@ class Cluster:
         self.runtimes = [make_runtime(image=NEW)]
         self.rollout = make_rollout("may", **spec)
         self.others: list[Object] = []
+        """Older ones of the same ModelRuntime."""
+        self.strangers: list[Object] = []
+        """Those of other ones."""
+        self.book = FleetBook()
         self.decision = FleetDecision()
+
+    def apply_newer(self, **spec: Any) -> None:
+        """Have the ModelRuntime name another image, and a newer RuntimeRollout bring it."""
+        self.runtimes = [make_runtime(image=NEWEST)]
+        self.others.append(self.rollout)
+        self.rollout = make_rollout("june", age=9, **spec)
+
+    @property
+    def older(self) -> Object:
+        """The RuntimeRollout before the newest one."""
+        return self.others[-1]
+
+    def look_at_older(self) -> None:
+        """Have one look at that one."""
+        self.others[-1], self.rollout = self.rollout, self.others[-1]
+        try:
+            self.look()
+        finally:
+            self.others[-1], self.rollout = self.rollout, self.others[-1]
 
     @property
     def status(self) -> Object:
@@ -149,7 +185,9 @@ class Cluster:
         if is_killed:
             return
         self.rollout["status"] = json.loads(json.dumps(status))
+        self.book.put(self.rollout)
         RuntimeRolloutStatus.model_validate(self.rollout["status"], extra="forbid")
+        check_end(before, self.rollout)
         if "startedAt" in status and self.decision.step is not None:
             check(before, self.rollout, seen, self.now)
         again = compute_fleet_status(self.rollout, self._decide(seen), self.now)
@@ -158,35 +196,47 @@ class Cluster:
     def look_on(self, most: int = 300) -> None:
         """Look, and let services do what they are told, until nothing changes any more."""
         for _ in range(most):
-            known = json.dumps([self.status, [one.as_object() for one in self.services.values()]])
+            known = self._all()
             self.look()
+            if self.others:
+                self.look_at_older()
             for name in list(self.services):
                 self.take(name)
                 self.arrive(name)
-            if known == json.dumps([self.status, [one.as_object() for one in self.services.values()]]):
+            if known == self._all():
+                self.look()
                 due = self.decision.requeue_after_seconds
                 if due is None:
                     return
                 self.wait(due)
         raise AssertionError(f"no end: {self.status}")
 
+    def _all(self) -> str:
+        services = [one.as_object() for one in self.services.values()]
+        return json.dumps([self.rollout, self.others, services])
+
     def _seen(self) -> dict[str, Seen]:
         return {f"{self.namespace}/{name}": read_seen(one.as_object()) for name, one in self.services.items()}
 
     def _decide(self, seen: dict[str, Seen]) -> FleetDecision:
         services = [one.as_object() for one in self.services.values()]
+        others = [*self.others, *self.strangers]
         fleet = Fleet(
-            rollout=self.rollout, others=self.others, runtimes=self.runtimes, seen=seen, services=services
+            rollout=self.rollout, others=others, runtimes=self.runtimes, seen=seen, services=services
         )
         return decide_fleet(fleet, self.now)
 
     # Services
 
     def told(self, name: str) -> Assignment | None:
+        """What the service is told; nobody but the newest one that has started may tell it anything."""
         service = self.services.get(name)
-        found = read_assignments(self.rollout).get(f"{self.namespace}/{name}")
-        uid = service.as_object()["metadata"]["uid"] if service else ""
-        return found if found is not None and uid.startswith(found.uid) else None
+        if service is None:
+            return None
+        found = self.book.assignment(Key(self.namespace, name), service.as_object()["metadata"]["uid"])
+        started = [one for one in (*self.others, self.rollout) if "startedAt" in (one.get("status") or {})]
+        assert found is None or found.rollout == started[-1]["metadata"]["name"]
+        return found
 
     def take(self, name: str) -> None:
         """Begin what the service is told."""
@@ -195,9 +245,13 @@ class Cluster:
             return
         if service.assigned is not None and service.assigned["request"] == told.request:
             return
+        if service.ref != "onnx":
+            service.assigned = {"request": told.request, "phase": "Refused", "message": "It has another."}
+            return
         phase = "Complete" if service.image == told.image and service.is_ready else "Progressing"
-        service.assigned = {"request": told.request, "phase": phase, "image": told.image}
+        service.assigned = {"request": told.request, "phase": phase}
         if phase == "Progressing":
+            service.image, service.is_updating = told.image, False
             self._turn(service, is_ready=False)
 
     def arrive(self, name: str) -> None:
@@ -205,7 +259,7 @@ class Cluster:
         service = self.services.get(name)
         if service is None or not service.assigned or service.assigned["phase"] != "Progressing":
             return
-        service.image = service.assigned["image"]
+        service.stable = service.image
         service.assigned["phase"] = "Complete"
         service.is_available, service.is_stalled, service.is_degraded = True, False, False
         self._turn(service, is_ready=True)
@@ -215,8 +269,24 @@ class Cluster:
         service = self.services.get(name)
         if service is None or not service.assigned or service.assigned["phase"] != "Progressing":
             return
+        service.image = service.stable
         service.assigned["phase"] = "Failed"
         self._turn(service, is_ready=True)
+
+    def update(self, name: str, image: str = NEW) -> None:
+        """Begin to take an image, as its user asks."""
+        service = self.services.get(name)
+        if service is not None and not service.is_moving and service.ref == "onnx":
+            service.image, service.is_updating = image, True
+            self._turn(service, is_ready=False)
+
+    def end_update(self, name: str, *, is_well: bool) -> None:
+        """Have what its user asked for, or give it up."""
+        service = self.services.get(name)
+        if service is not None and service.is_updating:
+            service.image = service.stable = service.image if is_well else service.stable
+            service.is_updating = False
+            self._turn(service, is_ready=True)
 
     def break_down(self, name: str) -> None:
         if name in self.services:
@@ -235,7 +305,7 @@ class Cluster:
             service = self.services[name]
             service.is_available, service.is_stalled, service.is_degraded = True, False, False
             service.observed = service.generation
-            if not service.assigned or service.assigned["phase"] != "Progressing":
+            if not service.is_moving:
                 self._turn(service, is_ready=True)
 
     def change(self, name: str) -> None:
@@ -250,7 +320,11 @@ class Cluster:
     def move_away(self, name: str) -> None:
         """Be given another runtime by its user."""
         if name in self.services:
-            self.services[name].ref, self.services[name].image = "other", OTHER
+            service = self.services[name]
+            service.ref, service.is_updating = "other", False
+            service.image = service.stable = OTHER
+            if service.is_moving:
+                service.assigned = {**(service.assigned or {}), "phase": "Refused"}
 
     def delete(self, name: str) -> None:
         self.services.pop(name, None)
@@ -277,6 +351,17 @@ def make_rollout(name: str, *, age: int = 0, **spec: Any) -> Object:
         },
         "spec": {"target": {"runtime": "onnx"}, "soakSeconds": 0, **spec},
     }
+
+
+def check_end(before: Object, after: Object) -> None:
+    """Fail where what is over goes on, unless somebody asked for the images from before."""
+    was, now = before.get("status") or {}, after["status"]
+    if was.get("phase") == "Superseded" or ("endedAt" in was and was.get("action") == now.get("action")):
+        assert now["phase"] == was["phase"]
+    if now.get("phase") == "Superseded":
+        assert "endedAt" in now
+        assert now["supersededBy"]
+        assert now.get("failures") == was.get("failures"), "what becomes of them is told by the newer one"
 
 
 def check(before: Object, after: Object, seen: dict[str, Seen], now: datetime) -> None:

@@ -304,30 +304,12 @@ def test_pinned_edited_and_deleted_members_are_left_out() -> None:
     assert cluster.services["s04"].image == OLD
 
 
-def test_a_newer_one_supersedes_and_both_say_so() -> None:
-    older = Cluster(4, maxConcurrent=1, maxUnavailable=1)
-    older.look()
-    newer = Cluster(4, maxConcurrent=1, maxUnavailable=1)
-    newer.services, newer.rollout = older.services, make_rollout("june", age=9, maxUnavailable=1)
-    newer.others, older.others = [older.rollout], [newer.rollout]
-    newer.look()
-    assert newer.status["supersedes"] == ["may"]
-    assert (newer.states, newer.status["phase"], reason(newer)) == ("PPPP", "Pending", "OlderRolloutActive")
-    older.look()
-    assert (older.status["phase"], older.status["supersededBy"]) == ("Superseded", "june")
-    assert older.told("s00") is None
-    newer.look_on()
-    older.look()
-    assert (newer.status["phase"], newer.states) == ("Complete", "UUUU")
-    assert "endedAt" in older.status
-
-
 def test_rollouts_of_other_runtimes_do_not_meet() -> None:
     cluster = Cluster(1, maxUnavailable=1)
     cluster.look()
     other = make_rollout("june", age=9, target={"runtime": "other"})
     other["status"] = {"startedAt": "2026-01-01T00:00:00Z", "phase": "Progressing"}
-    cluster.others = [other]
+    cluster.strangers = [other]
     cluster.look_on()
     assert cluster.status["phase"] == "Complete"
 
