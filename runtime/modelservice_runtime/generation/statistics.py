@@ -8,8 +8,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
-# The words of `values.Finish`, and what is none.
-REASONS = ("stop", "length", "tool_calls", "cancelled", "error")
+# The words of `values.Finish`, and what is none. That a text is a call of a tool is known to protocols alone.
+REASONS = ("stop", "length", "cancelled", "error")
 FIRST_TOKEN_SECONDS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0,
     80.0, 160.0, 640.0, 2560.0,
@@ -44,7 +44,7 @@ class Histogram:
 class GenerationStatistics:
     """See the module's text. Times are seconds.
 
-    `finished` counts ends by reason: those of `Finish`, and "error". `prefix_queries` are prompt tokens that
+    `finished` counts ends by reason, which are `REASONS`. `prefix_queries` are prompt tokens that
     were looked up, `prefix_hits` those of them that an earlier generation had left. A request's time is
     queue + prefill + decode.
     """

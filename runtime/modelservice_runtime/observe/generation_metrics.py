@@ -22,6 +22,9 @@ from modelservice_runtime.generation.values import GenerativeModel
 _LABELS = ("model_name", "engine")
 # vLLM's word for those whose client left.
 _REASONS = {"cancelled": "abort"}
+# Beginnings of any length are shared here, but schedulers count blocks that prompts have in common, and of a
+# text's whole place there are none: vLLM's default.
+_BLOCK_TOKENS = 16
 _COUNTERS = (
     ("vllm:prompt_tokens", "Tokens of prompts that were read.", "prompt_tokens"),
     ("vllm:generation_tokens", "Tokens that were generated.", "generation_tokens"),
@@ -80,7 +83,7 @@ def _gauges(models: Sequence[GenerativeModel]) -> Iterator[Metric]:
     )
     info = GaugeMetricFamily(
         "vllm:cache_config_info",
-        "How that memory is shared out: tokens of a place, and places.",
+        "Tokens of a block, by which schedulers count what prompts have in common, and blocks.",
         labels=(*_LABELS, "block_size", "num_gpu_blocks"),
     )
     for model in models:
@@ -89,8 +92,8 @@ def _gauges(models: Sequence[GenerativeModel]) -> Iterator[Metric]:
         running.add_metric(labels, lane.running)
         usage.add_metric(labels, lane.kv_usage)
         tokens.add_metric(labels, lane.tokens_in_flight)
-        sizes = str(lane.limits.max_context_tokens), str(lane.limits.max_sequences)
-        info.add_metric((*labels, *sizes), 1)
+        blocks = lane.limits.max_context_tokens * lane.limits.max_sequences // _BLOCK_TOKENS
+        info.add_metric((*labels, str(_BLOCK_TOKENS), str(blocks)), 1)
     yield from (waiting, running, usage, tokens, info)
     adapted = [model for model in models if model.adapters]
     if adapted:

@@ -40,6 +40,20 @@ def test_metrics_are_those_of_vllm(played: Played) -> None:
     assert "# TYPE vllm:iteration_tokens_total histogram" in text
 
 
+def test_each_reason_that_is_told_can_come(played: Played) -> None:
+    """A text that is a call of a tool has ended by itself, as vLLM counts it."""
+    told = re.findall(r'vllm:request_success_total{.*finished_reason="(\w+)"', "\n".join(scrape(played)))
+    assert sorted(told) == ["abort", "error", "length", "stop"]
+
+
+def test_the_memory_is_told_in_blocks_of_which_prompts_have_some_in_common(played: Played) -> None:
+    limits = played.lane.limits
+    (line,) = [line for line in scrape(played) if line.startswith("vllm:cache_config_info{")]
+    size, number = map(int, re.findall(r'(?:block_size|num_gpu_blocks)="(\d+)"', line))
+    assert size == 16
+    assert 0 <= limits.max_context_tokens * limits.max_sequences - size * number < size
+
+
 def test_adapters_in_use_are_told_with_the_time(played: Played) -> None:
     played.lane.adapters_in_use = frozenset({"polite", "law"}), frozenset({"law"})
     before = time.time()
