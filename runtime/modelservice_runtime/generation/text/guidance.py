@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
-from fractions import Fraction
-from math import inf, lcm
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
+from modelservice_runtime.generation.text.schemas import check_size, prepare_schema
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -19,21 +18,11 @@ _MAX_FORM_CHARACTERS = 256 * 1024
 _COMPILE_FUEL = 400_000
 _STEP_FUEL = 50_000
 _MAX_STATES = 50_000
-_MAX_FIELDS = 500
-_MAX_PARTS = 10_000
-# Where objects may become one, as they do by `allOf`: 4,400 fields of nine took 2.2 s, 1,800 took 0.4.
-_MAX_COMBINED_FIELDS = 1500
-_COMBINING = frozenset({"properties", "allOf", "anyOf", "oneOf", "$ref"})
-# Each is compared with each of the others.
-_MAX_NAME_PATTERNS = 32
-# The library makes a state of each remainder, in no limit of its own; those of powers of 2 and 5 are few.
-_MAX_REMAINDERS = 1000
 _TRIED_STEPS = 4
 # All rows wait for the mask of each; most take less than a millisecond. What has to come is looked at to its
 # end in each step, such as the 40,000 letters of `a{40000}`, and the library counts no fuel for that.
 _MAX_STEP_SECONDS = 0.02
-# A weak model writes spaces for ever where it may; indented JSON needs some.
-SPACES = r"[ \n\r\t]{1,20}"
+_UNFOLLOWED = "Unimplemented keys"
 _INSTALL = "this server has no package llguidance, which keeps texts in a form; install it there"
 
 
@@ -48,7 +37,15 @@ class Guidance:
 
     def of_schema(self, schema: object) -> "LibraryGuide":
         """Follows a JSON schema, an object or its text. Raises InvalidRequestError."""
-        return self._guide(self.grammar_of_schema(schema))
+        try:
+            text = schema if isinstance(schema, str) else json.dumps(schema)
+            _check_length(text)
+            read = json.loads(text)
+            check_size(read)
+            grammar = _matcher().grammar_from_json_schema(json.dumps(prepare_schema(read)))
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"the schema is no JSON schema: {str(error)[:200]}") from error
+        return self._guide(grammar)
 
     def of_pattern(self, pattern: str) -> "LibraryGuide":
         """Follows a regular expression. Raises InvalidRequestError."""
@@ -69,16 +66,6 @@ class Guidance:
         if token is not None and self._tokens is not None and self._tokens.is_special_token(token):
             return f"<[{token}]>"
         return json.dumps(text)
-
-    def grammar_of_schema(self, schema: object) -> str:
-        """The library's grammar of a JSON schema. Raises InvalidRequestError."""
-        try:
-            text = schema if isinstance(schema, str) else json.dumps(schema)
-            _check_length(text)
-            check_size(json.loads(text))
-            return _matcher().grammar_from_json_schema(text, overrides={"whitespace_pattern": SPACES})
-        except (ValueError, RecursionError) as error:
-            raise InvalidRequestError(f"the schema is no JSON schema: {str(error)[:200]}") from error
 
     def _guide(self, grammar: str) -> "LibraryGuide":
         if self._tokens is None:
@@ -175,69 +162,6 @@ def _try(matcher: "LLMatcher") -> None:
         )
 
 
-def check_size(schema: object) -> None:
-    """Refuse schemas whose compilation, by the square of their fields or worse, takes seconds."""
-    waiting, parts, steps = [schema], 0, set[Fraction]()
-    fields, combines = 0, False
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            _check_names(part.get("patternProperties"))
-            steps.update(_step_of(part.get("multipleOf")))
-            fields += _count(part.get("properties"))
-            combines = combines or _count(part.get("allOf")) > 1 or len(part.keys() & _COMBINING) > 1
-        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
-        waiting.extend(inner)
-        parts += len(inner) if isinstance(part, dict) else 1
-        if parts > _MAX_PARTS or (isinstance(part, dict) and len(part) > _MAX_FIELDS):
-            raise InvalidRequestError(
-                f"the schema is too large, expected at most {_MAX_FIELDS} fields in an object and "
-                f"{_MAX_PARTS} parts in all; make it simpler"
-            )
-    if combines and fields > _MAX_COMBINED_FIELDS:
-        raise InvalidRequestError(
-            f"the schema has {fields} fields, expected at most {_MAX_COMBINED_FIELDS} where objects are put "
-            "together (allOf, or anyOf, oneOf or $ref beside others); make it simpler"
-        )
-    _check_steps(steps)
-
-
-def _count(value: object) -> int:
-    return len(value) if isinstance(value, dict | list) else 0
-
-
-def _check_names(patterns: object) -> None:
-    if isinstance(patterns, dict) and len(patterns) > _MAX_NAME_PATTERNS:
-        raise InvalidRequestError(
-            f"patternProperties has {len(patterns)} patterns, expected at most {_MAX_NAME_PATTERNS}; make it "
-            "simpler"
-        )
-
-
-def _step_of(value: object) -> Iterator[Fraction]:
-    """What numbers have to be a multiple of, where that is a number."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf:
-        yield Fraction(str(value))
-
-
-def _check_steps(steps: Collection[Fraction]) -> None:
-    """Count remainders as if all had to hold for one number, as they may by `allOf` and references."""
-    remainders = 1
-    for step in steps:
-        remainders = lcm(remainders, _without(2, _without(5, step.numerator)))
-        if remainders > _MAX_REMAINDERS:
-            raise InvalidRequestError(
-                f"multipleOf: the multiples together have more than {_MAX_REMAINDERS} remainders; send "
-                "smaller ones, or powers of ten"
-            )
-
-
-def _without(factor: int, number: int) -> int:
-    while number % factor == 0:
-        number //= factor
-    return number
-
-
 def _check_length(form: str) -> None:
     if len(form) > _MAX_FORM_CHARACTERS:
         raise InvalidRequestError(
@@ -246,4 +170,10 @@ def _check_length(form: str) -> None:
 
 
 def _sentence(matcher: Any) -> str:
-    return str(matcher.get_error()).partition("\n")[0][:200]
+    """What the library says, without where in a grammar or in a pattern."""
+    first, *more = str(matcher.get_error()).splitlines()
+    said = [line.removeprefix("error: ") for line in more if line.startswith("error: ")]
+    before, unfollowed, keywords = first.partition(_UNFOLLOWED)
+    if unfollowed:
+        return f"{unfollowed}{keywords[:200]}; leave out what these ask for"
+    return " ".join([before, *said])[:200]

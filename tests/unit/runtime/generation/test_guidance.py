@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.generation.sampling.choosing import choose
 from modelservice_runtime.generation.sampling.row import SamplingRow
-from modelservice_runtime.generation.text import guidance
+from modelservice_runtime.generation.text import guidance, schemas
 from modelservice_runtime.generation.text.folder_text import FolderText, load_text
 from modelservice_runtime.generation.text.guidance import Guidance, LibraryGuide
 from modelservice_runtime.generation.text.template.chat_template import ChatTemplate
@@ -189,11 +189,102 @@ def test_models_that_know_no_calls_are_held_to_one_all_the_same(tools: list[dict
     assert {piece.name for piece in pieces if isinstance(piece, ToolPiece)} & {"a", "b"}
 
 
+# What schemas may ask for.
+
+
+def _refusal(schema: object, kind: FormKind = FormKind.JSON_SCHEMA) -> str:
+    with pytest.raises(InvalidRequestError) as refused:
+        make_text(TAGGED).guide(TextForm(kind, schema))
+    return str(refused.value)
+
+
+def test_formats_that_say_nothing_of_the_form_are_let_be() -> None:
+    unknown = {"type": "string", "format": "path", "enum": ["a/b"]}
+    schema = {
+        "type": "object",
+        "$defs": {"format": unknown},
+        "properties": {"format": {"$ref": "#/$defs/format"}, "enum": unknown, "const": {"anyOf": [unknown]}},
+        "required": ["format", "enum", "const", "kept"],
+        "additionalProperties": {"const": {"format": "path", "uniqueItems": False}},
+    }
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.JSON_SCHEMA, schema)), "")
+
+    kept = {"format": "path", "uniqueItems": False}  # a value, and no schema
+    assert json.loads(text) == {"format": "a/b", "enum": "a/b", "const": "a/b", "kept": kept}
+    assert schema["$defs"] == {"format": unknown}  # what the template is told stays what was sent
+    tools = [{"function": {"name": "f", "parameters": {"properties": {"a": unknown}}}}]
+    assert not make_text(TAGGED).guide(TextForm(FormKind.TOOL_CALLS, tools)).ended
+
+
+@pytest.mark.parametrize("name", sorted(schemas.FORMATS))
+def test_formats_of_the_library_are_kept(name: str) -> None:
+    guide, mask = (
+        TEXT.guide(TextForm(FormKind.JSON_SCHEMA, {"type": "string", "format": name})),
+        bytearray(40),
+    )
+    guide.accept(TEXT.encode('"')[0])
+    guide.allowed(memoryview(mask))
+
+    allowed = np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")
+    assert allowed.any()
+    assert not allowed[TEXT.encode(" ")[0]]
+
+
+@pytest.mark.parametrize("name", ["path", "password", "byte", "binary", "uri-reference", "int32"])
+def test_formats_that_are_not_followed_are_none_of_the_library_s(name: str) -> None:
+    """One that it learns belongs in the list."""
+    import llguidance
+
+    told = llguidance.LLMatcher.grammar_from_json_schema(json.dumps({"type": "string", "format": name}))
+    assert "Unknown format" in str(llguidance.LLMatcher.validate_grammar(told))
+    assert name not in schemas.FORMATS
+
+
+def test_one_of_open_objects_is_one_of_them() -> None:
+    ways = [{"type": "object", "properties": {key: {"type": "null"}}, "required": [key]} for key in "ab"]
+
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.JSON_SCHEMA, {"oneOf": ways})), '{"b"')
+
+    jsonschema.validate(json.loads(text), {"anyOf": ways})
+    assert "b" in json.loads(text)
+
+
+UNFOLLOWED = {
+    "uniqueItems": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+    "contains": {"type": "array", "contains": {"type": "string"}},
+    "unevaluatedItems": {"type": "array", "unevaluatedItems": False},
+    "not": {"not": {"type": "string"}},
+    "if": {"if": {"type": "string"}, "then": {"maxLength": 3}},
+    "propertyNames": {"type": "object", "propertyNames": {"pattern": "^a"}},
+    "dependentRequired": {"type": "object", "dependentRequired": {"a": ["b"]}},
+    "unevaluatedProperties": {"type": "object", "unevaluatedProperties": False},
+}
+
+
+@pytest.mark.parametrize("keyword", UNFOLLOWED)
+def test_what_cannot_be_kept_is_refused_by_name(keyword: str) -> None:
+    schema = {"type": "object", "properties": {"a": UNFOLLOWED[keyword]}}
+    tools = [{"function": {"name": "f", "parameters": schema}}]
+
+    for said in (_refusal(schema), _refusal(tools, FormKind.TOOL_CALLS)):
+        assert f'"{keyword}"' in said
+        assert "leave out what" in said
+
+
+def test_patterns_that_look_ahead_or_back_are_refused_with_what_is_wrong() -> None:
+    assert "look-ahead" in _refusal({"type": "string", "pattern": "^(?!a).*$"})
+    assert "backreferences" in _refusal({"type": "string", "pattern": r"(a)\1"})
+    assert "maxProperties" in _refusal({"properties": {"a": {}}, "maxProperties": 1})
+
+
 # Bombs.
 
 DEEP: dict[str, object] = {}
 for _ in range(300):
     DEEP = {"type": "object", "properties": {"a": DEEP}}
+NESTED: dict[str, object] = {}
+for _ in range(900):
+    NESTED = {"x": NESTED}
 DEEPER: list[object] = []
 for _ in range(100_000):
     DEEPER = [DEEPER]
@@ -248,6 +339,7 @@ BOMBS = {
         {"type": "object", "patternProperties": {f"^{number}_": {} for number in range(33)}},
     ),
     "counted": (FormKind.REGEX, "(((a{1000}){1000}){1000})"),
+    "a deep tool": (FormKind.TOOL_CALLS, [{"function": {"name": "f", "parameters": NESTED}}]),
     "many fields": (
         FormKind.TOOL_CALLS,
         [{"function": {"name": "f", "parameters": {str(n): 1 for n in range(501)}}}],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.generation.text.guidance import SPACES, check_size
+from modelservice_runtime.generation.text.schemas import check_size, prepare_schema
 from modelservice_runtime.generation.text.tools.readers import (
     ARGUMENTS,
     CALL,
@@ -69,7 +69,7 @@ def _name_and_schema(tool: Mapping[str, object]) -> tuple[str, object]:
     parameters = function.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InvalidRequestError(f"the parameters of {name} are no JSON schema")
-    return name, {"type": "object", **parameters, "x-guidance": {"whitespace_pattern": SPACES}}
+    return name, prepare_schema({"type": "object", **parameters})
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,127 @@
+"""JSON schemas as the library llguidance takes them, and those that are too large for it; pure."""
+
+from collections.abc import Collection, Iterator, Mapping
+from fractions import Fraction
+from math import inf, lcm
+from typing import Any
+
+from modelservice_runtime.errors import InvalidRequestError
+
+_MAX_FIELDS = 500
+_MAX_PARTS = 10_000
+# Where objects may become one, as they do by `allOf`: 4,400 fields of nine took 2.2 s, 1,800 took 0.4.
+_MAX_COMBINED_FIELDS = 1500
+_COMBINING = frozenset({"properties", "allOf", "anyOf", "oneOf", "$ref"})
+# Each is compared with each of the others.
+_MAX_NAME_PATTERNS = 32
+# The library makes a state of each remainder, in no limit of its own; those of powers of 2 and 5 are few.
+_MAX_REMAINDERS = 1000
+_OPTIONS: Mapping[str, object] = {
+    # A weak model writes spaces for ever where it may; indented JSON needs some.
+    "whitespace_pattern": r"[ \n\r\t]{1,20}",
+    # Takes `oneOf` as `anyOf` where the library cannot prove that no text fits two of them.
+    "coerce_one_of": True,
+}
+# Which formats the library follows; any other says what a text means (JSON Schema 2020-12, Validation, 7.2).
+FORMATS = frozenset(
+    {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
+)
+# Whose values are names with schemas, and whose are values as they stand in texts.
+_NAMED = frozenset({"$defs", "definitions", "patternProperties", "properties"})
+_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
+
+
+def prepare_schema(schema: object) -> dict[str, Any]:
+    """A schema with what is no constraint left out. Raises InvalidRequestError for what is no schema."""
+    if not isinstance(schema, dict):
+        raise InvalidRequestError("the schema is no JSON schema, expected an object")
+    try:
+        return {**_without_notes(schema), "x-guidance": _OPTIONS}
+    except RecursionError as error:
+        raise InvalidRequestError("the schema is nested too deeply; make it flatter") from error
+
+
+def _without_notes(part: Any) -> Any:
+    """Without formats that say nothing of the form, and `uniqueItems` that asks for nothing."""
+    if isinstance(part, list):
+        return [_without_notes(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    return {key: _kept(key, value) for key, value in part.items() if not _is_note(key, value)}
+
+
+def _kept(key: str, value: Any) -> Any:
+    if key in _VALUES:
+        return value
+    if key in _NAMED and isinstance(value, dict):
+        return {name: _without_notes(one) for name, one in value.items()}
+    return _without_notes(value)
+
+
+def _is_note(key: str, value: object) -> bool:
+    if key == "format":
+        return isinstance(value, str) and value not in FORMATS
+    return key == "uniqueItems" and value is False
+
+
+def check_size(schema: object) -> None:
+    """Refuse schemas whose compilation, by the square of their fields or worse, takes seconds."""
+    waiting, parts, steps = [schema], 0, set[Fraction]()
+    fields, combines = 0, False
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            _check_names(part.get("patternProperties"))
+            steps.update(_step_of(part.get("multipleOf")))
+            fields += _count(part.get("properties"))
+            combines = combines or _count(part.get("allOf")) > 1 or len(part.keys() & _COMBINING) > 1
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting.extend(inner)
+        parts += len(inner) if isinstance(part, dict) else 1
+        if parts > _MAX_PARTS or (isinstance(part, dict) and len(part) > _MAX_FIELDS):
+            raise InvalidRequestError(
+                f"the schema is too large, expected at most {_MAX_FIELDS} fields in an object and "
+                f"{_MAX_PARTS} parts in all; make it simpler"
+            )
+    if combines and fields > _MAX_COMBINED_FIELDS:
+        raise InvalidRequestError(
+            f"the schema has {fields} fields, expected at most {_MAX_COMBINED_FIELDS} where objects are put "
+            "together (allOf, or anyOf, oneOf or $ref beside others); make it simpler"
+        )
+    _check_steps(steps)
+
+
+def _count(value: object) -> int:
+    return len(value) if isinstance(value, dict | list) else 0
+
+
+def _check_names(patterns: object) -> None:
+    if isinstance(patterns, dict) and len(patterns) > _MAX_NAME_PATTERNS:
+        raise InvalidRequestError(
+            f"patternProperties has {len(patterns)} patterns, expected at most {_MAX_NAME_PATTERNS}; make it "
+            "simpler"
+        )
+
+
+def _step_of(value: object) -> Iterator[Fraction]:
+    """What numbers have to be a multiple of, where that is a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf:
+        yield Fraction(str(value))
+
+
+def _check_steps(steps: Collection[Fraction]) -> None:
+    """Count remainders as if all had to hold for one number, as they may by `allOf` and references."""
+    remainders = 1
+    for step in steps:
+        remainders = lcm(remainders, _without(2, _without(5, step.numerator)))
+        if remainders > _MAX_REMAINDERS:
+            raise InvalidRequestError(
+                f"multipleOf: the multiples together have more than {_MAX_REMAINDERS} remainders; send "
+                "smaller ones, or powers of ten"
+            )
+
+
+def _without(factor: int, number: int) -> int:
+    while number % factor == 0:
+        number //= factor
+    return number
