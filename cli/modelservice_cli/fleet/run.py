@@ -35,11 +35,16 @@ def run_fleet(arguments: argparse.Namespace) -> int:
     for flag in ("timeout", "until_paused"):
         if getattr(arguments, flag, None) and not arguments.watch:
             raise InvalidSettingsError(f"--{flag.replace('_', '-')} needs -w")
-    access = find_access(getattr(arguments, "kubeconfig", None), getattr(arguments, "context", None))
-    return _VERBS[arguments.verb](arguments, Cluster(access))
+    return _VERBS[arguments.verb](arguments)
 
 
-def _status(arguments: argparse.Namespace, cluster: Cluster) -> int:
+def _find_cluster(arguments: argparse.Namespace) -> Cluster:
+    """That of the kubeconfig; asked for behind what the command line itself says. Raises CommandError."""
+    return Cluster(find_access(getattr(arguments, "kubeconfig", None), getattr(arguments, "context", None)))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    cluster = _find_cluster(arguments)
     if arguments.watch:
         return _follow(arguments, cluster, arguments.output)
     status = fleet_status(cluster.read_rollout(arguments.name))
@@ -72,10 +77,12 @@ def _shower(output: str) -> Iterator[Callable[[FleetStatus], None]]:
         yield only_changes(fleet_line)
 
 
-def _plan(arguments: argparse.Namespace, cluster: Cluster) -> int:
+def _plan(arguments: argparse.Namespace) -> int:
     if (arguments.file is None) == (arguments.name is None):
         raise InvalidSettingsError("name a RuntimeRollout of the cluster, or the YAML of one with -f FILE")
-    rollout, runtimes = _written(arguments.file) if arguments.file else _applied(cluster, arguments.name)
+    written = _written(arguments.file) if arguments.file else None
+    cluster = _find_cluster(arguments)
+    rollout, runtimes = written or _applied(cluster, arguments.name)
     named = {one["metadata"]["name"]: one for one in cluster.list_everywhere(MODEL_RUNTIMES)}
     named |= {one["metadata"]["name"]: one for one in runtimes}
     services = list(cluster.list_everywhere(MODEL_SERVICES))
@@ -108,7 +115,9 @@ def _applied(cluster: Cluster, name: str) -> tuple[Manifest, list[dict[str, Any]
         raise CommandError(f"{name}: {error}") from None
 
 
-def _ask(arguments: argparse.Namespace, cluster: Cluster) -> int:
+def _ask(arguments: argparse.Namespace) -> int:
+    cluster = _find_cluster(arguments)
+
     def write() -> str:
         rollout = cluster.read_rollout(arguments.name)
         wave = getattr(arguments, "wave", None)

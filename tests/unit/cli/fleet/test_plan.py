@@ -1,7 +1,6 @@
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.builders import make_runtime
 
+from modelservice_cli.commands import run
 from modelservice_cli.errors import CommandError
 from modelservice_cli.fleet.plan import CHANGE, FleetPlan, Manifest, plan_rollout
 from modelservice_cli.fleet.plan_text import plan_json, plan_report
@@ -236,3 +236,24 @@ def test_plan_of_one_that_has_started_goes_on_from_there():
         "x": "it was deleted",
     }
     assert minutes(plan)["d"] == 2  # b arrives, and soaks for a minute
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["-f", "missing.yaml"], 1, "missing.yaml"),
+        ([], 2, "-f FILE"),
+        (["cve"], 1, "no kubeconfig at none"),
+    ],
+)
+def test_plan_says_what_is_wrong_with_the_command_before_it_looks_for_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    sentence: str,
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(["fleet", "plan", *arguments, "--kubeconfig", "none"]) == code
+    assert sentence in capsys.readouterr().err
