@@ -111,6 +111,10 @@ class Engine:
         self._observer.ended(generation)
         self._events.append((generation, event))
 
+    def finish(self, generation: Active) -> None:
+        """End a text that is long enough to whoever reads it."""
+        self.end(generation, TokenEvent("", finish=Finish.STOP, usage=generation.row.usage))
+
     def end_all(self, error: ServingError) -> None:
         """End everything with an error, and keep nothing."""
         for generation in (*self._decoding, *self._others):

@@ -54,11 +54,18 @@ class LaneGeneration(Active):
     lane: "TextLane" = field(kw_only=True)
     sink: Sink = field(kw_only=True)
     is_over: bool = False
+    is_enough: bool = False
 
     def cancel(self) -> None:
         """See `Generation.cancel`."""
         if not self.is_over and not self.is_cancelled:
             self.is_cancelled = True
+            self.lane.tell(self)
+
+    def finish(self) -> None:
+        """See `Generation.finish`."""
+        if not self.is_over and not self.is_enough:
+            self.is_enough = True
             self.lane.tell(self)
 
     def pause(self) -> None:
@@ -318,6 +325,8 @@ class TextLane:
                 self._engine.end(generation, None)
         elif is_new:
             self._engine.add(generation)
+        elif is_known and generation.is_enough:
+            self._engine.finish(generation)
         elif is_known:
             self._engine.follow_reader(generation)
 

@@ -70,6 +70,7 @@ class FormKind(StrEnum):
     JSON_SCHEMA = "json_schema"
     REGEX = "regex"
     CHOICE = "choice"
+    TOOL_CALL = "tool_call"
     TOOL_CALLS = "tool_calls"
 
 
@@ -78,7 +79,8 @@ class TextForm:
     """What a text must look like.
 
     `value` is a JSON schema (an object, or its text), a pattern or a list of texts; None for any JSON object.
-    For calls of tools it is the tools of which at least one must be called, in the model's own words for it.
+    For calls of tools it is the tools of which one must be called (TOOL_CALL), or at least one, in the
+    model's own words for it.
     """
 
     kind: FormKind
@@ -98,7 +100,9 @@ class ToolPiece:
 
 
 class ToolReader(Protocol):
-    """Finds the calls of tools in one text as it comes."""
+    """Finds the calls of tools in one text as it comes; `calls` of them have come to their end."""
+
+    calls: int
 
     def feed(self, text: str) -> "list[str | ToolPiece]":
         """What is certain by now, in order: text for people, and parts of calls."""
@@ -180,6 +184,9 @@ class Generation(Protocol):
 
     def cancel(self) -> None:
         """End it within one step, waiting or running; the sink hears no more of it."""
+
+    def finish(self) -> None:
+        """End its text within one step as if it had stopped there, which the sink hears."""
 
     def pause(self) -> None:
         """Nobody reads: its row makes no more tokens until `resume`."""

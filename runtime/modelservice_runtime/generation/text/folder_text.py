@@ -98,9 +98,11 @@ class FolderText:
                 return guidance.of_pattern(form.value)
             case FormKind.CHOICE:
                 return guidance.of_choice(form.value)
-            case FormKind.TOOL_CALLS:
-                find = self._tokenizer.token_to_id
-                grammar = self._calls.grammar(form.value, lambda text: guidance.literal(text, find(text)))
+            case FormKind.TOOL_CALL | FormKind.TOOL_CALLS:
+                find, only_one = self._tokenizer.token_to_id, form.kind is FormKind.TOOL_CALL
+                grammar = self._calls.grammar(
+                    form.value, lambda text: guidance.literal(text, find(text)), only_one=only_one
+                )
                 return guidance.of_grammar(grammar)
 
     def begin(self, request: GenerationRequest) -> TextStream:

@@ -140,7 +140,6 @@ class OpenAiFrontEnd:
             asking.begin("chatcmpl-"),
             logprobs=asked.wishes.logprobs is not None,
             include_usage=asked.wishes.include_usage,
-            one_call=asked.calls.only_one,
         )
         asking.start(form, partial(prepare_chat, asking.model, asked, asking.asker), asked.wishes, "chat")
 
@@ -162,7 +161,6 @@ class OpenAiFrontEnd:
             asking.begin("resp_"),
             asked.repeated,
             replace(asking.model.sampling, **asked.chat.wishes.sampling),
-            one_call=asked.chat.calls.only_one,
         )
         texts = partial(prepare_chat, asking.model, asked.chat, asking.asker)
         asking.start(form, texts, asked.chat.wishes, "chat")

@@ -174,6 +174,25 @@ def test_model_that_must_call_a_tool_does_and_is_read(family: str, tools: list[d
         jsonschema.validate(json.loads(arguments), PERSON)
 
 
+TWICE = {
+    "tagged": "\n".join(['<tool_call>\n{"name": "b", "arguments": {}}\n</tool_call>'] * 2),
+    "listed": '[TOOL_CALLS][{"name": "b", "arguments": {}}, {"name": "b", "arguments": {}}]',
+    "named": "[TOOL_CALLS]b[ARGS]{}[TOOL_CALLS]b[ARGS]{}",
+}
+
+
+@pytest.mark.parametrize(("kind", "calls"), [(FormKind.TOOL_CALLS, 2), (FormKind.TOOL_CALL, 1)])
+@pytest.mark.parametrize("family", TWICE)
+def test_a_form_of_one_call_has_no_second(family: str, kind: FormKind, calls: int) -> None:
+    text = make_text(*TEMPLATES[family])
+    written = write(text, text.guide(TextForm(kind, TOOLS)), TWICE[family])
+
+    reader = text.read_tools(is_forced=True)
+    pieces = [*reader.feed(written), *reader.end()]
+    assert (reader.calls, written.count("b")) == (calls, calls)
+    assert {type(piece) for piece in pieces} == {ToolPiece}
+
+
 def test_models_that_know_no_calls_say_so() -> None:
     with pytest.raises(InvalidRequestError, match="shows no calls of tools"):
         TEXT.read_tools(is_forced=False)

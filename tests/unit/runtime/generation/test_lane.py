@@ -303,6 +303,23 @@ async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decod
     await follower.end()
 
 
+async def test_a_text_that_is_long_enough_ends_as_if_it_had_stopped(lane: TextLane) -> None:
+    heard, waiting = Heard(), Heard()
+    generation = _submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard)
+    await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
+    generation.pause()  # so it does not come to its own end before
+    generation.finish()
+    generation.finish()
+    end = await heard.end()
+    assert (end.finish, end.error) == (Finish.STOP, None)
+    assert end.usage is not None
+    assert end.usage.completion == len(heard.tokens) < 64
+    assert (lane.statistics.finished["stop"], lane.kv_usage) == (1, 0)
+    generation.finish()  # over: nothing happens
+    _submit(lane, _request([9], 2), waiting)
+    await waiting.end()
+
+
 async def test_a_prompt_that_is_being_read_is_given_up_in_the_middle(
     decoder: Decoder, tiny_chat: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,9 @@ class Family:
     write_call: Callable[[str, str, Literal], str]
     write_calls: Callable[[int, Literal], str]
 
-    def grammar(self, tools: Sequence[Mapping[str, object]], literal: Literal) -> str:
+    def grammar(
+        self, tools: Sequence[Mapping[str, object]], literal: Literal, *, only_one: bool = False
+    ) -> str:
         """The Lark grammar of a text that calls one of the tools, or several. Raises InvalidRequestError."""
         rules = []
         check_size(tools)
@@ -48,7 +50,7 @@ class Family:
             )
             rules.append(f"arguments_{number}: %json {json.dumps(schema)}")
         one = "call: " + " | ".join(f"call_{number}" for number in range(len(tools)))
-        further = _MAX_CALLS - 1 if len(tools) > 1 else 0
+        further = _MAX_CALLS - 1 if len(tools) > 1 and not only_one else 0
         return "\n".join([f"start: {self.write_calls(further, literal)}", one, *rules])
 
 

@@ -18,7 +18,7 @@ class TaggedReader:
         self._marks = Marks((CALL, END_OF_CALL))
         self._call: CallObject | None = None
         self._raw = ""
-        self._calls = 0
+        self.calls = 0
 
     def feed(self, text: str) -> Pieces:
         """See `ToolReader.feed`."""
@@ -32,14 +32,14 @@ class TaggedReader:
         if self._call is not None:
             return [] if self._call.is_call else [CALL + self._raw]
         held = self._marks.end()
-        return [held] if held and not (self._calls and held.isspace()) else []
+        return [held] if held and not (self.calls and held.isspace()) else []
 
     def _feed_text(self, text: str, pieces: Pieces) -> str:
         before, mark, rest = self._marks.feed(text)
         if before:
             pieces.append(before)
         if mark == CALL:
-            self._call, self._raw = CallObject(self._calls), ""
+            self._call, self._raw = CallObject(self.calls), ""
         return rest
 
     def _feed_call(self, text: str, pieces: Pieces) -> str:
@@ -50,7 +50,7 @@ class TaggedReader:
         if self._call.broken and not self._call.is_call:
             pieces.append(CALL + self._raw)
         if self._call.broken or self._call.ended:
-            self._calls += self._call.is_call
+            self.calls += self._call.is_call
             self._call = None
         return text[place:]
 
@@ -61,7 +61,7 @@ class PlainReader:
     def __init__(self) -> None:
         self._call: CallObject | None = None
         self._raw = ""
-        self._calls = 0
+        self.calls = 0
         self._is_text = False
 
     def feed(self, text: str) -> Pieces:
@@ -81,13 +81,13 @@ class PlainReader:
     def _begin(self, text: str) -> str:
         """Skip what stands before a call; what else stands there makes it a text."""
         self._raw, text = "", self._raw + text
-        rest = text.lstrip(" \n;" if self._calls else " \n")
+        rest = text.lstrip(" \n;" if self.calls else " \n")
         rest = rest.removeprefix(PYTHON).lstrip()
         if not rest or PYTHON.startswith(rest):
             self._raw = text
             return ""
         if rest.startswith("{"):
-            self._call, self._raw = CallObject(self._calls, strict=True), text[: len(text) - len(rest)]
+            self._call, self._raw = CallObject(self.calls, strict=True), text[: len(text) - len(rest)]
             return rest
         self._is_text = True
         return text
@@ -102,7 +102,7 @@ class PlainReader:
             self._is_text, self._call = True, None
             text, self._raw = self._raw + text, ""
         elif call.broken or call.ended:
-            self._calls, self._call, self._raw = self._calls + 1, None, ""
+            self.calls, self._call, self._raw = self.calls + 1, None, ""
         return text
 
 
@@ -115,7 +115,7 @@ class ListedReader:
     def __init__(self) -> None:
         self._text = Marks((CALLS,))
         self._name = Marks((ARGUMENTS, CALL_ID))
-        self._calls = 0
+        self.calls = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -144,7 +144,7 @@ class ListedReader:
     def end(self) -> Pieces:
         """See `ToolReader.end`."""
         held = self._text.end() if self._state == "text" else self._raw
-        return [held] if held and not (self._calls and held.isspace()) else []
+        return [held] if held and not (self.calls and held.isspace()) else []
 
     def _keep(self, text: str) -> None:
         """Remember what was read behind a mark, until it is a call."""
@@ -159,7 +159,7 @@ class ListedReader:
 
     def _feed_text(self, text: str, pieces: Pieces) -> str:
         before, mark, rest = self._text.feed(text)
-        if before and not (self._calls and before.isspace()):
+        if before and not (self.calls and before.isspace()):
             pieces.append(before)
         if mark:
             self._state, self._raw = "mark", mark
@@ -183,7 +183,7 @@ class ListedReader:
         if call.is_call:
             self._raw = ""
         if call.ended or call.broken:
-            self._calls += call.is_call
+            self.calls += call.is_call
             self._call = None
             if call.broken:
                 self._give_up(pieces)
@@ -193,7 +193,7 @@ class ListedReader:
         rest = text.lstrip(" \n\r\t,")
         self._keep(text[: len(text) - len(rest)])
         if rest.startswith("{"):
-            self._call = CallObject(self._calls)
+            self._call = CallObject(self.calls)
         elif rest:
             rest = rest if self._raw else rest.removeprefix("]")
             self._give_up(pieces)
@@ -209,7 +209,7 @@ class ListedReader:
         elif mark == ARGUMENTS and not self._named.strip():
             self._give_up(pieces)
         elif mark == ARGUMENTS:
-            pieces.append(ToolPiece(self._calls, self._named.strip()))
+            pieces.append(ToolPiece(self.calls, self._named.strip()))
             self._raw, self._value, self._state = "", JsonValue(), "arguments"
         return rest
 
@@ -217,8 +217,8 @@ class ListedReader:
         assert self._value is not None
         place = self._value.take(text, 0)
         if place:
-            pieces.append(ToolPiece(self._calls, arguments=text[:place]))
+            pieces.append(ToolPiece(self.calls, arguments=text[:place]))
         if self._value.ended:
-            self._calls += 1
+            self.calls += 1
             self._begin()
         return text[place:]

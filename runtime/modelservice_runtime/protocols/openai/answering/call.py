@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, Protocol
 
 from modelservice_runtime.errors import (
@@ -54,20 +55,32 @@ class Choice:
         self.finish: Finish | None = None
         self.usage: Usage | None = None
 
+    @property
+    def is_enough(self) -> bool:
+        """It has the one call that it may have."""
+        reader = self.text.tools
+        return self.text.only_one and reader is not None and reader.calls > 0
+
     def add(self, event: TokenEvent) -> None:
         """Take an event in, but for its logprobs."""
         reader = self.text.tools
         if reader is None:
             self.pieces += [event.text] if event.text else []
-        else:
+        elif not self.is_enough:
             pieces = reader.feed(event.text)
             if event.finish is not None:
                 pieces += reader.end()
+            if self.is_enough:
+                pieces = list(takewhile(_is_no_further_call, pieces))
             self.called = self.called or any(isinstance(piece, ToolPiece) for piece in pieces)
             self.pieces += pieces
         if event.finish is not None:
             is_call = self.called and event.finish is Finish.STOP
             self.finish, self.usage = Finish.TOOL_CALLS if is_call else event.finish, event.usage
+
+
+def _is_no_further_call(piece: str | ToolPiece) -> bool:
+    return isinstance(piece, str) or piece.index == 0
 
 
 class Form(Protocol):
@@ -192,6 +205,8 @@ class TextCall:
         if choice.finish is not None:
             choice.generation = None
             self._open -= 1
+        elif choice.is_enough and choice.generation is not None:
+            choice.generation.finish()
         is_prompt = not event.tokens and event.logprobs and event.finish is None
         if self._stream is not None and not is_prompt:  # a prompt is told at once, as others tell it
             self._stream.write(self._form.frames(choice))

@@ -26,13 +26,12 @@ from modelservice_runtime.transport.http import HttpResponse
 
 
 class ChatForm:
-    """See `Form`. With `one_call` further calls of tools are left out."""
+    """See `Form`."""
 
-    def __init__(self, answered: Answered, *, logprobs: bool, include_usage: bool, one_call: bool) -> None:
+    def __init__(self, answered: Answered, *, logprobs: bool, include_usage: bool) -> None:
         self._answered = answered
         self._logprobs = logprobs
         self._include_usage = include_usage
-        self._one_call = one_call
         self._head = answered.head("chat.completion.chunk")
 
     def logprob(self, logprob: TokenLogprob) -> orjson.Fragment:
@@ -100,13 +99,9 @@ class ChatForm:
     def _deltas(self, choice: Choice) -> Iterator[dict[str, Any]]:
         for is_call, pieces in groupby(choice.pieces, lambda piece: isinstance(piece, ToolPiece)):
             if is_call:
-                calls = [self._call_delta(piece) for piece in pieces if self._tells(piece)]
-                yield from ({"tool_calls": [call]} for call in calls)
+                yield from ({"tool_calls": [self._call_delta(piece)]} for piece in pieces)
             else:
                 yield {"content": "".join(map(str, pieces))}
-
-    def _tells(self, piece: object) -> bool:
-        return isinstance(piece, ToolPiece) and not (self._one_call and piece.index)
 
     def _call_delta(self, piece: Any) -> dict[str, Any]:
         if piece.name is None:
@@ -116,7 +111,7 @@ class ChatForm:
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
         calls: dict[int, dict[str, Any]] = {}
         for piece in choice.pieces:
-            if not isinstance(piece, ToolPiece) or not self._tells(piece):
+            if not isinstance(piece, ToolPiece):
                 continue
             if piece.index in calls:
                 calls[piece.index]["function"]["arguments"] += piece.arguments

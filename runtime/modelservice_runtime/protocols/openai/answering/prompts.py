@@ -43,11 +43,15 @@ _threads = PromptThreads(_THREADS, _MAX_WAITING_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text to be generated, who finds calls of tools in it, and what is told before it."""
+    """One text to be generated, who finds calls of tools in it, and what is told before it.
+
+    With `only_one` it ends behind the first call.
+    """
 
     request: GenerationRequest
     tools: ToolReader | None = None
     echo: str = ""
+    only_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,10 @@ def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list
     tokens = _encode(model, prompt, param, add_special_tokens=False)
     guide = _guide(model, asked.form)
     requests = _requests(model, tokens, param, asked.wishes, asker, guide)
-    return [Text(one, _read_tools(model, calls) if calls.are_read else None) for one in requests]
+    return [
+        Text(one, _read_tools(model, calls) if calls.are_read else None, only_one=calls.only_one)
+        for one in requests
+    ]
 
 
 def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: Asker) -> list[Text]:

@@ -26,9 +26,7 @@ _CODES_BY_STATUS = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
 class ResponseForm:
     """See `Form`. `repeated` are members that tell what was asked for, `sampling` is what holds for it."""
 
-    def __init__(
-        self, answered: Answered, repeated: Mapping[str, Any], sampling: Sampling, *, one_call: bool
-    ) -> None:
+    def __init__(self, answered: Answered, repeated: Mapping[str, Any], sampling: Sampling) -> None:
         self._answered = answered
         self._told = {
             **repeated,
@@ -37,7 +35,7 @@ class ResponseForm:
             "presence_penalty": sampling.presence_penalty,
             "frequency_penalty": sampling.frequency_penalty,
         }
-        self._items = OutputItems(one_call=one_call)
+        self._items = OutputItems()
         self._status = "in_progress"
         self._events = 0
 

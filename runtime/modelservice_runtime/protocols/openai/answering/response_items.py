@@ -99,13 +99,12 @@ class _Call:
 
 
 class OutputItems:
-    """All items of one response. With `one_call` further calls of tools are left out.
+    """All items of one response.
 
     Each of the methods tells what happened as events without numbers; a whole answer needs the items alone.
     """
 
-    def __init__(self, *, one_call: bool) -> None:
-        self._one_call = one_call
+    def __init__(self) -> None:
         self._ended: list[Document] = []
         self._open: _Message | _Call | None = None
         # What does not begin a message: white space between calls, and logprobs without text.
@@ -150,8 +149,6 @@ class OutputItems:
             yield self._numbered(self._open.add(text, logprobs))
 
     def _feed_call(self, piece: Any) -> Iterator[Document]:
-        if self._one_call and piece.index:
-            return
         self._space, self._logprobs = "", []
         if piece.name is not None:
             yield from self._begin(_Call(piece.name))

@@ -18,7 +18,8 @@ Tools: TypeAlias = list[dict[str, Any]]
 class AskedCalls:
     """`tools` are those that the model is told of.
 
-    Where `are_read` calls of them are looked for in the answer; with a `form` it has to be one.
+    Where `are_read` calls of them are looked for in the answer; with a `form` it has to be one. With
+    `only_one` the answer ends behind the first.
     """
 
     tools: Tools | None
@@ -47,15 +48,17 @@ def read_flat_tools(fields: Fields) -> Tools | None:
 def read_calls(fields: Fields, tools: Tools | None, form: AskedForm | None) -> AskedCalls:
     """What a request with these tools says of calls; an answer has one `form` only. Raises FieldError."""
     choice, allowed = _read_allowed(fields, tools)
-    called = _read_choice(fields, choice, allowed)
+    only_one = not fields.flag("parallel_tool_calls", default=True)
+    kind = FormKind.TOOL_CALL if only_one else FormKind.TOOL_CALLS
+    called = _read_called(fields, choice, allowed)
     if form is not None and called is not None:
         raise FieldError(f"'tool_choice' contradicts '{form.param}'; send one of them", "tool_choice")
     is_none = choice == "none"
     return AskedCalls(
         tools=None if is_none else allowed,
         are_read=allowed is not None and not is_none,
-        form=called,
-        only_one=not fields.flag("parallel_tool_calls", default=True),
+        form=None if called is None else AskedForm(TextForm(kind, called), "tool_choice"),
+        only_one=only_one,
     )
 
 
@@ -132,16 +135,16 @@ def _read_allowed(fields: Fields, tools: Tools | None) -> tuple[object, Tools | 
     return allowed.choice("mode", ("auto", "required")), [tool for tool in tools if _name(tool) in names]
 
 
-def _read_choice(fields: Fields, choice: object, tools: Tools | None) -> AskedForm | None:
-    """The form of an answer that has to call a tool; None where it need not."""
+def _read_called(fields: Fields, choice: object, tools: Tools | None) -> Tools | None:
+    """The tools of which an answer has to call one; None where it need not."""
     if choice is None or choice in ("none", "auto"):
         return None
     if tools is None:
         raise FieldError("'tool_choice' needs 'tools'", "tool_choice")
     if choice == "required":
-        return AskedForm(TextForm(FormKind.TOOL_CALLS, tools), "tool_choice")
+        return tools
     called = [tool for tool in tools if _name(tool) == named_function(choice)]
     if not called:
         expected = "'none', 'auto', 'required' or an object that names a function of 'tools'"
         raise fields.fail("tool_choice", expected)
-    return AskedForm(TextForm(FormKind.TOOL_CALLS, called), "tool_choice")
+    return called

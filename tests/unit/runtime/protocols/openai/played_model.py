@@ -86,7 +86,7 @@ class PlayedTools:
 
     def __init__(self) -> None:
         self._rest = ""
-        self._calls = 0
+        self.calls = 0
 
     def feed(self, text: str) -> list[str | ToolPiece]:
         self._rest += text
@@ -96,8 +96,8 @@ class PlayedTools:
             call, _, self._rest = call.partition(">")
             name, _, arguments = call.partition("{")
             told += [before] if before else []
-            told += [ToolPiece(self._calls, name, "{"), ToolPiece(self._calls, None, arguments)]
-            self._calls += 1
+            told += [ToolPiece(self.calls, name, "{"), ToolPiece(self.calls, None, arguments)]
+            self.calls += 1
         if "<" not in self._rest and self._rest:
             told.append(self._rest)
             self._rest = ""
@@ -119,6 +119,9 @@ class PlayedGeneration:
 
     def cancel(self) -> None:
         self.heard.append("cancel")
+
+    def finish(self) -> None:
+        self.heard.append("finish")
 
     def pause(self) -> None:
         self.heard.append("pause")

@@ -16,7 +16,7 @@ from tests.unit.runtime.transport.rest.requests import HELLO as HELLO_HTTP_2
 from tests.unit.runtime.transport.rest.requests import post
 
 from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError, OverloadedError
-from modelservice_runtime.generation.values import Finish, FormKind, Sampling
+from modelservice_runtime.generation.values import Finish, FormKind, Sampling, TextForm
 from modelservice_runtime.protocols.openai.answering import prompts
 from modelservice_runtime.protocols.openai.answering.prompt_threads import PromptThreads
 
@@ -190,11 +190,37 @@ def test_tools_are_called(played: Played, client: openai.OpenAI) -> None:
     ]  # fmt: skip
     assert len({one.id for one in calls}) == 2
     assert played.text.rendered[0][1] == [TOOL]
-    (choice,) = ask(client, call, tools=[TOOL], parallel_tool_calls=False).choices
-    assert len(choice.message.tool_calls) == 1
     (choice,) = ask(client, call, tools=[TOOL], tool_choice="none").choices
     assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
     assert played.text.rendered[-1][1] is None
+
+
+def test_an_answer_that_may_have_one_call_ends_behind_it(played: Played, client: openai.OpenAI) -> None:
+    def say(generation: PlayedGeneration) -> None:
+        for piece in ("I call <f{", "}>", "<f{}>", " and so on"):
+            generation.say(piece)
+        generation.say("", Finish.STOP)
+
+    played.lane.script = say
+    (choice,) = ask(client, tools=[TOOL], parallel_tool_calls=False).choices
+    assert (choice.message.content, choice.finish_reason) == ("I call ", "tool_calls")
+    assert [one.function.arguments for one in choice.message.tool_calls] == ["{}"]
+    chunks = list(ask(client, tools=[TOOL], parallel_tool_calls=False, stream=True))
+    told = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    assert {call.index for call in told} == {0}
+    assert "".join(call.function.arguments for call in told) == "{}"
+    assert all(begun.heard[:1] == ["finish"] for begun in played.lane.begun)
+    ask(client, tools=[TOOL])
+    assert "finish" not in played.lane.begun[-1].heard
+
+
+@pytest.mark.parametrize("wanted", ["required", {"type": "function", "function": {"name": "f"}}])
+def test_one_call_that_is_required_is_kept_in_form(
+    played: Played, client: openai.OpenAI, wanted: Any
+) -> None:
+    for parallel, kind in ((False, FormKind.TOOL_CALL), (True, FormKind.TOOL_CALLS)):
+        ask(client, tools=[TOOL], tool_choice=wanted, parallel_tool_calls=parallel)
+        assert played.text.forms[-1] == TextForm(kind, [TOOL])
 
 
 def test_tools_are_called_piece_by_piece(played: Played, client: openai.OpenAI) -> None:

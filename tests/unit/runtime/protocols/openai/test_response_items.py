@@ -37,11 +37,11 @@ def contents(items: list[dict[str, Any]]) -> list[Any]:
 
 
 @settings(max_examples=60)
-@given(pieces(), st.data(), st.booleans(), st.sampled_from(["completed", "incomplete"]))
+@given(pieces(), st.data(), st.sampled_from(["completed", "incomplete"]))
 def test_events_put_together_are_the_items_whatever_comes_at_once(
-    told: list[str | ToolPiece], data: st.DataObject, one_call: bool, status: str
+    told: list[str | ToolPiece], data: st.DataObject, status: str
 ) -> None:
-    streamed, whole = OutputItems(one_call=one_call), OutputItems(one_call=one_call)
+    streamed, whole = OutputItems(), OutputItems()
     events: list[dict[str, Any]] = []
     left = list(told)
     while left:
@@ -56,7 +56,7 @@ def test_events_put_together_are_the_items_whatever_comes_at_once(
     assert items == put_together(events)
     assert [item["status"] for item in items] == ["completed"] * (len(items) - 1) + [status]
     called = [(item["name"], item["arguments"]) for item in items if item["type"] == "function_call"]
-    assert called == calls_in(told)[: 1 if one_call else None]
+    assert called == calls_in(told)
     assert len([item for item in items if item["type"] == "message" and _text(item).isspace()]) <= (
         len(items) == 1
     )
