@@ -16,7 +16,7 @@ from modelservice_runtime.protocols.openai.answering.call import Choice
 from modelservice_runtime.protocols.openai.answering.prompts import Asker, prepare_completion
 from modelservice_runtime.protocols.openai.answering.starting import start_call
 from modelservice_runtime.protocols.openai.asking.asked import CompletionAsked
-from modelservice_runtime.protocols.openai.asking.fields import Fields
+from modelservice_runtime.protocols.openai.asking.fields import Fields, parse_object
 from modelservice_runtime.protocols.openai.asking.formats import read_format, read_response_format
 from modelservice_runtime.protocols.openai.asking.sampling import read_wishes
 from modelservice_runtime.protocols.openai.body import read_body
@@ -85,7 +85,7 @@ def answer_generate(model: GenerativeModel, name: str, request: HttpRequest, *, 
 def _read(fields: Fields, model: str) -> CompletionAsked:
     fields.required("text_input")
     text = fields.text("text_input") or ""
-    merged = _merge({**fields.document, **(fields.raw_object("parameters") or {}), "model": model})
+    merged = _merge(fields, model)
     wishes = read_wishes(merged, None)
     if wishes.choices > 1:
         raise FieldError("'n' must be 1: there is one 'text_output'", "n")
@@ -93,8 +93,11 @@ def _read(fields: Fields, model: str) -> CompletionAsked:
     return CompletionAsked(wishes, [text], echo, read_format(merged, read_response_format(merged)))
 
 
-def _merge(document: dict[str, Any]) -> Fields:
-    """Triton's fields by our names."""
+def _merge(fields: Fields, model: str) -> Fields:
+    """Triton's fields of all places by our names; vLLM's back end takes an object written as a text, too."""
+    written = fields.text("sampling_parameters")
+    sampling = parse_object(written.encode(), "'sampling_parameters'") if written else {}
+    document = {**fields.document, **(fields.raw_object("parameters") or {}), **sampling, "model": model}
     for name in _WORDS:
         if document.get(name) in ("", [""]):
             del document[name]

@@ -27,26 +27,26 @@ _MAX_SHOWN = 60
 _MAX_PARTS = 65_536
 
 
-def parse_object(body: bytes | bytearray) -> dict[str, Any]:
-    """The body as an object. Raises InvalidRequestError."""
-    _check_parts(body)
+def parse_object(body: bytes | bytearray, name: str = "the body") -> dict[str, Any]:
+    """The body, or what a field of it has as text, as an object. Raises InvalidRequestError."""
+    _check_parts(body, name)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"the body is not JSON: {error}") from None
+        raise InvalidRequestError(f"{name} is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise InvalidRequestError("the body must be a JSON object")
+        raise InvalidRequestError(f"{name} must be a JSON object")
     return document
 
 
-def _check_parts(body: bytes | bytearray) -> None:
+def _check_parts(body: bytes | bytearray, name: str) -> None:
     """Count before anything is made of it; what stands in texts is not meant."""
     if _count_parts(body) <= _MAX_PARTS:
         return
     parts = _count_parts(_outside_of_texts(body))
     if parts > _MAX_PARTS:
         raise InvalidRequestError(
-            f"the body has {parts} lists, objects and fields; it may have {_MAX_PARTS}, so send less at once"
+            f"{name} has {parts} lists, objects and fields; it may have {_MAX_PARTS}, so send less at once"
         )
 
 

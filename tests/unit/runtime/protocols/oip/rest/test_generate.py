@@ -55,6 +55,17 @@ def test_parameters_of_either_place_reach_the_lane(generating: ServerThread, lan
     assert request.sampling.temperature == 0
 
 
+def test_sampling_that_is_written_as_a_text_reaches_the_lane(
+    generating: ServerThread, lane: PlayedLane
+) -> None:
+    """As clients of Triton's vLLM back end send it."""
+    written = json.dumps({"max_tokens": 3, "temperature": 0, "stop": ["a"]})
+    body = {"text_input": "b", "sampling_parameters": written, "exclude_input_in_output": True}
+    assert generating.request("POST", PATH, body).status == 200
+    request = lane.begun[0].request
+    assert (request.max_tokens, request.stop, request.sampling.temperature) == (3, ("a",), 0)
+
+
 @pytest.mark.parametrize("nothing", ["", [""], []])
 def test_words_that_are_empty_are_none(generating: ServerThread, lane: PlayedLane, nothing: object) -> None:
     body = {"text_input": "a", "max_tokens": 20, "bad_words": nothing, "stop_words": nothing}
@@ -76,6 +87,9 @@ def test_words_that_are_empty_are_none(generating: ServerThread, lane: PlayedLan
         ({"text_input": "a", "bad_words": ["b"]}, "'bad_words'"),
         ({"text_input": "a", "stop_words": ["b", ""]}, "'stop_words'"),
         ({"text_input": "a", "stop": ""}, "'stop'"),
+        ({"text_input": "a", "sampling_parameters": {}}, "'sampling_parameters'"),
+        ({"text_input": "a", "sampling_parameters": "{"}, "'sampling_parameters' is not JSON"),
+        ({"text_input": "a", "sampling_parameters": "{" * 70_000}, "'sampling_parameters' has 70000 lists"),
         ({"text_input": "a", "parameters": {"random_seed": "x"}}, "'random_seed'"),
         ({"text_input": "a" * 1001}, "1000"),
     ],
