@@ -57,6 +57,7 @@ lint: $(VENV)/.installed ## Format, lint and layer checks
 type: $(VENV)/.installed ## Type checks (mypy --strict)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy hack
+	@$(VENV)/bin/mypy benchmarks
 
 $(FUZZ_VENV)/.installed: requirements/fuzz.txt $(VENV)/.installed
 	@echo "==> Python packages for fuzzing into $(FUZZ_VENV)"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,7 @@ def _rows_for(session: ort.InferenceSession, seconds: float) -> np.ndarray:
     random = np.random.default_rng(0)
     for count in range(4, 1024):
         rows = random.normal(size=(count, 512)).astype(np.float32)
-        best = min(measure_seconds(lambda rows=rows: session.run(["y"], {"x": rows})) for _ in range(30))
+        best = min(measure_seconds(partial(session.run, ["y"], {"x": rows})) for _ in range(30))
         if best >= seconds:
             break
     return rows
@@ -222,7 +223,10 @@ def image_json(settings: Settings) -> Case:
 
     def parse() -> None:
         document = simdjson.Parser().parse(text)
-        document.at_pointer("/inputs/0/data").as_buffer(of_type="d")
+        assert isinstance(document, simdjson.Object)
+        numbers = document.at_pointer("/inputs/0/data")
+        assert isinstance(numbers, simdjson.Array)
+        numbers.as_buffer(of_type="d")
 
     with modelservice({"mean": settings.models["mean"]}) as target:
         for _ in range(_ROUNDS):

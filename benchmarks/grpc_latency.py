@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import grpc
 import numpy as np
@@ -164,7 +165,7 @@ class Client(asyncio.Protocol):
         self.running = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         settings = build_settings([(Setting.INITIAL_WINDOW_SIZE, _LARGE_WINDOW)])
         self.transport.write(PREFACE + settings + build_window_update(0, _LARGE_WINDOW))
         self.transport.write(self.request(self.first_block))

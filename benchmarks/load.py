@@ -10,6 +10,8 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
 
 import numpy as np
 import uvloop
@@ -80,7 +82,7 @@ class Client(asyncio.Protocol):
         self.running = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.send()
 
     def send(self) -> None:
@@ -126,7 +128,7 @@ async def _measure(target: Target, streams: tuple[Stream, ...], seconds: float) 
     for stream, samples in zip(streams, all_samples, strict=True):
         for _ in range(stream.connections):
             _, client = await loop.create_connection(
-                lambda stream=stream, samples=samples: Client(stream.request, samples),
+                partial(Client, stream.request, samples),
                 "127.0.0.1",
                 target.port,
             )

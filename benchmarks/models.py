@@ -1,5 +1,6 @@
 """The models that are served, made here; weights are random."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def _save_image_model(path: Path, node: onnx.NodeProto, output_shape: list[int])
 def _save(
     path: Path,
     nodes: list[onnx.NodeProto],
-    input_shape: list[int | str],
-    output_shape: list[int | str],
+    input_shape: Sequence[int | str],
+    output_shape: Sequence[int | str],
     weights: list[onnx.TensorProto],
 ) -> None:
     graph = helper.make_graph(

@@ -54,11 +54,11 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| CPU time, one thread | precision | target | measured | reached |\n|---|---|---|---|---|")
     for precision in arguments.precision or PRECISIONS:
-        python = None if arguments.alone and arguments.folder else prepare_environment()
-        folder = arguments.folder or prepare_model(python, precision)
+        is_other_model = arguments.folder is not None
+        folder = arguments.folder or prepare_model(prepare_environment(), precision)
         own, peers = Own(folder), []
         if not arguments.alone:
-            peers = prepare_peers(python, folder, precision, is_other_model=folder == arguments.folder)
+            peers = prepare_peers(prepare_environment(), folder, precision, is_other_model=is_other_model)
         for line in measure_own(own, precision):
             print(line, flush=True)
         if peers:

@@ -64,9 +64,7 @@ def measure_served(folder: Path) -> Served:
             _stream_all(port, make_prompts(ROWS), NEW_TOKENS)
             cpu_seconds = _cpu_seconds(pid) - before
             ended = threading.Event()
-            streams = threading.Thread(
-                target=lambda: (_stream_all(port, make_prompts(ROWS), NEW_TOKENS), ended.set())
-            )
+            streams = threading.Thread(target=_stream_until_told, args=(port, ended))
             streams.start()
             beside = _tensor_p99(port, ended, 100_000)
             streams.join()
@@ -92,10 +90,16 @@ def _stream(port: int, prompt: Sequence[int], new: int) -> None:
     assert content.endswith(b"data: [DONE]\n\n"), content[-200:]
 
 
+def _stream_until_told(port: int, ended: threading.Event) -> None:
+    _stream_all(port, make_prompts(ROWS), NEW_TOKENS)
+    ended.set()
+
+
 def _tensor_p99(port: int, ended: threading.Event, most: int) -> float:
     values = {"name": "x", "shape": [1, 64], "datatype": "FP32", "data": [0.5] * 64}
     body = json.dumps({"inputs": [values]})
-    connection, times = http.client.HTTPConnection("127.0.0.1", port, timeout=600), []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    times: list[float] = []
     while not ended.is_set() and len(times) < most:
         started = time.perf_counter()
         connection.request("POST", "/v2/models/mlp/infer", body)

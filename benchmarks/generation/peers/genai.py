@@ -26,10 +26,14 @@ def main(folder: str) -> None:
         while not generator.is_done():
             generator.generate_next_token()
 
+    def one_after_the_other(prompts: list[list[int]]) -> None:
+        for prompt in prompts:
+            generate([prompt])
+
     prompts = make_prompts(ROWS)
     generate(prompts[:1], 4)
     one = min(cpu_seconds(lambda: generate(prompts[:1])) for _ in range(3))
-    one_by_one = cpu_seconds(lambda: [generate([prompt]) for prompt in prompts])
+    one_by_one = cpu_seconds(lambda: one_after_the_other(prompts))
     static = cpu_seconds(lambda: generate(prompts))
     print(json.dumps({"one": one, "one_by_one": one_by_one, "static": static}))
 
