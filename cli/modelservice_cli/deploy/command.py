@@ -75,12 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Deploy it; returns the exit code. Raises CommandError or PipelineError."""
-    from modelservice_cli.deploy.prepare import prepare, print_yaml, write_yaml
+    from modelservice_cli.deploy.prepare import check_model, prepare, print_yaml, write_yaml
 
     if arguments.dry_run:
         return print_yaml(arguments)
     if arguments.output_yaml is not None:
         return write_yaml(arguments)
+    check_model(arguments)
     check_cluster_packages()
     # Imported here: the package `kubernetes` takes a second.
     from modelservice_cli.deploy.apply import apply_and_follow, find_cluster

@@ -26,6 +26,14 @@ from modelservice_pipeline.report.progress import say
 _TAG_DIGITS = 12
 
 
+def check_model(arguments: argparse.Namespace) -> None:
+    """Check what is said of the model, as far as nobody has to be asked. Raises PipelineError."""
+    if not Path(arguments.model).exists():
+        parse_reference(arguments.model)
+    elif arguments.registry is None:
+        raise PipelineError("--registry says where to push the model: such as registry.example.com/models")
+
+
 def prepare(arguments: argparse.Namespace, namespace: str | None, *, push: bool = True) -> dict[str, Any]:
     """Push what is not in a registry, and return the ModelService. Raises PipelineError."""
     content, reference, options = _find(arguments, namespace, push=push)
@@ -51,14 +59,13 @@ def _find(
     arguments: argparse.Namespace, namespace: str | None, *, push: bool
 ) -> tuple[Content, Reference, ServiceOptions]:
     """Return the artifact, where it is by its digest, and what is said of its ModelService."""
+    check_model(arguments)
     path, access = Path(arguments.model), access_of(arguments)
     options = service_options(arguments, namespace)
     if not path.exists():
         reference = parse_reference(arguments.model)
         content = Repository(reference, access).read_content()
         return content, reference.pinned(content.root.digest), options
-    if arguments.registry is None:
-        raise PipelineError("--registry says where to push the model: such as registry.example.com/models")
     content = pack_arguments(path, arguments)
     name = arguments.name or name_of(path.resolve().name.removesuffix(".onnx").removesuffix(".tar"))
     if name != name_of(name):

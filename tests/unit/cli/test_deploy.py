@@ -54,3 +54,15 @@ def test_deploy_that_cannot_be_says_why(
     capsys, folder: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
     assert sentence in deploy(capsys, folder, *arguments, code=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [("missing.onnx", "'missing.onnx' is no reference"), (".", "--registry says where")],
+)
+def test_deploy_says_what_is_wrong_with_the_model_before_it_looks_for_a_cluster(
+    monkeypatch, capsys, tmp_path: Path, model: str, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["model", "deploy", model, "--kubeconfig", "none"]) == 1
+    assert sentence in capsys.readouterr().err
