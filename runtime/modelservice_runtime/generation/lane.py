@@ -31,7 +31,13 @@ from modelservice_runtime.generation.row import BeginText, TextRow
 from modelservice_runtime.generation.sampling.row import SamplingRow
 from modelservice_runtime.generation.scheduler import Ask
 from modelservice_runtime.generation.statistics import GenerationStatistics
-from modelservice_runtime.generation.values import GenerationLimits, GenerationRequest, Sink, TokenEvent
+from modelservice_runtime.generation.values import (
+    GenerationLimits,
+    GenerationRequest,
+    Sink,
+    TokenEvent,
+    Usage,
+)
 from modelservice_runtime.onnx.arena import enter_thread
 
 log = logging.getLogger(__name__)
@@ -55,6 +61,11 @@ class LaneGeneration(Active):
     sink: Sink = field(kw_only=True)
     is_over: bool = False
     is_enough: bool = False
+
+    @property
+    def usage(self) -> Usage:
+        """See `Generation.usage`."""
+        return self.row.usage
 
     def cancel(self) -> None:
         """See `Generation.cancel`."""

@@ -182,6 +182,10 @@ Sink: TypeAlias = Callable[[TokenEvent], None]
 class Generation(Protocol):
     """One request under way."""
 
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far: the prompt's, read or not, and those that were made."""
+
     def cancel(self) -> None:
         """End it within one step, waiting or running; the sink hears no more of it."""
 

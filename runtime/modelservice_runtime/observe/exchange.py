@@ -1,9 +1,11 @@
 """One request with its answer, as logs and traces speak of it; values only, never payloads."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from modelservice_runtime.transport.http import Told
 
 # W3C Trace Context, version 00; later versions begin alike and may go on behind a dash.
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{0,200})?")
@@ -40,7 +42,7 @@ class Exchange:
     ended_unix_ns: int
     request_id: str | None
     trace: TraceContext | None
-    told: Mapping[str, str | int] = field(default_factory=dict)
+    told: Told = field(default_factory=dict)
 
 
 Observer: TypeAlias = Callable[[Exchange], None]

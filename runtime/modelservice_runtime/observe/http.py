@@ -1,7 +1,6 @@
 """Watches an HTTP application from outside: between the connection and everything that answers."""
 
 import time
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from modelservice_runtime.protocols.openai.routes import match_openai_template
 from modelservice_runtime.protocols.rest.request_ids import TOLD as REQUEST_ID
 from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.protocols.tfs.routes import match_tfs_template
-from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier
+from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier, Told
 from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def build_exchange(
         route=route,
         model=shorten(model or _model_told(told)),
         status=status,
-        failed=status >= 500,
+        failed=status >= 500 or "error.type" in told,  # a stream that fails has said 200
         request_bytes=len(request.body),
         response_bytes=response_bytes,
         duration_ns=duration_ns,
@@ -155,7 +154,7 @@ def _request_id(request: HttpRequest) -> str | None:
     return decode_header(request.headers.get(b"x-request-id")) if told is None else str(told)
 
 
-def _model_told(told: Mapping[str, str | int]) -> str | None:
+def _model_told(told: Told) -> str | None:
     """The model that a body named."""
     model = told.get("gen_ai.request.model")
     return None if model is None else str(model)

@@ -3,7 +3,7 @@
 Off unless the standard environment variables name a collector (OpenTelemetry specification, "Environment
 Variable Specification" and "OTLP Exporter Configuration"); the SDK reads them: endpoint, headers, service
 name, resource attributes, sampler and batching. Attribute names are those of the semantic conventions for
-HTTP and RPC servers.
+HTTP and RPC servers, and for generative AI.
 """
 
 import threading
@@ -16,10 +16,12 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.util.types import AttributeValue
 
 from modelservice_runtime.observe.exchange import Exchange, TraceContext
 from modelservice_runtime.observe.seldom import log_seldom
 
+_PROVIDER = "modelservice"
 _DEFAULT_SERVICE_NAME = "modelservice-runtime"
 _CLOSE_SECONDS = 3.0
 # The SDK complains of a collector that is gone about once a second.
@@ -70,9 +72,9 @@ def make_tracer(environment: Mapping[str, str]) -> Tracer:
     return Tracer(OTLPSpanExporter(), environment)
 
 
-def span_attributes(exchange: Exchange) -> dict[str, str | int]:
+def span_attributes(exchange: Exchange) -> dict[str, AttributeValue]:
     """Attributes by the semantic conventions, and the model's name."""
-    attributes: dict[str, str | int]
+    attributes: dict[str, AttributeValue]
     if exchange.protocol == "grpc":
         attributes = {
             "rpc.system.name": "grpc",
@@ -91,6 +93,10 @@ def span_attributes(exchange: Exchange) -> dict[str, str | int]:
         attributes["modelservice.model"] = exchange.model
     if exchange.request_id is not None:
         attributes["modelservice.request_id"] = exchange.request_id
+    if exchange.failed:
+        attributes["error.type"] = str(exchange.status)
+    if "gen_ai.operation.name" in exchange.told:
+        attributes["gen_ai.provider.name"] = _PROVIDER
     return {**attributes, **exchange.told}
 
 

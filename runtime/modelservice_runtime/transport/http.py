@@ -108,7 +108,10 @@ class RequestHead:
         self.is_plain = self.keep_alive and not self.is_http_1_0 and self.method != b"HEAD"
 
 
-_NOTHING: Mapping[str, str | int] = {}
+Told: TypeAlias = Mapping[str, str | int | float | tuple[str, ...]]
+"""What a handler says of its request to logs and traces, by the names of OpenTelemetry's conventions."""
+
+_NOTHING: Told = {}
 
 
 class HttpRequest:
@@ -122,7 +125,7 @@ class HttpRequest:
     # What is set for some requests only takes the others no time.
     caller: object
     on_cut_off: Callable[[], None]
-    _told: Mapping[str, str | int]
+    _told: Told
     __slots__ = ("_told", "body", "caller", "head", "on_cut_off", "on_disconnect", "received_ns", "source")
 
     def __init__(self, head: RequestHead, body: Buffer, received_ns: int, source: Replier) -> None:
@@ -153,11 +156,11 @@ class HttpRequest:
         return str(getattr(self, "caller", "")) or self.source.client.certificate or ""
 
     @property
-    def told(self) -> Mapping[str, str | int]:
+    def told(self) -> Told:
         """What its handler says of it to logs and traces."""
         return getattr(self, "_told", _NOTHING)
 
-    def tell(self, told: Mapping[str, str | int]) -> None:
+    def tell(self, told: Told) -> None:
         """Add to what logs and traces are told."""
         self._told = {**self.told, **told}
 

@@ -24,6 +24,7 @@ from modelservice_runtime.protocols.openai.answering.prompts import (
 )
 from modelservice_runtime.protocols.openai.answering.response_form import ResponseForm
 from modelservice_runtime.protocols.openai.answering.starting import start_call
+from modelservice_runtime.protocols.openai.answering.telling import tell_wishes
 from modelservice_runtime.protocols.openai.asking.asked import read_chat, read_completion
 from modelservice_runtime.protocols.openai.asking.fields import Fields, shown
 from modelservice_runtime.protocols.openai.asking.responses import read_response
@@ -67,11 +68,14 @@ class _Asking:
 
     def begin(self, prefix: str) -> Answered:
         """Its answer, which begins now."""
-        return begin_answer(prefix, self.name, self.model.text)
+        answered = begin_answer(prefix, self.name, self.model.text)
+        self.request.tell({"gen_ai.response.id": answered.id, "gen_ai.response.model": answered.model})
+        return answered
 
     def start(self, form: Form, texts: Callable[[], list[Text]], wishes: Wishes, operation: str) -> None:
         """Answer later; `operation` is one of OpenTelemetry's for generative models."""
         self.request.tell({"gen_ai.operation.name": operation, "gen_ai.request.model": self.name})
+        self.request.tell(tell_wishes(wishes))
         start_call(self.request, self.model.lane, form, texts, streamed=wishes.streamed)
 
 

@@ -5,7 +5,7 @@ Event loop's thread only.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from modelservice_runtime.generation.values import (
     Usage,
 )
 from modelservice_runtime.protocols.openai.answering.prompts import Text
+from modelservice_runtime.protocols.openai.answering.telling import tell_end
 from modelservice_runtime.protocols.rest.answers import send
 from modelservice_runtime.transport.http import EVENT_STREAM, HttpRequest, HttpResponse
 from modelservice_runtime.transport.streaming import AnswerStream, StreamHead
@@ -109,12 +110,11 @@ class Form(Protocol):
 
 
 class TextCall:
-    """See the module's text, and `Producer`. `finished` is told of the tokens, once."""
+    """See the module's text, and `Producer`."""
 
-    def __init__(self, request: HttpRequest, form: Form, finished: Callable[[Usage], None]) -> None:
+    def __init__(self, request: HttpRequest, form: Form) -> None:
         self._request = request
         self._form = form
-        self._finished = finished
         self._choices: list[Choice] = []
         self._open = 0
         self._stream: AnswerStream | None = None
@@ -160,7 +160,7 @@ class TextCall:
         """Tell an error in place of what is missing."""
         if self._is_over:
             return
-        self._end()
+        self._end(error)
         if self._stream is None:
             send(self._request, self._form.error(error))
         else:
@@ -216,21 +216,25 @@ class TextCall:
     def _complete(self) -> None:
         usage = total_usage(self._choices)
         self._end()
-        self._finished(usage)
         if self._stream is None:
             send(self._request, self._form.whole(self._choices, usage))
         else:
             self._stream.write(self._form.last_frames(usage))
             self._stream.end()
 
-    def _end(self) -> None:
+    def _end(self, error: ServingError | None = None) -> None:
+        """Whoever ends it: logs and traces are told before the last of the answer is sent."""
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
         for choice in self._choices:
             generation, choice.generation = choice.generation, None
             if generation is not None:
+                choice.usage = generation.usage
                 generation.cancel()
+        usage = total_usage(self._choices) if any(choice.usage for choice in self._choices) else None
+        finishes = [choice.finish for choice in self._choices if choice.finish is not None]
+        self._request.tell(tell_end(usage, finishes, error))
 
     def _generations(self) -> list[Generation]:
         return [choice.generation for choice in self._choices if choice.generation is not None]

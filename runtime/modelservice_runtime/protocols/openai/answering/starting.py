@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from modelservice_runtime.errors import OverloadedError, ServingError, internal_error
-from modelservice_runtime.generation.values import GenerationLane, Usage
+from modelservice_runtime.generation.values import GenerationLane
 from modelservice_runtime.protocols.openai.answering.call import Form, TextCall
 from modelservice_runtime.protocols.openai.answering.prompts import Text, prepare
 from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds
@@ -25,12 +25,7 @@ def start_call(
     """Answer later, in the given form. Raises InvalidRequestError for a deadline that is none."""
     timeout_seconds = header_timeout_seconds(request.headers)
 
-    def finished(usage: Usage) -> None:
-        request.tell(
-            {"gen_ai.usage.input_tokens": usage.prompt, "gen_ai.usage.output_tokens": usage.completion}
-        )
-
-    call = TextCall(request, form, finished)
+    call = TextCall(request, form)
     call.expire_after(timeout_seconds)
 
     def go_on(made: asyncio.Future[list[Text]]) -> None:

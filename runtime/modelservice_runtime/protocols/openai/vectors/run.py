@@ -79,6 +79,7 @@ def run_tokens(
     timeout_seconds = header_timeout_seconds(request.headers)
 
     def run(tokens: Tokens) -> Callable[[], None]:
+        request.tell({"gen_ai.usage.input_tokens": tokens.count})
         infer = InferRequest(tokens.inputs, (reader.told.output.name,), timeout_seconds=timeout_seconds)
         write = partial(_write_tokens, reader, tokens, encode)
         call = InferCall(handle, request.received_ns, write, partial(_reply, request))

@@ -117,6 +117,10 @@ class PlayedGeneration:
     heard: list[str] = field(default_factory=list)
     tokens: int = 0
 
+    @property
+    def usage(self) -> Usage:
+        return Usage(len(self.request.prompt), self.tokens, cached=2)
+
     def cancel(self) -> None:
         self.heard.append("cancel")
 
@@ -141,7 +145,7 @@ class PlayedGeneration:
     def say(self, text: str, finish: Finish | None = None, **fields: Any) -> None:
         """Tell a piece of the text, and with `finish` that it was the last."""
         self.tokens += len(text)
-        usage = Usage(len(self.request.prompt), self.tokens, cached=2) if finish else None
+        usage = self.usage if finish else None
         logprobs = ()
         if self.request.sampling.logprobs is not None:
             others = tuple((ord(letter), -2.0) for letter in "xy"[: self.request.sampling.logprobs])

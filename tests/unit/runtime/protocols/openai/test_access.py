@@ -1,5 +1,7 @@
 """Keys, the access log and the audit log of texts: as for every other protocol."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,13 +9,22 @@ import openai
 import pytest
 from tests.unit.runtime.certificates import Authority, client_context, write_server
 from tests.unit.runtime.protocols.openai.conftest import PATIENCE_SECONDS
-from tests.unit.runtime.protocols.openai.played_model import PlayedLane, make_model
+from tests.unit.runtime.protocols.openai.played_model import (
+    PlayedGeneration,
+    PlayedLane,
+    Script,
+    echo,
+    make_model,
+)
+from tests.unit.runtime.protocols.openai.test_vectors_of_tokens import MEAN, save_cross, save_states
 from tests.unit.runtime.server_thread import ServerThread
 from tests.unit.runtime.transport.http2.raw_client import DATA, RawClient, frame
 from tests.unit.runtime.transport.rest.requests import HELLO as HELLO_HTTP_2
 from tests.unit.runtime.transport.rest.requests import head
 
 from modelservice_runtime.auth.api_keys import api_key_line
+from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
+from modelservice_runtime.generation.values import Finish, TokenEvent
 from modelservice_runtime.observe.access_log import access_fields
 from modelservice_runtime.observe.http import ObservedApplication
 from modelservice_runtime.observe.tracing import span_attributes
@@ -97,17 +108,23 @@ def test_who_may_not_ask_is_refused_before_the_body_over_http_2(
         client.socket.close()
 
 
-def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def watch(monkeypatch: pytest.MonkeyPatch) -> "list[Exchange]":
+    """What logs and traces of servers that start from now on are told."""
     seen: list[Exchange] = []
-    model = make_model()
     monkeypatch.setattr(
         "tests.unit.runtime.server_thread.build_application",
         lambda *arguments: ObservedApplication(build_application(*arguments), seen.append),
     )
+    return seen
+
+
+def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watch(monkeypatch)
+    model = make_model()
     publish = lambda one: one.table.publish_generative(model)  # noqa: E731
     with ServerThread({}, publish=publish) as server, connect(server, "k") as client:
-        client.chat.completions.create(model="chat", messages=HELLO)
-        list(client.completions.create(model="chat", prompt="hello", stream=True))
+        answer = client.chat.completions.create(model="chat", messages=HELLO)
+        list(client.completions.create(model="chat", prompt="hello", stream=True, n=2, seed=3, top_p=0.5))
         client.responses.create(model="chat", input="hello")
         list(client.responses.create(model="chat", input="hello", stream=True))
         with pytest.raises(openai.NotFoundError):
@@ -116,20 +133,126 @@ def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.Mo
     assert (whole.route, whole.model, whole.status) == ("/v1/chat/completions", "chat", 200)
     fields = access_fields(streamed)
     assert (fields["route"], fields["model"], fields["status"]) == ("/v1/completions", "chat", 200)
-    assert (fields["prompt_tokens"], fields["completion_tokens"]) == (6, 5)
+    assert (fields["prompt_tokens"], fields["completion_tokens"]) == (6, 10)
     assert streamed.response_bytes > 100
-    assert span_attributes(whole) | {
-        "gen_ai.operation.name": "chat", "gen_ai.request.model": "chat",
-        "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 5,
-    } == span_attributes(whole)  # fmt: skip
+    told = {
+        "operation.name": "chat", "provider.name": "modelservice", "request.model": "chat",
+        "response.model": "chat", "response.id": answer.id, "response.finish_reasons": ("stop",),
+        "usage.input_tokens": 5, "usage.output_tokens": 5, "usage.cache_read.input_tokens": 2,
+    }  # fmt: skip
+    assert gen_ai(whole) == told
+    asked = {"request.choice.count": 2, "request.seed": 3, "request.top_p": 0.5}
+    assert gen_ai(streamed).items() >= {**asked, "response.finish_reasons": ("stop", "stop")}.items()
     for response in responses:
         assert (response.route, response.model, response.status) == ("/v1/responses", "chat", 200)
-        told = span_attributes(response)
-        assert {name: told[name] for name in told if name.startswith("gen_ai.")} == {
-            name: value for name, value in span_attributes(whole).items() if name.startswith("gen_ai.")
-        }
+        assert gen_ai(response) == {**told, "response.id": gen_ai(response)["response.id"]}
     assert (refused.status, refused.model) == (404, None)
     assert "hello" not in repr(seen)
+
+
+def gen_ai(exchange: "Exchange") -> dict[str, Any]:
+    """What a span tells by the conventions for generative AI."""
+    told = span_attributes(exchange).items()
+    return {name.removeprefix("gen_ai."): value for name, value in told if name.startswith("gen_ai.")}
+
+
+ENDS_EARLY = {
+    "the client's deadline": ({"X-Request-Timeout": "0.3"}, None, (504, 504)),
+    "a fault": ({}, InferenceFailedError("the model failed"), (500, 500)),
+    "a form that became too much": ({}, InvalidRequestError("the text cannot be kept in form"), (400, None)),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("cause", ENDS_EARLY)
+def test_texts_that_end_early_are_told_with_their_tokens(
+    monkeypatch: pytest.MonkeyPatch, cause: str, streamed: bool
+) -> None:
+    headers, error, (status, error_type) = ENDS_EARLY[cause]
+
+    def say(generation: PlayedGeneration) -> None:
+        generation.say("abc")
+        if error is not None:
+            generation.sink(TokenEvent("", error=error, usage=generation.usage))
+
+    (one,) = observe_texts(monkeypatch, say, lambda client: ask_in_vain(client, streamed, headers))
+    assert one.status == (200 if streamed else status)
+    assert (access_fields(one)["prompt_tokens"], access_fields(one)["completion_tokens"]) == (5, 3)
+    assert span_attributes(one).get("error.type") == (None if error_type is None else str(error_type))
+    assert one.failed is (error_type is not None)
+    assert "response.finish_reasons" not in gen_ai(one)
+
+
+def test_texts_of_clients_that_leave_are_told_with_their_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(client: openai.OpenAI) -> None:
+        with client.chat.completions.create(model="chat", messages=HELLO, stream=True, n=2) as stream:
+            next(iter(stream))
+
+    begun: list[PlayedGeneration] = []
+
+    def say(generation: PlayedGeneration) -> None:
+        begun.append(generation)
+        generation.say("abc")
+        if len(begun) == 2:  # this one has come to its end
+            generation.say("", Finish.LENGTH)
+
+    (one,) = observe_texts(monkeypatch, say, leave)
+    assert (one.status, one.failed) == (499, False)
+    assert (access_fields(one)["prompt_tokens"], access_fields(one)["completion_tokens"]) == (5, 6)
+
+
+def test_tokens_of_vectors_and_rankings_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = watch(monkeypatch)
+    saved = {
+        "mean": save_states(tmp_path / "mean", {"1_Pooling/config.json": MEAN}),
+        "cross": save_cross(tmp_path / "cross", {}),
+    }
+    with ServerThread(saved) as server:
+        body = {"model": "mean", "input": ["cat dog", "bird"]}
+        usages = [server.request("POST", "/v1/embeddings", body).json()["usage"]["total_tokens"]]
+        for model in saved:
+            asked = {"model": model, "query": "cat", "documents": ["dog", "bird cat"]}
+            usages.append(server.request("POST", "/v1/rerank", asked).json()["usage"]["total_tokens"])
+    assert [access_fields(one)["prompt_tokens"] for one in seen] == usages
+    assert usages[0] == 4 + 3
+    assert {gen_ai(one)["provider.name"] for one in seen} == {"modelservice"}
+
+
+def test_requests_that_were_not_begun_tell_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(client: openai.OpenAI) -> None:
+        with pytest.raises(openai.BadRequestError):
+            client.chat.completions.create(
+                model="chat", messages=HELLO, extra_body={"chat_template_kwargs": {"fail": True}}
+            )
+
+    (one,) = observe_texts(monkeypatch, echo, refused)
+    assert (one.status, access_fields(one).keys() & {"prompt_tokens", "completion_tokens"}) == (400, set())
+
+
+def ask_in_vain(client: openai.OpenAI, streamed: bool, headers: dict[str, str]) -> None:
+    with pytest.raises(openai.APIError):
+        list(
+            client.chat.completions.create(
+                model="chat", messages=HELLO, stream=streamed, extra_headers=headers
+            )
+        )
+
+
+def observe_texts(
+    monkeypatch: pytest.MonkeyPatch, script: Script, ask: Callable[[openai.OpenAI], None]
+) -> list["Exchange"]:
+    """What logs and traces are told of what is asked, when the server has ended."""
+    seen = watch(monkeypatch)
+    model = make_model()
+    assert isinstance(model.lane, PlayedLane)
+    model.lane.script = script
+    publish = lambda one: one.table.publish_generative(model)  # noqa: E731
+    with ServerThread({}, publish=publish) as server, connect(server, "k") as client:
+        ask(client)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not seen and time.monotonic() < deadline:
+            time.sleep(0.01)
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -146,12 +269,8 @@ def test_log_and_traces_know_model_and_tokens_and_no_text(monkeypatch: pytest.Mo
 def test_answers_and_logs_tell_one_name_of_a_request(
     monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], told: str | None
 ) -> None:
-    seen: list[Exchange] = []
+    seen = watch(monkeypatch)
     model = make_model()
-    monkeypatch.setattr(
-        "tests.unit.runtime.server_thread.build_application",
-        lambda *arguments: ObservedApplication(build_application(*arguments), seen.append),
-    )
     publish = lambda one: one.table.publish_generative(model)  # noqa: E731
     with ServerThread({}, publish=publish) as server, connect(server, "k") as plain:
         client = plain.with_options(default_headers=headers)
