@@ -1,5 +1,6 @@
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from modelservice_runtime.errors import (
     ModelNotFoundError,
     ModelRejectedError,
 )
+from modelservice_runtime.generation import decoder as decoder_module
 from modelservice_runtime.generation.config import read_config
 from modelservice_runtime.generation.decoder import Decoder
 from modelservice_runtime.generation.decoder_session import check_placement, open_decoder
@@ -187,6 +189,23 @@ def test_a_graph_that_tells_logits_of_all_places_is_served_alike(tiny_chat: Path
     prompt = [4, 5, 6, 7, 8]
 
     assert greedy_alone(make_decoder(folder), prompt, 6) == greedy_alone(make_decoder(tiny_chat), prompt, 6)
+
+
+def test_a_graph_that_tells_logits_of_all_places_reads_as_many_as_memory_is_kept_for(
+    tiny_chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder_module, "_SCORED_NUMBERS", 7 * 400)
+    prompt = np.random.default_rng(4).integers(0, 400, 200).tolist()
+    decoder = make_decoder(_tell_all_places(tiny_chat, tmp_path))
+    assert decoder.scored_tokens == 7
+    decoder.prefill(0, prompt[:3], 0)
+
+    tracemalloc.start()
+    last = decoder.prefill(0, prompt[3:], 3)
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(last, make_decoder(tiny_chat).prefill(0, prompt, 0), atol=1e-3)
+    assert most_bytes < 100 * 400 * 4
 
 
 def test_memory_is_what_the_configuration_says(tiny_chat: Path) -> None:
