@@ -26,6 +26,8 @@ class ResolvedRuntime(ApiModel):
     """The ModelRuntime."""
     image: Annotated[str, limited(512)]
     """Its image."""
+    stable_image: Annotated[str, limited(512)] | None = None
+    """The image of the stable revision, where that is another one of the same ModelRuntime."""
     newer_image: Annotated[str, limited(512)] | None = None
     """The image that the ModelRuntime names now, where that is another one."""
     message: Annotated[str, limited(4096)] | None = None

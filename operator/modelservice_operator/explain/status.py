@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from modelservice_operator.decide.decision import Decision
-    from modelservice_operator.decide.revision import Revision
+    from modelservice_operator.decide.revision import RecordedRuntime, Revision
     from modelservice_operator.explain.diagnose import Cause, LoadedModel
     from modelservice_operator.explain.rollout.gates import Judged
     from modelservice_operator.explain.rollout.room import Room
@@ -268,7 +268,7 @@ def _runtime(decision: Decision, runtimes: Sequence[Mapping[str, Any]]) -> dict[
         return None
     runtime, domain = target.snapshot.runtime, recorded_domain(target.snapshot)
     image = runtime.image_for(domain)
-    status: dict[str, Any] = {"ref": runtime.name, "image": image}
+    status: dict[str, Any] = {"ref": runtime.name, "image": image, **_stable_image(decision, runtime, image)}
     if decision.updates.asked is not None:
         status["update"] = write_update(decision.updates.asked)
     if decision.updates.assigned is not None:
@@ -278,6 +278,15 @@ def _runtime(decision: Decision, runtimes: Sequence[Mapping[str, Any]]) -> dict[
         return status
     newer = {} if news.image == image else {"newerImage": news.image}
     return {**status, **newer, "message": news.message}
+
+
+def _stable_image(decision: Decision, runtime: RecordedRuntime, image: str) -> dict[str, str]:
+    """Return what the pods have to which a change that is given up comes back."""
+    if decision.stable is None or decision.serving is None:
+        return {}
+    snapshot = decision.serving.snapshot
+    stable = snapshot.runtime.image_for(recorded_domain(snapshot))
+    return {"stableImage": stable} if snapshot.runtime.name == runtime.name and stable != image else {}
 
 
 def _traffic(decision: Decision, deployments: Mapping[str, DeploymentChild]) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
     """The first characters of its UID."""
     had: str
-    """The image that it had at the start."""
+    """The image of its stable revision at the start."""
     gets: str
 
 

@@ -90,6 +90,8 @@ def _begin(facts: Facts, request: RuntimeRequest, told: Assignment) -> RuntimeUp
         return _refused(told.request, "a first deployment takes the ModelRuntime as it is.")
     if stable.snapshot.runtime.requested != request.ref:
         return _refused(told.request, "spec.runtime.ref has changed, which takes the ModelRuntime as it is.")
+    if told.runtime is not None and told.runtime["metadata"]["name"] != stable.snapshot.runtime.name:
+        return _refused(told.request, f"it has ModelRuntime {stable.snapshot.runtime.name!r} now.")
     runtime = _runtime_from_before(facts, request, stable, told.image) if told.is_back else None
     runtime = runtime or _runtime_with(facts, request, stable, told)
     if is_same_runtime(stable.snapshot.runtime, runtime, request.domain):

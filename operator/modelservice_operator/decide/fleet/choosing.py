@@ -134,7 +134,9 @@ def _as_member(service: Mapping[str, Any], target: RolloutTarget, runtime: Recor
     if not has_image(runtime, domain) or (target.image is not None and gets != target.image):
         return None
     name = f"{metadata['namespace']}/{metadata['name']}"
-    return Member(name=name, uid=metadata["uid"][:UID_LENGTH], had=had["image"], gets=gets)
+    return Member(
+        name=name, uid=metadata["uid"][:UID_LENGTH], had=had.get("stableImage") or had["image"], gets=gets
+    )
 
 
 def _wave_of(spec: RuntimeRolloutSpec, service: Mapping[str, Any]) -> int:

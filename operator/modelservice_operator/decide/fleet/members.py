@@ -32,14 +32,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     member: Member
     state: State
     seen: Seen | None
+    """None where it was deleted: another one of its name is a stranger."""
+    runtime: str
+    """The ModelRuntime of the run."""
     request: str
     """What it acknowledges once it has taken what it is told."""
 
     @property
-    def is_gone(self) -> bool:
-        """Whether it was deleted; another one of its name is a stranger."""
-        seen = self.seen
-        return seen is None or seen.is_deleting or not seen.uid.startswith(self.member.uid)
+    def has_failed(self) -> bool:
+        """Whether it failed, whatever becomes of it now."""
+        return self.state in FAILED
 
     @property
     def answer(self) -> Acknowledged | None:
@@ -47,19 +49,40 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         known = self.seen.acknowledged if self.seen is not None else None
         return known if known is not None and known.request == self.request else None
 
+    def deleted(self) -> Verdict:
+        """Return what becomes of a member that is gone."""
+        return self.left(State.DROPPED, "Deleted", "It was deleted.")
 
-def judge_start(spec: FleetSpec, case: Case, runtime: str, now: datetime) -> Verdict:
+    def left(self, state: State, reason: str, message: str) -> Verdict:
+        """Return what becomes of a member that its user took away: that it failed stays true."""
+        return Verdict(state=State.STRANDED if self.has_failed else state, reason=reason, message=message)
+
+
+def _judge_left(case: Case, seen: Seen) -> Verdict | None:
+    """Return what becomes of a member that is not this run's to move any more; None where it is.
+
+    Its user may pin it or give it another ModelRuntime at any time, and it is taken as it is.
+    """
+    answer = case.answer
+    if answer is not None:
+        return case.left(State.ELSEWHERE, "Refused", answer.message) if answer.phase == "Refused" else None
+    if seen.is_pinned:
+        return case.left(State.PINNED, "Pinned", "spec.runtime.pin leaves it as it is.")
+    if seen.runtime != case.runtime:
+        return case.left(State.ELSEWHERE, "Edited", f"It has ModelRuntime {seen.runtime!r} now.")
+    return None
+
+
+def judge_start(spec: FleetSpec, case: Case, now: datetime) -> Verdict:
     """Return what becomes of a member whose turn has come; `MOVING`: it starts, `PENDING`: it is waited for.
 
     One that its user is changing is waited for, so that never two things change at once.
     """
     seen, wait = case.seen, timedelta(seconds=spec.member_deadline_seconds)
-    if seen is None or case.is_gone:
-        return Verdict(state=State.DROPPED)
-    if seen.is_pinned:
-        return Verdict(state=State.PINNED)
-    if seen.runtime != runtime:
-        return Verdict(state=State.ELSEWHERE)
+    if seen is None:
+        return case.deleted()
+    if (left := _judge_left(case, seen)) is not None:
+        return left
     if seen.has(case.member.gets):
         return Verdict(state=State.UPDATED)
     if not seen.is_current:
@@ -75,12 +98,10 @@ def judge_start(spec: FleetSpec, case: Case, runtime: str, now: datetime) -> Ver
 def judge_moving(spec: FleetSpec, case: Case, since: datetime, now: datetime) -> Verdict:
     """Return what became of a member that was told to take the new image."""
     seen, answer = case.seen, case.answer
-    if seen is None or case.is_gone:
-        return Verdict(state=State.DROPPED)
-    if answer is None and seen.is_pinned:
-        return Verdict(state=State.PINNED)
-    if answer is not None and answer.phase == "Refused":
-        return Verdict(state=State.ELSEWHERE, reason="Refused", message=answer.message)
+    if seen is None:
+        return case.deleted()
+    if (left := _judge_left(case, seen)) is not None:
+        return left
     if answer is not None and answer.phase == "Failed":
         return Verdict(state=State.FAILED, reason="RolloutGivenUp", message=answer.message)
     if seen.has(case.member.gets):
@@ -88,34 +109,28 @@ def judge_moving(spec: FleetSpec, case: Case, since: datetime, now: datetime) ->
         return Verdict(state=State.UPDATED if healthy_at <= now else State.MOVING, due_at=healthy_at)
     if answer is not None and answer.phase == "Complete" and seen.is_ready and seen.is_current:
         # It had the image, and its user has taken it elsewhere since.
-        return Verdict(state=State.ELSEWHERE, reason="Edited", message=f"It has {seen.image} now.")
+        return case.left(State.ELSEWHERE, "Edited", f"It has {seen.image} now.")
     is_worse = answer is not None and answer.phase == "Complete" and seen.is_degraded and not seen.is_ready
     if answer is not None and seen.is_current and (seen.is_stuck or is_worse):
         return Verdict(state=State.FAILED, reason=seen.reason, message=seen.message)
     return _overdue(spec, case, since, now) or Verdict(state=State.MOVING, due_at=_deadline(spec, since))
 
 
-def judge_gone(case: Case) -> Verdict:
-    """Return what becomes of a member that was deleted: that it failed stays true."""
-    if case.state not in FAILED:
-        return Verdict(state=State.DROPPED)
-    return Verdict(state=State.STRANDED, reason="Deleted", message="It was deleted.")
-
-
 def judge_returning(spec: FleetSpec, case: Case, since: datetime, now: datetime) -> Verdict:
-    """Return what became of a member that was told to take back the image that it had."""
-    seen, answer, has_failed = case.seen, case.answer, case.state in FAILED
-    if seen is None or case.is_gone:
-        return judge_gone(case)
+    """Return what became of a member that was told to take back the image that it had, or is to be told."""
+    seen, answer = case.seen, case.answer
+    if seen is None:
+        return case.deleted()
     # Before it has taken note it may be about to take the new image.
-    if seen.has(case.member.had) and (answer is not None or seen.is_pinned):
-        return Verdict(state=State.FAILED_RETURNED if has_failed else State.RETURNED)
-    if answer is None and seen.is_pinned:
-        return Verdict(state=State.STRANDED, reason="Pinned", message="spec.runtime.pin leaves it as it is.")
-    if answer is not None and answer.phase in ("Failed", "Refused"):
+    is_back = seen.has(case.member.had) and (answer is not None or seen.is_pinned)
+    if is_back or case.member.had == case.member.gets:
+        return Verdict(state=State.FAILED_RETURNED if case.has_failed else State.RETURNED)
+    if (left := _judge_left(case, seen)) is not None:
+        return left
+    if answer is not None and answer.phase == "Failed":
         return Verdict(state=State.STRANDED, reason="RolloutGivenUp", message=answer.message)
     if answer is not None and answer.phase == "Complete" and seen.is_ready and seen.is_current:
-        return Verdict(state=State.ELSEWHERE, reason="Edited", message=f"It has {seen.image} now.")
+        return case.left(State.ELSEWHERE, "Edited", f"It has {seen.image} now.")
     if answer is not None and seen.is_current and seen.is_stuck:
         return Verdict(state=State.STRANDED, reason=seen.reason, message=seen.message)
     return _overdue(spec, case, since, now) or Verdict(state=case.state, due_at=_deadline(spec, since))

@@ -28,7 +28,6 @@ from msgspec.structs import replace
 from modelservice_operator.decide.fleet.members import (
     Case,
     Verdict,
-    judge_gone,
     judge_moving,
     judge_returning,
     judge_start,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from modelservice_operator.api.fleet_status import FleetPhase
     from modelservice_operator.decide.fleet.model import Around, FleetSpec, Run, Seen, WaveState
+    from modelservice_operator.facts.fleet import Member
 
 _MOST_FAILURES = 50
 _LONGEST_MESSAGE = 512
@@ -64,7 +64,7 @@ def plan(spec: FleetSpec, run: Run, seen: Mapping[str, Seen], around: Around, no
         return look.step(run.phase)
     if around.superseded_by is not None:
         return look.step(look.stand_back())
-    look.judge_travellers()
+    look.take_note()
     if run.phase in OVER:
         phase = run.phase
     elif run.phase == "RollingBack" or (look.is_failing and spec.on_failure == "RollbackAll"):
@@ -78,6 +78,12 @@ def plan(spec: FleetSpec, run: Run, seen: Mapping[str, Seen], around: Around, no
     return look.step(phase)
 
 
+def _as_seen(member: Member, seen: Seen | None) -> Seen | None:
+    """Return what is seen of a member, None where it was deleted: another one of its name is a stranger."""
+    is_it = seen is not None and not seen.is_deleting and seen.uid.startswith(member.uid)
+    return seen if is_it else None
+
+
 class _Look:
     """One look at a run: the states change under way, what they come to is returned."""
 
@@ -85,7 +91,7 @@ class _Look:
         self, spec: FleetSpec, run: Run, seen: Mapping[str, Seen], around: Around, now: datetime
     ) -> None:
         self.spec, self.run, self.around, self.now = spec, run, around, now
-        self._seen = [seen.get(one.name) for one in run.members]
+        self._seen = [_as_seen(one, seen.get(one.name)) for one in run.members]
         self._states = [State(letter) for letter in run.states]
         self._since = dict(run.moving)
         self._failures = list(run.failures)
@@ -112,7 +118,7 @@ class _Look:
 
     def _is_available(self, place: int) -> bool:
         seen = self._seen[place]
-        return seen is None or seen.is_deleting or seen.is_available
+        return seen is None or seen.is_available
 
     def _has_room(self, place: int) -> bool:
         """Whether this member may start: the limits hold, whatever becomes of those on the way."""
@@ -120,23 +126,26 @@ class _Look:
             return False
         return place in self._exposed or len(self._exposed) < self.spec.most_unavailable(self._living)
 
-    def _case(self, place: int) -> Case:
-        state = self._states[place]
+    def _case(self, place: int, state: State) -> Case:
         return Case(
             member=self.run.members[place],
             state=state,
             seen=self._seen[place],
+            runtime=self.around.runtime,
             request=self.run.request + ("@back" if state in GOING_BACK else ""),
         )
 
     # What becomes of members
 
-    def judge_travellers(self) -> None:
-        """Take note of those that have arrived, or never will."""
-        for place in sorted(self._on_the_way):
-            case, since = self._case(place), self._since.get(place, self.now)
-            judge = judge_returning if case.state in GOING_BACK else judge_moving
-            self._settle(place, judge(self.spec, case, since, self.now))
+    def take_note(self) -> None:
+        """Take note of those that were deleted, have arrived, or never will."""
+        for place, state in enumerate(self._states):
+            if state in ON_THE_WAY:
+                since = self._since.get(place, self.now)
+                judge = judge_returning if state in GOING_BACK else judge_moving
+                self._settle(place, judge(self.spec, self._case(place, state), since, self.now))
+            elif state in (State.PENDING, State.UPDATED) and self._seen[place] is None:
+                self._settle(place, self._case(place, state).deleted())
 
     def stand_back(self) -> FleetPhase:
         """Leave those on the way to the newer run: what becomes of them is told there."""
@@ -177,13 +186,11 @@ class _Look:
         return "RolledBack" if is_done else "RollingBack"
 
     def _turn_back(self, place: int) -> None:
-        case, is_moving = self._case(place), self._states[place] is State.MOVING
-        if case.is_gone:
-            self._settle(place, judge_gone(case))
-        elif case.member.had == case.member.gets:
-            self._settle(place, Verdict(state=State.RETURNED))
-        elif is_moving or self._has_room(place):
-            self._settle(place, Verdict(state=_STARTS_BACK[case.state]))
+        state = self._states[place]
+        case = self._case(place, _STARTS_BACK[state])
+        verdict = judge_returning(self.spec, case, self.now, self.now)
+        if verdict.state is not case.state or state is State.MOVING or self._has_room(place):
+            self._settle(place, verdict)
 
     # Waves
 
@@ -206,7 +213,8 @@ class _Look:
         return "Progressing" if self._on_the_way else "Complete"
 
     def _begun(self, wave: WaveState, places: range) -> WaveState:
-        if wave.started_at is not None or all(self._states[place] is State.PENDING for place in places):
+        to_come = (State.PENDING, State.DROPPED)
+        if wave.started_at is not None or all(self._states[place] in to_come for place in places):
             return wave
         return replace(wave, started_at=self.now)
 
@@ -242,7 +250,7 @@ class _Look:
                 continue
             if len(self._on_the_way) >= self.spec.max_concurrent:
                 return
-            verdict = judge_start(self.spec, self._case(place), self.around.runtime, self.now)
+            verdict = judge_start(self.spec, self._case(place, State.PENDING), self.now)
             if verdict.state is State.MOVING and not self._has_room(place):
                 continue  # those behind it may be left out all the same
             self._settle(place, verdict)

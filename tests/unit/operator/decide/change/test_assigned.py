@@ -110,12 +110,14 @@ def test_it_goes_by_the_steps_of_the_service_and_on_without_the_rollout() -> Non
     assign(world, NEW)
     world.settle()
     assert (assigned(world)["phase"], world.status["rollout"]["phase"]) == ("Progressing", "Paused")
+    assert (world.status["runtime"]["image"], world.status["runtime"]["stableImage"]) == (NEW, OLD)
     world.assignment = None
     world.settle()
     assert world.status["runtime"]["image"] == NEW
     act(world, "promote")
     world.settle()
     assert (image(world), assigned(world)["phase"]) == (NEW, "Complete")
+    assert "stableImage" not in world.status["runtime"]
 
 
 def test_later_edit_never_falls_back_though_the_rollout_and_the_runtime_are_gone() -> None:
@@ -171,6 +173,18 @@ def test_it_is_taken_back_with_all_that_the_revision_before_had() -> None:
     world.settle()
     assert (stable(world), assigned(world)["phase"]) == (before, "Complete")
     assert assigned(world)["request"].endswith("@back")
+
+
+def test_service_that_has_another_runtime_by_now_refuses_the_image() -> None:
+    other = make_runtime("other", image=THIRD)
+    world = World(make_runtime(default=True, image=OLD), other, replicas=2)
+    world.settle()
+    world.edit(runtime={"ref": "other"})
+    world.settle()
+    assign(world, OLD, is_back=True, runtime=world.runtimes[0])
+    world.settle()
+    assert (image(world), assigned(world)["phase"]) == (THIRD, "Refused")
+    assert "it has ModelRuntime 'other' now" in assigned(world)["message"]
 
 
 def test_it_is_taken_back_though_the_record_of_the_old_revision_is_gone() -> None:

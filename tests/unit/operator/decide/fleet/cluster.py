@@ -31,7 +31,7 @@ from modelservice_operator.facts.labels import API_VERSION, FLEET_ACTION
 from modelservice_operator.facts.maintenance import opening, parse_window
 
 if TYPE_CHECKING:
-    from modelservice_operator.decide.fleet.model import Seen
+    from modelservice_operator.decide.fleet.model import Run, Seen
 
 NOW = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 OLD, NEW, NEWEST, OTHER = (f"registry.example/onnx:{tag}" for tag in ("1", "2", "3", "other"))
@@ -40,12 +40,12 @@ Object = dict[str, Any]
 LEGAL = {
     State.PENDING: {*State} - {State.FAILED, State.RETURNED, State.RETURNING} - FAILED,
     State.MOVING: {*State} - {State.PENDING, State.BROKEN},
-    State.UPDATED: {State.RETURNING, State.RETURNED, State.DROPPED},
-    State.FAILED: {State.FAILED_RETURNING, State.STRANDED, State.RETURNED},
-    State.RETURNING: {State.RETURNED, State.STRANDED, State.DROPPED, State.ELSEWHERE},
-    State.FAILED_RETURNING: {State.FAILED_RETURNED, State.STRANDED, State.ELSEWHERE},
+    State.UPDATED: {State.RETURNING, State.RETURNED, State.DROPPED, State.ELSEWHERE, State.PINNED},
+    State.FAILED: {State.FAILED_RETURNING, State.FAILED_RETURNED, State.STRANDED},
+    State.RETURNING: {State.RETURNED, State.STRANDED, State.DROPPED, State.ELSEWHERE, State.PINNED},
+    State.FAILED_RETURNING: {State.FAILED_RETURNED, State.STRANDED},
 }
-"""What a state may become in one look; all others are for ever."""
+"""What a state may become in one look; all others are for ever, and whoever failed has failed."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Service:
 
     name: str
     namespace: str
-    uid: str = ""
+    uid: str
     labels: dict[str, str] = field(default_factory=dict)
     image: str = OLD
     """That of its target revision."""
@@ -96,7 +96,7 @@ class Service:
         metadata = {
             "namespace": self.namespace,
             "name": self.name,
-            "uid": self.uid or f"{self.name}-1234567890",
+            "uid": self.uid,
         }
         return {
             "metadata": {**metadata, "generation": self.generation, "labels": self.labels},
@@ -125,7 +125,7 @@ class Cluster:
         self.namespace = namespace
         names = [f"{prefix}{number:02}" for number in range(services)]
         self.services = {
-            name: Service(name, namespace, labels={"wave": str(number % 3)})
+            name: Service(name, namespace, f"{name}-1234567890", labels={"wave": str(number % 3)})
             for number, name in enumerate(names)
         }
         self.runtimes = [make_runtime(image=NEW)]
@@ -134,6 +134,8 @@ class Cluster:
         """Older ones of the same ModelRuntime."""
         self.strangers: list[Object] = []
         """Those of other ones."""
+        self.asked_for: set[str] = set()
+        """Services whose users chose an image themselves."""
         self.book = FleetBook()
         self.decision = FleetDecision()
 
@@ -141,7 +143,8 @@ class Cluster:
         """Have the ModelRuntime name another image, and a newer RuntimeRollout bring it."""
         self.runtimes = [make_runtime(image=NEWEST)]
         self.others.append(self.rollout)
-        self.rollout = make_rollout("june", age=9, **spec)
+        number = len(self.others)
+        self.rollout = make_rollout("june" if number == 1 else f"june-{number}", age=number, **spec)
 
     @property
     def older(self) -> Object:
@@ -149,12 +152,13 @@ class Cluster:
         return self.others[-1]
 
     def look_at_older(self) -> None:
-        """Have one look at that one."""
-        self.others[-1], self.rollout = self.rollout, self.others[-1]
-        try:
-            self.look()
-        finally:
-            self.others[-1], self.rollout = self.rollout, self.others[-1]
+        """Have one look at each but the newest one."""
+        for place in range(len(self.others)):
+            self.others[place], self.rollout = self.rollout, self.others[place]
+            try:
+                self.look()
+            finally:
+                self.others[place], self.rollout = self.rollout, self.others[place]
 
     @property
     def status(self) -> Object:
@@ -198,8 +202,7 @@ class Cluster:
         for _ in range(most):
             known = self._all()
             self.look()
-            if self.others:
-                self.look_at_older()
+            self.look_at_older()
             for name in list(self.services):
                 self.take(name)
                 self.arrive(name)
@@ -235,7 +238,7 @@ class Cluster:
             return None
         found = self.book.assignment(Key(self.namespace, name), service.as_object()["metadata"]["uid"])
         started = [one for one in (*self.others, self.rollout) if "startedAt" in (one.get("status") or {})]
-        assert found is None or found.rollout == started[-1]["metadata"]["name"]
+        assert found is None or found.rollout == started[-1]["metadata"]["name"]  # the newest stands last
         return found
 
     def take(self, name: str) -> None:
@@ -278,9 +281,10 @@ class Cluster:
         service = self.services.get(name)
         if service is not None and not service.is_moving and service.ref == "onnx":
             service.image, service.is_updating = image, True
+            self.asked_for.add(name)
             self._turn(service, is_ready=False)
 
-    def end_update(self, name: str, *, is_well: bool) -> None:
+    def end_update(self, name: str, is_well: bool) -> None:
         """Have what its user asked for, or give it up."""
         service = self.services.get(name)
         if service is not None and service.is_updating:
@@ -321,6 +325,7 @@ class Cluster:
         """Be given another runtime by its user."""
         if name in self.services:
             service = self.services[name]
+            self.asked_for.add(name)
             service.ref, service.is_updating = "other", False
             service.image = service.stable = OTHER
             if service.is_moving:
@@ -364,6 +369,14 @@ def check_end(before: Object, after: Object) -> None:
         assert now.get("failures") == was.get("failures"), "what becomes of them is told by the newer one"
 
 
+def check_deleted(run: Run, seen: dict[str, Seen]) -> None:
+    """Fail where a run that goes on counts on members that are gone."""
+    for member, state in zip(run.members, run.states, strict=True):
+        one = seen.get(member.name)
+        if (one is None or not one.uid.startswith(member.uid)) and run.ended_at is None:
+            assert state not in (State.PENDING, State.MOVING, State.UPDATED), "it was deleted"
+
+
 def check(before: Object, after: Object, seen: dict[str, Seen], now: datetime) -> None:
     """Fail where a look broke a rule."""
     spec = parse_runtime_rollout(after).spec
@@ -373,13 +386,18 @@ def check(before: Object, after: Object, seen: dict[str, Seen], now: datetime) -
     for was, is_now in moves:
         assert was is is_now or is_now in LEGAL.get(was, ()), f"{was.name} became {is_now.name}"
 
+    check_deleted(run, seen)
+
     # Limits
     places = range(len(run.members))
-    found = [seen.get(member.name) for member in run.members]
+    members = run.members
+    found = [seen.get(member.name) for member in members]
     down = {
         place
         for place in places
-        if (one := found[place]) is not None and not one.is_available and run.states[place] != State.DROPPED
+        if (one := found[place]) is not None
+        and not one.is_available
+        and one.uid.startswith(members[place].uid)
     }
     way = {place for place in places if run.states[place] in ON_THE_WAY}
     fresh = {place for place in way if moves[place][0] not in ON_THE_WAY}

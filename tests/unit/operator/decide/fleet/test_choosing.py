@@ -169,6 +169,12 @@ def test_choose_members_puts_everybody_into_the_first_wave_that_takes_it(
             assert wave.name == (first or where)
 
 
+def test_choose_members_takes_the_image_of_the_stable_revision_for_the_one_from_before():
+    changing = service("mail/changing", image=CPU)
+    changing["status"]["runtime"]["stableImage"] = "registry.example/onnx:0"
+    assert [one.had for one in chosen(spec(), changing).members] == ["registry.example/onnx:0"]
+
+
 def test_read_seen_reads_what_the_operator_writes():
     world = World(make_runtime(default=True), replicas=1)
     world.reconcile()

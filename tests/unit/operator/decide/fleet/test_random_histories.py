@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.decide.fleet.cluster import Cluster
 
-from modelservice_operator.facts.fleet import OVER, State
+from modelservice_operator.facts.fleet import BACK, OVER, State
 
 MEMBERS = 9
 NAMES = st.sampled_from([f"s{number:02}" for number in range(MEMBERS)])
@@ -33,7 +33,9 @@ CHANGES = st.fixed_dictionaries(
 )
 REQUESTS = st.sampled_from(["approve@one", "approve@rest", "pause", "resume", "abort", "rollback", "what"])
 ANSWERS = ["take", "take", "arrive", "arrive", "give_up"]
-ACCIDENTS = ["break_down", "vanish", "heal", "change", "pin", "move_away", "delete", "replace"]
+ACCIDENTS = ["break_down", "vanish", "heal", "change", "pin", "move_away", "delete", "replace", "update"]
+OWN_UPDATES = st.lists(st.tuples(NAMES, st.booleans()), max_size=3)
+"""Members that take the image as their users ask when a run begins, and whether they get it."""
 EVENTS = st.lists(
     st.one_of(
         st.just(("look",)),
@@ -45,6 +47,9 @@ EVENTS = st.lists(
         st.tuples(st.just("wait"), st.sampled_from([1, 30, 700, 4000])),
         st.tuples(st.just("ask"), REQUESTS),
         st.tuples(st.just("edit"), CHANGES),
+        st.tuples(st.just("end_update"), NAMES, st.booleans()),
+        st.tuples(st.just("apply_newer"), CHANGES),
+        st.just(("look_at_older",)),
     ),
     max_size=60,
 )
@@ -58,6 +63,8 @@ def happen(cluster: Cluster, number: int, event: tuple[Any, ...]) -> None:
         cluster.ask(f"{facts[0]}@{number}")
     elif kind == "edit":
         cluster.edit(**facts[0])
+    elif kind == "apply_newer":
+        cluster.apply_newer(waves=WAVES, **facts[0])
     elif kind == "all_arrive":
         for name in list(cluster.services):
             cluster.take(name)
@@ -73,15 +80,36 @@ def quiesce(cluster: Cluster) -> None:
         cluster.ask(request)
         cluster.look()
     for name in list(cluster.services):
+        cluster.end_update(name, True)
         cluster.heal(name)
 
 
+def assert_back(cluster: Cluster) -> None:
+    """Whoever is said to be back has the image of the start, unless its user asked for another one since."""
+    images, wanted = cluster.status.get("images"), cluster.asked_for
+    for line, state in zip(cluster.status.get("members", ()), cluster.states, strict=True):
+        name, uid, had, _ = line.split(" ")
+        service = cluster.services.get(name.partition("/")[2])
+        is_it = service is not None and service.uid.startswith(uid)
+        if service is not None and is_it and state in BACK and service.name not in wanted:
+            assert service.stable == images[int(had)]
+
+
 @settings(max_examples=80)
-@given(CHANGES, EVENTS, st.sampled_from([("one", "rest"), ("one",), ()]), st.booleans())
+@given(CHANGES, OWN_UPDATES, EVENTS, st.sampled_from([("one", "rest"), ("one",), ()]), st.booleans())
 def test_any_history_keeps_the_rules_and_ends(
-    spec: dict[str, Any], events: list[tuple[Any, ...]], approved: tuple[str, ...], is_taken_back: bool
+    spec: dict[str, Any],
+    updates: list[tuple[str, bool]],
+    events: list[tuple[Any, ...]],
+    approved: tuple[str, ...],
+    is_taken_back: bool,
 ) -> None:
     cluster = Cluster(MEMBERS, waves=WAVES, **spec)
+    for name, _ in updates:
+        cluster.update(name)
+    cluster.look()
+    for name, is_well in updates:
+        cluster.end_update(name, is_well)
     for wave in approved:
         cluster.ask(f"approve@{wave}")
         cluster.look()
@@ -98,6 +126,9 @@ def test_any_history_keeps_the_rules_and_ends(
     assert phase == "RolledBack" or not is_taken_back or "members" not in cluster.status
     if phase == "RolledBack":
         assert not set(states) & {State.UPDATED, State.FAILED}
+        assert_back(cluster)
+    for older in cluster.others:
+        assert "startedAt" not in cluster.status or "endedAt" in older["status"]
     if phase == "Halted":
         assert cluster.status["counts"]["failed"] > cluster.rollout["spec"].get("maxFailures", 0)
 
