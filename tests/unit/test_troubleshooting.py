@@ -34,7 +34,7 @@ NOT_REASONS = {
         AwaitingApproval AwaitingWindow FleetActionAccepted FleetActionRefused ImageNotNamed
         MemberDeadlineExceeded MemberFailed MembersFailed NoMembers
         OutsideMaintenanceWindow RollbackAll RollbackFailed RollingBack RolloutGivenUp
-        TooManyFailures TooManyMembers TooManyUnavailable WaveComplete WaveInProgress""",
+        TooManyFailures TooManyMembers TooManyUnavailable WaveComplete WaveInProgress WindowInvalid""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",
     "what other controllers tell, and we translate": """
         ContainerCannotRun ContainerCreating DeadlineExceeded ErrImageNeverPull ErrImagePull

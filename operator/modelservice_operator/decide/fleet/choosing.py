@@ -31,9 +31,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChoiceProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nobody can be chosen yet.
+    """What somebody has to mend before anybody can be chosen, or may start.
 
-    `reason` is `RuntimeNotFound`, `RuntimeInvalid`, `ImageNotNamed` or `TooManyMembers`.
+    `reason` is `RuntimeNotFound`, `RuntimeInvalid`, `ImageNotNamed`, `TooManyMembers`, `WindowInvalid` or
+    `InvalidSpec`.
     """
 
     reason: str

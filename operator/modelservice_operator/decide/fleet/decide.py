@@ -15,17 +15,16 @@ from modelservice_operator.decide.fleet.model import Around, Step
 from modelservice_operator.decide.fleet.planner import plan
 from modelservice_operator.decide.fleet.record import begin_run, read_run, read_spec
 from modelservice_operator.facts.fleet import OVER
-from modelservice_operator.facts.maintenance import WindowError, opening, parse_window
+from modelservice_operator.facts.maintenance import Opening, WindowError, opening, parse_window
 from modelservice_operator.facts.succession import find_predecessors, find_successor, has_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from modelservice_operator.api import RuntimeRollout
+    from modelservice_operator.api import RuntimeRollout, RuntimeRolloutSpec
     from modelservice_operator.api.fleet_status import FleetPhase
     from modelservice_operator.decide.fleet.model import Run, Seen
-    from modelservice_operator.facts.maintenance import Opening
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,33 +62,44 @@ def decide_fleet(fleet: Fleet, now: datetime) -> FleetDecision:
     """Return what to do about one RuntimeRollout."""
     try:
         rollout = parse_runtime_rollout(fleet.rollout)
-        windows = [
-            parse_window(one.schedule, one.time_zone, one.duration_seconds)
-            for one in rollout.spec.maintenance_windows
-        ]
     except InvalidSpec as problems:
         return FleetDecision(problem=ChoiceProblem(reason="InvalidSpec", message=str(problems)))
-    except WindowError as error:
-        message = f"spec.maintenanceWindows: {error}"
-        return FleetDecision(problem=ChoiceProblem(reason="InvalidSpec", message=message))
     status = fleet.rollout.get("status") or {}
     run, answer = read_run(fleet.rollout, rollout.spec), read_answer(status)
     request = find_request(fleet.rollout)
     if request is not None:
         run, answer = obey(run, request, find_successor(fleet.rollout, fleet.others), now)
-    turn = _Turn(fleet, rollout, run, opening(windows, now), now)
+    turn = _Turn(fleet, rollout, run, _opening(rollout.spec, now), now)
     decision = turn.go_on(run) if has_started(fleet.rollout) else turn.begin()
     return replace(decision, answer=answer)
+
+
+def _opening(spec: RuntimeRolloutSpec, now: datetime) -> Opening | ChoiceProblem:
+    """Return whether members may start, or what is wrong with the windows."""
+    windows = []
+    for number, one in enumerate(spec.maintenance_windows):
+        try:
+            windows.append(parse_window(one.schedule, one.time_zone, one.duration_seconds))
+        except WindowError as error:
+            message = f"spec.maintenanceWindows[{number}].{error}"
+            return ChoiceProblem(reason="WindowInvalid", message=message)
+    return opening(windows, now)
 
 
 class _Turn:
     """One RuntimeRollout that can be understood, and what it goes by."""
 
     def __init__(
-        self, fleet: Fleet, rollout: RuntimeRollout, run: Run, windows: Opening, now: datetime
+        self,
+        fleet: Fleet,
+        rollout: RuntimeRollout,
+        run: Run,
+        windows: Opening | ChoiceProblem,
+        now: datetime,
     ) -> None:
         self._fleet, self._spec, self._run, self._now = fleet, rollout.spec, run, now
-        self._windows = windows
+        self._broken = windows if isinstance(windows, ChoiceProblem) else None
+        self._windows = windows if isinstance(windows, Opening) else Opening(is_open=False, changes_at=None)
         self._newer = find_successor(fleet.rollout, fleet.others)
 
     def begin(self) -> FleetDecision:
@@ -102,6 +112,8 @@ class _Turn:
         if spec.paused or run.paused:
             by = "spec.paused is true" if spec.paused else "somebody asked for that; 'resume' goes on"
             return self._waiting("Paused", "Paused", f"No members are chosen yet: {by}.")
+        if self._broken is not None:
+            return self._problem(self._broken)
         choice = choose_members(spec, self._fleet.services or (), self._fleet.runtimes)
         if isinstance(choice, ChoiceProblem):
             return self._problem(choice)
@@ -112,14 +124,18 @@ class _Turn:
         return replace(self.go_on(begun), runtime=choice.runtime, supersedes=supersedes)
 
     def go_on(self, run: Run) -> FleetDecision:
-        """Return the next step of a run."""
+        """Return the next step of a run; windows that cannot be understood hold up starts alone."""
         around = Around(
             runtime=self._spec.target.runtime,
             is_open=self._windows.is_open,
             changes_at=self._windows.changes_at,
             superseded_by=self._newer,
         )
-        return self._decision(plan(read_spec(self._spec), run, self._fleet.seen, around, self._now))
+        step = plan(read_spec(self._spec), run, self._fleet.seen, around, self._now)
+        if self._broken is None or step.run.phase != "AwaitingWindow":
+            return self._decision(step)
+        step = replace(step, reason=self._broken.reason, message=self._broken.message)
+        return replace(self._decision(step), problem=self._broken)
 
     def _problem(self, problem: ChoiceProblem) -> FleetDecision:
         return replace(self._waiting("Pending", problem.reason, problem.message), problem=problem)

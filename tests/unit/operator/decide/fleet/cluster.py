@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.unit.operator.builders import make_runtime
 
-from modelservice_operator.api import RuntimeRolloutStatus, parse_runtime_rollout
+from modelservice_operator.api import RuntimeRolloutSpec, RuntimeRolloutStatus, parse_runtime_rollout
 from modelservice_operator.cache.fleet import FleetBook
 from modelservice_operator.cache.workqueue import Key
 from modelservice_operator.decide.fleet.decide import Fleet, FleetDecision, decide_fleet
@@ -28,7 +28,7 @@ from modelservice_operator.facts.fleet import (
     State,
 )
 from modelservice_operator.facts.labels import API_VERSION, FLEET_ACTION
-from modelservice_operator.facts.maintenance import opening, parse_window
+from modelservice_operator.facts.maintenance import WindowError, opening, parse_window
 
 if TYPE_CHECKING:
     from modelservice_operator.decide.fleet.model import Run, Seen
@@ -146,6 +146,12 @@ class Cluster:
         number = len(self.others)
         self.rollout = make_rollout("june" if number == 1 else f"june-{number}", age=number, **spec)
 
+    def delete_newer(self) -> None:
+        """Delete the newest one, where there is another one."""
+        if self.others:
+            self.book.remove(self.rollout["metadata"]["name"])
+            self.rollout = self.others.pop()
+
     @property
     def older(self) -> Object:
         """The RuntimeRollout before the newest one."""
@@ -190,6 +196,8 @@ class Cluster:
             return
         self.rollout["status"] = json.loads(json.dumps(status))
         self.book.put(self.rollout)
+        if "startedAt" in status and "startedAt" not in (before.get("status") or {}):
+            self._check_members()
         RuntimeRolloutStatus.model_validate(self.rollout["status"], extra="forbid")
         check_end(before, self.rollout)
         if "startedAt" in status and self.decision.step is not None:
@@ -217,6 +225,11 @@ class Cluster:
     def _all(self) -> str:
         services = [one.as_object() for one in self.services.values()]
         return json.dumps([self.rollout, self.others, services])
+
+    def _check_members(self) -> None:
+        for line in self.status.get("members") or ():
+            name, _, had, _ = line.split(" ")
+            assert self.status["images"][int(had)] == self.services[name.partition("/")[2]].stable
 
     def _seen(self) -> dict[str, Seen]:
         return {f"{self.namespace}/{name}": read_seen(one.as_object()) for name, one in self.services.items()}
@@ -369,6 +382,15 @@ def check_end(before: Object, after: Object) -> None:
         assert now.get("failures") == was.get("failures"), "what becomes of them is told by the newer one"
 
 
+def is_open_at(spec: RuntimeRolloutSpec, now: datetime) -> bool:
+    """Whether members may start; not, where that cannot be understood."""
+    windows = [(one.schedule, one.time_zone, one.duration_seconds) for one in spec.maintenance_windows]
+    try:
+        return opening([parse_window(*one) for one in windows], now).is_open
+    except WindowError:
+        return False
+
+
 def check_deleted(run: Run, seen: dict[str, Seen]) -> None:
     """Fail where a run that goes on counts on members that are gone."""
     for member, state in zip(run.members, run.states, strict=True):
@@ -409,13 +431,10 @@ def check(before: Object, after: Object, seen: dict[str, Seen], now: datetime) -
 
     # Turns
     started = [place for place in fresh if run.states[place] == State.MOVING]
-    windows = [
-        parse_window(one.schedule, one.time_zone, one.duration_seconds) for one in spec.maintenance_windows
-    ]
     if started:
         is_paused = limits.paused or run.paused
         assert not is_paused, "started while paused"
-        assert opening(windows, now).is_open, "started outside of the windows"
+        assert is_open_at(spec, now), "started outside of the windows"
         assert run.failed <= limits.max_failures, "started though too many failed"
         assert run.phase not in OVER, f"started while {run.phase}"
     first = 0

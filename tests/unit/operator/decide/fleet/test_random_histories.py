@@ -18,6 +18,8 @@ WAVES = [
     {"name": "rest", "rest": True, "approval": True},
 ]
 CLOSED_OFTEN = [{"schedule": "0 * * * *", "durationSeconds": 600}]
+BROKEN = [{"schedule": "99 22 * * *", "durationSeconds": 600}]
+"""The API server takes it, and nobody understands it."""
 CHANGES = st.fixed_dictionaries(
     {},
     optional={
@@ -28,7 +30,7 @@ CHANGES = st.fixed_dictionaries(
         "soakSeconds": st.sampled_from([0, 30]),
         "memberDeadlineSeconds": st.sampled_from([60, 3600]),
         "onFailure": st.sampled_from(["Halt", "RollbackFailed", "RollbackAll"]),
-        "maintenanceWindows": st.sampled_from([[], CLOSED_OFTEN]),
+        "maintenanceWindows": st.sampled_from([[], CLOSED_OFTEN, BROKEN]),
     },
 )
 REQUESTS = st.sampled_from(["approve@one", "approve@rest", "pause", "resume", "abort", "rollback", "what"])
@@ -43,6 +45,7 @@ EVENTS = st.lists(
         st.just(("kill",)),
         st.tuples(st.sampled_from(ANSWERS), NAMES),
         st.just(("all_arrive",)),
+        st.just(("all_give_up",)),
         st.tuples(st.sampled_from(ACCIDENTS), NAMES),
         st.tuples(st.just("wait"), st.sampled_from([1, 30, 700, 4000])),
         st.tuples(st.just("ask"), REQUESTS),
@@ -64,11 +67,12 @@ def happen(cluster: Cluster, number: int, event: tuple[Any, ...]) -> None:
     elif kind == "edit":
         cluster.edit(**facts[0])
     elif kind == "apply_newer":
-        cluster.apply_newer(waves=WAVES, **facts[0])
-    elif kind == "all_arrive":
+        waves = {"waves": cluster.rollout["spec"]["waves"]} if "waves" in cluster.rollout["spec"] else {}
+        cluster.apply_newer(**waves, **facts[0])
+    elif kind in ("all_arrive", "all_give_up"):
         for name in list(cluster.services):
             cluster.take(name)
-            cluster.arrive(name)
+            (cluster.arrive if kind == "all_arrive" else cluster.give_up)(name)
     else:
         getattr(cluster, kind)(*facts)
 
@@ -131,6 +135,38 @@ def test_any_history_keeps_the_rules_and_ends(
         assert "startedAt" not in cluster.status or "endedAt" in older["status"]
     if phase == "Halted":
         assert cluster.status["counts"]["failed"] > cluster.rollout["spec"].get("maxFailures", 0)
+
+
+TWO_RUNS = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [("look",), ("look_at_older",), ("all_arrive",), ("all_give_up",), ("delete_newer",)]
+        ),
+        st.tuples(st.just("take"), st.sampled_from(["s00", "s01", "s02"])),
+        st.just(("wait", 4000)),
+        st.tuples(st.just("ask"), st.sampled_from(["abort", "rollback"])),
+        st.tuples(st.just("apply_newer"), CHANGES),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60)
+@given(CHANGES, TWO_RUNS)
+def test_members_obey_the_newest_run_in_any_history(
+    spec: dict[str, Any], events: list[tuple[Any, ...]]
+) -> None:
+    """Runs without waves, one after the other, in which nothing but themselves is in the way."""
+    cluster = Cluster(3, **spec)
+    for number, event in enumerate(events):
+        happen(cluster, number, event)
+    quiesce(cluster)
+    cluster.look_on()
+    assert cluster.status["phase"] in (*OVER, "Halted")
+    for line, state in zip(cluster.status.get("members", ()), cluster.states, strict=True):
+        name, _, _, gets = line.split(" ")
+        if state == State.UPDATED and cluster.status["phase"] != "Superseded":
+            assert cluster.services[name.partition("/")[2]].stable == cluster.status["images"][int(gets)]
 
 
 @settings(max_examples=15)
