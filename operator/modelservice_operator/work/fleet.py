@@ -143,16 +143,20 @@ class FleetReconciler:
         return found
 
     async def _write(self, rollout: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-        """Whether the status says this now; False where the RuntimeRollout is gone."""
+        """Whether the status says this now; False where this one is gone, or was changed meanwhile.
+
+        It is written to what was read alone: one that was made anew by the same name inherits nothing.
+        """
         old = rollout.get("status") or {}
         patch = merge_patch(old, new)
         if patch.keys() <= _UNTOLD:
             return True
-        name = rollout["metadata"]["name"]
+        name, version = rollout["metadata"]["name"], rollout["metadata"]["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version}, "status": patch}
         try:
-            answer = await self.api.patch_status(RUNTIME_ROLLOUTS, "", name, {"status": patch})
-        except NotFoundError:
-            return False
+            answer = await self.api.patch_status(RUNTIME_ROLLOUTS, "", name, body)
+        except (NotFoundError, ConflictError):
+            return False  # the watch brings what there is instead, and wakes us
         self.ingest.on_rollout_written(answer)
         for transition in fleet_transitions(old, new):
             self.recorder.record(rollout, transition)
