@@ -60,7 +60,11 @@ EVENTS = st.lists(
 
 def happen(cluster: Cluster, number: int, event: tuple[Any, ...]) -> None:
     kind, *facts = event
-    if kind == "kill":
+    if kind == "begin_newer":
+        happen(cluster, number, ("apply_newer", *facts))
+        cluster.look()
+        cluster.look_at_older()
+    elif kind == "kill":
         cluster.look(is_killed=True)
     elif kind == "ask":
         cluster.ask(f"{facts[0]}@{number}")
@@ -146,12 +150,14 @@ TWO_RUNS = st.lists(
         st.just(("wait", 4000)),
         st.tuples(st.just("ask"), st.sampled_from(["abort", "rollback"])),
         st.tuples(st.just("apply_newer"), CHANGES),
+        st.tuples(st.just("begin_newer"), CHANGES),
     ),
+    min_size=8,
     max_size=25,
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(CHANGES, TWO_RUNS)
 def test_members_obey_the_newest_run_in_any_history(
     spec: dict[str, Any], events: list[tuple[Any, ...]]
