@@ -1,8 +1,9 @@
 """Which RuntimeRollout commands: of those of one ModelRuntime the newest that has started. Pure.
 
-So a member obeys at most one run. From the moment at which a newer one starts, an older one tells nobody
-anything, whatever its phase: one that is at its end by then stays as it is, and any other is superseded, for
-ever. The newer one waits for no word of the older.
+So a member obeys at most one run; of runs of two ModelRuntimes that both tell it something, the newer one.
+From the moment at which a newer one starts, an older one tells nobody anything, whatever its phase: one that
+is at its end by then stays as it is, and any other is superseded, for ever. The newer one waits for no word
+of the older.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """The way of a run through its waves: one look at it. Pure.
 
+0. A run that has ended stays as it is. One in whose stead a newer one commands (`facts.succession`) leaves
+   those on the way to that one, and has ended.
 1. Members on the way (`members`): each has arrived, has failed, was deleted or went elsewhere, or goes on.
+   Whoever was deleted counts no more, and whoever failed has failed, whatever becomes of it.
 2. Back, where that is wanted: everybody who moved (`RollingBack`), or those that failed (`RollbackFailed`).
    Neither windows nor a pause nor an approval is waited for. Members on the way there turn round at once;
    others start as far as the limits allow, those that do not answer first.
