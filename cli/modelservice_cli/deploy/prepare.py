@@ -29,9 +29,16 @@ _TAG_DIGITS = 12
 def check_model(arguments: argparse.Namespace) -> None:
     """Check what is said of the model, as far as nobody has to be asked. Raises PipelineError."""
     if not Path(arguments.model).exists():
-        parse_reference(arguments.model)
+        _check_reference(arguments.model)
     elif arguments.registry is None:
         raise PipelineError("--registry says where to push the model: such as registry.example.com/models")
+
+
+def _check_reference(text: str) -> None:
+    try:
+        parse_reference(text)
+    except PipelineError as error:
+        raise PipelineError(f"there is no file or folder {text!r}; as what was pushed: {error}") from None
 
 
 def prepare(arguments: argparse.Namespace, namespace: str | None, *, push: bool = True) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_deploy_that_cannot_be_says_why(
 
 @pytest.mark.parametrize(
     ("model", "sentence"),
-    [("missing.onnx", "'missing.onnx' is no reference"), (".", "--registry says where")],
+    [("missing.onnx", "there is no file or folder 'missing.onnx'"), (".", "--registry says where")],
 )
 def test_deploy_says_what_is_wrong_with_the_model_before_it_looks_for_a_cluster(
     monkeypatch, capsys, tmp_path: Path, model: str, sentence: str
