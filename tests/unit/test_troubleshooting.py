@@ -33,7 +33,7 @@ NOT_REASONS = {
     "phases, reasons and choices of RuntimeRollouts, which no ModelService tells": """
         AwaitingApproval AwaitingWindow FleetActionAccepted FleetActionRefused ImageNotNamed
         MemberDeadlineExceeded MemberFailed MembersFailed NoMembers
-        OutsideMaintenanceWindow RollbackAll RollbackFailed RollingBack RolloutGivenUp
+        OutsideMaintenanceWindow RollbackAll RollbackFailed RollingBack RolloutGivenUp StatusUnreadable
         TooManyFailures TooManyMembers TooManyUnavailable WaveComplete WaveInProgress WindowInvalid""",
     "states of our own planners": "FallingAsleep GivesWay NeedsLeave KeyNotFound NotReported",
     "what other controllers tell, and we translate": """

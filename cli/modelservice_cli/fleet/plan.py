@@ -18,7 +18,15 @@ from modelservice_operator.decide.fleet.model import Acknowledged, Around, Fleet
 from modelservice_operator.decide.fleet.planner import plan
 from modelservice_operator.decide.fleet.record import read_run, read_spec
 from modelservice_operator.decide.fleet.seeing import read_seen
-from modelservice_operator.facts.fleet import FAILED, GOING_BACK, ON_THE_WAY, SKIPPED, Member, State
+from modelservice_operator.facts.fleet import (
+    FAILED,
+    GOING_BACK,
+    ON_THE_WAY,
+    SKIPPED,
+    Member,
+    State,
+    UnreadableError,
+)
 from modelservice_operator.facts.maintenance import MaintenanceWindow, WindowError, opening, parse_window
 
 CHANGE = timedelta(minutes=1)
@@ -95,7 +103,10 @@ def _run(rollout: Manifest, services: Sequence[Object], runtimes: Sequence[Objec
     """The run as it is, or as it would begin."""
     spec, status = rollout.parsed.spec, rollout.raw.get("status") or {}
     if "startedAt" in status:
-        return read_run(rollout.raw, spec)
+        try:
+            return read_run(rollout.raw, spec)
+        except UnreadableError as error:
+            raise CommandError(f"{rollout.parsed.metadata.name} cannot go on: {error}") from None
     choice = choose_members(spec, services, runtimes)
     if isinstance(choice, ChoiceProblem):
         raise CommandError(f"{rollout.parsed.metadata.name} would not start: {choice.message}")

@@ -6,6 +6,7 @@ The list of members is written once; what changes is one letter for each of them
 from __future__ import annotations
 
 import enum
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_MEMBER = re.compile(r"([^ /]+/[^ /]+) ([^ ]+) ([0-9]{1,4}) ([0-9]{1,4})")
 UID_LENGTH = 8
 """Characters of a UID that tell a service from another one that has its name later."""
 OVER = frozenset({"Complete", "RolledBack", "Aborted", "Superseded"})
@@ -47,6 +49,10 @@ SKIPPED = frozenset({State.BROKEN, State.PINNED, State.ELSEWHERE})
 BACK = frozenset({State.RETURNED, State.FAILED_RETURNED})
 
 
+class UnreadableError(ValueError):
+    """A status that no operator wrote: somebody edited it. The sentence names the field."""
+
+
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A ModelService of a run."""
 
@@ -79,13 +85,30 @@ def request_of(rollout: str, uid: str, *, is_back: bool) -> str:
 
 
 def read_members(status: Mapping[str, Any]) -> tuple[Member, ...]:
-    """Return the members in their order; those that cannot be read are none."""
+    """Return the members in their order. Raises UnreadableError."""
     images = status.get("images") or ()
     return tuple(_read_member(line, images) for line in status.get("members") or ())
 
 
+def read_states(status: Mapping[str, Any]) -> tuple[State, ...]:
+    """Return the state of each member. Raises UnreadableError."""
+    letters, members = status.get("states") or "", len(status.get("members") or ())
+    if len(letters) != members:
+        raise UnreadableError(f"status.states: expected {members} letters, got {len(letters)}")
+    try:
+        return tuple(map(State, letters))
+    except ValueError:
+        known = "".join(State)
+        raise UnreadableError(f"status.states: expected letters of {known}, got {letters[:40]!r}") from None
+
+
 def _read_member(line: str, images: Sequence[str]) -> Member:
-    name, uid, had, gets = line.split(" ")
+    found = _MEMBER.fullmatch(line)
+    if found is None:
+        raise UnreadableError(f"status.members: expected 'NAMESPACE/NAME UID HAD GETS', got {line!r}")
+    name, uid, had, gets = found.groups()
+    if max(int(had), int(gets)) >= len(images):
+        raise UnreadableError(f"status.members: {line!r} names an image that status.images does not have")
     return Member(name=name, uid=uid, had=images[int(had)], gets=images[int(gets)])
 
 
@@ -101,14 +124,24 @@ def write_members(members: Iterable[Member]) -> dict[str, Any]:
 
 
 def read_assignments(rollout: Mapping[str, Any]) -> dict[str, Assignment]:
-    """Return what those members are told that are on the way, by their names, while this run commands."""
+    """Return what those members are told that are on the way, by their names, while this run commands.
+
+    Nobody is told anything where that cannot be read.
+    """
+    try:
+        return _read_assignments(rollout)
+    except UnreadableError:
+        return {}  # the look at the RuntimeRollout says why
+
+
+def _read_assignments(rollout: Mapping[str, Any]) -> dict[str, Assignment]:
     status, metadata = rollout.get("status") or {}, rollout["metadata"]
-    lines, states, images = status.get("members") or (), status.get("states") or "", status.get("images")
+    lines, images = status.get("members") or (), status.get("images") or ()
     runtime = _read_runtime(rollout["spec"], status)
     told = {}
-    for line, state in zip(lines, states, strict=False):
+    for line, state in zip(lines, read_states(status), strict=True):
         if state in ON_THE_WAY:
-            member, is_back = _read_member(line, images or ()), state in GOING_BACK
+            member, is_back = _read_member(line, images), state in GOING_BACK
             told[member.name] = Assignment(
                 rollout=metadata["name"],
                 request=request_of(metadata["name"], metadata["uid"], is_back=is_back),

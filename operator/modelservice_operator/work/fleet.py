@@ -184,6 +184,6 @@ class FleetReconciler:
 def _count(name: str, status: Mapping[str, Any]) -> None:
     counts = status.get("counts") or {}
     for state in COUNTED if counts else ():
-        metrics.FLEET_MEMBERS.labels(name, state).set(counts[state])
+        metrics.FLEET_MEMBERS.labels(name, state).set(counts.get(state, 0))
     for phase in get_args(FleetPhase):
         metrics.FLEET_PHASE.labels(name, phase).set(phase == status.get("phase"))

@@ -33,8 +33,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 class ChoiceProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody has to mend before anybody can be chosen, or may start.
 
-    `reason` is `RuntimeNotFound`, `RuntimeInvalid`, `ImageNotNamed`, `TooManyMembers`, `WindowInvalid` or
-    `InvalidSpec`.
+    `reason` is `RuntimeNotFound`, `RuntimeInvalid`, `ImageNotNamed`, `TooManyMembers`, `WindowInvalid`,
+    `StatusUnreadable` or `InvalidSpec`.
     """
 
     reason: str

@@ -14,7 +14,7 @@ from modelservice_operator.decide.fleet.choosing import ChoiceProblem, choose_me
 from modelservice_operator.decide.fleet.model import Around, Step
 from modelservice_operator.decide.fleet.planner import plan
 from modelservice_operator.decide.fleet.record import begin_run, read_run, read_spec
-from modelservice_operator.facts.fleet import OVER
+from modelservice_operator.facts.fleet import OVER, UnreadableError
 from modelservice_operator.facts.maintenance import Opening, WindowError, opening, parse_window
 from modelservice_operator.facts.succession import find_predecessors, find_successor, has_started
 
@@ -64,14 +64,23 @@ def decide_fleet(fleet: Fleet, now: datetime) -> FleetDecision:
         rollout = parse_runtime_rollout(fleet.rollout)
     except InvalidSpec as problems:
         return FleetDecision(problem=ChoiceProblem(reason="InvalidSpec", message=str(problems)))
-    status = fleet.rollout.get("status") or {}
-    run, answer = read_run(fleet.rollout, rollout.spec), read_answer(status)
+    try:
+        run = read_run(fleet.rollout, rollout.spec)
+    except UnreadableError as error:
+        return FleetDecision(problem=_unreadable(error))
+    answer = read_answer(fleet.rollout.get("status") or {})
     request = find_request(fleet.rollout)
     if request is not None:
         run, answer = obey(run, request, find_successor(fleet.rollout, fleet.others), now)
     turn = _Turn(fleet, rollout, run, _opening(rollout.spec, now), now)
     decision = turn.go_on(run) if has_started(fleet.rollout) else turn.begin()
     return replace(decision, answer=answer)
+
+
+def _unreadable(error: UnreadableError) -> ChoiceProblem:
+    """Nobody can tell any more who the members are, or which of them have moved."""
+    remedy = "Nobody is told anything any more: delete it, and make another one"
+    return ChoiceProblem(reason="StatusUnreadable", message=f"{error}. {remedy}.")
 
 
 def _opening(spec: RuntimeRolloutSpec, now: datetime) -> Opening | ChoiceProblem:

@@ -81,10 +81,15 @@ def plan(spec: FleetSpec, run: Run, seen: Mapping[str, Seen], around: Around, no
     return look.step(phase)
 
 
-def _as_seen(member: Member, seen: Seen | None) -> Seen | None:
-    """Return what is seen of a member, None where it was deleted: another one of its name is a stranger."""
-    is_it = seen is not None and not seen.is_deleting and seen.uid.startswith(member.uid)
-    return seen if is_it else None
+def _as_seen(member: Member, seen: Seen | None, now: datetime) -> Seen | None:
+    """Return what is seen of a member, None where it was deleted: another one of its name is a stranger.
+
+    A time to come is of a clock that was wrong: whoever waits for it would wait for ever.
+    """
+    if seen is None or seen.is_deleting or not seen.uid.startswith(member.uid):
+        return None
+    is_to_come = seen.ready_since is not None and seen.ready_since > now
+    return replace(seen, ready_since=now) if is_to_come else seen
 
 
 class _Look:
@@ -94,9 +99,9 @@ class _Look:
         self, spec: FleetSpec, run: Run, seen: Mapping[str, Seen], around: Around, now: datetime
     ) -> None:
         self.spec, self.run, self.around, self.now = spec, run, around, now
-        self._seen = [_as_seen(one, seen.get(one.name)) for one in run.members]
+        self._seen = [_as_seen(one, seen.get(one.name), now) for one in run.members]
         self._states = [State(letter) for letter in run.states]
-        self._since = dict(run.moving)
+        self._since = {place: min(since, now) for place, since in run.moving.items()}
         self._failures = list(run.failures)
         self._waves = list(run.waves)
         self._released: list[str] = []
@@ -289,4 +294,4 @@ class _Look:
     def _ended_at(self, phase: FleetPhase) -> datetime | None:
         if phase not in OVER or self._on_the_way:
             return None
-        return self.run.ended_at or self.now
+        return min(self.run.ended_at or self.now, self.now)

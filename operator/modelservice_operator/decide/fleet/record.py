@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from modelservice_operator.decide.fleet.model import Failure, FleetSpec, Run, WaveState
-from modelservice_operator.facts.fleet import State, read_members, request_of
+from modelservice_operator.facts.fleet import State, UnreadableError, read_members, read_states, request_of
 from modelservice_operator.facts.succession import has_started
 from modelservice_operator.facts.text.times import parse_time
 
@@ -45,15 +45,18 @@ def begin_run(known: Run, choice: Choice) -> Run:
 
 
 def read_run(rollout: Mapping[str, Any], spec: RuntimeRolloutSpec) -> Run:
-    """Return what is remembered; of one that has not started the waves alone, without members."""
+    """Return what is remembered; of one that has not started the waves alone, without members.
+
+    Raises UnreadableError where somebody edited the status so that it is none.
+    """
     metadata, status = rollout["metadata"], rollout.get("status") or {}
-    members, told = read_members(status), {one["name"]: one for one in status.get("waves") or ()}
+    members, states = read_members(status), read_states(status)
     places = {member.name: place for place, member in enumerate(members)}
     return Run(
         request=request_of(metadata["name"], metadata["uid"], is_back=False),
         members=members,
-        states=str(status.get("states") or ""),
-        waves=tuple(_read_wave(one.name, one.approval, told.get(one.name) or {}) for one in spec.waves),
+        states="".join(states),
+        waves=_read_waves(status, spec, len(members)),
         moving={
             places[one["member"]]: since
             for one in status.get("moving") or ()
@@ -69,6 +72,15 @@ def read_run(rollout: Mapping[str, Any], spec: RuntimeRolloutSpec) -> Run:
         ended_at=parse_time(status.get("endedAt")),
         has_started=has_started(rollout),
     )
+
+
+def _read_waves(status: Mapping[str, Any], spec: RuntimeRolloutSpec, members: int) -> tuple[WaveState, ...]:
+    told = {one["name"]: one for one in status.get("waves") or ()}
+    waves = tuple(_read_wave(one.name, one.approval, told.get(one.name) or {}) for one in spec.waves)
+    counted = sum(one.members for one in waves)
+    if counted != members:
+        raise UnreadableError(f"status.waves: expected {members} members in the waves of spec, got {counted}")
+    return waves
 
 
 def _read_wave(name: str, needs_approval: bool, told: Mapping[str, Any]) -> WaveState:

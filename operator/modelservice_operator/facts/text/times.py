@@ -15,7 +15,7 @@ def parse_time(text: object) -> datetime | None:
 def _parse(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for what is before the year 1 in UTC
         return None
 
 

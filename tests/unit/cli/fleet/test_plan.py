@@ -238,6 +238,20 @@ def test_plan_of_one_that_has_started_goes_on_from_there():
     assert minutes(plan)["d"] == 2  # b arrives, and soaks for a minute
 
 
+def test_plan_of_one_whose_status_cannot_be_read_says_why():
+    manifest: Object = {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "RuntimeRollout",
+        "metadata": {"name": "cve", "uid": "9876543210"},
+        "spec": {"target": {"runtime": "onnx"}},
+        "status": {"startedAt": "2026-05-01T11:00:00Z", "members": ["mail/a 01234567 0 1"], "states": "P"},
+    }
+    rollout = Manifest(parsed=parse_runtime_rollout(manifest), raw=manifest)
+
+    with pytest.raises(CommandError, match=r"cve cannot go on: status\.members: .* names an image"):
+        plan_rollout(rollout, [], [], NOW)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
