@@ -25,17 +25,24 @@ class Answer:
 
 
 def plan_request(rollout: Object, verb: Verb, wave: str | None, now: datetime) -> str:
-    """Return what to ask. CommandError: no wave is named, and none waits.
+    """Return what to ask. CommandError: no wave is named and none waits, or there is none of that name.
 
     The time makes it another request than the last one.
     """
-    what = f"approve@{wave or _wave_to_approve(rollout)}" if verb == "approve" else verb
+    what = f"approve@{_wave_to_approve(rollout, wave)}" if verb == "approve" else verb
     return f"{what}@{now:%Y%m%dT%H%M%S.%fZ}"
 
 
-def _wave_to_approve(rollout: Object) -> str:
-    """The wave whose turn it is, or the next one that needs a person."""
+def _wave_to_approve(rollout: Object, wave: str | None) -> str:
+    """The wave that is named, else that whose turn it is, or the next one that needs a person."""
     status = fleet_status(rollout)
+    if wave is not None:
+        names = [str(one.get("name")) for one in (rollout.get("spec") or {}).get("waves") or ()]
+        if wave not in names:
+            raise CommandError(
+                f"--wave: {status.name} has no wave {wave!r}, it has: {', '.join(names) or 'none'}"
+            )
+        return wave
     held = [one.name for one in status.waves if one.needs_approval and one.turn != "done"]
     if held:
         return held[0]

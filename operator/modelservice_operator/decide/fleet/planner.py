@@ -36,7 +36,7 @@ from modelservice_operator.decide.fleet.members import (
     judge_start,
 )
 from modelservice_operator.decide.fleet.model import Failure, Step
-from modelservice_operator.decide.fleet.wording import describe
+from modelservice_operator.decide.fleet.wording import Hold, describe
 from modelservice_operator.facts.fleet import FAILED, GOING_BACK, ON_THE_WAY, OVER, State
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class _Look:
         self._waves = list(run.waves)
         self._released: list[str] = []
         self._due: list[datetime] = []
+        self._awaited: list[str] = []
         self._on_the_way = {place for place, state in enumerate(self._states) if state in ON_THE_WAY}
         self._unavailable = {
             place
@@ -261,6 +262,8 @@ class _Look:
             verdict = judge_start(self.spec, self._case(place, State.PENDING), self.now)
             if verdict.state is State.MOVING and not self._has_room(place):
                 continue  # those behind it may be left out all the same
+            if verdict.state is State.PENDING:
+                self._awaited.append(self.run.members[place].name)
             self._settle(place, verdict)
 
     # What it comes to
@@ -277,7 +280,8 @@ class _Look:
             ended_at=self._ended_at(phase),
         )
         wave = self._current.name if self._current is not None else ""
-        reason, message = describe(self.spec, run, self.around, wave, len(self._unavailable))
+        hold = Hold(wave=wave, unavailable=len(self._unavailable), awaited=self._awaited)
+        reason, message = describe(self.spec, run, self.around, hold)
         if phase in ("AwaitingWindow", "Progressing") and self.around.changes_at is not None:
             self._due.append(self.around.changes_at)
         left = [(due - self.now).total_seconds() for due in self._due if due > self.now]

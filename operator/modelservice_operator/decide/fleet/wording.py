@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from modelservice_operator.facts.fleet import SKIPPED, State
 from modelservice_operator.facts.text.times import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from modelservice_operator.decide.fleet.model import Around, FleetSpec, Run
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is at, and what may hold it up."""
+
+    wave: str
+    """The wave whose turn it is; empty behind the last."""
+    unavailable: int
+    awaited: Sequence[str]
+    """Members whose turn it is, and that are in a change of their own."""
+
 
 _PLAIN = {
     "RollingBack": "Members take back the image that they had. ",
@@ -28,9 +43,9 @@ def updated_text(updated: int, members: int) -> str:
     return f"{updated} of {members_text(members)} {'is' if members == 1 else 'are'} updated"
 
 
-def describe(spec: FleetSpec, run: Run, around: Around, wave: str, unavailable: int) -> tuple[str, str]:
+def describe(spec: FleetSpec, run: Run, around: Around, hold: Hold) -> tuple[str, str]:
     """Return reason and message for a run in this phase."""
-    phase, how_far = run.phase, _how_far(run)
+    phase, how_far, wave = run.phase, _how_far(run), hold.wave
     if phase == "Superseded":
         return "Superseded", f"RuntimeRollout {around.superseded_by} took over. {how_far}"
     if phase == "Halted":
@@ -38,6 +53,8 @@ def describe(spec: FleetSpec, run: Run, around: Around, wave: str, unavailable: 
     if phase == "Complete" and not run.members:
         taken = f"takes no service with ModelRuntime {around.runtime} that could get the image"
         return "NoMembers", f"Nobody moved: at the start, spec.selector {taken}."
+    if phase in ("RollingBack", "Progressing") and (crowded := _crowded(spec, run, hold.unavailable)):
+        return "TooManyUnavailable", f"{crowded} {how_far}"
     if phase in _PLAIN:
         return phase, f"{_PLAIN[phase]}{how_far}"
     if phase == "Paused":
@@ -48,18 +65,27 @@ def describe(spec: FleetSpec, run: Run, around: Around, wave: str, unavailable: 
     if phase == "AwaitingWindow":
         when = f" before {format_time(around.changes_at)}" if around.changes_at else ""
         return "OutsideMaintenanceWindow", f"No member starts{when}: all windows are closed. {how_far}"
-    return _progressing(spec, run, wave, unavailable, how_far)
+    return "WaveInProgress", f"{f'Wave {wave}: ' if wave else ''}{how_far}{_awaited(hold.awaited)}"
 
 
-def _progressing(spec: FleetSpec, run: Run, wave: str, unavailable: int, how_far: str) -> tuple[str, str]:
+def _crowded(spec: FleetSpec, run: Run, unavailable: int) -> str:
+    """Return why nobody starts, there or back; empty where members are on the way, or may be."""
     members = len(run.members) - run.count(State.DROPPED)
     most = spec.most_unavailable(members)
-    if unavailable >= most and run.on_the_way == 0:
-        return "TooManyUnavailable", (
-            f"{unavailable} of {members_text(members)} without an available pod: spec.maxUnavailable allows "
-            f"{most}. Mend them, or allow more. {how_far}"
-        )
-    return "WaveInProgress", f"Wave {wave}: {how_far}" if wave else how_far
+    if unavailable < most or run.on_the_way:
+        return ""
+    return (
+        f"{unavailable} of {members_text(members)} without an available pod: spec.maxUnavailable allows "
+        f"{most}. Mend them, or allow more."
+    )
+
+
+def _awaited(names: Sequence[str]) -> str:
+    """Who is to start, and is in a change of its own."""
+    if not names:
+        return ""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f" It waits for changes of {names[0]}{more} to end."
 
 
 def _failed(spec: FleetSpec, run: Run) -> str:

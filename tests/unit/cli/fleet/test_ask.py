@@ -35,6 +35,12 @@ def test_approve_without_a_wave_that_waits_is_refused():
         plan_request(rollout(), "approve", None, NOW)
 
 
+@pytest.mark.parametrize("wave", ["", "canary@rest", "w" * 200])
+def test_wave_that_there_is_not_is_refused_before_the_operator_is_asked(wave: str):
+    with pytest.raises(CommandError, match=r"--wave: cve has no wave .*, it has: canary, mail, rest"):
+        plan_request(rollout(), "approve", wave, NOW)
+
+
 def test_request_leaves_the_spec_and_other_annotations_alone():
     before = rollout()
     before["metadata"]["annotations"] = {"team": "platform"}
