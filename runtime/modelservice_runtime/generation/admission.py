@@ -44,7 +44,8 @@ class PromptQueue:
         if queued and queued + wanted > limit and not has_share:
             seconds = self._retry_seconds(queued)
             raise OverloadedError(
-                f"{queued} prompt tokens are waiting and the limit is {limit}; try again in {seconds} s",
+                f"{queued} prompt tokens are waiting, this request has {wanted} more and the limit is "
+                f"{limit}; try again in {seconds} s",
                 retry_after_seconds=seconds,
             )
         self._tokens[owner] = own

@@ -194,8 +194,8 @@ def _read_activation(folder: Path) -> Activation:
     known = _ACTIVATIONS.get(str(name).rpartition(".")[2])
     if known is None:
         raise ModelRejectedError(
-            f"{CONFIG_NAME} names {name} for its scores (activation_fn), which is not served; known are "
-            f"{', '.join(_ACTIVATIONS)} of torch.nn"
+            f"{CONFIG_NAME} names {str(name)[:100]} for its scores (activation_fn), which is not served; "
+            f"known are {', '.join(_ACTIVATIONS)} of torch.nn"
         )
     return known
 

@@ -23,6 +23,8 @@ _TRIED_STEPS = 4
 # end in each step, such as the 40,000 letters of `a{40000}`, and the library counts no fuel for that.
 _MAX_STEP_SECONDS = 0.02
 _UNFOLLOWED = "Unimplemented keys"
+# The byte by which the library begins what special tokens are called; no text has it.
+_SPECIAL = "applying '\N{LATIN SMALL LETTER Y WITH DIAERESIS}'"
 _INSTALL = "this server has no package llguidance, which keeps texts in a form; install it there"
 
 
@@ -176,4 +178,6 @@ def _sentence(matcher: Any) -> str:
     before, unfollowed, keywords = first.partition(_UNFOLLOWED)
     if unfollowed:
         return f"{unfollowed}{keywords[:200]}; leave out what these ask for"
+    if _SPECIAL in first:
+        return "a text that has to come is spelt like a special token of the model; leave it out"
     return " ".join([before, *said])[:200]

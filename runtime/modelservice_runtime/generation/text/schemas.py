@@ -1,5 +1,6 @@
 """JSON schemas as the library llguidance takes them, and those that are too large for it; pure."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from math import inf, lcm
@@ -26,13 +27,20 @@ _OPTIONS: Mapping[str, object] = {
 FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
 )
+# The library counts in 64 bits: what numbers may be is made narrower to that, so what it allows still fits.
+_MAX_BOUND = 9 * 10**18
+_LOWEST, _HIGHEST = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
+# Which dialects the library knows; any other it would want to fetch.
+_DIALECT = re.compile(
+    r"(http://json-schema\.org/draft-0[467]|https://json-schema\.org/draft/20(19-09|20-12))/schema#?"
+)
 # Whose values are names with schemas, and whose are values as they stand in texts.
 _NAMED = frozenset({"$defs", "definitions", "patternProperties", "properties"})
 _VALUES = frozenset({"const", "default", "enum", "example", "examples"})
 
 
 def prepare_schema(schema: object) -> dict[str, Any]:
-    """A schema with what is no constraint left out. Raises InvalidRequestError for what is no schema."""
+    """A schema with what is no constraint left out. Raises InvalidRequestError for what cannot be kept."""
     if not isinstance(schema, dict):
         raise InvalidRequestError("the schema is no JSON schema, expected an object")
     try:
@@ -42,7 +50,7 @@ def prepare_schema(schema: object) -> dict[str, Any]:
 
 
 def _without_notes(part: Any) -> Any:
-    """Without formats that say nothing of the form, and `uniqueItems` that asks for nothing."""
+    """Without what says nothing of the form, and with bounds that the library counts."""
     if isinstance(part, list):
         return [_without_notes(one) for one in part]
     if not isinstance(part, dict):
@@ -55,12 +63,25 @@ def _kept(key: str, value: Any) -> Any:
         return value
     if key in _NAMED and isinstance(value, dict):
         return {name: _without_notes(one) for name, one in value.items()}
+    if key in (*_LOWEST, *_HIGHEST) and isinstance(value, int | float) and not isinstance(value, bool):
+        return _bound(key, value)
     return _without_notes(value)
+
+
+def _bound(key: str, value: float) -> float:
+    """A bound that the library can count. Raises InvalidRequestError where none of its numbers is within."""
+    if (value > _MAX_BOUND and key in _LOWEST) or (value < -_MAX_BOUND and key in _HIGHEST):
+        raise InvalidRequestError(
+            f"{key} is {str(value)[:30]}, expected a number between -{_MAX_BOUND} and {_MAX_BOUND}"
+        )
+    return min(max(value, -_MAX_BOUND), _MAX_BOUND)
 
 
 def _is_note(key: str, value: object) -> bool:
     if key == "format":
         return isinstance(value, str) and value not in FORMATS
+    if key == "$schema":
+        return not isinstance(value, str) or not _DIALECT.fullmatch(value)
     return key == "uniqueItems" and value is False
 
 

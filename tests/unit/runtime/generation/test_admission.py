@@ -24,7 +24,8 @@ def test_a_request_enters_whole_where_nothing_waits_and_not_at_all_where_it_is_t
     queue = _queue()
     queue.enter("a", [600] * 64)
     with pytest.raises(
-        OverloadedError, match="38400 prompt tokens are waiting and the limit is 1000"
+        OverloadedError,
+        match="38400 prompt tokens are waiting, this request has 64 more and the limit is 1000",
     ) as raised:
         queue.enter("a", [32, 32])
     assert (queue.waiting, raised.value.retry_after_seconds) == (64, 384)

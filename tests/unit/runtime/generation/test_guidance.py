@@ -259,6 +259,24 @@ def test_formats_that_are_not_followed_are_none_of_the_library_s(name: str) -> N
     assert name not in schemas.FORMATS
 
 
+@pytest.mark.parametrize(
+    ("dialect", "is_known"),
+    [
+        ("https://json-schema.org/draft/2020-12/schema", True),
+        ("http://json-schema.org/draft-07/schema#", True),
+        ("https://json-schema.org/draft-07/schema#", False),
+        ("https://example.com/mine.json", False),
+    ],
+)
+def test_dialects_that_are_not_known_are_let_be(dialect: str, is_known: bool) -> None:
+    schema = {"$schema": dialect, "properties": {"$schema": {"const": "a"}}, "required": ["$schema"]}
+
+    text = write(TEXT, TEXT.guide(TextForm(FormKind.JSON_SCHEMA, {"type": "object", **schema})), "{")
+
+    assert json.loads(text)["$schema"] == "a"
+    assert ("$schema" in schemas.prepare_schema(schema)) is is_known
+
+
 def test_one_of_open_objects_is_one_of_them() -> None:
     ways = [{"type": "object", "properties": {key: {"type": "null"}}, "required": [key]} for key in "ab"]
 
@@ -266,6 +284,41 @@ def test_one_of_open_objects_is_one_of_them() -> None:
 
     jsonschema.validate(json.loads(text), {"anyOf": ways})
     assert "b" in json.loads(text)
+
+
+@pytest.mark.parametrize("kind", ["integer", "number"])
+@pytest.mark.parametrize(
+    ("low", "high"), [(-(2**63), 2**63 - 1), (-1.7976931348623157e308, 1e20), (0, 2**64)]
+)
+def test_bounds_beyond_what_the_library_counts_are_made_narrower(kind: str, low: float, high: float) -> None:
+    schema = {"type": kind, "minimum": low, "maximum": high}
+
+    guide = TEXT.guide(TextForm(FormKind.JSON_SCHEMA, schema))
+
+    jsonschema.validate(json.loads(write(TEXT, guide, "9" * 30)), schema)
+
+
+def test_bounds_that_leave_no_number_the_library_counts_are_refused_by_name() -> None:
+    """It would take the largest that it can for larger ones."""
+    assert "minimum is 1e+20, expected" in _refusal({"type": "integer", "minimum": 1e20, "maximum": 1e20})
+    assert "exclusiveMaximum is -1e+20" in _refusal({"items": {"exclusiveMaximum": -1e20}})
+
+
+def test_arguments_have_names() -> None:
+    def tools(kind: object) -> object:
+        return [{"function": {"name": "f", "parameters": {"type": kind, "properties": {"a": {}}}}}]
+
+    said = _refusal(tools("string"), FormKind.TOOL_CALLS)
+    assert "parameters of f have the type string, expected object" in said
+    text = make_text(TAGGED)
+    for kind in ("object", None, ["null", "object"]):
+        guide = text.guide(TextForm(FormKind.TOOL_CALL, tools(kind)))
+        written = write(text, guide, '<tool_call>\n{"name": "f", "arguments": null')
+        assert '"arguments": {' in written
+
+
+def test_texts_spelt_like_special_tokens_are_refused_in_words() -> None:
+    assert "spelt like a special token" in _refusal({"const": "[ARGS]"})
 
 
 UNFOLLOWED = {

@@ -71,7 +71,13 @@ def _name_and_schema(tool: Mapping[str, object]) -> tuple[str, object]:
     parameters = function.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InvalidRequestError(f"the parameters of {name} are no JSON schema")
-    return name, prepare_schema({"type": "object", **parameters})
+    kinds = parameters.get("type") or "object"
+    if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+        raise InvalidRequestError(
+            f"the parameters of {name} have the type {str(kinds)[:100]}, expected object, for arguments have "
+            "names"
+        )
+    return name, prepare_schema({**parameters, "type": "object"})
 
 
 def _quoted(text: str) -> str:

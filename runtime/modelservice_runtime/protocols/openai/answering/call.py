@@ -76,7 +76,8 @@ class Choice:
             self.called = self.called or any(isinstance(piece, ToolPiece) for piece in pieces)
             self.pieces += pieces
         if event.finish is not None:
-            is_call = self.called and event.finish is Finish.STOP
+            # What was cut behind its one call, for it could not be ended sooner, is no cut answer.
+            is_call = self.is_enough or (self.called and event.finish is Finish.STOP)
             self.finish, self.usage = Finish.TOOL_CALLS if is_call else event.finish, event.usage
 
 

@@ -214,6 +214,23 @@ def test_an_answer_that_may_have_one_call_ends_behind_it(played: Played, client:
     assert "finish" not in played.lane.begun[-1].heard
 
 
+@pytest.mark.parametrize("last", ["", "<f{}> and so"])
+def test_an_answer_with_its_one_call_is_whole_whatever_ends_it(
+    played: Played, client: openai.OpenAI, last: str
+) -> None:
+    """Its tokens may come to an end before the text is told to end."""
+
+    def say(generation: PlayedGeneration) -> None:
+        generation.say("<f{}>")
+        generation.say(last, Finish.LENGTH)
+
+    played.lane.script = say
+    assert ask(client, tools=[TOOL], parallel_tool_calls=False).choices[0].finish_reason == "tool_calls"
+    *_, told = ask(client, tools=[TOOL], parallel_tool_calls=False, stream=True)
+    assert told.choices[0].finish_reason == "tool_calls"
+    assert ask(client, tools=[TOOL]).choices[0].finish_reason == "length"
+
+
 @pytest.mark.parametrize("wanted", ["required", {"type": "function", "function": {"name": "f"}}])
 def test_one_call_that_is_required_is_kept_in_form(
     played: Played, client: openai.OpenAI, wanted: Any
