@@ -65,7 +65,7 @@ def describe(spec: FleetSpec, run: Run, around: Around, hold: Hold) -> tuple[str
     if phase == "AwaitingWindow":
         when = f" before {format_time(around.changes_at)}" if around.changes_at else ""
         return "OutsideMaintenanceWindow", f"No member starts{when}: all windows are closed. {how_far}"
-    return "WaveInProgress", f"{f'Wave {wave}: ' if wave else ''}{how_far}{_awaited(hold.awaited)}"
+    return "WaveInProgress", f"{f'Wave {wave}: ' if wave else ''}{how_far}{_awaited(run, hold.awaited)}"
 
 
 def _crowded(spec: FleetSpec, run: Run, unavailable: int) -> str:
@@ -80,9 +80,9 @@ def _crowded(spec: FleetSpec, run: Run, unavailable: int) -> str:
     )
 
 
-def _awaited(names: Sequence[str]) -> str:
-    """Who is to start, and is in a change of its own."""
-    if not names:
+def _awaited(run: Run, names: Sequence[str]) -> str:
+    """Who is to start, and is in a change of its own; nothing while others are on the way."""
+    if not names or run.on_the_way:
         return ""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f" It waits for changes of {names[0]}{more} to end."
