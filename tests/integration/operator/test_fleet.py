@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hack.cluster import testing
 from tests.integration.operator.conftest import OperatorFactory, open_proxy
-from tests.support.fleet_runs import Fleet, HealthWatch
+from tests.support.fleet_runs import ROLLOUTS, Fleet, HealthWatch
+from tests.support.operator_process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,17 +82,61 @@ def test_a_failure_brings_all_back_though_the_operator_was_killed_meanwhile(runn
     all_at_once = {"waves": WAVES, "maxConcurrent": len(NAMES), "maxUnavailable": "100%"}
     fleet.roll("two", running.next_image(), **all_at_once, onFailure="RollbackAll")
     path = f"{fleet.services}/s3"
-    waiting = fleet.api.wait_for(
-        path,
-        lambda one: (one["status"].get("rollout") or {}).get("paused") == "PauseStep",
-        what="waiting for a person",
-        timeout_seconds=240,
-    )
+    wait_for_its_step(fleet, "s3")
     running.operator.kill()
-    action = {"modelservice.dev/rollout-action": f"abort@{waiting['status']['targetRevision']}"}
+    target = fleet.api.get(path)["status"]["targetRevision"]
+    action = {"modelservice.dev/rollout-action": f"abort@{target}"}
     fleet.api.patch(path, {"metadata": {"annotations": action}})
     running.operator.start().wait_leading()
     fleet.wait_phase("two", "RolledBack")
     fleet.wait_ready(NAMES)
     assert set(fleet.images().values()) == {before}
     assert fleet.states("two") == {name: "V" if name == "s3" else "R" for name in NAMES}
+
+
+def test_a_newer_run_takes_over_from_one_that_was_ended_with_members_on_the_way(running: Running) -> None:
+    fleet = running.fleet
+    all_at_once = {"maxConcurrent": len(NAMES), "maxUnavailable": "100%"}
+    fleet.roll("three", running.next_image(), **all_at_once)
+    wait_for_its_step(fleet, "s3")
+    wait_until(lambda: set(fleet.states("three").values()) == {"U", "M"}, "all but one have it", 240)
+    fleet.ask("three", "abort")
+    fleet.wait_phase("three", "Aborted")
+
+    fleet.roll("four", running.next_image(), **all_at_once)
+    told = fleet.wait_phase("three", "Superseded")
+    assert (told["supersededBy"], told["counts"]["failed"], "endedAt" in told) == ("four", 0, True)
+    promote(fleet, "s3")  # what was on its way when the newer run began is waited for
+    running.operator.kill()
+    running.operator.start().wait_leading()
+    wait_for_its_step(fleet, "s3", str(running.number))
+    promote(fleet, "s3")
+    fleet.wait_phase("four", "Complete")
+    assert set(fleet.images().values()) == {str(running.number)}
+
+    # With the newer one gone, and an operator that remembers nothing, the older one still commands nobody.
+    fleet.api.delete(f"{ROLLOUTS}/four")
+    running.operator.kill()
+    running.operator.start().wait_leading()
+    running.operator.wait_at_rest()
+    assert fleet.status("three")["phase"] == "Superseded"
+    assert set(fleet.images().values()) == {str(running.number)}
+
+
+def wait_for_its_step(fleet: Fleet, name: str, image: str | None = None) -> None:
+    """Wait until a service waits for a person, with this image."""
+
+    def waits(one: dict[str, Any]) -> bool:
+        status = one["status"]
+        is_paused = (status.get("rollout") or {}).get("paused") == "PauseStep"
+        return is_paused and (image is None or status["runtime"]["image"].endswith(f":{image}"))
+
+    fleet.api.wait_for(f"{fleet.services}/{name}", waits, what="waiting for a person", timeout_seconds=240)
+
+
+def promote(fleet: Fleet, name: str) -> None:
+    """Let a service go on to its end."""
+    path = f"{fleet.services}/{name}"
+    target = fleet.api.get(path)["status"]["targetRevision"]
+    action = {"modelservice.dev/rollout-action": f"promote@{target}"}
+    fleet.api.patch(path, {"metadata": {"annotations": action}})
