@@ -39,6 +39,8 @@ REMEMBERED = 5000
 """Services whose events are remembered; Kubernetes forgets events after an hour."""
 _OF_THE_CLUSTER = "default"
 """Namespace of events about what has none."""
+_LONGEST_BEGIN = 200
+"""Of the 253 characters that an Event's name may have."""
 NOTE_LIMIT = 1024
 """The API's limit for `note`, in bytes."""
 
@@ -126,6 +128,11 @@ class Recorder:
         return past
 
 
+def _begin_of(name: str) -> str:
+    """Return as much of a name as leaves room behind it: names of RuntimeRollouts may be as long as any."""
+    return name[:_LONGEST_BEGIN].rstrip("-.")
+
+
 def build_event(
     service: Mapping[str, Any], transition: Transition, identity: str, now: datetime
 ) -> dict[str, Any]:
@@ -138,7 +145,7 @@ def build_event(
         "kind": EVENTS.kind,
         "metadata": {
             "namespace": namespace,
-            "name": f"{metadata['name']}.{microseconds:x}{secrets.token_hex(3)}",
+            "name": f"{_begin_of(metadata['name'])}.{microseconds:x}{secrets.token_hex(3)}",
         },
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": f"{GROUP}/operator",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -137,6 +138,16 @@ def test_build_event_keeps_to_the_apis_limits():
     assert len(event["reportingInstance"]) <= 128
     assert event["eventTime"] == "2026-01-01T12:00:00.000000Z"
     assert event["regarding"]["uid"] == "uid-spam"
+
+
+def test_name_of_an_event_has_room_behind_that_of_its_object():
+    service = make_model_service()
+    for name in ("a" * 253, "a" * 199 + "." + "b" * 53, "short"):
+        service["metadata"]["name"] = name
+        event = build_event(service, READY, "me", NOW)
+        assert re.fullmatch(r"[a-z0-9]+(\.[a-z0-9]+)*", event["metadata"]["name"])
+        assert len(event["metadata"]["name"]) <= 253
+        assert event["regarding"]["name"] == name
 
 
 def make_pod(*, age_seconds: float = 60, node: str = "node-1", waiting: bool = True, **fields) -> dict:
