@@ -113,7 +113,10 @@ def judge_moving(spec: FleetSpec, case: Case, since: datetime, now: datetime) ->
     is_worse = answer is not None and answer.phase == "Complete" and seen.is_degraded and not seen.is_ready
     if answer is not None and seen.is_current and (seen.is_stuck or is_worse):
         return Verdict(state=State.FAILED, reason=seen.reason, message=seen.message)
-    return _overdue(spec, case, since, now) or Verdict(state=State.MOVING, due_at=_deadline(spec, since))
+    if answer is not None and answer.phase == "Complete":
+        # It has had it: that pods are moved, or more of them wanted, while it soaks is no failure.
+        return _in_time(case, since, spec.member_deadline_seconds + spec.soak_seconds, now)
+    return _in_time(case, since, spec.member_deadline_seconds, now)
 
 
 def judge_returning(spec: FleetSpec, case: Case, since: datetime, now: datetime) -> Verdict:
@@ -133,18 +136,15 @@ def judge_returning(spec: FleetSpec, case: Case, since: datetime, now: datetime)
         return case.left(State.ELSEWHERE, "Edited", f"It has {seen.image} now.")
     if answer is not None and seen.is_current and seen.is_stuck:
         return Verdict(state=State.STRANDED, reason=seen.reason, message=seen.message)
-    return _overdue(spec, case, since, now) or Verdict(state=case.state, due_at=_deadline(spec, since))
+    return _in_time(case, since, spec.member_deadline_seconds, now)
 
 
-def _deadline(spec: FleetSpec, since: datetime) -> datetime:
-    return since + timedelta(seconds=spec.member_deadline_seconds)
-
-
-def _overdue(spec: FleetSpec, case: Case, since: datetime, now: datetime) -> Verdict | None:
-    if _deadline(spec, since) > now:
-        return None
-    seen = case.seen
+def _in_time(case: Case, since: datetime, seconds: int, now: datetime) -> Verdict:
+    """Return that it is waited for, or has failed when the time is over."""
+    deadline, seen = since + timedelta(seconds=seconds), case.seen
+    if deadline > now:
+        return Verdict(state=case.state, due_at=deadline)
     said = f" {seen.message}" if seen is not None and seen.message else ""
     state = State.STRANDED if case.state in GOING_BACK else State.FAILED
-    message = f"Not Ready within {spec.member_deadline_seconds} s.{said}"
+    message = f"Not Ready within {seconds} s.{said}"
     return Verdict(state=state, reason="MemberDeadlineExceeded", message=message)

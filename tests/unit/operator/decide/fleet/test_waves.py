@@ -63,6 +63,21 @@ def test_a_member_must_stay_healthy_for_as_long_as_it_soaks() -> None:
     assert cluster.states == "U"
 
 
+@pytest.mark.parametrize(("at", "state"), [(7200, "M"), (86_400 + 60, "F")])
+def test_a_member_that_soaks_may_be_without_a_pod_for_a_while(at: int, state: str) -> None:
+    cluster = Cluster(1, soakSeconds=86_400, memberDeadlineSeconds=60, maxUnavailable=1)
+    cluster.look()
+    all_arrive(cluster)
+    cluster.wait(3600)
+    cluster.vanish("s00")
+    cluster.heal("s00")
+    cluster.look()
+    cluster.wait(at - 3600)
+    cluster.vanish("s00")
+    cluster.look()
+    assert cluster.states == state
+
+
 @pytest.mark.parametrize(
     ("share", "members", "most"),
     [("10%", 9, 1), ("10%", 19, 1), ("10%", 20, 2), ("100%", 3, 3), (2, 9, 2), ("1%", 5, 1)],
