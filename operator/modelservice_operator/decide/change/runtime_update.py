@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Phase = Literal["Progressing", "Complete", "Failed", "Refused"]
 LONGEST_REQUEST = 640
+_LONGEST_MESSAGE = 1024
+"""The API's limits of the two: a status that breaks them is refused, with all that it says."""
 
 
 class RuntimeUpdate(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,5 +152,6 @@ def read_record(status: Mapping[str, Any], field: str) -> RuntimeUpdate | None:
 
 def write_update(update: RuntimeUpdate) -> dict[str, Any]:
     """Return `status.runtime.update`."""
-    told = {"request": update.request, "phase": update.phase, "message": update.message}
+    message = update.message[:_LONGEST_MESSAGE]
+    told = {"request": update.request, "phase": update.phase, "message": message}
     return {**told, "revision": update.revision} if update.revision else told

@@ -233,3 +233,12 @@ def test_operator_looks_again_by_itself_after_an_abort() -> None:
     decision = world._reconcile_once()
     assert world.status["rollout"]["phase"] == "Aborted"
     assert decision.requeue_after_seconds is not None
+
+
+def test_answer_fits_into_the_status_however_long_the_names_are() -> None:
+    world = newer_world()
+    world.runtimes = [make_runtime(f"{'a' * 240}{number}", default=True) for number in range(8)]
+    ask(world, "registry.example/onnx:9")
+    world.settle()
+    assert update(world)["phase"] == "Refused"
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
