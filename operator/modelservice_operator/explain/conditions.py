@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 CONTENT_CHANGED = "ModelContentChanged"
 AUTOSCALING_INACTIVE = "AutoscalingInactive"
+_LONGEST_MESSAGE = 32_768
+"""The API's limit: what is wrong with a spec may be longer, and then no status could be written at all."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ def stamp(
                 "observedGeneration": generation,
                 "lastTransitionTime": since or text,
                 "reason": condition.reason,
-                "message": condition.message,
+                "message": condition.message[:_LONGEST_MESSAGE],
             }
         )
     return stamped

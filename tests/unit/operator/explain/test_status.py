@@ -1053,3 +1053,10 @@ def test_operator_killed_after_any_step_ends_in_the_same_state(steps: int) -> No
     reference.settle()
     assert world.objects == reference.objects
     assert world.status == reference.status
+
+
+def test_status_can_be_written_however_much_is_wrong_with_the_spec() -> None:
+    world = World(env=[{"name": str(number)} for number in range(1000)])
+    world.settle()
+    assert world.condition("Ready")["reason"] == "InvalidSpec"
+    ModelServiceStatus.model_validate(world.status, extra="forbid")
