@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelservice_runtime.errors import InvalidRequestError
-from modelservice_runtime.generation.text.schemas import check_size, prepare_schema
+from modelservice_runtime.generation.text.schemas import MAX_PARTS, check_size, prepare_schema
+from modelservice_runtime.machine.threads import STACK_BYTES, run_on_stack
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -22,6 +23,8 @@ _TRIED_STEPS = 4
 # All rows wait for the mask of each; most take less than a millisecond. What has to come is looked at to its
 # end in each step, such as the 40,000 letters of `a{40000}`, and the library counts no fuel for that.
 _MAX_STEP_SECONDS = 0.02
+# The library follows references within a schema on the stack, as deep as they lead: 5 KiB for an object.
+_LEVEL_BYTES = 12 * 1024
 _UNFOLLOWED = "Unimplemented keys"
 # The byte by which the library begins what special tokens are called; no text has it.
 _SPECIAL = "applying '\N{LATIN SMALL LETTER Y WITH DIAERESIS}'"
@@ -80,10 +83,16 @@ class Guidance:
             max_lexer_states=_MAX_STATES,
             verbose_errors=False,
         )
-        matcher = _matcher()(self._tokens, grammar, log_level=0, limits=limits)
-        _check(matcher)
-        _try(matcher.deep_copy())
-        return LibraryGuide(matcher, self._tokens.vocab_size)
+        tokens = self._tokens
+
+        def make() -> "LibraryGuide":
+            matcher = _matcher()(tokens, grammar, log_level=0, limits=limits)
+            _check(matcher)
+            _try(matcher.deep_copy())
+            return LibraryGuide(matcher, tokens.vocab_size)
+
+        levels = min(grammar.count("{"), MAX_PARTS)
+        return run_on_stack(STACK_BYTES + levels * _LEVEL_BYTES, make)
 
 
 class LibraryGuide:

@@ -1,7 +1,10 @@
 """Texts kept in a form: what may come next is what the form allows, and forms that are bombs are refused."""
 
 import json
+import multiprocessing
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jsonschema
@@ -24,6 +27,7 @@ from modelservice_runtime.generation.values import (
     TextForm,
     ToolPiece,
 )
+from modelservice_runtime.machine.threads import STACK_BYTES
 
 END = 2
 PERSON = {
@@ -428,6 +432,36 @@ def test_forms_that_cannot_be_followed_are_refused_at_once(bomb: str) -> None:
 
     with pytest.raises(InvalidRequestError):
         make_text(TAGGED).guide(TextForm(kind, value))
+
+
+def follow_references(levels: int = 1800) -> None:
+    """One that leads to the next, on a stack as small as those of servers; at its end each needs a list."""
+    reference = [{"$ref": f"#/$defs/{level // 400}/$defs/{level}"} for level in range(levels)]
+    ways: dict[str, dict[str, dict[str, object]]] = {}
+    for level, further in enumerate([*reference[1:], {"type": "null"}]):
+        ways.setdefault(str(level // 400), {"$defs": {}})["$defs"][str(level)] = {"items": further}
+    form = TextForm(FormKind.JSON_SCHEMA, {"$defs": ways, "type": "array", "items": reference[0]})
+
+    def follow() -> None:
+        guide = TEXT.guide(form)
+        mask = bytearray(40)
+        for token in TEXT.encode("[" * 100 + "]" * 100):
+            guide.allowed(memoryview(mask))
+            assert np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")[token]
+            guide.accept(token)
+        assert guide.fork().ended
+
+    threading.stack_size(STACK_BYTES)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(follow).result()
+
+
+def test_references_may_lead_deep() -> None:
+    """In a process of its own, for a stack that overflows ends it."""
+    process = multiprocessing.get_context("spawn").Process(target=follow_references)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
 def test_form_whose_every_token_takes_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
