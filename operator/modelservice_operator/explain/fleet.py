@@ -163,7 +163,9 @@ def _conditions(decision: FleetDecision, status: Mapping[str, Any]) -> tuple[Con
 
 
 def _failures(status: Mapping[str, Any]) -> str:
-    shown = [f"{one['member']}: {one['reason']}" for one in (status.get("failures") or ())[-3:]]
+    # One that could not go back either has failed twice.
+    newest = {one["member"]: one["reason"] for one in status.get("failures") or ()}
+    shown = [f"{member}: {reason}" for member, reason in list(newest.items())[-3:]]
     failed = status["counts"]["failed"]
     which = "" if failed == len(shown) else ", the last ones"
     return f"{members_text(failed)} failed{which}: {'; '.join(shown)}."

@@ -1,4 +1,4 @@
-"""A run that goes no further by itself says what it waits for."""
+"""A run that goes no further by itself says what it waits for, and who failed."""
 
 from __future__ import annotations
 
@@ -47,3 +47,16 @@ def test_members_that_their_users_are_changing_are_named_when_nobody_else_is_wai
     cluster.heal("s00")
     cluster.look()
     assert message(cluster) == "Wave rest: 2 of 3 members are updated, 1 on the way."
+
+
+def test_member_that_could_not_go_back_either_is_named_once() -> None:
+    cluster = Cluster(1, onFailure="RollbackFailed", memberDeadlineSeconds=60)
+    cluster.look()
+    cluster.take("s00")
+    for _ in range(2):
+        cluster.wait(60)
+        cluster.look()
+        cluster.take("s00")
+    assert (cluster.states, len(cluster.status["failures"])) == ("X", 2)
+    degraded = next(one for one in cluster.status["conditions"] if one["type"] == "Degraded")
+    assert degraded["message"] == "1 member failed: mail/s00: MemberDeadlineExceeded."
