@@ -12,7 +12,12 @@ _MAX_FIELDS = 500
 MAX_PARTS = 10_000
 # Where objects may become one, as they do by `allOf`: 4,400 fields of nine took 2.2 s, 1,800 took 0.4.
 _MAX_COMBINED_FIELDS = 1500
-_COMBINING = frozenset({"properties", "allOf", "anyOf", "oneOf", "$ref"})
+_COMBINING = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
+_COMBINED = frozenset(
+    {"additionalProperties", "items", "pattern", "patternProperties", "prefixItems", "properties"}
+)
+# Where all have to fit one text: the library's time doubles with each, 12 take up to a second.
+_MAX_COMBINED_PATTERNS = 12
 # Each is compared with each of the others.
 _MAX_NAME_PATTERNS = 32
 # The library makes a state of each remainder, in no limit of its own; those of powers of 2 and 5 are few.
@@ -88,14 +93,15 @@ def _is_note(key: str, value: object) -> bool:
 def check_size(schema: object) -> None:
     """Refuse schemas whose compilation, by the square of their fields or worse, takes seconds."""
     waiting, parts, steps = [schema], 0, set[Fraction]()
-    fields, combines = 0, False
+    fields, combines, patterns = 0, False, set[str]()
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
             _check_names(part.get("patternProperties"))
             steps.update(_step_of(part.get("multipleOf")))
             fields += _count(part.get("properties"))
-            combines = combines or _count(part.get("allOf")) > 1 or len(part.keys() & _COMBINING) > 1
+            patterns.update(one for one in (part.get("pattern"),) if isinstance(one, str))
+            combines = combines or _combines(part)
         inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         waiting.extend(inner)
         parts += len(inner) if isinstance(part, dict) else 1
@@ -109,7 +115,18 @@ def check_size(schema: object) -> None:
             f"the schema has {fields} fields, expected at most {_MAX_COMBINED_FIELDS} where objects are put "
             "together (allOf, or anyOf, oneOf or $ref beside others); make it simpler"
         )
+    if combines and len(patterns) > _MAX_COMBINED_PATTERNS:
+        raise InvalidRequestError(
+            f"the schema has {len(patterns)} values of pattern, expected at most {_MAX_COMBINED_PATTERNS} "
+            "where schemas are put together (allOf, or anyOf, oneOf or $ref beside others); make it simpler"
+        )
     _check_steps(steps)
+
+
+def _combines(part: Mapping[str, Any]) -> bool:
+    """Whether several schemas have to fit one value here."""
+    ways = part.keys() & _COMBINING
+    return _count(part.get("allOf")) > 1 or len(ways) > 1 or bool(ways and part.keys() & _COMBINED)
 
 
 def _count(value: object) -> int:

@@ -434,6 +434,28 @@ def test_forms_that_cannot_be_followed_are_refused_at_once(bomb: str) -> None:
         make_text(TAGGED).guide(TextForm(kind, value))
 
 
+PATTERNS = [{"pattern": f"^a{number}$"} for number in range(13)]
+CHAINED = {str(at): {**one, "$ref": f"#/$defs/{at + 1}"} for at, one in enumerate(PATTERNS[1:])}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": PATTERNS},
+        {**PATTERNS[0], "$ref": "#/$defs/0", "$defs": {**CHAINED, "12": {}}},
+        {"allOf": [{"properties": {"a": {"items": one}}} for one in PATTERNS]},
+    ],
+)
+def test_patterns_that_may_have_to_fit_one_text_are_counted(schema: dict[str, object]) -> None:
+    """The library takes seconds for 19 of them, and minutes for 24."""
+    assert "13 values of pattern, expected at most 12" in _refusal(schema)
+
+
+def test_patterns_of_texts_of_their_own_are_as_many_as_there_are() -> None:
+    schema = {"properties": {str(at): one for at, one in enumerate(PATTERNS)}, "type": "object"}
+    assert not TEXT.guide(TextForm(FormKind.JSON_SCHEMA, schema)).ended
+
+
 def follow_references(levels: int = 1800) -> None:
     """One that leads to the next, on a stack as small as those of servers; at its end each needs a list."""
     reference = [{"$ref": f"#/$defs/{level // 400}/$defs/{level}"} for level in range(levels)]
