@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf, lcm
 from typing import Any
@@ -16,8 +17,10 @@ _COMBINING = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
 _COMBINED = frozenset(
     {"additionalProperties", "items", "pattern", "patternProperties", "prefixItems", "properties"}
 )
-# Where all have to fit one text: the library's time doubles with each, 12 take up to a second.
-_MAX_COMBINED_PATTERNS = 12
+# Where all have to fit one text: the library's time doubles with each, 12 took a second.
+_MAX_COMBINED_PATTERNS = 10
+# Its time grows by the square of a pattern's length: so many took 0.9 s, 60,000 took 11.
+_MAX_PATTERN_CHARACTERS = 16 * 1024
 # Each is compared with each of the others.
 _MAX_NAME_PATTERNS = 32
 # The library makes a state of each remainder, in no limit of its own; those of powers of 2 and 5 are few.
@@ -92,16 +95,11 @@ def _is_note(key: str, value: object) -> bool:
 
 def check_size(schema: object) -> None:
     """Refuse schemas whose compilation, by the square of their fields or worse, takes seconds."""
-    waiting, parts, steps = [schema], 0, set[Fraction]()
-    fields, combines, patterns = 0, False, set[str]()
+    waiting, parts, sizes = [schema], 0, _Sizes()
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            _check_names(part.get("patternProperties"))
-            steps.update(_step_of(part.get("multipleOf")))
-            fields += _count(part.get("properties"))
-            patterns.update(one for one in (part.get("pattern"),) if isinstance(one, str))
-            combines = combines or _combines(part)
+            sizes.add(part)
         inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         waiting.extend(inner)
         parts += len(inner) if isinstance(part, dict) else 1
@@ -110,17 +108,51 @@ def check_size(schema: object) -> None:
                 f"the schema is too large, expected at most {_MAX_FIELDS} fields in an object and "
                 f"{MAX_PARTS} parts in all; make it simpler"
             )
-    if combines and fields > _MAX_COMBINED_FIELDS:
+    sizes.check()
+
+
+@dataclass(slots=True)
+class _Sizes:
+    """What of a schema takes the library long."""
+
+    fields: int = 0
+    combines: bool = False
+    patterns: set[str] = field(default_factory=set)
+    name_characters: int = 0
+    steps: set[Fraction] = field(default_factory=set)
+
+    def add(self, part: Mapping[str, Any]) -> None:
+        """Count an object of the schema. Raises InvalidRequestError."""
+        names = part.get("patternProperties")
+        if isinstance(names, dict):
+            _check_names(names)
+            self.name_characters += sum(map(len, names))
+        if isinstance(pattern := part.get("pattern"), str):
+            self.patterns.add(pattern)
+        self.steps.update(_step_of(part.get("multipleOf")))
+        self.fields += _count(part.get("properties"))
+        self.combines = self.combines or _combines(part)
+
+    def check(self) -> None:
+        """Raises InvalidRequestError for what is too much."""
+        if self.combines:
+            _check_combined(self.fields, _MAX_COMBINED_FIELDS, "fields")
+            _check_combined(len(self.patterns), _MAX_COMBINED_PATTERNS, "values of pattern")
+        characters = self.name_characters + sum(map(len, self.patterns))
+        if characters > _MAX_PATTERN_CHARACTERS:
+            raise InvalidRequestError(
+                f"the schema's patterns have {characters} characters, expected at most "
+                f"{_MAX_PATTERN_CHARACTERS} in all; make them shorter"
+            )
+        _check_steps(self.steps)
+
+
+def _check_combined(number: int, most: int, what: str) -> None:
+    if number > most:
         raise InvalidRequestError(
-            f"the schema has {fields} fields, expected at most {_MAX_COMBINED_FIELDS} where objects are put "
-            "together (allOf, or anyOf, oneOf or $ref beside others); make it simpler"
+            f"the schema has {number} {what}, expected at most {most} where schemas are put together (allOf, "
+            "or anyOf, oneOf or $ref beside others); make it simpler"
         )
-    if combines and len(patterns) > _MAX_COMBINED_PATTERNS:
-        raise InvalidRequestError(
-            f"the schema has {len(patterns)} values of pattern, expected at most {_MAX_COMBINED_PATTERNS} "
-            "where schemas are put together (allOf, or anyOf, oneOf or $ref beside others); make it simpler"
-        )
-    _check_steps(steps)
 
 
 def _combines(part: Mapping[str, Any]) -> bool:
@@ -133,8 +165,8 @@ def _count(value: object) -> int:
     return len(value) if isinstance(value, dict | list) else 0
 
 
-def _check_names(patterns: object) -> None:
-    if isinstance(patterns, dict) and len(patterns) > _MAX_NAME_PATTERNS:
+def _check_names(patterns: Collection[str]) -> None:
+    if len(patterns) > _MAX_NAME_PATTERNS:
         raise InvalidRequestError(
             f"patternProperties has {len(patterns)} patterns, expected at most {_MAX_NAME_PATTERNS}; make it "
             "simpler"
