@@ -119,8 +119,8 @@ def _name(service: Object) -> str:
 
 
 def _at_rest(seen: Seen) -> Seen:
-    """What a member is when its turn comes: a change of its user is over by then."""
-    return seen if seen.is_broken else replace(seen, is_ready=True, is_current=True)
+    """What a member is when its turn comes: a change of its user, or of an older run, is over by then."""
+    return seen if seen.is_broken else replace(seen, is_ready=True, is_current=True, acknowledged=None)
 
 
 def _windows(spec: RuntimeRolloutSpec) -> list[MaintenanceWindow]:

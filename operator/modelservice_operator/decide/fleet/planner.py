@@ -13,7 +13,8 @@
    left out; one that its user is changing is waited for.
 4. The phase, and when to look again.
 
-Limits: at most `max_concurrent` members on the way; and all that are unavailable, together with all that are
+Limits: at most `max_concurrent` members on the way, those counted in that still go on with what an older run
+told them; and all that are unavailable, together with all that are
 on the way, are at most `max_unavailable`: whoever moves may lose its pods. So a member that is unavailable
 already may turn back whatever their number is.
 
@@ -40,7 +41,7 @@ from modelservice_operator.decide.fleet.wording import Hold, describe
 from modelservice_operator.facts.fleet import FAILED, GOING_BACK, ON_THE_WAY, OVER, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from modelservice_operator.api.fleet_status import FleetPhase
@@ -106,7 +107,8 @@ class _Look:
         self._waves = list(run.waves)
         self._released: list[str] = []
         self._due: list[datetime] = []
-        self._awaited: list[str] = []
+        self._awaited: dict[str, None] = {}
+        """Names of members that somebody else is changing, in their order."""
         self._on_the_way = {place for place, state in enumerate(self._states) if state in ON_THE_WAY}
         self._unavailable = {
             place
@@ -114,7 +116,9 @@ class _Look:
             if state is not State.DROPPED and not self._is_available(place)
         }
         self._living = len(self._states) - self._states.count(State.DROPPED)
-        self._exposed = self._unavailable | self._on_the_way
+        self._inherited = {place for place in range(len(self._states)) if self._is_inherited(place)}
+        """Who goes on with what an older run told it, and has not had its turn here."""
+        self._exposed = self._unavailable | self._on_the_way | self._inherited
         """Who has no pod, or may have none at any moment."""
         self._current: WaveState | None = None
 
@@ -129,9 +133,21 @@ class _Look:
         seen = self._seen[place]
         return seen is None or seen.is_available
 
+    def _is_inherited(self, place: int) -> bool:
+        seen = self._seen[place]
+        answer = seen.acknowledged if seen is not None else None
+        if self._states[place] is not State.PENDING or answer is None or answer.phase != "Progressing":
+            return False
+        if seen is None or seen.is_ready or seen.ready_since is None:
+            return True
+        # As long as its own turn would be waited for, and no longer: a person may have left it where it is.
+        until = seen.ready_since + timedelta(seconds=self.spec.member_deadline_seconds)
+        self._due.append(until)
+        return until > self.now
+
     def _has_room(self, place: int) -> bool:
         """Whether this member may start: the limits hold, whatever becomes of those on the way."""
-        if len(self._on_the_way) >= self.spec.max_concurrent:
+        if len((self._on_the_way | self._inherited) - {place}) >= self.spec.max_concurrent:
             return False
         return place in self._exposed or len(self._exposed) < self.spec.most_unavailable(self._living)
 
@@ -169,6 +185,7 @@ class _Look:
             self._due.append(verdict.due_at)
         if verdict.state in ON_THE_WAY:
             self._on_the_way.add(place)
+            self._inherited.discard(place)
             self._exposed.add(place)
         else:
             self._on_the_way.discard(place)
@@ -176,7 +193,9 @@ class _Look:
             if verdict.state is State.DROPPED and before is not State.DROPPED:
                 self._living -= 1
                 self._unavailable.discard(place)
-            if place not in self._unavailable:
+            if verdict.state is not State.PENDING:
+                self._inherited.discard(place)
+            if place not in self._unavailable | self._inherited:
                 self._exposed.discard(place)
         if verdict.state in ON_THE_WAY and verdict.state is not before:
             self._since[place] = self.now
@@ -254,17 +273,22 @@ class _Look:
         return None
 
     def _start(self, places: range) -> None:
-        for place in places:
+        # Those first that take up room already: what becomes of them says what is left for others.
+        for place in sorted(places, key=lambda one: one not in self._inherited):
             if self._states[place] is not State.PENDING:
                 continue
             if len(self._on_the_way) >= self.spec.max_concurrent:
                 return
             verdict = judge_start(self.spec, self._case(place, State.PENDING), self.now)
             if verdict.state is State.MOVING and not self._has_room(place):
+                self._await(self._inherited)
                 continue  # those behind it may be left out all the same
             if verdict.state is State.PENDING:
-                self._awaited.append(self.run.members[place].name)
+                self._await([place])
             self._settle(place, verdict)
+
+    def _await(self, places: Iterable[int]) -> None:
+        self._awaited |= dict.fromkeys(self.run.members[place].name for place in sorted(places))
 
     # What it comes to
 
@@ -280,7 +304,7 @@ class _Look:
             ended_at=self._ended_at(phase),
         )
         wave = self._current.name if self._current is not None else ""
-        hold = Hold(wave=wave, unavailable=len(self._unavailable), awaited=self._awaited)
+        hold = Hold(wave=wave, unavailable=len(self._unavailable), awaited=tuple(self._awaited))
         reason, message = describe(self.spec, run, self.around, hold)
         if phase in ("AwaitingWindow", "Progressing") and self.around.changes_at is not None:
             self._due.append(self.around.changes_at)

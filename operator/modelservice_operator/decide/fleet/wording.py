@@ -22,7 +22,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """The wave whose turn it is; empty behind the last."""
     unavailable: int
     awaited: Sequence[str]
-    """Members whose turn it is, and that are in a change of their own."""
+    """Members that are in a change of their own, or of an older run: for their turn, or for room."""
 
 
 _PLAIN = {

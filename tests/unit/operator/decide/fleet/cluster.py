@@ -131,6 +131,7 @@ class Cluster:
         self.runtimes = [make_runtime(image=NEW)]
         self.rollout = make_rollout("may", **spec)
         self.others: list[Object] = []
+        self._made = 0
         """Older ones of the same ModelRuntime."""
         self.strangers: list[Object] = []
         """Those of other ones."""
@@ -145,6 +146,9 @@ class Cluster:
         self.others.append(self.rollout)
         number = len(self.others)
         self.rollout = make_rollout("june" if number == 1 else f"june-{number}", age=number, **spec)
+        # One that is made anew by the name of one that was deleted is another one.
+        self._made += 1
+        self.rollout["metadata"]["uid"] = f"{self._made:08}-uid"
 
     def delete_newer(self) -> None:
         """Delete the newest one, where there is another one."""

@@ -55,6 +55,29 @@ def test_members_of_an_aborted_one_that_are_on_the_way_obey_the_newer_one(is_see
     assert cluster.older["status"]["phase"] == "Superseded"
 
 
+def test_limits_hold_over_what_is_still_on_the_way_for_the_older_one() -> None:
+    cluster = Cluster(6, maxConcurrent=2, maxUnavailable=6)
+    cluster.look()
+    cluster.take("s00")
+    cluster.take("s01")
+    cluster.apply_newer(maxConcurrent=2, maxUnavailable=6, memberDeadlineSeconds=600)
+    cluster.look()
+    cluster.look_at_older()
+    assert cluster.states == "PPPPPP", "two are moving already"
+    assert "It waits for changes of mail/s00 and 1 more to end." in str(cluster.status["conditions"])
+    cluster.arrive("s00")
+    cluster.look()
+    assert cluster.states == "MPPPPP"
+    cluster.take("s00")
+    cluster.arrive("s00")
+    cluster.wait(300)
+    cluster.look()
+    assert cluster.states == "UPMPPP"
+    cluster.wait(301)  # somebody has left it in the middle
+    cluster.look()
+    assert cluster.states == "UBMMPP"
+
+
 @pytest.mark.parametrize("request_", ["abort", "rollback"])
 def test_one_that_is_at_its_end_stays_as_it_is(request_: str) -> None:
     cluster = Cluster(2, **QUICK)
