@@ -41,7 +41,7 @@ from modelservice_operator.decide.fleet.wording import Hold, describe
 from modelservice_operator.facts.fleet import FAILED, GOING_BACK, ON_THE_WAY, OVER, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from modelservice_operator.api.fleet_status import FleetPhase
@@ -107,7 +107,7 @@ class _Look:
         self._waves = list(run.waves)
         self._released: list[str] = []
         self._due: list[datetime] = []
-        self._awaited: dict[str, None] = {}
+        self._awaited: list[str] = []
         """Names of members that somebody else is changing, in their order."""
         self._on_the_way = {place for place, state in enumerate(self._states) if state in ON_THE_WAY}
         self._unavailable = {
@@ -273,22 +273,24 @@ class _Look:
         return None
 
     def _start(self, places: range) -> None:
+        awaited: list[int] = []
+        is_crowded = False
         # Those first that take up room already: what becomes of them says what is left for others.
         for place in sorted(places, key=lambda one: one not in self._inherited):
             if self._states[place] is not State.PENDING:
                 continue
             if len(self._on_the_way) >= self.spec.max_concurrent:
-                return
+                break
             verdict = judge_start(self.spec, self._case(place, State.PENDING), self.now)
             if verdict.state is State.MOVING and not self._has_room(place):
-                self._await(self._inherited)
+                is_crowded = True
                 continue  # those behind it may be left out all the same
             if verdict.state is State.PENDING:
-                self._await([place])
+                awaited.append(place)
             self._settle(place, verdict)
-
-    def _await(self, places: Iterable[int]) -> None:
-        self._awaited |= dict.fromkeys(self.run.members[place].name for place in sorted(places))
+        if is_crowded:
+            awaited += sorted(self._inherited.difference(awaited))
+        self._awaited = [self.run.members[place].name for place in awaited]
 
     # What it comes to
 
@@ -304,7 +306,7 @@ class _Look:
             ended_at=self._ended_at(phase),
         )
         wave = self._current.name if self._current is not None else ""
-        hold = Hold(wave=wave, unavailable=len(self._unavailable), awaited=tuple(self._awaited))
+        hold = Hold(wave=wave, unavailable=len(self._unavailable), awaited=self._awaited)
         reason, message = describe(self.spec, run, self.around, hold)
         if phase in ("AwaitingWindow", "Progressing") and self.around.changes_at is not None:
             self._due.append(self.around.changes_at)
