@@ -78,6 +78,17 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+async def _hold_every_row(lane: TextLane, decoder: Decoder) -> dict[LaneGeneration, Heard]:
+    """Generations that have all rows of the lane and make no token: what comes after them waits."""
+    asked = [(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
+    with lane._changed:  # its thread takes none of them before all of them rest
+        held = lane.submit(asked)
+        for generation in held:
+            generation.pause()
+    await _until(lambda: lane.running == decoder.slots)
+    return {generation: heard for generation, (_, heard) in zip(held, asked, strict=True)}
+
+
 @pytest.fixture(scope="module")
 def decoder(tiny_chat: Path) -> Decoder:
     return make_decoder(tiny_chat, slots=4, places=PLACES)
@@ -191,33 +202,25 @@ async def test_a_full_slot_is_used_to_its_last_place(lane: TextLane) -> None:
 
 async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=150)
-    running = [Heard() for _ in range(decoder.slots)]
-    generations = [_submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard) for heard in running]
-    for generation, heard in zip(generations, running, strict=True):
-        await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
-        generation.pause()
+    held = await _hold_every_row(lane, decoder)
     waiting = [Heard(), Heard()]
     _submit(lane, _request([4] * 100), waiting[0])
-    await _until(lambda: lane.running == decoder.slots)
     with pytest.raises(OverloadedError, match="100 prompt tokens are waiting") as raised:
         _submit(lane, _request([5] * 51), Heard())
     _submit(lane, _request([5] * 50), waiting[1])
     assert 1 <= raised.value.retry_after_seconds <= 60
     assert (lane.running, lane.waiting) == (decoder.slots, 2)
 
-    for generation in generations:
+    for generation in held:
         generation.resume()
-    for heard in (*running, *waiting):
+    for heard in (*held.values(), *waiting):
         assert (await heard.end()).finish is Finish.LENGTH
     await _close(lane)
 
 
 async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=640)
-    held = [_submit(lane, _request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
-    for generation in held:
-        generation.pause()
-    await _until(lambda: lane.running == decoder.slots)
+    held = await _hold_every_row(lane, decoder)
     taken = {"loud": 0, "quiet": 0, "late": 0, "last": 0}
     waiting = []
     for owner, tokens in (("loud", 1), ("quiet", 1), ("loud", 1), ("late", 214), ("late", 1), ("last", 1)):
@@ -249,6 +252,7 @@ async def test_texts_of_one_request_are_taken_together_or_not_at_all(
     decoder: Decoder, tiny_chat: Path
 ) -> None:
     lane = _lane(decoder, tiny_chat, queued=100)
+    held = await _hold_every_row(lane, decoder)
     heard = [Heard() for _ in range(8)]
     many = [(_request([index] * 60, 2, ignore_eos=True), one) for index, one in enumerate(heard)]
     first = lane.submit(many)
@@ -257,19 +261,18 @@ async def test_texts_of_one_request_are_taken_together_or_not_at_all(
         lane.submit(many[:2])
     with pytest.raises(InvalidRequestError, match="token 400"):
         lane.submit([(_request([1]), Heard()), (_request([400]), Heard())])
-    assert (lane.pending, len(first)) == (8, 8)
+    assert (lane.pending, len(first)) == (decoder.slots + len(many), len(many))
+    for generation in held:
+        generation.cancel()
     for one in heard:
         assert (await one.end()).finish is Finish.LENGTH
-    assert (lane.pending, lane.waiting) == (0, 0)
+    await _until(lambda: (lane.pending, lane.waiting) == (0, 0))
     await _close(lane)
 
 
 async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=640)
-    held = [_submit(lane, _request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
-    for generation in held:
-        generation.pause()
-    await _until(lambda: lane.running == decoder.slots)
+    held = await _hold_every_row(lane, decoder)
     waiting = [_submit(lane, _request([1]), Heard()) for _ in range(20)]
     with pytest.raises(OverloadedError):
         _submit(lane, _request([1]), Heard())
