@@ -8,7 +8,8 @@ and a chunk. Whose chunk it is:
   others' few (start-time fair queueing: who was away does not save up);
 - then the prompt with the smaller sum of its tokens and of those that had been read when it came: a short one
   overtakes a long one, until as much as the long one asks for was read before it;
-- and each eighth chunk is for the one that came first, whatever else holds: everybody gets on.
+- and after seven chunks the next that it can have is for the one that came first, whatever else holds:
+  everybody gets on.
 
 A prompt that was begun keeps its owner's place for a while, so that equal ones are read one after the other.
 """
@@ -50,7 +51,7 @@ class Scheduler:
         self._level = 0
         self._read = 0
         self._arrivals = 0
-        self._chunks = 0
+        self._chunks_since_oldest = 0
 
     @property
     def waiting(self) -> int:
@@ -90,9 +91,12 @@ class Scheduler:
         candidates = self._asks if has_slot else self._begun
         if not candidates:
             return None
-        self._chunks += 1
-        if self._chunks % _OLDEST_EACH == 0:
-            return min(candidates, key=lambda ask: ask.order)
+        self._chunks_since_oldest += 1
+        oldest = next(iter(self._asks))
+        # Where it has no slot yet it is the next that gets one: chunks of others end when slots become free.
+        if self._chunks_since_oldest >= _OLDEST_EACH and (has_slot or oldest.begun):
+            self._chunks_since_oldest = 0
+            return oldest
         levels = self._owner_levels(candidates)
         return min(candidates, key=lambda ask: (ask.priority, levels[ask.owner], ask.rank, ask.order))
 

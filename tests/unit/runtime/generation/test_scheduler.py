@@ -1,5 +1,6 @@
 """Who reads next: priority, owners in turn, short before long, and everybody in the end."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,20 @@ def test_nobody_waits_for_ever_behind_those_who_keep_coming(
     for _ in range(limit):
         _add(scheduler, "a", 1, -(10**9))  # more important than anybody, at every turn
         _read(scheduler, chunk)
+
+    assert ask.left <= 0
+
+
+@pytest.mark.parametrize("chunks", range(1, 10))
+def test_nobody_waits_for_ever_where_a_slot_is_free_for_first_chunks_alone(chunks: int) -> None:
+    scheduler = Scheduler()
+    ask = _add(scheduler, "b", 10, priority=1)
+
+    for _ in range(8):
+        _add(scheduler, "a", 100 * chunks)
+        begun = _read(scheduler, 100)
+        while begun is not None and begun.left > 0:
+            assert _read(scheduler, 100, has_slot=False) is begun
 
     assert ask.left <= 0
 
