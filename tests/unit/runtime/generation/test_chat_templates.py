@@ -250,13 +250,34 @@ def test_ids_of_calls_are_short_where_the_template_wants_it() -> None:
     assert short[3]["tool_call_id"] == short[2]["tool_calls"][0]["id"]
 
 
-def test_last_message_can_be_continued() -> None:
-    source = "{% for m in messages %}<{{ m.content }}>{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
-    messages = [USER, {"role": "assistant", "content": "The capital "}]
+# What `apply_chat_template` of transformers 5.24 gives for the same.
+@pytest.mark.parametrize(
+    ("content", "shown", "end"),
+    [
+        ("The capital ", "{{ m.content }}", "<|im_start|>assistant\nThe capital "),
+        ("The capital ", "{{ m.content | trim }}", "<|im_start|>assistant\nThe capital"),
+        # Found in what stands behind the message, too.
+        ("|", "{{ m.content }}", "<|im_start|>assistant\n|"),
+        ("<", "{{ m.content }}", "<|im_start|>assistant\n<"),
+        ("m", "{{ m.content | trim }}", "<|im_start|>assistant\nm"),
+    ],
+)
+def test_last_message_can_be_continued(content: str, shown: str, end: str) -> None:
+    source = (
+        f"{{% for m in messages %}}<|im_start|>{{{{ m.role }}}}\n{shown}<|im_end|>\n{{% endfor %}}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    messages = [USER, {"role": "assistant", "content": content}]
 
     text = render(source, messages, add_generation_prompt=True, continue_final_message=True)
 
-    assert text.endswith("><The capital")
+    assert text.endswith(f"<|im_end|>\n{end}")
+    assert messages[-1]["content"] == content
+
+
+def test_last_message_that_is_not_shown_cannot_be_continued() -> None:
+    with pytest.raises(InvalidRequestError, match="does not show the last message"):
+        render("{{ messages[0].content }}", [USER, USER], continue_final_message=True)
 
 
 # Folders.

@@ -22,6 +22,9 @@ _MAX_CONFIG_BYTES = 16_000_000  # with some thousand added tokens
 _SPECIAL_TOKENS = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
 )  # fmt: skip
+# Where a message ends that is to be continued: its own text may be found in what templates write behind it.
+# Source: `apply_chat_template` of Hugging Face's transformers.
+_END_MARK = "CONTINUE_FINAL_MESSAGE_TAG "
 # What a template does wrong, and what a conversation that it does not expect makes it do.
 _TEMPLATE_ERRORS = (
     TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, SyntaxError,
@@ -69,11 +72,12 @@ class ChatTemplate:
             "messages": prepared,
             "tools": tools or None,
         }
-        continues = bool(values.pop("continue_final_message", False))
+        continues = bool(values.pop("continue_final_message", False)) and bool(prepared)
         if continues:
             values["add_generation_prompt"] = False
+            prepared[-1]["content"] += _END_MARK
         text = _rendered(template, values)
-        return _until_the_last_message(text, prepared) if continues else text
+        return _until_the_mark(text) if continues else text
 
 
 def load_chat_template(folder: Path) -> ChatTemplate:
@@ -135,13 +139,13 @@ def _rendered(template: Template, values: dict[str, object]) -> str:
         CURRENT.reset(reset)
 
 
-def _until_the_last_message(text: str, messages: list[dict[str, Any]]) -> str:
+def _until_the_mark(text: str) -> str:
     """The prompt up to the end of the last message, which the model is to continue."""
-    last = str(messages[-1].get("content") or "").strip() if messages else ""
-    place = text.rfind(last) if last else -1
+    place = text.rfind(_END_MARK.strip())
     if place < 0:
         raise InvalidRequestError(
             "continue_final_message: the chat template does not show the last message as it is; "
             "send add_generation_prompt instead"
         )
-    return text[: place + len(last)]
+    # A template that takes the mark's space away does so with those of the message.
+    return text[:place] if text.startswith(_END_MARK, place) else text[:place].rstrip()
