@@ -64,8 +64,7 @@ class AnsweringStream(Stream):
         self.release_body()
         self._producer = producer
         self.outbox.write_head(self.id, self._heads.of_stream(head), 0)
-        if self.outbox.paused:
-            self._pause(producer)
+        # Also where the connection is full: what is written first waits, and only that can be caught up with.
         return self
 
     # AnswerStream

@@ -52,7 +52,7 @@ class Producer:
 class StreamServer:
     """`/stream` begins a stream, `/plain` answers at once, `/echo` with the body, `/wait` never does.
 
-    `/faulty` fails in between.
+    `/later` begins a stream when `begin_later` is called, `/faulty` fails in between.
     """
 
     def __init__(self, limits: HttpLimits | None = None) -> None:
@@ -62,6 +62,7 @@ class StreamServer:
         self.begun: queue.Queue[Producer] = queue.Queue()
         self.left: queue.Queue[bytes] = queue.Queue()
         self.seen: queue.Queue[bytes] = queue.Queue()
+        self.later: queue.Queue[HttpRequest] = queue.Queue()
         self.server: RestServer
         self.loop: asyncio.AbstractEventLoop
         self.port = 0
@@ -100,6 +101,12 @@ class StreamServer:
         """The next stream."""
         return self.begun.get(timeout=PATIENCE_SECONDS)
 
+    def begin_later(self) -> Producer:
+        """The stream of the next request that waits for it."""
+        request = self.later.get(timeout=PATIENCE_SECONDS)
+        self.call(lambda: self._begin(request))
+        return self.begin()
+
     def _answer(self, request: HttpRequest) -> None:
         self.seen.put(request.target)
         if request.target == b"/plain":
@@ -112,6 +119,12 @@ class StreamServer:
         if request.target == b"/wait":
             request.on_cut_off = lambda: request.reply(HttpResponse(503, b'"leaving"'))
             return
+        if request.target == b"/later":
+            self.later.put(request)
+            return
+        self._begin(request)
+
+    def _begin(self, request: HttpRequest) -> None:
         producer = Producer(self)
         producer.stream = request.stream(StreamHead(b"text/event-stream"), producer)
         if request.target == b"/faulty":

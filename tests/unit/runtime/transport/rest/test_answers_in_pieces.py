@@ -75,6 +75,27 @@ def test_a_closed_window_pauses_its_own_stream_alone(server: StreamServer) -> No
         assert client.answer(3)[1] == b""
 
 
+def test_a_stream_that_begins_on_a_full_connection_does_not_rest_for_ever(server: StreamServer) -> None:
+    size = 12 * 1024 * 1024  # more than the sockets take
+    with connected(server) as client:
+        client.send(window_update(0, 2 * size) + get(1, "/stream") + window_update(1, 2 * size))
+        client.send(get(3, "/later"))
+        slow = server.begin()
+        slow.write(b"x" * size)
+        assert slow.next() == "pause"
+        late, read = server.begin_later(), 0
+        while read < size:
+            read += len(client.next(DATA, 1).payload)
+        assert slow.next() == "resume"
+        client.ping()
+        heard = [late.heard.get() for _ in range(late.heard.qsize())]
+        assert heard in ([], ["pause", "resume"])
+        late.write(b"late")
+        assert read_data(client, 3, 4) == b"late"
+        for producer in (slow, late):
+            producer.end()
+
+
 def test_who_grants_no_window_is_cut_off_alone() -> None:
     with StreamServer(HttpLimits(write_stall_seconds=0.2)) as server, connected(server) as client:
         client.send(window_update(0, 10**6) + get(1, "/stream"))
