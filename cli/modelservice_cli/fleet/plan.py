@@ -4,7 +4,7 @@ The run is played ahead of time in a cluster where all goes well: each member th
 `CHANGE` later, what is being changed is done when its turn comes, and every approval is there at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -82,14 +82,21 @@ class Manifest:
 
 
 def plan_rollout(
-    rollout: Manifest, services: Sequence[Object], runtimes: Sequence[Object], now: datetime
+    rollout: Manifest,
+    services: Sequence[Object],
+    runtimes: Sequence[Object],
+    now: datetime,
+    told: Callable[[int, int], None] = lambda _planned, _members: None,
 ) -> FleetPlan:
-    """Return what would become of it; services and runtimes are all of the cluster. Raises CommandError."""
+    """Return what would become of it; services and runtimes are all of the cluster. Raises CommandError.
+
+    `told` hears of how many members it is known, and how many there are: thousands take half a minute.
+    """
     spec = rollout.parsed.spec
     windows = _windows(spec)
     run = _run(rollout, services, runtimes)
     seen = {_name(one): _at_rest(read_seen(one)) for one in services}
-    starts, end = _Play(spec, windows).play(run, seen, now)
+    starts, end = _Play(spec, windows, told).play(run, seen, now)
     return FleetPlan(
         name=rollout.parsed.metadata.name,
         runtime=spec.target.runtime,
@@ -136,8 +143,13 @@ def _windows(spec: RuntimeRolloutSpec) -> list[MaintenanceWindow]:
 class _Play:
     """Plays a run from now to its end, or to where it cannot go on."""
 
-    def __init__(self, spec: RuntimeRolloutSpec, windows: Sequence[MaintenanceWindow]) -> None:
-        self._runtime, self._windows = spec.target.runtime, windows
+    def __init__(
+        self,
+        spec: RuntimeRolloutSpec,
+        windows: Sequence[MaintenanceWindow],
+        told: Callable[[int, int], None],
+    ) -> None:
+        self._runtime, self._windows, self._told = spec.target.runtime, windows, told
         # A pause, a halt and a member that is late are what nobody plans.
         self._spec: FleetSpec = replace(
             read_spec(spec),
@@ -155,6 +167,7 @@ class _Play:
             around = Around(runtime=self._runtime, is_open=hours.is_open, changes_at=hours.changes_at)
             step = plan(self._spec, run, current, around, now)
             run = step.run
+            self._told(len(run.members) - run.count(State.PENDING), len(run.members))
             starts |= dict.fromkeys(step.released, now)
             arrivals |= dict.fromkeys(step.released, now + CHANGE)
             due = step.requeue_after_seconds

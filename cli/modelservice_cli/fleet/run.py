@@ -86,12 +86,25 @@ def _plan(arguments: argparse.Namespace) -> int:
     named = {one["metadata"]["name"]: one for one in cluster.list_everywhere(MODEL_RUNTIMES)}
     named |= {one["metadata"]["name"]: one for one in runtimes}
     services = list(cluster.list_everywhere(MODEL_SERVICES))
-    planned = plan_rollout(rollout, services, list(named.values()), datetime.now(UTC))
+    with _counter("Planning") as told:
+        planned = plan_rollout(rollout, services, list(named.values()), datetime.now(UTC), told)
     if arguments.output == "json":
         print(json.dumps(plan_json(planned), indent=2))
     else:
         print(as_text(plan_report(planned)))
     return 0
+
+
+@contextlib.contextmanager
+def _counter(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield how to tell that so many of so many are done: a bar in a terminal, on standard error."""
+    if not is_interactive(os.environ, is_terminal=sys.stderr.isatty()):
+        yield lambda _done, _all: None
+        return
+    from modelservice_cli.rollout.progress.live import live_count
+
+    with live_count(what) as count:
+        yield count
 
 
 def _written(path: str) -> tuple[Manifest, list[dict[str, Any]]]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import Progress
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -75,6 +76,14 @@ def live_parts(console: Console | None = None) -> Iterator[Callable[[Sequence[Pa
     """Yield what draws parts over those before; the last ones stay on the screen."""
     with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         yield lambda parts: live.update(Group(*map(draw_part, parts)), refresh=True)
+
+
+@contextlib.contextmanager
+def live_count(what: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Yield what draws how many of how many are done; nothing of it stays on the screen."""
+    with Progress(console=console or Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, of_all: bars.update(task, completed=done, total=of_all)
 
 
 def draw(status: RolloutStatus, now: datetime, verdicts: Sequence[Object]) -> RenderableType:

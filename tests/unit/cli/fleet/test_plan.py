@@ -238,6 +238,26 @@ def test_plan_of_one_that_has_started_goes_on_from_there():
     assert minutes(plan)["d"] == 2  # b arrives, and soaks for a minute
 
 
+def test_a_long_plan_tells_how_far_it_is():
+    told: list[tuple[int, int]] = []
+    manifest: Object = {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "RuntimeRollout",
+        "metadata": {"name": "cve"},
+        "spec": {"target": {"runtime": "onnx"}, "maxConcurrent": 2, "maxUnavailable": "100%"},
+    }
+    rollout = Manifest(parsed=parse_runtime_rollout(manifest), raw=manifest)
+    services = [service(name) for name in "abcde"]
+
+    plan_rollout(
+        rollout, services, [make_runtime("onnx", image=NEW)], NOW, lambda *counts: told.append(counts)
+    )
+
+    assert told[0] == (2, 5)
+    assert told[-1] == (5, 5)
+    assert told == sorted(told)
+
+
 def test_plan_of_one_whose_status_cannot_be_read_says_why():
     manifest: Object = {
         "apiVersion": "modelservice.dev/v1alpha1",

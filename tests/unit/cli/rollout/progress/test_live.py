@@ -10,7 +10,7 @@ from tests.unit.cli.rollout.statuses import NEW, OLD, at, facts_with, rollout, r
 from tests.unit.operator.builders import NOW, make_pod
 
 from modelservice_cli.rollout.pods import PodTrouble
-from modelservice_cli.rollout.progress.live import bar, draw, draw_part, live_view
+from modelservice_cli.rollout.progress.live import bar, draw, draw_part, live_count, live_view
 from modelservice_cli.rollout.progress.status import RolloutStatus, rollout_status
 from modelservice_cli.rollout.report import Table
 
@@ -155,3 +155,12 @@ def test_bar_of_several_kinds_has_a_colour_for_each() -> None:
     assert "\x1b[32m■" in shown
     assert "\x1b[31m✗" in shown
     assert "· is text" in shown
+
+
+def test_a_count_is_drawn_and_leaves_nothing_behind() -> None:
+    written = io.StringIO()
+    with live_count("Planning", Console(width=80, file=written, force_terminal=True)) as count:
+        count(3, 12)
+    assert "Planning" in written.getvalue()
+    assert "25%" in written.getvalue()
+    assert written.getvalue().endswith("\x1b[2K")
