@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509 import load_pem_x509_certificate
 from hack.cluster.packages import ensure_packages
-from tests.support.operator_process import free_port
+from tests.support.ports import free_port
 from tests.support.serve_command import COMMAND, serving
 from tests.support.tiny_models import make_word_finder
 from tests.unit.runtime.certificates import Authority, Pair

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hack.cluster.binaries import go_environment
 from hack.generate.go_stub import EXAMPLE, go_stub
-from tests.support.operator_process import free_port
+from tests.support.ports import free_port
 from tests.support.serve_command import serving
 from tests.support.tiny_models import make_word_finder
 

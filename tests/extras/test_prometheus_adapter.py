@@ -22,7 +22,8 @@ from tests.extras.prometheus_adapter import (
     running_adapter,
     running_prometheus,
 )
-from tests.support.operator_process import free_port, wait_until
+from tests.support.operator_process import wait_until
+from tests.support.ports import free_port
 from tests.unit.runtime.fake_nvml import make_nvml
 from tests.unit.runtime.onnx_models import save_loop
 from tests.unit.runtime.server_process import ServerProcess, server_process

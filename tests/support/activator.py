@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.support.operator_process import free_port
+from tests.support.ports import free_port
 
 from modelservice_activator.channels.departures import Departures
 from modelservice_activator.holding.holder import Holder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import yaml
 from hack.cluster.api import pause
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     import signal
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_SECONDS = 120.0
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on now."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = 120.0) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from hack.cluster.packages import ensure_packages, find_program
 from hack.cluster.testing import METRICS_PROGRAMS
-from tests.support.operator_process import free_port, wait_until
+from tests.support.operator_process import wait_until
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from hack.cluster import testing
 from hack.cluster.api import condition_status
-from tests.support.operator_process import free_port, wait_until
+from tests.support.operator_process import wait_until
+from tests.support.ports import free_port
 
 from modelservice_operator.facts.fields.canonical import project_managed
 from modelservice_operator.facts.labels import MANAGER

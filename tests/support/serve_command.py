@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.operator_process import free_port, wait_until
+from tests.support.operator_process import wait_until
+from tests.support.ports import free_port
 
 COMMAND = Path(sys.executable).with_name("modelservice")
 START_TIMEOUT_SECONDS = 120.0

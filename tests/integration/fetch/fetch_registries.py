@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from tests.integration.fetch.fetch_servers import TlsFiles, free_port, require_program, run_server
+from tests.integration.fetch.fetch_servers import TlsFiles, require_program, run_server
+from tests.support.ports import free_port
 
 TITLE = "org.opencontainers.image.title"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

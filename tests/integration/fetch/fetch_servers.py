@@ -189,13 +189,6 @@ def server_context(tls: TlsFiles) -> ssl.SSLContext:
     return context
 
 
-def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def require_program(name: str, package: str) -> str:
     """The path of a Debian program; the test is skipped where it is not installed."""
     path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")

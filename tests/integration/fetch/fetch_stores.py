@@ -10,7 +10,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hack.cluster.binaries import find_programs
-from tests.integration.fetch.fetch_servers import TlsFiles, free_port, run_server
+from tests.integration.fetch.fetch_servers import TlsFiles, run_server
+from tests.support.ports import free_port
 
 ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key"
 

@@ -17,7 +17,8 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.npm_programs import AZURITE, find_npm_program
 from obstore.store import AzureStore
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model
-from tests.integration.fetch.fetch_servers import FAST, LOOPBACK, TlsFiles, free_port, run_server
+from tests.integration.fetch.fetch_servers import FAST, LOOPBACK, TlsFiles, run_server
+from tests.support.ports import free_port
 from yarl import URL
 
 from modelservice_runtime.fetch.buckets.azure import build_bucket

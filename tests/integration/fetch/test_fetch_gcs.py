@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hack.cluster.binaries import find_programs
 from tests.integration.fetch.fetch_models import WEIGHTS, make_model
-from tests.integration.fetch.fetch_servers import FAST, LOOPBACK, TlsFiles, WebServer, free_port, run_server
+from tests.integration.fetch.fetch_servers import FAST, LOOPBACK, TlsFiles, WebServer, run_server
+from tests.support.ports import free_port
 from yarl import URL
 
 from modelservice_runtime.fetch.buckets.gcs import build_bucket, explain_error

@@ -14,13 +14,13 @@ from tests.integration.fetch.fetch_models import WEIGHTS, make_model
 from tests.integration.fetch.fetch_servers import (
     TlsFiles,
     WebServer,
-    free_port,
     make_certificate,
     run_web_server,
     server_context,
     write_certificate,
 )
 from tests.integration.fetch.fetch_stores import SECRET_KEY, Store
+from tests.support.ports import free_port
 
 from modelservice_runtime.fetch.errors import FetchReason
 from modelservice_runtime.fetch.http.addresses import AddressPolicy

@@ -13,7 +13,8 @@ import pytest
 from hack.cluster.errors import ClusterError
 from hack.cluster.packages import ensure_packages, find_program
 from hack.cluster.testing import METRICS_PROGRAMS
-from tests.support.operator_process import free_port, wait_until
+from tests.support.operator_process import wait_until
+from tests.support.ports import free_port
 from tests.unit.runtime.onnx_models import save_gather, save_log, save_loop
 from tests.unit.runtime.server_process import ServerProcess, server_process
 

@@ -17,7 +17,8 @@ from hack.cluster import testing
 from tests.integration.operator.conftest import Kube, open_proxy
 from tests.support.activator_process import ActivatorProcess, own_address, put_slice
 from tests.support.fault_proxy import FaultProxy, Rule
-from tests.support.operator_process import free_port, proxy_kubeconfig, wait_until
+from tests.support.operator_process import proxy_kubeconfig, wait_until
+from tests.support.ports import free_port
 from tests.support.rights import limited_to
 from tests.support.serving import ask_adder
 from tests.support.tiny_models import make_adder

@@ -13,8 +13,9 @@ import pytest
 from hack.cluster import testing
 from tests.integration.operator.conftest import PATIENT_LEASE, SHORT_LEASE, Kube
 from tests.integration.operator.test_sleep_killed import PlayedActivator
-from tests.support.operator_process import OperatorOptions, OperatorProcess, free_port, wait_until
+from tests.support.operator_process import OperatorOptions, OperatorProcess, wait_until
 from tests.support.played_pods import played_pods, pod_addresses
+from tests.support.ports import free_port
 from tests.support.rights import limited_to
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from hack.cluster import testing
 from hack.generate.metrics import exported
 from tests.integration.operator.conftest import PATIENT_LEASE, Kube
 from tests.support.activator_process import ActivatorProcess, own_address, put_slice
-from tests.support.operator_process import OperatorOptions, OperatorProcess, free_port, wait_until
+from tests.support.operator_process import OperatorOptions, OperatorProcess, wait_until
 from tests.support.played_pods import played_pods, pod_addresses
+from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus, Target, running_prometheus
 from tests.support.serving import ask_adder
 from tests.support.tiny_chat import PAIRS, make_tiny_chat

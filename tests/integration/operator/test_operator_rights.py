@@ -25,11 +25,11 @@ from tests.support.keda import keda_crd
 from tests.support.operator_process import (
     OperatorOptions,
     OperatorProcess,
-    free_port,
     proxy_kubeconfig,
     wait_until,
 )
 from tests.support.played_pods import played_pods, pod_addresses
+from tests.support.ports import free_port
 from tests.support.rights import limited_to, load_rules
 from tests.support.rights_audit import Right
 

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hack.demo.errors import DemoError
 from hack.demo.predict import Answer, ask, build_request, parse_answers, render_answers
+from tests.support.ports import free_port
 
 
 def test_build_request_batch_has_one_element_each():
@@ -31,9 +32,10 @@ def test_render_answers_shows_label_probability_and_text():
     assert text == '  ham   (spam with probability 0.0123)  "Hello"'
 
 
-def test_ask_nobody_listens_names_the_address(unused_tcp_port):
-    with pytest.raises(DemoError, match=f"does not answer at http://127.0.0.1:{unused_tcp_port}"):
-        ask(f"http://127.0.0.1:{unused_tcp_port}", ["a"], patience_seconds=0)
+def test_ask_nobody_listens_names_the_address():
+    port = free_port()
+    with pytest.raises(DemoError, match=f"does not answer at http://127.0.0.1:{port}"):
+        ask(f"http://127.0.0.1:{port}", ["a"], patience_seconds=0)
 
 
 class LateService(BaseHTTPRequestHandler):

@@ -11,6 +11,7 @@ from hack.demo import targets
 from hack.demo.errors import DemoError
 from hack.demo.images import Image
 from hack.demo.targets import ContextTarget
+from tests.support.ports import free_port
 
 
 def make_program(folder: Path, name: str, script: str) -> None:
@@ -85,9 +86,10 @@ def test_registry_plain_http_is_found_out(registry_name):
     assert (target.registry.url, target.registry.prefix) == (f"http://{registry_name}", "team/a/")
 
 
-def test_registry_nobody_listens_names_it(unused_tcp_port):
-    with pytest.raises(DemoError, match=f"registry 127.0.0.1:{unused_tcp_port} does not answer"):
-        _ = ContextTarget("kind", "nodes:5000", f"127.0.0.1:{unused_tcp_port}").registry
+def test_registry_nobody_listens_names_it():
+    port = free_port()
+    with pytest.raises(DemoError, match=f"registry 127.0.0.1:{port} does not answer"):
+        _ = ContextTarget("kind", "nodes:5000", f"127.0.0.1:{port}").registry
 
 
 def test_read_address_forward_says_where_it_listens():

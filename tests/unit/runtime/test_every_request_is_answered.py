@@ -428,5 +428,5 @@ async def test_fault_in_one_watched_file_keeps_the_others_watched(
     for count in (2, 3):
         for file in files:
             file.write_text("x" * count)
-        await asyncio.wait_for(loaded.get(), 20)
+        await asyncio.wait_for(loaded.get(), 120)
     poller.stop()

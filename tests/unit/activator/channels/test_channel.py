@@ -25,7 +25,7 @@ async def ends() -> AsyncIterator[Ends]:
         channel = await connect(*server.getsockname()[:2], 5.0)
         peer, _ = server.accept()
     with peer:
-        peer.settimeout(20)
+        peer.settimeout(120)
         yield Ends(channel, peer)
     channel.abort()
     await asyncio.sleep(0)
@@ -112,7 +112,7 @@ async def test_departure_is_seen_behind_what_nobody_reads(ends: Ends, how: str) 
             if how == "reset":
                 ends.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             ends.peer.close()
-        await asyncio.wait_for(seen.wait(), 20)
+        await asyncio.wait_for(seen.wait(), 120)
     departures.close()
 
 

@@ -18,7 +18,7 @@ async def connect(rig: Rig, port: str = "http") -> Client:
 
 async def is_cut_off(client: Client) -> bool:
     try:
-        return await asyncio.wait_for(client[0].read(1), 20) == b""
+        return await asyncio.wait_for(client[0].read(1), 120) == b""
     except ConnectionError:
         return True
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import generate_latest
 from tests.support.activator import KEY, Rig, eventually, running_rig
-from tests.support.operator_process import free_port
+from tests.support.ports import free_port
 
 from modelservice_activator.listening import doors
 from modelservice_activator.metrics import REGISTRY
@@ -54,8 +54,10 @@ async def test_port_that_is_taken_is_reported_and_taken_as_soon_as_it_is_free(ri
         number = taken.getsockname()[1]
         free = free_port()
         ask_for(rig, OTHER, http=free, grpc=number)
-        await asyncio.sleep(0.15)
-        assert rig.doors.ports_of(OTHER) == f"port {number} (grpc): somebody else has it"
+        said = f"port {number} (grpc): somebody else has it"
+        await eventually(lambda: rig.doors.ports_of(OTHER) == said, "it is said")
+        await asyncio.sleep(0.15)  # it is tried again
+        assert rig.doors.ports_of(OTHER) == said
         series = f'modelservice_activator_taken_ports{{name="ham",namespace="mail",port="{number}"}} 1.0'
         assert series in generate_latest(REGISTRY).decode()
     await eventually(lambda: not isinstance(rig.doors.ports_of(OTHER), str), "the port is ours")
@@ -65,7 +67,8 @@ async def test_port_that_is_taken_is_reported_and_taken_as_soon_as_it_is_free(ri
 
 async def test_second_service_that_asks_for_a_port_does_not_get_it_from_the_first(rig: Rig) -> None:
     ask_for(rig, OTHER, http=rig.ports["http"])
-    await asyncio.sleep(0.15)
+    await eventually(lambda: "somebody else has it" in rig.doors.ports_of(OTHER), "it is said")
+    await asyncio.sleep(0.15)  # it is tried again
     assert "somebody else has it" in rig.doors.ports_of(OTHER)
     assert rig.doors.ports_of(KEY) == rig.ports
 
@@ -74,9 +77,11 @@ async def test_ports_are_given_up_a_while_after_the_slice_asks_for_them_no_more(
     before, now = rig.ports["http"], free_port()
     rig.ports = {"http": now, "grpc": rig.ports["grpc"]}
     rig.lead_here()
-    await eventually(lambda: rig.doors.ports_of(KEY) == rig.ports, "the new port is open")
+    changed = asyncio.get_running_loop().time()
     assert can_connect(before)
     await eventually(lambda: not can_connect(before), "the old one is closed")
+    assert asyncio.get_running_loop().time() - changed > 0.9 * doors.LEAVE_SECONDS
+    await eventually(lambda: rig.doors.ports_of(KEY) == rig.ports, "the new port is open")
     assert can_connect(now)
 
 

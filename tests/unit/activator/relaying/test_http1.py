@@ -51,7 +51,7 @@ async def say(rig: Rig, *parts: bytes, then_close: bool = False) -> tuple[bytes,
     if then_close:
         writer.write_eof()
     try:
-        return await asyncio.wait_for(reader.read(), 20), writer
+        return await asyncio.wait_for(reader.read(), 120), writer
     finally:
         writer.close()
 
@@ -153,7 +153,7 @@ async def test_body_that_breaks_the_rules_ends_the_request_at_the_pod(rig: Rig) 
         head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
         answer, _ = await say(rig, head, b"not a size\r\n")
         assert answer.startswith(b"HTTP/1.1 400 ")
-        await asyncio.wait_for(ended.wait(), 20)
+        await asyncio.wait_for(ended.wait(), 120)
 
 
 async def test_chunks_and_trailers_go_both_ways(rig: Rig) -> None:
@@ -209,7 +209,7 @@ async def test_large_bodies_stream_both_ways_before_either_is_whole(rig: Rig) ->
 
     async def body() -> AsyncIterator[bytes]:
         yield part
-        await asyncio.wait_for(first_back.wait(), 20)
+        await asyncio.wait_for(first_back.wait(), 120)
         for _ in range(size // len(part) - 1):
             yield part
 
@@ -264,7 +264,7 @@ async def test_body_that_waits_stays_with_the_client(rig: Rig) -> None:
         assert rig.holder.room.total_bytes <= 65536
         assert not visit.channel._unread
         rig.give_pods(["127.0.0.1"], http=pod.port)
-        assert (await asyncio.wait_for(reader.readuntil(b"ok"), 20)).startswith(b"HTTP/1.1 200 OK")
+        assert (await asyncio.wait_for(reader.readuntil(b"ok"), 120)).startswith(b"HTTP/1.1 200 OK")
         writer.close()
 
 
@@ -295,7 +295,7 @@ async def test_pod_that_refuses_early_is_heard_by_a_client_that_still_sends(rig:
             pass
 
     def post() -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", rig.ports["http"], timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", rig.ports["http"], timeout=120)
         connection.putrequest("POST", "/")
         connection.putheader("Content-Length", str(8 << 20))
         connection.endheaders()
@@ -409,7 +409,7 @@ async def test_pod_that_cannot_be_reached_has_got_nothing_so_another_one_gets_it
                 [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
                 {"http": pod.port},
             )
-            answer = await asyncio.wait_for(ask, 20)
+            answer = await asyncio.wait_for(ask, 120)
             assert (answer.status, await answer.text()) == (200, "ok")
             assert pod.connections == 1
         for filler in fillers:
@@ -517,7 +517,7 @@ async def test_idle_connection_is_closed_once_pods_lead_and_kept_before() -> Non
         await asyncio.sleep(0.6)
         assert not reader.at_eof()
         rig.lead_here(False)
-        assert await asyncio.wait_for(reader.read(), 20) == b""
+        assert await asyncio.wait_for(reader.read(), 120) == b""
         writer.close()
 
 
@@ -546,7 +546,7 @@ async def test_slow_head_is_cut_off_and_holds_no_place() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
             writer.write(first)
             with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 20) == b""
+                assert await asyncio.wait_for(reader.read(), 120) == b""
             writer.close()
         assert rig.holder.room.requests == 0
 
@@ -560,5 +560,5 @@ async def test_slow_head_on_a_kept_connection_is_cut_off_too() -> None:
         await reader.readuntil(b"ok")
         writer.write(b"GET / HT")
         with contextlib.suppress(ConnectionError):
-            await asyncio.wait_for(reader.read(), 20)
+            await asyncio.wait_for(reader.read(), 120)
         writer.close()

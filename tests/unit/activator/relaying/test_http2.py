@@ -314,7 +314,7 @@ async def test_connection_is_asked_to_end_once_pods_lead_and_its_streams_go_on(r
         rig.lead_here(False)
         # h2 takes a GOAWAY for the end, so it does not get to see it.
         goodbye = GoAwayFrame(0, last_stream_id=2**31 - 1).serialize()
-        before = await asyncio.wait_for(client.reader.readuntil(goodbye), 20)
+        before = await asyncio.wait_for(client.reader.readuntil(goodbye), 120)
         release.set()
         client.http.receive_data(before.removesuffix(goodbye))
         assert fields(await client.until(ResponseReceived))["grpc-status"] == "0"
@@ -330,7 +330,7 @@ async def test_idle_connection_is_closed_once_pods_lead() -> None:
         await client.until(PingAckReceived)
         rig.lead_here(False)
         await client.until(ConnectionTerminated)
-        assert await asyncio.wait_for(client.reader.read(), 20) == b""
+        assert await asyncio.wait_for(client.reader.read(), 120) == b""
 
 
 async def test_client_that_leaves_takes_all_its_requests_with_it(rig: Rig) -> None:
@@ -419,7 +419,7 @@ async def test_head_that_is_begun_and_not_ended_is_cut_off_and_counted() -> None
             reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
             writer.write(b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000)
             with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 20) == b""
+                assert await asyncio.wait_for(reader.read(), 120) == b""
             writer.close()
         await eventually(lambda: not rig.clients._visits, "all are gone")
         assert rig.means.unfinished.total_bytes == 0

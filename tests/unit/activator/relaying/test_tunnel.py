@@ -54,7 +54,7 @@ async def test_client_and_pod_shake_hands_with_each_other(rig: Rig, port: str, t
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports[port], ssl=trusted)
         body = b"abc" * 300_000
         writer.write(body)
-        assert await asyncio.wait_for(reader.readexactly(len(body)), 20) == body.upper()
+        assert await asyncio.wait_for(reader.readexactly(len(body)), 120) == body.upper()
         writer.close()
         await writer.wait_closed()
     assert len(rig.api.writes) == 1
@@ -71,7 +71,7 @@ async def test_end_of_one_side_is_passed_on_and_the_other_goes_on(rig: Rig) -> N
         writer.write(HELLO)
         await eventually(lambda: pod.connections == 1, "it is passed on")
         writer.write_eof()
-        assert await asyncio.wait_for(reader.read(), 20) == b"10 bytes"
+        assert await asyncio.wait_for(reader.read(), 120) == b"10 bytes"
         writer.close()
 
 
@@ -88,12 +88,13 @@ async def test_what_waits_too_long_is_cut_off() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
         writer.write(HELLO)
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 20)
+            await asyncio.wait_for(reader.read(), 120)
         writer.close()
 
 
 async def test_unused_connection_is_cut_once_pods_lead_and_a_used_one_is_not() -> None:
-    limits = ConnectionLimits(retired_idle_seconds=0.1, tunnel_idle_seconds=1.5)
+    limits = ConnectionLimits(retired_idle_seconds=0.1, tunnel_idle_seconds=60.0)
+    now = asyncio.get_running_loop().time
     async with running_rig(connections=limits) as rig, plain_pod(Pod(shout)) as pod:
         rig.give_pods(["127.0.0.1"], http=pod.port)
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
@@ -101,11 +102,16 @@ async def test_unused_connection_is_cut_once_pods_lead_and_a_used_one_is_not() -
         assert await reader.readexactly(len(HELLO)) == HELLO.upper()
         await asyncio.sleep(0.8)  # not retired: as long as it likes
         rig.lead_here(False)
-        for _ in range(18):
+        retired, (visit,) = now(), rig.clients._visits
+        for _ in range(8):
+            await asyncio.sleep(0.1)
             writer.write(b"used")
             assert await reader.readexactly(4) == b"USED"
-            await asyncio.sleep(0.1)
-        assert await asyncio.wait_for(reader.read(), 20) == b""
+        # It has a minute, from its last use on.
+        assert not visit.is_overdue(retired + 60.5)
+        assert visit.is_overdue(now() + 60.5)
+        visit._retired_seconds = 0.1
+        assert await asyncio.wait_for(reader.read(), 120) == b""
         writer.close()
 
 
@@ -119,6 +125,6 @@ async def test_pod_that_dies_cuts_its_client_off(rig: Rig) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
         writer.write(HELLO + b"more")
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 20) == b""
+            assert await asyncio.wait_for(reader.read(), 120) == b""
         writer.close()
         assert pod.connections == 1

@@ -317,7 +317,7 @@ async def test_followers_come_and_go_with_what_they_follow(rig, quick):
 async def test_followers_end_where_one_may_not_write_any_more(rig, quick):
     rig.desired, rig.writer.answers = [4], [LeadershipLostError("lost")]
     with pytest.raises(LeadershipLostError):
-        await asyncio.wait_for(Followers(rig.sight, rig.writer).run(), 10)
+        await asyncio.wait_for(Followers(rig.sight, rig.writer).run(), 120)
 
 
 async def test_new_service_of_the_same_name_is_followed_without_the_memory_of_the_old_one(rig, quick):

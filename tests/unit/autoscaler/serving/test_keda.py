@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.support.operator_process import free_port
+from tests.support.ports import free_port
 from tests.unit.autoscaler.objects import make_answer, make_endpoint, make_service, make_slice
 
 from modelservice_autoscaler.looking.answer import parse_answer

@@ -24,7 +24,7 @@ async def take(queue: WorkQueue, count: int) -> list[Key]:
     """Get and finish `count` keys."""
     keys = []
     for _ in range(count):
-        key = await asyncio.wait_for(queue.get(), 5)
+        key = await asyncio.wait_for(queue.get(), 120)
         queue.done(key)
         keys.append(key)
     return keys
@@ -60,7 +60,7 @@ async def test_get_waits_until_a_key_is_added():
     await asyncio.sleep(0)
     assert not getter.done()
     queue.add(A)
-    assert await asyncio.wait_for(getter, 5) == A
+    assert await asyncio.wait_for(getter, 120) == A
 
 
 async def test_get_cancelled_after_wake_up_passes_the_wake_up_on():
@@ -69,7 +69,7 @@ async def test_get_cancelled_after_wake_up_passes_the_wake_up_on():
     await asyncio.sleep(0)
     queue.add(A)
     first.cancel()
-    assert await asyncio.wait_for(second, 5) == A
+    assert await asyncio.wait_for(second, 120) == A
 
 
 async def test_urgent_key_goes_before_normal_ones():
@@ -200,7 +200,7 @@ async def test_closed_queue_gives_no_key_and_drains():
     assert not waiter.done()
     assert not getter.done()
     queue.done(key)
-    await asyncio.wait_for(waiter, 5)
+    await asyncio.wait_for(waiter, 120)
     getter.cancel()
 
 
@@ -221,12 +221,12 @@ async def test_namespace_with_its_share_of_workers_leaves_the_others_theirs():
     await asyncio.sleep(0)
     assert not third.done()
     queue.add(C)
-    assert await asyncio.wait_for(third, 5) == C
+    assert await asyncio.wait_for(third, 120) == C
     # Whatever becomes free is the crowd's again, also for a worker that has been waiting.
     fourth = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.done(crowd[0])
-    assert (await asyncio.wait_for(fourth, 5)).namespace == "crowd"
+    assert (await asyncio.wait_for(fourth, 120)).namespace == "crowd"
 
 
 @settings(max_examples=200, deadline=None)

@@ -5,7 +5,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.support.operator_process import free_port, wait_until
+from tests.support.operator_process import wait_until
+from tests.support.ports import free_port
 from tests.unit.runtime.server_thread import ServerThread
 
 ROOT = Path(__file__).parents[4]

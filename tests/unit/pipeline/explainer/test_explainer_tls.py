@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from tests.support.operator_process import free_port, wait_until
+from tests.support.operator_process import wait_until
+from tests.support.ports import free_port
 from tests.unit.runtime.certificates import Authority, Pair, client_context, encrypt_key, write_server
 from tests.unit.runtime.server_thread import ServerThread
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.runtime.generation.decoders import greedy_alone, make_decoder
@@ -87,6 +89,28 @@ async def _hold_every_row(lane: TextLane, decoder: Decoder) -> dict[LaneGenerati
             generation.pause()
     await _until(lambda: lane.running == decoder.slots)
     return {generation: heard for generation, (_, heard) in zip(held, asked, strict=True)}
+
+
+class Steps:
+    """Holds the decoder before each token of all rows until it is allowed: none comes to its end before."""
+
+    def __init__(self, decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._allowed, self._begun = threading.Semaphore(0), threading.Semaphore(0)
+        self._decode = decoder.decode
+        monkeypatch.setattr(decoder, "decode", self._wait_and_decode)
+
+    def allow(self, count: int) -> None:
+        self._allowed.release(count)
+
+    def wait_until_begun(self, count: int) -> None:
+        """Nobody hears meanwhile what came of those before."""
+        for _ in range(count):
+            assert self._begun.acquire(timeout=WAIT_SECONDS)
+
+    def _wait_and_decode(self, *arguments: Any) -> Any:
+        self._begun.release()
+        assert self._allowed.acquire(timeout=WAIT_SECONDS)
+        return self._decode(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -282,18 +306,26 @@ async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, 
     await _close(lane)
 
 
-async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decoder: Decoder) -> None:
+async def test_who_cancels_hears_no_more_and_frees_the_row(
+    lane: TextLane, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(decoder, monkeypatch)
     heard = [Heard() for _ in range(decoder.slots)]
     running = [_submit(lane, _request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
     waiting = Heard()
     waiter = _submit(lane, _request([1, 2, 3, 4], 64, ignore_eos=True), waiting)
     assert lane.tokens_in_flight >= 3 * decoder.slots + 4  # whether they have a row yet or not
-    await asyncio.wait_for(heard[0].begun.wait(), WAIT_SECONDS)
+    steps.allow(decoder.slots - 1)  # each turn reads a prompt
+    for one in heard:
+        await asyncio.wait_for(one.begun.wait(), WAIT_SECONDS)
     assert lane.tokens_in_flight > 3 * decoder.slots + 4
+    steps.allow(1)
+    steps.wait_until_begun(decoder.slots + 1)
     counts = [len(one.events) for one in heard]
     for generation in (*running, waiter):
         generation.cancel()
         generation.cancel()
+    steps.allow(1000)
     await _until(lambda: lane.pending == 0)
 
     assert [len(one.events) for one in heard] == counts
@@ -308,9 +340,10 @@ async def test_who_cancels_hears_no_more_and_frees_the_row(lane: TextLane, decod
 
 async def test_a_text_that_is_long_enough_ends_as_if_it_had_stopped(lane: TextLane) -> None:
     heard, waiting = Heard(), Heard()
-    generation = _submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard)
+    with lane._changed:
+        generation = _submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard)
+        generation.pause()  # so it does not come to its own end before
     await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
-    generation.pause()  # so it does not come to its own end before
     generation.finish()
     generation.finish()
     end = await heard.end()
@@ -345,11 +378,16 @@ async def test_a_prompt_that_is_being_read_is_given_up_in_the_middle(
     await _close(lane)
 
 
-async def test_nobody_reads_for_a_while(lane: TextLane) -> None:
+async def test_nobody_reads_for_a_while(
+    lane: TextLane, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps(decoder, monkeypatch)
+    steps.allow(3)
     heard, generation = Heard(), None
     generation = _submit(lane, _request([1, 2, 3], 64, ignore_eos=True), heard)
     await asyncio.wait_for(heard.begun.wait(), WAIT_SECONDS)
     generation.pause()
+    steps.allow(1000)
     other = Heard()
     _submit(lane, _request([7, 8, 9], 64, ignore_eos=True), other)
     await other.end()

@@ -161,7 +161,7 @@ async def test_poller_looks_until_it_is_stopped(
     for text in ("22", "bad", "333"):
         changed.clear()
         file.write_text(text)
-        await asyncio.wait_for(changed.wait(), 10)
+        await asyncio.wait_for(changed.wait(), 120)
     poller.stop()
     assert seen[0] == "1"
     assert seen[-1] == "333"

@@ -70,7 +70,7 @@ def test_runs_that_want_to_be_alone_take_turns(gate: RunGate) -> None:
     for runner in runners:
         assert runner.started.wait(SECONDS)
         runner.ask_to_be_alone()
-    alone = next(runner for runner in runners * 400 if runner.alone.wait(0.02))
+    alone = next(runner for runner in runners * 3000 if runner.alone.wait(0.02))
     waiting = next(runner for runner in runners if runner is not alone)
     assert not waiting.alone.wait(0.05)
     alone.end()

@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.ipv6 import call_in_thread, needs_ipv6, refuse_ipv6_sockets, switch_ipv6_off
+from tests.support.ports import free_port
 from tests.unit.runtime.certificates import Authority, client_context, write_server
 from tests.unit.runtime.server_thread import ServerThread
 
@@ -82,8 +83,9 @@ async def test_any_other_host_is_one_family(host: str, answers: str, silent: str
 
 
 @needs_ipv6
-def test_no_host_is_a_socket_for_each_family(unused_tcp_port: int) -> None:
-    sockets = open_sockets("", unused_tcp_port, backlog=1)
+def test_no_host_is_a_socket_for_each_family() -> None:
+    port = free_port()
+    sockets = open_sockets("", port, backlog=1)
     for opened in sockets:
         opened.close()
     assert {opened.family for opened in sockets} == {socket.AF_INET, socket.AF_INET6}

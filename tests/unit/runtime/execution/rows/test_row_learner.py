@@ -61,7 +61,7 @@ async def settled(lane: Lane) -> Batching:
 
     lane._sharing.changed = note
     if lane.batching.awaits_check:
-        await asyncio.wait_for(decided.wait(), 10)
+        await asyncio.wait_for(decided.wait(), 120)
     return lane.batching
 
 

@@ -116,7 +116,7 @@ def test_busy_clients_keep_their_places(model_files: dict[str, Path]) -> None:
 
 
 def test_old_connection_ends_with_its_next_answer(model_files: dict[str, Path]) -> None:
-    limits = HttpLimits(max_connection_age_seconds=0.2)
+    limits = HttpLimits(max_connection_age_seconds=1.0)
     with ServerThread({"mlp": model_files["mlp"]}, limits) as server:
         client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         client.connect()

@@ -298,7 +298,7 @@ async def test_late_answer_is_counted_by_what_comes_of_it(
     assert not isinstance(first, HttpResponse)
     call = InferCall(handle, 0, encode, replies.put_nowait)
     call.go_on(make_request(1), first)
-    reply = await asyncio.wait_for(replies.get(), 10)
+    reply = await asyncio.wait_for(replies.get(), 120)
     assert answer in (reply.body.decode("latin-1") if isinstance(reply, HttpResponse) else str(reply))
     failures = statistics.failures
     assert (statistics.success_count, failures["OTHER"], failures["BACKEND"]) == counts

@@ -1,5 +1,6 @@
 """gRPC connections that are too old: clients go elsewhere, and lose nothing."""
 
+import socket
 from dataclasses import replace
 
 import grpc
@@ -17,7 +18,7 @@ from tests.unit.runtime.transport.http2.raw_client import ACK, GOAWAY, PING, Raw
 from modelservice_runtime.transport.http2.framing.errors import ErrorCode
 from modelservice_runtime.transport.status import GrpcStatus
 
-YOUNG = replace(SMALL, max_connection_age_seconds=0.2, linger_seconds=0.2, leave_seconds=0.2)
+YOUNG = replace(SMALL, max_connection_age_seconds=0.2, linger_seconds=0.2)
 
 
 class Patient(Chat):
@@ -45,9 +46,12 @@ def test_old_connection_is_asked_to_leave_and_serves_what_is_on_its_way() -> Non
         assert int.from_bytes(goaway[:4]) == 2**31 - 1
         assert int.from_bytes(goaway[4:8]) == ErrorCode.NO_ERROR
         ping = client.next(PING)
-        client.send(call(3, b"on its way") + frame(PING, ACK, payload=ping.payload))
+        client.send(call(3, b"on its way", "/test.Test/Later") + frame(PING, ACK, payload=ping.payload))
+        client.send(frame(PING, ACK, payload=client.next(PING).payload))
         assert client.answer(3)[1] == prefixed(b"on its way")
-        assert list(client.frames())[-1].kind == GOAWAY
+        client.socket.shutdown(socket.SHUT_WR)
+        list(client.frames())
+        assert client.goaway() == (3, ErrorCode.NO_ERROR)
         client.socket.close()
 
 
@@ -90,7 +94,8 @@ def test_call_within_the_grace_goes_on() -> None:
         client = RawClient(server.connect())
         client.send(call(1, b"", "/test.Test/Never"))
         client.next(GOAWAY)
-        client.send(frame(PING, ACK, payload=client.next(PING).payload))
+        for _ in range(2):
+            client.send(frame(PING, ACK, payload=client.next(PING).payload))
         client.next(GOAWAY)
         client.ping()
         assert server.server.open_streams == 1
