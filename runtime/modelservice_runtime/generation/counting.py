@@ -27,7 +27,7 @@ class Counting:
     def note_submitted(self, generation: Active) -> None:
         """A generation waits."""
         self._open[generation] = None
-        self.requests.open(_ns(generation.ask.since))
+        self.requests.open(_ns(generation.came_at))
 
     def note_turn(self, tokens: int) -> None:
         """So many tokens went through the model together."""
@@ -52,7 +52,7 @@ class Counting:
         counts.generation_tokens += tokens
         if last is None:
             self._note_prompt(generation.row.usage)
-            counts.first_token_seconds.observe(at - generation.ask.since)
+            counts.first_token_seconds.observe(at - generation.came_at)
             self._first[generation] = at
         else:
             counts.between_tokens_seconds.observe(at - last)
@@ -64,7 +64,7 @@ class Counting:
         self.statistics.prefix_hits += usage.cached
 
     def _note_end(self, generation: Active, reason: str, usage: Usage, at: float) -> None:
-        counts, came = self.statistics, generation.ask.since
+        counts, came = self.statistics, generation.came_at
         counts.finished[reason] += 1
         self._open.pop(generation, None)
         self._last.pop(generation, None)

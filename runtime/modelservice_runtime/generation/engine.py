@@ -2,17 +2,20 @@
 
 Where there are adapters, a turn is a step of the rows of one; see `generation.turns`.
 
+A row whose text nobody reads rests, and where others wait for a slot it gives its own up: who reads a byte
+now and then would keep it for ever. It is read again, as far as it is not kept, when somebody reads on.
+
 It has no thread and no clock of its own but the one it measures by; `generation.lane` runs it.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from modelservice_runtime.errors import ServingError
+from modelservice_runtime.errors import OverloadedError, ServingError
 from modelservice_runtime.generation.backend import Backend, Logits
 from modelservice_runtime.generation.kv.slots import Held, Move, Slots, Swap
 from modelservice_runtime.generation.pace import Pace
@@ -22,21 +25,41 @@ from modelservice_runtime.generation.scheduler import Ask, Scheduler
 from modelservice_runtime.generation.turns import Turns
 from modelservice_runtime.generation.values import Finish, TokenEvent
 
+# Texts that rest without a slot still take memory.
+_MAX_PARKED = 256
+
 
 @dataclass(slots=True, eq=False)
 class Active:
     """A generation under way. `is_cancelled` and `is_paused` are set by other threads.
 
-    It came at `ask.since` and has had a slot since `begun_at`, by the performance counter.
+    It came at `came_at` and had its first slot at `begun_at`, by the performance counter. `parked` are prompt
+    and text of one that gave its slot up.
     """
 
     row: TextRow
     ask: Ask
+    came_at: float = field(init=False)
+    parked: tuple[int, ...] | None = None
     held: Held | None = None
     begun_at: float | None = None
     last_token: int = 0
     is_cancelled: bool = False
     is_paused: bool = False
+
+    def __post_init__(self) -> None:
+        """It came when it first asked."""
+        self.came_at = self.ask.since
+
+    @property
+    def to_read(self) -> tuple[int, ...]:
+        """What has to be in its slot before the next token."""
+        return self.row.request.prompt if self.parked is None else self.parked
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether what is read is told with its logprobs."""
+        return self.row.request.scores_prompt and self.parked is None
 
     @property
     def adapter(self) -> str | None:
@@ -75,6 +98,9 @@ class Engine:
         self._is_between_rounds = True
         self._decoding: list[Active] = []
         self._others: dict[Active, None] = {}  # waiting, reading their prompts, or paused
+        # Those of them that nobody reads, with a slot and without; who has rested longest comes first.
+        self._resting: dict[Active, None] = {}
+        self._parked: dict[Active, None] = {}
         self._events: Events = []
         self._tokens = 0
         # Why rows are not where the slots have them: a device that failed between two runs.
@@ -83,7 +109,7 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """Whether a turn would do nothing."""
-        return not self._decoding and not self._scheduler.can_choose(has_slot=self._slots.has_idle)
+        return not self._decoding and not self._scheduler.can_choose(has_slot=self._has_slot)
 
     @property
     def tokens_in_use(self) -> int:
@@ -102,7 +128,8 @@ class Engine:
     def end(self, generation: Active, event: TokenEvent | None) -> None:
         """Give up its row, or its place among those that wait."""
         self._scheduler.remove(generation.ask)
-        self._others.pop(generation, None)
+        for found in (self._others, self._resting, self._parked):
+            found.pop(generation, None)
         if generation in self._decoding:
             self._decoding.remove(generation)
         if generation.held is not None:
@@ -123,15 +150,19 @@ class Engine:
 
     def follow_reader(self, generation: Active) -> None:
         """Let a row rest while nobody reads, and go on when somebody does."""
-        held = generation.held
-        if held is None or generation.ask.left > 0:
-            return  # its prompt is read in any case
         if generation.is_paused and generation in self._decoding:
             self._decoding.remove(generation)
             self._others[generation] = None
-            self._move(self._slots.hold(held))
-        elif not generation.is_paused and generation in self._others:
-            self._start(generation, held)
+            self._rest(generation)
+        elif not generation.is_paused and generation in self._resting:
+            del self._resting[generation]
+            self._start(generation)
+        elif not generation.is_paused and generation in self._parked:
+            del self._parked[generation]
+            request = generation.row.request
+            left, now = len(generation.to_read), time.perf_counter()
+            generation.ask = Ask(request.owner, request.priority, left, now)
+            self._scheduler.add(generation.ask)
 
     def take_events(self) -> Events:
         """What has happened since the last call."""
@@ -184,7 +215,7 @@ class Engine:
         """Read a chunk of a prompt, where a round is over, and let the row decode where that was the last."""
         if not self._is_between_rounds:
             return
-        ask = self._scheduler.choose(has_slot=self._slots.has_idle)
+        ask = self._scheduler.choose(has_slot=self._has_slot)
         if ask is None:
             return
         generation = next(one for one in self._others if one.ask is ask)
@@ -196,7 +227,7 @@ class Engine:
         assert held is not None
         chunk = self._next_chunk(generation, held)
         started = time.perf_counter()
-        scored = generation.row.request.scores_prompt
+        scored = generation.is_scored
         logits = self._prefill(generation, held, chunk)
         if logits is None:
             return
@@ -204,34 +235,55 @@ class Engine:
         self._tokens += len(chunk)
         held.tokens.extend(chunk)
         if self._scheduler.read(ask, len(chunk)):
-            self._answer_first(generation, held, logits)
+            self._answer_first(generation, logits)
+
+    @property
+    def _has_slot(self) -> bool:
+        return self._slots.has_idle or bool(self._resting)
 
     def _begin(self, generation: Active) -> None:
+        if not self._slots.has_idle:
+            self._park(next(iter(self._resting)))
         request = generation.row.request
         owner = f"{request.owner}\0{request.cache_salt}"
-        reuses = not request.scores_prompt  # what is known has no logits any more
-        claimed = self._slots.claim(request.prompt, owner, request.adapter, reuses=reuses)
+        reuses = not generation.is_scored  # what is known has no logits any more
+        claimed = self._slots.claim(generation.to_read, owner, request.adapter, reuses=reuses)
         assert claimed is not None
         generation.held, moves = claimed
         self._move(moves)
-        cached = generation.row.cached = len(generation.held.tokens)
-        self._scheduler.begin(generation.ask, len(request.prompt) - cached)
-        generation.begun_at = time.perf_counter()
-        self._observer.begun(generation)
+        cached = len(generation.held.tokens)
+        self._scheduler.begin(generation.ask, len(generation.to_read) - cached)
+        if generation.begun_at is None:
+            generation.row.cached = cached
+            generation.begun_at = time.perf_counter()
+            self._observer.begun(generation)
+
+    def _park(self, generation: Active) -> None:
+        """Let a row that rests give its slot up."""
+        held = generation.held
+        assert held is not None
+        generation.parked = (*held.tokens, generation.last_token)
+        generation.held = None
+        del self._resting[generation]
+        self._parked[generation] = None
+        self._move(self._slots.end(held))
+        if len(self._parked) > _MAX_PARKED:
+            error = OverloadedError("too many texts wait to be read on; ask again", retry_after_seconds=1)
+            self._fail(next(iter(self._parked)), error)
 
     def _next_chunk(self, generation: Active, held: Held) -> tuple[int, ...]:
         wait = self._scheduler.longest_wait(time.perf_counter())
-        request, past = generation.row.request, len(held.tokens)
-        scored = request.scores_prompt
+        past, scored = len(held.tokens), generation.is_scored
         size = self._pace.chunk(decoding=bool(self._decoding), longest_wait_seconds=wait, scored=scored)
-        return request.prompt[past : past + (min(size, self._decoder.scored_tokens) if scored else size)]
+        size = min(size, self._decoder.scored_tokens) if scored else size
+        return generation.to_read[past : past + size]
 
     def _prefill(self, generation: Active, held: Held, chunk: tuple[int, ...]) -> Logits | None:
         """The logits behind a chunk; None where there is no more need of it, or the model failed."""
         self._observer.reading(generation)
         asked = held.slot, chunk, len(held.tokens), generation.adapter, lambda: not generation.is_cancelled
         try:
-            if not generation.row.request.scores_prompt:
+            if not generation.is_scored:
                 return self._decoder.prefill(*asked)
             logits = self._decoder.score(*asked)
             scores = generation.row.score(len(held.tokens), logits)
@@ -247,8 +299,8 @@ class Engine:
         finally:
             self._observer.reading(None)
 
-    def _answer_first(self, generation: Active, held: Held, logits: Logits) -> None:
-        """The prompt's end says what the first token is, where one is asked for."""
+    def _answer_first(self, generation: Active, logits: Logits) -> None:
+        """The end of what was read says what the next token is, where one is asked for."""
         if generation.row.request.max_tokens == 0:
             event = TokenEvent("", finish=Finish.LENGTH, usage=generation.row.usage)
             self.end(generation, event)
@@ -257,14 +309,20 @@ class Engine:
         if generation not in self._others:
             return  # that was the last token, too
         if generation.is_paused:
-            self._move(self._slots.hold(held))
+            self._rest(generation)
         else:
-            self._start(generation, held)
+            self._start(generation)
 
-    def _start(self, generation: Active, held: Held) -> None:
+    def _rest(self, generation: Active) -> None:
+        assert generation.held is not None
+        self._resting[generation] = None
+        self._move(self._slots.hold(generation.held))
+
+    def _start(self, generation: Active) -> None:
+        assert generation.held is not None
         self._others.pop(generation)
         self._decoding.append(generation)
-        self._move(self._slots.start(held))
+        self._move(self._slots.start(generation.held))
 
     def _accept(self, generations: Sequence[Active], logits: Logits) -> None:
         """Choose a token for each, and tell it."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.runtime.generation.played_rows import (
@@ -12,7 +13,8 @@ from tests.unit.runtime.generation.played_rows import (
     text_alone,
 )
 
-from modelservice_runtime.errors import DeviceLostError, ServingError
+from modelservice_runtime.errors import DeviceLostError, OverloadedError, ServingError
+from modelservice_runtime.generation import engine
 from modelservice_runtime.generation.engine import Active
 from modelservice_runtime.generation.values import Finish, TokenEvent, TokenLogprob
 
@@ -105,7 +107,8 @@ class Session:
         """Everybody reads again, and no more is asked."""
         for index in range(len(self.all)):
             self.act("resume", index)
-        limit = sum(len(one.row.request.prompt) + one.row.request.max_tokens for one in self.all) + 10
+        # Who gave a slot up is read once more.
+        limit = 2 * sum(len(one.row.request.prompt) + one.row.request.max_tokens for one in self.all) + 10
         turns = 0
         while not self.engine.is_idle:
             self.turn()
@@ -143,6 +146,7 @@ def test_texts_are_those_of_rows_alone_and_all_end_once(
             )
             assert end.usage.cached < end.usage.prompt
     assert session.watcher.ended_count == len(session.all)
+    assert session.watcher.begun_count <= len(session.all)
     assert session.engine.tokens_in_use == 0
 
 
@@ -309,6 +313,55 @@ def test_a_row_that_rests_before_its_first_token_gets_that_one_only() -> None:
     assert len(session.tokens[slow]) == 1
     session.finish()
     assert session.tokens[slow] == _alone(slow)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_row_that_rests_gives_its_slot_to_who_waits_and_is_read_again(keeps: bool) -> None:
+    session = Session(1, chunk=4, keeps=keeps)
+    slow = session.add(make_active([1, 2, 3], 10, scored=True))
+    for _ in range(4):
+        session.turn()
+    session.act("pause", 0)
+    before = list(session.tokens[slow])
+    quick = session.add(make_active([4, 5, 6], 10))
+    while not session.ends[quick]:
+        session.turn()
+    assert (session.tokens[quick], session.tokens[slow]) == (_alone(quick), before)
+    assert session.engine.is_idle
+
+    session.finish()
+    assert session.tokens[slow] == _alone(slow)
+    assert [one.token for one in session.scores[slow]] == [1, 2, 3, *_alone(slow)]
+    assert slow.row.cached == 0
+    assert (session.watcher.begun_count, session.watcher.ended_count) == (2, 2)
+
+
+def test_who_has_rested_longest_gives_its_slot_up_first() -> None:
+    session = Session(2, chunk=40)
+    for start in (1, 5):
+        session.add(make_active([start, 2, 3], 10))
+    for _ in range(3):
+        session.turn()
+    for index in (1, 0):
+        session.act("pause", index)
+    session.add(make_active([7, 8, 9], 2))
+    session.turn()
+
+    assert [one.held is None for one in session.all] == [False, True, False]
+
+
+def test_rows_that_rest_without_a_slot_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_MAX_PARKED", 1)
+    session = Session(1, chunk=40)
+    for index, start in enumerate((1, 4, 7)):
+        session.add(make_active([start, 2, 3], 10))
+        session.turn()
+        session.act("pause", index)
+    first, *others = session.all
+    session.finish()
+
+    assert isinstance(session.ends[first][0].error, OverloadedError)
+    assert all(session.tokens[one] == _alone(one) for one in others)
 
 
 @given(

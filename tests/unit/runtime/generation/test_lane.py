@@ -81,7 +81,10 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 async def _hold_every_row(lane: TextLane, decoder: Decoder) -> dict[LaneGeneration, Heard]:
-    """Generations that have all rows of the lane and make no token: what comes after them waits."""
+    """Generations that have all rows of the lane and make no token.
+
+    What comes after them waits for as long as the lock of `lane._changed` is held: then they make room.
+    """
     asked = [(_request([1], 64, ignore_eos=True), Heard()) for _ in range(decoder.slots)]
     with lane._changed:  # its thread takes none of them before all of them rest
         held = lane.submit(asked)
@@ -228,12 +231,13 @@ async def test_a_waiting_queue_of_prompts_is_bounded(decoder: Decoder, tiny_chat
     lane = _lane(decoder, tiny_chat, queued=150)
     held = await _hold_every_row(lane, decoder)
     waiting = [Heard(), Heard()]
-    _submit(lane, _request([4] * 100), waiting[0])
-    with pytest.raises(OverloadedError, match="100 prompt tokens are waiting") as raised:
-        _submit(lane, _request([5] * 51), Heard())
-    _submit(lane, _request([5] * 50), waiting[1])
-    assert 1 <= raised.value.retry_after_seconds <= 60
-    assert (lane.running, lane.waiting) == (decoder.slots, 2)
+    with lane._changed:
+        _submit(lane, _request([4] * 100), waiting[0])
+        with pytest.raises(OverloadedError, match="100 prompt tokens are waiting") as raised:
+            _submit(lane, _request([5] * 51), Heard())
+        _submit(lane, _request([5] * 50), waiting[1])
+        assert 1 <= raised.value.retry_after_seconds <= 60
+        assert (lane.running, lane.waiting) == (decoder.slots, 2)
 
     for generation in held:
         generation.resume()
@@ -247,11 +251,13 @@ async def test_one_owner_leaves_others_room_to_wait(decoder: Decoder, tiny_chat:
     held = await _hold_every_row(lane, decoder)
     taken = {"loud": 0, "quiet": 0, "late": 0, "last": 0}
     waiting = []
-    for owner, tokens in (("loud", 1), ("quiet", 1), ("loud", 1), ("late", 214), ("late", 1), ("last", 1)):
-        with pytest.raises(OverloadedError):  # noqa: PT012 - whichever is the first too many
-            for _ in range(100):
-                waiting.append(_submit(lane, _request([1] * tokens, owner=owner), Heard()))
-                taken[owner] += 1
+    asked = (("loud", 1), ("quiet", 1), ("loud", 1), ("late", 214), ("late", 1), ("last", 1))
+    with lane._changed:
+        for owner, tokens in asked:
+            with pytest.raises(OverloadedError):  # noqa: PT012 - whichever is the first too many
+                for _ in range(100):
+                    waiting.append(_submit(lane, _request([1] * tokens, owner=owner), Heard()))
+                    taken[owner] += 1
     # 32 tokens are counted for each of one: 20 fill it. Others have the half, a third (213 tokens) and a
     # fourth of as many more, and all of them together no more than that.
     assert taken == {"loud": 20, "quiet": 10, "late": 6, "last": 4}
@@ -279,13 +285,14 @@ async def test_texts_of_one_request_are_taken_together_or_not_at_all(
     held = await _hold_every_row(lane, decoder)
     heard = [Heard() for _ in range(8)]
     many = [(_request([index] * 60, 2, ignore_eos=True), one) for index, one in enumerate(heard)]
-    first = lane.submit(many)
-    assert lane.waiting == len(many)
-    with pytest.raises(OverloadedError, match="480 prompt tokens are waiting"):
-        lane.submit(many[:2])
-    with pytest.raises(InvalidRequestError, match="token 400"):
-        lane.submit([(_request([1]), Heard()), (_request([400]), Heard())])
-    assert (lane.pending, len(first)) == (decoder.slots + len(many), len(many))
+    with lane._changed:
+        first = lane.submit(many)
+        assert lane.waiting == len(many)
+        with pytest.raises(OverloadedError, match="480 prompt tokens are waiting"):
+            lane.submit(many[:2])
+        with pytest.raises(InvalidRequestError, match="token 400"):
+            lane.submit([(_request([1]), Heard()), (_request([400]), Heard())])
+        assert (lane.pending, len(first)) == (decoder.slots + len(many), len(many))
     for generation in held:
         generation.cancel()
     for one in heard:
@@ -297,9 +304,10 @@ async def test_texts_of_one_request_are_taken_together_or_not_at_all(
 async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, tiny_chat: Path) -> None:
     lane = _lane(decoder, tiny_chat, queued=640)
     held = await _hold_every_row(lane, decoder)
-    waiting = [_submit(lane, _request([1]), Heard()) for _ in range(20)]
-    with pytest.raises(OverloadedError):
-        _submit(lane, _request([1]), Heard())
+    with lane._changed:
+        waiting = [_submit(lane, _request([1]), Heard()) for _ in range(20)]
+        with pytest.raises(OverloadedError):
+            _submit(lane, _request([1]), Heard())
     for generation in (*waiting, *held):
         generation.cancel()
     await _until(lambda: lane.pending == 0)
@@ -403,6 +411,32 @@ async def test_nobody_reads_for_a_while(
     generation.resume()
     assert (await heard.end()).finish is Finish.LENGTH
     assert len(heard.tokens) == 64
+
+
+async def test_rows_that_nobody_reads_make_room_for_others_and_go_on(
+    decoder: Decoder, tiny_chat: Path
+) -> None:
+    lane = _lane(decoder, tiny_chat)
+    held = await _hold_every_row(lane, decoder)
+    others = [Heard() for _ in range(decoder.slots + 1)]
+    for number, other in enumerate(others):
+        _submit(lane, _request([7, number], 20, ignore_eos=True), other)
+    for other in others:
+        assert (await other.end()).finish is Finish.LENGTH
+    assert not any(heard.ended.is_set() for heard in held.values())
+
+    first, *rest = held
+    first.cancel()
+    for generation in rest:
+        generation.resume()
+    for generation in rest:
+        end = await held[generation].end()
+        assert (end.finish, end.usage) == (Finish.LENGTH, Usage(1, 64, 0))
+    await _until(lambda: lane.pending == 0)
+    assert (lane.running, lane.waiting, lane.kv_usage) == (0, 0, 0)
+    texts = [held[generation].tokens for generation in rest]
+    assert texts == [greedy_alone(decoder, [1], 64)] * len(rest)
+    await _close(lane)
 
 
 async def test_a_server_that_leaves_lets_generations_end_and_begins_none(
