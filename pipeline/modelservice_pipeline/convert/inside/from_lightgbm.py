@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.inside import pickles
+from modelservice_pipeline.convert.inside.classical import pickles
 from modelservice_pipeline.convert.inside.from_sklearn import convert_estimator
 from modelservice_pipeline.convert.inside.job import Converted, Job, import_or_explain
 from modelservice_pipeline.errors import PipelineError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modelservice_pipeline.convert.fixes import remove_zip_maps, rename_value
-from modelservice_pipeline.convert.inside import (
+from modelservice_pipeline.convert.inside.classical import (
     boosters,
     codes,
     estimators,
@@ -16,9 +16,9 @@ from modelservice_pipeline.convert.inside import (
     missing,
     pickles,
 )
-from modelservice_pipeline.convert.inside.estimators import Column
+from modelservice_pipeline.convert.inside.classical.estimators import Column
+from modelservice_pipeline.convert.inside.classical.layout import Layout
 from modelservice_pipeline.convert.inside.job import Converted, Job, import_or_explain
-from modelservice_pipeline.convert.inside.layout import Layout
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.proof.proof import Array, Case, Decision
 
@@ -125,7 +125,7 @@ def _to_onnx(model: Any, layout: Layout, opset: int) -> Any:
     """Convert. Raises PipelineError with what the converter cannot do."""
     from skl2onnx import convert_sklearn
 
-    from modelservice_pipeline.convert.inside import converters, functions, scalers, vectorizers
+    from modelservice_pipeline.convert.inside.classical import converters, functions, scalers, vectorizers
 
     converters.register()
     functions.register()

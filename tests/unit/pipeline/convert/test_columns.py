@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from modelservice_pipeline.convert.inside.estimators import Column
-from modelservice_pipeline.convert.inside.inputs import take
+from modelservice_pipeline.convert.inside.classical.estimators import Column
+from modelservice_pipeline.convert.inside.classical.inputs import take
 from modelservice_pipeline.errors import PipelineError
 
 

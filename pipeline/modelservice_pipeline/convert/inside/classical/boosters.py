@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.inside.estimators import Column, walk
-from modelservice_pipeline.convert.inside.mending import round_down
+from modelservice_pipeline.convert.inside.classical.estimators import Column, walk
+from modelservice_pipeline.convert.inside.classical.mending import round_down
 from modelservice_pipeline.errors import PipelineError
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.inside.estimators import Column
+from modelservice_pipeline.convert.inside.classical.estimators import Column
 from modelservice_pipeline.errors import PipelineError
 from modelservice_pipeline.proof.proof import Array
 

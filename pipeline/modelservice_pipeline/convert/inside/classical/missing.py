@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.inside.estimators import walk
+from modelservice_pipeline.convert.inside.classical.estimators import walk
 
 
 def replace_by_empty_text(model: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modelservice_pipeline.convert.fixes import rename_value
-from modelservice_pipeline.convert.inside.estimators import Column
+from modelservice_pipeline.convert.inside.classical.estimators import Column
 from modelservice_pipeline.proof.proof import Array
 
 _ONE_INPUT = "input"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
-from modelservice_pipeline.convert.inside.estimators import Column
+from modelservice_pipeline.convert.inside.classical.estimators import Column
 
 
 def take_categories(model: Any, columns: Mapping[str, Column]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from modelservice_pipeline.convert.inside.graphs import Graph
+from modelservice_pipeline.convert.inside.classical.graphs import Graph
 from modelservice_pipeline.errors import PipelineError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.inside.functions import LOWEST
+from modelservice_pipeline.convert.inside.classical.functions import LOWEST
 
 
 @dataclass

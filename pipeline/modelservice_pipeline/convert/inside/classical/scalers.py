@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from modelservice_pipeline.convert.inside.estimators import has_trees, walk
-from modelservice_pipeline.convert.inside.graphs import Graph
+from modelservice_pipeline.convert.inside.classical.estimators import has_trees, walk
+from modelservice_pipeline.convert.inside.classical.graphs import Graph
 
 _NAMES = ("StandardScaler", "RobustScaler", "MaxAbsScaler", "MinMaxScaler")
 

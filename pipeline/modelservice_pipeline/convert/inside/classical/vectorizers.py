@@ -15,7 +15,7 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from modelservice_pipeline.convert.inside.graphs import Graph
+from modelservice_pipeline.convert.inside.classical.graphs import Graph
 from modelservice_pipeline.errors import PipelineError
 
 # What Python's \w and \s are, in RE2's words.

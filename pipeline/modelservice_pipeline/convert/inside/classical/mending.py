@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from modelservice_pipeline.convert.inside.estimators import find_columns, walk
+from modelservice_pipeline.convert.inside.classical.estimators import find_columns, walk
 from modelservice_pipeline.errors import PipelineError
 
 
