@@ -23,7 +23,7 @@ from modelservice_runtime.fetch import FetchError, FetchRequest, FetchResult, Tr
 from modelservice_runtime.fetch.fetcher import fetch_model_async
 from modelservice_runtime.fetch.http.addresses import AddressPolicy
 
-FAST = TransferLimits(max_attempts=3, backoff_base_seconds=0.01, read_timeout_seconds=10)
+FAST = TransferLimits(max_attempts=3, backoff_base_seconds=0.01, read_timeout_seconds=60)
 LOOPBACK = AddressPolicy(allow_loopback=True)
 START_SECONDS = 30
 

@@ -81,7 +81,7 @@ async def test_process_sigterm_ends_it_and_cleans_up(fetcher, https, scheme):
     https.handlers.update({"/m.onnx": handler, "/models/m.onnx": handler})
     uri = https.url("/m.onnx") if scheme == "https" else "s3://models/m.onnx"
     process = await start(fetcher, "--uri", uri, endpoint=https.url(""))
-    await asyncio.wait_for(started.wait(), 30)
+    await asyncio.wait_for(started.wait(), 120)
     process.send_signal(signal.SIGTERM)
     code, report, _ = await finish(fetcher, process)
     assert (code, report["reason"]) == (1, "DownloadFailed")

@@ -18,7 +18,7 @@ def serve_and_connect(model: Path, workers: int, *addresses: str) -> tuple[str, 
         server.wait_for("ready")
         for port in (server.http_port, server.grpc_port, server.metrics_port):
             for address in addresses * 4:  # the kernel chooses the worker
-                socket.create_connection((address, port), 10).close()
+                socket.create_connection((address, port), 120).close()
         assert server.end() == 0
         (listening,) = (record for record in server.records if record["message"] == "listening")
         return listening["host"], sum(record["message"] == _NO_IPV6 for record in server.records)

@@ -84,7 +84,7 @@ def test_many_clients_at_once_each_hear_their_own_answer(served: ServerProcess) 
         asked = [(kind, question) for question, _ in PAIRS for kind in (whole, streamed)]
         answers = list(clients.map(lambda one: one[0](one[1]), asked))
     assert answers == [answer for _, answer in PAIRS for _ in range(2)]
-    assert is_idle(served)
+    wait_until(lambda: is_idle(served))
 
 
 @pytest.mark.parametrize("streamed", [False, True])

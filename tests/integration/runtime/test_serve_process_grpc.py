@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.support.operator_process import wait_until
 from tests.unit.runtime.server_process import run_to_the_end, server_process
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -52,12 +53,14 @@ def test_sigterm_under_load_fails_no_call(model_files: dict[str, Path]) -> None:
             server.wait_for("signal received")
             before = list(answered)
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-            time.sleep(0.3)
+            wait_until(
+                lambda: failures or all(now > then for now, then in zip(answered, before, strict=True)),
+                "they go on",
+            )
             stop.set()
             for thread in threads:
                 thread.join(120)
             assert failures == []
-            assert all(now > then for now, then in zip(answered, before, strict=True))
             assert server.process.wait(120) == 0
 
 

@@ -157,7 +157,7 @@ def gen_ai(exchange: "Exchange") -> dict[str, Any]:
 
 
 ENDS_EARLY = {
-    "the client's deadline": ({"X-Request-Timeout": "0.3"}, None, (504, 504)),
+    "the client's deadline": ({"X-Request-Timeout": "1.0"}, None, (504, 504)),
     "a fault": ({}, InferenceFailedError("the model failed"), (500, 500)),
     "a form that became too much": ({}, InvalidRequestError("the text cannot be kept in form"), (400, None)),
 }

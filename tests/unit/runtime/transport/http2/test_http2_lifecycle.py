@@ -18,6 +18,8 @@ from tests.unit.runtime.transport.http2.grpc_server_thread import (
 )
 from tests.unit.runtime.transport.http2.raw_client import (
     ACK,
+    DATA,
+    END_STREAM,
     GOAWAY,
     PING,
     RawClient,
@@ -44,7 +46,7 @@ def test_drain_without_calls_closes_at_once() -> None:
     with GrpcServerThread() as server:
         client = RawClient(server.connect())
         client.ping()
-        drained = threading.Thread(target=lambda: results.append(server.drain(20)))
+        drained = threading.Thread(target=lambda: results.append(server.drain(100)))
         results: list[bool] = []
         drained.start()
         assert goaway_of(client) == (0, ErrorCode.NO_ERROR)
@@ -57,19 +59,20 @@ def test_drain_without_calls_closes_at_once() -> None:
 def test_drain_finishes_calls_in_flight_and_accepts_those_on_their_way() -> None:
     with GrpcServerThread() as server:
         client = RawClient(server.connect())
-        client.send(call(1, b"first", "/test.Test/Later"))
+        client.send(call(1, None))  # in flight until its message comes
         client.ping()
         results: list[bool] = []
-        drained = threading.Thread(target=lambda: results.append(server.drain(20)))
+        drained = threading.Thread(target=lambda: results.append(server.drain(100)))
         drained.start()
         assert goaway_of(client) == (2**31 - 1, ErrorCode.NO_ERROR)
         # gRPC's C-core opens a stream, hears that it should go, and writes the answer to the ping first.
-        ping = frame(PING, ACK, payload=client.next(PING).payload)
-        client.send(ping + call(3, b"second", "/test.Test/Later"))
+        client.send(frame(PING, ACK, payload=client.next(PING).payload) + call(3, None))
         client.send(frame(PING, ACK, payload=client.next(PING).payload))
         assert goaway_of(client) == (3, ErrorCode.NO_ERROR)
         client.send(call(5, b"third"))
-        assert client.answer(3)[1] == prefixed(b"second")
+        for stream_id, message in ((1, b"first"), (3, b"second")):
+            client.send(frame(DATA, END_STREAM, stream_id, prefixed(message)))
+            assert client.answer(stream_id)[1] == prefixed(message)
         assert list(client.frames()) == []
         client.socket.close()
         drained.join(120)
@@ -130,7 +133,7 @@ def test_calls_over_tls_are_answered_and_drained(tmp_path: Path) -> None:
                 assert echo(bytes(size), timeout=120) == bytes(size)
             later = channel.unary_unary("/test.Test/Later").future(b"last")
             wait_until(lambda: server.server.open_streams == 1 or later.done())
-            assert server.drain(20)
+            assert server.drain(100)
             assert later.result(timeout=120) == b"last"
 
 
