@@ -151,13 +151,14 @@ class ModelTable:
         handle = self._default.get(name) if version is None else self._handles.get((name, version))
         if handle is not None:
             return handle
-        if name in self._generative:
+        generative = self._generative.get(name)
+        if generative is not None and version in (None, generative.version):
             raise InvalidRequestError(
                 f"model {_shown(name)} generates text and takes no tensors; "
                 "POST to /v1/chat/completions, or to its /generate"
             )
         entries = self.entries(name)
-        if not entries:
+        if not entries and generative is None:
             raise NotFoundError(
                 f"model {_shown(name)} is unknown; POST /v2/repository/index lists the models"
             )
@@ -198,7 +199,9 @@ class ModelTable:
 
     def versions(self, name: str) -> list[str]:
         """Versions of `name` that can answer."""
-        return [version for known, version in self._handles if known == name]
+        generative = self._generative.get(name)
+        own = [] if generative is None else [generative.version]
+        return own + [version for known, version in self._handles if known == name]
 
     def entries(self, name: str) -> list[IndexEntry]:
         """Every known version of `name` with its state."""

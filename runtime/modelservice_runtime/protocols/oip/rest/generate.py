@@ -90,14 +90,16 @@ def _read(fields: Fields, model: str) -> CompletionAsked:
     if wishes.choices > 1:
         raise FieldError("'n' must be 1: there is one 'text_output'", "n")
     echo = not merged.flag("exclude_input_in_output", default=True)
-    return CompletionAsked(wishes, [text], echo, read_format(merged, read_response_format(merged)))
+    form = read_format(merged, read_response_format(merged))
+    return CompletionAsked(wishes, [text], echo, form, param="text_input")
 
 
 def _merge(fields: Fields, model: str) -> Fields:
     """Triton's fields of all places by our names; vLLM's back end takes an object written as a text, too."""
-    written = fields.text("sampling_parameters")
-    sampling = parse_object(written.encode(), "'sampling_parameters'") if written else {}
-    document = {**fields.document, **(fields.raw_object("parameters") or {}), **sampling, "model": model}
+    document = {**fields.document, **(fields.raw_object("parameters") or {}), "model": model}
+    written = Fields(document).text("sampling_parameters")
+    if written:
+        document |= parse_object(written.encode(), "'sampling_parameters'") | {"model": model}
     for name in _WORDS:
         if document.get(name) in ("", [""]):
             del document[name]

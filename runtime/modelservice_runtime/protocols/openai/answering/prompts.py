@@ -94,13 +94,13 @@ def prepare_chat(model: GenerativeModel, asked: ChatAsked, asker: Asker) -> list
 def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: Asker) -> list[Text]:
     """The texts behind each prompt. Raises InvalidRequestError."""
     texts: list[Text] = []
-    guide = _guide(model, asked.form)
+    guide, param = _guide(model, asked.form), asked.param
     for prompt in asked.prompts:
-        tokens = _encode(model, prompt, "prompt") if isinstance(prompt, str) else prompt
+        tokens = _encode(model, prompt, param) if isinstance(prompt, str) else prompt
         echo = ""
         if asked.echo:
             echo = prompt if isinstance(prompt, str) else model.text.decode(tokens)
-        requests = _requests(model, tokens, "prompt", asked.wishes, asker, guide)
+        requests = _requests(model, tokens, param, asked.wishes, asker, guide)
         scores = asked.echo and asked.wishes.logprobs is not None
         texts += [Text(replace(one, scores_prompt=scores), echo=echo) for one in requests]
     return texts

@@ -40,12 +40,16 @@ class ChatAsked:
 
 @dataclass(frozen=True, slots=True)
 class CompletionAsked:
-    """Texts to be continued. With `echo` an answer begins with its prompt, and logprobs with its tokens'."""
+    """Texts to be continued. With `echo` an answer begins with its prompt, and logprobs with its tokens'.
+
+    `param` is the field that they came in.
+    """
 
     wishes: Wishes
     prompts: list[Prompt]
     echo: bool
     form: AskedForm | None
+    param: str = "prompt"
 
 
 def read_chat(fields: Fields) -> ChatAsked:
