@@ -24,6 +24,7 @@ _INTERRUPTED = 130
 """As shells report a command that Ctrl-C ended."""
 _NOBODY_READS = 141
 """As shells report a command that SIGPIPE ended."""
+_ON_CLUSTER = ("fleet", "rollout", "top")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -38,7 +39,20 @@ def run_plugin(argv: Sequence[str]) -> int:
 
 def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     try:
-        return _run_command(parser, argv)
+        arguments = parser.parse_args(argv)
+        try:
+            code = _run_command(parser, arguments, argv)
+            print(end="", flush=True)
+            return code
+        except BrokenPipeError:
+            # Whoever reads has seen enough. Python would complain of it once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Of work that goes on, and of a change that is followed, this says nothing: it must not look
+            # complete.
+            is_told = arguments.command in _ON_CLUSTER and not getattr(arguments, "watch", False)
+            return 0 if is_told else _NOBODY_READS
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except InvalidSettingsError as error:
         print(f"{parser.prog}: {error.args[0]}", file=sys.stderr)
         return 2
@@ -47,8 +61,7 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return 1
 
 
-def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
-    arguments = parser.parse_args(argv)
+def _run_command(parser: argparse.ArgumentParser, arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     if arguments.command == "serve":
         return serve.run(arguments.serve_parser, argv[1:])
     if arguments.command == "api-key":
@@ -66,7 +79,7 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return runtime.run(arguments)
     if arguments.command == "model":
         return model.run(arguments)
-    if arguments.command in ("fleet", "rollout", "top"):
+    if arguments.command in _ON_CLUSTER:
         return _run_on_cluster(arguments)
     if arguments.command == "completion":
         return completion.run(arguments, parser)
@@ -81,29 +94,18 @@ def _run_command(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
 def _run_on_cluster(arguments: argparse.Namespace) -> int:
     check_cluster_packages()
-    try:
-        # Imported here: the package `kubernetes` takes a second, and no other command needs it.
-        if arguments.command == "top":
-            from modelservice_cli.top.run import run_top
+    # Imported here: the package `kubernetes` takes a second, and no other command needs it.
+    if arguments.command == "top":
+        from modelservice_cli.top.run import run_top
 
-            code = run_top(arguments)
-        elif arguments.command == "fleet":
-            from modelservice_cli.fleet.run import run_fleet
+        return run_top(arguments)
+    if arguments.command == "fleet":
+        from modelservice_cli.fleet.run import run_fleet
 
-            code = run_fleet(arguments)
-        else:
-            from modelservice_cli.rollout.run import run_verb
+        return run_fleet(arguments)
+    from modelservice_cli.rollout.run import run_verb
 
-            code = run_verb(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever reads has seen enough. Python would complain of it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # Of a change that is followed this says nothing: it must not look complete.
-        return _NOBODY_READS if getattr(arguments, "watch", False) else 0
-    return code
+    return run_verb(arguments)
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,24 +42,30 @@ class ChatClient:
     def models(self) -> dict[str, bool]:
         """The models that generate text, and whether each is an adapter of another. Raises CommandError."""
         with closing(self._connect()) as connection:
-            answer = _parsed(self._ask(connection, "GET", "/models", None).read(_MAX_ANSWER_BYTES))
+            response = self._ask(connection, "GET", "/models", None)
+            with self._reading():
+                answer = _parsed(response.read(_MAX_ANSWER_BYTES))
         models = filter(_may_generate, _objects(answer.get("data")))
         return {str(model["id"]): bool(model.get("parent")) for model in models if "id" in model}
 
     def answer(self, body: dict[str, Any]) -> Iterator[str]:
         """The pieces of the next message; whoever stops reading ends it. Raises CommandError."""
         with closing(self._connect()) as connection:
-            content = json.dumps({**body, "stream": True}).encode()
-            response = self._ask(connection, "POST", "/chat/completions", content)
-            try:
+            response = self._ask(connection, "POST", "/chat/completions", _written({**body, "stream": True}))
+            with self._reading():
                 yield from _pieces(response)
-            except (HTTPException, OSError) as error:
-                raise CommandError(f"{self._place}: the answer broke off: {_cause(error)}") from error
 
     def _connect(self) -> HTTPConnection:
         if self._context is None:
             return HTTPConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS)
         return HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS, context=self._context)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (HTTPException, OSError) as error:
+            raise CommandError(f"{self._place}: the answer broke off: {_cause(error)}") from error
 
     def _ask(self, connection: HTTPConnection, method: str, path: str, body: bytes | None) -> HTTPResponse:
         try:
@@ -77,6 +83,12 @@ class ChatClient:
             sentence = refusal.get("message")
             hint = " (--api-key-file FILE or --api-key-env NAME)" if response.status == 401 else ""
         raise CommandError(f"{self._place} answers {response.status}: {sentence or response.reason}{hint}")
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
+    """The body as JSON. What was typed or told and is no character (a lone surrogate) has its place taken."""
+    text = json.dumps(body, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _may_generate(model: Mapping[str, Any]) -> bool:

@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +19,7 @@ from tests.unit.runtime.protocols.openai.played_model import make_model
 from tests.unit.runtime.protocols.openai.test_vectors import save_encoder
 from tests.unit.runtime.server_thread import ServerThread
 
+from modelservice_cli.chat.client import ChatClient
 from modelservice_cli.chat.run import shown
 from modelservice_cli.commands import run
 
@@ -171,6 +176,63 @@ def test_chat_says_why_a_service_is_not_reached(
         assert chat(monkeypatch, "helper", "b\n", *where) == 1
 
     assert sentence in capsys.readouterr().err
+
+
+def in_a_process(url: str, stdout: int = subprocess.PIPE, **environment: str) -> Any:
+    program = [sys.executable, "-m", "modelservice_cli.main", "chat", url]
+    known = {**os.environ, **environment}
+    return subprocess.run(
+        program, input=b"a\n", stdout=stdout, stderr=subprocess.PIPE, env=known, check=False, timeout=120
+    )
+
+
+def test_chat_sends_characters_alone_whatever_is_typed_or_told(monkeypatch):
+    """Half of a pair of surrogates is no character, and a server's parser refuses the conversation for it."""
+    played = Played(stream("\ud83d", "\ude42 \ud83d!"), stream("b"))
+    with played.served() as url:
+        assert chat(monkeypatch, url, "Gr\udcfc\udcdfe\nOne?\n") == 0
+    said = [message["content"] for message in played.asked[1]["messages"]]
+    assert said == ["Gr\ufffd\ufffde", "🙂 \ufffd!", "One?"]
+
+
+def test_chat_tells_letters_that_the_terminal_lacks_by_their_numbers():
+    played = Played(stream("Grüße 🙂"))
+    with played.served() as url:
+        ended = in_a_process(url, PYTHONIOENCODING="latin-1")
+    assert (ended.returncode, ended.stdout) == (0, "Grüße \\U0001f642\n".encode("latin-1")), ended.stderr
+
+
+def test_chat_ends_without_a_crash_where_nobody_reads_its_answers():
+    played = Played(stream("word " * 100_000))
+    with played.served() as url:
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        ended = in_a_process(url, write_end)
+        os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_ctrl_c_before_the_talk_is_no_crash(monkeypatch):
+    def interrupt(_client: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ChatClient, "models", interrupt)
+    assert chat(monkeypatch, "http://127.0.0.1:1", "a\n") == 130
+
+
+def test_chat_says_that_the_list_of_models_broke_off(monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def break_off() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{")
+
+        threading.Thread(target=break_off, daemon=True).start()
+        assert chat(monkeypatch, url, "a\n") == 1
+    assert "the answer broke off" in capsys.readouterr().err
 
 
 FAILURES = {
