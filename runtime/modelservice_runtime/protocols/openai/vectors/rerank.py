@@ -36,6 +36,7 @@ class Ranking:
     """What is ranked, and how it is told."""
 
     def __init__(self, fields: Fields, name: str) -> None:
+        fields.required("query")
         self.query = fields.text("query", max_length=_MAX_QUERY_LENGTH)
         if not self.query:
             raise fields.fail("query", "a text")
@@ -65,7 +66,8 @@ class Ranking:
         """The answer by the cosine to the query's vector, which is the first."""
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return self.encode_scores(units[1:] @ units[0], tokens)
+        # Rounding leaves vectors that are alike with 1.0000001.
+        return self.encode_scores(np.clip(units[1:] @ units[0], -1, 1), tokens)
 
     def _result(self, index: int, score: float) -> dict[str, Any]:
         shown = {"document": {"text": self.documents[index]}} if self._shows_documents else {}

@@ -109,16 +109,31 @@ def _write(
     if not values.ndim or len(values) != rows:
         raise InferenceFailedError(f"the model gave {list(values.shape)} numbers for {rows} texts")
     numbers = fp32_from_bf16(values) if output.datatype is BF16 else values.astype(np.float32, copy=False)
-    return LateAnswer(partial(encode, numbers)) if numbers.size >= LARGE_VALUES else encode(numbers)
+
+    def write() -> HttpResponse:
+        return encode(_finite(numbers))
+
+    return LateAnswer(write) if numbers.size >= LARGE_VALUES else write()
 
 
 def _write_tokens(
     reader: TextInputs, tokens: Tokens, encode: Callable[[Array, int], HttpResponse], outputs: Sequence[Array]
 ) -> HttpResponse | LateAnswer[HttpResponse]:
     def write() -> HttpResponse:
-        return encode(reader.finish(outputs[0], tokens), tokens.count)
+        return encode(_finite(reader.finish(outputs[0], tokens)), tokens.count)
 
     return LateAnswer(write) if outputs[0].size >= LARGE_VALUES else write()
+
+
+def _finite(rows: Array) -> Array:
+    """Rows that can be told: JSON has no word for the others, and nobody can compare by them."""
+    good = np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
+    if not good.all():
+        raise InferenceFailedError(
+            f"the model gives NaN or an infinity for text {int(good.argmin()) + 1} of {len(rows)}; leave "
+            "that text out, or export the model again"
+        )
+    return rows
 
 
 def _reply(request: HttpRequest, answer: HttpResponse | ServingError) -> None:

@@ -49,6 +49,18 @@ def save_encoder(path: Path, width: int | str = 3) -> Path:
     return save(path, nodes, inputs, outputs, weights)
 
 
+def save_logarithms(path: Path) -> Path:
+    """A vector of one number: 0 for a cat, and minus infinity for others."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["text", "last"], ["column"]),
+        helper.make_node("Equal", ["column", "words"], ["same"]),
+        helper.make_node("Cast", ["same"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Log", ["number"], ["embedding"]),
+    ]
+    weights = {"last": np.array([1]), "words": np.array([["cat"]], object)}
+    return save(path, nodes, [value("text", "BYTES", ["n"])], [value("embedding", "FP32", ["n", 1])], weights)
+
+
 def save_cross_encoder(path: Path) -> Path:
     nodes = [
         helper.make_node("Equal", ["document", "query"], ["same"]),
@@ -65,6 +77,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
         "encoder": save_encoder(folder / "encoder.onnx"),
         "open": save_encoder(folder / "open.onnx", "width"),
         "cross": save_cross_encoder(folder / "cross.onnx"),
+        "log": save_logarithms(folder / "log.onnx"),
         "mlp": onnx_models.save_mlp(folder / "mlp.onnx"),
     }
     chat = make_model()
@@ -135,6 +148,23 @@ def test_what_cannot_be_embedded_is_refused(
     assert word in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/embeddings", {"input": ["cat", "dog"]}),
+        ("/v1/embeddings", {"input": ["cat", "dog"], "encoding_format": "base64"}),
+        ("/v1/embeddings", {"input": ["cat", "dog"] * 1024}),
+        ("/v1/rerank", {"query": "cat", "documents": ["dog"]}),
+    ],
+)
+def test_what_is_no_number_is_an_error_and_no_null(
+    vectors: ServerThread, path: str, asked: dict[str, Any]
+) -> None:
+    answer = vectors.request("POST", path, {"model": "log", **asked})
+    assert (answer.status, "infinity for text 2 of" in answer.json()["error"]["message"]) == (500, True)
+    assert vectors.request("POST", "/v1/embeddings", {"model": "log", "input": "cat"}).status == 200
+
+
 def test_models_that_read_texts_are_listed(vectors: ServerThread, client: openai.OpenAI) -> None:
     listed = {model.id for model in client.models.list()}
     assert {"encoder", "cross"} <= listed
@@ -173,6 +203,8 @@ def test_documents_are_ranked(vectors: ServerThread, model: str) -> None:
     assert answer["results"][0]["relevance_score"] == pytest.approx(1, abs=1e-6)
     scores = [one["relevance_score"] for one in answer["results"]]
     assert scores == sorted(scores, reverse=True)
+    cats = vectors.request("POST", "/v1/rerank", {**body, "query": "cat"}).json()["results"]
+    assert cats[0]["relevance_score"] == 1  # whose vectors' product is 1.0000001
     short = vectors.request("POST", "/v2/rerank", {**body, "top_n": 1, "return_documents": False}).json()
     assert [sorted(one) for one in short["results"]] == [["index", "relevance_score"]]
 
