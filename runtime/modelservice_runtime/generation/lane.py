@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -307,26 +307,30 @@ class TextLane:
         """The lane's own thread."""
         enter_thread()
         entered.set()
-        while self._take_news():
-            try:
-                self._turn()
-            except Exception:
-                log.exception("a turn of a generation failed")
-                self._engine.end_all(internal_error())
+        while (news := self._take_news()) is not None:
+            for generation in news:
+                self._try(partial(self._note, generation))
+            self._try(self._turn)
             self._flush()
 
-    def _take_news(self) -> bool:
-        """Wait for something to do, and note what the other side told; False at the end."""
+    def _try(self, work: Callable[[], None]) -> None:
+        """The last boundary: without its thread a model would answer nobody any more."""
+        try:
+            work()
+        except Exception:
+            log.exception("a turn of a generation failed")
+            self._engine.end_all(internal_error())
+
+    def _take_news(self) -> Collection[LaneGeneration] | None:
+        """Wait for something to do; what the other side told of, None at the end."""
         with self._changed:
             while not self._inbox and self._engine.is_idle and self._leaving is None:
                 if self._is_closed:
-                    return False
+                    return None
                 self._changed.wait()
             news = dict.fromkeys(self._inbox)
             self._inbox.clear()
-        for generation in news:
-            self._note(generation)
-        return not self._is_closed
+        return None if self._is_closed else news
 
     def _note(self, generation: LaneGeneration) -> None:
         is_known = self._engine.knows(generation)

@@ -319,7 +319,7 @@ async def test_who_cancels_hears_no_more_and_frees_the_row(
 ) -> None:
     steps = Steps(decoder, monkeypatch)
     heard = [Heard() for _ in range(decoder.slots)]
-    running = [_submit(lane, _request([1, 2, 3], 64, ignore_eos=True), one) for one in heard]
+    running = lane.submit([(_request([1, 2, 3], 64, ignore_eos=True), one) for one in heard])
     waiting = Heard()
     waiter = _submit(lane, _request([1, 2, 3, 4], 64, ignore_eos=True), waiting)
     assert lane.tokens_in_flight >= 3 * decoder.slots + 4  # whether they have a row yet or not
@@ -496,6 +496,29 @@ async def test_a_decoder_that_fails_is_an_error_of_its_rows_and_the_lane_goes_on
     _submit(lane, _request([1, 2]), following)
 
     assert isinstance(end.error, ServingError)
+    assert (await following.end()).error is None
+
+
+async def test_a_fault_where_a_row_is_to_rest_leaves_the_lane_its_thread(
+    lane: TextLane, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> object:
+        raise LookupError("a fault of our own")
+
+    steps, heard = Steps(decoder, monkeypatch), [Heard(), Heard()]
+    first, _ = lane.submit([(_request([1, 2], 64, ignore_eos=True), one) for one in heard])
+    steps.allow(1)
+    for one in heard:
+        await asyncio.wait_for(one.begun.wait(), WAIT_SECONDS)
+    monkeypatch.setattr(decoder, "swap", fail)
+    first.pause()
+    steps.allow(1000)
+    ends = [await one.end() for one in heard]
+    monkeypatch.undo()
+    following = Heard()
+    _submit(lane, _request([1, 2]), following)
+
+    assert all(isinstance(end.error, ServingError) for end in ends)
     assert (await following.end()).error is None
 
 
