@@ -156,7 +156,8 @@ class Slots:
             return None, 0
         asked = owner, adapter
         own = [held for held in self._held if held.tokens and (held.owner, held.adapter) == asked]
-        found = [(_common(held.tokens, prompt), held.use is Use.KEPT, held.slot) for held in own]
+        wanted = list(prompt)
+        found = [(_common(held.tokens, wanted), held.use is Use.KEPT, held.slot) for held in own]
         length, _, slot = max(found, default=(0, False, 0))
         length = min(length, len(prompt) - 1)
         return (self._held[slot], length) if length >= _MIN_REUSED else (None, 0)
@@ -219,10 +220,13 @@ def _oldest(idle: Sequence[Held]) -> Held:
     return min(idle, key=lambda held: (held.use is Use.KEPT, held.used_at if held.tokens else 0, held.slot))
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two begin with alike."""
-    length = min(len(one), len(other))
-    for at in range(length):
-        if one[at] != other[at]:
-            return at
-    return length
+def _common(one: list[int], other: list[int]) -> int:
+    """How many tokens two begin with alike; slices are compared many times as fast as tokens one by one."""
+    alike, end = 0, min(len(one), len(other))
+    while alike < end:
+        middle = (alike + end + 1) // 2
+        if one[alike:middle] == other[alike:middle]:
+            alike = middle
+        else:
+            end = middle - 1
+    return alike
