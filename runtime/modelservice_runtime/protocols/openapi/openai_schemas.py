@@ -44,9 +44,22 @@ _SAMPLING: dict[str, Schema] = {
     "priority": nullable(_WHOLE),
     "cache_salt": nullable(STRING),
     "structured_outputs": nullable(OBJECT),
+    "guided_json": {"description": "a JSON schema, or its text"},
+    "guided_regex": nullable(STRING),
+    "guided_choice": nullable(array(STRING)),
+    "best_of": {**nullable(_WHOLE), "description": "no other than n"},
 }
 _COMMON: dict[str, Schema] = {**_SAMPLING, "max_tokens": nullable(_WHOLE), "n": nullable(_WHOLE)}
-
+_OPENAI: dict[str, Schema] = {
+    **_COMMON,
+    "max_completion_tokens": nullable(_WHOLE),
+    "response_format": nullable(OBJECT),
+}
+_TEMPLATE: dict[str, Schema] = {
+    "chat_template_kwargs": nullable(OBJECT),
+    "add_generation_prompt": nullable(BOOLEAN),
+    "continue_final_message": nullable(BOOLEAN),
+}
 
 # What a response says of its request.
 _REPEATED: dict[str, Schema] = {
@@ -99,15 +112,13 @@ OPENAI_SCHEMAS: dict[str, Schema] = {
     "ChatRequest": open_record(
         {"model": STRING, "messages": array(OBJECT, minItems=1)},
         {
-            **_COMMON,
-            "max_completion_tokens": nullable(_WHOLE),
+            **_OPENAI,
+            **_TEMPLATE,
             "logprobs": nullable(BOOLEAN),
             "top_logprobs": nullable(_WHOLE),
-            "response_format": nullable(OBJECT),
             "tools": nullable(array(OBJECT)),
             "tool_choice": ANY,
             "parallel_tool_calls": nullable(BOOLEAN),
-            "chat_template_kwargs": nullable(OBJECT),
         },
     ),
     "ChatCompletion": _answer({"message": ref("ChatMessage")}, "chat.completion"),
@@ -116,13 +127,15 @@ OPENAI_SCHEMAS: dict[str, Schema] = {
     ),
     "CompletionRequest": open_record(
         {"model": STRING, "prompt": {"description": "a text, token ids, or a list of these"}},
-        {**_COMMON, "logprobs": nullable(_WHOLE), "echo": nullable(BOOLEAN)},
+        {**_OPENAI, "logprobs": nullable(_WHOLE), "echo": nullable(BOOLEAN)},
     ),
     "Completion": _answer({"text": STRING}, "text_completion"),
     "ResponseRequest": open_record(
         {"model": STRING, "input": {"description": "a text, or a list of items"}},
         {
             **_SAMPLING,
+            **_TEMPLATE,
+            "n": {"enum": [1, None]},
             "instructions": nullable(STRING),
             "max_output_tokens": nullable(_WHOLE),
             "include": nullable(array(STRING)),
@@ -139,7 +152,6 @@ OPENAI_SCHEMAS: dict[str, Schema] = {
             "prompt_cache_key": nullable(STRING),
             "safety_identifier": nullable(STRING),
             "user": nullable(STRING),
-            "chat_template_kwargs": nullable(OBJECT),
         },
     ),
     "Response": record(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +15,13 @@ from tests.unit.runtime.server_thread import Answer, ServerThread
 
 from modelservice_runtime.model import ModelSpec
 from modelservice_runtime.protocols.oip.routes import METHODS, ROUTES
+from modelservice_runtime.protocols.openai.asking.asked import read_chat, read_completion
+from modelservice_runtime.protocols.openai.asking.fields import Fields
+from modelservice_runtime.protocols.openai.asking.responses import read_response
+from modelservice_runtime.protocols.openai.errors import FieldError
 from modelservice_runtime.protocols.openai.routes import OPENAI_METHODS, OPENAI_ROUTES
 from modelservice_runtime.protocols.openapi.document import build_document
+from modelservice_runtime.protocols.openapi.openai_schemas import OPENAI_SCHEMAS
 from modelservice_runtime.protocols.openapi.operations import DOCUMENT_PATH, REFUSING
 from modelservice_runtime.protocols.tfs.routes import TFS_METHODS, TFS_ROUTES
 from modelservice_runtime.settings.security import JwtSettings, SecuritySettings, TlsSettings
@@ -253,3 +258,43 @@ def test_model_that_loads_is_answered_as_described(server: ServerThread, tmp_pat
                 assert answer.status == 503
     finally:
         server.table._entries.pop(("loading", "1"))
+
+
+class _Read(dict[str, Any]):
+    """A body that knows what was looked for in it."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(fields)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def _takes(read: Callable[[Fields], object], body: dict[str, Any], name: str) -> bool:
+    """Whether a request may have the field."""
+    for value in (1, "a", ["a"], True, {"type": "text"}):
+        try:
+            read(Fields({**body, name: value}))
+        except FieldError:
+            continue
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("schema", "read", "body"),
+    [
+        ("ChatRequest", read_chat, _Read(model="m", messages=[{"role": "user", "content": "A"}])),
+        ("CompletionRequest", read_completion, _Read(model="m", prompt="A")),
+        ("ResponseRequest", read_response, _Read(model="m", input="A")),
+    ],
+)
+def test_every_field_that_a_request_for_text_may_have_is_told(
+    schema: str, read: Callable[[Fields], object], body: _Read
+) -> None:
+    read(Fields(body))
+    taken = {name for name in body.names if name in body or _takes(read, body, name)}
+
+    assert taken <= OPENAI_SCHEMAS[schema]["properties"].keys()
