@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from ssl import SSLError
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -99,6 +100,11 @@ def _may_generate(model: Mapping[str, Any]) -> bool:
 def _cause(error: HTTPException | OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "no server listens there (yet)"
+    if isinstance(error, SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak TLS: take http://"
+    # What a connection without an answer ends with is a ConnectionError, too, and says so.
+    if isinstance(error, BadStatusLine) and not isinstance(error, ConnectionError):
+        return "it does not answer in HTTP/1.1: take the server's HTTP port"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 

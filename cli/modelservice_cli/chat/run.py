@@ -74,7 +74,10 @@ def _questions(model: str) -> Iterator[str]:
 def _only_model(client: ChatClient) -> str:
     models = client.models()
     if not models:
-        raise CommandError("the server has no model that generates text")
+        raise CommandError(
+            "the server has no model that generates text: one with genai_config.json beside its graph, and "
+            "spec.generation in its ModelService"
+        )
     own = [name for name, is_adapter in models.items() if not is_adapter] or list(models)
     if len(own) > 1:
         raise CommandError(f"which model? --model takes one of {', '.join(models)}")

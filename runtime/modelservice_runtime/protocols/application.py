@@ -69,7 +69,7 @@ class Application:
                     return binding
         raise NotFoundError(
             "no such path; the Open Inference Protocol is at /v2, TensorFlow Serving's at /v1/models, "
-            "OpenAI's at /v1; /openapi.json lists all paths"
+            "OpenAI's at /v1; /openapi.json lists all paths; /metrics is on the metrics port"
         )
 
     def _remember(self, target: bytes, binding: Binding) -> None:

@@ -310,10 +310,23 @@ def test_chat_takes_no_model_of_vectors_for_one_that_generates(monkeypatch, caps
     with ServerThread({"encoder": encoder}) as server:
         url = f"http://127.0.0.1:{server.port}"
         assert chat(monkeypatch, url, "Hello?\n") == 1
-        assert "no model that generates text" in capsys.readouterr().err
+        assert "no model that generates text: one with genai_config.json" in capsys.readouterr().err
     model = make_model()
     with ServerThread(
         {"encoder": encoder}, publish=lambda server: server.table.publish_generative(model)
     ) as server:
         assert chat(monkeypatch, f"http://127.0.0.1:{server.port}", "Hello?\n") == 0
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port", "sentence"),
+    [
+        ("https", "port", "it does not speak TLS: take http://"),
+        ("http", "grpc_port", "it does not answer in HTTP/1.1: take the server's HTTP port"),
+    ],
+)
+def test_chat_says_what_a_port_speaks_that_it_does_not(monkeypatch, capsys, scheme, port, sentence):
+    with ServerThread({}) as server:
+        assert chat(monkeypatch, f"{scheme}://127.0.0.1:{getattr(server, port)}", "Hello?\n") == 1
+    assert capsys.readouterr().err.rstrip().endswith(f": {sentence}")

@@ -65,14 +65,14 @@ def plan_cache(
     asked_bytes = settings.kv_cache_bytes
     if asked_bytes is not None and cache_bytes > asked_bytes:
         raise ModelRejectedError(
-            f"{_described(slots, places, cache_bytes)}, and --kv-cache-bytes allows {_gib(asked_bytes)}; "
+            f"{_described(slots, places, cache_bytes)}, and --kv-cache-bytes allows {_amount(asked_bytes)}; "
             "raise it, or lower --max-sequences or --max-context-tokens"
         )
     if cache_bytes > left_bytes * _MAX_SHARE:
         raise ModelRejectedError(
-            f"{_described(slots, places, cache_bytes)} beside {_gib(weights_bytes)} of weights, and "
-            f"{_gib(free.size_bytes)} of {free.name} are free, of which runs need a part; {free.remedy}, or "
-            "lower --max-sequences or --max-context-tokens"
+            f"{_described(slots, places, cache_bytes)} beside {_amount(weights_bytes)} of weights, and "
+            f"{_amount(free.size_bytes)} of {free.name} are free, of which runs need a part; {free.remedy}, "
+            "or lower --max-sequences or --max-context-tokens"
         )
     return CachePlan(slots, places, cache_bytes)
 
@@ -116,8 +116,9 @@ def _element_type(info: memoryview) -> int:
 
 
 def _described(slots: int, places: int, cache_bytes: int) -> str:
-    return f"{slots} texts of {places} tokens need {_gib(cache_bytes)} for keys and values"
+    return f"{slots} texts of {places} tokens need {_amount(cache_bytes)} for keys and values"
 
 
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.2f} GiB"
+def _amount(size_bytes: int) -> str:
+    # A small number of GiB would be 0.00.
+    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB // 100 else f"{size_bytes / GIB * 1024:.1f} MiB"

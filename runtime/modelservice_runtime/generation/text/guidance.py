@@ -28,7 +28,7 @@ _LEVEL_BYTES = 12 * 1024
 _UNFOLLOWED = "Unimplemented keys"
 # The byte by which the library begins what special tokens are called; no text has it.
 _SPECIAL = "applying '\N{LATIN SMALL LETTER Y WITH DIAERESIS}'"
-_INSTALL = "this server has no package llguidance, which keeps texts in a form; install it there"
+_INSTALL = "this server has no package llguidance, which keeps texts in a form; pip install llguidance there"
 
 
 class Guidance:

@@ -33,7 +33,9 @@ def find_text_model(table: ModelTable, name: str) -> tuple[GenerativeModel, str 
             f"the model {shown(name)} does not exist; GET /v1/models lists those that do"
         ) from None
     raise FieldError(
-        f"model '{name}' takes tensors and generates no text; POST to /v2/models/{name}/infer", "model"
+        f"model '{name}' takes tensors and generates no text; POST to /v2/models/{name}/infer. What "
+        "generates text has genai_config.json beside its graph (and a ModelService spec.generation)",
+        "model",
     )
 
 

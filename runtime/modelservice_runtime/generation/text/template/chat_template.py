@@ -61,7 +61,10 @@ class ChatTemplate:
         name = "tool_use" if tools and "tool_use" in self._templates else "default"
         template = self._templates.get(name)
         if template is None:
-            raise InvalidRequestError("the model has no chat template; ask for a completion instead")
+            raise InvalidRequestError(
+                "the model has no chat template: put chat_template.jinja beside it, or send texts to "
+                "/v1/completions"
+            )
         if isinstance(template, InvalidRequestError):
             raise InvalidRequestError(str(template))
         prepared = prepare_messages(messages, self._sources[name])

@@ -64,6 +64,11 @@ def test_what_is_asked_for_is_given_or_refused() -> None:
         _plan(1300, max_sequences=4, max_context_tokens=8192)
 
 
+def test_little_memory_is_told_as_more_than_nothing() -> None:
+    with pytest.raises(ModelRejectedError, match=r"--kv-cache-bytes allows 1\.0 MiB"):
+        _plan(100_000, kv_cache_bytes=MIB)
+
+
 def test_a_gpu_is_named_where_its_memory_is_short() -> None:
     gpu = FreeMemory(400 * MIB, "GPU memory", "take a GPU with more memory")
     words = r"0\.39 GiB of GPU memory are free.*take a GPU with more memory, or lower --max-sequences"
