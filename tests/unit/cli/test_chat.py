@@ -134,6 +134,12 @@ def save_kubeconfig(path: Path, server: str) -> Path:
 
 
 SERVICE = "/apis/modelservice.dev/v1alpha1/namespaces/{}/modelservices/helper"
+ASLEEP = {
+    "status": {
+        "url": "http://h/v2/models/h",
+        "conditions": [{"type": "Ready", "status": "True", "reason": "ScaledToZero"}],
+    }
+}
 PROXY = "/api/v1/namespaces/{}/services/http:helper:80/proxy"
 
 
@@ -159,6 +165,7 @@ def test_chat_with_a_service_goes_through_the_api_server(monkeypatch, capsys, tm
     [
         ({SERVICE.format("mail"): {"spec": {}}}, (), "does not answer yet"),
         ({SERVICE.format("mail"): {"status": {"url": "http://h/v2/models/h"}}}, (), "v1/models is forbidden"),
+        ({SERVICE.format("mail"): ASLEEP}, (), "'kubectl scale msvc/helper -n mail --replicas=1' does"),
         ({}, ("--token-file", "token"), "are for URLs"),
         ({}, ("--api-key-env", "NOT_SET"), "NOT_SET is not set"),
     ],

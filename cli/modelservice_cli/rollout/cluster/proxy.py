@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from modelservice_cli.errors import CommandError
 from modelservice_cli.rollout.cluster.api import Cluster
 from modelservice_cli.rollout.cluster.kubeconfig import Access, find_access
+from modelservice_operator.facts.recorded import condition_of
 from modelservice_pipeline.predict.arguments import Reached
 from modelservice_pipeline.predict.tls_files import TlsFiles
 
@@ -20,7 +21,13 @@ def reach_service(arguments: argparse.Namespace, name: str) -> Reached:
     access = find_access(arguments.kubeconfig, arguments.context)
     namespace = arguments.namespace or access.namespace
     service = Cluster(access).read_service(namespace, name)
-    url = urlsplit(str((service.get("status") or {}).get("url") or ""))
+    status = service.get("status") or {}
+    if condition_of(status, "Ready").get("reason") == "ScaledToZero":
+        raise CommandError(
+            f"ModelService {name!r} has no pod, and what comes through the API server wakes none: "
+            f"'kubectl scale msvc/{name} -n {namespace} --replicas=1' does"
+        )
+    url = urlsplit(str(status.get("url") or ""))
     if not url.path:
         raise CommandError(
             f"ModelService {name!r} does not answer yet: 'modelservice rollout status {name}' says why"
