@@ -4,6 +4,7 @@ Every kind of model, with its owner's word that rows are independent, over every
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -78,16 +79,24 @@ def _plain(array: np.ndarray | None) -> tuple[tuple[int, ...], list[Any]]:
 @pytest.mark.parametrize("ask", [ask_json, ask_binary, ask_grpc, ask_predict])
 def test_answer_is_the_same_with_others_as_alone(batching_server: ServerThread, ask: Ask) -> None:
     for name, kind in KINDS.items():
+        handle = batching_server.table.find(name, None)
         asked = [kind.small, kind.large] * (CALLERS // 2)
         alone = [ask(batching_server, name, kind, x) for x in asked[:2]] * (CALLERS // 2)
-        for answers in _ask_together(lambda x, n=name, k=kind: ask(batching_server, n, k, x), asked):
-            for answer, expected in zip(answers, alone, strict=True):
-                _assert_same(name, answer, expected)
+        shares = bool(batching_server.delay_seconds) and name in INDEPENDENT
+        deadline = time.monotonic() + 120
+        while True:
+            for answers in _ask_together(lambda x, n=name, k=kind: ask(batching_server, n, k, x), asked):
+                for answer, expected in zip(answers, alone, strict=True):
+                    _assert_same(name, answer, expected)
+            if not shares or max([*handle.statistics.batches]) > 1:
+                break
+            # A busy machine may keep them further apart than a run waits.
+            assert time.monotonic() < deadline, f"{name}: no requests have shared a run"
     for name in KINDS:
         handle = batching_server.table.find(name, None)
         assert (handle.lane.max_batch_size > 1) == (name in INDEPENDENT), name
-        if batching_server.delay_seconds:
-            assert (max(handle.statistics.batches) > 1) == (name in INDEPENDENT), name
+        if name not in INDEPENDENT:
+            assert max([*handle.statistics.batches]) == 1, name
 
 
 @pytest.mark.parametrize(
