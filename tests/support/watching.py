@@ -91,9 +91,17 @@ class EndpointWatch(Watch):
         """Return the pods that clients find now."""
         return self._moments.get(service, [frozenset()])[-1]
 
-    def wait_for(self, service: str, count: int) -> int:
-        """Wait until clients find so many pods; return the moment."""
-        wait_until(lambda: len(self.pods(service)) == count, f"clients of {service} find {count} pods", 120)
+    def wait_for(self, service: str, count: int, revision: str = "") -> int:
+        """Wait until clients find so many pods, all of them of a revision where one is named.
+
+        Returns the moment.
+        """
+
+        def are_found() -> bool:
+            pods = self.pods(service)
+            return len(pods) == count and all(pod.startswith(f"{service}-{revision}") for pod in pods)
+
+        wait_until(are_found, f"clients of {service} find {count} pods {revision}", 120)
         return self.now(service)
 
     def now(self, service: str) -> int:

@@ -36,7 +36,7 @@ def test_deleted_pod_answers_the_request_it_works_on(user: User) -> None:
     user.wait_ready("slow")
     (pod,) = user.pods("slow").values()
     answers: list[object] = []
-    steps = 1_000_000
+    steps = 3_000_000
     client = threading.Thread(target=lambda: answers.append(count_to(user, steps)))
     client.start()
     wait_until(lambda: pending_requests(user, pod["status"]["podIP"]) == 1, "the server works on the request")

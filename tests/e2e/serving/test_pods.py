@@ -12,7 +12,7 @@ from hack.cluster import kwok
 from hack.cluster.api import Object
 from hack.cluster.node import NODE_NAME
 from tests.support.faults import default_image, gpu_runtime
-from tests.support.serving import User, condition, sha256_of
+from tests.support.serving import PROXY_DELAY_SECONDS, User, condition, sha256_of
 from tests.support.tiny_models import make_adder
 
 from modelservice_cli.main import main
@@ -197,15 +197,17 @@ def test_top_shows_what_pods_say_of_themselves(user: User, capsys: pytest.Captur
     user.apply("busy", model=user.push_adder(1), replicas=2)
     user.wait_ready("busy")
     command = ["top", "busy", "--json", "--kubeconfig", str(user.cluster.kubeconfig), "-n", user.namespace]
-    stop = threading.Event()
+    stop, answered = threading.Event(), threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
             user.ask("busy", 41)
+            answered.set()
 
     asking = threading.Thread(target=ask)
     asking.start()
     try:
+        assert answered.wait(PROXY_DELAY_SECONDS)
         assert main(command) == 0
     finally:
         stop.set()
