@@ -64,7 +64,7 @@ class Changed:
         stable = status["stableRevision"]
         deployment = f"{name}-{stable}"
         wait_until(lambda: kube.children(name)["deployments"] == (deployment,), "one Deployment is left")
-        self.endpoints.wait_for(name, REPLICAS)
+        self.endpoints.wait_for(name, REPLICAS, stable)
         wait_until(lambda: self._is_settled(deployment), "the cluster has nothing more to tell")
         self.shared.operator.wait_at_rest(quiet_seconds)
         status = kube.service(name)["status"]
