@@ -198,4 +198,7 @@ def test_deletion_that_no_watch_delivers_is_found_by_the_audit(kube, proxy, make
     wait_until(
         lambda: f"spam-{revision}" in kube.children()["services"], "the audit found the deleted Service"
     )
-    assert operator.metric("modelservice_operator_audit_corrections_total", kind="Service") >= 1
+    wait_until(
+        lambda: operator.metric("modelservice_operator_audit_corrections_total", kind="Service") >= 1,
+        "it is counted",
+    )
