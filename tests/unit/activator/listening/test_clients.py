@@ -26,9 +26,9 @@ async def is_cut_off(client: Client) -> bool:
 @pytest.fixture(params=["in all", "of a service"])
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     limits = (
-        ConnectionLimits(connections=3)
+        ConnectionLimits(head_seconds=600, connections=3)
         if request.param == "in all"
-        else ConnectionLimits(connections_per_service=3)
+        else ConnectionLimits(head_seconds=600, connections_per_service=3)
     )
     async with running_rig(connections=limits) as running:
         yield running
@@ -76,7 +76,7 @@ async def test_clients_of_a_service_that_pods_lead_are_told_from_the_start() -> 
 
 
 async def test_idle_connection_is_kept_for_as_long_as_it_may() -> None:
-    limits = ConnectionLimits(head_seconds=20, idle_seconds=0.5)
+    limits = ConnectionLimits(head_seconds=600, idle_seconds=0.5)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head_and_body(reader)

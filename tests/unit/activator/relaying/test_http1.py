@@ -508,7 +508,7 @@ async def test_kept_connection_is_ended_by_an_answer_once_pods_lead(rig: Rig) ->
 
 
 async def test_idle_connection_is_closed_once_pods_lead_and_kept_before() -> None:
-    limits = ConnectionLimits(head_seconds=30, retired_idle_seconds=0.2)
+    limits = ConnectionLimits(head_seconds=600, retired_idle_seconds=0.2)
     async with running_rig(connections=limits) as rig, running_pod(answer_ok) as pod:
         rig.give_pods(["127.0.0.1"], http=pod.port)
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])
@@ -552,7 +552,7 @@ async def test_slow_head_is_cut_off_and_holds_no_place() -> None:
 
 
 async def test_slow_head_on_a_kept_connection_is_cut_off_too() -> None:
-    limits = ConnectionLimits(head_seconds=0.3, idle_seconds=60)
+    limits = ConnectionLimits(head_seconds=0.3, idle_seconds=600)
     async with running_rig(connections=limits) as rig, running_pod(answer_ok) as pod:
         rig.give_pods(["127.0.0.1"], http=pod.port)
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.ports["http"])

@@ -323,7 +323,7 @@ async def test_connection_is_asked_to_end_once_pods_lead_and_its_streams_go_on(r
 
 
 async def test_idle_connection_is_closed_once_pods_lead() -> None:
-    limits = ConnectionLimits(retired_idle_seconds=0.2)
+    limits = ConnectionLimits(head_seconds=600, retired_idle_seconds=0.2)
     async with running_rig(connections=limits) as rig, h2_client(rig.ports["grpc"]) as client:
         client.http.ping(b"12345678")
         client.flush()
