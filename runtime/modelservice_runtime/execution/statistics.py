@@ -60,6 +60,13 @@ class Timing:
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
 
+    def add(self, other: "Timing") -> None:
+        """Count what `other` counted too."""
+        self.queue_ns += other.queue_ns
+        self.compute_input_ns += other.compute_input_ns
+        self.compute_infer_ns += other.compute_infer_ns
+        self.compute_output_ns += other.compute_output_ns
+
 
 @dataclass(slots=True)
 class BatchStatistics:

@@ -30,7 +30,7 @@ from modelservice_runtime.models.text_files import (
 from modelservice_runtime.tensors import BF16, Array, TensorSpec
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +40,31 @@ _PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>")
 # Vectors that the graph has pooled itself; BERT's own `pooler_output` is none that was trained for texts.
 _VECTOR_NAMES = ("sentence_embedding", "embedding", "embeddings", "pooled")
 
+# Enough for a CPU to be as fast as with more: 8 texts of 256 tokens, or hundreds of short ones.
+_MAX_TOKENS_OF_A_RUN = 2048
+
 Text: TypeAlias = str | tuple[str, str]
 Pool: TypeAlias = Callable[[Array, Array], Array]
 Activation: TypeAlias = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """Texts as a model takes them. `mask` tells tokens from padding, (texts, length); `count`: all tokens."""
+class TokenGroup:
+    """Texts of similar length as one run takes them, and their places among all.
 
+    `mask` tells tokens from padding, (texts, length).
+    """
+
+    places: Sequence[int]
     inputs: dict[str, Array]
     mask: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Texts as a model takes them, in one run or several; `count`: all tokens."""
+
+    groups: list[TokenGroup]
     count: int
 
 
@@ -73,6 +87,8 @@ class TextInputs:
     def __init__(self, tokenizer: "Tokenizer", spec: ModelSpec, told: Told) -> None:
         self.told = told
         self._tokenizer = tokenizer
+        found = ((tokenizer.token_to_id(token), token) for token in _PADDINGS)
+        self._padding = next((pair for pair in found if pair[0] is not None), (0, _PADDINGS[0]))
         self._kinds = {tensor.name: tensor.datatype.numpy for tensor in spec.inputs}
 
     @property
@@ -88,17 +104,32 @@ class TextInputs:
             lambda told: InferenceFailedError(f"the model's tokenizer fails on a text: {told}")
         ):
             encodings = self._tokenizer.encode_batch_fast(list(texts))
-        mask = np.array([one.attention_mask for one in encodings])
+        lengths = [len(one) for one in encodings]
+        groups = [self._group(places, encodings) for places in group_places(lengths)]
+        return Tokens(groups, sum(lengths))
+
+    def _group(self, places: Sequence[int], encodings: Sequence["Encoding"]) -> TokenGroup:
+        """One run's texts, padded to the longest, which is the last."""
+        chosen = [encodings[place] for place in places]
+        for one in chosen:
+            one.pad(len(chosen[-1]), pad_id=self._padding[0], pad_token=self._padding[1])
+        mask = np.array([one.attention_mask for one in chosen])
         found = {
-            IDS: np.array([one.ids for one in encodings]),
+            IDS: np.array([one.ids for one in chosen]),
             MASK: mask,
-            TYPES: np.array([one.type_ids for one in encodings]),
+            TYPES: np.array([one.type_ids for one in chosen]),
         }
         inputs = {name: found[name].astype(kind) for name, kind in self._kinds.items()}
-        return Tokens(inputs, mask.astype(bool), int(mask.sum()))
+        return TokenGroup(places, inputs, mask.astype(bool))
 
-    def finish(self, values: Array, tokens: Tokens) -> Array:
-        """The model's output as float32 with a row for each text. Raises InferenceFailedError."""
+    def finish(self, outputs: Sequence[Array], tokens: Tokens) -> Array:
+        """The runs' outputs as float32 with a row for each text. Raises InferenceFailedError."""
+        rows = [self._finish(*one) for one in zip(outputs, tokens.groups, strict=True)]
+        places = np.concatenate([group.places for group in tokens.groups])
+        found: Array = np.concatenate(rows)[np.argsort(places)]
+        return found
+
+    def _finish(self, values: Array, tokens: TokenGroup) -> Array:
         rows = len(tokens.mask)
         if self.told.pool is None:
             if not values.ndim or len(values) != rows:
@@ -114,6 +145,20 @@ class TextInputs:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
         return np.asarray(vectors, np.float32)
+
+
+def group_places(lengths: Sequence[int]) -> list[list[int]]:
+    """The texts' places by length, in groups of so many tokens with their padding; none is empty.
+
+    A run pads its texts to the longest, and takes memory for all: one long text among many short ones would
+    make each of them as long.
+    """
+    groups: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not groups or (len(groups[-1]) + 1) * lengths[place] > _MAX_TOKENS_OF_A_RUN:
+            groups.append([])
+        groups[-1].append(place)
+    return groups
 
 
 def load_text_inputs(spec: ModelSpec, path: Path) -> TextInputs | None:
@@ -218,7 +263,7 @@ def _normalizes(folder: Path) -> bool:
 
 
 def _load_tokenizer(folder: Path) -> "Tokenizer":
-    """Read the tokenizer, with padding and the longest text that the model takes. Raises StartupError."""
+    """Read the tokenizer, with the longest text that the model takes. Raises StartupError."""
     # Imported here: few models of tensors have one.
     from modelservice_runtime.generation.text.tokenizer import load_tokenizer
 
@@ -226,9 +271,7 @@ def _load_tokenizer(folder: Path) -> "Tokenizer":
     known = [_read(folder, name).get(field) for name, field in LENGTHS]
     most = [one for one in known if isinstance(one, int) and not isinstance(one, bool) and 2 < one < 1 << 20]
     tokenizer.enable_truncation(min(most, default=_DEFAULT_MAX_TOKENS))
-    found = ((tokenizer.token_to_id(token), token) for token in _PADDINGS)
-    number, token = next((pair for pair in found if pair[0] is not None), (0, _PADDINGS[0]))
-    tokenizer.enable_padding(pad_id=number, pad_token=token)
+    tokenizer.no_padding()  # that of a run is that of its own texts
     return tokenizer
 
 

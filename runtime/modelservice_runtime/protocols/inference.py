@@ -7,7 +7,9 @@ success and failure, and cancels when the client leaves. Event loop's thread onl
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from modelservice_runtime.errors import (
@@ -179,6 +181,48 @@ class InferCall(Generic[Answer]):
     def _fail(self, error: BaseException, reply: Callable[[Answer | ServingError], None]) -> None:
         self._handle.statistics.close(self._received_ns)
         reply(record_failure(self._handle, self._received_ns, error))
+
+
+class RunsCall(InferCall[Answer]):
+    """A request of several runs, one behind the other: others have their turns between them.
+
+    `encode` gets the outputs of all runs, in their order.
+    """
+
+    __slots__ = ("_ends_at", "_outputs", "_rest", "_timing")
+
+    def enqueue_all(self, requests: Sequence[InferRequest], timeout_seconds: float | None) -> None:
+        """Run all in their turns, within so many seconds. Raises OverloadedError, uncounted."""
+        self._rest = deque(requests)
+        self._outputs: list[Array] = []
+        self._timing = Timing()
+        self._ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        self.enqueue(self._next())
+
+    def _next(self) -> InferRequest:
+        request = self._rest.popleft()
+        if self._ends_at is None:
+            return request
+        return replace(request, timeout_seconds=max(self._ends_at - time.monotonic(), 0.0))
+
+    def _finish(self, result: InferResult | ServingError) -> None:
+        if isinstance(result, ServingError):
+            self._end(result)
+            return
+        self._outputs += result.outputs
+        self._timing.add(result.timing)
+        if not self._rest:
+            self._end(InferResult(self._outputs, self._timing))
+            return
+        try:
+            self._job = self._handle.lane.submit(self._next(), self._finish)
+        except OverloadedError as error:
+            self._end(error)
+
+    def _end(self, result: InferResult | ServingError) -> None:
+        self._rest.clear()
+        self._outputs = []
+        super()._finish(result)
 
 
 def record_cancelled(handle: ModelHandle, received_ns: int) -> None:

@@ -10,7 +10,7 @@ from modelservice_runtime.execution.offload import LARGE_VALUES, LateAnswer
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
 from modelservice_runtime.models.text_inputs import Text, TextInputs, Tokens
 from modelservice_runtime.protocols.decoding import decode_on_a_thread
-from modelservice_runtime.protocols.inference import InferCall, count_failures, infer_inline
+from modelservice_runtime.protocols.inference import InferCall, RunsCall, count_failures, infer_inline
 from modelservice_runtime.protocols.openai.answering.prompts import prepare
 from modelservice_runtime.protocols.openai.asking.fields import shown
 from modelservice_runtime.protocols.openai.errors import FieldError, UnknownModelError, openai_error_response
@@ -70,7 +70,7 @@ def run_tokens(
     texts: Sequence[Text],
     encode: Callable[[Array, int], HttpResponse],
 ) -> None:
-    """Tokenize texts on a thread, and run them in their turn; the answer comes later. Raises ServingError.
+    """Tokenize texts on a thread, and run them in their turns; the answer comes later. Raises ServingError.
 
     `encode` gets the output as float32 with one row for each text, and how many tokens those had.
     """
@@ -80,10 +80,10 @@ def run_tokens(
 
     def run(tokens: Tokens) -> Callable[[], None]:
         request.tell({"gen_ai.usage.input_tokens": tokens.count})
-        infer = InferRequest(tokens.inputs, (reader.told.output.name,), timeout_seconds=timeout_seconds)
+        output = (reader.told.output.name,)
         write = partial(_write_tokens, reader, tokens, encode)
-        call = InferCall(handle, request.received_ns, write, partial(_reply, request))
-        call.enqueue(infer)
+        call = RunsCall(handle, request.received_ns, write, partial(_reply, request))
+        call.enqueue_all([InferRequest(group.inputs, output) for group in tokens.groups], timeout_seconds)
         return call.cancel
 
     def start() -> Callable[[], None]:
@@ -120,9 +120,9 @@ def _write_tokens(
     reader: TextInputs, tokens: Tokens, encode: Callable[[Array, int], HttpResponse], outputs: Sequence[Array]
 ) -> HttpResponse | LateAnswer[HttpResponse]:
     def write() -> HttpResponse:
-        return encode(_finite(reader.finish(outputs[0], tokens)), tokens.count)
+        return encode(_finite(reader.finish(outputs, tokens)), tokens.count)
 
-    return LateAnswer(write) if outputs[0].size >= LARGE_VALUES else write()
+    return LateAnswer(write) if sum([one.size for one in outputs]) >= LARGE_VALUES else write()
 
 
 def _finite(rows: Array) -> Array:

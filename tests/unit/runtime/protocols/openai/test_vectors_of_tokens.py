@@ -164,6 +164,25 @@ def test_many_texts_keep_their_order(tokens: ServerThread) -> None:
     assert len(vectors) == 2048
 
 
+def test_a_long_text_makes_no_short_one_longer(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path)
+    found = load_text_inputs(spec_of(VECTOR), tmp_path)
+    assert found is not None
+    tokens = found.read(["cat " * 400, *["dog"] * 900])
+    assert tokens.count == 402 + 900 * 3
+    assert sum(group.inputs["input_ids"].size for group in tokens.groups) == tokens.count
+    assert max(group.inputs["input_ids"].size for group in tokens.groups) <= 2048
+
+
+@pytest.mark.parametrize("model", ["mean", "last"])
+def test_texts_of_any_lengths_have_the_vectors_that_they_have_alone(tokens: ServerThread, model: str) -> None:
+    texts = ["bird " * 400, "dog", "", *["cat dog"] * 500, "cat " * 300, "bird cat"]
+    vectors, usage = embed(tokens, model, texts)
+    for place in (0, 1, 2, 3, 502, 503, 504):
+        np.testing.assert_allclose(vectors[place], embed(tokens, model, texts[place])[0][0], rtol=1e-5)
+    assert usage["total_tokens"] == 402 + 3 + 2 + 500 * 4 + 302 + 4
+
+
 def test_texts_are_read_while_others_large_tensors_are(tokens: ServerThread, busy: Busy) -> None:
     vectors, _ = embed(tokens, "mean", ["cat"])
     np.testing.assert_allclose(vectors, [states("cat").mean(axis=0)])
