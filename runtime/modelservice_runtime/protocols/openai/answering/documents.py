@@ -63,7 +63,7 @@ def chat_logprob(text: TextModel, one: TokenLogprob) -> orjson.Fragment:
         **_token(text, one.token, one.logprob),
         "top_logprobs": [_token(text, *pair) for pair in one.alternatives],
     }
-    return orjson.Fragment(orjson.dumps(told))
+    return _written(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def completion_logprob(text: TextModel, one: TokenLogprob) -> CompletionLogprob:
         # Parts of characters look alike: the most probable of them is told.
         shown = _shown(text.token_bytes(other))
         alternatives[shown] = max(alternatives.get(shown, _LEAST_LOGPROB), logprob)
-    return CompletionLogprob(token, _finite(one.logprob), orjson.Fragment(orjson.dumps(alternatives)))
+    return CompletionLogprob(token, _finite(one.logprob), _written(alternatives))
 
 
 class Offsets:
@@ -110,6 +110,11 @@ def completion_logprobs(logprobs: Sequence[CompletionLogprob], offsets: Offsets)
         "top_logprobs": [one.alternatives for one in logprobs],
         "text_offset": [offsets.take(one.token) for one in logprobs],
     }
+
+
+def _written(document: dict[str, Any]) -> orjson.Fragment:
+    """A part of an answer that waits for the rest; copied, for the library's own bytes keep 8 KiB each."""
+    return orjson.Fragment(bytes(memoryview(orjson.dumps(document))))
 
 
 def _token(text: TextModel, token: int, logprob: float | None) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _MAX_CHARACTERS_OF_A_TOKEN = 128
 # Of a longer text so many for each token that fits are looked at first. A cut changes the tokens around it
 # only, so a beginning with twice as many as fit is one of a text that does not fit.
 _FIRST_CHARACTERS_OF_A_TOKEN = 16
+# Logprobs of prompts' tokens, with their alternatives, are told all at once: so many have 100 MB.
+_MAX_PROMPT_LOGPROBS = 1 << 22
 # One owner has two of them at most.
 _THREADS = 3
 # Bodies that wait, which take some times as much memory when they are read.
@@ -95,15 +97,28 @@ def prepare_completion(model: GenerativeModel, asked: CompletionAsked, asker: As
     """The texts behind each prompt. Raises InvalidRequestError."""
     texts: list[Text] = []
     guide, param = _guide(model, asked.form), asked.param
+    scores = asked.echo and asked.wishes.logprobs is not None
     for prompt in asked.prompts:
         tokens = _encode(model, prompt, param) if isinstance(prompt, str) else prompt
         echo = ""
         if asked.echo:
             echo = prompt if isinstance(prompt, str) else model.text.decode(tokens)
         requests = _requests(model, tokens, param, asked.wishes, asker, guide)
-        scores = asked.echo and asked.wishes.logprobs is not None
         texts += [Text(replace(one, scores_prompt=scores), echo=echo) for one in requests]
+    if scores:
+        _check_prompt_logprobs([len(text.request.prompt) for text in texts], asked.wishes)
     return texts
+
+
+def _check_prompt_logprobs(lengths: Sequence[int], wishes: Wishes) -> None:
+    """Refuse an answer that would take the memory of the others. Raises FieldError."""
+    count = sum(lengths) * (1 + (wishes.logprobs or 0))
+    if count > _MAX_PROMPT_LOGPROBS:
+        raise FieldError(
+            f"the prompts of {len(lengths)} texts have {count} logprobs with their alternatives, and one "
+            f"answer may have {_MAX_PROMPT_LOGPROBS}; send fewer prompts at once, or lower 'logprobs'",
+            "logprobs",
+        )
 
 
 def _encode(model: GenerativeModel, text: str, param: str, *, add_special_tokens: bool = True) -> list[int]:

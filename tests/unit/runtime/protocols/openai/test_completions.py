@@ -1,15 +1,18 @@
 """Completions, asked by the unmodified package `openai`."""
 
+import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import openai
 import orjson
 import pytest
 from tests.unit.runtime.protocols.openai.conftest import Played
-from tests.unit.runtime.protocols.openai.played_model import PlayedGeneration
+from tests.unit.runtime.protocols.openai.played_model import PlayedGeneration, PlayedText
 
 from modelservice_runtime.errors import InvalidRequestError
 from modelservice_runtime.generation.values import Finish, FormKind, TokenEvent, TokenLogprob
+from modelservice_runtime.protocols.openai.answering.documents import chat_logprob, completion_logprob
 from modelservice_runtime.protocols.openai.asking.fields import parse_object
 
 
@@ -32,6 +35,44 @@ def test_a_streamed_answer_with_its_usage(played: Played, client: openai.OpenAI)
         ("Gr", None), ("üße", None), ("", "stop"),
     ]  # fmt: skip
     assert (usage.choices, usage.usage.total_tokens) == ([], 11)
+
+
+def test_logprobs_of_prompts_are_bounded(played: Played, client: openai.OpenAI) -> None:
+    prompts = [[65] * 900] * 64  # with 20 alternatives 1.2 million
+    fields = {"echo": True, "logprobs": 20, "max_tokens": 1}
+    played.lane.script = lambda generation: generation.say("", Finish.STOP)
+    ask(client, prompts, n=3, **fields)
+    with pytest.raises(openai.BadRequestError, match="4838400 logprobs") as raised:
+        ask(client, prompts, n=4, **fields)
+    assert raised.value.param == "logprobs"
+
+
+@pytest.mark.parametrize(
+    "write", [lambda one: chat_logprob(PlayedText(), one), lambda one: completion_logprob(PlayedText(), one)]
+)
+def test_logprobs_that_wait_take_the_memory_of_their_text(write: Callable[[TokenLogprob], object]) -> None:
+    told = TokenLogprob(65, -1.0, tuple((97 + index, -2.0) for index in range(20)))
+    before = _allocated_bytes()
+    waiting = [write(told) for _ in range(1000)]
+    grown = _allocated_bytes() - before
+
+    assert grown < len(waiting) * 3000  # a chat's have 1.3 KB each
+
+
+class _Allocated(ctypes.Structure):
+    """`struct mallinfo2` of the C library."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks",
+        "keepcost",
+    ))  # fmt: skip
+
+
+def _allocated_bytes() -> int:
+    """What the C library has given out on this thread, whatever pages it has for that."""
+    read = ctypes.CDLL(None).mallinfo2
+    read.restype = _Allocated
+    return int(read().uordblks)
 
 
 @pytest.mark.parametrize(
