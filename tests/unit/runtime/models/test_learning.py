@@ -13,6 +13,7 @@ from tests.unit.runtime.row_kinds import INDEPENDENT, MIXING, Kind
 
 from modelservice_runtime.errors import InferenceFailedError
 from modelservice_runtime.model import Batching, ModelSpec, Run, WarmUp
+from modelservice_runtime.models import batching_decision
 from modelservice_runtime.models import warm_up as warm_up_module
 from modelservice_runtime.models.batching_decision import BatchingWish, prove_file
 from modelservice_runtime.models.learning import learn
@@ -26,6 +27,13 @@ from modelservice_runtime.tensors import FP32, Array, TensorSpec
 WISH = BatchingWish(8)
 OWNER = BatchingWish(8, rows_are_independent=True)
 node = helper.make_node
+
+
+@pytest.fixture(autouse=True)
+def clock_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No search and no check ends early because the machine is busy; `TimedModel` has a clock of its own."""
+    for module in (warm_up_module, batching_decision):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: 0.0))
 
 
 def load(path: Path) -> OnnxModel:
