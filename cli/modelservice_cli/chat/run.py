@@ -38,7 +38,10 @@ def talk(
     questions: Iterable[str],
     out: TextIO,
 ) -> None:
-    """Ask each question with all that was said before. Ctrl-C ends an answer, and the talk goes on."""
+    """Ask each question with all that was said before. Ctrl-C ends an answer, and the talk goes on.
+
+    What fails ends the talk only where nobody types: who does may ask again. Raises CommandError then.
+    """
     for question in questions:
         asked = [*messages, {"role": "user", "content": question}]
         answer = ""
@@ -48,6 +51,10 @@ def talk(
                 print(shown(piece), end="", flush=True, file=out)
         except KeyboardInterrupt:
             pass
+        except CommandError as error:
+            if not sys.stdin.isatty():
+                raise
+            print(f"modelservice: {error}", file=sys.stderr)
         print(file=out, flush=True)
         messages = [*asked, {"role": "assistant", "content": answer}] if answer else messages
 

@@ -185,6 +185,28 @@ def test_chat_says_why_a_service_is_not_reached(
     assert sentence in capsys.readouterr().err
 
 
+class Typed(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_failure_ends_no_talk_of_somebody_who_types(monkeypatch, capsys):
+    lines = iter(["a", "b", "c"])
+    monkeypatch.setattr("sys.stdin", Typed())
+    monkeypatch.setattr(
+        "builtins.input", lambda _prompt: next(lines, None) or (_ for _ in ()).throw(EOFError)
+    )
+    broken = b'data: {"error": {"message": "too long"}}\n\n'
+    played = Played(stream("Hi"), broken, stream("Ho"))
+    with played.served() as url:
+        assert run(["chat", url]) == 0
+
+    told = capsys.readouterr()
+    assert told.err == "modelservice: the answer ends: too long\n"
+    assert told.out.endswith("Hi\n\nHo\n")
+    assert [one["content"] for one in played.asked[2]["messages"]] == ["a", "Hi", "c"]
+
+
 def in_a_process(url: str, stdout: int = subprocess.PIPE, **environment: str) -> Any:
     program = [sys.executable, "-m", "modelservice_cli.main", "chat", url]
     known = {**os.environ, **environment}
