@@ -191,11 +191,15 @@ class Typed(io.StringIO):
 
 
 def test_a_failure_ends_no_talk_of_somebody_who_types(monkeypatch, capsys):
-    lines = iter(["a", "b", "c"])
+    lines = ["a", "b", "c"]
+
+    def type_line(_prompt: str) -> str:
+        if not lines:
+            raise EOFError
+        return lines.pop(0)
+
     monkeypatch.setattr("sys.stdin", Typed())
-    monkeypatch.setattr(
-        "builtins.input", lambda _prompt: next(lines, None) or (_ for _ in ()).throw(EOFError)
-    )
+    monkeypatch.setattr("builtins.input", type_line)
     broken = b'data: {"error": {"message": "too long"}}\n\n'
     played = Played(stream("Hi"), broken, stream("Ho"))
     with played.served() as url:
