@@ -105,7 +105,8 @@ class TextInputs:
         ):
             encodings = self._tokenizer.encode_batch_fast(list(texts))
         lengths = [len(one) for one in encodings]
-        groups = [self._group(places, encodings) for places in group_places(lengths)]
+        places = group_places(lengths, _MAX_TOKENS_OF_A_RUN)
+        groups = [self._group(some, encodings) for some in places]
         return Tokens(groups, sum(lengths))
 
     def _group(self, places: Sequence[int], encodings: Sequence["Encoding"]) -> TokenGroup:
@@ -147,15 +148,15 @@ class TextInputs:
         return np.asarray(vectors, np.float32)
 
 
-def group_places(lengths: Sequence[int]) -> list[list[int]]:
-    """The texts' places by length, in groups of so many tokens with their padding; none is empty.
+def group_places(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """The texts' places by length, in groups of at most so much with their padding, or of one text.
 
     A run pads its texts to the longest, and takes memory for all: one long text among many short ones would
     make each of them as long.
     """
     groups: list[list[int]] = []
     for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if not groups or (len(groups[-1]) + 1) * lengths[place] > _MAX_TOKENS_OF_A_RUN:
+        if not groups or (len(groups[-1]) + 1) * lengths[place] > most:
             groups.append([])
         groups[-1].append(place)
     return groups

@@ -8,9 +8,9 @@ import numpy as np
 from modelservice_runtime.errors import InferenceFailedError, NotFoundError, ServingError
 from modelservice_runtime.execution.offload import LARGE_VALUES, LateAnswer
 from modelservice_runtime.models.repository import ModelHandle, ModelTable
-from modelservice_runtime.models.text_inputs import Text, TextInputs, Tokens
+from modelservice_runtime.models.text_inputs import Text, TextInputs, Tokens, group_places
 from modelservice_runtime.protocols.decoding import decode_on_a_thread
-from modelservice_runtime.protocols.inference import InferCall, RunsCall, count_failures, infer_inline
+from modelservice_runtime.protocols.inference import RunsCall, count_failures, infer_inline
 from modelservice_runtime.protocols.openai.answering.prompts import prepare
 from modelservice_runtime.protocols.openai.asking.fields import shown
 from modelservice_runtime.protocols.openai.errors import FieldError, UnknownModelError, openai_error_response
@@ -18,6 +18,9 @@ from modelservice_runtime.protocols.rest.answers import send
 from modelservice_runtime.protocols.rest.deadline import header_timeout_seconds
 from modelservice_runtime.tensors import BF16, Array, InferRequest, TensorSpec, fp32_from_bf16
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse
+
+# As many tokens as texts for a tokenizer beside the graph have in a run.
+_MAX_CHARACTERS_OF_A_RUN = 8192
 
 
 def find_tensor_model(table: ModelTable, name: str) -> ModelHandle:
@@ -43,22 +46,31 @@ def run_texts(
 
     `encode` gets the output as float32 with one row for each text.
     """
-    rows = len(next(iter(inputs.values())))
-    infer = InferRequest(
-        inputs,
-        (output.name,),
-        timeout_seconds=header_timeout_seconds(request.headers),
-        text_bytes=len(request.body),
-    )
-    write = partial(_write, output, rows, encode)
+    lengths = [sum(map(len, texts)) for texts in zip(*map(np.ravel, inputs.values()), strict=True)]
+    groups = group_places(lengths, _MAX_CHARACTERS_OF_A_RUN)
+    timeout_seconds = header_timeout_seconds(request.headers)
+    requests = [
+        InferRequest(
+            {name: texts[places] for name, texts in inputs.items()},
+            (output.name,),
+            timeout_seconds=timeout_seconds,
+            text_bytes=len(request.body) // len(groups),
+        )
+        for places in groups
+    ]
+    write = partial(_write, output, groups, encode)
 
     def start() -> HttpResponse | None:
-        response = infer_inline(handle, infer, request.received_ns, write)
+        is_one = len(requests) == 1
+        response = infer_inline(handle, requests[0], request.received_ns, write) if is_one else None
         if isinstance(response, HttpResponse):
             return response
-        call = InferCall(handle, request.received_ns, write, partial(_reply, request))
+        call = RunsCall(handle, request.received_ns, write, partial(_reply, request))
         request.on_disconnect = call.cancel
-        call.go_on(infer, response)
+        if isinstance(response, LateAnswer):
+            call.go_on(requests[0], response)
+        else:
+            call.enqueue_all(requests, timeout_seconds)
         return None
 
     return count_failures(handle, request.received_ns, start)
@@ -103,17 +115,21 @@ def text_array(tensor: TensorSpec, texts: Sequence[str]) -> Array:
 
 
 def _write(
-    output: TensorSpec, rows: int, encode: Callable[[Array], HttpResponse], outputs: Sequence[Array]
+    output: TensorSpec,
+    groups: Sequence[Sequence[int]],
+    encode: Callable[[Array], HttpResponse],
+    outputs: Sequence[Array],
 ) -> HttpResponse | LateAnswer[HttpResponse]:
-    values = outputs[0]
-    if not values.ndim or len(values) != rows:
-        raise InferenceFailedError(f"the model gave {list(values.shape)} numbers for {rows} texts")
-    numbers = fp32_from_bf16(values) if output.datatype is BF16 else values.astype(np.float32, copy=False)
+    for places, values in zip(groups, outputs, strict=True):
+        if not values.ndim or len(values) != len(places):
+            raise InferenceFailedError(f"the model gave {list(values.shape)} numbers for {len(places)} texts")
 
     def write() -> HttpResponse:
+        values = np.concatenate(outputs)[np.argsort(np.concatenate(groups))]
+        numbers = fp32_from_bf16(values) if output.datatype is BF16 else values.astype(np.float32, copy=False)
         return encode(_finite(numbers))
 
-    return LateAnswer(write) if numbers.size >= LARGE_VALUES else write()
+    return LateAnswer(write) if sum([one.size for one in outputs]) >= LARGE_VALUES else write()
 
 
 def _write_tokens(

@@ -115,6 +115,21 @@ def test_the_width_that_a_graph_leaves_open_is_what_it_gives(client: openai.Open
     assert answer.data[0].embedding == [0, 1.25, 0]
 
 
+def test_a_long_text_runs_apart_from_short_ones(vectors: ServerThread) -> None:
+    """A graph that makes tokens itself pads its texts to the longest, too."""
+    (handle,) = [one for one in vectors.table.handles() if one.name == "encoder"]
+    before = handle.statistics.request_count, handle.statistics.execution_count
+    texts = ["a" * 9000, *["cat", "dog"] * 500, "Maus 🐭"]
+    answer = vectors.request("POST", "/v1/embeddings", {"model": "encoder", "input": texts}).json()
+    got = [entry["embedding"] for entry in answer["data"]]
+    assert got == [[0, 0.25, 0], *[[1, 0.25, 0], [0, 1.25, 0]] * 500, [0, 0.25, 1]]
+    after = handle.statistics.request_count, handle.statistics.execution_count
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 2)
+    body = {"model": "cross", "query": "cat", "documents": ["a" * 9000, "dog", "cat"]}
+    ranked = vectors.request("POST", "/v1/rerank", body).json()["results"]
+    assert [one["index"] for one in ranked] == [2, 0, 1]
+
+
 def test_many_texts_at_once(client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model="encoder", input=["cat", "dog"] * 1024)
     assert [entry.embedding for entry in answer.data[-2:]] == [[1, 0.25, 0], [0, 1.25, 0]]
