@@ -186,6 +186,12 @@ def as_object(value: object, path: str) -> Fields:
 
 
 def shown(value: object) -> str:
-    """A value of a client's, short enough for a sentence."""
-    text = repr(value) if isinstance(value, str | int | float | bool) else f"of type {type(value).__name__}"
+    """A value of a client's in the words of JSON, short enough for a sentence."""
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return _KINDS[type(value)] if value else f"an empty {_KINDS[type(value)].split()[-1]}"
+    text = repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -423,6 +423,25 @@ def test_what_cannot_be_done_is_refused_by_name(played: Played, fields: dict[str
     assert played.lane.begun == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"messages": [{"role": "user"}]}, "'messages[0].content' is missing; it must be a string"),
+        ({"tools": [{"name": "a"}]}, "'tools[0].type' is missing; it must be 'function'"),
+        ({"temperature": True}, "'temperature' is true; it must be a number"),
+        ({"stop": {}}, "'stop' is an empty object; it must be"),
+        ({"messages": {"role": "user"}}, "'messages' is an object; it must be a list"),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_words_of_json(
+    played: Played, fields: dict[str, Any], sentence: str
+) -> None:
+    answer = played.server.request(
+        "POST", "/v1/chat/completions", {"model": "chat", "messages": HELLO, **fields}
+    )
+    assert (answer.status, answer.json()["error"]["message"][: len(sentence)]) == (400, sentence)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"a":' * 2000])
 def test_a_body_that_is_no_object_is_refused(played: Played, body: bytes) -> None:
     answer = played.server.request("POST", "/v1/chat/completions", body)
