@@ -28,7 +28,7 @@ from modelservice_runtime.generation.counting import Counting
 from modelservice_runtime.generation.engine import Active, Engine, Events
 from modelservice_runtime.generation.pace import Pace
 from modelservice_runtime.generation.row import BeginText, TextRow
-from modelservice_runtime.generation.sampling.row import SamplingRow
+from modelservice_runtime.generation.sampling.row import SamplingRow, check_tokens
 from modelservice_runtime.generation.scheduler import Ask
 from modelservice_runtime.generation.statistics import GenerationStatistics
 from modelservice_runtime.generation.values import (
@@ -183,10 +183,13 @@ class TextLane:
 
     def submit(self, asked: Sequence[tuple[GenerationRequest, Sink]]) -> list[LaneGeneration]:
         """See `GenerationLane.submit`."""
-        weights = queued_tokens([request for request, _ in asked], keeps_prefixes=self._keeps_prefixes)
+        requests = [request for request, _ in asked]
+        weights = queued_tokens(requests, keeps_prefixes=self._keeps_prefixes)
+        for prompt in {id(one.prompt): one.prompt for one in requests}.values():
+            check_tokens(prompt, self._vocabulary.size, "prompt")
         made = [self._make(*one, tokens) for one, tokens in zip(asked, weights, strict=True)]
         with self._changed:
-            self._queue.enter(asked[0][0].owner, weights)
+            self._queue.enter(requests[0].owner, weights)
             self._waiting.update(made)
             self._inbox += made
             self._changed.notify()

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -299,6 +299,26 @@ async def test_texts_of_one_request_are_taken_together_or_not_at_all(
         assert (await one.end()).finish is Finish.LENGTH
     await _until(lambda: (lane.pending, lane.waiting) == (0, 0))
     await _close(lane)
+
+
+class Counted(tuple[int, ...]):
+    """Tokens that know how often somebody went through them."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.times += 1
+        return super().__iter__()
+
+
+async def test_texts_of_one_prompt_are_taken_without_looking_at_all_of_it_for_each(lane: TextLane) -> None:
+    prompt, sampling = Counted(range(60)), Sampling(temperature=0.0, repetition_penalty=1.1)
+    heard = [Heard() for _ in range(8)]
+    with lane._changed:  # on the event loop, where others' streams wait meanwhile
+        lane.submit([(GenerationRequest(prompt, 2, sampling), one) for one in heard])
+        assert prompt.times <= 2  # its lowest token, and its highest
+    for one in heard:
+        assert (await one.end()).error is None
 
 
 async def test_prompts_of_a_word_are_not_taken_without_number(decoder: Decoder, tiny_chat: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from modelservice_runtime.errors import InferenceFailedError, InvalidRequestError
 from modelservice_runtime.generation.sampling.choosing import Choice, choose
 from modelservice_runtime.generation.sampling.narrowing import highest, narrow
-from modelservice_runtime.generation.sampling.row import SamplingRow
+from modelservice_runtime.generation.sampling.row import SamplingRow, check_tokens
 from modelservice_runtime.generation.values import GenerationRequest, Sampling
 
 VOCABULARY = 300  # more than a few blocks, and no multiple of one
@@ -158,7 +158,7 @@ def test_tokens_beyond_the_vocabulary_are_refused(token: int) -> None:
     ) as bias:
         make_row(Sampling(logit_bias={token: 1.0}))
     with pytest.raises(InvalidRequestError, match="prompt names token") as prompt:
-        make_row(prompt=(1, token))
+        check_tokens((1, token), VOCABULARY, "prompt")
     assert (bias.value.param, prompt.value.param) == ("logit_bias", "prompt")
 
 
